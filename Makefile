@@ -1,0 +1,50 @@
+# Two commands do everything: `make demo` and `make test`. What they need they install into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := runs/demo
+
+.PHONY: help demo test check firmware-tools lock clean
+help:
+	@echo "make demo            train the digits demo, export it for an STM32F746, print the report"
+	@echo "make test            all tests"
+	@echo "make check           formatter, linter, type checker and the fast tests"
+	@echo "make firmware-tools  what the firmware tests need from Debian: compiler, emulator, flasher"
+	@echo "make lock            write requirements.lock anew from pyproject.toml"
+
+demo: .venv/installed
+	rm -rf $(DEMO)
+	$(BIN)/tinytrain fit configs/digits.toml --mcu stm32f746 --out $(DEMO)
+	$(BIN)/tinytrain export $(DEMO) --mcu stm32f746
+
+test: .venv/installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+check: .venv/installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest -m "not slow"
+
+firmware-tools:
+	$(if $(filter 0,$(shell id -u)),,sudo) apt-get update -q
+	$(if $(filter 0,$(shell id -u)),,sudo) apt-get install -y -q --no-install-recommends \
+	  gcc-arm-none-eabi libnewlib-arm-none-eabi libstdc++-arm-none-eabi-newlib qemu-system-arm openocd
+
+.venv/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "tinytrain needs Python 3.11 to 3.13, $(PYTHON) is $$($(PYTHON) --version): make PYTHON=python3.11 …"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+lock:
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	  --extra dev pyproject.toml --output-file requirements.lock
+
+clean:
+	rm -rf .venv build dist runs

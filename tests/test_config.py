@@ -1,0 +1,59 @@
+import tomllib
+
+import pytest
+
+from tinytrain import config
+from tinytrain.errors import UserError
+
+
+def test_words_override_the_file_and_the_dump_repeats_the_config(tmp_path):
+    path = tmp_path / "c.toml"
+    path.write_text('seed = 3\n[optim]\nepochs = 7\nlr = 1\n[data]\nspec = "folder:a b"\n')
+    loaded = config.load(path, ["optim.epochs=9", "augment.flip=false", "model.width=0.35"])
+    assert (loaded.seed, loaded.optim.epochs, loaded.optim.lr, loaded.augment.flip) == (3, 9, 1.0, False)
+    assert type(loaded.optim.lr) is float
+    path.write_text(config.dump(loaded))
+    assert config.load(path) == loaded
+
+
+def test_the_dump_holds_every_key():
+    def flatten(table, prefix=""):
+        for name, value in table.items():
+            yield from flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else [prefix + name]
+
+    assert set(flatten(tomllib.loads(config.dump(config.Config())))) == set(config.keys())
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        ("optim.epoch=3", "did you mean 'optim.epochs'"),
+        ("optim.epochs=many", "optim.epochs = 'many' is not of its type: expected int"),
+        ("optim.epochs=2.5", "expected int"),
+        ("optim.epochs=true", "expected int"),
+        ("optim.epochs=0", "out of range: expected at least 1"),
+        ("optim.lr=nan", "out of range"),
+        ("optim.name=sdg", "did you mean 'sgd'"),
+        ("model.dropout=1", "expected 0 to 0.95"),
+        ("model.channels=2", "expected 1 or 3 or 'auto'"),
+        ("model.name=mobilnet_v2", "did you mean 'mobilenet_v2'"),
+        ("data.spec=digit", "unknown dataset 'digit'; did you mean 'digits'"),
+        ("epochs", "expected KEY=VALUE"),
+    ],
+)
+def test_a_mistake_is_named_with_what_would_be_right(word, sentence):
+    with pytest.raises(UserError) as error:
+        config.load(None, [word])
+    assert sentence in str(error.value)
+
+
+def test_a_mistake_in_a_file_names_the_file(tmp_path):
+    path = tmp_path / "broken.toml"
+    with pytest.raises(UserError, match=r"no config file '.*broken.toml'"):
+        config.load(path)
+    path.write_text("[optim\n")
+    with pytest.raises(UserError, match=r"broken.toml' is not a TOML file"):
+        config.load(path)
+    path.write_text("[optim]\nlearning_rate = 1\n")
+    with pytest.raises(UserError, match=r"unknown config key 'optim.learning_rate' in .*broken.toml"):
+        config.load(path)

@@ -1,0 +1,220 @@
+"""Folders, splits and batches, against Pillow and by hand."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tinytrain import pipeline, splits
+from tinytrain.config import Data
+from tinytrain.datasets import digits, folder, tfds
+from tinytrain.errors import UserError
+
+
+def test_a_folder_gives_its_images_in_order(image_folder):
+    root = image_folder(count=3)
+    source = folder.load(str(root), Data())
+    pool = source.pools["all"]
+    assert source.classes == ["blue", "green", "red"]
+    assert pool.names[:4] == ["blue/000.png", "blue/001.png", "blue/002.png", "green/000.png"]
+    assert pool.labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    arrays = list(pool.images(lambda image: np.asarray(image)))
+    np.testing.assert_array_equal(arrays[3], np.asarray(Image.open(root / "green/000.png")))
+    assert (source.side, source.channels) == (16, 3)
+
+
+def test_official_splits_are_kept(image_folder):
+    for split, count in (("train", 10), ("valid", 3), ("test", 4)):
+        image_folder(f"images/{split}", count=count)
+    source = folder.load(str(image_folder("images/test", count=4).parent), Data())
+    parts = splits.split(source, Data(), seed=0)
+    assert {name: (part.pool, len(part.indices)) for name, part in parts.items()} == {
+        "train": ("train", 30),
+        "val": ("val", 9),
+        "test": ("test", 12),
+    }
+
+
+def test_bad_files_are_all_listed_at_once_or_skipped(image_folder):
+    root = image_folder()
+    (root / "red/notes.txt").write_text("no image")
+    (root / "blue/empty.png").touch()
+    whole = (root / "green/000.png").read_bytes()
+    (root / "green/cut.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError) as error:
+        folder.load(str(root), Data())
+    assert "3 of 39 files" in str(error.value)
+    for name in ("notes.txt: not an image", "empty.png: empty file", "cut.png: damaged image"):
+        assert name in str(error.value)
+    assert "data.skip_bad=true" in str(error.value)
+    assert len(folder.load(str(root), Data(skip_bad=True)).pools["all"].labels) == 36
+
+
+def test_mixed_sizes_are_refused_until_data_resize_says_how(image_folder):
+    image_folder(classes=("red",))
+    root = image_folder(classes=("blue",), size=(20, 16))
+    with pytest.raises(UserError, match=r"2 sizes \(.*20x16: 12.*data.resize=crop"):
+        folder.load(str(root), Data())
+    assert folder.load(str(root), Data(resize="crop")).side == 0
+
+
+@pytest.mark.parametrize(("other", "channels"), [("L", 0), ("RGBA", 0), ("P", 3)])
+def test_mixed_modes_leave_the_channels_open(image_folder, other, channels):
+    image_folder(classes=("red",))
+    assert folder.load(str(image_folder(classes=("blue",), mode=other)), Data()).channels == channels
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda root: None, "no folder"),
+        (lambda root: root.write_text(""), "is a file"),
+        (lambda root: root.mkdir(), "fewer than two class folders (none)"),
+        (lambda root: (root / "cat").mkdir(parents=True), "fewer than two class folders (cat)"),
+        (lambda root: [(root / name).mkdir(parents=True) for name in ("cat", "dog")], "none of its 0 files"),
+        (lambda root: [(root / f"train/{n}").mkdir(parents=True) for n in "ab"] + [(root / "junk").mkdir()], "junk"),
+        (
+            lambda root: [(root / name).mkdir(parents=True) for name in ("train/a", "train/b", "test/a")],
+            "has no folder test/b",
+        ),
+    ],
+)
+def test_a_folder_that_cannot_be_trained_on_is_refused_in_one_sentence(tmp_path, make, sentence):
+    make(tmp_path / "images")
+    with pytest.raises(UserError) as error:
+        folder.load(str(tmp_path / "images"), Data())
+    assert sentence in str(error.value)
+
+
+def test_a_class_with_one_image_is_named(image_folder):
+    image_folder(classes=("red", "blue"))
+    source = folder.load(str(image_folder(classes=("lonely",), count=1)), Data())
+    with pytest.raises(UserError, match=r"lonely \(1\): every class needs at least 3"):
+        splits.split(source, Data(), seed=0)
+
+
+def test_the_split_is_stratified_seeded_and_disjoint():
+    source = digits.load("", Data())
+    first, again, other = (splits.split(source, Data(), seed) for seed in (1, 1, 2))
+    labels = source.pools["all"].labels
+    everything = np.concatenate([part.indices for part in first.values()])
+    assert sorted(everything) == list(range(1797))
+    for name, share in (("test", 0.2), ("val", 0.8 * 0.1)):
+        for digit in range(10):
+            expected = share * (labels == digit).sum()
+            assert abs((labels[first[name].indices] == digit).sum() - expected) <= 1
+    for name in first:
+        np.testing.assert_array_equal(first[name].indices, again[name].indices)
+        assert not np.array_equal(first[name].indices, other[name].indices)
+
+
+@pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
+def test_prepare_is_pillow(resize):
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8))
+    box = {"stretch": None, "crop": (10, 0, 40, 30), "pad": None}[resize]
+    ours = pipeline.prepare(image, 24, 3, resize)
+    if resize == "pad":
+        assert (ours[:4] == 0).all()
+        assert (ours[-4:] == 0).all()
+        np.testing.assert_array_equal(ours[5:19], np.asarray(image.resize((24, 14), Image.Resampling.BILINEAR)))
+    else:
+        np.testing.assert_array_equal(ours, np.asarray(image.resize((24, 24), Image.Resampling.BILINEAR, box)))
+
+
+def test_sixteen_bit_gray_is_scaled_not_clipped():
+    image = Image.fromarray(np.array([[0, 257 * 100], [257 * 200, 65535]], np.uint16))
+    np.testing.assert_array_equal(pipeline.prepare(image, 2, 1, "stretch")[..., 0], [[0, 100], [200, 255]])
+
+
+def test_normalized_pixels_are_int8_over_128():
+    pixels = np.arange(256, dtype=np.uint8)
+    np.testing.assert_array_equal(pipeline.normalize(pixels).numpy() * 128, pixels.astype(int) - 128)
+
+
+def test_decoded_images_are_kept_and_found_again(image_folder, monkeypatch):
+    source = folder.load(str(image_folder()), Data())
+    first = pipeline.decode(source.pools["all"], 8, 3, "stretch")
+    monkeypatch.setattr(pipeline, "_decode_to", lambda *_: pytest.fail("decoded twice"))
+    np.testing.assert_array_equal(pipeline.decode(source.pools["all"], 8, 3, "stretch"), first)
+
+
+def test_a_changed_image_is_decoded_anew(image_folder):
+    root = image_folder()
+    first = np.array(pipeline.decode(folder.load(str(root), Data()).pools["all"], 16, 3, "stretch"))
+    Image.fromarray(np.full((16, 16, 3), 9, np.uint8)).save(root / "blue/000.png")
+    second = pipeline.decode(folder.load(str(root), Data()).pools["all"], 16, 3, "stretch")
+    assert (second[0] == 9).all()
+    assert (first[0] != 9).any()
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(image_folder, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert pipeline.decode(folder.load(str(image_folder()), Data()).pools["all"], 8, 3, "crop").shape == (36, 8, 8, 3)
+
+
+def batches(steps, seed=0, count=50, batch=8):
+    images = np.arange(count, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 1), np.uint8)
+    data = pipeline.training_batches(images, np.arange(count) % 5, 5, batch, seed, steps)
+    return [((x.numpy()[:, 0, 0, 0] * 128 + 128).astype(int), y.numpy()) for x, y in data]
+
+
+def test_an_epoch_shows_every_image_at_most_once_with_its_label():
+    epoch = batches(range(0, 6))  # 50 // 8 = 6 whole batches
+    seen = Counter(np.concatenate([numbers for numbers, _ in epoch]).tolist())
+    assert len(seen) == 48
+    assert set(seen.values()) == {1}
+    for numbers, one_hot in epoch:
+        np.testing.assert_array_equal(one_hot.argmax(1), numbers % 5)
+        np.testing.assert_array_equal(one_hot.sum(1), 1)
+
+
+def test_a_batch_depends_on_seed_and_step_only():
+    whole, tail, other = batches(range(0, 18)), batches(range(11, 18)), batches(range(0, 18), seed=1)
+    for (a, _), (b, _) in zip(whole[11:], tail, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert any((a != b).any() for (a, _), (b, _) in zip(whole, other, strict=True))
+    assert not np.array_equal(np.concatenate([a for a, _ in whole[:6]]), np.concatenate([a for a, _ in whole[6:12]]))
+
+
+def test_evaluation_batches_hold_everything_in_order():
+    images = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 3), dtype=np.uint8)
+    data = pipeline.evaluation_batches(images, np.arange(20) % 3, 3, batch=8)
+    x = np.concatenate([x for x, _ in data])
+    np.testing.assert_array_equal(x, pipeline.normalize(images).numpy())
+    assert len(data) == 3
+
+
+def test_tfds_keeps_the_official_splits(tmp_path):
+    import tensorflow_datasets
+
+    with tensorflow_datasets.testing.mock_data(num_examples=12):
+        source = tfds.load("cifar10", Data())
+        images = pipeline.decode(source.pools["test"], 16, 3, "stretch")
+    assert sorted(source.pools) == ["test", "train"]
+    assert (len(source.classes), source.side, images.shape) == (10, 32, (12, 16, 16, 3))
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("cifar11", "is no dataset of tensorflow-datasets; did you mean 'cifar1"),
+        ("cifar10/nothing", "has no such configuration"),
+        ("ag_news_subset", "no image classification dataset"),
+    ],
+)
+def test_a_tfds_mistake_is_named(name, sentence):
+    with pytest.raises(UserError) as error:
+        tfds.load(name, Data())
+    assert sentence in str(error.value)
+
+
+def test_a_tfds_dataset_that_cannot_be_downloaded_says_where_it_belongs(tmp_path, monkeypatch):
+    import tensorflow_datasets
+
+    monkeypatch.setattr(
+        tensorflow_datasets.core.DatasetBuilder, "download_and_prepare", lambda *_: (_ for _ in ()).throw(OSError())
+    )
+    with pytest.raises(UserError, match=r"'tfds:cifar10' is not in .* and could not be downloaded \(OSError\)"):
+        tfds.load("cifar10", Data())

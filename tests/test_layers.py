@@ -1,0 +1,66 @@
+"""The structure that design.md promises: imports point down, rooms do not import each other, the start is light."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+
+from tinytrain import rooms
+
+LIGHT = ["cli", "config", "rooms", "errors", "listing", "run"]
+HEAVY = {"tensorflow", "keras", "keras_cv", "tf_keras", "sklearn", "tensorflow_datasets"}
+# A module may import modules of its own or a lower level, never of a higher one.
+LEVELS = [
+    {"cli", "__main__", "__init__"},
+    {"fit", "export", "evaluate", "listing"},
+    {"deploy"},
+    {"methods", "checkpoint", "progress"},
+    {"models", "datasets"},
+    {"method", "blocks", "augment", "pipeline", "splits", "optim", "macs", "metrics", "graph", "run", "quiet"},
+    {"rooms", "config", "errors"},
+]
+
+
+def level(module):
+    return next(number for number, names in enumerate(LEVELS) if module in names)
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tinytrain"):
+            parts = node.module.split(".")
+            yield from [".".join(parts[1:])] if len(parts) > 1 else [alias.name for alias in node.names]
+        elif isinstance(node, ast.Import):
+            yield from (a.name.removeprefix("tinytrain.") for a in node.names if a.name.startswith("tinytrain."))
+
+
+@pytest.mark.parametrize("path", sorted(rooms.PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(rooms.PACKAGE)))
+def test_imports_point_down(path):
+    place = path.relative_to(rooms.PACKAGE).parts[0].removesuffix(".py")
+    for imported in imports(path):
+        head = imported.split(".")[0]
+        if head in ("Config", "load_config"):
+            continue
+        if place in rooms.ROOMS and head in rooms.ROOMS:
+            assert head == place, f"{path} imports from another room: {imported}"
+        if place == "pipeline" and imported == "datasets" or place == "splits" and imported == "datasets":
+            continue  # the interface of the room, not a member
+        assert level(head) >= level(place) or place == "__init__", f"{path} imports upwards: {imported}"
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_the_light_modules_import_nothing_heavy(module):
+    code = f"import sys, tinytrain.{module}; print(sorted({HEAVY!r} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("words", [["--help"], ["fit", "--help"], ["list"], ["fit", "optim.epoch=1"]])
+def test_help_lists_and_mistakes_do_not_start_tensorflow(words):
+    code = (
+        "import sys\nfrom tinytrain import cli\n"
+        f"try:\n    cli.main({words!r})\nexcept SystemExit as stop:\n    status = stop.code\n"
+        f"heavy = {HEAVY!r} & set(sys.modules)\nassert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

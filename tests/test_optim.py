@@ -1,0 +1,85 @@
+"""Each optimizer against its formula in NumPy (the update rules of PyTorch's documentation), step by step."""
+
+import keras
+import numpy as np
+import pytest
+
+from tinytrain import optim
+from tinytrain.config import Optim
+
+GRADIENTS = np.random.default_rng(0).normal(size=(12, 3)).astype("float32")
+LR = [0.1] * 4 + [0.01] * 4 + [0.3] * 4  # a drop and a rise: where Keras' own SGD differs
+
+
+class Steps(keras.optimizers.schedules.LearningRateSchedule):
+    def __call__(self, step):
+        return keras.ops.take(keras.ops.convert_to_tensor(LR), step)
+
+
+def run(optimizer, name="kernel"):
+    variable = keras.Variable(np.array([1.0, -2.0, 0.5], "float32"), name=name)
+    optimizer.build([variable])
+    trace = []
+    for gradient in GRADIENTS:
+        optimizer.apply([keras.ops.convert_to_tensor(gradient)], [variable])
+        trace.append(np.array(variable))
+    return np.array(trace)
+
+
+def sgd_by_hand(nesterov, decay, momentum=0.9):
+    w, v, trace = np.array([1.0, -2.0, 0.5]), np.zeros(3), []
+    for g, lr in zip(GRADIENTS, LR, strict=True):
+        g = g + decay * w
+        v = momentum * v + g
+        w = w - lr * (g + momentum * v if nesterov else v)
+        trace.append(w)
+    return np.array(trace)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("decay", [0.0, 0.05])
+def test_sgd(nesterov, decay):
+    ours = run(optim.SGD(Steps(), 0.9, nesterov, decay))
+    np.testing.assert_allclose(ours, sgd_by_hand(nesterov, decay), rtol=1e-5)
+
+
+def test_sgd_differs_from_keras_after_a_drop_of_the_learning_rate():
+    """The reason for our own: with this schedule Keras' velocity still carries the old learning rate."""
+    theirs = run(keras.optimizers.SGD(Steps(), 0.9, nesterov=True))
+    by_hand = sgd_by_hand(nesterov=True, decay=0.0)
+    np.testing.assert_allclose(theirs[:4], by_hand[:4], rtol=1e-5)
+    assert np.abs(theirs[4:] - by_hand[4:]).max() > 0.1
+
+
+def test_adam():
+    w, m, v = np.array([1.0, -2.0, 0.5]), np.zeros(3), np.zeros(3)
+    expected = []
+    for t, (g, lr) in enumerate(zip(GRADIENTS, LR, strict=True), 1):
+        g = g + 0.05 * w
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        w = w - lr * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+        expected.append(w)
+    np.testing.assert_allclose(run(optim.Adam(Steps(), coupled_decay=0.05)), expected, rtol=2e-5)
+
+
+@pytest.mark.parametrize("name", ["bias", "gamma", "beta"])
+@pytest.mark.parametrize("kind", [optim.SGD, optim.Adam])
+def test_no_decay_on_biases_and_batch_norm(kind, name):
+    np.testing.assert_array_equal(run(kind(Steps(), coupled_decay=0.5), name), run(kind(Steps()), name))
+    assert (run(kind(Steps(), coupled_decay=0.5)) != run(kind(Steps()))).any()
+
+
+def test_the_schedule_at_its_corners():
+    schedule = optim.WarmupCosine(0.4, warmup_steps=10, total_steps=110)
+    values = {step: float(schedule(step)) for step in (0, 4, 9, 10, 60, 109, 110, 200)}
+    expected = {0: 0.04, 4: 0.2, 9: 0.4, 10: 0.4, 60: 0.2, 109: 0.2 * (1 + np.cos(np.pi * 0.99)), 110: 0.0, 200: 0.0}
+    assert values == pytest.approx(expected, abs=1e-7)
+    assert float(optim.WarmupCosine(0.4, 0, 10)(0)) == pytest.approx(0.4)
+
+
+def test_build_reads_the_config():
+    built = optim.build(Optim(lr=0.2, epochs=4, warmup_epochs=1.0, weight_decay=0.01, nesterov=False), steps_per_epoch=5)
+    assert isinstance(built, optim.SGD)
+    assert (built.nesterov, built.coupled_decay) == (False, 0.01)
+    assert float(built.learning_rate) == pytest.approx(0.2 / 5)
+    assert isinstance(optim.build(Optim(name="adam"), 5), optim.Adam)

@@ -1,0 +1,24 @@
+"""tinytrain: trains tiny vision networks in Keras 3 and puts them on microcontrollers, with proof.
+
+Everything the command line does is a function here; TensorFlow is imported when the first one is used.
+
+    import tinytrain
+    config = tinytrain.load_config(overrides=["data.spec=folder:flowers", "model.name=mobilenet_v2"])
+    run = tinytrain.fit(config, mcu="stm32f746")
+    report = tinytrain.export(run.folder, "stm32f746")
+"""
+
+from typing import Any
+
+from tinytrain.config import Config as Config
+from tinytrain.config import load as load_config
+from tinytrain.errors import DoesNotFit, TinytrainError, UserError
+
+__all__ = ["Config", "DoesNotFit", "TinytrainError", "UserError", "evaluate", "export", "fit", "load_config"]
+
+
+def fit(*args: Any, **kwargs: Any) -> Any:
+    """Trains a model; see `tinytrain.fit.fit`."""
+    from tinytrain.fit import fit as function
+
+    return function(*args, **kwargs)

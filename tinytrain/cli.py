@@ -1,0 +1,219 @@
+"""The command line: tinytrain COMMAND. TensorFlow is imported only by a command that needs it."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from tinytrain import config as configs
+from tinytrain import rooms
+from tinytrain.errors import TinytrainError, UserError, unknown
+
+USAGE = """tinytrain trains tiny vision networks and puts them on microcontrollers.
+
+  tinytrain fit [CONFIG.toml] [--data SPEC] [--model NAME] [--mcu BOARD] [--out RUN] [--resume] [KEY=VALUE …]
+  tinytrain export RUN|MODEL.tflite --mcu BOARD [--out DIR] [KEY=VALUE …]
+  tinytrain evaluate RUN|MODEL.tflite [--data SPEC] [--split train|val|test]
+  tinytrain bench DIR
+  tinytrain list [models|datasets|methods|boards|configs|keys]
+
+SPEC is digits, folder:PATH (one folder of images per class) or tfds:NAME. Without config and data, `fit` trains the
+digits demo. KEY=VALUE sets any key of the config: `tinytrain list keys` shows them all.
+`tinytrain COMMAND --help` shows the flags of a command. --json prints the result as one JSON line at the end.
+Exit status: 0, 2 for a mistake in what was asked, 3 if the model does not fit the board.
+"""
+
+
+@dataclass(frozen=True)
+class Command:
+    """What a command does, its flags {name: meaning; a switch if it begins with "switch:"} and its function."""
+
+    meaning: str
+    flags: dict[str, str]
+    run: Callable[[Any, list[str]], tuple[Any, str]]
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Runs one command and exits with its status; the only place that catches our errors."""
+    try:
+        sys.exit(_run(sys.argv[1:] if argv is None else argv))
+    except TinytrainError as error:
+        print(f"tinytrain: {error}", file=sys.stderr)
+        sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        print("\ntinytrain: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)
+
+
+def _run(argv: list[str]) -> int:
+    if not argv or argv[0] in ("--help", "-h", "-help", "help"):
+        print(USAGE, end="")
+        return 0 if argv else 2
+    if argv[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"tinytrain {version('tinytrain')}")
+        return 0
+    if argv[0] not in COMMANDS:
+        raise unknown("command", argv[0], COMMANDS)
+    command = COMMANDS[argv[0]]
+    if {"--help", "-h", "-help"} & set(argv[1:]):
+        print(_help(argv[0], command))
+        return 0
+    values, words = _parse(command, argv[1:])
+    result, text = command.run(values, words)
+    if text:
+        print(text)
+    if values.json:
+        print(json.dumps(result))
+    return 0
+
+
+def _help(name: str, command: Command) -> str:
+    usage = next(line.strip() for line in USAGE.splitlines() if line.strip().startswith(f"tinytrain {name}"))
+    rows = {**command.flags, "json": "switch: print the result as one JSON line at the end"}
+    lines = [f"  --{flag:9} {meaning.removeprefix('switch: ')}" for flag, meaning in rows.items()]
+    return "\n".join([usage, "", command.meaning, "", *lines])
+
+
+def _parse(command: Command, argv: list[str]) -> tuple[Any, list[str]]:
+    """Returns the flag values and the words that are no flags."""
+    values = flags.FlagValues()
+    for name, meaning in {**command.flags, "json": "switch:"}.items():
+        if meaning.startswith("switch:"):
+            flags.DEFINE_boolean(name, False, meaning, flag_values=values)
+        else:
+            flags.DEFINE_string(name, None, meaning, flag_values=values)
+    values.set_gnu_getopt(True)
+    try:
+        return values, values(["tinytrain", *argv])[1:]
+    except flags.Error as error:
+        raise UserError(f"{error} (known flags: {', '.join('--' + name for name in command.flags)}, --json)") from None
+
+
+def _overrides(values: Any, words: list[str]) -> tuple[list[str], list[str]]:
+    """Returns (words that are no KEY=VALUE, KEY=VALUE words after those that --data and --model stand for)."""
+    plain = [word for word in words if "=" not in word]
+    given = [("data.spec", values.data), ("model.name", values.model)] if "data" in values else []
+    short = [f"{dotted}={value}" for dotted, value in given if value is not None]
+    return plain, short + [word for word in words if "=" in word]
+
+
+def _fit(values: Any, words: list[str]) -> tuple[Any, str]:
+    plain, overrides = _overrides(values, words)
+    if len(plain) > 1:
+        raise UserError(f"fit takes one config file, received {', '.join(plain)}")
+    out = Path(values.out) if values.out else None
+    config = configs.load(Path(plain[0]) if plain else None, overrides)
+    if values.mcu:
+        from tinytrain.deploy import boards
+
+        boards.load(values.mcu)
+    if values.resume:
+        config = _config_to_resume(out, config, given=bool(plain or overrides))
+    from tinytrain.quiet import import_tensorflow
+
+    import_tensorflow()
+    from tinytrain.fit import fit
+
+    run = fit(config, out, values.mcu, values.resume)
+    result = run.metrics()
+    test = result["test"]
+    text = (
+        f"{run.folder}: test top-1 {100 * test['top1']:.2f} % on {test['images']:,} images, val top-1 "
+        f"{100 * result['val']['top1']:.2f} %, {result['params']:,} parameters, {result['macs']:,} MACs, "
+        f"{result['images_per_second']:,.0f} images/s"
+    )
+    return result | {"run": str(run.folder)}, text
+
+
+def _config_to_resume(out: Path | None, config: configs.Config, given: bool) -> configs.Config:
+    """Returns the config of the run in `out`; refuses one that was given and says something else."""
+    from tinytrain.run import Run
+
+    if out is None:
+        raise UserError("--resume needs --out RUN, the folder of the run to go on with")
+    stored = Run.open(out).config()
+    for dotted in configs.keys() if given else ():
+        wanted, kept = configs.get_key(config, dotted), configs.get_key(stored, dotted)
+        if wanted not in (kept, "auto"):
+            raise UserError(
+                f"cannot resume '{out}' with {dotted} = {wanted!r}: it was begun with {kept!r}; "
+                "leave the config out, or begin a new run in another folder"
+            )
+    return stored
+
+
+def _export(values: Any, words: list[str]) -> tuple[Any, str]:
+    plain, overrides = _overrides(values, words)
+    if len(plain) != 1 or not values.mcu:
+        raise UserError(f"export needs RUN or MODEL.tflite and --mcu BOARD, received {' '.join(words) or 'neither'}")
+    from tinytrain.deploy import boards
+
+    board = boards.load(values.mcu)
+    from tinytrain.quiet import import_tensorflow
+
+    import_tensorflow()
+    from tinytrain.export import export, summary
+
+    report, folder = export(Path(plain[0]), board.name, Path(values.out) if values.out else None, overrides, values.data)
+    return report, summary(report, folder)
+
+
+def _evaluate(values: Any, words: list[str]) -> tuple[Any, str]:
+    if len(words) != 1:
+        raise UserError(f"evaluate needs RUN or MODEL.tflite, received {' '.join(words) or 'nothing'}")
+    if values.split not in (None, "train", "val", "test"):
+        raise unknown("split", values.split, ["train", "val", "test"])
+    from tinytrain.quiet import import_tensorflow
+
+    import_tensorflow()
+    from tinytrain.evaluate import evaluate
+
+    result = evaluate(Path(words[0]), values.data, values.split or "test")
+    return result, "  ".join(f"{name} {value:.4g}" for name, value in result.items() if isinstance(value, int | float))
+
+
+def _list(values: Any, words: list[str]) -> tuple[Any, str]:
+    from tinytrain.listing import LISTS
+
+    if len(words) > 1 or (words and words[0] not in LISTS):
+        raise unknown("list", " ".join(words), LISTS)
+    wanted = words or list(LISTS)
+    rows = {name: LISTS[name]() for name in wanted}
+    text = "\n\n".join("\n".join([f"{name}:", *(f"  {line}" for line in lines.values())]) for name, lines in rows.items())
+    return {name: list(lines) for name, lines in rows.items()}, text
+
+
+FIT_FLAGS = {
+    "data": "digits, folder:PATH or tfds:NAME[/CONFIG]",
+    "model": "a name from `tinytrain list models`",
+    "mcu": "a board; refuse, before training, a model that does not fit it",
+    "out": "the run folder to write (default: the next free runs/DATA-MODEL-NNN)",
+    "resume": "switch: go on with the interrupted run in --out",
+}
+COMMANDS = {
+    "fit": Command("Trains a model on images.", FIT_FLAGS, _fit),
+    "export": Command(
+        "Turns a run into an int8 model, proven to fit the board, with firmware to flash.",
+        {
+            "mcu": "a board or microcontroller from `tinytrain list boards`",
+            "out": "the folder to write (default: RUN/export-BOARD)",
+            "data": "for MODEL.tflite: images to prove it on",
+        },
+        _export,
+    ),
+    "evaluate": Command(
+        "Measures a run or a .tflite file on a split of its data.",
+        {"data": "another data source than the run's", "split": "train, val or test (default)"},
+        _evaluate,
+    ),
+    "list": Command("Lists what a config can name.", {}, _list),
+}

@@ -1,0 +1,232 @@
+"""The typed schema of a run. Every key, its type, default, unit and meaning stands here and nowhere else.
+
+A config is made of a TOML file, then flags, then KEY=VALUE words, later ones winning. The value "auto" of a key is
+replaced, before anything is trained, by what the data, the model or the device asks for; the `config.toml` in a run
+folder holds no "auto" and repeats the run by itself. Nothing here imports TensorFlow.
+"""
+
+import dataclasses
+import tomllib
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+
+from tinytrain import rooms
+from tinytrain.errors import UserError, nearest
+
+Auto = Literal["auto"]
+UNIONS = (typing.Union, types.UnionType)
+
+
+def key(default: Any, meaning: str, minimum: float | None = None, maximum: float | None = None) -> Any:
+    """Returns a dataclass field that carries its one-line meaning and its inclusive range."""
+    return field(default=default, metadata={"meaning": meaning, "minimum": minimum, "maximum": maximum})
+
+
+@dataclass
+class Data:
+    """Where the images come from and how they are split."""
+
+    spec: str = key("digits", "digits, folder:PATH or tfds:NAME[/CONFIG]")
+    val_fraction: float = key(0.1, "share of the training images held out, if the data has no val split", 0.01, 0.5)
+    test_fraction: float = key(0.2, "share of all images held out, if the data has no test split", 0.01, 0.5)
+    resize: Literal["auto", "stretch", "crop", "pad"] = key(
+        "auto", "how an image is brought to model.resolution; auto refuses a folder of mixed sizes"
+    )
+    skip_bad: bool = key(False, "go on without files that are no readable images")
+
+
+@dataclass
+class Model:
+    """The network. It maps (B, resolution, resolution, channels) float32 in [-1, 1) to (B, classes) logits."""
+
+    name: str = key("mobilenet_v1", "a file name in tinytrain/models")
+    width: float | Auto = key("auto", "multiplier on every channel count; auto: the architecture's usual tiny one", 0.01)
+    resolution: int | Auto = key("auto", "side of the input in pixels; auto: the data's, at most 96", 8, 1024)
+    channels: Literal[1, 3, "auto"] = key("auto", "1 gray or 3 color; auto: the data's")
+    dropout: float = key(0.0, "dropout before the classifier", 0, 0.95)
+    stem: Literal["imagenet", "cifar"] = key("imagenet", "stride of the first convolution: 2 (imagenet) or 1 (cifar)")
+
+
+@dataclass
+class Augment:
+    """The classical regime, on training images only."""
+
+    flip: bool | Auto = key("auto", "mirror every other image left to right; auto: not for digits")
+    crop: float = key(0.125, "zero padding before a random crop, as a share of the resolution", 0, 0.5)
+
+
+@dataclass
+class Optim:
+    """The optimizer and its schedule."""
+
+    name: Literal["sgd", "adam"] = key("sgd", "sgd with momentum, or adam")
+    lr: float = key(0.1, "peak learning rate", 0)
+    epochs: int = key(30, "passes over the training images, warm-up included", 1)
+    batch: int = key(64, "images a step", 1)
+    warmup_epochs: float = key(1.0, "epochs of linear warm-up from 0 before the cosine", 0)
+    momentum: float = key(0.9, "momentum of sgd", 0, 0.9999)
+    nesterov: bool = key(True, "Nesterov momentum")
+    weight_decay: float = key(4e-5, "coupled L2, added to the gradient; none on biases and BatchNorm", 0)
+    label_smoothing: float = key(0.1, "share of each label spread evenly over all classes", 0, 0.99)
+
+
+@dataclass
+class Device:
+    """How the step is computed."""
+
+    precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = key(
+        "auto", "Keras dtype policy; auto: mixed_float16 on a GPU, float32 on the CPU, where mixed is slower"
+    )
+    jit: bool | Auto = key("auto", "compile the step with XLA; auto: on a GPU only, it is slower on the CPU")
+
+
+@dataclass
+class Qat:
+    """The quantization-aware fine-tune of `tinytrain export`."""
+
+    epochs: float = key(2.0, "epochs over the training images; 0: post-training quantization", 0)
+    lr: float = key(1e-3, "peak learning rate of the fine-tune, cosine to 0", 0)
+    batch: int = key(64, "images a step", 1)
+    calibration_images: int = key(500, "training images that set the activation ranges", 1)
+
+
+@dataclass
+class Export:
+    """The proof and the limits of `tinytrain export`."""
+
+    parity_images: int = key(0, "test images that are proven bit for bit; 0: all", 0)
+    arena_margin_bytes: int = key(0, "added to the arena beyond what is computed", 0)
+    stack_bytes: int = key(4096, "stack reserved in the RAM of the board", 1024)
+
+
+@dataclass
+class Config:
+    """One run, whole. `Config(data=Data(spec="folder:flowers"))` is what a TOML file is read into."""
+
+    seed: int = key(0, "seeds the split, the initial weights, the order and the augmentation", 0)
+    data: Data = field(default_factory=Data)
+    model: Model = field(default_factory=Model)
+    augment: Augment = field(default_factory=Augment)
+    optim: Optim = field(default_factory=Optim)
+    device: Device = field(default_factory=Device)
+    qat: Qat = field(default_factory=Qat)
+    export: Export = field(default_factory=Export)
+
+
+def keys() -> dict[str, dataclasses.Field]:
+    """Returns every dotted key of the schema with its dataclass field, in the order of the schema."""
+    found = {}
+    for top in dataclasses.fields(Config):
+        if dataclasses.is_dataclass(top.type):
+            found.update({f"{top.name}.{leaf.name}": leaf for leaf in dataclasses.fields(typing.cast(Any, top.type))})
+        else:
+            found[top.name] = top
+    return found
+
+
+def load(path: Path | None = None, overrides: typing.Sequence[str] = ()) -> Config:
+    """Returns the config of a TOML file (none: the digits demo) with KEY=VALUE words applied, checked.
+
+    Raises UserError for a missing or malformed file, an unknown key or name, a wrong type or a value out of range.
+    """
+    config = Config()
+    for dotted, value in _read(path).items():
+        set_key(config, dotted, value, where=f" in {path}")
+    for word in overrides:
+        dotted, equals, text = word.partition("=")
+        if not equals:
+            raise UserError(f"cannot read '{word}': expected KEY=VALUE, such as optim.epochs=3")
+        set_key(config, dotted.strip(), _parse(text.strip()))
+    check(config)
+    return config
+
+
+def check(config: Config) -> None:
+    """Raises UserError unless the model and the data source of `config` exist."""
+    rooms.check("models", config.model.name)
+    rooms.check("datasets", config.data.spec.partition(":")[0])
+
+
+def set_key(config: Config, dotted: str, value: Any, where: str = "") -> None:
+    """Sets one dotted key of `config` in place after checking its name, type, choices and range."""
+    known = keys()
+    if dotted not in known:
+        raise UserError(f"unknown config key '{dotted}'{where}{nearest(dotted, known) or _section_hint(dotted, known)}")
+    section, _, name = dotted.rpartition(".")
+    target = getattr(config, section) if section else config
+    setattr(target, name, _checked(dotted, known[dotted], value, where))
+
+
+def get_key(config: Config, dotted: str) -> Any:
+    """Returns the value of one dotted key."""
+    value: Any = config
+    for part in dotted.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def dump(config: Config) -> str:
+    """Returns `config` as TOML text, every key of the schema included."""
+    return tomli_w.dumps(dataclasses.asdict(config))
+
+
+def _read(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        return dict(_flatten(tomllib.loads(path.read_text())))
+    except FileNotFoundError:
+        raise UserError(f"no config file '{path}': give the path of a TOML file, or none for the digits demo") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read the config file '{path}': {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"'{path}' is not a TOML file: {error}") from None
+
+
+def _flatten(table: dict[str, Any], prefix: str = "") -> typing.Iterator[tuple[str, Any]]:
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def _parse(text: str) -> Any:
+    """Returns a TOML value, or the bare text where it is none: `data.spec=digits` needs no quotes."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return {"True": True, "False": False}.get(text, text)
+
+
+def _section_hint(dotted: str, known: dict[str, Any]) -> str:
+    section = dotted.partition(".")[0]
+    siblings = [name for name in known if name.startswith(section + ".")]
+    return f" (known: {', '.join(siblings or known)})"
+
+
+def _checked(dotted: str, leaf: dataclasses.Field, value: Any, where: str) -> Any:
+    kinds = typing.get_args(leaf.type) if typing.get_origin(leaf.type) in UNIONS else (leaf.type,)
+    choices = [word for kind in kinds if typing.get_origin(kind) is Literal for word in typing.get_args(kind)]
+    plain = [kind for kind in kinds if isinstance(kind, type)]
+    if any(type(value) is type(word) and value == word for word in choices):
+        return value
+    if type(value) is int and float in plain:
+        value = float(value)
+    if type(value) not in plain:
+        wanted = " or ".join([kind.__name__ for kind in plain] + [repr(word) for word in choices])
+        hint = nearest(value, [str(word) for word in choices]) if isinstance(value, str) else ""
+        raise UserError(f"{dotted} = {value!r}{where} is not of its type: expected {wanted}{hint}")
+    low, high = leaf.metadata["minimum"], leaf.metadata["maximum"]
+    if (low is not None and not value >= low) or (high is not None and not value <= high):
+        raise UserError(f"{dotted} = {value!r}{where} is out of range: expected {_range(low, high)}")
+    return value
+
+
+def _range(low: float | None, high: float | None) -> str:
+    return f"at least {low:g}" if high is None else f"{low:g} to {high:g}"

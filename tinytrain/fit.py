@@ -1,0 +1,209 @@
+"""`tinytrain fit`: from a config to a trained model, straight down."""
+
+import dataclasses
+import os
+import statistics
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tinytrain import checkpoint, macs, metrics, optim, pipeline, rooms, splits
+from tinytrain import config as configs
+from tinytrain.augment import Augmentation
+from tinytrain.config import Config
+from tinytrain.datasets import Source
+from tinytrain.errors import UserError
+from tinytrain.method import Method
+from tinytrain.progress import Progress, StopAtNaN
+from tinytrain.run import Run, write_json, write_text
+
+LARGEST_AUTO_RESOLUTION = 96
+
+
+def fit(config: Config, out: Path | str | None = None, mcu: str | None = None, resume: bool = False) -> Run:
+    """Trains the model of `config` and returns its run folder, finished.
+
+    Args:
+        config: the run; with `resume` the one it was begun with, or `Config()` to take what the run folder holds.
+        out: the run folder, by default the first free runs/DATA-MODEL-NNN.
+        mcu: a board or microcontroller; the untrained network is converted and refused if it does not fit.
+        resume: go on after the last whole epoch of the run in `out`, as if it had never stopped.
+
+    Raises:
+        UserError: a mistake in the config or the data. DoesNotFit: too large for `mcu`.
+    """
+    configs.check(config)
+    source = load_source(config)
+    config = resolve(config, source)
+    run = Run.open(Path(out)) if resume and out else None
+    model = build_model(config, len(source.classes))
+    if mcu and not run:
+        from tinytrain.deploy.fits import refuse_if_too_large
+
+        refuse_if_too_large(model, config, mcu)
+    data = Split(source, config)
+    if run is None:
+        name = f"{config.data.spec.partition(':')[0]}-{config.model.name}"
+        run = Run.create(Path(out) if out else None, name)
+        write_json(run.split_path, splits.as_names(source, data.subsets))
+        write_text(run.config_path, configs.dump(config))
+    if not run.finished:
+        _train(run, config, data, model)
+    return run
+
+
+def _train(run: Run, config: Config, data: "Split", model: keras.Model) -> None:
+    method = Method(model)
+    images, labels = data.arrays("train")
+    batch = min(config.optim.batch, len(images))
+    steps = len(images) // batch
+    method.compile(
+        optimizer=optim.build(config.optim, steps),
+        loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=config.optim.label_smoothing),
+        metrics=[keras.metrics.CategoricalAccuracy("top1")],
+        jit_compile=config.device.jit,
+    )
+    method.optimizer.build(method.trainable_variables)
+    done, history = _restore(run, method)
+    batches = pipeline.training_batches(
+        images,
+        labels,
+        len(data.source.classes),
+        batch,
+        config.seed,
+        range(done * steps, config.optim.epochs * steps),
+        Augmentation(config.augment, int(config.model.resolution)),
+    )
+    if done < config.optim.epochs:
+        method.fit(
+            batches,
+            initial_epoch=done,
+            epochs=config.optim.epochs,
+            steps_per_epoch=steps,
+            shuffle=False,
+            validation_data=data.batches("val"),
+            verbose=0,
+            callbacks=[
+                Progress(config.optim.epochs, steps * batch, batch),
+                StopAtNaN(),
+                checkpoint.Checkpoint(run, history),
+            ],
+        )
+    best = checkpoint.load(run.best_path, method.network.variables)
+    model = method.finish()
+    _save_model(run, model)
+    speed = statistics.median(row["images_per_second"] for row in history)
+    write_json(
+        run.metrics_path,
+        {
+            "val": evaluate(model, *data.arrays("val")),
+            "test": evaluate(model, *data.arrays("test")),  # the only look at the test images
+            "params": int(sum(np.prod(v.shape) for v in model.trainable_variables)),
+            "macs": macs.count(model),
+            "images_per_second": round(speed, 1),
+            "epochs": config.optim.epochs,
+            "best_epoch": best["epoch"],
+        },
+    )
+
+
+class Split:
+    """The decoded images of a source, split; a split is decoded when it is first asked for."""
+
+    def __init__(self, source: Source, config: Config) -> None:
+        self.source, self.model, self.resize = source, config.model, config.data.resize
+        self.subsets = splits.split(source, config.data, config.seed)
+
+    def arrays(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Returns (images (N, R, R, C) uint8, labels (N,) int64) of "train", "val" or "test"."""
+        part = self.subsets[name]
+        pool = self.source.pools[part.pool]
+        images = pipeline.decode(pool, int(self.model.resolution), int(self.model.channels), self.resize)
+        whole = len(part.indices) == len(images)
+        return images if whole else images[part.indices], pool.labels[part.indices]
+
+    def batches(self, name: str) -> tf.data.Dataset:
+        """Returns a split as batches (x, one-hot y), in order and not augmented."""
+        return pipeline.evaluation_batches(*self.arrays(name), len(self.source.classes))
+
+
+def load_source(config: Config) -> Source:
+    """Returns the data source that data.spec names."""
+    word, _, argument = config.data.spec.partition(":")
+    return rooms.load("datasets", word).load(argument, config.data)
+
+
+def resolve(config: Config, source: Source) -> Config:
+    """Returns a copy of `config` in which every "auto" is what the data, the model and the device ask for."""
+    config = dataclasses.replace(config, **{
+        part.name: dataclasses.replace(getattr(config, part.name))
+        for part in dataclasses.fields(config)
+        if dataclasses.is_dataclass(getattr(config, part.name))
+    })
+    on_gpu = bool(tf.config.list_physical_devices("GPU"))
+    if source.channels == 0 and config.model.channels == "auto":
+        raise UserError(
+            f"'{config.data.spec}' mixes gray, color or transparent images: say what the model sees, "
+            "model.channels=3 (color) or model.channels=1 (gray)"
+        )
+    found = {
+        "data.resize": source.resize,
+        "model.width": rooms.load("models", config.model.name).USUAL_WIDTH,
+        "model.resolution": min(source.side or LARGEST_AUTO_RESOLUTION, LARGEST_AUTO_RESOLUTION),
+        "model.channels": source.channels,
+        "augment.flip": source.flip,
+        "device.precision": "mixed_float16" if on_gpu else "float32",
+        "device.jit": on_gpu,
+    }
+    for dotted, value in found.items():
+        if configs.get_key(config, dotted) == "auto":
+            configs.set_key(config, dotted, value)
+    return config
+
+
+def build_model(config: Config, classes: int) -> keras.Model:
+    """Returns the untrained model of a config without "auto", its initial weights drawn from the seed."""
+    keras.utils.set_random_seed(config.seed)
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(config.device.precision)
+    options = dataclasses.asdict(config.model)
+    try:
+        return rooms.load("models", options.pop("name")).build(classes=classes, **options)
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def evaluate(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """Returns {"top1", "top5", "map", "loss", "images"} of a float model on uint8 images."""
+    return metrics.summary(predict(model, images), labels)
+
+
+def predict(model: keras.Model, images: np.ndarray, batch: int = 256) -> np.ndarray:
+    """Returns the logits (N, classes) float32 of uint8 images (N, R, R, C)."""
+    step = tf.function(lambda x: model(x, training=False), reduce_retracing=True)
+    parts = [step(pipeline.normalize(images[i : i + batch])).numpy() for i in range(0, len(images), batch)]
+    return np.concatenate(parts).astype(np.float32)
+
+
+def _restore(run: Run, method: Method) -> tuple[int, list[dict[str, float]]]:
+    """Returns (whole epochs done, history) after bringing back the last checkpoint, if there is one."""
+    if not run.last_path.exists():
+        return 0, []
+    state = checkpoint.load(run.last_path, checkpoint.trained_variables(method))
+    return state["epoch"], state["history"]
+
+
+def _save_model(run: Run, model: keras.Model) -> None:
+    temporary = run.folder / f".{os.getpid()}.keras"
+    try:
+        model.save(temporary)
+        os.replace(temporary, run.model_path)
+    except OSError as error:
+        raise UserError(f"cannot write '{run.model_path}': {error.strerror or error}") from None
+    finally:
+        temporary.unlink(missing_ok=True)

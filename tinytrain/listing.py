@@ -1,0 +1,55 @@
+"""What `tinytrain list` shows. Nothing here imports TensorFlow."""
+
+import ast
+from collections.abc import Callable
+from pathlib import Path
+
+from tinytrain import config, rooms
+
+
+def _first_sentence(path: Path) -> str:
+    text = ast.get_docstring(ast.parse(path.read_text())) or ""
+    return " ".join(text.split("\n\n")[0].split())
+
+
+def _room(name: str) -> Callable[[], dict[str, str]]:
+    def rows() -> dict[str, str]:
+        return {
+            word: f"{word:20} {_first_sentence(rooms.PACKAGE / name / f'{word}.py')}" for word in rooms.names(name)
+        }
+
+    return rows
+
+
+def _boards() -> dict[str, str]:
+    from tinytrain.deploy import boards
+
+    return {
+        name: f"{name:20} {board.mcu}, {board.core} at {board.clock_hz / 1e6:g} MHz, "
+        f"{board.ram_bytes // 1024} KiB RAM, {board.flash_bytes // 1024} KiB flash"
+        for name in boards.names()
+        for board in [boards.load(name)]
+    }
+
+
+def _configs() -> dict[str, str]:
+    paths = sorted(rooms.data_folder("configs").glob("*.toml"))
+    return {path.stem: f"{path.stem:20} {path.read_text().splitlines()[0].lstrip('# ')}" for path in paths}
+
+
+def _keys() -> dict[str, str]:
+    default = config.Config()
+    return {
+        dotted: f"{dotted:27} {config.get_key(default, dotted)!s:15} {leaf.metadata['meaning']}"
+        for dotted, leaf in config.keys().items()
+    }
+
+
+LISTS: dict[str, Callable[[], dict[str, str]]] = {
+    "models": _room("models"),
+    "datasets": _room("datasets"),
+    "methods": _room("methods"),
+    "boards": _boards,
+    "configs": _configs,
+    "keys": _keys,
+}

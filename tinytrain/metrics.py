@@ -1,0 +1,54 @@
+"""What a classifier is measured by, from the logits (or the int8 outputs) of a whole split."""
+
+import numpy as np
+
+
+def top_k(scores: np.ndarray, labels: np.ndarray, k: int) -> float:
+    """Returns the share of images, 0..1, whose true class is among the k highest scores (argmax order on ties)."""
+    order = np.argsort(-scores.astype(np.float64), axis=1, kind="stable")[:, :k]
+    return float((order == labels[:, None]).any(axis=1).mean())
+
+
+def mean_average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Returns the mean over classes of the area under the interpolated precision-recall curve (VOC), 0..1.
+
+    For each class all images are ranked by that class's probability; images of equal probability share the precision at
+    the end of their tie. A class without an image is left out (methods.md C.9, the reading of the released code).
+    """
+    present = np.unique(labels)
+    return float(np.mean([_average_precision(scores[:, c], labels == c) for c in present]))
+
+
+def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Returns the mean cross-entropy in nats of float logits, without label smoothing."""
+    logits = logits.astype(np.float64)
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    own = np.take_along_axis(shifted, labels[:, None], axis=1)[:, 0]
+    return float(np.mean(np.log(np.exp(shifted).sum(axis=1)) - own))
+
+
+def summary(logits: np.ndarray, labels: np.ndarray) -> dict[str, float | int]:
+    """Returns {"top1", "top5", "map", "loss", "images"} of logits (N, classes) in real units; accuracies in 0..1."""
+    return {
+        "top1": top_k(logits, labels, 1),
+        "top5": top_k(logits, labels, 5),
+        "map": mean_average_precision(softmax(logits), labels),
+        "loss": cross_entropy(logits, labels),
+        "images": len(labels),
+    }
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Returns probabilities (N, classes) float64."""
+    exponents = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    return exponents / exponents.sum(axis=1, keepdims=True)
+
+
+def _average_precision(scores: np.ndarray, positive: np.ndarray) -> float:
+    order = np.argsort(-scores, kind="stable")
+    hits = np.cumsum(positive[order])
+    last_of_tie = np.append(np.diff(scores[order]) != 0, True)
+    hits, seen = hits[last_of_tie], np.flatnonzero(last_of_tie) + 1
+    precision = np.maximum.accumulate((hits / seen)[::-1])[::-1]  # the best precision at this recall or beyond
+    recall_steps = np.diff(hits, prepend=0) / positive.sum()
+    return float((precision * recall_steps).sum())

@@ -1,0 +1,152 @@
+"""Optimizers and the learning-rate schedule as the papers (PyTorch) define them, where Keras' own differ.
+
+Keras' SGD keeps lr·g in its velocity, so that a drop of the learning rate acts late, and its `weight_decay` is
+decoupled. Here the velocity keeps g and the decay is added to the gradient (methods.md F.1, F.2):
+
+    g ← g + λw        (not for biases, γ and β)
+    v ← μv + g
+    w ← w − η(g + μv)  with Nesterov momentum, else w − ηv
+"""
+
+import math
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from tinytrain.config import Optim
+
+NOT_DECAYED = ("bias", "gamma", "beta")
+
+
+def decays(variable: keras.Variable) -> bool:
+    """Returns whether weight decay acts on `variable`: on kernels, not on biases or BatchNorm's γ and β."""
+    return not variable.name.startswith(NOT_DECAYED)
+
+
+@keras.saving.register_keras_serializable("tinytrain")
+class SGD(keras.optimizers.Optimizer):
+    """SGD with momentum and coupled weight decay, equal to torch.optim.SGD (dampening 0)."""
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.1,
+        momentum: float = 0.9,
+        nesterov: bool = True,
+        coupled_decay: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(learning_rate=learning_rate, **kwargs)
+        self.momentum, self.nesterov, self.coupled_decay = momentum, nesterov, coupled_decay
+
+    def build(self, variables: list[keras.Variable]) -> None:
+        """Adds one velocity for each variable."""
+        if self.built:
+            return
+        super().build(variables)
+        self.decayed = [decays(variable) for variable in variables]
+        self.velocities = [self.add_variable_from_reference(variable, name="velocity") for variable in variables]
+
+    def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
+        """Updates one variable in place; the fused kernel computes v and w exactly as above."""
+        index = self._get_variable_index(variable)
+        velocity = self.velocities[index]
+        if self.coupled_decay and self.decayed[index]:
+            gradient = gradient + self.coupled_decay * variable
+        tf.raw_ops.ResourceApplyMomentum(
+            var=variable.handle,
+            accum=velocity.value.handle,
+            lr=tf.cast(learning_rate, variable.dtype),
+            grad=gradient,
+            momentum=tf.constant(self.momentum, variable.dtype),
+            use_nesterov=self.nesterov,
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments that rebuild the optimizer."""
+        return super().get_config() | {
+            "momentum": self.momentum,
+            "nesterov": self.nesterov,
+            "coupled_decay": self.coupled_decay,
+        }
+
+
+@keras.saving.register_keras_serializable("tinytrain")
+class Adam(keras.optimizers.Optimizer):
+    """Adam with coupled weight decay, equal to torch.optim.Adam: ε is added to √(v/(1−β₂ᵗ)), not to √v."""
+
+    def __init__(
+        self,
+        learning_rate: Any = 1e-3,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        coupled_decay: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(learning_rate=learning_rate, **kwargs)
+        self.beta_1, self.beta_2, self.epsilon, self.coupled_decay = beta_1, beta_2, epsilon, coupled_decay
+
+    def build(self, variables: list[keras.Variable]) -> None:
+        """Adds the first and second moment of each variable."""
+        if self.built:
+            return
+        super().build(variables)
+        self.decayed = [decays(variable) for variable in variables]
+        self.first = [self.add_variable_from_reference(variable, name="first_moment") for variable in variables]
+        self.second = [self.add_variable_from_reference(variable, name="second_moment") for variable in variables]
+
+    def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
+        """Updates one variable in place."""
+        index = self._get_variable_index(variable)
+        first, second = self.first[index], self.second[index]
+        step = ops.cast(self.iterations + 1, variable.dtype)
+        if self.coupled_decay and self.decayed[index]:
+            gradient = gradient + self.coupled_decay * variable
+        first.assign(self.beta_1 * first + (1 - self.beta_1) * gradient)
+        second.assign(self.beta_2 * second + (1 - self.beta_2) * ops.square(gradient))
+        mean = first / (1 - ops.power(self.beta_1, step))
+        deviation = ops.sqrt(second / (1 - ops.power(self.beta_2, step)))
+        variable.assign(variable - ops.cast(learning_rate, variable.dtype) * mean / (deviation + self.epsilon))
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments that rebuild the optimizer."""
+        return super().get_config() | {
+            "beta_1": self.beta_1,
+            "beta_2": self.beta_2,
+            "epsilon": self.epsilon,
+            "coupled_decay": self.coupled_decay,
+        }
+
+
+@keras.saving.register_keras_serializable("tinytrain")
+class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
+    """Linear warm-up from 0, then half a cosine to 0, a step at a time.
+
+    With peak η, W warm-up steps and T steps in all: η·(t + 1)/W for t < W, then η·½(1 + cos(π(t − W)/(T − W))).
+    """
+
+    def __init__(self, peak: float, warmup_steps: int, total_steps: int) -> None:
+        self.peak, self.warmup_steps, self.total_steps = peak, warmup_steps, total_steps
+
+    def __call__(self, step: Any) -> Any:
+        """Returns the learning rate of step `step`, counted from 0."""
+        step = ops.cast(step, "float32")
+        progress = (step - self.warmup_steps) / max(self.total_steps - self.warmup_steps, 1)
+        cosine = 0.5 * (1.0 + ops.cos(math.pi * ops.clip(progress, 0.0, 1.0)))
+        return self.peak * ops.where(step < self.warmup_steps, (step + 1) / max(self.warmup_steps, 1), cosine)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments that rebuild the schedule."""
+        return {"peak": self.peak, "warmup_steps": self.warmup_steps, "total_steps": self.total_steps}
+
+
+def build(config: Optim, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+    """Returns the optimizer of `config` with its schedule."""
+    total = config.epochs * steps_per_epoch
+    warmup = min(round(config.warmup_epochs * steps_per_epoch), total - 1)
+    schedule = WarmupCosine(config.lr, warmup, total)
+    if config.name == "adam":
+        return Adam(schedule, coupled_decay=config.weight_decay)
+    return SGD(schedule, config.momentum, config.nesterov, config.weight_decay)

@@ -1,0 +1,57 @@
+"""What a training shows on standard error, and when it stops by itself."""
+
+import math
+import sys
+import time
+
+import keras
+from tqdm import tqdm
+
+from tinytrain.errors import UserError
+
+
+class Progress(keras.callbacks.Callback):
+    """A bar for each epoch with images a second, then one line with its figures; adds lr and speed to the logs."""
+
+    def __init__(self, epochs: int, images_per_epoch: int, batch: int) -> None:
+        super().__init__()
+        self.epochs, self.images, self.batch = epochs, images_per_epoch, batch
+        self.seconds = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Starts the bar."""
+        self.bar = tqdm(total=self.images, desc=f"epoch {epoch + 1}/{self.epochs}", unit="image", leave=False, disable=None)
+        self.started = time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Moves the bar; the epoch's training time ends with its last step, before the validation."""
+        self.bar.update(self.batch)
+        self.seconds = time.perf_counter() - self.started
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Prints the epoch's line."""
+        logs = logs if logs is not None else {}
+        logs["lr"] = float(self.model.optimizer.learning_rate)
+        logs["images_per_second"] = self.images / self.seconds
+        self.bar.close()
+        tqdm.write(
+            f"epoch {epoch + 1}/{self.epochs}  loss {logs['loss']:.4f}  top-1 {logs['top1']:.4f}  "
+            f"val loss {logs['val_loss']:.4f}  val top-1 {logs['val_top1']:.4f}  "
+            f"{logs['images_per_second']:,.0f} images/s",
+            file=sys.stderr,
+        )
+
+
+class StopAtNaN(keras.callbacks.Callback):
+    """Raises UserError at the first step whose loss is not a number."""
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Checks the running mean of the loss, which stays NaN or infinite once a step's loss was."""
+        loss = (logs or {})["loss"]
+        if not math.isfinite(loss):
+            step = int(self.model.optimizer.iterations)
+            lr = float(self.model.optimizer.learning_rate)
+            raise UserError(
+                f"the training loss became {loss} at step {step} (learning rate {lr:.3g}): "
+                "train with a lower optim.lr or a longer optim.warmup_epochs"
+            )

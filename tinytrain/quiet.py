@@ -1,0 +1,44 @@
+"""Keeps the chatter of C++ libraries off the terminal, so that what is printed is ours."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Holds back what is written to file descriptor 2 inside the block; shows it after all if the block raises.
+
+    Python's own sys.stderr goes on to reach the terminal. TINYTRAIN_VERBOSE=1 lets everything through.
+    """
+    if os.environ.get("TINYTRAIN_VERBOSE"):
+        yield
+        return
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    python_stderr = sys.stderr
+    with tempfile.TemporaryFile() as held, os.fdopen(os.dup(terminal), "w", buffering=1) as passed:
+        os.dup2(held.fileno(), 2)
+        sys.stderr = passed
+        try:
+            yield
+        except Exception:
+            held.seek(0)
+            os.write(terminal, held.read())
+            raise
+        finally:
+            sys.stderr = python_stderr
+            os.dup2(terminal, 2)
+            os.close(terminal)
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow, Keras and KerasCV without their start-up messages."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with quiet():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+        import keras_cv  # noqa: F401  it cannot be imported once tensorflow_model_optimization is
