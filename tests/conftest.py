@@ -52,6 +52,22 @@ def tinytrain(tmp_path):
     return run
 
 
+@pytest.fixture
+def command_line(tmp_path, monkeypatch, capfd):
+    """Returns a function that runs the command line in this process, in tmp_path: (status, stdout, stderr)."""
+    from tinytrain import cli
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words):
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            cli.main([str(word) for word in words])
+        return stop.value.code, *capfd.readouterr()
+
+    return run
+
+
 def needs_tool(name):
     """Returns a mark that skips a test where a program is missing, and says how to get it."""
     return pytest.mark.skipif(shutil.which(name) is None, reason=f"{name} is missing: make firmware-tools")

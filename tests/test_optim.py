@@ -78,7 +78,9 @@ def test_the_schedule_at_its_corners():
 
 
 def test_build_reads_the_config():
-    built = optim.build(Optim(lr=0.2, epochs=4, warmup_epochs=1.0, weight_decay=0.01, nesterov=False), steps_per_epoch=5)
+    built = optim.build(
+        Optim(lr=0.2, epochs=4, warmup_epochs=1.0, weight_decay=0.01, nesterov=False), steps_per_epoch=5
+    )
     assert isinstance(built, optim.SGD)
     assert (built.nesterov, built.coupled_decay) == (False, 0.01)
     assert float(built.learning_rate) == pytest.approx(0.2 / 5)

@@ -3,22 +3,33 @@
 Everything the command line does is a function here; TensorFlow is imported when the first one is used.
 
     import tinytrain
+
     config = tinytrain.load_config(overrides=["data.spec=folder:flowers", "model.name=mobilenet_v2"])
     run = tinytrain.fit(config, mcu="stm32f746")
-    report = tinytrain.export(run.folder, "stm32f746")
+    report, folder = tinytrain.export(run.folder, "stm32f746")
 """
 
 from typing import Any
 
-from tinytrain.config import Config as Config
+from tinytrain.config import Config
 from tinytrain.config import load as load_config
 from tinytrain.errors import DoesNotFit, TinytrainError, UserError
 
 __all__ = ["Config", "DoesNotFit", "TinytrainError", "UserError", "evaluate", "export", "fit", "load_config"]
 
 
-def fit(*args: Any, **kwargs: Any) -> Any:
-    """Trains a model; see `tinytrain.fit.fit`."""
-    from tinytrain.fit import fit as function
+def __getattr__(name: str) -> Any:
+    """Imports `fit`, `export` and `evaluate` when they are first asked for."""
+    if name == "fit":
+        from tinytrain.train import fit
 
-    return function(*args, **kwargs)
+        return fit
+    if name == "export":
+        from tinytrain.deploy.export import export
+
+        return export
+    if name == "evaluate":
+        from tinytrain.evaluation import evaluate
+
+        return evaluate
+    raise AttributeError(f"module 'tinytrain' has no attribute '{name}'")

@@ -1,7 +1,7 @@
 """Augmentation of whole uint8 batches inside tf.data, drawn from the seed and the number of the step.
 
-KerasCV layers draw from a stateful generator, whose numbers depend on what was drawn before; here each layer is handed a
-generator that is a pure function of (seed, step), so that a resumed run draws what an uninterrupted one would.
+KerasCV layers draw from a stateful generator, whose numbers depend on what was drawn before; here each layer is handed
+a generator that is a pure function of (seed, step), so that a resumed run draws what an uninterrupted one would.
 """
 
 import keras_cv
@@ -24,7 +24,9 @@ class StatelessGenerator:
         """Begins anew from `seed` (2,) int64: the seed of the run and the number of the step."""
         self.seed, self.draws = seed, 0
 
-    def uniform(self, shape: tuple, minval: float = 0.0, maxval: float = 1.0, dtype: tf.DType = tf.float32) -> tf.Tensor:
+    def uniform(
+        self, shape: tuple, minval: float = 0.0, maxval: float = 1.0, dtype: tf.DType = tf.float32
+    ) -> tf.Tensor:
         """Returns uniform numbers in [minval, maxval)."""
         self.draws += 1
         seed = tf.random.experimental.stateless_fold_in(self.seed, self.draws)

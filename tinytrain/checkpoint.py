@@ -14,8 +14,9 @@ from tinytrain.run import Run, write_atomically
 
 def save(path: Path, variables: list[keras.Variable], state: dict[str, Any]) -> None:
     """Writes the values of `variables`, in order, and a JSON-able `state`."""
-    arrays = {f"{number:05d}": np.asarray(variable) for number, variable in enumerate(variables)}
-    write_atomically(path, lambda file: np.savez(file, state=np.array(json.dumps(state)), **arrays))
+    arrays: dict[str, Any] = {f"{number:05d}": np.asarray(variable) for number, variable in enumerate(variables)}
+    arrays["state"] = np.array(json.dumps(state))
+    write_atomically(path, lambda file: np.savez(file, **arrays))
 
 
 def load(path: Path, variables: list[keras.Variable]) -> dict[str, Any]:

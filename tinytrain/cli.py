@@ -10,8 +10,7 @@ from typing import Any
 from absl import flags
 
 from tinytrain import config as configs
-from tinytrain import rooms
-from tinytrain.errors import TinytrainError, UserError, unknown
+from tinytrain.errors import DoesNotFit, TinytrainError, UserError, unknown
 
 USAGE = """tinytrain trains tiny vision networks and puts them on microcontrollers.
 
@@ -73,6 +72,10 @@ def _run(argv: list[str]) -> int:
         print(text)
     if values.json:
         print(json.dumps(result))
+    if isinstance(result, dict) and result.get("fits") is False:
+        raise DoesNotFit(
+            f"the model does not fit {result['board']}; train it smaller: fit --mcu {result['board']} says how"
+        )
     return 0
 
 
@@ -98,16 +101,15 @@ def _parse(command: Command, argv: list[str]) -> tuple[Any, list[str]]:
         raise UserError(f"{error} (known flags: {', '.join('--' + name for name in command.flags)}, --json)") from None
 
 
-def _overrides(values: Any, words: list[str]) -> tuple[list[str], list[str]]:
-    """Returns (words that are no KEY=VALUE, KEY=VALUE words after those that --data and --model stand for)."""
-    plain = [word for word in words if "=" not in word]
-    given = [("data.spec", values.data), ("model.name", values.model)] if "data" in values else []
-    short = [f"{dotted}={value}" for dotted, value in given if value is not None]
-    return plain, short + [word for word in words if "=" in word]
+def _sorted(words: list[str]) -> tuple[list[str], list[str]]:
+    """Returns (words that are no KEY=VALUE, KEY=VALUE words)."""
+    return [word for word in words if "=" not in word], [word for word in words if "=" in word]
 
 
 def _fit(values: Any, words: list[str]) -> tuple[Any, str]:
-    plain, overrides = _overrides(values, words)
+    plain, overrides = _sorted(words)
+    short = [("data.spec", values.data), ("model.name", values.model)]
+    overrides = [f"{dotted}={value}" for dotted, value in short if value is not None] + overrides
     if len(plain) > 1:
         raise UserError(f"fit takes one config file, received {', '.join(plain)}")
     out = Path(values.out) if values.out else None
@@ -121,7 +123,7 @@ def _fit(values: Any, words: list[str]) -> tuple[Any, str]:
     from tinytrain.quiet import import_tensorflow
 
     import_tensorflow()
-    from tinytrain.fit import fit
+    from tinytrain.train import fit
 
     run = fit(config, out, values.mcu, values.resume)
     result = run.metrics()
@@ -152,7 +154,7 @@ def _config_to_resume(out: Path | None, config: configs.Config, given: bool) -> 
 
 
 def _export(values: Any, words: list[str]) -> tuple[Any, str]:
-    plain, overrides = _overrides(values, words)
+    plain, overrides = _sorted(words)
     if len(plain) != 1 or not values.mcu:
         raise UserError(f"export needs RUN or MODEL.tflite and --mcu BOARD, received {' '.join(words) or 'neither'}")
     from tinytrain.deploy import boards
@@ -161,9 +163,11 @@ def _export(values: Any, words: list[str]) -> tuple[Any, str]:
     from tinytrain.quiet import import_tensorflow
 
     import_tensorflow()
-    from tinytrain.export import export, summary
+    from tinytrain.deploy.export import export, summary
 
-    report, folder = export(Path(plain[0]), board.name, Path(values.out) if values.out else None, overrides, values.data)
+    report, folder = export(
+        Path(plain[0]), board.name, Path(values.out) if values.out else None, overrides, values.data
+    )
     return report, summary(report, folder)
 
 
@@ -175,7 +179,7 @@ def _evaluate(values: Any, words: list[str]) -> tuple[Any, str]:
     from tinytrain.quiet import import_tensorflow
 
     import_tensorflow()
-    from tinytrain.evaluate import evaluate
+    from tinytrain.evaluation import evaluate
 
     result = evaluate(Path(words[0]), values.data, values.split or "test")
     return result, "  ".join(f"{name} {value:.4g}" for name, value in result.items() if isinstance(value, int | float))
@@ -188,7 +192,9 @@ def _list(values: Any, words: list[str]) -> tuple[Any, str]:
         raise unknown("list", " ".join(words), LISTS)
     wanted = words or list(LISTS)
     rows = {name: LISTS[name]() for name in wanted}
-    text = "\n\n".join("\n".join([f"{name}:", *(f"  {line}" for line in lines.values())]) for name, lines in rows.items())
+    text = "\n\n".join(
+        "\n".join([f"{name}:", *(f"  {line}" for line in lines.values())]) for name, lines in rows.items()
+    )
     return {name: list(lines) for name, lines in rows.items()}, text
 
 

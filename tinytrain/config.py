@@ -45,11 +45,15 @@ class Model:
     """The network. It maps (B, resolution, resolution, channels) float32 in [-1, 1) to (B, classes) logits."""
 
     name: str = key("mobilenet_v1", "a file name in tinytrain/models")
-    width: float | Auto = key("auto", "multiplier on every channel count; auto: the architecture's usual tiny one", 0.01)
+    width: float | Auto = key(
+        "auto", "multiplier on every channel count; auto: the architecture's usual tiny one", 0.01
+    )
     resolution: int | Auto = key("auto", "side of the input in pixels; auto: the data's, at most 96", 8, 1024)
     channels: Literal[1, 3, "auto"] = key("auto", "1 gray or 3 color; auto: the data's")
     dropout: float = key(0.0, "dropout before the classifier", 0, 0.95)
-    stem: Literal["imagenet", "cifar"] = key("imagenet", "stride of the first convolution: 2 (imagenet) or 1 (cifar)")
+    stem: Literal["auto", "imagenet", "cifar"] = key(
+        "auto", "stride of the first convolution: 2 (imagenet) or 1 (cifar); auto: the architecture's usual one"
+    )
 
 
 @dataclass
@@ -137,6 +141,11 @@ def load(path: Path | None = None, overrides: typing.Sequence[str] = ()) -> Conf
     config = Config()
     for dotted, value in _read(path).items():
         set_key(config, dotted, value, where=f" in {path}")
+    return apply(config, overrides)
+
+
+def apply(config: Config, overrides: typing.Sequence[str]) -> Config:
+    """Sets KEY=VALUE words in `config` in place, checks it and returns it; raises UserError as `load` does."""
     for word in overrides:
         dotted, equals, text = word.partition("=")
         if not equals:

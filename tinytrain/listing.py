@@ -14,9 +14,7 @@ def _first_sentence(path: Path) -> str:
 
 def _room(name: str) -> Callable[[], dict[str, str]]:
     def rows() -> dict[str, str]:
-        return {
-            word: f"{word:20} {_first_sentence(rooms.PACKAGE / name / f'{word}.py')}" for word in rooms.names(name)
-        }
+        return {word: f"{word:20} {_first_sentence(rooms.PACKAGE / name / f'{word}.py')}" for word in rooms.names(name)}
 
     return rows
 

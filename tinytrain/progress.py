@@ -20,7 +20,9 @@ class Progress(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Starts the bar."""
-        self.bar = tqdm(total=self.images, desc=f"epoch {epoch + 1}/{self.epochs}", unit="image", leave=False, disable=None)
+        self.bar = tqdm(
+            total=self.images, desc=f"epoch {epoch + 1}/{self.epochs}", unit="image", leave=False, disable=None
+        )
         self.started = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:

@@ -1,12 +1,12 @@
 """The run folder: everything that one `tinytrain fit` leaves behind, each file written whole or not at all.
 
-    config.toml    complete: it alone repeats the run
-    split.json     the names of the images in each split
-    history.csv    one row an epoch
-    last.npz       all there is to go on with after the last whole epoch
-    best.npz       the weights with the best top-1 on the val split
-    model.keras    the plain model with those weights
-    metrics.json   val and test figures; written last, so that a run with it is finished
+config.toml    complete: it alone repeats the run
+split.json     the names of the images in each split
+history.csv    one row an epoch
+last.npz       all there is to go on with after the last whole epoch
+best.npz       the weights with the best top-1 on the val split
+model.keras    the plain model with those weights
+metrics.json   val and test figures; written last, so that a run with it is finished
 """
 
 import csv
@@ -39,7 +39,9 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
         os.chmod(file.name, 0o644)
         os.replace(file.name, path)
     except OSError as error:
-        raise UserError(f"cannot write '{path}': {error.strerror or error}; free some room or name another folder") from None
+        raise UserError(
+            f"cannot write '{path}': {error.strerror or error}; free some room or name another folder"
+        ) from None
 
 
 def write_text(path: Path, text: str) -> None:
@@ -59,7 +61,11 @@ class Run:
         self.folder = folder
         self.config_path, self.split_path = folder / "config.toml", folder / "split.json"
         self.history_path, self.metrics_path = folder / "history.csv", folder / "metrics.json"
-        self.last_path, self.best_path, self.model_path = folder / "last.npz", folder / "best.npz", folder / "model.keras"
+        self.last_path, self.best_path, self.model_path = (
+            folder / "last.npz",
+            folder / "best.npz",
+            folder / "model.keras",
+        )
 
     @classmethod
     def create(cls, folder: Path | None, name: str) -> "Run":
@@ -76,7 +82,9 @@ class Run:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"cannot make the folder '{folder}': {error.strerror}; name another one with --out") from None
+            raise UserError(
+                f"cannot make the folder '{folder}': {error.strerror}; name another one with --out"
+            ) from None
         return run
 
     @classmethod
@@ -97,10 +105,16 @@ class Run:
         """Returns the complete config of the run."""
         return configs.load(self.config_path)
 
+    def split(self) -> dict[str, list[str]]:
+        """Returns the names of the images in each split, as the run was trained."""
+        return json.loads(self.split_path.read_text())
+
     def metrics(self) -> dict[str, Any]:
         """Returns metrics.json; raises UserError if the run is not finished."""
         if not self.finished:
-            raise UserError(f"the run '{self.folder}' is not finished: go on with tinytrain fit --out {self.folder} --resume")
+            raise UserError(
+                f"the run '{self.folder}' is not finished: go on with tinytrain fit --out {self.folder} --resume"
+            )
         return json.loads(self.metrics_path.read_text())
 
     def write_history(self, rows: list[dict[str, float]]) -> None:

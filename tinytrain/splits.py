@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinytrain.config import Data
-from tinytrain.datasets import Pool, Source
+from tinytrain.datasets import Source
 from tinytrain.errors import UserError
 
 

@@ -19,7 +19,7 @@ from tinytrain.datasets import Pool, Source
 from tinytrain.errors import UserError
 
 SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-KINDS = {mode: "gray" for mode in ("1", "L", "I;16", "I", "F")} | {mode: "transparent" for mode in ("LA", "PA", "RGBA")}
+KINDS = dict.fromkeys(("1", "L", "I;16", "I", "F"), "gray") | dict.fromkeys(("LA", "PA", "RGBA"), "transparent")
 THREADS = 4
 
 

@@ -8,7 +8,12 @@ import keras
 
 from tinytrain.blocks import classifier, conv_bn, depthwise_bn, image_input, make_divisible
 
-USUAL_WIDTH = 0.25
+USUAL = {"width": 0.25, "resolution": 96}
+ROWS = [
+    {"width": 1.0, "resolution": 224},
+    {"width": 1.0, "resolution": 32, "stem": "cifar", "classes": 100},
+    USUAL,
+]  # what `tinytrain list models` shows
 BLOCKS = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1)]
 
 

@@ -9,7 +9,8 @@ import keras
 
 from tinytrain.blocks import classifier, conv_bn, depthwise_bn, image_input, inverted_residual, make_divisible
 
-USUAL_WIDTH = 0.35
+USUAL = {"width": 0.35, "resolution": 160}
+ROWS = [USUAL, {"width": 1.0, "resolution": 160}, {"width": 1.0, "resolution": 224}]  # what `tinytrain list models` shows
 STAGES = [(24, 2, 2), (32, 3, 2), (64, 4, 2), (96, 3, 1), (160, 3, 2), (320, 1, 1)]  # channels, blocks, first stride
 
 
@@ -17,6 +18,14 @@ def build(
     *, classes: int, resolution: int, channels: int, width: float, dropout: float = 0.0, stem: str = "imagenet"
 ) -> keras.Model:
     """Returns the functional model: (B, resolution, resolution, channels) -> (B, classes) logits."""
+    last = max(1280, make_divisible(1280 * width))
+    return network("mobilenet_v2", last, classes, resolution, channels, width, dropout, stem)
+
+
+def network(
+    name: str, last: int, classes: int, resolution: int, channels: int, width: float, dropout: float, stem: str
+) -> keras.Model:
+    """Returns MobileNetV2 with `last` channels before the pooling."""
     image = image_input(resolution, channels)
     x = conv_bn(image, make_divisible(32 * width), 3, 2 if stem == "imagenet" else 1, "relu6", "stem")
     x = depthwise_bn(x, 3, 1, "relu6", "block0")
@@ -34,5 +43,5 @@ def build(
                 residual=position > 0,
                 name=f"block{number}",
             )
-    x = conv_bn(x, max(1280, make_divisible(1280 * width)), 1, 1, "relu6", "head")
-    return keras.Model(image, classifier(x, classes, dropout), name="mobilenet_v2")
+    x = conv_bn(x, last, 1, 1, "relu6", "head")
+    return keras.Model(image, classifier(x, classes, dropout), name=name)

@@ -45,7 +45,7 @@ def fit(config: Config, out: Path | str | None = None, mcu: str | None = None, r
     if mcu and not run:
         from tinytrain.deploy.fits import refuse_if_too_large
 
-        refuse_if_too_large(model, config, mcu)
+        refuse_if_too_large(model, config, len(source.classes), mcu)
     data = Split(source, config)
     if run is None:
         name = f"{config.data.spec.partition(':')[0]}-{config.model.name}"
@@ -140,22 +140,27 @@ def load_source(config: Config) -> Source:
 
 def resolve(config: Config, source: Source) -> Config:
     """Returns a copy of `config` in which every "auto" is what the data, the model and the device ask for."""
-    config = dataclasses.replace(config, **{
-        part.name: dataclasses.replace(getattr(config, part.name))
-        for part in dataclasses.fields(config)
-        if dataclasses.is_dataclass(getattr(config, part.name))
-    })
+    config = dataclasses.replace(
+        config,
+        **{
+            part.name: dataclasses.replace(getattr(config, part.name))
+            for part in dataclasses.fields(config)
+            if dataclasses.is_dataclass(getattr(config, part.name))
+        },
+    )
     on_gpu = bool(tf.config.list_physical_devices("GPU"))
     if source.channels == 0 and config.model.channels == "auto":
         raise UserError(
             f"'{config.data.spec}' mixes gray, color or transparent images: say what the model sees, "
             "model.channels=3 (color) or model.channels=1 (gray)"
         )
+    usual = rooms.load("models", config.model.name).USUAL
     found = {
         "data.resize": source.resize,
-        "model.width": rooms.load("models", config.model.name).USUAL_WIDTH,
+        "model.width": usual["width"],
         "model.resolution": min(source.side or LARGEST_AUTO_RESOLUTION, LARGEST_AUTO_RESOLUTION),
         "model.channels": source.channels,
+        "model.stem": usual.get("stem", "imagenet"),
         "augment.flip": source.flip,
         "device.precision": "mixed_float16" if on_gpu else "float32",
         "device.jit": on_gpu,

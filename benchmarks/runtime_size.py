@@ -1,0 +1,169 @@
+"""Flash that each TFLM operator adds to the firmware, and how well their sum predicts whole models.
+
+Links the real firmware for stm32f746g_disco with the library in TFLM_DIR, once for each operator: with the operators
+that nearly every network has (CORE), plus or minus the one in question, so that code they share counts once. The table
+in tinytrain/deploy/tflm_ops.py holds the numbers; `--table` prints it anew.
+
+    TFLM_DIR=... python benchmarks/runtime_size.py [--quick] [--table] [--json]
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from tinytrain.deploy import boards, carray, firmware, tflm_ops
+from tinytrain.errors import TinytrainError
+
+CORE = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "AVERAGE_POOL_2D")
+QUICK = (*CORE, "MEAN")
+# Operators of whole models, for the error of the sum.
+MODELS = {
+    "mobilenet_v1": ("CONV_2D", "DEPTHWISE_CONV_2D", "MEAN", "FULLY_CONNECTED"),
+    "mobilenet_v1 (MLPerf Tiny)": (
+        *("CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "RESHAPE", "FULLY_CONNECTED", "SOFTMAX"),
+    ),
+    "mobilenet_v2": ("CONV_2D", "DEPTHWISE_CONV_2D", "ADD", "MEAN", "FULLY_CONNECTED"),
+    "mobilenet_v3": ("CONV_2D", "DEPTHWISE_CONV_2D", "ADD", "MUL", "HARD_SWISH", "MEAN", "FULLY_CONNECTED"),
+    "resnet8": ("CONV_2D", "ADD", "AVERAGE_POOL_2D", "RESHAPE", "FULLY_CONNECTED", "SOFTMAX"),
+    "fully connected": ("FULLY_CONNECTED",),
+    "detector": (
+        "CONV_2D",
+        "DEPTHWISE_CONV_2D",
+        "ADD",
+        "CONCATENATION",
+        "RESIZE_NEAREST_NEIGHBOR",
+        "LOGISTIC",
+        "RESHAPE",
+    ),
+}
+
+
+def empty_model() -> bytes:
+    """Returns a .tflite of no operators: its input (1, 16) int8 is its output."""
+    import flatbuffers
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    tensor = schema.TensorT()
+    tensor.shape, tensor.type, tensor.name = [1, 16], schema.TensorType.INT8, b"input"
+    tensor.quantization = schema.QuantizationParametersT()
+    tensor.quantization.scale, tensor.quantization.zeroPoint = [1.0], [0]
+    graph = schema.SubGraphT()
+    graph.tensors, graph.inputs, graph.outputs, graph.operators = [tensor], [0], [0], []
+    model = schema.ModelT()
+    model.version, model.subgraphs, model.operatorCodes, model.buffers = 3, [graph], [], [schema.BufferT()]
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+class Linker:
+    """Links the firmware with any set of operators, and remembers the results."""
+
+    def __init__(self, folder: Path, tflm: Path):
+        self.board, self.tflm, self.build = boards.load("stm32f746g_disco"), tflm, folder / "build"
+        frame = np.zeros(16, np.int8)
+        arguments = {"name": "size", "arena_bytes": 1024, "labels": [], "golden_input": frame, "golden_output": frame}
+        self.folder = firmware.emit(folder, self.board, model=empty_model(), **arguments)
+        self.known: dict[tuple[tuple[str, bool], ...], firmware.Sizes] = {}
+
+    def sizes(self, operators: dict[str, bool]) -> firmware.Sizes:
+        """Returns the sizes with `operators`, {name: whether its *_INT8 registration}."""
+        key = tuple(sorted(operators.items()))
+        if key not in self.known:
+            (self.folder / "model" / "model_ops.h").write_text(carray.ops_header(operators))
+            self.known[key] = firmware.link(self.folder, self.board, self.tflm, self.build)
+        return self.known[key]
+
+    def runtime_bytes(self, operators: dict[str, bool]) -> int:
+        return self.sizes(operators).runtime_bytes
+
+
+def int8(names: tuple[str, ...]) -> dict[str, bool]:
+    return {name: bool(tflm_ops.OPS[name].int8_register) for name in names}
+
+
+def operator_bytes(linker: Linker, name: str, special: bool) -> int:
+    """Returns what `name` adds to the core (or, being in it, takes away with it); `special`: registered as *_INT8."""
+    core = int8(CORE)
+    without = {key: value for key, value in core.items() if key != name}
+    return linker.runtime_bytes(without | {name: special}) - linker.runtime_bytes(without)
+
+
+def operator_row(linker: Linker, name: str) -> dict[str, object]:
+    row: dict[str, object] = {"operator": name, "tflm_bytes": operator_bytes(linker, name, special=False)}
+    if tflm_ops.OPS[name].int8_register:
+        row["ours_bytes"] = operator_bytes(linker, name, special=True)
+    else:
+        row["ours_bytes"] = row["tflm_bytes"]
+    return row
+
+
+def model_row(linker: Linker, name: str, base: int, table: dict[str, int]) -> dict[str, object]:
+    linked = linker.runtime_bytes(int8(MODELS[name]))
+    estimated = base + sum(table[operator] for operator in MODELS[name])
+    stock = linker.runtime_bytes(dict.fromkeys(MODELS[name], False))
+    error = 100 * (estimated - linked) / linked
+    return {
+        "model": name,
+        "ours_bytes": linked,
+        "tflm_bytes": stock,
+        "estimated_bytes": estimated,
+        "error_percent": error,
+    }
+
+
+def measure(linker: Linker, names: list[str]) -> tuple[list[dict[str, object]], list[dict[str, object]], int]:
+    rows = []
+    for number, name in enumerate(names, start=1):
+        print(f"\r{number}/{len(names)} operators", end="", file=sys.stderr, flush=True)
+        try:
+            rows.append(operator_row(linker, name))
+        except TinytrainError:  # a library built without the signal library lacks its operators
+            print(f"\r{name} does not link with this library: left out", file=sys.stderr)
+    print(file=sys.stderr)
+    table = {str(row["operator"]): int(str(row["ours_bytes"])) for row in rows}
+    base = linker.runtime_bytes(int8(CORE)) - sum(table[name] for name in CORE)
+    complete = [name for name, operators in MODELS.items() if set(operators) <= set(table)]
+    return rows, [model_row(linker, name, base, table) for name in complete], base
+
+
+def print_table(rows: list[dict[str, object]], base: int, linker: Linker) -> None:
+    """Prints the lines of tflm_ops.py: names and bytes, the *_INT8 registration's first where there is one."""
+    sizes = linker.sizes(int8(CORE))
+    print(f"RUNTIME_BASE_BYTES = {base}")
+    print(f"FIRMWARE_BYTES = {sizes.firmware_bytes - 32}  # without golden input and output")
+    print(f"OTHER_RAM_BYTES = {sizes.other_ram_bytes}")
+    print(", ".join(f"{row['operator']} {row['ours_bytes']} {row['tflm_bytes']}" for row in rows))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="six operators only")
+    parser.add_argument("--table", action="store_true", help="print the lines of tflm_ops.py as well")
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON last")
+    arguments = parser.parse_args()
+    if reason := firmware.lacking():
+        sys.exit(reason)
+    tflm = firmware.tflm_dir()
+    with tempfile.TemporaryDirectory() as folder:
+        linker = Linker(Path(folder), tflm)
+        rows, models, base = measure(linker, list(QUICK if arguments.quick else tflm_ops.OPS))
+        if arguments.table:
+            print_table(rows, base, linker)
+    print(f"{'operator':<40}{'ours':>9}{'tflm':>9}   (bytes of flash over {base} without operators)")
+    for row in rows:
+        print(f"{row['operator']:<40}{row['ours_bytes']:>9}{row['tflm_bytes']:>9}")
+    print(f"\n{'model':<40}{'ours':>9}{'tflm':>9}{'estimated':>11}{'error':>8}")
+    for row in models:
+        numbers = f"{row['ours_bytes']:>9}{row['tflm_bytes']:>9}{row['estimated_bytes']:>11}"
+        print(f"{row['model']:<40}{numbers}{row['error_percent']:>7.1f}%")
+    if arguments.json:
+        print(json.dumps({"rows": rows + models}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""Training speed: `tinytrain fit` with its default settings against the same network in a plain Keras loop.
+
+The plain loop is what a person writes: keras layers, keras' SGD with momentum, float32 images in memory, `model.fit`,
+XLA off (Keras' default, XLA on, is slower on the CPU). Ours augments, decays and checkpoints besides. Both train in
+turn on the same noise, in one process, after a warm-up; images a second are the median of the rounds.
+
+    python benchmarks/train_speed.py [--quick] [--json]
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from tinytrain.quiet import import_tensorflow
+
+import_tensorflow()
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+
+from tinytrain import config as configs  # noqa: E402
+from tinytrain import optim, pipeline, rooms  # noqa: E402
+from tinytrain.augment import Augmentation  # noqa: E402
+from tinytrain.checkpoint import Checkpoint  # noqa: E402
+from tinytrain.method import Method  # noqa: E402
+from tinytrain.progress import StopAtNaN  # noqa: E402
+from tinytrain.run import Run  # noqa: E402
+
+CASES = [("mobilenet_v2", 0.35, 32, 64), ("mobilenet_v2", 0.35, 96, 64), ("mobilenet_v1", 0.25, 96, 64)]
+CLASSES = 10
+
+
+def plain_epoch(model, images, labels, batch):
+    """Returns a function that trains one epoch in a plain Keras loop and returns its seconds."""
+    x, y = (images.astype("float32") - 128) / 128, np.eye(CLASSES, dtype="float32")[labels]
+    model.compile(
+        keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True),
+        keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1),
+        metrics=["accuracy"],
+        jit_compile=False,
+    )
+
+    def epoch():
+        start = time.perf_counter()
+        model.fit(x, y, batch_size=batch, epochs=1, verbose=0)
+        return time.perf_counter() - start
+
+    return epoch
+
+
+class Alternate(keras.callbacks.Callback):
+    """Times each of our epochs, its checkpoint included, and lets the other contestant train one after it."""
+
+    def __init__(self, checkpoint, other):
+        super().__init__()
+        self.checkpoint, self.other, self.seconds = checkpoint, other, []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.start = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.checkpoint.set_model(self.model)
+        self.checkpoint.on_epoch_end(epoch, {"val_top1": 0.0, "loss": logs["loss"]})
+        ours = time.perf_counter() - self.start
+        self.seconds.append((ours, self.other()))
+
+
+def measure(name, width, resolution, batch, count, rounds):
+    """Returns one row of the table."""
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (count, resolution, resolution, 3), dtype=np.uint8)
+    labels = random.integers(0, CLASSES, count)
+    build = rooms.load("models", name).build
+    other, own = (build(classes=CLASSES, resolution=resolution, channels=3, width=width) for _ in range(2))
+    config = configs.Config(augment=configs.Augment(flip=True))
+    steps = count // batch
+    method = Method(own)
+    method.compile(
+        optim.build(config.optim, steps),
+        keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1),
+        metrics=[keras.metrics.CategoricalAccuracy("top1")],
+        jit_compile=False,
+    )
+    augmentation = Augmentation(config.augment, resolution)
+    batches = pipeline.training_batches(images, labels, CLASSES, batch, 0, range((rounds + 1) * steps), augmentation)
+    with tempfile.TemporaryDirectory() as folder:
+        timed = Alternate(Checkpoint(Run(Path(folder)), []), plain_epoch(other, images, labels, batch))
+        method.fit(
+            batches,
+            steps_per_epoch=steps,
+            epochs=rounds + 1,
+            verbose=0,
+            shuffle=False,
+            callbacks=[StopAtNaN(), timed],
+        )
+    pairs = timed.seconds[1:]  # the first round is the warm-up
+    speed = lambda index: round(statistics.median(steps * batch / pair[index] for pair in pairs), 1)  # noqa: E731
+    return {
+        "model": name,
+        "width": width,
+        "resolution": resolution,
+        "plain_keras_images_per_second": speed(1),
+        "ours_images_per_second": speed(0),
+        "ratio": round(statistics.median(pair[1] / pair[0] for pair in pairs), 3),
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer images and rounds, under two minutes")
+    parser.add_argument("--json", action="store_true", help="one JSON line last")
+    options = parser.parse_args()
+    rows = []
+    print("model         width  pixels  plain Keras      ours  ratio   (images a second)")
+    for name, width, resolution, batch in CASES:
+        count = (1024 if resolution > 64 else 4096) // (2 if options.quick else 1)
+        row = measure(name, width, resolution, batch, count, 3 if options.quick else 7)
+        rows.append(row)
+        speeds = f"{row['plain_keras_images_per_second']:11,.0f}  {row['ours_images_per_second']:8,.0f}"
+        print(f"{name:12} {width:6} {resolution:7}  {speeds}  {row['ratio']:5.2f}", flush=True)
+    if options.json:
+        print(json.dumps({"rows": rows}))
+
+
+if __name__ == "__main__":
+    main()

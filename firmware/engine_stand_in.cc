@@ -1,0 +1,61 @@
+// An engine without a library, for tests of everything around it. It is no network: its output mixes the input's bytes,
+// so that each input has its own output, known to the host (tests/test_firmware.py computes the same). On the data of a real
+// model it therefore reports a different golden output.
+
+#include <cstdint>
+
+#include "engine.h"
+#include "model/model_data.h"
+
+namespace {
+
+int8_t* input = nullptr;
+int8_t* output = nullptr;
+size_t used_bytes = 0;
+const char* error = "";
+
+constexpr size_t Aligned(size_t bytes) { return (bytes + 15) & ~size_t{15}; }
+
+}  // namespace
+
+extern "C" {
+
+bool engine_init(const uint8_t* model, uint8_t* arena, size_t arena_bytes) {
+  used_bytes = Aligned(kInputBytes) + Aligned(kOutputBytes);
+  if (used_bytes > arena_bytes) {
+    error = "the arena is too small";
+    return false;
+  }
+  if (reinterpret_cast<uintptr_t>(model) % 16 != 0 || reinterpret_cast<uintptr_t>(arena) % 16 != 0) {
+    error = "model or arena is not 16-byte aligned";
+    return false;
+  }
+  input = reinterpret_cast<int8_t*>(arena);
+  output = reinterpret_cast<int8_t*>(arena + Aligned(kInputBytes));
+  return true;
+}
+
+// FNV-1a over the input, then one step of a linear congruential generator for each output byte.
+bool engine_invoke(void) {
+  uint32_t hash = 2166136261u;
+  for (size_t i = 0; i < kInputBytes; ++i) {
+    hash = (hash ^ static_cast<uint8_t>(input[i])) * 16777619u;
+    input[i] = 0;  // a real engine overwrites its input, too
+  }
+  for (size_t i = 0; i < kOutputBytes; ++i) {
+    hash = hash * 1664525u + 1013904223u;
+    output[i] = static_cast<int8_t>(hash >> 24);
+  }
+  return true;
+}
+
+int8_t* engine_input(void) { return input; }
+size_t engine_input_bytes(void) { return kInputBytes; }
+const int8_t* engine_output(void) { return output; }
+size_t engine_output_bytes(void) { return kOutputBytes; }
+size_t engine_arena_used_bytes(void) { return used_bytes; }
+size_t engine_operator_count(void) { return 1; }
+const char* engine_name(void) { return "stand_in"; }
+const char* engine_error(void) { return error; }
+
+}  // extern "C"

@@ -1,0 +1,66 @@
+// TensorFlow Lite Micro behind engine.h: the only file that sees its headers.
+
+#include <cstdint>
+#include <new>
+
+#include "board.h"
+#include "console.h"
+#include "engine.h"
+#include "model/model_ops.h"
+#include "tensorflow/lite/micro/cortex_m_generic/debug_log_callback.h"
+#include "tensorflow/lite/micro/micro_interpreter.h"
+#include "tensorflow/lite/micro/micro_time.h"
+#include "tensorflow/lite/schema/schema_generated.h"
+
+// Replaces the library's clock (it would reset the DWT counter that the timing here uses, and does not know its rate).
+namespace tflite {
+uint32_t GetCurrentTimeTicks() { return board_ticks(); }
+uint32_t ticks_per_second() { return BOARD_CLOCK_HZ; }
+}  // namespace tflite
+
+namespace {
+
+const tflite::Model* model = nullptr;
+tflite::MicroInterpreter* interpreter = nullptr;
+const char* error = "";
+
+// Built in place: as static objects their constructors would run before the log callback is registered.
+alignas(ModelOpResolver) uint8_t resolver_storage[sizeof(ModelOpResolver)];
+alignas(tflite::MicroInterpreter) uint8_t interpreter_storage[sizeof(tflite::MicroInterpreter)];
+
+bool Fail(const char* reason) {
+  error = reason;
+  return false;
+}
+
+bool IsInt8(const TfLiteTensor* tensor) { return tensor != nullptr && tensor->type == kTfLiteInt8; }
+
+}  // namespace
+
+extern "C" {
+
+bool engine_init(const uint8_t* data, uint8_t* arena, size_t arena_bytes) {
+  RegisterDebugLogCallback(print);  // before all else: without it every error is silent
+  model = tflite::GetModel(data);
+  if (model->version() != TFLITE_SCHEMA_VERSION) return Fail("the model has another schema version than 3");
+  auto* resolver = new (resolver_storage) ModelOpResolver;
+  if (AddModelOperators(resolver) != kTfLiteOk) return Fail("an operator was not registered");
+  interpreter = new (interpreter_storage) tflite::MicroInterpreter(model, *resolver, arena, arena_bytes);
+  if (interpreter->initialization_status() != kTfLiteOk) return Fail("the interpreter did not start");
+  if (interpreter->AllocateTensors() != kTfLiteOk) return Fail("the arena is too small or an operator refused");
+  if (!IsInt8(interpreter->input(0)) || !IsInt8(interpreter->output(0))) return Fail("input or output is not int8");
+  return true;
+}
+
+bool engine_invoke(void) { return interpreter->Invoke() == kTfLiteOk || Fail("Invoke"); }
+
+int8_t* engine_input(void) { return interpreter->input(0)->data.int8; }
+size_t engine_input_bytes(void) { return interpreter->input(0)->bytes; }
+const int8_t* engine_output(void) { return interpreter->output(0)->data.int8; }
+size_t engine_output_bytes(void) { return interpreter->output(0)->bytes; }
+size_t engine_arena_used_bytes(void) { return interpreter->arena_used_bytes(); }
+size_t engine_operator_count(void) { return model->subgraphs()->Get(0)->operators()->size(); }
+const char* engine_name(void) { return "tflm"; }
+const char* engine_error(void) { return error; }
+
+}  // extern "C"

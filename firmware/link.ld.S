@@ -1,0 +1,64 @@
+/* Linker script of every board, run through the C preprocessor for its numbers. */
+#include BOARD_HEADER
+
+MEMORY {
+    FLASH (rx) : ORIGIN = BOARD_FLASH_ORIGIN, LENGTH = BOARD_FLASH_BYTES
+    RAM (rw) : ORIGIN = BOARD_RAM_ORIGIN, LENGTH = BOARD_RAM_BYTES
+}
+
+PHDRS {
+    code PT_LOAD FLAGS(5);
+    data PT_LOAD FLAGS(6);
+    zero PT_LOAD FLAGS(6);
+}
+
+ENTRY(reset)
+
+SECTIONS {
+    .vectors : { KEEP(*(.vectors)) } > FLASH :code
+    .text : { *(.text .text.*) } > FLASH :code
+    .model : { *(.rodata.model) } > FLASH :code
+    .rodata : {
+        *(.rodata .rodata.*)
+        . = ALIGN(4);
+        init_array_start = .;
+        KEEP(*(SORT_BY_INIT_PRIORITY(.init_array.*)))
+        KEEP(*(.init_array))
+        init_array_end = .;
+    } > FLASH :code
+    .exidx : { *(.ARM.extab* .ARM.exidx*) } > FLASH :code
+
+    /* First in RAM: below it is no memory, so an overflow faults. `AT> RAM` keeps what has no contents out of the
+       flash image; without it QEMU's loader fills zeros through flash. */
+    .stack (NOLOAD) : ALIGN(8) {
+        stack_limit = .;
+        . += STACK_BYTES;
+        stack_top = .;
+    } > RAM AT> RAM :zero
+
+    /* The arena is next, so that as much of it as possible lies in RAM without wait states, with which a board's RAM
+       begins. */
+    .arena (NOLOAD) : ALIGN(16) {
+        arena_start = .;
+        *(.bss.arena)
+        . = ALIGN(4);
+        arena_end = .;
+    } > RAM AT> RAM :zero
+
+    .bss (NOLOAD) : ALIGN(4) {
+        bss_start = .;
+        *(.bss .bss.* COMMON)
+        . = ALIGN(4);
+        bss_end = .;
+    } > RAM AT> RAM :zero
+
+    .data : ALIGN(4) {
+        data_start = .;
+        *(.data .data.*)
+        . = ALIGN(4);
+        data_end = .;
+    } > RAM AT> FLASH :data
+    data_load = LOADADDR(.data);
+
+    /DISCARD/ : { *(.fini_array .fini_array.* .eh_frame .comment) }
+}

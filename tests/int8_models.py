@@ -1,0 +1,92 @@
+"""Small .tflite files for tests: one built by hand in milliseconds, one by TensorFlow's converter."""
+
+import flatbuffers
+import numpy as np
+from tensorflow.lite.python import schema_py_generated as schema
+
+INPUT_SHAPE = (1, 4, 4, 3)
+FILTERS = 5
+
+
+def conv_model(dtype: str = "int8", custom: str = "", outputs: int = 1, padding_bytes: int = 0) -> bytes:
+    """Returns a model of one 1x1 CONV_2D (or of one custom operator called `custom`) from INPUT_SHAPE to 5 channels."""
+    kind = getattr(schema.TensorType, dtype.upper())
+    weights = np.random.default_rng(0).integers(-127, 128, (FILTERS, 1, 1, 3)).astype(dtype)
+    bias = np.arange(FILTERS, dtype="int32" if dtype == "int8" else dtype)
+    model, graph = schema.ModelT(), schema.SubGraphT()
+    model.version, model.subgraphs = 3, [graph]
+    model.buffers = [_buffer(None), _buffer(weights), _buffer(bias), _buffer(np.zeros(padding_bytes, np.uint8))]
+    bias_kind = schema.TensorType.INT32 if dtype == "int8" else kind
+    graph.tensors = [
+        _tensor("input", INPUT_SHAPE, kind, 0, 1 / 128),
+        _tensor("weights", weights.shape, kind, 1, 1 / 127),
+        _tensor("bias", (FILTERS,), bias_kind, 2, 1 / 128 / 127),
+        _tensor("output", (*INPUT_SHAPE[:3], FILTERS), kind, 0, 1 / 32),
+    ]
+    graph.inputs, graph.outputs = [0], [3] * outputs
+    graph.operators = [_conv(schema.OperatorT())]
+    model.operatorCodes = [_code(custom)]
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def converted_model() -> bytes:
+    """Returns a converted int8 model of the operators tinytrain emits: convolutions, ADD, MEAN, FULLY_CONNECTED …"""
+    import tensorflow as tf
+
+    random = np.random.default_rng(0)
+
+    def weights(*shape: int) -> np.ndarray:
+        return (random.normal(size=shape) / np.sqrt(np.prod(shape[:-1]))).astype(np.float32)
+
+    first, depth, point, dense = weights(3, 3, 3, 8), weights(3, 3, 8, 1) * 3, weights(1, 1, 8, 8), weights(8, 10) * 4
+    biases = [weights(8) for _ in range(3)]
+
+    @tf.function(input_signature=[tf.TensorSpec((1, 16, 16, 3), tf.float32)])
+    def network(image):
+        stem = tf.nn.relu6(tf.nn.conv2d(image, first, 2, "SAME") + biases[0])
+        middle = tf.nn.relu6(tf.nn.depthwise_conv2d(stem, depth, [1, 1, 1, 1], "SAME") + biases[1])
+        block = stem + tf.nn.conv2d(middle, point, 1, "SAME") + biases[2]
+        return tf.nn.softmax(tf.matmul(tf.reduce_mean(block, axis=[1, 2]), dense))
+
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([network.get_concrete_function()], network)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: (
+        [image] for image in random.uniform(-1, 1, (20, 1, 16, 16, 3)).astype("f")
+    )
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    return converter.convert()
+
+
+def _buffer(values):
+    buffer = schema.BufferT()
+    buffer.data = None if values is None else np.frombuffer(values.tobytes(), np.uint8)
+    return buffer
+
+
+def _tensor(name, shape, kind, buffer, scale):
+    tensor = schema.TensorT()
+    tensor.name, tensor.shape, tensor.type, tensor.buffer = name.encode(), list(shape), kind, buffer
+    if kind in (schema.TensorType.INT8, schema.TensorType.INT32):
+        tensor.quantization = schema.QuantizationParametersT()
+        tensor.quantization.scale, tensor.quantization.zeroPoint = [scale], [0]
+    return tensor
+
+
+def _conv(operator):
+    operator.opcodeIndex, operator.inputs, operator.outputs = 0, [0, 1, 2], [3]
+    operator.builtinOptionsType = schema.BuiltinOptions.Conv2DOptions
+    operator.builtinOptions = schema.Conv2DOptionsT()
+    operator.builtinOptions.strideW = operator.builtinOptions.strideH = 1
+    return operator
+
+
+def _code(custom):
+    code = schema.OperatorCodeT()
+    code.version = 3
+    number = schema.BuiltinOperator.CUSTOM if custom else schema.BuiltinOperator.CONV_2D
+    code.builtinCode = code.deprecatedBuiltinCode = number
+    code.customCode = custom.encode() if custom else None
+    return code

@@ -1,0 +1,209 @@
+"""The generated C++: what the compiler sees is the model, and exactly its operators are registered."""
+
+import ast
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import needs_tool
+from int8_models import FILTERS, INPUT_SHAPE, conv_model
+
+from tinytrain.deploy import carray, flatbuffer, tflm_ops
+from tinytrain.deploy.flatbuffer import Operator, Tensor
+from tinytrain.errors import UserError
+
+INPUT = np.random.default_rng(1).integers(-128, 128, INPUT_SHAPE).astype(np.int8)
+OUTPUT = np.random.default_rng(2).integers(-128, 128, (1, 4, 4, FILTERS)).astype(np.int8)
+TFLM_HEADERS = Path(os.environ.get("TFLM_DIR", "/nonexistent")) / "include" / "tensorflow/lite/micro"
+needs_tflm = pytest.mark.skipif(not TFLM_HEADERS.is_dir(), reason="TFLM_DIR is not set")
+
+
+def write(folder, model=None, **changes):
+    arguments = {
+        "name": "conv",
+        "arena_bytes": 4096,
+        "labels": ["cat", "dog"],
+        "golden_input": INPUT,
+        "golden_output": OUTPUT,
+    }
+    carray.write(folder, model=conv_model() if model is None else model, **arguments | changes)
+
+
+def tensor(dtype):
+    return Tensor("", (1,), dtype, (1.0,), (0,), False)
+
+
+def use(name, *dtypes, out="int8"):
+    return Operator(name, tuple(tensor(dtype) for dtype in dtypes), (tensor(out),))
+
+
+def test_the_arrays_read_back_equal(tmp_path):
+    write(tmp_path)
+    path = tmp_path / "model_data.cc"
+    assert carray.read_model_data(path) == conv_model()
+    assert np.array_equal(carray.read_array(path, "GoldenInput"), INPUT.ravel())
+    assert np.array_equal(carray.read_array(path, "GoldenOutput"), OUTPUT.ravel())
+
+
+def test_an_array_that_is_missing_is_named(tmp_path):
+    write(tmp_path)
+    with pytest.raises(UserError, match="kNothing"):
+        carray.read_array(tmp_path / "model_data.cc", "Nothing")
+
+
+@needs_tool("arm-none-eabi-gcc")
+def test_the_compiler_sees_the_same_bytes_aligned(tmp_path):
+    (tmp_path / "model").mkdir()
+    write(tmp_path / "model")
+    compile_ = "arm-none-eabi-g++ -std=c++17 -mcpu=cortex-m7 -Wall -Wextra -Werror -fdata-sections -I. -c -o data.o"
+    subprocess.run([*compile_.split(), "model/model_data.cc"], cwd=tmp_path, check=True)
+    copy = "arm-none-eabi-objcopy -O binary -j .rodata.model data.o model.bin"
+    subprocess.run(copy.split(), cwd=tmp_path, check=True)
+    assert (tmp_path / "model.bin").read_bytes() == conv_model()
+    listing = subprocess.run(
+        ["arm-none-eabi-objdump", "-h", "data.o"], cwd=tmp_path, check=True, capture_output=True, text=True
+    ).stdout
+    assert re.search(r"\.rodata\.model .* 2\*\*4\n", listing)
+
+
+def test_the_header_describes_the_model(tmp_path):
+    write(tmp_path)
+    text = (tmp_path / "model_data.h").read_text()
+    assert f"kModelBytes = {len(conv_model())};" in text
+    assert "kArenaBytes = 4096;" in text
+    assert "kInputBytes = 48;" in text
+    assert "kOutputBytes = 80;" in text
+    assert "kInputShape[] = {1, 4, 4, 3};" in text
+    assert "kInputScale = 0.0078125f;" in text
+    assert "kOutputScale = 0.03125f;" in text
+    assert "kLabelCount = 2;" in text
+
+
+@pytest.mark.parametrize("label", ["plain", 'a "b" \\', "äöü – 猫", "??/ trigraph", "line\nbreak", "\x01" + "7", ""])
+def test_a_label_survives_c(label):
+    literal = carray.c_string(label)
+    assert literal.isascii()
+    assert "??" not in literal
+    assert "\n" not in literal
+    # Python's bytes literals know the same escapes as C.
+    assert ast.literal_eval("b" + literal).decode("utf-8") == label
+
+
+def test_pixels_map_as_the_network_was_trained():
+    signed = carray.pixel_values(Tensor("", (), "int8", (1 / 128,), (0,), False))
+    assert np.array_equal(signed, np.arange(256) - 128)
+    raw = carray.pixel_values(Tensor("", (), "int8", (1.0,), (-128,), False), scale=1, offset=0)
+    assert np.array_equal(raw, np.arange(256) - 128)
+    narrow = carray.pixel_values(Tensor("", (), "int8", (1 / 256,), (0,), False))
+    assert (narrow[0], narrow[64], narrow[128], narrow[255]) == (-128, -128, 0, 127)  # clipped, not wrapped
+
+
+def test_given_pixels_are_written(tmp_path):
+    pixels = np.arange(256).astype(np.int8)
+    write(tmp_path, pixels=pixels)
+    assert np.array_equal(carray.read_array(tmp_path / "model_data.cc", "PixelToInput"), pixels)
+    with pytest.raises(UserError, match="pixels"):
+        write(tmp_path, pixels=np.arange(255).astype(np.int8))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"golden_input": INPUT[:, :2]}, "golden input should be 48"),
+        ({"golden_output": OUTPUT.astype(np.int16)}, "golden output .* received int16"),
+        ({"model": conv_model("float32")}, "int8 input; received float32"),
+        ({"model": conv_model(outputs=2)}, "exactly one .* output"),
+        ({"model": conv_model(custom="FlexErf")}, "FlexErf"),
+        ({"model": b"no flatbuffer"}, "no TFLite flatbuffer"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(tmp_path, changes, message):
+    with pytest.raises(UserError, match=message):
+        write(tmp_path, **changes)
+
+
+def test_exactly_the_models_operators_are_registered(tmp_path):
+    write(tmp_path)
+    text = (tmp_path / "model_ops.h").read_text()
+    assert "MicroMutableOpResolver<1>" in text
+    assert re.findall(r"resolver->(\S+)\);", text) == ["AddConv2D(tflite::Register_CONV_2D_INT8())"]
+    assert '#include "tensorflow/lite/micro/kernels/conv.h"' in text
+
+
+@pytest.mark.parametrize(
+    ("uses", "expected"),
+    [
+        ([use("CONV_2D", "int8", "int8", "int32")], {"CONV_2D": True}),
+        ([use("CONV_2D", "int8", "int4", "int32")], {"CONV_2D": False}),
+        ([use("CONV_2D", "float32", "float32", "float32", out="float32")], {"CONV_2D": False}),
+        ([use("ADD", "int8", "int8"), use("ADD", "int16", "int16", out="int16")], {"ADD": False}),
+        ([use("MEAN", "int8", "int32")], {"MEAN": False}),  # TFLM has no MEAN for int8 only
+        ([use("PAD", "int8", "int32")], {"PAD": True}),
+        ([use("TRANSPOSE_CONV", "int32", "int8", "int8", "int32")], {"TRANSPOSE_CONV": True}),
+        ([use("SOFTMAX", "int8", out="int16")], {"SOFTMAX": False}),
+        ([use("MUL", "int8", "int8"), use("MEAN", "int8"), use("MUL", "int8", "int8")], {"MUL": True, "MEAN": False}),
+    ],
+)
+def test_int8_registrations_only_where_every_use_is_int8(uses, expected):
+    assert tflm_ops.registrations(uses) == expected
+    assert list(tflm_ops.registrations(uses)) == list(expected)
+
+
+@needs_tflm
+def test_the_table_is_that_of_the_resolver():
+    text = (TFLM_HEADERS / "micro_mutable_op_resolver.h").read_text()
+    methods = set(re.findall(r"TfLiteStatus (Add\w+)\(", text)) - {"AddCustom", "AddBuiltin", "AddEthosU"}
+    assert {op.method for op in tflm_ops.OPS.values()} == methods
+    for body in re.split(r"TfLiteStatus (?=Add\w+\()", text)[1:]:
+        name = re.search(r'AddBuiltin\(\s*BuiltinOperator_(\w+)|AddCustom\(\s*"([^"]+)"', body)
+        method = re.match(r"\w+", body)[0]
+        if method in methods:
+            assert tflm_ops.OPS[name[1] or name[2]].method == method
+
+
+@needs_tflm
+@pytest.mark.parametrize("op", [op for op in tflm_ops.OPS.values() if op.int8_register], ids=lambda op: op.name)
+def test_the_int8_registrations_exist(op):
+    assert f" {op.int8_register}()" in (TFLM_HEADERS.parents[2] / op.int8_header).read_text()
+
+
+def test_the_summary_is_that_of_the_model():
+    summary = flatbuffer.read(conv_model())
+    assert summary.counts == {"CONV_2D": 1}
+    assert summary.inputs == (Tensor("input", INPUT_SHAPE, "int8", (1 / 128,), (0,), False),)
+    weights = summary.operators[0].inputs[1]
+    assert (weights.dtype, weights.shape, weights.constant) == ("int8", (FILTERS, 1, 1, 3), True)
+
+
+def test_every_truncation_is_a_user_error():
+    model = conv_model()
+    for length in range(0, len(model) - 1, 7):
+        try:
+            flatbuffer.read(model[:length], "cut.tflite")
+        except UserError as error:
+            assert "cut.tflite" in str(error)  # noqa: PT017
+    with pytest.raises(UserError, match="damaged"):
+        flatbuffer.read(model[: len(model) // 2])
+
+
+def test_damaged_bytes_are_never_a_traceback():
+    random, model, refused = np.random.default_rng(0), conv_model(), 0
+    for _ in range(400):
+        damaged = bytearray(model)
+        for position in random.integers(8, len(model), 4):
+            damaged[position] = random.integers(256)
+        try:
+            flatbuffer.read(bytes(damaged))
+        except UserError:
+            refused += 1
+    assert refused > 50
+
+
+def test_an_operator_that_tflm_lacks_is_named():
+    with pytest.raises(UserError, match=r"'big\.tflite' uses FlexErf") as error:
+        flatbuffer.read(conv_model(custom="FlexErf"), "'big.tflite'")
+    assert error.value.exit_status == 2
+    assert flatbuffer.read(conv_model(custom="SignalWindow")).counts == {"SignalWindow": 1}

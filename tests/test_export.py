@@ -1,0 +1,238 @@
+"""`tinytrain export` from the outside: what it writes, what it proves, what it refuses."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import needs_tool
+
+from tinytrain import config as configs
+from tinytrain import evaluation, metrics, train
+from tinytrain.deploy import carray, flatbuffer
+from tinytrain.deploy.export import export, summary
+from tinytrain.deploy.oracle import Oracle
+from tinytrain.errors import UserError
+
+WORDS = ["optim.epochs=8", "model.width=0.25", "optim.batch=32"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return train.fit(configs.load(None, WORDS), tmp_path_factory.mktemp("export") / "run")
+
+
+@pytest.fixture(scope="module")
+def exported(run):
+    report, folder = export(run.folder, "stm32f746", overrides=["qat.epochs=1"])
+    return report, folder
+
+
+@pytest.mark.slow
+def test_the_report_is_the_contract(exported, run):
+    report, folder = exported
+    assert folder == run.folder / "export-stm32f746g_disco"
+    assert json.loads((folder / "report.json").read_text()) == report
+    assert (report["board"], report["fits"]) == ("stm32f746g_disco", True)
+    assert set(report["model"]) >= {"bytes", "macs", "ops"}
+    assert report["model"]["bytes"] == (folder / "model.tflite").stat().st_size
+    assert report["model"]["macs"] == run.metrics()["macs"]
+    assert report["parity"] == {"images": 359, "different": 0}
+    limits = report["memory"]
+    assert (limits["ram_limit_bytes"], limits["flash_limit_bytes"]) == (320 * 1024, 1024 * 1024)
+    assert 0 < limits["arena_bytes"] < limits["ram_bytes"] < limits["ram_limit_bytes"]
+    assert report["model"]["bytes"] < limits["flash_bytes"] < limits["flash_limit_bytes"]
+    assert report["latency_ms"] > 0
+    text = summary(report, folder)
+    assert "0 of 359 outputs differ" in text
+    assert "fits      stm32f746g_disco: yes" in text
+
+
+@pytest.mark.slow
+def test_int8_is_about_as_accurate_as_float(exported, run):
+    accuracy = exported[0]["accuracy"]
+    assert accuracy["images"] == 359
+    assert accuracy["float"] == pytest.approx(run.metrics()["test"]["top1"])
+    assert accuracy["float"] > 0.5
+    assert abs(accuracy["int8"] - accuracy["float"]) < 0.04
+
+
+@pytest.mark.slow
+def test_the_operators_are_int8_and_few(exported):
+    report, folder = exported
+    assert set(report["model"]["ops"]) <= {"CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "FULLY_CONNECTED"}
+    graph = flatbuffer.read((folder / "model.tflite").read_bytes())
+    for operator in graph.operators:
+        assert {t.dtype for t in (*operator.inputs, *operator.outputs) if t is not None} <= {"int8", "int32"}
+    assert (graph.inputs[0].scale, graph.inputs[0].zero_point) == ((1 / 128,), (0,))
+
+
+@pytest.mark.slow
+def test_the_c_array_is_the_model_and_the_golden_output_its_answer(exported):
+    _, folder = exported
+    content = (folder / "model.compact.tflite").read_bytes()
+    source = folder / "firmware/model/model_data.cc"
+    assert carray.read_model_data(source) == content
+    golden_input = carray.read_array(source, "GoldenInput").astype(np.int8).reshape(1, 32, 32, 1)
+    golden_output = carray.read_array(source, "GoldenOutput").astype(np.int8)
+    np.testing.assert_array_equal(Oracle(content).run(golden_input)[0], golden_output)
+    assert "alignas(16)" in source.read_text()
+
+
+@pytest.mark.slow
+def test_the_proof_is_on_the_test_images_and_agrees_with_tensorflow_lite(exported, run):
+    """TensorFlow's reference kernels are another implementation: at most one step apart on most images."""
+    _, folder = exported
+    with np.load(folder / "golden.npz") as golden:
+        inputs, outputs = golden["inputs"], golden["outputs"]
+    config = run.config()
+    data = train.Split(train.load_source(config), config)
+    np.testing.assert_array_equal(inputs, evaluation.to_int8(data.arrays("test")[0]))
+    interpreter = tf.lite.Interpreter(
+        model_path=str(folder / "model.tflite"),
+        experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_REF,
+    )
+    interpreter.allocate_tensors()
+    theirs = []
+    for image in inputs[:50]:
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[None])
+        interpreter.invoke()
+        theirs.append(interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0])
+    assert np.abs(np.array(theirs).astype(int) - outputs[:50]).max() <= 1
+
+
+@pytest.mark.slow
+def test_evaluate_measures_the_run_and_the_exported_file(exported, run):
+    report, folder = exported
+    assert evaluation.evaluate(run.folder)["top1"] == pytest.approx(run.metrics()["test"]["top1"])
+    assert evaluation.evaluate(run.folder, split="val")["images"] == 143
+    assert evaluation.evaluate(folder / "model.tflite")["top1"] == pytest.approx(report["accuracy"]["int8"])
+    assert evaluation.evaluate(folder / "model.tflite", data="digits")["images"] == 359
+
+
+@pytest.mark.slow
+def test_zero_epochs_are_post_training_quantization(run, tmp_path):
+    report, folder = export(run.folder, "mps2_an500", tmp_path / "ptq", ["qat.epochs=0", "export.parity_images=20"])
+    assert report["parity"] == {"images": 20, "different": 0}
+    assert set(report["model"]["ops"]) <= {"CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "FULLY_CONNECTED"}
+    assert (folder / "firmware/model/model_ops.h").exists()
+
+
+@pytest.mark.slow
+def test_test_images_are_never_quantized_with(run, monkeypatch, tmp_path):
+    """Calibration and fine-tuning see training images only."""
+    from tinytrain.deploy import qat, tflite
+
+    config = run.config()
+    data = train.Split(train.load_source(config), config)
+    allowed = {image.tobytes() for image in (data.arrays("train")[0].astype(np.float32) - 128) / 128}
+    seen = []
+    monkeypatch.setattr(
+        tflite,
+        "convert_post_training",
+        lambda twin, calibration: seen.append(calibration) or tflite.convert(qat.quantize(twin, calibration)),
+    )
+    export(run.folder, "stm32f746", tmp_path / "e", ["qat.epochs=0", "export.parity_images=1"])
+    assert len(seen[0]) == 500
+    assert {image.tobytes() for image in seen[0]} <= allowed
+
+
+@pytest.mark.slow
+def test_a_tflite_of_anyones_is_exported(exported, tmp_path, command_line):
+    _, folder = exported
+    shutil.copy(folder / "model.tflite", tmp_path / "theirs.tflite")
+    status, out, _ = command_line("export", "theirs.tflite", "--mcu", "stm32f746", "--out", "e", "--json")
+    report = json.loads(out.splitlines()[-1])
+    assert status == 0
+    assert report["accuracy"] == {"float": None, "int8": None, "images": 0}
+    assert report["parity"]["different"] == 0
+    assert report["model"]["macs"] == exported[0]["model"]["macs"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("TFLM_DIR" not in os.environ, reason="TFLM_DIR is not set: the real engine is not here")
+@needs_tool("qemu-system-arm")
+@needs_tool("arm-none-eabi-gcc")
+def test_the_firmware_gives_the_golden_output_on_the_emulated_core(exported):
+    report, _ = exported
+    assert report["emulated"]["golden"] == "equal"
+    assert report["emulated"]["arena_used_bytes"] <= report["memory"]["arena_bytes"]
+    assert report["emulated"]["instructions"] > report["model"]["macs"]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "export needs RUN or MODEL.tflite and --mcu BOARD"),
+        (["run"], "export needs RUN or MODEL.tflite and --mcu BOARD"),
+        (["run", "--mcu", "stm32f747"], "did you mean 'stm32f746'"),
+        (["nowhere", "--mcu", "stm32f746"], "'nowhere' does not exist"),
+        (["empty", "--mcu", "stm32f746"], "'empty' holds no run"),
+        (["text.tflite", "--mcu", "stm32f746"], "no TFLite flatbuffer"),
+        (["cut.tflite", "--mcu", "stm32f746"], "damaged TFLite flatbuffer"),
+        (["begun", "--mcu", "stm32f746"], "is not finished"),
+        (["begun", "--mcu", "stm32f746", "--out", "empty/.."], "is there already"),
+        (["begun", "--mcu", "stm32f746", "optim.lr=1"], "export cannot change optim.lr"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_status_2(command_line, tmp_path, words, sentence):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun/config.toml").write_text(configs.dump(configs.Config()))
+    (tmp_path / "text.tflite").write_text("this is no model at all")
+    (tmp_path / "cut.tflite").write_bytes(b"\x1c\x00\x00\x00TFL3" + bytes(20))
+    status, out, error = command_line("export", *words)
+    assert (status, out) == (2, "")
+    assert sentence in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_an_operator_that_tflm_lacks_is_named(tmp_path):
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [tf.function(tf.math.erf, input_signature=[tf.TensorSpec((1, 8, 8, 1), tf.float32)]).get_concrete_function()]
+    )
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.SELECT_TF_OPS]
+    (tmp_path / "erf.tflite").write_bytes(converter.convert())
+    with pytest.raises(UserError, match="Erf"):
+        export(tmp_path / "erf.tflite", "stm32f746")
+
+
+@pytest.mark.slow
+def test_a_network_that_cannot_fit_is_refused_with_status_3_before_training(command_line, tmp_path):
+    words = ["--model", "mobilenet_v2", "model.width=1.0", "model.resolution=96"]
+    status, out, error = command_line("fit", *words, "--mcu", "stm32f746", "--out", "run")
+    assert (status, out) == (3, "")
+    assert "mobilenet_v2 of width 1 at 96 pixels does not fit stm32f746g_disco" in error
+    assert "nearest that fits: model.width=" in error
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_the_suggested_width_fits_and_the_next_one_does_not():
+    import re
+
+    from tinytrain.deploy import fits
+    from tinytrain.errors import DoesNotFit
+
+    def refusal(width, resolution=96):
+        config = configs.load(None, ["model.name=mobilenet_v2", f"model.width={width}", "model.channels=3"])
+        config.model.resolution = resolution
+        model = train.build_model(config, 10)
+        try:
+            fits.refuse_if_too_large(model, config, 10, "stm32f746")
+        except DoesNotFit as error:
+            return str(error)
+        return ""
+
+    message = refusal(1.0)
+    width = float(re.search(r"model.width=([\d.]+)", message)[1])
+    assert refusal(width) == ""
+    assert refusal(width + 0.05) != ""
+
+
+def test_metrics_of_int8_outputs_are_in_real_units():
+    tensor = flatbuffer.Tensor("logits", (1, 2), "int8", (0.5,), (3,), False)
+    np.testing.assert_array_equal(evaluation.dequantize(np.array([[3, 5]], np.int8), tensor), [[0.0, 1.0]])
+    assert metrics.top_k(np.array([[0.0, 1.0]]), np.array([1]), 1) == 1.0

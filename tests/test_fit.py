@@ -1,0 +1,156 @@
+"""`tinytrain fit` from the outside: what it writes, that a kill loses nothing, and what it refuses."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+
+import keras
+import numpy as np
+import pytest
+
+from tinytrain import config as configs
+from tinytrain import metrics, train
+
+SMALL = ["optim.epochs=3", "model.width=0.25", "optim.batch=32", "augment.crop=0"]
+
+
+def weights(path):
+    with np.load(path) as saved:
+        return {name: saved[name] for name in saved.files if name != "state"}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """One uninterrupted run on the digits."""
+    run = train.fit(configs.load(None, SMALL), tmp_path_factory.mktemp("runs") / "whole")
+    return run
+
+
+@pytest.mark.slow
+def test_a_run_folder_holds_what_the_contract_says(finished):
+    result = finished.metrics()
+    assert set(result["test"]) >= {"top1", "top5", "map", "loss", "images"}
+    assert (result["test"]["images"], result["val"]["images"]) == (359, 143)
+    assert result["epochs"] == 3
+    assert result["images_per_second"] > 0
+    config = tomllib.loads(finished.config_path.read_text())
+    assert "auto" not in str(config)
+    assert len(finished.history_path.read_text().splitlines()) == 4
+    split = json.loads(finished.split_path.read_text())
+    assert {name: len(names) for name, names in split.items()} == {"train": 1295, "val": 143, "test": 359}
+    assert not set(split["test"]) & set(split["train"] + split["val"])
+
+
+@pytest.mark.slow
+def test_the_saved_model_is_plain_keras_and_has_the_reported_accuracy(finished):
+    model = keras.saving.load_model(finished.model_path)
+    assert not any("Fused" in type(layer).__name__ for layer in model.layers)
+    config = finished.config()
+    data = train.Split(train.load_source(config), config)
+    images, labels = data.arrays("test")
+    logits = model.predict((images.astype("float32") - 128) / 128, verbose=0)
+    assert metrics.top_k(logits, labels, 1) == pytest.approx(finished.metrics()["test"]["top1"], abs=1e-9)
+    assert finished.metrics()["test"]["top1"] > 0.2  # ten classes, three epochs
+
+
+@pytest.mark.slow
+def test_the_config_in_the_folder_repeats_the_run(finished, tmp_path):
+    again = train.fit(configs.load(finished.config_path), tmp_path / "again")
+    for name, values in weights(finished.last_path).items():
+        np.testing.assert_array_equal(values, weights(again.last_path)[name])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [1, 2])
+def test_a_killed_run_resumes_to_the_same_weights(finished, tmp_path, kills):
+    command = [sys.executable, "-m", "tinytrain", "fit", "--out", str(tmp_path / "run")]
+    for number in range(kills):
+        words = SMALL if number == 0 else ["--resume"]
+        process = subprocess.Popen([*command, *words], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+        for line in process.stderr:
+            if line.startswith("epoch "):  # an epoch has just ended, so the kill falls into the next one
+                time.sleep(0.05)
+                os.kill(process.pid, signal.SIGKILL)
+                break
+        assert process.wait() == -signal.SIGKILL
+        assert not (tmp_path / "run/metrics.json").exists()
+    done = subprocess.run([*command, "--resume", "--json"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    expected = finished.metrics()
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert (result["test"], result["best_epoch"]) == (expected["test"], expected["best_epoch"])
+    for file in ("last.npz", "best.npz"):
+        theirs = weights(tmp_path / "run" / file)
+        for name, values in weights(finished.folder / file).items():
+            np.testing.assert_array_equal(values, theirs[name])
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_not_a_number_stops_with_a_message(tinytrain):
+    stopped = tinytrain("fit", "--out", "run", *SMALL, "optim.lr=1e30", "optim.warmup_epochs=0")
+    assert stopped.returncode == 2
+    assert "loss became" in stopped.stderr
+    assert "lower optim.lr" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+
+
+@pytest.mark.slow
+def test_a_folder_of_color_images_trains_and_resume_of_a_finished_run_repeats_its_result(tinytrain, image_folder):
+    root = image_folder(count=60)
+    words = ["model.width=0.25", "optim.epochs=8", "optim.batch=16", "augment.crop=0"]
+    done = tinytrain("fit", "--data", f"folder:{root}", "--out", "run", "--json", *words)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["val"]["top1"] > 0.6  # three classes that differ by their color
+    again = tinytrain("fit", "--out", "run", "--resume", "--json")
+    assert json.loads(again.stdout.splitlines()[-1]) == result
+
+
+def snapshot(folder):
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["optim.epoch=3"], "did you mean 'optim.epochs'"),
+        (["--model", "mobilnet_v2"], "did you mean 'mobilenet_v2'"),
+        (["--data", "digit"], "did you mean 'digits'"),
+        (["--data", "folder:nowhere"], "no folder 'nowhere'"),
+        (["--mcu", "stm32f747"], "did you mean 'stm32f746'"),
+        (["--epochs", "3"], "Unknown command line flag 'epochs'"),
+        (["--resume"], "--resume needs --out RUN"),
+        (["--resume", "--out", "nowhere"], "'nowhere' does not exist"),
+        (["a.toml", "b.toml"], "one config file"),
+        (["--out", "old"], "already holds a run"),
+        (["--out", "old/config.toml"], "already holds a file"),
+        (["--out", "old", "--resume", "seed=5"], "seed = 5: it was begun with 0"),
+        (["--data", "folder:mixed"], "model.channels=3 (color) or model.channels=1 (gray)"),
+        (["--data", "digits:8"], "digits takes no argument"),
+    ],
+)
+def test_a_mistake_is_one_sentence_status_2_and_overwrites_nothing(
+    command_line, tmp_path, image_folder, words, sentence
+):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old/config.toml").write_text(configs.dump(configs.Config()))
+    image_folder("mixed", classes=("red",))
+    image_folder("mixed", classes=("blue",), mode="L")
+    before = snapshot(tmp_path / "old")
+    status, out, error = command_line("fit", *words)
+    assert (status, out) == (2, "")
+    assert sentence in error
+    assert len(error.strip().splitlines()) == 1
+    assert snapshot(tmp_path / "old") == before
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_said(command_line, tmp_path):
+    (tmp_path / "file").touch()
+    status, _, error = command_line("fit", "--out", "file/run", *SMALL)
+    assert status == 2
+    assert "cannot make the folder 'file/run'" in error

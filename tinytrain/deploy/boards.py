@@ -1,0 +1,136 @@
+"""Boards: what `firmware/boards/<board>.h` says, read without a C compiler.
+
+The header is the only place where a board's numbers stand; C, the linker script and the Makefile read the same lines.
+"""
+
+import ast
+import operator
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinytrain import rooms
+from tinytrain.errors import UserError, unknown
+
+Value = int | str
+
+_DEFINE = re.compile(r"#define\s+BOARD_(\w+)\s+(.+)")
+_COMMENT = re.compile(r"""("[^"]*"|'.')|//.*""")  # a quoted text is kept, a comment outside quotes is not
+_OPERATORS = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.floordiv,  # integer division, as in C
+    ast.LShift: operator.lshift,
+    ast.RShift: operator.rshift,
+    ast.BitOr: operator.or_,
+}
+
+
+@dataclass(frozen=True)
+class Board:
+    """One board: the names, units and limits that Python needs. `values` holds all lines of the header."""
+
+    name: str
+    mcu: str
+    core: str
+    clock_hz: int
+    ram_bytes: int
+    flash_bytes: int
+    counter: str  # what the firmware counts: "cycles" or "instructions"
+    uart_baud: int
+    debugger: str  # openocd's board file, "" for none
+    emulator: str  # QEMU's options, "" for none
+    usual: bool  # the board that its MCU's name means
+    path: Path
+    values: dict[str, Value]
+
+    @property
+    def emulated(self) -> bool:
+        """True for a board that QEMU runs."""
+        return bool(self.emulator)
+
+
+def folder() -> Path:
+    """Returns the folder of the board headers."""
+    return rooms.data_folder("firmware") / "boards"
+
+
+def names() -> list[str]:
+    """Returns the boards' names, sorted: the file names in firmware/boards."""
+    return sorted(path.stem for path in folder().glob("*.h"))
+
+
+def load(word: str) -> Board:
+    """Returns the board called `word`, or the usual board of the MCU called `word`.
+
+    Raises:
+        UserError: no board and no MCU has that name, or its header cannot be read.
+
+    """
+    if word in names():
+        return read(folder() / f"{word}.h")
+    boards = [read(folder() / f"{name}.h") for name in names()]
+    matches = [board for board in boards if board.mcu == word]
+    if not matches:
+        raise unknown("board", word, {name for board in boards for name in (board.name, board.mcu)})
+    return next((board for board in matches if board.usual), matches[0])
+
+
+def read(path: Path) -> Board:
+    """Returns the board that the header at `path` describes; raises UserError where a line is missing or wrong."""
+    values = read_values(path)
+    try:
+        return Board(
+            name=path.stem,
+            mcu=str(values["MCU"]),
+            core=str(values["CPU"]),
+            clock_hz=int(values["CLOCK_HZ"]),
+            ram_bytes=int(values["RAM_BYTES"]),
+            flash_bytes=int(values["FLASH_BYTES"]),
+            counter=str(values["COUNTER"]),
+            uart_baud=int(values["UART_BAUD"]),
+            debugger=str(values["DEBUGGER"]),
+            emulator=str(values["EMULATOR"]),
+            usual=bool(values.get("USUAL", 0)),
+            path=path,
+            values=values,
+        )
+    except KeyError as missing:
+        raise UserError(f"{path}: no line `#define BOARD_{missing.args[0]}`; a board header needs one") from None
+
+
+def read_values(path: Path) -> dict[str, Value]:
+    """Returns the header's `#define BOARD_NAME value` lines as {"NAME": value}, integer expressions evaluated."""
+    values: dict[str, Value] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if match := _DEFINE.match(line):
+            try:
+                values[match[1]] = _value(_without_comment(match[2]), values)
+            except (ValueError, KeyError, SyntaxError, ZeroDivisionError):
+                raise UserError(
+                    f"{path}:{number}: BOARD_{match[1]} is {match[2].strip()!r}; "
+                    "it should be an integer expression, a 'character' or a \"string\""
+                ) from None
+    return values
+
+
+def _without_comment(text: str) -> str:
+    return _COMMENT.sub(r"\1", text).strip()
+
+
+def _value(text: str, values: dict[str, Value]) -> Value:
+    if len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'":
+        return text[1:-1]
+    without_suffix = re.sub(r"\b(0[xX][0-9a-fA-F]+|\d+)[uUlL]+\b", r"\1", text)
+    return _evaluate(ast.parse(without_suffix, mode="eval").body, values)
+
+
+def _evaluate(node: ast.expr, values: dict[str, Value]) -> int:
+    if isinstance(node, ast.Constant) and type(node.value) is int:
+        return node.value
+    if isinstance(node, ast.Name):
+        return int(values[node.id.removeprefix("BOARD_")])
+    if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
+        return int(_OPERATORS[type(node.op)](_evaluate(node.left, values), _evaluate(node.right, values)))
+    raise ValueError("no integer expression")

@@ -1,0 +1,193 @@
+"""The model as C++: model_data.h, model_data.cc and model_ops.h for firmware/model, and reading the arrays back.
+
+model_data.* hold the flatbuffer, what the firmware must know about it, and one golden input with its output;
+model_ops.h registers exactly the operators the model uses (one too few is an error at run time, one too many is flash).
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tinytrain.deploy import flatbuffer, tflm_ops
+from tinytrain.deploy.flatbuffer import Tensor
+from tinytrain.errors import UserError
+
+ALIGNMENT_BYTES = 16  # TFLM wants it of the model, and CMSIS-NN reads words
+_BYTES_PER_LINE = 24
+_NOTE = "// Written by `tinytrain export`. Do not edit: export again.\n"
+
+
+def write(
+    folder: Path,
+    *,
+    model: bytes,
+    name: str,
+    arena_bytes: int,
+    labels: Sequence[str],
+    golden_input: np.ndarray,
+    golden_output: np.ndarray,
+    pixels: np.ndarray | None = None,
+) -> None:
+    """Writes model_data.h, model_data.cc and model_ops.h into `folder`, which exists.
+
+    Args:
+        folder: where to write.
+        model: the .tflite file, one int8 input and one int8 output.
+        name: the model's name, as the firmware prints it.
+        arena_bytes: size of the tensor arena.
+        labels: class names in the order of the output; may be empty.
+        golden_input: int8, as many elements as the model's input.
+        golden_output: int8, what the model's output is for it.
+        pixels: (256,) int8, the input value of each 8-bit pixel. Default: `pixel_values` of the model's input.
+
+    Raises:
+        UserError: the model is none (see flatbuffer.read), or has other inputs, outputs or sizes than given.
+
+    """
+    summary = flatbuffer.read(model, name)
+    source, target = _only(summary.inputs, "input", name), _only(summary.outputs, "output", name)
+    arrays = {
+        "Model": np.frombuffer(model, np.uint8),
+        "GoldenInput": _sized(golden_input, source, "golden input"),
+        "GoldenOutput": _sized(golden_output, target, "golden output"),
+        "PixelToInput": pixel_values(source) if pixels is None else _checked_pixels(pixels),
+    }
+    (folder / "model_data.h").write_text(_header(name, len(model), arena_bytes, labels, source, target), "utf-8")
+    (folder / "model_data.cc").write_text(_source(name, labels, arrays), "utf-8")
+    (folder / "model_ops.h").write_text(ops_header(tflm_ops.registrations(summary.operators)), "utf-8")
+
+
+def pixel_values(tensor: Tensor, scale: float = 1 / 128, offset: float = -1.0) -> np.ndarray:
+    """Returns (256,) int8: the quantized input for each 8-bit pixel, if the network takes `pixel * scale + offset`.
+
+    The default is tinytrain's own input in [-1, 1); MLPerf Tiny's models take 0..255, scale 1 and offset 0.
+    """
+    real = np.arange(256, dtype=np.float64) * scale + offset
+    steps = np.floor(real / np.float32(tensor.scale[0]) + 0.5)  # half up
+    return np.clip(steps + tensor.zero_point[0], -128, 127).astype(np.int8)
+
+
+def read_model_data(path: Path) -> bytes:
+    """Returns the flatbuffer out of a model_data.cc: what the compiler will see, read back."""
+    return read_array(path, "Model").tobytes()
+
+
+def read_array(path: Path, name: str) -> np.ndarray:
+    """Returns the array `k<name>` of a model_data.cc: (n,) uint8 for "Model", int8 for the others."""
+    text = path.read_text("utf-8")
+    match = re.search(rf"\bk{name}\[\w*\] = \{{(.*?)\}};", text, re.DOTALL)
+    if match is None:
+        raise UserError(f"{path} has no array k{name}; a model_data.cc of `tinytrain export` has one")
+    return np.array([int(value) for value in match[1].replace("\n", " ").split(",") if value.strip()]).astype(
+        np.uint8 if name == "Model" else np.int8
+    )
+
+
+def ops_header(int8: dict[str, bool]) -> str:
+    """Returns the text of model_ops.h for `int8`, which is what `tflm_ops.registrations` returns."""
+    headers = {tflm_ops.OPS[name].int8_header for name, only_int8 in int8.items() if only_int8}
+    includes = sorted({*headers, "tensorflow/lite/micro/micro_mutable_op_resolver.h"})
+    adds = [_add(tflm_ops.OPS[name], only_int8) for name, only_int8 in int8.items()]
+    return (
+        f"{_NOTE}#pragma once\n\n"
+        + "".join(f'#include "{header}"\n' for header in includes)
+        + f"\nusing ModelOpResolver = tflite::MicroMutableOpResolver<{max(len(int8), 1)}>;\n\n"
+        + "inline TfLiteStatus AddModelOperators(ModelOpResolver* resolver) {\n"
+        + "".join(f"  TF_LITE_ENSURE_STATUS(resolver->{add});\n" for add in adds)
+        + "  return kTfLiteOk;\n}\n"
+    )
+
+
+def c_string(text: str) -> str:
+    """Returns `text` as a C string literal of ASCII only, its UTF-8 bytes escaped in octal."""
+    return '"' + "".join(_escape(byte) for byte in text.encode("utf-8")) + '"'
+
+
+def _escape(byte: int) -> str:
+    # Three octal digits end by themselves, unlike \x; ? is escaped since ??/ and its like are trigraphs.
+    plain = 32 <= byte < 127 and chr(byte) not in '"\\?'
+    return chr(byte) if plain else f"\\{byte:03o}"
+
+
+def _only(tensors: tuple[Tensor, ...], what: str, name: str) -> Tensor:
+    if len(tensors) != 1 or tensors[0].dtype != "int8" or len(tensors[0].scale) != 1:
+        found = ", ".join(f"{tensor.dtype} {tensor.shape}" for tensor in tensors) or "none"
+        raise UserError(f"{name}: the firmware needs exactly one quantized int8 {what}; received {found}")
+    return tensors[0]
+
+
+def _sized(array: np.ndarray, tensor: Tensor, what: str) -> np.ndarray:
+    size = int(np.prod(tensor.shape))
+    if array.dtype != np.int8 or array.size != size:
+        raise UserError(f"the {what} should be {size} int8 values {tensor.shape}; received {array.dtype} {array.shape}")
+    return array.reshape(-1)
+
+
+def _checked_pixels(pixels: np.ndarray) -> np.ndarray:
+    if pixels.dtype != np.int8 or pixels.shape != (256,):
+        raise UserError(f"pixels should be (256,) int8; received {pixels.shape} {pixels.dtype}")
+    return pixels
+
+
+def _float(value: float) -> str:
+    return f"{float(np.float32(value))!r}f"
+
+
+def _array(name: str, size: str, values: np.ndarray) -> str:
+    ctype = "uint8_t" if values.dtype == np.uint8 else "int8_t"
+    numbers = [str(value) for value in values.tolist()]
+    lines = [",".join(numbers[i : i + _BYTES_PER_LINE]) for i in range(0, len(numbers), _BYTES_PER_LINE)]
+    section = '__attribute__((section(".rodata.model"))) ' if name == "Model" else ""  # link.ld.S: flash of the model
+    return f"alignas({ALIGNMENT_BYTES}) {section}const {ctype} k{name}[{size}] = {{\n" + ",\n".join(lines) + "};\n"
+
+
+def _header(
+    name: str, model_bytes: int, arena_bytes: int, labels: Sequence[str], source: Tensor, target: Tensor
+) -> str:
+    shape = ", ".join(map(str, source.shape))
+    return f"""{_NOTE}// The model {c_string(name)[1:-1]}.
+#pragma once
+
+#include <cstdint>
+
+inline constexpr uint32_t kModelBytes = {model_bytes};
+inline constexpr uint32_t kArenaBytes = {arena_bytes};
+inline constexpr uint32_t kInputBytes = {int(np.prod(source.shape))};
+inline constexpr uint32_t kOutputBytes = {int(np.prod(target.shape))};
+inline constexpr uint32_t kLabelCount = {len(labels)};
+inline constexpr int32_t kInputShape[] = {{{shape}}};  // batch, height, width, channels
+
+// real = scale * (int8 - zero point)
+inline constexpr float kInputScale = {_float(source.scale[0])};
+inline constexpr int32_t kInputZeroPoint = {source.zero_point[0]};
+inline constexpr float kOutputScale = {_float(target.scale[0])};
+inline constexpr int32_t kOutputZeroPoint = {target.zero_point[0]};
+
+extern const char kModelName[];
+alignas({ALIGNMENT_BYTES}) extern const uint8_t kModel[kModelBytes];
+extern const char* const kLabels[kLabelCount + 1];  // UTF-8, in the order of the output; nullptr ends it
+alignas({ALIGNMENT_BYTES}) extern const int8_t kPixelToInput[256];  // int8 input of an 8-bit pixel
+alignas({ALIGNMENT_BYTES}) extern const int8_t kGoldenInput[kInputBytes];
+alignas({ALIGNMENT_BYTES}) extern const int8_t kGoldenOutput[kOutputBytes];  // what the host computed for kGoldenInput
+"""
+
+
+def _source(name: str, labels: Sequence[str], arrays: dict[str, np.ndarray]) -> str:
+    sizes = {
+        "Model": "kModelBytes",
+        "GoldenInput": "kInputBytes",
+        "GoldenOutput": "kOutputBytes",
+        "PixelToInput": "256",
+    }
+    texts = "".join(f"    {c_string(label)},\n" for label in labels)
+    return (
+        f'{_NOTE}#include "model/model_data.h"\n\nconst char kModelName[] = {c_string(name)};\n\n'
+        f"const char* const kLabels[kLabelCount + 1] = {{\n{texts}    nullptr}};\n\n"
+        + "\n".join(_array(key, sizes[key], values) for key, values in arrays.items())
+    )
+
+
+def _add(op: tflm_ops.Op, only_int8: bool) -> str:
+    return f"{op.method}(tflite::{op.int8_register}())" if only_int8 else f"{op.method}()"

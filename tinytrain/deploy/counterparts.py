@@ -1,0 +1,294 @@
+"""What each Keras 3 layer becomes in the tf_keras twin: a rule per class, and the state of one rebuilding.
+
+A rule may take the calls behind its own into the same operator (BatchNorm, an activation, a padding); `Builder.close`
+records under which tensors of the graph the result is known then.
+"""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from tinytrain.errors import UserError
+from tinytrain.graph import Call, Graph
+
+FUSED = ("linear", "relu", "relu6")  # what CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED clip by themselves
+Tensor = tf.Tensor
+
+
+class Clip(tf_keras.layers.Layer):
+    """Clips to [0, 1]. No operator of the int8 model: the range of the tensor before it does this."""
+
+    def call(self, x: Tensor) -> Tensor:
+        """Returns `x` clipped."""
+        return tf.clip_by_value(x, 0.0, 1.0)
+
+
+class HardSwish(tf_keras.layers.Layer):
+    """Computes x·relu6(x + 3)/6, in the form that the converter turns into one HARD_SWISH."""
+
+    def call(self, x: Tensor) -> Tensor:
+        """Returns the hard swish of `x`."""
+        return x * tf.nn.relu6(x + 3.0) * (1.0 / 6.0)
+
+
+class Builder:
+    """Which tensor of the graph is which tensor of the twin, so far."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.made: dict[int, Tensor] = {}
+        self.zeros: dict[int, list[tuple[int, int]]] = {}  # of an absorbed padding: zeros around the next kernel
+        self._readers = graph.readers()
+        self._names: dict[str, int] = {}
+
+    def rebuild(self, call: Call) -> None:
+        """Adds what `call` computes to the twin, unless an earlier rule took it in already."""
+        if call.outputs[0] in self.made:
+            return
+        rule = RULES.get(type(call.layer).__name__)
+        if rule is None:
+            raise UserError(
+                f"the layer '{call.layer.name}' of class {type(call.layer).__name__} cannot be exported to int8: "
+                f"expected one of {', '.join(sorted(RULES))}"
+            )
+        rule(self, call)
+
+    def input(self, call: Call) -> Tensor:
+        """Returns the twin's tensor for the only input of `call`."""
+        return self.made[call.inputs[0]]
+
+    def close(self, result: Tensor, *calls: Call) -> None:
+        """Records that `result` is what each of `calls`, taken into one operator, hands on."""
+        for call in calls:
+            self.made[call.output] = result
+
+    def name(self, layer: keras.Layer, suffix: str = "") -> str:
+        """Returns a name for a new twin layer; a shared layer becomes several, numbered."""
+        name = layer.name + suffix
+        self._names[name] = self._names.get(name, 0) + 1
+        return name if self._names[name] == 1 else f"{name}_{self._names[name]}"
+
+    def follower(self, call: Call, *classes: type) -> Call | None:
+        """Returns the call that alone reads the output of `call`, if its layer is one of `classes`."""
+        readers = self._readers[call.output]
+        alone = len(readers) == 1 and call.output not in self.graph.outputs
+        return readers[0] if alone and isinstance(readers[0].layer, classes) else None
+
+    def affine(self, x: Tensor, scale: np.ndarray, shift: np.ndarray, layer: keras.Layer) -> Tensor:
+        """Returns x·scale + shift, per channel, as a 1x1 depthwise convolution."""
+        new = tf_keras.layers.DepthwiseConv2D(1, name=self.name(layer))
+        y = new(x)
+        new.set_weights([np.reshape(scale, (1, 1, -1, 1)), shift])
+        return y
+
+    def activate(self, x: Tensor, activation: str, layer: keras.Layer) -> Tensor:
+        """Returns `x` after an activation that is one or two operators of its own."""
+        if activation == "linear":
+            return x
+        if activation in ("relu", "relu6"):
+            return tf_keras.layers.ReLU(6.0 if activation == "relu6" else None, name=self.name(layer))(x)
+        if activation == "hard_silu":
+            return HardSwish(name=self.name(layer))(x)
+        if activation == "hard_sigmoid":
+            x = self.affine(x, np.full(x.shape[-1], 1 / 6), np.full(x.shape[-1], 0.5), layer)
+            return Clip(name=self.name(layer, "_clip"))(x)
+        if activation in ("sigmoid", "softmax"):
+            return tf_keras.layers.Activation(activation, name=self.name(layer))(x)
+        if activation == "silu":
+            gate = tf_keras.layers.Activation("sigmoid", name=self.name(layer, "_sigmoid"))(x)
+            return tf_keras.layers.Multiply(name=self.name(layer))([x, gate])
+        raise UserError(
+            f"the layer '{layer.name}' of class {type(layer).__name__} applies an activation that cannot be exported to "
+            f"int8, '{activation}': expected relu, relu6, silu, hard_silu, sigmoid, hard_sigmoid or softmax"
+        )
+
+
+def activation_of(layer: keras.Layer) -> str:
+    """Returns "linear", "relu", "relu6", "silu" …: what `layer` is, or applies to its result."""
+    if isinstance(layer, keras.layers.ReLU):
+        limits = {None: "relu", 6.0: "relu6"}
+        plain = not layer.negative_slope and not layer.threshold and layer.max_value in limits
+        return limits[layer.max_value] if plain else f"ReLU of {layer.get_config()}"
+    function = getattr(layer, "activation", None)
+    return "linear" if function is None else str(keras.activations.serialize(function))
+
+
+def batch_norm_affine(layer: keras.layers.BatchNormalization) -> tuple[np.ndarray, np.ndarray]:
+    """Returns scale and shift (C,) such that the BatchNorm in inference is x·scale + shift."""
+    mean, variance = np.asarray(layer.moving_mean), np.asarray(layer.moving_variance)
+    scale = 1 / np.sqrt(variance.astype("float64") + layer.epsilon)
+    if layer.scale:
+        scale = scale * np.asarray(layer.gamma)
+    shift = -mean * scale
+    if layer.center:
+        shift = shift + np.asarray(layer.beta)
+    return scale, shift
+
+
+def _weighted(b: Builder, call: Call) -> None:
+    """Convolution, depthwise convolution or fully connected layer, with the BatchNorm and the activation behind it."""
+    layer, taken, activation = call.layer, [call], activation_of(call.layer)
+    kernel = np.asarray(layer.kernel).astype("float64")
+    bias = np.asarray(layer.bias) if layer.use_bias else np.zeros(b.graph.shapes[call.output][-1])
+    if activation == "linear" and (norm := b.follower(call, keras.layers.BatchNormalization)):
+        scale, shift = batch_norm_affine(norm.layer)
+        depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
+        kernel = kernel * (scale.reshape(kernel.shape[-2:]) if depthwise else scale)
+        bias = bias * scale + shift
+        taken.append(norm)
+    if activation == "linear" and (act := b.follower(taken[-1], keras.layers.ReLU, keras.layers.Activation)):
+        activation = activation_of(act.layer)
+        taken.append(act)
+    if activation == "hard_sigmoid":
+        kernel, bias = kernel / 6, (bias + 3) / 6
+    new, kernel = _counterpart(b, call, kernel, activation if activation in FUSED else "linear")
+    y = new(b.input(call))
+    new.set_weights([kernel, bias])
+    if activation == "hard_sigmoid":
+        y = Clip(name=b.name(taken[-1].layer, "_clip"))(y)
+    elif activation not in FUSED:
+        y = b.activate(y, activation, taken[-1].layer)
+    b.close(y, *taken)
+
+
+def _counterpart(
+    b: Builder, call: Call, kernel: np.ndarray, activation: str
+) -> tuple[tf_keras.layers.Layer, np.ndarray]:
+    """Returns the unbuilt tf_keras layer for `call` and its kernel."""
+    layer = call.layer
+    common = {"activation": tf.nn.relu6 if activation == "relu6" else activation, "name": b.name(layer)}
+    if isinstance(layer, keras.layers.Dense):
+        if len(b.input(call).shape) == 2:
+            return tf_keras.layers.Dense(layer.units, **common), kernel
+        return tf_keras.layers.Conv2D(layer.units, 1, **common), kernel[None, None]
+    zeros = b.zeros.get(call.inputs[0])
+    if zeros is not None:
+        kernel = np.pad(kernel, [*zeros, (0, 0), (0, 0)])
+    padding = layer.padding if zeros is None else "same"
+    common.update(strides=layer.strides, padding=padding, dilation_rate=layer.dilation_rate)
+    if isinstance(layer, keras.layers.DepthwiseConv2D):
+        return tf_keras.layers.DepthwiseConv2D(
+            kernel.shape[:2], depth_multiplier=layer.depth_multiplier, **common
+        ), kernel
+    return tf_keras.layers.Conv2D(layer.filters, kernel.shape[:2], groups=layer.groups, **common), kernel
+
+
+def _batch_norm(b: Builder, call: Call) -> None:
+    """A BatchNorm that has no convolution before it."""
+    b.close(b.affine(b.input(call), *batch_norm_affine(call.layer), call.layer), call)
+
+
+def _rescaling(b: Builder, call: Call) -> None:
+    x = b.input(call)
+    ones = np.ones(x.shape[-1])
+    b.close(b.affine(x, ones * call.layer.scale, ones * call.layer.offset, call.layer), call)
+
+
+def _activation(b: Builder, call: Call) -> None:
+    b.close(b.activate(b.input(call), activation_of(call.layer), call.layer), call)
+
+
+def _nothing(b: Builder, call: Call) -> None:
+    """A layer that does nothing in inference."""
+    b.close(b.input(call), call)
+
+
+def _add(b: Builder, call: Call) -> None:
+    """A sum; of more than two, pairwise, because ADD has two inputs."""
+    total, *rest = [b.made[number] for number in call.inputs]
+    for other in rest:
+        total = tf_keras.layers.Add(name=b.name(call.layer))([total, other])
+    b.close(total, call)
+
+
+def _multiply(b: Builder, call: Call) -> None:
+    product, *rest = [b.made[number] for number in call.inputs]
+    for other in rest:
+        product = tf_keras.layers.Multiply(name=b.name(call.layer))([product, other])
+    b.close(product, call)
+
+
+def _pool(b: Builder, call: Call) -> None:
+    layer = call.layer
+    kind = tf_keras.layers.MaxPooling2D if isinstance(layer, keras.layers.MaxPooling2D) else tf_keras.layers.AveragePooling2D
+    new = kind(layer.pool_size, layer.strides, layer.padding, name=b.name(layer))
+    b.close(new(b.input(call)), call)
+
+
+def _global_pool(b: Builder, call: Call) -> None:
+    """Pooling over the whole map: (B, H, W, C) -> (B, 1, 1, C), flattened where the model has (B, C)."""
+    layer, x = call.layer, b.input(call)
+    is_max = isinstance(layer, keras.layers.GlobalMaxPooling2D)
+    kind = tf_keras.layers.MaxPooling2D if is_max else tf_keras.layers.AveragePooling2D
+    y = x if tuple(x.shape[1:3]) == (1, 1) else kind(tuple(x.shape[1:3]), name=b.name(layer))(x)
+    b.close(y if layer.keepdims else tf_keras.layers.Flatten(name=b.name(layer, "_flat"))(y), call)
+
+
+def _zero_padding(b: Builder, call: Call) -> None:
+    """Explicit zeros, into the convolution behind them where it can be: PAD has no fast kernel."""
+    follower = b.follower(call, keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
+    zeros = follower and zeros_around_kernel(
+        b.graph.shapes[call.inputs[0]][1:3], call.layer.padding, follower.layer
+    )
+    if zeros:
+        b.zeros[call.output] = zeros
+        b.close(b.input(call), call)
+    else:
+        b.close(tf_keras.layers.ZeroPadding2D(call.layer.padding, name=b.name(call.layer))(b.input(call)), call)
+
+
+def zeros_around_kernel(
+    size: tuple[int, ...], padding: tuple[tuple[int, int], ...], layer: keras.layers.Layer
+) -> list[tuple[int, int]] | None:
+    """Returns the rows and columns of zeros that make `layer`, with "same" padding, do what it does behind `padding`.
+
+    "same" with stride 2 on an even side pads one more at the bottom and right than at the top and left, so a symmetric
+    padding equals "same" with a kernel that has one more row of zeros on top. None if no three zeros do it.
+    """
+    if layer.padding != "valid" or max(layer.dilation_rate) > 1:
+        return None
+    found = []
+    for length, (before, after), kernel, stride in zip(size, padding, layer.kernel_size, layer.strides, strict=True):
+        outputs = (length + before + after - kernel) // stride + 1
+        options = (
+            (top, zeros - top)
+            for zeros in range(4)
+            for top in range(zeros + 1)
+            if max((outputs - 1) * stride + kernel + zeros - length, 0) // 2 == before + top
+        )
+        option = next(options, None) if outputs == -(-length // stride) else None
+        if option is None:
+            return None
+        found.append(option)
+    return found
+
+
+def _reshape(b: Builder, call: Call) -> None:
+    """A new shape; (B, 1, 1, C) -> (B, C) -> (B, 1, 1, C) cancels out."""
+    x, shape = b.input(call), b.graph.shapes[call.output][1:]
+    before = x.node.layer.input if isinstance(x.node.layer, tf_keras.layers.Flatten) else None
+    if before is not None and tuple(before.shape[1:]) == shape:
+        b.close(before, call)
+    elif len(shape) == 1:
+        b.close(tf_keras.layers.Flatten(name=b.name(call.layer))(x), call)
+    else:
+        b.close(tf_keras.layers.Reshape(shape, name=b.name(call.layer))(x), call)
+
+
+Rule = Callable[[Builder, Call], None]
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(["Conv2D", "DepthwiseConv2D", "Dense"], _weighted),
+    **dict.fromkeys(["Dropout", "SpatialDropout2D", "GaussianNoise", "GaussianDropout", "Identity"], _nothing),
+    **dict.fromkeys(["ReLU", "Activation", "Softmax"], _activation),
+    **dict.fromkeys(["AveragePooling2D", "MaxPooling2D"], _pool),
+    **dict.fromkeys(["GlobalAveragePooling2D", "GlobalMaxPooling2D"], _global_pool),
+    **dict.fromkeys(["Flatten", "Reshape"], _reshape),
+    "BatchNormalization": _batch_norm,
+    "Rescaling": _rescaling,
+    "ZeroPadding2D": _zero_padding,
+    "Add": _add,
+    "Multiply": _multiply,
+}

@@ -1,0 +1,72 @@
+"""Whether a model fits a board, and what would if it does not."""
+
+import dataclasses
+from typing import Any
+
+import keras
+import numpy as np
+
+from tinytrain import rooms
+from tinytrain.config import Config
+from tinytrain.deploy import boards, firmware, flatbuffer, memory, tflite, twin
+from tinytrain.deploy.boards import Board
+from tinytrain.deploy.firmware import Sizes
+from tinytrain.deploy.memory import Memory
+from tinytrain.errors import DoesNotFit
+
+
+def on_board(sizes: Sizes, board: Board) -> Memory:
+    """Returns what linked or estimated `sizes` take of the memory of `board`."""
+    return Memory(sizes.arena_bytes, sizes.ram_bytes, board.ram_bytes, sizes.flash_bytes, board.flash_bytes)
+
+
+def estimated(model: bytes, arena_bytes: int, board: Board) -> Memory:
+    """Returns the memory of an int8 .tflite on `board` without linking it."""
+    sizes = firmware.estimate(flatbuffer.read(model), len(model), arena_bytes)
+    return on_board(sizes, board)
+
+
+def too_large(what: str, needed: Memory, board: Board, remedy: str) -> DoesNotFit:
+    """Returns the error for a model that does not fit, with the numbers and what would fit."""
+    return DoesNotFit(f"{what} does not fit {board.name}: it needs {needed.excess()}; {remedy}")
+
+
+def refuse_if_too_large(model: keras.Model, config: Config, classes: int, word: str) -> None:
+    """Raises DoesNotFit unless the untrained `model`, converted to int8, fits the board `word`.
+
+    The error names the nearest smaller width and resolution that fit, found by estimate and proven by conversion.
+    """
+    board = boards.load(word)
+    needed = _converted(model, board)
+    if not needed.fits:
+        what = f"{config.model.name} of width {config.model.width:g} at {config.model.resolution} pixels"
+        raise too_large(what, needed, board, remedy(model, needed, config, classes, board))
+
+
+def remedy(model: keras.Model, needed: Memory, config: Config, classes: int, board: Board) -> str:
+    """Returns the nearest smaller width and resolution with which the network of `config` fits `board`, in words."""
+    build = rooms.load("models", config.model.name).build
+    options: dict[str, Any] = dataclasses.asdict(config.model) | {"classes": classes}
+    options.pop("name")
+    _, model_bytes = memory.estimate(model)
+    beside_arena = needed.ram_bytes - needed.arena_bytes  # stack and the like, the same for a smaller network
+    beside_model = needed.flash_bytes - model_bytes
+
+    def fits(arena_bytes: int, model_bytes: int) -> bool:
+        ram, flash = arena_bytes + beside_arena, model_bytes + beside_model
+        return ram <= board.ram_bytes and flash <= board.flash_bytes
+
+    return memory.suggest(
+        lambda width, resolution: build(**options | {"width": width, "resolution": resolution}),
+        float(config.model.width),
+        int(config.model.resolution),
+        fits,
+        lambda smaller: _converted(smaller, board).fits,
+    )
+
+
+def _converted(model: keras.Model, board: Board) -> Memory:
+    """Returns the memory of `model` on `board` after a conversion calibrated on noise: sizes do not depend on it."""
+    noise = np.random.default_rng(0).uniform(-1, 1, (8, *model.input_shape[1:])).astype("float32")
+    content = tflite.convert_post_training(twin.rebuild(model), noise)
+    return estimated(content, memory.target_arena_bytes(content), board)

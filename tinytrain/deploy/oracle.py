@@ -1,0 +1,92 @@
+"""The reference for what the firmware computes: TFLM's own interpreter, from the `tflite_micro` wheel.
+
+Outputs on the target equal its outputs bit for bit; TensorFlow's own interpreter differs (firmware.md, "The oracle").
+It runs in processes of its own (tflm_worker.py): it writes to the terminal, and too small an arena can crash it.
+"""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from tinytrain.errors import UserError
+
+WORKER = Path(__file__).parent / "tflm_worker.py"
+PROCESSES = 2
+
+
+class Oracle:
+    """A .tflite in the TFLM interpreter. `model` is the content of the file."""
+
+    def __init__(self, model: bytes) -> None:
+        self.model = model
+
+    def run(self, images: np.ndarray, progress: Callable[[int, int], None] | None = None) -> np.ndarray:
+        """Returns the outputs (N, classes) int8 of `images` (N, H, W, C) int8, where q = pixel - 128.
+
+        Two processes share the images; `progress(done, N)` is called as they go on. Raises UserError with TFLM's
+        own words if it cannot run the model.
+        """
+        images = np.ascontiguousarray(images, dtype=np.int8)
+        if not len(images):
+            raise UserError("no images to run the .tflite on: expected (N, H, W, C) int8 with N at least 1")
+        count = min(PROCESSES, len(images))
+        with tempfile.TemporaryDirectory() as folder:
+            model, source = Path(folder, "model.tflite"), Path(folder, "images.npy")
+            model.write_bytes(self.model)
+            np.save(source, images)
+            results = [Path(folder, f"outputs{part}.npy") for part in range(count)]
+            with tempfile.TemporaryFile("w+") as log:
+                workers = [
+                    _start(log, "run", model, source, result, part, count) for part, result in enumerate(results)
+                ]
+                _wait(workers, len(images), progress)
+                _check(workers, log)
+            parts = [np.load(result) for result in results]
+        outputs = np.empty((len(images), *parts[0].shape[1:]), np.int8)
+        for part, found in enumerate(parts):
+            outputs[part::count] = found
+        return outputs
+
+    @cached_property
+    def arena_bytes(self) -> int:
+        """The bytes of the smallest arena, a multiple of 16, in which the interpreter works on this machine.
+
+        With pointers of 64 bits and without the scratch buffers of CMSIS-NN: memory.py corrects the latter.
+        """
+        with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as log:
+            model = Path(folder, "model.tflite")
+            model.write_bytes(self.model)
+            worker = _start(log, "arena", model)
+            printed = worker.communicate()[0]
+            _check([worker], log)
+        return int(printed)
+
+
+def _start(log: object, *words: object) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, str(WORKER), *map(str, words)], stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL, text=True
+    )
+
+
+def _wait(workers: list[subprocess.Popen], total: int, progress: Callable[[int, int], None] | None) -> None:
+    """Waits for all workers; their shares are equal, so the lines of the first tell how far all are."""
+    for worker in workers:
+        lines = worker.stdout or ()
+        for number, _ in enumerate(lines, 1):
+            if progress is not None and worker is workers[0]:
+                progress(min(number * len(workers), total), total)
+    for worker in workers:
+        worker.wait()
+
+
+def _check(workers: list[subprocess.Popen], log: object) -> None:
+    if any(worker.returncode for worker in workers):
+        log.seek(0)
+        lines = [line.strip() for line in log.read().splitlines() if line.strip()]
+        reason = next((line for line in lines if not line.startswith("Traceback")), "it crashed without a word")
+        raise UserError(f"the TFLM interpreter cannot run the .tflite: {reason}")

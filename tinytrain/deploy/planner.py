@@ -1,0 +1,134 @@
+"""TFLM's memory plan for the activations, recomputed: what lies at the head of the arena, with and without CMSIS-NN.
+
+TFLM's greedy planner (micro/memory_planner/greedy_memory_planner.cc) places the largest buffer first, each at the lowest
+offset where it meets none that lives at the same time. A tensor lives from the operator that writes it to the last that
+reads it, the network's input from the start, its outputs to the end; sizes are rounded up to 16 bytes. CMSIS-NN kernels
+ask for scratch buffers on top, which live during one operator.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+Shape = tuple[int, ...]
+ALIGNMENT_BYTES = 16  # MicroArenaBufferAlignment
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operator. `kernel` (height, width) and `plain` (stride-independent: no dilation, no groups) of convolutions."""
+
+    name: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    kernel: tuple[int, int] = (1, 1)
+    plain: bool = True
+
+
+@dataclass
+class Schedule:
+    """The operators in order, and the shapes (1, H, W, C) of the int8 tensors that they read and write."""
+
+    steps: list[Step] = field(default_factory=list)
+    shapes: dict[int, Shape] = field(default_factory=dict)
+    inputs: tuple[int, ...] = ()
+    outputs: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """Bytes that are needed from time `first` to time `last`."""
+
+    size_bytes: int
+    first: int
+    last: int
+
+
+def align(size_bytes: int) -> int:
+    """Returns `size_bytes` rounded up to the alignment of the arena."""
+    return -(-size_bytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
+
+
+def head_bytes(schedule: Schedule, cmsis_nn: bool) -> int:
+    """Returns the bytes at the head of the arena, with or without the scratch buffers of CMSIS-NN."""
+    scratch = [
+        Buffer(align(size), time, time)
+        for time, step in enumerate(schedule.steps, 1)
+        if cmsis_nn and (size := scratch_bytes(step, schedule.shapes))
+    ]
+    return place([*_tensors(schedule), *scratch])
+
+
+def scratch_bytes(step: Step, shapes: Mapping[int, Shape]) -> int:
+    """Returns what CMSIS-NN's kernel of `step` asks for on a core with DSP instructions and without MVE, built by gcc.
+
+    The formulas of arm_convolve_get_buffer_sizes_s8.c, arm_depthwise_conv_get_buffer_sizes_s8.c and
+    arm_avgpool_get_buffer_sizes_s8.c; FULLY_CONNECTED, ADD, MUL, MAX_POOL_2D and SOFTMAX ask for nothing there.
+    """
+    area = math.prod(step.kernel)
+    channels_in, channels_out = shapes[step.inputs[0]][-1], shapes[step.outputs[0]][-1]
+    if step.name == "CONV_2D" and not (area == 1 and step.plain):
+        return 2 * 2 * (-(-area * channels_in // 4) * 4)  # two columns of int16, of a multiple of 4
+    if step.name == "DEPTHWISE_CONV_2D" and channels_in == channels_out and step.plain and step.kernel != (3, 3):
+        return 2 * area * channels_in  # the kernel's window in int16
+    if step.name == "AVERAGE_POOL_2D":
+        return 4 * channels_in  # int32 sums
+    return 0
+
+
+def scratch_count(schedule: Schedule) -> int:
+    """Returns how many operators ask for scratch."""
+    return sum(scratch_bytes(step, schedule.shapes) > 0 for step in schedule.steps)
+
+
+def place(buffers: Iterable[Buffer]) -> int:
+    """Returns the bytes that TFLM's greedy planner needs for `buffers`; of equal size, the later goes first."""
+    placed: list[tuple[int, Buffer]] = []
+    for buffer in sorted(reversed(list(buffers)), key=lambda buffer: -buffer.size_bytes):
+        offset = 0
+        for start, other in placed:  # in the order of their offsets
+            if other.first <= buffer.last and buffer.first <= other.last:
+                if start - offset >= buffer.size_bytes:
+                    break
+                offset = max(offset, start + other.size_bytes)
+        placed.append((offset, buffer))
+        placed.sort(key=lambda entry: entry[0])
+    return max((offset + buffer.size_bytes for offset, buffer in placed), default=0)
+
+
+def _tensors(schedule: Schedule) -> list[Buffer]:
+    first = dict.fromkeys(schedule.inputs, 0)
+    last = dict.fromkeys(schedule.inputs, 0)
+    for time, step in enumerate(schedule.steps, 1):
+        for tensor in step.outputs:
+            first.setdefault(tensor, time)
+        last.update(dict.fromkeys((*step.inputs, *step.outputs), time))
+    last.update(dict.fromkeys(schedule.outputs, len(schedule.steps)))
+    return [
+        Buffer(align(math.prod(schedule.shapes[tensor])), first[tensor], last[tensor]) for tensor in sorted(first)
+    ]
+
+
+def read(model: bytes) -> Schedule:
+    """Returns the schedule of the first subgraph of a .tflite, constants left out."""
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    tree = schema.ModelT.InitFromPackedBuf(model, 0)
+    graph = tree.subgraphs[0]
+    names = {number: name for name, number in vars(schema.BuiltinOperator).items() if isinstance(number, int)}
+    live = {i for i, tensor in enumerate(graph.tensors) if tree.buffers[tensor.buffer].data is None}
+    schedule = Schedule(inputs=tuple(map(int, graph.inputs)), outputs=tuple(map(int, graph.outputs)))
+    schedule.shapes = {i: tuple(map(int, graph.tensors[i].shape)) for i in live}
+    for node in graph.operators:
+        code = tree.operatorCodes[node.opcodeIndex]
+        name = names[max(code.builtinCode, code.deprecatedBuiltinCode)]
+        kernel, plain = (1, 1), True
+        if name in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+            _, height, width, depth = map(int, graph.tensors[node.inputs[1]].shape)
+            kernel = (height, width)
+            plain = node.builtinOptions.dilationHFactor == node.builtinOptions.dilationWFactor == 1 and (
+                name != "CONV_2D" or depth == schedule.shapes[int(node.inputs[0])][-1]
+            )
+        inputs = tuple(int(tensor) for tensor in node.inputs if tensor in live)
+        schedule.steps.append(Step(name, inputs, tuple(map(int, node.outputs)), kernel, plain))
+    return schedule

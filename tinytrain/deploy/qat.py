@@ -1,0 +1,170 @@
+"""Quantization-aware fine-tuning of the twin with tensorflow-model-optimization.
+
+Every layer of the twin is one int8 operator, so every layer is wrapped once (tfmot's QuantizeWrapperV2) with a
+quantizer for its weights and one for its output:
+- weights: per output channel, symmetric, [-127, 127]; the range is that of the weights at this very step;
+- biases: rounded to the step of the int32 accumulator, which folded BatchNorms can make coarser than the output's;
+- input: fixed to [-1, 127/128], hence scale 1/128 and zero point 0: q = pixel - 128 exactly (the rule of MLPerf Tiny);
+- clipped gates and sigmoids: fixed to [0, 1] and [0, 255/256], what their int8 operators demand;
+- poolings: the range of what they pool, because the operator keeps scale and zero point;
+- everything else: moving averages of the smallest and largest value of a batch, started from calibration images run
+  through the float twin (tfmot alone would start at ±6 and need thousands of steps to get away from there).
+We differ from tfmot's `quantize_apply` by wrapping the layers ourselves: its layout pass folds and fuses what the twin
+already is, quantizes depthwise weights per tensor, and knows neither the fixed input nor the gates.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from tinytrain.deploy.counterparts import Clip, HardSwish
+from tinytrain.errors import UserError
+
+INPUT_RANGE = (-1.0, 127 / 128)
+CALIBRATION_BATCH = 50
+Tensor = tf.Tensor
+
+
+def fine_tune(
+    twin: tf_keras.Model,
+    batches: Iterable[tuple[Any, Any]],
+    steps: int,
+    lr: float,
+    calibration: np.ndarray,
+    progress: Callable[[int, int, float], None] | None = None,
+) -> tf_keras.Model:
+    """Returns the fake-quantized `twin` after `steps` steps of SGD; 0 steps are post-training quantization.
+
+    `batches` yields (x (B, R, R, C) float32 in [-1, 1), y (B, classes) one-hot or smoothed) at least `steps` times;
+    `calibration` is (N, R, R, C) float32 in [-1, 1), training images. Momentum 0.9, the learning rate falls from `lr`
+    to 0 in a cosine. `progress(step, steps, loss)` is called after every step. Equal input gives an equal result.
+    Raises UserError if `batches` ends early or the loss is not finite. `twin` keeps its weights.
+    """
+    model = quantize(twin, calibration)
+    rates = lr * 0.5 * (1 + np.cos(np.pi * np.arange(steps) / max(steps, 1)))
+    step = _training_step(model)
+    source = iter(batches)
+    for number, rate in enumerate(rates, 1):
+        try:
+            x, y = next(source)
+        except StopIteration:
+            raise UserError(f"the fine-tune ran out of images after {number - 1} of {steps} steps") from None
+        loss = float(step(tf.convert_to_tensor(x), tf.convert_to_tensor(y), tf.constant(rate, tf.float32)))
+        if not np.isfinite(loss):
+            raise UserError(f"the loss of the fine-tune is {loss} at step {number}: lower qat.lr, it is {lr:g}")
+        if progress is not None:
+            progress(number, steps, loss)
+    return model
+
+
+def quantize(twin: tf_keras.Model, calibration: np.ndarray) -> tf_keras.Model:
+    """Returns the fake-quantized `twin`, its ranges from `calibration` (N, R, R, C) float32 in [-1, 1)."""
+    if not len(calibration):
+        raise UserError("no calibration images: expected at least one image (N, R, R, C)")
+    model = _wrap(twin, _quantizers(twin))
+    found = ranges(twin, calibration)
+    for wrapper in operators(model):
+        output = wrapper.quantize_config.output
+        if hasattr(output, "set_range"):
+            output.set_range(*found[wrapper.layer.name])
+    return model
+
+
+def ranges(model: tf_keras.Model, images: np.ndarray) -> dict[str, tuple[float, float]]:
+    """Returns per layer the smallest and the largest output of a batch of `images`, averaged over the batches."""
+    layers = [layer for layer in model.layers if not isinstance(layer, tf_keras.layers.InputLayer)]
+    outputs = tf_keras.Model(model.inputs, [layer.output for layer in layers])
+
+    def extremes(x: np.ndarray) -> list[tuple[float, float]]:
+        return [(float(tf.reduce_min(y)), float(tf.reduce_max(y))) for y in outputs(tf.constant(x), training=False)]
+
+    parts = np.array_split(images, -(-len(images) // CALIBRATION_BATCH))
+    mean = np.mean([extremes(part) for part in parts], axis=0)
+    return {layer.name: (float(low), float(high)) for layer, (low, high) in zip(layers, mean, strict=True)}
+
+
+def operators(model: tf_keras.Model) -> list[Any]:
+    """Returns the wrapped layers of a fake-quantized `model`, in order: `.layer`, and `.quantize_config` an Operator."""
+    return [layer for layer in model.layers if not isinstance(layer, tf_keras.layers.InputLayer)]
+
+
+def _training_step(model: tf_keras.Model) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    optimizer = tf_keras.optimizers.SGD(momentum=0.9)
+    optimizer.build(model.trainable_variables)
+
+    @tf.function(reduce_retracing=True)
+    def step(x: Tensor, y: Tensor, lr: Tensor) -> Tensor:
+        optimizer.learning_rate.assign(lr)
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(y, model(x, training=True)))
+        optimizer.apply_gradients(zip(tape.gradient(loss, model.trainable_variables), model.trainable_variables))
+        return loss
+
+    return step
+
+
+def _quantizers(twin: tf_keras.Model) -> dict[str, tuple[Any, Any]]:
+    """Returns by the name of each layer the quantizer of its output, or None, and that of its first input."""
+    from tinytrain.deploy.quantizers import Same
+
+    chosen: dict[str, tuple[Any, Any]] = {}
+    source: dict[str, Any] = {}  # of layers that pass their input's quantization on: whose it is
+    for layer in twin.layers:
+        before = [source[node.name] for node in tf.nest.flatten(layer.inbound_nodes[0].inbound_layers)]
+        first = before[0] if before else None
+        pools = isinstance(layer, tf_keras.layers.AveragePooling2D)
+        own = Same(first) if pools else _own_quantizer(layer)
+        chosen[layer.name] = own, first
+        source[layer.name] = first if isinstance(layer, PASSING) else own
+    return chosen
+
+
+PASSING = (
+    tf_keras.layers.AveragePooling2D,
+    tf_keras.layers.MaxPooling2D,
+    tf_keras.layers.Flatten,
+    tf_keras.layers.Reshape,
+    tf_keras.layers.ZeroPadding2D,
+)
+
+
+def _own_quantizer(layer: tf_keras.layers.Layer) -> Any:
+    from tinytrain.deploy.quantizers import Fixed, Moving
+
+    readers = [node.outbound_layer for node in layer.outbound_nodes]
+    if layer.name == "image":
+        return Fixed(*INPUT_RANGE)
+    if isinstance(layer, Clip):
+        return Fixed(0.0, 1.0)
+    if isinstance(layer, tf_keras.layers.Activation):  # sigmoid, softmax
+        return Fixed(0.0, 255 / 256)
+    if isinstance(layer, (*PASSING, tf_keras.layers.InputLayer)):
+        return None
+    if len(readers) == 1 and isinstance(readers[0], Clip | tf_keras.layers.ReLU):
+        return None  # both are one operator, whose output is the clipped one
+    return Moving()
+
+
+def _wrap(twin: tf_keras.Model, quantizers: dict[str, tuple[Any, Any]]) -> tf_keras.Model:
+    """Returns a copy of `twin` with every layer in a QuantizeWrapperV2 named after it."""
+    import tensorflow_model_optimization as tfmot
+
+    from tinytrain.deploy.quantizers import Operator
+
+    def wrap(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
+        if isinstance(layer, Clip):  # the range [0, 1] of its output clips
+            new = tf_keras.layers.Activation("linear", name=layer.name)
+        else:
+            new = type(layer).from_config(layer.get_config())
+        return tfmot.quantization.keras.QuantizeWrapperV2(new, Operator(layer, *quantizers[layer.name]))
+
+    model = tf_keras.models.clone_model(twin, clone_function=wrap)
+    for wrapper in operators(model):
+        weights = twin.get_layer(wrapper.layer.name).get_weights()
+        if weights:
+            wrapper.quantize_config.variable.assign(weights[0])
+            wrapper.quantize_config.bias.assign(weights[1])
+    return model

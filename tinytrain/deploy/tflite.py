@@ -1,0 +1,95 @@
+"""From the fake-quantized graph to an int8 .tflite, and the check that it is int8 throughout."""
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+
+import absl.logging
+import keras
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from tinytrain.deploy import flatbuffer, qat, twin
+from tinytrain.errors import TinytrainError
+from tinytrain.quiet import quiet
+
+
+def convert(model: tf_keras.Model) -> bytes:
+    """Returns the int8 .tflite of a fake-quantized `model`, batch 1, after `check_int8`.
+
+    The graph is traced with the weights as they are: the converter quantizes constants per output channel as the
+    fake-quantized graph does. That takes well under a second and needs no representative data set, because every
+    activation carries its range.
+    """
+    weights = [wrapper.quantize_config.weights for wrapper in qat.operators(model)]
+    for quantizer in weights:
+        quantizer.on = False
+    try:
+        with _silent():
+            content = _converter(model).convert()
+    finally:
+        for quantizer in weights:
+            quantizer.on = True
+    check_int8(content)
+    return content
+
+
+def convert_post_training(float_twin: tf_keras.Model, calibration: np.ndarray) -> bytes:
+    """Returns the int8 .tflite of the float twin, ranges from `calibration` (N, R, R, C) float32 in [-1, 1)."""
+    return convert(qat.quantize(float_twin, calibration))
+
+
+def convert_untrained(model: keras.Model, seed: int = 0) -> bytes:
+    """Returns an int8 .tflite with operators, arena and size of `model` once trained; its outputs mean nothing.
+
+    Biases are made random: all zero, as they are before training, the converter would store them only once.
+    """
+    generator = np.random.default_rng(seed)
+    built = twin.rebuild(model)
+    for layer in built.layers:
+        if layer.weights:
+            kernel, bias = layer.get_weights()
+            layer.set_weights([kernel, generator.uniform(-0.1, 0.1, bias.shape)])
+    noise = generator.uniform(-1, 1, (4, *model.inputs[0].shape[1:])).astype("float32")
+    return convert_post_training(built, noise)
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Keeps the converter's remarks off the terminal; its errors are exceptions."""
+    level = absl.logging.get_verbosity()
+    absl.logging.set_verbosity(absl.logging.ERROR)
+    try:
+        with warnings.catch_warnings(), quiet():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        absl.logging.set_verbosity(level)
+
+
+def _converter(model: tf_keras.Model) -> tf.lite.TFLiteConverter:
+    shape = (1, *model.inputs[0].shape[1:])
+    function = tf.function(lambda image: model(image, training=False))
+    concrete = function.get_concrete_function(tf.TensorSpec(shape, tf.float32, name="image"))
+    # Without a trackable object the function is frozen at once. With the model as one, all of it is saved first: +10 s.
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    return converter
+
+
+def check_int8(model: bytes) -> None:
+    """Raises TinytrainError, naming operator and tensor, unless all of the .tflite `model` computes in int8.
+
+    Allowed are int8 tensors and int32 constants (biases, shapes); not allowed is anything else that an operator reads
+    or writes, nor QUANTIZE and DEQUANTIZE. The name of the tensor holds the name of the layer that it comes from.
+    """
+    for operator in flatbuffer.read(model, "the converted model").operators:
+        for tensor in (*filter(None, operator.inputs), *operator.outputs):
+            allowed = tensor.dtype == "int8" or (tensor.dtype == "int32" and tensor.constant)
+            if operator.name in ("QUANTIZE", "DEQUANTIZE") or not allowed:
+                raise TinytrainError(
+                    f"the converted model is not int8 throughout: {operator.name}, which computes "
+                    f"'{operator.outputs[0].name}', has the {tensor.dtype} tensor '{tensor.name}'"
+                )

@@ -1,0 +1,92 @@
+"""Runs a .tflite in the tflite_micro interpreter, in a process of its own: a script, started by oracle.py.
+
+The interpreter writes to the terminal and can take the process down when its arena is too small, so nothing else runs
+here, and TensorFlow is not imported.
+
+    tflm_worker.py run MODEL IMAGES.npy OUTPUTS.npy FIRST STEP    images FIRST, FIRST+STEP, …; a line "." for each
+    tflm_worker.py arena MODEL                                    prints the bytes of the smallest arena that works
+"""
+
+import os
+import sys
+
+import numpy as np
+from tflite_micro.python.tflite_micro.runtime import Interpreter
+
+START_BYTES, LIMIT_BYTES = 1 << 14, 1 << 30
+
+
+def run(model: bytes, images: np.ndarray, first: int, step: int) -> np.ndarray:
+    """Returns the int8 outputs (ceil((N - first) / step), classes) of every `step`-th image."""
+    interpreter = Interpreter.from_bytes(model, arena_size=_enough_bytes(model, images[:1]))
+    outputs = []
+    for number in range(first, len(images), step):
+        interpreter.set_input(images[number : number + 1], 0)
+        interpreter.invoke()
+        outputs.append(interpreter.get_output(0)[0].copy())
+        print(".", flush=True)
+    return np.array(outputs)
+
+
+def smallest_arena(model: bytes, image: np.ndarray) -> int:
+    """Returns the bytes of the smallest arena, a multiple of 16, in which one inference works."""
+    works = _enough_bytes(model, image)
+    fails = works // 2 if works > START_BYTES else 0
+    while works - fails > 16:
+        middle = (works + fails) // 32 * 16
+        works, fails = (middle, fails) if _works(model, image, middle) else (works, middle)
+    return works
+
+
+def _enough_bytes(model: bytes, image: np.ndarray) -> int:
+    size = START_BYTES
+    while not _works(model, image, size):
+        size *= 2
+        if size > LIMIT_BYTES:
+            _infer(model, image, size)  # for its message
+            sys.exit("the interpreter cannot run the model")
+    return size
+
+
+def _works(model: bytes, image: np.ndarray, arena_bytes: int) -> bool:
+    """Tries one inference in a child, whose crash is an answer too."""
+    child = os.fork()
+    if child:
+        return os.waitpid(child, 0)[1] == 0
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 1)
+    os.dup2(silence, 2)
+    try:
+        _infer(model, image, arena_bytes)
+    except BaseException:
+        os._exit(1)
+    os._exit(0)
+
+
+def _infer(model: bytes, image: np.ndarray, arena_bytes: int) -> None:
+    interpreter = Interpreter.from_bytes(model, arena_size=arena_bytes)
+    interpreter.set_input(image, 0)
+    interpreter.invoke()
+
+
+def _zeros(model: bytes) -> np.ndarray:
+    """Returns an input of zeros, shape and type read from the model."""
+    from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
+
+    graph = schema.Model.GetRootAsModel(model, 0).Subgraphs(0)
+    return np.zeros(graph.Tensors(graph.Inputs(0)).ShapeAsNumpy(), np.int8)
+
+
+def main(mode: str, model_path: str, *words: str) -> None:
+    """Does what the words of the command line say."""
+    with open(model_path, "rb") as file:
+        model = file.read()
+    if mode == "arena":
+        print(smallest_arena(model, _zeros(model)))
+    else:
+        images_path, outputs_path, first, step = words
+        np.save(outputs_path, run(model, np.load(images_path, mmap_mode="r"), int(first), int(step)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,98 @@
+"""`tinytrain evaluate`: a run or a .tflite file, measured on a split of its data or of another."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from tinytrain import config as configs
+from tinytrain import metrics, train
+from tinytrain.config import Config
+from tinytrain.errors import UserError
+from tinytrain.run import Run
+
+if TYPE_CHECKING:
+    from tinytrain.deploy.flatbuffer import Summary, Tensor
+
+
+def to_int8(images: np.ndarray) -> np.ndarray:
+    """Returns uint8 pixels as the int8 input of our models: q = pixel - 128."""
+    return (images.astype(np.int16) - 128).astype(np.int8)
+
+
+def dequantize(outputs: np.ndarray, tensor: "Tensor") -> np.ndarray:
+    """Returns int8 outputs in real units: (q - zero point)·scale."""
+    return (outputs.astype(np.float32) - tensor.zero_point[0]) * np.float32(tensor.scale[0])
+
+
+def evaluate(target: Path | str, data: str | None = None, split: str = "test") -> dict[str, Any]:
+    """Returns {"top1", "top5", "map", "loss", "images"} of a run's model or of a .tflite file.
+
+    Args:
+        target: a finished run, or a .tflite with one int8 image in and int8 scores out; one that `tinytrain export`
+            wrote into a run folder finds its data by itself.
+        data: a SPEC; by default the data of the run.
+        split: "train", "val" or "test".
+
+    Raises:
+        UserError: neither a run nor a .tflite, no data, or data of other classes than the model.
+    """
+    target = Path(target)
+    if target.is_file():
+        return _evaluate_file(target, data, split)
+    run = Run.open(target)
+    run.metrics()
+    config = run.config()
+    if data:
+        configs.set_key(config, "data.spec", data)
+        configs.check(config)
+    model = keras.saving.load_model(run.model_path, compile=False)
+    images, labels, classes = _split(config, split)
+    _refuse_other_classes(model.output_shape[-1], classes, config.data.spec, f"the model of '{run.folder}'")
+    return train.evaluate(model, images, labels)
+
+
+def test_images(graph: "Summary", data: str, split: str, what: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Returns (uint8 images as large as the input of a .tflite, labels, class names) of the data source `data`."""
+    _, height, width, channels = graph.inputs[0].shape
+    if height != width:
+        raise UserError(f"{what} takes images of {width}x{height}: only square ones can be read from '{data}'")
+    words = [f"data.spec={data}", f"model.resolution={height}", f"model.channels={channels}", "data.resize=stretch"]
+    images, labels, classes = _split(configs.load(None, words), split)
+    _refuse_other_classes(int(np.prod(graph.outputs[0].shape)), classes, data, what)
+    return images, labels, classes
+
+
+def _evaluate_file(path: Path, data: str | None, split: str) -> dict[str, Any]:
+    from tinytrain.deploy import carray, flatbuffer
+    from tinytrain.deploy.oracle import Oracle
+
+    content = path.read_bytes()
+    graph = flatbuffer.read(content, f"'{path}'")
+    if [tensor.dtype for tensor in (*graph.inputs, *graph.outputs)] != ["int8", "int8"]:
+        raise UserError(f"'{path}' is not int8 in and out: convert it so, or export a run")
+    if data:
+        images, labels, _ = test_images(graph, data, split, f"'{path}'")
+    else:
+        images, labels, _ = _split(_run_of(path).config(), split)
+    outputs = Oracle(content).run(carray.pixel_values(graph.inputs[0])[images])
+    return metrics.summary(dequantize(outputs, graph.outputs[0]), labels)
+
+
+def _run_of(path: Path) -> Run:
+    for folder in path.resolve().parents[:3]:
+        if (folder / "config.toml").is_file() and (folder / "metrics.json").is_file():
+            return Run.open(folder)
+    raise UserError(f"'{path}' stands in no run folder: say with --data which images to measure it on")
+
+
+def _split(config: Config, split: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    source = train.load_source(config)
+    config = train.resolve(config, source)
+    return *train.Split(source, config).arrays(split), source.classes
+
+
+def _refuse_other_classes(outputs: int, classes: list[str], data: str, what: str) -> None:
+    if outputs != len(classes):
+        raise UserError(f"{what} has {outputs} outputs, '{data}' has {len(classes)} classes: they must be the same")
