@@ -94,12 +94,10 @@ def operator_bytes(linker: Linker, name: str, special: bool) -> int:
 
 
 def operator_row(linker: Linker, name: str) -> dict[str, object]:
-    row: dict[str, object] = {"operator": name, "tflm_bytes": operator_bytes(linker, name, special=False)}
-    if tflm_ops.OPS[name].int8_register:
-        row["ours_bytes"] = operator_bytes(linker, name, special=True)
-    else:
-        row["ours_bytes"] = row["tflm_bytes"]
-    return row
+    special = bool(tflm_ops.OPS[name].int8_register)
+    general = operator_bytes(linker, name, special=False)
+    ours = operator_bytes(linker, name, special=True) if special else general
+    return {"operator": name, "ours_bytes": ours, "tflm_bytes": general}
 
 
 def model_row(linker: Linker, name: str, base: int, table: dict[str, int]) -> dict[str, object]:
@@ -132,12 +130,17 @@ def measure(linker: Linker, names: list[str]) -> tuple[list[dict[str, object]], 
 
 
 def print_table(rows: list[dict[str, object]], base: int, linker: Linker) -> None:
-    """Prints the lines of tflm_ops.py: names and bytes, the *_INT8 registration's first where there is one."""
+    """Prints the lines of tflm_ops.py: names and bytes, those of *_INT8 first where there are both."""
     sizes = linker.sizes(int8(CORE))
     print(f"RUNTIME_BASE_BYTES = {base}")
     print(f"FIRMWARE_BYTES = {sizes.firmware_bytes - 32}  # without golden input and output")
     print(f"OTHER_RAM_BYTES = {sizes.other_ram_bytes}")
-    print(", ".join(f"{row['operator']} {row['ours_bytes']} {row['tflm_bytes']}" for row in rows))
+    print(", ".join(_cell(row) for row in rows))
+
+
+def _cell(row: dict[str, object]) -> str:
+    general = "" if row["tflm_bytes"] == row["ours_bytes"] else f" {row['tflm_bytes']}"
+    return f"{row['operator']} {row['ours_bytes']}{general}"
 
 
 def main() -> None:

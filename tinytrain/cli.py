@@ -17,7 +17,6 @@ USAGE = """tinytrain trains tiny vision networks and puts them on microcontrolle
   tinytrain fit [CONFIG.toml] [--data SPEC] [--model NAME] [--mcu BOARD] [--out RUN] [--resume] [KEY=VALUE …]
   tinytrain export RUN|MODEL.tflite --mcu BOARD [--out DIR] [KEY=VALUE …]
   tinytrain evaluate RUN|MODEL.tflite [--data SPEC] [--split train|val|test]
-  tinytrain bench DIR
   tinytrain list [models|datasets|methods|boards|configs|keys]
 
 SPEC is digits, folder:PATH (one folder of images per class) or tfds:NAME. Without config and data, `fit` trains the

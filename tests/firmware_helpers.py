@@ -1,0 +1,52 @@
+"""What the tests of the firmware share: an emitted folder, make, the stand-in engine's output."""
+
+import os
+import subprocess
+
+import numpy as np
+import pytest
+from conftest import needs_tool
+from int8_models import FILTERS, INPUT_SHAPE, conv_model
+
+from tinytrain.deploy import boards, firmware
+
+EMULATED = "mps2_an500"
+INPUT = np.random.default_rng(1).integers(-128, 128, INPUT_SHAPE).astype(np.int8)
+needs_compiler = needs_tool("arm-none-eabi-gcc")
+needs_emulator = pytest.mark.skipif(bool(firmware.lacking(emulator=True, tflm=False)), reason="make firmware-tools")
+needs_tflm = pytest.mark.skipif(bool(firmware.lacking(emulator=True)), reason=firmware.lacking(emulator=True))
+
+
+def stand_in_output(values, count):
+    """Returns what engine_stand_in.cc computes: FNV-1a of the input, then a linear congruential generator."""
+    state, output = 2166136261, []
+    for value in values.astype(np.uint8).ravel().tolist():
+        state = (state ^ value) * 16777619 % 2**32
+    for _ in range(count):
+        state = (state * 1664525 + 1013904223) % 2**32
+        output.append(state >> 24)
+    return np.array(output, np.uint8).view(np.int8)
+
+
+def emit(folder, **changes):
+    arguments = {
+        "model": conv_model(),
+        "name": "conv",
+        "arena_bytes": 8192,
+        "labels": ["cat", "dog"],
+        "golden_input": INPUT,
+        "golden_output": stand_in_output(INPUT, 16 * FILTERS),
+    }
+    return firmware.emit(folder, boards.load("stm32f746"), **arguments | changes)
+
+
+def make(folder, *words):
+    command = ["make", "-s", "-C", str(folder), *words]
+    variables = {key: value for key, value in os.environ.items() if key not in ("TFLM_DIR", "MAKEFLAGS")}
+    done = subprocess.run(command, capture_output=True, env=variables, check=False)
+    done.stdout, done.stderr = done.stdout.decode(), done.stderr.decode()  # text=True would turn \r\n into \n
+    return done
+
+
+def emulate(folder, *words):
+    return make(folder, "emulate", f"BOARD={EMULATED}", "ENGINE=stand_in", *words)

@@ -1,0 +1,87 @@
+"""The firmware in QEMU with TensorFlow Lite Micro, where TFLM_DIR is set."""
+
+import re
+
+import numpy as np
+import pytest
+from firmware_helpers import EMULATED, emit, needs_tflm
+from int8_models import converted_model
+
+from tinytrain.deploy import boards, firmware, flatbuffer
+from tinytrain.errors import TinytrainError
+
+
+@pytest.fixture(scope="module")
+def real():
+    """A converted model, an input and what the tflite_micro interpreter makes of it."""
+    from tflite_micro import runtime
+
+    model = converted_model()
+    interpreter = runtime.Interpreter.from_bytes(model)
+    frame = np.random.default_rng(3).integers(-128, 128, (1, 16, 16, 3)).astype(np.int8)
+    interpreter.set_input(frame, 0)
+    interpreter.invoke()
+    output = interpreter.get_output(0)
+    assert len(set(output.ravel().tolist())) > 3  # a constant output would prove nothing
+    return {"model": model, "name": "real", "arena_bytes": 32_768, "golden_input": frame, "golden_output": output}
+
+
+@needs_tflm
+def test_the_real_model_gives_the_golden_output(tmp_path, real):
+    folder, tflm = emit(tmp_path, **real), firmware.tflm_dir()
+    printed = firmware.emulate(folder, boards.load(EMULATED), tflm)
+    assert printed["engine"] == "tflm"
+    assert printed["golden_equal"], printed["text"]
+    assert printed["done"]
+    assert printed["operators"] == str(len(flatbuffer.read(real["model"]).operators))
+    assert 1_000 < printed["arena_used_bytes"] < 32_768
+    assert 100_000 < printed["inference"]["median"] < 10_000_000
+    assert printed["stack_used_bytes"] < firmware.STACK_BYTES / 2
+
+
+@needs_tflm
+def test_the_arena_used_is_enough_and_less_fails(tmp_path, real):
+    board, tflm = boards.load(EMULATED), firmware.tflm_dir()
+    used = firmware.emulate(emit(tmp_path / "a", **real), board, tflm)["arena_used_bytes"]
+    exact = emit(tmp_path / "b", **real | {"arena_bytes": (used + 15) // 16 * 16})
+    assert firmware.emulate(exact, board, tflm)["golden_equal"]
+    short = firmware.emulate(emit(tmp_path / "c", **real | {"arena_bytes": used // 16 * 16 - 64}), board, tflm)
+    assert short["failed"].startswith("init: the arena is too small")
+
+
+@needs_tflm
+def test_a_corrupted_golden_output_of_the_real_model_is_different(tmp_path, real):
+    golden = real["golden_output"].copy()
+    golden[0, 4] ^= 1
+    printed = firmware.emulate(
+        emit(tmp_path, **real | {"golden_output": golden}), boards.load(EMULATED), firmware.tflm_dir()
+    )
+    assert printed["different_bytes"] == 1
+    assert not printed["done"]
+
+
+@needs_tflm
+def test_an_operator_that_is_not_registered_fails_with_a_line(tmp_path, real):
+    folder = emit(tmp_path, **real)
+    header = folder / "model" / "model_ops.h"
+    header.write_text(re.sub(r"  TF_LITE_ENSURE_STATUS\(resolver->AddMean.*\n", "", header.read_text()))
+    printed = firmware.emulate(folder, boards.load(EMULATED), firmware.tflm_dir())
+    assert printed["failed"].startswith("init: ")
+
+
+@needs_tflm
+def test_the_estimate_is_close_to_the_link(tmp_path, real):
+    board = boards.load("stm32f746")
+    linked = firmware.link(emit(tmp_path, **real), board, firmware.tflm_dir())
+    estimated = firmware.estimate(flatbuffer.read(real["model"]), len(real["model"]), real["arena_bytes"])
+    assert not estimated.measured
+    assert estimated.model_bytes == linked.model_bytes
+    assert abs(estimated.ram_bytes - linked.ram_bytes) < 1_024
+    # The table is for a library with error texts; one without is smaller.
+    assert 0.95 * linked.flash_bytes < estimated.flash_bytes < 1.6 * linked.flash_bytes
+
+
+@needs_tflm
+def test_a_library_that_lacks_its_headers_fails_in_one_message(tmp_path):
+    with pytest.raises(TinytrainError, match="TFLM_DIR is"):
+        firmware.link(emit(tmp_path), boards.load("stm32f746"), tmp_path)
