@@ -13,7 +13,8 @@ from tinytrain.deploy import boards, firmware
 EMULATED = "mps2_an500"
 INPUT = np.random.default_rng(1).integers(-128, 128, INPUT_SHAPE).astype(np.int8)
 needs_compiler = needs_tool("arm-none-eabi-gcc")
-needs_emulator = pytest.mark.skipif(bool(firmware.lacking(emulator=True, tflm=False)), reason="make firmware-tools")
+LACKING = firmware.lacking(emulator=True, tflm=False)
+needs_emulator = pytest.mark.skipif(bool(LACKING), reason=LACKING)
 needs_tflm = pytest.mark.skipif(bool(firmware.lacking(emulator=True)), reason=firmware.lacking(emulator=True))
 
 

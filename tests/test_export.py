@@ -43,7 +43,7 @@ def test_the_report_is_the_contract(exported, run):
     limits = report["memory"]
     assert (limits["ram_limit_bytes"], limits["flash_limit_bytes"]) == (320 * 1024, 1024 * 1024)
     assert 0 < limits["arena_bytes"] < limits["ram_bytes"] < limits["ram_limit_bytes"]
-    assert report["model"]["bytes"] < limits["flash_bytes"] < limits["flash_limit_bytes"]
+    assert report["model"]["compact_bytes"] < limits["flash_bytes"] < limits["flash_limit_bytes"]
     assert report["latency_ms"] > 0
     text = summary(report, folder)
     assert "0 of 359 outputs differ" in text
@@ -217,8 +217,9 @@ def test_the_suggested_width_fits_and_the_next_one_does_not():
     from tinytrain.errors import DoesNotFit
 
     def refusal(width, resolution=96):
-        config = configs.load(None, ["model.name=mobilenet_v2", f"model.width={width}", "model.channels=3"])
-        config.model.resolution = resolution
+        words = ["model.name=mobilenet_v2", f"model.width={width}", f"model.resolution={resolution}"]
+        words += ["model.channels=3", "model.stem=imagenet", "device.precision=float32"]
+        config = configs.load(None, words)
         model = train.build_model(config, 10)
         try:
             fits.refuse_if_too_large(model, config, 10, "stm32f746")

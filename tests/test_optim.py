@@ -22,7 +22,7 @@ def run(optimizer, name="kernel"):
     trace = []
     for gradient in GRADIENTS:
         optimizer.apply([keras.ops.convert_to_tensor(gradient)], [variable])
-        trace.append(np.array(variable))
+        trace.append(variable.numpy())
     return np.array(trace)
 
 

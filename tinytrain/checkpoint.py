@@ -14,7 +14,7 @@ from tinytrain.run import Run, write_atomically
 
 def save(path: Path, variables: list[keras.Variable], state: dict[str, Any]) -> None:
     """Writes the values of `variables`, in order, and a JSON-able `state`."""
-    arrays: dict[str, Any] = {f"{number:05d}": np.asarray(variable) for number, variable in enumerate(variables)}
+    arrays: dict[str, Any] = {f"{number:05d}": variable.numpy() for number, variable in enumerate(variables)}
     arrays["state"] = np.array(json.dumps(state))
     write_atomically(path, lambda file: np.savez(file, **arrays))
 

@@ -69,7 +69,7 @@ class Optim:
     """The optimizer and its schedule."""
 
     name: Literal["sgd", "adam"] = key("sgd", "sgd with momentum, or adam")
-    lr: float = key(0.1, "peak learning rate", 0)
+    lr: float = key(0.05, "peak learning rate", 0)
     epochs: int = key(30, "passes over the training images, warm-up included", 1)
     batch: int = key(64, "images a step", 1)
     warmup_epochs: float = key(1.0, "epochs of linear warm-up from 0 before the cosine", 0)

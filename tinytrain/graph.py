@@ -70,7 +70,8 @@ def _functional(model: keras.Model) -> keras.Model:
     model = getattr(model, "_functional", None) or model  # what a Sequential keeps inside
     if not hasattr(model, "_nodes_by_depth"):
         raise UserError(
-            f"the model '{model.name}' of class {type(model).__name__} has no graph: build it as keras.Model(inputs, outputs)"
+            f"the model '{model.name}' of class {type(model).__name__} has no graph: "
+            "build it as keras.Model(inputs, outputs)"
         )
     return model
 
@@ -81,7 +82,7 @@ def _new(graph: Graph, tensor: keras.KerasTensor) -> int:
 
 
 def _unfold(graph: Graph, model: keras.Model, numbers: dict[int, int]) -> tuple[int, ...]:
-    """Appends the calls of `model`, whose input tensors are already numbered, and returns the numbers of its outputs."""
+    """Appends the calls of `model`, whose input tensors are numbered already; returns the numbers of its outputs."""
     for depth in sorted(model._nodes_by_depth, reverse=True):
         for node in model._nodes_by_depth[depth]:
             if node.is_input:

@@ -5,6 +5,7 @@ records under which tensors of the graph the result is known then.
 """
 
 from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -15,7 +16,7 @@ from tinytrain.errors import UserError
 from tinytrain.graph import Call, Graph
 
 FUSED = ("linear", "relu", "relu6")  # what CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED clip by themselves
-Tensor = tf.Tensor
+Tensor: TypeAlias = Any
 
 
 class Clip(tf_keras.layers.Layer):
@@ -65,6 +66,10 @@ class Builder:
         for call in calls:
             self.made[call.output] = result
 
+    def channels(self, call: Call) -> int:
+        """Returns the channels of what `call` computes."""
+        return int(self.graph.shapes[call.output][-1] or 0)
+
     def name(self, layer: keras.Layer, suffix: str = "") -> str:
         """Returns a name for a new twin layer; a shared layer becomes several, numbered."""
         name = layer.name + suffix
@@ -101,8 +106,8 @@ class Builder:
             gate = tf_keras.layers.Activation("sigmoid", name=self.name(layer, "_sigmoid"))(x)
             return tf_keras.layers.Multiply(name=self.name(layer))([x, gate])
         raise UserError(
-            f"the layer '{layer.name}' of class {type(layer).__name__} applies an activation that cannot be exported to "
-            f"int8, '{activation}': expected relu, relu6, silu, hard_silu, sigmoid, hard_sigmoid or softmax"
+            f"the layer '{layer.name}' of class {type(layer).__name__} applies '{activation}', which cannot be "
+            "exported to int8: expected relu, relu6, silu, hard_silu, sigmoid, hard_sigmoid or softmax"
         )
 
 
@@ -132,7 +137,7 @@ def _weighted(b: Builder, call: Call) -> None:
     """Convolution, depthwise convolution or fully connected layer, with the BatchNorm and the activation behind it."""
     layer, taken, activation = call.layer, [call], activation_of(call.layer)
     kernel = np.asarray(layer.kernel).astype("float64")
-    bias = np.asarray(layer.bias) if layer.use_bias else np.zeros(b.graph.shapes[call.output][-1])
+    bias = np.asarray(layer.bias) if layer.use_bias else np.zeros(b.channels(call))
     if activation == "linear" and (norm := b.follower(call, keras.layers.BatchNormalization)):
         scale, shift = batch_norm_affine(norm.layer)
         depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
@@ -213,8 +218,9 @@ def _multiply(b: Builder, call: Call) -> None:
 
 def _pool(b: Builder, call: Call) -> None:
     layer = call.layer
-    kind = tf_keras.layers.MaxPooling2D if isinstance(layer, keras.layers.MaxPooling2D) else tf_keras.layers.AveragePooling2D
-    new = kind(layer.pool_size, layer.strides, layer.padding, name=b.name(layer))
+    new = getattr(tf_keras.layers, type(layer).__name__)(
+        layer.pool_size, layer.strides, layer.padding, name=b.name(layer)
+    )
     b.close(new(b.input(call)), call)
 
 
@@ -230,9 +236,7 @@ def _global_pool(b: Builder, call: Call) -> None:
 def _zero_padding(b: Builder, call: Call) -> None:
     """Explicit zeros, into the convolution behind them where it can be: PAD has no fast kernel."""
     follower = b.follower(call, keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
-    zeros = follower and zeros_around_kernel(
-        b.graph.shapes[call.inputs[0]][1:3], call.layer.padding, follower.layer
-    )
+    zeros = follower and zeros_around_kernel(b.graph.shapes[call.inputs[0]][1:3], call.layer.padding, follower.layer)
     if zeros:
         b.zeros[call.output] = zeros
         b.close(b.input(call), call)
@@ -241,7 +245,7 @@ def _zero_padding(b: Builder, call: Call) -> None:
 
 
 def zeros_around_kernel(
-    size: tuple[int, ...], padding: tuple[tuple[int, int], ...], layer: keras.layers.Layer
+    size: tuple[int | None, ...], padding: tuple[tuple[int, int], ...], layer: keras.layers.Layer
 ) -> list[tuple[int, int]] | None:
     """Returns the rows and columns of zeros that make `layer`, with "same" padding, do what it does behind `padding`.
 
@@ -252,6 +256,7 @@ def zeros_around_kernel(
         return None
     found = []
     for length, (before, after), kernel, stride in zip(size, padding, layer.kernel_size, layer.strides, strict=True):
+        length = length or 0
         outputs = (length + before + after - kernel) // stride + 1
         options = (
             (top, zeros - top)

@@ -237,9 +237,9 @@ def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Pat
             "accuracy": _accuracy(model, outputs, graph),
             "parity": _parity(sources, model.images, outputs, config.export.parity_images),
             **_memory(sources, graph, compacted, arena_bytes, board),
-            **_latency(graph, board),
             **_emulated(sources),
         }
+        report |= _latency(report, graph, board)
         report["fits"] = fits.Memory(**report["memory"]).fits
         write_json(draft / "report.json", report)
         if folder.exists():
@@ -291,8 +291,10 @@ def _memory(sources: Path, graph: Any, content: bytes, arena_bytes: int, board: 
     }
 
 
-def _latency(graph: flatbuffer.Summary, board: Board) -> dict[str, Any]:
-    best, likely, worst = latency.milliseconds(graph, board)
+def _latency(report: dict[str, Any], graph: flatbuffer.Summary, board: Board) -> dict[str, Any]:
+    """Returns the predicted latency, from counted instructions if the firmware was emulated, else from a model."""
+    counted = report.get("emulated", {}).get("instructions")
+    best, likely, worst = latency.milliseconds(counted or latency.instructions(graph), board)
     return {"latency_ms": round(likely, 2), "latency_range_ms": [round(best, 2), round(worst, 2)]}
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from tinytrain import rooms
 from tinytrain.config import Config
-from tinytrain.deploy import boards, firmware, flatbuffer, memory, tflite, twin
+from tinytrain.deploy import boards, compact, firmware, flatbuffer, memory, tflite, twin
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.firmware import Sizes
 from tinytrain.deploy.memory import Memory
@@ -68,5 +68,5 @@ def remedy(model: keras.Model, needed: Memory, config: Config, classes: int, boa
 def _converted(model: keras.Model, board: Board) -> Memory:
     """Returns the memory of `model` on `board` after a conversion calibrated on noise: sizes do not depend on it."""
     noise = np.random.default_rng(0).uniform(-1, 1, (8, *model.input_shape[1:])).astype("float32")
-    content = tflite.convert_post_training(twin.rebuild(model), noise)
+    content = compact.compact(tflite.convert_post_training(twin.rebuild(model), noise))
     return estimated(content, memory.target_arena_bytes(content), board)

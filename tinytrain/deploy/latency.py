@@ -38,9 +38,9 @@ def instructions(summary: Summary) -> float:
     return sum(_instructions(operator) for operator in summary.operators)
 
 
-def milliseconds(summary: Summary, board: Board) -> tuple[float, float, float]:
-    """Returns (best, likely, worst) milliseconds of one inference on `board`."""
-    best, likely, worst = (instructions(summary) * cpi / board.clock_hz * 1e3 for cpi in CYCLES_PER_INSTRUCTION)
+def milliseconds(instructions: float, board: Board) -> tuple[float, float, float]:
+    """Returns (best, likely, worst) milliseconds of so many instructions on `board`."""
+    best, likely, worst = (instructions * cpi / board.clock_hz * 1e3 for cpi in CYCLES_PER_INSTRUCTION)
     return best, likely, worst
 
 

@@ -52,7 +52,7 @@ class Memory:
 
 
 def target_arena_bytes(model: bytes) -> int:
-    """Returns an upper bound, a multiple of 16, of the arena that the .tflite `model` needs on a Cortex-M with CMSIS-NN."""
+    """Returns an upper bound, a multiple of 16, of the arena that a .tflite needs on a Cortex-M with CMSIS-NN."""
     return planner.align(Oracle(model).arena_bytes + cmsis_nn_bytes(model))
 
 
@@ -63,11 +63,12 @@ def cmsis_nn_bytes(model: bytes) -> int:
     return max(more, 0) + SCRATCH_HANDLE_BYTES * planner.scratch_count(schedule)
 
 
-# The tail of the arena beside 8 bytes (multiplier and shift) for each output channel, fitted to the interpreter's own
-# record for MobileNetV1 and V2 of widths 0.1 to 0.5; and what a .tflite of the converter holds beside weights, 4 bytes
-# of bias a channel and 24 of scales and zero points (those of weights and of biases).
+# The tail of the arena: multiplier and shift of each output channel, and what fits the interpreter's own record for
+# MobileNetV1 and V2 of widths 0.1 to 0.5.
 ARENA_CONSTANT_BYTES, ARENA_OPERATOR_BYTES, ARENA_CHANNEL_BYTES = 1400, 222, 8
-MODEL_CONSTANT_BYTES, MODEL_OPERATOR_BYTES, MODEL_WEIGHTED_BYTES, MODEL_CHANNEL_BYTES = 1000, 250, 350, 28
+# The compact .tflite that the firmware holds (compact.py) beside the weights: bias and scale of each channel, the rest
+# fitted to small networks of every kind of operator. An operator with weights takes WEIGHTED more.
+MODEL_CONSTANT_BYTES, MODEL_OPERATOR_BYTES, MODEL_WEIGHTED_BYTES, MODEL_CHANNEL_BYTES = 400, 120, 190, 8
 
 WEIGHTED = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)
 FREE = (keras.layers.Dropout, keras.layers.Flatten, keras.layers.Reshape)
@@ -77,8 +78,8 @@ CLIPPING = ("linear", "relu", "relu6", "hard_sigmoid")  # into the operator befo
 def estimate(model: keras.Model) -> tuple[int, int]:
     """Returns (arena_bytes, model_bytes) of a functional `model` in int8, from its graph alone, without converting it.
 
-    The arena as `target_arena_bytes` finds it, the model as the converter writes it. Within 2 % of both for the
-    MobileNets (tests/test_memory.py); good for choosing a width or resolution, not for the report.
+    The arena as `target_arena_bytes` finds it, the model as compact.py makes it for the firmware. Within 5 % of both
+    (tests/test_memory.py): good for choosing a width or resolution, not for the report.
     """
     schedule, weighted, weights, channels = schedule_of(model)
     operators = len(schedule.steps)
@@ -111,7 +112,7 @@ def schedule_of(model: keras.Model) -> tuple[planner.Schedule, int, int, int]:
         if isinstance(call.layer, WEIGHTED):
             weighted += 1
             weights += math.prod(call.layer.kernel.shape)
-            channels += graph.shapes[call.output][-1]
+            channels += graph.shapes[call.output][-1] or 0
         schedule.steps += _steps(call, inputs, graph.shapes)
     schedule.shapes = {number: tuple(size or 1 for size in shape) for number, shape in enumerate(graph.shapes)}
     schedule.inputs, schedule.outputs = graph.inputs, tuple(name[number] for number in graph.outputs)

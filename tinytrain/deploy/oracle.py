@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -67,9 +68,13 @@ class Oracle:
         return int(printed)
 
 
-def _start(log: object, *words: object) -> subprocess.Popen:
+def _start(log: IO[str], *words: object) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, str(WORKER), *map(str, words)], stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL, text=True
+        [sys.executable, str(WORKER), *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=log,
+        stdin=subprocess.DEVNULL,
+        text=True,
     )
 
 
@@ -84,9 +89,9 @@ def _wait(workers: list[subprocess.Popen], total: int, progress: Callable[[int, 
         worker.wait()
 
 
-def _check(workers: list[subprocess.Popen], log: object) -> None:
+def _check(workers: list[subprocess.Popen], log: IO[str]) -> None:
     if any(worker.returncode for worker in workers):
         log.seek(0)
-        lines = [line.strip() for line in log.read().splitlines() if line.strip()]
-        reason = next((line for line in lines if not line.startswith("Traceback")), "it crashed without a word")
+        said = [line for line in log.read().splitlines() if line.strip() and not line.startswith((" ", "Traceback"))]
+        reason = said[0].strip() if said else "it crashed without a word"
         raise UserError(f"the TFLM interpreter cannot run the .tflite: {reason}")

@@ -1,9 +1,9 @@
-"""TFLM's memory plan for the activations, recomputed: what lies at the head of the arena, with and without CMSIS-NN.
+"""TFLM's memory plan for the activations, recomputed: the head of the arena, with and without CMSIS-NN's scratch.
 
-TFLM's greedy planner (micro/memory_planner/greedy_memory_planner.cc) places the largest buffer first, each at the lowest
-offset where it meets none that lives at the same time. A tensor lives from the operator that writes it to the last that
-reads it, the network's input from the start, its outputs to the end; sizes are rounded up to 16 bytes. CMSIS-NN kernels
-ask for scratch buffers on top, which live during one operator.
+TFLM's greedy planner (micro/memory_planner/greedy_memory_planner.cc) places the largest buffer first, each at the
+lowest offset where it meets none that lives at the same time. A tensor lives from the operator that writes it to the
+last that reads it, the network's input from the start, its outputs to the end; sizes are rounded up to 16 bytes.
+CMSIS-NN kernels ask for scratch buffers on top, which live during one operator.
 """
 
 import math
@@ -16,7 +16,7 @@ ALIGNMENT_BYTES = 16  # MicroArenaBufferAlignment
 
 @dataclass(frozen=True)
 class Step:
-    """One operator. `kernel` (height, width) and `plain` (stride-independent: no dilation, no groups) of convolutions."""
+    """One operator; of a convolution its `kernel` (height, width), and `plain`: not dilated, no groups."""
 
     name: str
     inputs: tuple[int, ...]
@@ -84,7 +84,8 @@ def scratch_count(schedule: Schedule) -> int:
 def place(buffers: Iterable[Buffer]) -> int:
     """Returns the bytes that TFLM's greedy planner needs for `buffers`; of equal size, the later goes first."""
     placed: list[tuple[int, Buffer]] = []
-    for buffer in sorted(reversed(list(buffers)), key=lambda buffer: -buffer.size_bytes):
+    latest_first = list(buffers)[::-1]
+    for buffer in sorted(latest_first, key=lambda buffer: -buffer.size_bytes):
         offset = 0
         for start, other in placed:  # in the order of their offsets
             if other.first <= buffer.last and buffer.first <= other.last:
@@ -104,9 +105,7 @@ def _tensors(schedule: Schedule) -> list[Buffer]:
             first.setdefault(tensor, time)
         last.update(dict.fromkeys((*step.inputs, *step.outputs), time))
     last.update(dict.fromkeys(schedule.outputs, len(schedule.steps)))
-    return [
-        Buffer(align(math.prod(schedule.shapes[tensor])), first[tensor], last[tensor]) for tensor in sorted(first)
-    ]
+    return [Buffer(align(math.prod(schedule.shapes[tensor])), first[tensor], last[tensor]) for tensor in sorted(first)]
 
 
 def read(model: bytes) -> Schedule:

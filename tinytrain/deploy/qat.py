@@ -14,18 +14,18 @@ already is, quantizes depthwise weights per tensor, and knows neither the fixed 
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tinytrain.deploy.counterparts import Clip, HardSwish
+from tinytrain.deploy.counterparts import Clip
 from tinytrain.errors import UserError
 
 INPUT_RANGE = (-1.0, 127 / 128)
 CALIBRATION_BATCH = 50
-Tensor = tf.Tensor
+Tensor: TypeAlias = Any
 
 
 def fine_tune(
@@ -87,7 +87,7 @@ def ranges(model: tf_keras.Model, images: np.ndarray) -> dict[str, tuple[float, 
 
 
 def operators(model: tf_keras.Model) -> list[Any]:
-    """Returns the wrapped layers of a fake-quantized `model`, in order: `.layer`, and `.quantize_config` an Operator."""
+    """Returns the wrapped layers of a fake-quantized `model`, in order; `.quantize_config` of each is an Operator."""
     return [layer for layer in model.layers if not isinstance(layer, tf_keras.layers.InputLayer)]
 
 
@@ -100,7 +100,8 @@ def _training_step(model: tf_keras.Model) -> Callable[[Tensor, Tensor, Tensor], 
         optimizer.learning_rate.assign(lr)
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(y, model(x, training=True)))
-        optimizer.apply_gradients(zip(tape.gradient(loss, model.trainable_variables), model.trainable_variables))
+        gradients = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
         return loss
 
     return step
@@ -114,7 +115,7 @@ def _quantizers(twin: tf_keras.Model) -> dict[str, tuple[Any, Any]]:
     source: dict[str, Any] = {}  # of layers that pass their input's quantization on: whose it is
     for layer in twin.layers:
         before = [source[node.name] for node in tf.nest.flatten(layer.inbound_nodes[0].inbound_layers)]
-        first = before[0] if before else None
+        first: Any = before[0] if before else None
         pools = isinstance(layer, tf_keras.layers.AveragePooling2D)
         own = Same(first) if pools else _own_quantizer(layer)
         chosen[layer.name] = own, first
@@ -128,6 +129,7 @@ PASSING = (
     tf_keras.layers.Flatten,
     tf_keras.layers.Reshape,
     tf_keras.layers.ZeroPadding2D,
+    Clip,
 )
 
 
@@ -137,13 +139,13 @@ def _own_quantizer(layer: tf_keras.layers.Layer) -> Any:
     readers = [node.outbound_layer for node in layer.outbound_nodes]
     if layer.name == "image":
         return Fixed(*INPUT_RANGE)
-    if isinstance(layer, Clip):
-        return Fixed(0.0, 1.0)
+    if len(readers) == 1 and isinstance(readers[0], Clip):
+        return Fixed(0.0, 1.0)  # the range clips, so that Clip has nothing left to do
     if isinstance(layer, tf_keras.layers.Activation):  # sigmoid, softmax
         return Fixed(0.0, 255 / 256)
     if isinstance(layer, (*PASSING, tf_keras.layers.InputLayer)):
         return None
-    if len(readers) == 1 and isinstance(readers[0], Clip | tf_keras.layers.ReLU):
+    if len(readers) == 1 and isinstance(readers[0], tf_keras.layers.ReLU):
         return None  # both are one operator, whose output is the clipped one
     return Moving()
 
@@ -155,7 +157,7 @@ def _wrap(twin: tf_keras.Model, quantizers: dict[str, tuple[Any, Any]]) -> tf_ke
     from tinytrain.deploy.quantizers import Operator
 
     def wrap(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
-        if isinstance(layer, Clip):  # the range [0, 1] of its output clips
+        if isinstance(layer, Clip):
             new = tf_keras.layers.Activation("linear", name=layer.name)
         else:
             new = type(layer).from_config(layer.get_config())

@@ -3,8 +3,10 @@
 So import it in functions only: from then on `tf.keras` is tf_keras in this process.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 from tensorflow_model_optimization.quantization.keras import QuantizeConfig
@@ -14,22 +16,46 @@ from tensorflow_model_optimization.quantization.keras.quantizers import (
     Quantizer,
 )
 
-Tensor = tf.Tensor
+Tensor: TypeAlias = Any
+Before: TypeAlias = Callable[[Tensor], Tensor]
+HALF_ERROR = 1e-4
+FINEST_SHIFT = 12  # float32 holds no finer steps of an int8 value; rounding at them changes next to nothing
+
+
+def round_away(x: Tensor) -> Tensor:
+    """Returns `x` rounded to integers, halves away from zero, as TFLite's kernels do; the gradient passes through.
+
+    What float32 leaves of a half counts as one.
+    """
+    return x + tf.stop_gradient(tf.sign(x) * tf.floor(tf.abs(x) + 0.5 + HALF_ERROR) - x)
 
 
 class Fixed(FixedQuantizer):
-    """The range [low, high], whatever comes."""
+    """The range [low, high], whatever comes. `before` is done to the inputs first, outside training."""
+
+    before: Before | None = None
 
     def __init__(self, low: float, high: float) -> None:
         super().__init__(num_bits=8, init_min=low, init_max=high, narrow_range=False)
+
+    def __call__(self, inputs: Tensor, training: bool, weights: dict, **kwargs: Any) -> Tensor:
+        """Returns `inputs` clipped and rounded."""
+        inputs = self.before(inputs) if self.before and not training else inputs
+        return super().__call__(inputs, training, weights, **kwargs)
 
     def scale(self) -> Tensor:
         """Returns the step of the range."""
         return tf.constant((self.init_max - self.init_min) / 255, tf.float32)
 
+    def zero_point(self) -> Tensor:
+        """Returns the int8 value of 0."""
+        return tf.round(-128 - self.init_min / self.scale())
+
 
 class Moving(MovingAverageQuantizer):
-    """The moving average of smallest and largest value of a batch; 0 is always inside."""
+    """The moving average of smallest and largest value of a batch; 0 is always inside. `before` as in Fixed."""
+
+    before: Before | None = None
 
     def __init__(self) -> None:
         super().__init__(num_bits=8, per_axis=False, symmetric=False, narrow_range=False)
@@ -38,6 +64,11 @@ class Moving(MovingAverageQuantizer):
         """Returns the variables of the range, and keeps them for `set_range` and `Same`."""
         self.variables = super().build(tensor_shape, name, layer)
         return self.variables
+
+    def __call__(self, inputs: Tensor, training: bool, weights: dict, **kwargs: Any) -> Tensor:
+        """Returns `inputs` clipped and rounded; in training it moves the range first."""
+        inputs = self.before(inputs) if self.before and not training else inputs
+        return super().__call__(inputs, training, weights, **kwargs)
 
     def set_range(self, low: float, high: float) -> None:
         """Sets the range to [low, high], widened to hold 0 and to be no point."""
@@ -48,20 +79,32 @@ class Moving(MovingAverageQuantizer):
         """Returns the step of the range as it is now."""
         return (self.variables["max_var"] - self.variables["min_var"]) / 255
 
+    def zero_point(self) -> Tensor:
+        """Returns the int8 value of 0."""
+        return tf.round(-128 - self.variables["min_var"] / self.scale())
+
 
 class Same(Quantizer):
-    """The range of another output: a pooling keeps scale and zero point of what it pools."""
+    """The range of another output: average pooling keeps scale and zero point of what it pools.
+
+    Its kernel rounds the mean of int8 values, halves away from int8 zero; the mean of 2x2 pixels is a half every fourth
+    time, so rounding in another way is a bias. `on` switches it off while the model is traced for conversion.
+    """
 
     def __init__(self, other: Fixed | Moving) -> None:
         self.other = other
+        self.on = True
 
     def build(self, tensor_shape: Any, name: str, layer: tf_keras.layers.Layer) -> dict[str, tf.Variable]:
         """Returns nothing: the variables are the other's."""
         return {}
 
     def __call__(self, inputs: Tensor, training: bool, weights: dict, **kwargs: Any) -> Tensor:
-        """Returns `inputs` quantized to the other's range, which is not updated from here."""
-        return self.other(inputs, training=False, weights=getattr(self.other, "variables", {}))
+        """Returns `inputs`, inside the other's range already, rounded to its steps."""
+        if not self.on:
+            return inputs
+        scale, zero_point = self.other.scale(), self.other.zero_point()
+        return (round_away(inputs / scale + zero_point) - zero_point) * scale
 
     def get_config(self) -> dict:
         """Returns nothing: this is not saved."""
@@ -71,8 +114,7 @@ class Same(Quantizer):
 class PerChannel(Quantizer):
     """Symmetric weights in [-127, 127] per output channel, the last axis or, of a depthwise kernel, the last two.
 
-    `on` switches it off while the model is traced for conversion: the converter quantizes constants in the same way,
-    but does not recognize a depthwise kernel that is quantized already.
+    `on` switches it off while the model is traced for conversion.
     """
 
     def __init__(self, depthwise: bool) -> None:
@@ -119,7 +161,7 @@ class Bias(Quantizer):
 
     def __call__(self, inputs: Tensor, training: bool, weights: dict, **kwargs: Any) -> Tensor:
         """Returns the bias (C_out,) rounded; the gradient passes as if it were not."""
-        step = self.operator.input.scale() * self.operator.weights.scale(self.operator.variable)
+        step = self.operator.accumulator_step()
         return inputs + tf.stop_gradient(tf.round(inputs / step) * step - inputs)
 
     def get_config(self) -> dict:
@@ -130,20 +172,54 @@ class Bias(Quantizer):
 class Operator(QuantizeConfig):
     """One int8 operator: kernel and bias (if any) are quantized, its output (if it has one) through `output`.
 
-    `input` is the quantizer of the tensor that it reads first.
+    `input` is the quantizer of the tensor that it reads first. `converting` is True while the model is traced for the
+    converter, which is shown the ranges and the plain weights: it quantizes constants in the same way, and would not
+    recognize a quantized depthwise kernel or extra rounding.
     """
 
-    def __init__(self, layer: tf_keras.layers.Layer, output: Quantizer | None, input: Fixed | Moving | None) -> None:
+    def __init__(self, layer: tf_keras.layers.Layer, output: Quantizer | None, input: Any) -> None:
         self.input = input
+        self._converting = False
         kernels = [name for name in ("depthwise_kernel", "kernel") if getattr(layer, name, None) is not None]
         self.kernel = kernels[0] if kernels else None
         self.weights = PerChannel(depthwise=self.kernel == "depthwise_kernel")
-        self.output = output
+        self.output: Any = output
         self.variable: tf.Variable | None = None
         self.bias: tf.Variable | None = None
+        if self.kernel and isinstance(output, Fixed | Moving):
+            output.before = self.round_twice
+
+    @property
+    def converting(self) -> bool:
+        """True while the model is traced for the converter."""
+        return self._converting
+
+    @converting.setter
+    def converting(self, value: bool) -> None:
+        self._converting, self.weights.on = value, not value
+        if isinstance(self.output, Same):
+            self.output.on = not value
+
+    def accumulator_step(self) -> Tensor:
+        """Returns the step (C_out,) of the int32 accumulator: scale of the input times scales of the weights."""
+        return self.input.scale() * self.weights.scale(self.variable)
+
+    def round_twice(self, outputs: Tensor) -> Tensor:
+        """Returns real `outputs` (…, C_out) rounded as the kernels do it: accumulator times m·2^-shift, m in [0.5, 1).
+
+        The product with m is rounded to an integer, then the shifted one again (gemmlowp's
+        SaturatingRoundingDoublingHighMul and RoundingDivideByPOT). With a small shift, which large folded weights
+        bring, the first rounding lifts values just below a half over it: every 2^(shift + 1)-th output.
+        """
+        if self._converting:
+            return outputs
+        scale = self.output.scale()
+        exponent = tf.floor(tf.math.log(self.accumulator_step() / scale) / np.log(2.0)) + 1.0
+        shifted = 2.0 ** tf.clip_by_value(exponent, -FINEST_SHIFT, 0.0)
+        return round_away(round_away(outputs / (scale * shifted)) * shifted) * scale
 
     def get_weights_and_quantizers(self, layer: tf_keras.layers.Layer) -> list:
-        """Returns kernel and bias with their quantizers, and keeps the variables, which the quantized ones will hide."""
+        """Returns kernel and bias with their quantizers, and keeps the variables: the quantized ones will hide them."""
         if not self.kernel:
             return []
         self.variable, self.bias = getattr(layer, self.kernel), layer.bias

@@ -22,15 +22,14 @@ def convert(model: tf_keras.Model) -> bytes:
     fake-quantized graph does. That takes well under a second and needs no representative data set, because every
     activation carries its range.
     """
-    weights = [wrapper.quantize_config.weights for wrapper in qat.operators(model)]
-    for quantizer in weights:
-        quantizer.on = False
+    for wrapper in qat.operators(model):
+        wrapper.quantize_config.converting = True
     try:
         with _silent():
             content = _converter(model).convert()
     finally:
-        for quantizer in weights:
-            quantizer.on = True
+        for wrapper in qat.operators(model):
+            wrapper.quantize_config.converting = False
     check_int8(content)
     return content
 

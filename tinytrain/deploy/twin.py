@@ -6,9 +6,9 @@ its weights copied, and on the way
 - ReLU and ReLU6 go into the convolution before them, dropout goes;
 - global average pooling becomes an average pooling over the whole map, because CMSIS-NN has a kernel for
   AVERAGE_POOL_2D and none for MEAN;
-- a hard sigmoid, relu6(x + 3)/6, behind a convolution goes into its weights: (x + 3)/6 by weights and bias, the clipping
-  to [0, 1] by the range of the int8 output (see qat.py). It costs no operator at all;
-- swish becomes x·sigmoid(x), hard swish one layer of its own, explicit zero padding goes into the convolution after it.
+- a hard sigmoid, relu6(x + 3)/6, behind a convolution goes into its weights: (x + 3)/6 by weights and bias, the
+  clipping to [0, 1] by the range of the int8 output (see qat.py). It costs no operator at all;
+- swish becomes x·sigmoid(x), hard swish one layer of its own, zero padding goes into the convolution behind it.
 A twin's layer has the name of the Keras layer that it comes from.
 """
 

@@ -1,0 +1,66 @@
+"""The table of `tinytrain list models`: what each architecture costs at its usual size, and where it fits."""
+
+from typing import Any
+
+import numpy as np
+
+from tinytrain import macs, rooms
+from tinytrain.deploy import boards, fits, firmware, memory, tflm_ops
+
+USUAL_CLASSES = 1000
+OPERATORS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "MUL", "AVERAGE_POOL_2D", "HARD_SWISH")
+RUNTIME_BYTES = tflm_ops.RUNTIME_BASE_BYTES + sum(tflm_ops.OPS[name].int8_flash_bytes for name in OPERATORS)
+
+
+def rows() -> list[dict[str, Any]]:
+    """Returns one row for each of the ROWS of each architecture, counted from its graph.
+
+    {"name", "options", "resolution", "classes", "params", "macs", "int8_bytes", "arena_bytes", "fits": {BOARD: bool}};
+    params are those that are trained (BatchNorm's γ and β included), int8_bytes and arena_bytes are estimates within 5 %.
+    """
+    return [_row(name, dict(options)) for name in rooms.names("models") for options in rooms.load("models", name).ROWS]
+
+
+def as_text(table: list[dict[str, Any]]) -> list[str]:
+    """Returns the table to read, a line a row."""
+    places = sorted(table[0]["fits"])
+    head = f"{'model':20}{'options':22}{'pixels':>6}{'classes':>8}{'params':>12}{'MACs':>15}{'int8 KiB':>10}{'arena KiB':>10}"
+    lines = [head + "  fits"]
+    for row in table:
+        options = ", ".join(f"{key} {value}" for key, value in row["options"].items())
+        sizes = f"{row['int8_bytes'] / 1024:10,.0f}{row['arena_bytes'] / 1024:10,.0f}"
+        where = ", ".join(place for place in places if row["fits"][place]) or "no board"
+        numbers = f"{row['resolution']:6}{row['classes']:8}{row['params']:12,}{row['macs']:15,}"
+        lines.append(f"{row['name']:20}{options:22}{numbers}{sizes}  {where}")
+    return lines
+
+
+def _row(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    sizes = {"classes": USUAL_CLASSES, "channels": 3} | options
+    model = rooms.load("models", name).build(**sizes)
+    arena_bytes, model_bytes = memory.estimate(model)
+    return {
+        "name": name,
+        "options": {key: value for key, value in options.items() if key not in ("resolution", "classes")},
+        "resolution": sizes["resolution"],
+        "classes": sizes["classes"],
+        "params": int(sum(np.prod(variable.shape) for variable in model.trainable_variables)),
+        "macs": macs.count(model),
+        "int8_bytes": model_bytes,
+        "arena_bytes": arena_bytes,
+        "fits": {board: _fits(arena_bytes, model_bytes, board) for board in boards.names()},
+    }
+
+
+def _fits(arena_bytes: int, model_bytes: int, word: str) -> bool:
+    board = boards.load(word)
+    sizes = firmware.Sizes(
+        model_bytes=model_bytes,
+        runtime_bytes=RUNTIME_BYTES,
+        firmware_bytes=tflm_ops.FIRMWARE_BYTES,
+        arena_bytes=arena_bytes,
+        stack_bytes=firmware.STACK_BYTES,
+        other_ram_bytes=tflm_ops.OTHER_RAM_BYTES,
+        measured=False,
+    )
+    return fits.on_board(sizes, board).fits
