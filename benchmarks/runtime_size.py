@@ -2,8 +2,8 @@
 
 Links the real firmware for stm32f746g_disco with the library in TFLM_DIR, once for each operator: with the operators
 that nearly every network has (CORE), plus or minus the one in question, so that code they share counts once. The table
-in tinytrain/deploy/tflm_ops.py holds the numbers; `--table` prints it anew. `--quick` measures no operators, it compares
-what that table says about three models with the links.
+in tinytrain/deploy/tflm_ops.py holds the numbers; `--table` prints it anew. `--quick` only compares
+the sums of that table with the links of three models.
 
     TFLM_DIR=... python benchmarks/runtime_size.py [--quick] [--table] [--json]
 """

@@ -12,7 +12,7 @@ from conftest import needs_tool
 from tinytrain import config as configs
 from tinytrain import evaluation, metrics, train
 from tinytrain.deploy import carray, flatbuffer
-from tinytrain.deploy.export import export, summary
+from tinytrain.exporting import export, summary
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import UserError
 

@@ -13,10 +13,11 @@ HEAVY = {"tensorflow", "keras", "keras_cv", "tf_keras", "sklearn", "tensorflow_d
 # A module may import modules of its own or a lower level, never of a higher one.
 LEVELS = [
     {"cli", "__main__", "__init__"},
-    {"listing"},
-    {"deploy"},
+    {"listing", "model_table"},
+    {"exporting"},
     {"evaluation"},
     {"train"},
+    {"deploy"},
     {"methods", "checkpoint", "progress"},
     {"models", "datasets"},
     {"method", "blocks", "augment", "pipeline", "splits", "optim", "macs", "metrics", "graph", "run", "quiet"},

@@ -14,14 +14,17 @@ from tinytrain.graph import walk
 
 
 def trained(model, seed=0):
-    """Gives every layer statistics and biases as after a training."""
+    """Gives every layer weights and statistics as after a training: those of noise images, for BatchNorm."""
     random = np.random.default_rng(seed)
+    norms = [call.layer for call in walk(model).calls if isinstance(call.layer, layers.BatchNormalization)]
+    for layer in norms:
+        layer.set_weights([random.uniform(0.5, 1.5, weight.shape) for weight in layer.get_weights()])
+        layer.momentum = 0.0
     for layer in (call.layer for call in walk(model).calls):
-        if isinstance(layer, layers.BatchNormalization):
-            layer.set_weights([random.uniform(0.5, 1.5, weight.shape) for weight in layer.get_weights()])
-        elif layer.weights and layer.use_bias:
+        if layer not in norms and layer.weights and layer.use_bias:
             kernel, bias = layer.get_weights()
             layer.set_weights([kernel, random.normal(0, 0.3, bias.shape)])
+    model(random.uniform(-1, 1, (8, *model.inputs[0].shape[1:])).astype("float32"), training=True)
     return model
 
 

@@ -13,7 +13,9 @@ from tinytrain import train
 @pytest.mark.slow
 def test_a_wheel_exports_outside_the_checkout(tmp_path):
     def python(*words, cwd=tmp_path, **kwargs):
-        return subprocess.run([sys.executable, *map(str, words)], cwd=cwd, check=True, capture_output=True, text=True, **kwargs)
+        return subprocess.run(
+            [sys.executable, *map(str, words)], cwd=cwd, check=True, capture_output=True, text=True, **kwargs
+        )
 
     python("-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path / "dist", REPOSITORY)
     (wheel,) = (tmp_path / "dist").glob("*.whl")

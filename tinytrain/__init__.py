@@ -25,7 +25,7 @@ def __getattr__(name: str) -> Any:
 
         return fit
     if name == "export":
-        from tinytrain.deploy.export import export
+        from tinytrain.exporting import export
 
         return export
     if name == "evaluate":

@@ -162,7 +162,7 @@ def _export(values: Any, words: list[str]) -> tuple[Any, str]:
     from tinytrain.quiet import import_tensorflow
 
     import_tensorflow()
-    from tinytrain.deploy.export import export, summary
+    from tinytrain.exporting import export, summary
 
     report, folder = export(
         Path(plain[0]), board.name, Path(values.out) if values.out else None, overrides, values.data

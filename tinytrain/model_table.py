@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from tinytrain import macs, rooms
-from tinytrain.deploy import boards, fits, firmware, memory, tflm_ops
+from tinytrain.deploy import boards, firmware, fits, memory, tflm_ops
 
 USUAL_CLASSES = 1000
 OPERATORS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "MUL", "AVERAGE_POOL_2D", "HARD_SWISH")
@@ -16,7 +16,7 @@ def rows() -> list[dict[str, Any]]:
     """Returns one row for each of the ROWS of each architecture, counted from its graph.
 
     {"name", "options", "resolution", "classes", "params", "macs", "int8_bytes", "arena_bytes", "fits": {BOARD: bool}};
-    params are those that are trained (BatchNorm's γ and β included), int8_bytes and arena_bytes are estimates within 5 %.
+    params are those that are trained (BatchNorm's γ and β included); int8_bytes and arena_bytes are estimates.
     """
     return [_row(name, dict(options)) for name in rooms.names("models") for options in rooms.load("models", name).ROWS]
 
@@ -24,8 +24,8 @@ def rows() -> list[dict[str, Any]]:
 def as_text(table: list[dict[str, Any]]) -> list[str]:
     """Returns the table to read, a line a row."""
     places = sorted(table[0]["fits"])
-    head = f"{'model':20}{'options':22}{'pixels':>6}{'classes':>8}{'params':>12}{'MACs':>15}{'int8 KiB':>10}{'arena KiB':>10}"
-    lines = [head + "  fits"]
+    columns = f"{'pixels':>6}{'classes':>8}{'params':>12}{'MACs':>15}{'int8 KiB':>10}{'arena KiB':>10}"
+    lines = [f"{'model':20}{'options':22}{columns}  fits"]
     for row in table:
         options = ", ".join(f"{key} {value}" for key, value in row["options"].items())
         sizes = f"{row['int8_bytes'] / 1024:10,.0f}{row['arena_bytes'] / 1024:10,.0f}"

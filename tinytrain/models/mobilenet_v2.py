@@ -10,7 +10,11 @@ import keras
 from tinytrain.blocks import classifier, conv_bn, depthwise_bn, image_input, inverted_residual, make_divisible
 
 USUAL = {"width": 0.35, "resolution": 160}
-ROWS = [USUAL, {"width": 1.0, "resolution": 160}, {"width": 1.0, "resolution": 224}]  # what `tinytrain list models` shows
+ROWS = [
+    USUAL,
+    {"width": 1.0, "resolution": 160},
+    {"width": 1.0, "resolution": 224},
+]  # what `tinytrain list models` shows
 STAGES = [(24, 2, 2), (32, 3, 2), (64, 4, 2), (96, 3, 1), (160, 3, 2), (320, 1, 1)]  # channels, blocks, first stride
 
 

@@ -42,8 +42,12 @@ def build(
 
 def _bottleneck(x: Tensor, inner: int, stride: int, project: bool, stride_on: str, name: str) -> Tensor:
     strides = (stride, 1) if stride_on == "1x1" else (1, stride)
-    y = activate(batch_norm(conv(x, inner, 1, strides[0], f"{name}_reduce"), f"{name}_reduce", EPSILON), "relu", f"{name}_reduce")
-    y = activate(batch_norm(conv(y, inner, 3, strides[1], f"{name}_inner"), f"{name}_inner", EPSILON), "relu", f"{name}_inner")
+    y = activate(
+        batch_norm(conv(x, inner, 1, strides[0], f"{name}_reduce"), f"{name}_reduce", EPSILON), "relu", f"{name}_reduce"
+    )
+    y = activate(
+        batch_norm(conv(y, inner, 3, strides[1], f"{name}_inner"), f"{name}_inner", EPSILON), "relu", f"{name}_inner"
+    )
     y = batch_norm(conv(y, 4 * inner, 1, 1, f"{name}_expand"), f"{name}_expand", EPSILON)
     if project:
         x = batch_norm(conv(x, 4 * inner, 1, stride, f"{name}_shortcut"), f"{name}_shortcut", EPSILON)

@@ -1,0 +1,206 @@
+"""The fake-quantized graph and the .tflite against each other, against TFLM, and against what the format demands."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+from test_twin import BODIES, head, small, trained
+
+from tinytrain import rooms
+from tinytrain.deploy import flatbuffer, qat, tflite, twin
+from tinytrain.deploy.oracle import Oracle
+from tinytrain.errors import TinytrainError, UserError
+
+OPERATORS = {
+    "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "MUL", "AVERAGE_POOL_2D", "MAX_POOL_2D", "PAD",
+    "HARD_SWISH", "LOGISTIC",
+}  # fmt: skip
+
+
+def images(count, shape, seed=0):
+    """Returns int8 noise and the float32 images that it stands for, q = pixel - 128, x = q/128."""
+    int8 = np.random.default_rng(seed).integers(-128, 128, (count, *shape), np.int8)
+    return int8, int8.astype("float32") / 128
+
+
+def int8_of(model, floats, content):
+    """Returns the outputs of the fake-quantized graph as the int8 values of the .tflite."""
+    output = flatbuffer.read(content).outputs[0]
+    return np.round(model(floats, training=False).numpy() / output.scale[0]) + output.zero_point[0]
+
+
+def assert_graph_equals_tflite(model, shape):
+    """Both agree on noise to less than half a step on average, and the input is q = pixel - 128."""
+    int8, floats = images(40, shape)
+    quantized = qat.quantize(twin.rebuild(model), floats[:20])
+    content = tflite.convert(quantized)
+    summary = flatbuffer.read(content)
+    assert (summary.inputs[0].scale, summary.inputs[0].zero_point) == ((1 / 128,), (0,))
+    assert set(summary.counts) <= OPERATORS
+    difference = np.abs(int8_of(quantized, floats, content) - Oracle(content).run(int8))
+    assert difference.mean() <= 0.5
+    return summary
+
+
+def test_mobilenet_v2_is_the_operators_that_cmsis_nn_has():
+    summary = assert_graph_equals_tflite(small("mobilenet_v2", resolution=64, channels=1), (64, 64, 1))
+    counts = {"CONV_2D": 35, "DEPTHWISE_CONV_2D": 17, "ADD": 10, "AVERAGE_POOL_2D": 1, "FULLY_CONNECTED": 1}
+    assert summary.counts == counts
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", rooms.names("models"))
+def test_every_model_equals_its_tflite(name):
+    assert_graph_equals_tflite(small(name), (32, 32, 3))
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("gate, reshaped", {"CONV_2D": 3, "AVERAGE_POOL_2D": 2, "MUL": 1, "FULLY_CONNECTED": 1}),
+        ("hard swish", {"CONV_2D": 1, "HARD_SWISH": 1, "AVERAGE_POOL_2D": 1, "FULLY_CONNECTED": 1}),
+        ("swish as an argument", {"CONV_2D": 1, "LOGISTIC": 1, "MUL": 1, "AVERAGE_POOL_2D": 1, "FULLY_CONNECTED": 1}),
+        ("relu after a sum", {"CONV_2D": 1, "ADD": 1, "AVERAGE_POOL_2D": 1, "FULLY_CONNECTED": 1}),
+        ("padding of ResNet", {"CONV_2D": 1, "AVERAGE_POOL_2D": 1, "FULLY_CONNECTED": 1}),
+        ("pools", {"MAX_POOL_2D": 1, "AVERAGE_POOL_2D": 2, "FULLY_CONNECTED": 1}),
+    ],
+)
+def test_no_operator_more_than_needed(body, expected):
+    image = keras.Input((12, 12, 3))
+    model = trained(keras.Model(image, head(BODIES[body](image))))
+    assert assert_graph_equals_tflite(model, (12, 12, 3)).counts == expected
+
+
+def test_post_training_quantization_stays_near_the_float_model():
+    model = small("mobilenet_v1")
+    int8, floats = images(60, (32, 32, 3))
+    content = tflite.convert_post_training(twin.rebuild(model), floats)
+    output = flatbuffer.read(content).outputs[0]
+    found = (Oracle(content).run(int8).astype(float) - output.zero_point[0]) * output.scale[0]
+    expected = np.asarray(model(floats, training=False))
+    assert np.abs(found - expected).mean() < 0.05 * (expected.max() - expected.min())
+
+
+def depthwise_net():
+    image = keras.Input((8, 8, 3))
+    x = layers.ReLU(6.0)(layers.Conv2D(8, 3, padding="same", name="conv")(image))
+    x = layers.ReLU(6.0)(layers.DepthwiseConv2D(3, padding="same", name="depthwise")(x))
+    return trained(keras.Model(image, head(x)))
+
+
+def test_weights_are_quantized_per_channel_and_symmetric():
+    model = depthwise_net()
+    kernel, bias = model.get_layer("depthwise").get_weights()
+    model.get_layer("depthwise").set_weights([kernel * 10.0 ** np.arange(-4, 4)[:, None], bias])
+    content = tflite.convert_post_training(twin.rebuild(model), images(10, (8, 8, 3))[1])
+    interpreter = tf.lite.Interpreter(model_content=content)
+    weights = [t for t in interpreter.get_tensor_details() if tuple(t["shape"]) == (1, 3, 3, 8)][0]
+    expected = np.abs(model.get_layer("depthwise").get_weights()[0]).max((0, 1, 3)) / 127
+    np.testing.assert_allclose(weights["quantization_parameters"]["scales"], expected, rtol=1e-5)
+    assert not weights["quantization_parameters"]["zero_points"].any()
+
+
+@pytest.mark.parametrize("weight", [0.0, 1e-12, 1e-4])
+def test_a_channel_that_is_all_bias_survives(weight):
+    model = depthwise_net()
+    kernel, bias = model.get_layer("conv").get_weights()
+    kernel[..., 2], bias[2] = weight, 3.0
+    model.get_layer("conv").set_weights([kernel, bias])
+    assert_graph_equals_tflite(model, (8, 8, 3))
+
+
+def stripes(count, seed=0):
+    """Returns images whose class, of 4, is where a bright stripe lies, and one-hot labels."""
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, 4, count)
+    floats = random.uniform(-1, 0, (count, 8, 8, 3)).astype("float32")
+    for image, label in zip(floats, labels, strict=True):
+        image[2 * label : 2 * label + 2] += 0.9
+    return floats, np.eye(4, dtype="float32")[labels]
+
+
+def stripe_net():
+    keras.utils.set_random_seed(0)
+    image = keras.Input((8, 8, 3))
+    x = layers.Conv2D(8, 3, padding="same", use_bias=False)(image)
+    x = layers.ReLU(6.0)(layers.BatchNormalization()(x))
+    return keras.Model(image, layers.Dense(4)(layers.Flatten()(x)))
+
+
+def tune(built, steps=30, batches=None):
+    x, y = stripes(640)
+    batches = batches or [(x[i : i + 32], y[i : i + 32]) for i in range(0, 640, 32)] * 2
+    losses = []
+    tuned = qat.fine_tune(built, batches, steps, 0.05, x[:100], lambda step, total, loss: losses.append(loss))
+    return tuned, losses
+
+
+def test_fine_tuning_learns_repeats_itself_and_leaves_the_twin_alone():
+    built = twin.rebuild(stripe_net())
+    before = built.get_weights()
+    tuned, losses = tune(built)
+    again, same_losses = tune(built)
+    assert len(losses) == 30
+    assert losses[-1] < 0.5 * losses[0]
+    assert losses == same_losses
+    for one, other in zip(tuned.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    for one, other in zip(built.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(one, other)
+    x, y = stripes(200, seed=1)
+    content = tflite.convert(tuned)
+    found = Oracle(content).run(np.round(x * 128).clip(-128, 127).astype("int8"))
+    assert (found.argmax(1) == y.argmax(1)).mean() > 0.9
+
+
+def test_the_ranges_start_from_the_calibration_images():
+    built = twin.rebuild(stripe_net())
+    x, _ = stripes(100)
+    found = qat.ranges(built, x)
+    logits = np.stack([built(part, training=False).numpy() for part in np.split(x, 2)])  # batches of 50
+    assert found["dense" if "dense" in found else built.layers[-1].name] == pytest.approx(
+        (logits.min((1, 2)).mean(), logits.max((1, 2)).mean()), rel=1e-4
+    )
+
+
+def test_no_steps_is_post_training_quantization():
+    built = twin.rebuild(stripe_net())
+    x, _ = stripes(100)
+    tuned = qat.fine_tune(built, iter(()), 0, 0.1, x)
+    np.testing.assert_array_equal(tuned(x, training=False), qat.quantize(built, x)(x, training=False))
+
+
+def test_too_few_batches_a_loss_that_is_none_and_no_calibration_are_refused():
+    built = twin.rebuild(stripe_net())
+    x, y = stripes(32)
+    with pytest.raises(UserError, match="after 1 of 2 steps"):
+        qat.fine_tune(built, [(x, y)], 2, 0.1, x)
+    with pytest.raises(UserError, match="loss of the fine-tune is nan at step 1"):
+        qat.fine_tune(built, [(x * np.nan, y)], 1, 0.1, x)
+    with pytest.raises(UserError, match="no calibration images"):
+        qat.quantize(built, x[:0])
+
+
+def test_check_int8_names_the_operator_that_is_not():
+    weights = tf.ones((3, 3, 3, 4))
+
+    @tf.function(input_signature=[tf.TensorSpec((1, 8, 8, 3), tf.float32)])
+    def network(x):
+        return tf.nn.conv2d(x, weights, 1, "SAME")
+
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([network.get_concrete_function()])
+    with pytest.raises(TinytrainError, match=r"CONV_2D.*float32"):
+        tflite.check_int8(converter.convert())
+
+
+def test_conversion_is_silent(capfd):
+    tflite.convert_untrained(stripe_net())
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_untrained_conversion_has_the_size_of_a_trained_one():
+    model = keras.models.clone_model(small("mobilenet_v1"))
+    size = len(tflite.convert_untrained(model))
+    real = tflite.convert_post_training(twin.rebuild(trained(model)), images(4, (32, 32, 3))[1])
+    assert size == pytest.approx(len(real), rel=0.002)
