@@ -95,7 +95,7 @@ def test_weights_are_quantized_per_channel_and_symmetric():
     model.get_layer("depthwise").set_weights([kernel * 10.0 ** np.arange(-4, 4)[:, None], bias])
     content = tflite.convert_post_training(twin.rebuild(model), images(10, (8, 8, 3))[1])
     interpreter = tf.lite.Interpreter(model_content=content)
-    weights = [t for t in interpreter.get_tensor_details() if tuple(t["shape"]) == (1, 3, 3, 8)][0]
+    weights = next(t for t in interpreter.get_tensor_details() if tuple(t["shape"]) == (1, 3, 3, 8))
     expected = np.abs(model.get_layer("depthwise").get_weights()[0]).max((0, 1, 3)) / 127
     np.testing.assert_allclose(weights["quantization_parameters"]["scales"], expected, rtol=1e-5)
     assert not weights["quantization_parameters"]["zero_points"].any()

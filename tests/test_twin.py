@@ -70,7 +70,7 @@ def test_check_equal_accepts_the_twin_and_refuses_another():
     assert twin.check_equal(model, built) <= twin.TOLERANCE
     kernel, bias = built.get_layer("logits").get_weights()
     built.get_layer("logits").set_weights([kernel, bias + 0.01 * np.abs(outputs(model)).max()])
-    with pytest.raises(TinytrainError, match="off by 0.0"):
+    with pytest.raises(TinytrainError, match=r"off by 0\.0"):
         twin.check_equal(model, built)
 
 
@@ -150,7 +150,7 @@ def test_gates_and_paddings_cost_no_operator():
 
 
 def test_zeros_around_kernel_by_hand():
-    # 12 pixels, stride 2, symmetric 3: windows begin at -3; "same" of 7 begins at -2, of 8 at -3: one row on top too few.
+    # 12 pixels, stride 2, symmetric 3: windows begin at -3; "same" of 7 begins at -2, of 8 at -3: a row too few on top.
     conv = layers.Conv2D(1, 7, 2)
     assert zeros_around_kernel((12, 12), ((3, 3), (3, 3)), conv) == [(0, 1), (0, 1)]
     assert zeros_around_kernel((12, 12), ((2, 3), (2, 3)), conv) == [(0, 0), (0, 0)]

@@ -28,11 +28,17 @@ class Clip(tf_keras.layers.Layer):
 
 
 class HardSwish(tf_keras.layers.Layer):
-    """Computes x·relu6(x + 3)/6, in the form that the converter turns into one HARD_SWISH."""
+    """Computes x·relu6(x + 3)/6, in the form that the converter turns into one HARD_SWISH.
 
-    def call(self, x: Tensor) -> Tensor:
+    `exact`, if set, is asked first outside training: it returns what the int8 kernel gives, or None.
+    """
+
+    exact: Callable[[Tensor], Tensor | None] | None = None
+
+    def call(self, x: Tensor, training: bool = False) -> Tensor:
         """Returns the hard swish of `x`."""
-        return x * tf.nn.relu6(x + 3.0) * (1.0 / 6.0)
+        found = self.exact(x) if self.exact and not training else None
+        return x * tf.nn.relu6(x + 3.0) * (1.0 / 6.0) if found is None else found
 
 
 class Builder:

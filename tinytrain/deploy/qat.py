@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tinytrain.deploy.counterparts import Clip
+from tinytrain.deploy.counterparts import Clip, HardSwish
 from tinytrain.errors import UserError
 
 INPUT_RANGE = (-1.0, 127 / 128)
@@ -107,19 +107,18 @@ def _training_step(model: tf_keras.Model) -> Callable[[Tensor, Tensor, Tensor], 
     return step
 
 
-def _quantizers(twin: tf_keras.Model) -> dict[str, tuple[Any, Any]]:
-    """Returns by the name of each layer the quantizer of its output, or None, and that of its first input."""
+def _quantizers(twin: tf_keras.Model) -> dict[str, tuple[Any, list[Any]]]:
+    """Returns by the name of each layer the quantizer of its output, or None, and those of its inputs."""
     from tinytrain.deploy.quantizers import Same
 
-    chosen: dict[str, tuple[Any, Any]] = {}
+    chosen: dict[str, tuple[Any, list[Any]]] = {}
     source: dict[str, Any] = {}  # of layers that pass their input's quantization on: whose it is
     for layer in twin.layers:
         before = [source[node.name] for node in tf.nest.flatten(layer.inbound_nodes[0].inbound_layers)]
-        first: Any = before[0] if before else None
         pools = isinstance(layer, tf_keras.layers.AveragePooling2D)
-        own = Same(first) if pools else _own_quantizer(layer)
-        chosen[layer.name] = own, first
-        source[layer.name] = first if isinstance(layer, PASSING) else own
+        own = Same(before[0]) if pools else _own_quantizer(layer)
+        chosen[layer.name] = own, before
+        source[layer.name] = before[0] if isinstance(layer, PASSING) else own
     return chosen
 
 
@@ -150,7 +149,7 @@ def _own_quantizer(layer: tf_keras.layers.Layer) -> Any:
     return Moving()
 
 
-def _wrap(twin: tf_keras.Model, quantizers: dict[str, tuple[Any, Any]]) -> tf_keras.Model:
+def _wrap(twin: tf_keras.Model, quantizers: dict[str, tuple[Any, list[Any]]]) -> tf_keras.Model:
     """Returns a copy of `twin` with every layer in a QuantizeWrapperV2 named after it."""
     import tensorflow_model_optimization as tfmot
 
@@ -161,7 +160,8 @@ def _wrap(twin: tf_keras.Model, quantizers: dict[str, tuple[Any, Any]]) -> tf_ke
             new = tf_keras.layers.Activation("linear", name=layer.name)
         else:
             new = type(layer).from_config(layer.get_config())
-        return tfmot.quantization.keras.QuantizeWrapperV2(new, Operator(layer, *quantizers[layer.name]))
+        operator = Operator(layer, *quantizers[layer.name])
+        return tfmot.quantization.keras.QuantizeWrapperV2(new, operator)
 
     model = tf_keras.models.clone_model(twin, clone_function=wrap)
     for wrapper in operators(model):
@@ -169,4 +169,6 @@ def _wrap(twin: tf_keras.Model, quantizers: dict[str, tuple[Any, Any]]) -> tf_ke
         if weights:
             wrapper.quantize_config.variable.assign(weights[0])
             wrapper.quantize_config.bias.assign(weights[1])
+        if isinstance(wrapper.layer, HardSwish):
+            wrapper.layer.exact = wrapper.quantize_config.hard_swish
     return model

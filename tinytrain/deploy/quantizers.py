@@ -16,6 +16,8 @@ from tensorflow_model_optimization.quantization.keras.quantizers import (
     Quantizer,
 )
 
+from tinytrain.deploy import hard_swish
+
 Tensor: TypeAlias = Any
 Before: TypeAlias = Callable[[Tensor], Tensor]
 HALF_ERROR = 1e-4
@@ -172,13 +174,13 @@ class Bias(Quantizer):
 class Operator(QuantizeConfig):
     """One int8 operator: kernel and bias (if any) are quantized, its output (if it has one) through `output`.
 
-    `input` is the quantizer of the tensor that it reads first. `converting` is True while the model is traced for the
+    `inputs` are the quantizers of the tensors that it reads. `converting` is True while the model is traced for the
     converter, which is shown the ranges and the plain weights: it quantizes constants in the same way, and would not
     recognize a quantized depthwise kernel or extra rounding.
     """
 
-    def __init__(self, layer: tf_keras.layers.Layer, output: Quantizer | None, input: Any) -> None:
-        self.input = input
+    def __init__(self, layer: tf_keras.layers.Layer, output: Quantizer | None, inputs: list[Any]) -> None:
+        self.inputs = inputs
         self._converting = False
         kernels = [name for name in ("depthwise_kernel", "kernel") if getattr(layer, name, None) is not None]
         self.kernel = kernels[0] if kernels else None
@@ -186,7 +188,8 @@ class Operator(QuantizeConfig):
         self.output: Any = output
         self.variable: tf.Variable | None = None
         self.bias: tf.Variable | None = None
-        if self.kernel and isinstance(output, Fixed | Moving):
+        self.multiplies = isinstance(layer, tf_keras.layers.Multiply)
+        if (self.kernel or self.multiplies) and isinstance(output, Fixed | Moving):
             output.before = self.round_twice
 
     @property
@@ -201,8 +204,19 @@ class Operator(QuantizeConfig):
             self.output.on = not value
 
     def accumulator_step(self) -> Tensor:
-        """Returns the step (C_out,) of the int32 accumulator: scale of the input times scales of the weights."""
-        return self.input.scale() * self.weights.scale(self.variable)
+        """Returns the step of the int32 product: scale of the input times those (C_out,) of weights or second input."""
+        second = self.inputs[1].scale() if self.multiplies else self.weights.scale(self.variable)
+        return self.inputs[0].scale() * second
+
+    def hard_swish(self, x: Tensor) -> Tensor | None:
+        """Returns what the int8 kernel of HARD_SWISH gives for real inputs `x`, quantized already."""
+        if self._converting:
+            return None
+        scale, zero_point = self.inputs[0].scale(), self.inputs[0].zero_point()
+        results = hard_swish.table(scale, zero_point, self.output.scale(), self.output.zero_point())
+        index = tf.cast(tf.round(x / scale + zero_point + 128.0), tf.int32)
+        real = (tf.cast(results, tf.float32) - self.output.zero_point()) * self.output.scale()
+        return tf.gather(real, tf.clip_by_value(index, 0, 255))
 
     def round_twice(self, outputs: Tensor) -> Tensor:
         """Returns real `outputs` (…, C_out) rounded as the kernels do it: accumulator times m·2^-shift, m in [0.5, 1).
