@@ -12,9 +12,9 @@ from conftest import needs_tool
 from tinytrain import config as configs
 from tinytrain import evaluation, metrics, train
 from tinytrain.deploy import carray, flatbuffer
-from tinytrain.exporting import export, summary
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import UserError
+from tinytrain.exporting import export, summary
 
 WORDS = ["optim.epochs=8", "model.width=0.25", "optim.batch=32"]
 
