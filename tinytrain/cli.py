@@ -189,12 +189,25 @@ def _list(values: Any, words: list[str]) -> tuple[Any, str]:
 
     if len(words) > 1 or (words and words[0] not in LISTS):
         raise unknown("list", " ".join(words), LISTS)
+    if words == ["models"]:
+        return _list_models()
     wanted = words or list(LISTS)
     rows = {name: LISTS[name]() for name in wanted}
     text = "\n\n".join(
         "\n".join([f"{name}:", *(f"  {line}" for line in lines.values())]) for name, lines in rows.items()
     )
     return {name: list(lines) for name, lines in rows.items()}, text
+
+
+def _list_models() -> tuple[Any, str]:
+    """The table is counted from the graphs, so this list alone starts TensorFlow."""
+    from tinytrain.quiet import import_tensorflow
+
+    import_tensorflow()
+    from tinytrain import model_table
+
+    rows = model_table.rows()
+    return {"models": rows}, "\n".join(model_table.as_text(rows))
 
 
 FIT_FLAGS = {
