@@ -8,7 +8,8 @@ from keras import layers
 
 from tinytrain import rooms
 from tinytrain.deploy import twin
-from tinytrain.deploy.counterparts import Clip, HardSwish, zeros_around_kernel
+from tinytrain.deploy.counterparts import Clip, zeros_around_kernel
+from tinytrain.deploy.hard_swish import HardSwish
 from tinytrain.errors import TinytrainError, UserError
 from tinytrain.graph import walk
 

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from tinytrain.deploy.hard_swish import HardSwish
 from tinytrain.errors import UserError
 from tinytrain.graph import Call, Graph
 
@@ -25,20 +26,6 @@ class Clip(tf_keras.layers.Layer):
     def call(self, x: Tensor) -> Tensor:
         """Returns `x` clipped."""
         return tf.clip_by_value(x, 0.0, 1.0)
-
-
-class HardSwish(tf_keras.layers.Layer):
-    """Computes x·relu6(x + 3)/6, in the form that the converter turns into one HARD_SWISH.
-
-    `exact`, if set, is asked first outside training: it returns what the int8 kernel gives, or None.
-    """
-
-    exact: Callable[[Tensor], Tensor | None] | None = None
-
-    def call(self, x: Tensor, training: bool = False) -> Tensor:
-        """Returns the hard swish of `x`."""
-        found = self.exact(x) if self.exact and not training else None
-        return x * tf.nn.relu6(x + 3.0) * (1.0 / 6.0) if found is None else found
 
 
 class Builder:

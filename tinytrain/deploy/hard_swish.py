@@ -1,15 +1,31 @@
-"""HARD_SWISH of int8 values exactly as TFLite and TFLM compute it, for all 256 of them at once.
+"""Hard swish as a layer of the twin, and of int8 values exactly as TFLite and TFLM compute it.
 
 The kernel works in 16-bit fixed point (tensorflow/lite/kernels/internal/reference/hard_swish.h), so its result differs
 from the rounded real one for some values. float64 holds all of its integers exactly.
 """
 
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import tensorflow as tf
+import tf_keras
 
 Tensor: TypeAlias = Any
 INT16 = 32768.0
+
+
+class HardSwish(tf_keras.layers.Layer):
+    """Computes x·relu6(x + 3)/6, in the form that the converter turns into one HARD_SWISH.
+
+    `exact`, if set, is asked first outside training: it returns what the int8 kernel gives, or None.
+    """
+
+    exact: Callable[[Tensor], Tensor | None] | None = None
+
+    def call(self, x: Tensor, training: bool = False) -> Tensor:
+        """Returns the hard swish of `x`."""
+        found = self.exact(x) if self.exact and not training else None
+        return x * tf.nn.relu6(x + 3.0) * (1.0 / 6.0) if found is None else found
 
 
 def table(input_scale: Tensor, input_zero: Tensor, output_scale: Tensor, output_zero: Tensor) -> Tensor:

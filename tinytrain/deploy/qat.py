@@ -20,7 +20,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tinytrain.deploy.counterparts import Clip, HardSwish
+from tinytrain.deploy.counterparts import Clip
+from tinytrain.deploy.hard_swish import HardSwish
 from tinytrain.errors import UserError
 
 INPUT_RANGE = (-1.0, 127 / 128)
@@ -57,6 +58,8 @@ def fine_tune(
             raise UserError(f"the loss of the fine-tune is {loss} at step {number}: lower qat.lr, it is {lr:g}")
         if progress is not None:
             progress(number, steps, loss)
+    if not all(np.isfinite(weight).all() for weight in model.get_weights()):
+        raise UserError(f"after the fine-tune the weights are not finite: lower qat.lr, it is {lr:g}")
     return model
 
 

@@ -1,0 +1,149 @@
+"""The memory plan against TFLM's own, CMSIS-NN's formulas by hand, the estimate against real conversions."""
+
+import re
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from test_twin import small
+
+from tinytrain import rooms
+from tinytrain.deploy import compact, memory, planner, tflite
+from tinytrain.deploy.memory import Memory
+from tinytrain.deploy.planner import Buffer, Schedule, Step
+
+
+def test_place_by_hand():
+    # 32 first, at 0; 16 lives beside it, behind; the other 16 lives later than 32, so at 0; 48 meets nobody.
+    assert planner.place([Buffer(16, 0, 1), Buffer(32, 1, 2), Buffer(16, 3, 4)]) == 48
+    assert planner.place([Buffer(48, 5, 6), Buffer(16, 0, 1), Buffer(32, 1, 2)]) == 48
+    # The gap of 16 between two that were placed before is used.
+    assert planner.place([Buffer(64, 0, 2), Buffer(48, 0, 0), Buffer(32, 2, 3), Buffer(16, 2, 2)]) == 112
+    assert planner.place([]) == 0
+
+
+SHAPES = {0: (1, 8, 8, 3), 1: (1, 4, 4, 48), 2: (1, 1, 1, 48)}
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        (Step("CONV_2D", (0,), (1,), (3, 3)), 2 * 28 * 2),  # 27 inputs, rounded up to 28, two columns of int16
+        (Step("CONV_2D", (0,), (1,), (1, 1)), 0),
+        (Step("CONV_2D", (0,), (1,), (1, 1), plain=False), 2 * 4 * 2),
+        (Step("DEPTHWISE_CONV_2D", (1,), (1,), (3, 3)), 0),
+        (Step("DEPTHWISE_CONV_2D", (1,), (1,), (5, 5)), 48 * 25 * 2),
+        (Step("DEPTHWISE_CONV_2D", (0,), (1,), (5, 5)), 0),  # depth multiplier 16
+        (Step("AVERAGE_POOL_2D", (1,), (2,)), 48 * 4),
+        (Step("ADD", (1, 1), (1,)), 0),
+        (Step("FULLY_CONNECTED", (2,), (2,)), 0),
+    ],
+)
+def test_scratch_of_cmsis_nn_by_hand(step, expected):
+    assert planner.scratch_bytes(step, SHAPES) == expected
+
+
+def test_scratch_lives_beside_the_tensors_of_its_operator():
+    schedule = Schedule([Step("DEPTHWISE_CONV_2D", (1,), (3,), (5, 5))], SHAPES | {3: (1, 4, 4, 48)}, (1,), (3,))
+    assert planner.head_bytes(schedule, cmsis_nn=False) == 2 * 768
+    assert planner.head_bytes(schedule, cmsis_nn=True) == 2 * 768 + 2400
+
+
+RECORD = """
+import sys
+import numpy as np
+from tflite_micro.python.tflite_micro.runtime import Interpreter
+interpreter = Interpreter.from_bytes(open(sys.argv[1], "rb").read(), arena_size=1 << 23)
+interpreter.set_input(np.zeros(interpreter.get_input_details(0)["shape"], np.int8), 0)
+interpreter.invoke()
+interpreter.print_allocations()
+"""
+
+
+def recorded_head_bytes(path):
+    """Returns what TFLM itself says of the head of its arena."""
+    done = subprocess.run([sys.executable, "-c", RECORD, str(path)], capture_output=True, text=True, check=True)
+    return int(re.search(r"allocation head (\d+)", done.stderr)[1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", rooms.names("models"))
+def test_plan_estimate_and_bound_of_every_model(name, tmp_path):
+    model = small(name, resolution=48)
+    content = compact.compact(tflite.convert_untrained(model))
+    path = tmp_path / "model.tflite"
+    path.write_bytes(content)
+    assert planner.head_bytes(planner.read(content), cmsis_nn=False) == recorded_head_bytes(path)
+    arena_bytes, model_bytes = memory.estimate(model)
+    assert arena_bytes == pytest.approx(memory.target_arena_bytes(content), rel=0.1)
+    assert model_bytes == pytest.approx(len(content), rel=0.03)
+
+
+def test_the_estimate_of_a_network_that_was_not_used_to_fit_it():
+    image = keras.Input((24, 24, 3))
+    x = layers.Conv2D(20, 5, 2, padding="same", activation="relu")(image)
+    x = layers.DepthwiseConv2D(5, padding="same")(x)
+    x = layers.Activation("silu")(layers.BatchNormalization()(x))
+    x = layers.Add()([x, layers.Conv2D(20, 1, activation="relu6")(x)])
+    model = keras.Model(image, layers.Dense(7)(layers.Dropout(0.1)(layers.GlobalAveragePooling2D()(x))))
+    content = compact.compact(tflite.convert_untrained(model))
+    arena_bytes, model_bytes = memory.estimate(model)
+    assert arena_bytes == pytest.approx(memory.target_arena_bytes(content), rel=0.1)
+    assert model_bytes == pytest.approx(len(content), rel=0.15)  # 4 KB
+    real, graph = planner.read(content), memory.schedule_of(model)[0]
+    for cmsis_nn in (False, True):
+        assert planner.head_bytes(graph, cmsis_nn) == planner.head_bytes(real, cmsis_nn)
+
+
+def test_memory_says_what_is_too_large():
+    fits = Memory(100, 200, 200, 900, 1000)
+    assert fits.fits
+    assert fits.excess() == ""
+    assert not Memory(100, 201, 200, 900, 1000).fits
+    large = Memory(2000, 3000, 2999, 1001, 1000)
+    assert large.excess() == "3,000 bytes of RAM where there are 2,999 and 1,001 bytes of flash where there are 1,000"
+    assert large.report()["arena_bytes"] == 2000
+
+
+def build(width, resolution):
+    return rooms.load("models", "mobilenet_v1").build(classes=5, resolution=resolution, channels=1, width=width)
+
+
+def test_suggest_names_the_nearest_that_fit():
+    arena_at_48, model_at_035 = memory.estimate(build(0.5, 48))[0], memory.estimate(build(0.35, 80))[1]
+    words = memory.suggest(build, 0.5, 80, lambda arena, model: arena <= arena_at_48)
+    width = float(re.search(r"width=([\d.]+)", words)[1])
+    assert "model.resolution=48" in words
+    assert memory.estimate(build(width, 80))[0] <= arena_at_48 < memory.estimate(build(width + 0.05, 80))[0]
+    words = memory.suggest(build, 0.5, 80, lambda arena, model: model <= model_at_035)
+    assert words == "nearest that fits: model.width=0.35"
+
+
+def test_suggest_lets_the_conversion_decide():
+    refused = []
+
+    def verify(model):
+        refused.append(model.input_shape[1])
+        return len(refused) > 2
+
+    words = memory.suggest(build, 0.05, 64, lambda arena, model: True, verify)
+    assert refused == [56, 48, 40]
+    assert words == "nearest that fits: model.resolution=40"
+
+
+def test_suggest_says_when_nothing_fits():
+    words = memory.suggest(build, 0.25, 32, lambda arena, model: False)
+    assert words == "no smaller width or resolution alone fits"
+
+
+def test_the_bound_adds_scratch_to_what_the_interpreter_needs():
+    image = keras.Input((16, 16, 8))
+    x = layers.DepthwiseConv2D(7, padding="same")(image)
+    content = tflite.convert_untrained(keras.Model(image, layers.Dense(3)(layers.GlobalAveragePooling2D()(x))))
+    scratch = 8 * 49 * 2
+    assert scratch <= memory.cmsis_nn_bytes(content) <= scratch + 16 + 2 * memory.SCRATCH_HANDLE_BYTES
+    assert memory.target_arena_bytes(content) >= memory.Oracle(content).arena_bytes + scratch
+    assert np.mod(memory.target_arena_bytes(content), 16) == 0
