@@ -20,8 +20,10 @@ def test_place_by_hand():
     # 32 first, at 0; 16 lives beside it, behind; the other 16 lives later than 32, so at 0; 48 meets nobody.
     assert planner.place([Buffer(16, 0, 1), Buffer(32, 1, 2), Buffer(16, 3, 4)]) == 48
     assert planner.place([Buffer(48, 5, 6), Buffer(16, 0, 1), Buffer(32, 1, 2)]) == 48
-    # The gap of 16 between two that were placed before is used.
-    assert planner.place([Buffer(64, 0, 2), Buffer(48, 0, 0), Buffer(32, 2, 3), Buffer(16, 2, 2)]) == 112
+    # 48 lies behind 64, which is gone when 32 comes: it goes into the gap.
+    assert planner.place([Buffer(64, 0, 0), Buffer(48, 0, 1), Buffer(32, 1, 2)]) == 112
+    # Of equal size the later one goes first. In the order of the list the last would find both others in its way.
+    assert planner.place([Buffer(16, 0, 1), Buffer(16, 3, 4), Buffer(16, 1, 2), Buffer(16, 2, 3)]) == 32
     assert planner.place([]) == 0
 
 

@@ -1,4 +1,4 @@
-"""TFLM's interpreter: outputs against TensorFlow's reference kernels, the arena against what the interpreter records."""
+"""TFLM's interpreter: outputs against TensorFlow's reference kernels, the arena against its own record."""
 
 import subprocess
 import sys
