@@ -61,55 +61,77 @@ def _train(run: Run, config: Config, data: "Split", model: keras.Model) -> None:
     method = Method(model)
     images, labels = data.arrays("train")
     batch = min(config.optim.batch, len(images))
-    steps = len(images) // batch
+    steps, epochs = len(images) // batch, config.optim.epochs
+    _compile(method, config, steps)
+    done, history = _restore(run, method)
+    if done < epochs:
+        method.fit(
+            pipeline.training_batches(
+                images,
+                labels,
+                len(data.source.classes),
+                batch,
+                config.seed,
+                range(done * steps, epochs * steps),
+                Augmentation(config.augment, int(config.model.resolution)),
+            ),
+            initial_epoch=done,
+            epochs=epochs,
+            steps_per_epoch=steps,
+            shuffle=False,
+            validation_data=data.batches("val"),
+            verbose=0,
+            callbacks=[Progress(epochs, steps * batch, batch), StopAtNaN(), checkpoint.Checkpoint(run, history)],
+        )
+    _finish(run, data, method, history)
+
+
+def _compile(method: Method, config: Config, steps_per_epoch: int) -> None:
     method.compile(
-        optimizer=optim.build(config.optim, steps),
+        optimizer=optim.build(config.optim, steps_per_epoch),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=config.optim.label_smoothing),
         metrics=[keras.metrics.CategoricalAccuracy("top1")],
         jit_compile=config.device.jit,
     )
     method.optimizer.build(method.trainable_variables)
-    done, history = _restore(run, method)
-    batches = pipeline.training_batches(
-        images,
-        labels,
-        len(data.source.classes),
-        batch,
-        config.seed,
-        range(done * steps, config.optim.epochs * steps),
-        Augmentation(config.augment, int(config.model.resolution)),
-    )
-    if done < config.optim.epochs:
-        method.fit(
-            batches,
-            initial_epoch=done,
-            epochs=config.optim.epochs,
-            steps_per_epoch=steps,
-            shuffle=False,
-            validation_data=data.batches("val"),
-            verbose=0,
-            callbacks=[
-                Progress(config.optim.epochs, steps * batch, batch),
-                StopAtNaN(),
-                checkpoint.Checkpoint(run, history),
-            ],
-        )
+
+
+def _restore(run: Run, method: Method) -> tuple[int, list[dict[str, float]]]:
+    """Returns (whole epochs done, history) after bringing back the last checkpoint, if there is one."""
+    if not run.last_path.exists():
+        return 0, []
+    state = checkpoint.load(run.last_path, checkpoint.trained_variables(method))
+    return state["epoch"], state["history"]
+
+
+def _finish(run: Run, data: "Split", method: Method, history: list[dict[str, float]]) -> None:
+    """Saves the plain model with the best weights and measures it: the only look at the test images."""
     best = checkpoint.load(run.best_path, method.network.variables)
     model = method.finish()
     _save_model(run, model)
-    speed = statistics.median(row["images_per_second"] for row in history)
+    metrics_of = {split: evaluate(model, *data.arrays(split)) for split in ("val", "test")}
     write_json(
         run.metrics_path,
         {
-            "val": evaluate(model, *data.arrays("val")),
-            "test": evaluate(model, *data.arrays("test")),  # the only look at the test images
-            "params": int(sum(np.prod(v.shape) for v in model.trainable_variables)),
+            **metrics_of,
+            "params": int(sum(np.prod(variable.shape) for variable in model.trainable_variables)),
             "macs": macs.count(model),
-            "images_per_second": round(speed, 1),
-            "epochs": config.optim.epochs,
+            "images_per_second": round(statistics.median(row["images_per_second"] for row in history), 1),
+            "epochs": len(history),
             "best_epoch": best["epoch"],
         },
     )
+
+
+def _save_model(run: Run, model: keras.Model) -> None:
+    temporary = run.folder / f".{os.getpid()}.keras"
+    try:
+        model.save(temporary)
+        os.replace(temporary, run.model_path)
+    except OSError as error:
+        raise UserError(f"cannot write '{run.model_path}': {error.strerror or error}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 class Split:
@@ -193,22 +215,3 @@ def predict(model: keras.Model, images: np.ndarray, batch: int = 256) -> np.ndar
     step = tf.function(lambda x: model(x, training=False), reduce_retracing=True)
     parts = [step(pipeline.normalize(images[i : i + batch])).numpy() for i in range(0, len(images), batch)]
     return np.concatenate(parts).astype(np.float32)
-
-
-def _restore(run: Run, method: Method) -> tuple[int, list[dict[str, float]]]:
-    """Returns (whole epochs done, history) after bringing back the last checkpoint, if there is one."""
-    if not run.last_path.exists():
-        return 0, []
-    state = checkpoint.load(run.last_path, checkpoint.trained_variables(method))
-    return state["epoch"], state["history"]
-
-
-def _save_model(run: Run, model: keras.Model) -> None:
-    temporary = run.folder / f".{os.getpid()}.keras"
-    try:
-        model.save(temporary)
-        os.replace(temporary, run.model_path)
-    except OSError as error:
-        raise UserError(f"cannot write '{run.model_path}': {error.strerror or error}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
