@@ -105,7 +105,6 @@ class Export:
 
     parity_images: int = key(0, "test images that are proven bit for bit; 0: all", 0)
     arena_margin_bytes: int = key(0, "added to the arena beyond what is computed", 0)
-    stack_bytes: int = key(4096, "stack reserved in the RAM of the board", 1024)
 
 
 @dataclass
