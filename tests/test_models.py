@@ -12,6 +12,16 @@ TABLE = [
     ("mobilenet_v2", {"width": 1.0, "resolution": 160}, 3_504_872, 154_083_200),
     ("mobilenet_v1", {"width": 1.0, "resolution": 224}, 4_231_976, 568_740_352),
     ("mobilenet_v1", {"width": 1.0, "resolution": 32, "stem": "cifar", "classes": 100}, 3_309_476, 46_446_592),
+    ("mobilenet_v2_tiny", {"width": 0.35, "resolution": 144}, 750_280, 23_499_152),
+    ("mcunet", {"width": 1.0, "resolution": 176}, 737_408, 81_785_520),
+    ("proxylessnas", {"width": 0.35, "resolution": 160}, 1_781_344, 35_716_800),
+    ("proxylessnas", {"width": 1.0, "resolution": 160}, 4_080_512, 164_110_400),
+    ("mobilenet_v3_large", {"width": 0.35, "resolution": 160}, 2_109_840, 19_495_688),
+    ("mobilenet_v3_large", {"width": 1.0, "resolution": 224}, 5_483_032, 216_589_760),
+    ("mobilenet_v3_large", {"width": 0.75, "resolution": 224, "head": "scaled"}, 3_377_576, 140_033_816),
+    ("mobilenet_v3_small", {"width": 1.0, "resolution": 224}, 2_542_856, 56_510_400),
+    ("efficientnet_b0", {"width": 1.0, "resolution": 224}, 5_288_548, 385_814_752),
+    ("resnet50", {"width": 1.0, "resolution": 224}, 25_557_032, 4_089_184_256),
 ]
 
 
@@ -56,3 +66,8 @@ def test_width_one_of_mobilenet_v2_computes_what_keras_applications_does():
     expected = theirs(images, training=False).numpy()
     np.testing.assert_allclose(ours(images, training=False).numpy(), expected, rtol=1e-4)
     assert np.ptp(expected) > 0
+
+
+def test_resnet8_has_the_macs_of_mlperf_tiny():
+    model = rooms.load("models", "resnet8").build(classes=10, channels=3, width=1.0, resolution=32)
+    assert macs.count(model) == 12_501_632
