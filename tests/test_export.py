@@ -14,7 +14,8 @@ from tinytrain import evaluation, metrics, train
 from tinytrain.deploy import carray, flatbuffer
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import UserError
-from tinytrain.exporting import export, summary
+from tinytrain.export_summary import summary
+from tinytrain.exporting import export
 
 WORDS = ["optim.epochs=8", "model.width=0.25", "optim.batch=32"]
 
@@ -121,19 +122,38 @@ def test_zero_epochs_are_post_training_quantization(run, tmp_path):
 
 
 @pytest.mark.slow
+def test_diagnose_shows_the_noise_of_each_layer_and_the_loss_of_each_class(run, tmp_path, command_line):
+    words = ["--mcu", "mps2_an500", "--out", str(tmp_path / "d"), "qat.epochs=0", "--diagnose", "--json"]
+    status, out, _ = command_line("export", str(run.folder), *words)
+    assert status == 0
+    report = json.loads(out.splitlines()[-1])
+    layers, classes = report["diagnosis"]["layers"], report["diagnosis"]["classes"]
+    assert [row["own_db"] for row in layers] == sorted(row["own_db"] for row in layers)
+    assert len(layers) == sum(report["model"]["ops"].values()) - report["model"]["ops"].get("AVERAGE_POOL_2D", 0)
+    assert {row["class"] for row in classes} == set("0123456789")
+    for kind in ("float", "int8"):
+        mean = sum(row[kind] * row["images"] for row in classes) / report["accuracy"]["images"]
+        assert mean == pytest.approx(report["accuracy"][kind])
+    assert layers[0]["layer"] in out
+    assert "change" in out
+
+
+@pytest.mark.slow
 def test_test_images_are_never_quantized_with(run, monkeypatch, tmp_path):
     """Calibration and fine-tuning see training images only."""
-    from tinytrain.deploy import qat, tflite
+    from tinytrain.deploy import qat
 
     config = run.config()
     data = train.Split(train.load_source(config), config)
     allowed = {image.tobytes() for image in (data.arrays("train")[0].astype(np.float32) - 128) / 128}
     seen = []
-    monkeypatch.setattr(
-        tflite,
-        "convert_post_training",
-        lambda twin, calibration: seen.append(calibration) or tflite.convert(qat.quantize(twin, calibration)),
-    )
+    fine_tune = qat.fine_tune
+
+    def spy(twin, batches, steps, lr, calibration, progress):
+        seen.extend([calibration, *(x.numpy() for x, _ in batches)])
+        return fine_tune(twin, batches, steps, lr, calibration, progress)
+
+    monkeypatch.setattr(qat, "fine_tune", spy)
     export(run.folder, "stm32f746", tmp_path / "e", ["qat.epochs=0", "export.parity_images=1"])
     assert len(seen[0]) == 500
     assert {image.tobytes() for image in seen[0]} <= allowed
@@ -168,6 +188,7 @@ def test_the_firmware_gives_the_golden_output_on_the_emulated_core(exported):
         ([], "export needs RUN or MODEL.tflite and --mcu BOARD"),
         (["run"], "export needs RUN or MODEL.tflite and --mcu BOARD"),
         (["run", "--mcu", "stm32f747"], "did you mean 'stm32f746'"),
+        (["text.tflite", "--mcu", "stm32f746", "--diagnose"], "--diagnose compares with the float model"),
         (["nowhere", "--mcu", "stm32f746"], "'nowhere' does not exist"),
         (["empty", "--mcu", "stm32f746"], "'empty' holds no run"),
         (["text.tflite", "--mcu", "stm32f746"], "no TFLite flatbuffer"),

@@ -35,3 +35,8 @@ def test_average_precision_is_interpolated():
 
 def test_a_constant_output_has_the_precision_of_chance():
     assert metrics.mean_average_precision(np.zeros((10, 2)), np.array([0] * 5 + [1] * 5)) == pytest.approx(0.5)
+
+
+def test_recall_is_per_class_and_unknown_without_images():
+    scores = np.array([[3, 1, 0], [0, 2, 1], [5, 4, 0], [1, 0, 0]], float)
+    np.testing.assert_array_equal(metrics.recall(scores, np.array([0, 1, 1, 0])), [1.0, 0.5, np.nan])

@@ -15,7 +15,7 @@ from tinytrain.errors import DoesNotFit, TinytrainError, UserError, unknown
 USAGE = """tinytrain trains tiny vision networks and puts them on microcontrollers.
 
   tinytrain fit [CONFIG.toml] [--data SPEC] [--model NAME] [--mcu BOARD] [--out RUN] [--resume] [KEY=VALUE …]
-  tinytrain export RUN|MODEL.tflite --mcu BOARD [--out DIR] [KEY=VALUE …]
+  tinytrain export RUN|MODEL.tflite --mcu BOARD [--out DIR] [--diagnose] [KEY=VALUE …]
   tinytrain evaluate RUN|MODEL.tflite [--data SPEC] [--split train|val|test]
   tinytrain list [models|datasets|methods|boards|configs|keys]
 
@@ -162,11 +162,10 @@ def _export(values: Any, words: list[str]) -> tuple[Any, str]:
     from tinytrain.quiet import import_tensorflow
 
     import_tensorflow()
-    from tinytrain.exporting import export, summary
+    from tinytrain.export_summary import summary
+    from tinytrain.exporting import export
 
-    report, folder = export(
-        Path(plain[0]), board.name, Path(values.out) if values.out else None, overrides, values.data
-    )
+    report, folder = export(plain[0], board.name, values.out, overrides, values.data, values.diagnose)
     return report, summary(report, folder)
 
 
@@ -225,6 +224,7 @@ COMMANDS = {
             "mcu": "a board or microcontroller from `tinytrain list boards`",
             "out": "the folder to write (default: RUN/export-BOARD)",
             "data": "for MODEL.tflite: images to prove it on",
+            "diagnose": "switch: show the quantization error of each layer and the accuracy of each class",
         },
         _export,
     ),

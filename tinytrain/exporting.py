@@ -4,50 +4,35 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 from tqdm import tqdm
 
 from tinytrain import config as configs
-from tinytrain import macs, metrics, pipeline, splits, train
-from tinytrain.augment import Augmentation
+from tinytrain import int8_model, metrics
 from tinytrain.config import Config
-from tinytrain.deploy import boards, carray, compact, firmware, fits, flatbuffer, latency, memory, qat, tflite, twin
+from tinytrain.deploy import boards, carray, compact, firmware, fits, flatbuffer, latency, memory
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import UserError
-from tinytrain.evaluation import dequantize, to_int8
+from tinytrain.evaluation import dequantize
+from tinytrain.int8_model import Int8Model
 from tinytrain.run import Run, write_json
 
 EMULATED_BOARD = "mps2_an500"
-FINE_TUNE_SEED = 1_000_003  # added to the run's seed: other batches than in the training
 GOLDEN_FILE = "golden.npz"
 COMPACT_FILE = "model.compact.tflite"  # what the firmware holds
 
 
-@dataclass(frozen=True)
-class Int8Model:
-    """An int8 model with all that its proof and its firmware need.
-
-    images: (N, H, W, C) int8, what it is proven on; labels: (N,) or None if unknown; float_top1: of the model that it
-    was made from, None for a .tflite of unknown origin.
-    """
-
-    name: str
-    content: bytes
-    classes: list[str]
-    images: np.ndarray
-    labels: np.ndarray | None
-    float_top1: float | None
-    macs: int
-
-
 def export(
-    target: Path | str, mcu: str, out: Path | str | None = None, overrides: Sequence[str] = (), data: str | None = None
+    target: Path | str,
+    mcu: str,
+    out: Path | str | None = None,
+    overrides: Sequence[str] = (),
+    data: str | None = None,
+    diagnose: bool = False,
 ) -> tuple[dict[str, Any], Path]:
     """Exports a finished run, or a .tflite file, for a board; returns (report.json, the folder written).
 
@@ -57,6 +42,8 @@ def export(
         out: the folder to write, by default RUN/export-BOARD (beside the file for a .tflite).
         overrides: KEY=VALUE words for the keys of [qat] and [export].
         data: for a .tflite, the SPEC of the images to prove it on; without one it is proven on noise.
+        diagnose: for a run, add the section "diagnosis" to the report: signal to noise of each layer (the keys of
+            `deploy.diagnosis.layers`) and accuracy of each class, float and int8, worst first.
 
     Raises:
         UserError: no finished run, no int8 .tflite, or a folder that already holds an export. A model that does not fit
@@ -69,42 +56,17 @@ def export(
         raise UserError(f"'{folder}' is there already: remove it, or name another folder with --out")
     if from_file:
         config = _with_overrides(Config(), overrides)
-        model = _from_file(target, data)
+        if diagnose:
+            raise UserError(f"--diagnose compares with the float model, which a .tflite such as '{target}' has not")
+        model = int8_model.from_file(target, data)
     else:
         if data:
             raise UserError("--data goes with a .tflite; a run is exported with the data it was trained on")
         run = Run.open(target)
         config = _with_overrides(run.config(), overrides)
         run.metrics()  # refuses an unfinished run
-        model = _from_run(run, config)
+        model = int8_model.from_run(run, config, diagnose)
     return _prove_and_write(model, board, config, folder), folder
-
-
-def summary(report: dict[str, Any], folder: Path) -> str:
-    """Returns the report as a table to read."""
-    accuracy, parity, used = report["accuracy"], report["parity"], report["memory"]
-    percent = [
-        f"{100 * accuracy[kind]:.2f} %" if accuracy[kind] is not None else "unknown" for kind in ("float", "int8")
-    ]
-    operators = ", ".join(f"{count} {name}" for name, count in report["model"]["ops"].items())
-    low, high = report["latency_range_ms"]
-    rows = [
-        ("model", f"{report['model']['compact_bytes']:,} bytes, {report['model']['macs']:,} MACs: {operators}"),
-        ("accuracy", f"float {percent[0]}, int8 {percent[1]} top-1 on {accuracy['images']:,} images"),
-        ("parity", f"{parity['different']} of {parity['images']:,} outputs differ from the golden ones in TFLM"),
-        (
-            "RAM",
-            f"{used['ram_bytes']:,} of {used['ram_limit_bytes']:,} bytes, {used['arena_bytes']:,} of them the arena",
-        ),
-        ("flash", f"{used['flash_bytes']:,} of {used['flash_limit_bytes']:,} bytes ({report['sizes']})"),
-        ("latency", f"about {report['latency_ms']:.1f} ms ({low:.1f} to {high:.1f}), predicted"),
-    ]
-    if emulated := report.get("emulated"):
-        text = f"golden output {emulated['golden']}, {emulated['instructions']:,} instructions an inference"
-        rows.append(("emulated", f"{text} on {emulated['board']}"))
-    rows.append(("fits", f"{report['board']}: {'yes' if report['fits'] else 'NO'}"))
-    build = f"make -C {folder / 'firmware'} BOARD={report['board']} TFLM_DIR=…"
-    return "\n".join([str(folder), *(f"  {name:9} {text}" for name, text in rows), f"  {'build':9} {build}"])
 
 
 def _with_overrides(config: Config, overrides: Sequence[str]) -> Config:
@@ -116,91 +78,6 @@ def _with_overrides(config: Config, overrides: Sequence[str]) -> Config:
                 f"export cannot change {dotted}: the run is trained; it takes the keys of [qat] and [export]"
             )
     return configs.apply(config, overrides)
-
-
-def _from_run(run: Run, config: Config) -> Int8Model:
-    source = train.load_source(config)
-    data = train.Split(source, config)
-    if splits.as_names(source, data.subsets) != run.split():
-        raise UserError(
-            f"the images of '{config.data.spec}' are others than when '{run.folder}' was trained: train anew"
-        )
-    model = keras.saving.load_model(run.model_path, compile=False)
-    images, labels = data.arrays("test")
-    return Int8Model(
-        name=config.model.name,
-        content=quantize(model, config, *data.arrays("train"), classes=len(source.classes)),
-        classes=source.classes,
-        images=to_int8(images),
-        labels=labels,
-        float_top1=train.evaluate(model, images, labels)["top1"],
-        macs=macs.count(model),
-    )
-
-
-def quantize(model: keras.Model, config: Config, images: np.ndarray, labels: np.ndarray, classes: int) -> bytes:
-    """Returns the int8 .tflite of a trained `model`, fine-tuned on its training images as [qat] of `config` says.
-
-    images (N, R, R, C) uint8 and labels (N,) are training images: calibration and fine-tuning see no others.
-    """
-    rebuilt = twin.rebuild(model)
-    twin.check_equal(model, rebuilt)
-    chosen = np.random.default_rng(config.seed).permutation(len(images))[: config.qat.calibration_images]
-    calibration = pipeline.normalize(images[np.sort(chosen)]).numpy()
-    batch = min(config.qat.batch, len(images))
-    steps = round(config.qat.epochs * (len(images) // batch))
-    if not steps:
-        return tflite.convert_post_training(rebuilt, calibration)
-    batches = pipeline.training_batches(
-        images,
-        labels,
-        classes,
-        batch,
-        config.seed + FINE_TUNE_SEED,
-        range(steps),
-        Augmentation(config.augment, images.shape[1]),
-    )
-    smoothing = config.optim.label_smoothing
-    smoothed = batches.map(lambda x, y: (x, y * (1 - smoothing) + smoothing / classes))
-    with tqdm(total=steps * batch, desc="quantization-aware", unit="image", leave=False, disable=None) as bar:
-        tuned = qat.fine_tune(
-            rebuilt, smoothed, steps, config.qat.lr, calibration, lambda *_: bar.update(batch) and None
-        )
-    return tflite.convert(tuned)
-
-
-def _from_file(path: Path, data: str | None) -> Int8Model:
-    content = path.read_bytes()
-    graph = flatbuffer.read(content, f"'{path}'")
-    shape = _image_shape(graph, path)
-    classes = [f"class {number}" for number in range(int(np.prod(graph.outputs[0].shape)))]
-    images, labels = np.random.default_rng(0).integers(-128, 128, (16, *shape), np.int8, endpoint=False), None
-    if data:
-        images, labels, classes = _images_for(path, data, graph)
-    return Int8Model(path.stem, content, classes, images, labels, None, latency.total_macs(graph))
-
-
-def _image_shape(graph: flatbuffer.Summary, path: Path) -> tuple[int, ...]:
-    """Returns (H, W, C) of the input of an int8 image classifier; refuses any other model."""
-    types = [tensor.dtype for tensor in (*graph.inputs, *graph.outputs)]
-    if (
-        len(graph.inputs) != 1
-        or len(graph.outputs) != 1
-        or types != ["int8", "int8"]
-        or len(graph.inputs[0].shape) != 4
-    ):
-        raise UserError(
-            f"'{path}' has inputs and outputs of {', '.join(types)}: expected one int8 image (1, H, W, C) in and one "
-            "int8 vector out; convert it with inference_input_type and inference_output_type int8"
-        )
-    return graph.inputs[0].shape[1:]
-
-
-def _images_for(path: Path, data: str, graph: flatbuffer.Summary) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    from tinytrain.evaluation import test_images
-
-    pixels, labels, classes = test_images(graph, data, "test", what=f"'{path}'")
-    return carray.pixel_values(graph.inputs[0])[pixels], labels, classes
 
 
 def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Path) -> dict[str, Any]:
@@ -238,6 +115,7 @@ def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Pat
             "parity": _parity(sources, model.images, outputs, config.export.parity_images),
             **_memory(sources, graph, compacted, arena_bytes, board),
             **_emulated(sources),
+            **_diagnosis(model, outputs, graph),
         }
         report |= _latency(report, graph, board)
         report["fits"] = fits.Memory(**report["memory"]).fits
@@ -263,8 +141,26 @@ def _golden(outputs: np.ndarray, labels: np.ndarray | None) -> int:
 
 
 def _accuracy(model: Int8Model, outputs: np.ndarray, graph: flatbuffer.Summary) -> dict[str, Any]:
-    int8 = None if model.labels is None else metrics.top_k(dequantize(outputs, graph.outputs[0]), model.labels, 1)
-    return {"float": model.float_top1, "int8": int8, "images": 0 if model.labels is None else len(outputs)}
+    if model.labels is None:
+        return {"float": None, "int8": None, "images": 0}
+    before = None if model.float_scores is None else metrics.top_k(model.float_scores, model.labels, 1)
+    after = metrics.top_k(dequantize(outputs, graph.outputs[0]), model.labels, 1)
+    return {"float": before, "int8": after, "images": len(outputs)}
+
+
+def _diagnosis(model: Int8Model, outputs: np.ndarray, graph: flatbuffer.Summary) -> dict[str, Any]:
+    """Returns the section "diagnosis", if the model was measured layer by layer; classes that lost most come first."""
+    if model.layers is None or model.float_scores is None or model.labels is None:
+        return {}
+    before = metrics.recall(model.float_scores, model.labels)
+    after = metrics.recall(dequantize(outputs, graph.outputs[0]), model.labels)
+    images = np.bincount(model.labels, minlength=len(model.classes))
+    rows = [
+        {"class": name, "images": int(count), "float": float(old), "int8": float(new)}
+        for name, count, old, new in zip(model.classes, images, before, after, strict=True)
+        if count
+    ]
+    return {"diagnosis": {"layers": model.layers, "classes": sorted(rows, key=lambda row: row["int8"] - row["float"])}}
 
 
 def _parity(sources: Path, images: np.ndarray, outputs: np.ndarray, count: int) -> dict[str, int]:

@@ -9,6 +9,15 @@ def top_k(scores: np.ndarray, labels: np.ndarray, k: int) -> float:
     return float((order == labels[:, None]).any(axis=1).mean())
 
 
+def recall(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Returns per class (classes,) the share of its images that are classified right, 0..1; NaN without images."""
+    right = scores.argmax(axis=1) == labels
+    classes = scores.shape[1]
+    images = np.bincount(labels, minlength=classes)
+    hits = np.bincount(labels, weights=right, minlength=classes)
+    return np.divide(hits, images, out=np.full(classes, np.nan), where=images > 0)
+
+
 def mean_average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
     """Returns the mean over classes of the area under the interpolated precision-recall curve (VOC), 0..1.
 

@@ -87,6 +87,8 @@ def _wait(workers: list[subprocess.Popen], total: int, progress: Callable[[int, 
                 progress(min(number * len(workers), total), total)
     for worker in workers:
         worker.wait()
+        if worker.stdout:
+            worker.stdout.close()
 
 
 def _check(workers: list[subprocess.Popen], log: IO[str]) -> None:

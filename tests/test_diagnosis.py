@@ -1,0 +1,64 @@
+"""The quantization error per layer against the TFLM interpreter, and against damage done on purpose."""
+
+import keras
+import numpy as np
+import pytest
+from test_qat import images
+from test_twin import small
+
+from tinytrain.deploy import diagnosis, flatbuffer, qat, tflite, twin
+from tinytrain.deploy.oracle import Oracle
+from tinytrain.evaluation import dequantize
+
+
+def diagnosed(model, shape, count=40):
+    """Returns (rows by layer name in their order, fake-quantized graph, int8 images, float images)."""
+    int8, floats = images(count, shape)
+    built = twin.rebuild(model)
+    quantized = qat.quantize(built, floats)
+    return {row["layer"]: row for row in diagnosis.layers(quantized, built, floats)}, quantized, int8, floats
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v1", "mobilenet_v3_small", "efficientnet_b0"])
+def test_the_total_of_the_last_layer_is_what_tflm_gives_against_keras(name):
+    model = small(name)
+    rows, quantized, int8, floats = diagnosed(model, model.input_shape[1:])
+    content = tflite.convert(quantized)
+    expected = np.asarray(model(floats, training=False))
+    found = dequantize(Oracle(content).run(int8), flatbuffer.read(content).outputs[0])
+    ratio = 10 * np.log10(np.square(expected).sum() / np.square(expected - found).sum())
+    assert rows[quantized.layers[-1].layer.name]["total_db"] == pytest.approx(ratio, abs=0.1)
+
+
+def test_one_stretched_channel_shows_as_the_worst_layer():
+    """A channel 200 times as large as the others leaves them one or two of the 256 steps."""
+    model = small("mobilenet_v1")
+    before = diagnosed(model, model.input_shape[1:])[0]
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    spoiled = next(norm for norm in norms if "block3_point" in norm.name)
+    gamma = np.array(spoiled.gamma)
+    gamma[0] *= 200
+    spoiled.gamma.assign(gamma)
+    for layer in model.layers:  # so that the stretched channel is not clipped at 6
+        if isinstance(layer, keras.layers.ReLU):
+            layer.max_value = None
+    rows = diagnosed(model, model.input_shape[1:])[0]
+    name = next(name for name in rows if "block3_point" in name)
+    assert list(rows).index(name) <= 1
+    assert rows[name]["bulk_share"] < 0.5 * before[name]["bulk_share"]
+
+
+def test_eight_bits_of_a_uniform_signal_are_about_50_db():
+    """Weights uniform in [-1, 1) with steps of 1/127: 10·log10(1/3 / (1/127² / 12)) = 48.1 dB."""
+    inputs = keras.Input((4, 4, 64))
+    model = keras.Model(inputs, keras.layers.Conv2D(64, 3, padding="same", name="only")(inputs))
+    kernel = np.random.default_rng(0).uniform(-1, 1, (3, 3, 64, 64))
+    model.get_layer("only").set_weights([kernel, np.zeros(64)])
+    rows = diagnosed(model, (4, 4, 64))[0]
+    assert rows["only"]["weights_db"] == pytest.approx(10 * np.log10(127**2 * 12 / 3), abs=0.2)
+    assert rows["only"]["own_db"] == rows["only"]["total_db"]  # its input is the exact image
+
+
+def test_no_noise_is_no_infinity():
+    assert diagnosis.decibels(1.0, 0.0) == diagnosis.EXACT_DB
+    assert diagnosis.decibels(1.0, 0.1) == pytest.approx(10)

@@ -1,0 +1,59 @@
+"""What `tinytrain export` prints: the report as tables to read."""
+
+from pathlib import Path
+from typing import Any
+
+LAYERS_SHOWN = 15
+
+
+def summary(report: dict[str, Any], folder: Path) -> str:
+    """Returns the report as a table to read."""
+    accuracy, parity, used = report["accuracy"], report["parity"], report["memory"]
+    percent = [
+        f"{100 * accuracy[kind]:.2f} %" if accuracy[kind] is not None else "unknown" for kind in ("float", "int8")
+    ]
+    operators = ", ".join(f"{count} {name}" for name, count in report["model"]["ops"].items())
+    low, high = report["latency_range_ms"]
+    rows = [
+        ("model", f"{report['model']['compact_bytes']:,} bytes, {report['model']['macs']:,} MACs: {operators}"),
+        ("accuracy", f"float {percent[0]}, int8 {percent[1]} top-1 on {accuracy['images']:,} images"),
+        ("parity", f"{parity['different']} of {parity['images']:,} outputs differ from the golden ones in TFLM"),
+        (
+            "RAM",
+            f"{used['ram_bytes']:,} of {used['ram_limit_bytes']:,} bytes, {used['arena_bytes']:,} of them the arena",
+        ),
+        ("flash", f"{used['flash_bytes']:,} of {used['flash_limit_bytes']:,} bytes ({report['sizes']})"),
+        ("latency", f"about {report['latency_ms']:.1f} ms ({low:.1f} to {high:.1f}), predicted"),
+    ]
+    if emulated := report.get("emulated"):
+        text = f"golden output {emulated['golden']}, {emulated['instructions']:,} instructions an inference"
+        rows.append(("emulated", f"{text} on {emulated['board']}"))
+    rows.append(("fits", f"{report['board']}: {'yes' if report['fits'] else 'NO'}"))
+    build = f"make -C {folder / 'firmware'} BOARD={report['board']} TFLM_DIR=…"
+    lines = [str(folder), *(f"  {name:9} {text}" for name, text in rows), f"  {'build':9} {build}"]
+    return "\n".join([*lines, *(_diagnosis(report["diagnosis"]) if "diagnosis" in report else [])])
+
+
+def _diagnosis(found: dict[str, Any]) -> list[str]:
+    """Returns the layers that add most noise and the classes that lost most, as lines."""
+    layers, classes = found["layers"], found["classes"]
+    width = max(len(row["layer"]) for row in layers)
+    lines = [
+        "",
+        f"signal to noise in dB, worst of {len(layers)} layers first: of what the layer adds, of all that has come",
+        "together there, of its weights; the range of its output, and the share of it that 99 % of the values take",
+        f"  {'layer':{width}} {'operator':16} {'own':>6} {'total':>6} {'weights':>7}  {'range':>18} {'share':>6}",
+    ]
+    for row in layers[:LAYERS_SHOWN]:
+        weights = "" if row["weights_db"] is None else f"{row['weights_db']:.1f}"
+        limits = f"{row['low']:.3g} … {row['high']:.3g}"
+        lines.append(
+            f"  {row['layer']:{width}} {row['operator']:16} {row['own_db']:6.1f} {row['total_db']:6.1f} {weights:>7}  "
+            f"{limits:>18} {100 * row['bulk_share']:4.0f} %"
+        )
+    width = max(len("class"), *(len(row["class"]) for row in classes))
+    lines += ["", f"  {'class':{width}} {'images':>6} {'float':>8} {'int8':>8} {'change':>8}"]
+    for row in classes:
+        shares = f"{100 * row['float']:6.1f} % {100 * row['int8']:6.1f} % {100 * (row['int8'] - row['float']):+6.1f} %"
+        lines.append(f"  {row['class']:{width}} {row['images']:6} {shares}")
+    return lines

@@ -1,0 +1,129 @@
+"""The int8 model of an export, from a run or from a .tflite of anyone's, with all that its proof needs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tf_keras
+from tqdm import tqdm
+
+from tinytrain import macs, pipeline, splits, train
+from tinytrain.augment import Augmentation
+from tinytrain.config import Config
+from tinytrain.deploy import carray, diagnosis, flatbuffer, latency, qat, tflite, twin
+from tinytrain.errors import UserError
+from tinytrain.evaluation import test_images, to_int8
+from tinytrain.run import Run
+
+FINE_TUNE_SEED = 1_000_003  # added to the run's seed: other batches than in the training
+NOISE_IMAGES = 16  # what a .tflite without data is proven on
+DIAGNOSED_IMAGES = 200  # of the test images: the ratios change by less than 1 dB beyond
+
+
+@dataclass(frozen=True)
+class Int8Model:
+    """An int8 model with all that its proof and its firmware need.
+
+    images: (N, H, W, C) int8, what it is proven on; labels: (N,) or None if unknown; float_scores: (N, classes) of the
+    model that it was made from on the same images, None for a .tflite of unknown origin; layers: the rows of
+    `diagnosis.layers`, None if they were not asked for.
+    """
+
+    name: str
+    content: bytes
+    classes: list[str]
+    images: np.ndarray
+    labels: np.ndarray | None
+    float_scores: np.ndarray | None
+    macs: int
+    layers: list[dict[str, Any]] | None = None
+
+
+def from_run(run: Run, config: Config, diagnose: bool = False) -> Int8Model:
+    """Returns the quantized model of a finished run, measured layer by layer if `diagnose`."""
+    source = train.load_source(config)
+    data = train.Split(source, config)
+    if splits.as_names(source, data.subsets) != run.split():
+        raise UserError(
+            f"the images of '{config.data.spec}' are others than when '{run.folder}' was trained: train anew"
+        )
+    model = keras.saving.load_model(run.model_path, compile=False)
+    images, labels = data.arrays("test")
+    float_twin = twin.rebuild(model)
+    twin.check_equal(model, float_twin)
+    tuned = fine_tune(float_twin, config, *data.arrays("train"), classes=len(source.classes))
+    return Int8Model(
+        name=config.model.name,
+        content=tflite.convert(tuned),
+        classes=source.classes,
+        images=to_int8(images),
+        labels=labels,
+        float_scores=train.predict(model, images),
+        macs=macs.count(model),
+        layers=_diagnose(tuned, float_twin, images, config.seed) if diagnose else None,
+    )
+
+
+def fine_tune(
+    float_twin: tf_keras.Model, config: Config, images: np.ndarray, labels: np.ndarray, classes: int
+) -> tf_keras.Model:
+    """Returns the fake-quantized graph of `float_twin`, fine-tuned on training images as [qat] of `config` says.
+
+    images (N, R, R, C) uint8 and labels (N,) are training images: calibration and fine-tuning see no others.
+    """
+    chosen = np.random.default_rng(config.seed).permutation(len(images))[: config.qat.calibration_images]
+    calibration = pipeline.normalize(images[np.sort(chosen)]).numpy()
+    batch = min(config.qat.batch, len(images))
+    steps = round(config.qat.epochs * (len(images) // batch))
+    batches = pipeline.training_batches(
+        images,
+        labels,
+        classes,
+        batch,
+        config.seed + FINE_TUNE_SEED,
+        range(steps),
+        Augmentation(config.augment, images.shape[1]),
+    )
+    smoothing = config.optim.label_smoothing
+    smoothed = batches.map(lambda x, y: (x, y * (1 - smoothing) + smoothing / classes))
+    with tqdm(total=steps * batch, desc="quantization-aware", unit="image", leave=False, disable=None) as bar:
+        return qat.fine_tune(
+            float_twin, smoothed, steps, config.qat.lr, calibration, lambda *_: bar.update(batch) and None
+        )
+
+
+def _diagnose(tuned: tf_keras.Model, float_twin: tf_keras.Model, images: np.ndarray, seed: int) -> list[dict[str, Any]]:
+    chosen = np.random.default_rng(seed).permutation(len(images))[:DIAGNOSED_IMAGES]
+    return diagnosis.layers(tuned, float_twin, pipeline.normalize(images[np.sort(chosen)]).numpy())
+
+
+def from_file(path: Path, data: str | None) -> Int8Model:
+    """Returns an int8 .tflite of unknown origin, to be proven on the test images of `data`, or on noise."""
+    content = path.read_bytes()
+    graph = flatbuffer.read(content, f"'{path}'")
+    shape = _image_shape(graph, path)
+    if data:
+        pixels, labels, classes = test_images(graph, data, "test", what=f"'{path}'")
+        images = carray.pixel_values(graph.inputs[0])[pixels]
+    else:
+        classes = [f"class {number}" for number in range(int(np.prod(graph.outputs[0].shape)))]
+        images, labels = np.random.default_rng(0).integers(-128, 128, (NOISE_IMAGES, *shape), np.int8), None
+    return Int8Model(path.stem, content, classes, images, labels, None, latency.total_macs(graph))
+
+
+def _image_shape(graph: flatbuffer.Summary, path: Path) -> tuple[int, ...]:
+    """Returns (H, W, C) of the input of an int8 image classifier; refuses any other model."""
+    types = [tensor.dtype for tensor in (*graph.inputs, *graph.outputs)]
+    if (
+        len(graph.inputs) != 1
+        or len(graph.outputs) != 1
+        or types != ["int8", "int8"]
+        or len(graph.inputs[0].shape) != 4
+    ):
+        raise UserError(
+            f"'{path}' has inputs and outputs of {', '.join(types)}: expected one int8 image (1, H, W, C) in and one "
+            "int8 vector out; convert it with inference_input_type and inference_output_type int8"
+        )
+    return graph.inputs[0].shape[1:]
