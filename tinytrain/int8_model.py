@@ -53,6 +53,7 @@ def from_run(run: Run, config: Config, diagnose: bool = False) -> Int8Model:
     images, labels = data.arrays("test")
     float_twin = twin.rebuild(model)
     twin.check_equal(model, float_twin)
+    float_twin = twin.fold(model, float_twin)
     tuned = fine_tune(float_twin, config, *data.arrays("train"), classes=len(source.classes))
     return Int8Model(
         name=config.model.name,

@@ -31,10 +31,12 @@ class Clip(tf_keras.layers.Layer):
 class Builder:
     """Which tensor of the graph is which tensor of the twin, so far."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, fold: bool = False) -> None:
         self.graph = graph
+        self.fold = fold  # a Rescaling of the image into the convolution that reads it
         self.made: dict[int, Tensor] = {}
         self.zeros: dict[int, list[tuple[int, int]]] = {}  # of an absorbed padding: zeros around the next kernel
+        self.rescaled: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # of an absorbed Rescaling: scale, offset
         self._readers = graph.readers()
         self._names: dict[str, int] = {}
 
@@ -131,6 +133,8 @@ def _weighted(b: Builder, call: Call) -> None:
     layer, taken, activation = call.layer, [call], activation_of(call.layer)
     kernel = np.asarray(layer.kernel).astype("float64")
     bias = np.asarray(layer.bias) if layer.use_bias else np.zeros(b.channels(call))
+    if call.output in b.rescaled:
+        kernel, bias = _of_rescaled(layer, kernel, bias, *b.rescaled[call.output])
     if activation == "linear" and (norm := b.follower(call, keras.layers.BatchNormalization)):
         scale, shift = batch_norm_affine(norm.layer)
         depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
@@ -150,6 +154,16 @@ def _weighted(b: Builder, call: Call) -> None:
     elif activation not in FUSED:
         y = b.activate(y, activation, taken[-1].layer)
     b.close(y, *taken)
+
+
+def _of_rescaled(
+    layer: keras.layers.Layer, kernel: np.ndarray, bias: np.ndarray, scale: np.ndarray, offset: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns kernel and bias that do to x what the given ones do to x·scale + offset: (k, k, C, F), (F,)."""
+    shift = kernel * offset[:, None]
+    if isinstance(layer, keras.layers.DepthwiseConv2D):
+        return kernel * scale[:, None], bias + shift.sum((0, 1)).reshape(-1)
+    return kernel * scale[:, None], bias + shift.sum((0, 1, 2))
 
 
 def _counterpart(
@@ -182,7 +196,21 @@ def _batch_norm(b: Builder, call: Call) -> None:
 def _rescaling(b: Builder, call: Call) -> None:
     x = b.input(call)
     ones = np.ones(x.shape[-1])
-    b.close(b.affine(x, ones * call.layer.scale, ones * call.layer.offset, call.layer), call)
+    scale, offset = ones * call.layer.scale, ones * call.layer.offset
+    if b.fold and (reader := reader_of_rescaled(b, call)):
+        b.rescaled[reader.output] = scale, offset
+        b.close(x, call)
+    else:
+        b.close(b.affine(x, scale, offset, call.layer), call)
+
+
+def reader_of_rescaled(b: Builder, call: Call) -> Call | None:
+    """Returns the convolution that a Rescaling of the image, `call`, can go into; zero padding may stand between."""
+    if call.inputs[0] not in b.graph.inputs:
+        return None
+    pad = b.follower(call, keras.layers.ZeroPadding2D)
+    reader = b.follower(pad or call, keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
+    return reader if reader and getattr(reader.layer, "groups", 1) == 1 else None
 
 
 def _activation(b: Builder, call: Call) -> None:

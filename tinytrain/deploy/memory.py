@@ -120,7 +120,9 @@ def schedule_of(model: keras.Model) -> tuple[planner.Schedule, int, int, int]:
 
 
 def _is_free(layer: keras.Layer, first: bool) -> bool:
-    """True if `layer` becomes no operator of its own; on the image itself (`first`) nothing can be folded."""
+    """True if `layer` becomes no operator of its own; on the image itself (`first`) only a Rescaling can be folded."""
+    if isinstance(layer, keras.layers.Rescaling):
+        return first
     if isinstance(layer, keras.layers.BatchNormalization):
         return not first
     if isinstance(layer, keras.layers.ReLU | keras.layers.Activation):

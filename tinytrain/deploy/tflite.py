@@ -45,7 +45,7 @@ def convert_untrained(model: keras.Model, seed: int = 0) -> bytes:
     Biases are made random: all zero, as they are before training, the converter would store them only once.
     """
     generator = np.random.default_rng(seed)
-    built = twin.rebuild(model)
+    built = twin.rebuild(model, folded=True)
     for layer in built.layers:
         if layer.weights:
             kernel, bias = layer.get_weights()

@@ -8,6 +8,7 @@ its weights copied, and on the way
   AVERAGE_POOL_2D and none for MEAN;
 - a hard sigmoid, relu6(x + 3)/6, behind a convolution goes into its weights: (x + 3)/6 by weights and bias, the
   clipping to [0, 1] by the range of the int8 output (see qat.py). It costs no operator at all;
+- a Rescaling of the image, after `fold`, goes into the first convolution;
 - swish becomes x·sigmoid(x), hard swish one layer of its own, zero padding goes into the convolution behind it.
 A twin's layer has the name of the Keras layer that it comes from.
 """
@@ -23,13 +24,14 @@ from tinytrain.graph import walk
 TOLERANCE = 1e-4  # of the largest output: what float32 rounding in another order of operations explains, and a margin
 
 
-def rebuild(model: keras.Model) -> tf_keras.Model:
+def rebuild(model: keras.Model, folded: bool = False) -> tf_keras.Model:
     """Returns the tf_keras twin of a functional Keras 3 `model`: (B, R, R, C) float32 in [-1, 1) -> (B, classes).
 
-    The first layer of the twin, "image", passes the picture on; it carries the quantizer of the input later.
+    The first layer of the twin, "image", passes the picture on; it carries the quantizer of the input later. With
+    `folded`, a Rescaling of the image is part of the first convolution, as `fold` tells.
     Raises UserError, naming the layer and its class, for a layer that has no counterpart here.
     """
-    builder = Builder(walk(model))
+    builder = Builder(walk(model), folded)
     if len(builder.graph.inputs) != 1:
         raise UserError(f"the model '{model.name}' has {len(builder.graph.inputs)} inputs: expected one image")
     (image,) = builder.graph.inputs
@@ -39,6 +41,18 @@ def rebuild(model: keras.Model) -> tf_keras.Model:
         builder.rebuild(call)
     outputs = [builder.made[number] for number in builder.graph.outputs]
     return tf_keras.Model(source, outputs[0] if len(outputs) == 1 else outputs, name=model.name)
+
+
+def fold(model: keras.Model, twin: tf_keras.Model) -> tf_keras.Model:
+    """Returns the twin for int8: `twin` itself or, if `model` rescales its image, one whose first convolution does.
+
+    W' = W·scale per input channel, b' = b + Σ W·offset. That is exact but where the convolution reads zeros around the
+    image: those are then gray pixels (128), no longer zeros after the Rescaling. The other ways are worse: a Rescaling
+    of its own is an operator over the whole input, which costs time and rounds every pixel, and the gray that would
+    give zero is another one in each channel, which int8 cannot pad with.
+    """
+    rescales = any(isinstance(call.layer, keras.layers.Rescaling) for call in walk(model).calls)
+    return rebuild(model, folded=True) if rescales else twin
 
 
 def check_equal(model: keras.Model, twin: tf_keras.Model, images: int = 4, seed: int = 0) -> float:
