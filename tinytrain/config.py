@@ -54,6 +54,7 @@ class Model:
     stem: Literal["auto", "imagenet", "cifar"] = key(
         "auto", "stride of the first convolution: 2 (imagenet) or 1 (cifar); auto: the architecture's usual one"
     )
+    weights: str = key("", "what training begins from: nothing, imagenet, a .keras file or a run folder")
 
 
 @dataclass
@@ -150,6 +151,7 @@ def apply(config: Config, overrides: typing.Sequence[str]) -> Config:
         if not equals:
             raise UserError(f"cannot read '{word}': expected KEY=VALUE, such as optim.epochs=3")
         set_key(config, dotted.strip(), _parse(text.strip()))
+    config.model.weights = absolute(config.model.weights)
     check(config)
     return config
 
@@ -176,6 +178,12 @@ def get_key(config: Config, dotted: str) -> Any:
     for part in dotted.split("."):
         value = getattr(value, part)
     return value
+
+
+def absolute(weights: str) -> str:
+    """Returns model.weights with a path made absolute, so that a run repeats from any folder."""
+    path = Path(weights).expanduser()
+    return str(path.absolute()) if weights not in ("", "imagenet") and path.exists() else weights
 
 
 def dump(config: Config) -> str:

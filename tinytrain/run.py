@@ -1,6 +1,7 @@
 """The run folder: everything that one `tinytrain fit` leaves behind, each file written whole or not at all.
 
 config.toml    complete: it alone repeats the run
+graph.json     the layers of the network, if model.weights had a say in them
 split.json     the names of the images in each split
 history.csv    one row an epoch
 last.npz       all there is to go on with after the last whole epoch
@@ -60,6 +61,7 @@ class Run:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.config_path, self.split_path = folder / "config.toml", folder / "split.json"
+        self.graph_path = folder / "graph.json"
         self.history_path, self.metrics_path = folder / "history.csv", folder / "metrics.json"
         self.last_path, self.best_path, self.model_path = (
             folder / "last.npz",

@@ -1,6 +1,7 @@
 """`tinytrain fit`: from a config to a trained model, straight down."""
 
 import dataclasses
+import functools
 import os
 import statistics
 from pathlib import Path
@@ -12,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tinytrain import checkpoint, macs, metrics, optim, pipeline, rooms, splits
+from tinytrain import checkpoint, macs, metrics, optim, pipeline, rooms, splits, weights
 from tinytrain import config as configs
 from tinytrain.augment import Augmentation
 from tinytrain.config import Config
@@ -41,7 +42,7 @@ def fit(config: Config, out: Path | str | None = None, mcu: str | None = None, r
     source = load_source(config)
     config = resolve(config, source)
     run = Run.open(Path(out)) if resume and out else None
-    model = build_model(config, len(source.classes))
+    model = _begun_model(run, config) or build_model(config, len(source.classes))
     if mcu and not run:
         from tinytrain.deploy.fits import refuse_if_too_large
 
@@ -51,10 +52,20 @@ def fit(config: Config, out: Path | str | None = None, mcu: str | None = None, r
         name = f"{config.data.spec.partition(':')[0]}-{config.model.name}"
         run = Run.create(Path(out) if out else None, name)
         write_json(run.split_path, splits.as_names(source, data.subsets))
+        if config.model.weights:
+            write_text(run.graph_path, model.to_json())
         write_text(run.config_path, configs.dump(config))
     if not run.finished:
         _train(run, config, data, model)
     return run
+
+
+def _begun_model(run: Run | None, config: Config) -> keras.Model | None:
+    """Returns the network of a run with a checkpoint, which brings the weights: model.weights may be gone."""
+    if run is None or not run.last_path.exists() or not run.graph_path.exists():
+        return None
+    keras.utils.set_random_seed(config.seed)
+    return keras.models.model_from_json(run.graph_path.read_text())
 
 
 def _train(run: Run, config: Config, data: "Split", model: keras.Model) -> None:
@@ -190,17 +201,23 @@ def resolve(config: Config, source: Source) -> Config:
     for dotted, value in found.items():
         if configs.get_key(config, dotted) == "auto":
             configs.set_key(config, dotted, value)
+    config.model.weights = configs.absolute(config.model.weights)
     return config
 
 
 def build_model(config: Config, classes: int) -> keras.Model:
-    """Returns the untrained model of a config without "auto", its initial weights drawn from the seed."""
+    """Returns the untrained model of a config without "auto", with the weights that model.weights names.
+
+    What they do not cover, the classifier of another number of classes or all of it, is drawn from the seed.
+    """
     keras.utils.set_random_seed(config.seed)
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(config.device.precision)
     options = dataclasses.asdict(config.model)
+    del options["name"], options["weights"]
+    build = functools.partial(rooms.load("models", config.model.name).build, classes=classes, **options)
     try:
-        return rooms.load("models", options.pop("name")).build(classes=classes, **options)
+        return weights.initialized(build, config.model)
     finally:
         keras.config.set_dtype_policy(policy)
 

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tinytrain import rooms
+from tinytrain import rooms, weights
 from tinytrain.config import Config
 from tinytrain.deploy import boards, compact, firmware, flatbuffer, memory, tflite, twin
 from tinytrain.deploy.boards import Board
@@ -46,8 +46,8 @@ def refuse_if_too_large(model: keras.Model, config: Config, classes: int, word: 
 def remedy(model: keras.Model, needed: Memory, config: Config, classes: int, board: Board) -> str:
     """Returns the nearest smaller width and resolution with which the network of `config` fits `board`, in words."""
     build = rooms.load("models", config.model.name).build
-    options: dict[str, Any] = dataclasses.asdict(config.model) | {"classes": classes}
-    options.pop("name")
+    options: dict[str, Any] = dataclasses.asdict(config.model) | {"classes": classes} | weights.build_options(model)
+    del options["name"], options["weights"]
     _, model_bytes = memory.estimate(model)
     beside_arena = needed.ram_bytes - needed.arena_bytes  # stack and the like, the same for a smaller network
     beside_model = needed.flash_bytes - model_bytes
@@ -68,5 +68,5 @@ def remedy(model: keras.Model, needed: Memory, config: Config, classes: int, boa
 def _converted(model: keras.Model, board: Board) -> Memory:
     """Returns the memory of `model` on `board` after a conversion calibrated on noise: sizes do not depend on it."""
     noise = np.random.default_rng(0).uniform(-1, 1, (8, *model.input_shape[1:])).astype("float32")
-    content = compact.compact(tflite.convert_post_training(twin.rebuild(model), noise))
+    content = compact.compact(tflite.convert_post_training(twin.rebuild(model, folded=True), noise))
     return estimated(content, memory.target_arena_bytes(content), board)
