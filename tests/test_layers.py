@@ -34,6 +34,7 @@ LEVELS = [
         "run",
         "quiet",
         "weights",
+        "imagenet",
     },
     {"rooms", "config", "errors"},
 ]

@@ -11,7 +11,7 @@ from keras.src.legacy.saving import legacy_h5_format  # the format of the publis
 from keras.src.utils import file_utils
 from test_twin import trained
 
-from tinytrain import checkpoint, macs, pipeline, train, weights
+from tinytrain import checkpoint, exporting, imagenet, macs, pipeline, train, weights
 from tinytrain import config as configs
 from tinytrain.config import Config, Device, Model
 from tinytrain.deploy import flatbuffer, memory, tflite, twin
@@ -26,7 +26,7 @@ PREPROCESS = {
     "efficientnet_b0": keras.applications.efficientnet.preprocess_input,
     "resnet50": keras.applications.resnet.preprocess_input,
 }
-CASES = [(name, width) for name, published in weights.PUBLISHED.items() for width in published.widths]
+CASES = [(name, width) for name, published in imagenet.PUBLISHED.items() for width in published.widths]
 SIDE = 64
 FITTING = {"name": "mobilenet_v1", "width": 0.25, "resolution": 32, "channels": 3, "stem": "imagenet"}
 
@@ -40,7 +40,7 @@ def build(classes=5, precision="float32", **options):
 
 
 def application(name, width, source, side=SIDE):
-    published = weights.PUBLISHED[name]
+    published = imagenet.PUBLISHED[name]
     alpha = {"alpha": width} if name.startswith("mobilenet") else {}
     function = getattr(keras.applications, published.application)
     return function(input_shape=(side, side, 3), include_top=published.with_classifier, weights=source, **alpha)
@@ -71,8 +71,8 @@ def publish(tmp_path, monkeypatch):
     monkeypatch.setattr(file_utils, "urlretrieve", lambda *_: pytest.fail("reached for the network"))
 
     def save(name, width, side=SIDE):
-        published = weights.PUBLISHED[name]
-        file = published.file(width, weights.published_resolution(published, width, side))
+        published = imagenet.PUBLISHED[name]
+        file = published.file(width, imagenet.published_resolution(published, width, side))
         path = tmp_path / "keras/models" / file
         path.parent.mkdir(parents=True, exist_ok=True)
         model = application(name, width, None, side)
@@ -94,7 +94,7 @@ def as_keras_loads_it(monkeypatch, name, width, path):
 
     with monkeypatch.context() as patch:
         patch.setattr(file_utils, "get_file", get_file)
-        side = weights.published_resolution(weights.PUBLISHED[name], width, SIDE)
+        side = imagenet.published_resolution(imagenet.PUBLISHED[name], width, SIDE)
         named = application(name, width, "imagenet", side)
     model = application(name, width, None) if name != "efficientnet_b0" else named
     if model is not named:  # at our resolution
@@ -123,16 +123,16 @@ def test_published_weights_give_the_outputs_of_keras_applications(publish, monke
     found = features(ours, pipeline.normalize(images))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
     assert np.abs(expected[0] - expected[1]).max() > 0.01 * np.abs(expected).max()  # it sees the images
-    published = weights.PUBLISHED[name]
+    published = imagenet.PUBLISHED[name]
     assert asked == [(path.name, f"{published.url}/{path.name}", published.md5.get(width))]
 
 
 def test_the_nearest_published_resolution_is_taken():
     nearest = {
-        side: weights.published_resolution(weights.PUBLISHED["mobilenet_v2"], 0.5, side) for side in (32, 150, 600)
+        side: imagenet.published_resolution(imagenet.PUBLISHED["mobilenet_v2"], 0.5, side) for side in (32, 150, 600)
     }
     assert nearest == {32: 96, 150: 160, 600: 224}
-    assert weights.published_resolution(weights.PUBLISHED["mobilenet_v2"], 1.4, 96) == 224
+    assert imagenet.published_resolution(imagenet.PUBLISHED["mobilenet_v2"], 1.4, 96) == 224
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_a_path_that_is_no_model_is_said(tmp_path):
     (tmp_path / "notes.keras").write_text("no model")
     (tmp_path / "run").mkdir()
     for word, sentence in {
-        "imagenett": "'imagenett' does not exist; did you mean 'imagenet'.?: give imagenet, the path",
+        "imagenett": "'imagenett' does not exist: give imagenet, .* or a run folder; did you mean 'imagenet'",
         str(tmp_path / "notes.keras"): "is no Keras model: .*; give a .keras file or a run folder",
         str(tmp_path / "run"): "holds no finished run: there is no model.keras in it",
     }.items():
@@ -346,8 +346,15 @@ def test_a_rescaling_that_cannot_be_folded_stays():
 
 
 @pytest.mark.slow
-def test_the_preprocessing_costs_no_int8_operator():
-    plain = trained(build())
-    model = weights._with_rescaling(plain, [0.9, 1.2, 1.1], [0.3, -0.2, 0.5])
-    counts = [flatbuffer.read(tflite.convert_untrained(one)).counts for one in (plain, model)]
-    assert counts[0] == counts[1]
+def test_an_exported_run_with_preprocessing_has_no_operator_more(tmp_path, image_folder):
+    options = {"name": "mobilenet_v2", "width": 0.35}
+    rescaled(**options).save(tmp_path / "model.keras")
+    plain = flatbuffer.read(tflite.convert_untrained(trained(build(3, **options))))
+    words = [f"data.spec=folder:{image_folder()}", "model.name=mobilenet_v2", f"model.weights={tmp_path}"]
+    short = ["model.resolution=32", "optim.epochs=1", "optim.lr=1e-3", "qat.epochs=1", "optim.batch=16"]
+    run = train.fit(configs.load(None, words + short), tmp_path / "run", mcu="stm32f746")
+    assert keras.saving.load_model(run.model_path).get_layer("preprocessing").scale == [0.9, 1.2, 1.1]
+    report, folder = exporting.export(run.folder, "stm32f746")
+    assert flatbuffer.read((folder / "model.tflite").read_bytes()).counts == plain.counts
+    assert report["parity"]["different"] == 0
+    assert report["accuracy"]["int8"] >= report["accuracy"]["float"] - 0.2
