@@ -69,42 +69,41 @@ class Linker:
         frame = np.zeros(16, np.int8)
         arguments = {"name": "size", "arena_bytes": 1024, "labels": [], "golden_input": frame, "golden_output": frame}
         self.folder = firmware.emit(folder, self.board, model=empty_model(), **arguments)
-        self.known: dict[tuple[tuple[str, bool], ...], firmware.Sizes] = {}
+        self.known: dict[tuple[tuple[str, str], ...], firmware.Sizes] = {}
 
-    def sizes(self, operators: dict[str, bool]) -> firmware.Sizes:
-        """Returns the sizes with `operators`, {name: whether its *_INT8 registration}."""
+    def sizes(self, operators: dict[str, str]) -> firmware.Sizes:
+        """Returns the sizes with `operators`, {name: kind}, see tflm_ops.registrations."""
         key = tuple(sorted(operators.items()))
         if key not in self.known:
             (self.folder / "model" / "model_ops.h").write_text(carray.ops_header(operators))
             self.known[key] = firmware.link(self.folder, self.board, self.tflm, self.build)
         return self.known[key]
 
-    def runtime_bytes(self, operators: dict[str, bool]) -> int:
+    def runtime_bytes(self, operators: dict[str, str]) -> int:
         return self.sizes(operators).runtime_bytes
 
 
-def int8(names: tuple[str, ...]) -> dict[str, bool]:
-    return {name: bool(tflm_ops.OPS[name].int8_register) for name in names}
+def int8(names: tuple[str, ...]) -> dict[str, str]:
+    return {name: "int8" if tflm_ops.OPS[name].int8_register else "general" for name in names}
 
 
-def operator_bytes(linker: Linker, name: str, special: bool) -> int:
-    """Returns what `name` adds to the core (or, being in it, takes away with it); `special`: registered as *_INT8."""
+def operator_bytes(linker: Linker, name: str, kind: str) -> int:
+    """Returns what `name` adds to the core (or, being in it, takes away with it), registered as `kind`."""
     core = int8(CORE)
     without = {key: value for key, value in core.items() if key != name}
-    return linker.runtime_bytes(without | {name: special}) - linker.runtime_bytes(without)
+    return linker.runtime_bytes(without | {name: kind}) - linker.runtime_bytes(without)
 
 
 def operator_row(linker: Linker, name: str) -> dict[str, object]:
-    special = bool(tflm_ops.OPS[name].int8_register)
-    general = operator_bytes(linker, name, special=False)
-    ours = operator_bytes(linker, name, special=True) if special else general
+    general = operator_bytes(linker, name, "general")
+    ours = operator_bytes(linker, name, "int8") if tflm_ops.OPS[name].int8_register else general
     return {"operator": name, "ours_bytes": ours, "tflm_bytes": general}
 
 
 def model_row(linker: Linker, name: str, base: int, table: dict[str, int]) -> dict[str, object]:
     linked = linker.runtime_bytes(int8(MODELS[name]))
     estimated = base + sum(table[operator] for operator in MODELS[name])
-    stock = linker.runtime_bytes(dict.fromkeys(MODELS[name], False))
+    stock = linker.runtime_bytes(dict.fromkeys(MODELS[name], "general"))
     error = 100 * (estimated - linked) / linked
     return {
         "model": name,

@@ -136,20 +136,55 @@ def test_exactly_the_models_operators_are_registered(tmp_path):
 @pytest.mark.parametrize(
     ("uses", "expected"),
     [
-        ([use("CONV_2D", "int8", "int8", "int32")], {"CONV_2D": True}),
-        ([use("CONV_2D", "int8", "int4", "int32")], {"CONV_2D": False}),
-        ([use("CONV_2D", "float32", "float32", "float32", out="float32")], {"CONV_2D": False}),
-        ([use("ADD", "int8", "int8"), use("ADD", "int16", "int16", out="int16")], {"ADD": False}),
-        ([use("MEAN", "int8", "int32")], {"MEAN": False}),  # TFLM has no MEAN for int8 only
-        ([use("PAD", "int8", "int32")], {"PAD": True}),
-        ([use("TRANSPOSE_CONV", "int32", "int8", "int8", "int32")], {"TRANSPOSE_CONV": True}),
-        ([use("SOFTMAX", "int8", out="int16")], {"SOFTMAX": False}),
-        ([use("MUL", "int8", "int8"), use("MEAN", "int8"), use("MUL", "int8", "int8")], {"MUL": True, "MEAN": False}),
+        ([use("CONV_2D", "int8", "int8", "int32")], {"CONV_2D": "int8"}),
+        ([use("CONV_2D", "int8", "int4", "int32")], {"CONV_2D": "general"}),
+        ([use("CONV_2D", "float32", "float32", "float32", out="float32")], {"CONV_2D": "general"}),
+        ([use("ADD", "int8", "int8"), use("ADD", "int16", "int16", out="int16")], {"ADD": "general"}),
+        ([use("MEAN", "int8", "int32")], {"MEAN": "general"}),  # TFLM has no MEAN for int8 only
+        ([use("PAD", "int8", "int32")], {"PAD": "int8"}),
+        ([use("TRANSPOSE_CONV", "int32", "int8", "int8", "int32")], {"TRANSPOSE_CONV": "int8"}),
+        ([use("SOFTMAX", "int8", out="int16")], {"SOFTMAX": "general"}),
+        (
+            [use("MUL", "int8", "int8"), use("MEAN", "int8"), use("MUL", "int8", "int8")],
+            {"MUL": "own", "MEAN": "general"},
+        ),
+        ([use("HARD_SWISH", "int8")], {"HARD_SWISH": "own"}),
+        ([use("HARD_SWISH", "int8"), use("HARD_SWISH", "int16", out="int16")], {"HARD_SWISH": "general"}),
+        ([use("LOGISTIC", "int8", out="int16")], {"LOGISTIC": "general"}),
     ],
 )
-def test_int8_registrations_only_where_every_use_is_int8(uses, expected):
+def test_the_special_registrations_only_where_every_use_allows_them(uses, expected):
     assert tflm_ops.registrations(uses) == expected
     assert list(tflm_ops.registrations(uses)) == list(expected)
+
+
+def shaped(name, *shapes, **options):
+    """An int8 operator; the last shape is that of its output."""
+    *inputs, output = (Tensor("", shape, "int8", (1.0,), (0,), False) for shape in shapes)
+    return Operator(name, tuple(inputs), (output,), options)
+
+
+MAP, VECTOR = (1, 6, 5, 8), (1, 1, 1, 8)
+
+
+@pytest.mark.parametrize(
+    ("operator", "own"),
+    [
+        (shaped("ADD", MAP, MAP, MAP), True),
+        (shaped("ADD", MAP, VECTOR, MAP), False),
+        (shaped("MUL", MAP, MAP, MAP), True),
+        (shaped("MUL", MAP, VECTOR, MAP), True),
+        (shaped("MUL", (1, 8), MAP, MAP), True),
+        (shaped("MUL", MAP, (1, 6, 5, 1), MAP), False),  # a factor for each pixel
+        (shaped("MUL", MAP, (1, 1, 1, 1), MAP), False),
+        (shaped("AVERAGE_POOL_2D", MAP, VECTOR, filterHeight=6, filterWidth=5, fusedActivationFunction=0), True),
+        (shaped("AVERAGE_POOL_2D", MAP, VECTOR, filterHeight=6, filterWidth=5, fusedActivationFunction=1), False),
+        (shaped("AVERAGE_POOL_2D", MAP, VECTOR, filterHeight=5, filterWidth=5, fusedActivationFunction=0), False),
+        (shaped("AVERAGE_POOL_2D", MAP, (1, 2, 1, 8), filterHeight=3, filterWidth=5), False),
+    ],
+)
+def test_what_the_firmwares_own_operators_can_do(operator, own):
+    assert tflm_ops.is_own(operator) is own
 
 
 @needs_tflm

@@ -1,7 +1,9 @@
 """The compact flatbuffer against the one it was made from: same graph, same outputs, same arena, fewer bytes."""
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tinytrain import rooms
 from tinytrain.deploy import compact, flatbuffer, memory, tflite, twin
@@ -36,4 +38,24 @@ def test_what_tflm_reads_is_kept(converted):
         scales = [[tensor.scale for tensor in node.inputs[:2]] for node in (old, new)]  # image and weights, or summands
         assert scales[0] == scales[1]
     fully_connected = next(node for node in after.operators if node.name == "FULLY_CONNECTED")
-    assert fully_connected.inputs[2].scale
+    assert len(fully_connected.inputs[1].scale) == 10
+    assert not fully_connected.inputs[2].scale  # not read where the weights have a scale for each channel
+
+
+def test_the_bias_scale_that_tflm_checks_is_kept():
+    """FULLY_CONNECTED with one scale for all weights, as the converter makes it if told so."""
+    image = keras.Input((4, 4, 3))
+    model = keras.Model(image, keras.layers.Dense(5, bias_initializer="ones")(keras.layers.Flatten()(image)))
+    noise = np.random.default_rng(0).uniform(-1, 1, (8, 4, 4, 3)).astype("float32")
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([image[None]] for image in noise)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    converter._experimental_disable_per_channel_quantization_for_dense_layers = True
+    content = converter.convert()
+    small = compact.compact(content)
+    bias = next(node for node in flatbuffer.read(small).operators if node.name == "FULLY_CONNECTED").inputs[2]
+    assert len(bias.scale) == 1
+    images = (noise * 127).astype(np.int8)
+    np.testing.assert_array_equal(Oracle(small).run(images), Oracle(content).run(images))

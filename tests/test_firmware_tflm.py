@@ -2,12 +2,14 @@
 
 import re
 
+import keras
 import numpy as np
 import pytest
 from firmware_helpers import EMULATED, emit, needs_tflm
 from int8_models import converted_model
 
-from tinytrain.deploy import boards, firmware, flatbuffer
+from tinytrain.deploy import boards, firmware, flatbuffer, tflite, tflm_ops, twin
+from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import TinytrainError
 
 
@@ -37,6 +39,35 @@ def test_the_real_model_gives_the_golden_output(tmp_path, real):
     assert 1_000 < printed["arena_used_bytes"] < 32_768
     assert 100_000 < printed["inference"]["median"] < 10_000_000
     assert printed["stack_used_bytes"] < firmware.STACK_BYTES / 2
+
+
+OWN_OPERATORS = {
+    "hard swish": (lambda x: keras.layers.Activation("hard_silu")(x), {"HARD_SWISH"}),
+    "sigmoid": (lambda x: keras.layers.Activation("sigmoid")(x), {"LOGISTIC"}),
+    "swish": (lambda x: keras.layers.Activation("silu")(x), {"LOGISTIC", "MUL"}),
+    "gate": (lambda x: keras.layers.Multiply()([x, keras.layers.GlobalAveragePooling2D(keepdims=True)(x)]), {"MUL"}),
+    "gate first": (
+        lambda x: keras.layers.Multiply()([keras.layers.GlobalAveragePooling2D(keepdims=True)(x), x]),
+        {"MUL"},
+    ),
+    "sum": (lambda x: keras.layers.Add()([x, keras.layers.Activation("hard_silu")(x)]), {"ADD"}),
+    "pool": (lambda x: keras.layers.GlobalAveragePooling2D()(x), {"AVERAGE_POOL_2D"}),
+}
+
+
+@needs_tflm
+@pytest.mark.parametrize(("body", "names"), OWN_OPERATORS.values(), ids=OWN_OPERATORS)
+def test_the_firmwares_own_operators_equal_the_interpreter(tmp_path, body, names):
+    """Every value of a map with odd sides, in which each int8 value occurs."""
+    image = keras.Input((11, 13, 5))
+    frame = np.random.default_rng(0).integers(-128, 128, (1, 11, 13, 5), np.int8)
+    model = tflite.convert_post_training(twin.rebuild(keras.Model(image, body(image))), frame.astype("float32") / 128)
+    kinds = tflm_ops.registrations(flatbuffer.read(model).operators)
+    assert {name for name, kind in kinds.items() if kind == "own"} >= names
+    output = Oracle(model).run(frame)
+    arguments = {"model": model, "name": "own", "arena_bytes": 32_768, "golden_input": frame, "golden_output": output}
+    printed = firmware.emulate(emit(tmp_path, **arguments), boards.load(EMULATED), firmware.tflm_dir())
+    assert printed["golden_equal"], printed["text"]
 
 
 @needs_tflm

@@ -8,7 +8,7 @@ from keras import layers
 
 from tinytrain import rooms
 from tinytrain.deploy import twin
-from tinytrain.deploy.counterparts import Clip, zeros_around_kernel
+from tinytrain.deploy.counterparts import Clip, pads_as_same
 from tinytrain.deploy.hard_swish import HardSwish
 from tinytrain.errors import TinytrainError, UserError
 from tinytrain.graph import walk
@@ -30,6 +30,7 @@ def trained(model, seed=0):
 
 
 def small(name, **options):
+    keras.utils.set_random_seed(0)
     build = rooms.load("models", name).build
     return trained(build(**{"classes": 5, "resolution": 32, "channels": 3, "width": 0.25, "dropout": 0.3} | options))
 
@@ -139,23 +140,26 @@ def kinds(body):
     return [type(layer) for layer in twin.rebuild(keras.Model(image, head(body(image)))).layers]
 
 
-def test_gates_and_paddings_cost_no_operator():
-    assert tf_keras.layers.ZeroPadding2D not in kinds(BODIES["padding of ResNet"])
+def test_gates_and_paddings_cost_no_operator_where_they_can():
+    assert tf_keras.layers.ZeroPadding2D in kinds(BODIES["padding of ResNet"])
     assert tf_keras.layers.ZeroPadding2D not in kinds(BODIES["padding of MobileNet"])
     assert tf_keras.layers.ZeroPadding2D in kinds(BODIES["padding before a pool"])
     assert kinds(BODIES["hard swish"]).count(HardSwish) == 1
     found = kinds(BODIES["gate, reshaped"])
     assert found.count(Clip) == 1
-    assert tf_keras.layers.Reshape not in found
-    assert found.count(tf_keras.layers.Conv2D) == 3
+    assert found.count(tf_keras.layers.Reshape) == 1  # the vector of factors, for Keras; none of the operators
+    assert found.count(tf_keras.layers.Conv2D) == 1  # on a map of 1x1 a convolution is a Dense
 
 
-def test_zeros_around_kernel_by_hand():
-    # 12 pixels, stride 2, symmetric 3: windows begin at -3; "same" of 7 begins at -2, of 8 at -3: a row too few on top.
+def test_which_padding_is_that_of_same_by_hand():
+    """12 pixels, stride 2: "same" of 7 taps pads 5 zeros, 2 before and 3 after; of 3 taps 1, after."""
     conv = layers.Conv2D(1, 7, 2)
-    assert zeros_around_kernel((12, 12), ((3, 3), (3, 3)), conv) == [(0, 1), (0, 1)]
-    assert zeros_around_kernel((12, 12), ((2, 3), (2, 3)), conv) == [(0, 0), (0, 0)]
-    assert zeros_around_kernel((12, 12), ((9, 9), (9, 9)), conv) is None
+    assert pads_as_same((12, 12), ((2, 3), (2, 3)), conv)
+    assert not pads_as_same((12, 12), ((3, 3), (3, 3)), conv)
+    assert not pads_as_same((12, 12), ((2, 3), (3, 2)), conv)
+    assert pads_as_same((12, 13), ((0, 1), (1, 1)), layers.Conv2D(1, 3, 2))  # an odd side pads on both ends
+    assert pads_as_same((12, 12), ((2, 2), (2, 2)), layers.Conv2D(1, 3, dilation_rate=2))  # 3 taps reach over 5 pixels
+    assert not pads_as_same((12, 12), ((2, 3), (2, 3)), layers.Conv2D(1, 7, 2, padding="same"))
 
 
 def test_an_unknown_layer_is_named():

@@ -9,7 +9,9 @@ from tinytrain.deploy import boards, firmware, fits, memory, tflm_ops
 
 USUAL_CLASSES = 1000
 OPERATORS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "MUL", "AVERAGE_POOL_2D", "HARD_SWISH")
-RUNTIME_BYTES = tflm_ops.RUNTIME_BASE_BYTES + sum(tflm_ops.OPS[name].int8_flash_bytes for name in OPERATORS)
+RUNTIME_BYTES = tflm_ops.RUNTIME_BASE_BYTES + sum(
+    tflm_ops.flash_bytes(name, "own" if tflm_ops.OPS[name].own else "int8") for name in OPERATORS
+)
 
 
 def rows() -> list[dict[str, Any]]:

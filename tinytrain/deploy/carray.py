@@ -29,6 +29,7 @@ def write(
     golden_input: np.ndarray,
     golden_output: np.ndarray,
     pixels: np.ndarray | None = None,
+    tables: np.ndarray | None = None,
 ) -> None:
     """Writes model_data.h, model_data.cc and model_ops.h into `folder`, which exists.
 
@@ -41,6 +42,7 @@ def write(
         golden_input: int8, as many elements as the model's input.
         golden_output: int8, what the model's output is for it.
         pixels: (256,) int8, the input value of each 8-bit pixel. Default: `pixel_values` of the model's input.
+        tables: (n, 256) int8, the results of the operators that are looked up; see lookup.py.
 
     Raises:
         UserError: the model is none (see flatbuffer.read), or has other inputs, outputs or sizes than given.
@@ -53,8 +55,11 @@ def write(
         "GoldenInput": _sized(golden_input, source, "golden input"),
         "GoldenOutput": _sized(golden_output, target, "golden output"),
         "PixelToInput": pixel_values(source) if pixels is None else _checked_pixels(pixels),
+        "Tables": np.empty((0, 256), np.int8) if tables is None else tables.reshape(-1, 256),
     }
-    (folder / "model_data.h").write_text(_header(name, len(model), arena_bytes, labels, source, target), "utf-8")
+    (folder / "model_data.h").write_text(
+        _header(name, len(model), arena_bytes, labels, source, target, len(arrays["Tables"])), "utf-8"
+    )
     (folder / "model_data.cc").write_text(_source(name, labels, arrays), "utf-8")
     (folder / "model_ops.h").write_text(ops_header(tflm_ops.registrations(summary.operators)), "utf-8")
 
@@ -85,15 +90,16 @@ def read_array(path: Path, name: str) -> np.ndarray:
     )
 
 
-def ops_header(int8: dict[str, bool]) -> str:
-    """Returns the text of model_ops.h for `int8`, which is what `tflm_ops.registrations` returns."""
-    headers = {tflm_ops.OPS[name].int8_header for name, only_int8 in int8.items() if only_int8}
-    includes = sorted({*headers, "tensorflow/lite/micro/micro_mutable_op_resolver.h"})
-    adds = [_add(tflm_ops.OPS[name], only_int8) for name, only_int8 in int8.items()]
+def ops_header(kinds: dict[str, str]) -> str:
+    """Returns the text of model_ops.h for `kinds`, which is what `tflm_ops.registrations` returns."""
+    headers = {"own": lambda op: "operators_tflm.h", "int8": lambda op: op.int8_header}
+    chosen = {headers[kind](tflm_ops.OPS[name]) for name, kind in kinds.items() if kind in headers}
+    includes = sorted({*chosen, "tensorflow/lite/micro/micro_mutable_op_resolver.h"})
+    adds = [_add(tflm_ops.OPS[name], kind) for name, kind in kinds.items()]
     return (
         f"{_NOTE}#pragma once\n\n"
         + "".join(f'#include "{header}"\n' for header in includes)
-        + f"\nusing ModelOpResolver = tflite::MicroMutableOpResolver<{max(len(int8), 1)}>;\n\n"
+        + f"\nusing ModelOpResolver = tflite::MicroMutableOpResolver<{max(len(kinds), 1)}>;\n\n"
         + "inline TfLiteStatus AddModelOperators(ModelOpResolver* resolver) {\n"
         + "".join(f"  TF_LITE_ENSURE_STATUS(resolver->{add});\n" for add in adds)
         + "  return kTfLiteOk;\n}\n"
@@ -137,14 +143,20 @@ def _float(value: float) -> str:
 
 def _array(name: str, size: str, values: np.ndarray) -> str:
     ctype = "uint8_t" if values.dtype == np.uint8 else "int8_t"
-    numbers = [str(value) for value in values.tolist()]
+    numbers = [str(value) for value in values.reshape(-1).tolist()]
     lines = [",".join(numbers[i : i + _BYTES_PER_LINE]) for i in range(0, len(numbers), _BYTES_PER_LINE)]
     section = '__attribute__((section(".rodata.model"))) ' if name == "Model" else ""  # link.ld.S: flash of the model
     return f"alignas({ALIGNMENT_BYTES}) {section}const {ctype} k{name}[{size}] = {{\n" + ",\n".join(lines) + "};\n"
 
 
 def _header(
-    name: str, model_bytes: int, arena_bytes: int, labels: Sequence[str], source: Tensor, target: Tensor
+    name: str,
+    model_bytes: int,
+    arena_bytes: int,
+    labels: Sequence[str],
+    source: Tensor,
+    target: Tensor,
+    table_count: int,
 ) -> str:
     shape = ", ".join(map(str, source.shape))
     return f"""{_NOTE}// The model {c_string(name)[1:-1]}.
@@ -157,6 +169,7 @@ inline constexpr uint32_t kArenaBytes = {arena_bytes};
 inline constexpr uint32_t kInputBytes = {int(np.prod(source.shape))};
 inline constexpr uint32_t kOutputBytes = {int(np.prod(target.shape))};
 inline constexpr uint32_t kLabelCount = {len(labels)};
+inline constexpr int32_t kTableCount = {table_count};
 inline constexpr int32_t kInputShape[] = {{{shape}}};  // batch, height, width, channels
 
 // real = scale * (int8 - zero point)
@@ -171,6 +184,7 @@ extern const char* const kLabels[kLabelCount + 1];  // UTF-8, in the order of th
 alignas({ALIGNMENT_BYTES}) extern const int8_t kPixelToInput[256];  // int8 input of an 8-bit pixel
 alignas({ALIGNMENT_BYTES}) extern const int8_t kGoldenInput[kInputBytes];
 alignas({ALIGNMENT_BYTES}) extern const int8_t kGoldenOutput[kOutputBytes];  // what the host computed for kGoldenInput
+extern const int8_t kTables[256 * kTableCount + 1];  // 256 of an operator each: what it gives for -128 to 127
 """
 
 
@@ -180,6 +194,7 @@ def _source(name: str, labels: Sequence[str], arrays: dict[str, np.ndarray]) -> 
         "GoldenInput": "kInputBytes",
         "GoldenOutput": "kOutputBytes",
         "PixelToInput": "256",
+        "Tables": "256 * kTableCount + 1",
     }
     texts = "".join(f"    {c_string(label)},\n" for label in labels)
     return (
@@ -189,5 +204,6 @@ def _source(name: str, labels: Sequence[str], arrays: dict[str, np.ndarray]) -> 
     )
 
 
-def _add(op: tflm_ops.Op, only_int8: bool) -> str:
-    return f"{op.method}(tflite::{op.int8_register}())" if only_int8 else f"{op.method}()"
+def _add(op: tflm_ops.Op, kind: str) -> str:
+    registrations = {"own": f"operators::{op.own}()", "int8": f"tflite::{op.int8_register}()", "general": ""}
+    return f"{op.method}({registrations[kind]})"

@@ -1,8 +1,8 @@
 """The flatbuffer that goes into the firmware: the converter's, without what TFLM never reads.
 
 TFLM reads no tensor names, signatures, metadata, minima, maxima or shape signatures, takes a single zero point for
-per-channel weights, and does not read the quantization of the biases of convolutions (FULLY_CONNECTED checks the scale
-of its bias: that one stays). The converter also gives every activation a buffer of its own and aligns every buffer to
+per-channel weights, and does not read the quantization of biases (only FULLY_CONNECTED with a single scale for its
+weights checks that of its bias: there it stays). The converter also gives every activation a buffer of its own and aligns every buffer to
 16 bytes, where CMSIS-NN wants 4. The result computes the same; TensorFlow's own interpreter refuses it.
 """
 
@@ -12,8 +12,8 @@ import flatbuffers
 import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 
-CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
-BIAS = 2  # its place among the inputs of a convolution
+WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+WEIGHTS, BIAS = 1, 2  # their places among the inputs
 
 
 def compact(content: bytes) -> bytes:
@@ -44,9 +44,16 @@ def _strip(tensor: Any) -> None:
 
 
 def _biases(model: Any, graph: Any) -> list[Any]:
-    codes = {getattr(schema.BuiltinOperator, name) for name in CONVOLUTIONS}
-    convolutions = [node for node in graph.operators if _code(model.operatorCodes[node.opcodeIndex]) in codes]
-    return [graph.tensors[node.inputs[BIAS]] for node in convolutions if len(node.inputs) > BIAS]
+    """Returns the biases whose quantization is not read."""
+    codes = {getattr(schema.BuiltinOperator, name): name for name in WEIGHTED}
+    found = []
+    for node in graph.operators:
+        name = codes.get(_code(model.operatorCodes[node.opcodeIndex]), "")
+        if name and len(node.inputs) > BIAS and node.inputs[BIAS] >= 0:
+            scales = graph.tensors[node.inputs[WEIGHTS]].quantization.scale
+            if name != "FULLY_CONNECTED" or len(scales) > 1:
+                found.append(graph.tensors[node.inputs[BIAS]])
+    return found
 
 
 def _code(operator_code: Any) -> int:

@@ -35,7 +35,7 @@ class Builder:
         self.graph = graph
         self.fold = fold  # a Rescaling of the image into the convolution that reads it
         self.made: dict[int, Tensor] = {}
-        self.zeros: dict[int, list[tuple[int, int]]] = {}  # of an absorbed padding: zeros around the next kernel
+        self.as_same: set[int] = set()  # tensors that a padding left out was to make: who reads them pads "same"
         self.rescaled: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # of an absorbed Rescaling: scale, offset
         self._readers = graph.readers()
         self._names: dict[str, int] = {}
@@ -147,12 +147,16 @@ def _weighted(b: Builder, call: Call) -> None:
     if activation == "hard_sigmoid":
         kernel, bias = kernel / 6, (bias + 3) / 6
     new, kernel = _counterpart(b, call, kernel, activation if activation in FUSED else "linear")
-    y = new(b.input(call))
+    x = b.input(call)
+    as_vector = isinstance(new, tf_keras.layers.Dense) and len(x.shape) == 4
+    y = new(_flat(b, x, layer) if as_vector else x)
     new.set_weights([kernel, bias])
     if activation == "hard_sigmoid":
         y = Clip(name=b.name(taken[-1].layer, "_clip"))(y)
     elif activation not in FUSED:
         y = b.activate(y, activation, taken[-1].layer)
+    if as_vector:
+        y = tf_keras.layers.Reshape((1, 1, new.units), name=b.name(layer, "_map"))(y)
     b.close(y, *taken)
 
 
@@ -176,16 +180,31 @@ def _counterpart(
         if len(b.input(call).shape) == 2:
             return tf_keras.layers.Dense(layer.units, **common), kernel
         return tf_keras.layers.Conv2D(layer.units, 1, **common), kernel[None, None]
-    zeros = b.zeros.get(call.inputs[0])
-    if zeros is not None:
-        kernel = np.pad(kernel, [*zeros, (0, 0), (0, 0)])
-    padding = layer.padding if zeros is None else "same"
+    if kernel.shape[:2] == (1, 1) and _is_vector(b.input(call)) and layer.groups == 1:
+        return tf_keras.layers.Dense(layer.filters, **common), kernel[0, 0]  # half the instructions of CONV_2D
+    padding = "same" if call.inputs[0] in b.as_same else layer.padding
     common.update(strides=layer.strides, padding=padding, dilation_rate=layer.dilation_rate)
     if isinstance(layer, keras.layers.DepthwiseConv2D):
         return tf_keras.layers.DepthwiseConv2D(
             kernel.shape[:2], depth_multiplier=layer.depth_multiplier, **common
         ), kernel
     return tf_keras.layers.Conv2D(layer.filters, kernel.shape[:2], groups=layer.groups, **common), kernel
+
+
+def _is_vector(x: Tensor) -> bool:
+    """Returns whether (B, 1, 1, C) was pooled to that or is a reshaped (B, C): as (B, C) it costs no RESHAPE."""
+    before = x.node.layer
+    pooled = isinstance(before, tf_keras.layers.AveragePooling2D | tf_keras.layers.MaxPooling2D)
+    reshaped = isinstance(before, tf_keras.layers.Reshape) and len(before.input.shape) == 2
+    return tuple(x.shape[1:]) == (1, 1, x.shape[-1]) and (pooled or reshaped)
+
+
+def _flat(b: Builder, x: Tensor, layer: keras.Layer) -> Tensor:
+    """Returns (B, 1, 1, C) as (B, C); after a Reshape the other way round, what came before it."""
+    before = x.node.layer
+    if isinstance(before, tf_keras.layers.Reshape) and len(before.input.shape) == 2:
+        return before.input
+    return tf_keras.layers.Flatten(name=b.name(layer, "_flat"))(x)
 
 
 def _batch_norm(b: Builder, call: Call) -> None:
@@ -255,41 +274,35 @@ def _global_pool(b: Builder, call: Call) -> None:
 
 
 def _zero_padding(b: Builder, call: Call) -> None:
-    """Explicit zeros, into the convolution behind them where it can be: PAD has no fast kernel."""
+    """Explicit zeros: none of the operators if the convolution behind them pads the same by itself, else a PAD.
+
+    PAD takes about one instruction a value. To widen the kernel by zeros instead costs up to 0.7 of the convolution;
+    one that pads by itself can only pad as "same" does.
+    """
     follower = b.follower(call, keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
-    zeros = follower and zeros_around_kernel(b.graph.shapes[call.inputs[0]][1:3], call.layer.padding, follower.layer)
-    if zeros:
-        b.zeros[call.output] = zeros
+    if follower and pads_as_same(b.graph.shapes[call.inputs[0]][1:3], call.layer.padding, follower.layer):
+        b.as_same.add(call.output)
         b.close(b.input(call), call)
     else:
         b.close(tf_keras.layers.ZeroPadding2D(call.layer.padding, name=b.name(call.layer))(b.input(call)), call)
 
 
-def zeros_around_kernel(
-    size: tuple[int | None, ...], padding: tuple[tuple[int, int], ...], layer: keras.layers.Layer
-) -> list[tuple[int, int]] | None:
-    """Returns the rows and columns of zeros that make `layer`, with "same" padding, do what it does behind `padding`.
+def pads_as_same(size: tuple[int | None, ...], padding: tuple[tuple[int, int], ...], layer: keras.layers.Layer) -> bool:
+    """Returns whether `layer`, "valid" behind `padding` of a map of `size`, is `layer` with "same" and no padding.
 
-    "same" with stride 2 on an even side pads one more at the bottom and right than at the top and left, so a symmetric
-    padding equals "same" with a kernel that has one more row of zeros on top. None if no three zeros do it.
+    On each axis "same" gives ceil(n / stride) outputs and pads (outputs - 1)·stride + kernel - n, half of it, rounded
+    down, before: https://www.tensorflow.org/api_docs/python/tf/nn#notes_on_padding_2.
     """
-    if layer.padding != "valid" or max(layer.dilation_rate) > 1:
-        return None
-    found = []
-    for length, (before, after), kernel, stride in zip(size, padding, layer.kernel_size, layer.strides, strict=True):
-        length = length or 0
-        outputs = (length + before + after - kernel) // stride + 1
-        options = (
-            (top, zeros - top)
-            for zeros in range(4)
-            for top in range(zeros + 1)
-            if max((outputs - 1) * stride + kernel + zeros - length, 0) // 2 == before + top
-        )
-        option = next(options, None) if outputs == -(-length // stride) else None
-        if option is None:
-            return None
-        found.append(option)
-    return found
+    if layer.padding != "valid":
+        return False
+    for length, given, taps, stride, dilation in zip(
+        size, padding, layer.kernel_size, layer.strides, layer.dilation_rate, strict=True
+    ):
+        length, reach = length or 0, (taps - 1) * dilation + 1
+        zeros = max((-(-length // stride) - 1) * stride + reach - length, 0)
+        if given != (zeros // 2, zeros - zeros // 2):
+            return False
+    return True
 
 
 def _reshape(b: Builder, call: Call) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tinytrain import rooms
-from tinytrain.deploy import carray, tflm_ops
+from tinytrain.deploy import carray, flatbuffer, lookup, tflm_ops
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.flatbuffer import Summary
 from tinytrain.errors import DoesNotFit, TinytrainError, UserError
@@ -89,6 +89,7 @@ def emit(
             golden_input=golden_input,
             golden_output=golden_output,
             pixels=pixels,
+            tables=lookup.tables(model, flatbuffer.read(model, name)),
         )
         (draft / "model" / "board.mk").write_text(f"BOARD ?= {board.name}\n", "utf-8")
         draft.rename(target)
@@ -229,10 +230,11 @@ def estimate(summary: Summary, model_bytes: int, arena_bytes: int) -> Sizes:
     The error against real links stands beside the table in tflm_ops.py.
     """
     golden = sum(int(np.prod(tensor.shape)) for tensor in (*summary.inputs, *summary.outputs))
+    tables = tflm_ops.TABLE_BYTES * len(lookup.operators(summary))
     return Sizes(
         model_bytes=model_bytes,
         runtime_bytes=tflm_ops.runtime_bytes(summary.operators),
-        firmware_bytes=tflm_ops.FIRMWARE_BYTES + golden,
+        firmware_bytes=tflm_ops.FIRMWARE_BYTES + golden + tables,
         arena_bytes=arena_bytes,
         stack_bytes=STACK_BYTES,
         other_ram_bytes=tflm_ops.OTHER_RAM_BYTES,

@@ -5,7 +5,7 @@ The format: https://github.com/tensorflow/tensorflow/blob/master/tensorflow/comp
 
 import struct
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -43,11 +43,15 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Operator:
-    """One operator: its TFLite name (or custom name), inputs (None where an optional one is left out), outputs."""
+    """One operator: its TFLite name (or custom name), inputs (None where an optional one is left out), outputs.
+
+    `options` are those of the schema's table for it, such as {"filterHeight": 3, …}.
+    """
 
     name: str
     inputs: tuple[Tensor | None, ...]
     outputs: tuple[Tensor, ...]
+    options: dict[str, Any] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,8 @@ def _operator(node: Any, names: list[str], tensors: list[Tensor]) -> Operator:
     inputs = tuple(None if index == -1 else _pick([index], tensors)[0] for index in _list(node.inputs))
     if not 0 <= node.opcodeIndex < len(names):
         raise IndexError("an operator code outside the model")
-    return Operator(names[node.opcodeIndex], inputs, _pick(node.outputs, tensors))
+    options = vars(node.builtinOptions) if node.builtinOptions else {}
+    return Operator(names[node.opcodeIndex], inputs, _pick(node.outputs, tensors), options)
 
 
 def _operator_name(code: Any, schema: Any) -> str:

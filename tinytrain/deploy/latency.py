@@ -1,8 +1,8 @@
 """How long one inference will take, before there is hardware: instructions by operator, then a clock.
 
-The instruction counts per multiply-accumulate or element are what TFLM with CMSIS-NN needs on the emulated Cortex-M7
-(ResNet-8 30.0 M, MobileNetV1 0.25 at 96 pixels 24.0 M, MobileNetV2 0.35 at 96 pixels 45.9 M). A real core needs between
-1.0 and 1.6 cycles for an instruction: it issues two at a time at best, and waits for flash and RAM at worst.
+The instruction counts are what the firmware needs on the emulated Cortex-M7, fitted to single operators and checked on
+whole networks (benchmarks/cost.py prints both). A real core needs between 1.0 and 1.6 cycles for an instruction: it
+issues two at a time at best, and waits for flash and RAM at worst.
 """
 
 import math
@@ -10,8 +10,17 @@ import math
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.flatbuffer import Operator, Summary
 
-INSTRUCTIONS_PER_MAC = {"CONV_2D": 2.5, "DEPTHWISE_CONV_2D": 8.2, "FULLY_CONNECTED": 2.0}
-INSTRUCTIONS_PER_ELEMENT = {"ADD": 20.0, "MUL": 20.0, "AVERAGE_POOL_2D": 8.0, "MEAN": 132.0}
+INSTRUCTIONS_PER_MAC = {"CONV_2D": 1.45, "DEPTHWISE_CONV_2D": 8.0, "FULLY_CONNECTED": 1.95}
+INSTRUCTIONS_PER_OUTPUT = 40.0  # of CONV_2D: bias, scaling, clipping
+INSTRUCTIONS_PER_COLUMN_VALUE = 14.0  # of CONV_2D larger than 1x1: each window is copied into a column of int16
+SLOW_DEPTHWISE = 9.2  # instructions per MAC of a window other than 3x3
+INSTRUCTIONS_PER_ELEMENT = {
+    "ADD": 65.0,
+    "MUL": 28.0,
+    "AVERAGE_POOL_2D": 5.0,
+    "MEAN": 132.0,
+    "PAD": 1.0,
+} | dict.fromkeys(("HARD_SWISH", "LOGISTIC", "TANH"), 5.5)
 OTHER_INSTRUCTIONS_PER_ELEMENT = 30.0
 CYCLES_PER_INSTRUCTION = (1.0, 1.25, 1.6)  # best, likely, worst
 
@@ -45,8 +54,16 @@ def milliseconds(instructions: float, board: Board) -> tuple[float, float, float
 
 
 def _instructions(operator: Operator) -> float:
-    if operator.name in INSTRUCTIONS_PER_MAC:
-        return macs(operator) * INSTRUCTIONS_PER_MAC[operator.name]
-    tensor = operator.inputs[0] if operator.name in ("AVERAGE_POOL_2D", "MEAN") else operator.outputs[0]
-    elements = math.prod(tensor.shape) if tensor else 0
+    outputs = math.prod(operator.outputs[0].shape)
+    if operator.name in INSTRUCTIONS_PER_MAC and (weights := operator.inputs[1]) is not None:
+        per_mac, window = INSTRUCTIONS_PER_MAC[operator.name], weights.shape[1:3]
+        if operator.name == "DEPTHWISE_CONV_2D" and window != (3, 3):
+            per_mac = SLOW_DEPTHWISE
+        more = 0.0
+        if operator.name == "CONV_2D":
+            columns = 0 if window == (1, 1) else outputs // weights.shape[0] * math.prod(weights.shape[1:])
+            more = outputs * INSTRUCTIONS_PER_OUTPUT + columns * INSTRUCTIONS_PER_COLUMN_VALUE
+        return macs(operator) * per_mac + more
+    pooled = operator.inputs[0] if operator.name in ("AVERAGE_POOL_2D", "MEAN") else None
+    elements = math.prod(pooled.shape) if pooled else outputs
     return elements * INSTRUCTIONS_PER_ELEMENT.get(operator.name, OTHER_INSTRUCTIONS_PER_ELEMENT)

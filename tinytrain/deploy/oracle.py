@@ -53,6 +53,17 @@ class Oracle:
             outputs[part::count] = found
         return outputs
 
+    def each(self, values: np.ndarray) -> np.ndarray:
+        """Returns the outputs (K, N) int8 of a model of K inputs and outputs (1, N), all inputs `values` (N,) int8."""
+        with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as log:
+            model, source, result = (Path(folder, name) for name in ("model.tflite", "values.npy", "outputs.npy"))
+            model.write_bytes(self.model)
+            np.save(source, values)
+            worker = _start(log, "each", model, source, result)
+            worker.communicate()
+            _check([worker], log)
+            return np.load(result)
+
     @cached_property
     def arena_bytes(self) -> int:
         """The bytes of the smallest arena, a multiple of 16, in which the interpreter works on this machine.

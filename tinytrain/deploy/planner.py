@@ -66,7 +66,7 @@ def scratch_bytes(step: Step, shapes: Mapping[int, Shape]) -> int:
     arm_avgpool_get_buffer_sizes_s8.c; FULLY_CONNECTED, ADD, MUL, MAX_POOL_2D and SOFTMAX ask for nothing there.
     """
     area = math.prod(step.kernel)
-    channels_in, channels_out = shapes[step.inputs[0]][-1], shapes[step.outputs[0]][-1]
+    channels_in, channels_out = ((1, *shapes[tensor])[-1] for tensor in (step.inputs[0], step.outputs[0]))
     if step.name == "CONV_2D" and not (area == 1 and step.plain):
         return 2 * 2 * (-(-area * channels_in // 4) * 4)  # two columns of int16, of a multiple of 4
     if step.name == "DEPTHWISE_CONV_2D" and channels_in == channels_out and step.plain and step.kernel != (3, 3):

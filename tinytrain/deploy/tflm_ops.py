@@ -3,9 +3,10 @@
 The names are those of `MicroMutableOpResolver` (tensorflow/lite/micro/micro_mutable_op_resolver.h, August 2026).
 """
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 # TFLite's builtin operator and the method `Add…` of the resolver.
 _BUILTINS = """
@@ -60,6 +61,18 @@ _INT8 = {
     "TRANSPOSE_CONV": ("transpose_conv.h", (1, 2)),
 }
 
+# Operators that the firmware computes itself (firmware/operators_tflm.h) and the flash that each then adds.
+_OWN = {
+    "HARD_SWISH": ("Lookup", 536),
+    "LOGISTIC": ("Lookup", 536),
+    "TANH": ("Lookup", 536),
+    "ADD": ("AddSameShape", 2_156),
+    "MUL": ("MulByChannel", 1_928),
+    "AVERAGE_POOL_2D": ("GlobalAveragePool", 648),
+}
+TABLE_BYTES = 256  # of each operator that is looked up
+LOOKED_UP = tuple(name for name, (own, _) in _OWN.items() if own == "Lookup")
+
 # Bytes of flash that an operator adds, as benchmarks/runtime_size.py measured them (gcc 12.2, TFLM of August 2026 with
 # CMSIS-NN and its error texts): the `*_INT8` registration, then the general one where there are both. Operators share
 # code, so the sum is an estimate: 0.0 to 0.3 % above the link for six networks, 4.3 % for FULLY_CONNECTED alone. A
@@ -100,11 +113,15 @@ class Op:
     int8_inputs: tuple[int, ...] = ()
     int8_flash_bytes: int = 0
     flash_bytes: int = 0
+    own: str = ""  # the firmware's own, "" where there is none
+    own_flash_bytes: int = 0
 
 
 class _Tensor(Protocol):
     @property
     def dtype(self) -> str: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
 
 
 class _Use(Protocol):
@@ -116,16 +133,26 @@ class _Use(Protocol):
     def inputs(self) -> tuple[_Tensor | None, ...]: ...
     @property
     def outputs(self) -> tuple[_Tensor, ...]: ...
+    @property
+    def options(self) -> Mapping[str, Any]: ...
 
 
 def _op(row: str) -> Op:
     name, method = row.split()
     int8_flash, flash = _FLASH[name]
-    if name not in _INT8:
-        return Op(name, f"Add{method}", int8_flash_bytes=int8_flash, flash_bytes=flash)
-    header, inputs = _INT8[name]
-    path = f"tensorflow/lite/micro/kernels/{header}"
-    return Op(name, f"Add{method}", f"Register_{name}_INT8", path, inputs, int8_flash, flash)
+    own, own_flash = _OWN.get(name, ("", 0))
+    header, inputs = _INT8.get(name, ("", ()))
+    return Op(
+        name,
+        f"Add{method}",
+        f"Register_{name}_INT8" if header else "",
+        f"tensorflow/lite/micro/kernels/{header}" if header else "",
+        inputs,
+        int8_flash,
+        flash,
+        own,
+        own_flash,
+    )
 
 
 def _flash(row: str) -> tuple[str, tuple[int, int]]:
@@ -146,17 +173,46 @@ def is_int8(use: _Use) -> bool:
     return all(tensor is not None and tensor.dtype == "int8" for tensor in [*inputs, *use.outputs])
 
 
-def registrations(uses: Iterable[_Use]) -> dict[str, bool]:
-    """Returns the operators to register, in order of first use: {name: True where every use may be `*_INT8`}."""
-    int8: dict[str, bool] = {}
+def is_own(use: _Use) -> bool:
+    """Returns whether the firmware's own operator can run this use: the conditions of firmware/operators_tflm.h."""
+    tensors = [*use.inputs, *use.outputs]
+    if not OPS[use.name].own or any(tensor is None or tensor.dtype != "int8" for tensor in tensors):
+        return False
+    shapes = [tensor.shape for tensor in tensors if tensor is not None]
+    sizes = [math.prod(shape) for shape in shapes]
+    if use.name == "AVERAGE_POOL_2D":
+        window = (use.options.get("filterHeight"), use.options.get("filterWidth"))
+        whole = len(shapes[0]) == 4 and window == shapes[0][1:3] and sizes[1] == shapes[0][3]
+        return whole and use.options.get("fusedActivationFunction") == 0
+    if use.name == "ADD":
+        return sizes[0] == sizes[1]
+    if use.name == "MUL":
+        return sizes[0] == sizes[1] or min(sizes[:2]) == shapes[0][-1] == shapes[1][-1]
+    return True
+
+
+def registrations(uses: Iterable[_Use]) -> dict[str, str]:
+    """Returns the operators to register, in order of first use, {name: kind}.
+
+    The kind is the best that every use of the operator allows: "own" (this firmware's), "int8" (TFLM's `*_INT8`) or
+    "general".
+    """
+    kinds: dict[str, list[str]] = {}
     for use in uses:
-        int8[use.name] = int8.get(use.name, True) and is_int8(use)
-    return int8
+        possible = [kind for kind, test in (("own", is_own), ("int8", is_int8)) if test(use)]
+        kinds[use.name] = [kind for kind in kinds.get(use.name, KINDS) if kind in (*possible, "general")]
+    return {name: possible[0] for name, possible in kinds.items()}
+
+
+KINDS = ["own", "int8", "general"]
+
+
+def flash_bytes(name: str, kind: str) -> int:
+    """Returns the flash that the operator `name`, registered as `kind`, adds."""
+    op = OPS[name]
+    return {"own": op.own_flash_bytes, "int8": op.int8_flash_bytes, "general": op.flash_bytes}[kind]
 
 
 def runtime_bytes(uses: Iterable[_Use]) -> int:
     """Returns the estimated flash of TFLM, CMSIS-NN and libc for a model of `uses`; see the table for its error."""
-    sizes = (
-        OPS[name].int8_flash_bytes if int8 else OPS[name].flash_bytes for name, int8 in registrations(uses).items()
-    )
-    return RUNTIME_BASE_BYTES + sum(sizes)
+    return RUNTIME_BASE_BYTES + sum(flash_bytes(name, kind) for name, kind in registrations(uses).items())

@@ -5,10 +5,12 @@ here, and TensorFlow is not imported.
 
     tflm_worker.py run MODEL IMAGES.npy OUTPUTS.npy FIRST STEP    images FIRST, FIRST+STEP, …; a line "." for each
     tflm_worker.py arena MODEL                                    prints the bytes of the smallest arena that works
+    tflm_worker.py each MODEL VALUES.npy OUTPUTS.npy              one inference, all inputs VALUES; saves all outputs
 """
 
 import os
 import sys
+from typing import Any
 
 import numpy as np
 from tflite_micro.python.tflite_micro.runtime import Interpreter
@@ -26,6 +28,16 @@ def run(model: bytes, images: np.ndarray, first: int, step: int) -> np.ndarray:
         outputs.append(interpreter.get_output(0)[0].copy())
         print(".", flush=True)
     return np.array(outputs)
+
+
+def each(model: bytes, values: np.ndarray) -> np.ndarray:
+    """Returns the int8 outputs (K, N) of a model that maps K inputs (1, N) to as many outputs, all inputs `values`."""
+    interpreter = Interpreter.from_bytes(model, arena_size=_enough_bytes(model, values[None]))
+    count = _graph(model).InputsLength()
+    for number in range(count):
+        interpreter.set_input(values[None], number)
+    interpreter.invoke()
+    return np.array([interpreter.get_output(number)[0] for number in range(count)])
 
 
 def smallest_arena(model: bytes, image: np.ndarray) -> int:
@@ -71,10 +83,14 @@ def _infer(model: bytes, image: np.ndarray, arena_bytes: int) -> None:
 
 def _zeros(model: bytes) -> np.ndarray:
     """Returns an input of zeros, shape and type read from the model."""
+    graph = _graph(model)
+    return np.zeros(graph.Tensors(graph.Inputs(0)).ShapeAsNumpy(), np.int8)
+
+
+def _graph(model: bytes) -> Any:
     from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 
-    graph = schema.Model.GetRootAsModel(model, 0).Subgraphs(0)
-    return np.zeros(graph.Tensors(graph.Inputs(0)).ShapeAsNumpy(), np.int8)
+    return schema.Model.GetRootAsModel(model, 0).Subgraphs(0)
 
 
 def main(mode: str, model_path: str, *words: str) -> None:
@@ -83,6 +99,9 @@ def main(mode: str, model_path: str, *words: str) -> None:
         model = file.read()
     if mode == "arena":
         print(smallest_arena(model, _zeros(model)))
+    elif mode == "each":
+        values_path, outputs_path = words
+        np.save(outputs_path, each(model, np.load(values_path)))
     else:
         images_path, outputs_path, first, step = words
         np.save(outputs_path, run(model, np.load(images_path, mmap_mode="r"), int(first), int(step)))

@@ -9,7 +9,8 @@ its weights copied, and on the way
 - a hard sigmoid, relu6(x + 3)/6, behind a convolution goes into its weights: (x + 3)/6 by weights and bias, the
   clipping to [0, 1] by the range of the int8 output (see qat.py). It costs no operator at all;
 - a Rescaling of the image, after `fold`, goes into the first convolution;
-- swish becomes x·sigmoid(x), hard swish one layer of its own, zero padding goes into the convolution behind it.
+- swish becomes x·sigmoid(x), hard swish one layer of its own, a 1x1 convolution of a 1x1 map a fully connected layer;
+- zero padding goes where the convolution behind it pads the same by itself.
 A twin's layer has the name of the Keras layer that it comes from.
 """
 

@@ -1,0 +1,172 @@
+"""What an inference costs on the emulated Cortex-M7: TensorFlow Lite's own post-training conversion beside ours.
+
+Every network is built once, with random weights and the statistics of noise images, and converted twice from the same
+calibration images: by `tf.lite.TFLiteConverter` as its documentation says ("tf_lite": all int8, the file as it is, the
+operators as TFLM registers them), and by tinytrain's post-training quantization ("ours": the compact model with the
+firmware's own choice of operators). Both run in the same firmware. `instructions` are of one inference, `arena` is what
+TFLM used of it, `model` the bytes of the flatbuffer, `flash` all of the firmware without the golden image.
+
+    TFLM_DIR=... python benchmarks/cost.py [--quick] [--only NAME] [--json]
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinytrain.quiet import import_tensorflow, quiet
+
+import_tensorflow()
+
+import keras  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+from tinytrain import rooms  # noqa: E402
+from tinytrain.deploy import boards, carray, compact, firmware, flatbuffer, latency, memory, tflite, twin  # noqa: E402
+from tinytrain.deploy.oracle import Oracle  # noqa: E402
+from tinytrain.errors import TinytrainError  # noqa: E402
+
+BOARD = "mps2_an500"
+CLASSES = 10
+CALIBRATION_IMAGES = 8
+# Sizes for a microcontroller; the two large networks at a width that the emulated board's 4 MB hold.
+NETWORKS: list[tuple[str, dict[str, Any]]] = [
+    ("mobilenet_v1", {"width": 0.25, "resolution": 96}),
+    ("mobilenet_v2", {"width": 0.35, "resolution": 96}),
+    ("mobilenet_v2_tiny", {"width": 0.35, "resolution": 96}),
+    ("mobilenet_v3_small", {"width": 0.35, "resolution": 96}),
+    ("mobilenet_v3_large", {"width": 0.35, "resolution": 96}),
+    ("mcunet", {"width": 1.0, "resolution": 96}),
+    ("proxylessnas", {"width": 0.35, "resolution": 96}),
+    ("efficientnet_b0", {"width": 0.35, "resolution": 64}),
+    ("resnet8", {"width": 1.0, "resolution": 32}),
+    ("resnet50", {"width": 0.125, "resolution": 64}),
+]
+QUICK = ("mobilenet_v2", "resnet8")
+
+
+def network(name: str, options: dict[str, Any]) -> keras.Model:
+    """Returns the network with random weights, its BatchNorm statistics those of noise images."""
+    keras.utils.set_random_seed(0)
+    model = rooms.load("models", name).build(classes=CLASSES, channels=3, **options)
+    random = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+        elif layer.weights and layer.use_bias:  # equal biases would be stored once
+            layer.bias.assign(random.normal(0, 0.1, layer.bias.shape))
+    model(images(model), training=True)
+    return model
+
+
+def images(model: keras.Model) -> np.ndarray:
+    """Returns noise (N, R, R, C) float32 in [-1, 1)."""
+    shape = (CALIBRATION_IMAGES, *model.input_shape[1:])
+    return np.random.default_rng(1).uniform(-1, 1, shape).astype("float32")
+
+
+def plain(model: keras.Model) -> bytes:
+    """Returns what TensorFlow Lite's documentation tells for "full integer quantization"."""
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([image[None]] for image in images(model))
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    with quiet(), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():  # it prints the graph and more
+        warnings.simplefilter("ignore")
+        return converter.convert()
+
+
+def run(content: bytes, stock_operators: bool) -> dict[str, Any]:
+    """Returns what the .tflite costs in the firmware, as TFLM registers operators or as tinytrain does."""
+    board, graph = boards.load(BOARD), flatbuffer.read(content)
+    image = np.random.default_rng(2).integers(-128, 128, graph.inputs[0].shape, np.int8)
+    golden = Oracle(content).run(image)
+    with tempfile.TemporaryDirectory() as folder:
+        sources = firmware.emit(
+            Path(folder),
+            board,
+            model=content,
+            name="cost",
+            arena_bytes=2 * memory.target_arena_bytes(content),
+            labels=[],
+            golden_input=image,
+            golden_output=golden,
+        )
+        if stock_operators:
+            operators = dict.fromkeys(graph.counts, "general")
+            (sources / "model" / "model_ops.h").write_text(carray.ops_header(operators))
+        sizes = firmware.link(sources, board, firmware.tflm_dir())
+        printed = firmware.emulate(sources, board, firmware.tflm_dir())
+    if printed["failed"]:
+        raise TinytrainError(printed["failed"])
+    return {
+        "instructions": printed["inference"]["median"],
+        "arena": printed["arena_used_bytes"],
+        "model": len(content),
+        "flash": sizes.flash_bytes - image.size - golden.size,
+        "equal": printed["golden_equal"],
+        "operators": graph.counts,
+        "predicted": round(latency.instructions(graph)),
+    }
+
+
+def compare(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Returns {"name", "options", "tf_lite", "ours"}."""
+    model = network(name, options)
+    ours = compact.compact(tflite.convert_post_training(twin.rebuild(model), images(model)))
+    results = {"tf_lite": run(plain(model), True), "ours": run(ours, False)}
+    return {"name": name, "options": options, **results}
+
+
+def lines(row: dict[str, Any]) -> list[str]:
+    """Returns two lines of the table."""
+    title = f"{row['name']} {row['options']['width']:g} at {row['options']['resolution']}"
+    found = []
+    for kind in ("tf_lite", "ours"):
+        part = row[kind]
+        numbers = "".join(f"{part[key]:>14,}" for key in ("instructions", "arena", "model", "flash"))
+        equal = "equal" if part["equal"] else "DIFFERENT"
+        operators = sum(part["operators"].values())
+        found.append(f"{title if kind == 'tf_lite' else '':28}{kind:8}{numbers}{operators:>11}  {equal}")
+    shares = "".join(
+        f"{100 * (row['ours'][key] / row['tf_lite'][key] - 1):>+12.1f} %"
+        for key in ("instructions", "arena", "model", "flash")
+    )
+    error = 100 * (row["ours"]["predicted"] / row["ours"]["instructions"] - 1)
+    return [*found, f"{'':36}{shares}   instructions predicted within {error:+.1f} %"]
+
+
+def main() -> int:
+    """Prints the table; exit status 1 if ours is behind anywhere or an output differs from the interpreter's."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help=f"only {' and '.join(QUICK)}")
+    parser.add_argument("--only", help="only this network")
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON line at the end")
+    options = parser.parse_args()
+    if reason := firmware.lacking(emulator=True):
+        print(reason, file=sys.stderr)
+        return 2
+    rows = []
+    print(f"{'network':36}{'instructions':>14}{'arena':>14}{'model':>14}{'flash':>14}{'operators':>11}  output")
+    for name, sizes in NETWORKS:
+        if (options.only or name) == name and (not options.quick or name in QUICK):
+            rows.append(compare(name, sizes))
+            print("\n".join(lines(rows[-1])), flush=True)
+    if options.json:
+        print(json.dumps({"board": BOARD, "networks": rows}))
+    keys = ("instructions", "arena", "model", "flash")
+    behind = [row["name"] for row in rows if any(row["ours"][key] > row["tf_lite"][key] for key in keys)]
+    different = [row["name"] for row in rows if not (row["ours"]["equal"] and row["tf_lite"]["equal"])]
+    return 1 if behind or different else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

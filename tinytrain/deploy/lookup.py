@@ -1,0 +1,56 @@
+"""Tables of the operators that map one int8 value to another: what the firmware looks up instead of computing.
+
+An int8 HARD_SWISH or LOGISTIC has 256 different inputs. TFLM computes each element anew, in 86 and 449 instructions on
+a Cortex-M7; a table takes 4, and 256 bytes of flash. The tables are what TFLM's own interpreter gives: they are exact.
+"""
+
+import copy
+from typing import Any
+
+import flatbuffers
+import numpy as np
+
+from tinytrain.deploy import tflm_ops
+from tinytrain.deploy.flatbuffer import Operator, Summary
+from tinytrain.deploy.oracle import Oracle
+
+VALUES = np.arange(-128, 128, dtype=np.int8)
+
+
+def operators(summary: Summary) -> list[Operator]:
+    """Returns the operators that the firmware looks up, in the order of the model."""
+    kinds = tflm_ops.registrations(summary.operators)
+    return [use for use in summary.operators if use.name in tflm_ops.LOOKED_UP and kinds[use.name] == "own"]
+
+
+def tables(model: bytes, summary: Summary) -> np.ndarray:
+    """Returns (n, 256) int8: what each of the n `operators` of the .tflite `model` gives for -128, -127 … 127."""
+    if not operators(summary):
+        return np.empty((0, 256), np.int8)
+    return Oracle(_only_lookups(model)).each(VALUES)
+
+
+def _only_lookups(content: bytes) -> bytes:
+    """Returns a .tflite of the looked-up operators alone, each with an input and an output of its own, (1, 256)."""
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    model: Any = schema.ModelT.InitFromPackedBuf(content, 0)
+    graph = model.subgraphs[0]
+    codes = {getattr(schema.BuiltinOperator, name) for name in tflm_ops.LOOKED_UP}
+    uses = [node for node in graph.operators if _code(model.operatorCodes[node.opcodeIndex]) in codes]
+    tensors = [copy.copy(graph.tensors[index]) for node in uses for index in (node.inputs[0], node.outputs[0])]
+    for tensor in tensors:
+        tensor.shape, tensor.shapeSignature, tensor.buffer = [1, 256], None, 0
+    for number, node in enumerate(uses):
+        node.inputs, node.outputs = [2 * number], [2 * number + 1]
+    graph.tensors, graph.operators = tensors, uses
+    graph.inputs, graph.outputs = list(range(0, len(tensors), 2)), list(range(1, len(tensors), 2))
+    model.subgraphs, model.buffers = [graph], [schema.BufferT()]
+    model.metadata = model.signatureDefs = model.metadataBuffer = None
+    builder = flatbuffers.Builder(len(tensors) * 256)
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
+def _code(operator_code: Any) -> int:
+    return max(operator_code.builtinCode, operator_code.deprecatedBuiltinCode)
