@@ -25,6 +25,7 @@ LEVELS = [
         "method",
         "blocks",
         "augment",
+        "augmentations",
         "pipeline",
         "splits",
         "optim",
