@@ -11,7 +11,9 @@ IMAGES = RANDOM.integers(1, 256, (400, 16, 16, 3), dtype=np.uint8)
 
 
 def augment(config, step=0, seed=0, images=IMAGES):
-    return Augmentation(config, images.shape[1])(tf.constant(images), tf.constant([seed, step], tf.int64)).numpy()
+    seeds = tf.constant([seed, step], tf.int64)
+    pixels, _ = Augmentation(config, images.shape[1])(tf.constant(images), tf.zeros((len(images), 2)), seeds)
+    return pixels.numpy()
 
 
 def test_crop_shifts_by_whole_pixels_over_a_black_border_uniformly():

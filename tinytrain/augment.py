@@ -1,79 +1,89 @@
-"""Augmentation of whole uint8 batches inside tf.data, drawn from the seed and the number of the step.
+"""Augmentation of whole batches inside tf.data, drawn from the seed and the number of the step.
 
 KerasCV layers draw from a stateful generator, whose numbers depend on what was drawn before; here each layer is handed
 a generator that is a pure function of (seed, step), so that a resumed run draws what an uninterrupted one would.
 """
 
+import dataclasses
+
 import keras_cv
 import tensorflow as tf
-from keras_cv.src.layers.preprocessing.vectorized_base_image_augmentation_layer import (
-    VectorizedBaseImageAugmentationLayer,
-)
 
+from tinytrain.augmentations import classical, mixing, policies
+from tinytrain.augmentations.generator import StatelessGenerator
 from tinytrain.config import Augment
 
 
-class StatelessGenerator:
-    """Stands in for the tf.random.Generator of a KerasCV layer: its n-th draw is a function of (seed, step, n)."""
-
-    def __init__(self) -> None:
-        self.seed: tf.Tensor = tf.zeros(2, tf.int64)
-        self.draws = 0
-
-    def restart(self, seed: tf.Tensor) -> None:
-        """Begins anew from `seed` (2,) int64: the seed of the run and the number of the step."""
-        self.seed, self.draws = seed, 0
-
-    def uniform(
-        self, shape: tuple, minval: float = 0.0, maxval: float = 1.0, dtype: tf.DType = tf.float32
-    ) -> tf.Tensor:
-        """Returns uniform numbers in [minval, maxval)."""
-        self.draws += 1
-        seed = tf.random.experimental.stateless_fold_in(self.seed, self.draws)
-        return tf.random.stateless_uniform(shape, seed, minval, maxval, dtype)
-
-
-class RandomPaddedCrop(VectorizedBaseImageAugmentationLayer):
-    """Shifts each image by whole pixels, uniform in ±padding on both axes, filling with 0: pad, then random crop.
-
-    keras_cv.layers.RandomCrop draws a real offset and samples by nearest neighbour along a slightly stretched grid: the
-    outermost offsets come half as often, and rows can be repeated or lost.
-    """
-
-    def __init__(self, padding: int, **kwargs: object) -> None:
-        super().__init__(**kwargs)
-        self.padding = padding
-
-    def get_random_transformation_batch(self, batch_size: tf.Tensor, **kwargs: object) -> tf.Tensor:
-        """Returns (batch, 2) int32 offsets in [0, 2·padding]."""
-        return self._random_generator.uniform((batch_size, 2), 0, 2 * self.padding + 1, tf.int32)
-
-    def augment_images(self, images: tf.Tensor, transformations: tf.Tensor, **kwargs: object) -> tf.Tensor:
-        """Returns the shifted images, (B, H, W, C) of the same dtype."""
-        height, width = images.shape[1], images.shape[2]
-        border = [self.padding, self.padding]
-        padded = tf.pad(images, [[0, 0], border, border, [0, 0]])
-        rows = transformations[:, 0, None] + tf.range(height)  # (B, H)
-        columns = transformations[:, 1, None] + tf.range(width)  # (B, W)
-        padded = tf.gather(padded, rows, axis=1, batch_dims=1)
-        return tf.gather(padded, columns[:, None, :] + tf.zeros_like(rows)[:, :, None], axis=2, batch_dims=2)
-
-
 class Augmentation:
-    """The layers that a config asks for, in order: padded crop, flip. Call it with a uint8 batch and a seed."""
+    """The layers that [augment] asks for, in the order of its keys. Call it with a batch and a seed."""
 
     def __init__(self, config: Augment, resolution: int) -> None:
+        config = with_ablated(config)
         self.generator = StatelessGenerator()
-        padding = round(config.crop * resolution)
-        self.layers: list = [RandomPaddedCrop(padding, dtype="uint8")] if padding else []
-        if config.flip:
-            self.layers.append(keras_cv.layers.RandomFlip("horizontal", dtype="uint8"))
-        for layer in self.layers:
+        self.layers = _image_layers(config, resolution)
+        self.mixing = _mixing(config)
+        mixings = [self.mixing, *getattr(self.mixing, "mixings", [])] if self.mixing else []
+        for layer in [*self.layers, *mixings]:
             layer._random_generator = self.generator
 
-    def __call__(self, pixels: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Returns the augmented batch: (B, H, W, C) uint8, from `seed` (2,) int64 = (seed of the run, step)."""
+    def __call__(self, pixels: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the augmented batch (pixels, labels) from `seed` (2,) int64 = (seed of the run, step).
+
+        pixels: (B, H, W, C) uint8; float32 levels 0 to 255 come back where images are mixed, else uint8.
+        labels: (B, classes) one-hot float32; mixed as the images are.
+        """
         self.generator.restart(seed)
         for layer in self.layers:
             pixels = layer(pixels)
-        return pixels
+        if self.mixing:
+            mixed = self.mixing({"images": pixels, "labels": labels})
+            pixels, labels = mixed["images"], mixed["labels"]
+        return pixels, labels
+
+
+def with_ablated(config: Augment) -> Augment:
+    """Returns `config` with the regimes that `ablated` stands for written out (methods.md D.1)."""
+    if not config.ablated:
+        return config
+    return dataclasses.replace(config, randaugment=2, randaugment_magnitude=9.0, mixup=0.2, cutmix=1.0)
+
+
+def _image_layers(config: Augment, resolution: int) -> list:
+    layers: list = []
+    if config.resized_crop < 1:
+        layers.append(classical.RandomResizedCrop(config.resized_crop, dtype="uint8"))
+    if padding := round(config.crop * resolution):
+        layers.append(classical.RandomPaddedCrop(padding, dtype="uint8"))
+    if config.flip:
+        layers.append(keras_cv.layers.RandomFlip("horizontal", dtype="uint8"))
+    layers += _policies(config)
+    jitter = (config.brightness, config.contrast, config.saturation, config.hue)
+    if any(jitter):
+        layers.append(classical.ColorJitter(jitter, config.jitter_probability, dtype="uint8"))
+    if config.rotation:
+        layers.append(classical.RandomRotation(config.rotation, config.rotation_probability, dtype="uint8"))
+    if config.erasing:
+        layers.append(classical.RandomErasing(config.erasing, dtype="uint8"))
+    return layers
+
+
+def _policies(config: Augment) -> list:
+    layers: list = []
+    if config.autoaugment:
+        layers.append(policies.AutoAugment(dtype="uint8"))
+    if config.randaugment:
+        magnitude, probability = config.randaugment_magnitude, config.randaugment_probability
+        layers.append(policies.RandAugment(config.randaugment, magnitude, probability, dtype="uint8"))
+    if config.augmix:
+        severity, width, depth = config.augmix_severity, config.augmix_width, config.augmix_depth
+        layers.append(policies.AugMix(severity, width, depth, dtype="uint8"))
+    return layers
+
+
+def _mixing(config: Augment) -> mixing.Mixing | None:
+    """Returns what mixes a batch with itself: none, one, or one of several drawn for each batch."""
+    kinds = {mixing.MixUp: config.mixup, mixing.CutMix: config.cutmix, mixing.FMix: config.fmix}
+    asked = [kind(alpha) for kind, alpha in kinds.items() if alpha]
+    if len(asked) == 1 and config.mix_probability == 1:
+        return asked[0]
+    return mixing.OneOf(asked, config.mix_probability) if asked else None

@@ -59,10 +59,34 @@ class Model:
 
 @dataclass
 class Augment:
-    """The classical regime, on training images only."""
+    """What is done to training images, in this order; validation, calibration and test images are never touched."""
 
-    flip: bool | Auto = key("auto", "mirror every other image left to right; auto: not for digits")
+    resized_crop: float = key(
+        1.0, "smallest share of the area that a random resized crop keeps; 1: no such crop", 0.01, 1
+    )
     crop: float = key(0.125, "zero padding before a random crop, as a share of the resolution", 0, 0.5)
+    flip: bool | Auto = key("auto", "mirror every other image left to right; auto: not for digits")
+    autoaugment: bool = key(False, "AutoAugment, ImageNet policy")
+    randaugment: int = key(0, "RandAugment: operations drawn for an image, N; 0: none", 0, 10)
+    randaugment_magnitude: float = key(9.0, "RandAugment: magnitude M", 0, 10)
+    randaugment_probability: float = key(0.5, "RandAugment: probability that a drawn operation is applied", 0, 1)
+    augmix: bool = key(False, "AugMix, without its consistency loss")
+    augmix_severity: float = key(5.0, "AugMix: highest magnitude", 0, 10)
+    augmix_width: int = key(3, "AugMix: chains of operations that are mixed", 1, 10)
+    augmix_depth: int = key(0, "AugMix: operations in a chain; 0: 1 to 3 at random", 0, 10)
+    brightness: float = key(0.0, "color jitter: brightness times 1 - this to 1 + this", 0, 1)
+    contrast: float = key(0.0, "color jitter: contrast, likewise", 0, 1)
+    saturation: float = key(0.0, "color jitter: saturation, likewise", 0, 1)
+    hue: float = key(0.0, "color jitter: hue turned by at most this share of a circle", 0, 0.5)
+    jitter_probability: float = key(1.0, "color jitter: probability", 0, 1)
+    rotation: float = key(0.0, "rotation by a whole number of degrees, at most this", 0, 180)
+    rotation_probability: float = key(0.3, "rotation: probability", 0, 1)
+    erasing: float = key(0.0, "random erasing: probability that a box of the image becomes noise", 0, 1)
+    mixup: float = key(0.0, "MixUp: alpha of its Beta distribution; 0: none", 0, 100)
+    cutmix: float = key(0.0, "CutMix: alpha of its Beta distribution; 0: none", 0, 100)
+    fmix: float = key(0.0, "FMix: alpha of its Beta distribution; 0: none", 0, 100)
+    mix_probability: float = key(1.0, "probability that a batch is mixed, by one of MixUp, CutMix and FMix", 0, 1)
+    ablated: bool = key(False, "sets randaugment=2 (M 9), mixup=0.2 and cutmix=1: one of the two for each batch")
 
 
 @dataclass

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from tinytrain.datasets import Pool
 
 CACHE_VERSION = 1
-Augment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]  # (pixels, labels, seed)
 
 
 def decode(pool: Pool, resolution: int, channels: int, resize: str) -> np.ndarray:
@@ -69,6 +69,7 @@ def training_batches(
 ) -> tf.data.Dataset:
     """Returns batches (x (batch, H, W, C) float32 in [-1, 1), y (batch, classes) one-hot), one for each of `steps`.
 
+    The labels are mixtures of one-hot ones where `augment` mixes images.
     Every epoch is a permutation of the images drawn from (seed, epoch); what does not fill a batch is left out.
     """
     steps_per_epoch = len(images) // batch
@@ -82,8 +83,10 @@ def training_batches(
     def load(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         pixels, label = tf.numpy_function(gather, [step], [tf.uint8, tf.int64], stateful=False)
         pixels = tf.ensure_shape(pixels, (batch, *images.shape[1:]))
-        x = normalize(augment(pixels, tf.stack([tf.constant(seed, tf.int64), step])) if augment else pixels)
-        return x, tf.one_hot(tf.ensure_shape(label, (batch,)), classes)
+        y = tf.one_hot(tf.ensure_shape(label, (batch,)), classes)
+        if augment:
+            pixels, y = augment(pixels, y, tf.stack([tf.constant(seed, tf.int64), step]))
+        return normalize(pixels), y
 
     numbers = tf.data.Dataset.range(steps.start, steps.stop)
     return numbers.map(load, num_parallel_calls=2, deterministic=True).prefetch(4)

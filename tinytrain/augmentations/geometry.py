@@ -81,3 +81,27 @@ def _cut(rows: tf.Tensor, start: tf.Tensor, length: int) -> tf.Tensor:
         tf.RaggedTensor.from_row_splits(tf.reshape(rows, [-1]), splits, validate=False), tf.range(count) * 2 + 1
     )
     return tf.reshape(cuts.flat_values, (count, length))
+
+
+def resize_rows(images: tf.Tensor, top: tf.Tensor, height: tf.Tensor) -> tf.Tensor:
+    """Returns uint8 images (B, H, W, C) whose rows are `height` (B,) rows from `top` (B,) on, bilinear, enlarged to H.
+
+    As PIL's crop and resize: half-pixel centres, nothing from outside of the box, rounded after each axis.
+    """
+    batch, (size, width, channels) = tf.shape(images)[0], images.shape[1:]
+    centre = (tf.range(size, dtype=tf.float32) + 0.5)[None] * (height / size)[:, None] - 0.5  # (B, H)
+    centre = tf.clip_by_value(centre, 0.0, height[:, None] - 1.0)
+    whole = tf.floor(centre)
+    part = (centre - whole)[..., None]
+    first = tf.cast(top[:, None] + whole, tf.int32)
+    second = tf.cast(top[:, None] + tf.minimum(whole + 1.0, height[:, None] - 1.0), tf.int32)
+    lines = tf.reshape(images, (batch, size, width * channels))
+    above = tf.cast(tf.gather(lines, first, batch_dims=1), tf.float32)
+    below = tf.cast(tf.gather(lines, second, batch_dims=1), tf.float32)
+    return tf.reshape(to_levels(above + (below - above) * part + 0.5), tf.shape(images))
+
+
+def resize_columns(images: tf.Tensor, left: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+    """Returns `resize_rows` along the other axis."""
+    turned = resize_rows(tf.transpose(images, (0, 2, 1, 3)), left, width)
+    return tf.transpose(turned, (0, 2, 1, 3))

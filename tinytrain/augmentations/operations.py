@@ -40,14 +40,14 @@ def apply(images: tf.Tensor, operation: tf.Tensor, argument: tf.Tensor, names: t
     images = _tones(images, operation, argument, names)
     for name in names:
         if name in BLENDS:
-            images = _where(is_any(name), BLENDS[name], images, argument)
+            images = on_chosen(is_any(name), BLENDS[name], images, argument)
     for axis, slide in (("X", geometry.slide_rows), ("Y", geometry.slide_columns)):
         if f"Shear{axis}" in names or f"Translate{axis}" in names:
             sheared = operation == number(f"Shear{axis}")
             chosen = is_any(f"Shear{axis}", f"Translate{axis}")
-            images = _where(chosen, _sliding(slide, axis), images, argument, tf.cast(sheared, tf.float32))
+            images = on_chosen(chosen, _sliding(slide, axis), images, argument, tf.cast(sheared, tf.float32))
     if "Rotate" in names:
-        images = _where(is_any("Rotate"), rotate, images, argument)
+        images = on_chosen(is_any("Rotate"), rotate, images, argument)
     return images
 
 
@@ -96,7 +96,7 @@ def _measured(table: Changed, channels: int) -> Changed:
     return measured
 
 
-def _where(chosen: tf.Tensor, change: Callable, images: tf.Tensor, *arguments: tf.Tensor) -> tf.Tensor:
+def on_chosen(chosen: tf.Tensor, change: Callable, images: tf.Tensor, *arguments: tf.Tensor) -> tf.Tensor:
     """Returns the images with those that are chosen (B,) bool changed; the change sees no others."""
     indices = tf.where(chosen)[:, 0]
 

@@ -1,0 +1,111 @@
+"""MixUp, CutMix and FMix: each batch is mixed with itself in reverse, images and one-hot labels by the same shares.
+
+One share λ for a whole batch, as in the papers' code. A batch of training is already in random order, so that its
+reverse pairs the images at random. keras.layers.CutMix never lets a box run over the border, keras_cv.layers.CutMix
+counts its area before it is clipped, and all of theirs draw λ for each image (methods.md F.18): these are our own.
+"""
+
+import functools
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tinytrain.augmentations.generator import BatchLayer
+
+FMIX_DECAY = 3.0
+
+
+class Mixing(BatchLayer):
+    """Takes {"images": (B, H, W, C), "labels": (B, K)} and returns both as float32, mixed."""
+
+    def __init__(self, alpha: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(dtype="float32", **kwargs)
+        self.alpha = alpha
+
+    def augment_images(self, images: tf.Tensor, transformations: dict, **kwargs: Any) -> tf.Tensor:
+        """Returns images where the mask (H, W, 1) is true, those of the reversed batch elsewhere."""
+        return tf.where(transformations["mask"], images, images[::-1])
+
+    def augment_labels(self, labels: tf.Tensor, transformations: dict, **kwargs: Any) -> tf.Tensor:
+        """Returns share · labels + (1 − share) · reversed labels; their sum stays 1."""
+        share = transformations["share"]
+        return labels * share + labels[::-1] * (1.0 - share)
+
+
+class MixUp(Mixing):
+    """MixUp (Zhang et al. 2018): x := λ·x_i + (1 − λ)·x_j, y likewise, λ ~ Beta(alpha, alpha)."""
+
+    def get_random_transformation_batch(self, batch_size: tf.Tensor, **kwargs: Any) -> dict:
+        """Returns {"share": () float32}."""
+        return {"share": self._random_generator.beta((), self.alpha)}
+
+    def augment_images(self, images: tf.Tensor, transformations: dict, **kwargs: Any) -> tf.Tensor:
+        """Returns the blended images, (B, H, W, C) float32."""
+        share = transformations["share"]
+        return images * share + images[::-1] * (1.0 - share)
+
+
+class CutMix(Mixing):
+    """CutMix (Yun et al. 2019): a box of the other image, λ the share that is left of the image after clipping."""
+
+    def get_random_transformation_batch(self, batch_size: tf.Tensor, images: tf.Tensor, **kwargs: Any) -> dict:
+        """Returns {"mask": (H, W, 1) bool, "share": () float32}."""
+        random, (height, width) = self._random_generator, images.shape[1:3]
+        side = tf.sqrt(1.0 - random.beta((), self.alpha))
+        top, bottom = _interval(random.uniform((), 0, height, tf.int32), side, height)
+        left, right = _interval(random.uniform((), 0, width, tf.int32), side, width)
+        row, column = tf.range(height)[:, None, None], tf.range(width)[None, :, None]
+        boxed = (row >= top) & (row < bottom) & (column >= left) & (column < right)
+        area = tf.cast((bottom - top) * (right - left), tf.float32)
+        return {"mask": ~boxed, "share": 1.0 - area / (height * width)}
+
+
+class FMix(Mixing):
+    """FMix (Harris et al. 2020): the mask is the highest λ·H·W values of noise with a 1/f³ spectrum.
+
+    The labels follow the whole number of pixels that the mask has, the authors' code the λ before it is rounded.
+    """
+
+    def get_random_transformation_batch(self, batch_size: tf.Tensor, images: tf.Tensor, **kwargs: Any) -> dict:
+        """Returns {"mask": (H, W, 1) bool, "share": () float32}."""
+        random, (height, width) = self._random_generator, images.shape[1:3]
+        kept = tf.cast(tf.round(random.beta((), self.alpha) * (height * width)), tf.int32)
+        rows, columns = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]
+        frequency = np.maximum(np.hypot(rows, columns), 1.0 / max(height, width))
+        scale = tf.constant(frequency**-FMIX_DECAY, tf.float32)
+        spectrum = tf.complex(random.normal(frequency.shape) * scale, random.normal(frequency.shape) * scale)
+        noise = tf.reshape(tf.signal.irfft2d(spectrum, (height, width)), [-1])
+        rank = tf.argsort(tf.argsort(noise, direction="DESCENDING"))
+        return {
+            "mask": tf.reshape(rank < kept, (height, width, 1)),
+            "share": tf.cast(kept, tf.float32) / (height * width),
+        }
+
+
+class OneOf(Mixing):
+    """One of several mixings, drawn for each batch, with a probability that there is any (methods.md D.1)."""
+
+    def __init__(self, mixings: list[Mixing], probability: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.mixings, self.probability = mixings, probability
+
+    def call(self, inputs: dict) -> dict:
+        """Returns the batch as the drawn mixing returns it, or as float32."""
+        random = self._random_generator
+        choice = random.uniform((), 0, len(self.mixings), tf.int32)
+        mixed = random.uniform(()) < self.probability
+        start = random.draws
+
+        def branch(mixing: Mixing) -> dict:
+            random.draws = start  # traced or not: a branch draws the same whether the others ran before it
+            return mixing(dict(inputs))
+
+        branches = [functools.partial(branch, mixing) for mixing in self.mixings]
+        unmixed = lambda: {name: tf.cast(value, tf.float32) for name, value in inputs.items()}  # noqa: E731
+        return tf.cond(mixed, lambda: tf.switch_case(choice, branches), unmixed)
+
+
+def _interval(centre: tf.Tensor, side: tf.Tensor, length: int) -> tuple[tf.Tensor, tf.Tensor]:
+    half = tf.cast(side * length, tf.int32) // 2
+    return tf.maximum(centre - half, 0), tf.minimum(centre + half, length)
