@@ -13,38 +13,45 @@ from tinytrain.deploy.oracle import Oracle
 from tinytrain.evaluation import to_int8
 from tinytrain.exporting import export
 
-SHORT = ["data.test_fraction=0.9", "optim.epochs=2", "optim.batch=32", "model.width=0.25", "model.resolution=32"]
+SHORT = ["data.test_fraction=0.5", "optim.epochs=1", "optim.batch=32", "model.width=0.25", "model.resolution=32"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", rooms.names("models"))
 def test_a_network_trained_for_a_few_steps_is_exported(name, tmp_path):
     run = train.fit(configs.load(None, [*SHORT, f"model.name={name}"]), tmp_path / "run")
-    report, folder = export(run.folder, "stm32f746", overrides=["qat.epochs=1", "export.parity_images=64"])
+    report, folder = export(run.folder, "stm32f746", overrides=["qat.epochs=0.2", "export.parity_images=64"])
     assert report["parity"] == {"images": 64, "different": 0}
-    assert report["accuracy"]["images"] > 1000
+    assert report["accuracy"]["images"] > 800
     assert (folder / "firmware" / "model" / "model_data.cc").exists()
     assert not {"QUANTIZE", "DEQUANTIZE", "MEAN", "RESHAPE"} & set(report["model"]["ops"])
 
 
 @pytest.mark.slow
 def test_what_is_too_large_is_exported_and_only_the_fit_says_no(tmp_path):
-    words = [*SHORT[:3], "optim.epochs=1", "model.name=mobilenet_v1", "model.width=0.75", "model.resolution=32"]
+    words = [*SHORT[:3], "model.name=mobilenet_v1", "model.width=0.75", "model.resolution=32"]
     run = train.fit(configs.load(None, words), tmp_path / "run")
     report, _ = export(run.folder, "stm32f746", overrides=["qat.epochs=0", "export.parity_images=16"])
     assert (report["fits"], report["parity"]["different"]) == (False, 0)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["mobilenet_v2", "mobilenet_v3_small", "efficientnet_b0"])
+@pytest.mark.parametrize("name", ["mobilenet_v2", "mobilenet_v3_small"])
 def test_the_tflite_and_its_graph_agree_on_a_thousand_test_images(name, tmp_path):
-    """The issue's bound: top-1 the same on at least 99 %, outputs within one step on average."""
-    words = ["data.test_fraction=0.56", "optim.epochs=8", "optim.batch=32", "model.width=0.35", f"model.name={name}"]
+    """Top-1 the same on at least 99 %, outputs within one step on average; on images that were not trained on."""
+    words = [
+        "data.test_fraction=0.5",
+        "data.val_fraction=0.15",
+        "optim.epochs=8",
+        "optim.batch=32",
+        "model.width=0.35",
+        f"model.name={name}",
+    ]
     run = train.fit(configs.load(None, words), tmp_path / "run")
     config = run.config()
     source = train.load_source(config)
     data = train.Split(source, config)
-    images, _ = data.arrays("test")
+    images = np.concatenate([data.arrays(split)[0] for split in ("test", "val")])
     tuned = int8_model.fine_tune(
         twin.rebuild(keras.saving.load_model(run.model_path, compile=False)),
         config,
@@ -63,22 +70,22 @@ def test_the_tflite_and_its_graph_agree_on_a_thousand_test_images(name, tmp_path
 
 # methods.md B.1: parameters that are trained and MACs, of one input with 1,000 classes (CIFAR-100: 100).
 B1 = {
-    ("mobilenet_v2_tiny", 0.35, 144): (750_280, 23.499),
-    ("mcunet", 1.0, 176): (737_408, 81.786),
-    ("mobilenet_v2", 0.35, 160): (1_677_128, 30.875),
-    ("mobilenet_v2", 1.0, 160): (3_504_872, 154.083),
-    ("mobilenet_v2", 1.0, 224): (3_504_872, 300.77),
-    ("proxylessnas", 0.35, 160): (1_781_344, 35.717),
-    ("proxylessnas", 1.0, 160): (4_080_512, 164.110),
-    ("proxylessnas", 1.0, 224): (4_080_512, 320.43),
-    ("mobilenet_v3_large", 0.35, 160): (2_109_840, 19.496),
-    ("resnet50", 1.0, 224): (25_557_032, 4089.18),
-    ("efficientnet_b0", 1.0, 224): (5_288_548, 385.815),
-    ("mobilenet_v3_large", 1.0, 224): (5_483_032, 216.590),
-    ("mobilenet_v3_small", 1.0, 224): (2_542_856, 56.510),
-    ("mobilenet_v3_large", 0.75, 224): (3_377_576, 140.03),
-    ("mobilenet_v1", 1.0, 32): (3_309_476, 46.447),
-    ("mobilenet_v1", 1.0, 224): (4_231_976, 568.74),
+    ("mobilenet_v2_tiny", 0.35, 144): (750_280, "23.499"),
+    ("mcunet", 1.0, 176): (737_408, "81.786"),
+    ("mobilenet_v2", 0.35, 160): (1_677_128, "30.875"),
+    ("mobilenet_v2", 1.0, 160): (3_504_872, "154.083"),
+    ("mobilenet_v2", 1.0, 224): (3_504_872, "300.77"),
+    ("proxylessnas", 0.35, 160): (1_781_344, "35.717"),
+    ("proxylessnas", 1.0, 160): (4_080_512, "164.110"),
+    ("proxylessnas", 1.0, 224): (4_080_512, "320.43"),
+    ("mobilenet_v3_large", 0.35, 160): (2_109_840, "19.496"),
+    ("resnet50", 1.0, 224): (25_557_032, "4089.18"),
+    ("efficientnet_b0", 1.0, 224): (5_288_548, "385.815"),
+    ("mobilenet_v3_large", 1.0, 224): (5_483_032, "216.590"),
+    ("mobilenet_v3_small", 1.0, 224): (2_542_856, "56.510"),
+    ("mobilenet_v3_large", 0.75, 224): (3_377_576, "140.03"),
+    ("mobilenet_v1", 1.0, 32): (3_309_476, "46.447"),
+    ("mobilenet_v1", 1.0, 224): (4_231_976, "568.74"),
 }
 
 
@@ -92,7 +99,8 @@ def test_the_list_holds_each_row_of_the_specification(command_line):
     for key, (params, millions) in B1.items():
         row = found[key]
         assert row["params"] == params
-        assert row["macs"] / 1e6 == pytest.approx(millions, abs=0.0006 if millions < 300 else 0.006)
+        digits = len(millions.partition(".")[2])
+        assert f"{row['macs'] / 1e6:.{digits}f}" == millions
         assert row["classes"] == (100 if key[:3] == ("mobilenet_v1", 1.0, 32) else 1000)
         assert set(row["fits"]) == set(boards.names())
         assert row["int8_bytes"] > 0.9 * params
