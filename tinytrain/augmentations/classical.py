@@ -120,7 +120,7 @@ class RandomRotation(BatchLayer):
             matrix = geometry.rotation(degrees, height, width)
             return geometry.transform(images, matrix, (0,) * channels, bilinear=False)
 
-        return operations.on_chosen(transformations["turned"], turn, images, transformations["degrees"])
+        return operations.on_chosen(images, [transformations["turned"]], [turn], transformations["degrees"])
 
 
 class RandomErasing(BatchLayer):

@@ -25,7 +25,10 @@ class Mixing(BatchLayer):
 
     def augment_images(self, images: tf.Tensor, transformations: dict, **kwargs: Any) -> tf.Tensor:
         """Returns images where the mask (H, W, 1) is true, those of the reversed batch elsewhere."""
-        return tf.where(transformations["mask"], images, images[::-1])
+        return paste(images, transformations["mask"])
+
+    def _ensure_inputs_are_compute_dtype(self, inputs: dict) -> dict:
+        return inputs  # images stay bytes until they are mixed, in one pass over the memory
 
     def augment_labels(self, labels: tf.Tensor, transformations: dict, **kwargs: Any) -> tf.Tensor:
         """Returns share · labels + (1 − share) · reversed labels; their sum stays 1."""
@@ -42,8 +45,7 @@ class MixUp(Mixing):
 
     def augment_images(self, images: tf.Tensor, transformations: dict, **kwargs: Any) -> tf.Tensor:
         """Returns the blended images, (B, H, W, C) float32."""
-        share = transformations["share"]
-        return images * share + images[::-1] * (1.0 - share)
+        return blend(images, transformations["share"])
 
 
 class CutMix(Mixing):
@@ -104,6 +106,19 @@ class OneOf(Mixing):
         branches = [functools.partial(branch, mixing) for mixing in self.mixings]
         unmixed = lambda: {name: tf.cast(value, tf.float32) for name, value in inputs.items()}  # noqa: E731
         return tf.cond(mixed, lambda: tf.switch_case(choice, branches), unmixed)
+
+
+@tf.function(jit_compile=True)
+def blend(images: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
+    """Returns share · images + (1 − share) · reversed images, (B, H, W, C) float32."""
+    images = tf.cast(images, tf.float32)
+    return images * share + images[::-1] * (1.0 - share)
+
+
+@tf.function(jit_compile=True)
+def paste(images: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """Returns images where mask (H, W, 1) is true, reversed images elsewhere, (B, H, W, C) float32."""
+    return tf.cast(tf.where(mask, images, images[::-1]), tf.float32)
 
 
 def _interval(centre: tf.Tensor, side: tf.Tensor, length: int) -> tuple[tf.Tensor, tf.Tensor]:

@@ -23,7 +23,8 @@ SHIFTS = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
 NAMES = (*PLAIN, *MEASURED, *BLENDS, *SHIFTS)
 FILL = {1: (117,), 3: (124, 116, 103)}  # int(256 · the mean color of ImageNet), as the papers' code fills
 
-Changed = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+Table = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # (images, argument) -> (B, C or 1, 256)
+Change = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]  # (images, argument, operation) -> images
 
 
 def number(name: str) -> int:
@@ -36,32 +37,33 @@ def apply(images: tf.Tensor, operation: tf.Tensor, argument: tf.Tensor, names: t
 
     names: those that can have been drawn; the others leave no trace in the graph.
     """
-    is_any = lambda *chosen: tf.reduce_any([operation == number(name) for name in chosen], 0)  # noqa: E731
     images = _tones(images, operation, argument, names)
-    for name in names:
-        if name in BLENDS:
-            images = on_chosen(is_any(name), BLENDS[name], images, argument)
+    groups = [((name,), _blending(BLENDS[name])) for name in names if name in BLENDS]
     for axis, slide in (("X", geometry.slide_rows), ("Y", geometry.slide_columns)):
-        if f"Shear{axis}" in names or f"Translate{axis}" in names:
-            sheared = operation == number(f"Shear{axis}")
-            chosen = is_any(f"Shear{axis}", f"Translate{axis}")
-            images = on_chosen(chosen, _sliding(slide, axis), images, argument, tf.cast(sheared, tf.float32))
+        if drawn := tuple(name for name in (f"Shear{axis}", f"Translate{axis}") if name in names):
+            groups.append((drawn, _sliding(slide, axis)))
     if "Rotate" in names:
-        images = on_chosen(is_any("Rotate"), rotate, images, argument)
-    return images
+        groups.append((("Rotate",), rotate))
+    chosen = [tf.reduce_any([operation == number(name) for name in group], 0) for group, _ in groups]
+    return on_chosen(images, chosen, [change for _, change in groups], argument, operation)
 
 
-def rotate(images: tf.Tensor, degrees: tf.Tensor) -> tf.Tensor:
+def rotate(images: tf.Tensor, degrees: tf.Tensor, operation: tf.Tensor) -> tf.Tensor:
     """Returns PIL's bilinear rotate with the mean color around it."""
     _, height, width, channels = images.shape
     return geometry.transform(images, geometry.rotation(degrees, height, width), FILL[channels])
 
 
-def _sliding(slide: Callable, axis: str) -> Callable:
-    def slid(images: tf.Tensor, argument: tf.Tensor, sheared: tf.Tensor) -> tf.Tensor:
+def _blending(blend: Callable) -> Change:
+    return lambda images, argument, operation: blend(images, argument)
+
+
+def _sliding(slide: Callable, axis: str) -> Change:
+    def slid(images: tf.Tensor, argument: tf.Tensor, operation: tf.Tensor) -> tf.Tensor:
+        sheared = (operation == number(f"Shear{axis}"))[:, None]
         lines = images.shape[1] if axis == "X" else images.shape[2]
         centre = tf.range(lines, dtype=tf.float32)[None] + 0.5
-        offsets = tf.where(sheared[:, None] > 0, argument[:, None] * centre, argument[:, None])
+        offsets = tf.where(sheared, argument[:, None] * centre, argument[:, None])
         return slide(images, offsets, FILL[images.shape[3]])
 
     return slid
@@ -88,7 +90,7 @@ def _tones(images: tf.Tensor, operation: tf.Tensor, argument: tf.Tensor, names: 
     return tone.lookup(images, tables)
 
 
-def _measured(table: Changed, channels: int) -> Changed:
+def _measured(table: Table, channels: int) -> Table:
     def measured(images: tf.Tensor, argument: tf.Tensor) -> tf.Tensor:
         found = tone.to_levels(table(images, argument))
         return found if found.shape[1] == channels else tf.tile(found, (1, channels, 1))
@@ -96,12 +98,21 @@ def _measured(table: Changed, channels: int) -> Changed:
     return measured
 
 
-def on_chosen(chosen: tf.Tensor, change: Callable, images: tf.Tensor, *arguments: tf.Tensor) -> tf.Tensor:
-    """Returns the images with those that are chosen (B,) bool changed; the change sees no others."""
-    indices = tf.where(chosen)[:, 0]
+def on_chosen(images: tf.Tensor, chosen: list[tf.Tensor], changes: list[Callable], *arguments: tf.Tensor) -> tf.Tensor:
+    """Returns the images with those changed by changes[k] that chosen[k] (B,) bool names; a change sees no others.
 
-    def changed() -> tf.Tensor:
-        group = change(tf.gather(images, indices), *(tf.gather(argument, indices) for argument in arguments))
-        return tf.tensor_scatter_nd_update(images, indices[:, None], group)
+    No image is chosen twice. All groups are put together at once: a copy of the batch costs as much as an operation.
+    """
+    parts, source, end = [images], tf.range(tf.shape(images)[0]), tf.shape(images)[0]
+    for mask, change in zip(chosen, changes, strict=True):
+        indices = tf.where(mask)[:, 0]
+        parts.append(_changed(images, indices, change, arguments))
+        source = tf.where(mask, end + tf.cumsum(tf.cast(mask, tf.int32)) - 1, source)
+        end += tf.size(indices)
+    return tf.ensure_shape(tf.gather(tf.concat(parts, 0), source), images.shape)
 
-    return tf.cond(tf.size(indices) > 0, changed, lambda: images)
+
+def _changed(images: tf.Tensor, indices: tf.Tensor, change: Callable, arguments: tuple[tf.Tensor, ...]) -> tf.Tensor:
+    group = tf.gather(images, indices)
+    chosen = [tf.gather(argument, indices) for argument in arguments]
+    return tf.cond(tf.size(indices) > 0, lambda: change(group, *chosen), lambda: group)

@@ -146,7 +146,7 @@ class AugMix(BatchLayer):
 
     def augment_images(self, images: tf.Tensor, transformations: dict, **kwargs: Any) -> tf.Tensor:
         """Returns the mixed images, (B, H, W, C) uint8."""
-        chains = tf.tile(images, (self.width, 1, 1, 1))
+        chains = tf.concat([images] * self.width, 0)
         for operation, argument in zip(
             tf.unstack(transformations["operation"]), tf.unstack(transformations["argument"]), strict=True
         ):
