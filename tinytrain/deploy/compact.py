@@ -1,9 +1,9 @@
 """The flatbuffer that goes into the firmware: the converter's, without what TFLM never reads.
 
 TFLM reads no tensor names, signatures, metadata, minima, maxima or shape signatures, takes a single zero point for
-per-channel weights, and does not read the quantization of biases (only FULLY_CONNECTED with a single scale for its
-weights checks that of its bias: there it stays). The converter also gives every activation a buffer of its own and aligns every buffer to
-16 bytes, where CMSIS-NN wants 4. The result computes the same; TensorFlow's own interpreter refuses it.
+per-channel weights, and does not read the quantization of biases (FULLY_CONNECTED with one scale for all its weights
+checks that of its bias: there it stays). The converter also gives every activation a buffer of its own and aligns every
+buffer to 16 bytes, where CMSIS-NN wants 4. The result computes the same; TensorFlow's own interpreter refuses it.
 """
 
 from typing import Any

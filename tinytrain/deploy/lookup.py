@@ -13,6 +13,7 @@ import numpy as np
 from tinytrain.deploy import tflm_ops
 from tinytrain.deploy.flatbuffer import Operator, Summary
 from tinytrain.deploy.oracle import Oracle
+from tinytrain.errors import UserError
 
 VALUES = np.arange(-128, 128, dtype=np.int8)
 
@@ -25,9 +26,15 @@ def operators(summary: Summary) -> list[Operator]:
 
 def tables(model: bytes, summary: Summary) -> np.ndarray:
     """Returns (n, 256) int8: what each of the n `operators` of the .tflite `model` gives for -128, -127 … 127."""
-    if not operators(summary):
+    count = len(operators(summary))
+    if not count:
         return np.empty((0, 256), np.int8)
-    return Oracle(_only_lookups(model)).each(VALUES)
+    found = Oracle(_only_lookups(model)).each(VALUES)
+    if len(found) != count:
+        raise UserError(
+            f"the .tflite looks up values in {count - len(found)} operators of another subgraph than its first"
+        )
+    return found
 
 
 def _only_lookups(content: bytes) -> bytes:
