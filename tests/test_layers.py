@@ -37,7 +37,7 @@ LEVELS = [
         "weights",
         "imagenet",
     },
-    {"rooms", "config", "errors"},
+    {"rooms", "config", "dataset_table", "errors"},
 ]
 
 

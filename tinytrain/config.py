@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 import tomli_w
 
-from tinytrain import rooms
-from tinytrain.errors import UserError, nearest
+from tinytrain import dataset_table, rooms
+from tinytrain.errors import UserError, nearest, unknown
 
 Auto = Literal["auto"]
 UNIONS = (typing.Union, types.UnionType)
@@ -31,9 +31,15 @@ def key(default: Any, meaning: str, minimum: float | None = None, maximum: float
 class Data:
     """Where the images come from and how they are split."""
 
-    spec: str = key("digits", "digits, folder:PATH or tfds:NAME[/CONFIG]")
+    spec: str = key("digits", "digits, folder:PATH, tfds:NAME[/CONFIG] or a name from `tinytrain list datasets`")
+    split: Literal["auto", "official", "trainval", "random", "paper"] = key(
+        "auto",
+        "official: as the data comes; trainval: val joins train; random: all anew; paper: the test count of a paper",
+    )
     val_fraction: float = key(0.1, "share of the training images held out, if the data has no val split", 0.01, 0.5)
     test_fraction: float = key(0.2, "share of all images held out, if the data has no test split", 0.01, 0.5)
+    val_images: int = key(0, "images held out for val instead of val_fraction, exactly; 0: the fraction", 0)
+    test_images: int = key(0, "images held out for test instead of test_fraction, exactly; 0: the fraction", 0)
     resize: Literal["auto", "stretch", "crop", "pad"] = key(
         "auto", "how an image is brought to model.resolution; auto refuses a folder of mixed sizes"
     )
@@ -183,7 +189,17 @@ def apply(config: Config, overrides: typing.Sequence[str]) -> Config:
 def check(config: Config) -> None:
     """Raises UserError unless the model and the data source of `config` exist."""
     rooms.check("models", config.model.name)
-    rooms.check("datasets", config.data.spec.partition(":")[0])
+    room(config.data.spec)
+
+
+def room(spec: str) -> tuple[str, str]:
+    """Returns (module in tinytrain/datasets, its argument) for a SPEC; raises UserError for an unknown word."""
+    word, _, argument = spec.partition(":")
+    if word in dataset_table.ROWS:
+        return "named", spec
+    if word not in rooms.names("datasets"):
+        raise unknown("dataset", word, [*rooms.names("datasets"), *dataset_table.ROWS])
+    return word, argument
 
 
 def set_key(config: Config, dotted: str, value: Any, where: str = "") -> None:

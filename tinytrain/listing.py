@@ -4,7 +4,7 @@ import ast
 from collections.abc import Callable
 from pathlib import Path
 
-from tinytrain import config, rooms
+from tinytrain import config, dataset_table, rooms
 
 
 def _first_sentence(path: Path) -> str:
@@ -17,6 +17,12 @@ def _room(name: str) -> Callable[[], dict[str, str]]:
         return {word: f"{word:20} {_first_sentence(rooms.PACKAGE / name / f'{word}.py')}" for word in rooms.names(name)}
 
     return rows
+
+
+def _datasets() -> dict[str, str]:
+    rows = {word: line for word, line in _room("datasets")().items() if word != "named"}
+    table = {word: f"{dataset_table.usage(word):25} {row.meaning}" for word, row in dataset_table.ROWS.items()}
+    return rows | table
 
 
 def _boards() -> dict[str, str]:
@@ -45,7 +51,7 @@ def _keys() -> dict[str, str]:
 
 LISTS: dict[str, Callable[[], dict[str, str]]] = {
     "models": _room("models"),
-    "datasets": _room("datasets"),
+    "datasets": _datasets,
     "methods": _room("methods"),
     "boards": _boards,
     "configs": _configs,

@@ -1,12 +1,21 @@
-"""The train, val and test split of a dataset: official where there is one, else stratified and seeded."""
+"""The train, val and test split of a dataset: official where there is one, else stratified and seeded.
 
+data.split says which official splits are joined before images are held out (`arrange`); data.val_fraction or
+val_images, data.test_fraction or test_images say how many (`split`). The 40,000/10,000 of CIFAR-100 (methods.md D.2) is
+data.val_images=10000; NetAug's Flowers-102 (A.8) is data.split=trainval; Table 1 of C.10 is data.split=paper.
+"""
+
+import dataclasses
+import itertools
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 
 from tinytrain.config import Data
-from tinytrain.datasets import Source
+from tinytrain.datasets import Pool, Source
 from tinytrain.errors import UserError
 
 
@@ -25,15 +34,35 @@ def split(source: Source, data: Data, seed: int) -> dict[str, Subset]:
     """
     pools = source.pools
     base = "train" if "train" in pools else "all"
-    holdouts = {"test": data.test_fraction, "val": data.val_fraction}
+    test = source.paper if source.split == "paper" else 0
+    holdouts = {"test": test or data.test_images or data.test_fraction, "val": data.val_images or data.val_fraction}
     holdouts = {name: share for name, share in holdouts.items() if name not in pools}
     _refuse_small_classes(source, base, needed=1 + len(holdouts))
     everything = np.arange(len(pools[base].labels))
     left, subsets = everything, {name: Subset(name, np.arange(len(pools[name].labels))) for name in pools}
     for name, share in holdouts.items():
-        left, held = _stratified(left, pools[base].labels, share, seed)
+        left, held = _stratified(left, pools[base].labels, share, seed, name)
         subsets[name] = Subset(base, np.sort(held))
     return {"train": Subset(base, np.sort(left)), "val": subsets["val"], "test": subsets["test"]}
+
+
+def arrange(source: Source, rule: str) -> Source:
+    """Returns `source` with its official splits joined as data.split = `rule` wants it; its `split` is then that rule.
+
+    Raises UserError for "paper" where no paper splits this dataset anew.
+    """
+    rule = source.split if rule == "auto" else rule
+    pools = source.pools
+    if rule == "paper" and not source.paper:
+        raise UserError(
+            "data.split = 'paper', but the papers use the official split of this data or none at all: "
+            "say data.split=official, trainval or random"
+        )
+    if rule == "trainval" and "val" in pools:
+        pools = {"train": _joined([pools["train"], pools["val"]])} | {k: p for k, p in pools.items() if k == "test"}
+    elif rule in ("random", "paper"):
+        pools = {"all": _joined(list(pools.values()))}
+    return dataclasses.replace(source, pools=pools, split=rule)
 
 
 def as_names(source: Source, subsets: dict[str, Subset]) -> dict[str, list[str]]:
@@ -41,16 +70,51 @@ def as_names(source: Source, subsets: dict[str, Subset]) -> dict[str, list[str]]
     return {name: [source.pools[part.pool].names[i] for i in part.indices] for name, part in subsets.items()}
 
 
-def _stratified(indices: np.ndarray, labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns (kept, held out): `share` of every class, at least one image of each on both sides."""
+def _joined(pools: list[Pool]) -> Pool:
+    """Returns one pool with the images of several, in order."""
+    if len(pools) == 1:
+        return pools[0]
+
+    def images(prepare: Callable[[Image.Image], np.ndarray]) -> Iterator[np.ndarray]:
+        return itertools.chain.from_iterable(pool.images(prepare) for pool in pools)
+
+    names = [name for pool in pools for name in pool.names]
+    return Pool(np.concatenate([pool.labels for pool in pools]), names, " + ".join(pool.key for pool in pools), images)
+
+
+def _stratified(
+    indices: np.ndarray, labels: np.ndarray, share: float, seed: int, name: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns (kept, held out): `share` of every class (an int: so many images), one of each at least on both sides."""
     random = np.random.default_rng([seed, len(indices)])
-    held = []
-    for label in np.unique(labels[indices]):
-        members = random.permutation(indices[labels[indices] == label])
-        count = min(max(1, round(share * len(members))), len(members) - 1)
-        held.append(members[:count])
+    present, sizes = np.unique(labels[indices], return_counts=True)
+    counts = _exact(sizes, share, name) if isinstance(share, int) else _rounded(sizes, share)
+    held = [
+        random.permutation(indices[labels[indices] == label])[:count]
+        for label, count in zip(present, counts, strict=True)
+    ]
     held_out = np.concatenate(held)
     return np.setdiff1d(indices, held_out), held_out
+
+
+def _rounded(sizes: np.ndarray, share: float) -> np.ndarray:
+    return np.clip(np.round(share * sizes).astype(int), 1, sizes - 1)
+
+
+def _exact(sizes: np.ndarray, total: int, name: str) -> np.ndarray:
+    """Returns how many of each class make `total`, in proportion to `sizes`: the largest remainders are rounded up."""
+    low, high = len(sizes), int((sizes - 1).sum())
+    if not low <= total <= high:
+        raise UserError(
+            f"cannot hold {total:,} images out for {name}: expected {low:,} to {high:,}, one of each class left"
+        )
+    ideal = total * sizes / sizes.sum()
+    counts = np.clip(np.floor(ideal).astype(int), 1, sizes - 1)
+    while counts.sum() != total:
+        step = 1 if counts.sum() < total else -1
+        free = counts < sizes - 1 if step == 1 else counts > 1
+        counts[np.argmax(np.where(free, step * (ideal - counts), -np.inf))] += step
+    return counts
 
 
 def _refuse_small_classes(source: Source, base: str, needed: int) -> None:

@@ -166,9 +166,9 @@ class Split:
 
 
 def load_source(config: Config) -> Source:
-    """Returns the data source that data.spec names."""
-    word, _, argument = config.data.spec.partition(":")
-    return rooms.load("datasets", word).load(argument, config.data)
+    """Returns the data source that data.spec names, its splits joined as data.split says."""
+    module, argument = configs.room(config.data.spec)
+    return splits.arrange(rooms.load("datasets", module).load(argument, config.data), config.data.split)
 
 
 def resolve(config: Config, source: Source) -> Config:
@@ -190,6 +190,7 @@ def resolve(config: Config, source: Source) -> Config:
     usual = rooms.load("models", config.model.name).USUAL
     found = {
         "data.resize": source.resize,
+        "data.split": source.split,
         "model.width": usual["width"],
         "model.resolution": min(source.side or LARGEST_AUTO_RESOLUTION, LARGEST_AUTO_RESOLUTION),
         "model.channels": source.channels,

@@ -1,7 +1,8 @@
 """What every source of images gives: `Source`, made of a `Pool` for each split the data comes with.
 
 A module of this room has `load(argument, data) -> Source`, where `argument` is what follows the colon of the SPEC and
-`data` is the `Data` section of the config. Its file name is the word before the colon.
+`data` is the `Data` section of the config. Its file name is the word before the colon; the names in
+dataset_table.ROWS all stand for `named`.
 """
 
 from collections.abc import Callable, Iterator
@@ -30,7 +31,8 @@ class Source:
     """A dataset: its class names, its pools ("all", or "train" with "val" and "test" if official) and its hints.
 
     channels, side: of the images as they come (side 0: they differ); flip: whether a mirrored image keeps its class;
-    resize: what data.resize = "auto" means here.
+    resize and split: what data.resize and data.split = "auto" mean here; paper: how many test images a paper holds out
+    of all, for data.split = "paper" (0: no paper does).
     """
 
     classes: list[str]
@@ -39,3 +41,5 @@ class Source:
     side: int
     flip: bool = True
     resize: str = "stretch"
+    split: str = "official"
+    paper: int = 0

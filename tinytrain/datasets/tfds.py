@@ -4,13 +4,18 @@ The official train, validation and test splits are kept. What is not on the disk
 TFDS_DATA_DIR names its folder.
 """
 
-from collections.abc import Callable, Iterator
+import contextlib
+import logging
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from tinytrain.config import Data
+from tinytrain.dataset_table import TRAIN_TEST
 from tinytrain.datasets import Pool, Source
 from tinytrain.errors import UserError, nearest
 
@@ -19,25 +24,71 @@ SPLIT_NAMES = {"train": "train", "validation": "val", "val": "val", "test": "tes
 
 def load(argument: str, data: Data) -> Source:
     """Returns the dataset `argument`, downloaded and prepared if it is not there yet."""
+    return load_parts(argument)
+
+
+def load_parts(
+    argument: str,
+    splits: Mapping[str, str] | None = None,
+    label: str = "",
+    only: Sequence[str] = (),
+    without: str = "",
+) -> Source:
+    """Returns some splits and classes of a dataset of tensorflow-datasets.
+
+    Args:
+        argument: NAME or NAME/CONFIG.
+        splits: our name of a split -> theirs; by default those called train, validation and test.
+        label: the feature that is the class; by default the one called label, else the first of its kind.
+        only: the classes to keep, in this order; by default all.
+        without: a class to leave out.
+    """
     import tensorflow_datasets as tfds
 
     builder = _builder(tfds, argument)
-    label = _classification(tfds, builder, argument)
+    label = label or _classification(tfds, builder, argument)
+    _prepare(builder, argument)
+    names = list(builder.info.splits) or list((splits or TRAIN_TEST).values())  # tfds.testing.mock_data knows no names
+    splits = splits or {SPLIT_NAMES[name]: name for name in names if name in SPLIT_NAMES}
+    missing = [theirs for theirs in splits.values() if theirs not in names]
+    if missing or "train" not in splits:
+        absent = ", ".join(missing) or "train"
+        raise UserError(f"'tfds:{argument}' has no {absent} split (it has {', '.join(names)})")
+    classes = list(builder.info.features[label].names)
+    kept = list(only) or [name for name in classes if name != without]
+    unknown = [name for name in kept if name not in classes]
+    if unknown:
+        raise UserError(f"'tfds:{argument}' has no class {', '.join(unknown)} (it has {', '.join(classes[:3])}, …)")
+    new = np.array([kept.index(name) if name in kept else -1 for name in classes])  # our index of each of their classes
+    pools = {ours: _pool(builder, theirs, label, new) for ours, theirs in splits.items()}
+    pools = {ours: pool for ours, pool in pools.items() if len(pool.labels)}  # ImageNet's test images have no labels
+    height, width, channels = builder.info.features["image"].shape
+    side = max(height, width) if height and width else 0
+    return Source(kept, pools, channels=1 if channels == 1 else 3, side=side)
+
+
+def _prepare(builder: Any, argument: str) -> None:
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.download import downloader
+
+    downloader.MAX_RETRIES = 4  # 3 s without a network, not minutes
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
+    if not sys.stderr.isatty():
+        tfds.disable_progress_bar()
     try:
-        builder.download_and_prepare()
+        with contextlib.redirect_stdout(sys.stderr):
+            builder.download_and_prepare()
     except Exception as error:  # tensorflow-datasets raises whatever its downloader meets
+        if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
+            raise UserError(
+                f"'tfds:{argument}' is not in {builder.data_dir} and must be downloaded by hand: put the files that "
+                f"https://www.tensorflow.org/datasets/catalog/{builder.name} names into "
+                f"{Path(builder.data_dir).parents[1] / 'downloads/manual'}"
+            ) from None
         raise UserError(
             f"'tfds:{argument}' is not in {builder.data_dir} and could not be downloaded ({type(error).__name__}); "
             f"with a network `tfds build {argument}` brings it there, TFDS_DATA_DIR names another folder"
         ) from None
-    names = list(builder.info.splits) or ["train", "test"]  # tfds.testing.mock_data knows no names and takes any
-    splits = {SPLIT_NAMES[name]: name for name in names if name in SPLIT_NAMES}
-    pools = {ours: _pool(builder, theirs, label) for ours, theirs in splits.items()}
-    if "train" not in pools:
-        raise UserError(f"'tfds:{argument}' has no train split (it has {', '.join(names)})")
-    height, width, channels = builder.info.features["image"].shape
-    side = max(height, width) if height and width else 0
-    return Source(list(builder.info.features[label].names), pools, channels=1 if channels == 1 else 3, side=side)
 
 
 def _builder(tfds: Any, argument: str) -> Any:
@@ -60,16 +111,27 @@ def _classification(tfds: Any, builder: Any, argument: str) -> str:
     return "label" if "label" in labels else labels[0]
 
 
-def _pool(builder: Any, split: str, label: str) -> Pool:
+def _pool(builder: Any, split: str, label: str, new: np.ndarray) -> Pool:
+    """Returns the images of a split whose class is kept: `new` is our index of each of their classes, or -1."""
     import tensorflow_datasets as tfds
 
-    skip = {"image": tfds.decode.SkipDecoding()}
+    both = {"image": True, label: True}  # nothing else is read
+    skip = tfds.decode.PartialDecoding(both, decoders={"image": tfds.decode.SkipDecoding()})
     raw = tfds.as_numpy(builder.as_dataset(split=split, decoders=skip))
-    labels = np.array([example[label] for example in raw], np.int64)
+    theirs = np.array([example[label] for example in raw], np.int64)
+    labels = np.where(theirs < 0, -1, new[theirs])
+    keep = labels >= 0
 
     def images(prepare: Callable[[Image.Image], np.ndarray]) -> Iterator[np.ndarray]:
-        decoded = tfds.as_numpy(builder.as_dataset(split=split))
-        return (prepare(Image.fromarray(np.squeeze(example["image"]))) for example in decoded)
+        import tensorflow as tf
 
-    names = [f"{split}-{number:06d}" for number in range(len(labels))]
-    return Pool(labels, names, f"tfds {builder.info.full_name} {split} {len(labels)}", images)
+        encoded = builder.as_dataset(split=split, decoders=skip)
+        wanted = tf.data.Dataset.zip(encoded, tf.data.Dataset.from_tensor_slices(keep)).filter(lambda _, kept: kept)
+        feature = builder.info.features["image"]
+        decoded = wanted.map(lambda example, _: feature.decode_example(example["image"]), num_parallel_calls=4)
+        return (prepare(Image.fromarray(np.squeeze(image))) for image in tfds.as_numpy(decoded))
+
+    names = [f"{split}-{number:06d}" for number in np.flatnonzero(keep)]
+    key = f"tfds {builder.info.full_name} {split} {len(labels)}"
+    key += "" if keep.all() and (new == np.arange(len(new))).all() else f" {new.tolist()}"
+    return Pool(labels[keep], names, key, images)
