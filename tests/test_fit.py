@@ -38,7 +38,7 @@ def test_a_run_folder_holds_what_the_contract_says(finished):
     assert result["epochs"] == 3
     assert result["images_per_second"] > 0
     config = tomllib.loads(finished.config_path.read_text())
-    assert "auto" not in str(config)
+    assert "'auto'" not in str(config)
     assert len(finished.history_path.read_text().splitlines()) == 4
     split = json.loads(finished.split_path.read_text())
     assert {name: len(names) for name, names in split.items()} == {"train": 1295, "val": 143, "test": 359}
