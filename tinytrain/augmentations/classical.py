@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tinytrain.augmentations import geometry, operations
 from tinytrain.augmentations.generator import BatchLayer, StatelessGenerator
+from tinytrain.augmentations.loop import on_chosen
 
 TRIES = 10  # boxes drawn for an image before it is given up, as in torchvision
 
@@ -114,13 +115,7 @@ class RandomRotation(BatchLayer):
 
     def augment_images(self, images: tf.Tensor, transformations: dict, **kwargs: Any) -> tf.Tensor:
         """Returns the turned images, (B, H, W, C) uint8."""
-        _, height, width, channels = images.shape
-
-        def turn(images: tf.Tensor, degrees: tf.Tensor) -> tf.Tensor:
-            matrix = geometry.rotation(degrees, height, width)
-            return geometry.transform(images, matrix, (0,) * channels, bilinear=False)
-
-        return operations.on_chosen(images, [transformations["turned"]], [turn], transformations["degrees"])
+        return turn(images, transformations["turned"], transformations["degrees"])
 
 
 class RandomErasing(BatchLayer):
@@ -149,6 +144,17 @@ class RandomErasing(BatchLayer):
         in_columns = (column >= box["left"][:, None]) & (column < (box["left"] + box["width"])[:, None])
         inside = (in_rows & box["found"][:, None])[:, :, None] & in_columns[:, None]
         return tf.where(inside[..., None], box["noise"], images)
+
+
+@tf.function(jit_compile=True)
+def turn(images: tf.Tensor, turned: tf.Tensor, degrees: tf.Tensor) -> tf.Tensor:
+    """Returns the images (B, H, W, C) uint8 with those of `turned` (B,) bool rotated by degrees (B,)."""
+    _, height, width, channels = images.shape
+
+    def one(image: tf.Tensor, degrees: tf.Tensor) -> tf.Tensor:
+        return geometry.transform(image, geometry.rotation(degrees, height, width), (0,) * channels, bilinear=False)
+
+    return on_chosen(one, turned, images, degrees)
 
 
 def random_boxes(

@@ -1,86 +1,101 @@
-"""Shear, translation and rotation, with the conventions of PIL's Image.transform.
+"""Shear, translation and rotation of one image (H, W, C) uint8, with the conventions of PIL's Image.transform.
 
 The output pixel (x, y) is what the source has at (a, b, c; d, e, f) · (x + ½, y + ½, 1). Outside of the source stands
-the fill color; the source's outermost half pixels are its outermost pixels.
+the fill color; the source's outermost half pixels are its outermost pixels. And resizing of boxes, for whole batches.
+
+The first three work on rows of W·C values, so that the longest axis is the innermost one.
 """
 
+import numpy as np
 import tensorflow as tf
 
 from tinytrain.augmentations.tone import to_levels
 
+Fill = tuple[int, ...]
 
-def transform(images: tf.Tensor, matrix: tf.Tensor, fill: tuple[int, ...], bilinear: bool = True) -> tf.Tensor:
-    """Returns uint8 images (B, H, W, C) seen through affine maps (B, 6) float32: a, b, c, d, e, f."""
-    height, width = images.shape[1], images.shape[2]
-    a, b, c, d, e, f = tf.unstack(matrix, axis=1)
-    c, f = c + (a + b - 1.0) / 2.0, f + (d + e - 1.0) / 2.0  # from centres of pixels to their numbers
-    zero = tf.zeros_like(a)
-    seen = tf.raw_ops.ImageProjectiveTransformV3(
-        images=images,
-        transforms=tf.stack([a, b, c, d, e, f, zero, zero], 1),
-        output_shape=(height, width),
-        fill_value=0.0,
-        interpolation="BILINEAR" if bilinear else "NEAREST",
-        fill_mode="NEAREST",
-    )
-    column, row = tf.range(width, dtype=tf.float32)[None, None], tf.range(height, dtype=tf.float32)[None, :, None]
-    a, b, c, d, e, f = (value[:, None, None] for value in (a, b, c, d, e, f))
-    x, y = a * column + (b * row + c), d * column + (e * row + f)  # (B, H, W)
-    inside = (x >= -0.5) & (x < width - 0.5) & (y >= -0.5) & (y < height - 0.5)
-    return tf.where(inside[..., None], seen, tf.constant(fill, tf.uint8))
+
+def transform(image: tf.Tensor, matrix: tf.Tensor, fill: Fill, bilinear: bool = True) -> tf.Tensor:
+    """Returns the image seen through an affine map (6,) float32: a, b, c, d, e, f."""
+    height, width, _ = image.shape
+    column, row, _ = _grid(image)
+    a, b, c, d, e, f = (matrix[number] for number in range(6))
+    column, row = column + np.float32(0.5), row + np.float32(0.5)
+    x, y = a * column + (b * row + c), d * column + (e * row + f)  # (H, W·C)
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    if not bilinear:
+        return _filled(image, inside, _pick(image, _whole(y), _whole(x)), fill)
+    x, y = x - 0.5, y - 0.5
+    left, top = tf.floor(x), tf.floor(y)
+    x_part, y_part = x - left, y - top
+    above, below = (_blend(image, _whole(line), _whole(left), x_part) for line in (top, top + 1.0))
+    return _filled(image, inside, to_levels(above + (below - above) * y_part), fill)
 
 
 def rotation(degrees: tf.Tensor, height: int, width: int) -> tf.Tensor:
-    """Returns the maps (B, 6) of PIL's rotate, counter-clockwise around the centre by `degrees` (B,)."""
+    """Returns the map (6,) of PIL's rotate, counter-clockwise around the centre by `degrees` ()."""
     angle = -degrees * (3.141592653589793 / 180.0)
     cosine, sine = tf.cos(angle), tf.sin(angle)
     x, y = width / 2.0, height / 2.0
-    return tf.stack(
-        [cosine, sine, x - cosine * x - sine * y, -sine, cosine, y + sine * x - cosine * y],
-        1,
-    )
+    return tf.stack([cosine, sine, x - cosine * x - sine * y, -sine, cosine, y + sine * x - cosine * y])
 
 
-def slide_rows(images: tf.Tensor, offsets: tf.Tensor, fill: tuple[int, ...]) -> tf.Tensor:
-    """Returns uint8 images (B, H, W, C) whose row y shows the source from offsets[:, y] on, offsets (B, H) in pixels.
+def slide_rows(image: tf.Tensor, slope: tf.Tensor, shift: tf.Tensor, fill: Fill) -> tf.Tensor:
+    """Returns the bilinear `transform` by (1, slope, shift, 0, 1, 0), several times as fast.
 
-    This is the bilinear `transform` where y does not change, only faster: the two neighbours of a pixel lie at
-    the same distance all along a row, so each row is blended with its own neighbour once and then copied in one piece.
+    The two neighbours of a pixel lie at the same distance all along a row, and in the same row.
     """
-    batch, (height, width, channels) = tf.shape(images)[0], images.shape[1:]
-    offsets = tf.clip_by_value(offsets, -width - 1.0, width + 1.0)
-    whole = tf.floor(offsets)
-    part = (offsets - whole)[..., None]  # (B, H, 1)
-    line = tf.concat([images[:, :, :1], images, images[:, :, -1:]], 2)  # (B, H, W + 2, C)
-    line = tf.cast(tf.reshape(line, (batch, height, (width + 2) * channels)), tf.float32)
-    left, right = line[..., :-channels], line[..., channels:]
-    blended = to_levels(left + (right - left) * part)  # (B, H, (W + 1) · C), its pixel j is the source at j - 1 + part
-    color = tf.constant(fill, tf.uint8)[None, None] + tf.zeros((batch, height, 1), tf.uint8)
-    first = tf.where(part >= 0.5, blended[..., :channels], color)
-    last = tf.where(part < 0.5, blended[..., -channels:], color)
-    border = tf.tile(color, (1, 1, width + 2))
-    row = tf.concat([border, first, blended[..., channels:-channels], last, border], 2)
-    start = (tf.cast(whole, tf.int32) + width + 3) * channels
-    return tf.reshape(_cut(row, start, width * channels), tf.shape(images))
+    column, row, _ = _grid(image)
+    offset = slope * (row + np.float32(0.5)) + shift  # (H, 1)
+    whole = tf.floor(offset)
+    part, left = offset - whole, column + whole  # (H, 1), (H, W·C)
+    x = left + part
+    inside = (x >= -0.5) & (x < image.shape[1] - 0.5)
+    return _filled(image, inside, to_levels(_blend(image, _whole(row), _whole(left), part)), fill)
 
 
-def slide_columns(images: tf.Tensor, offsets: tf.Tensor, fill: tuple[int, ...]) -> tf.Tensor:
-    """Returns `slide_rows` along the other axis, offsets (B, W) in pixels."""
-    turned = slide_rows(tf.transpose(images, (0, 2, 1, 3)), offsets, fill)
-    return tf.transpose(turned, (0, 2, 1, 3))
+def slide_columns(image: tf.Tensor, slope: tf.Tensor, shift: tf.Tensor, fill: Fill) -> tf.Tensor:
+    """Returns the bilinear `transform` by (1, 0, 0, slope, 1, shift), likewise."""
+    column, row, _ = _grid(image)
+    offset = slope * (column + np.float32(0.5)) + shift  # (1, W·C)
+    whole = tf.floor(offset)
+    part, top = offset - whole, row + whole  # (1, W·C), (H, W·C)
+    y = top + part
+    inside = (y >= -0.5) & (y < image.shape[0] - 0.5)
+    above, below = (_real(_pick(image, _whole(line), _whole(column))) for line in (top, top + 1.0))
+    return _filled(image, inside, to_levels(above + (below - above) * part), fill)
 
 
-def _cut(rows: tf.Tensor, start: tf.Tensor, length: int) -> tf.Tensor:
-    """Returns `length` values of each row (B, H, N) from start (B, H) on, (B·H, length): one copy in memory a row."""
-    size = rows.shape[2]
-    count = tf.shape(rows)[0] * rows.shape[1]
-    begin = tf.reshape(start, [-1]) + tf.range(count) * size
-    splits = tf.reshape(tf.stack([begin, begin + length], 1), [-1])
-    splits = tf.concat([[0], splits, [count * size]], 0)  # the pieces between two cuts, and the cuts themselves
-    cuts = tf.gather(
-        tf.RaggedTensor.from_row_splits(tf.reshape(rows, [-1]), splits, validate=False), tf.range(count) * 2 + 1
-    )
-    return tf.reshape(cuts.flat_values, (count, length))
+def _grid(image: tf.Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns the column (1, W·C) and row (H, 1) of each value as float32, and its channel (1, W·C)."""
+    height, width, channels = image.shape
+    column = np.repeat(np.arange(width, dtype=np.float32), channels)[None]
+    return column, np.arange(height, dtype=np.float32)[:, None], np.tile(np.arange(channels), width)[None]
+
+
+def _pick(image: tf.Tensor, row: tf.Tensor, column: tf.Tensor) -> tf.Tensor:
+    """Returns the values (H, W·C) uint8 at whole rows and columns, of the nearest pixel where there are none."""
+    height, width, channels = image.shape
+    row, column = tf.clip_by_value(row, 0, height - 1), tf.clip_by_value(column, 0, width - 1)
+    channel = _grid(image)[2].astype(np.int32)
+    return tf.gather(tf.reshape(image, [-1]), (row * width + column) * channels + channel)
+
+
+def _blend(image: tf.Tensor, row: tf.Tensor, left: tf.Tensor, part: tf.Tensor) -> tf.Tensor:
+    first, second = _real(_pick(image, row, left)), _real(_pick(image, row, left + 1))
+    return first + (second - first) * part
+
+
+def _filled(image: tf.Tensor, inside: tf.Tensor, values: tf.Tensor, fill: Fill) -> tf.Tensor:
+    border = np.tile(np.array(fill, np.uint8), image.shape[1])[None]
+    return tf.reshape(tf.where(inside, values, border), image.shape)
+
+
+def _whole(values: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tf.clip_by_value(values, -1e6, 1e6), tf.int32)
+
+
+def _real(values: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tf.cast(values, tf.int32), tf.float32)
 
 
 def resize_rows(images: tf.Tensor, top: tf.Tensor, height: tf.Tensor) -> tf.Tensor:

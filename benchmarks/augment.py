@@ -1,0 +1,144 @@
+"""Speed of augmentation: ours, keras_cv's and keras' layers inside tf.data, and the same operations in PIL.
+
+Batches of 64 noise images a step. The layers run in `Dataset.map(…, num_parallel_calls=2)`, PIL in two processes that
+hand their batches to this one. The libraries' layers draw other operations and magnitudes than the papers (methods.md
+F.18, F.20); PIL's regimes are ours. All four take turns in every round; images a second are the median of the rounds.
+
+    python benchmarks/augment.py [--quick] [--json]
+"""
+
+import argparse
+import json
+import multiprocessing
+import statistics
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import augment_pil
+
+BATCH, CLASSES, PROCESSES = 64, 100, 2
+REGIMES = {
+    "RandAugment(2, 9)": {"randaugment": 2},
+    "AugMix m5-w3": {"augmix": True},
+    "MixUp": {"mixup": 0.2},
+    "CutMix": {"cutmix": 1.0},
+}
+
+
+def layers(regime):
+    """Returns {contestant: layer} of the two libraries, with the settings that come nearest."""
+    import keras
+    import keras_cv
+
+    return {
+        "RandAugment(2, 9)": {
+            "keras_cv": lambda: keras_cv.layers.RandAugment((0, 255), 2, 0.9, rate=0.5),
+            "keras": lambda: keras.layers.RandAugment((0, 255), 2, 0.9),
+        },
+        "AugMix m5-w3": {
+            "keras_cv": lambda: keras_cv.layers.AugMix((0, 255), 0.5, 3, [1, 3]),
+            "keras": lambda: keras.layers.AugMix((0, 255), 3, 3, 0.5),
+        },
+        "MixUp": {"keras_cv": lambda: keras_cv.layers.MixUp(0.2), "keras": lambda: keras.layers.MixUp(0.2)},
+        "CutMix": {"keras_cv": lambda: keras_cv.layers.CutMix(1.0), "keras": lambda: keras.layers.CutMix((1.0, 1.0))},
+    }[regime]
+
+
+def ours(regime, side):
+    """Returns a function of (step, images, labels) that is tinytrain's regime alone."""
+    import tensorflow as tf
+
+    from tinytrain.augment import Augmentation
+    from tinytrain.config import Augment
+
+    augmentation = Augmentation(Augment(flip=False, crop=0.0, **REGIMES[regime]), side)
+    return lambda step, images, labels: augmentation(images, labels, tf.stack([tf.constant(0, tf.int64), step]))
+
+
+def library(regime, contestant):
+    """Returns a function of (step, images, labels) that is a library's layer."""
+    layer = layers(regime)[contestant]()
+    if regime in ("MixUp", "CutMix"):
+        return lambda step, images, labels: layer({"images": images, "labels": labels})
+    return lambda step, images, labels: layer(images)
+
+
+def batches(change, side):
+    """Returns an endless iterator over augmented batches."""
+    import numpy as np
+    import tensorflow as tf
+
+    random = np.random.default_rng(0)
+    images = tf.constant(random.integers(0, 256, (BATCH, side, side, 3), dtype=np.uint8))
+    labels = tf.one_hot(random.integers(0, CLASSES, BATCH), CLASSES)
+    data = tf.data.Dataset.range(1 << 40).map(
+        lambda step: change(step, images, labels), num_parallel_calls=2, deterministic=True
+    )
+    return iter(data)
+
+
+def speed(iterator, seconds):
+    """Returns images a second; what was computed ahead while others had their turn is thrown away first."""
+    for _ in range(4):
+        next(iterator)
+    start, count = time.perf_counter(), 0
+    while count < 4 or time.perf_counter() - start < seconds:
+        next(iterator)
+        count += 1
+    return count * BATCH / (time.perf_counter() - start)
+
+
+def pil_speed(pool, regime, seconds):
+    """Returns images a second of two processes that are never without work."""
+    waiting = [pool.apply_async(augment_pil.batch, (regime,)) for _ in range(2 * PROCESSES)]
+    start, count = time.perf_counter(), 0
+    while count < 4 or time.perf_counter() - start < seconds:
+        waiting.pop(0).get()
+        waiting.append(pool.apply_async(augment_pil.batch, (regime,)))
+        count += 1
+    found = count * BATCH / (time.perf_counter() - start)
+    for left in waiting:
+        left.get()
+    return found
+
+
+def measure(regime, side, seconds, rounds):
+    """Returns one row of the table."""
+    changes = {"ours": ours(regime, side)} | {name: library(regime, name) for name in ("keras_cv", "keras")}
+    iterators = {name: batches(change, side) for name, change in changes.items()}
+    found = {name: [] for name in (*changes, "pil")}
+    with multiprocessing.get_context("spawn").Pool(PROCESSES, augment_pil.begin, (1, side, BATCH)) as pool:
+        pil_speed(pool, regime, 0)  # the workers are there
+        for _ in range(rounds):
+            found["pil"].append(pil_speed(pool, regime, seconds))
+            for name, iterator in iterators.items():
+                found[name].append(speed(iterator, seconds))
+    row = {"regime": regime, "pixels": side}
+    return row | {f"{name}_images_per_second": round(statistics.median(values)) for name, values in found.items()}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="32 and 96 pixels, one round, under two minutes")
+    parser.add_argument("--json", action="store_true", help="one JSON line last")
+    options = parser.parse_args()
+    from tinytrain.quiet import import_tensorflow
+
+    import_tensorflow()
+    rows = []
+    print("regime             pixels     ours  keras_cv     keras  PIL, 2 processes   (images a second)")
+    for side in (32, 96) if options.quick else (32, 96, 224):
+        for regime in REGIMES:
+            row = measure(regime, side, 0.7 if options.quick else 1.5, 1 if options.quick else 3)
+            rows.append(row)
+            columns = [row[f"{name}_images_per_second"] for name in ("ours", "keras_cv", "keras", "pil")]
+            print(f"{regime:18} {side:6} " + "{:8,} {:9,} {:9,} {:17,}".format(*columns), flush=True)
+    if options.json:
+        print(json.dumps({"rows": rows}))
+
+
+if __name__ == "__main__":
+    main()
