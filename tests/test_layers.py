@@ -20,7 +20,7 @@ LEVELS = [
     {"train"},
     {"deploy"},
     {"methods", "checkpoint", "progress"},
-    {"models", "datasets"},
+    {"models", "datasets", "image_files", "check"},
     {
         "method",
         "blocks",

@@ -19,8 +19,8 @@ USAGE = """tinytrain trains tiny vision networks and puts them on microcontrolle
   tinytrain evaluate RUN|MODEL.tflite [--data SPEC] [--split train|val|test]
   tinytrain list [models|datasets|methods|boards|configs|keys]
 
-SPEC is digits, folder:PATH (one folder of images per class), tfds:NAME or a name that `tinytrain list datasets` shows,
-such as cifar10. Without config and data, `fit` trains the digits demo.
+SPEC is digits, folder:PATH (one folder of images per class), csv:FILE (path,label), tfds:NAME or a name that
+`tinytrain list datasets` shows, such as cifar10. Without config and data, `fit` trains the digits demo.
 KEY=VALUE sets any key of the config: `tinytrain list keys` shows them all.
 `tinytrain COMMAND --help` shows the flags of a command. --json prints the result as one JSON line at the end.
 Exit status: 0, 2 for a mistake in what was asked, 3 if the model does not fit the board.
@@ -211,7 +211,7 @@ def _list_models() -> tuple[Any, str]:
 
 
 FIT_FLAGS = {
-    "data": "digits, folder:PATH, tfds:NAME[/CONFIG] or a name from `tinytrain list datasets`",
+    "data": "digits, folder:PATH, csv:FILE, tfds:NAME[/CONFIG] or a name from `tinytrain list datasets`",
     "model": "a name from `tinytrain list models`",
     "mcu": "a board; refuse, before training, a model that does not fit it",
     "out": "the run folder to write (default: the next free runs/DATA-MODEL-NNN)",

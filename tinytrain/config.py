@@ -31,7 +31,9 @@ def key(default: Any, meaning: str, minimum: float | None = None, maximum: float
 class Data:
     """Where the images come from and how they are split."""
 
-    spec: str = key("digits", "digits, folder:PATH, tfds:NAME[/CONFIG] or a name from `tinytrain list datasets`")
+    spec: str = key(
+        "digits", "digits, folder:PATH, csv:FILE, tfds:NAME[/CONFIG] or a name from `tinytrain list datasets`"
+    )
     split: Literal["auto", "official", "trainval", "random", "paper"] = key(
         "auto",
         "official: as the data comes; trainval: val joins train; random: all anew; paper: the test count of a paper",

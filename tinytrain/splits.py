@@ -79,7 +79,10 @@ def _joined(pools: list[Pool]) -> Pool:
         return itertools.chain.from_iterable(pool.images(prepare) for pool in pools)
 
     names = [name for pool in pools for name in pool.names]
-    return Pool(np.concatenate([pool.labels for pool in pools]), names, " + ".join(pool.key for pool in pools), images)
+    known = [pool.facts for pool in pools if pool.facts is not None]
+    facts = list(itertools.chain(*known)) if len(known) == len(pools) else None
+    labels = np.concatenate([pool.labels for pool in pools])
+    return Pool(labels, names, " + ".join(pool.key for pool in pools), images, facts)
 
 
 def _stratified(

@@ -11,19 +11,58 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+
+
+@dataclass(frozen=True)
+class Fact:
+    """What one image is: (width, height) in pixels, PIL mode, a hash of its decoded RGB pixels.
+
+    mean and square are the means of its pixels and of their squares, for R, G and B, in 0..1.
+    """
+
+    size: tuple[int, int] = (0, 0)
+    mode: str = ""
+    digest: str = ""
+    mean: tuple[float, ...] = ()
+    square: tuple[float, ...] = ()
+
+    def row(self) -> list:
+        """Returns the fact as a list for JSON."""
+        return [self.size, self.mode, self.digest, self.mean, self.square]
+
+    @classmethod
+    def of_row(cls, row: list) -> "Fact":
+        """Returns the fact that `row` gave."""
+        size, mode, digest, mean, square = row
+        return cls((size[0], size[1]), mode, digest, tuple(mean), tuple(square))
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something wrong with the data: its kind, a sentence, what to do, the files; severe ones forbid training."""
+
+    kind: str
+    what: str
+    todo: str
+    files: tuple[str, ...] = ()
+    severe: bool = False
+
 
 @dataclass(frozen=True)
 class Pool:
     """Images that belong together (a whole dataset, or one of its official splits), decoded only when asked for.
 
     labels: (N,) int64 class indices; names: N texts that identify an image; key: a text that changes when the images
-    do; images: returns an iterator over the N images in order, each passed through the given function in threads.
+    do; images: returns an iterator over the N images in order, each passed through the given function in threads;
+    facts: what each image is, if that is known without decoding it.
     """
 
     labels: np.ndarray
     names: list[str]
     key: str
     images: Callable[[Callable[[Image.Image], np.ndarray]], Iterator[np.ndarray]]
+    facts: list[Fact] | None = None
 
 
 @dataclass(frozen=True)
@@ -32,7 +71,7 @@ class Source:
 
     channels, side: of the images as they come (side 0: they differ); flip: whether a mirrored image keeps its class;
     resize and split: what data.resize and data.split = "auto" mean here; paper: how many test images a paper holds out
-    of all, for data.split = "paper" (0: no paper does).
+    of all, for data.split = "paper" (0: no paper does); findings: what is wrong with files that were left out.
     """
 
     classes: list[str]
@@ -43,3 +82,4 @@ class Source:
     resize: str = "stretch"
     split: str = "official"
     paper: int = 0
+    findings: tuple[Finding, ...] = ()

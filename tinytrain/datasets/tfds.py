@@ -16,10 +16,8 @@ from PIL import Image
 
 from tinytrain.config import Data
 from tinytrain.dataset_table import TRAIN_TEST
-from tinytrain.datasets import Pool, Source
+from tinytrain.datasets import SPLIT_NAMES, Pool, Source
 from tinytrain.errors import UserError, nearest
-
-SPLIT_NAMES = {"train": "train", "validation": "val", "val": "val", "test": "test"}
 
 
 def load(argument: str, data: Data) -> Source:

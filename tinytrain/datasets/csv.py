@@ -1,0 +1,68 @@
+"""Images that a table names: `csv:FILE`, with the columns path, label and, if it likes, split (train, val, test).
+
+A path is relative to the folder of FILE.
+"""
+
+import csv
+from pathlib import Path
+
+from tinytrain import image_files
+from tinytrain.config import Data
+from tinytrain.datasets import SPLIT_NAMES, Source
+from tinytrain.errors import UserError
+
+
+def load(argument: str, data: Data) -> Source:
+    """Returns the images of the table `argument`; raises UserError for what cannot be trained on."""
+    table = Path(argument).expanduser()
+    rows = _rows(table)
+    missing = [f"line {number}: {row['path']}" for number, row in rows if not (table.parent / row["path"]).is_file()]
+    if missing:
+        listed = "".join(f"\n  {line}" for line in missing)
+        raise UserError(
+            f"'{table}' names {len(missing)} files that are not there; correct the paths, which are relative to "
+            f"'{table.parent}', or remove the lines:{listed}"
+        )
+    classes = sorted({row["label"] for _, row in rows})
+    if len(classes) < 2:
+        raise UserError(f"'{table}' names fewer than two classes ({', '.join(classes)}): expected two in column label")
+    files: dict[str, list[tuple[Path, int]]] = {}
+    for _, row in rows:
+        split = SPLIT_NAMES[row["split"].lower()] if row.get("split") else "all"
+        files.setdefault(split, []).append((table.parent / row["path"], classes.index(row["label"])))
+    if len(files) > 1 and "train" not in files:
+        raise UserError(f"'{table}' has no train image (its splits are {', '.join(files)}): name some in column split")
+    return image_files.source(table.parent, classes, files, data)
+
+
+def _rows(table: Path) -> list[tuple[int, dict[str, str]]]:
+    """Returns (line number, row) for each line of the table, checked."""
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, skipinitialspace=True)
+            columns = reader.fieldnames or []
+            rows = [(reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(
+            f"cannot read '{table}' ({reason}): data.spec=csv:FILE wants a table with the columns path and label"
+        ) from None
+    if not {"path", "label"} <= set(columns):
+        listed = ", ".join(columns) or "none"
+        raise UserError(f"'{table}' lacks the columns path and label: its first line names {listed}")
+    with_split = any(row.get("split") for _, row in rows)
+    for number, row in rows:
+        _check(table, number, row, with_split)
+    if not rows:
+        raise UserError(f"'{table}' names no image: expected a line with path and label for each")
+    return rows
+
+
+def _check(table: Path, number: int, row: dict[str, str], with_split: bool) -> None:
+    if not row["path"] or not row["label"]:
+        raise UserError(f"'{table}', line {number}: path and label must both be filled in")
+    if with_split and (row["split"] or "").lower() not in SPLIT_NAMES:
+        raise UserError(
+            f"'{table}', line {number}: split is '{row['split'] or ''}'; expected train, val or test, "
+            "on every line or on none"
+        )
