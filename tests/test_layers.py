@@ -16,7 +16,7 @@ LEVELS = [
     {"listing", "model_table"},
     {"exporting", "export_summary"},
     {"int8_model"},
-    {"evaluation"},
+    {"evaluation", "data_report"},
     {"train"},
     {"deploy"},
     {"methods", "checkpoint", "progress"},

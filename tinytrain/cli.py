@@ -17,6 +17,7 @@ USAGE = """tinytrain trains tiny vision networks and puts them on microcontrolle
   tinytrain fit [CONFIG.toml] [--data SPEC] [--model NAME] [--mcu BOARD] [--out RUN] [--resume] [KEY=VALUE …]
   tinytrain export RUN|MODEL.tflite --mcu BOARD [--out DIR] [--diagnose] [KEY=VALUE …]
   tinytrain evaluate RUN|MODEL.tflite [--data SPEC] [--split train|val|test]
+  tinytrain data SPEC [--out PNG] [KEY=VALUE …]
   tinytrain list [models|datasets|methods|boards|configs|keys]
 
 SPEC is digits, folder:PATH (one folder of images per class), csv:FILE (path,label), tfds:NAME or a name that
@@ -184,6 +185,20 @@ def _evaluate(values: Any, words: list[str]) -> tuple[Any, str]:
     return result, "  ".join(f"{name} {value:.4g}" for name, value in result.items() if isinstance(value, int | float))
 
 
+def _data(values: Any, words: list[str]) -> tuple[Any, str]:
+    plain, overrides = _sorted(words)
+    if len(plain) != 1:
+        raise UserError(f"data needs one SPEC, such as digits or folder:PATH, received {' '.join(plain) or 'none'}")
+    config = configs.load(None, [*overrides, f"data.spec={plain[0]}"])
+    from tinytrain.quiet import import_tensorflow
+
+    import_tensorflow()
+    from tinytrain import data_report
+
+    result = data_report.report(config, Path(values.out or "samples.png"))
+    return result, data_report.as_text(result)
+
+
 def _list(values: Any, words: list[str]) -> tuple[Any, str]:
     from tinytrain.listing import LISTS
 
@@ -233,6 +248,11 @@ COMMANDS = {
         "Measures a run or a .tflite file on a split of its data.",
         {"data": "another data source than the run's", "split": "train, val or test (default)"},
         _evaluate,
+    ),
+    "data": Command(
+        "Shows what is in a data source and what is wrong with it: classes, mean and deviation, samples, findings.",
+        {"out": "the picture of samples to write (default: samples.png)"},
+        _data,
     ),
     "list": Command("Lists what a config can name.", {}, _list),
 }

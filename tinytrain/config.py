@@ -45,6 +45,7 @@ class Data:
     resize: Literal["auto", "stretch", "crop", "pad"] = key(
         "auto", "how an image is brought to model.resolution; auto refuses a folder of mixed sizes"
     )
+    check: bool = key(True, "before training, look for duplicates, tiny classes, mixed sizes and modes, and tell them")
     skip_bad: bool = key(False, "go on without files that are no readable images")
 
 

@@ -133,10 +133,9 @@ def _refuse_bad(bad: list[Scan], files: int, skip_bad: bool) -> None:
 
 def _unreadable(bad: Iterable[Scan]) -> tuple[Finding, ...]:
     lines = tuple(f"{one.path}: {one.problem}" for one in bad)
-    what = f"{len(lines)} files cannot be read as images"
-    return (Finding("unreadable", what, "remove them, or leave them out with data.skip_bad=true", lines, True),) * bool(
-        lines
-    )
+    what = f"{len(lines)} file{'s' * (len(lines) > 1)} cannot be read as images"
+    finding = Finding("unreadable", what, "remove them, or leave them out with data.skip_bad=true", lines, True)
+    return (finding,) if lines else ()
 
 
 def _one_size(root: Path, scans: list[Scan], resize: str) -> int:

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import os
 import statistics
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tinytrain import checkpoint, macs, metrics, optim, pipeline, rooms, splits, weights
+from tinytrain import check, checkpoint, macs, metrics, optim, pipeline, rooms, splits, weights
 from tinytrain import config as configs
 from tinytrain.augment import Augmentation
 from tinytrain.config import Config
@@ -52,12 +53,22 @@ def fit(config: Config, out: Path | str | None = None, mcu: str | None = None, r
         name = f"{config.data.spec.partition(':')[0]}-{config.model.name}"
         run = Run.create(Path(out) if out else None, name)
         write_json(run.split_path, splits.as_names(source, data.subsets))
+        _tell_findings(data, config)
         if config.model.weights:
             write_text(run.graph_path, model.to_json())
         write_text(run.config_path, configs.dump(config))
     if not run.finished:
         _train(run, config, data, model)
     return run
+
+
+def _tell_findings(data: "Split", config: Config) -> None:
+    """Prints what is wrong with the data to standard error, once for a run."""
+    found = check.findings(data.source, data.subsets) if config.data.check else []
+    for line in check.as_lines([dataclasses.replace(finding, severe=False) for finding in found]):
+        print(line, file=sys.stderr)
+    if any(len(finding.files) > check.SHOWN for finding in found):
+        print(f"`tinytrain data {config.data.spec}` names all files", file=sys.stderr)
 
 
 def _begun_model(run: Run | None, config: Config) -> keras.Model | None:

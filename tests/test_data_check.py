@@ -1,0 +1,155 @@
+"""The check of the data, on folders with a known fault each."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow_datasets
+from PIL import Image
+
+from tinytrain import check, image_files, splits
+from tinytrain.config import Data
+from tinytrain.datasets import digits, folder, tfds
+
+
+def findings(root, data=None):
+    data = data or Data(resize="stretch", skip_bad=True)
+    source = folder.load(str(root), data)
+    return {finding.kind: finding for finding in check.findings(source, splits.split(source, data, 0))}
+
+
+@pytest.fixture
+def official(image_folder):
+    """Returns a folder with train, val and test in which nothing is wrong."""
+    random = np.random.default_rng(1)
+    for split, count in (("train", 12), ("val", 3), ("test", 3)):
+        root = image_folder(f"images/{split}", count=count).parent
+        for path in (root / split).rglob("*.png"):
+            Image.fromarray(random.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(path)
+    return root
+
+
+def test_nothing_is_found_where_nothing_is_wrong(official):
+    assert findings(official) == {}
+
+
+def test_files_that_are_no_images_are_severe_and_first(official):
+    (official / "train/red/notes.txt").write_text("no image")
+    whole = (official / "train/red/000.png").read_bytes()
+    (official / "train/red/cut.png").write_bytes(whole[: len(whole) // 2])
+    Image.new("L", (4, 4)).save(official / "train/red/gray.png")
+    found = findings(official)
+    assert next(iter(found)) == "unreadable"
+    assert found["unreadable"].severe
+    assert [line.partition("images/")[2].partition(":")[0] for line in found["unreadable"].files] == [
+        "train/red/cut.png",
+        "train/red/notes.txt",
+    ]
+
+
+def test_the_same_pixels_are_found_in_other_files_splits_and_classes(official):
+    shutil.copy(official / "train/red/000.png", official / "train/red/again.png")
+    Image.open(official / "train/red/001.png").save(official / "test/red/leak.bmp")  # another format, the same pixels
+    shutil.copy(official / "train/red/002.png", official / "train/blue/wrong.png")
+    found = findings(official)
+    assert set(found) == {"duplicate", "leak", "conflict"}
+    assert found["duplicate"].files == ("train/red/000.png (train) = train/red/again.png (train)",)
+    assert found["leak"].files == ("train/red/001.png (train) = test/red/leak.bmp (test)",)
+    assert found["conflict"].files == ("train/blue/wrong.png (train) = train/red/002.png (train)",)
+    assert found["leak"].what.startswith("1 image in more than one split")
+
+
+def test_tiny_and_uneven_classes_are_named(official):
+    for number in range(3, 12):
+        (official / f"train/green/{number:03d}.png").unlink()
+    random = np.random.default_rng(2)
+    for number in range(12, 20):
+        Image.fromarray(random.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(official / f"train/red/{number}.png")
+    found = findings(official)
+    assert found["tiny class"].files == ("green: 3",)
+    assert "20 training images of red, 3 of green" in found["uneven classes"].what
+
+
+def test_sizes_and_modes_are_counted_and_the_rare_files_named(official):
+    noise = np.random.default_rng(3).integers(0, 256, (20, 30), dtype=np.uint8)
+    Image.fromarray(noise).save(official / "val/red/000.png")
+    found = findings(official)
+    assert "16x16 (53), 30x20 (1)" in found["sizes"].what
+    assert found["sizes"].files == ("val/red/000.png: 30x20",)
+    assert found["modes"].files == ("val/red/000.png: L",)
+
+
+def test_what_is_no_file_is_decoded_once(monkeypatch):
+    with tensorflow_datasets.testing.mock_data(num_examples=30):
+        pool = tfds.load("fashion_mnist", Data()).pools["train"]
+        first = check.facts(pool)
+        monkeypatch.setattr(image_files, "fact", lambda _: pytest.fail("decoded twice"))
+        assert check.facts(pool) == first
+    assert {fact.size for fact in first} == {(28, 28)}
+
+
+def test_mean_and_deviation_are_those_of_the_pixels(image_folder):
+    image_folder(classes=("red", "blue"))
+    root = image_folder(classes=("green",), size=(8, 24))
+    source = folder.load(str(root), Data(resize="stretch"))
+    part = splits.Subset("all", np.arange(30))
+    mean, deviation = check.statistics(source, part)
+    pixels = [np.asarray(Image.open(root / name)).reshape(-1, 3) / 255 for name in source.pools["all"].names[:30]]
+    np.testing.assert_allclose(mean, np.concatenate(pixels).mean(axis=0))
+    np.testing.assert_allclose(deviation, np.concatenate(pixels).std(axis=0))
+    gray = digits.load("", Data())
+    assert [len(values) for values in check.statistics(gray, splits.Subset("all", np.arange(5)))] == [1, 1]
+
+
+def test_long_lists_are_cut_unless_all_is_asked_for():
+    found = [check.Finding("duplicate", "7 images twice", "keep one", tuple("abcdefg"))]
+    assert check.as_lines(found)[-1] == "  … and 2 more"
+    assert len(check.as_lines(found, shown=None)) == 8
+
+
+def test_the_command_prints_counts_findings_and_a_picture(official, command_line, tmp_path):
+    (official / "train/red/notes.txt").write_text("no image")
+    shutil.copy(official / "train/red/000.png", official / "test/red/copy.png")
+    status, stdout, _ = command_line("data", f"folder:{official}", "--out", "look.png", "--json")
+    assert status == 0
+    result = json.loads(stdout.splitlines()[-1])
+    assert result["splits"]["train"] == {"blue": 12, "green": 12, "red": 12}
+    assert [finding["kind"] for finding in result["findings"]] == ["unreadable", "leak"]
+    assert result["mean"] == pytest.approx([0.5] * 3, abs=0.02)
+    assert "error: 1 file" in stdout
+    with Image.open(tmp_path / "look.png") as picture:
+        assert picture.height == 3 * 64
+        cell = picture.crop((160, 0, 224, 64)).resize((16, 16), Image.Resampling.NEAREST)
+    np.testing.assert_array_equal(np.asarray(cell), np.asarray(Image.open(official / "train/blue/000.png")))
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["data"], "data needs one SPEC"),
+        (["data", "digits", "--out", "no/where.png"], "there is no folder 'no'"),
+        (["data", "folder:nowhere"], "no folder 'nowhere'"),
+    ],
+)
+def test_a_mistake_is_one_sentence(command_line, words, sentence):
+    status, _, stderr = command_line(*words)
+    assert status == 2
+    assert sentence in stderr
+
+
+def test_fit_tells_findings_once_and_trains(official, command_line):
+    shutil.copy(official / "train/red/000.png", official / "test/red/copy.png")
+    words = [
+        "fit",
+        f"data.spec=folder:{official}",
+        "model.width=0.25",
+        "optim.epochs=1",
+        "optim.batch=16",
+        "--out",
+        "run",
+    ]
+    status, _, stderr = command_line(*words)
+    assert status == 0
+    assert stderr.count("in more than one split") == 1
+    assert "train/red/000.png (train) = test/red/copy.png (test)" in stderr

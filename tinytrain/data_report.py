@@ -1,0 +1,81 @@
+"""`tinytrain data`: what is in a data source, what is wrong with it, and a picture of it."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from tinytrain import check, train
+from tinytrain.config import Config
+from tinytrain.errors import UserError
+from tinytrain.run import write_atomically
+
+CELL, PER_CLASS, MOST_CLASSES, LABEL_WIDTH = 64, 8, 50, 160  # pixels, images, rows, pixels
+
+
+def report(config: Config, out: Path) -> dict[str, Any]:
+    """Looks at the data of `config` and writes a picture of training images, one row a class, as the PNG `out`.
+
+    Returns {"data", "images", "classes", "splits": {split: {class: images}}, "mean", "deviation", "findings": [{"kind",
+    "what", "todo", "files", "severe"}], "picture"}; mean and deviation are those of the training pixels, in
+    0..1 per channel.
+
+    Raises UserError for data that cannot be read at all; what `fit` would refuse is among the findings otherwise.
+    """
+    config.data.skip_bad = True
+    if config.data.resize == "auto":
+        config.data.resize = "stretch"
+    source = train.load_source(config)
+    if source.channels == 0 and config.model.channels == "auto":
+        config.model.channels = 3
+    config = train.resolve(config, source)
+    data = train.Split(source, config)
+    mean, deviation = check.statistics(source, data.subsets["train"])
+    write_picture(out, *data.arrays("train"), source.classes)
+    return {
+        "data": config.data.spec,
+        "images": sum(len(part.indices) for part in data.subsets.values()),
+        "classes": len(source.classes),
+        "splits": check.class_counts(source, data.subsets),
+        "mean": [round(value, 4) for value in mean],
+        "deviation": [round(value, 4) for value in deviation],
+        "findings": [dataclasses.asdict(finding) for finding in check.findings(source, data.subsets)],
+        "picture": str(out),
+    }
+
+
+def as_text(result: dict[str, Any]) -> str:
+    """Returns what the command prints."""
+    splits = result["splits"]
+    total = {split: sum(row.values()) for split, row in splits.items()}
+    lines = [
+        f"{result['data']}: {result['images']:,} images in {result['classes']:,} classes, "
+        + ", ".join(f"{count:,} {split}" for split, count in total.items()),
+        f"mean {result['mean']}, deviation {result['deviation']} of the training pixels, per channel in 0..1",
+        "",
+        f"{'class':24}" + "".join(f"{split:>9}{'%':>7}" for split in splits),
+    ]
+    for name in splits["train"]:
+        cells = (f"{row[name]:9,}{100 * row[name] / total[split]:7.2f}" for split, row in splits.items())
+        lines.append(f"{name:24}" + "".join(cells))
+    found = check.as_lines([check.Finding(**finding) for finding in result["findings"]], shown=None)
+    return "\n".join(
+        [*lines, "", *(found or ["nothing wrong was found"]), "", f"samples of each class: {result['picture']}"]
+    )
+
+
+def write_picture(out: Path, images: np.ndarray, labels: np.ndarray, classes: list[str]) -> None:
+    """Writes up to 8 images (N, R, R, C) uint8 of each of the first 50 classes as a PNG."""
+    rows = classes[:MOST_CLASSES]
+    sheet = Image.new("RGB", (LABEL_WIDTH + CELL * PER_CLASS, CELL * len(rows)), "white")
+    draw = ImageDraw.Draw(sheet)
+    for row, name in enumerate(rows):
+        draw.text((4, row * CELL + CELL // 2 - 6), name[:24].encode("ascii", "replace").decode(), fill="black")
+        for column, index in enumerate(np.flatnonzero(labels == row)[:PER_CLASS]):
+            image = Image.fromarray(np.squeeze(images[index])).convert("RGB").resize((CELL, CELL), Image.Resampling.BOX)
+            sheet.paste(image, (LABEL_WIDTH + column * CELL, row * CELL))
+    if not out.parent.is_dir():
+        raise UserError(f"cannot write '{out}': there is no folder '{out.parent}'; make it or name another with --out")
+    write_atomically(out, lambda file: sheet.save(file, "PNG"))
