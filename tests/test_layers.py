@@ -31,6 +31,7 @@ LEVELS = [
         "optim",
         "macs",
         "metrics",
+        "balance",
         "graph",
         "run",
         "quiet",

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from sklearn.metrics import log_loss, top_k_accuracy_score
+from sklearn.metrics import f1_score, log_loss, top_k_accuracy_score
 
 from tinytrain import metrics
 
@@ -17,6 +17,13 @@ def test_top_k_and_loss_against_scikit_learn(k):
     assert metrics.top_k(LOGITS, LABELS, k) == pytest.approx(expected)
     expected = log_loss(LABELS, metrics.softmax(LOGITS), labels=range(7))
     assert metrics.cross_entropy(LOGITS, LABELS) == pytest.approx(expected)
+
+
+def test_macro_f1_against_scikit_learn():
+    assert metrics.macro_f1(LOGITS, LABELS) == pytest.approx(f1_score(LABELS, LOGITS.argmax(1), average="macro"))
+    few, some = LOGITS[:4], LABELS[:4]
+    assert metrics.macro_f1(few, some) == pytest.approx(f1_score(some, few.argmax(1), average="macro"))
+    assert metrics.summary(LOGITS, LABELS)["macro_f1"] == metrics.macro_f1(LOGITS, LABELS)
 
 
 def test_mean_average_precision_by_hand():

@@ -125,7 +125,13 @@ def _classes(source: Source, subsets: dict[str, Subset]) -> list[Finding]:
     most, least = (pick(counts["train"].items(), key=lambda item: item[1]) for pick in (max, min))
     if least[1] and most[1] >= UNEVEN * least[1]:
         what = f"the classes are uneven: {most[1]:,} training images of {most[0]}, {least[1]:,} of {least[0]}"
-        found.append(Finding("uneven classes", what, "read macro_f1 beside top1, and see data.balance"))
+        found.append(
+            Finding(
+                "uneven classes",
+                what,
+                "data.balance=class_weights or balanced_sampling makes up for it; read macro_f1 beside top1",
+            )
+        )
     return found
 
 

@@ -46,6 +46,9 @@ class Data:
         "auto", "how an image is brought to model.resolution; auto refuses a folder of mixed sizes"
     )
     check: bool = key(True, "before training, look for duplicates, tiny classes, mixed sizes and modes, and tell them")
+    balance: Literal["none", "class_weights", "balanced_sampling"] = key(
+        "none", "uneven classes: the loss of rare ones weighs more, or their images are shown more often"
+    )
     skip_bad: bool = key(False, "go on without files that are no readable images")
 
 

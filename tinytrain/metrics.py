@@ -18,6 +18,17 @@ def recall(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.divide(hits, images, out=np.full(classes, np.nan), where=images > 0)
 
 
+def macro_f1(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Returns the mean over classes of F1 = 2·hits / (images + predictions), 0..1: every class counts the same.
+
+    A class without an image that is never predicted is left out.
+    """
+    predicted, classes = scores.argmax(axis=1), scores.shape[1]
+    hits = np.bincount(labels[predicted == labels], minlength=classes)
+    sizes = np.bincount(labels, minlength=classes) + np.bincount(predicted, minlength=classes)
+    return float(np.mean(2 * hits[sizes > 0] / sizes[sizes > 0]))
+
+
 def mean_average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
     """Returns the mean over classes of the area under the interpolated precision-recall curve (VOC), 0..1.
 
@@ -37,10 +48,14 @@ def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def summary(logits: np.ndarray, labels: np.ndarray) -> dict[str, float | int]:
-    """Returns {"top1", "top5", "map", "loss", "images"} of logits (N, classes) in real units; accuracies in 0..1."""
+    """Returns {"top1", "top5", "macro_f1", "map", "loss", "images"} of logits (N, classes).
+
+    The logits are in real units, the accuracies in 0..1.
+    """
     return {
         "top1": top_k(logits, labels, 1),
         "top5": top_k(logits, labels, 5),
+        "macro_f1": macro_f1(logits, labels),
         "map": mean_average_precision(softmax(logits), labels),
         "loss": cross_entropy(logits, labels),
         "images": len(labels),

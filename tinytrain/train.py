@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tinytrain import check, checkpoint, macs, metrics, optim, pipeline, rooms, splits, weights
+from tinytrain import balance, check, checkpoint, macs, metrics, optim, pipeline, rooms, splits, weights
 from tinytrain import config as configs
 from tinytrain.augment import Augmentation
 from tinytrain.config import Config
@@ -82,9 +82,14 @@ def _begun_model(run: Run | None, config: Config) -> keras.Model | None:
 def _train(run: Run, config: Config, data: "Split", model: keras.Model) -> None:
     method = Method(model)
     images, labels = data.arrays("train")
+    weights = None
+    if config.data.balance == "class_weights":
+        weights = balance.class_weights(labels, len(data.source.classes))
+    elif config.data.balance == "balanced_sampling":
+        images, labels = balance.evenly(images, labels, config.seed)
     batch = min(config.optim.batch, len(images))
     steps, epochs = len(images) // batch, config.optim.epochs
-    _compile(method, config, steps)
+    _compile(method, config, steps, weights)
     done, history = _restore(run, method)
     if done < epochs:
         method.fit(
@@ -108,10 +113,12 @@ def _train(run: Run, config: Config, data: "Split", model: keras.Model) -> None:
     _finish(run, data, method, history)
 
 
-def _compile(method: Method, config: Config, steps_per_epoch: int) -> None:
+def _compile(method: Method, config: Config, steps_per_epoch: int, weights: np.ndarray | None) -> None:
+    smoothing = config.optim.label_smoothing
+    plain = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
     method.compile(
         optimizer=optim.build(config.optim, steps_per_epoch),
-        loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=config.optim.label_smoothing),
+        loss=plain if weights is None else balance.WeightedCrossEntropy(weights, smoothing),
         metrics=[keras.metrics.CategoricalAccuracy("top1")],
         jit_compile=config.device.jit,
     )
@@ -235,7 +242,7 @@ def build_model(config: Config, classes: int) -> keras.Model:
 
 
 def evaluate(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    """Returns {"top1", "top5", "map", "loss", "images"} of a float model on uint8 images."""
+    """Returns {"top1", "top5", "macro_f1", "map", "loss", "images"} of a float model on uint8 images."""
     return metrics.summary(predict(model, images), labels)
 
 

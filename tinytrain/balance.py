@@ -1,0 +1,68 @@
+"""Uneven classes (data.balance): the rare ones weigh more in the loss, or are shown more often. For training only."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from tinytrain.errors import UserError
+
+
+class Repeated:
+    """Images that stand in several places: `index` (N,) says which of `images` (M, H, W, C) stands in each place."""
+
+    def __init__(self, images: np.ndarray, index: np.ndarray) -> None:
+        self.images, self.index = images, index
+        self.shape = (len(index), *images.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, places: np.ndarray) -> np.ndarray:
+        return self.images[self.index[places]]
+
+
+def evenly(images: np.ndarray, labels: np.ndarray, seed: int) -> tuple[Any, np.ndarray]:
+    """Returns (images, labels) with as many places for each class as its largest has; nothing is copied.
+
+    Within a class some images, drawn from the seed, are repeated once more than the others.
+    """
+    random = np.random.default_rng(seed)
+    present, counts = np.unique(labels, return_counts=True)
+    index = []
+    for label, count in zip(present, counts, strict=True):
+        whole, rest = divmod(int(counts.max()), int(count))
+        members = np.flatnonzero(labels == label)
+        index += [np.repeat(members, whole), random.permutation(members)[:rest]]
+    places = np.sort(np.concatenate(index))
+    return Repeated(images, places), labels[places]
+
+
+def class_weights(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Returns (classes,) float32, N / (classes · images of the class): 1 on average over the N images."""
+    counts = np.bincount(labels, minlength=classes)
+    if not counts.all():
+        raise UserError(
+            f"data.balance = 'class_weights', but {int((counts == 0).sum())} classes have no training image: "
+            "every class needs at least one"
+        )
+    return (len(labels) / (classes * counts)).astype(np.float32)
+
+
+class WeightedCrossEntropy(keras.losses.Loss):
+    """Cross-entropy of logits, times the weight of an image's class; of a mixed image, the mixture of the weights.
+
+    weights: (classes,); label_smoothing: as in keras.losses.CategoricalCrossentropy, applied after the weight is found.
+    """
+
+    def __init__(self, weights: np.ndarray, label_smoothing: float) -> None:
+        super().__init__(name="weighted_cross_entropy")
+        self.weights, self.label_smoothing = weights, label_smoothing
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Returns the loss of each image, (B,), of labels and logits (B, classes)."""
+        losses = keras.losses.categorical_crossentropy(
+            y_true, y_pred, from_logits=True, label_smoothing=self.label_smoothing
+        )
+        own = keras.ops.matmul(y_true, keras.ops.convert_to_tensor(self.weights[:, None], dtype=y_true.dtype))
+        return losses * keras.ops.cast(own[:, 0], losses.dtype)
