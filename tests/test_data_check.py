@@ -124,6 +124,19 @@ def test_the_command_prints_counts_findings_and_a_picture(official, command_line
     np.testing.assert_array_equal(np.asarray(cell), np.asarray(Image.open(official / "train/blue/000.png")))
 
 
+def test_data_that_fit_refuses_is_shown_all_the_same(image_folder, command_line):
+    image_folder(classes=("red", "blue"))
+    (image_folder(classes=("lonely",), count=1) / "empty").mkdir()
+    status, stdout, _ = command_line("data", "folder:images", "--json")
+    assert status == 0
+    result = json.loads(stdout.splitlines()[-1])
+    assert result["splits"] == {"all": {"blue": 12, "empty": 0, "lonely": 1, "red": 12}}
+    found = {finding["kind"]: finding for finding in result["findings"]}
+    assert {"no split", "missing class", "tiny class"} <= set(found)
+    assert "empty (0), lonely (1): every class needs at least 3" in found["no split"]["what"]
+    assert found["tiny class"]["files"] == ["lonely: 1"]
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

@@ -60,9 +60,14 @@ def facts(pool: Pool) -> list[Fact]:
 
 
 def statistics(source: Source, part: Subset) -> tuple[list[float], list[float]]:
-    """Returns the mean and the standard deviation of all pixels of a split, per channel (R, G, B or gray), in 0..1."""
+    """Returns the mean and the standard deviation of all pixels of a split, per channel (R, G, B or gray), in 0..1.
+
+    Both are empty for a split without images.
+    """
     known = facts(source.pools[part.pool])
     chosen = [known[index] for index in part.indices]
+    if not chosen:
+        return [], []
     pixels = np.array([fact.size[0] * fact.size[1] for fact in chosen], float)
     mean = np.average([fact.mean for fact in chosen], axis=0, weights=pixels)
     square = np.average([fact.square for fact in chosen], axis=0, weights=pixels)
@@ -118,11 +123,12 @@ def _classes(source: Source, subsets: dict[str, Subset]) -> list[Finding]:
     if missing:
         what = f"{_count(len(missing), 'class', 'classes')} without an image in a split"
         found.append(Finding("missing class", what, "add images of it", tuple(missing), severe=True))
-    tiny = [f"{name}: {count}" for name, count in counts["train"].items() if 0 < count < FEW]
+    trained = counts.get("train", counts.get("all", {}))
+    tiny = [f"{name}: {count}" for name, count in trained.items() if 0 < count < FEW]
     if tiny:
         what = f"{_count(len(tiny), 'class', 'classes')} with fewer than {FEW} training images"
         found.append(Finding("tiny class", what, "add images, or join or leave out such classes", tuple(tiny)))
-    most, least = (pick(counts["train"].items(), key=lambda item: item[1]) for pick in (max, min))
+    most, least = (pick(trained.items(), key=lambda item: item[1]) for pick in (max, min))
     if least[1] and most[1] >= UNEVEN * least[1]:
         what = f"the classes are uneven: {most[1]:,} training images of {most[0]}, {least[1]:,} of {least[0]}"
         found.append(

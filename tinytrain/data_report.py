@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tinytrain import check, train
+from tinytrain import check, pipeline, splits, train
 from tinytrain.config import Config
+from tinytrain.datasets import Finding, Source
 from tinytrain.errors import UserError
 from tinytrain.run import write_atomically
 
@@ -31,34 +32,48 @@ def report(config: Config, out: Path) -> dict[str, Any]:
     if source.channels == 0 and config.model.channels == "auto":
         config.model.channels = 3
     config = train.resolve(config, source)
-    data = train.Split(source, config)
-    mean, deviation = check.statistics(source, data.subsets["train"])
-    write_picture(out, *data.arrays("train"), source.classes)
+    subsets, refused = _subsets(source, config)
+    first = subsets.get("train") or subsets["all"]
+    mean, deviation = check.statistics(source, first)
+    pool, model = source.pools[first.pool], config.model
+    images = pipeline.decode(pool, int(model.resolution), int(model.channels), config.data.resize)
+    write_picture(
+        out, images, np.where(np.isin(np.arange(len(images)), first.indices), pool.labels, -1), source.classes
+    )
     return {
         "data": config.data.spec,
-        "images": sum(len(part.indices) for part in data.subsets.values()),
+        "images": sum(len(part.indices) for part in subsets.values()),
         "classes": len(source.classes),
-        "splits": check.class_counts(source, data.subsets),
+        "splits": check.class_counts(source, subsets),
         "mean": [round(value, 4) for value in mean],
         "deviation": [round(value, 4) for value in deviation],
-        "findings": [dataclasses.asdict(finding) for finding in check.findings(source, data.subsets)],
+        "findings": [dataclasses.asdict(finding) for finding in [*refused, *check.findings(source, subsets)]],
         "picture": str(out),
     }
 
 
+def _subsets(source: Source, config: Config) -> tuple[dict[str, splits.Subset], list[Finding]]:
+    """Returns the split, or the data as it comes and why it cannot be split."""
+    try:
+        return splits.split(source, config.data, config.seed), []
+    except UserError as error:
+        whole = {name: splits.Subset(name, np.arange(len(pool.labels))) for name, pool in source.pools.items()}
+        return whole, [Finding("no split", str(error), "add images of these classes, or leave them out", severe=True)]
+
+
 def as_text(result: dict[str, Any]) -> str:
     """Returns what the command prints."""
-    splits = result["splits"]
-    total = {split: sum(row.values()) for split, row in splits.items()}
+    parts = result["splits"]
+    total = {split: sum(row.values()) for split, row in parts.items()}
     lines = [
         f"{result['data']}: {result['images']:,} images in {result['classes']:,} classes, "
         + ", ".join(f"{count:,} {split}" for split, count in total.items()),
         f"mean {result['mean']}, deviation {result['deviation']} of the training pixels, per channel in 0..1",
         "",
-        f"{'class':24}" + "".join(f"{split:>9}{'%':>7}" for split in splits),
+        f"{'class':24}" + "".join(f"{split:>9}{'%':>7}" for split in parts),
     ]
-    for name in splits["train"]:
-        cells = (f"{row[name]:9,}{100 * row[name] / total[split]:7.2f}" for split, row in splits.items())
+    for name in next(iter(parts.values())):
+        cells = (f"{row[name]:9,}{100 * row[name] / max(1, total[split]):7.2f}" for split, row in parts.items())
         lines.append(f"{name:24}" + "".join(cells))
     found = check.as_lines([check.Finding(**finding) for finding in result["findings"]], shown=None)
     return "\n".join(

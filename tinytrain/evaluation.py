@@ -45,7 +45,8 @@ def evaluate(target: Path | str, data: str | None = None, split: str = "test") -
     run.metrics()
     config = run.config()
     if data:
-        configs.set_key(config, "data.spec", data)
+        for key, value in {"spec": data, "split": "auto", "val_images": 0, "test_images": 0}.items():
+            configs.set_key(config, f"data.{key}", value)
         configs.check(config)
     model = keras.saving.load_model(run.model_path, compile=False)
     images, labels, classes = _split(config, split)
