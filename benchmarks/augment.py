@@ -2,7 +2,8 @@
 
 Batches of 64 noise images a step. The layers run in `Dataset.map(…, num_parallel_calls=2)`, PIL in two processes that
 hand their batches to this one. The libraries' layers draw other operations and magnitudes than the papers (methods.md
-F.18, F.20), keras_cv's RandAugment with our probability of 0.5; PIL's regimes are ours. All four take turns in every round; images a second are the median of the rounds.
+F.18, F.20), keras_cv's RandAugment with our probability of 0.5; PIL's regimes are ours. All four take turns in every
+round; images a second are the median of the rounds.
 
     python benchmarks/augment.py [--quick] [--json]
 """
