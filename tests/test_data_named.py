@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -226,3 +227,45 @@ def test_a_split_that_cannot_be_is_refused(data, sentence):
     with pytest.raises(UserError) as error:
         sizes(source_of({"train": 330, "test": 70}, 10), data)
     assert sentence in str(error.value)
+
+
+class Written(tensorflow_datasets.core.GeneratorBasedBuilder):
+    """Three classes, written to the disk as tensorflow-datasets does; the test labels are unknown, as ImageNet's."""
+
+    pkg_dir_path = Path(__file__).parent
+    VERSION = tensorflow_datasets.core.Version("1.0.0")
+    PIXELS = np.random.default_rng(0).integers(0, 256, (12, 6, 5, 3), dtype=np.uint8)
+
+    def _info(self):
+        features = {
+            "image": tensorflow_datasets.features.Image(encoding_format="png"),
+            "label": tensorflow_datasets.features.ClassLabel(names=["cat", "dog", "junk"]),
+            "other": tensorflow_datasets.features.Text(),
+        }
+        features = tensorflow_datasets.features.FeaturesDict(features)
+        return tensorflow_datasets.core.DatasetInfo(builder=self, features=features)
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples(range(12)), "test": self._generate_examples(range(2), -1)}
+
+    def _generate_examples(self, numbers, label=None):
+        for n in numbers:
+            yield n, {"image": self.PIXELS[n], "label": n % 3 if label is None else label, "other": "text"}
+
+
+def test_a_dataset_on_the_disk_gives_the_images_of_the_chosen_classes(tmp_path, monkeypatch):
+    builder = Written(data_dir=tmp_path)
+    builder.download_and_prepare()
+    monkeypatch.setattr(tfds, "_builder", lambda *_: builder)
+    source = tfds.load_parts("written", without="junk")
+    pool = source.pools["train"]
+    assert (source.classes, sorted(source.pools)) == (["cat", "dog"], ["train"])
+    found = list(pool.images(np.asarray))
+    assert len(found) == len(pool.labels) == 8
+    for image, label in zip(found, pool.labels, strict=True):
+        number = next(n for n in range(12) if np.array_equal(Written.PIXELS[n], image))
+        assert number % 3 == label
+    assert tfds.load_parts("written", only=["dog", "cat"]).pools["train"].labels.tolist() == (1 - pool.labels).tolist()
+    assert len(tfds.load_parts("written").pools["train"].labels) == 12
+    with pytest.raises(UserError, match=r"has no val split \(it has "):
+        tfds.load_parts("written", {"train": "train", "val": "val"})
