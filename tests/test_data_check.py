@@ -118,6 +118,7 @@ def test_the_command_prints_counts_findings_and_a_picture(official, command_line
     assert [finding["kind"] for finding in result["findings"]] == ["unreadable", "leak"]
     assert result["mean"] == pytest.approx([0.5] * 3, abs=0.02)
     assert "error: 1 file" in stdout
+    assert (tmp_path / "look-augmented.png").stat().st_size > 10_000
     with Image.open(tmp_path / "look.png") as picture:
         assert picture.height == 3 * 64
         cell = picture.crop((160, 0, 224, 64)).resize((16, 16), Image.Resampling.NEAREST)

@@ -16,7 +16,7 @@ LEVELS = [
     {"listing", "model_table"},
     {"exporting", "export_summary"},
     {"int8_model"},
-    {"evaluation", "data_report"},
+    {"evaluation", "data_report", "augmentation_picture"},
     {"train"},
     {"deploy"},
     {"methods", "checkpoint", "progress"},

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tinytrain import check, pipeline, splits, train
+from tinytrain import augmentation_picture, check, pipeline, splits, train
 from tinytrain.config import Config
 from tinytrain.datasets import Finding, Source
 from tinytrain.errors import UserError
@@ -17,11 +17,12 @@ CELL, PER_CLASS, MOST_CLASSES, LABEL_WIDTH = 64, 8, 50, 160  # pixels, images, r
 
 
 def report(config: Config, out: Path) -> dict[str, Any]:
-    """Looks at the data of `config` and writes a picture of training images, one row a class, as the PNG `out`.
+    """Looks at the data of `config` and writes two pictures of training images as PNG.
 
+    `out` has a row for each class; OUT-augmented.png beside it shows what each augmentation makes of eight images.
     Returns {"data", "images", "classes", "splits": {split: {class: images}}, "mean", "deviation", "findings": [{"kind",
-    "what", "todo", "files", "severe"}], "picture"}; mean and deviation are those of the training pixels, in
-    0..1 per channel.
+    "what", "todo", "files", "severe"}], "picture", "augmented"}; mean and deviation are those of the training pixels,
+    in 0..1 per channel.
 
     Raises UserError for data that cannot be read at all; what `fit` would refuse is among the findings otherwise.
     """
@@ -40,6 +41,11 @@ def report(config: Config, out: Path) -> dict[str, Any]:
     write_picture(
         out, images, np.where(np.isin(np.arange(len(images)), first.indices), pool.labels, -1), source.classes
     )
+    augmented = out.with_name(f"{out.stem}-augmented.png")
+    shown = np.random.default_rng(config.seed).permutation(first.indices)[: augmentation_picture.COLUMNS]
+    augmentation_picture.write(
+        augmented, images[shown], pool.labels[shown], len(source.classes), config.augment, config.seed
+    )
     return {
         "data": config.data.spec,
         "images": sum(len(part.indices) for part in subsets.values()),
@@ -49,6 +55,7 @@ def report(config: Config, out: Path) -> dict[str, Any]:
         "deviation": [round(value, 4) for value in deviation],
         "findings": [dataclasses.asdict(finding) for finding in [*refused, *check.findings(source, subsets)]],
         "picture": str(out),
+        "augmented": str(augmented),
     }
 
 
@@ -77,7 +84,13 @@ def as_text(result: dict[str, Any]) -> str:
         lines.append(f"{name:24}" + "".join(cells))
     found = check.as_lines([check.Finding(**finding) for finding in result["findings"]], shown=None)
     return "\n".join(
-        [*lines, "", *(found or ["nothing wrong was found"]), "", f"samples of each class: {result['picture']}"]
+        [
+            *lines,
+            "",
+            *(found or ["nothing wrong was found"]),
+            "",
+            f"samples of each class: {result['picture']}, augmented: {result['augmented']}",
+        ]
     )
 
 

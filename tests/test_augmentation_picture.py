@@ -1,0 +1,39 @@
+"""The picture of the regimes: the images themselves, the regimes below them, the density."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tinytrain import augmentation_picture
+from tinytrain.config import Augment
+
+
+def test_a_row_for_each_regime_under_the_images_themselves(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
+    labels = np.arange(8) % 3
+    nothing = Augment(flip=False, crop=0.0)
+    augmentation_picture.write(tmp_path / "a.png", images, labels, 3, nothing, seed=0)
+    with Image.open(tmp_path / "a.png") as picture:
+        sheet = np.asarray(picture)
+    rows = len(augmentation_picture.REGIMES) + 1
+    assert sheet.shape == (rows * 64 + 180, 160 + 8 * 64, 3)
+    cells = sheet[: rows * 64, 160:].reshape(rows, 32, 2, 8, 32, 2, 3)[:, :, 0, :, :, 0].swapaxes(1, 2)
+    np.testing.assert_array_equal(cells[0], images)
+    np.testing.assert_array_equal(cells[-1], images)  # the config asks for nothing
+    changed = [name for name, row in zip(augmentation_picture.REGIMES, cells, strict=False) if (row != images).any()]
+    assert changed == list(augmentation_picture.REGIMES)[1:]
+
+
+def test_the_picture_is_the_same_for_the_same_seed(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (5, 12, 12, 1), np.uint8)  # gray, and fewer than eight
+    for name in ("a", "b"):
+        augmentation_picture.write(tmp_path / name, images, np.zeros(5, int), 2, Augment(flip=True), seed=3)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_the_density_by_hand():
+    """Beta(1, 1) is uniform; Beta(2, 2) is 6·s(1 - s); each has an area of 1."""
+    assert augmentation_picture.beta_density(0.3, 1.0) == pytest.approx(1)
+    assert augmentation_picture.beta_density(0.5, 2.0) == pytest.approx(1.5)
+    shares = (np.arange(100_000) + 0.5) / 100_000
+    assert np.mean([augmentation_picture.beta_density(share, 0.4) for share in shares]) == pytest.approx(1, abs=0.01)

@@ -1,0 +1,83 @@
+"""A picture of what each augmentation regime does to the same images, and of the density that MixUp draws from."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image, ImageDraw
+
+from tinytrain.augment import Augmentation
+from tinytrain.config import Augment
+from tinytrain.run import write_atomically
+
+CELL, COLUMNS, LABEL_WIDTH, PLOT_HEIGHT = 64, 8, 160, 180  # pixels, images, pixels, pixels
+NONE: dict[str, Any] = {"flip": False, "crop": 0.0}
+REGIMES: dict[str, dict[str, Any]] = {
+    "none": NONE,
+    "flip and crop": {"flip": True},
+    "random resized crop": NONE | {"resized_crop": 0.08},
+    "color jitter": NONE | {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1},
+    "rotation": NONE | {"rotation": 10.0, "rotation_probability": 1.0},
+    "random erasing": NONE | {"erasing": 1.0},
+    "RandAugment(2, 9)": NONE | {"randaugment": 2, "randaugment_probability": 1.0},
+    "AutoAugment": NONE | {"autoaugment": True},
+    "AugMix m5-w3": NONE | {"augmix": True},
+    "MixUp 0.2": NONE | {"mixup": 0.2},
+    "MixUp 1": NONE | {"mixup": 1.0},
+    "CutMix 1": NONE | {"cutmix": 1.0},
+    "FMix 1": NONE | {"fmix": 1.0},
+}
+DENSITIES = {0.2: "firebrick", 0.4: "darkorange", 1.0: "steelblue", 2.0: "seagreen"}  # alpha: color of its curve
+HIGHEST = 4.0  # of the density's axis
+
+
+def write(out: Path, images: np.ndarray, labels: np.ndarray, classes: int, config: Augment, seed: int) -> None:
+    """Writes the PNG `out`: a row for each regime and one for `config`, then the densities of Beta(alpha, alpha).
+
+    images (8, R, R, C) uint8 and labels (8,) are those of every row. Where labels are mixed, the share that is left to
+    an image's own class stands on it.
+    """
+    rows = {name: Augment(**options) for name, options in REGIMES.items()} | {"this config": config}
+    height = CELL * len(rows)
+    sheet = Image.new("RGB", (LABEL_WIDTH + CELL * COLUMNS, height + PLOT_HEIGHT), "white")
+    draw = ImageDraw.Draw(sheet)
+    one_hot = tf.one_hot(labels, classes)
+    for row, (name, options) in enumerate(rows.items()):
+        draw.text((4, row * CELL + CELL // 2 - 6), name, fill="black")
+        augmentation = Augmentation(options, images.shape[1])
+        pixels, mixed = augmentation(tf.constant(images), one_hot, tf.constant([seed, row], tf.int64))
+        shares = tf.reduce_sum(mixed * one_hot, axis=1).numpy()
+        for column, image in enumerate(np.clip(np.round(pixels), 0, 255).astype(np.uint8)):
+            cell = Image.fromarray(np.squeeze(image)).convert("RGB").resize((CELL, CELL), Image.Resampling.BOX)
+            corner = (LABEL_WIDTH + column * CELL, row * CELL)
+            sheet.paste(cell, corner)
+            if shares[column] < 1:
+                draw.text(
+                    (corner[0] + 3, corner[1] + CELL - 13),
+                    f"{shares[column]:.2f}",
+                    fill="white",
+                    stroke_width=1,
+                    stroke_fill="black",
+                )
+    _densities(draw, (LABEL_WIDTH, height + 12, LABEL_WIDTH + CELL * COLUMNS - 12, height + PLOT_HEIGHT - 24))
+    write_atomically(out, lambda file: sheet.save(file, "PNG"))
+
+
+def beta_density(share: float, alpha: float) -> float:
+    """Returns the density of Beta(alpha, alpha) at `share` in (0, 1): (s(1 - s))^(α - 1)·Γ(2α)/Γ(α)²."""
+    return (share * (1 - share)) ** (alpha - 1) * math.gamma(2 * alpha) / math.gamma(alpha) ** 2
+
+
+def _densities(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int]) -> None:
+    left, top, right, bottom = box
+    draw.text((4, top), "density of the share,\nBeta(alpha, alpha)", fill="black")
+    draw.rectangle(box, outline="gray")
+    for number, (alpha, color) in enumerate(DENSITIES.items()):
+        draw.text((4, top + 40 + 14 * number), f"alpha = {alpha:g}", fill=color)
+        heights = [min(beta_density((x + 0.5) / (right - left), alpha), HIGHEST) for x in range(right - left)]
+        points = [(left + x, bottom - y / HIGHEST * (bottom - top)) for x, y in enumerate(heights)]
+        draw.line(points, fill=color, width=2)
+    for share in (0.0, 0.5, 1.0):
+        draw.text((left + share * (right - left) - 6, bottom + 4), f"{share:g}", fill="black")
