@@ -50,10 +50,10 @@ def fit(config: Config, out: Path | str | None = None, mcu: str | None = None, r
         refuse_if_too_large(model, config, len(source.classes), mcu)
     data = Split(source, config)
     if run is None:
+        _tell_findings(data, config)
         name = f"{config.data.spec.partition(':')[0]}-{config.model.name}"
         run = Run.create(Path(out) if out else None, name)
         write_json(run.split_path, splits.as_names(source, data.subsets))
-        _tell_findings(data, config)
         if config.model.weights:
             write_text(run.graph_path, model.to_json())
         write_text(run.config_path, configs.dump(config))
