@@ -9,7 +9,11 @@ from tinytrain.deploy import boards, flatbuffer, latency, tflite
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "width", "resolution", "classes", "counted"),
-    [("resnet8", 1.0, 32, 10, 30.0e6), ("mobilenet_v1", 0.25, 96, 2, 24.0e6), ("mobilenet_v2", 0.35, 96, 2, 44.2e6)],
+    [
+        ("resnet8", 1.0, 32, 10, 30.0e6),
+        ("mobilenet_v1", 0.25, 96, 2, 24.0e6),
+        ("mobilenet_v2", 0.35, 96, 2, 45.9e6 - 1.5e6),
+    ],
 )
 def test_the_prediction_is_within_a_tenth(name, width, resolution, classes, counted):
     """MobileNetV2 without the 1.5 M instructions of the MEAN that the reference figure holds."""

@@ -12,6 +12,8 @@ import flatbuffers
 import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 
+from tinytrain.deploy.flatbuffer import builtin_code
+
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 WEIGHTS, BIAS = 1, 2  # their places among the inputs
 
@@ -48,16 +50,12 @@ def _biases(model: Any, graph: Any) -> list[Any]:
     codes = {getattr(schema.BuiltinOperator, name): name for name in WEIGHTED}
     found = []
     for node in graph.operators:
-        name = codes.get(_code(model.operatorCodes[node.opcodeIndex]), "")
+        name = codes.get(builtin_code(model.operatorCodes[node.opcodeIndex]), "")
         if name and len(node.inputs) > BIAS and node.inputs[BIAS] >= 0:
             scales = graph.tensors[node.inputs[WEIGHTS]].quantization.scale
             if name != "FULLY_CONNECTED" or len(scales) > 1:
                 found.append(graph.tensors[node.inputs[BIAS]])
     return found
-
-
-def _code(operator_code: Any) -> int:
-    return max(operator_code.builtinCode, operator_code.deprecatedBuiltinCode)
 
 
 def _share_buffers(model: Any) -> None:

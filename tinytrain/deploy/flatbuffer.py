@@ -135,10 +135,13 @@ def _operator(node: Any, names: list[str], tensors: list[Tensor]) -> Operator:
     return Operator(names[node.opcodeIndex], inputs, _pick(node.outputs, tensors), options)
 
 
+def builtin_code(code: Any) -> int:
+    """Returns the number of an operator: above 127 it stands in a newer field, older files have only the first one."""
+    return max(code.builtinCode, code.deprecatedBuiltinCode)
+
+
 def _operator_name(code: Any, schema: Any) -> str:
-    # Codes above 127 stand in a newer field; older files have only the first one.
-    builtin = max(code.builtinCode, code.deprecatedBuiltinCode)
-    name = _enum(schema.BuiltinOperator, builtin)
+    name = _enum(schema.BuiltinOperator, builtin_code(code))
     return code.customCode.decode() if name == "CUSTOM" else name
 
 

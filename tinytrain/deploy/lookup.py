@@ -11,7 +11,7 @@ import flatbuffers
 import numpy as np
 
 from tinytrain.deploy import tflm_ops
-from tinytrain.deploy.flatbuffer import Operator, Summary
+from tinytrain.deploy.flatbuffer import Operator, Summary, builtin_code
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import UserError
 
@@ -44,7 +44,7 @@ def _only_lookups(content: bytes) -> bytes:
     model: Any = schema.ModelT.InitFromPackedBuf(content, 0)
     graph = model.subgraphs[0]
     codes = {getattr(schema.BuiltinOperator, name) for name in tflm_ops.LOOKED_UP}
-    uses = [node for node in graph.operators if _code(model.operatorCodes[node.opcodeIndex]) in codes]
+    uses = [node for node in graph.operators if builtin_code(model.operatorCodes[node.opcodeIndex]) in codes]
     tensors = [copy.copy(graph.tensors[index]) for node in uses for index in (node.inputs[0], node.outputs[0])]
     for tensor in tensors:
         tensor.shape, tensor.shapeSignature, tensor.buffer = [1, 256], None, 0
@@ -57,7 +57,3 @@ def _only_lookups(content: bytes) -> bytes:
     builder = flatbuffers.Builder(len(tensors) * 256)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
-
-
-def _code(operator_code: Any) -> int:
-    return max(operator_code.builtinCode, operator_code.deprecatedBuiltinCode)

@@ -10,6 +10,8 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from tinytrain.deploy import flatbuffer
+
 Shape = tuple[int, ...]
 ALIGNMENT_BYTES = 16  # MicroArenaBufferAlignment
 
@@ -120,7 +122,7 @@ def read(model: bytes) -> Schedule:
     schedule.shapes = {i: tuple(map(int, graph.tensors[i].shape)) for i in live}
     for node in graph.operators:
         code = tree.operatorCodes[node.opcodeIndex]
-        name = names[max(code.builtinCode, code.deprecatedBuiltinCode)]
+        name = names[flatbuffer.builtin_code(code)]
         kernel, plain = (1, 1), True
         if name in ("CONV_2D", "DEPTHWISE_CONV_2D"):
             _, height, width, depth = map(int, graph.tensors[node.inputs[1]].shape)
