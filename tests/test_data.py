@@ -109,6 +109,21 @@ def test_the_split_is_stratified_seeded_and_disjoint():
         assert not np.array_equal(first[name].indices, other[name].indices)
 
 
+def test_train_images_keeps_so_many_of_what_is_left_and_moves_nothing_else():
+    source = digits.load("", Data())
+    whole, part = (splits.split(source, Data(train_images=count), 3) for count in (0, 200))
+    chosen = part["train"].indices
+    assert len(chosen) == 200
+    assert set(chosen) < set(whole["train"].indices)
+    for name in ("val", "test"):
+        np.testing.assert_array_equal(part[name].indices, whole[name].indices)
+    counts = np.bincount(source.pools["all"].labels[chosen])
+    assert counts.min() >= 19  # there are 174 to 183 images of a digit
+    assert counts.max() <= 21
+    more = splits.split(source, Data(train_images=5000), 3)
+    np.testing.assert_array_equal(more["train"].indices, whole["train"].indices)
+
+
 @pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
 def test_prepare_is_pillow(resize):
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8))

@@ -149,9 +149,9 @@ def test_test_images_are_never_quantized_with(run, monkeypatch, tmp_path):
     seen = []
     fine_tune = qat.fine_tune
 
-    def spy(twin, batches, steps, lr, calibration, progress):
+    def spy(twin, batches, steps, lr, calibration, *rest):
         seen.extend([calibration, *(x.numpy() for x, _ in batches)])
-        return fine_tune(twin, batches, steps, lr, calibration, progress)
+        return fine_tune(twin, batches, steps, lr, calibration, *rest)
 
     monkeypatch.setattr(qat, "fine_tune", spy)
     export(run.folder, "stm32f746", tmp_path / "e", ["qat.epochs=0", "export.parity_images=1"])

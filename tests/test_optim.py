@@ -77,6 +77,20 @@ def test_the_schedule_at_its_corners():
     assert float(optim.WarmupCosine(0.4, 0, 10)(0)) == pytest.approx(0.4)
 
 
+def test_the_warmup_begins_at_a_share_of_the_peak():
+    """NetAug's on ImageNet: lr/16, a 5-step warm-up here: 0.4·(1/16 + 15/16·t/5)."""
+    schedule = optim.WarmupCosine(0.4, warmup_steps=5, total_steps=15, warmup_from=1 / 16)
+    values = {step: float(schedule(step)) for step in (0, 1, 2, 4, 5, 10, 15)}
+    assert values == pytest.approx({0: 0.025, 1: 0.1, 2: 0.175, 4: 0.325, 5: 0.4, 10: 0.2, 15: 0.0}, abs=1e-7)
+    again = optim.WarmupCosine.from_config(schedule.get_config())
+    assert float(again(1)) == pytest.approx(0.1)
+
+
+def test_build_reads_the_share_of_the_warmup():
+    built = optim.build(Optim(lr=0.2, epochs=4, warmup_epochs=1.0, warmup_from=0.25), steps_per_epoch=5)
+    assert float(built.learning_rate) == pytest.approx(0.05)
+
+
 def test_build_reads_the_config():
     built = optim.build(
         Optim(lr=0.2, epochs=4, warmup_epochs=1.0, weight_decay=0.01, nesterov=False), steps_per_epoch=5

@@ -14,7 +14,7 @@ from tinytrain.errors import TinytrainError, UserError
 
 OPERATORS = {
     "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "MUL", "AVERAGE_POOL_2D", "MAX_POOL_2D", "PAD",
-    "HARD_SWISH", "LOGISTIC",
+    "HARD_SWISH", "LOGISTIC", "RESIZE_BILINEAR",
 }  # fmt: skip
 
 
@@ -129,6 +129,7 @@ def test_every_model_is_int8_and_every_operator_of_its_graph_exact(name):
         ("swish as an argument", {"CONV_2D": 1, "LOGISTIC": 1, "MUL": 1, "AVERAGE_POOL_2D": 1, "FULLY_CONNECTED": 1}),
         ("relu after a sum", {"CONV_2D": 1, "ADD": 1, "AVERAGE_POOL_2D": 1, "FULLY_CONNECTED": 1}),
         ("padding of ResNet", {"PAD": 1, "CONV_2D": 1, "AVERAGE_POOL_2D": 1, "FULLY_CONNECTED": 1}),
+        ("enlarged by 2", {"CONV_2D": 1, "RESIZE_BILINEAR": 1, "AVERAGE_POOL_2D": 1, "FULLY_CONNECTED": 1}),
         ("pools", {"MAX_POOL_2D": 1, "AVERAGE_POOL_2D": 2, "FULLY_CONNECTED": 1}),
     ],
 )
@@ -224,6 +225,20 @@ def test_fine_tuning_learns_repeats_itself_and_leaves_the_twin_alone():
     content = tflite.convert(tuned)
     found = Oracle(content).run(np.round(x * 128).clip(-128, 127).astype("int8"))
     assert (found.argmax(1) == y.argmax(1)).mean() > 0.9
+
+
+def test_the_float_model_teaches_its_int8_self():
+    """The loss of a step against the formula, in which both models are still what they were before it."""
+    built = twin.rebuild(stripe_net())
+    x, y = stripes(32)
+    losses = []
+    for weight in (0.0, 0.7):
+        qat.fine_tune(built, [(x, y)], 1, 0.05, x, lambda _, __, loss: losses.append(loss), weight, 2.0)
+    taught = tf.nn.log_softmax(np.float64(built(x, training=False)) / 2).numpy()
+    answers = tf.nn.log_softmax(np.float64(qat.quantize(built, x)(x, training=True)) / 2).numpy()
+    expected = 0.7 * 2**2 * -(np.exp(taught) * answers).sum(axis=1).mean()
+    assert losses[1] - losses[0] == pytest.approx(expected, rel=1e-4)
+    assert expected > 0.1
 
 
 def test_the_ranges_start_from_the_calibration_images():

@@ -124,6 +124,8 @@ BODIES = {
     "padding of ResNet": lambda x: layers.Conv2D(4, 7, 2)(layers.ZeroPadding2D(3)(x)),
     "padding of MobileNet": lambda x: layers.DepthwiseConv2D(3, 2)(layers.ZeroPadding2D(((0, 1), (0, 1)))(x)),
     "padding before a pool": lambda x: layers.MaxPooling2D(3, 2)(layers.ZeroPadding2D(1)(layers.ReLU()(x))),
+    "enlarged by 2": lambda x: layers.UpSampling2D(2, interpolation="bilinear")(layers.Conv2D(6, 3)(x)),
+    "enlarged to 12": lambda x: layers.Resizing(12, 12)(layers.Conv2D(8, 3, 2, groups=2)(layers.Conv2D(4, 3)(x))),
     "shared": shared,
     "nested": nested,
 }

@@ -15,15 +15,19 @@ from tinytrain.config import Config
 from tinytrain.config import load as load_config
 from tinytrain.errors import DoesNotFit, TinytrainError, UserError
 
-__all__ = ["Config", "DoesNotFit", "TinytrainError", "UserError", "evaluate", "export", "fit", "load_config"]
+__all__ = ["Config", "DoesNotFit", "TinytrainError", "UserError", "compare", "evaluate", "export", "fit", "load_config"]
 
 
 def __getattr__(name: str) -> Any:
-    """Imports `fit`, `export` and `evaluate` when they are first asked for."""
+    """Imports `fit`, `compare`, `export` and `evaluate` when they are first asked for."""
     if name == "fit":
         from tinytrain.train import fit
 
         return fit
+    if name == "compare":
+        from tinytrain.comparing import compare
+
+        return compare
     if name == "export":
         from tinytrain.exporting import export
 

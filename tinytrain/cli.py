@@ -15,6 +15,7 @@ from tinytrain.errors import DoesNotFit, TinytrainError, UserError, unknown
 USAGE = """tinytrain trains tiny vision networks and puts them on microcontrollers.
 
   tinytrain fit [CONFIG.toml] [--data SPEC] [--model NAME] [--mcu BOARD] [--out RUN] [--resume] [KEY=VALUE …]
+  tinytrain compare CONFIG.toml… [--data SPEC,SPEC…] [--seeds N] [--out DIR] [KEY=VALUE …]
   tinytrain export RUN|MODEL.tflite --mcu BOARD [--out DIR] [--diagnose] [KEY=VALUE …]
   tinytrain evaluate RUN|MODEL.tflite [--data SPEC] [--split train|val|test]
   tinytrain data SPEC [--out PNG] [KEY=VALUE …]
@@ -143,15 +144,24 @@ def _config_to_resume(out: Path | None, config: configs.Config, given: bool) -> 
 
     if out is None:
         raise UserError("--resume needs --out RUN, the folder of the run to go on with")
-    stored = Run.open(out).config()
-    for dotted in configs.keys() if given else ():
-        wanted, kept = configs.get_key(config, dotted), configs.get_key(stored, dotted)
-        if wanted not in (kept, "auto"):
-            raise UserError(
-                f"cannot resume '{out}' with {dotted} = {wanted!r}: it was begun with {kept!r}; "
-                "leave the config out, or begin a new run in another folder"
-            )
-    return stored
+    run = Run.open(out)
+    if given:
+        run.refuse_another(config)
+    return run.config()
+
+
+def _compare(values: Any, words: list[str]) -> tuple[Any, str]:
+    plain, overrides = _sorted(words)
+    seeds = values.seeds or "1"
+    if not seeds.isdecimal():
+        raise UserError(f"--seeds {seeds} is no number of seeds: expected a whole number from 1")
+    from tinytrain.quiet import import_tensorflow
+
+    import_tensorflow()
+    from tinytrain.comparing import compare
+
+    data = values.data.split(",") if values.data else None
+    return compare([Path(word) for word in plain], data, int(seeds), values.out or "compare", overrides)
 
 
 def _export(values: Any, words: list[str]) -> tuple[Any, str]:
@@ -234,6 +244,15 @@ FIT_FLAGS = {
 }
 COMMANDS = {
     "fit": Command("Trains a model on images.", FIT_FLAGS, _fit),
+    "compare": Command(
+        "Trains every config on every dataset with every seed, and tables the results; typed again, it goes on.",
+        {
+            "data": "SPECs joined by commas, in place of each config's own",
+            "seeds": "how many seeds, from 0 (default: 1)",
+            "out": "the folder of the runs, results.csv and results.md (default: compare)",
+        },
+        _compare,
+    ),
     "export": Command(
         "Turns a run into an int8 model, proven to fit the board, with firmware to flash.",
         {

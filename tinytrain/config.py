@@ -23,8 +23,11 @@ UNIONS = (typing.Union, types.UnionType)
 
 
 def key(default: Any, meaning: str, minimum: float | None = None, maximum: float | None = None) -> Any:
-    """Returns a dataclass field that carries its one-line meaning and its inclusive range."""
-    return field(default=default, metadata={"meaning": meaning, "minimum": minimum, "maximum": maximum})
+    """Returns a dataclass field that carries its one-line meaning and its inclusive range (of each item of a list)."""
+    metadata = {"meaning": meaning, "minimum": minimum, "maximum": maximum}
+    if isinstance(default, tuple):
+        return field(default_factory=lambda: list(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
 @dataclass
@@ -42,6 +45,7 @@ class Data:
     test_fraction: float = key(0.2, "share of all images held out, if the data has no test split", 0.01, 0.5)
     val_images: int = key(0, "images held out for val instead of val_fraction, exactly; 0: the fraction", 0)
     test_images: int = key(0, "images held out for test instead of test_fraction, exactly; 0: the fraction", 0)
+    train_images: int = key(0, "train on so many images only, drawn evenly from all that are left; 0: on all", 0)
     resize: Literal["auto", "stretch", "crop", "pad"] = key(
         "auto", "how an image is brought to model.resolution; auto refuses a folder of mixed sizes"
     )
@@ -109,11 +113,58 @@ class Optim:
     lr: float = key(0.05, "peak learning rate", 0)
     epochs: int = key(30, "passes over the training images, warm-up included", 1)
     batch: int = key(64, "images a step", 1)
-    warmup_epochs: float = key(1.0, "epochs of linear warm-up from 0 before the cosine", 0)
+    warmup_epochs: float = key(1.0, "epochs of linear warm-up before the cosine", 0)
+    warmup_from: float = key(0.0, "learning rate that the warm-up begins at, as a share of optim.lr", 0, 1)
     momentum: float = key(0.9, "momentum of sgd", 0, 0.9999)
     nesterov: bool = key(True, "Nesterov momentum")
     weight_decay: float = key(4e-5, "coupled L2, added to the gradient; none on biases and BatchNorm", 0)
     label_smoothing: float = key(0.1, "share of each label spread evenly over all classes", 0, 0.99)
+
+
+@dataclass
+class Netaug:
+    """NetAug: training inside wider networks."""
+
+    width_factors: list[float] | Auto = key(
+        "auto", "widths of block outputs, times the network's own, ascending from 1; auto: as published", 1
+    )
+    expansion_factors: list[float] = key(
+        (1.0, 1.6, 2.2, 2.8), "widths inside blocks, times the network's own, ascending from 1", 1
+    )
+    expansion_only: float = key(
+        0.5, "share of the epochs after the warm-up, the last ones, that widen inside only", 0, 1
+    )
+    statistics_images: int = key(
+        16000, "training images, in whole batches, that BatchNorm is estimated on before an evaluation", 1
+    )
+
+
+@dataclass
+class Dropblock:
+    """DropBlock: regularization that zeroes squares of feature maps in training."""
+
+    block_size: int = key(5, "side of a dropped square, in positions of the feature map", 1, 99)
+    keep: float = key(0.9, "about the share of positions that are kept", 0.01, 1)
+
+
+@dataclass
+class Distill:
+    """Distillation: a teacher's answers beside the labels."""
+
+    teacher: str = key("", "a run folder, a .keras file or applications:NAME of keras.applications")
+    weight: float = key(1.0, "weight of the teacher's part of the loss", 0)
+    temperature: float = key(1.0, "both answers are softened by it", 0.01)
+
+
+@dataclass
+class Tinytl:
+    """TinyTL: transfer that trains biases and lite residual modules."""
+
+    norm: Literal["batch", "group"] = key(
+        "batch", "batch: BatchNorm, its statistics frozen; group: GroupNorm and standardized weights, no int8 export"
+    )
+    residual: bool = key(True, "lite residual modules; false: biases and the classifier are trained only")
+    weight_bits: Literal[0, 8] = key(0, "of frozen kernels: 8 leaves 256 values a layer, by k-means; 0: as they are")
 
 
 @dataclass
@@ -133,6 +184,8 @@ class Qat:
     epochs: float = key(2.0, "epochs over the training images; 0: post-training quantization", 0)
     lr: float = key(1e-3, "peak learning rate of the fine-tune, cosine to 0", 0)
     batch: int = key(64, "images a step", 1)
+    distill: float = key(0.0, "weight of the float model's answers in the loss: it teaches its int8 self", 0)
+    temperature: float = key(1.0, "of that distillation: both answers are softened by it", 0.01)
     calibration_images: int = key(500, "training images that set the activation ranges", 1)
 
 
@@ -149,10 +202,15 @@ class Config:
     """One run, whole. `Config(data=Data(spec="folder:flowers"))` is what a TOML file is read into."""
 
     seed: int = key(0, "seeds the split, the initial weights, the order and the augmentation", 0)
+    method: str = key("", "how it is trained: names from `tinytrain list methods` joined by +, the innermost first")
     data: Data = field(default_factory=Data)
     model: Model = field(default_factory=Model)
     augment: Augment = field(default_factory=Augment)
     optim: Optim = field(default_factory=Optim)
+    netaug: Netaug = field(default_factory=Netaug)
+    dropblock: Dropblock = field(default_factory=Dropblock)
+    distill: Distill = field(default_factory=Distill)
+    tinytl: Tinytl = field(default_factory=Tinytl)
     device: Device = field(default_factory=Device)
     qat: Qat = field(default_factory=Qat)
     export: Export = field(default_factory=Export)
@@ -188,6 +246,7 @@ def apply(config: Config, overrides: typing.Sequence[str]) -> Config:
             raise UserError(f"cannot read '{word}': expected KEY=VALUE, such as optim.epochs=3")
         set_key(config, dotted.strip(), _parse(text.strip()))
     config.model.weights = absolute(config.model.weights)
+    config.distill.teacher = absolute(config.distill.teacher)
     check(config)
     return config
 
@@ -195,7 +254,17 @@ def apply(config: Config, overrides: typing.Sequence[str]) -> Config:
 def check(config: Config) -> None:
     """Raises UserError unless the model and the data source of `config` exist."""
     rooms.check("models", config.model.name)
+    names = methods(config)
+    if len(set(names)) < len(names) or "" in names:
+        raise UserError(f"method = '{config.method}': expected names joined by +, each once, such as netaug+distill")
+    for name in names:
+        rooms.check("methods", name)
     room(config.data.spec)
+
+
+def methods(config: Config) -> list[str]:
+    """Returns the names of the training methods, the innermost first; none is plain training."""
+    return [name.strip() for name in config.method.split("+")] if config.method else []
 
 
 def room(spec: str) -> tuple[str, str]:
@@ -227,7 +296,7 @@ def get_key(config: Config, dotted: str) -> Any:
 
 
 def absolute(weights: str) -> str:
-    """Returns model.weights with a path made absolute, so that a run repeats from any folder."""
+    """Returns what may be a path made absolute if there is such a file, so that a run repeats from any folder."""
     path = Path(weights).expanduser()
     return str(path.absolute()) if weights not in ("", "imagenet") and path.exists() else weights
 
@@ -278,12 +347,19 @@ def _checked(dotted: str, leaf: dataclasses.Field, value: Any, where: str) -> An
     plain = [kind for kind in kinds if isinstance(kind, type)]
     if any(type(value) is type(word) and value == word for word in choices):
         return value
+    if list[float] in kinds and type(value) is list and value and {type(item) for item in value} <= {int, float}:
+        return [_in_range(dotted, leaf, float(item), where) for item in value]
     if type(value) is int and float in plain:
         value = float(value)
     if type(value) not in plain:
-        wanted = " or ".join([kind.__name__ for kind in plain] + [repr(word) for word in choices])
+        names = [kind.__name__ for kind in plain] + ["a list of numbers"] * (list[float] in kinds)
+        wanted = " or ".join(names + [repr(word) for word in choices])
         hint = nearest(value, [str(word) for word in choices]) if isinstance(value, str) else ""
         raise UserError(f"{dotted} = {value!r}{where} is not of its type: expected {wanted}{hint}")
+    return _in_range(dotted, leaf, value, where)
+
+
+def _in_range(dotted: str, leaf: dataclasses.Field, value: Any, where: str) -> Any:
     low, high = leaf.metadata["minimum"], leaf.metadata["maximum"]
     if (low is not None and not value >= low) or (high is not None and not value <= high):
         raise UserError(f"{dotted} = {value!r}{where} is out of range: expected {_range(low, high)}")

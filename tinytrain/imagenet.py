@@ -156,16 +156,22 @@ def rescaling(application: keras.Model, published: Published) -> tuple[list[floa
     return (128 * scale).tolist(), (128 * scale + offset).tolist()
 
 
+def folder() -> Path:
+    """Returns the folder where Keras looks for published weights."""
+    return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "models"
+
+
 def _file(name: str, url: str, md5: str | None) -> Path:
     """Returns the path of a published file, downloaded unless it is in the folder where Keras looks for it."""
-    home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
-    path = home / "models" / name
+    path = folder() / name
     if path.exists():
         return path
     try:
-        with _patience(), contextlib.redirect_stdout(sys.stderr):
+        with patience(), contextlib.redirect_stdout(sys.stderr):
             return Path(
-                keras.utils.get_file(name, f"{url}/{name}", cache_subdir="models", cache_dir=str(home), file_hash=md5)
+                keras.utils.get_file(
+                    name, f"{url}/{name}", cache_subdir="models", cache_dir=str(path.parents[1]), file_hash=md5
+                )
             )
     except Exception as error:  # Keras raises its own plain Exception for a URLError
         reason = one_line(getattr(error.__context__, "reason", None) or error)
@@ -176,7 +182,7 @@ def _file(name: str, url: str, md5: str | None) -> Path:
 
 
 @contextlib.contextmanager
-def _patience() -> Iterator[None]:
+def patience() -> Iterator[None]:
     """Gives up on a silent network after NETWORK_TIMEOUT_S."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(NETWORK_TIMEOUT_S)

@@ -91,7 +91,14 @@ def fine_tune(
     smoothed = batches.map(lambda x, y: (x, y * (1 - smoothing) + smoothing / classes))
     with tqdm(total=steps * batch, desc="quantization-aware", unit="image", leave=False, disable=None) as bar:
         return qat.fine_tune(
-            float_twin, smoothed, steps, config.qat.lr, calibration, lambda *_: bar.update(batch) and None
+            float_twin,
+            smoothed,
+            steps,
+            config.qat.lr,
+            calibration,
+            lambda *_: bar.update(batch) and None,
+            config.qat.distill,
+            config.qat.temperature,
         )
 
 

@@ -37,8 +37,11 @@ def _boards() -> dict[str, str]:
 
 
 def _configs() -> dict[str, str]:
-    paths = sorted(rooms.data_folder("configs").glob("*.toml"))
-    return {path.stem: f"{path.stem:20} {path.read_text().splitlines()[0].lstrip('# ')}" for path in paths}
+    """Returns the configs by their path below the folder, those in it first."""
+    folder = rooms.data_folder("configs")
+    paths = sorted(folder.rglob("*.toml"), key=lambda path: (len(path.relative_to(folder).parts), path))
+    names = {path.relative_to(folder).with_suffix("").as_posix(): path for path in paths}
+    return {name: f"{name:45} {path.read_text().splitlines()[0].lstrip('# ')}" for name, path in names.items()}
 
 
 def _keys() -> dict[str, str]:

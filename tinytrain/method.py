@@ -1,14 +1,22 @@
 """Method: what stands between a plain model and `keras.Model.fit`, and owns the training step.
 
-The base class is plain training. A training method of `tinytrain/methods` is a subclass that changes `train_step`; it
-wraps a functional model, never subclasses one (keras rewrites the base classes of a functional subclass), and `finish`
-gives the plain model back without a trace of the method.
+`Method` is plain training. A training method of `tinytrain/methods` is one of two kinds of subclass:
+- of `Method`, around a functional model, where it changes the network that is trained: the innermost of its training;
+- of `Around`, around another method, where it changes the loss, or how often gradients are taken.
+Both change `gradients(x, objective, number)`, which asks the method inside with the objective that it wants: this is
+how they nest. None subclasses a functional model (Keras rewrites the base classes of a functional subclass), and
+`finish` gives the plain model back without a trace of the method. A module of the room has
+`build(inner, config, training)`.
 """
 
-from typing import Any
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
+
+from tinytrain.errors import UserError
 
 
 class FusedBatchNormalization(keras.layers.BatchNormalization):
@@ -48,17 +56,66 @@ def with_fused_batch_norm(model: keras.Model) -> keras.Model:
     return copy
 
 
-class Method(keras.Model):
-    """Plain training of `model`; other methods change `train_step`.
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """What a method may want to know of the training that it is part of."""
 
-    The weights that are trained belong to a copy, `network`, that is fast in training. `finish` brings them back.
+    steps_per_epoch: int
+    batch: int  # images a step
+    batches: Callable[[int, int], tf.data.Dataset]  # (seed, steps) -> augmented training batches (x, one-hot y)
+
+
+class Step(NamedTuple):
+    """What a training step found: loss (scalar) and logits (B, classes) of the network, a gradient for each variable.
+
+    The gradients are in the order of `trainable_variables`.
+    """
+
+    loss: tf.Tensor
+    logits: tf.Tensor
+    gradients: list[tf.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    """What a pass minimises: `loss` of the logits (B, classes), a scalar.
+
+    Its gradients are those of `scale(loss)`, which the optimizer scales back: mixed precision needs it.
+    """
+
+    loss: Callable[[tf.Tensor], tf.Tensor]
+    scale: Callable[[tf.Tensor], tf.Tensor]
+
+    def plus(self, part: Callable[[tf.Tensor], tf.Tensor]) -> "Objective":
+        """Returns this objective with another loss of the logits added."""
+        return Objective(lambda logits: self.loss(logits) + part(logits), self.scale)
+
+
+class Method(keras.Model):
+    """Plain training of `model`; other methods change `gradients`.
+
+    The weights that are trained belong to a copy that is fast in training. `finish` brings them back.
     """
 
     def __init__(self, model: keras.Model, **kwargs: Any) -> None:
-        super().__init__(name=f"{model.name}_training", **kwargs)
+        super().__init__(name=f"{model.name}_training", dtype=model.dtype_policy, **kwargs)
         self._plain = lambda: model  # not an attribute, or Keras would track its weights a second time
-        self.network = with_fused_batch_norm(model)
+        self._learner = self.trained(model)
         self.build(model.input_shape)
+
+    def trained(self, model: keras.Model) -> keras.Model:
+        """Returns the network that is trained in place of `model`."""
+        return with_fused_batch_norm(model)
+
+    @property
+    def network(self) -> keras.Model:
+        """The network that is evaluated and saved, with the weights of `model` in their order."""
+        return self._learner
+
+    @property
+    def plain(self) -> keras.Model:
+        """The model that `finish` will return."""
+        return self._plain()
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Returns the logits (B, classes) of the images (B, H, W, C)."""
@@ -68,8 +125,87 @@ class Method(keras.Model):
         """Marks the method as built: its network always is."""
         self.built = True
 
+    def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Takes one step of the optimizer on the batch (x, y); returns the metrics so far in the epoch."""
+        x, y = data
+        objective = Objective(lambda logits: self.compute_loss(x=x, y=y, y_pred=logits), self.optimizer.scale_loss)
+        step = self.gradients(x, objective, self.optimizer.iterations)
+        self.optimizer.apply_gradients(zip(step.gradients, self.trainable_variables, strict=True))
+        self._loss_tracker.update_state(step.loss, sample_weight=tf.shape(x)[0])
+        return self.compute_metrics(x, y, step.logits)
+
+    def gradients(self, x: tf.Tensor, objective: Objective, number: tf.Tensor) -> Step:
+        """Returns loss, logits and gradients of the batch `x`; this is what a method changes.
+
+        number: of the step, counted from 0; what is drawn at random should depend on it and the seed alone.
+        """
+        return self.differentiate(lambda: self.network(x, training=True), objective)
+
+    def differentiate(
+        self, forward: Callable[[], tf.Tensor], objective: Objective, sources: list[Any] | None = None
+    ) -> Step:
+        """Returns loss, logits and gradients of one pass, whose logits `forward` computes.
+
+        sources: tensors to differentiate with respect to, by default the trainable variables.
+        """
+        with tf.GradientTape() as tape:
+            if sources is not None:
+                tape.watch(sources)
+            logits = forward()
+            loss = objective.loss(logits)
+            scaled = objective.scale(loss)
+        return Step(loss, logits, tape.gradient(scaled, self.trainable_variables if sources is None else sources))
+
+    def callbacks(self) -> list[keras.callbacks.Callback]:
+        """Returns what the method does between the steps."""
+        return []
+
     def finish(self) -> keras.Model:
         """Returns the plain model with the trained weights."""
-        plain = self._plain()
-        plain.set_weights(self.network.get_weights())
-        return plain
+        self.plain.set_weights(self.network.get_weights())
+        return self.plain
+
+
+class Around(Method):
+    """A method around another method, `inner`, whose network it trains; by itself it changes nothing."""
+
+    def __init__(self, inner: Method, **kwargs: Any) -> None:
+        name = f"{inner.name}_{type(self).__name__.lower()}"
+        keras.Model.__init__(self, name=name, dtype=inner.dtype_policy, **kwargs)
+        self.inner = inner
+        self.build(())
+
+    @property
+    def network(self) -> keras.Model:
+        """The network of the innermost method."""
+        return self.inner.network
+
+    @property
+    def plain(self) -> keras.Model:
+        """The model that `finish` will return."""
+        return self.inner.plain
+
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Returns the logits (B, classes) of the images (B, H, W, C)."""
+        return self.inner(x, training=training)
+
+    def gradients(self, x: tf.Tensor, objective: Objective, number: tf.Tensor) -> Step:
+        """Returns what the inner method finds."""
+        return self.inner.gradients(x, objective, number)
+
+    def callbacks(self) -> list[keras.callbacks.Callback]:
+        """Returns those of the inner method."""
+        return self.inner.callbacks()
+
+    def finish(self) -> keras.Model:
+        """Returns the plain model with the trained weights."""
+        return self.inner.finish()
+
+
+def functional(inner: keras.Model | Method, name: str) -> keras.Model:
+    """Returns `inner`, for the method `name`, which changes the network itself; refuses one that is in a method."""
+    if isinstance(inner, Method):
+        raise UserError(
+            f"the method {name} changes the network itself: expected it first, and no second one that does so"
+        )
+    return inner

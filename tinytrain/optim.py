@@ -25,6 +25,16 @@ def decays(variable: keras.Variable) -> bool:
     return not variable.name.startswith(NOT_DECAYED)
 
 
+def slots(optimizer: keras.optimizers.Optimizer, variable: keras.Variable) -> list[keras.Variable]:
+    """Returns what `optimizer` keeps for `variable`, such as its velocity: nothing if it is not trained."""
+    if not variable.trainable:
+        return []
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of Keras' loss scaling
+    place = optimizer._get_variable_index(variable)
+    kinds = [getattr(optimizer, name) for name in ("velocities", "first", "second") if hasattr(optimizer, name)]
+    return [kind[place] for kind in kinds]
+
+
 @keras.saving.register_keras_serializable("tinytrain")
 class SGD(keras.optimizers.Optimizer):
     """SGD with momentum and coupled weight decay, equal to torch.optim.SGD (dampening 0)."""
@@ -122,31 +132,41 @@ class Adam(keras.optimizers.Optimizer):
 
 @keras.saving.register_keras_serializable("tinytrain")
 class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear warm-up from 0, then half a cosine to 0, a step at a time.
+    """Linear warm-up, then half a cosine to 0, a step at a time.
 
-    With peak η, W warm-up steps and T steps in all: η·(t + 1)/W for t < W, then η·½(1 + cos(π(t − W)/(T − W))).
+    With peak η, W warm-up steps and T steps in all: η·(t + 1)/W for t < W, then η·½(1 + cos(π(t − W)/(T − W))). A share
+    f = `warmup_from` > 0 begins the warm-up at fη instead, as NetAug does: η·(f + (1 − f)·t/W) for t < W.
     """
 
-    def __init__(self, peak: float, warmup_steps: int, total_steps: int) -> None:
+    def __init__(self, peak: float, warmup_steps: int, total_steps: int, warmup_from: float = 0.0) -> None:
         self.peak, self.warmup_steps, self.total_steps = peak, warmup_steps, total_steps
+        self.warmup_from = warmup_from
 
     def __call__(self, step: Any) -> Any:
         """Returns the learning rate of step `step`, counted from 0."""
         step = ops.cast(step, "float32")
         progress = (step - self.warmup_steps) / max(self.total_steps - self.warmup_steps, 1)
         cosine = 0.5 * (1.0 + ops.cos(math.pi * ops.clip(progress, 0.0, 1.0)))
-        return self.peak * ops.where(step < self.warmup_steps, (step + 1) / max(self.warmup_steps, 1), cosine)
+        first = 0 if self.warmup_from else 1  # from 0 the first step would be lost
+        share = (step + first) / max(self.warmup_steps, 1)
+        warmup = self.warmup_from + (1 - self.warmup_from) * share
+        return self.peak * ops.where(step < self.warmup_steps, warmup, cosine)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that rebuild the schedule."""
-        return {"peak": self.peak, "warmup_steps": self.warmup_steps, "total_steps": self.total_steps}
+        return {
+            "peak": self.peak,
+            "warmup_steps": self.warmup_steps,
+            "total_steps": self.total_steps,
+            "warmup_from": self.warmup_from,
+        }
 
 
 def build(config: Optim, steps_per_epoch: int) -> keras.optimizers.Optimizer:
     """Returns the optimizer of `config` with its schedule."""
     total = config.epochs * steps_per_epoch
     warmup = min(round(config.warmup_epochs * steps_per_epoch), total - 1)
-    schedule = WarmupCosine(config.lr, warmup, total)
+    schedule = WarmupCosine(config.lr, warmup, total, config.warmup_from)
     if config.name == "adam":
         return Adam(schedule, coupled_decay=config.weight_decay)
     return SGD(schedule, config.momentum, config.nesterov, config.weight_decay)

@@ -11,7 +11,7 @@ from tinytrain.errors import UserError
 
 
 class Progress(keras.callbacks.Callback):
-    """A bar for each epoch with images a second, then one line with its figures; adds lr and speed to the logs."""
+    """A bar for each epoch with images a second, then a line of figures; adds lr, seconds and speed to the logs."""
 
     def __init__(self, epochs: int, images_per_epoch: int, batch: int) -> None:
         super().__init__()
@@ -34,6 +34,7 @@ class Progress(keras.callbacks.Callback):
         """Prints the epoch's line."""
         logs = logs if logs is not None else {}
         logs["lr"] = float(self.model.optimizer.learning_rate)
+        logs["seconds"] = self.seconds
         logs["images_per_second"] = self.images / self.seconds
         self.bar.close()
         tqdm.write(

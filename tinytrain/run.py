@@ -107,6 +107,18 @@ class Run:
         """Returns the complete config of the run."""
         return configs.load(self.config_path)
 
+    def refuse_another(self, config: Config) -> None:
+        """Raises UserError naming the first key in which `config` differs from the run's; "auto" differs from none."""
+        stored = self.config()
+        known = configs.keys()
+        for dotted in known:
+            wanted, kept = configs.get_key(config, dotted), configs.get_key(stored, dotted)
+            if wanted not in (kept, "auto"):
+                raise UserError(
+                    f"cannot resume '{self.folder}' with {dotted} = {wanted!r}: it was begun with {kept!r}; "
+                    "ask for the same, name another folder, or delete this one to train it anew"
+                )
+
     def split(self) -> dict[str, list[str]]:
         """Returns the names of the images in each split, as the run was trained."""
         return json.loads(self.split_path.read_text())
@@ -122,7 +134,7 @@ class Run:
     def write_history(self, rows: list[dict[str, float]]) -> None:
         """Writes history.csv, one row an epoch."""
         text = io.StringIO()
-        writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+        writer = csv.DictWriter(text, fieldnames=list(rows[-1]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
         write_text(self.history_path, text.getvalue())

@@ -1,7 +1,8 @@
 """The train, val and test split of a dataset: official where there is one, else stratified and seeded.
 
 data.split says which official splits are joined before images are held out (`arrange`); data.val_fraction or
-val_images, data.test_fraction or test_images say how many (`split`). The 40,000/10,000 of CIFAR-100 (methods.md D.2) is
+val_images, data.test_fraction or test_images say how many, data.train_images how many of the rest are trained on
+(`split`). The 40,000/10,000 of CIFAR-100 (methods.md D.2) is
 data.val_images=10000; NetAug's Flowers-102 (A.8) is data.split=trainval; Table 1 of C.10 is data.split=paper.
 """
 
@@ -43,6 +44,8 @@ def split(source: Source, data: Data, seed: int) -> dict[str, Subset]:
     for name, share in holdouts.items():
         left, held = _stratified(left, pools[base].labels, share, seed, name)
         subsets[name] = Subset(base, np.sort(held))
+    if 0 < data.train_images < len(left):
+        _, left = _stratified(left, pools[base].labels, data.train_images, seed, "train")
     return {"train": Subset(base, np.sort(left)), "val": subsets["val"], "test": subsets["test"]}
 
 

@@ -20,7 +20,7 @@ from tinytrain.augment import Augmentation
 from tinytrain.config import Config
 from tinytrain.datasets import Source
 from tinytrain.errors import UserError
-from tinytrain.method import Method
+from tinytrain.method import Method, Training
 from tinytrain.progress import Progress, StopAtNaN
 from tinytrain.run import Run, write_json, write_text
 
@@ -43,13 +43,16 @@ def fit(config: Config, out: Path | str | None = None, mcu: str | None = None, r
     source = load_source(config)
     config = resolve(config, source)
     run = Run.open(Path(out)) if resume and out else None
+    if run and run.finished:
+        return run
     model = _begun_model(run, config) or build_model(config, len(source.classes))
-    if mcu and not run:
-        from tinytrain.deploy.fits import refuse_if_too_large
-
-        refuse_if_too_large(model, config, len(source.classes), mcu)
     data = Split(source, config)
+    training = _Training(config, data, model)
     if run is None:
+        if mcu:
+            from tinytrain.deploy.fits import refuse_if_too_large
+
+            refuse_if_too_large(training.method.plain, config, len(source.classes), mcu)
         _tell_findings(data, config)
         name = f"{config.data.spec.partition(':')[0]}-{config.model.name}"
         run = Run.create(Path(out) if out else None, name)
@@ -57,8 +60,8 @@ def fit(config: Config, out: Path | str | None = None, mcu: str | None = None, r
         if config.model.weights:
             write_text(run.graph_path, model.to_json())
         write_text(run.config_path, configs.dump(config))
-    if not run.finished:
-        _train(run, config, data, model)
+    training.fit(run)
+    _finish(run, data, training.method, training.history)
     return run
 
 
@@ -79,38 +82,60 @@ def _begun_model(run: Run | None, config: Config) -> keras.Model | None:
     return keras.models.model_from_json(run.graph_path.read_text())
 
 
-def _train(run: Run, config: Config, data: "Split", model: keras.Model) -> None:
-    method = Method(model)
-    images, labels = data.arrays("train")
-    weights = None
-    if config.data.balance == "class_weights":
-        weights = balance.class_weights(labels, len(data.source.classes))
-    elif config.data.balance == "balanced_sampling":
-        images, labels = balance.evenly(images, labels, config.seed)
-    batch = min(config.optim.batch, len(images))
-    steps, epochs = len(images) // batch, config.optim.epochs
-    _compile(method, config, steps, weights)
-    done, history = _restore(run, method)
-    if done < epochs:
-        method.fit(
-            pipeline.training_batches(
-                images,
-                labels,
-                len(data.source.classes),
-                batch,
-                config.seed,
-                range(done * steps, epochs * steps),
-                Augmentation(config.augment, int(config.model.resolution)),
-            ),
+class _Training:
+    """What `fit` has made before it writes anything, so that a mistake in the config leaves no run folder behind."""
+
+    def __init__(self, config: Config, data: "Split", model: keras.Model) -> None:
+        self.config, self.data, self.history = config, data, []  # type: ignore[var-annotated]
+        images, labels = data.arrays("train")
+        classes, weights = len(data.source.classes), None
+        if config.data.balance == "class_weights":
+            weights = balance.class_weights(labels, classes)
+        elif config.data.balance == "balanced_sampling":
+            images, labels = balance.evenly(images, labels, config.seed)
+        self.batch = min(config.optim.batch, len(images))
+        self.steps = len(images) // self.batch
+        augmentation = Augmentation(config.augment, int(config.model.resolution))
+        self.batches = functools.partial(
+            pipeline.training_batches, images, labels, classes, self.batch, augment=augmentation
+        )
+        training = Training(self.steps, self.batch, lambda seed, steps: self.batches(seed, range(steps)))
+        self.method = build_method(model, config, training)
+        _compile(self.method, config, self.steps, weights)
+
+    def fit(self, run: Run) -> None:
+        """Trains from the last checkpoint of `run`, or from the start, to the end."""
+        epochs = self.config.optim.epochs
+        done, self.history = _restore(run, self.method)
+        if done == epochs:
+            return
+        self.method.fit(
+            self.batches(self.config.seed, range(done * self.steps, epochs * self.steps)),
             initial_epoch=done,
             epochs=epochs,
-            steps_per_epoch=steps,
+            steps_per_epoch=self.steps,
             shuffle=False,
-            validation_data=data.batches("val"),
+            validation_data=self.data.batches("val"),
             verbose=0,
-            callbacks=[Progress(epochs, steps * batch, batch), StopAtNaN(), checkpoint.Checkpoint(run, history)],
+            callbacks=[
+                *self.method.callbacks(),
+                Progress(epochs, self.steps * self.batch, self.batch),
+                StopAtNaN(),
+                checkpoint.Checkpoint(run, self.history),
+            ],
         )
-    _finish(run, data, method, history)
+
+
+def build_method(model: keras.Model, config: Config, training: Training) -> Method:
+    """Returns the methods of `config` around `model`, the first one innermost; none is plain training.
+
+    What they draw at random depends on the seed alone, not on what was drawn before.
+    """
+    keras.utils.set_random_seed(config.seed)
+    method: Any = model
+    for name in configs.methods(config):
+        method = rooms.load("methods", name).build(method, config, training)
+    return method if isinstance(method, Method) else Method(method)
 
 
 def _compile(method: Method, config: Config, steps_per_epoch: int, weights: np.ndarray | None) -> None:
@@ -214,13 +239,15 @@ def resolve(config: Config, source: Source) -> Config:
         "model.channels": source.channels,
         "model.stem": usual.get("stem", "imagenet"),
         "augment.flip": source.flip,
+        "netaug.width_factors": rooms.load("methods", "netaug").usual_width_factors(config.model.name),
         "device.precision": "mixed_float16" if on_gpu else "float32",
-        "device.jit": on_gpu,
+        "device.jit": on_gpu and "netaug" not in configs.methods(config),  # another width in every step
     }
     for dotted, value in found.items():
         if configs.get_key(config, dotted) == "auto":
             configs.set_key(config, dotted, value)
     config.model.weights = configs.absolute(config.model.weights)
+    config.distill.teacher = configs.absolute(config.distill.teacher)
     return config
 
 

@@ -48,7 +48,7 @@ def initialized(build: Callable[..., keras.Model], config: Model) -> keras.Model
         application = imagenet.application(published, float(config.width), int(config.resolution))
         _copy_published(application, model, published)
         return _with_rescaling(model, *imagenet.rescaling(application, published))
-    path, source = _read(config.weights)
+    path, source = read(config.weights, "model.weights", [IMAGENET])
     model = build(**build_options(source))
     _copy_ours(source, model, path)
     rescaling = next((layer for layer in source.layers if layer.name == PREPROCESSING), None)
@@ -94,13 +94,16 @@ def _with_rescaling(model: keras.Model, scale: Any, offset: Any) -> keras.Model:
     return copy
 
 
-def _read(weights: str) -> tuple[Path, keras.Model]:
-    """Returns the file that `weights` (a file or a run folder) means and the model in it."""
+def read(weights: str, key: str, words: list[str]) -> tuple[Path, keras.Model]:
+    """Returns the file that `weights` (a file or a run folder) means and the model in it.
+
+    Raises UserError, which names the config's `key` and the `words` that it knows beside paths, if there is none.
+    """
     path = Path(weights)
     if not path.exists():
         raise UserError(
-            f"model.weights = '{weights}' does not exist: give imagenet, the path of a .keras file or a run folder"
-            f"{nearest(weights, [IMAGENET])}"
+            f"{key} = '{weights}' does not exist: give {', '.join(words)}, the path of a .keras file or a run folder"
+            f"{nearest(weights, words)}"
         )
     if path.is_dir():
         path = Run(path).model_path

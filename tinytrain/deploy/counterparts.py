@@ -273,6 +273,21 @@ def _global_pool(b: Builder, call: Call) -> None:
     b.close(y if layer.keepdims else tf_keras.layers.Flatten(name=b.name(layer, "_flat"))(y), call)
 
 
+def _resize(b: Builder, call: Call) -> None:
+    """A bilinear enlargement, by a factor or to a side.
+
+    The int8 operator counts positions in 1/1024 pixels: by 2 it is exact, by 2.5 or 3 a step off now and then.
+    """
+    layer = call.layer
+    if layer.interpolation != "bilinear":
+        raise UserError(
+            f"the layer '{layer.name}' of class {type(layer).__name__} interpolates '{layer.interpolation}', which "
+            "cannot be exported to int8: expected bilinear"
+        )
+    height, width = b.graph.shapes[call.output][1:3]
+    b.close(tf_keras.layers.Resizing(height, width, "bilinear", name=b.name(layer))(b.input(call)), call)
+
+
 def _zero_padding(b: Builder, call: Call) -> None:
     """Explicit zeros: none of the operators if the convolution behind them pads the same by itself, else a PAD.
 
@@ -325,6 +340,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(["AveragePooling2D", "MaxPooling2D"], _pool),
     **dict.fromkeys(["GlobalAveragePooling2D", "GlobalMaxPooling2D"], _global_pool),
     **dict.fromkeys(["Flatten", "Reshape"], _reshape),
+    **dict.fromkeys(["UpSampling2D", "Resizing"], _resize),
     "BatchNormalization": _batch_norm,
     "Rescaling": _rescaling,
     "ZeroPadding2D": _zero_padding,

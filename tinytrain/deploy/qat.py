@@ -6,7 +6,7 @@ quantizer for its weights and one for its output:
 - biases: rounded to the step of the int32 accumulator, which folded BatchNorms can make coarser than the output's;
 - input: fixed to [-1, 127/128], hence scale 1/128 and zero point 0: q = pixel - 128 exactly (the rule of MLPerf Tiny);
 - clipped gates and sigmoids: fixed to [0, 1] and [0, 255/256], what their int8 operators demand;
-- poolings: the range of what they pool, because the operator keeps scale and zero point;
+- poolings and enlargements: the range of what they read, because the operator keeps scale and zero point;
 - everything else: moving averages of the smallest and largest value of a batch, started from calibration images run
   through the float twin (tfmot alone would start at ±6 and need thousands of steps to get away from there).
 We differ from tfmot's `quantize_apply` by wrapping the layers ourselves: its layout pass folds and fuses what the twin
@@ -36,17 +36,21 @@ def fine_tune(
     lr: float,
     calibration: np.ndarray,
     progress: Callable[[int, int, float], None] | None = None,
+    distill: float = 0.0,
+    temperature: float = 1.0,
 ) -> tf_keras.Model:
     """Returns the fake-quantized `twin` after `steps` steps of SGD; 0 steps are post-training quantization.
 
     `batches` yields (x (B, R, R, C) float32 in [-1, 1), y (B, classes) one-hot or smoothed) at least `steps` times;
     `calibration` is (N, R, R, C) float32 in [-1, 1), training images. Momentum 0.9, the learning rate falls from `lr`
     to 0 in a cosine. `progress(step, steps, loss)` is called after every step. Equal input gives an equal result.
+    With `distill` w > 0 the float twin teaches its int8 self (Hinton et al., 2015): w·T²·CE(softmax(z/T), q/T) is added
+    to the loss, z the twin's logits, q those of the fake-quantized graph, T = `temperature`.
     Raises UserError if `batches` ends early or the loss is not finite. `twin` keeps its weights.
     """
     model = quantize(twin, calibration)
     rates = lr * 0.5 * (1 + np.cos(np.pi * np.arange(steps) / max(steps, 1)))
-    step = _training_step(model)
+    step = _training_step(model, twin, distill, temperature)
     source = iter(batches)
     for number, rate in enumerate(rates, 1):
         try:
@@ -94,15 +98,22 @@ def operators(model: tf_keras.Model) -> list[Any]:
     return [layer for layer in model.layers if not isinstance(layer, tf_keras.layers.InputLayer)]
 
 
-def _training_step(model: tf_keras.Model) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+def _training_step(
+    model: tf_keras.Model, twin: tf_keras.Model, distill: float, temperature: float
+) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     optimizer = tf_keras.optimizers.SGD(momentum=0.9)
     optimizer.build(model.trainable_variables)
 
     @tf.function(reduce_retracing=True)
     def step(x: Tensor, y: Tensor, lr: Tensor) -> Tensor:
         optimizer.learning_rate.assign(lr)
+        taught = tf.nn.softmax(twin(x, training=False) / temperature) if distill else None
         with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(y, model(x, training=True)))
+            logits = model(x, training=True)
+            loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(y, logits))
+            if distill:
+                soft = tf.nn.softmax_cross_entropy_with_logits(taught, logits / temperature)
+                loss += distill * temperature**2 * tf.reduce_mean(soft)
         gradients = tape.gradient(loss, model.trainable_variables)
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
         return loss
@@ -118,7 +129,7 @@ def _quantizers(twin: tf_keras.Model) -> dict[str, tuple[Any, list[Any]]]:
     source: dict[str, Any] = {}  # of layers that pass their input's quantization on: whose it is
     for layer in twin.layers:
         before = [source[node.name] for node in tf.nest.flatten(layer.inbound_nodes[0].inbound_layers)]
-        pools = isinstance(layer, tf_keras.layers.AveragePooling2D)
+        pools = isinstance(layer, tf_keras.layers.AveragePooling2D | tf_keras.layers.Resizing)
         own = Same(before[0]) if pools else _own_quantizer(layer)
         chosen[layer.name] = own, before
         source[layer.name] = before[0] if isinstance(layer, PASSING) else own
@@ -128,6 +139,7 @@ def _quantizers(twin: tf_keras.Model) -> dict[str, tuple[Any, list[Any]]]:
 PASSING = (
     tf_keras.layers.AveragePooling2D,
     tf_keras.layers.MaxPooling2D,
+    tf_keras.layers.Resizing,
     tf_keras.layers.Flatten,
     tf_keras.layers.Reshape,
     tf_keras.layers.ZeroPadding2D,

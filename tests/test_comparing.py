@@ -1,0 +1,150 @@
+"""`tinytrain compare`: its table against the runs' own files, a kill in the middle, and what it refuses."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tinytrain import comparison_table, train
+
+SMALL = "[model]\nwidth = 0.25\n[augment]\ncrop = 0\n[optim]\nepochs = 1\n"
+
+
+@pytest.fixture
+def two_configs(tmp_path):
+    (tmp_path / "low.toml").write_text(SMALL + "batch = 32\n")
+    (tmp_path / "high.toml").write_text(SMALL + "batch = 32\nlr = 0.2\n")
+    return ["low.toml", "high.toml"]
+
+
+def snapshot(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.glob("*/*/*/*") if path.is_file()}
+
+
+@pytest.mark.slow
+def test_the_table_is_what_the_runs_say(tinytrain, tmp_path, two_configs):
+    done = tinytrain("compare", *two_configs, "--seeds", 2, "--out", "table", "--json", "optim.weight_decay=0")
+    assert done.returncode == 0, done.stderr
+    order = [line.removesuffix(":") for line in done.stderr.splitlines() if line.startswith("table/")]
+    assert order == [f"table/{name}/digits/seed{seed}" for seed in (0, 1) for name in ("low", "high")]
+    top1, written = {}, list(csv.DictReader((tmp_path / "table/results.csv").open()))
+    for name in ("low", "high"):
+        runs = [json.loads((tmp_path / f"table/{name}/digits/seed{seed}/metrics.json").read_text()) for seed in (0, 1)]
+        a, b = (100 * run["test"]["top1"] for run in runs)
+        top1[name] = (a + b) / 2
+        spread = abs(a - b) / 2**0.5  # of two numbers
+        line = next(line for line in done.stdout.splitlines() if line.startswith(f"| {name} |"))
+        assert line.startswith(f"| {name} | digits | 2 | {top1[name]:.2f} ± {spread:.2f} | ")
+        mine = [row for row in written if row["config"] == name]
+        assert [float(row["test_map"]) for row in mine] == [run["test"]["map"] for run in runs]
+    points = f"| {top1['high'] - top1['low']:+.2f} |"
+    assert points in (tmp_path / "table/results.md").read_text()
+    history = list(csv.DictReader((tmp_path / "table/low/digits/seed1/history.csv").open()))
+    steps = 1295 // 32
+    assert float(history[0]["seconds"]) == pytest.approx(steps * 32 / float(history[0]["images_per_second"]))
+    assert float(written[2]["training_seconds"]) == pytest.approx(float(history[0]["seconds"]), abs=0.06)
+    assert "tinytrain compare low.toml high.toml --seeds 2 --out table optim.weight_decay=0" in done.stdout
+    before = snapshot(tmp_path / "table")
+    again = tinytrain("compare", *two_configs, "--seeds", 2, "--out", "table", "--json", "optim.weight_decay=0")
+    assert again.stdout == done.stdout
+    assert snapshot(tmp_path / "table") == before
+
+
+@pytest.mark.slow
+def test_a_killed_comparison_goes_on(tmp_path, two_configs):
+    words = ["compare", *two_configs, "--out", "killed", "optim.epochs=2"]
+    command = [sys.executable, "-m", "tinytrain", *words]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    epochs = 0
+    for line in process.stderr:
+        epochs += line.startswith("epoch ")
+        if epochs == 3:  # the first run is over and the second one in its second epoch
+            os.kill(process.pid, signal.SIGKILL)
+            break
+    assert process.wait() == -signal.SIGKILL
+    kept = snapshot(tmp_path / "killed/low")
+    assert (tmp_path / "killed/results.md").read_text().count("| digits |") == 1
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert snapshot(tmp_path / "killed/low") == kept
+    shown = [line.partition("  ")[0] for line in done.stderr.splitlines() if line.startswith("epoch ")]
+    assert shown in (["epoch 2/2"], ["epoch 1/2", "epoch 2/2"])  # killed after or before its checkpoint was written
+    assert (tmp_path / "killed/results.md").read_text().count("| digits |") == 2
+
+
+def test_a_run_of_another_config_is_refused(command_line, tmp_path, two_configs):
+    folder = tmp_path / "compare/high/digits/seed0"
+    folder.mkdir(parents=True)
+    (folder / "config.toml").write_text(SMALL + "batch = 16\n[data]\nspec = 'digits'\n")
+    status, out, error = command_line("compare", *two_configs)
+    assert (status, out) == (2, "")
+    assert "compare/high/digits/seed0" in error
+    assert "optim.lr = 0.2: it was begun with 0.05" in error
+    assert len(error.strip().splitlines()) == 1
+    assert not (tmp_path / "compare/low").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "compare needs config files, received none"),
+        (["nowhere.toml"], "no config file 'nowhere.toml'"),
+        (["low.toml", "--seeds", "0"], "--seeds 0: expected at least 1"),
+        (["low.toml", "--seeds", "two"], "--seeds two is no number"),
+        (["low.toml", "seed=3"], "say --seeds N"),
+        (["low.toml", "--data", "digits,digit"], "low.toml: unknown dataset 'digit'"),
+        (["low.toml", "--data", "folder:nowhere"], "low.toml: no folder 'nowhere'"),
+        (["low.toml", "low.toml"], "would share the folder 'compare/low/digits/seed0'"),
+        (["low.toml", "--data", "folder:a/x,folder:b/x"], "would share the folder 'compare/low/x/seed0'"),
+        (["low.toml", "optim.epoch=3"], "did you mean 'optim.epochs'"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_trains_nothing(command_line, tmp_path, two_configs, words, sentence):
+    status, out, error = command_line("compare", *words)
+    assert (status, out) == (2, "")
+    assert sentence in error
+    assert not (tmp_path / "compare").exists()
+
+
+def row(config, data, seed, top1):
+    return {
+        "config": config,
+        "data": data,
+        "seed": seed,
+        "test_top1": top1,
+        "test_map": top1 / 2,
+        "epochs": 10 + seed,
+        "training_seconds": 60.0,
+    }
+
+
+def test_the_average_is_of_the_means_of_the_datasets():
+    runs = [row("a", "x", 0, 0.5), row("a", "x", 1, 0.6), row("a", "y", 0, 0.9), row("b", "x", 0, 0.7)]
+    rows = comparison_table.summary(runs, ["a", "b"], {"a": ["x", "y"], "b": ["x", "y"]})
+    named = {(line["config"], line["data"]): line for line in rows}
+    assert list(named) == [("a", "x"), ("a", "y"), ("a", "average"), ("b", "x")]  # b is not through with y
+    assert named["a", "average"]["test_top1"] == pytest.approx(0.725)  # of 0.55 and 0.9; of the runs it would be 0.667
+    assert named["a", "x"]["test_top1_deviation"] == pytest.approx(0.0707107)
+    assert named["a", "y"]["test_top1_deviation"] is None
+    assert named["b", "x"]["points"] == pytest.approx(15)
+    text = comparison_table.as_markdown(rows, "how")
+    assert "| a | x | 2 | 55.00 ± 7.07 | +0.00 | 27.50 ± 3.54 | 10.5 ± 0.7 | 1.0 ± 0.0 |" in text
+    assert "| b | x | 1 | 70.00 | +15.00 | 35.00 | 10.0 | 1.0 |" in text
+
+
+def test_a_training_that_fails_names_its_config(command_line, two_configs, monkeypatch):
+    tried = []
+
+    def fail(config, *_, **__):
+        tried.append(config.optim.lr)
+        raise train.UserError("too few images")
+
+    monkeypatch.setattr(train, "fit", fail)
+    said = command_line("compare", *two_configs)[2]
+    assert "2 of 2 runs failed" in said
+    assert "low.toml: too few images" in said
+    assert len(tried) == 2  # the second config does not wait for the first

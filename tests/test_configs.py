@@ -1,0 +1,97 @@
+"""Every file in configs/ loads and says where it comes from; the transfer files against NetAug's table, by hand."""
+
+import re
+
+import pytest
+
+from tinytrain import config, listing, optim
+from tinytrain.rooms import data_folder
+
+CONFIGS = data_folder("configs")
+FILES = sorted(CONFIGS.rglob("*.toml"))
+# methods.md A.8: base learning rate of one of 4 GPUs and dropout, for each model and dataset.
+DATASETS = ["food101", "oxford_flowers102", "cars196", "caltech_birds2011", "oxford_iiit_pet"]
+TRANSFER = {
+    "mobilenet_v2": [(0.10, 0.2), (0.08, 0.3), (0.18, 0.5), (0.02, 0.7), (0.01, 0.4)],
+    "mcunet": [(0.04, 0.1), (0.05, 0.4), (0.25, 0.1), (0.08, 0.6), (0.01, 0.6)],
+    "proxylessnas": [(0.10, 0.2), (0.06, 0.2), (0.20, 0.2), (0.04, 0.7), (0.01, 0.8)],
+    "mobilenet_v3_large": [(0.20, 0.2), (0.05, 0.6), (0.10, 0.7), (0.02, 0.8), (0.01, 0.8)],
+    "mobilenet_v2_tiny": [(0.06, 0.1), (0.08, 0.0), (0.14, 0.2), (0.04, 0.5), (0.06, 0.1)],
+}
+SIZES = {  # width, resolution
+    "mobilenet_v2": (0.35, 160),
+    "mcunet": (1.0, 176),
+    "proxylessnas": (0.35, 160),
+    "mobilenet_v3_large": (0.35, 160),
+    "mobilenet_v2_tiny": (0.35, 144),
+}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CONFIGS)))
+def test_a_config_loads_and_begins_with_one_sentence_a_command_and_a_result(path):
+    config.load(path)
+    header = [line for line in path.read_text().splitlines() if line.startswith("#")]
+    assert re.fullmatch(r"# [A-Z][^\n]*\.", header[0])
+    assert ". " not in header[0]
+    assert any(line.startswith("#   tinytrain ") or line.startswith("#   make ") for line in header)
+    assert any(line.startswith("# Expected: ") for line in header)
+
+
+def test_there_are_25_transfers():
+    assert len(list((CONFIGS / "transfer").glob("*.toml"))) == 25
+
+
+@pytest.mark.parametrize("model", TRANSFER)
+@pytest.mark.parametrize("number", range(5), ids=DATASETS)
+def test_a_transfer_is_as_published(model, number):
+    loaded = config.load(CONFIGS / "transfer" / f"{model}_{DATASETS[number]}.toml")
+    base_lr, dropout = TRANSFER[model][number]
+    assert (loaded.data.spec, loaded.model.name) == (DATASETS[number], model)
+    assert (loaded.model.width, loaded.model.resolution) == SIZES[model]
+    assert (loaded.optim.lr, loaded.model.dropout) == (pytest.approx(4 * base_lr), dropout)
+    decay = 3e-5 if model == "mobilenet_v3_large" else 4e-5
+    assert (loaded.optim.weight_decay, loaded.optim.label_smoothing) == (decay, 0.1)
+    assert (loaded.optim.epochs, loaded.optim.warmup_epochs, loaded.optim.batch) == (55, 5, 256)
+    assert float(optim.build(loaded.optim, 10).learning_rate) == pytest.approx(base_lr)  # of the first step
+    assert loaded.data.split == ("trainval" if DATASETS[number] == "oxford_flowers102" else "auto")
+    augment = loaded.augment
+    assert (augment.resized_crop, augment.crop, augment.flip, augment.saturation) == (0.08, 0, True, 0.5)
+    assert augment.brightness == pytest.approx(32 / 255, abs=1e-5)
+
+
+REGULARIZED = {  # Tables 3, 6 and 7: what a row sets beside its baseline, by dotted key
+    "baseline_150": {},
+    "baseline_300": {},
+    "dropout_90": {"model.dropout": 0.1},
+    "dropout_80": {"model.dropout": 0.2},
+    "weight_decay_1e5": {"optim.weight_decay": 1e-5},
+    "weight_decay_1e6": {"optim.weight_decay": 1e-6},
+    "no_augmentation": {"augment.resized_crop": 1.0, "augment.brightness": 0.0, "augment.saturation": 0.0},
+    "netaug_150": {"method": "netaug"},
+    "netaug_300": {"method": "netaug"},
+    "mixup_1": {"augment.mixup": 0.1},
+    "mixup_2": {"augment.mixup": 0.2},
+    "autoaugment": {"augment.autoaugment": True},
+    "randaugment_n1_m9": {"augment.randaugment": 1},
+    "randaugment_n2_m9": {"augment.randaugment": 2},
+    "dropblock_95": {"method": "dropblock", "dropblock.keep": 0.95},
+    "dropblock_90": {"method": "dropblock"},
+}
+
+
+@pytest.mark.parametrize("path", sorted((CONFIGS / "regularize").glob("*.toml")), ids=lambda path: path.stem)
+def test_a_regularization_differs_from_its_baseline_as_the_tables_say(path):
+    loaded = config.load(path)
+    assert loaded.optim.epochs in (155, 305)
+    assert loaded.optim.lr == pytest.approx(0.4 * loaded.optim.batch / 2048)
+    assert (loaded.augment.randaugment_magnitude, loaded.dropblock.block_size) == (9.0, 5)
+    baseline = config.load(path.parent / f"baseline_{loaded.optim.epochs - 5}.toml")
+    values = {dotted: (config.get_key(loaded, dotted), config.get_key(baseline, dotted)) for dotted in [*config.keys()]}
+    assert {dotted: own for dotted, (own, base) in values.items() if own != base} == REGULARIZED[path.stem]
+
+
+def test_the_list_names_those_in_folders():
+    listed = listing.LISTS["configs"]()
+    assert next(iter(listed)) == "digits"
+    assert "transfer/mobilenet_v2_food101" in listed
+    assert len(listed) == len(FILES)

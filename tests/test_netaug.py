@@ -1,0 +1,437 @@
+"""NetAug against the specification's numbers and against plain Keras networks of the same widths."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tinytrain import blocks, macs, optim, rooms, train
+from tinytrain import config as configs
+from tinytrain.errors import UserError
+from tinytrain.method import Method, Objective, Training
+from tinytrain.methods.netaug import NetAug, batch_statistics, build, recalibrate
+from tinytrain.super_network import SuperNetwork
+
+WIDTHS, EXPANSIONS = [1.0, 1.8, 2.6], [1.0, 1.6, 2.2, 2.8]
+
+
+def tiny(name="mobilenet_v2_tiny", resolution=32, classes=10, width=None):
+    usual = rooms.load("models", name).USUAL
+    return rooms.load("models", name).build(
+        classes=classes, channels=3, resolution=resolution, width=width or usual["width"]
+    )
+
+
+def images(count=8, resolution=32, seed=0):
+    return tf.constant(np.random.default_rng(seed).uniform(-1, 1, (count, resolution, resolution, 3)), tf.float32)
+
+
+def labels(count=8, seed=1):
+    return tf.one_hot(np.random.default_rng(seed).integers(0, 10, count), 10)
+
+
+def randomized(model, seed=3):
+    """Sets every weight to noise, variances to positive noise, so that nothing is equal by accident."""
+    random = np.random.default_rng(seed)
+    for variable in model.variables:
+        values = random.normal(0.3, 0.4, variable.shape)
+        variable.assign(np.abs(values) + 0.5 if variable.name == "moving_variance" else values)
+
+
+def kernel_parameters(model):
+    """Parameters of convolutions and dense layers, BatchNorm left out, as methods.md A.2 counts them."""
+    counted = [layer for layer in model.layers if not isinstance(layer, keras.layers.BatchNormalization)]
+    return sum(int(np.prod(variable.shape)) for layer in counted for variable in layer.trainable_variables)
+
+
+@pytest.mark.parametrize(
+    ("name", "resolution", "width", "factors", "smallest", "largest"),
+    [
+        ("mobilenet_v2_tiny", 144, 0.35, WIDTHS, (737_864, 23.499), (5_746_567, 334.43)),
+        ("mobilenet_v2_tiny", 144, 0.35, [1.0], (737_864, 23.499), (1_166_362, 56.13)),
+        ("mobilenet_v2", 160, 0.35, WIDTHS, (1_663_048, 30.875), (8_539_000, 412.17)),
+        ("proxylessnas", 160, 0.35, WIDTHS, (1_767_376, 35.717), (9_644_234, 453.54)),
+        ("mcunet", 176, 1.0, [1.0, 1.6, 2.2], (722_032, 81.786), (7_179_699, 866.25)),
+    ],
+)
+def test_super_networks_have_the_sizes_of_the_specification(name, resolution, width, factors, smallest, largest):
+    model = tiny(name, resolution, 1000, width)
+    network = SuperNetwork(model, factors, EXPANSIONS)
+    assert kernel_parameters(model) == smallest[0]
+    assert network.macs(network.smallest) / 1e6 == pytest.approx(smallest[1], abs=0.01)
+    assert kernel_parameters(network.model) == largest[0]
+    assert network.macs(network.largest) / 1e6 == pytest.approx(largest[1], abs=0.01)
+    assert network.macs(network.largest) == macs.count(network.model)
+
+
+@pytest.mark.parametrize(
+    ("base", "factors", "expected"),
+    [
+        (8, WIDTHS, [8, 14, 21]),
+        (16, WIDTHS, [16, 29, 42]),
+        (56, WIDTHS, [56, 101, 146]),
+        (448, WIDTHS, [448, 806, 1165]),
+        (8, [1.0, 1.6, 2.2], [8, 13, 18]),
+        (96, [1.0, 1.6, 2.2], [96, 154, 211]),
+    ],
+)
+def test_widths_are_rounded_to_one(base, factors, expected):
+    image = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(base, 3, padding="same", name="stem")(image)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    network = SuperNetwork(keras.Model(image, keras.layers.Dense(10)(x)), factors, EXPANSIONS)
+    assert sorted({tuple(choice.widths) for choice in network.choices}) == sorted([(3,), tuple(expected), (10,)])
+
+
+@pytest.mark.parametrize("name", rooms.names("models"))
+@pytest.mark.slow
+def test_the_sliced_tiny_network_is_the_plain_one(name):
+    model = tiny(name, width={"resnet50": 0.125, "efficientnet_b0": 0.25, "mobilenet_v1": 0.125}.get(name))
+    randomized(model)
+    network = SuperNetwork(model, WIDTHS, EXPANSIONS)
+    randomized(network.model, seed=5)
+    network.copy_weights(model, to_tiny=False)
+    x = images()
+    scale = float(np.abs(model(x, training=False)).max())
+    found = network(x, network.smallest, training=False)
+    np.testing.assert_allclose(found, model(x, training=False), atol=1e-5 * scale)
+    assert network.smallest != network.largest
+    expected = model(x, training=True)
+    found = network(x, network.smallest, training=True)
+    np.testing.assert_allclose(found, expected, atol=2e-4 * float(np.abs(expected).max()))
+    largest = network(x, network.largest, training=False)
+    np.testing.assert_allclose(largest, network.model(x, training=False), atol=1e-5 * float(np.abs(largest).max()))
+
+
+def test_training_updates_the_first_channels_of_the_running_statistics():
+    model = tiny()
+    network = SuperNetwork(model, WIDTHS, EXPANSIONS)
+    network.copy_weights(model, to_tiny=False)
+    method = Method(model)
+    x = images()
+    method.network(x, training=True)
+    network(x, network.smallest, training=True)
+    ours, theirs = network.model.get_layer("stem_bn"), method.network.get_layer("stem_bn")
+    np.testing.assert_allclose(ours.moving_mean[:16], theirs.moving_mean, atol=1e-6)
+    np.testing.assert_allclose(ours.moving_variance[:16], theirs.moving_variance, atol=1e-6)
+    np.testing.assert_array_equal(ours.moving_mean[16:], np.zeros(26))
+
+
+def netaug(model, widths=WIDTHS, expansions=EXPANSIONS, outer_steps=100, keep_weights=True, x=None):
+    statistics = tf.data.Dataset.from_tensors((images() if x is None else x, labels()))
+    return NetAug(model, widths, expansions, 0, outer_steps, statistics, keep_weights)
+
+
+def compiled(method, lr=0.05):
+    method.compile(
+        optim.SGD(lr, coupled_decay=1e-3),
+        keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1),
+        metrics=[keras.metrics.CategoricalAccuracy("top1")],
+        jit_compile=False,
+    )
+    method.optimizer.build(method.trainable_variables)
+    return method
+
+
+class Doubled(Method):
+    """Plain training with twice the gradient: what two passes of the same network add up to."""
+
+    def gradients(self, x, objective, number):
+        step = super().gradients(x, objective, number)
+        return step._replace(gradients=[2 * gradient for gradient in step.gradients])
+
+
+def test_factors_of_one_train_as_without_netaug():
+    first, second = tiny(), tiny()
+    second.set_weights(first.get_weights())
+    ours, plain = compiled(netaug(first, [1.0], [1.0])), compiled(Doubled(second))
+    before = [variable.numpy() for variable in ours.trainable_variables]
+    for step in range(6):
+        x, y = images(seed=step), labels(seed=step)
+        ours.train_step((x, y))
+        plain.train_step((x, y))
+    for own, expected in zip(ours.trainable_variables, plain.trainable_variables, strict=True):
+        np.testing.assert_allclose(own, expected, atol=2e-4)  # float32 noise of six steps through 20 BatchNorms
+    moved = [np.abs(variable - old).max() for variable, old in zip(ours.trainable_variables, before, strict=True)]
+    assert np.median(moved) > 1e-2
+
+
+def cut(network, widths):
+    """Returns a plain Keras model of these widths that holds the first channels of everything."""
+
+    def clone(layer):
+        config = layer.get_config()
+        written = {call.layer.name: widths[network.group_of[call.output]] for call in network.graph.calls}
+        for key in ("filters", "units"):
+            if key in config:
+                config[key] = written[layer.name]
+        return type(layer).from_config(config)
+
+    small = keras.models.clone_model(network.model, clone_function=clone)
+    for layer in small.layers:
+        for variable, whole in zip(layer.variables, network.model.get_layer(layer.name).variables, strict=True):
+            variable.assign(whole.numpy()[tuple(slice(0, side) for side in variable.shape)])
+    return small
+
+
+def shallow():
+    """Every kind of block once: deep enough for all rules, shallow enough that float32 noise stays small."""
+    image = blocks.image_input(16, 3)
+    x = blocks.depthwise_bn(blocks.conv_bn(image, 8, 3, 2, "hard_swish", "stem"), 3, 1, "relu", "block0")
+    x = blocks.inverted_residual(x, 24, 8, 3, 1, True, "block1")
+    y = blocks.depthwise_bn(blocks.conv_bn(x, 20, 1, 1, "relu", "block2_expand"), 3, 1, "relu", "block2")
+    y = blocks.squeeze_excite(y, 6, "relu", "hard_sigmoid", "block2")
+    x = blocks.conv_bn(y, 12, 1, 1, None, "block2_project")
+    return keras.Model(image, blocks.classifier(blocks.conv_bn(x, 32, 1, 1, "relu6", "head"), 10, 0.0))
+
+
+def test_the_gradient_is_the_sum_of_two_plain_networks():
+    method = compiled(netaug(shallow()))
+    kinds = [choice.group.kind for choice in method.super_network.choices]
+    assert [kinds.count(kind) for kind in ("fixed", "outer", "inner", "squeezed")] == [2, 3, 2, 1]
+    x, y = images(32, resolution=16), labels(32)
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)
+    drawn = [int(width) for width in method.drawn(tf.constant(7))]
+    expected = [np.zeros(variable.shape, np.float64) for variable in method.trainable_variables]
+    for widths in (method.super_network.smallest, drawn):
+        plain = cut(method.super_network, widths)
+        with tf.GradientTape() as tape:
+            value = loss(y, plain(x, training=True))
+        for total, gradient in zip(expected, tape.gradient(value, plain.trainable_variables), strict=True):
+            total[tuple(slice(0, side) for side in gradient.shape)] += gradient.numpy()
+    assert all(
+        a != b for a, b, kind in zip(drawn, method.super_network.smallest, kinds, strict=True) if kind == "inner"
+    )
+    found = method.gradients(x, Objective(lambda logits: loss(y, logits), lambda value: value), tf.constant(7))
+    for variable, own, total in zip(method.trainable_variables, found.gradients, expected, strict=True):
+        allowed = 1e-3 * np.linalg.norm(total) + 1e-5  # what a BatchNorm behind it makes zero is noise alone
+        assert np.linalg.norm(own - total) <= allowed, variable.path
+
+
+def test_a_step_is_traced_once_and_depends_on_its_number_alone():
+    method = compiled(netaug(tiny()))
+    traces = []
+
+    @tf.function
+    def step(x, y):
+        traces.append(1)
+        return method.train_step((x, y))
+
+    for _ in range(4):
+        step(images(), labels())
+    assert len(traces) == 1
+    draws = [[int(width) for width in method.drawn(tf.constant(n))] for n in (3, 3, 4)]
+    assert draws[0] == draws[1] != draws[2]
+
+
+def test_every_layer_draws_by_itself_with_equal_probability():
+    network = SuperNetwork(tiny(), WIDTHS, EXPANSIONS)
+    draw = tf.function(lambda n: tf.stack(network.draw(tf.stack([tf.constant(0), n]), tf.constant(True))))
+    drawn = np.array([draw(tf.constant(n)).numpy() for n in range(1200)])
+    by_kind = {"outer": [], "inner": []}
+    for number, choice in enumerate(network.choices):
+        if choice.group.kind == "outer":
+            values, counts = np.unique(drawn[:, number], return_counts=True)
+            assert list(values) == choice.widths
+            assert np.abs(counts - 400).max() < 100  # six standard deviations
+            by_kind["outer"].append(drawn[:, number] / choice.widths[0])
+        elif choice.group.kind == "inner":
+            source = network.choices.index(choice.source)
+            ratio = drawn[:, number] / drawn[:, source] / (choice.widths[0] / choice.source.widths[0])
+            nearest = np.array(EXPANSIONS)[np.abs(ratio[:, None] - EXPANSIONS).argmin(axis=1)]
+            assert np.abs(ratio - nearest).max() < 0.02
+            assert np.abs(np.unique(nearest, return_counts=True)[1] - 300).max() < 100
+            by_kind["inner"].append(nearest)
+    assert (len(by_kind["outer"]), len(by_kind["inner"])) == (9, 16)  # also the blocks that see a map of 1x1
+    correlation = np.corrcoef([*by_kind["outer"], *by_kind["inner"]])
+    assert np.abs(correlation - np.eye(len(correlation))).max() < 0.17
+
+
+def test_a_shortcut_makes_blocks_share_one_width():
+    network = SuperNetwork(tiny(), WIDTHS, EXPANSIONS)
+    outer = [choice.group.width for choice in network.choices if choice.group.kind == "outer"]
+    # stem, first block, then every block without a shortcut: 1, 3, 6, 10, 13, 16, and the head (methods.md B.2)
+    assert sorted(outer) == sorted([16, 8, 8, 16, 24, 32, 56, 112, 448])
+
+
+def test_in_the_second_half_only_the_expansion_is_widened():
+    method = netaug(tiny(), outer_steps=5)
+    choices = method.super_network.choices
+    late = [int(width) for width in method.drawn(tf.constant(5))]
+    early = [int(width) for width in method.drawn(tf.constant(4))]
+    outer = [number for number, choice in enumerate(choices) if choice.group.kind == "outer"]
+    assert all(late[number] == choices[number].widths[0] for number in outer)
+    assert any(early[number] != choices[number].widths[0] for number in outer)
+    assert late != method.super_network.smallest
+
+
+@pytest.mark.parametrize(("epochs", "warmup", "last"), [(155, 5, 79), (20, 0, 9), (6, 1, 3)])
+def test_the_schedule_is_that_of_the_released_code(epochs, warmup, last):
+    # remaining = epochs - epoch > half of what follows the warm-up: 155 epochs with 5 of warm-up widen both up to 79
+    config = configs.load(None, [f"optim.epochs={epochs}", f"optim.warmup_epochs={warmup}", "netaug.width_factors=[1]"])
+    found = build(tiny(), config, Training(10, 8, lambda seed, steps: tf.data.Dataset.from_tensors(steps)))
+    assert found.outer_steps == 10 * (last + 1)
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2_tiny", "mobilenet_v3_small"])
+def test_sorting_brings_the_important_channels_first_and_changes_nothing_else(name):
+    model = tiny(name)
+    method = compiled(netaug(model))
+    randomized(method.super_network.model)
+    for variable in method.trainable_variables:
+        optim.slots(method.optimizer, variable)[0].assign(2 * variable.value)
+    x = images()
+    before = method.super_network.model(x, training=False)
+    kernel = method.super_network.model.get_layer("block2_project_conv").kernel
+    importance = np.abs(kernel.numpy()).sum(axis=(0, 1, 3))
+    assert (np.diff(importance) > 0).any()
+    method.sort_channels(method.optimizer)
+    after = np.abs(kernel.numpy()).sum(axis=(0, 1, 3))
+    np.testing.assert_allclose(after, np.sort(importance)[::-1], rtol=1e-6)
+    scale = float(np.abs(before).max())
+    np.testing.assert_allclose(method.super_network.model(x, training=False), before, atol=1e-4 * scale)
+    for variable in method.trainable_variables:  # the momentum has moved along
+        np.testing.assert_array_equal(optim.slots(method.optimizer, variable)[0].numpy(), 2 * variable.numpy())
+
+
+def test_the_statistics_are_the_mean_over_batches_of_mean_and_biased_variance():
+    model = tiny()
+    randomized(model)
+    batches = [images(seed=n) for n in range(3)]
+    recalibrate(model, lambda x: batch_statistics(model, x), tf.data.Dataset.from_tensor_slices((batches, [0, 0, 0])))
+    stem = keras.Model(model.input, model.get_layer("stem_conv").output)
+    outputs = [stem(x).numpy() for x in batches]
+    norm = model.get_layer("stem_bn")
+    np.testing.assert_allclose(norm.moving_mean, np.mean([y.mean((0, 1, 2)) for y in outputs], 0), rtol=1e-4)
+    np.testing.assert_allclose(norm.moving_variance, np.mean([y.var((0, 1, 2)) for y in outputs], 0), rtol=1e-4)
+    # Of one batch alone, inference with these statistics is what training computes, layer by layer.
+    one = tf.data.Dataset.from_tensors((batches[0], 0))
+    recalibrate(model, lambda x: batch_statistics(model, x), one)
+    expected = model(batches[0], training=True)
+    scale = float(np.abs(expected).max())
+    np.testing.assert_allclose(model(batches[0], training=False), expected, atol=1e-2 * scale)
+
+
+def test_what_is_evaluated_and_finished_is_the_plain_model():
+    model = tiny()
+    names, sizes = [layer.name for layer in model.layers], [weight.shape for weight in model.get_weights()]
+    method = compiled(netaug(model, keep_weights=False))
+    x = images(64)
+    data = tf.data.Dataset.from_tensors((x, labels(64)))
+    before = model(x, training=False)
+    method.fit(data.repeat(3), epochs=2, verbose=0, validation_data=data, callbacks=method.callbacks())
+    finished = method.finish()
+    assert finished is model
+    assert [layer.name for layer in finished.layers] == names
+    assert [weight.shape for weight in finished.get_weights()] == sizes
+    assert not np.allclose(finished(x, training=False), before)
+    np.testing.assert_allclose(finished(x, training=False), method.network(x, training=False), atol=1e-3)
+    kernel = method.super_network.model.get_layer("block1_expand_conv").kernel.numpy()
+    np.testing.assert_array_equal(finished.get_layer("block1_expand_conv").kernel, kernel[:, :, :8, :48])
+
+
+def test_sorting_and_statistics_have_their_moments(monkeypatch):
+    """Sorted before every epoch that begins with widths drawn, sliced before every evaluation and never else."""
+    method, seen = compiled(netaug(tiny(), outer_steps=4, keep_weights=False)), []
+    monkeypatch.setattr(method, "sort_channels", lambda optimizer: seen.append("sort"))
+    sliced = method.slice_tiny
+    monkeypatch.setattr(method, "slice_tiny", lambda: seen.append("slice") or sliced())
+    data = tf.data.Dataset.from_tensors((images(), labels()))
+    method.fit(
+        data.repeat(), steps_per_epoch=2, epochs=3, verbose=0, validation_data=data, callbacks=method.callbacks()
+    )
+    assert seen == ["sort", "slice", "sort", "slice", "slice"]
+    seen.clear()
+    method.keep_weights = True
+    method.optimizer.iterations.assign(0)
+    method.fit(data.repeat(), steps_per_epoch=2, epochs=2, verbose=0, callbacks=method.callbacks())
+    assert seen == ["sort"]  # not before the first step: the wider channels are random then
+
+
+def test_given_weights_are_the_tiny_network_at_first():
+    model = tiny()
+    randomized(model)
+    method = netaug(model, keep_weights=True)
+    before = [weight.copy() for weight in model.get_weights()]
+    method.super_network.copy_weights(method.network, to_tiny=True)
+    for own, expected in zip(method.network.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(own, expected)
+
+
+def test_mixed_precision_trains_and_sorts():
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = shallow()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    method = compiled(netaug(model, x=images(32, 16)))
+    assert isinstance(method.optimizer, keras.optimizers.LossScaleOptimizer)
+    data = tf.data.Dataset.from_tensors((images(32, 16), labels(32)))
+    before = [variable.numpy() for variable in method.trainable_variables]
+    history = method.fit(
+        data.repeat(4), epochs=1, verbose=0, validation_data=data, callbacks=method.callbacks()
+    ).history
+    assert 1 < history["loss"][0] < 4  # not multiplied by the scale
+    assert np.isfinite(history["val_loss"][0])
+    assert any(
+        np.abs(variable - old).max() > 0 for variable, old in zip(method.trainable_variables, before, strict=True)
+    )
+    (velocity,) = optim.slots(method.optimizer, method.trainable_variables[0])
+    assert velocity.shape == method.trainable_variables[0].shape
+
+
+def test_what_cannot_be_widened_is_named():
+    image = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(8, 3, name="stem")(image)
+    odd = keras.layers.LayerNormalization(name="odd_one")(x)
+    flat = keras.layers.Flatten(name="spread")(x)
+    twice = keras.layers.Conv2D(8, 1, name="called_twice")
+    grouped = keras.layers.Conv2D(8, 1, groups=2, name="in_groups")(x)
+    for y, name in ((odd, "odd_one"), (flat, "spread"), (twice(twice(x)), "called_twice"), (grouped, "in_groups")):
+        y = keras.layers.Flatten(name="flat")(keras.layers.GlobalAveragePooling2D()(y)) if len(y.shape) == 4 else y
+        with pytest.raises(UserError, match=f"'{name}'"):
+            SuperNetwork(keras.Model(image, keras.layers.Dense(10)(y)), WIDTHS, EXPANSIONS)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["netaug.width_factors=[1.8,1]"], "ascend from 1"),
+        (["netaug.expansion_factors=[1.6,2]"], "ascend from 1"),
+        (["device.jit=true"], "device.jit"),
+    ],
+)
+def test_mistakes_in_the_config_are_told(words, said):
+    config = configs.load(None, ["method=netaug", *words])
+    with pytest.raises(UserError, match=said):
+        build(tiny(), config, Training(10, 8, lambda seed, steps: tf.data.Dataset.range(steps)))
+
+
+def test_netaug_must_be_the_innermost_method():
+    config = configs.load(None, ["method=distill+netaug"])
+    with pytest.raises(UserError, match="netaug changes the network itself: expected it first"):
+        build(Method(tiny()), config, Training(10, 8, lambda seed, steps: tf.data.Dataset.range(steps)))
+
+
+@pytest.mark.slow
+def test_a_killed_run_resumes_to_the_same_weights(tmp_path):
+    words = ["method=netaug", "model.name=mobilenet_v2_tiny", "model.width=0.1", "model.stem=imagenet"]
+    words += ["optim.epochs=3", "optim.batch=128", "netaug.statistics_images=256"]
+    whole = train.fit(configs.load(None, words), tmp_path / "whole")
+    command = [sys.executable, "-m", "tinytrain", "fit", "--out", str(tmp_path / "run")]
+    process = subprocess.Popen([*command, *words], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    for line in process.stderr:
+        if line.startswith("epoch 1/3"):
+            os.kill(process.pid, signal.SIGKILL)
+            break
+    assert process.wait() == -signal.SIGKILL
+    subprocess.run([*command, "--resume"], cwd=tmp_path, check=True, capture_output=True)
+    with np.load(whole.last_path) as expected, np.load(tmp_path / "run/last.npz") as found:
+        for name in expected.files:
+            if name != "state":
+                np.testing.assert_array_equal(found[name], expected[name])

@@ -1,0 +1,168 @@
+"""`tinytrain compare`: several configs on several datasets with several seeds, and the table of their results.
+
+A run is trained by `fit` in DIR/CONFIG/DATA/seedK. All runs with seed 0 come first, then all with seed 1, so that the
+tables compare like with like from early on. A finished run is kept and an unfinished one goes on: the same
+command typed again goes on after any interruption.
+"""
+
+import gc
+import logging
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from tinytrain import comparison_table, dataset_table, rooms, train
+from tinytrain import config as configs
+from tinytrain.config import Config
+from tinytrain.errors import UserError
+from tinytrain.run import Run, write_text
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One run to be: the name of its config, of its dataset, its seed, its whole config and its folder."""
+
+    path: Path
+    data: str
+    seed: int
+    config: Config
+    folder: Path
+
+
+def compare(
+    paths: list[Path],
+    data: list[str] | None = None,
+    seeds: int = 1,
+    out: Path | str = "compare",
+    overrides: list[str] | None = None,
+) -> tuple[dict[str, Any], str]:
+    """Trains every config on every dataset with every seed 0 … `seeds` − 1; returns (result, its table in Markdown).
+
+    Args:
+        paths: the config files; the first is the baseline of the column "to the first".
+        data: SPECs (digits, folder:PATH …) that take the place of each config's own data.spec.
+        seeds: how many seeds.
+        out: the folder of the runs and of results.csv and results.md, which are rewritten after every run.
+        overrides: KEY=VALUE words for every config.
+
+    The result is {"out", "rows": as `comparison_table.summary` gives them, "runs": the lines of results.csv}.
+
+    Raises UserError, before anything is trained, for a mistake in a config or a run in `out` of another config, and
+    after everything else if a run failed.
+    """
+    out, overrides = Path(out), list(overrides or [])
+    plan = _plan(paths, data, seeds, out, overrides)
+    for planned in plan:
+        if (run := Run(planned.folder)).config_path.is_file():
+            run.refuse_another(planned.config)
+    runs: list[comparison_table.Row] = []
+    footer = _footer(paths, data, seeds, out, overrides)
+    names = list(dict.fromkeys(planned.path.stem for planned in plan))
+    datasets = {
+        name: list(dict.fromkeys(planned.data for planned in plan if planned.path.stem == name)) for name in names
+    }
+    failed: list[UserError] = []
+    for planned in plan:
+        try:
+            run = _trained(planned)
+        except UserError as error:  # a loss that is not finite, say: the others are not to wait for it
+            print(f"tinytrain: {error}", file=sys.stderr)
+            failed.append(error)
+            continue
+        runs.append(comparison_table.run_row(planned.path.stem, planned.data, planned.seed, run))
+        rows = comparison_table.summary(runs, names, datasets)
+        text = comparison_table.as_markdown(rows, footer)
+        comparison_table.write_csv(out / "results.csv", runs)
+        write_text(out / "results.md", text + "\n")
+    if failed:
+        raise UserError(
+            f"{len(failed)} of {len(plan)} runs failed, the others are in '{out / 'results.md'}'; "
+            f"the first: {failed[0]}"
+        )
+    return {"out": str(out), "rows": rows, "runs": runs}, text
+
+
+def _plan(paths: list[Path], data: list[str] | None, seeds: int, out: Path, overrides: list[str]) -> list[Planned]:
+    """Returns all runs in the order in which they are trained; raises UserError for any config that does not load."""
+    if not paths:
+        raise UserError("compare needs config files, received none: name at least one, such as configs/digits.toml")
+    if seeds < 1:
+        raise UserError(f"compare trains with the seeds 0 to N - 1, received --seeds {seeds}: expected at least 1")
+    if any(word.partition("=")[0].strip() in ("seed", "data.spec") for word in overrides):
+        raise UserError("compare sets seed and data.spec of every run: say --seeds N and --data SPEC,SPEC… instead")
+    plan = []
+    for seed in range(seeds):
+        for path in paths:
+            for spec in data or [""]:
+                config = _loaded(path, spec, seed, overrides)
+                name = data_name(config.data.spec)
+                plan.append(Planned(path, name, seed, config, out / path.stem / name / f"seed{seed}"))
+    folders = [planned.folder for planned in plan]
+    if twice := next((planned for planned in plan if folders.count(planned.folder) > 1), None):
+        raise UserError(
+            f"two of the runs would share the folder '{twice.folder}': give each config file and each dataset a name "
+            "of its own"
+        )
+    return plan
+
+
+def data_name(spec: str) -> str:
+    """Returns what a dataset is called in tables and folders: the word of a SPEC, or the last name of its path."""
+    word, _, argument = spec.partition(":")
+    return word if word in dataset_table.ROWS or not argument else Path(argument).resolve().name
+
+
+def _loaded(path: Path, spec: str, seed: int, overrides: list[str]) -> Config:
+    try:
+        return configs.load(path, [*overrides, *([f"data.spec={spec}"] if spec else []), f"seed={seed}"])
+    except UserError as error:
+        raise _naming(path, error) from None
+
+
+def _naming(path: Path, error: UserError) -> UserError:
+    return error if str(path) in str(error) else UserError(f"{path}: {error}")
+
+
+def _trained(planned: Planned) -> Run:
+    """Returns the finished run, trained as far as it was not."""
+    run = Run(planned.folder)
+    if run.finished:
+        return run
+    print(f"{planned.folder}:", file=sys.stderr)
+    logging.getLogger("tensorflow").setLevel(
+        logging.ERROR
+    )  # each run traces anew, which TensorFlow takes for a mistake
+    begun = run.config_path.is_file()
+    try:
+        return train.fit(run.config() if begun else planned.config, planned.folder, resume=begun)
+    except UserError as error:
+        raise _naming(planned.path, error) from None
+    finally:
+        keras.utils.clear_session()  # or the graphs of all runs stay in memory
+        gc.collect()
+
+
+def _footer(paths: list[Path], data: list[str] | None, seeds: int, out: Path, overrides: list[str]) -> str:
+    given = ["--data", ",".join(data)] if data else []
+    words = [*map(str, paths), *given, "--seeds", str(seeds), "--out", str(out), *overrides]
+    commit = _commit()
+    return f"`tinytrain compare {shlex.join(words)}`, tinytrain {version('tinytrain')}{commit and f', commit {commit}'}"
+
+
+def _commit() -> str:
+    """Returns the commit of the repository that tinytrain runs from, "-dirty" after it if files changed, or ""."""
+    git = ["git", "-C", str(rooms.PACKAGE)]
+    try:
+        subprocess.run([*git, "ls-files", "--error-unmatch", "__init__.py"], capture_output=True, check=True)
+        described = subprocess.run(
+            [*git, "describe", "--always", "--dirty", "--exclude=*"], capture_output=True, check=True, text=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return described.stdout.strip()

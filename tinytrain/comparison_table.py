@@ -1,0 +1,104 @@
+"""The tables of `tinytrain compare`: a row a run in results.csv, mean ± sample standard deviation in results.md."""
+
+import csv
+import io
+import statistics
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from tinytrain.run import Run, write_text
+
+Row: TypeAlias = dict[str, Any]
+MEASURED = ("test_top1", "test_map", "epochs", "training_seconds")  # what is averaged over the seeds
+AVERAGE = "average"
+HEADER = ("config", "data", "seeds", "test top-1 %", "to the first", "test mAP %", "epochs", "training minutes")
+
+
+def run_row(config: str, data: str, seed: int, run: Run) -> Row:
+    """Returns the row of a finished run: accuracies in 0..1, times in seconds."""
+    result = run.metrics()
+    test = {f"test_{name}": result["test"][name] for name in ("top1", "top5", "macro_f1", "map")}
+    seconds = sum(float(row.get("seconds") or 0) for row in csv.DictReader(run.history_path.open()))
+    rest = {name: result[name] for name in ("epochs", "best_epoch")}
+    size = {name: result[name] for name in ("params", "macs")}
+    named = {"config": config, "data": data, "seed": seed}
+    return named | test | {"val_top1": result["val"]["top1"]} | rest | {"training_seconds": round(seconds, 1)} | size
+
+
+def summary(runs: list[Row], configs: list[str], datasets: dict[str, list[str]]) -> list[Row]:
+    """Returns a row for each config and dataset with a finished run: mean and sample standard deviation over its seeds.
+
+    Args:
+        runs: rows of `run_row`.
+        configs: the names of the configs in order; "points" is the difference to the first of them, in per cent.
+        datasets: config name -> its datasets. A config with several, all begun, has a row "average": the means over its
+            datasets of their means.
+
+    Every row is {"config", "data", "seeds", "points"} and, for each of MEASURED, NAME and NAME_deviation (None with one
+    seed, and in an average).
+    """
+    rows: list[Row] = []
+    for config in configs:
+        of_data = [_over_seeds(config, data, runs) for data in datasets[config]]
+        found = [row for row in of_data if row]
+        rows += found
+        if len(found) > 1 and len(found) == len(of_data):
+            rows.append(_average(config, found))
+    first = {row["data"]: row["test_top1"] for row in rows if row["config"] == configs[0]}
+    same = {config for config in configs if sorted(datasets[config]) == sorted(datasets[configs[0]])}
+    for row in rows:
+        known = row["data"] in first and (row["data"] != AVERAGE or row["config"] in same)
+        row["points"] = 100 * (row["test_top1"] - first[row["data"]]) if known else None
+    return rows
+
+
+def _over_seeds(config: str, data: str, runs: list[Row]) -> Row:
+    mine = [row for row in runs if (row["config"], row["data"]) == (config, data)]
+    row: Row = {"config": config, "data": data, "seeds": len(mine)} if mine else {}
+    for name in MEASURED if mine else ():
+        values = [run[name] for run in mine]
+        row[name] = statistics.mean(values)
+        row[f"{name}_deviation"] = statistics.stdev(values) if len(values) > 1 else None
+    return row
+
+
+def _average(config: str, rows: list[Row]) -> Row:
+    average: Row = {"config": config, "data": AVERAGE, "seeds": min(row["seeds"] for row in rows)}
+    for name in MEASURED:
+        average |= {name: statistics.mean(row[name] for row in rows), f"{name}_deviation": None}
+    return average
+
+
+def as_markdown(rows: list[Row], footer: str) -> str:
+    """Returns the table of `summary` rows in Markdown, `footer` in a line below it."""
+    lines = [HEADER, ("---", "---", *["---:"] * (len(HEADER) - 2)), *(_cells(row) for row in rows)]
+    return "\n".join([*("| " + " | ".join(line) + " |" for line in lines), "", footer])
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    points = "" if row["points"] is None else f"{row['points']:+.2f}"
+    return (
+        row["config"],
+        row["data"],
+        str(row["seeds"]),
+        _cell(row, "test_top1", 100, 2),
+        points,
+        _cell(row, "test_map", 100, 2),
+        _cell(row, "epochs", 1, 1),
+        _cell(row, "training_seconds", 1 / 60, 1),
+    )
+
+
+def _cell(row: Row, name: str, scale: float, digits: int) -> str:
+    deviation = row[f"{name}_deviation"]
+    spread = "" if deviation is None else f" ± {scale * deviation:.{digits}f}"
+    return f"{scale * row[name]:.{digits}f}{spread}"
+
+
+def write_csv(path: Path, runs: list[Row]) -> None:
+    """Writes the rows of all runs as a CSV file."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(runs[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(runs)
+    write_text(path, text.getvalue())
