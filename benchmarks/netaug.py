@@ -1,0 +1,215 @@
+"""Speed of a NetAug training step: ours, our plain step, and both in PyTorch (netaug_torch.py, eager, channels_last).
+
+MobileNetV2-Tiny of width 0.35, batches of 64 noise images, the same number of threads each. Ours is the compiled step
+that `keras.fit` calls; in the first half of a training it draws widths and expansions, in the second expansions only
+(without PyTorch here). All take turns in every round, the others idle; milliseconds and ratios are medians of rounds.
+
+ours_over_plain  our NetAug step over our plain one
+macs_ratio       the multiply-adds of the tiny and the drawn network over those of the tiny one: what that should be
+overhead         ours_over_plain / macs_ratio: what NetAug costs beyond its arithmetic
+torch_over_ours  PyTorch's NetAug step over ours; it draws its networks from the same distribution
+
+PyTorch is no dependency: --torch-python names an interpreter that has it, else its columns are empty. It runs in the
+environment in which it is fastest; with --torch-stock as it comes.
+
+    python benchmarks/netaug.py [--quick] [--json] [--resolutions 32,96] [--threads 2]
+        [--torch-python PATH] [--torch-stock]
+"""
+
+import argparse
+import itertools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tinytrain.quiet import import_tensorflow
+
+import_tensorflow()
+
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+from tinytrain import config as configs  # noqa: E402
+from tinytrain import macs, train  # noqa: E402
+from tinytrain.method import Training  # noqa: E402
+
+BATCH, CLASSES = 64, 10
+STEPS_PER_EPOCH = 1000  # so many that all steps lie in the first half of the training, which draws widths as well
+WORKER = Path(__file__).with_name("netaug_torch.py")
+TORCH_ENVIRONMENT = {
+    # oneDNN compiles its kernels for every shape and keeps 1024 of them; the networks that are drawn have thousands.
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "20000",
+    # glibc gives large tensors back to the system at once: at 96 pixels a third of a step was page faults. (The step of
+    # TensorFlow, which keeps its memory, gets no faster.)
+    "MALLOC_MMAP_THRESHOLD_": str(2**32),
+    "MALLOC_TRIM_THRESHOLD_": str(2**34),
+    "MALLOC_TOP_PAD_": str(2**28),
+}
+HALVES = {  # of the training: widths and expansions are drawn, then expansions only
+    "first": [],
+    "second": ["netaug.expansion_only=1", "optim.warmup_epochs=0"],
+}
+COLUMNS = {  # key: how it is printed
+    "ours_plain_milliseconds": "{:9.1f}",
+    "ours_netaug_milliseconds": "{:9.1f}",
+    "torch_plain_milliseconds": "{:9.1f}",
+    "torch_netaug_milliseconds": "{:9.1f}",
+    "ours_over_plain": "{:10.2f}",
+    "macs_ratio": "{:10.2f}",
+    "overhead": "{:8.2f}",
+    "torch_over_ours": "{:10.2f}",
+}
+
+
+class Ours:
+    """Our training step with a method ("": plain); `more` are KEY=VALUE words."""
+
+    def __init__(self, method, resolution, more=()):
+        words = f"model.width=0.35 model.resolution={resolution} model.channels=3 model.stem=imagenet".split()
+        words += [
+            "model.name=mobilenet_v2_tiny",
+            "device.precision=float32",
+            "device.jit=false",
+            f"method={method}",
+            *more,
+        ]
+        config = configs.load(None, words)
+        random = np.random.default_rng(0)
+        x = random.uniform(-1, 1, (BATCH, resolution, resolution, 3)).astype("float32")
+        y = np.eye(CLASSES, dtype="float32")[random.integers(0, CLASSES, BATCH)]
+        batches = tf.data.Dataset.from_tensors((x, y)).repeat()
+        model = train.build_model(config, CLASSES)
+        self.tiny_macs = macs.count(model)
+        training = Training(STEPS_PER_EPOCH, BATCH, lambda seed, steps: batches.take(steps))
+        self.method = train.build_method(model, config, training)
+        train._compile(self.method, config, STEPS_PER_EPOCH, None)
+        self.method.make_train_function()
+        self.batches = iter(batches)
+
+    def steps(self, count):
+        """Returns the seconds that `count` steps take."""
+        start = time.perf_counter()
+        for _ in range(count):
+            logs = self.method.train_function(self.batches)
+        float(logs["loss"])  # waits for the last step
+        return time.perf_counter() - start
+
+    def macs_ratio(self, count):
+        """Returns the multiply-adds of the last `count` steps over those of as many plain steps."""
+        last = int(self.method.optimizer.iterations)
+        drawn = [self.method.sampled_macs(number) for number in range(last - count, last)]
+        return 1 + statistics.mean(drawn) / self.tiny_macs
+
+
+class Torch:
+    """The worker process, which waits while others train."""
+
+    def __init__(self, python, resolution, threads, environment):
+        sizes = {"resolution": resolution, "batch": BATCH, "classes": CLASSES, "threads": threads}
+        words = [word for name, size in sizes.items() for word in (f"--{name}", str(size))]
+        self.process = subprocess.Popen(
+            [python, str(WORKER), *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | environment,
+        )
+
+    def steps(self, kind, count):
+        """Returns the seconds that `count` steps of "plain" or "netaug" take."""
+        print(kind, count, file=self.process.stdin, flush=True)
+        answer = self.process.stdout.readline()
+        if not answer:
+            sys.exit(f"{WORKER.name} ended before it had answered: what it wrote is above")
+        return float(answer.split()[0])
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def measure(resolution, half, start_worker, count, warmup, rounds):
+    """Returns one row of the table; `start_worker` returns the worker for a resolution, or None."""
+    plain, netaug = Ours("", resolution), Ours("netaug", resolution, HALVES[half])
+    contestants = {"ours_plain": plain.steps, "ours_netaug": netaug.steps}
+    worker = start_worker(resolution) if half == "first" else None
+    if worker:
+        contestants["torch_netaug"] = lambda count: worker.steps("netaug", count)
+        contestants["torch_plain"] = lambda count: worker.steps("plain", count)
+    for steps in contestants.values():
+        steps(warmup)
+    found = {name: [] for name in contestants}
+    for _ in range(rounds):
+        for name, steps in contestants.items():
+            found[name].append(1000 * steps(count) / count)
+    if worker:
+        worker.end()
+    return {"resolution": resolution, "half": half, "batch": BATCH} | summary(found, netaug.macs_ratio(rounds * count))
+
+
+def summary(found, macs_ratio):
+    """Returns the columns; `found` are milliseconds of each round by contestant."""
+    ratio = lambda a, b: statistics.median(x / y for x, y in zip(found[a], found[b], strict=True))  # noqa: E731
+    ours_over_plain = ratio("ours_netaug", "ours_plain")
+    row = dict.fromkeys(COLUMNS)
+    row |= {f"{name}_milliseconds": statistics.median(times) for name, times in found.items()}
+    row |= {"ours_over_plain": ours_over_plain, "macs_ratio": macs_ratio, "overhead": ours_over_plain / macs_ratio}
+    if "torch_netaug" in found:
+        row["torch_over_ours"] = ratio("torch_netaug", "ours_netaug")
+    return {key: value if value is None else round(value, 3) for key, value in row.items()}
+
+
+def with_torch(python):
+    """Returns `python` if it has PyTorch; else says how to get it and returns None."""
+    try:
+        if subprocess.run([python, "-c", "import torch"], capture_output=True).returncode == 0:
+            return python
+    except OSError:
+        pass
+    print(
+        f"{python} has no PyTorch: in an environment of its own, pip install torch --index-url "
+        "https://download.pytorch.org/whl/cpu, then --torch-python ITS/bin/python",
+        file=sys.stderr,
+    )
+    return None
+
+
+def cell(form, value):
+    """Returns a number as it is printed; what was not measured is a dash."""
+    return "-".rjust(len(form.format(0))) if value is None else form.format(value)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer steps and rounds, under two minutes")
+    parser.add_argument("--json", action="store_true", help="one JSON line last")
+    parser.add_argument("--resolutions", default="32,96", help="sides of the images in pixels")
+    parser.add_argument("--torch-python", default=sys.executable, help="an interpreter that has PyTorch")
+    parser.add_argument("--threads", type=int, default=2, help="threads of each; 1 is steadier on a shared machine")
+    parser.add_argument("--torch-stock", action="store_true", help="leave PyTorch's environment as it is")
+    options = parser.parse_args()
+    tf.config.threading.set_intra_op_parallelism_threads(options.threads)
+    tf.config.threading.set_inter_op_parallelism_threads(options.threads)
+    python = with_torch(options.torch_python)
+    environment = {} if options.torch_stock else TORCH_ENVIRONMENT
+    start_worker = lambda resolution: Torch(python, resolution, options.threads, environment) if python else None  # noqa: E731
+    rows = []
+    print("               ------ milliseconds a step ------------")
+    print("                    ours                PyTorch            ours/      macs          PyTorch/")
+    print("pixels half       plain    NetAug     plain    NetAug     plain     ratio  overhead      ours")
+    for resolution, half in itertools.product(map(int, options.resolutions.split(",")), HALVES):
+        share = 64 / resolution  # larger images, fewer steps
+        count, warmup, rounds = (4, 8, 3) if options.quick else (10, 40, 7)
+        rows.append(measure(resolution, half, start_worker, round(count * share), round(warmup * share), rounds))
+        cells = [cell(form, rows[-1][key]) for key, form in COLUMNS.items()]
+        print(f"{resolution:6} {half:6} {' '.join(cells)}", flush=True)
+    if options.json:
+        print(json.dumps({"rows": rows}))
+
+
+if __name__ == "__main__":
+    main()

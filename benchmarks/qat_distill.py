@@ -1,0 +1,58 @@
+"""What it gains that the float model teaches its int8 self in the fine-tune of `tinytrain export`.
+
+Each run is quantized three ways: after training (qat.epochs=0), fine-tuned on the labels, and fine-tuned on the labels
+and the float model's answers (qat.distill=1). Test top-1 of what TFLM's interpreter answers, in percent.
+
+    python benchmarks/qat_distill.py RUN… [--quick] [--json] [KEY=VALUE …]
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from tinytrain.quiet import import_tensorflow
+
+import_tensorflow()
+
+from tinytrain import config as configs  # noqa: E402
+from tinytrain import int8_model, metrics  # noqa: E402
+from tinytrain.deploy import flatbuffer  # noqa: E402
+from tinytrain.deploy.oracle import Oracle  # noqa: E402
+from tinytrain.evaluation import dequantize  # noqa: E402
+from tinytrain.run import Run  # noqa: E402
+
+WAYS = {"post_training": ["qat.epochs=0"], "labels": ["qat.distill=0"], "labels_and_float_model": ["qat.distill=1"]}
+
+
+def measure(run, words, images):
+    """Returns one row: test top-1 in percent, float and int8 for each way, on the first `images` test images."""
+    row = {"run": str(run.folder)}
+    for way, own in WAYS.items():
+        model = int8_model.from_run(run, configs.apply(run.config(), [*words, *own]))
+        output = flatbuffer.read(model.content).outputs[0]
+        scores = dequantize(Oracle(model.content).run(model.images[:images]), output)
+        row["float_percent"] = round(100 * metrics.top_k(model.float_scores[:images], model.labels[:images], 1), 2)
+        row[f"{way}_percent"] = round(100 * metrics.top_k(scores, model.labels[:images], 1), 2)
+    return row
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", nargs="+", help="finished runs, and KEY=VALUE words for [qat]")
+    parser.add_argument("--quick", action="store_true", help="1,000 test images")
+    parser.add_argument("--json", action="store_true", help="one JSON line last")
+    options = parser.parse_args()
+    words = [word for word in options.runs if "=" in word]
+    rows = []
+    print(f"{'run':40} {'float':>7} {'after':>7} {'labels':>7} {'labels + float model':>21}   (test top-1, %)")
+    for folder in (word for word in options.runs if "=" not in word):
+        row = measure(Run.open(Path(folder)), words, 1000 if options.quick else None)
+        rows.append(row)
+        values = [row[f"{way}_percent"] for way in ("float", *WAYS)]
+        print(f"{folder:40} {values[0]:7.2f} {values[1]:7.2f} {values[2]:7.2f} {values[3]:21.2f}", flush=True)
+    if options.json:
+        print(json.dumps({"rows": rows}))
+
+
+if __name__ == "__main__":
+    main()
