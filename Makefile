@@ -3,9 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo
 
-.PHONY: help demo test check firmware-tools lock clean
+STUDY := runs/study
+DATA := cifar10
+ARMS := baseline netaug distill netaug_distill dropout mixup randaugment baseline_double_lr
+
+.PHONY: help demo study test check firmware-tools lock clean
 help:
 	@echo "make demo            train the digits demo, export it for an STM32F746, print the report"
+	@echo "make study           the study of docs/methods.md (hours; typed again it goes on); DATA=folder:PATH for other images"
 	@echo "make test            all tests"
 	@echo "make check           formatter, linter, type checker and the fast tests"
 	@echo "make firmware-tools  what the firmware tests need from Debian: compiler, emulator, flasher"
@@ -15,6 +20,12 @@ demo: .venv/installed
 	rm -rf $(DEMO)
 	$(BIN)/tinytrain fit configs/digits.toml --mcu stm32f746 --out $(DEMO)
 	$(BIN)/tinytrain export $(DEMO) --mcu stm32f746
+
+study: .venv/installed
+	test -f $(STUDY)/teacher/metrics.json || $(BIN)/tinytrain fit configs/study/teacher.toml --data $(DATA) \
+	  --out $(STUDY)/teacher $$(test -f $(STUDY)/teacher/config.toml && echo --resume)
+	$(BIN)/tinytrain compare $(ARMS:%=configs/study/%.toml) --data $(DATA) --seeds 3 --out $(STUDY) \
+	  distill.teacher=$(STUDY)/teacher
 
 test: .venv/installed
 	$(BIN)/ruff format --check .
