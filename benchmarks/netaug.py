@@ -34,7 +34,7 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from tinytrain import config as configs  # noqa: E402
-from tinytrain import macs, train  # noqa: E402
+from tinytrain import macs, trainer  # noqa: E402
 from tinytrain.method import Training  # noqa: E402
 
 BATCH, CLASSES = 64, 10
@@ -82,11 +82,11 @@ class Ours:
         x = random.uniform(-1, 1, (BATCH, resolution, resolution, 3)).astype("float32")
         y = np.eye(CLASSES, dtype="float32")[random.integers(0, CLASSES, BATCH)]
         batches = tf.data.Dataset.from_tensors((x, y)).repeat()
-        model = train.build_model(config, CLASSES)
+        model = trainer.build_model(config, CLASSES)
         self.tiny_macs = macs.count(model)
         training = Training(STEPS_PER_EPOCH, BATCH, lambda seed, steps: batches.take(steps))
-        self.method = train.build_method(model, config, training)
-        train._compile(self.method, config, STEPS_PER_EPOCH, None)
+        self.method = trainer.build_method(model, config, training)
+        trainer.compile_method(self.method, config, STEPS_PER_EPOCH, CLASSES)
         self.method.make_train_function()
         self.batches = iter(batches)
 

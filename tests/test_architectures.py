@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tinytrain import config as configs
-from tinytrain import int8_model, model_table, pipeline, rooms, train
+from tinytrain import int8_model, model_table, pipeline, rooms, splits, train
 from tinytrain.deploy import boards, flatbuffer, tflite, twin
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.evaluation import to_int8
@@ -50,7 +50,7 @@ def test_the_tflite_and_its_graph_agree_on_a_thousand_test_images(name, tmp_path
     run = train.fit(configs.load(None, words), tmp_path / "run")
     config = run.config()
     source = train.load_source(config)
-    data = train.Split(source, config)
+    data = splits.Split(source, config)
     images = np.concatenate([data.arrays(split)[0] for split in ("test", "val")])
     tuned = int8_model.fine_tune(
         twin.rebuild(keras.saving.load_model(run.model_path, compile=False)),

@@ -206,7 +206,7 @@ def test_a_joined_pool_serves_the_images_of_all(image_folder):
     config = configs.load(None, [f"data.spec=folder:{root}", "data.split=random", "model.resolution=16"])
     source = train.load_source(config)
     config = train.resolve(config, source)
-    data = train.Split(source, config)
+    data = splits.Split(source, config)
     assert config.data.split == "random"
     total = {name: data.arrays(name)[0] for name in data.subsets}
     assert sum(map(len, total.values())) == 30

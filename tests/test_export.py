@@ -10,7 +10,7 @@ import tensorflow as tf
 from conftest import needs_tool
 
 from tinytrain import config as configs
-from tinytrain import evaluation, metrics, train
+from tinytrain import evaluation, metrics, splits, train, trainer
 from tinytrain.deploy import carray, flatbuffer
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import UserError
@@ -89,7 +89,7 @@ def test_the_proof_is_on_the_test_images_and_agrees_with_tensorflow_lite(exporte
     with np.load(folder / "golden.npz") as golden:
         inputs, outputs = golden["inputs"], golden["outputs"]
     config = run.config()
-    data = train.Split(train.load_source(config), config)
+    data = splits.Split(train.load_source(config), config)
     np.testing.assert_array_equal(inputs, evaluation.to_int8(data.arrays("test")[0]))
     interpreter = tf.lite.Interpreter(
         model_path=str(folder / "model.tflite"),
@@ -144,7 +144,7 @@ def test_test_images_are_never_quantized_with(run, monkeypatch, tmp_path):
     from tinytrain.deploy import qat
 
     config = run.config()
-    data = train.Split(train.load_source(config), config)
+    data = splits.Split(train.load_source(config), config)
     allowed = {image.tobytes() for image in (data.arrays("train")[0].astype(np.float32) - 128) / 128}
     seen = []
     fine_tune = qat.fine_tune
@@ -241,7 +241,7 @@ def test_the_suggested_width_fits_and_the_next_one_does_not():
         words = ["model.name=mobilenet_v2", f"model.width={width}", f"model.resolution={resolution}"]
         words += ["model.channels=3", "model.stem=imagenet", "device.precision=float32"]
         config = configs.load(None, words)
-        model = train.build_model(config, 10)
+        model = trainer.build_model(config, 10)
         try:
             fits.refuse_if_too_large(model, config, 10, "stm32f746")
         except DoesNotFit as error:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tinytrain import config as configs
-from tinytrain import metrics, train
+from tinytrain import metrics, splits, train
 
 SMALL = ["optim.epochs=3", "model.width=0.25", "optim.batch=32", "augment.crop=0"]
 
@@ -50,7 +50,7 @@ def test_the_saved_model_is_plain_keras_and_has_the_reported_accuracy(finished):
     model = keras.saving.load_model(finished.model_path)
     assert not any("Fused" in type(layer).__name__ for layer in model.layers)
     config = finished.config()
-    data = train.Split(train.load_source(config), config)
+    data = splits.Split(train.load_source(config), config)
     images, labels = data.arrays("test")
     logits = model.predict((images.astype("float32") - 128) / 128, verbose=0)
     assert metrics.top_k(logits, labels, 1) == pytest.approx(finished.metrics()["test"]["top1"], abs=1e-9)

@@ -18,8 +18,10 @@ LEVELS = [
     {"int8_model"},
     {"evaluation", "data_report", "augmentation_picture"},
     {"train"},
+    {"lr_search"},
+    {"trainer"},
     {"deploy"},
-    {"methods", "checkpoint", "progress"},
+    {"methods", "checkpoint", "progress", "plateau"},
     {"models", "datasets", "image_files", "check"},
     {
         "method",

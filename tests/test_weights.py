@@ -11,7 +11,7 @@ from keras.src.legacy.saving import legacy_h5_format  # the format of the publis
 from keras.src.utils import file_utils
 from test_twin import trained
 
-from tinytrain import checkpoint, exporting, imagenet, macs, pipeline, train, weights
+from tinytrain import checkpoint, exporting, imagenet, macs, pipeline, train, trainer, weights
 from tinytrain import config as configs
 from tinytrain.config import Config, Device, Model
 from tinytrain.deploy import flatbuffer, memory, tflite, twin
@@ -36,7 +36,7 @@ def pixels(side, count=3):
 
 
 def build(classes=5, precision="float32", **options):
-    return train.build_model(Config(model=Model(**FITTING | options), device=Device(precision=precision)), classes)
+    return trainer.build_model(Config(model=Model(**FITTING | options), device=Device(precision=precision)), classes)
 
 
 def application(name, width, source, side=SIDE):
@@ -227,7 +227,7 @@ def test_a_file_of_ours_gives_its_weights_and_its_preprocessing(tmp_path, monkey
 def test_the_first_layer_that_does_not_fit_is_named(tmp_path):
     config = Config(model=Model(**FITTING), device=Device(precision="float32"))
     (tmp_path / "config.toml").write_text(configs.dump(config))
-    trained(train.build_model(config, 5)).save(tmp_path / "model.keras")
+    trained(trainer.build_model(config, 5)).save(tmp_path / "model.keras")
     fault = (
         r"the layer 'stem_conv' is 3x3x3x8 in the file and 3x3x3x32 in mobilenet_v1; it was trained with model.name="
     )

@@ -66,3 +66,31 @@ class WeightedCrossEntropy(keras.losses.Loss):
         )
         own = keras.ops.matmul(y_true, keras.ops.convert_to_tensor(self.weights[:, None], dtype=y_true.dtype))
         return losses * keras.ops.cast(own[:, 0], losses.dtype)
+
+
+class BalancedTop1(keras.metrics.Metric):
+    """The mean over classes of the share of their images that are classified right: each class counts the same.
+
+    Of labels and logits (B, classes); a mixed image counts for the class that has the most of it. Classes without an
+    image are left out.
+    """
+
+    def __init__(self, classes: int) -> None:
+        super().__init__(name="balanced_top1")
+        self.classes = classes
+        self.images = self.add_variable((classes,), "zeros", name="images")
+        self.hits = self.add_variable((classes,), "zeros", name="hits")
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Counts the images of a batch."""
+        own = keras.ops.one_hot(keras.ops.argmax(y_true, -1), self.classes)
+        found = keras.ops.one_hot(keras.ops.argmax(y_pred, -1), self.classes)
+        self.images.assign_add(keras.ops.sum(own, 0))
+        self.hits.assign_add(keras.ops.sum(own * found, 0))
+
+    def result(self) -> Any:
+        """Returns the mean, 0..1."""
+        present = keras.ops.cast(self.images > 0, "float32")
+        return keras.ops.sum(self.hits / keras.ops.maximum(self.images, 1)) / keras.ops.maximum(
+            keras.ops.sum(present), 1
+        )

@@ -40,21 +40,23 @@ def trained_variables(method: Method) -> list[keras.Variable]:
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """After each epoch writes best.npz (if the val top-1 rose), last.npz and history.csv, in this order.
+    """After each epoch writes best.npz (if the figure `score` rose), last.npz and history.csv, in this order.
+
+    Figures count to 4 digits.
 
     A kill between two of them repeats the epoch, which comes out the same.
     """
 
-    def __init__(self, run: Run, history: list[dict[str, float]]) -> None:
+    def __init__(self, run: Run, history: list[dict[str, float]], score: str = "val_top1") -> None:
         super().__init__()
-        self.run, self.history = run, history
+        self.run, self.history, self.score = run, history, score
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Adds the epoch to the history and saves."""
         logs = logs or {}
-        best = max((row["val_top1"] for row in self.history), default=-1.0)
+        best = max((round(row[self.score], 4) for row in self.history), default=-1.0)
         self.history.append({"epoch": epoch + 1} | {name: float(value) for name, value in logs.items()})
-        if logs["val_top1"] > best:
+        if round(logs[self.score], 4) > best:
             save(self.run.best_path, self.model.network.variables, {"epoch": epoch + 1})
         save(self.run.last_path, trained_variables(self.model), {"epoch": epoch + 1, "history": self.history})
         self.run.write_history(self.history)

@@ -110,15 +110,49 @@ class Optim:
     """The optimizer and its schedule."""
 
     name: Literal["sgd", "adam"] = key("sgd", "sgd with momentum, or adam")
-    lr: float = key(0.05, "peak learning rate", 0)
+    lr: float = key(0.05, "peak learning rate; with search.way, what a range test begins with", 0)
+    schedule: Literal["cosine", "plateau", "constant"] = key(
+        "cosine", "cosine: falls to 0; plateau: falls when the loss stands still, and the training ends by itself"
+    )
     epochs: int = key(30, "passes over the training images, warm-up included", 1)
     batch: int = key(64, "images a step", 1)
     warmup_epochs: float = key(1.0, "epochs of linear warm-up before the cosine", 0)
     warmup_from: float = key(0.0, "learning rate that the warm-up begins at, as a share of optim.lr", 0, 1)
     momentum: float = key(0.9, "momentum of sgd", 0, 0.9999)
     nesterov: bool = key(True, "Nesterov momentum")
-    weight_decay: float = key(4e-5, "coupled L2, added to the gradient; none on biases and BatchNorm", 0)
+    weight_decay: float = key(4e-5, "coupled L2, added to the gradient of what optim.decay says", 0)
+    decay: Literal["kernels", "all"] = key("kernels", "what weight decay acts on: no biases and BatchNorm, or all")
+    bias_lr: float = key(1.0, "learning rate of biases, those of BatchNorm included, as a multiple of the others'", 0)
     label_smoothing: float = key(0.1, "share of each label spread evenly over all classes", 0, 0.99)
+
+
+@dataclass
+class Plateau:
+    """ReduceLROnPlateauV2, what optim.schedule = "plateau" does; optim.epochs is the most that it takes."""
+
+    gamma: float = key(0.1, "the learning rate is multiplied by it", 0.001, 0.99)
+    patience: int = key(5, "epochs without a better training loss that are tolerated in a row", 0)
+    threshold: float = key(2e-4, "share by which a loss must fall below the best one to be better", 0, 0.5)
+    floor: float = key(200.0, "the learning rate never falls below the first one divided by this", 1)
+    forced: float = key(0.75, "share of optim.epochs after which it falls once, if it has not by itself", 0, 1)
+    stop_patience: int = key(5, "epochs at the lowest rate without a better val top-1, then the training ends", 1)
+
+
+@dataclass
+class Search:
+    """The search for the learning rate before the training."""
+
+    way: Literal["none", "range", "grid", "tpe"] = key(
+        "none", "range: one epoch of rising rates; grid: evenly spaced ones; tpe: Optuna's, bad ones pruned"
+    )
+    low: float | Auto = key("auto", "lowest learning rate; auto: as published for the architecture", 1e-7)
+    high: float | Auto = key("auto", "highest learning rate; auto: likewise", 1e-7)
+    step: float = key(0.001, "tpe: distance of the candidates", 1e-7)
+    trials: int = key(15, "tpe: trainings, pruned and repeated ones included", 1)
+    points: int = key(10, "grid: trainings", 2)
+    epochs: int | Auto = key("auto", "epochs of a training; auto: 6 for tpe, 9 for grid", 1)
+    storage: str = key("", "database of the trials that workers share, such as sqlite:///search.db; empty: in the run")
+    study: str = key("", "name of the study in that database; empty: from the config, so that equal configs share one")
 
 
 @dataclass
@@ -168,6 +202,37 @@ class Tinytl:
 
 
 @dataclass
+class Sam:
+    """SAM: sharpness-aware minimization."""
+
+    rho: float = key(0.05, "length of the step uphill; 0: plain training", 0)
+    batch_norm: Literal["both", "first"] = key(
+        "both", "passes that update BatchNorm's running statistics: both, as in the released code, or the first one"
+    )
+
+
+@dataclass
+class AmSoftmax:
+    """AM-Softmax: a margin between the angles of features and classes."""
+
+    margin: float = key(0.35, "taken from the cosine of the true class, in training", 0, 2)
+    scale: float | Auto = key("auto", "of the cosines in the loss; auto: √2·ln(classes - 1), at least 3", 0.01)
+
+
+@dataclass
+class Dml:
+    """Deep mutual learning with a slow student, which has a cosine head and is thrown away."""
+
+    form: Literal["paper", "released"] = key(
+        "paper", "paper: each loss and the other's answers; released: halves of both and of their mean answer"
+    )
+    weight: float = key(1.0, "weight of the mutual part; 0: two separate trainings", 0)
+    margin: float = key(0.35, "AM-Softmax margin of the slow student; the released code had none", 0, 2)
+    scale: float = key(1.0, "scale of its cosines", 0.01)
+    dropout: float = key(0.2, "dropout before its head", 0, 0.95)
+
+
+@dataclass
 class Device:
     """How the step is computed."""
 
@@ -207,10 +272,15 @@ class Config:
     model: Model = field(default_factory=Model)
     augment: Augment = field(default_factory=Augment)
     optim: Optim = field(default_factory=Optim)
+    plateau: Plateau = field(default_factory=Plateau)
+    search: Search = field(default_factory=Search)
     netaug: Netaug = field(default_factory=Netaug)
     dropblock: Dropblock = field(default_factory=Dropblock)
     distill: Distill = field(default_factory=Distill)
     tinytl: Tinytl = field(default_factory=Tinytl)
+    sam: Sam = field(default_factory=Sam)
+    am_softmax: AmSoftmax = field(default_factory=AmSoftmax)
+    dml: Dml = field(default_factory=Dml)
     device: Device = field(default_factory=Device)
     qat: Qat = field(default_factory=Qat)
     export: Export = field(default_factory=Export)

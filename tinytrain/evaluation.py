@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from tinytrain import config as configs
-from tinytrain import metrics, train
+from tinytrain import metrics, splits, train
 from tinytrain.config import Config
 from tinytrain.errors import UserError
 from tinytrain.run import Run
@@ -91,7 +91,7 @@ def _run_of(path: Path) -> Run:
 def _split(config: Config, split: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
     source = train.load_source(config)
     config = train.resolve(config, source)
-    return *train.Split(source, config).arrays(split), source.classes
+    return *splits.Split(source, config).arrays(split), source.classes
 
 
 def _refuse_other_classes(outputs: int, classes: list[str], data: str, what: str) -> None:

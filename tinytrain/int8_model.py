@@ -44,7 +44,7 @@ class Int8Model:
 def from_run(run: Run, config: Config, diagnose: bool = False) -> Int8Model:
     """Returns the quantized model of a finished run, measured layer by layer if `diagnose`."""
     source = train.load_source(config)
-    data = train.Split(source, config)
+    data = splits.Split(source, config)
     if splits.as_names(source, data.subsets) != run.split():
         raise UserError(
             f"the images of '{config.data.spec}' are others than when '{run.folder}' was trained: train anew"

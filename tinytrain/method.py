@@ -78,17 +78,18 @@ class Step(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
-    """What a pass minimises: `loss` of the logits (B, classes), a scalar.
+    """What a pass minimises: `loss` of the logits (B, classes), a scalar, for the labels `y` (B, classes).
 
     Its gradients are those of `scale(loss)`, which the optimizer scales back: mixed precision needs it.
     """
 
     loss: Callable[[tf.Tensor], tf.Tensor]
     scale: Callable[[tf.Tensor], tf.Tensor]
+    y: tf.Tensor | None = None
 
     def plus(self, part: Callable[[tf.Tensor], tf.Tensor]) -> "Objective":
         """Returns this objective with another loss of the logits added."""
-        return Objective(lambda logits: self.loss(logits) + part(logits), self.scale)
+        return dataclasses.replace(self, loss=lambda logits: self.loss(logits) + part(logits))
 
 
 class Method(keras.Model):
@@ -128,7 +129,7 @@ class Method(keras.Model):
     def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Takes one step of the optimizer on the batch (x, y); returns the metrics so far in the epoch."""
         x, y = data
-        objective = Objective(lambda logits: self.compute_loss(x=x, y=y, y_pred=logits), self.optimizer.scale_loss)
+        objective = Objective(lambda logits: self.compute_loss(x=x, y=y, y_pred=logits), self.optimizer.scale_loss, y)
         step = self.gradients(x, objective, self.optimizer.iterations)
         self.optimizer.apply_gradients(zip(step.gradients, self.trainable_variables, strict=True))
         self._loss_tracker.update_state(step.loss, sample_weight=tf.shape(x)[0])
@@ -155,6 +156,10 @@ class Method(keras.Model):
             loss = objective.loss(logits)
             scaled = objective.scale(loss)
         return Step(loss, logits, tape.gradient(scaled, self.trainable_variables if sources is None else sources))
+
+    def students(self) -> list[list[keras.Variable]]:
+        """Returns the trainable variables of each network that is trained: one, unless several learn side by side."""
+        return [self.trainable_variables]
 
     def callbacks(self) -> list[keras.callbacks.Callback]:
         """Returns what the method does between the steps."""
@@ -192,6 +197,10 @@ class Around(Method):
     def gradients(self, x: tf.Tensor, objective: Objective, number: tf.Tensor) -> Step:
         """Returns what the inner method finds."""
         return self.inner.gradients(x, objective, number)
+
+    def students(self) -> list[list[keras.Variable]]:
+        """Returns those of the inner method."""
+        return self.inner.students()
 
     def callbacks(self) -> list[keras.callbacks.Callback]:
         """Returns those of the inner method."""

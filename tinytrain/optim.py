@@ -3,9 +3,11 @@
 Keras' SGD keeps lr·g in its velocity, so that a drop of the learning rate acts late, and its `weight_decay` is
 decoupled. Here the velocity keeps g and the decay is added to the gradient (methods.md F.1, F.2):
 
-    g ← g + λw        (not for biases, γ and β)
+    g ← g + λw        (not for biases, γ and β, unless optim.decay says all)
     v ← μv + g
     w ← w − η(g + μv)  with Nesterov momentum, else w − ηv
+
+The η of biases, β included, is optim.bias_lr times that of the rest (methods.md C.2: no bias decay, doubled rate).
 """
 
 import math
@@ -17,12 +19,12 @@ from keras import ops
 
 from tinytrain.config import Optim
 
-NOT_DECAYED = ("bias", "gamma", "beta")
+BIASES = ("bias", "beta")
 
 
 def decays(variable: keras.Variable) -> bool:
-    """Returns whether weight decay acts on `variable`: on kernels, not on biases or BatchNorm's γ and β."""
-    return not variable.name.startswith(NOT_DECAYED)
+    """Returns whether weight decay acts on `variable`: on kernels, not on biases, BatchNorm's γ or a cosine head."""
+    return variable.name.endswith("kernel")
 
 
 def slots(optimizer: keras.optimizers.Optimizer, variable: keras.Variable) -> list[keras.Variable]:
@@ -45,17 +47,21 @@ class SGD(keras.optimizers.Optimizer):
         momentum: float = 0.9,
         nesterov: bool = True,
         coupled_decay: float = 0.0,
+        decay_all: bool = False,
+        bias_lr: float = 1.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate=learning_rate, **kwargs)
         self.momentum, self.nesterov, self.coupled_decay = momentum, nesterov, coupled_decay
+        self.decay_all, self.bias_lr = decay_all, bias_lr
 
     def build(self, variables: list[keras.Variable]) -> None:
         """Adds one velocity for each variable."""
         if self.built:
             return
         super().build(variables)
-        self.decayed = [decays(variable) for variable in variables]
+        self.decayed = [self.decay_all or decays(variable) for variable in variables]
+        self.rates = [self.bias_lr if variable.name in BIASES else 1.0 for variable in variables]
         self.velocities = [self.add_variable_from_reference(variable, name="velocity") for variable in variables]
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
@@ -67,7 +73,7 @@ class SGD(keras.optimizers.Optimizer):
         tf.raw_ops.ResourceApplyMomentum(
             var=variable.handle,
             accum=velocity.value.handle,
-            lr=tf.cast(learning_rate, variable.dtype),
+            lr=tf.cast(learning_rate, variable.dtype) * self.rates[index],
             grad=gradient,
             momentum=tf.constant(self.momentum, variable.dtype),
             use_nesterov=self.nesterov,
@@ -79,6 +85,8 @@ class SGD(keras.optimizers.Optimizer):
             "momentum": self.momentum,
             "nesterov": self.nesterov,
             "coupled_decay": self.coupled_decay,
+            "decay_all": self.decay_all,
+            "bias_lr": self.bias_lr,
         }
 
 
@@ -93,17 +101,21 @@ class Adam(keras.optimizers.Optimizer):
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
         coupled_decay: float = 0.0,
+        decay_all: bool = False,
+        bias_lr: float = 1.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate=learning_rate, **kwargs)
         self.beta_1, self.beta_2, self.epsilon, self.coupled_decay = beta_1, beta_2, epsilon, coupled_decay
+        self.decay_all, self.bias_lr = decay_all, bias_lr
 
     def build(self, variables: list[keras.Variable]) -> None:
         """Adds the first and second moment of each variable."""
         if self.built:
             return
         super().build(variables)
-        self.decayed = [decays(variable) for variable in variables]
+        self.decayed = [self.decay_all or decays(variable) for variable in variables]
+        self.rates = [self.bias_lr if variable.name in BIASES else 1.0 for variable in variables]
         self.first = [self.add_variable_from_reference(variable, name="first_moment") for variable in variables]
         self.second = [self.add_variable_from_reference(variable, name="second_moment") for variable in variables]
 
@@ -118,7 +130,8 @@ class Adam(keras.optimizers.Optimizer):
         second.assign(self.beta_2 * second + (1 - self.beta_2) * ops.square(gradient))
         mean = first / (1 - ops.power(self.beta_1, step))
         deviation = ops.sqrt(second / (1 - ops.power(self.beta_2, step)))
-        variable.assign(variable - ops.cast(learning_rate, variable.dtype) * mean / (deviation + self.epsilon))
+        rate = ops.cast(learning_rate, variable.dtype) * self.rates[index]
+        variable.assign(variable - rate * mean / (deviation + self.epsilon))
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that rebuild the optimizer."""
@@ -127,6 +140,8 @@ class Adam(keras.optimizers.Optimizer):
             "beta_2": self.beta_2,
             "epsilon": self.epsilon,
             "coupled_decay": self.coupled_decay,
+            "decay_all": self.decay_all,
+            "bias_lr": self.bias_lr,
         }
 
 
@@ -163,10 +178,14 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def build(config: Optim, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-    """Returns the optimizer of `config` with its schedule."""
+    """Returns the optimizer of `config` with its schedule; that of "plateau" is a callback (`plateau`)."""
     total = config.epochs * steps_per_epoch
     warmup = min(round(config.warmup_epochs * steps_per_epoch), total - 1)
-    schedule = WarmupCosine(config.lr, warmup, total, config.warmup_from)
+    rate: Any = config.lr
+    if config.schedule == "cosine":
+        rate = WarmupCosine(config.lr, warmup, total, config.warmup_from)
+    options: dict[str, Any] = {"coupled_decay": config.weight_decay, "decay_all": config.decay == "all"}
+    options["bias_lr"] = config.bias_lr
     if config.name == "adam":
-        return Adam(schedule, coupled_decay=config.weight_decay)
-    return SGD(schedule, config.momentum, config.nesterov, config.weight_decay)
+        return Adam(rate, **options)
+    return SGD(rate, config.momentum, config.nesterov, **options)

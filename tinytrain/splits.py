@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import tensorflow as tf
 from PIL import Image
 
-from tinytrain.config import Data
+from tinytrain import pipeline
+from tinytrain.config import Config, Data
 from tinytrain.datasets import Pool, Source
 from tinytrain.errors import UserError
 
@@ -26,6 +28,26 @@ class Subset:
 
     pool: str
     indices: np.ndarray
+
+
+class Split:
+    """The decoded images of a source, split; a split is decoded when it is first asked for."""
+
+    def __init__(self, source: Source, config: Config) -> None:
+        self.source, self.model, self.resize = source, config.model, config.data.resize
+        self.subsets = split(source, config.data, config.seed)
+
+    def arrays(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Returns (images (N, R, R, C) uint8, labels (N,) int64) of "train", "val" or "test"."""
+        part = self.subsets[name]
+        pool = self.source.pools[part.pool]
+        images = pipeline.decode(pool, int(self.model.resolution), int(self.model.channels), self.resize)
+        whole = len(part.indices) == len(images)
+        return images if whole else images[part.indices], pool.labels[part.indices]
+
+    def batches(self, name: str) -> tf.data.Dataset:
+        """Returns a split as batches (x, one-hot y), in order and not augmented."""
+        return pipeline.evaluation_batches(*self.arrays(name), len(self.source.classes))
 
 
 def split(source: Source, data: Data, seed: int) -> dict[str, Subset]:

@@ -1,7 +1,6 @@
 """`tinytrain fit`: from a config to a trained model, straight down."""
 
 import dataclasses
-import functools
 import os
 import statistics
 import sys
@@ -14,15 +13,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tinytrain import balance, check, checkpoint, macs, metrics, optim, pipeline, rooms, splits, weights
+from tinytrain import check, checkpoint, lr_search, macs, metrics, pipeline, rooms, splits
 from tinytrain import config as configs
-from tinytrain.augment import Augmentation
 from tinytrain.config import Config
 from tinytrain.datasets import Source
 from tinytrain.errors import UserError
-from tinytrain.method import Method, Training
-from tinytrain.progress import Progress, StopAtNaN
+from tinytrain.method import Method
 from tinytrain.run import Run, write_json, write_text
+from tinytrain.splits import Split
+from tinytrain.trainer import Trainer, build_model
 
 LARGEST_AUTO_RESOLUTION = 96
 
@@ -47,12 +46,12 @@ def fit(config: Config, out: Path | str | None = None, mcu: str | None = None, r
         return run
     model = _begun_model(run, config) or build_model(config, len(source.classes))
     data = Split(source, config)
-    training = _Training(config, data, model)
+    trainer = Trainer(config, data, model)
     if run is None:
         if mcu:
             from tinytrain.deploy.fits import refuse_if_too_large
 
-            refuse_if_too_large(training.method.plain, config, len(source.classes), mcu)
+            refuse_if_too_large(trainer.method.plain, config, len(source.classes), mcu)
         _tell_findings(data, config)
         name = f"{config.data.spec.partition(':')[0]}-{config.model.name}"
         run = Run.create(Path(out) if out else None, name)
@@ -60,12 +59,14 @@ def fit(config: Config, out: Path | str | None = None, mcu: str | None = None, r
         if config.model.weights:
             write_text(run.graph_path, model.to_json())
         write_text(run.config_path, configs.dump(config))
-    training.fit(run)
-    _finish(run, data, training.method, training.history)
+    if config.search.way != "none":
+        trainer.compile(lr_search.find(run, config, data))
+    trainer.fit(run)
+    _finish(run, data, trainer.method, trainer.history)
     return run
 
 
-def _tell_findings(data: "Split", config: Config) -> None:
+def _tell_findings(data: Split, config: Config) -> None:
     """Prints what is wrong with the data to standard error, once for a run."""
     found = check.findings(data.source, data.subsets) if config.data.check else []
     for line in check.as_lines([dataclasses.replace(finding, severe=False) for finding in found]):
@@ -82,83 +83,7 @@ def _begun_model(run: Run | None, config: Config) -> keras.Model | None:
     return keras.models.model_from_json(run.graph_path.read_text())
 
 
-class _Training:
-    """What `fit` has made before it writes anything, so that a mistake in the config leaves no run folder behind."""
-
-    def __init__(self, config: Config, data: "Split", model: keras.Model) -> None:
-        self.config, self.data, self.history = config, data, []  # type: ignore[var-annotated]
-        images, labels = data.arrays("train")
-        classes, weights = len(data.source.classes), None
-        if config.data.balance == "class_weights":
-            weights = balance.class_weights(labels, classes)
-        elif config.data.balance == "balanced_sampling":
-            images, labels = balance.evenly(images, labels, config.seed)
-        self.batch = min(config.optim.batch, len(images))
-        self.steps = len(images) // self.batch
-        augmentation = Augmentation(config.augment, int(config.model.resolution))
-        self.batches = functools.partial(
-            pipeline.training_batches, images, labels, classes, self.batch, augment=augmentation
-        )
-        training = Training(self.steps, self.batch, lambda seed, steps: self.batches(seed, range(steps)))
-        self.method = build_method(model, config, training)
-        _compile(self.method, config, self.steps, weights)
-
-    def fit(self, run: Run) -> None:
-        """Trains from the last checkpoint of `run`, or from the start, to the end."""
-        epochs = self.config.optim.epochs
-        done, self.history = _restore(run, self.method)
-        if done == epochs:
-            return
-        self.method.fit(
-            self.batches(self.config.seed, range(done * self.steps, epochs * self.steps)),
-            initial_epoch=done,
-            epochs=epochs,
-            steps_per_epoch=self.steps,
-            shuffle=False,
-            validation_data=self.data.batches("val"),
-            verbose=0,
-            callbacks=[
-                *self.method.callbacks(),
-                Progress(epochs, self.steps * self.batch, self.batch),
-                StopAtNaN(),
-                checkpoint.Checkpoint(run, self.history),
-            ],
-        )
-
-
-def build_method(model: keras.Model, config: Config, training: Training) -> Method:
-    """Returns the methods of `config` around `model`, the first one innermost; none is plain training.
-
-    What they draw at random depends on the seed alone, not on what was drawn before.
-    """
-    keras.utils.set_random_seed(config.seed)
-    method: Any = model
-    for name in configs.methods(config):
-        method = rooms.load("methods", name).build(method, config, training)
-    return method if isinstance(method, Method) else Method(method)
-
-
-def _compile(method: Method, config: Config, steps_per_epoch: int, weights: np.ndarray | None) -> None:
-    smoothing = config.optim.label_smoothing
-    plain = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
-    method.compile(
-        optimizer=optim.build(config.optim, steps_per_epoch),
-        loss=plain if weights is None else balance.WeightedCrossEntropy(weights, smoothing),
-        metrics=[keras.metrics.CategoricalAccuracy("top1")],
-        jit_compile=config.device.jit,
-    )
-    method.optimizer.build(method.trainable_variables)
-
-
-def _restore(run: Run, method: Method) -> tuple[int, list[dict[str, float]]]:
-    """Returns (whole epochs done, history) after bringing back the last checkpoint, if there is one."""
-    if not run.last_path.exists():
-        return 0, []
-    state = checkpoint.load(run.last_path, checkpoint.trained_variables(method))
-    return state["epoch"], state["history"]
-
-
-def _finish(run: Run, data: "Split", method: Method, history: list[dict[str, float]]) -> None:
+def _finish(run: Run, data: Split, method: Method, history: list[dict[str, float]]) -> None:
     """Saves the plain model with the best weights and measures it: the only look at the test images."""
     best = checkpoint.load(run.best_path, method.network.variables)
     model = method.finish()
@@ -188,26 +113,6 @@ def _save_model(run: Run, model: keras.Model) -> None:
         temporary.unlink(missing_ok=True)
 
 
-class Split:
-    """The decoded images of a source, split; a split is decoded when it is first asked for."""
-
-    def __init__(self, source: Source, config: Config) -> None:
-        self.source, self.model, self.resize = source, config.model, config.data.resize
-        self.subsets = splits.split(source, config.data, config.seed)
-
-    def arrays(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Returns (images (N, R, R, C) uint8, labels (N,) int64) of "train", "val" or "test"."""
-        part = self.subsets[name]
-        pool = self.source.pools[part.pool]
-        images = pipeline.decode(pool, int(self.model.resolution), int(self.model.channels), self.resize)
-        whole = len(part.indices) == len(images)
-        return images if whole else images[part.indices], pool.labels[part.indices]
-
-    def batches(self, name: str) -> tf.data.Dataset:
-        """Returns a split as batches (x, one-hot y), in order and not augmented."""
-        return pipeline.evaluation_batches(*self.arrays(name), len(self.source.classes))
-
-
 def load_source(config: Config) -> Source:
     """Returns the data source that data.spec names, its splits joined as data.split says."""
     module, argument = configs.room(config.data.spec)
@@ -231,6 +136,7 @@ def resolve(config: Config, source: Source) -> Config:
             "model.channels=3 (color) or model.channels=1 (gray)"
         )
     usual = rooms.load("models", config.model.name).USUAL
+    low, high = lr_search.usual_range(config.model.name)
     found = {
         "data.resize": source.resize,
         "data.split": source.split,
@@ -240,6 +146,10 @@ def resolve(config: Config, source: Source) -> Config:
         "model.stem": usual.get("stem", "imagenet"),
         "augment.flip": source.flip,
         "netaug.width_factors": rooms.load("methods", "netaug").usual_width_factors(config.model.name),
+        "am_softmax.scale": rooms.load("methods", "am_softmax").usual_scale(len(source.classes)),
+        "search.low": low,
+        "search.high": high,
+        "search.epochs": lr_search.USUAL_EPOCHS.get(config.search.way, 1),
         "device.precision": "mixed_float16" if on_gpu else "float32",
         "device.jit": on_gpu and "netaug" not in configs.methods(config),  # another width in every step
     }
@@ -249,23 +159,6 @@ def resolve(config: Config, source: Source) -> Config:
     config.model.weights = configs.absolute(config.model.weights)
     config.distill.teacher = configs.absolute(config.distill.teacher)
     return config
-
-
-def build_model(config: Config, classes: int) -> keras.Model:
-    """Returns the untrained model of a config without "auto", with the weights that model.weights names.
-
-    What they do not cover, the classifier of another number of classes or all of it, is drawn from the seed.
-    """
-    keras.utils.set_random_seed(config.seed)
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(config.device.precision)
-    options = dataclasses.asdict(config.model)
-    del options["name"], options["weights"]
-    build = functools.partial(rooms.load("models", config.model.name).build, classes=classes, **options)
-    try:
-        return weights.initialized(build, config.model)
-    finally:
-        keras.config.set_dtype_policy(policy)
 
 
 def evaluate(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> dict[str, Any]:

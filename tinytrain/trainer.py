@@ -1,0 +1,138 @@
+"""The trainer: a model, its methods and its batches, trained from the last checkpoint to the end."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import keras
+import numpy as np
+
+from tinytrain import balance, checkpoint, optim, pipeline, rooms, weights
+from tinytrain import config as configs
+from tinytrain.augment import Augmentation
+from tinytrain.config import Config
+from tinytrain.method import Method, Training
+from tinytrain.plateau import Plateau, PlateauSchedule
+from tinytrain.progress import Progress, StopAtNaN
+from tinytrain.run import Run
+from tinytrain.splits import Split
+
+
+class Trainer:
+    """All that a training needs, made before anything is written: a mistake in the config leaves no run folder behind.
+
+    Args:
+        config: the run, without "auto".
+        data: its images.
+        model: the plain model that is trained.
+    """
+
+    def __init__(self, config: Config, data: Split, model: keras.Model) -> None:
+        self.config, self.data, self.history = config, data, []  # type: ignore[var-annotated]
+        images, labels = data.arrays("train")
+        self.classes, self.class_weights = len(data.source.classes), None
+        if config.data.balance == "class_weights":
+            self.class_weights = balance.class_weights(labels, self.classes)
+        elif config.data.balance == "balanced_sampling":
+            images, labels = balance.evenly(images, labels, config.seed)
+        self.batch = min(config.optim.batch, len(images))
+        self.steps = len(images) // self.batch
+        augmentation = Augmentation(config.augment, int(config.model.resolution))
+        self.batches = functools.partial(
+            pipeline.training_batches, images, labels, self.classes, self.batch, augment=augmentation
+        )
+        training = Training(self.steps, self.batch, lambda seed, steps: self.batches(seed, range(steps)))
+        self.method = build_method(model, config, training)
+        self.compile(config.optim.lr)
+
+    def compile(self, lr: float) -> None:
+        """Gives the method a new optimizer, whose learning rate is `lr`."""
+        self.optim = dataclasses.replace(self.config.optim, lr=lr)
+        config = dataclasses.replace(self.config, optim=self.optim)
+        compile_method(self.method, config, self.steps, self.classes, self.class_weights)
+
+    def fit(self, run: Run, callbacks: list[keras.callbacks.Callback] | None = None) -> None:
+        """Trains from the last checkpoint of `run`, or from the start, to the end."""
+        epochs = self.optim.epochs
+        done, self.history = self._restore(run)
+        schedule = self._schedule()
+        if done == epochs or any(callback.plateau.stopped for callback in schedule):
+            return
+        score = "val_balanced_top1" if schedule else "val_top1"
+        self.method.fit(
+            self.batches(self.config.seed, range(done * self.steps, epochs * self.steps)),
+            initial_epoch=done,
+            epochs=epochs,
+            steps_per_epoch=self.steps,
+            shuffle=False,
+            validation_data=self.data.batches("val"),
+            verbose=0,
+            callbacks=[
+                *self.method.callbacks(),
+                *schedule,
+                Progress(epochs, self.steps * self.batch, self.batch),
+                StopAtNaN(),
+                checkpoint.Checkpoint(run, self.history, score),
+                *(callbacks or []),
+            ],
+        )
+
+    def _restore(self, run: Run) -> tuple[int, list[dict[str, float]]]:
+        """Returns (whole epochs done, history) after bringing back the last checkpoint, if there is one."""
+        if not run.last_path.exists():
+            return 0, []
+        state = checkpoint.load(run.last_path, checkpoint.trained_variables(self.method))
+        return state["epoch"], state["history"]
+
+    def _schedule(self) -> list[PlateauSchedule]:
+        """Returns the callback of optim.schedule = "plateau", as far as the history has brought it."""
+        if self.optim.schedule != "plateau":
+            return []
+        plateau = Plateau(self.optim, self.config.plateau)
+        for row in self.history:
+            plateau.after_epoch(row["loss"], row["val_balanced_top1"])
+        return [PlateauSchedule(plateau)]
+
+
+def build_method(model: keras.Model, config: Config, training: Training) -> Method:
+    """Returns the methods of `config` around `model`, the first one innermost; none is plain training.
+
+    What they draw at random depends on the seed alone, not on what was drawn before.
+    """
+    keras.utils.set_random_seed(config.seed)
+    method: Any = model
+    for name in configs.methods(config):
+        method = rooms.load("methods", name).build(method, config, training)
+    return method if isinstance(method, Method) else Method(method)
+
+
+def compile_method(
+    method: Method, config: Config, steps_per_epoch: int, classes: int, class_weights: np.ndarray | None = None
+) -> None:
+    """Gives `method` the optimizer, the loss and the metrics of `config`."""
+    smoothing = config.optim.label_smoothing
+    plain = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
+    method.compile(
+        optimizer=optim.build(config.optim, steps_per_epoch),
+        loss=plain if class_weights is None else balance.WeightedCrossEntropy(class_weights, smoothing),
+        metrics=[keras.metrics.CategoricalAccuracy("top1"), balance.BalancedTop1(classes)],
+        jit_compile=config.device.jit,
+    )
+    method.optimizer.build(method.trainable_variables)
+
+
+def build_model(config: Config, classes: int) -> keras.Model:
+    """Returns the untrained model of a config without "auto", with the weights that model.weights names.
+
+    What they do not cover, the classifier of another number of classes or all of it, is drawn from the seed.
+    """
+    keras.utils.set_random_seed(config.seed)
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(config.device.precision)
+    options = dataclasses.asdict(config.model)
+    del options["name"], options["weights"]
+    build = functools.partial(rooms.load("models", config.model.name).build, classes=classes, **options)
+    try:
+        return weights.initialized(build, config.model)
+    finally:
+        keras.config.set_dtype_policy(policy)
