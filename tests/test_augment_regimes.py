@@ -19,6 +19,7 @@ REGIMES = {
     "flip": {"flip": True},
     "crop": {"crop": 0.125},
     "resized_crop": {"resized_crop": 0.08},
+    "small_crop": {"small_crop": 0.6, "small_crop_probability": 0.8},
     "jitter": {"brightness": 32 / 255, "saturation": 0.5, "contrast": 0.2, "hue": 0.1},
     "rotation": {"rotation": 10.0, "rotation_probability": 0.8},
     "erasing": {"erasing": 0.8},
@@ -358,6 +359,25 @@ def test_a_resized_crop_is_that_of_pil():
             piece = Image.fromarray(piece if channels == 3 else piece[..., 0])
             theirs = np.asarray(piece.resize((width, height), Image.Resampling.BILINEAR)).reshape(image.shape)
             assert np.abs(ours[number].astype(int) - theirs).max() <= 1
+
+
+def test_a_small_crop_is_that_of_pil_and_comes_as_often_as_it_should():
+    images = noise(2000, 30, 30)
+    layer = classical.RandomSmallCrop(0.6, 0.3, dtype="uint8")
+    box = {name: value.numpy() for name, value in draws(layer, images).items()}
+    ours = drawing(layer)(tf.constant(images)).numpy()
+    for number in range(60):
+        top, left, side = (box[name][number] for name in ("top", "left", "height"))
+        piece = Image.fromarray(images[number, top : top + side, left : left + side])
+        theirs = np.asarray(piece.resize((30, 30), Image.Resampling.BILINEAR))
+        assert np.abs(ours[number].astype(int) - theirs).max() <= 1
+    np.testing.assert_array_equal(box["height"], box["width"])
+    cropped = box["height"][box["height"] < 30]
+    expected = 0.3 * (1 - 0.5 / 12)  # of the sides from 18 to 30, half a pixel rounds to 30
+    assert abs(len(cropped) / 2000 - expected) < 3.3 * math.sqrt(0.21 / 2000)
+    assert (cropped.min(), cropped.max()) == (18, 29)
+    assert ((box["top"] + box["height"] <= 30) & (box["left"] + box["width"] <= 30)).all()
+    assert (box["top"] != box["left"]).any()
 
 
 def test_boxes_have_their_area_and_aspect():

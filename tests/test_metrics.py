@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from sklearn.metrics import f1_score, log_loss, top_k_accuracy_score
+from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss, top_k_accuracy_score
 
-from tinytrain import metrics
+from tinytrain import balance, metrics
 
 RANDOM = np.random.default_rng(0)
 LOGITS = RANDOM.normal(size=(200, 7)).astype("float32") * 3
@@ -42,6 +42,35 @@ def test_average_precision_is_interpolated():
 
 def test_a_constant_output_has_the_precision_of_chance():
     assert metrics.mean_average_precision(np.zeros((10, 2)), np.array([0] * 5 + [1] * 5)) == pytest.approx(0.5)
+
+
+def test_balanced_top1_against_scikit_learn_and_the_metric_of_the_training():
+    few, some = LOGITS[:60], LABELS[:60] * (RANDOM.random(60) < 0.6)  # many images of class 0
+    expected = balanced_accuracy_score(some, few.argmax(1))
+    assert metrics.balanced_top1(few, some) == pytest.approx(expected)
+    assert abs(expected - metrics.top_k(few, some, 1)) > 0.01
+    metric = balance.BalancedTop1(7)
+    for part in (slice(0, 25), slice(25, 60)):
+        metric.update_state(np.eye(7)[some[part]], few[part])
+    assert float(metric.result()) == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_reciprocal_rank_by_hand():
+    scores = np.array([[3, 2, 1, 0], [3, 2, 1, 0], [3, 2, 1, 0], [5, 5, 5, 0], [0, 0, 0, 0]])
+    # ranks 1, 2 and 4; the middle of a tie of three, 2; the middle of a tie of all four, 2.5
+    expected = (1 + 1 / 2 + 1 / 4 + 1 / 2 + 1 / 2.5) / 5
+    assert metrics.mean_reciprocal_rank(scores, np.array([0, 1, 3, 1, 2])) == pytest.approx(expected)
+
+
+def test_the_published_map_is_no_reciprocal_rank():
+    """C.9: of top-1 and top-5 of a published row, every reciprocal rank is above its mAP."""
+    top1, top5, published = 0.8224, 0.9529, 0.8235
+    scores = np.zeros((10000, 100))
+    scores[:, :] = -np.arange(100)
+    labels = np.full(10000, 99)
+    labels[: round(10000 * top5)] = 4
+    labels[: round(10000 * top1)] = 0
+    assert metrics.mean_reciprocal_rank(scores, labels) > published + 0.02
 
 
 def test_recall_is_per_class_and_unknown_without_images():

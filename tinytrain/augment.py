@@ -52,6 +52,8 @@ def _image_layers(config: Augment, resolution: int) -> list:
     layers: list = []
     if config.resized_crop < 1:
         layers.append(classical.RandomResizedCrop(config.resized_crop, dtype="uint8"))
+    if config.small_crop < 1:
+        layers.append(classical.RandomSmallCrop(config.small_crop, config.small_crop_probability, dtype="uint8"))
     if padding := round(config.crop * resolution):
         layers.append(classical.RandomPaddedCrop(padding, dtype="uint8"))
     if config.flip:

@@ -10,6 +10,7 @@ from tinytrain.run import Run, write_text
 
 Row: TypeAlias = dict[str, Any]
 MEASURED = ("test_top1", "test_map", "epochs", "training_seconds")  # what is averaged over the seeds
+TESTED = ("top1", "top5", "balanced_top1", "macro_f1", "map", "map_mrr")  # columns of results.csv
 AVERAGE = "average"
 HEADER = ("config", "data", "seeds", "test top-1 %", "to the first", "test mAP %", "epochs", "training minutes")
 
@@ -17,7 +18,7 @@ HEADER = ("config", "data", "seeds", "test top-1 %", "to the first", "test mAP %
 def run_row(config: str, data: str, seed: int, run: Run) -> Row:
     """Returns the row of a finished run: accuracies in 0..1, times in seconds."""
     result = run.metrics()
-    test = {f"test_{name}": result["test"][name] for name in ("top1", "top5", "macro_f1", "map")}
+    test = {f"test_{name}": result["test"].get(name, "") for name in TESTED}  # older runs have fewer
     seconds = sum(float(row.get("seconds") or 0) for row in csv.DictReader(run.history_path.open()))
     rest = {name: result[name] for name in ("epochs", "best_epoch")}
     size = {name: result[name] for name in ("params", "macs")}

@@ -80,6 +80,8 @@ class Augment:
     resized_crop: float = key(
         1.0, "smallest share of the area that a random resized crop keeps; 1: no such crop", 0.01, 1
     )
+    small_crop: float = key(1.0, "smallest share of both sides that a random crop keeps; 1: no such crop", 0.1, 1)
+    small_crop_probability: float = key(0.3, "small crop: probability", 0, 1)
     crop: float = key(0.125, "zero padding before a random crop, as a share of the resolution", 0, 0.5)
     flip: bool | Auto = key("auto", "mirror every other image left to right; auto: not for digits")
     autoaugment: bool = key(False, "AutoAugment, ImageNet policy")

@@ -27,7 +27,7 @@ def dequantize(outputs: np.ndarray, tensor: "Tensor") -> np.ndarray:
 
 
 def evaluate(target: Path | str, data: str | None = None, split: str = "test") -> dict[str, Any]:
-    """Returns {"top1", "top5", "macro_f1", "map", "loss", "images"} of a run's model or of a .tflite file.
+    """Returns what `metrics.summary` does of a run's model or of a .tflite file.
 
     Args:
         target: a finished run, or a .tflite with one int8 image in and int8 scores out; one that `tinytrain export`

@@ -1,4 +1,8 @@
-"""What a classifier is measured by, from the logits (or the int8 outputs) of a whole split."""
+"""What a classifier is measured by, from the logits (or the int8 outputs) of a whole split.
+
+Ties, of which int8 outputs are full: top-k counts the classes in their order, as argmax does; the reciprocal rank is
+that of the middle of a tie; in average precision all images of a tie share the precision at its end.
+"""
 
 import numpy as np
 
@@ -16,6 +20,21 @@ def recall(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     images = np.bincount(labels, minlength=classes)
     hits = np.bincount(labels, weights=right, minlength=classes)
     return np.divide(hits, images, out=np.full(classes, np.nan), where=images > 0)
+
+
+def balanced_top1(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Returns the mean over classes of their recall, 0..1; a class without an image is left out (methods.md C.9)."""
+    return float(np.nanmean(recall(scores, labels)))
+
+
+def mean_reciprocal_rank(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Returns the mean over images of 1/rank of the true class, 0..1: mAP as the text of seed 001 has it (C.9).
+
+    Ranks are counted from 1 at the highest score; classes of equal score all have the rank in the middle of their tie.
+    """
+    own = np.take_along_axis(scores, labels[:, None], axis=1)
+    higher, equal = (scores > own).sum(axis=1), (scores == own).sum(axis=1)
+    return float(np.mean(1 / (higher + (equal + 1) / 2)))
 
 
 def macro_f1(scores: np.ndarray, labels: np.ndarray) -> float:
@@ -48,15 +67,18 @@ def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def summary(logits: np.ndarray, labels: np.ndarray) -> dict[str, float | int]:
-    """Returns {"top1", "top5", "macro_f1", "map", "loss", "images"} of logits (N, classes).
+    """Returns {"top1", "top5", "balanced_top1", "macro_f1", "map", "map_mrr", "loss", "images"} of logits (N, classes).
 
-    The logits are in real units, the accuracies in 0..1.
+    The logits are in real units, the accuracies in 0..1. "map" is the classwise reading of the released code, "map_mrr"
+    the reciprocal rank of the paper's text.
     """
     return {
         "top1": top_k(logits, labels, 1),
         "top5": top_k(logits, labels, 5),
+        "balanced_top1": balanced_top1(logits, labels),
         "macro_f1": macro_f1(logits, labels),
         "map": mean_average_precision(softmax(logits), labels),
+        "map_mrr": mean_reciprocal_rank(logits, labels),
         "loss": cross_entropy(logits, labels),
         "images": len(labels),
     }

@@ -162,7 +162,7 @@ def resolve(config: Config, source: Source) -> Config:
 
 
 def evaluate(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    """Returns {"top1", "top5", "macro_f1", "map", "loss", "images"} of a float model on uint8 images."""
+    """Returns what `metrics.summary` does of a float model on uint8 images."""
     return metrics.summary(predict(model, images), labels)
 
 

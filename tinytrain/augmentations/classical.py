@@ -65,6 +65,29 @@ class RandomResizedCrop(BatchLayer):
         return geometry.resize_rows(images, box["top"], box["height"])
 
 
+class RandomSmallCrop(RandomResizedCrop):
+    """Cuts a box of `smallest` to 1 of both sides out of some images and resizes it, bilinear (methods.md C.4).
+
+    The released code crops before it resizes to a square, and moves the aspect of the crop towards that; the images
+    here are square already, and so are the boxes.
+    """
+
+    def __init__(self, smallest: float, probability: float, **kwargs: Any) -> None:
+        super().__init__(smallest, **kwargs)
+        self.probability = probability
+
+    def get_random_transformation_batch(self, batch_size: tf.Tensor, images: tf.Tensor, **kwargs: Any) -> dict:
+        """Returns {"top", "left", "height", "width"}, (B,) int32 each."""
+        random = self._random_generator
+        share = random.uniform((batch_size,), self.smallest, 1.0)
+        share = tf.where(random.uniform((batch_size,)) < self.probability, share, 1.0)
+        sides = [tf.round(share * float(whole)) for whole in images.shape[1:3]]
+        room = [float(whole) - side + 1 for whole, side in zip(images.shape[1:3], sides, strict=True)]
+        corner = [tf.floor(random.uniform((batch_size,)) * free) for free in room]
+        box = dict(zip(("top", "left", "height", "width"), [*corner, *sides], strict=True))
+        return {name: tf.cast(value, tf.int32) for name, value in box.items()}
+
+
 class ColorJitter(BatchLayer):
     """torchvision's ColorJitter: factors from U(1 − v, 1 + v), hue from ±v circles, in an order drawn for each image.
 
