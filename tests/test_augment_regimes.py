@@ -366,11 +366,14 @@ def test_a_small_crop_is_that_of_pil_and_comes_as_often_as_it_should():
     layer = classical.RandomSmallCrop(0.6, 0.3, dtype="uint8")
     box = {name: value.numpy() for name, value in draws(layer, images).items()}
     ours = drawing(layer)(tf.constant(images)).numpy()
+    off = []
     for number in range(60):
         top, left, side = (box[name][number] for name in ("top", "left", "height"))
         piece = Image.fromarray(images[number, top : top + side, left : left + side])
         theirs = np.asarray(piece.resize((30, 30), Image.Resampling.BILINEAR))
-        assert np.abs(ours[number].astype(int) - theirs).max() <= 1
+        off.append(np.abs(ours[number].astype(int) - theirs))
+    assert np.max(off) <= 2  # both round once for each axis, Pillow from weights of 22 bits
+    assert np.mean(np.array(off) > 0) < 0.02
     np.testing.assert_array_equal(box["height"], box["width"])
     cropped = box["height"][box["height"] < 30]
     expected = 0.3 * (1 - 0.5 / 12)  # of the sides from 18 to 30, half a pixel rounds to 30
