@@ -1,8 +1,11 @@
 """Each optimizer against its formula in NumPy (the update rules of PyTorch's documentation), step by step."""
 
+import math
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tinytrain import optim
 from tinytrain.config import Optim
@@ -99,3 +102,34 @@ def test_build_reads_the_config():
     assert (built.nesterov, built.coupled_decay) == (False, 0.01)
     assert float(built.learning_rate) == pytest.approx(0.2 / 5)
     assert isinstance(optim.build(Optim(name="adam"), 5), optim.Adam)
+
+
+def test_an_epoch_at_a_time():
+    """torch's CosineAnnealingLR stepped once an epoch: the last of 300 trains at ½(1 + cos(π·299/300))."""
+    built = optim.build(Optim(lr=0.05, epochs=300, warmup_epochs=0, schedule="cosine_epochs"), steps_per_epoch=4)
+    rates = []
+    for step in (0, 3, 4, 600, 1199):
+        built.iterations.assign(step)
+        rates.append(float(built.learning_rate))
+    cosine = [0.025 * (1 + math.cos(math.pi * epoch / 300)) for epoch in (0, 0, 1, 150, 299)]
+    assert rates == pytest.approx(cosine, rel=1e-4)
+    assert rates[-1] > 1e-6
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+def test_biases_have_a_rate_of_their_own_and_who_decays(name):
+    """methods.md C.2: kernels decay, biases and β move twice as fast, γ and the head of cosines neither."""
+    names = ["kernel", "bias", "gamma", "beta", "class_directions"]
+    moved = {}
+    for decay in ("kernels", "all"):
+        variables = [keras.Variable([1.0], name=name) for name in names]
+        config = Optim(name=name, lr=0.1, schedule="constant", weight_decay=0.5, bias_lr=2, decay=decay, nesterov=False)
+        built = optim.build(config, 1)
+        built.build(variables)
+        built.apply([tf.constant([1.0])] * 5, variables)
+        moved[decay] = [1 - float(variable[0]) for variable in variables]
+    if name == "sgd":
+        assert moved["kernels"] == pytest.approx([0.15, 0.2, 0.1, 0.2, 0.1])
+        assert moved["all"] == pytest.approx([0.15, 0.3, 0.15, 0.3, 0.15])
+    else:  # the first step of Adam has the length of the rate, whatever the gradient
+        assert moved["kernels"] == pytest.approx([0.1, 0.2, 0.1, 0.2, 0.1], rel=1e-4)

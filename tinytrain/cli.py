@@ -14,8 +14,8 @@ from tinytrain.errors import DoesNotFit, TinytrainError, UserError, unknown
 
 USAGE = """tinytrain trains tiny vision networks and puts them on microcontrollers.
 
-  tinytrain fit [CONFIG.toml] [--data SPEC] [--model NAME] [--mcu BOARD] [--out RUN] [--resume] [KEY=VALUE …]
-  tinytrain compare CONFIG.toml… [--data SPEC,SPEC…] [--seeds N] [--out DIR] [KEY=VALUE …]
+  tinytrain fit [CONFIG|--recipe NAME] [--data SPEC] [--model NAME] [--mcu BOARD] [--out RUN] [--resume] [KEY=VALUE …]
+  tinytrain compare CONFIG|RECIPE… [--data SPEC,SPEC…] [--seeds N] [--out DIR] [KEY=VALUE …]
   tinytrain export RUN|MODEL.tflite --mcu BOARD [--out DIR] [--diagnose] [KEY=VALUE …]
   tinytrain evaluate RUN|MODEL.tflite [--data SPEC] [--split train|val|test]
   tinytrain data SPEC [--out PNG] [KEY=VALUE …]
@@ -114,6 +114,9 @@ def _fit(values: Any, words: list[str]) -> tuple[Any, str]:
     overrides = [f"{dotted}={value}" for dotted, value in short if value is not None] + overrides
     if len(plain) > 1:
         raise UserError(f"fit takes one config file, received {', '.join(plain)}")
+    if plain and values.recipe:
+        raise UserError(f"fit takes a config file or --recipe, received '{plain[0]}' and --recipe {values.recipe}")
+    plain += [str(configs.recipe(values.recipe))] if values.recipe else []
     out = Path(values.out) if values.out else None
     config = configs.load(Path(plain[0]) if plain else None, overrides)
     if values.mcu:
@@ -161,7 +164,7 @@ def _compare(values: Any, words: list[str]) -> tuple[Any, str]:
     from tinytrain.comparing import compare
 
     data = values.data.split(",") if values.data else None
-    return compare([Path(word) for word in plain], data, int(seeds), values.out or "compare", overrides)
+    return compare([configs.path_of(word) for word in plain], data, int(seeds), values.out or "compare", overrides)
 
 
 def _export(values: Any, words: list[str]) -> tuple[Any, str]:
@@ -236,6 +239,7 @@ def _list_models() -> tuple[Any, str]:
 
 
 FIT_FLAGS = {
+    "recipe": "a whole way of training: adaptive, adaptive_am, adaptive_baseline",
     "data": "digits, folder:PATH, csv:FILE, tfds:NAME[/CONFIG] or a name from `tinytrain list datasets`",
     "model": "a name from `tinytrain list models`",
     "mcu": "a board; refuse, before training, a model that does not fit it",

@@ -113,8 +113,10 @@ class Optim:
 
     name: Literal["sgd", "adam"] = key("sgd", "sgd with momentum, or adam")
     lr: float = key(0.05, "peak learning rate; with search.way, what a range test begins with", 0)
-    schedule: Literal["cosine", "plateau", "constant"] = key(
-        "cosine", "cosine: falls to 0; plateau: falls when the loss stands still, and the training ends by itself"
+    schedule: Literal["cosine", "cosine_epochs", "plateau", "constant"] = key(
+        "cosine",
+        "cosine: falls to 0 by the step, cosine_epochs: by the epoch; plateau: falls when the loss stands still, and the "
+        "training ends by itself",
     )
     epochs: int = key(30, "passes over the training images, warm-up included", 1)
     batch: int = key(64, "images a step", 1)
@@ -321,6 +323,21 @@ def apply(config: Config, overrides: typing.Sequence[str]) -> Config:
     config.distill.teacher = absolute(config.distill.teacher)
     check(config)
     return config
+
+
+def path_of(word: str) -> Path:
+    """Returns the path of a config file or, if there is none, of the recipe (configs/recipes) of this name."""
+    path, recipe = Path(word), rooms.data_folder("configs") / "recipes" / f"{word}.toml"
+    return recipe if not path.exists() and recipe.is_file() else path
+
+
+def recipe(name: str) -> Path:
+    """Returns the path of the recipe `name`; raises UserError, with the nearest name, if there is none."""
+    folder = rooms.data_folder("configs") / "recipes"
+    known = sorted(path.stem for path in folder.glob("*.toml"))
+    if name not in known:
+        raise unknown("recipe", name, known)
+    return folder / f"{name}.toml"
 
 
 def check(config: Config) -> None:

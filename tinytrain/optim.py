@@ -150,16 +150,19 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
     """Linear warm-up, then half a cosine to 0, a step at a time.
 
     With peak η, W warm-up steps and T steps in all: η·(t + 1)/W for t < W, then η·½(1 + cos(π(t − W)/(T − W))). A share
-    f = `warmup_from` > 0 begins the warm-up at fη instead, as NetAug does: η·(f + (1 − f)·t/W) for t < W.
+    f = `warmup_from` > 0 begins the warm-up at fη instead, as NetAug does: η·(f + (1 − f)·t/W) for t < W. With `every`
+    the rate changes only where t is a multiple of it, as PyTorch's does if stepped once an epoch (methods.md F.10).
     """
 
-    def __init__(self, peak: float, warmup_steps: int, total_steps: int, warmup_from: float = 0.0) -> None:
+    def __init__(
+        self, peak: float, warmup_steps: int, total_steps: int, warmup_from: float = 0.0, every: int = 1
+    ) -> None:
         self.peak, self.warmup_steps, self.total_steps = peak, warmup_steps, total_steps
-        self.warmup_from = warmup_from
+        self.warmup_from, self.every = warmup_from, every
 
     def __call__(self, step: Any) -> Any:
         """Returns the learning rate of step `step`, counted from 0."""
-        step = ops.cast(step, "float32")
+        step = ops.cast(step // self.every * self.every, "float32")
         progress = (step - self.warmup_steps) / max(self.total_steps - self.warmup_steps, 1)
         cosine = 0.5 * (1.0 + ops.cos(math.pi * ops.clip(progress, 0.0, 1.0)))
         first = 0 if self.warmup_from else 1  # from 0 the first step would be lost
@@ -174,6 +177,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
             "warmup_steps": self.warmup_steps,
             "total_steps": self.total_steps,
             "warmup_from": self.warmup_from,
+            "every": self.every,
         }
 
 
@@ -182,8 +186,9 @@ def build(config: Optim, steps_per_epoch: int) -> keras.optimizers.Optimizer:
     total = config.epochs * steps_per_epoch
     warmup = min(round(config.warmup_epochs * steps_per_epoch), total - 1)
     rate: Any = config.lr
-    if config.schedule == "cosine":
-        rate = WarmupCosine(config.lr, warmup, total, config.warmup_from)
+    if config.schedule.startswith("cosine"):
+        every = steps_per_epoch if config.schedule == "cosine_epochs" else 1
+        rate = WarmupCosine(config.lr, warmup, total, config.warmup_from, every)
     options: dict[str, Any] = {"coupled_decay": config.weight_decay, "decay_all": config.decay == "all"}
     options["bias_lr"] = config.bias_lr
     if config.name == "adam":

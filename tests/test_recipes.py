@@ -1,0 +1,85 @@
+"""The recipes of the adaptive pipeline: found by name, what they set against methods.md C, and Table 4's rows."""
+
+import pytest
+
+from tinytrain import config as configs
+from tinytrain.rooms import data_folder
+
+ABLATION = data_folder("configs") / "ablation"
+OFF = {  # what a row of Table 4 changes
+    "no_sam": {"method"},
+    "no_mutual": {"method"},
+    "no_am_softmax": {"method"},
+    "no_augmix": {"augment.augmix"},
+    "bias_decay": {"optim.decay", "optim.bias_lr"},
+    "no_adaptive_lr": {"optim.schedule", "optim.warmup_epochs", "optim.warmup_from", "optim.lr", "search.way"},
+}
+
+
+def load(path, *words):
+    return configs.load(path, ["model.weights=", *words])
+
+
+@pytest.mark.parametrize("recipe", ["adaptive", "adaptive_am"])
+def test_the_adaptive_recipes_are_those_of_the_specification(recipe):
+    config = load(configs.recipe(recipe))
+    optim, augment = config.optim, config.augment
+    assert (optim.momentum, optim.nesterov, optim.weight_decay, optim.decay, optim.bias_lr) == (
+        0.9,
+        False,
+        5e-4,
+        "kernels",
+        2,
+    )
+    assert (optim.schedule, optim.epochs, optim.warmup_epochs, optim.warmup_from) == ("plateau", 200, 5, 0.1)
+    plateau = config.plateau
+    assert (plateau.gamma, plateau.patience, plateau.floor, plateau.threshold, plateau.stop_patience) == (
+        0.1,
+        5,
+        200,
+        2e-4,
+        5,
+    )
+    assert (config.search.way, config.search.trials) == ("tpe", 15)
+    assert (augment.augmix, augment.augmix_severity, augment.augmix_width, augment.augmix_depth) == (True, 5, 3, 0)
+    assert (augment.small_crop, augment.small_crop_probability) == (0.9, 0.3)
+    assert (augment.rotation, augment.rotation_probability) == (10, 0.3)
+    assert (config.sam.rho, config.dml.margin, config.dml.scale, config.am_softmax.margin) == (0.05, 0.35, 1.0, 0.35)
+    assert config.method == {"adaptive": "dml+sam", "adaptive_am": "am_softmax+sam"}[recipe]
+
+
+def test_the_baseline_is_the_papers():
+    config = load(configs.recipe("adaptive_baseline"))
+    assert (config.method, config.search.way, config.optim.schedule) == ("", "none", "cosine_epochs")
+    assert (config.optim.epochs, config.optim.lr, config.model.dropout) == (200, 0.013, 0.2)
+    assert (config.augment.augmix, config.augment.jitter_probability) == (False, 0.5)
+
+
+@pytest.mark.parametrize("net", ["mobilenet_v3_large", "efficientnet_b0"])
+def test_a_row_of_table_4_differs_from_the_final_one_by_what_it_leaves_out(net):
+    final = load(ABLATION / f"{net}_final.toml")
+    rows = {path.stem.removeprefix(f"{net}_"): load(path) for path in ABLATION.glob(f"{net}_*.toml")}
+    assert len(rows) == 6
+    for row, config in rows.items():
+        other = {
+            dotted for dotted in [*configs.keys()] if configs.get_key(config, dotted) != configs.get_key(final, dotted)
+        }
+        assert other <= OFF.get(row, set()), row
+        assert bool(other) == (row != "final")
+    assert rows["no_sam"].method in ("dml", "am_softmax")
+
+
+def test_a_recipe_is_found_by_name(command_line):
+    assert configs.path_of("adaptive") == configs.recipe("adaptive")
+    status, _, error = command_line("fit", "--recipe", "adaptiv")
+    assert (status, "did you mean 'adaptive'" in error) == (2, True)
+    status, _, error = command_line("fit", "some.toml", "--recipe", "adaptive")
+    assert (status, "a config file or --recipe" in error) == (2, True)
+    status, _, error = command_line("compare", "adaptive", "adaptiv")
+    assert (status, "no config file 'adaptiv'" in error) == (2, True)
+
+
+def test_a_file_of_the_name_of_a_recipe_comes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "adaptive").write_text("")
+    assert str(configs.path_of("adaptive")) == "adaptive"
