@@ -112,7 +112,7 @@ def test_an_epoch_at_a_time():
         built.iterations.assign(step)
         rates.append(float(built.learning_rate))
     cosine = [0.025 * (1 + math.cos(math.pi * epoch / 300)) for epoch in (0, 0, 1, 150, 299)]
-    assert rates == pytest.approx(cosine, rel=1e-4)
+    assert rates == pytest.approx(cosine, rel=1e-5, abs=1e-8)
     assert rates[-1] > 1e-6
 
 

@@ -115,8 +115,8 @@ class Optim:
     lr: float = key(0.05, "peak learning rate; with search.way, what a range test begins with", 0)
     schedule: Literal["cosine", "cosine_epochs", "plateau", "constant"] = key(
         "cosine",
-        "cosine: falls to 0 by the step, cosine_epochs: by the epoch; plateau: falls when the loss stands still, and the "
-        "training ends by itself",
+        "cosine: falls to 0 by the step, cosine_epochs: by the epoch; plateau: falls where the loss stands still, the "
+        "training then ends by itself",
     )
     epochs: int = key(30, "passes over the training images, warm-up included", 1)
     batch: int = key(64, "images a step", 1)
