@@ -10,6 +10,9 @@ import sys
 import pytest
 
 from tinytrain import comparison_table, train
+from tinytrain import config as configs
+from tinytrain.errors import UserError
+from tinytrain.run import Run
 
 SMALL = "[model]\nwidth = 0.25\n[augment]\ncrop = 0\n[optim]\nepochs = 1\n"
 
@@ -86,6 +89,19 @@ def test_a_run_of_another_config_is_refused(command_line, tmp_path, two_configs)
     assert "optim.lr = 0.2: it was begun with 0.05" in error
     assert len(error.strip().splitlines()) == 1
     assert not (tmp_path / "compare/low").exists()
+
+
+def test_the_keys_of_a_method_that_no_run_uses_make_no_difference(tmp_path):
+    (tmp_path / "config.toml").write_text("[optim]\nlr = 0.2\n")
+    run = Run(tmp_path)
+    other = configs.load(None, ["optim.lr=0.2", "distill.teacher=elsewhere"])
+    run.refuse_another(other)
+    other.method = "distill"
+    with pytest.raises(UserError, match="method = 'distill'"):
+        run.refuse_another(other)
+    (tmp_path / "config.toml").write_text(configs.dump(other))
+    with pytest.raises(UserError, match=r"distill\.teacher"):
+        run.refuse_another(configs.load(None, ["method=distill", "optim.lr=0.2", "distill.teacher=here"]))
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ LEVELS = [
         "balance",
         "graph",
         "run",
+        "origin",
         "comparison_table",
         "quiet",
         "weights",

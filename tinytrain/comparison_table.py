@@ -6,6 +6,7 @@ import statistics
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from tinytrain import origin
 from tinytrain.run import Run, write_text
 
 Row: TypeAlias = dict[str, Any]
@@ -21,6 +22,7 @@ def run_row(config: str, data: str, seed: int, run: Run) -> Row:
     seconds = sum(float(row.get("seconds") or 0) for row in csv.DictReader(run.history_path.open()))
     rest = {name: result[name] for name in ("epochs", "best_epoch")}
     size = {name: result[name] for name in ("params", "macs")}
+    size["commits"] = " ".join(origin.read(run).get("commits", []))
     named = {"config": config, "data": data, "seed": seed}
     return named | test | {"val_top1": result["val"]["top1"]} | rest | {"training_seconds": round(seconds, 1)} | size
 
@@ -67,6 +69,12 @@ def _average(config: str, rows: list[Row]) -> Row:
     for name in MEASURED:
         average |= {name: statistics.mean(row[name] for row in rows), f"{name}_deviation": None}
     return average
+
+
+def origins(runs: list[Row]) -> str:
+    """Returns what is said of the commits that trained `runs`."""
+    commits = dict.fromkeys(word for run in runs for word in run["commits"].split() or ["unknown"])
+    return f"trained at commit {', '.join(commits)}"
 
 
 def as_markdown(rows: list[Row], footer: str) -> str:

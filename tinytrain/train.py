@@ -14,14 +14,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tinytrain import balance, check, checkpoint, macs, metrics, optim, pipeline, rooms, splits, weights
+from tinytrain import balance, check, checkpoint, macs, metrics, optim, origin, pipeline, rooms, splits, weights
 from tinytrain import config as configs
 from tinytrain.augment import Augmentation
 from tinytrain.config import Config
 from tinytrain.datasets import Source
 from tinytrain.errors import UserError
 from tinytrain.method import Method, Training
-from tinytrain.progress import Progress, StopAtNaN
+from tinytrain.progress import Clock, Progress, StopAtNaN
 from tinytrain.run import Run, write_json, write_text
 
 LARGEST_AUTO_RESOLUTION = 96
@@ -60,6 +60,7 @@ def fit(config: Config, out: Path | str | None = None, mcu: str | None = None, r
         if config.model.weights:
             write_text(run.graph_path, model.to_json())
         write_text(run.config_path, configs.dump(config))
+    origin.record(run, source.classes)
     training.fit(run)
     _finish(run, data, training.method, training.history)
     return run
@@ -99,7 +100,9 @@ class _Training:
         self.batches = functools.partial(
             pipeline.training_batches, images, labels, classes, self.batch, augment=augmentation
         )
-        training = Training(self.steps, self.batch, lambda seed, steps: self.batches(seed, range(steps)))
+        training = Training(
+            self.steps, self.batch, lambda seed, steps: self.batches(seed, range(steps)), data.source.classes
+        )
         self.method = build_method(model, config, training)
         _compile(self.method, config, self.steps, weights)
 
@@ -118,8 +121,9 @@ class _Training:
             validation_data=self.data.batches("val"),
             verbose=0,
             callbacks=[
+                clock := Clock(),
                 *self.method.callbacks(),
-                Progress(epochs, self.steps * self.batch, self.batch),
+                Progress(epochs, self.steps * self.batch, self.batch, clock),
                 StopAtNaN(),
                 checkpoint.Checkpoint(run, self.history),
             ],
@@ -247,7 +251,6 @@ def resolve(config: Config, source: Source) -> Config:
         if configs.get_key(config, dotted) == "auto":
             configs.set_key(config, dotted, value)
     config.model.weights = configs.absolute(config.model.weights)
-    config.distill.teacher = configs.absolute(config.distill.teacher)
     return config
 
 
