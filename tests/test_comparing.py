@@ -146,10 +146,11 @@ def test_the_average_is_of_the_means_of_the_datasets():
     assert named["a", "average"]["test_top1"] == pytest.approx(0.725)  # of 0.55 and 0.9; of the runs it would be 0.667
     assert named["a", "x"]["test_top1_deviation"] == pytest.approx(0.0707107)
     assert named["a", "y"]["test_top1_deviation"] is None
-    assert named["b", "x"]["points"] == pytest.approx(15)
+    assert named["b", "x"]["points"] == pytest.approx(20)  # on seed 0, the only one that b has
+    assert named["a", "average"]["points"] == 0
     text = comparison_table.as_markdown(rows, "how")
     assert "| a | x | 2 | 55.00 ± 7.07 | +0.00 | 27.50 ± 3.54 | 10.5 ± 0.7 | 1.0 ± 0.0 |" in text
-    assert "| b | x | 1 | 70.00 | +15.00 | 35.00 | 10.0 | 1.0 |" in text
+    assert "| b | x | 1 | 70.00 | +20.00 | 35.00 | 10.0 | 1.0 |" in text
 
 
 def test_a_training_that_fails_names_its_config(command_line, two_configs, monkeypatch):
