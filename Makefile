@@ -5,7 +5,7 @@ DEMO := runs/demo
 
 STUDY := runs/study
 DATA := cifar10
-ARMS := baseline netaug distill netaug_distill dropout mixup randaugment baseline_double_lr
+ARMS := baseline teacher netaug distill netaug_distill dropout mixup randaugment baseline_double_lr
 
 .PHONY: help demo study test check firmware-tools lock clean
 help:
@@ -22,10 +22,8 @@ demo: .venv/installed
 	$(BIN)/tinytrain export $(DEMO) --mcu stm32f746
 
 study: .venv/installed
-	test -f $(STUDY)/teacher/metrics.json || $(BIN)/tinytrain fit configs/study/teacher.toml --data $(DATA) \
-	  --out $(STUDY)/teacher $$(test -f $(STUDY)/teacher/config.toml && echo --resume)
 	$(BIN)/tinytrain compare $(ARMS:%=configs/study/%.toml) --data $(DATA) --seeds 3 --out $(STUDY) \
-	  distill.teacher=$(STUDY)/teacher
+	  distill.teacher=$(STUDY)/teacher/$(notdir $(DATA:folder:%=%))/seed{seed}
 
 test: .venv/installed
 	$(BIN)/ruff format --check .

@@ -10,6 +10,9 @@ import sys
 import pytest
 
 from tinytrain import comparison_table, train
+from tinytrain import config as configs
+from tinytrain.errors import UserError
+from tinytrain.run import Run
 
 SMALL = "[model]\nwidth = 0.25\n[augment]\ncrop = 0\n[optim]\nepochs = 1\n"
 
@@ -88,6 +91,19 @@ def test_a_run_of_another_config_is_refused(command_line, tmp_path, two_configs)
     assert not (tmp_path / "compare/low").exists()
 
 
+def test_the_keys_of_a_method_that_no_run_uses_make_no_difference(tmp_path):
+    (tmp_path / "config.toml").write_text("[optim]\nlr = 0.2\n")
+    run = Run(tmp_path)
+    other = configs.load(None, ["optim.lr=0.2", "distill.teacher=elsewhere"])
+    run.refuse_another(other)
+    other.method = "distill"
+    with pytest.raises(UserError, match="method = 'distill'"):
+        run.refuse_another(other)
+    (tmp_path / "config.toml").write_text(configs.dump(other))
+    with pytest.raises(UserError, match=r"distill\.teacher"):
+        run.refuse_another(configs.load(None, ["method=distill", "optim.lr=0.2", "distill.teacher=here"]))
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -130,10 +146,11 @@ def test_the_average_is_of_the_means_of_the_datasets():
     assert named["a", "average"]["test_top1"] == pytest.approx(0.725)  # of 0.55 and 0.9; of the runs it would be 0.667
     assert named["a", "x"]["test_top1_deviation"] == pytest.approx(0.0707107)
     assert named["a", "y"]["test_top1_deviation"] is None
-    assert named["b", "x"]["points"] == pytest.approx(15)
+    assert named["b", "x"]["points"] == pytest.approx(20)  # on seed 0, the only one that b has
+    assert named["a", "average"]["points"] == 0
     text = comparison_table.as_markdown(rows, "how")
     assert "| a | x | 2 | 55.00 ± 7.07 | +0.00 | 27.50 ± 3.54 | 10.5 ± 0.7 | 1.0 ± 0.0 |" in text
-    assert "| b | x | 1 | 70.00 | +15.00 | 35.00 | 10.0 | 1.0 |" in text
+    assert "| b | x | 1 | 70.00 | +20.00 | 35.00 | 10.0 | 1.0 |" in text
 
 
 def test_a_training_that_fails_names_its_config(command_line, two_configs, monkeypatch):

@@ -36,6 +36,7 @@ LEVELS = [
         "balance",
         "graph",
         "run",
+        "origin",
         "comparison_table",
         "quiet",
         "weights",

@@ -14,7 +14,7 @@ from tinytrain import blocks, macs, optim, rooms, train
 from tinytrain import config as configs
 from tinytrain.errors import UserError
 from tinytrain.method import Method, Objective, Training
-from tinytrain.methods.netaug import NetAug, batch_statistics, build, recalibrate
+from tinytrain.methods.netaug import NetAug, batch_statistics, build, recalibrate, usual_width_factors
 from tinytrain.super_network import SuperNetwork
 
 WIDTHS, EXPANSIONS = [1.0, 1.8, 2.6], [1.0, 1.6, 2.2, 2.8]
@@ -270,6 +270,86 @@ def test_in_the_second_half_only_the_expansion_is_widened():
     assert late != method.super_network.smallest
 
 
+def test_each_traced_step_trains_the_channels_of_its_own_network():
+    """What moves in a step is what the tiny network or the one drawn for this very step uses; decay is off."""
+    method = netaug(shallow(), outer_steps=6, x=images(32, 16))
+    method.compile(
+        optim.SGD(0.05, momentum=0.0, nesterov=False), keras.losses.CategoricalCrossentropy(from_logits=True)
+    )
+    method.optimizer.build(method.trainable_variables)
+    step = tf.function(lambda x, y: method.train_step((x, y)))
+    kernel = method.super_network.model.get_layer("head_conv").kernel  # (1, 1, read, written)
+    read, written = (
+        method.super_network.group_of[tensor]
+        for call in method.super_network.graph.calls
+        if call.layer.name == "head_conv"
+        for tensor in (call.inputs[0], call.output)
+    )
+    seen = set()
+    for number in range(10):
+        before = kernel.numpy()
+        step(images(32, 16, number), labels(32, number))
+        moved = (kernel.numpy() != before)[0, 0]
+        drawn = [int(width) for width in method.drawn(tf.constant(number))]
+        used = np.zeros_like(moved)
+        used[: drawn[read], : drawn[written]] = True
+        used[:12, :32] = True  # of the tiny network
+        assert not moved[~used].any()
+        assert moved[used].mean() > 0.5  # ReLU6 is shut for some
+        assert number < 6 or used.sum() == 12 * 32
+        seen.add((drawn[read], drawn[written]))
+    assert len(seen) > 2
+
+
+@pytest.mark.parametrize(
+    ("name", "factors"),
+    [
+        ("mobilenet_v2_tiny", [1.0, 1.8, 2.6]),
+        ("mobilenet_v2", [1.0, 1.8, 2.6]),
+        ("proxylessnas", [1.0, 1.8, 2.6]),
+        ("mobilenet_v3_large", [1.0, 2.0, 3.0]),
+        ("mcunet", [1.0, 1.6, 2.2]),
+    ],
+)
+def test_the_lists_are_those_of_the_released_configs(name, factors):
+    config = configs.load(None, ["method=netaug", f"model.name={name}"])
+    assert usual_width_factors(name) == factors
+    assert config.netaug.expansion_factors == EXPANSIONS
+
+
+def test_squeezed_channels_are_in_proportion_and_at_least_16():
+    """methods.md A.2 on two blocks of MobileNetV3 (B.6): 40 channels squeezed to 16, 336 to 88."""
+    network = SuperNetwork(tiny("mobilenet_v3_large", 64, 10, 0.35), [1.0, 2.0, 3.0], EXPANSIONS)
+    found = {choice.group.writers[0].name: choice for choice in network.choices if choice.group.kind == "squeezed"}
+    for block, inner, squeezed in (("block4", 40, 16), ("block14", 336, 88)):
+        choice = found[f"{block}_reduce_conv"]
+        assert (choice.source.widths[0], choice.widths[0]) == (inner, squeezed)
+        expected = {int(max(width / (inner / squeezed), 16) + 0.5) for width in choice.source.widths}
+        assert set(choice.widths) == expected
+        assert min(choice.widths) == squeezed
+
+
+def test_the_wider_channels_begin_as_in_the_released_code():
+    """A.5: convolutions uniform in ±1/√fan-in, dense layers normal with a deviation of 0.02."""
+    model = SuperNetwork(tiny("mobilenet_v2", 32), WIDTHS, EXPANSIONS).model
+    for name, fan_in in (("stem_conv", 27), ("block5_depthwise", 9), ("block9_project_conv", None)):
+        kernel = model.get_layer(name).kernel.numpy()
+        bound = 1 / np.sqrt(fan_in or kernel.shape[2])
+        assert np.abs(kernel).max() <= bound
+        assert kernel.std() == pytest.approx(bound / np.sqrt(3), rel=0.06)
+    assert model.get_layer("logits").kernel.numpy().std() == pytest.approx(0.02, rel=0.03)
+
+
+def test_given_weights_are_kept_by_build():
+    config = configs.load(None, ["method=netaug", "netaug.width_factors=[1,1.8]"])
+    training = Training(10, 8, lambda seed, steps: tf.data.Dataset.from_tensors((images(), labels())))
+    model = tiny()
+    for weights in ("", "imagenet"):
+        config.model.weights = weights
+        kernel = build(model, config, training).super_network.model.get_layer("stem_conv").kernel.numpy()
+        assert np.array_equal(kernel[..., :16], model.get_layer("stem_conv").kernel.numpy()) == bool(weights)
+
+
 @pytest.mark.parametrize(("epochs", "warmup", "last"), [(155, 5, 79), (20, 0, 9), (6, 1, 3)])
 def test_the_schedule_is_that_of_the_released_code(epochs, warmup, last):
     # remaining = epochs - epoch > half of what follows the warm-up: 155 epochs with 5 of warm-up widen both up to 79
@@ -391,11 +471,47 @@ def test_what_cannot_be_widened_is_named():
     odd = keras.layers.LayerNormalization(name="odd_one")(x)
     flat = keras.layers.Flatten(name="spread")(x)
     twice = keras.layers.Conv2D(8, 1, name="called_twice")
-    grouped = keras.layers.Conv2D(8, 1, groups=2, name="in_groups")(x)
-    for y, name in ((odd, "odd_one"), (flat, "spread"), (twice(twice(x)), "called_twice"), (grouped, "in_groups")):
-        y = keras.layers.Flatten(name="flat")(keras.layers.GlobalAveragePooling2D()(y)) if len(y.shape) == 4 else y
+    pooled = keras.layers.GlobalAveragePooling2D()(x)
+    one = keras.layers.Conv2D(1, 1)(x)
+    made = {
+        "odd_one": odd,
+        "spread": flat,
+        "called_twice": twice(twice(x)),
+        "in_groups": keras.layers.Conv2D(8, 1, groups=2, name="in_groups")(x),
+        "dilated": keras.layers.Conv2D(8, 3, dilation_rate=2, name="dilated")(x),
+        "dilated_too": keras.layers.DepthwiseConv2D(3, dilation_rate=2, name="dilated_too")(x),
+        "no_gamma": keras.layers.BatchNormalization(scale=False, name="no_gamma")(x),
+        "no_beta": keras.layers.BatchNormalization(center=False, name="no_beta")(x),
+        "of_a_vector": keras.layers.BatchNormalization(name="of_a_vector")(pooled),
+        "over_channels": keras.layers.Activation("softmax", name="over_channels")(x),
+        "broadcast": keras.layers.Multiply(name="broadcast")([x, one]),
+        "added": keras.layers.Add(name="added")([one, x]),
+        "list_of_8": keras.layers.Rescaling([0.5] * 8, name="list_of_8")(x),
+        "inside": keras.Sequential([keras.Input((6, 6, 8)), keras.layers.Conv2D(4, 3)], name="inside")(x),
+    }
+    for name, y in made.items():
+        y = keras.layers.GlobalAveragePooling2D()(y) if len(y.shape) == 4 else y
         with pytest.raises(UserError, match=f"'{name}'"):
             SuperNetwork(keras.Model(image, keras.layers.Dense(10)(y)), WIDTHS, EXPANSIONS)
+
+
+def test_any_functional_model_is_widened():
+    """Layers and an input without names of ours, an image that is rescaled for each color, probabilities at the end."""
+    image = keras.Input((16, 16, 3))
+    x = keras.layers.Rescaling([2.0, 3.0, 4.0], [0.1, 0.2, 0.3])(image)
+    x = keras.layers.BatchNormalization(momentum=0.9)(keras.layers.Conv2D(8, 3, strides=2, padding="same")(x))
+    x = keras.layers.Conv2D(12, 3, activation="relu")(keras.layers.ReLU()(x))
+    x = keras.layers.Dense(10)(keras.layers.GlobalAveragePooling2D()(keras.layers.MaxPooling2D()(x)))
+    model = keras.Model(image, keras.layers.Activation("softmax")(x))
+    method = netaug(model, x=images(8, 16), keep_weights=True)
+    x = images(8, 16)
+    expected = model(x, training=False)
+    network = method.super_network
+    np.testing.assert_allclose(network(x, network.smallest, training=False), expected, atol=1e-6)
+    np.testing.assert_allclose(network(x, network.largest, training=False), network.model(x, training=False), atol=1e-6)
+    method.slice_tiny()
+    method.finish()
+    np.testing.assert_allclose(model(x, training=False), method.network(x, training=False), atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -403,6 +519,7 @@ def test_what_cannot_be_widened_is_named():
     [
         (["netaug.width_factors=[1.8,1]"], "ascend from 1"),
         (["netaug.expansion_factors=[1.6,2]"], "ascend from 1"),
+        (["netaug.width_factors=[1,1.8,1.8]"], "ascend from 1"),
         (["device.jit=true"], "device.jit"),
     ],
 )
@@ -426,11 +543,14 @@ def test_a_killed_run_resumes_to_the_same_weights(tmp_path):
     command = [sys.executable, "-m", "tinytrain", "fit", "--out", str(tmp_path / "run")]
     process = subprocess.Popen([*command, *words], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     for line in process.stderr:
-        if line.startswith("epoch 1/3"):
+        if line.startswith("epoch 2/3"):  # the checkpoint of the first epoch is there, that of the second may be
             os.kill(process.pid, signal.SIGKILL)
             break
     assert process.wait() == -signal.SIGKILL
-    subprocess.run([*command, "--resume"], cwd=tmp_path, check=True, capture_output=True)
+    assert (tmp_path / "run/last.npz").exists()
+    again = subprocess.run([*command, "--resume"], cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert "epoch 1/3" not in again.stderr
+    assert "epoch 3/3" in again.stderr
     with np.load(whole.last_path) as expected, np.load(tmp_path / "run/last.npz") as found:
         for name in expected.files:
             if name != "state":

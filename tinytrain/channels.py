@@ -9,11 +9,12 @@ squeezed   the hidden channels of a squeeze-excite: from pooled channels through
 outer      everything else: stem, block outputs (a shortcut makes blocks share one group), head
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import keras
+import numpy as np
 from keras import layers
 
 from tinytrain.errors import UserError
@@ -75,6 +76,7 @@ def groups(graph: Graph) -> dict[int, Group]:
             by_tensor[call.inputs[0]].readers.append(call.layer)
             by_tensor[call.output].writers.append(call.layer)
     _classify(graph, by_tensor)
+    _refuse_mixing_of_channels(graph, by_tensor)
     return by_tensor
 
 
@@ -86,14 +88,11 @@ def _width(graph: Graph, tensor: int) -> int:
 def _same_channels(call: Call, graph: Graph) -> tuple[int, ...]:
     """Returns the inputs of `call` whose channels are those of its output; refuses a layer that it does not know."""
     layer = call.layer
-    if isinstance(layer, layers.DepthwiseConv2D):
-        if layer.depth_multiplier != 1:
-            raise UserError(f"the layer '{layer.name}' has depth_multiplier {layer.depth_multiplier}: expected 1")
-        return call.inputs
+    for what, found, expected in _demands(call, graph):
+        if found != expected:
+            raise UserError(f"the layer '{layer.name}' has {what} {found}: expected {expected} for netaug to widen it")
     if isinstance(layer, MIXING):
-        if getattr(layer, "groups", 1) != 1:
-            raise UserError(f"the layer '{layer.name}' is a convolution in {layer.groups} groups: expected 1")
-        return ()
+        return call.inputs if _depthwise(layer) else ()
     flat = isinstance(layer, layers.Flatten) and all(side in (None, 1) for side in graph.shapes[call.inputs[0]][:-1])
     if flat or isinstance(layer, (*KEEPING, *JOINING)):
         return call.inputs
@@ -101,6 +100,35 @@ def _same_channels(call: Call, graph: Graph) -> tuple[int, ...]:
         f"the layer '{layer.name}' of class {type(layer).__name__} is none whose channels can be widened: expected "
         "convolutions, BatchNormalization, activations, pooling, Add, Multiply, Dropout and Dense"
     )
+
+
+def _demands(call: Call, graph: Graph) -> Iterator[tuple[str, Any, Any]]:
+    """Yields (what, what `call` has, what it must have) of all that a wider network does not compute otherwise."""
+    layer, shapes = call.layer, [graph.shapes[tensor] for tensor in call.inputs]
+    if isinstance(layer, layers.DepthwiseConv2D):
+        yield "depth_multiplier", layer.depth_multiplier, 1
+    if isinstance(layer, MIXING):
+        yield "groups", getattr(layer, "groups", 1), 1
+        yield "dilation_rate", tuple(getattr(layer, "dilation_rate", (1, 1))), (1, 1)
+        yield "data_format", getattr(layer, "data_format", "channels_last"), "channels_last"
+    if isinstance(layer, layers.BatchNormalization):
+        yield "center and scale", (layer.center, layer.scale), (True, True)
+        yield "an input of so many axes:", len(shapes[0]), 4
+    if isinstance(layer, JOINING):
+        yield "inputs of so many channels:", sorted({shape[-1] for shape in shapes}), [graph.shapes[call.output][-1]]
+
+
+def _refuse_mixing_of_channels(graph: Graph, by_tensor: dict[int, Group]) -> None:
+    """Refuses what computes a channel from the others, or has a number for each, where channels are widened."""
+    for call in graph.calls:
+        layer, widened = call.layer, by_tensor[call.output].kind != "fixed"
+        softmax = getattr(layer, "activation", None) is keras.activations.softmax
+        listed = isinstance(layer, layers.Rescaling) and np.ndim(layer.scale) + np.ndim(layer.offset) > 0
+        if widened and (softmax or listed):
+            what = "a softmax over channels" if softmax else "a number for each channel"
+            raise UserError(
+                f"the layer '{layer.name}' has {what} that netaug widens: expected it before or behind them"
+            )
 
 
 def _classify(graph: Graph, by_tensor: dict[int, Group]) -> None:

@@ -8,16 +8,14 @@ command typed again goes on after any interruption.
 import gc
 import logging
 import shlex
-import subprocess
 import sys
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from tinytrain import comparison_table, dataset_table, rooms, train
+from tinytrain import comparison_table, dataset_table, train
 from tinytrain import config as configs
 from tinytrain.config import Config
 from tinytrain.errors import UserError
@@ -62,7 +60,7 @@ def compare(
         if (run := Run(planned.folder)).config_path.is_file():
             run.refuse_another(planned.config)
     runs: list[comparison_table.Row] = []
-    footer = _footer(paths, data, seeds, out, overrides)
+    command = _command(paths, data, seeds, out, overrides)
     names = list(dict.fromkeys(planned.path.stem for planned in plan))
     datasets = {
         name: list(dict.fromkeys(planned.data for planned in plan if planned.path.stem == name)) for name in names
@@ -77,7 +75,7 @@ def compare(
             continue
         runs.append(comparison_table.run_row(planned.path.stem, planned.data, planned.seed, run))
         rows = comparison_table.summary(runs, names, datasets)
-        text = comparison_table.as_markdown(rows, footer)
+        text = comparison_table.as_markdown(rows, f"{command}, {comparison_table.origins(runs)}")
         comparison_table.write_csv(out / "results.csv", runs)
         write_text(out / "results.md", text + "\n")
     if failed:
@@ -148,21 +146,7 @@ def _trained(planned: Planned) -> Run:
         gc.collect()
 
 
-def _footer(paths: list[Path], data: list[str] | None, seeds: int, out: Path, overrides: list[str]) -> str:
+def _command(paths: list[Path], data: list[str] | None, seeds: int, out: Path, overrides: list[str]) -> str:
     given = ["--data", ",".join(data)] if data else []
     words = [*map(str, paths), *given, "--seeds", str(seeds), "--out", str(out), *overrides]
-    commit = _commit()
-    return f"`tinytrain compare {shlex.join(words)}`, tinytrain {version('tinytrain')}{commit and f', commit {commit}'}"
-
-
-def _commit() -> str:
-    """Returns the commit of the repository that tinytrain runs from, "-dirty" after it if files changed, or ""."""
-    git = ["git", "-C", str(rooms.PACKAGE)]
-    try:
-        subprocess.run([*git, "ls-files", "--error-unmatch", "__init__.py"], capture_output=True, check=True)
-        described = subprocess.run(
-            [*git, "describe", "--always", "--dirty", "--exclude=*"], capture_output=True, check=True, text=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return described.stdout.strip()
+    return f"`tinytrain compare {shlex.join(words)}`"

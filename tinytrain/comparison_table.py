@@ -6,6 +6,7 @@ import statistics
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from tinytrain import origin
 from tinytrain.run import Run, write_text
 
 Row: TypeAlias = dict[str, Any]
@@ -22,6 +23,7 @@ def run_row(config: str, data: str, seed: int, run: Run) -> Row:
     seconds = sum(float(row.get("seconds") or 0) for row in csv.DictReader(run.history_path.open()))
     rest = {name: result[name] for name in ("epochs", "best_epoch")}
     size = {name: result[name] for name in ("params", "macs")}
+    size["commits"] = " ".join(origin.read(run).get("commits", []))
     named = {"config": config, "data": data, "seed": seed}
     return named | test | {"val_top1": result["val"]["top1"]} | rest | {"training_seconds": round(seconds, 1)} | size
 
@@ -31,7 +33,8 @@ def summary(runs: list[Row], configs: list[str], datasets: dict[str, list[str]])
 
     Args:
         runs: rows of `run_row`.
-        configs: the names of the configs in order; "points" is the difference to the first of them, in per cent.
+        configs: the names of the configs in order; "points" is the difference to the first of them in per cent, on the
+            mean over the seeds that both have, of an average the mean over its datasets.
         datasets: config name -> its datasets. A config with several, all begun, has a row "average": the means over its
             datasets of their means.
 
@@ -40,22 +43,21 @@ def summary(runs: list[Row], configs: list[str], datasets: dict[str, list[str]])
     """
     rows: list[Row] = []
     for config in configs:
-        of_data = [_over_seeds(config, data, runs) for data in datasets[config]]
+        of_data = [_over_seeds(config, data, runs, configs[0]) for data in datasets[config]]
         found = [row for row in of_data if row]
         rows += found
         if len(found) > 1 and len(found) == len(of_data):
             rows.append(_average(config, found))
-    first = {row["data"]: row["test_top1"] for row in rows if row["config"] == configs[0]}
-    same = {config for config in configs if sorted(datasets[config]) == sorted(datasets[configs[0]])}
-    for row in rows:
-        known = row["data"] in first and (row["data"] != AVERAGE or row["config"] in same)
-        row["points"] = 100 * (row["test_top1"] - first[row["data"]]) if known else None
     return rows
 
 
-def _over_seeds(config: str, data: str, runs: list[Row]) -> Row:
+def _over_seeds(config: str, data: str, runs: list[Row], first: str) -> Row:
     mine = [row for row in runs if (row["config"], row["data"]) == (config, data)]
+    base = {row["seed"]: row["test_top1"] for row in runs if (row["config"], row["data"]) == (first, data)}
+    points = [100 * (row["test_top1"] - base[row["seed"]]) for row in mine if row["seed"] in base]
     row: Row = {"config": config, "data": data, "seeds": len(mine)} if mine else {}
+    if mine:
+        row["points"] = statistics.mean(points) if points else None
     for name in MEASURED if mine else ():
         values = [run[name] for run in mine]
         row[name] = statistics.mean(values)
@@ -65,9 +67,17 @@ def _over_seeds(config: str, data: str, runs: list[Row]) -> Row:
 
 def _average(config: str, rows: list[Row]) -> Row:
     average: Row = {"config": config, "data": AVERAGE, "seeds": min(row["seeds"] for row in rows)}
+    points = [row["points"] for row in rows]
+    average["points"] = None if None in points else statistics.mean(points)
     for name in MEASURED:
         average |= {name: statistics.mean(row[name] for row in rows), f"{name}_deviation": None}
     return average
+
+
+def origins(runs: list[Row]) -> str:
+    """Returns what is said of the commits that trained `runs`."""
+    commits = dict.fromkeys(word for run in runs for word in run["commits"].split() or ["unknown"])
+    return f"trained at commit {', '.join(commits)}"
 
 
 def as_markdown(rows: list[Row], footer: str) -> str:

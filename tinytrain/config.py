@@ -189,7 +189,9 @@ class Dropblock:
 class Distill:
     """Distillation: a teacher's answers beside the labels."""
 
-    teacher: str = key("", "a run folder, a .keras file or applications:NAME of keras.applications")
+    teacher: str = key(
+        "", "a run folder, a .keras file or applications:NAME of keras.applications; {seed} in it is the seed"
+    )
     weight: float = key(1.0, "weight of the teacher's part of the loss", 0)
     temperature: float = key(1.0, "both answers are softened by it", 0.01)
 
@@ -320,7 +322,7 @@ def apply(config: Config, overrides: typing.Sequence[str]) -> Config:
             raise UserError(f"cannot read '{word}': expected KEY=VALUE, such as optim.epochs=3")
         set_key(config, dotted.strip(), _parse(text.strip()))
     config.model.weights = absolute(config.model.weights)
-    config.distill.teacher = absolute(config.distill.teacher)
+    config.distill.teacher = _teacher(config)
     check(config)
     return config
 
@@ -388,6 +390,12 @@ def absolute(weights: str) -> str:
     """Returns what may be a path made absolute if there is such a file, so that a run repeats from any folder."""
     path = Path(weights).expanduser()
     return str(path.absolute()) if weights not in ("", "imagenet") and path.exists() else weights
+
+
+def _teacher(config: Config) -> str:
+    """Returns distill.teacher with the seed in its place; a path is made absolute, be there such a file or not."""
+    word = config.distill.teacher.replace("{seed}", str(config.seed))
+    return word if not word or word.startswith("applications:") else str(Path(word).expanduser().absolute())
 
 
 def dump(config: Config) -> str:

@@ -63,6 +63,7 @@ class Training:
     steps_per_epoch: int
     batch: int  # images a step
     batches: Callable[[int, int], tf.data.Dataset]  # (seed, steps) -> augmented training batches (x, one-hot y)
+    classes: list[str] = dataclasses.field(default_factory=list)
 
 
 class Step(NamedTuple):

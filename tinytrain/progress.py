@@ -10,12 +10,24 @@ from tqdm import tqdm
 from tinytrain.errors import UserError
 
 
-class Progress(keras.callbacks.Callback):
-    """A bar for each epoch with images a second, then a line of figures; adds lr, seconds and speed to the logs."""
+class Clock(keras.callbacks.Callback):
+    """Knows when an epoch began, if it comes before all other callbacks."""
 
-    def __init__(self, epochs: int, images_per_epoch: int, batch: int) -> None:
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Reads the time."""
+        self.started = time.perf_counter()
+
+
+class Progress(keras.callbacks.Callback):
+    """A bar for each epoch with images a second, then a line of figures; adds lr, seconds and speed to the logs.
+
+    The seconds are those of the training, without the validation. What the callbacks between `clock` and this one do
+    before the first step, and before the validation, is part of them: a method's work between the steps.
+    """
+
+    def __init__(self, epochs: int, images_per_epoch: int, batch: int, clock: Clock) -> None:
         super().__init__()
-        self.epochs, self.images, self.batch = epochs, images_per_epoch, batch
+        self.epochs, self.images, self.batch, self.clock = epochs, images_per_epoch, batch, clock
         self.seconds = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
@@ -23,12 +35,14 @@ class Progress(keras.callbacks.Callback):
         self.bar = tqdm(
             total=self.images, desc=f"epoch {epoch + 1}/{self.epochs}", unit="image", leave=False, disable=None
         )
-        self.started = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Moves the bar; the epoch's training time ends with its last step, before the validation."""
+        """Moves the bar."""
         self.bar.update(self.batch)
-        self.seconds = time.perf_counter() - self.started
+
+    def on_test_begin(self, logs: dict | None = None) -> None:
+        """Stops the clock: the validation comes next."""
+        self.seconds = time.perf_counter() - self.clock.started
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Prints the epoch's line."""

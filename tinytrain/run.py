@@ -1,6 +1,7 @@
 """The run folder: everything that one `tinytrain fit` leaves behind, each file written whole or not at all.
 
 config.toml    complete: it alone repeats the run
+origin.json    version and commits of tinytrain that trained it, and the classes of its data
 graph.json     the layers of the network, if model.weights had a say in them
 split.json     the names of the images in each split
 history.csv    one row an epoch
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tinytrain import config as configs
+from tinytrain import rooms
 from tinytrain.config import Config
 from tinytrain.errors import UserError
 
@@ -61,7 +63,7 @@ class Run:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.config_path, self.split_path = folder / "config.toml", folder / "split.json"
-        self.graph_path = folder / "graph.json"
+        self.origin_path, self.graph_path = folder / "origin.json", folder / "graph.json"
         self.history_path, self.metrics_path = folder / "history.csv", folder / "metrics.json"
         self.last_path, self.best_path, self.model_path = (
             folder / "last.npz",
@@ -108,10 +110,16 @@ class Run:
         return configs.load(self.config_path)
 
     def refuse_another(self, config: Config) -> None:
-        """Raises UserError naming the first key in which `config` differs from the run's; "auto" differs from none."""
+        """Raises UserError naming the first key in which `config` differs from the run's; "auto" differs from none.
+
+        The keys of a method that neither uses make no difference.
+        """
         stored = self.config()
+        unused = {*rooms.names("methods")} - {*configs.methods(config), *configs.methods(stored)}
         known = configs.keys()
         for dotted in known:
+            if dotted.partition(".")[0] in unused:
+                continue
             wanted, kept = configs.get_key(config, dotted), configs.get_key(stored, dotted)
             if wanted not in (kept, "auto"):
                 raise UserError(

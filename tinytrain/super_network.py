@@ -22,6 +22,7 @@ import tensorflow as tf
 from keras import layers
 
 from tinytrain.channels import Group, groups
+from tinytrain.errors import UserError
 from tinytrain.graph import Call, walk
 from tinytrain.width_choices import Width, choices, draw
 
@@ -49,6 +50,9 @@ class SuperNetwork:
     """
 
     def __init__(self, tiny: keras.Model, width_factors: Sequence, expansion_factors: Sequence) -> None:
+        for layer in tiny.layers:
+            if isinstance(layer, keras.Model):
+                raise UserError(f"the layer '{layer.name}' is a model of its own: expected its layers in its place")
         self.graph = walk(tiny)
         by_tensor = groups(self.graph)
         self.choices = choices(list(by_tensor.values()), width_factors, expansion_factors)
@@ -211,7 +215,7 @@ class SuperNetwork:
 
     def copy_weights(self, tiny: keras.Model, to_tiny: bool) -> None:
         """Copies the first channels into the layers of the same name of the network `tiny`, or from there."""
-        for small in tiny.layers:
+        for small in (layer for layer in tiny.layers if layer.variables):
             for own, variable in zip(self._layers[small.name].variables, small.variables, strict=True):
                 first = tuple(slice(0, side) for side in variable.shape)
                 if to_tiny:

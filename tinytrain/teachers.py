@@ -2,19 +2,22 @@
 
 import contextlib
 import sys
+from pathlib import Path
 
 import keras
 
-from tinytrain import imagenet, weights
+from tinytrain import imagenet, origin, weights
 from tinytrain.errors import UserError, nearest
+from tinytrain.run import Run
 
 APPLICATIONS = "applications:"
 
 
-def load(word: str, student: keras.Model) -> keras.Model:
+def load(word: str, student: keras.Model, classes: list[str] | None = None) -> keras.Model:
     """Returns the teacher: images (B, H, W, C) in [-1, 1), as the student sees them, -> logits (B, classes).
 
     word: a run folder, a .keras file of ours, or applications:NAME, which is fed images of the student's size.
+    classes: the names of the student's, which a run folder must have in the same order.
 
     Raises UserError if there is none, or one of other images or classes than the student.
     """
@@ -33,8 +36,20 @@ def load(word: str, student: keras.Model) -> keras.Model:
                 f"distill.teacher = '{word}' is for {what} of {_sides(theirs)}, the student for {what} of "
                 f"{_sides(ours)}: they must be the same"
             )
+    _refuse_other_names(word, classes or [])
     teacher.trainable = False
     return teacher
+
+
+def _refuse_other_names(word: str, classes: list[str]) -> None:
+    """Refuses the run of a teacher whose classes have other names; a file does not tell them."""
+    theirs = origin.read(Run(Path(word))).get("classes", [])
+    for number, (their, own) in enumerate(zip(theirs, classes, strict=False)):
+        if their != own:
+            raise UserError(
+                f"distill.teacher = '{word}' has '{their}' as class {number}, the student '{own}': expected a teacher "
+                "of the same classes"
+            )
 
 
 def _sides(shape: tuple[int, ...]) -> str:

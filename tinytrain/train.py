@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tinytrain import check, checkpoint, lr_search, macs, metrics, pipeline, rooms, splits
+from tinytrain import check, checkpoint, lr_search, macs, metrics, origin, pipeline, rooms, splits
 from tinytrain import config as configs
 from tinytrain.config import Config
 from tinytrain.datasets import Source
@@ -59,6 +59,7 @@ def fit(config: Config, out: Path | str | None = None, mcu: str | None = None, r
         if config.model.weights:
             write_text(run.graph_path, model.to_json())
         write_text(run.config_path, configs.dump(config))
+    origin.record(run, source.classes)
     if config.search.way != "none":
         trainer.compile(lr_search.find(run, config, data))
     trainer.fit(run)
@@ -157,7 +158,6 @@ def resolve(config: Config, source: Source) -> Config:
         if configs.get_key(config, dotted) == "auto":
             configs.set_key(config, dotted, value)
     config.model.weights = configs.absolute(config.model.weights)
-    config.distill.teacher = configs.absolute(config.distill.teacher)
     return config
 
 

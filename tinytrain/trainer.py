@@ -13,7 +13,7 @@ from tinytrain.augment import Augmentation
 from tinytrain.config import Config
 from tinytrain.method import Method, Training
 from tinytrain.plateau import Plateau, PlateauSchedule
-from tinytrain.progress import Progress, StopAtNaN
+from tinytrain.progress import Clock, Progress, StopAtNaN
 from tinytrain.run import Run
 from tinytrain.splits import Split
 
@@ -41,7 +41,9 @@ class Trainer:
         self.batches = functools.partial(
             pipeline.training_batches, images, labels, self.classes, self.batch, augment=augmentation
         )
-        training = Training(self.steps, self.batch, lambda seed, steps: self.batches(seed, range(steps)))
+        training = Training(
+            self.steps, self.batch, lambda seed, steps: self.batches(seed, range(steps)), data.source.classes
+        )
         self.method = build_method(model, config, training)
         self.compile(config.optim.lr)
 
@@ -68,9 +70,10 @@ class Trainer:
             validation_data=self.data.batches("val"),
             verbose=0,
             callbacks=[
+                clock := Clock(),
                 *self.method.callbacks(),
                 *schedule,
-                Progress(epochs, self.steps * self.batch, self.batch),
+                Progress(epochs, self.steps * self.batch, self.batch, clock),
                 StopAtNaN(),
                 checkpoint.Checkpoint(run, self.history, score),
                 *(callbacks or []),

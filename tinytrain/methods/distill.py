@@ -42,5 +42,5 @@ class Distill(Around):
 def build(inner: keras.Model | Method, config: Config, training: Training) -> Distill:
     """Returns distillation around `inner` as [distill] of `config` says."""
     method = inner if isinstance(inner, Method) else Method(inner)
-    teacher = teachers.load(config.distill.teacher, method.network)
+    teacher = teachers.load(config.distill.teacher, method.network, training.classes)
     return Distill(method, teacher, config.distill.weight, config.distill.temperature)

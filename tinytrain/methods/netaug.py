@@ -162,12 +162,15 @@ def batch_statistics(network: keras.Model, x: tf.Tensor) -> list[tf.Tensor]:
     for call in graph.calls:
         inputs = [tensors[number] for number in call.inputs]
         if isinstance(call.layer, keras.layers.BatchNormalization):
-            layer, values = call.layer, tf.cast(inputs[0], tf.float32)
-            mean, variance = tf.nn.moments(values, list(range(len(values.shape) - 1)))
-            found += [mean, variance]
-            beta, gamma = layer.beta.value, layer.gamma.value
-            y = tf.nn.batch_normalization(values, mean, variance, beta, gamma, layer.epsilon)
-            y = tf.cast(y, layer.compute_dtype)
+            layer = call.layer
+            y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+                inputs[0], layer.gamma.value, layer.beta.value, epsilon=layer.epsilon, is_training=True
+            )
+            count = tf.cast(tf.size(inputs[0]) / tf.size(mean), tf.float32)
+            found += [
+                mean,
+                variance * (count - 1) / count,
+            ]  # the kernel normalises with the biased one, gives the other
         else:
             y = call.layer(inputs if len(inputs) > 1 else inputs[0])
         tensors[call.output] = y
@@ -197,7 +200,7 @@ def build(inner: keras.Model | Method, config: Config, training: Training) -> Ne
         raise UserError("device.jit = true cannot compile networks of another width in every step: expected false")
     widths = usual_width_factors(model.name) if options.width_factors == "auto" else options.width_factors
     for key, factors in (("width_factors", widths), ("expansion_factors", options.expansion_factors)):
-        if sorted(factors) != list(factors) or factors[:1] != [1.0]:
+        if sorted(set(factors)) != list(factors) or factors[:1] != [1.0]:
             raise UserError(f"netaug.{key} = {factors}: expected factors that ascend from 1, such as [1, 1.8, 2.6]")
     epochs = config.optim.epochs - options.expansion_only * (config.optim.epochs - config.optim.warmup_epochs)
     batches = max(1, options.statistics_images // training.batch)
