@@ -92,7 +92,7 @@ def _same_channels(call: Call, graph: Graph) -> tuple[int, ...]:
         if found != expected:
             raise UserError(f"the layer '{layer.name}' has {what} {found}: expected {expected} for netaug to widen it")
     if isinstance(layer, MIXING):
-        return call.inputs if _depthwise(layer) else ()
+        return ()
     flat = isinstance(layer, layers.Flatten) and all(side in (None, 1) for side in graph.shapes[call.inputs[0]][:-1])
     if flat or isinstance(layer, (*KEEPING, *JOINING)):
         return call.inputs
@@ -107,7 +107,7 @@ def _demands(call: Call, graph: Graph) -> Iterator[tuple[str, Any, Any]]:
     layer, shapes = call.layer, [graph.shapes[tensor] for tensor in call.inputs]
     if isinstance(layer, layers.DepthwiseConv2D):
         yield "depth_multiplier", layer.depth_multiplier, 1
-    if isinstance(layer, MIXING):
+    if isinstance(layer, (*MIXING, layers.DepthwiseConv2D)):
         yield "groups", getattr(layer, "groups", 1), 1
         yield "dilation_rate", tuple(getattr(layer, "dilation_rate", (1, 1))), (1, 1)
         yield "data_format", getattr(layer, "data_format", "channels_last"), "channels_last"
