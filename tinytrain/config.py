@@ -317,6 +317,7 @@ def apply(config: Config, overrides: typing.Sequence[str]) -> Config:
         set_key(config, dotted.strip(), _parse(text.strip()))
     config.model.weights = absolute(config.model.weights)
     config.distill.teacher = absolute(config.distill.teacher)
+    config.search.storage = absolute_database(config.search.storage)
     check(config)
     return config
 
@@ -369,6 +370,13 @@ def absolute(weights: str) -> str:
     """Returns what may be a path made absolute if there is such a file, so that a run repeats from any folder."""
     path = Path(weights).expanduser()
     return str(path.absolute()) if weights not in ("", "imagenet") and path.exists() else weights
+
+
+def absolute_database(url: str) -> str:
+    """Returns the URL of a database with the path of an SQLite file made absolute, so that a run resumes anywhere."""
+    scheme, found, path = url.partition("sqlite:///")
+    plain = not scheme and found and path and not path.startswith((":", "file:"))
+    return found + str(Path(path).expanduser().absolute()) if plain else url
 
 
 def dump(config: Config) -> str:
