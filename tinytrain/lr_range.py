@@ -82,7 +82,10 @@ def search(run: Run, plain: Config, data: Split, low: float, high: float) -> dic
 
 def _losses(trainer: Trainer, lrs: np.ndarray) -> Iterable[float]:
     """Takes the steps of the second epoch, one for each rate, and gives their losses."""
-    batches = trainer.batches(trainer.config.seed, range(trainer.steps, 2 * trainer.steps))
-    for lr, (x, y) in zip(lrs, batches, strict=True):
-        trainer.method.optimizer.learning_rate = lr
-        yield float(trainer.method.train_on_batch(x, y, return_dict=True)["loss"])
+    steps = iter(trainer.batches(trainer.config.seed, range(trainer.steps, 2 * trainer.steps)))
+    method = trainer.method
+    method.make_train_function()
+    for lr in lrs:
+        method.optimizer.learning_rate = lr
+        method.reset_metrics()  # or the loss were the mean of all steps so far
+        yield float(method.train_function(steps)["loss"])
