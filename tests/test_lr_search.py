@@ -14,8 +14,8 @@ import numpy as np
 import optuna
 import pytest
 
+from tinytrain import checkpoint, lr_range, lr_search, lr_study, lr_trial, splits, train
 from tinytrain import config as configs
-from tinytrain import lr_range, lr_search, lr_study, lr_trial, splits, train
 from tinytrain.errors import UserError
 from tinytrain.lr_study import Trials, beating, open_storage
 from tinytrain.progress import Diverged
@@ -25,7 +25,7 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 SMALL = ["model.name=resnet8", "model.width=0.25", "augment.crop=0", "optim.batch=64", "optim.epochs=1"]
 # What a trial must not use is set, too.
 FULL = [*SMALL, "method=dropblock", "optim.schedule=plateau", "optim.bias_lr=2", "optim.weight_decay=5e-4"]
-SEARCH = ["search.way=tpe", "search.trials=3", "search.epochs=3", "search.low=0.005", "search.high=0.1"]
+SEARCH = ["search.way=tpe", "search.trials=2", "search.epochs=3", "search.low=0.005", "search.high=0.1"]
 
 
 def accuracy(lr, epoch):
@@ -161,6 +161,21 @@ def test_a_kill_around_a_trial_loses_nothing(fake, tmp_path, monkeypatch, moment
     assert fake(*words) == whole
 
 
+@pytest.mark.parametrize("stop_after", [2, 1])
+def test_an_epoch_that_was_saved_but_not_reported_is_reported_and_not_trained_again(tmp_path, stop_after):
+    rows = [{"epoch": 1, "val_balanced_top1": 0.25}, {"epoch": 2, "val_balanced_top1": 0.5}]
+    run = Run(tmp_path)
+    checkpoint.save(run.last_path, [], {"epoch": 2, "history": rows})
+    config, reported = configs.load(None, [f"optim.epochs={2 if stop_after == 2 else 9}"]), []
+
+    def report(epoch, top1):
+        reported.append((epoch, top1))
+        return stop_after == 1
+
+    assert lr_trial.train(config, None, run, report) == rows  # there are no images: nothing could be trained
+    assert reported == [(0, 0.25), (1, 0.5)]
+
+
 def test_what_was_found_is_not_searched_again(fake):
     words = ["search.way=tpe", "search.trials=2"]
     found, lr = fake(*words), fake.lr
@@ -238,7 +253,7 @@ WORKER = """
 import sys, optuna
 from tinytrain import config, lr_study
 optuna.logging.set_verbosity(optuna.logging.ERROR)
-search = config.Search(way=sys.argv[2], low=0.001, high=0.03, trials=20, points=20)
+search = config.Search(way=sys.argv[2], low=0.001, high=0.03, trials=12, points=12)
 trials = lr_study.Trials(lr_study.open_storage(sys.argv[1]), "study", search, 0, sys.argv[3])
 lr_study.POLL_SECONDS = 0.05
 while trial := trials.next():
@@ -255,17 +270,17 @@ print(trials.best().params["lr"])
 def test_workers_that_start_at_once_share_the_trials(tmp_path, way):
     url = f"sqlite:///{tmp_path / 'shared.db'}"
     command = [sys.executable, "-W", "error:::tinytrain", "-c", WORKER, url, way]
-    workers = [subprocess.Popen([*command, str(n)], stdout=subprocess.PIPE, text=True) for n in range(4)]
+    workers = [subprocess.Popen([*command, str(n)], stdout=subprocess.PIPE, text=True) for n in range(3)]
     found = {worker.communicate()[0].strip() for worker in workers}
-    assert [worker.returncode for worker in workers] == [0] * 4
+    assert [worker.returncode for worker in workers] == [0] * 3
     trials = trials_of(open_storage(url)).all()
-    assert len(trials) == 20
+    assert len(trials) == 12
     assert {trial.state for trial in trials} == {optuna.trial.TrialState.COMPLETE}
     assert len({trial.user_attrs["owner"] for trial in trials}) > 1
     rates = [trial.params["lr"] for trial in trials]
     assert found == {str(max(rates))}
     if way == "grid":
-        assert sorted(rates) == pytest.approx(np.linspace(0.001, 0.03, 20))
+        assert sorted(rates) == pytest.approx(np.linspace(0.001, 0.03, 12))
 
 
 def test_the_trial_of_a_dead_worker_is_given_up_and_that_of_a_living_one_is_waited_for(tmp_path, monkeypatch):
@@ -314,16 +329,16 @@ def test_a_worker_taken_for_dead_gives_its_trial_up(fake, capsys):
 
 @pytest.mark.slow
 def test_two_trainings_on_one_study_train_its_trials_once_and_agree(tmp_path):
-    words = [*SMALL, "search.way=grid", "search.points=4", "search.epochs=1", "search.storage=sqlite:///shared.db"]
+    words = [*SMALL, "search.way=grid", "search.points=3", "search.epochs=1", "search.storage=sqlite:///shared.db"]
     command = [sys.executable, "-m", "tinytrain", "fit", *words, "--out"]
     workers = [subprocess.Popen([*command, name], cwd=tmp_path, stderr=subprocess.PIPE, text=True) for name in "ab"]
     said = [worker.communicate()[1] for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0], said
     told = [line for text in said for line in text.splitlines() if line.startswith("search: trial")]
-    assert sorted(line.split()[2] for line in told) == ["1/4", "2/4", "3/4", "4/4"]
+    assert sorted(line.split()[2] for line in told) == ["1/3", "2/3", "3/3"]
     a, b = (json.loads((tmp_path / name / "search.json").read_text()) for name in "ab")
     assert a == b
-    assert [row["state"] for row in a["trials"]] == ["complete"] * 4
+    assert [row["state"] for row in a["trials"]] == ["complete"] * 3
     stored = Run(tmp_path / "a").config().search.storage
     assert stored == f"sqlite:///{tmp_path / 'shared.db'}"
 
@@ -377,7 +392,7 @@ def test_a_killed_search_goes_on_after_its_last_epoch_and_finds_the_same(whole, 
     shown = [line.split("  ")[0] for line in done.stderr.splitlines() if line.startswith(("epoch", "search"))]
     continued = shown[: next(i for i, line in enumerate(shown) if line.startswith("search"))]
     assert continued in (["epoch 3/3"], ["epoch 2/3", "epoch 3/3"])  # killed after or before its checkpoint was written
-    assert [line.split()[2] for line in shown if line.startswith("search: trial")] == ["2/3", "3/3"]
+    assert [line.split()[2] for line in shown if line.startswith("search: trial")] == ["2/2"]
     mine, expected = (json.loads((folder / "search.json").read_text()) for folder in (tmp_path / "run", whole.folder))
     assert (mine["lr"], mine["trials"]) == (expected["lr"], expected["trials"])
     for name, values in weights(whole.last_path).items():

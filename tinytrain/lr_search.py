@@ -97,7 +97,10 @@ def _study(run: Run, config: Config, data: Split) -> dict[str, Any]:
         owner = _owner(run.folder / "search") if config.search.storage else ""
         trials = Trials(storage, config.search.study or _name(config, data), config.search, config.seed, owner)
         while trial := trials.next():
-            _trial(trials, trial, run.folder / "search", config, data)
+            try:
+                _trial(trials, trial, run.folder / "search", config, data)
+            except optuna.exceptions.UpdateFinishedTrialError:
+                _tell(f"trial {trial.number + 1} was given up by another worker, who took this one for dead")
         return _result(trials)
     except lr_study.FAULTS as error:
         raise lr_study.cannot_use(url, error) from None
@@ -108,10 +111,7 @@ def _trial(trials: Trials, trial: optuna.Trial, folder: Path, config: Config, da
     config = plain(config, trials.lr(trial), int(config.search.epochs))
     report, run = Report(trial), Run(folder / f"trial-{trial.number:03d}")
     place = f"{sum(other.number <= trial.number for other in trials.all())}/{trials.places}"
-    try:
-        pruned = "a repeated rate" if trials.repeats(trial) else why_pruned(config, data, run, report)
-    except optuna.exceptions.UpdateFinishedTrialError:
-        return _tell(f"trial {place} was given up by another worker, who took this one for dead")
+    pruned = "a repeated rate" if trials.repeats(trial) else why_pruned(config, data, run, report)
     last = report.top1[max(report.top1)] if report.top1 else None
     trials.end(trial, None if pruned else last)
     _sweep(folder)

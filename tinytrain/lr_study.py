@@ -39,7 +39,8 @@ def open_storage(url: str) -> RDBStorage:
     """Returns the database at `url`, its tables made; raises UserError if it cannot be opened."""
     if url in ("sqlite://", "sqlite:///:memory:"):
         raise cannot_use(url, ValueError("it forgets the trials when this process ends"))
-    options = {"connect_args": {"timeout": LOCK_SECONDS}} if url.startswith("sqlite") else {}
+    local = url.startswith("sqlite")
+    options = {"connect_args": {"timeout": LOCK_SECONDS}} if local else {"pool_pre_ping": True}  # servers hang up
     for attempt in range(1, 10):
         try:
             return RDBStorage(url, engine_kwargs=options)
