@@ -19,6 +19,8 @@ LEVELS = [
     {"evaluation", "data_report", "augmentation_picture"},
     {"train"},
     {"lr_search"},
+    {"lr_range", "lr_trial"},
+    {"lr_study"},
     {"trainer"},
     {"deploy"},
     {"methods", "checkpoint", "progress", "plateau"},

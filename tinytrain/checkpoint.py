@@ -34,6 +34,14 @@ def load(path: Path, variables: list[keras.Variable]) -> dict[str, Any]:
     return state
 
 
+def history(path: Path) -> list[dict[str, float]]:
+    """Returns the rows of the history in a last.npz, none if there is no such file."""
+    if not path.exists():
+        return []
+    with np.load(path) as saved:
+        return json.loads(str(saved["state"]))["history"]
+
+
 def trained_variables(method: Method) -> list[keras.Variable]:
     """Returns all that training changes: weights, statistics, dropout seeds, velocities and the count of steps."""
     return [*method.variables, *method.optimizer.variables]

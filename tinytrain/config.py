@@ -323,6 +323,7 @@ def apply(config: Config, overrides: typing.Sequence[str]) -> Config:
         set_key(config, dotted.strip(), _parse(text.strip()))
     config.model.weights = absolute(config.model.weights)
     config.distill.teacher = _teacher(config)
+    config.search.storage = absolute_database(config.search.storage)
     check(config)
     return config
 
@@ -396,6 +397,13 @@ def _teacher(config: Config) -> str:
     """Returns distill.teacher with the seed in its place; a path is made absolute, be there such a file or not."""
     word = config.distill.teacher.replace("{seed}", str(config.seed))
     return word if not word or word.startswith("applications:") else str(Path(word).expanduser().absolute())
+
+
+def absolute_database(url: str) -> str:
+    """Returns the URL of a database with the path of an SQLite file made absolute, so that a run resumes anywhere."""
+    scheme, found, path = url.partition("sqlite:///")
+    plain = not scheme and found and path and not path.startswith((":", "file:"))
+    return found + str(Path(path).expanduser().absolute()) if plain else url
 
 
 def dump(config: Config) -> str:

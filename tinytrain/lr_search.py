@@ -1,7 +1,30 @@
-"""The search for the learning rate before a training (methods.md C.5)."""
+"""The search for the learning rate before a training (methods.md C.5): an even grid, Optuna's TPE or a range test.
 
+A trial trains the model of the config anew, from the same seed, with plain SGD at a constant rate: without methods,
+warm-up, schedule and the rules for biases (C.2, C.3). TPE prunes by the median of the class-balanced val top-1 after
+each epoch; a rate that was tried before is pruned at once and counts as a trial. The best rate is that of the highest
+top-1 after the last epoch. `lr_study` shares the trials with other workers, `lr_range` is the range test.
+
+We differ from the released code in that a loss that is not finite prunes the trial instead of ending the search.
+"""
+
+import dataclasses
+import hashlib
+import json
+import sys
+import uuid
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+
+from tinytrain import lr_range, lr_study
 from tinytrain.config import Config
-from tinytrain.run import Run
+from tinytrain.errors import UserError
+from tinytrain.lr_study import Trials
+from tinytrain.lr_trial import Report, freed, plain, why_pruned
+from tinytrain.run import Run, write_json, write_text
 from tinytrain.splits import Split
 
 RANGES = {"efficientnet_b0": (0.001, 0.01)}  # as published, by architecture; the others have that of MobileNetV3
@@ -14,6 +37,133 @@ def usual_range(name: str) -> tuple[float, float]:
     return RANGES.get(name, USUAL_RANGE)
 
 
+def check(config: Config) -> None:
+    """Raises UserError, before anything is written, if [search] of `config`, without "auto", cannot be done."""
+    search = config.search
+    low, high = float(search.low), float(search.high)
+    if search.way == "none":
+        return
+    if low >= high:
+        raise UserError(f"search.low = {low:g} and search.high = {high:g}: expected low below high")
+    if search.way == "tpe" and lr_study.highest(search) <= low:
+        raise UserError(
+            f"search.step = {search.step:g} is larger than the range from search.low = {low:g} to search.high = "
+            f"{high:g}: expected at most {high - low:g}"
+        )
+    if config.optim.name != "sgd":
+        raise UserError(
+            f"search.way = '{search.way}' looks for a learning rate of SGD, but optim.name = '{config.optim.name}': "
+            "say optim.name=sgd or search.way=none"
+        )
+    if search.storage and search.way != "range":
+        lr_study.open_storage(search.storage)
+
+
 def find(run: Run, config: Config, data: Split) -> float:
-    """Returns the learning rate that [search] of `config` finds."""
-    raise NotImplementedError
+    """Returns the learning rate that [search] of `config` finds; search.json in the run folder keeps it.
+
+    search.json: {"way", "lr", "trials": [{"number", "lr", "epochs", "top1": [of each epoch], "state"}], "seconds"}, and
+    the "curve" of a range test. The seconds are of training, by all workers. What an interrupted search has found is
+    kept: called again it goes on after the last whole epoch.
+
+    Raises:
+        UserError: the database cannot be used, too few steps for a range test, or every trial diverged.
+    """
+    path, folder = run.folder / "search.json", run.folder / "search"
+    if path.is_file():
+        return json.loads(path.read_text())["lr"]
+    folder.mkdir(exist_ok=True)
+    result = _range_test(folder, config, data) if config.search.way == "range" else _study(run, config, data)
+    _sweep(folder)
+    write_json(path, {"way": config.search.way} | result)
+    _tell(f"learning rate {result['lr']:.6g}")
+    return result["lr"]
+
+
+def _range_test(folder: Path, config: Config, data: Split) -> dict[str, Any]:
+    run = Run(folder / "first-epoch")
+    run.folder.mkdir(exist_ok=True)
+    with freed():
+        low, high = float(config.search.low), float(config.search.high)
+        return lr_range.search(run, plain(config, config.optim.lr, 1), data, low, high)
+
+
+def _study(run: Run, config: Config, data: Split) -> dict[str, Any]:
+    """Trains trials until the study has all of them; returns {"lr", "trials", "seconds"}."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    url = config.search.storage or f"sqlite:///{(run.folder / 'search.db').resolve()}"
+    try:
+        storage = lr_study.open_storage(url)
+        owner = _owner(run.folder / "search") if config.search.storage else ""
+        trials = Trials(storage, config.search.study or _name(config, data), config.search, config.seed, owner)
+        while trial := trials.next():
+            try:
+                _trial(trials, trial, run.folder / "search", config, data)
+            except optuna.exceptions.UpdateFinishedTrialError:
+                _tell(f"trial {trial.number + 1} was given up by another worker, who took this one for dead")
+        return _result(trials)
+    except lr_study.FAULTS as error:
+        raise lr_study.cannot_use(url, error) from None
+
+
+def _trial(trials: Trials, trial: optuna.Trial, folder: Path, config: Config, data: Split) -> None:
+    """Trains one trial to its end and tells the study and the user what came out."""
+    config = plain(config, trials.lr(trial), int(config.search.epochs))
+    report, run = Report(trial), Run(folder / f"trial-{trial.number:03d}")
+    place = f"{sum(other.number <= trial.number for other in trials.all())}/{trials.places}"
+    pruned = "a repeated rate" if trials.repeats(trial) else why_pruned(config, data, run, report)
+    last = report.top1[max(report.top1)] if report.top1 else None
+    trials.end(trial, None if pruned else last)
+    _sweep(folder)
+    figure = "" if last is None else f" top-1 {last:.3f}"
+    _tell(f"trial {place} lr {config.optim.lr:.6g}{figure}{pruned and f' ({pruned})'}")
+
+
+def _result(trials: Trials) -> dict[str, Any]:
+    best, rows = trials.best(), trials.all()
+    if best is None:
+        raise UserError(
+            f"none of the {len(rows)} trials of the search came to its end, all of their losses became infinite: "
+            f"received search.low = {trials.search.low:g}, expected a lower one"
+        )
+    return {
+        "lr": lr_study.rounded(best.params["lr"]),
+        "trials": [
+            {
+                "number": row.number,
+                "lr": lr_study.rounded(row.params["lr"]),
+                "epochs": len(row.intermediate_values),
+                "top1": [row.intermediate_values[step] for step in sorted(row.intermediate_values)],
+                "state": row.state.name.lower(),
+            }
+            for row in rows
+        ],
+        "seconds": round(sum(row.user_attrs.get("seconds", 0.0) for row in rows), 1),
+    }
+
+
+def _name(config: Config, data: Split) -> str:
+    """Returns the name of the study: equal for workers whose trials would be equal, wherever their database is."""
+    search = dataclasses.replace(config.search, storage="", study="")
+    labels = {name: np.bincount(data.arrays(name)[1]).tolist() for name in ("train", "val")}
+    facts = [dataclasses.asdict(plain(config, 0.0, int(search.epochs))), dataclasses.asdict(search), labels]
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+    return f"{config.data.spec.partition(':')[0]}-{config.model.name}-{digest}"
+
+
+def _owner(folder: Path) -> str:
+    """Returns the word by which the run of this folder knows its trials again, made the first time."""
+    path = folder / "owner"
+    if not path.is_file():
+        write_text(path, uuid.uuid4().hex)
+    return path.read_text()
+
+
+def _sweep(folder: Path) -> None:
+    """Deletes the checkpoints of the trials in this folder, of which none is being trained."""
+    for path in folder.glob("*/*.npz"):
+        path.unlink()
+
+
+def _tell(words: str) -> None:
+    print(f"search: {words}", file=sys.stderr, flush=True)

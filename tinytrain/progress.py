@@ -10,6 +10,10 @@ from tqdm import tqdm
 from tinytrain.errors import UserError
 
 
+class Diverged(UserError):
+    """The training loss is not finite any more."""
+
+
 class Clock(keras.callbacks.Callback):
     """Knows when an epoch began, if it comes before all other callbacks."""
 
@@ -60,7 +64,7 @@ class Progress(keras.callbacks.Callback):
 
 
 class StopAtNaN(keras.callbacks.Callback):
-    """Raises UserError at the first step whose loss is not a number."""
+    """Raises Diverged, a UserError, at the first step whose loss is not a number."""
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Checks the running mean of the loss, which stays NaN or infinite once a step's loss was."""
@@ -68,7 +72,7 @@ class StopAtNaN(keras.callbacks.Callback):
         if not math.isfinite(loss):
             step = int(self.model.optimizer.iterations)
             lr = float(self.model.optimizer.learning_rate)
-            raise UserError(
+            raise Diverged(
                 f"the training loss became {loss} at step {step} (learning rate {lr:.3g}): "
                 "train with a lower optim.lr or a longer optim.warmup_epochs"
             )

@@ -44,6 +44,8 @@ def fit(config: Config, out: Path | str | None = None, mcu: str | None = None, r
     run = Run.open(Path(out)) if resume and out else None
     if run and run.finished:
         return run
+    if run is None:
+        lr_search.check(config)
     model = _begun_model(run, config) or build_model(config, len(source.classes))
     data = Split(source, config)
     trainer = Trainer(config, data, model)
@@ -158,6 +160,7 @@ def resolve(config: Config, source: Source) -> Config:
         if configs.get_key(config, dotted) == "auto":
             configs.set_key(config, dotted, value)
     config.model.weights = configs.absolute(config.model.weights)
+    config.search.storage = configs.absolute_database(config.search.storage)
     return config
 
 

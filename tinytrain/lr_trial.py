@@ -1,0 +1,101 @@
+"""One trial of the learning-rate search: plain SGD at a constant rate, reported after each epoch.
+
+A trial keeps a checkpoint as any training does, and is taken up from it when its worker was killed.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import optuna
+
+from tinytrain import checkpoint, lr_study
+from tinytrain.config import Config
+from tinytrain.progress import Diverged
+from tinytrain.run import Run
+from tinytrain.splits import Split
+from tinytrain.trainer import Trainer, build_model
+
+
+def plain(config: Config, lr: float, epochs: int) -> Config:
+    """Returns the config of a trial: what is not named here is not used in the search and has its default."""
+    optim = dataclasses.replace(
+        config.optim,
+        lr=lr,
+        epochs=epochs,
+        schedule="constant",
+        warmup_epochs=0.0,
+        warmup_from=0.0,
+        decay="all",
+        bias_lr=1.0,
+    )
+    return Config(
+        seed=config.seed,
+        data=config.data,
+        model=config.model,
+        augment=config.augment,
+        optim=optim,
+        device=config.device,
+    )
+
+
+class Report(keras.callbacks.Callback):
+    """Tells the study the val top-1 of each epoch, once, when its checkpoint is written; `stopped`: it was pruned."""
+
+    def __init__(self, trial: optuna.Trial) -> None:
+        super().__init__()
+        self.trial, self.stopped = trial, False
+        self.top1 = dict(trial.study.trials[trial.number].intermediate_values)  # by epoch, counted from 0
+
+    def __call__(self, epoch: int, top1: float) -> bool:
+        """Returns whether the training has to stop after `epoch`, counted from 0."""
+        if epoch not in self.top1:
+            self.trial.report(top1, epoch)
+            self.top1[epoch] = top1
+        self.stopped = self.trial.should_prune()
+        return self.stopped
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Reports the epoch that was trained."""
+        self.model.stop_training = self(epoch, float((logs or {})["val_balanced_top1"]))
+
+
+def train(config: Config, data: Split, run: Run, report: Report) -> list[dict[str, float]]:
+    """Trains a trial from its last checkpoint in `run` until `report` stops it; returns its history, a row an epoch.
+
+    Raises Diverged if the loss is not finite.
+    """
+    history = checkpoint.history(run.last_path)
+    stops = [report(int(row["epoch"]) - 1, row["val_balanced_top1"]) for row in history]  # a kill may forestall one
+    if any(stops) or len(history) == config.optim.epochs:
+        return history
+    trainer = Trainer(config, data, build_model(config, len(data.source.classes)))
+    trainer.fit(run, [report])
+    return trainer.history
+
+
+def why_pruned(config: Config, data: Split, run: Run, report: Report) -> str:
+    """Trains a trial; returns why it did not come to its end, or "" if it did."""
+    run.folder.mkdir(exist_ok=True)
+    try:
+        with lr_study.beating(report.trial), freed():
+            history = train(config, data, run, report)
+    except Diverged:
+        return f"its loss became infinite after {_epochs(report)}"
+    report.trial.set_user_attr("seconds", sum(row["seconds"] for row in history))
+    return f"pruned after {_epochs(report)}" if report.stopped else ""
+
+
+def _epochs(report: Report) -> str:
+    return f"{len(report.top1)} epoch{'s' * (len(report.top1) != 1)}"
+
+
+@contextlib.contextmanager
+def freed() -> Iterator[None]:
+    """Frees the graphs of what was trained in the block, which Keras keeps for the next one."""
+    try:
+        yield
+    finally:
+        keras.utils.clear_session()  # it collects garbage, too
