@@ -45,6 +45,7 @@ LEVELS = [
         "width_choices",
         "teachers",
         "lean_layers",
+        "cosine_head",
     },
     {"rooms", "config", "dataset_table", "errors"},
 ]
