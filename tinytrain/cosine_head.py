@@ -19,7 +19,7 @@ from keras import layers
 
 from tinytrain.blocks import Tensor
 from tinytrain.errors import UserError
-from tinytrain.graph import Call, walk
+from tinytrain.graph import walk
 from tinytrain.method import Objective
 
 SHORTEST = 1e-24  # square of a length below which nothing is normalised; that of Keras' UnitNormalization
@@ -50,55 +50,63 @@ def with_cosine_head(model: keras.Model, dropout: float | None = None, keep_weig
     Raises:
         UserError: the last layer is no Dense, or applies an activation.
     """
-    head, before = _last_calls(model)
-    replaced = before.layer.name if dropout is not None and isinstance(before.layer, layers.Dropout) else None
+    head = classifier(model)
+    replaced = None if dropout is None else _dropout_before(model, head)
 
     def clone(layer: keras.Layer) -> keras.Layer:
-        if layer.name == head.layer.name:
+        if layer is head:
             return layers.Dense(layer.units, use_bias=False, name=layer.name, dtype=layer.dtype_policy)
         return type(layer).from_config(layer.get_config())
 
     def call(layer: keras.Layer, *args: Any, **kwargs: Any) -> Tensor:
         if layer.name == replaced:
             return args[0]
-        if layer.name != head.layer.name:
+        if layer.name != head.name:
             return layer(*args, **kwargs)
         x = layers.Dropout(dropout, name=f"{layer.name}_dropout")(args[0]) if dropout else args[0]
         return layer(layers.UnitNormalization(name=f"{layer.name}_features", dtype=layer.dtype_policy)(x))
 
     copy = keras.models.clone_model(model, clone_function=clone, call_function=call)
     for layer in copy.layers if keep_weights else ():
-        if layer.weights and layer.name != head.layer.name:
+        if layer.weights and layer.name != head.name:
             layer.set_weights(model.get_layer(layer.name).get_weights())
-    kernel = copy.get_layer(head.layer.name).kernel
+    kernel = copy.get_layer(head.name).kernel
     kernel.assign(keras.initializers.RandomNormal(stddev=1.0)(kernel.shape))
     normalize_directions(copy)
     return copy
 
 
-def _last_calls(model: keras.Model) -> tuple[Call, Call]:
-    """Returns the call of the classifier and the one that makes its features."""
+def classifier(model: keras.Model) -> keras.layers.Dense:
+    """Returns the last layer of `model`; raises UserError if it is no Dense, or applies an activation."""
     graph = walk(model)
-    makers = {number: call for call in graph.calls for number in call.outputs}
-    last = makers[graph.outputs[0]]
-    if not isinstance(last.layer, layers.Dense) or last.layer.activation is not keras.activations.linear:
+    last = graph.maker(graph.outputs[0])
+    layer = last.layer if last else model
+    if not isinstance(layer, layers.Dense) or layer.activation is not keras.activations.linear:
         raise UserError(
-            f"the model '{model.name}' ends with the layer '{last.layer.name}' of class {type(last.layer).__name__}: "
+            f"the model '{model.name}' ends with the layer '{layer.name}' of class {type(layer).__name__}: "
             "a cosine head can only take the place of a Dense layer without activation"
         )
-    return last, makers[last.inputs[0]]
+    return layer
+
+
+def _dropout_before(model: keras.Model, head: keras.Layer) -> str | None:
+    """Returns the name of the Dropout whose result `head` reads."""
+    graph = walk(model)
+    (call,) = [call for call in graph.calls if call.layer is head]
+    before = graph.maker(call.inputs[0])
+    return before.layer.name if before and isinstance(before.layer, layers.Dropout) else None
 
 
 def normalize_directions(model: keras.Model) -> None:
     """Gives each column of the last layer's kernel, the direction of a class, the length 1."""
-    kernel = _last_calls(model)[0].layer.kernel
+    kernel = classifier(model).kernel
     values = kernel.numpy().astype("float64")
     kernel.assign(values / np.sqrt(np.maximum(np.square(values).sum(axis=0), SHORTEST)))
 
 
 def in_training(model: keras.Model) -> keras.Model:
     """Returns a copy of `model`, which has a cosine head, weights included, for training: the same function."""
-    head = _last_calls(model)[0].layer
+    head = classifier(model)
 
     def clone(layer: keras.Layer) -> keras.Layer:
         if layer is head:

@@ -5,8 +5,8 @@ find and divide by it, which int8 kernels do badly, are left out. The scores of 
 
     s/μ · w_j·x  =  s·cosθ_j · |x|/μ,     μ = the mean |x| of the calibration images, s = am_softmax.scale
 
-so about the logits that the loss was taken of, which the quantization-aware fine-tune goes on with. Before it, top-1, top-5 and
-the order of the classes of an image are those of the float model. The scores of one class in different images, on which
+so about the logits that the loss was taken of, which the quantization-aware fine-tune goes on with. That leaves top-1,
+top-5 and the order of the classes of an image as they are. The scores of one class in different images, on which
 classwise mAP depends, compare less well: those of an image with long features count more.
 """
 
@@ -27,10 +27,10 @@ def linear(model: keras.Model, images: np.ndarray, scale: float) -> keras.Model:
     images: (N, R, R, C) float32 in [-1, 1), which the mean length of the features is taken of. A model without cosine
     head is returned as it is.
     """
-    norm = _normalization(model)
-    if norm is None:
+    head = _cosine_head(model)
+    if head is None:
         return model
-    features = keras.Model(model.inputs, norm.input)
+    features = keras.Model(model.input, head[0].input)
     parts = [features(images[start : start + BATCH], training=False) for start in range(0, len(images), BATCH)]
     length = np.linalg.norm(np.concatenate(parts).astype("float64"), axis=-1).mean()
     return without_norm(model, scale / max(length, 1e-12))
@@ -41,9 +41,10 @@ def without_norm(model: keras.Model, factor: float = 1.0) -> keras.Model:
 
     A model without cosine head is returned as it is.
     """
-    norm = _normalization(model)
-    if norm is None:
+    head = _cosine_head(model)
+    if head is None:
         return model
+    norm, classifier = head
 
     def call(layer: keras.Layer, *args: Any, **kwargs: Any) -> Any:
         return args[0] if layer.name == norm.name else layer(*args, **kwargs)
@@ -52,25 +53,29 @@ def without_norm(model: keras.Model, factor: float = 1.0) -> keras.Model:
         return type(layer).from_config(layer.get_config())
 
     copy = keras.models.clone_model(model, clone_function=clone, call_function=call)
-    *body, kernel = model.get_weights()
-    copy.set_weights([*body, kernel * factor])
+    copy.set_weights(model.get_weights())
+    copy.get_layer(classifier.name).set_weights([classifier.get_weights()[0] * factor])
     return copy
 
 
-def _normalization(model: keras.Model) -> layers.UnitNormalization | None:
-    """Returns the UnitNormalization of a cosine head: what only a Dense without bias reads, which gives the logits.
+def _cosine_head(model: keras.Model) -> tuple[layers.UnitNormalization, layers.Dense] | None:
+    """Returns a UnitNormalization that only a Dense without bias reads, and this Dense, which gives the logits.
 
-    Any other one cannot be left out: `twin.rebuild` refuses it by its name.
+    Any other UnitNormalization cannot be left out: `twin.rebuild` refuses it by its name.
     """
     graph = walk(model)
-    makers = {number: call for call in graph.calls for number in call.outputs}
-    last = makers[graph.outputs[0]]
-    norm = makers.get(last.inputs[0])
+    last = graph.maker(graph.outputs[0])
+    if last is None or not _is_linear(last.layer):
+        return None
+    norm = graph.maker(last.inputs[0])
     if norm is None or not isinstance(norm.layer, layers.UnitNormalization) or norm.layer not in model.layers:
         return None
-    linear = isinstance(last.layer, layers.Dense) and not last.layer.use_bias
-    linear = linear and last.layer.activation is keras.activations.linear
-    alone = len(graph.readers()[norm.output]) == 1 and norm.output not in graph.outputs
+    readers = len(graph.readers()[norm.output]) + (norm.output in graph.outputs)
+    alone = readers == 1 and norm.layer not in graph.shared_layers()
     along_features = norm.layer.axis in (-1, len(graph.shapes[norm.output]) - 1)
-    once = [call.layer for call in graph.calls].count(norm.layer) == 1
-    return norm.layer if linear and alone and along_features and once else None
+    return (norm.layer, last.layer) if alone and along_features else None
+
+
+def _is_linear(layer: keras.Layer) -> bool:
+    plain = isinstance(layer, layers.Dense) and layer.activation is keras.activations.linear
+    return plain and not layer.use_bias

@@ -43,9 +43,7 @@ class Dml(Method):
     keep_weights: whether the slow student begins with the weights of `model`, all but the head.
     """
 
-    def __init__(
-        self, model: keras.Model, options: configs.Dml, keep_weights: bool = False, **kwargs: Any
-    ) -> None:
+    def __init__(self, model: keras.Model, options: configs.Dml, keep_weights: bool = False, **kwargs: Any) -> None:
         self.options, self.keep_weights = options, keep_weights  # `build` needs them
         super().__init__(model, **kwargs)
 
