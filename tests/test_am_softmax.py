@@ -126,14 +126,23 @@ def test_label_smoothing_and_the_margin_go_together():
     assert float(step.loss) == pytest.approx(expected, rel=1e-5)
 
 
-def test_features_that_are_all_zero_do_no_harm():
-    """Keras' own UnitNormalization has the gradient NaN there."""
-    model = shallow()
-    model.get_layer("head_bn").set_weights([np.zeros(32), np.zeros(32), np.zeros(32), np.ones(32)])
-    method = AMSoftmax(model, 0.35, 3.0)
-    step = method.gradients(X, objective(), tf.constant(0))
-    assert not np.any(step.logits)
-    assert all(np.isfinite(gradient).all() for gradient in step.gradients)
+@pytest.mark.parametrize("jit", [False, True])
+def test_features_that_are_all_zero_do_no_harm(jit):
+    """Keras' own UnitNormalization has the gradient 1e12 there, and with XLA NaN."""
+    layer = cosine_head.SafeUnitNormalization()
+
+    @tf.function(jit_compile=jit)
+    def both(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x)
+            total = tf.reduce_sum(y * [1.0, 2.0])
+        return y, tape.gradient(total, x)
+
+    y, gradient = both(tf.constant([[0.0, 0.0], [3.0, 4.0]]))
+    np.testing.assert_allclose(y, [[0, 0], [0.6, 0.8]], rtol=1e-6)
+    # (I - yyᵀ)g/|x| = ((1, 2) - 2.2·(0.6, 0.8))/5
+    np.testing.assert_allclose(gradient, [[0, 0], [-0.064, 0.048]], atol=1e-6)
 
 
 def test_directions_do_not_decay_and_kernels_do():

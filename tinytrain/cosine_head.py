@@ -63,7 +63,8 @@ def with_cosine_head(model: keras.Model, dropout: float | None = None, keep_weig
             return args[0]
         if layer.name != head.name:
             return layer(*args, **kwargs)
-        x = layers.Dropout(dropout, name=f"{layer.name}_dropout")(args[0]) if dropout else args[0]
+        options = {"name": f"{layer.name}_dropout", "dtype": layer.dtype_policy}
+        x = layers.Dropout(dropout, **options)(args[0]) if dropout else args[0]
         return layer(layers.UnitNormalization(name=f"{layer.name}_features", dtype=layer.dtype_policy)(x))
 
     copy = keras.models.clone_model(model, clone_function=clone, call_function=call)
@@ -120,11 +121,14 @@ def in_training(model: keras.Model) -> keras.Model:
 
 
 class SafeUnitNormalization(layers.UnitNormalization):
-    """UnitNormalization whose gradient for features that are all 0 is 0, where Keras' is NaN."""
+    """UnitNormalization whose gradient for features that are all 0 is 0; that of Keras' is 1e12, with XLA NaN."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns `inputs` with length 1 along the axis, zeros if there is no length."""
-        return tf.math.l2_normalize(inputs, self.axis, SHORTEST)
+        square = tf.reduce_sum(tf.square(inputs), self.axis, keepdims=True)
+        has_length = square > SHORTEST
+        inverse = tf.math.rsqrt(tf.where(has_length, square, tf.ones_like(square)))
+        return inputs * tf.where(has_length, inverse, tf.zeros_like(inverse))
 
 
 class CosineClassifier(layers.Layer):
