@@ -139,6 +139,22 @@ def test_diagnose_shows_the_noise_of_each_layer_and_the_loss_of_each_class(run, 
 
 
 @pytest.mark.slow
+def test_a_cosine_head_is_exported_as_any_other_classifier(exported, tmp_path):
+    run = train.fit(configs.load(None, [*WORDS, "method=am_softmax"]), tmp_path / "run")
+    for epochs, tolerance in ((0, 0.04), (1, 0.06)):
+        report, folder = export(run.folder, "stm32f746", tmp_path / f"e{epochs}", [f"qat.epochs={epochs}"])
+        assert report["model"]["ops"] == exported[0]["model"]["ops"]
+        assert report["model"]["ops"]["FULLY_CONNECTED"] == 1
+        assert report["parity"] == {"images": 359, "different": 0}
+        accuracy = report["accuracy"]
+        assert accuracy["float"] == pytest.approx(run.metrics()["test"]["top1"])
+        assert accuracy["float"] > 0.5
+        assert accuracy["int8"] > accuracy["float"] - tolerance
+        output = flatbuffer.read((folder / "model.tflite").read_bytes()).outputs[0]
+        assert 1 < 255 * output.scale[0] < 10  # s·cosθ, s = 3.1, not the raw products
+
+
+@pytest.mark.slow
 def test_test_images_are_never_quantized_with(run, monkeypatch, tmp_path):
     """Calibration and fine-tuning see training images only."""
     from tinytrain.deploy import qat

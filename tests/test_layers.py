@@ -48,6 +48,7 @@ LEVELS = [
         "width_choices",
         "teachers",
         "lean_layers",
+        "cosine_head",
     },
     {"rooms", "config", "dataset_table", "errors"},
 ]

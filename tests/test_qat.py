@@ -8,7 +8,8 @@ from keras import layers
 from test_twin import BODIES, head, small, trained
 
 from tinytrain import rooms
-from tinytrain.deploy import flatbuffer, qat, tflite, twin
+from tinytrain.cosine_head import with_cosine_head
+from tinytrain.deploy import cosine, flatbuffer, qat, tflite, twin
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import TinytrainError, UserError
 
@@ -297,3 +298,68 @@ def test_an_untrained_conversion_has_the_size_of_a_trained_one():
     size = len(tflite.convert_untrained(model))
     real = tflite.convert_post_training(twin.rebuild(trained(model)), images(4, (32, 32, 3))[1])
     assert size == pytest.approx(len(real), rel=0.002)
+
+
+def cosine_net(factor=1.0):
+    """A small network with a cosine head whose features are `factor` times as long."""
+    keras.utils.set_random_seed(0)
+    image = keras.Input((8, 8, 3))
+    x = layers.ReLU()(layers.Conv2D(16, 3, name="conv")(image))
+    plain = trained(keras.Model(image, head(x)))
+    plain.get_layer("conv").set_weights([factor * w for w in plain.get_layer("conv").get_weights()])
+    return plain, with_cosine_head(plain)
+
+
+def test_a_cosine_head_is_one_fully_connected_operator():
+    plain, model = cosine_net()
+    int8, floats = images(60, (8, 8, 3))
+    linear = cosine.linear(model, floats, 3.0)
+    assert twin.check_equal(linear, twin.rebuild(linear)) <= twin.TOLERANCE
+    content = tflite.convert_post_training(twin.rebuild(linear), floats)
+    counts = flatbuffer.read(content).counts
+    assert counts == flatbuffer.read(tflite.convert_post_training(twin.rebuild(plain), floats)).counts
+    assert counts == flatbuffer.read(tflite.convert_untrained(model)).counts
+    assert counts["FULLY_CONNECTED"] == 1
+    # The classes of every image in the order of the float model, where two do not differ by less than a rounding.
+    cosines = np.asarray(model(floats))
+    found = Oracle(content).run(int8).astype(int)
+    near = 0.05 * np.ptp(cosines)
+    for a, b in np.ndindex(4, 4):
+        apart = cosines[:, a] - cosines[:, b] > near
+        assert (found[:, a] > found[:, b])[apart].all()
+    assert (np.ptp(np.sort(cosines)[:, -2:], axis=1) > near).sum() > 10
+
+
+def test_the_logits_of_the_linear_head_are_those_of_the_loss_by_hand():
+    for factor in (1.0, 40.0):
+        model = cosine_net(factor)[1]
+        _, floats = images(120, (8, 8, 3))
+        x = np.float64(keras.Model(model.input, model.get_layer("pool").output)(floats))
+        lengths = np.sqrt((x**2).sum(axis=1))
+        kernel = np.float64(model.get_layer("logits").kernel)
+        expected = 5.0 * (x / lengths[:, None]) @ kernel * (lengths / lengths.mean())[:, None]
+        found = cosine.linear(model, floats, 5.0)
+        np.testing.assert_allclose(found(floats), expected, atol=1e-4)
+        assert not any(isinstance(layer, layers.UnitNormalization) for layer in found.layers)
+        np.testing.assert_allclose(model.get_layer("logits").kernel, kernel, atol=0)  # that of the run is left alone
+
+
+def test_a_model_without_cosine_head_is_left_alone():
+    model = stripe_net()
+    assert cosine.linear(model, images(4, (8, 8, 3))[1], 3.0) is model
+    assert cosine.without_norm(model) is model
+
+
+@pytest.mark.parametrize(
+    "place", ["a bias behind", "an activation behind", "no classifier behind", "read twice", "rows"]
+)
+def test_a_normalisation_that_int8_needs_is_refused_by_its_name(place):
+    image = keras.Input((8, 8, 3))
+    x = layers.GlobalAveragePooling2D(name="pool")(layers.Conv2D(8, 3)(image))
+    y = layers.UnitNormalization(axis=0 if place == "rows" else -1, name="unit")(x)
+    biased, activation = place == "a bias behind", "relu" if place == "an activation behind" else None
+    y, z = layers.Dense(8, activation, use_bias=biased)(y), y
+    y = layers.Dense(4)(y) if place == "no classifier behind" else y
+    model = keras.Model(image, [y, z] if place == "read twice" else y)
+    with pytest.raises(UserError, match="'unit' of class UnitNormalization cannot be exported to int8"):
+        twin.rebuild(cosine.without_norm(model))

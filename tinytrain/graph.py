@@ -45,6 +45,10 @@ class Graph:
                 found[tensor].append(call)
         return found
 
+    def maker(self, tensor: int) -> Call | None:
+        """Returns the call that makes `tensor`; an input of the model has none."""
+        return next((call for call in self.calls if tensor in call.outputs), None)
+
     def shared_layers(self) -> list[keras.Layer]:
         """Returns the layers that are called more than once, in the order of their first call."""
         count: dict[int, list[keras.Layer]] = defaultdict(list)

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from tinytrain import macs, pipeline, splits, train
 from tinytrain.augment import Augmentation
 from tinytrain.config import Config
-from tinytrain.deploy import carray, diagnosis, flatbuffer, latency, qat, tflite, twin
+from tinytrain.deploy import carray, cosine, diagnosis, flatbuffer, latency, qat, tflite, twin
 from tinytrain.errors import UserError
 from tinytrain.evaluation import test_images, to_int8
 from tinytrain.run import Run
@@ -42,7 +42,11 @@ class Int8Model:
 
 
 def from_run(run: Run, config: Config, diagnose: bool = False) -> Int8Model:
-    """Returns the quantized model of a finished run, measured layer by layer if `diagnose`."""
+    """Returns the quantized model of a finished run, measured layer by layer if `diagnose`.
+
+    A cosine head becomes one fully connected layer (deploy/cosine.py): the float scores are cosines, the int8 ones in
+    about the logits of the loss, s·cosθ times the length of the image's features over the mean one.
+    """
     source = train.load_source(config)
     data = splits.Split(source, config)
     if splits.as_names(source, data.subsets) != run.split():
@@ -51,10 +55,12 @@ def from_run(run: Run, config: Config, diagnose: bool = False) -> Int8Model:
         )
     model = keras.saving.load_model(run.model_path, compile=False)
     images, labels = data.arrays("test")
-    float_twin = twin.rebuild(model)
-    twin.check_equal(model, float_twin)
-    float_twin = twin.fold(model, float_twin)
-    tuned = fine_tune(float_twin, config, *data.arrays("train"), classes=len(source.classes))
+    train_images, train_labels = data.arrays("train")
+    linear = cosine.linear(model, calibration_images(config, train_images), float(config.am_softmax.scale))
+    float_twin = twin.rebuild(linear)
+    twin.check_equal(linear, float_twin)
+    float_twin = twin.fold(linear, float_twin)
+    tuned = fine_tune(float_twin, config, train_images, train_labels, classes=len(source.classes))
     return Int8Model(
         name=config.model.name,
         content=tflite.convert(tuned),
@@ -74,8 +80,6 @@ def fine_tune(
 
     images (N, R, R, C) uint8 and labels (N,) are training images: calibration and fine-tuning see no others.
     """
-    chosen = np.random.default_rng(config.seed).permutation(len(images))[: config.qat.calibration_images]
-    calibration = pipeline.normalize(images[np.sort(chosen)]).numpy()
     batch = min(config.qat.batch, len(images))
     steps = round(config.qat.epochs * (len(images) // batch))
     batches = pipeline.training_batches(
@@ -95,11 +99,17 @@ def fine_tune(
             smoothed,
             steps,
             config.qat.lr,
-            calibration,
+            calibration_images(config, images),
             lambda *_: bar.update(batch) and None,
             config.qat.distill,
             config.qat.temperature,
         )
+
+
+def calibration_images(config: Config, images: np.ndarray) -> np.ndarray:
+    """Returns qat.calibration_images of the training images (N, R, R, C) uint8, as float32 in [-1, 1)."""
+    chosen = np.random.default_rng(config.seed).permutation(len(images))[: config.qat.calibration_images]
+    return pipeline.normalize(images[np.sort(chosen)]).numpy()
 
 
 def _diagnose(tuned: tf_keras.Model, float_twin: tf_keras.Model, images: np.ndarray, seed: int) -> list[dict[str, Any]]:

@@ -77,20 +77,31 @@ class Step(NamedTuple):
     gradients: list[tf.Tensor]
 
 
+def _nothing(logits: tf.Tensor) -> tf.Tensor:
+    return tf.zeros(())
+
+
 @dataclasses.dataclass(frozen=True)
 class Objective:
-    """What a pass minimises: `loss` of the logits (B, classes), a scalar, for the labels `y` (B, classes).
+    """What a pass minimises: `total` of the logits (B, classes), a scalar.
 
-    Its gradients are those of `scale(loss)`, which the optimizer scales back: mixed precision needs it.
+    It is `loss`, for the labels `y` (B, classes), and `part`, what methods around have added. Both are apart because a
+    method may change what the labels ask for, such as a margin, which is no matter of the other parts.
+    Its gradients are those of `scale(total)`, which the optimizer scales back: mixed precision needs it.
     """
 
     loss: Callable[[tf.Tensor], tf.Tensor]
     scale: Callable[[tf.Tensor], tf.Tensor]
     y: tf.Tensor | None = None
+    part: Callable[[tf.Tensor], tf.Tensor] = _nothing
+
+    def total(self, logits: tf.Tensor) -> tf.Tensor:
+        """Returns all that is minimised."""
+        return self.loss(logits) + self.part(logits)
 
     def plus(self, part: Callable[[tf.Tensor], tf.Tensor]) -> "Objective":
         """Returns this objective with another loss of the logits added."""
-        return dataclasses.replace(self, loss=lambda logits: self.loss(logits) + part(logits))
+        return dataclasses.replace(self, part=lambda logits: self.part(logits) + part(logits))
 
 
 class Method(keras.Model):
@@ -154,7 +165,7 @@ class Method(keras.Model):
             if sources is not None:
                 tape.watch(sources)
             logits = forward()
-            loss = objective.loss(logits)
+            loss = objective.total(logits)
             scaled = objective.scale(loss)
         return Step(loss, logits, tape.gradient(scaled, self.trainable_variables if sources is None else sources))
 

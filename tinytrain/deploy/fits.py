@@ -8,7 +8,7 @@ import numpy as np
 
 from tinytrain import rooms, weights
 from tinytrain.config import Config
-from tinytrain.deploy import boards, compact, firmware, flatbuffer, memory, tflite, twin
+from tinytrain.deploy import boards, compact, cosine, firmware, flatbuffer, memory, tflite, twin
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.firmware import Sizes
 from tinytrain.deploy.memory import Memory
@@ -36,7 +36,7 @@ def refuse_if_too_large(model: keras.Model, config: Config, classes: int, word: 
 
     The error names the nearest smaller width and resolution that fit, found by estimate and proven by conversion.
     """
-    board = boards.load(word)
+    board, model = boards.load(word), cosine.without_norm(model)
     needed = _converted(model, board)
     if not needed.fits:
         what = f"{config.model.name} of width {config.model.width:g} at {config.model.resolution} pixels"

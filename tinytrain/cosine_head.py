@@ -1,0 +1,148 @@
+"""The cosine head: logits that are the cosine between an image's features and the direction of each class.
+
+It stands in place of the last Dense layer of a functional model, and there are two forms of it, with the same weights
+in the same order:
+- of the plain model (`with_cosine_head`), Keras' own layers: UnitNormalization of the features (B, F), then a Dense
+  without bias whose columns, the directions of the classes, have length 1;
+- of the network in training (`in_training`): directions of any length, which every forward pass normalises, so that
+  plain gradient steps keep to the sphere (methods.md C.6).
+`am_softmax` is the loss that goes with it, of AM-Softmax and of the slow student of mutual learning.
+"""
+
+import dataclasses
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+from tinytrain.blocks import Tensor
+from tinytrain.errors import UserError
+from tinytrain.graph import walk
+from tinytrain.method import Objective
+
+SHORTEST = 1e-24  # square of a length below which nothing is normalised; that of Keras' UnitNormalization
+
+
+def am_softmax(objective: Objective, margin: float, scale: float) -> Objective:
+    """Returns `objective`, of logits, as one of cosines (B, classes): AM-Softmax with margin m and scale s.
+
+    The loss of the labels y sees s·(cosθ − m·y); for mixed labels the margin is mixed likewise. What other methods have
+    added, such as a teacher's answers, sees s·cosθ: the logits of the class probabilities. The margin makes the true
+    class harder than it is; a teacher's answers must be compared with what the network says, not with that.
+    """
+
+    def labels(cosines: tf.Tensor) -> tf.Tensor:
+        return objective.loss(scale * (cosines - margin * tf.cast(objective.y, cosines.dtype)))
+
+    return dataclasses.replace(objective, loss=labels, part=lambda cosines: objective.part(scale * cosines))
+
+
+def with_cosine_head(model: keras.Model, dropout: float | None = None, keep_weights: bool = True) -> keras.Model:
+    """Returns a copy of `model` with a cosine head, whose directions are drawn at random.
+
+    Args:
+        model: a functional model: images (B, H, W, C) -> logits (B, classes), by a last Dense layer.
+        dropout: before the head, in place of what is there; None leaves that as it is.
+        keep_weights: copy all weights but the head's; else they are drawn anew.
+
+    Raises:
+        UserError: the last layer is no Dense, or applies an activation.
+    """
+    head = classifier(model)
+    replaced = None if dropout is None else _dropout_before(model, head)
+
+    def clone(layer: keras.Layer) -> keras.Layer:
+        if layer is head:
+            return layers.Dense(layer.units, use_bias=False, name=layer.name, dtype=layer.dtype_policy)
+        return type(layer).from_config(layer.get_config())
+
+    def call(layer: keras.Layer, *args: Any, **kwargs: Any) -> Tensor:
+        if layer.name == replaced:
+            return args[0]
+        if layer.name != head.name:
+            return layer(*args, **kwargs)
+        options = {"name": f"{layer.name}_dropout", "dtype": layer.dtype_policy}
+        x = layers.Dropout(dropout, **options)(args[0]) if dropout else args[0]
+        return layer(layers.UnitNormalization(name=f"{layer.name}_features", dtype=layer.dtype_policy)(x))
+
+    copy = keras.models.clone_model(model, clone_function=clone, call_function=call)
+    for layer in copy.layers if keep_weights else ():
+        if layer.weights and layer.name != head.name:
+            layer.set_weights(model.get_layer(layer.name).get_weights())
+    kernel = copy.get_layer(head.name).kernel
+    kernel.assign(keras.initializers.RandomNormal(stddev=1.0)(kernel.shape))
+    normalize_directions(copy)
+    return copy
+
+
+def classifier(model: keras.Model) -> keras.layers.Dense:
+    """Returns the last layer of `model`; raises UserError if it is no Dense, or applies an activation."""
+    graph = walk(model)
+    last = graph.maker(graph.outputs[0])
+    layer = last.layer if last else model
+    if not isinstance(layer, layers.Dense) or layer.activation is not keras.activations.linear:
+        raise UserError(
+            f"the model '{model.name}' ends with the layer '{layer.name}' of class {type(layer).__name__}: "
+            "a cosine head can only take the place of a Dense layer without activation"
+        )
+    return layer
+
+
+def _dropout_before(model: keras.Model, head: keras.Layer) -> str | None:
+    """Returns the name of the Dropout whose result `head` reads."""
+    graph = walk(model)
+    (call,) = [call for call in graph.calls if call.layer is head]
+    before = graph.maker(call.inputs[0])
+    return before.layer.name if before and isinstance(before.layer, layers.Dropout) else None
+
+
+def normalize_directions(model: keras.Model) -> None:
+    """Gives each column of the last layer's kernel, the direction of a class, the length 1."""
+    kernel = classifier(model).kernel
+    values = kernel.numpy().astype("float64")
+    kernel.assign(values / np.sqrt(np.maximum(np.square(values).sum(axis=0), SHORTEST)))
+
+
+def in_training(model: keras.Model) -> keras.Model:
+    """Returns a copy of `model`, which has a cosine head, weights included, for training: the same function."""
+    head = classifier(model)
+
+    def clone(layer: keras.Layer) -> keras.Layer:
+        if layer is head:
+            return CosineClassifier(layer.units, name=layer.name, dtype=layer.dtype_policy)
+        kind = SafeUnitNormalization if type(layer) is layers.UnitNormalization else type(layer)
+        return kind.from_config(layer.get_config())
+
+    copy = keras.models.clone_model(model, clone_function=clone)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+class SafeUnitNormalization(layers.UnitNormalization):
+    """UnitNormalization whose gradient for features that are all 0 is 0; that of Keras' is 1e12, with XLA NaN."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Returns `inputs` with length 1 along the axis, zeros if there is no length."""
+        square = tf.reduce_sum(tf.square(inputs), self.axis, keepdims=True)
+        has_length = square > SHORTEST
+        inverse = tf.math.rsqrt(tf.where(has_length, square, tf.ones_like(square)))
+        return inputs * tf.where(has_length, inverse, tf.zeros_like(inverse))
+
+
+class CosineClassifier(layers.Layer):
+    """Unit features (B, F) -> cosines (B, units) with directions that are kept raw and normalised at every call."""
+
+    def __init__(self, units: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.units = units
+
+    def build(self, input_shape: tuple) -> None:
+        """Adds the directions; not called a kernel, so that they do not decay (methods.md C.2)."""
+        self.directions = self.add_weight(shape=(input_shape[-1], self.units), name="directions")
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Returns cosθ, which rounding could bring beyond ±1, clamped."""
+        directions = tf.math.l2_normalize(tf.convert_to_tensor(self.directions), 0, SHORTEST)
+        return tf.clip_by_value(tf.matmul(inputs, directions), -1.0, 1.0)
