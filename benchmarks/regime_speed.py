@@ -20,8 +20,12 @@ import_tensorflow()
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
-from tinytrain import config as configs  # noqa: E402
-from tinytrain import optim, pipeline, rooms  # noqa: E402
+from tinytrain import (  # noqa: E402
+    optim,
+    pipeline,
+    rooms,
+    schema,
+)
 from tinytrain.augment import Augmentation  # noqa: E402
 from tinytrain.method import Method  # noqa: E402
 
@@ -47,14 +51,14 @@ def measure(resolution: int, steps: int, rounds: int) -> list[dict[str, Any]]:
     model = rooms.load("models", "mobilenet_v2").build(classes=CLASSES, resolution=resolution, channels=3, width=0.35)
     method = Method(model)
     method.compile(
-        optim.build(configs.Optim(), steps), keras.losses.CategoricalCrossentropy(from_logits=True), jit_compile=False
+        optim.build(schema.Optim(), steps), keras.losses.CategoricalCrossentropy(from_logits=True), jit_compile=False
     )
     method.optimizer.build(method.trainable_variables)
     method.make_train_function()
     train = method.train_function
     sources = {}
     for name, options in REGIMES.items():
-        augmentation = Augmentation(configs.Augment(**options), resolution)
+        augmentation = Augmentation(schema.Augment(**options), resolution)
         numbers = range((rounds + 1) * (steps + PREPARED))
         sources[name] = iter(pipeline.training_batches(images, labels, CLASSES, BATCH, 0, numbers, augmentation))
     seconds: dict[str, list[float]] = {name: [] for name in REGIMES}

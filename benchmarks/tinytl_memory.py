@@ -39,9 +39,9 @@ def method_of(contestant, resolution):
     import keras
 
     from tinytrain import optim, rooms
-    from tinytrain.config import Optim
     from tinytrain.method import Method
     from tinytrain.methods.tinytl import TinyTL
+    from tinytrain.schema import Optim
     from tinytrain.weights import CLASSIFIER
 
     model = rooms.load("models", "mobilenet_v2").build(classes=CLASSES, resolution=resolution, channels=3, width=0.35)

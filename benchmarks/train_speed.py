@@ -21,8 +21,12 @@ import_tensorflow()
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
-from tinytrain import config as configs  # noqa: E402
-from tinytrain import optim, pipeline, rooms  # noqa: E402
+from tinytrain import (  # noqa: E402
+    optim,
+    pipeline,
+    rooms,
+    schema,
+)
 from tinytrain.augment import Augmentation  # noqa: E402
 from tinytrain.checkpoint import Checkpoint  # noqa: E402
 from tinytrain.method import Method  # noqa: E402
@@ -75,7 +79,7 @@ def measure(name, width, resolution, batch, count, rounds):
     labels = random.integers(0, CLASSES, count)
     build = rooms.load("models", name).build
     other, own = (build(classes=CLASSES, resolution=resolution, channels=3, width=width) for _ in range(2))
-    config = configs.Config(augment=configs.Augment(flip=True))
+    config = schema.Config(augment=schema.Augment(flip=True))
     steps = count // batch
     method = Method(own)
     method.compile(

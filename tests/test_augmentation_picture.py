@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from tinytrain import augmentation_picture
-from tinytrain.config import Augment
+from tinytrain.schema import Augment
 
 
 def test_a_row_for_each_regime_under_the_images_themselves(tmp_path):

@@ -2,7 +2,7 @@ import tomllib
 
 import pytest
 
-from tinytrain import config
+from tinytrain import config, schema
 from tinytrain.errors import UserError
 
 
@@ -21,7 +21,7 @@ def test_the_dump_holds_every_key():
         for name, value in table.items():
             yield from flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else [prefix + name]
 
-    assert set(flatten(tomllib.loads(config.dump(config.Config())))) == set(config.keys())
+    assert set(flatten(tomllib.loads(config.dump(schema.Config())))) == set(config.keys())
 
 
 @pytest.mark.parametrize(

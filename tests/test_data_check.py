@@ -9,8 +9,8 @@ import tensorflow_datasets
 from PIL import Image
 
 from tinytrain import check, image_files, splits
-from tinytrain.config import Data
 from tinytrain.datasets import digits, folder, tfds
+from tinytrain.schema import Data
 
 
 def findings(root, data=None):

@@ -10,9 +10,9 @@ import tensorflow_datasets
 
 from tinytrain import config as configs
 from tinytrain import dataset_table, pipeline, splits, train
-from tinytrain.config import Data
 from tinytrain.datasets import Pool, Source, named, tfds
 from tinytrain.errors import UserError
+from tinytrain.schema import Data
 
 ROWS = dataset_table.ROWS
 THROUGH_TFDS = [name for name, row in ROWS.items() if row.tfds]

@@ -9,7 +9,7 @@ import tensorflow as tf
 from test_distill import NO_TRAINING, softmax
 from test_netaug import compiled, images, labels, shallow
 
-from tinytrain import checkpoint, macs, train
+from tinytrain import checkpoint, macs, schema, train
 from tinytrain import config as configs
 from tinytrain.blocks import classifier
 from tinytrain.errors import UserError
@@ -22,7 +22,7 @@ from tinytrain.trainer import build_method
 
 X, Y = images(16, 16), labels(16)
 HARD = keras.losses.CategoricalCrossentropy(from_logits=True)
-PAPER = configs.Dml(dropout=0.0)
+PAPER = schema.Dml(dropout=0.0)
 RELEASED = dataclasses.replace(PAPER, form="released")
 
 
@@ -63,7 +63,7 @@ def expected(options, y, z, cosines):
 @pytest.mark.parametrize("scale", [1.0, 6.5])
 @pytest.mark.parametrize("form", ["paper", "released"])
 def test_loss_and_gradients_are_those_of_the_formulas(form, scale, weight):
-    options = configs.Dml(form, weight, 0.35, scale)
+    options = schema.Dml(form, weight, 0.35, scale)
     method = Dml(shallow(), options)
     random = np.random.default_rng(0)
     z, cosines = (
@@ -134,10 +134,10 @@ def test_each_variable_belongs_to_one_student_and_is_tracked_once():
 
 
 def test_a_checkpoint_brings_back_both_students_and_their_dropout(tmp_path):
-    first = compiled(Dml(with_dropout(), configs.Dml()))
+    first = compiled(Dml(with_dropout(), schema.Dml()))
     first.train_step((X, Y))
     checkpoint.save(tmp_path / "last.npz", checkpoint.trained_variables(first), {})
-    second = compiled(Dml(with_dropout(), configs.Dml()))
+    second = compiled(Dml(with_dropout(), schema.Dml()))
     checkpoint.load(tmp_path / "last.npz", checkpoint.trained_variables(second))
     for step in (1, 2):
         for method in (first, second):
@@ -149,7 +149,7 @@ def test_a_checkpoint_brings_back_both_students_and_their_dropout(tmp_path):
 
 
 def test_the_slow_student_is_the_network_with_its_own_dropout_and_a_cosine_head():
-    method = Dml(with_dropout(), configs.Dml(dropout=0.2))
+    method = Dml(with_dropout(), schema.Dml(dropout=0.2))
     rates = [layer.rate for layer in method.slow.layers if isinstance(layer, keras.layers.Dropout)]
     assert rates == [0.2]
     assert [layer.rate for layer in method.network.layers if isinstance(layer, keras.layers.Dropout)] == [0.3]
@@ -161,7 +161,7 @@ def test_the_slow_student_is_the_network_with_its_own_dropout_and_a_cosine_head(
 
 @pytest.mark.parametrize(("weights", "same"), [("", False), ("imagenet", True)])
 def test_both_students_begin_from_weights_that_were_given(weights, same):
-    config = dataclasses.replace(configs.Config(), method="dml")
+    config = dataclasses.replace(schema.Config(), method="dml")
     config.model = dataclasses.replace(config.model, weights=weights)
     method = dml.build(shallow(), config, NO_TRAINING)
     pairs = zip(method.network.get_weights()[:-2], method.slow.get_weights()[:-1], strict=True)
@@ -170,7 +170,7 @@ def test_both_students_begin_from_weights_that_were_given(weights, same):
 
 def test_the_finished_model_has_no_trace_of_the_slow_student(tmp_path):
     model = with_dropout()
-    method = compiled(Dml(model, configs.Dml()))
+    method = compiled(Dml(model, schema.Dml()))
     for step in range(2):
         method.train_step((images(16, 16, step), labels(16, step)))
     finished = method.finish()
@@ -195,7 +195,7 @@ def test_a_teacher_teaches_both_students():
 
 def test_another_method_inside_is_refused():
     with pytest.raises(UserError, match="dml changes the network itself"):
-        dml.build(Method(shallow()), configs.Config(), NO_TRAINING)
+        dml.build(Method(shallow()), schema.Config(), NO_TRAINING)
 
 
 @pytest.mark.slow

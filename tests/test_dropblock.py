@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from tinytrain import checkpoint, rooms
-from tinytrain.config import Config
 from tinytrain.errors import UserError
 from tinytrain.methods import dropblock
+from tinytrain.schema import Config
 
 
 def by_hand(drawn, block_size, keep):

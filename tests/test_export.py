@@ -10,7 +10,7 @@ import tensorflow as tf
 from conftest import needs_tool
 
 from tinytrain import config as configs
-from tinytrain import evaluation, metrics, splits, train, trainer
+from tinytrain import evaluation, metrics, schema, splits, train, trainer
 from tinytrain.deploy import carray, flatbuffer
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import UserError
@@ -217,7 +217,7 @@ def test_the_firmware_gives_the_golden_output_on_the_emulated_core(exported):
 def test_a_mistake_is_one_sentence_and_status_2(command_line, tmp_path, words, sentence):
     (tmp_path / "empty").mkdir()
     (tmp_path / "begun").mkdir()
-    (tmp_path / "begun/config.toml").write_text(configs.dump(configs.Config()))
+    (tmp_path / "begun/config.toml").write_text(configs.dump(schema.Config()))
     (tmp_path / "text.tflite").write_text("this is no model at all")
     (tmp_path / "cut.tflite").write_bytes(b"\x1c\x00\x00\x00TFL3" + bytes(20))
     status, out, error = command_line("export", *words)

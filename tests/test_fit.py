@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tinytrain import config as configs
-from tinytrain import metrics, splits, train
+from tinytrain import metrics, schema, splits, train
 
 SMALL = ["optim.epochs=3", "model.width=0.25", "optim.batch=32", "augment.crop=0"]
 
@@ -137,7 +137,7 @@ def test_a_mistake_is_one_sentence_status_2_and_overwrites_nothing(
     command_line, tmp_path, image_folder, words, sentence
 ):
     (tmp_path / "old").mkdir()
-    (tmp_path / "old/config.toml").write_text(configs.dump(configs.Config()))
+    (tmp_path / "old/config.toml").write_text(configs.dump(schema.Config()))
     image_folder("mixed", classes=("red",))
     image_folder("mixed", classes=("blue",), mode="L")
     before = snapshot(tmp_path / "old")

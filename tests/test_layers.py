@@ -50,7 +50,7 @@ LEVELS = [
         "lean_layers",
         "cosine_head",
     },
-    {"rooms", "config", "dataset_table", "errors"},
+    {"rooms", "config", "schema", "dataset_table", "errors"},
 ]
 
 

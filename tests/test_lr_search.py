@@ -14,7 +14,7 @@ import numpy as np
 import optuna
 import pytest
 
-from tinytrain import checkpoint, lr_range, lr_search, lr_study, lr_trial, splits, train
+from tinytrain import checkpoint, lr_range, lr_search, lr_study, lr_trial, schema, splits, train
 from tinytrain import config as configs
 from tinytrain.errors import UserError
 from tinytrain.lr_study import Trials, beating, open_storage
@@ -221,7 +221,7 @@ def test_a_trial_is_plain_training(fake):
     fake(*words, "search.epochs=4")
     config = fake.configs[0]
     assert (config.method, config.optim.schedule, config.optim.warmup_epochs) == ("", "constant", 0)
-    assert (config.optim.bias_lr, config.optim.decay, config.sam.rho) == (1, "all", configs.Sam().rho)
+    assert (config.optim.bias_lr, config.optim.decay, config.sam.rho) == (1, "all", schema.Sam().rho)
     assert (config.optim.lr, config.optim.epochs, config.search.way) == (0.005, 4, "none")
     kept = (config.seed, config.optim.momentum, config.optim.weight_decay, config.optim.batch, config.augment.mixup)
     assert (*kept, config.model.width) == (4, 0.8, 5e-4, 32, 0.2, 0.5)
@@ -245,7 +245,7 @@ def test_searches_that_would_be_equal_share_a_study():
 
 
 def trials_of(storage, owner="us", **options):
-    search = configs.Search(**{"way": "tpe", "low": 0.005, "high": 0.029, "trials": 4} | options)
+    search = schema.Search(**{"way": "tpe", "low": 0.005, "high": 0.029, "trials": 4} | options)
     return Trials(storage, "study", search, 0, owner)
 
 
@@ -253,7 +253,7 @@ WORKER = """
 import sys, optuna
 from tinytrain import config, lr_study
 optuna.logging.set_verbosity(optuna.logging.ERROR)
-search = config.Search(way=sys.argv[2], low=0.001, high=0.03, trials=12, points=12)
+search = schema.Search(way=sys.argv[2], low=0.001, high=0.03, trials=12, points=12)
 trials = lr_study.Trials(lr_study.open_storage(sys.argv[1]), "study", search, 0, sys.argv[3])
 lr_study.POLL_SECONDS = 0.05
 while trial := trials.next():
@@ -477,7 +477,7 @@ def test_a_mistake_is_one_sentence_and_leaves_no_run(command_line, tmp_path, wor
 
 
 def test_the_last_candidate_is_not_above_the_range():
-    search = configs.Search(way="tpe", low=0.005, high=0.029, step=0.001)
+    search = schema.Search(way="tpe", low=0.005, high=0.029, step=0.001)
     assert lr_study.highest(search) == 0.029
     assert lr_study.highest(dataclasses.replace(search, high=0.0295)) == 0.029
     assert lr_study.highest(dataclasses.replace(search, low=0.001, step=0.002, high=0.01)) == 0.009

@@ -11,9 +11,9 @@ Everything the command line does is a function here; TensorFlow is imported when
 
 from typing import Any
 
-from tinytrain.config import Config
 from tinytrain.config import load as load_config
 from tinytrain.errors import DoesNotFit, TinytrainError, UserError
+from tinytrain.schema import Config
 
 __all__ = ["Config", "DoesNotFit", "TinytrainError", "UserError", "compare", "evaluate", "export", "fit", "load_config"]
 

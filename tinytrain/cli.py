@@ -10,6 +10,7 @@ from typing import Any
 from absl import flags
 
 from tinytrain import config as configs
+from tinytrain import schema
 from tinytrain.errors import DoesNotFit, TinytrainError, UserError, unknown
 
 USAGE = """tinytrain trains tiny vision networks and puts them on microcontrollers.
@@ -141,7 +142,7 @@ def _fit(values: Any, words: list[str]) -> tuple[Any, str]:
     return result | {"run": str(run.folder)}, text
 
 
-def _config_to_resume(out: Path | None, config: configs.Config, given: bool) -> configs.Config:
+def _config_to_resume(out: Path | None, config: schema.Config, given: bool) -> schema.Config:
     """Returns the config of the run in `out`; refuses one that was given and says something else."""
     from tinytrain.run import Run
 

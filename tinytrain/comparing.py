@@ -17,9 +17,9 @@ import keras
 
 from tinytrain import comparison_table, dataset_table, train
 from tinytrain import config as configs
-from tinytrain.config import Config
 from tinytrain.errors import UserError
 from tinytrain.run import Run, write_text
+from tinytrain.schema import Config
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from tinytrain import augmentation_picture, check, pipeline, splits, train
-from tinytrain.config import Config
 from tinytrain.datasets import Finding, Source
 from tinytrain.errors import UserError
 from tinytrain.run import write_atomically
+from tinytrain.schema import Config
 
 CELL, PER_CLASS, MOST_CLASSES, LABEL_WIDTH = 64, 8, 50, 160  # pixels, images, rows, pixels
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from tinytrain import config as configs
 from tinytrain import metrics, splits, train
-from tinytrain.config import Config
 from tinytrain.errors import UserError
 from tinytrain.run import Run
+from tinytrain.schema import Config
 
 if TYPE_CHECKING:
     from tinytrain.deploy.flatbuffer import Summary, Tensor

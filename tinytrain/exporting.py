@@ -12,7 +12,6 @@ from tqdm import tqdm
 
 from tinytrain import config as configs
 from tinytrain import int8_model, metrics
-from tinytrain.config import Config
 from tinytrain.deploy import boards, carray, compact, firmware, fits, flatbuffer, latency, memory
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.oracle import Oracle
@@ -20,6 +19,7 @@ from tinytrain.errors import UserError
 from tinytrain.evaluation import dequantize
 from tinytrain.int8_model import Int8Model
 from tinytrain.run import Run, write_json
+from tinytrain.schema import Config
 
 EMULATED_BOARD = "mps2_an500"
 GOLDEN_FILE = "golden.npz"

@@ -16,10 +16,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
 from tinytrain import pipeline
-from tinytrain.config import Data
 from tinytrain.datasets import Fact, Finding, Pool, Source
 from tinytrain.errors import UserError
 from tinytrain.run import write_text
+from tinytrain.schema import Data
 
 KINDS = dict.fromkeys(("1", "L", "I;16", "I", "F"), "gray") | dict.fromkeys(("LA", "PA", "RGBA"), "transparent")
 THREADS = 4

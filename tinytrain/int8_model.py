@@ -11,11 +11,11 @@ from tqdm import tqdm
 
 from tinytrain import macs, pipeline, splits, train
 from tinytrain.augment import Augmentation
-from tinytrain.config import Config
 from tinytrain.deploy import carray, cosine, diagnosis, flatbuffer, latency, qat, tflite, twin
 from tinytrain.errors import UserError
 from tinytrain.evaluation import test_images, to_int8
 from tinytrain.run import Run
+from tinytrain.schema import Config
 
 FINE_TUNE_SEED = 1_000_003  # added to the run's seed: other batches than in the training
 NOISE_IMAGES = 16  # what a .tflite without data is proven on

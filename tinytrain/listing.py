@@ -4,7 +4,7 @@ import ast
 from collections.abc import Callable
 from pathlib import Path
 
-from tinytrain import config, dataset_table, rooms
+from tinytrain import config, dataset_table, rooms, schema
 
 
 def _first_sentence(path: Path) -> str:
@@ -45,7 +45,7 @@ def _configs() -> dict[str, str]:
 
 
 def _keys() -> dict[str, str]:
-    default = config.Config()
+    default = schema.Config()
     return {
         dotted: f"{dotted:27} {config.get_key(default, dotted)!s:15} {leaf.metadata['meaning']}"
         for dotted, leaf in config.keys().items()

@@ -20,11 +20,11 @@ import numpy as np
 import optuna
 
 from tinytrain import lr_range, lr_study
-from tinytrain.config import Config
 from tinytrain.errors import UserError
 from tinytrain.lr_study import Trials
 from tinytrain.lr_trial import Report, freed, plain, why_pruned
 from tinytrain.run import Run, write_json, write_text
+from tinytrain.schema import Config
 from tinytrain.splits import Split
 
 RANGES = {"efficientnet_b0": (0.001, 0.01)}  # as published, by architecture; the others have that of MobileNetV3

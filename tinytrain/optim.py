@@ -17,7 +17,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from tinytrain.config import Optim
+from tinytrain.schema import Optim
 
 BIASES = ("bias", "beta")
 

@@ -19,14 +19,14 @@ from typing import Any
 
 import keras
 
-from tinytrain import config as configs
-from tinytrain.config import Optim
+from tinytrain import schema
+from tinytrain.schema import Optim
 
 
 class Plateau:
     """The learning rate of the next epoch (`lr`) and whether there should be one (not `stopped`)."""
 
-    def __init__(self, optim: Optim, options: configs.Plateau) -> None:
+    def __init__(self, optim: Optim, options: schema.Plateau) -> None:
         self.first, self.options = optim.lr, options
         self.warmup, self.warmup_from = int(optim.warmup_epochs), optim.warmup_from
         self.forced_at = int(options.forced * optim.epochs) - self.warmup

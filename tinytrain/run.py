@@ -22,8 +22,8 @@ from typing import IO, Any
 
 from tinytrain import config as configs
 from tinytrain import rooms
-from tinytrain.config import Config
 from tinytrain.errors import UserError
+from tinytrain.schema import Config
 
 RUNS = Path("runs")
 

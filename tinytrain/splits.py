@@ -17,9 +17,9 @@ import tensorflow as tf
 from PIL import Image
 
 from tinytrain import pipeline
-from tinytrain.config import Config, Data
 from tinytrain.datasets import Pool, Source
 from tinytrain.errors import UserError
+from tinytrain.schema import Config, Data
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ import tensorflow as tf
 
 from tinytrain import check, checkpoint, lr_search, macs, metrics, origin, pipeline, rooms, splits
 from tinytrain import config as configs
-from tinytrain.config import Config
 from tinytrain.datasets import Source
 from tinytrain.errors import UserError
 from tinytrain.method import Method
 from tinytrain.run import Run, write_json, write_text
+from tinytrain.schema import Config
 from tinytrain.splits import Split
 from tinytrain.trainer import Trainer, build_model
 

@@ -10,11 +10,11 @@ import numpy as np
 from tinytrain import balance, checkpoint, optim, pipeline, rooms, weights
 from tinytrain import config as configs
 from tinytrain.augment import Augmentation
-from tinytrain.config import Config
 from tinytrain.method import Method, Training
 from tinytrain.plateau import Plateau, PlateauSchedule
 from tinytrain.progress import Clock, Progress, StopAtNaN
 from tinytrain.run import Run
+from tinytrain.schema import Config
 from tinytrain.splits import Split
 
 

@@ -20,9 +20,9 @@ import keras
 import numpy as np
 
 from tinytrain import imagenet
-from tinytrain.config import Model
 from tinytrain.errors import UserError, nearest
 from tinytrain.run import Run
+from tinytrain.schema import Model
 
 IMAGENET = "imagenet"
 PREPROCESSING = "preprocessing"  # the name of the Rescaling

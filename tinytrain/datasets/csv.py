@@ -7,9 +7,9 @@ import csv
 from pathlib import Path
 
 from tinytrain import image_files
-from tinytrain.config import Data
 from tinytrain.datasets import SPLIT_NAMES, Source
 from tinytrain.errors import UserError
+from tinytrain.schema import Data
 
 
 def load(argument: str, data: Data) -> Source:

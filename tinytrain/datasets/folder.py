@@ -6,9 +6,9 @@ A class folder may hold subfolders; all images below it are of its class.
 from pathlib import Path
 
 from tinytrain import image_files
-from tinytrain.config import Data
 from tinytrain.datasets import SPLIT_NAMES, Source
 from tinytrain.errors import UserError
+from tinytrain.schema import Data
 
 
 def load(argument: str, data: Data) -> Source:

@@ -7,10 +7,10 @@ must be the dataset's.
 import dataclasses
 from pathlib import Path
 
-from tinytrain.config import Data
 from tinytrain.dataset_table import ROWS, Row, usage
 from tinytrain.datasets import Source, folder, tfds
 from tinytrain.errors import UserError, unknown
+from tinytrain.schema import Data
 
 
 def load(argument: str, data: Data) -> Source:

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tinytrain.config import Data
 from tinytrain.dataset_table import TRAIN_TEST
 from tinytrain.datasets import SPLIT_NAMES, Pool, Source
 from tinytrain.errors import UserError, nearest
+from tinytrain.schema import Data
 
 
 def load(argument: str, data: Data) -> Source:

@@ -7,12 +7,12 @@ import keras
 import numpy as np
 
 from tinytrain import rooms, weights
-from tinytrain.config import Config
 from tinytrain.deploy import boards, compact, cosine, firmware, flatbuffer, memory, tflite, twin
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.firmware import Sizes
 from tinytrain.deploy.memory import Memory
 from tinytrain.errors import DoesNotFit
+from tinytrain.schema import Config
 
 
 def on_board(sizes: Sizes, board: Board) -> Memory:

@@ -12,8 +12,8 @@ import keras
 import tensorflow as tf
 
 from tinytrain import teachers
-from tinytrain.config import Config
 from tinytrain.method import Around, Method, Objective, Step, Training
+from tinytrain.schema import Config
 
 
 class Distill(Around):

@@ -23,10 +23,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tinytrain import config as configs
-from tinytrain import cosine_head
-from tinytrain.config import Config
+from tinytrain import cosine_head, schema
 from tinytrain.method import Method, Objective, Step, Training, functional, with_fused_batch_norm
+from tinytrain.schema import Config
 
 
 def build(inner: Any, config: Config, training: Training) -> "Dml":
@@ -43,7 +42,7 @@ class Dml(Method):
     keep_weights: whether the slow student begins with the weights of `model`, all but the head.
     """
 
-    def __init__(self, model: keras.Model, options: configs.Dml, keep_weights: bool = False, **kwargs: Any) -> None:
+    def __init__(self, model: keras.Model, options: schema.Dml, keep_weights: bool = False, **kwargs: Any) -> None:
         self.options, self.keep_weights = options, keep_weights  # `build` needs them
         super().__init__(model, **kwargs)
 

@@ -14,8 +14,8 @@ another mask in the second pass, as in both.
 import keras
 import tensorflow as tf
 
-from tinytrain.config import Config
 from tinytrain.method import Around, Method, Objective, Step, Training
+from tinytrain.schema import Config
 
 STATISTICS = ("moving_mean", "moving_variance")
 

@@ -1,0 +1,280 @@
+"""The typed schema of a run. Every key, its type, default, unit and meaning stands here and nowhere else.
+
+The value "auto" of a key is replaced, before anything is trained, by what the data, the model or the device asks for.
+Nothing here imports TensorFlow.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Auto = Literal["auto"]
+
+
+def key(default: Any, meaning: str, minimum: float | None = None, maximum: float | None = None) -> Any:
+    """Returns a dataclass field that carries its one-line meaning and its inclusive range (of each item of a list)."""
+    metadata = {"meaning": meaning, "minimum": minimum, "maximum": maximum}
+    if isinstance(default, tuple):
+        return field(default_factory=lambda: list(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass
+class Data:
+    """Where the images come from and how they are split."""
+
+    spec: str = key(
+        "digits", "digits, folder:PATH, csv:FILE, tfds:NAME[/CONFIG] or a name from `tinytrain list datasets`"
+    )
+    split: Literal["auto", "official", "trainval", "random", "paper"] = key(
+        "auto",
+        "official: as the data comes; trainval: val joins train; random: all anew; paper: the test count of a paper",
+    )
+    val_fraction: float = key(0.1, "share of the training images held out, if the data has no val split", 0.01, 0.5)
+    test_fraction: float = key(0.2, "share of all images held out, if the data has no test split", 0.01, 0.5)
+    val_images: int = key(0, "images held out for val instead of val_fraction, exactly; 0: the fraction", 0)
+    test_images: int = key(0, "images held out for test instead of test_fraction, exactly; 0: the fraction", 0)
+    train_images: int = key(0, "train on so many images only, drawn evenly from all that are left; 0: on all", 0)
+    resize: Literal["auto", "stretch", "crop", "pad"] = key(
+        "auto", "how an image is brought to model.resolution; auto refuses a folder of mixed sizes"
+    )
+    check: bool = key(True, "before training, look for duplicates, tiny classes, mixed sizes and modes, and tell them")
+    balance: Literal["none", "class_weights", "balanced_sampling"] = key(
+        "none", "uneven classes: the loss of rare ones weighs more, or their images are shown more often"
+    )
+    skip_bad: bool = key(False, "go on without files that are no readable images")
+
+
+@dataclass
+class Model:
+    """The network. It maps (B, resolution, resolution, channels) float32 in [-1, 1) to (B, classes) logits."""
+
+    name: str = key("mobilenet_v1", "a file name in tinytrain/models")
+    width: float | Auto = key(
+        "auto", "multiplier on every channel count; auto: the architecture's usual tiny one", 0.01
+    )
+    resolution: int | Auto = key("auto", "side of the input in pixels; auto: the data's, at most 96", 8, 1024)
+    channels: Literal[1, 3, "auto"] = key("auto", "1 gray or 3 color; auto: the data's")
+    dropout: float = key(0.0, "dropout before the classifier", 0, 0.95)
+    stem: Literal["auto", "imagenet", "cifar"] = key(
+        "auto", "stride of the first convolution: 2 (imagenet) or 1 (cifar); auto: the architecture's usual one"
+    )
+    weights: str = key("", "what training begins from: nothing, imagenet, a .keras file or a run folder")
+
+
+@dataclass
+class Augment:
+    """What is done to training images, in this order; validation, calibration and test images are never touched."""
+
+    resized_crop: float = key(
+        1.0, "smallest share of the area that a random resized crop keeps; 1: no such crop", 0.01, 1
+    )
+    small_crop: float = key(1.0, "smallest share of both sides that a random crop keeps; 1: no such crop", 0.1, 1)
+    small_crop_probability: float = key(0.3, "small crop: probability", 0, 1)
+    crop: float = key(0.125, "zero padding before a random crop, as a share of the resolution", 0, 0.5)
+    flip: bool | Auto = key("auto", "mirror every other image left to right; auto: not for digits")
+    autoaugment: bool = key(False, "AutoAugment, ImageNet policy")
+    randaugment: int = key(0, "RandAugment: operations drawn for an image, N; 0: none", 0, 10)
+    randaugment_magnitude: float = key(9.0, "RandAugment: magnitude M", 0, 10)
+    randaugment_probability: float = key(0.5, "RandAugment: probability that a drawn operation is applied", 0, 1)
+    augmix: bool = key(False, "AugMix, without its consistency loss")
+    augmix_severity: float = key(5.0, "AugMix: highest magnitude", 0, 10)
+    augmix_width: int = key(3, "AugMix: chains of operations that are mixed", 1, 10)
+    augmix_depth: int = key(0, "AugMix: operations in a chain; 0: 1 to 3 at random", 0, 10)
+    brightness: float = key(0.0, "color jitter: brightness times 1 - this to 1 + this", 0, 1)
+    contrast: float = key(0.0, "color jitter: contrast, likewise", 0, 1)
+    saturation: float = key(0.0, "color jitter: saturation, likewise", 0, 1)
+    hue: float = key(0.0, "color jitter: hue turned by at most this share of a circle", 0, 0.5)
+    jitter_probability: float = key(1.0, "color jitter: probability", 0, 1)
+    rotation: float = key(0.0, "rotation by a whole number of degrees, at most this", 0, 180)
+    rotation_probability: float = key(0.3, "rotation: probability", 0, 1)
+    erasing: float = key(0.0, "random erasing: probability that a box of the image becomes noise", 0, 1)
+    mixup: float = key(0.0, "MixUp: alpha of its Beta distribution; 0: none", 0, 100)
+    cutmix: float = key(0.0, "CutMix: alpha of its Beta distribution; 0: none", 0, 100)
+    fmix: float = key(0.0, "FMix: alpha of its Beta distribution; 0: none", 0, 100)
+    mix_probability: float = key(1.0, "probability that a batch is mixed, by one of MixUp, CutMix and FMix", 0, 1)
+    ablated: bool = key(False, "sets randaugment=2 (M 9), mixup=0.2 and cutmix=1: one of the two for each batch")
+
+
+@dataclass
+class Optim:
+    """The optimizer and its schedule."""
+
+    name: Literal["sgd", "adam"] = key("sgd", "sgd with momentum, or adam")
+    lr: float = key(0.05, "peak learning rate; with search.way, what a range test begins with", 0)
+    schedule: Literal["cosine", "cosine_epochs", "plateau", "constant"] = key(
+        "cosine",
+        "cosine: falls to 0 by the step, cosine_epochs: by the epoch; plateau: falls where the loss stands still, the "
+        "training then ends by itself",
+    )
+    epochs: int = key(30, "passes over the training images, warm-up included", 1)
+    batch: int = key(64, "images a step", 1)
+    warmup_epochs: float = key(1.0, "epochs of linear warm-up before the cosine", 0)
+    warmup_from: float = key(0.0, "learning rate that the warm-up begins at, as a share of optim.lr", 0, 1)
+    momentum: float = key(0.9, "momentum of sgd", 0, 0.9999)
+    nesterov: bool = key(True, "Nesterov momentum")
+    weight_decay: float = key(4e-5, "coupled L2, added to the gradient of what optim.decay says", 0)
+    decay: Literal["kernels", "all"] = key("kernels", "what weight decay acts on: no biases and BatchNorm, or all")
+    bias_lr: float = key(1.0, "learning rate of biases, those of BatchNorm included, as a multiple of the others'", 0)
+    label_smoothing: float = key(0.1, "share of each label spread evenly over all classes", 0, 0.99)
+
+
+@dataclass
+class Plateau:
+    """ReduceLROnPlateauV2, what optim.schedule = "plateau" does; optim.epochs is the most that it takes."""
+
+    gamma: float = key(0.1, "the learning rate is multiplied by it", 0.001, 0.99)
+    patience: int = key(5, "epochs without a better training loss that are tolerated in a row", 0)
+    threshold: float = key(2e-4, "share by which a loss must fall below the best one to be better", 0, 0.5)
+    floor: float = key(200.0, "the learning rate never falls below the first one divided by this", 1)
+    forced: float = key(0.75, "share of optim.epochs after which it falls once, if it has not by itself", 0, 1)
+    stop_patience: int = key(5, "epochs at the lowest rate without a better val top-1, then the training ends", 1)
+
+
+@dataclass
+class Search:
+    """The search for the learning rate before the training."""
+
+    way: Literal["none", "range", "grid", "tpe"] = key(
+        "none", "range: one epoch of rising rates; grid: evenly spaced ones; tpe: Optuna's, bad ones pruned"
+    )
+    low: float | Auto = key("auto", "lowest learning rate; auto: as published for the architecture", 1e-7)
+    high: float | Auto = key("auto", "highest learning rate; auto: likewise", 1e-7)
+    step: float = key(0.001, "tpe: distance of the candidates", 1e-7)
+    trials: int = key(15, "tpe: trainings, pruned and repeated ones included", 1)
+    points: int = key(10, "grid: trainings", 2)
+    epochs: int | Auto = key("auto", "epochs of a training; auto: 6 for tpe, 9 for grid", 1)
+    storage: str = key("", "database of the trials that workers share, such as sqlite:///search.db; empty: in the run")
+    study: str = key("", "name of the study in that database; empty: from the config, so that equal configs share one")
+
+
+@dataclass
+class Netaug:
+    """NetAug: training inside wider networks."""
+
+    width_factors: list[float] | Auto = key(
+        "auto", "widths of block outputs, times the network's own, ascending from 1; auto: as published", 1
+    )
+    expansion_factors: list[float] = key(
+        (1.0, 1.6, 2.2, 2.8), "widths inside blocks, times the network's own, ascending from 1", 1
+    )
+    expansion_only: float = key(
+        0.5, "share of the epochs after the warm-up, the last ones, that widen inside only", 0, 1
+    )
+    statistics_images: int = key(
+        16000, "training images, in whole batches, that BatchNorm is estimated on before an evaluation", 1
+    )
+
+
+@dataclass
+class Dropblock:
+    """DropBlock: regularization that zeroes squares of feature maps in training."""
+
+    block_size: int = key(5, "side of a dropped square, in positions of the feature map", 1, 99)
+    keep: float = key(0.9, "about the share of positions that are kept", 0.01, 1)
+
+
+@dataclass
+class Distill:
+    """Distillation: a teacher's answers beside the labels."""
+
+    teacher: str = key(
+        "", "a run folder, a .keras file or applications:NAME of keras.applications; {seed} in it is the seed"
+    )
+    weight: float = key(1.0, "weight of the teacher's part of the loss", 0)
+    temperature: float = key(1.0, "both answers are softened by it", 0.01)
+
+
+@dataclass
+class Tinytl:
+    """TinyTL: transfer that trains biases and lite residual modules."""
+
+    norm: Literal["batch", "group"] = key(
+        "batch", "batch: BatchNorm, its statistics frozen; group: GroupNorm and standardized weights, no int8 export"
+    )
+    residual: bool = key(True, "lite residual modules; false: biases and the classifier are trained only")
+    weight_bits: Literal[0, 8] = key(0, "of frozen kernels: 8 leaves 256 values a layer, by k-means; 0: as they are")
+
+
+@dataclass
+class Sam:
+    """SAM: sharpness-aware minimization."""
+
+    rho: float = key(0.05, "length of the step uphill; 0: plain training", 0)
+    batch_norm: Literal["both", "first"] = key(
+        "both", "passes that update BatchNorm's running statistics: both, as in the released code, or the first one"
+    )
+
+
+@dataclass
+class AmSoftmax:
+    """AM-Softmax: a margin between the angles of features and classes."""
+
+    margin: float = key(0.35, "taken from the cosine of the true class, in training", 0, 2)
+    scale: float | Auto = key("auto", "of the cosines in the loss; auto: √2·ln(classes - 1), at least 3", 0.01)
+
+
+@dataclass
+class Dml:
+    """Deep mutual learning with a slow student, which has a cosine head and is thrown away."""
+
+    form: Literal["paper", "released"] = key(
+        "paper", "paper: each loss and the other's answers; released: halves of both and of their mean answer"
+    )
+    weight: float = key(1.0, "weight of the mutual part; 0: two separate trainings", 0)
+    margin: float = key(0.35, "AM-Softmax margin of the slow student; the released code had none", 0, 2)
+    scale: float = key(1.0, "scale of its cosines", 0.01)
+    dropout: float = key(0.2, "dropout before its head", 0, 0.95)
+
+
+@dataclass
+class Device:
+    """How the step is computed."""
+
+    precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = key(
+        "auto", "Keras dtype policy; auto: mixed_float16 on a GPU, float32 on the CPU, where mixed is slower"
+    )
+    jit: bool | Auto = key("auto", "compile the step with XLA; auto: on a GPU only, it is slower on the CPU")
+
+
+@dataclass
+class Qat:
+    """The quantization-aware fine-tune of `tinytrain export`."""
+
+    epochs: float = key(2.0, "epochs over the training images; 0: post-training quantization", 0)
+    lr: float = key(1e-3, "peak learning rate of the fine-tune, cosine to 0", 0)
+    batch: int = key(64, "images a step", 1)
+    distill: float = key(0.0, "weight of the float model's answers in the loss: it teaches its int8 self", 0)
+    temperature: float = key(1.0, "of that distillation: both answers are softened by it", 0.01)
+    calibration_images: int = key(500, "training images that set the activation ranges", 1)
+
+
+@dataclass
+class Export:
+    """The proof and the limits of `tinytrain export`."""
+
+    parity_images: int = key(0, "test images that are proven bit for bit; 0: all", 0)
+    arena_margin_bytes: int = key(0, "added to the arena beyond what is computed", 0)
+
+
+@dataclass
+class Config:
+    """One run, whole. `Config(data=Data(spec="folder:flowers"))` is what a TOML file is read into."""
+
+    seed: int = key(0, "seeds the split, the initial weights, the order and the augmentation", 0)
+    method: str = key("", "how it is trained: names from `tinytrain list methods` joined by +, the innermost first")
+    data: Data = field(default_factory=Data)
+    model: Model = field(default_factory=Model)
+    augment: Augment = field(default_factory=Augment)
+    optim: Optim = field(default_factory=Optim)
+    plateau: Plateau = field(default_factory=Plateau)
+    search: Search = field(default_factory=Search)
+    netaug: Netaug = field(default_factory=Netaug)
+    dropblock: Dropblock = field(default_factory=Dropblock)
+    distill: Distill = field(default_factory=Distill)
+    tinytl: Tinytl = field(default_factory=Tinytl)
+    sam: Sam = field(default_factory=Sam)
+    am_softmax: AmSoftmax = field(default_factory=AmSoftmax)
+    dml: Dml = field(default_factory=Dml)
+    device: Device = field(default_factory=Device)
+    qat: Qat = field(default_factory=Qat)
+    export: Export = field(default_factory=Export)
