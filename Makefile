@@ -10,7 +10,7 @@ ARMS := baseline teacher netaug distill netaug_distill dropout mixup randaugment
 .PHONY: help demo study test check firmware-tools lock clean
 help:
 	@echo "make demo            train the digits demo, export it for an STM32F746, print the report"
-	@echo "make study           the study of docs/methods.md (hours; typed again it goes on); DATA=folder:PATH for other images"
+	@echo "make study           the study of docs/training-methods.md (hours; typed again it goes on); DATA=folder:PATH for other images"
 	@echo "make test            all tests"
 	@echo "make check           formatter, linter, type checker and the fast tests"
 	@echo "make firmware-tools  what the firmware tests need from Debian: compiler, emulator, flasher"

@@ -1,7 +1,8 @@
 """The learning-rate range test: one epoch in which the rate rises, and the rate at which the loss fell fastest.
 
-Seed 001's fast-ai variant as its released code does it (methods.md C.5): after one epoch at optim.lr, the N steps of
-another one are taken with the rates low·(high/low)^(i/(N − 1)), by SGD without momentum. The losses l are smoothed,
+The fast-ai variant of Prokofiev and Sovrasov (2021) as their released code does it (methods.md C.5): after one epoch at
+optim.lr, the N steps of another one are taken with the rates low·(high/low)^(i/(N − 1)), by SGD without momentum. The
+losses l are smoothed,
 s_i = f·l_i + (1 − f)·s_(i−1), where f = 0.01 weighs the new one; the test ends early when s exceeds 5 times its lowest.
 Of the points without the first 10 and the last 5 the one is taken at which s falls fastest. We end at a loss that is
 not finite, too; the published code does not say.

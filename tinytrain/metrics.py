@@ -28,8 +28,9 @@ def balanced_top1(scores: np.ndarray, labels: np.ndarray) -> float:
 
 
 def mean_reciprocal_rank(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Returns the mean over images of 1/rank of the true class, 0..1: mAP as the text of seed 001 has it (C.9).
+    """Returns the mean over images of 1/rank of the true class, 0..1 (methods.md C.9).
 
+    It is mAP as the text of Prokofiev and Sovrasov (2021) defines it, which their tables do not hold.
     Ranks are counted from 1 at the highest score; classes of equal score all have the rank in the middle of their tie.
     """
     own = np.take_along_axis(scores, labels[:, None], axis=1)

@@ -1,7 +1,7 @@
 """ReduceLROnPlateauV2: the learning rate falls when the training loss stands still, and then the training ends.
 
-Seed 001 as its released code does it (methods.md C.1). With the rate η found for the training, W epochs of warm-up and
-epochs e counted from 0:
+Prokofiev and Sovrasov (2021; arXiv 2108.07049), as their released code does it (methods.md C.1). With the rate η found
+for the training, W epochs of warm-up and epochs e counted from 0:
 - e ≤ W: η·(f + (1 − f)·e/W), f = optim.warmup_from; nothing else happens;
 - after each later epoch: a mean training loss (of SAM the second pass, mutual parts included) below the best one by
   `threshold` of it is better; after more than `patience` epochs that are not, the rate is multiplied by `gamma`, but is

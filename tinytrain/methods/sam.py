@@ -6,9 +6,9 @@ Both gradients are of the same batch and of the loss without weight decay, which
 that of all trained variables of one network; of networks that learn side by side each is moved by its own norm, all
 of them before the second pass (methods.md C.3). The loss that is shown is that of the second pass.
 
-`sam.batch_norm` = "both": each pass updates the running statistics, as in the released code of seed 001; "first":
-those of the second pass, of weights that nobody keeps, are thrown away, as in davda54/sam's example. Dropout draws
-another mask in the second pass, as in both.
+`sam.batch_norm` = "both": each pass updates the running statistics, as in the code of Prokofiev and Sovrasov (2021);
+"first": those of the second pass, of weights that nobody keeps, are thrown away, as in davda54/sam's example.
+Dropout draws another mask in the second pass, as in both.
 """
 
 import keras
