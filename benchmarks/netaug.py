@@ -7,7 +7,8 @@ that `keras.fit` calls; in the first half of a training it draws widths and expa
 ours_over_plain  our NetAug step over our plain one
 macs_ratio       the multiply-adds of the tiny and the drawn network over those of the tiny one: what that should be
 overhead         ours_over_plain / macs_ratio: what NetAug costs beyond its arithmetic
-torch_over_ours  PyTorch's NetAug step over ours; it draws its networks from the same distribution
+torch_over_ours  PyTorch's NetAug step over ours, each divided by the multiply-adds of the networks that it drew: both
+                 draw from the same distribution, but not the same ones
 
 PyTorch is no dependency: --torch-python names an interpreter that has it, else its columns are empty. It runs in the
 environment in which it is fastest; with --torch-stock as it comes.
@@ -111,6 +112,7 @@ class Torch:
     def __init__(self, python, resolution, threads, environment):
         sizes = {"resolution": resolution, "batch": BATCH, "classes": CLASSES, "threads": threads}
         words = [word for name, size in sizes.items() for word in (f"--{name}", str(size))]
+        self.drawn = []  # mean multiply-adds of the networks drawn in each call
         self.process = subprocess.Popen(
             [python, str(WORKER), *words],
             stdin=subprocess.PIPE,
@@ -125,7 +127,9 @@ class Torch:
         answer = self.process.stdout.readline()
         if not answer:
             sys.exit(f"{WORKER.name} ended before it had answered: what it wrote is above")
-        return float(answer.split()[0])
+        seconds, macs_drawn = map(float, answer.split())
+        self.drawn += [macs_drawn] if kind == "netaug" else []
+        return seconds
 
     def end(self):
         self.process.stdin.close()
@@ -146,12 +150,14 @@ def measure(resolution, half, start_worker, count, warmup, rounds):
     for _ in range(rounds):
         for name, steps in contestants.items():
             found[name].append(1000 * steps(count) / count)
+    macs_ratio, torch_macs_ratio = netaug.macs_ratio(rounds * count), None
     if worker:
         worker.end()
-    return {"resolution": resolution, "half": half, "batch": BATCH} | summary(found, netaug.macs_ratio(rounds * count))
+        torch_macs_ratio = 1 + statistics.mean(worker.drawn[-rounds:]) / netaug.tiny_macs
+    return {"resolution": resolution, "half": half, "batch": BATCH} | summary(found, macs_ratio, torch_macs_ratio)
 
 
-def summary(found, macs_ratio):
+def summary(found, macs_ratio, torch_macs_ratio):
     """Returns the columns; `found` are milliseconds of each round by contestant."""
     ratio = lambda a, b: statistics.median(x / y for x, y in zip(found[a], found[b], strict=True))  # noqa: E731
     ours_over_plain = ratio("ours_netaug", "ours_plain")
@@ -159,7 +165,7 @@ def summary(found, macs_ratio):
     row |= {f"{name}_milliseconds": statistics.median(times) for name, times in found.items()}
     row |= {"ours_over_plain": ours_over_plain, "macs_ratio": macs_ratio, "overhead": ours_over_plain / macs_ratio}
     if "torch_netaug" in found:
-        row["torch_over_ours"] = ratio("torch_netaug", "ours_netaug")
+        row["torch_over_ours"] = ratio("torch_netaug", "ours_netaug") * macs_ratio / torch_macs_ratio
     return {key: value if value is None else round(value, 3) for key, value in row.items()}
 
 
@@ -171,8 +177,8 @@ def with_torch(python):
     except OSError:
         pass
     print(
-        f"{python} has no PyTorch: in an environment of its own, pip install torch --index-url "
-        "https://download.pytorch.org/whl/cpu, then --torch-python ITS/bin/python",
+        f"{python} has no PyTorch: pip install torch (its build for CPUs) in an environment of its own, then "
+        "--torch-python ITS/bin/python",
         file=sys.stderr,
     )
     return None
