@@ -251,7 +251,7 @@ def trials_of(storage, owner="us", **options):
 
 WORKER = """
 import sys, optuna
-from tinytrain import config, lr_study
+from tinytrain import lr_study, schema
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 search = schema.Search(way=sys.argv[2], low=0.001, high=0.03, trials=12, points=12)
 trials = lr_study.Trials(lr_study.open_storage(sys.argv[1]), "study", search, 0, sys.argv[3])
