@@ -48,6 +48,7 @@ def from_run(run: Run, config: Config, diagnose: bool = False) -> Int8Model:
     about the logits of the loss, s·cosθ times the length of the image's features over the mean one.
     """
     source = train.load_source(config)
+    config = train.resolve(config, source)  # a run from before a key was there has that key's default
     data = splits.Split(source, config)
     if splits.as_names(source, data.subsets) != run.split():
         raise UserError(
