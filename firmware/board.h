@@ -24,6 +24,9 @@ const char *board_init(void);
 // Sends one byte; waits until the port takes it.
 void board_write(char byte);
 
+// Waits until all bytes are sent.
+void board_flush(void);
+
 // Changes the serial port's rate once all bytes are sent. False, and nothing changes, if its divider is more than 2 % off.
 bool board_set_baud(uint32_t baud);
 

@@ -11,15 +11,19 @@ void print(const char *text) {
     }
 }
 
-void print_unsigned(uint32_t number) {
-    char digits[11];  // 4294967295 and the terminator
-    char *first = &digits[sizeof digits - 1];
+const char *unsigned_text(uint32_t number, char digits[kUnsignedDigits]) {
+    char *first = &digits[kUnsignedDigits - 1];
     *first = '\0';
     do {
         *--first = (char)('0' + number % 10);
         number /= 10;
     } while (number != 0);
-    print(first);
+    return first;
+}
+
+void print_unsigned(uint32_t number) {
+    char digits[kUnsignedDigits];
+    print(unsigned_text(number, digits));
 }
 
 void print_hex(uint32_t number) {

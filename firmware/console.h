@@ -1,4 +1,4 @@
-// Text on the serial port without printf, which would bring 10 KB and more of newlib.
+// Text on the serial port, without printf.
 #pragma once
 
 #include <stdint.h>
@@ -7,9 +7,16 @@
 extern "C" {
 #endif
 
-void print(const char *text);            // "\n" is sent as "\r\n"
-void print_unsigned(uint32_t number);    // decimal
-void print_hex(uint32_t number);         // 0x and eight digits
+enum { kUnsignedDigits = 11 };  // 4294967295 and the terminator
+
+// Writes `text`; each "\n" as "\r\n", which terminals want.
+void print(const char *text);
+
+void print_unsigned(uint32_t number);
+void print_hex(uint32_t number);  // 0x and 8 digits
+
+// Returns the decimal digits of `number`, which stand at the end of `digits`.
+const char *unsigned_text(uint32_t number, char digits[kUnsignedDigits]);
 
 #ifdef __cplusplus
 }

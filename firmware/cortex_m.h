@@ -6,6 +6,7 @@
 #define REGISTER(address) (*(volatile uint32_t *)(address))
 
 #define SCB_VTOR REGISTER(0xE000ED08)   // B3.2.5  vector table offset
+#define SCB_AIRCR REGISTER(0xE000ED0C)  // B3.2.6  application interrupt and reset control
 #define SCB_CCR REGISTER(0xE000ED14)    // B3.2.8  configuration and control
 #define SCB_CFSR REGISTER(0xE000ED28)   // B3.2.15 configurable fault status
 #define SCB_HFSR REGISTER(0xE000ED2C)   // B3.2.16 hard fault status
@@ -13,10 +14,17 @@
 #define SCB_BFAR REGISTER(0xE000ED38)   // B3.2.18 bus fault address
 #define SCB_CPACR REGISTER(0xE000ED88)  // B3.2.20 coprocessor access
 
+#define AIRCR_KEY (0x05FAu << 16)
+#define AIRCR_SYSRESETREQ (1u << 2)
 #define CCR_IC (1u << 17)
 #define CCR_DC (1u << 16)
 #define CFSR_MMARVALID (1u << 7)
 #define CFSR_BFARVALID (1u << 15)
+
+// Interrupts: enable and disable, 32 to a register (B3.4.4, B3.4.5).
+#define NVIC_ISER(irq) REGISTER(0xE000E100 + (irq) / 32 * 4)
+#define NVIC_ICER(irq) REGISTER(0xE000E180 + (irq) / 32 * 4)
+#define NVIC_BIT(irq) (1u << ((irq) % 32))
 
 // Caches: identification (B4.8) and maintenance by set and way (B2.2).
 #define CCSIDR REGISTER(0xE000ED80)

@@ -13,6 +13,10 @@ extern "C" {
 // Plans `model` (16-byte aligned) into `arena` (16-byte aligned). False: engine_error() says why.
 bool engine_init(const uint8_t *model, uint8_t *arena, size_t arena_bytes);
 
+// Called by the engine before and after each operator, in the order of the model; see inference.cc.
+void operator_begins(void);
+void operator_ends(void);
+
 // Runs the model on what stands in engine_input(); inputs are used up. False: engine_error() says why.
 bool engine_invoke(void);
 

@@ -37,6 +37,7 @@ bool engine_init(const uint8_t* model, uint8_t* arena, size_t arena_bytes) {
 
 // FNV-1a over the input, then one step of a linear congruential generator for each output byte.
 bool engine_invoke(void) {
+  operator_begins();
   uint32_t hash = 2166136261u;
   for (size_t i = 0; i < kInputBytes; ++i) {
     hash = (hash ^ static_cast<uint8_t>(input[i])) * 16777619u;
@@ -46,6 +47,7 @@ bool engine_invoke(void) {
     hash = hash * 1664525u + 1013904223u;
     output[i] = static_cast<int8_t>(hash >> 24);
   }
+  operator_ends();
   return true;
 }
 

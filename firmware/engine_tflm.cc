@@ -1,7 +1,9 @@
 // TensorFlow Lite Micro behind engine.h: the only file that sees its headers.
 
+#include <array>
 #include <cstdint>
 #include <new>
+#include <utility>
 
 #include "board.h"
 #include "console.h"
@@ -9,6 +11,7 @@
 #include "model/model_ops.h"
 #include "tensorflow/lite/micro/cortex_m_generic/debug_log_callback.h"
 #include "tensorflow/lite/micro/micro_interpreter.h"
+#include "tensorflow/lite/micro/micro_op_resolver.h"
 #include "tensorflow/lite/micro/micro_time.h"
 #include "tensorflow/lite/schema/schema_generated.h"
 
@@ -24,8 +27,54 @@ const tflite::Model* model = nullptr;
 tflite::MicroInterpreter* interpreter = nullptr;
 const char* error = "";
 
+// Hands out the model's registrations with operator_begins() and operator_ends() around their invoke. TFLM's own profiler
+// would do for the time, but a library built without error strings never calls it.
+class ObservedResolver : public tflite::MicroOpResolver {
+ public:
+  TfLiteStatus AddOperators() { return AddModelOperators(&resolver_); }
+  const TFLMRegistration* FindOp(tflite::BuiltinOperator op) const override { return Observed(resolver_.FindOp(op)); }
+  const TFLMRegistration* FindOp(const char* name) const override { return Observed(resolver_.FindOp(name)); }
+  tflite::TfLiteBridgeBuiltinParseFunction GetOpDataParser(tflite::BuiltinOperator op) const override {
+    return resolver_.GetOpDataParser(op);
+  }
+
+ private:
+  using Invoke = TfLiteStatus (*)(TfLiteContext*, TfLiteNode*);
+
+  // An invoke is told nothing of its registration, so each kind of operator has its own.
+  template <size_t kKind>
+  static TfLiteStatus InvokeObserved(TfLiteContext* context, TfLiteNode* node) {
+    operator_begins();
+    const TfLiteStatus status = originals_[kKind]->invoke(context, node);
+    operator_ends();
+    return status;
+  }
+
+  template <size_t... kKinds>
+  static constexpr std::array<Invoke, sizeof...(kKinds)> Invokes(std::index_sequence<kKinds...>) {
+    return {InvokeObserved<kKinds>...};
+  }
+
+  static const TFLMRegistration* Observed(const TFLMRegistration* original) {
+    static constexpr auto kInvokes = Invokes(std::make_index_sequence<kOperatorKinds>());
+    for (size_t kind = 0; original != nullptr && kind < kOperatorKinds; ++kind) {
+      if (originals_[kind] == nullptr) {
+        originals_[kind] = original;
+        observed_[kind] = *original;
+        observed_[kind].invoke = kInvokes[kind];
+      }
+      if (originals_[kind] == original) return &observed_[kind];
+    }
+    return original;
+  }
+
+  static inline const TFLMRegistration* originals_[kOperatorKinds];
+  static inline TFLMRegistration observed_[kOperatorKinds];
+  ModelOpResolver resolver_;
+};
+
 // Built in place: as static objects their constructors would run before the log callback is registered.
-alignas(ModelOpResolver) uint8_t resolver_storage[sizeof(ModelOpResolver)];
+alignas(ObservedResolver) uint8_t resolver_storage[sizeof(ObservedResolver)];
 alignas(tflite::MicroInterpreter) uint8_t interpreter_storage[sizeof(tflite::MicroInterpreter)];
 
 bool Fail(const char* reason) {
@@ -43,8 +92,8 @@ bool engine_init(const uint8_t* data, uint8_t* arena, size_t arena_bytes) {
   RegisterDebugLogCallback(print);  // before all else: without it every error is silent
   model = tflite::GetModel(data);
   if (model->version() != TFLITE_SCHEMA_VERSION) return Fail("the model has another schema version than 3");
-  auto* resolver = new (resolver_storage) ModelOpResolver;
-  if (AddModelOperators(resolver) != kTfLiteOk) return Fail("an operator was not registered");
+  auto* resolver = new (resolver_storage) ObservedResolver;
+  if (resolver->AddOperators() != kTfLiteOk) return Fail("an operator was not registered");
   interpreter = new (interpreter_storage) tflite::MicroInterpreter(model, *resolver, arena, arena_bytes);
   if (interpreter->initialization_status() != kTfLiteOk) return Fail("the interpreter did not start");
   if (interpreter->AllocateTensors() != kTfLiteOk) return Fail("the arena is too small or an operator refused");

@@ -36,6 +36,10 @@ SECTIONS {
         stack_top = .;
     } > RAM AT> RAM :zero
 
+    /* What a restart leaves alone: in no program header, so nothing is loaded or filled. After the stack, where the F7 and
+       the H7 have RAM that no cache holds back from. */
+    .noinit (NOLOAD) : ALIGN(4) { *(.noinit) } > RAM AT> RAM :NONE
+
     /* The arena is next, so that as much of it as possible lies in RAM without wait states, with which a board's RAM
        begins. */
     .arena (NOLOAD) : ALIGN(16) {
@@ -44,6 +48,9 @@ SECTIONS {
         . = ALIGN(4);
         arena_end = .;
     } > RAM AT> RAM :zero
+
+    /* The input as it arrived; only where there is room for it (inference.cc), so it is no part of what a model needs. */
+    .image (NOLOAD) : ALIGN(4) { *(.bss.image) } > RAM AT> RAM :zero
 
     .bss (NOLOAD) : ALIGN(4) {
         bss_start = .;

@@ -7,6 +7,7 @@
 #include "board.h"
 #include "console.h"
 #include "cortex_m.h"
+#include "post_mortem.h"
 
 extern uint32_t stack_limit[], stack_top[];  // addresses from link.ld.S
 extern uint32_t data_start[], data_end[];
@@ -20,6 +21,7 @@ void start(void) __attribute__((noreturn));
 void report_fault(const uint32_t *frame) __attribute__((noreturn));
 void reset(void) __attribute__((naked, noreturn));
 void fault(void) __attribute__((naked));
+void nmi(void) __attribute__((weak, alias("fault")));  // a port may have a use for it
 
 static const uint32_t kPaint = 0x57ac7a57;
 
@@ -57,8 +59,10 @@ static void print_field(const char *name, uint32_t value) {
 
 // B1.5.6: an exception pushes r0-r3, r12, lr, pc, xpsr.
 void report_fault(const uint32_t *frame) {
+    static const char *const kNames[] = {", r0 ", ", r1 ", ", r2 ", ", r3 ", ", r12 "};
     bool in_stack = frame >= stack_limit && frame + 8 <= stack_top;
     uint32_t status = SCB_CFSR;
+    post_mortem_fault(in_stack ? frame[6] : 0);
     print("\nfailed: fault");
     if (in_stack) {
         print_field(" at ", frame[6]);
@@ -71,6 +75,11 @@ void report_fault(const uint32_t *frame) {
     if (status & (CFSR_BFARVALID | CFSR_MMARVALID)) {
         print_field(", address ", (status & CFSR_BFARVALID) ? SCB_BFAR : SCB_MMFAR);
     }
+    for (uint32_t i = 0; in_stack && i < sizeof kNames / sizeof *kNames; ++i) {
+        print_field(kNames[i], frame[i]);
+    }
+    print_field(", psr ", in_stack ? frame[7] : 0);
+    print_field(", sp ", (uint32_t)frame);
     print("\n");
     board_exit(1);
 }
@@ -81,11 +90,14 @@ typedef union {
     Handler handler;
 } Vector;
 
-// B1.5.3: initial stack pointer, 15 exceptions, interrupts. No interrupt is used, so each one is a fault.
+// B1.5.3: initial stack pointer, 15 exceptions, interrupts. Only the serial port's is used, so each other one is a fault.
 const Vector vectors[16 + BOARD_IRQS] __attribute__((section(".vectors"), used)) = {
     {.stack = stack_top},
     {.handler = reset},
-    [2 ... 16 + BOARD_IRQS - 1] = {.handler = fault},
+    {.handler = nmi},
+    [3 ... 16 + BOARD_UART_IRQ - 1] = {.handler = fault},
+    [16 + BOARD_UART_IRQ] = {.handler = board_serial_interrupt},
+    [16 + BOARD_UART_IRQ + 1 ... 16 + BOARD_IRQS - 1] = {.handler = fault},
 };
 
 #if BOARD_CACHES
@@ -131,7 +143,16 @@ void start(void) {
     for (void (*const *init)(void) = init_array_start; init < init_array_end; ++init) {
         (*init)();
     }
-    board_exit(main());
+    main();
+    board_exit(1);  // it never returns
+}
+
+void restart(void) {
+    board_flush();
+    SCB_AIRCR = AIRCR_KEY | AIRCR_SYSRESETREQ;
+    barrier();
+    for (;;) {
+    }
 }
 
 uint32_t stack_bytes(void) { return (uint32_t)((const char *)stack_top - (const char *)stack_limit); }

@@ -22,6 +22,8 @@
 // Serial: CMSDK UART 0. QEMU ignores the rate, the register needs one.
 #define BOARD_UART 0
 #define BOARD_UART_BAUD 115200
+#define BOARD_UART_IRQ 0  // its receive interrupt
+#define BOARD_WATCHDOG_MS 4000
 
 // What the counter counts: `ticks * BOARD_COUNTS / BOARD_TICKS`. CMSDK timer 0 ticks every 40 ns; with shift=7 an
 // instruction takes 2^7 = 128 ns of virtual time, so 16 ticks are 5 instructions: instructions, not cycles of an M7.

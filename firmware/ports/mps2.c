@@ -1,48 +1,130 @@
-// MPS2 FPGA boards under QEMU. UART and timer are those of Arm's Cortex-M System Design Kit (DDI0479).
+// MPS2 FPGA boards under QEMU. UART, timer and watchdog are those of Arm's Cortex-M System Design Kit (DDI0479).
 
 #include "board.h"
 #include "cortex_m.h"
+#include "serial.h"
 
 #define UART_DATA REGISTER(0x40004000)
-#define UART_STATE REGISTER(0x40004004)  // bit 0: transmit buffer full
+#define UART_STATE REGISTER(0x40004004)
 #define UART_CTRL REGISTER(0x40004008)
+#define UART_INTCLEAR REGISTER(0x4000400C)
 #define UART_BAUDDIV REGISTER(0x40004010)
 #define UART_TX_FULL (1u << 0)
+#define UART_RX_FULL (1u << 1)
+#define UART_RX_OVERRUN (1u << 3)
 #define UART_TX_ENABLE (1u << 0)
+#define UART_RX_ENABLE (1u << 1)
+#define UART_RX_INTERRUPT_ENABLE (1u << 3)
+#define UART_RX_INTERRUPT (1u << 1)
 
 #define TIMER_CTRL REGISTER(0x40000000)
 #define TIMER_VALUE REGISTER(0x40000004)  // counts down at BOARD_CLOCK_HZ
 #define TIMER_RELOAD REGISTER(0x40000008)
 #define TIMER_ENABLE (1u << 0)
 
+// Counts down twice: at the first zero it raises the NMI, at the second it resets the board.
+#define WATCHDOG_LOAD REGISTER(0x40008000)
+#define WATCHDOG_CONTROL REGISTER(0x40008008)
+#define WATCHDOG_INTCLR REGISTER(0x4000800C)
+#define WATCHDOG_LOCK REGISTER(0x40008C00)
+#define WATCHDOG_INTERRUPT_ENABLE (1u << 0)
+#define WATCHDOG_RESET_ENABLE (1u << 1)
+#define WATCHDOG_KEY 0x1ACCE551u
+
 _Static_assert(BOARD_CLOCK_HZ / BOARD_UART_BAUD >= 16, "CMSDK UART: BAUDDIV is at least 16");
 _Static_assert(BOARD_UART == 0, "this port drives CMSDK UART 0");
 
+// No register tells the cause of a reset here, so the NMI before it leaves a note in RAM.
+static uint32_t barked __attribute__((section(".noinit")));
+static const uint32_t kBarked = 0xbadd09;
+
+void nmi(void) __attribute__((noreturn));
+
+void nmi(void) {
+    barked = kBarked;
+    for (;;) {
+    }
+}
+
 const char *board_init(void) {
-    UART_BAUDDIV = BOARD_CLOCK_HZ / BOARD_UART_BAUD;
-    UART_CTRL = UART_TX_ENABLE;
+    board_set_baud(BAUD);
+    UART_CTRL = UART_TX_ENABLE | UART_RX_ENABLE | UART_RX_INTERRUPT_ENABLE;
+    NVIC_ISER(BOARD_UART_IRQ) = NVIC_BIT(BOARD_UART_IRQ);
     TIMER_RELOAD = 0xFFFFFFFF;
     TIMER_VALUE = 0xFFFFFFFF;
     TIMER_CTRL = TIMER_ENABLE;
     return 0;
 }
 
-static void wait_until_sent(void) {
+void board_flush(void) {
     while (UART_STATE & UART_TX_FULL) {
     }
 }
 
 void board_write(char byte) {
-    wait_until_sent();
+    board_flush();
     UART_DATA = (uint8_t)byte;
+}
+
+// QEMU takes any divider of the register and sends as fast as it can.
+bool board_set_baud(uint32_t baud) {
+    uint32_t divider = baud > BOARD_CLOCK_HZ / 16 ? 0 : BOARD_CLOCK_HZ / baud;
+    if (divider < 16) {
+        return false;
+    }
+    board_flush();
+    UART_BAUDDIV = divider;
+    return true;
+}
+
+// The emulator sends a byte as soon as the one before is taken, a thousand times faster than a line does. It waits while one
+// is not, so a full ring holds it back in place of losing bytes.
+void board_serial_interrupt(void) {
+    UART_INTCLEAR = UART_RX_INTERRUPT;
+    if (UART_STATE & UART_RX_OVERRUN) {
+        UART_STATE = UART_RX_OVERRUN;
+        serial_line_error();
+    }
+    if (serial_room() == 0) {
+        NVIC_ICER(BOARD_UART_IRQ) = NVIC_BIT(BOARD_UART_IRQ);
+    } else if (UART_STATE & UART_RX_FULL) {
+        serial_received((uint8_t)UART_DATA);
+    }
+}
+
+// The interrupt that was cleared does not come again for the byte that was left, so it is taken here.
+void serial_resume(void) {
+    if (NVIC_ISER(BOARD_UART_IRQ) & NVIC_BIT(BOARD_UART_IRQ)) {
+        return;
+    }
+    if (UART_STATE & UART_RX_FULL) {
+        serial_received((uint8_t)UART_DATA);
+    }
+    NVIC_ISER(BOARD_UART_IRQ) = NVIC_BIT(BOARD_UART_IRQ);
 }
 
 uint32_t board_ticks(void) { return 0xFFFFFFFF - TIMER_VALUE; }
 
+void board_watchdog_start(void) {
+    WATCHDOG_LOCK = WATCHDOG_KEY;
+    WATCHDOG_LOAD = BOARD_CLOCK_HZ / 1000 * BOARD_WATCHDOG_MS;
+    WATCHDOG_CONTROL = WATCHDOG_INTERRUPT_ENABLE | WATCHDOG_RESET_ENABLE;
+}
+
+void board_watchdog_feed(void) { WATCHDOG_INTCLR = 1; }
+
+bool board_watchdog_barked(void) {
+    bool was = barked == kBarked;
+    barked = 0;
+    return was;
+}
+
+void board_timestamp_edge(void) {}
+
 // Semihosting (Arm IHI 0100, 5.10): SYS_EXIT_EXTENDED, ADP_Stopped_ApplicationExit and the status.
 void board_exit(int status) {
     const uint32_t block[] = {0x20026, (uint32_t)status};
-    wait_until_sent();
+    board_flush();
     register uint32_t operation __asm("r0") = 0x20;
     register const uint32_t *argument __asm("r1") = block;
     __asm volatile("bkpt 0xAB" ::"r"(operation), "r"(argument) : "memory");

@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from tinytrain.deploy import flatbuffer, tflm_ops
-from tinytrain.deploy.flatbuffer import Tensor
+from tinytrain.deploy.flatbuffer import Operator, Tensor
 from tinytrain.errors import UserError
 
 ALIGNMENT_BYTES = 16  # TFLM wants it of the model, and CMSIS-NN reads words
 _BYTES_PER_LINE = 24
+PROBABILITIES = ("SOFTMAX", "LOGISTIC")  # a network that ends in one of them needs no softmax
+MLPERF_IDS = {((1, 32, 32, 3), 10): "ic01", ((1, 96, 96, 3), 2): "vww01"}
 _NOTE = "// Written by `tinytrain export`. Do not edit: export again.\n"
 
 
@@ -58,10 +60,16 @@ def write(
         "Tables": np.empty((0, 256), np.int8) if tables is None else tables.reshape(-1, 256),
     }
     (folder / "model_data.h").write_text(
-        _header(name, len(model), arena_bytes, labels, source, target, len(arrays["Tables"])), "utf-8"
+        _header(name, len(model), arena_bytes, labels, source, target, summary.operators, len(arrays["Tables"])),
+        "utf-8",
     )
     (folder / "model_data.cc").write_text(_source(name, labels, arrays), "utf-8")
     (folder / "model_ops.h").write_text(ops_header(tflm_ops.registrations(summary.operators)), "utf-8")
+
+
+def mlperf_id(name: str, source: Tensor, target: Tensor) -> str:
+    """Returns the id by which MLPerf Tiny's runner knows a model with this input and output, else `name`."""
+    return MLPERF_IDS.get((tuple(source.shape), int(np.prod(target.shape))), name)
 
 
 def pixel_values(tensor: Tensor, scale: float = 1 / 128, offset: float = -1.0) -> np.ndarray:
@@ -99,7 +107,8 @@ def ops_header(kinds: dict[str, str]) -> str:
     return (
         f"{_NOTE}#pragma once\n\n"
         + "".join(f'#include "{header}"\n' for header in includes)
-        + f"\nusing ModelOpResolver = tflite::MicroMutableOpResolver<{max(len(kinds), 1)}>;\n\n"
+        + f"\ninline constexpr uint32_t kOperatorKinds = {max(len(kinds), 1)};\n"
+        + "using ModelOpResolver = tflite::MicroMutableOpResolver<kOperatorKinds>;\n\n"
         + "inline TfLiteStatus AddModelOperators(ModelOpResolver* resolver) {\n"
         + "".join(f"  TF_LITE_ENSURE_STATUS(resolver->{add});\n" for add in adds)
         + "  return kTfLiteOk;\n}\n"
@@ -156,6 +165,7 @@ def _header(
     labels: Sequence[str],
     source: Tensor,
     target: Tensor,
+    operators: Sequence[Operator],
     table_count: int,
 ) -> str:
     shape = ", ".join(map(str, source.shape))
@@ -168,6 +178,7 @@ inline constexpr uint32_t kModelBytes = {model_bytes};
 inline constexpr uint32_t kArenaBytes = {arena_bytes};
 inline constexpr uint32_t kInputBytes = {int(np.prod(source.shape))};
 inline constexpr uint32_t kOutputBytes = {int(np.prod(target.shape))};
+inline constexpr uint32_t kOperatorCount = {len(operators)};
 inline constexpr uint32_t kLabelCount = {len(labels)};
 inline constexpr int32_t kTableCount = {table_count};
 inline constexpr int32_t kInputShape[] = {{{shape}}};  // batch, height, width, channels
@@ -177,8 +188,10 @@ inline constexpr float kInputScale = {_float(source.scale[0])};
 inline constexpr int32_t kInputZeroPoint = {source.zero_point[0]};
 inline constexpr float kOutputScale = {_float(target.scale[0])};
 inline constexpr int32_t kOutputZeroPoint = {target.zero_point[0]};
+inline constexpr bool kOutputIsProbability = {"true" if operators[-1].name in PROBABILITIES else "false"};
 
 extern const char kModelName[];
+inline constexpr char kModelId[] = {c_string(mlperf_id(name, source, target))};  // of MLPerf Tiny, else the name
 alignas({ALIGNMENT_BYTES}) extern const uint8_t kModel[kModelBytes];
 extern const char* const kLabels[kLabelCount + 1];  // UTF-8, in the order of the output; nullptr ends it
 alignas({ALIGNMENT_BYTES}) extern const int8_t kPixelToInput[256];  // int8 input of an 8-bit pixel

@@ -1,0 +1,17 @@
+// The binary protocol; PROTOCOL.md describes it.
+#pragma once
+
+#include <cstdint>
+
+namespace frame_protocol {
+
+// Returns whether a frame is open, so that the next byte belongs to it.
+bool IsOpen();
+
+// Takes a byte of a frame, or the 0x00 that opens or closes one; answers a request when its frame closes.
+void Receive(uint8_t byte);
+
+// Called while nothing arrives: gives up a frame that stays open, and a rate at which nothing good came.
+void Idle();
+
+}  // namespace frame_protocol

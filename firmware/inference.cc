@@ -1,0 +1,118 @@
+#include "inference.h"
+
+#include <cstring>
+
+#include "board.h"
+#include "engine.h"
+#include "model/model_data.h"
+#include "post_mortem.h"
+#include "ticks.h"
+
+namespace inference {
+namespace {
+
+// Code around the arena, stack excluded: ring, frames, .data and .bss of the libraries.
+constexpr int64_t kOtherRamBytes = 8 * 1024;
+constexpr bool kImageFits =
+    int64_t{BOARD_RAM_BYTES} - STACK_BYTES - kOtherRamBytes - int64_t{kArenaBytes} >= int64_t{kInputBytes};
+#ifdef KEEP_IMAGE
+constexpr bool kKeepImage = KEEP_IMAGE;
+#else
+constexpr bool kKeepImage = kImageFits;
+#endif
+
+alignas(16) __attribute__((section(".bss.arena"))) uint8_t arena[kArenaBytes];
+__attribute__((section(".bss.image"))) int8_t image[kKeepImage ? kInputBytes : 1];
+int8_t first_output[kKeepImage ? 1 : kOutputBytes];
+
+const char* error = "the model was not started";
+uint64_t start_ticks = 0;
+bool image_is_used_up = false;
+
+uint32_t running = 0;  // index of the operator that runs
+bool profiling = false;
+uint64_t operator_began = 0;
+uint32_t operator_ticks[kOperatorCount];
+
+bool SizesFit() { return engine_input_bytes() == kInputBytes && engine_output_bytes() == kOutputBytes; }
+
+bool RunOnce() {
+  running = 0;
+  if (kKeepImage) std::memcpy(engine_input(), image, kInputBytes);
+  const bool ran = engine_invoke();
+  post_mortem_idle();
+  return ran;
+}
+
+void KeepOutput() {
+  if (kKeepImage || image_is_used_up) return;
+  std::memcpy(first_output, engine_output(), kOutputBytes);
+  image_is_used_up = true;
+}
+
+}  // namespace
+
+bool Start() {
+  const uint64_t before = ticks_now();
+  error = "";
+  if (!engine_init(kModel, arena, kArenaBytes)) {
+    error = engine_error();
+  } else if (!SizesFit()) {
+    error = "model_data.h does not describe this model: its input or output has another size";
+  }
+  start_ticks = ticks_now() - before;
+  return error[0] == '\0';
+}
+
+const char* Error() { return error; }
+uint64_t StartTicks() { return start_ticks; }
+
+int8_t* NewImage() {
+  image_is_used_up = false;
+  return kKeepImage ? image : engine_input();
+}
+
+const int8_t* Image() { return kKeepImage ? image : engine_input(); }
+
+bool ImageIsKept() { return !image_is_used_up; }
+
+bool Run(uint32_t count, uint64_t* ticks) {
+  uint64_t total = 0;
+  for (uint32_t i = 0; i < count; ++i) {
+    const uint64_t before = ticks_now();
+    if (!RunOnce()) return false;
+    total += ticks_now() - before;
+    KeepOutput();
+  }
+  *ticks = total;
+  return true;
+}
+
+const int8_t* Output() { return kKeepImage ? engine_output() : first_output; }
+
+bool Profile() {
+  uint64_t ticks;
+  profiling = true;
+  const bool ran = Run(1, &ticks);
+  profiling = false;
+  return ran;
+}
+
+uint32_t OperatorTicks(uint32_t index) { return index < kOperatorCount ? operator_ticks[index] : 0; }
+
+}  // namespace inference
+
+// The engine calls these around each operator. Feeding the watchdog here lets an inference take as long as it needs while
+// an operator that never ends is caught.
+extern "C" void operator_begins(void) {
+  board_watchdog_feed();
+  post_mortem_operator(inference::running);
+  inference::operator_began = ticks_now();
+}
+
+extern "C" void operator_ends(void) {
+  if (inference::profiling && inference::running < kOperatorCount) {
+    inference::operator_ticks[inference::running] = static_cast<uint32_t>(ticks_now() - inference::operator_began);
+  }
+  ++inference::running;
+}

@@ -1,0 +1,31 @@
+// The model and its input, for the self test and both protocols: what lies in the input, how long an inference takes and
+// where the time goes.
+#pragma once
+
+#include <cstdint>
+
+namespace inference {
+
+// Plans the model into the arena. False: Error() says why.
+bool Start();
+const char* Error();  // "" if the model is ready
+uint64_t StartTicks();
+
+// The input, kInputBytes of int8: where to write a new one, and what is there.
+int8_t* NewImage();
+const int8_t* Image();
+
+// Returns whether Image() still holds what was written: where RAM has no room for a copy beside the arena, it is the
+// model's own input, which an inference uses up.
+bool ImageIsKept();
+
+// Runs `count` inferences on the input and sets `ticks` to what they took together, copying the input each time
+// included. Output() is that of the input as it was written. False: the engine failed.
+bool Run(uint32_t count, uint64_t* ticks);
+const int8_t* Output();
+
+// Runs one inference and remembers the ticks of each operator.
+bool Profile();
+uint32_t OperatorTicks(uint32_t index);
+
+}  // namespace inference

@@ -1,0 +1,272 @@
+#include "text_protocol.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#include "board.h"
+#include "engine.h"
+#include "inference.h"
+#include "lines.h"
+#include "model/model_data.h"
+#include "post_mortem.h"
+#include "self_test.h"
+#include "ticks.h"
+
+#ifndef MODEL_ID
+#define MODEL_ID kModelId
+#endif
+#ifndef ENERGY
+#define ENERGY 0
+#endif
+
+namespace text_protocol {
+namespace {
+
+constexpr char kTerminator = '%';
+constexpr uint32_t kCommandBytes = 80;
+constexpr char kVersion[] = "ULPMark for tinyML Firmware V0.0.1";
+
+char command[kCommandBytes + 1];
+uint32_t command_length = 0;
+
+uint32_t expected_bytes = 0, loaded_bytes = 0;  // of `db load`
+const char* clock_trouble = nullptr;
+int status = 1;  // of the emulator: 0 after a good self test
+
+void Timestamp() {
+  if (ENERGY) {
+    board_timestamp_edge();
+  } else {
+    Line("m-lap-us-", Number{static_cast<uint32_t>(microseconds_now())});
+  }
+}
+
+// Returns the next word of the command, ended in place, or nullptr. As strtok does, without its static state's code.
+char* NextWord(char** rest) {
+  char* word = *rest + std::strspn(*rest, " ");
+  if (*word == '\0') return nullptr;
+  char* end = word + std::strcspn(word, " ");
+  *rest = *end == '\0' ? end : end + 1;
+  *end = '\0';
+  return word;
+}
+
+bool Is(const char* word, const char* other) { return std::strcmp(word, other) == 0; }
+
+// Returns the number at the beginning of `text` as atoi does, 0 for none; libc's takes ten times the flash.
+int32_t ParseNumber(const char* text) {
+  const bool negative = *text == '-';
+  int64_t number = 0;
+  for (text += negative; *text >= '0' && *text <= '9'; ++text) number = std::min<int64_t>(number * 10 + *text - '0', INT32_MAX);
+  return static_cast<int32_t>(negative ? -number : number);
+}
+
+// Prints a number from 0 to 1 as "%0.3f" does: halves go to the even digit.
+void PrintThousandths(float value) {
+  const auto thousandths = static_cast<uint32_t>(std::lrint(value * 1000));
+  char digits[kUnsignedDigits];
+  const char* fraction = unsigned_text(1000 + thousandths % 1000, digits);  // 1ddd keeps the leading zeros
+  Print(Number{thousandths / 1000});
+  print(".");
+  print(fraction + 1);
+}
+
+float Real(int8_t value) { return kOutputScale * static_cast<float>(value - kOutputZeroPoint); }
+
+// The runner divides by their sum, so logits have to become probabilities.
+void Results() {
+  const int8_t* output = inference::Output();
+  int8_t largest = output[0];
+  for (uint32_t i = 1; i < kOutputBytes; ++i) largest = output[i] > largest ? output[i] : largest;
+  float sum = 0;
+  for (uint32_t i = 0; i < kOutputBytes; ++i) sum += std::exp(Real(output[i]) - Real(largest));
+  print("m-results-[");
+  for (uint32_t i = 0; i < kOutputBytes; ++i) {
+    if (i > 0) print(",");
+    PrintThousandths(kOutputIsProbability ? Real(output[i]) : std::exp(Real(output[i]) - Real(largest)) / sum);
+  }
+  Line("]");
+}
+
+bool InputIsThere() {
+  if (inference::Error()[0] != '\0') {
+    Line("e-[The model did not start: ", inference::Error(), "]");
+  } else if (loaded_bytes != kInputBytes) {
+    Line("e-[The input has ", Number{loaded_bytes}, " bytes, expected ", Number{kInputBytes}, ": db load it]");
+  } else if (!inference::ImageIsKept()) {
+    Line("e-[The input was used up by the inference before: db load it again]");
+  } else {
+    return true;
+  }
+  return false;
+}
+
+void InferNow(uint32_t count, uint32_t warmups) {
+  uint64_t unused;
+  Line("m-warmup-start-", Number{warmups});
+  bool ran = inference::Run(warmups, &unused);
+  Line("m-warmup-done");
+  Line("m-infer-start-", Number{count});
+  Timestamp();
+  ran = ran && inference::Run(count, &unused);
+  Timestamp();
+  Line("m-infer-done");
+  if (ran) {
+    Results();
+  } else {
+    Line("e-[", engine_error(), "]");
+  }
+}
+
+void Infer(char* rest) {
+  int32_t count = 1, warmups = 10;
+  if (const char* word = NextWord(&rest)) {
+    count = ParseNumber(word);
+    if (count <= 0) return Line("e-[Inference iterations must be >0]");
+    if (const char* second = NextWord(&rest)) warmups = ParseNumber(second);
+    if (warmups < 0) return Line("e-[Inference warmup must be >=0]");
+  }
+  if (InputIsThere()) InferNow(static_cast<uint32_t>(count), static_cast<uint32_t>(warmups));
+}
+
+void DbLoad(char* rest) {
+  const char* word = NextWord(&rest);
+  if (word == nullptr) return Line("e-[Command 'db load' requires the # of bytes]");
+  const int32_t bytes = ParseNumber(word);
+  if (bytes <= 0) return Line("e-[Command 'db load' must be >0 bytes]");
+  loaded_bytes = 0;
+  expected_bytes = 0;
+  if (bytes > static_cast<int32_t>(kInputBytes)) {
+    return Line("Supplied buffer size ", Number{static_cast<uint32_t>(bytes)}, " exceeds maximum of ",
+                Number{kInputBytes});
+  }
+  expected_bytes = static_cast<uint32_t>(bytes);
+  Line("m-[Expecting ", Number{expected_bytes}, " bytes]");
+}
+
+// The input is kept as the model takes it; the first pixel that becomes this value is the one that was loaded, unless
+// the model sees no difference between neighbors.
+uint8_t PixelOf(int8_t value) {
+  uint8_t pixel = 0;
+  while (pixel < 255 && kPixelToInput[pixel] != value) ++pixel;
+  return pixel;
+}
+
+void PrintByte(uint8_t byte) {
+  board_write("0123456789abcdef"[byte >> 4]);
+  board_write("0123456789abcdef"[byte & 15]);
+}
+
+void DbPrint() {
+  const int8_t* image = loaded_bytes > 0 && inference::ImageIsKept() ? inference::Image() : nullptr;
+  for (uint32_t i = 0; image != nullptr && i < loaded_bytes; ++i) {
+    if (i % 8 == 0) print("m-buffer-");
+    PrintByte(PixelOf(image[i]));
+    print(i % 8 == 7 || i + 1 == loaded_bytes ? "\n" : "-");
+  }
+}
+
+// Returns the value of a hexadecimal digit, or -1.
+int Nibble(char digit) {
+  if (digit >= '0' && digit <= '9') return digit - '0';
+  const char lower = static_cast<char>(digit | 0x20);
+  return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+// What comes after the last expected byte is disregarded.
+void DbBytes(const char* digits) {
+  if (std::strlen(digits) % 2 != 0) return Line("e-[Insufficent number of hex digits]");
+  for (; *digits != '\0' && loaded_bytes < expected_bytes; digits += 2) {
+    const int high = Nibble(digits[0]), low = Nibble(digits[1]);
+    if (high < 0 || low < 0) {
+      const char pair[] = {digits[0], digits[1], '\0'};
+      return Line("e-[Invalid hex digit '", pair, "']");
+    }
+    inference::NewImage()[loaded_bytes++] = kPixelToInput[high << 4 | low];
+    if (loaded_bytes == expected_bytes) Line("m-load-done");
+  }
+}
+
+void Db(char* rest) {
+  const char* word = NextWord(&rest);
+  if (word == nullptr) return Line("e-[Command 'db' requires a subcommand]");
+  if (Is(word, "load")) return DbLoad(rest);
+  if (Is(word, "print")) return DbPrint();
+  DbBytes(word);
+}
+
+void Help() {
+  Line(kVersion);
+  Line("");
+  Line("help         : Print this information");
+  Line("name         : Print the name of the device");
+  Line("timestsamp   : Generate a timetsamp");
+  Line("db SUBCMD    : Manipulate a generic byte buffer");
+  Line("  load N     : Allocate N bytes and set load counter");
+  Line("  db HH[HH]* : Load 8-bit hex byte(s) until N bytes");
+  Line("  print [N=16] [offset=0]");
+  Line("             : Print N bytes at offset as hex");
+  Line("infer N [W=0]: Load input, execute N inferences after W warmup loops");
+  Line("results      : Return the result fp32 vector");
+  Line("selftest     : Compare with the golden output and time inferences");
+  if (BOARD_EMULATOR[0] != '\0') Line("exit         : End the emulator, status 0 after a good self test");
+}
+
+void SelfTestNow() {
+  status = SelfTest(clock_trouble) ? 0 : 1;
+  loaded_bytes = 0;  // the golden input lies where the host's did
+}
+
+void Execute(char* rest) {
+  const char* word = NextWord(&rest);
+  if (word == nullptr) return Line("e-[Unknown command: ]");
+  if (Is(word, "name")) return Line("m-name-dut-[tinytrain]");
+  if (Is(word, "timestamp")) return Timestamp();
+  if (Is(word, "profile")) {
+    Line("m-profile-[", kVersion, "]");
+    return Line("m-model-[", MODEL_ID, "]");
+  }
+  if (Is(word, "help")) return Help();
+  if (Is(word, "db")) return Db(rest);
+  if (Is(word, "infer")) return Infer(rest);
+  if (Is(word, "results")) return Results();
+  if (Is(word, "selftest")) return SelfTestNow();
+  if (BOARD_EMULATOR[0] != '\0' && Is(word, "exit")) board_exit(status);
+  Line("e-[Unknown command: ", word, "]");
+}
+
+void Ready() { Line("m-ready"); }
+
+void Trouble(const char* what, const char* text) {
+  if (text != nullptr && text[0] != '\0') Line("e-[", what, text, "]");
+}
+
+}  // namespace
+
+void Boot(const char* clock_error) {
+  clock_trouble = clock_error;
+  Line(ENERGY ? "m-timestamp-mode-energy" : "m-timestamp-mode-performance");
+  Timestamp();
+  Trouble("", post_mortem_text());
+  Trouble("clock: ", clock_error);
+  Trouble("init: ", inference::Error());
+  Line("m-init-done");
+  Ready();
+}
+
+void Receive(char byte) {
+  if (byte != kTerminator) {
+    if (command_length < kCommandBytes) command[command_length++] = byte;  // the reference cuts a longer one as well
+    return;
+  }
+  command[command_length] = '\0';
+  command_length = 0;
+  Execute(command);
+  Ready();
+}
+
+void Forget() { command_length = 0; }
+
+}  // namespace text_protocol
