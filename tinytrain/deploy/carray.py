@@ -17,7 +17,7 @@ from tinytrain.errors import UserError
 ALIGNMENT_BYTES = 16  # TFLM wants it of the model, and CMSIS-NN reads words
 _BYTES_PER_LINE = 24
 PROBABILITIES = ("SOFTMAX", "LOGISTIC")  # a network that ends in one of them needs no softmax
-MLPERF_IDS = {((1, 32, 32, 3), 10): "ic01", ((1, 96, 96, 3), 2): "vww01"}
+MLPERF_IDS: dict[tuple[tuple[int, ...], int], str] = {((1, 32, 32, 3), 10): "ic01", ((1, 96, 96, 3), 2): "vww01"}
 _NOTE = "// Written by `tinytrain export`. Do not edit: export again.\n"
 
 
