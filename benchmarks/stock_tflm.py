@@ -2,9 +2,9 @@
 
 Stock: all operators registered as `MicroMutableOpResolver` offers them, error strings kept, the converter's file as it
 is. Ours: what `tinytrain export` emits. Both models hold the same weights and both run in the same program, so the rest
-is equal. `runtime` is the flash of TFLM, CMSIS-NN and libc, linked for the STM32F746G-DISCO; `arena` is what TFLM used of
-it; `instructions` are those of one inference in QEMU. TFLM_DIR is a library without error strings (BUILD_TYPE=release),
-TFLM_STOCK_DIR one with them (BUILD_TYPE=release_with_logs).
+is equal. `runtime` is the flash of TFLM, CMSIS-NN and libc, linked for the STM32F746G-DISCO; `arena` is what TFLM used
+of it; `instructions` are those of one inference in QEMU. TFLM_DIR is a library without error strings
+(BUILD_TYPE=release), TFLM_STOCK_DIR one with them (BUILD_TYPE=release_with_logs).
 
     TFLM_DIR=... TFLM_STOCK_DIR=... python benchmarks/stock_tflm.py [--quick] [--json]
 
