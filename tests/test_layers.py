@@ -8,12 +8,13 @@ import pytest
 
 from tinytrain import rooms
 
-LIGHT = ["cli", "config", "rooms", "errors", "listing", "run"]
-HEAVY = {"tensorflow", "keras", "keras_cv", "tf_keras", "sklearn", "tensorflow_datasets"}
+LIGHT = ["cli", "config", "rooms", "errors", "listing", "run", "paper_tables", "table_columns", "scaling"]
+HEAVY = {"matplotlib", "tensorflow", "keras", "keras_cv", "tf_keras", "sklearn", "tensorflow_datasets"}
 # A module may import modules of its own or a lower level, never of a higher one.
 LEVELS = [
     {"cli", "__main__", "__init__"},
-    {"listing", "model_table"},
+    {"listing", "model_table", "reproducing"},
+    {"figures", "reproduction_table"},
     {"exporting", "export_summary", "comparing"},
     {"int8_model"},
     {"evaluation", "data_report", "augmentation_picture"},
@@ -40,8 +41,12 @@ LEVELS = [
         "run",
         "origin",
         "comparison_table",
+        "paper_tables",
+        "table_columns",
+        "scaling",
         "quiet",
         "weights",
+        "initial",
         "imagenet",
         "channels",
         "super_network",

@@ -17,6 +17,7 @@ USAGE = """tinytrain trains tiny vision networks and puts them on microcontrolle
 
   tinytrain fit [CONFIG|--recipe NAME] [--data SPEC] [--model NAME] [--mcu BOARD] [--out RUN] [--resume] [KEY=VALUE …]
   tinytrain compare CONFIG|RECIPE… [--data SPEC,SPEC…] [--seeds N] [--out DIR] [KEY=VALUE …]
+  tinytrain reproduce TABLE [--data SPEC,SPEC…] [--scale S] [--batch B] [--seeds N] [--out DIR] [KEY=VALUE …]
   tinytrain export RUN|MODEL.tflite --mcu BOARD [--out DIR] [--diagnose] [KEY=VALUE …]
   tinytrain evaluate RUN|MODEL.tflite [--data SPEC] [--split train|val|test]
   tinytrain data SPEC [--out PNG] [KEY=VALUE …]
@@ -168,6 +169,31 @@ def _compare(values: Any, words: list[str]) -> tuple[Any, str]:
     return compare([configs.path_of(word) for word in plain], data, int(seeds), values.out or "compare", overrides)
 
 
+def _reproduce(values: Any, words: list[str]) -> tuple[Any, str]:
+    from tinytrain import paper_tables, scaling
+
+    plain, overrides = _sorted(words)
+    if len(plain) != 1:
+        raise UserError(f"reproduce needs one TABLE, such as seed003-table4, received {' '.join(plain) or 'none'}")
+    paper_tables.load(plain[0])
+    scale = scaling.parse(values.scale)
+    batch, seeds = _whole("batch", values.batch, 0), _whole("seeds", values.seeds, 1)
+    from tinytrain.quiet import import_tensorflow
+
+    import_tensorflow()
+    from tinytrain.reproducing import reproduce
+
+    data = values.data.split(",") if values.data else None
+    return reproduce(plain[0], data, scale, seeds, values.out, overrides, batch)
+
+
+def _whole(flag: str, word: str | None, default: int) -> int:
+    """Returns the whole number that a flag was given."""
+    if word is not None and not word.isdecimal():
+        raise UserError(f"--{flag} {word} is no number: expected a whole number from 1")
+    return default if word is None else int(word)
+
+
 def _export(values: Any, words: list[str]) -> tuple[Any, str]:
     plain, overrides = _sorted(words)
     if len(plain) != 1 or not values.mcu:
@@ -257,6 +283,17 @@ COMMANDS = {
             "out": "the folder of the runs, results.csv and results.md (default: compare)",
         },
         _compare,
+    ),
+    "reproduce": Command(
+        "Trains a table of one of the papers and prints it beside ours; typed again, it goes on.",
+        {
+            "data": "SPECs joined by commas, in place of the paper's datasets",
+            "scale": "share of the epochs and images, or two of them joined by a comma (default: 1)",
+            "batch": "images a step in place of the paper's, learning rates in proportion",
+            "seeds": "how many seeds, from 0 (default: 1)",
+            "out": "the folder of the runs, table.md, table.csv and figures/ (default: reproduce/TABLE)",
+        },
+        _reproduce,
     ),
     "export": Command(
         "Turns a run into an int8 model, proven to fit the board, with firmware to flash.",

@@ -9,6 +9,7 @@ import gc
 import logging
 import shlex
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,17 @@ from tinytrain.schema import Config
 
 @dataclass(frozen=True)
 class Planned:
-    """One run to be: the name of its config, of its dataset, its seed, its whole config and its folder."""
+    """One run to be: what its config and its dataset are called, its seed, its whole config and its folder.
 
-    path: Path
+    origin: the file that the config comes from, which a mistake in it is told with.
+    """
+
+    name: str
     data: str
     seed: int
     config: Config
     folder: Path
+    origin: Path
 
 
 def compare(
@@ -56,34 +61,50 @@ def compare(
     """
     out, overrides = Path(out), list(overrides or [])
     plan = _plan(paths, data, seeds, out, overrides)
-    for planned in plan:
-        if (run := Run(planned.folder)).config_path.is_file():
-            run.refuse_another(planned.config)
-    runs: list[comparison_table.Row] = []
-    command = _command(paths, data, seeds, out, overrides)
-    names = list(dict.fromkeys(planned.path.stem for planned in plan))
-    datasets = {
-        name: list(dict.fromkeys(planned.data for planned in plan if planned.path.stem == name)) for name in names
-    }
-    failed: list[UserError] = []
-    for planned in plan:
-        try:
-            run = _trained(planned)
-        except UserError as error:  # a loss that is not finite, say: the others are not to wait for it
-            print(f"tinytrain: {error}", file=sys.stderr)
-            failed.append(error)
-            continue
-        runs.append(comparison_table.run_row(planned.path.stem, planned.data, planned.seed, run))
+    names = list(dict.fromkeys(planned.name for planned in plan))
+    datasets = {name: list(dict.fromkeys(planned.data for planned in plan if planned.name == name)) for name in names}
+    command, rows, text = _command(paths, data, seeds, out, overrides), [], ""
+
+    def tabled(runs: list[comparison_table.Row]) -> None:
+        nonlocal rows, text
         rows = comparison_table.summary(runs, names, datasets)
         text = comparison_table.as_markdown(rows, f"{command}, {comparison_table.origins(runs)}")
         comparison_table.write_csv(out / "results.csv", runs)
         write_text(out / "results.md", text + "\n")
+
+    runs = train_all(plan, out / "results.md", tabled)
+    return {"out": str(out), "rows": rows, "runs": runs}, text
+
+
+def train_all(
+    plan: Sequence[Planned], table: Path, tabled: Callable[[list[comparison_table.Row]], None]
+) -> list[comparison_table.Row]:
+    """Trains every run of `plan` as far as it is not trained; returns `comparison_table.run_row` of each.
+
+    Calls `tabled` with the rows so far after every run, which writes them to the file `table`.
+
+    Raises UserError, before anything is trained, if a folder holds a run of another config, and after everything else
+    if a run failed: the others do not wait for it.
+    """
+    for planned in plan:
+        if (run := Run(planned.folder)).config_path.is_file():
+            run.refuse_another(planned.config)
+    runs: list[comparison_table.Row] = []
+    failed: list[UserError] = []
+    for planned in plan:
+        try:
+            run = _trained(planned)
+        except UserError as error:  # a loss that is not finite, say
+            print(f"tinytrain: {error}", file=sys.stderr)
+            failed.append(error)
+            continue
+        runs.append(comparison_table.run_row(planned.name, planned.data, planned.seed, run))
+        tabled(runs)
     if failed:
         raise UserError(
-            f"{len(failed)} of {len(plan)} runs failed, the others are in '{out / 'results.md'}'; "
-            f"the first: {failed[0]}"
+            f"{len(failed)} of {len(plan)} runs failed, the others are in '{table}'; the first: {failed[0]}"
         )
-    return {"out": str(out), "rows": rows, "runs": runs}, text
+    return runs
 
 
 def _plan(paths: list[Path], data: list[str] | None, seeds: int, out: Path, overrides: list[str]) -> list[Planned]:
@@ -100,14 +121,19 @@ def _plan(paths: list[Path], data: list[str] | None, seeds: int, out: Path, over
             for spec in data or [""]:
                 config = _loaded(path, spec, seed, overrides)
                 name = data_name(config.data.spec)
-                plan.append(Planned(path, name, seed, config, out / path.stem / name / f"seed{seed}"))
+                plan.append(Planned(path.stem, name, seed, config, out / path.stem / name / f"seed{seed}", path))
+    refuse_shared_folders(plan)
+    return plan
+
+
+def refuse_shared_folders(plan: Sequence[Planned]) -> None:
+    """Raises UserError if two runs would be trained in the same folder."""
     folders = [planned.folder for planned in plan]
     if twice := next((planned for planned in plan if folders.count(planned.folder) > 1), None):
         raise UserError(
             f"two of the runs would share the folder '{twice.folder}': give each config file and each dataset a name "
             "of its own"
         )
-    return plan
 
 
 def data_name(spec: str) -> str:
@@ -140,7 +166,7 @@ def _trained(planned: Planned) -> Run:
     try:
         return train.fit(run.config() if begun else planned.config, planned.folder, resume=begun)
     except UserError as error:
-        raise _naming(planned.path, error) from None
+        raise _naming(planned.origin, error) from None
     finally:
         keras.utils.clear_session()  # or the graphs of all runs stay in memory
         gc.collect()

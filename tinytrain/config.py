@@ -144,7 +144,7 @@ def _read(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        return dict(_flatten(tomllib.loads(path.read_text())))
+        return dict(flat(tomllib.loads(path.read_text())))
     except FileNotFoundError:
         raise UserError(f"no config file '{path}': give the path of a TOML file, or none for the digits demo") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -153,10 +153,11 @@ def _read(path: Path | None) -> dict[str, Any]:
         raise UserError(f"'{path}' is not a TOML file: {error}") from None
 
 
-def _flatten(table: dict[str, Any], prefix: str = "") -> typing.Iterator[tuple[str, Any]]:
+def flat(table: dict[str, Any], prefix: str = "") -> typing.Iterator[tuple[str, Any]]:
+    """Yields (dotted key, value) of nested tables, in order."""
     for name, value in table.items():
         if isinstance(value, dict):
-            yield from _flatten(value, f"{prefix}{name}.")
+            yield from flat(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
 

@@ -29,7 +29,6 @@ from tinytrain.splits import Split
 
 RANGES = {"efficientnet_b0": (0.001, 0.01)}  # as published, by architecture; the others have that of MobileNetV3
 USUAL_RANGE = (0.005, 0.029)
-USUAL_EPOCHS = {"tpe": 6, "grid": 9}
 
 
 def usual_range(name: str) -> tuple[float, float]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Auto = Literal["auto"]
+SEARCH_EPOCHS = {"tpe": 6, "grid": 9}  # search.epochs = "auto" by search.way (methods.md C.5)
 
 
 def key(default: Any, meaning: str, minimum: float | None = None, maximum: float | None = None) -> Any:
@@ -59,6 +60,14 @@ class Model:
         "auto", "stride of the first convolution: 2 (imagenet) or 1 (cifar); auto: the architecture's usual one"
     )
     weights: str = key("", "what training begins from: nothing, imagenet, a .keras file or a run folder")
+    init: Literal["default", "torch", "netaug", "netaug_baseline"] = key(
+        "default", "random weights as drawn by PyTorch, or by the released code of NetAug, for it or for its baselines"
+    )
+    norm_epsilon: float = key(1e-3, "ε of BatchNorm; PyTorch's is 1e-5", 1e-7, 0.1)
+    mean: list[float] | Literal["none"] = key(
+        "none", "taken from each channel, pixels in 0..1, unless model.weights bring their own; none: [-1, 1)", 0, 1
+    )
+    deviation: list[float] | Literal["none"] = key("none", "what each channel is then divided by", 0.01)
 
 
 @dataclass
@@ -116,6 +125,7 @@ class Optim:
     decay: Literal["kernels", "all"] = key("kernels", "what weight decay acts on: no biases and BatchNorm, or all")
     bias_lr: float = key(1.0, "learning rate of biases, those of BatchNorm included, as a multiple of the others'", 0)
     label_smoothing: float = key(0.1, "share of each label spread evenly over all classes", 0, 0.99)
+    keep: Literal["best", "last"] = key("best", "the weights of the epoch with the best val top-1, or of the last one")
 
 
 @dataclass

@@ -19,7 +19,7 @@ from tinytrain.datasets import Source
 from tinytrain.errors import UserError
 from tinytrain.method import Method
 from tinytrain.run import Run, write_json, write_text
-from tinytrain.schema import Config
+from tinytrain.schema import SEARCH_EPOCHS, Config
 from tinytrain.splits import Split
 from tinytrain.trainer import Trainer, build_model
 
@@ -65,7 +65,7 @@ def fit(config: Config, out: Path | str | None = None, mcu: str | None = None, r
     if config.search.way != "none":
         trainer.compile(lr_search.find(run, config, data))
     trainer.fit(run)
-    _finish(run, data, trainer.method, trainer.history)
+    _finish(run, data, trainer.method, trainer.history, config.optim.keep)
     return run
 
 
@@ -86,9 +86,11 @@ def _begun_model(run: Run | None, config: Config) -> keras.Model | None:
     return keras.models.model_from_json(run.graph_path.read_text())
 
 
-def _finish(run: Run, data: Split, method: Method, history: list[dict[str, float]]) -> None:
-    """Saves the plain model with the best weights and measures it: the only look at the test images."""
-    best = checkpoint.load(run.best_path, method.network.variables)
+def _finish(run: Run, data: Split, method: Method, history: list[dict[str, float]], keep: str) -> None:
+    """Saves the plain model, as optim.keep says, and measures it: the only look at the test images."""
+    epoch = len(history)  # whose weights the method has
+    if keep == "best":
+        epoch = checkpoint.load(run.best_path, method.network.variables)["epoch"]
     model = method.finish()
     _save_model(run, model)
     metrics_of = {split: evaluate(model, *data.arrays(split)) for split in ("val", "test")}
@@ -100,7 +102,7 @@ def _finish(run: Run, data: Split, method: Method, history: list[dict[str, float
             "macs": macs.count(model),
             "images_per_second": round(statistics.median(row["images_per_second"] for row in history), 1),
             "epochs": len(history),
-            "best_epoch": best["epoch"],
+            "best_epoch": epoch,
         },
     )
 
@@ -152,7 +154,7 @@ def resolve(config: Config, source: Source) -> Config:
         "am_softmax.scale": rooms.load("methods", "am_softmax").usual_scale(len(source.classes)),
         "search.low": low,
         "search.high": high,
-        "search.epochs": lr_search.USUAL_EPOCHS.get(config.search.way, 1),
+        "search.epochs": SEARCH_EPOCHS.get(config.search.way, 1),
         "device.precision": "mixed_float16" if on_gpu else "float32",
         "device.jit": on_gpu and "netaug" not in configs.methods(config),  # another width in every step
     }

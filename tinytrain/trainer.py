@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tinytrain import balance, checkpoint, optim, pipeline, rooms, weights
+from tinytrain import balance, checkpoint, initial, optim, pipeline, rooms, weights
 from tinytrain import config as configs
 from tinytrain.augment import Augmentation
 from tinytrain.method import Method, Training
@@ -132,10 +132,9 @@ def build_model(config: Config, classes: int) -> keras.Model:
     keras.utils.set_random_seed(config.seed)
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(config.device.precision)
-    options = dataclasses.asdict(config.model)
-    del options["name"], options["weights"]
+    options = weights.architecture_options(config.model)
     build = functools.partial(rooms.load("models", config.model.name).build, classes=classes, **options)
     try:
-        return weights.initialized(build, config.model)
+        return weights.initialized(lambda **more: initial.drawn(build(**more), config), config.model)
     finally:
         keras.config.set_dtype_policy(policy)

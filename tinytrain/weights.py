@@ -8,10 +8,13 @@ weights are copied layer by layer, all but the classifier. Ours differ in three 
 - ResNet50 sees blue, green, red: the input channels of its first kernel are turned around.
 Equal they are where both pad alike, for an even side before each stride of 2: multiples of 32 pixels.
 
+Without them model.mean and model.deviation, if given, are such a Rescaling.
+
 A path takes a model that we trained. The layers of the same name are copied, the classifier if it has as many classes,
 and the Rescaling, if it has one, is kept.
 """
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,7 +44,7 @@ def initialized(build: Callable[..., keras.Model], config: Model) -> keras.Model
         fit, the first of them named.
     """
     if not config.weights:
-        return build()
+        return _normalized(build(), config)
     if config.weights == IMAGENET:
         published = imagenet.published(config)
         model = build(**published.build_options)
@@ -53,6 +56,32 @@ def initialized(build: Callable[..., keras.Model], config: Model) -> keras.Model
     _copy_ours(source, model, path)
     rescaling = next((layer for layer in source.layers if layer.name == PREPROCESSING), None)
     return _with_rescaling(model, rescaling.scale, rescaling.offset) if rescaling else model
+
+
+def architecture_options(config: Model) -> dict[str, Any]:
+    """Returns what `build` of an architecture takes of [model]: the rest is about its numbers."""
+    numbers = ("name", "weights", "init", "norm_epsilon", "mean", "deviation")
+    return {name: value for name, value in dataclasses.asdict(config).items() if name not in numbers}
+
+
+def _normalized(model: keras.Model, config: Model) -> keras.Model:
+    """Returns `model` behind the Rescaling of model.mean and deviation: (pixel/255 - mean)/deviation."""
+    if config.mean == "none" and config.deviation == "none":
+        return model
+    channels = model.input_shape[-1]
+    mean = _for_channels(config.mean, 0.0, channels, "mean")
+    deviation = _for_channels(config.deviation, 1.0, channels, "deviation")
+    scale, offset = 128 / 255 / deviation, (128 / 255 - mean) / deviation  # of y = (pixel - 128)/128
+    return _with_rescaling(model, scale.tolist(), offset.tolist())
+
+
+def _for_channels(values: list[float] | str, default: float, channels: int, name: str) -> np.ndarray:
+    listed = [default] * channels if isinstance(values, str) else values
+    if channels == 1 and len(listed) == 3:  # the same experiment on gray images
+        listed = [sum(listed) / 3]
+    if len(listed) != channels:
+        raise UserError(f"model.{name} = {listed} for {channels} channels: expected one number for each channel")
+    return np.array(listed)
 
 
 def build_options(model: keras.Model) -> dict[str, Any]:

@@ -1,8 +1,5 @@
 """Whether a model fits a board, and what would if it does not."""
 
-import dataclasses
-from typing import Any
-
 import keras
 import numpy as np
 
@@ -46,8 +43,7 @@ def refuse_if_too_large(model: keras.Model, config: Config, classes: int, word: 
 def remedy(model: keras.Model, needed: Memory, config: Config, classes: int, board: Board) -> str:
     """Returns the nearest smaller width and resolution with which the network of `config` fits `board`, in words."""
     build = rooms.load("models", config.model.name).build
-    options: dict[str, Any] = dataclasses.asdict(config.model) | {"classes": classes} | weights.build_options(model)
-    del options["name"], options["weights"]
+    options = weights.architecture_options(config.model) | {"classes": classes} | weights.build_options(model)
     _, model_bytes = memory.estimate(model)
     beside_arena = needed.ram_bytes - needed.arena_bytes  # stack and the like, the same for a smaller network
     beside_model = needed.flash_bytes - model_bytes

@@ -1,0 +1,164 @@
+"""The figures beside a paper's table, as PNG: what each arm did epoch by epoch, MixUp, and the classes of the data.
+
+A table's file names its figures; each is a function of FIGURES. Curves are the mean over the seeds that are finished.
+"""
+
+import csv
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import tensorflow as tf
+
+from tinytrain import splits, train
+from tinytrain.augment import Augmentation
+from tinytrain.augmentation_picture import beta_density
+from tinytrain.comparing import Planned
+from tinytrain.paper_tables import Table
+from tinytrain.run import Run, write_atomically
+from tinytrain.schema import Augment
+
+mpl.use("Agg")  # no window: the pictures are files
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+SAMPLES = 6  # images of the MixUp figure
+HIGHEST = 4.0  # of the density's axis: that of a small alpha has no end at 0 and 1
+
+
+def write(table: Table, finished: list[Planned], folder: Path) -> list[Path]:
+    """Draws the figures of `table` into FOLDER/NAME.png and returns their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name in table.figures:
+        figure = FIGURES[name](table, finished)
+        path = folder / f"{name}.png"
+        write_atomically(path, functools.partial(figure.savefig, format="png", dpi=120))
+        plt.close(figure)
+        written.append(path)
+    return written
+
+
+def _curves(finished: list[Planned], key: str) -> dict[str, np.ndarray]:
+    """Returns {arm (and dataset, if several): figures (epochs,)}, the mean over its seeds."""
+    several = len({planned.data for planned in finished}) > 1
+    found: dict[str, list[list[float]]] = {}
+    for planned in finished:
+        rows = list(csv.DictReader(Run(planned.folder).history_path.open()))
+        label = f"{planned.name}, {planned.data}" if several else planned.name
+        found.setdefault(label, []).append([float(row[key]) for row in rows])
+    return {label: _mean(runs) for label, runs in found.items()}
+
+
+def _mean(runs: list[list[float]]) -> np.ndarray:
+    """Returns the mean of curves, as far as the shortest goes: some trainings end by themselves."""
+    shortest = min(map(len, runs))
+    return np.mean([run[:shortest] for run in runs], axis=0)
+
+
+def _draw(axes: Any, curves: dict[str, np.ndarray], style: str = "-", suffix: str = "") -> None:
+    for number, (label, values) in enumerate(curves.items()):
+        color = f"C{number % 10}" if len(curves) <= 10 else plt.get_cmap("tab20")(number % 20)
+        marker = "o" if len(values) < 3 else None  # a single epoch is no line
+        epochs = np.arange(1, len(values) + 1)
+        axes.plot(epochs, values, style, color=color, marker=marker, linewidth=1.4, label=f"{label}{suffix}")
+
+
+def accuracy(table: Table, finished: list[Planned]) -> Figure:
+    """Draws the val top-1 after each epoch, a line an arm."""
+    figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
+    _draw(axes, {label: 100 * values for label, values in _curves(finished, "val_top1").items()})
+    axes.set(xlabel="epoch", ylabel="val top-1 / %", title=f"Seed {table.paper}: {table.title}")
+    _finish(axes)
+    return figure
+
+
+def rates(table: Table, finished: list[Planned]) -> Figure:
+    """Draws the learning rate and the losses of each epoch, one above the other: training solid, val dashed."""
+    figure, (above, below) = plt.subplots(2, 1, figsize=(8, 7), sharex=True, layout="constrained", height_ratios=[1, 2])
+    _draw(above, _curves(finished, "lr"))
+    above.set(ylabel="learning rate after the epoch", title=f"Seed {table.paper}: {table.title}")
+    _draw(below, _curves(finished, "loss"))
+    _draw(below, _curves(finished, "val_loss"), "--", ", val")
+    below.set(xlabel="epoch", ylabel="loss")
+    _finish(below)
+    above.grid(alpha=0.3)
+    return figure
+
+
+def _finish(axes: Any) -> None:
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=7)
+
+
+def mixup(table: Table, finished: list[Planned]) -> Figure:
+    """Draws training images, their partners, MixUp's mixtures of them, and the density of the share."""
+    config = next((run.config for run in finished if run.config.augment.mixup), finished[-1].config)
+    alpha = config.augment.mixup or 0.2
+    images, labels, source = _images(finished[0])
+    one_hot = tf.one_hot(labels, len(source.classes))
+    mixing = Augmentation(Augment(flip=False, crop=0.0, mixup=alpha), images.shape[1])
+    shown = [mixing(tf.constant(images), one_hot, tf.constant([0, number], tf.int64)) for number in range(4)]
+    figure = plt.figure(figsize=(9, 9), layout="constrained")
+    grid = figure.add_gridspec(6, SAMPLES, height_ratios=[1] * 5 + [2.2])
+    for row, (pixels, mixed) in enumerate([(images, one_hot), *shown]):
+        for column in range(SAMPLES):
+            axes = figure.add_subplot(grid[row, column])
+            axes.imshow(np.clip(np.round(pixels[column]), 0, 255).astype(np.uint8).squeeze(), cmap="gray")
+            axes.set_title(_shares(np.asarray(mixed[column]), source.classes), fontsize=7)
+            axes.axis("off")
+    _density(figure.add_subplot(grid[5, :]), alpha)
+    return figure
+
+
+def _shares(mixed: np.ndarray, classes: list[str]) -> str:
+    order = [index for index in np.argsort(-mixed)[:2] if mixed[index] > 0.005]
+    return "\n".join(f"{mixed[index]:.2f} {classes[index]}" if len(order) > 1 else classes[index] for index in order)
+
+
+def _density(axes: Any, alpha: float) -> None:
+    shares = np.linspace(0.001, 0.999, 999)
+    for value in sorted({alpha, 0.2, 0.4, 1.0, 2.0}):
+        width = 2.5 if value == alpha else 1
+        axes.plot(shares, [beta_density(share, value) for share in shares], linewidth=width, label=f"α = {value:g}")
+    axes.set(xlabel="share λ of the first image", ylabel="density of Beta(α, α)", ylim=(0, HIGHEST), xlim=(0, 1))
+    axes.legend(fontsize=8)
+    axes.grid(alpha=0.3)
+
+
+def classes(table: Table, finished: list[Planned]) -> Figure:
+    """Draws the share of each class in each split of the data."""
+    _, _, source = _images(finished[0])
+    subsets = splits.split(source, finished[0].config.data, finished[0].seed)
+    figure, axes = plt.subplots(figsize=(9, 4.5), layout="constrained")
+    for number, (name, part) in enumerate(subsets.items()):
+        counts = np.bincount(source.pools[part.pool].labels[part.indices], minlength=len(source.classes))
+        places = np.arange(len(counts)) + (number - 1) * 0.27
+        axes.bar(places, 100 * counts / counts.sum(), width=0.27, label=f"{name}, {counts.sum():,} images")
+    axes.set(ylabel="share of the images / %", title=f"Classes of {finished[0].data}")
+    few = len(source.classes) <= 30
+    axes.set_xticks(range(len(source.classes)) if few else [], source.classes if few else [], rotation=45, ha="right")
+    axes.legend(fontsize=8)
+    return figure
+
+
+def _images(planned: Planned) -> tuple[np.ndarray, np.ndarray, Any]:
+    """Returns (images (SAMPLES, R, R, C) uint8, labels, source): training images of as many classes as there are."""
+    source = train.load_source(planned.config)
+    config = train.resolve(planned.config, source)
+    images, labels = splits.Split(source, config).arrays("train")
+    first = [int(np.flatnonzero(labels == label)[0]) for label in np.unique(labels)]
+    chosen = (first * SAMPLES)[:SAMPLES]
+    return np.stack([images[index] for index in chosen]), labels[chosen], source
+
+
+FIGURES: dict[str, Callable[[Table, list[Planned]], Figure]] = {
+    "accuracy": accuracy,
+    "rates": rates,
+    "mixup": mixup,
+    "classes": classes,
+}

@@ -1,0 +1,213 @@
+"""The papers' tables: a file in configs/tables each, read and checked. Nothing here imports TensorFlow.
+
+    title, paper, tables, claim    what it is: "003" and [4]; a list where settings and results stand in several
+    base                           the config that all arms share, a path below configs/
+    data                           the paper's datasets, by name; without it the base's
+    columns, order                 what is compared (`table_columns`); the column that says which arm is better
+    figures                        what is drawn beside the table (`figures.FIGURES`)
+    [set]                          keys of a config, for every arm
+    [arms."LABEL"]                 set: keys of its own; paper: {COLUMN: number}; base: another config;
+                                   against: the arm that it is held against, without it the first one
+    [datasets.NAME]                base, set: what is done on one of the datasets, a transfer say
+
+In strings {out}, {arm}, {data}, {first}, {model} and {seed} stand for the folder of all runs, the arm's name in it,
+the dataset's, that of the first dataset, the architecture and the seed: {out}/teacher/{data}/seed{seed} is a run.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tinytrain import config as configs
+from tinytrain import rooms, table_columns
+from tinytrain.errors import UserError, unknown
+from tinytrain.schema import Config
+
+KEYS = {"title", "paper", "tables", "claim", "base", "data", "columns", "order", "figures", "set", "arms", "datasets"}
+ARM_KEYS = {"set", "paper", "base", "against"}
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is trained on one dataset: another config than the table's (""), and keys beside it."""
+
+    base: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One row: its label, its keys, the paper's figures by column, the label of the arm it is held against."""
+
+    label: str
+    base: str
+    settings: Mapping[str, Any]
+    paper: Mapping[str, float]
+    against: str
+
+    @property
+    def folder(self) -> str:
+        """What its runs are called on the disk."""
+        return re.sub(r"[^\w.+-]+", "_", self.label).strip("_")
+
+
+@dataclass(frozen=True)
+class Table:
+    """One experiment of a paper, as its file holds it."""
+
+    path: Path
+    title: str
+    paper: str
+    numbers: list[int]
+    claim: str
+    base: str
+    data: list[str]
+    columns: list[table_columns.Column]
+    order: str
+    figures: list[str]
+    settings: Mapping[str, Any]
+    arms: list[Arm]
+    steps: Mapping[str, Step]
+
+    @property
+    def name(self) -> str:
+        """The word that means it on the command line."""
+        return self.path.stem.replace("_", "-")
+
+    @property
+    def heading(self) -> str:
+        """Paper, numbers and title."""
+        several = len(self.numbers) > 1
+        return f"Seed {self.paper}, {'Tables' if several else 'Table'} {_spoken(self.numbers)}: {self.title}"
+
+
+def folder() -> Path:
+    """Returns the folder of the table files."""
+    return rooms.data_folder("configs") / "tables"
+
+
+def names() -> dict[str, Path]:
+    """Returns {word: file}: seed003-table4 for each of the tables that a file holds."""
+    return {
+        f"seed{table.paper}-table{number}": table.path
+        for path in sorted(folder().glob("*.toml"))
+        for table in [load_file(path)]
+        for number in table.numbers
+    }
+
+
+def load(word: str) -> Table:
+    """Returns the table that "seed003-table4", "003/4" or a path means; raises UserError with the nearest name."""
+    if word.endswith(".toml"):
+        return load_file(Path(word))
+    known = names()
+    short = re.fullmatch(r"(?:seed)?(\d{1,3})[-_/ ]?(?:table)?[-_ ]?(\d+)", word.lower())
+    name = f"seed{int(short[1]):03d}-table{short[2]}" if short else word
+    if name not in known:
+        raise unknown("table", name, known)
+    return load_file(known[name])
+
+
+def load_file(path: Path) -> Table:
+    """Returns the table of one file; raises UserError for what is missing, unknown or of no use."""
+    try:
+        found = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise UserError(f"cannot read the table '{path}': {error.strerror}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"'{path}' is not a TOML file: {error}") from None
+    _refuse_unknown(path, found, KEYS, "key of a table")
+    if missing := {"title", "paper", "tables", "base", "columns", "arms"} - set(found):
+        raise UserError(f"'{path}' is no table of a paper: it lacks {', '.join(sorted(missing))}")
+    columns = [table_columns.parse(word, path) for word in found["columns"]]
+    arms = [_arm(path, label, values, next(iter(found["arms"])), columns) for label, values in found["arms"].items()]
+    for arm in arms:
+        if arm.against not in found["arms"]:
+            raise unknown(f"arm in '{path}'", arm.against, found["arms"])
+    steps = {
+        name: Step(step.get("base", ""), dict(configs.flat(step.get("set", {}))))
+        for name, step in found.get("datasets", {}).items()
+    }
+    return Table(
+        path,
+        found["title"],
+        found["paper"],
+        found["tables"],
+        found.get("claim", ""),
+        found["base"],
+        found.get("data", []),
+        columns,
+        found.get("order", columns[0].word),
+        found.get("figures", []),
+        dict(configs.flat(found.get("set", {}))),
+        arms,
+        steps,
+    )
+
+
+def config_of(table: Table, arm: Arm, spec: str, dataset: str, places: Mapping[str, str], seed: int) -> Config:
+    """Returns the config, at full size, of an arm on the data `spec` that stands for the paper's `dataset`.
+
+    places: what {out}, {arm}, {data} and {first} stand for.
+    """
+    step = table.steps.get(dataset, Step())
+    model = _loaded(arm.base or table.base, {}).model.name if "{model}" in step.base else ""
+    places = {**places, "model": model}
+    config = _loaded(step.base or arm.base or table.base, places)
+    for dotted, value in {**table.settings, **arm.settings, **step.settings}.items():
+        configs.set_key(config, dotted, _filled(value, places), where=f" in {table.path}")
+    config.seed, config.data.spec = seed, spec
+    return configs.apply(config, [])
+
+
+def papers_data(table: Table) -> list[str]:
+    """Returns the names of the paper's datasets."""
+    return table.data or [_loaded(table.base, {}).data.spec]
+
+
+def batch(table: Table) -> int:
+    """Returns the images a step of the table's base."""
+    config = _loaded(table.base, {})
+    for dotted, value in table.settings.items():
+        configs.set_key(config, dotted, value)
+    return config.optim.batch
+
+
+def varied(table: Table) -> set[str]:
+    """Returns the keys in which the arms differ, which no word may set for all of them."""
+    return {dotted for arm in table.arms for dotted in arm.settings}
+
+
+def _loaded(base: str, places: Mapping[str, str]) -> Config:
+    return configs.load(rooms.data_folder("configs") / _filled(base, places))
+
+
+def _filled(value: Any, places: Mapping[str, str]) -> Any:
+    """Returns a string with its {places} filled in; {seed} is left to `config.apply`, other values as they are."""
+    if not isinstance(value, str):
+        return value
+    for word, text in places.items():
+        value = value.replace(f"{{{word}}}", text)
+    return value
+
+
+def _arm(path: Path, label: str, values: dict, first: str, columns: list[table_columns.Column]) -> Arm:
+    _refuse_unknown(path, values, ARM_KEYS, f"key of the arm '{label}'")
+    paper = values.get("paper", {})
+    _refuse_unknown(path, paper, {column.word for column in columns}, f"column of the arm '{label}'")
+    settings = dict(configs.flat(values.get("set", {})))
+    return Arm(label, values.get("base", ""), settings, paper, values.get("against", first))
+
+
+def _refuse_unknown(path: Path, found: Mapping[str, Any], known: set[str], what: str) -> None:
+    for word in found:
+        if word not in known:
+            raise UserError(f"'{path}': {unknown(what, word, known)}")
+
+
+def _spoken(numbers: list[int]) -> str:
+    runs = numbers == list(range(numbers[0], numbers[-1] + 1)) and len(numbers) > 2
+    return f"{numbers[0]} to {numbers[-1]}" if runs else " and ".join(map(str, numbers))

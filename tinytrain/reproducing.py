@@ -1,0 +1,183 @@
+"""`tinytrain reproduce`: a table of one of the papers, trained as `compare` trains, beside the paper's figures.
+
+Every arm of the table's file is trained on every dataset with every seed in OUT/ARM/DATA/seedK, all runs with seed 0
+first, so that tables compare like with like from early on. The same command typed again goes on.
+"""
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tinytrain import comparing, comparison_table, figures, paper_tables, reproduction_table, scaling, splits, train
+from tinytrain import config as configs
+from tinytrain.datasets import Source
+from tinytrain.errors import UserError
+from tinytrain.paper_tables import Table
+from tinytrain.run import Run, write_text
+from tinytrain.schema import Config
+
+
+@dataclass(frozen=True)
+class Place:
+    """One of the paper's datasets, the SPEC that stands for it and what that is called."""
+
+    dataset: str
+    spec: str
+
+    @property
+    def name(self) -> str:
+        """What its folders are called."""
+        return comparing.data_name(self.spec)
+
+
+def reproduce(
+    word: str,
+    data: list[str] | None = None,
+    scale: scaling.Scale | None = None,
+    seeds: int = 1,
+    out: Path | str | None = None,
+    overrides: list[str] | None = None,
+    batch: int = 0,
+) -> tuple[dict[str, Any], str]:
+    """Trains the arms of the table `word` and returns (result, the table in Markdown).
+
+    Args:
+        word: its name (seed003-table4, 003/4) or the path of a table's file.
+        data: SPECs in place of the paper's datasets, by name or, where none is of that name, in order.
+        scale: shares of epochs and images; by default all of both.
+        seeds: 0 … `seeds` − 1.
+        out: the folder of the runs, of results.csv (a row a run), table.csv, table.md and figures/.
+        overrides: KEY=VALUE words for every arm, after the scale; none that the arms differ in.
+        batch: images a step of the table's base, 0 as in the paper; those of the arms and their learning rates change
+            in the same proportion.
+
+    The result is {"table", "out", "rows": as `reproduction_table.rows` gives them, "figures": their paths}.
+
+    Raises UserError as `comparing.compare` does, before anything is trained.
+    """
+    scale, overrides = scale or scaling.Scale(), list(overrides or [])
+    table = paper_tables.load(word)
+    out = Path(out) if out else Path("reproduce") / table.name
+    _refuse_words(table, overrides, seeds)
+    places = placed(table, data)
+    plan, papers = _plan(table, places, scale, seeds, out.absolute(), overrides, batch)
+    command = _command(word, data, scale, seeds, out, overrides, batch)
+    stated = [*_stated(table, places, scale, overrides, batch), f"`{command}`"]
+    found: dict[str, Any] = {}
+
+    def tabled(runs: list[comparison_table.Row]) -> None:
+        finished = [planned for planned in plan if Run(planned.folder).finished]
+        shown = reproduction_table.Shown(table, finished, papers, {place.name: place.dataset for place in places})
+        rows = reproduction_table.rows(shown)
+        lines = [*stated, reproduction_table.images(shown), comparison_table.origins(runs)]
+        found.update(rows=rows, text=reproduction_table.as_markdown(shown, rows, lines))
+        comparison_table.write_csv(out / "results.csv", runs)
+        reproduction_table.write_csv(out / "table.csv", rows)
+        write_text(out / "table.md", found["text"] + "\n")
+        found["figures"] = [str(path) for path in figures.write(table, finished, out / "figures")]
+
+    comparing.train_all(plan, out / "table.md", tabled)
+    result = {"table": table.name, "out": str(out), "rows": found["rows"], "figures": found["figures"]}
+    return result, found["text"]
+
+
+def placed(table: Table, data: list[str] | None) -> list[Place]:
+    """Returns which SPEC stands for which of the paper's datasets: those of its name first, then in order.
+
+    Datasets of the paper that no SPEC is left for are left out. Raises UserError for more SPECs than datasets.
+    """
+    datasets = paper_tables.papers_data(table)
+    if not data:
+        return [Place(dataset, dataset) for dataset in datasets]
+    if len(data) > len(datasets):
+        raise UserError(
+            f"{table.name} has {len(datasets)} of the paper's datasets ({', '.join(datasets)}), received "
+            f"{len(data)} in --data: expected at most as many"
+        )
+    named = {spec.partition(":")[0]: spec for spec in data if spec.partition(":")[0] in datasets}
+    others = iter([spec for spec in data if spec not in named.values()])
+    specs = [(dataset, named.get(dataset) or next(others, "")) for dataset in datasets]
+    return [Place(dataset, spec) for dataset, spec in specs if spec]
+
+
+def _refuse_words(table: Table, overrides: list[str], seeds: int) -> None:
+    if seeds < 1:
+        raise UserError(f"reproduce trains with the seeds 0 to N - 1, received --seeds {seeds}: expected at least 1")
+    for word in overrides:
+        dotted = word.partition("=")[0].strip()
+        if dotted in ("seed", "data.spec"):
+            raise UserError("reproduce sets seed and data.spec of every run: say --seeds N and --data SPEC instead")
+        if dotted in paper_tables.varied(table):
+            raise UserError(f"{dotted} is what the arms of {table.name} differ in: it cannot be the same for all")
+
+
+def _plan(
+    table: Table, places: list[Place], scale: scaling.Scale, seeds: int, out: Path, overrides: list[str], batch: int
+) -> tuple[list[comparing.Planned], dict[Path, Config]]:
+    """Returns all runs in the order in which they are trained, and by its folder the config of each at full size."""
+    source_of, factor = _sources(), batch / paper_tables.batch(table) if batch else 1.0
+    plan, papers = [], {}
+    for seed in range(seeds):
+        for arm in table.arms:
+            for place in places:
+                words = {"out": str(out), "arm": arm.folder, "data": place.name, "first": places[0].name}
+                whole = paper_tables.config_of(table, arm, place.spec, place.dataset, words, seed)
+                config = _fitted(whole, place, scale, source_of(whole))
+                folder = out / arm.folder / place.name / f"seed{seed}"
+                papers[folder] = whole
+                config = configs.apply(scaling.batched(config, factor), overrides)
+                plan.append(comparing.Planned(arm.label, place.name, seed, config, folder, table.path))
+    comparing.refuse_shared_folders(plan)
+    return plan, papers
+
+
+def _fitted(whole: Config, place: Place, scale: scaling.Scale, source: Source) -> Config:
+    """Returns `whole` at `scale`; other images than the paper's are not enlarged."""
+    base = "train" if "train" in source.pools else "all"
+    subsets = splits.split(source, whole.data, whole.seed)
+    val_images = len(subsets["val"].indices) if subsets["val"].pool == base else 0
+    config = scaling.scaled(whole, scale, len(subsets["train"].indices), val_images, len(source.classes))
+    if place.spec.partition(":")[0] != place.dataset and source.side and config.model.resolution != "auto":
+        config.model.resolution = min(int(config.model.resolution), max(source.side, 8))
+    return config
+
+
+def _sources() -> Callable[[Config], Source]:
+    """Returns `train.load_source` that remembers what it has read."""
+    known: dict[tuple[str, str], Source] = {}
+
+    def load(config: Config) -> Source:
+        key = (config.data.spec, config.data.split)
+        if key not in known:
+            known[key] = train.load_source(config)
+        return known[key]
+
+    return load
+
+
+def _stated(table: Table, places: list[Place], scale: scaling.Scale, overrides: list[str], batch: int) -> list[str]:
+    """Returns what is said of how ours differs from the paper's experiment."""
+    lines = []
+    if not scale.full:
+        lines.append(f"Scaled: {scale.epochs:g} of the epochs and {scale.images:g} of the training images.")
+    others = [place for place in places if place.spec.partition(":")[0] != place.dataset]
+    lines += [f"`{place.spec}` stands in place of the paper's {place.dataset}." for place in others]
+    absent = set(paper_tables.papers_data(table)) - {place.dataset for place in places}
+    if absent:
+        lines.append(f"Not trained on: {', '.join(sorted(absent))}.")
+    if batch:
+        lines.append(f"Batches of {batch} in place of {paper_tables.batch(table)}, sgd's rates in proportion.")
+    if overrides:
+        lines.append(f"Set for every arm: `{shlex.join(overrides)}`.")
+    return lines
+
+
+def _command(
+    word: str, data: list[str] | None, scale: scaling.Scale, seeds: int, out: Path, overrides: list[str], batch: int
+) -> str:
+    given = ["--data", ",".join(data)] if data else []
+    given += ["--batch", str(batch)] if batch else []
+    given += [] if scale.full else ["--scale", f"{scale.epochs:g},{scale.images:g}"]
+    return f"tinytrain reproduce {shlex.join([word, *given, '--seeds', str(seeds), '--out', str(out), *overrides])}"

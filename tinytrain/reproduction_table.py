@@ -1,0 +1,214 @@
+"""What `tinytrain reproduce` prints: the paper's figures, ours, their difference, and whether the order holds.
+
+The order is that of the column `order` of the table. The difference of two arms has "same sign" as the paper's or the
+"other sign" as follows, D being ours on each seed that both have:
+- several seeds: all D have the paper's sign, or all the other one; else "seeds disagree";
+- one seed, a share of n images: where |D| is below 2·√(p(1 − p)·2/n), two standard errors of the difference of two
+  such shares p were they independent, it is "within chance"; the images are the same for both, so this is careful.
+One seed says nothing about how much another seed would change.
+"""
+
+import csv
+import io
+import math
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from tinytrain import table_columns
+from tinytrain.comparing import Planned
+from tinytrain.paper_tables import Arm, Table
+from tinytrain.run import Run, write_text
+from tinytrain.schema import Config
+from tinytrain.table_columns import Column
+
+Row: TypeAlias = dict[str, Any]
+HEADER = ("arm", "figure", "paper", "ours", "difference", "seeds")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A table and what is finished of it.
+
+    papers: by the folder of a run, its config at full size; datasets: what a dataset is called here -> in the paper.
+    """
+
+    table: Table
+    finished: list[Planned]
+    papers: Mapping[Path, Config]
+    datasets: Mapping[str, str]
+
+    def values(self, arm: Arm, column: Column) -> dict[int, float]:
+        """Returns {seed: figure} of an arm; of several datasets the mean, on the seeds that have all of them."""
+        wanted = [name for name, dataset in self.datasets.items() if column.data in ("", dataset)]
+        found: dict[int, list[float]] = {}
+        for planned in self.finished:
+            if planned.name == arm.label and planned.data in wanted:
+                share = planned.config.optim.epochs / self.papers[planned.folder].optim.epochs
+                value = table_columns.value(column, Run(planned.folder), share)
+                if value is not None:
+                    found.setdefault(planned.seed, []).append(value)
+        return {seed: statistics.mean(values) for seed, values in found.items() if len(values) == len(wanted)}
+
+
+def rows(shown: Shown) -> list[Row]:
+    """Returns a row for each arm and column that the paper or we have a figure for.
+
+    {"arm", "column", "heading", "paper", "ours", "deviation", "difference", "seeds"}: figures in the column's unit,
+    None where there is none; the sample standard deviation over the seeds is None with one seed.
+    """
+    found = []
+    for arm in shown.table.arms:
+        for column in shown.table.columns:
+            values = list(shown.values(arm, column).values())
+            paper, ours = arm.paper.get(column.word), statistics.mean(values) if values else None
+            if paper is None and ours is None:
+                continue
+            found.append(
+                {
+                    "arm": arm.label,
+                    "column": column.word,
+                    "heading": column.heading,
+                    "paper": paper,
+                    "ours": ours,
+                    "deviation": statistics.stdev(values) if len(values) > 1 else None,
+                    "difference": None if paper is None or ours is None else ours - paper,
+                    "seeds": len(values),
+                }
+            )
+    return found
+
+
+def as_markdown(shown: Shown, table_rows: list[Row], stated: list[str]) -> str:
+    """Returns title, what is `stated` of ours, the table and what it says of the order, in Markdown."""
+    digits = {column.word: column.measure.digits for column in shown.table.columns}
+    lines = [HEADER, ("---", "---", *["---:"] * (len(HEADER) - 2))]
+    lines += [_cells(row, digits[row["column"]]) for row in table_rows]
+    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    claim = [f"Claim: {shown.table.claim}"] if shown.table.claim else []
+    return "\n\n".join(
+        [f"**{shown.table.heading}**", *claim, "\n".join(f"- {line}" for line in stated), table, *order(shown)]
+    )
+
+
+def _cells(row: Row, digits: int) -> tuple[str, ...]:
+    def number(value: float | None, sign: str = "") -> str:
+        return "" if value is None else f"{value:{sign}.{digits}f}"
+
+    spread = "" if row["deviation"] is None else f" ± {number(row['deviation'])}"
+    ours = number(row["ours"]) + spread or "not run"
+    seeds = str(row["seeds"]) if row["seeds"] else ""
+    return row["arm"], row["heading"], number(row["paper"]), ours, number(row["difference"], "+"), seeds
+
+
+def images(shown: Shown) -> str:
+    """Returns what was trained: epochs, images, resolution and batch of each run, those of the paper in brackets."""
+    said: dict[str, list[str]] = {}
+    for planned in shown.finished:
+        run, whole = Run(planned.folder), shown.papers[planned.folder].optim.epochs
+        counts = {name: len(found) for name, found in run.split().items()}
+        config = run.config()
+        epochs, most = run.metrics()["epochs"], planned.config.optim.epochs
+        early = f" (ended by itself after {epochs})" if epochs < most else ""
+        text = (
+            f"{most} of {whole} epochs{early}, {counts['train']:,} training, {counts['val']:,} val and "
+            f"{counts['test']:,} test images of {planned.data} at {config.model.resolution} pixels, "
+            f"batch {config.optim.batch}"
+        )
+        said.setdefault(text, []).append(planned.name)
+    arms = [arm.label for arm in shown.table.arms]
+    parts = []
+    for text, names in said.items():
+        unique = list(dict.fromkeys(names))
+        parts.append(text if len(unique) == len(arms) else f"{', '.join(unique)}: {text}")
+    return "Trained: " + "; ".join(parts) + "."
+
+
+def order(shown: Shown) -> list[str]:
+    """Returns paragraphs on the column `order`: arm by arm against the one it is held against, then all pairs."""
+    column = next(column for column in shown.table.columns if column.word == shown.table.order)
+    compared = [arm for arm in shown.table.arms if column.word in arm.paper and shown.values(arm, column)]
+    if len(compared) < 2:
+        return []
+    by_label = {arm.label: arm for arm in compared}
+    lines = [
+        f"- {arm.label} against {arm.against}: paper {arm.paper[column.word] - other.paper[column.word]:+.2f}, "
+        f"{_verdict(shown, arm, other, column)}"
+        for arm in compared
+        if (other := by_label.get(arm.against)) and other is not arm
+    ]
+    return [f"Order in {column.heading}:", "\n".join(lines), _pairs(shown, compared, column)]
+
+
+def _verdict(shown: Shown, arm: Arm, other: Arm, column: Column) -> str:
+    ours, sign = _differences(shown, arm, other, column), arm.paper[column.word] - other.paper[column.word]
+    spread = f" ± {statistics.stdev(ours):.2f}" if len(ours) > 1 else ""
+    text = f"ours {statistics.mean(ours):+.2f}{spread} ({_seeds(len(ours))}): " if ours else "ours not run"
+    return text + (judged(ours, sign, _chance(shown, arm, other, column)) if ours else "")
+
+
+def _seeds(count: int) -> str:
+    return "one seed" if count == 1 else f"{count} seeds"
+
+
+def judged(ours: list[float], paper: float, chance: float) -> str:
+    """Returns the words for differences `ours`, one a seed, beside that of the paper; see the module's docstring."""
+    if paper == 0:
+        return "the paper has no difference"
+    if len(ours) == 1 and abs(ours[0]) < chance:
+        return "within chance"
+    same = sum(value * paper > 0 for value in ours)
+    return {len(ours): "same sign", 0: "other sign"}.get(same, f"seeds disagree ({same} of {len(ours)} same sign)")
+
+
+def _differences(shown: Shown, arm: Arm, other: Arm, column: Column) -> list[float]:
+    mine, theirs = shown.values(arm, column), shown.values(other, column)
+    return [mine[seed] - theirs[seed] for seed in mine if seed in theirs]
+
+
+def _chance(shown: Shown, arm: Arm, other: Arm, column: Column) -> float:
+    """Returns two standard errors of a difference, in the unit of the column; 0 for what is no share of images."""
+    if not column.measure.share:
+        return 0.0
+    run = next(planned for planned in shown.finished if planned.name == arm.label)
+    count = len(Run(run.folder).split()[column.measure.split])
+    both = [*shown.values(arm, column).values(), *shown.values(other, column).values()]
+    share = statistics.mean(both) / column.measure.scale
+    return column.measure.scale * 2 * math.sqrt(2 * share * (1 - share) / count)
+
+
+def _pairs(shown: Shown, compared: list[Arm], column: Column) -> str:
+    words: dict[str, int] = {}
+    for number, arm in enumerate(compared):
+        for other in compared[:number]:
+            ours, sign = _differences(shown, arm, other, column), arm.paper[column.word] - other.paper[column.word]
+            if ours and sign:
+                word = judged(ours, sign, _chance(shown, arm, other, column)).partition(" (")[0]
+                words[word] = words.get(word, 0) + 1
+    total = sum(words.values())
+    counted = ", ".join(f"{count} {word}" for word, count in sorted(words.items(), key=lambda item: -item[1]))
+    paper = [arm.paper[column.word] for arm in compared]
+    ours = [statistics.mean(shown.values(arm, column).values()) for arm in compared]
+    rank = f"; Spearman's rank correlation with the paper {spearman(paper, ours):+.2f}" if len(compared) > 2 else ""
+    return f"Of {total} pairs of arms: {counted}{rank}."
+
+
+def spearman(first: list[float], second: list[float]) -> float:
+    """Returns Spearman's rank correlation of two lists, equal values having their mean rank; 0 if one is constant."""
+    ranks = [
+        [sum(y < x for y in values) + sum(y == x for y in values) / 2 for x in values] for values in (first, second)
+    ]
+    if any(len(set(values)) == 1 for values in ranks):
+        return 0.0
+    return statistics.correlation(*ranks)
+
+
+def write_csv(path: Path, table_rows: list[Row]) -> None:
+    """Writes `rows` as a CSV file; what there is no figure for is empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(table_rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(table_rows)
+    write_text(path, text.getvalue())
