@@ -10,6 +10,7 @@ in the same order:
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -51,12 +52,41 @@ def with_cosine_head(model: keras.Model, dropout: float | None = None, keep_weig
         UserError: the last layer is no Dense, or applies an activation.
     """
     head = classifier(model)
-    replaced = None if dropout is None else _dropout_before(model, head)
 
     def clone(layer: keras.Layer) -> keras.Layer:
         if layer is head:
             return layers.Dense(layer.units, use_bias=False, name=layer.name, dtype=layer.dtype_policy)
         return type(layer).from_config(layer.get_config())
+
+    def features(x: Tensor) -> Tensor:
+        return layers.UnitNormalization(name=f"{head.name}_features", dtype=head.dtype_policy)(x)
+
+    copy = _copied(model, head, clone, features, dropout, keep_weights)
+    kernel = copy.get_layer(head.name).kernel
+    kernel.assign(keras.initializers.RandomNormal(stddev=1.0)(kernel.shape))
+    normalize_directions(copy)
+    return copy
+
+
+def with_dropout(model: keras.Model, dropout: float, keep_weights: bool) -> keras.Model:
+    """Returns a copy of `model` with its own head, drawn anew, behind another dropout; see `with_cosine_head`."""
+
+    def clone(layer: keras.Layer) -> keras.Layer:
+        return type(layer).from_config(layer.get_config())
+
+    return _copied(model, classifier(model), clone, lambda x: x, dropout, keep_weights)
+
+
+def _copied(
+    model: keras.Model,
+    head: keras.layers.Dense,
+    clone: Callable[[keras.Layer], keras.Layer],
+    features: Callable[[Tensor], Tensor],
+    dropout: float | None,
+    keep_weights: bool,
+) -> keras.Model:
+    """Returns a copy of `model` of layers made by `clone`; the head reads `features` of what it reads there."""
+    replaced = None if dropout is None else _dropout_before(model, head)
 
     def call(layer: keras.Layer, *args: Any, **kwargs: Any) -> Tensor:
         if layer.name == replaced:
@@ -65,15 +95,12 @@ def with_cosine_head(model: keras.Model, dropout: float | None = None, keep_weig
             return layer(*args, **kwargs)
         options = {"name": f"{layer.name}_dropout", "dtype": layer.dtype_policy}
         x = layers.Dropout(dropout, **options)(args[0]) if dropout else args[0]
-        return layer(layers.UnitNormalization(name=f"{layer.name}_features", dtype=layer.dtype_policy)(x))
+        return layer(features(x))
 
     copy = keras.models.clone_model(model, clone_function=clone, call_function=call)
     for layer in copy.layers if keep_weights else ():
         if layer.weights and layer.name != head.name:
             layer.set_weights(model.get_layer(layer.name).get_weights())
-    kernel = copy.get_layer(head.name).kernel
-    kernel.assign(keras.initializers.RandomNormal(stddev=1.0)(kernel.shape))
-    normalize_directions(copy)
     return copy
 
 

@@ -21,7 +21,7 @@ def drawn(model: keras.Model, config: Config) -> keras.Model:
     """Draws the kernels and biases of `model` anew as model.init says, sets ε, and returns it."""
     random = np.random.default_rng([config.seed, 1])
     for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
+        if config.model.norm_epsilon and isinstance(layer, keras.layers.BatchNormalization):
             layer.epsilon = config.model.norm_epsilon
         kernel = next((weight for weight in layer.weights if weight.name.endswith("kernel")), None)
         if kernel is None or config.model.init == "default":

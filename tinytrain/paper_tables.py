@@ -7,8 +7,10 @@
     figures                        what is drawn beside the table (`figures.FIGURES`)
     [set]                          keys of a config, for every arm
     [arms."LABEL"]                 set: keys of its own; paper: {COLUMN: number}; base: another config;
-                                   against: the arm that it is held against, without it the first one
-    [datasets.NAME]                base, set: what is done on one of the datasets, a transfer say
+                                   against: the arm that it is held against, without it the first one;
+                                   datasets: those it is trained on, without it all
+    [datasets.NAME]                set: keys on one of the datasets; base: a config that takes the place of the table's
+                                   and the arm's keys there, of a transfer say
 
 In strings {out}, {arm}, {data}, {first}, {model} and {seed} stand for the folder of all runs, the arm's name in it,
 the dataset's, that of the first dataset, the architecture and the seed: {out}/teacher/{data}/seed{seed} is a run.
@@ -27,7 +29,7 @@ from tinytrain.errors import UserError, unknown
 from tinytrain.schema import Config
 
 KEYS = {"title", "paper", "tables", "claim", "base", "data", "columns", "order", "figures", "set", "arms", "datasets"}
-ARM_KEYS = {"set", "paper", "base", "against"}
+ARM_KEYS = {"set", "paper", "base", "against", "datasets"}
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,17 @@ class Step:
 
 @dataclass(frozen=True)
 class Arm:
-    """One row: its label, its keys, the paper's figures by column, the label of the arm it is held against."""
+    """One row: its label, its keys, the paper's figures by column, the label of the arm it is held against.
+
+    datasets: the paper's names of those that it is trained on; none means all.
+    """
 
     label: str
     base: str
     settings: Mapping[str, Any]
     paper: Mapping[str, float]
     against: str
+    datasets: list[str]
 
     @property
     def folder(self) -> str:
@@ -154,10 +160,11 @@ def config_of(table: Table, arm: Arm, spec: str, dataset: str, places: Mapping[s
     places: what {out}, {arm}, {data} and {first} stand for.
     """
     step = table.steps.get(dataset, Step())
-    model = _loaded(arm.base or table.base, {}).model.name if "{model}" in step.base else ""
-    places = {**places, "model": model}
-    config = _loaded(step.base or arm.base or table.base, places)
-    for dotted, value in {**table.settings, **arm.settings, **step.settings}.items():
+    own = _loaded(arm.base or table.base, {})
+    settings = {**table.settings, **arm.settings}
+    places = {**places, "model": settings.get("model.name", own.model.name)}
+    config = _loaded(step.base, places) if step.base else own
+    for dotted, value in {**({} if step.base else settings), **step.settings}.items():
         configs.set_key(config, dotted, _filled(value, places), where=f" in {table.path}")
     config.seed, config.data.spec = seed, spec
     return configs.apply(config, [])
@@ -199,7 +206,8 @@ def _arm(path: Path, label: str, values: dict, first: str, columns: list[table_c
     paper = values.get("paper", {})
     _refuse_unknown(path, paper, {column.word for column in columns}, f"column of the arm '{label}'")
     settings = dict(configs.flat(values.get("set", {})))
-    return Arm(label, values.get("base", ""), settings, paper, values.get("against", first))
+    against, datasets = values.get("against", first), values.get("datasets", [])
+    return Arm(label, values.get("base", ""), settings, paper, against, datasets)
 
 
 def _refuse_unknown(path: Path, found: Mapping[str, Any], known: set[str], what: str) -> None:

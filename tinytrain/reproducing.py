@@ -121,7 +121,7 @@ def _plan(
     plan, papers = [], {}
     for seed in range(seeds):
         for arm in table.arms:
-            for place in places:
+            for place in [place for place in places if not arm.datasets or place.dataset in arm.datasets]:
                 words = {"out": str(out), "arm": arm.folder, "data": place.name, "first": places[0].name}
                 whole = paper_tables.config_of(table, arm, place.spec, place.dataset, words, seed)
                 config = _fitted(whole, place, scale, source_of(whole))

@@ -63,7 +63,7 @@ class Model:
     init: Literal["default", "torch", "netaug", "netaug_baseline"] = key(
         "default", "random weights as drawn by PyTorch, or by the released code of NetAug, for it or for its baselines"
     )
-    norm_epsilon: float = key(1e-3, "ε of BatchNorm; PyTorch's is 1e-5", 1e-7, 0.1)
+    norm_epsilon: float = key(0.0, "ε of BatchNorm, PyTorch's is 1e-5; 0: the architecture's usual one", 0, 0.1)
     mean: list[float] | Literal["none"] = key(
         "none", "taken from each channel, pixels in 0..1, unless model.weights bring their own; none: [-1, 1)", 0, 1
     )
@@ -225,7 +225,7 @@ class AmSoftmax:
 
 @dataclass
 class Dml:
-    """Deep mutual learning with a slow student, which has a cosine head and is thrown away."""
+    """Deep mutual learning with a slow student, which is thrown away."""
 
     form: Literal["paper", "released"] = key(
         "paper", "paper: each loss and the other's answers; released: halves of both and of their mean answer"
@@ -234,6 +234,7 @@ class Dml:
     margin: float = key(0.35, "AM-Softmax margin of the slow student; the released code had none", 0, 2)
     scale: float = key(1.0, "scale of its cosines", 0.01)
     dropout: float = key(0.2, "dropout before its head", 0, 0.95)
+    head: Literal["cosine", "softmax"] = key("cosine", "softmax: its own head stays, without margin and scale")
 
 
 @dataclass

@@ -161,6 +161,8 @@ def _copy_ours(source: keras.Model, model: keras.Model, path: Path) -> None:
     for name, layer in wanted.items():
         if _shape(layer) == _shape(found.get(name)):
             layer.set_weights(found[name].get_weights())
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.epsilon = found[name].epsilon
 
 
 def _shape(layer: keras.Layer | None) -> str:

@@ -48,8 +48,10 @@ class Dml(Method):
 
     def build(self, input_shape: tuple) -> None:
         """Makes the slow student, after the fast one: this draws its dropout as it would alone."""
-        slow = cosine_head.with_cosine_head(self.plain, self.options.dropout, self.keep_weights)
-        self.slow = cosine_head.in_training(with_fused_batch_norm(slow))
+        dropout, cosine = self.options.dropout, self.options.head == "cosine"
+        with_head = cosine_head.with_cosine_head if cosine else cosine_head.with_dropout
+        slow = with_fused_batch_norm(with_head(self.plain, dropout, self.keep_weights))
+        self.slow = cosine_head.in_training(slow) if cosine else slow
         super().build(input_shape)
 
     def students(self) -> list[list[keras.Variable]]:
@@ -67,12 +69,16 @@ class Dml(Method):
     def both(self, objective: Objective, logits: tf.Tensor, cosines: tf.Tensor) -> tf.Tensor:
         """Returns the loss of both students from the logits of the fast and the cosines of the slow one (B, classes).
 
+        With dml.head = "softmax" the latter are logits too, without margin and scale.
         What other methods have added, such as a teacher's answers, is for both.
         """
-        options = self.options
+        options, margin, scale = self.options, self.options.margin, self.options.scale
         own = objective.total(logits)
-        own += cosine_head.am_softmax(objective, options.margin, options.scale).total(cosines)
-        fast, slow = tf.nn.log_softmax(logits), tf.nn.log_softmax(options.scale * cosines)
+        if options.head == "softmax":
+            own, scale = own + objective.total(cosines), 1.0
+        else:
+            own += cosine_head.am_softmax(objective, margin, scale).total(cosines)
+        fast, slow = tf.nn.log_softmax(logits), tf.nn.log_softmax(scale * cosines)
         if options.form == "paper":
             return own + options.weight * (divergence(slow, fast) + divergence(fast, slow))
         mean = tf.stop_gradient((tf.exp(fast) + tf.exp(slow)) / 2)

@@ -1,0 +1,90 @@
+"""How long a training takes on one core of this machine, estimated from its config before anything is trained.
+
+    seconds of a step for an image = OVERHEAD + DENSE·(MACs of what is not depthwise) + DEPTHWISE·(depthwise MACs)
+    seconds of a run               = epochs · (images · that · TIMES of the methods + val images · that / 3) + search
+
+The constants are measured, see below; a forward pass is taken as a third of a step. Plain steps of nine networks are
+met within 40 %, most within 25 %: enough to tell an hour from a day, no more.
+"""
+
+import functools
+import math
+
+import keras
+
+from tinytrain import config as configs
+from tinytrain import dataset_table, macs, rooms, weights
+from tinytrain.paper_tables import Table, config_of, papers_data
+from tinytrain.schema import SEARCH_EPOCHS, Config
+
+# `taskset -c 0 python benchmarks/training_cost.py` on 2026-11-25: processor seconds on one of two cores of this machine
+# (see `MACHINE`), TensorFlow 2.21, float32, other work beside it.
+MACHINE = "one core of a 2-core x86-64 virtual machine, 2026-11-25"
+OVERHEAD, DENSE, DEPTHWISE = 4.6e-4, 8.2e-11, 1.15e-9  # seconds, seconds a MAC, seconds a depthwise MAC
+# A step as a multiple of a plain one. NetAug: the means of both halves of the table in docs/training-methods.md.
+TIMES = {"netaug": 3.2, "distill": 1.0, "dml": 2.0, "sam": 2.0, "dropblock": 1.1, "am_softmax": 1.0, "tinytl": 0.8}
+IMAGES = {"imagenet100": 128_117, "birdsnap": 47_386, "imagenet21k": 11_060_223, "visual_wake_words": 82_783}
+
+
+def hours(table: Table) -> float:
+    """Returns the core hours of a table at full size with one seed; a training that may end early counts whole."""
+    datasets = papers_data(table)
+    total = 0.0
+    for arm in table.arms:
+        for dataset in arm.datasets or datasets:
+            places = {"out": "", "arm": arm.folder, "data": dataset, "first": datasets[0]}
+            config = config_of(table, arm, dataset, dataset, places, 0)
+            total += seconds(config, int(arm.paper.get("epochs", config.optim.epochs)))
+    return total / 3600
+
+
+def seconds(config: Config, epochs: int) -> float:
+    """Returns the core seconds of a run of one of the named datasets, its search included."""
+    train, val = _images(config)
+    classes = dataset_table.ROWS[config.data.spec.partition(":")[0]].classes
+    plain = seconds_per_image(config, classes)
+    factor = math.prod(TIMES[name] for name in configs.methods(config))
+    epoch = train * plain * factor + val * plain / 3
+    return epochs * epoch + _searched(config) * (train * plain + val * plain / 3)
+
+
+def seconds_per_image(config: Config, classes: int) -> float:
+    """Returns the core seconds of a plain step for one image."""
+    options = weights.architecture_options(config.model) | {"dropout": 0.0}
+    dense, depthwise, features = _macs(config.model.name, tuple(sorted(options.items())))
+    return OVERHEAD + DENSE * (dense + features * classes) + DEPTHWISE * depthwise
+
+
+def _searched(config: Config) -> int:
+    """Returns the epochs of the search for the learning rate, none of them pruned."""
+    search = config.search
+    epochs = SEARCH_EPOCHS.get(search.way, 0) if search.epochs == "auto" else search.epochs
+    return {"tpe": search.trials * epochs, "grid": search.points * epochs, "range": 2}.get(search.way, 0)
+
+
+@functools.cache
+def _macs(name: str, options: tuple) -> tuple[int, int, int]:
+    """Returns the MACs of one image in (all else, depthwise convolutions), and those of the classifier for a class."""
+    given = {key: value for key, value in options if value != "auto"}
+    module = rooms.load("models", name)
+    model = module.build(classes=2, **{"channels": 3, "stem": "imagenet"} | module.USUAL | given)
+    depthwise = sum(macs.of_layer(layer) for layer in model.layers if isinstance(layer, keras.layers.DepthwiseConv2D))
+    classifier = macs.of_layer(model.layers[-1])
+    return macs.count(model) - depthwise - classifier, depthwise, classifier // 2
+
+
+def _images(config: Config) -> tuple[int, int]:
+    """Returns the images of (train, val), from the counts of the dataset's row."""
+    name = config.data.spec.partition(":")[0]
+    row = dataset_table.ROWS[name]
+    rule = row.split if config.data.split == "auto" else config.data.split
+    counts = dict(row.images)
+    train = IMAGES.get(name, counts.get("train", 0))
+    if rule in ("paper", "random"):
+        train = sum(counts.values()) - row.paper if counts else train
+    elif rule == "trainval":
+        train += counts.get("val", 0)
+    elif "val" in counts:
+        return train, counts["val"]
+    val = config.data.val_images or round(config.data.val_fraction * train)
+    return train - val, val
