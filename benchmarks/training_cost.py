@@ -1,9 +1,9 @@
 """What a training step costs a core: seconds of processor time for an image and a network, against its MACs.
 
-The line t = overhead + MACs · seconds_per_mac is fitted to plain steps of several networks, by least squares of the
-relative error; tinytrain/training_cost.py holds the result as constants, with machine and date. Then the same for
-methods and augmentations, as multiples of the plain step of the same network. Processor time is used, not the clock:
-other work on the machine hardly changes it. Images are noise.
+The plane t = overhead + a·(MACs that are not depthwise) + b·(depthwise MACs) is fitted to plain steps of several
+networks, by least squares of the relative error; tinytrain/training_cost.py holds the result as constants, with machine
+and date. Then the same for methods and augmentations, as multiples of the plain step of the same network. Processor
+time is used, not the clock: other work on the machine hardly changes it. Images are noise.
 
     taskset -c 0 python benchmarks/training_cost.py [--quick] [--json]
 """
@@ -16,6 +16,7 @@ from tinytrain.quiet import import_tensorflow
 
 import_tensorflow()
 
+import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
 from tinytrain import config as configs  # noqa: E402
@@ -35,7 +36,8 @@ NETWORKS = [  # model, width, resolution, stem, batch
     ("efficientnet_b0", 1.0, 224, "imagenet", 8),
     ("resnet50", 1.0, 224, "imagenet", 8),
 ]
-VARIANTS = [  # of the third network and of the fourth
+VARIED = [NETWORKS[0], NETWORKS[2]]
+VARIANTS = [
     "augment.resized_crop=0.08",
     "augment.randaugment=2",
     "augment.autoaugment=true",
@@ -51,7 +53,7 @@ VARIANTS = [  # of the third network and of the fourth
 
 
 def seconds_per_image(words, steps):
-    """Returns (processor seconds for an image of a training step, MACs of the network)."""
+    """Returns (processor seconds for an image of a training step, MACs of the network, of them depthwise ones)."""
     config = configs.load(
         None, ["augment.crop=0", "augment.flip=true", "device.jit=false", "optim.warmup_epochs=0", *words]
     )
@@ -72,18 +74,21 @@ def seconds_per_image(words, steps):
     method = trainer.build_method(model, config, training)
     trainer.compile_method(method, config, 4, CLASSES)
     method.make_train_function()
-    source, begun = iter(batches(0, range(steps + 4))), 0.0
-    for step in range(steps + 4):
-        if step == 4:  # traced, and the batches that lie ready are as many as at the end
+    source, begun = iter(batches(0, range(steps + 20))), 0.0
+    for step in range(steps + 4):  # 16 batches are left: as many lie ready at the end as at the start of the clock
+        if step == 4:  # traced
             begun = time.process_time()
-        method.train_function(source if False else iter([next(source)]))
-    return (time.process_time() - begun) / steps / batch, macs.count(model)
+        method.train_function(source)
+    depthwise = [layer for layer in model.layers if isinstance(layer, keras.layers.DepthwiseConv2D)]
+    seconds = (time.process_time() - begun) / steps / batch
+    return seconds, macs.count(model), sum(map(macs.of_layer, depthwise))
 
 
 def fitted(rows):
-    """Returns (overhead, seconds_per_mac) that make the squares of the relative errors least."""
+    """Returns (overhead, a, b) that make the squares of the relative errors least."""
     seconds = np.array([row["ms_per_image"] / 1e3 for row in rows])
-    design = np.stack([np.ones(len(rows)), [row["macs"] for row in rows]], axis=1) / seconds[:, None]
+    counts = [[1, row["macs"] - row["depthwise_macs"], row["depthwise_macs"]] for row in rows]
+    design = np.array(counts) / seconds[:, None]
     return np.linalg.lstsq(design, np.ones(len(rows)), rcond=None)[0]
 
 
@@ -97,40 +102,52 @@ def words_of(name, width, resolution, stem, batch):
     ]
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    steps, networks = (3, NETWORKS[:4]) if options.quick else (12, NETWORKS)
+def name_of(network):
+    return f"{network[0]} {network[1]:g} at {network[2]}"
+
+
+def measured(networks, steps):
+    """Returns a row for each network; prints it."""
     rows = []
     for network in networks:
-        seconds, count = seconds_per_image(words_of(*network), steps)
-        rows.append(
-            {"network": f"{network[0]} {network[1]:g} at {network[2]}", "macs": count, "ms_per_image": 1e3 * seconds}
-        )
-        print(f"{rows[-1]['network']:32}{count / 1e6:10.1f} M MACs{1e3 * seconds:10.2f} ms an image", flush=True)
-    overhead, per_mac = fitted(rows)
-    print(f"overhead {1e3 * overhead:.3f} ms an image, {1e12 * per_mac:.2f} ps a MAC")
+        seconds, count, depthwise = seconds_per_image(words_of(*network), steps)
+        row = {"network": name_of(network), "macs": count, "depthwise_macs": depthwise, "ms_per_image": 1e3 * seconds}
+        rows.append(row)
+        print(f"{row['network']:32}{count / 1e6:10.1f} M MACs{1e3 * seconds:10.2f} ms an image", flush=True)
+    return rows
+
+
+def estimated(rows):
+    """Adds the estimate of each row; prints the constants and the errors."""
+    overhead, dense, depthwise = fitted(rows)
+    print(f"overhead {overhead:.3g} s an image, {dense:.3g} s a MAC, {depthwise:.3g} s a depthwise MAC")
     for row in rows:
-        row["estimate_ms"] = 1e3 * (overhead + per_mac * row["macs"])
+        others = row["macs"] - row["depthwise_macs"]
+        row["estimate_ms"] = 1e3 * (overhead + dense * others + depthwise * row["depthwise_macs"])
         print(f"{row['network']:32}{row['estimate_ms']:10.2f} ms, {row['estimate_ms'] / row['ms_per_image'] - 1:+.0%}")
-    for network in [NETWORKS[2], NETWORKS[3]]:
-        plain = next(
-            row["ms_per_image"]
-            for row in rows
-            if row["network"].startswith(f"{network[0]} {network[1]:g} at {network[2]}")
-        )
-        for variant in VARIANTS[:2] if options.quick else VARIANTS:
-            if network is NETWORKS[3] and variant in ("method=netaug",):
-                continue
-            seconds, _ = seconds_per_image([*words_of(*network), variant], steps)
-            row = {"network": network[0], "variant": variant, "times_plain": 1e3 * seconds / plain}
-            rows.append(row | {"extra_ms": 1e3 * seconds - plain})
-            print(
-                f"{network[0]:20} {variant:28}{row['times_plain']:6.2f} times, {1e3 * seconds - plain:+.2f} ms",
-                flush=True,
-            )
+
+
+def varied(network, plain, variants, steps):
+    """Returns a row for each variant of a network whose plain step takes `plain` ms an image; prints it."""
+    rows = []
+    for variant in variants:
+        ms = 1e3 * seconds_per_image([*words_of(*network), variant], steps)[0]
+        rows.append({"network": name_of(network), "variant": variant, "times_plain": ms / plain, "more_ms": ms - plain})
+        print(f"{name_of(network):32} {variant:28}{ms / plain:6.2f} times, {ms - plain:+.2f} ms", flush=True)
+    return rows
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="four networks, two variants, three steps")
+    parser.add_argument("--json", action="store_true", help="one JSON line last")
+    options = parser.parse_args()
+    steps = 3 if options.quick else 12
+    rows = measured(NETWORKS[:4] if options.quick else NETWORKS, steps)
+    estimated(rows)
+    for network in VARIED:
+        plain = next(row["ms_per_image"] for row in rows if row["network"] == name_of(network))
+        rows += varied(network, plain, VARIANTS[:2] if options.quick else VARIANTS, steps)
     if options.json:
         print(json.dumps({"rows": rows}))
 

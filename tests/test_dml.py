@@ -205,3 +205,17 @@ def test_a_run_learns_and_is_the_plain_network(tmp_path, form):
     run = train.fit(configs.load(None, [*words, "augment.crop=0"]), tmp_path / "run", mcu="stm32f746")
     assert run.metrics()["test"]["top1"] > 0.6
     assert keras.saving.load_model(run.model_path).get_layer("logits").use_bias
+
+
+def test_a_softmax_head_learns_from_the_labels_and_the_other_s_answers_without_margin_and_scale():
+    options = dataclasses.replace(PAPER, head="softmax", margin=0.35, scale=5.0)
+    method = Dml(with_dropout(), dataclasses.replace(options, dropout=0.2))
+    assert [layer.rate for layer in method.slow.layers if isinstance(layer, keras.layers.Dropout)] == [0.2]
+    assert [weight.shape for weight in method.slow.weights] == [weight.shape for weight in method.network.weights]
+    assert [variable.name for variable in method.students()[1]][-2:] == ["kernel", "bias"]
+    random = np.random.default_rng(0)
+    z, slow = (random.normal(0, 2, (16, 10)) for _ in range(2))
+    f, s, y = log_softmax(z), log_softmax(slow), np.float64(Y)
+    by_hand = -(y * (f + s)).sum(1).mean() + (np.exp(s) * (s - f)).sum(1).mean() + (np.exp(f) * (f - s)).sum(1).mean()
+    found = Dml(shallow(), options).both(objective(), tf.constant(z, "float32"), tf.constant(slow, "float32"))
+    assert float(found) == pytest.approx(by_hand, rel=1e-5)

@@ -13,7 +13,8 @@ HEAVY = {"matplotlib", "tensorflow", "keras", "keras_cv", "tf_keras", "sklearn",
 # A module may import modules of its own or a lower level, never of a higher one.
 LEVELS = [
     {"cli", "__main__", "__init__"},
-    {"listing", "model_table", "reproducing"},
+    {"listing", "model_table", "config_table", "reproducing"},
+    {"training_cost"},
     {"figures", "reproduction_table"},
     {"exporting", "export_summary", "comparing"},
     {"int8_model"},

@@ -1,19 +1,8 @@
-"""The recipes of the adaptive pipeline: found by name, what they set against methods.md C, and Table 4's rows."""
+"""The recipes of the adaptive pipeline: found by name, and what they set against methods.md C."""
 
 import pytest
 
 from tinytrain import config as configs
-from tinytrain.rooms import data_folder
-
-ABLATION = data_folder("configs") / "ablation"
-OFF = {  # what a row of Table 4 changes
-    "no_sam": {"method"},
-    "no_mutual": {"method"},
-    "no_am_softmax": {"method"},
-    "no_augmix": {"augment.augmix"},
-    "bias_decay": {"optim.decay", "optim.bias_lr"},
-    "no_adaptive_lr": {"optim.schedule", "optim.warmup_epochs", "optim.warmup_from", "optim.lr", "search.way"},
-}
 
 
 def load(path, *words):
@@ -53,20 +42,6 @@ def test_the_baseline_is_the_papers():
     assert (config.method, config.search.way, config.optim.schedule) == ("", "none", "cosine_epochs")
     assert (config.optim.epochs, config.optim.lr, config.model.dropout) == (200, 0.013, 0.2)
     assert (config.augment.augmix, config.augment.jitter_probability) == (False, 0.5)
-
-
-@pytest.mark.parametrize("net", ["mobilenet_v3_large", "efficientnet_b0"])
-def test_a_row_of_table_4_differs_from_the_final_one_by_what_it_leaves_out(net):
-    final = load(ABLATION / f"{net}_final.toml")
-    rows = {path.stem.removeprefix(f"{net}_"): load(path) for path in ABLATION.glob(f"{net}_*.toml")}
-    assert len(rows) == 6
-    for row, config in rows.items():
-        other = {
-            dotted for dotted in [*configs.keys()] if configs.get_key(config, dotted) != configs.get_key(final, dotted)
-        }
-        assert other <= OFF.get(row, set()), row
-        assert bool(other) == (row != "final")
-    assert rows["no_sam"].method in ("dml", "am_softmax")
 
 
 def test_a_recipe_is_found_by_name(command_line):

@@ -244,8 +244,8 @@ def _list(values: Any, words: list[str]) -> tuple[Any, str]:
 
     if len(words) > 1 or (words and words[0] not in LISTS):
         raise unknown("list", " ".join(words), LISTS)
-    if words == ["models"]:
-        return _list_models()
+    if words in (["models"], ["configs"]):
+        return _list_counted(words[0])
     wanted = words or list(LISTS)
     rows = {name: LISTS[name]() for name in wanted}
     text = "\n\n".join(
@@ -254,15 +254,16 @@ def _list(values: Any, words: list[str]) -> tuple[Any, str]:
     return {name: list(lines) for name, lines in rows.items()}, text
 
 
-def _list_models() -> tuple[Any, str]:
-    """The table is counted from the graphs, so this list alone starts TensorFlow."""
+def _list_counted(name: str) -> tuple[Any, str]:
+    """These two tables are counted from the graphs, so they alone start TensorFlow."""
     from tinytrain.quiet import import_tensorflow
 
     import_tensorflow()
-    from tinytrain import model_table
+    from tinytrain import config_table, model_table
 
-    rows = model_table.rows()
-    return {"models": rows}, "\n".join(model_table.as_text(rows))
+    table: Any = {"models": model_table, "configs": config_table}[name]
+    rows = table.rows()
+    return {name: rows}, "\n".join(table.as_text(rows))
 
 
 FIT_FLAGS = {

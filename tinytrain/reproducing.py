@@ -76,11 +76,19 @@ def reproduce(
         comparison_table.write_csv(out / "results.csv", runs)
         reproduction_table.write_csv(out / "table.csv", rows)
         write_text(out / "table.md", found["text"] + "\n")
-        found["figures"] = [str(path) for path in figures.write(table, finished, out / "figures")]
 
-    comparing.train_all(plan, out / "table.md", tabled)
-    result = {"table": table.name, "out": str(out), "rows": found["rows"], "figures": found["figures"]}
-    return result, found["text"]
+    try:
+        comparing.train_all(plan, out / "table.md", tabled)
+    except UserError:  # some runs failed: the figures show the others
+        _draw(table, plan, out)
+        raise
+    drawn = _draw(table, plan, out)
+    return {"table": table.name, "out": str(out), "rows": found["rows"], "figures": drawn}, found["text"]
+
+
+def _draw(table: Table, plan: list[comparing.Planned], out: Path) -> list[str]:
+    finished = [planned for planned in plan if Run(planned.folder).finished]
+    return [str(path) for path in figures.write(table, finished, out / "figures")] if finished else []
 
 
 def placed(table: Table, data: list[str] | None) -> list[Place]:

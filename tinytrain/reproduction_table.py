@@ -123,7 +123,13 @@ def images(shown: Shown) -> str:
     for text, names in said.items():
         unique = list(dict.fromkeys(names))
         parts.append(text if len(unique) == len(arms) else f"{', '.join(unique)}: {text}")
-    return "Trained: " + "; ".join(parts) + "."
+    at = " A figure of the paper's epoch N is ours of epoch N times that share." if _scaled_epochs(shown) else ""
+    return "Trained: " + "; ".join(parts) + f".{at}"
+
+
+def _scaled_epochs(shown: Shown) -> bool:
+    shorter = any(run.config.optim.epochs < shown.papers[run.folder].optim.epochs for run in shown.finished)
+    return shorter and any(column.epoch for column in shown.table.columns)
 
 
 def order(shown: Shown) -> list[str]:
@@ -192,7 +198,7 @@ def _pairs(shown: Shown, compared: list[Arm], column: Column) -> str:
     paper = [arm.paper[column.word] for arm in compared]
     ours = [statistics.mean(shown.values(arm, column).values()) for arm in compared]
     rank = f"; Spearman's rank correlation with the paper {spearman(paper, ours):+.2f}" if len(compared) > 2 else ""
-    return f"Of {total} pairs of arms: {counted}{rank}."
+    return f"Of {total} {'pair' if total == 1 else 'pairs'} of arms: {counted}{rank}."
 
 
 def spearman(first: list[float], second: list[float]) -> float:

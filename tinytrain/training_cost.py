@@ -17,9 +17,9 @@ from tinytrain import dataset_table, macs, rooms, weights
 from tinytrain.paper_tables import Table, config_of, papers_data
 from tinytrain.schema import SEARCH_EPOCHS, Config
 
-# `taskset -c 0 python benchmarks/training_cost.py` on 2026-11-25: processor seconds on one of two cores of this machine
-# (see `MACHINE`), TensorFlow 2.21, float32, other work beside it.
-MACHINE = "one core of a 2-core x86-64 virtual machine, 2026-11-25"
+# `taskset -c 0 python benchmarks/training_cost.py` on 2026-11-25: processor seconds on one of two x86-64 cores with
+# AVX-512, TensorFlow 2.21, float32, other work beside it.
+CAPTION = "estimated from MACs measured on one of two x86-64 cores with AVX-512, 2026-11-25; within a factor of 2"
 OVERHEAD, DENSE, DEPTHWISE = 4.6e-4, 8.2e-11, 1.15e-9  # seconds, seconds a MAC, seconds a depthwise MAC
 # A step as a multiple of a plain one. NetAug: the means of both halves of the table in docs/training-methods.md.
 TIMES = {"netaug": 3.2, "distill": 1.0, "dml": 2.0, "sam": 2.0, "dropblock": 1.1, "am_softmax": 1.0, "tinytl": 0.8}

@@ -1,0 +1,286 @@
+"""Every table of the papers parses and its arms are valid; their hyperparameters against methods.md, typed by hand."""
+
+import re
+
+import pytest
+
+from tinytrain import config as configs
+from tinytrain import figures, paper_tables
+from tinytrain.errors import UserError
+
+FILES = sorted(paper_tables.folder().glob("*.toml"))
+ASKED = {"000": [1], "001": [2, 4, *range(6, 13)], "002": range(1, 8), "003": range(2, 13)}
+
+
+def config_of(word, label, dataset=None, seed=0):
+    """The config of one arm of a table at full size, on one of the paper's datasets."""
+    table = paper_tables.load(word)
+    (arm,) = [arm for arm in table.arms if arm.label == label]
+    names = paper_tables.papers_data(table)
+    data = dataset or names[0]
+    places = {"out": "/out", "arm": arm.folder, "data": data, "first": names[0]}
+    return paper_tables.config_of(table, arm, data, data, places, seed)
+
+
+def differences(word, label, other):
+    one, two = config_of(word, label), config_of(word, other)
+    values = {dotted: (configs.get_key(one, dotted), configs.get_key(two, dotted)) for dotted in [*configs.keys()]}
+    return {dotted: mine for dotted, (mine, theirs) in values.items() if mine != theirs}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_table_parses_and_every_arm_is_a_valid_config(path):
+    table = paper_tables.load_file(path)
+    assert re.fullmatch(r"# Seed \d{3}[^\n]*\.", path.read_text().splitlines()[0])
+    assert table.name == f"seed{table.paper}-table{table.numbers[-1]}"
+    assert table.order in [column.word for column in table.columns]
+    assert set(table.figures) <= set(figures.FIGURES)
+    assert table.claim
+    assert len({arm.folder for arm in table.arms}) == len(table.arms)
+    assert all(len(line) <= 120 for line in path.read_text().splitlines())
+    for arm in table.arms:
+        for dataset in arm.datasets or paper_tables.papers_data(table):
+            assert config_of(table.name, arm.label, dataset).data.spec == dataset
+
+
+def test_all_that_was_asked_for_is_there():
+    wanted = {f"seed{paper}-table{number}" for paper, numbers in ASKED.items() for number in numbers}
+    assert set(paper_tables.names()) == wanted
+
+
+@pytest.mark.parametrize("word", ["seed003-table4", "003/4", "3/4", "003-4", "seed003-table3", "003/table2"])
+def test_a_table_has_short_names_and_one_file_may_hold_several(word):
+    assert paper_tables.load(word).path.stem == "seed003_table4"
+
+
+def test_an_unknown_name_is_told_the_nearest():
+    with pytest.raises(UserError, match=r"'seed003-table44'; did you mean 'seed003-table4'"):
+        paper_tables.load("003/44")
+    with pytest.raises(UserError, match="unknown table 'table'"):
+        paper_tables.load("table")
+
+
+# methods.md D.2: rate, schedule, epochs, weight decay, MixUp of each run, and the four figures at its end.
+SEED3 = [
+    ("003/4", "rate 0.05", (0.05, "constant", 15, 0.0, 0.0), (1.7617, 2.1723, 50.41, 43.71)),
+    ("003/4", "rate 0.5", (0.5, "constant", 15, 0.0, 0.0), (1.9483, 2.1710, 46.35, 42.66)),
+    ("003/4", "rate 0.01", (0.01, "constant", 15, 0.0, 0.0), (1.9655, 2.2422, 46.06, 41.44)),
+    ("003/7", "constant", (0.05, "constant", 300, 0.0, 0.0), (0.0071, 3.7522, 99.76, 56.82)),
+    ("003/7", "cosine", (0.05, "cosine_epochs", 300, 0.0, 0.0), (0.0012, 3.2680, 99.97, 57.70)),
+    ("003/10", "no decay", (0.05, "cosine_epochs", 300, 0.0, 0.0), (0.0012, 3.2680, 99.97, 57.70)),
+    ("003/10", "decay 1e-4", (0.05, "cosine_epochs", 300, 1e-4, 0.0), (0.0034, 1.6740, 99.98, 63.11)),
+    ("003/10", "decay 5e-4", (0.05, "cosine_epochs", 300, 5e-4, 0.0), (0.0122, 1.3723, 99.97, 68.32)),
+    ("003/12", "no MixUp", (0.05, "cosine_epochs", 300, 5e-4, 0.0), (0.0122, 1.3723, 99.97, 68.32)),
+    ("003/12", "MixUp 0.2", (0.05, "cosine_epochs", 300, 5e-4, 0.2), (1.5565, 1.5169, 78.18, 67.30)),
+]
+
+
+@pytest.mark.parametrize(("word", "label", "keys", "figures_"), SEED3)
+def test_seed_003_is_as_specified(word, label, keys, figures_):
+    config = config_of(word, label)
+    optim, model = config.optim, config.model
+    assert (optim.lr, optim.schedule, optim.epochs, optim.weight_decay, config.augment.mixup) == keys
+    assert (optim.name, optim.momentum, optim.nesterov, optim.batch, optim.decay) == ("sgd", 0.9, False, 128, "all")
+    assert (optim.warmup_epochs, optim.label_smoothing, optim.bias_lr, optim.keep) == (0, 0, 1, "last")
+    assert (model.name, model.width, model.resolution, model.stem) == ("mobilenet_v1", 1.0, 32, "cifar")
+    assert (model.mean, model.deviation) == ([0.5071, 0.4865, 0.4409], [0.2009, 0.1984, 0.2023])
+    assert (model.init, model.norm_epsilon, model.dropout) == ("torch", 1e-5, 0)
+    assert (config.augment.crop * 32, config.augment.flip, config.data.val_fraction) == (4, True, 0.2)
+    (arm,) = [arm for arm in paper_tables.load(word).arms if arm.label == label]
+    four = [arm.paper[name] for name in ("last_loss", "last_val_loss", "last_top1", "last_val_top1")]
+    assert tuple(four) == figures_
+
+
+def test_seed_000_is_as_specified():
+    config = config_of("000/1", "classical")
+    optim, augment = config.optim, config.augment
+    assert (optim.name, optim.lr, optim.schedule, optim.epochs, optim.batch) == ("adam", 1e-3, "cosine_epochs", 30, 128)
+    assert (optim.weight_decay, optim.warmup_epochs, optim.label_smoothing) == (0, 0, 0)
+    assert (config.model.name, config.model.width, config.model.weights) == ("mobilenet_v2", 1.0, "imagenet")
+    assert (augment.resized_crop, augment.crop, augment.flip, augment.ablated) == (0.08, 0, True, False)
+    assert differences("000/1", "ablated", "classical") == {"augment.ablated": True}
+    classical, ablated = (arm.paper for arm in paper_tables.load("000/1").arms)
+    assert list(classical.values()) == [71.10, 76.10, 79.06, 81.76, 84.04, 84.68, 84.96, 84.84]
+    assert list(ablated.values()) == [67.02, 72.40, 76.46, 78.46, 80.90, 82.86, 83.38, 83.50]
+    assert list(ablated) == [f"val_top1@{epoch}" for epoch in (1, 5, 10, 15, 20, 25, 28, 30)]
+
+
+# methods.md E: what an arm of Tables 3, 6 and 7 of seed 002 sets beside another one, and its figure.
+E300 = {"optim.epochs": 305}
+NETAUG = {"method": "netaug", "model.init": "netaug"}
+SEED2 = [
+    ("002/3", "150 epochs, dropout, keep 0.9", "150 epochs", {"model.dropout": 0.1}, 51.0),
+    ("002/3", "150 epochs, dropout, keep 0.8", "150 epochs", {"model.dropout": 0.2}, 50.3),
+    ("002/3", "300 epochs", "150 epochs", E300, 52.4),
+    ("002/3", "300 epochs, MixUp 0.2", "300 epochs", {"augment.mixup": 0.2}, 51.7),
+    ("002/3", "300 epochs, AutoAugment", "300 epochs", {"augment.autoaugment": True}, 51.0),
+    ("002/3", "300 epochs, RandAugment", "300 epochs", {"augment.randaugment": 2}, 49.6),
+    ("002/3", "300 epochs, DropBlock", "300 epochs", {"method": "dropblock"}, 48.7),
+    ("002/3", "300 epochs, NetAug", "300 epochs", NETAUG, 53.7),
+    ("002/6", "MixUp 0.1", "plain", {"augment.mixup": 0.1}, 52.2),
+    ("002/6", "DropBlock 5, keep 0.95", "plain", {"method": "dropblock", "dropblock.keep": 0.95}, 50.6),
+    ("002/6", "DropBlock 5, keep 0.9", "plain", {"method": "dropblock"}, 48.7),
+    ("002/6", "RandAugment(1, 9)", "plain", {"augment.randaugment": 1}, 51.5),
+    ("002/6", "RandAugment(2, 9)", "plain", {"augment.randaugment": 2}, 49.6),
+    ("002/6", "NetAug", "plain", NETAUG, 53.7),
+    ("002/7", "weight decay 1e-5", "plain", {"optim.weight_decay": 1e-5}, 51.6),
+    ("002/7", "weight decay 1e-6", "plain", {"optim.weight_decay": 1e-6}, 51.3),
+    (
+        "002/7",
+        "no augmentation",
+        "plain",
+        {"augment.resized_crop": 1.0, "augment.brightness": 0.0, "augment.saturation": 0.0},
+        50.8,
+    ),
+    ("002/7", "batch 1024", "plain", {"optim.batch": 1024, "optim.lr": 0.2}, 51.5),
+    ("002/7", "batch 256", "plain", {"optim.batch": 256, "optim.lr": 0.05}, 51.7),
+    ("002/7", "NetAug", "plain", NETAUG, 53.3),
+]
+
+
+@pytest.mark.parametrize(("word", "label", "other", "keys", "top1"), SEED2)
+def test_an_arm_of_seed_002_differs_from_its_baseline_as_specified(word, label, other, keys, top1):
+    assert differences(word, label, other) == keys
+    table = paper_tables.load(word)
+    (arm,) = [arm for arm in table.arms if arm.label == label]
+    assert arm.paper["test_top1"] == top1
+
+
+# methods.md A.5, B.1, E: model, width, resolution, rate, weight decay; plain and NetAug.
+TABLE1 = {
+    "MobileNetV2-Tiny": ("mobilenet_v2_tiny", 0.35, 144, 0.4, 4e-5, 51.7, 53.3),
+    "MCUNet": ("mcunet", 1.0, 176, 0.4, 4e-5, 61.5, 62.7),
+    "MobileNetV3 0.35": ("mobilenet_v3_large", 0.35, 160, 1.6, 3e-5, 58.1, 60.3),
+    "ProxylessNAS 0.35": ("proxylessnas", 0.35, 160, 0.4, 4e-5, 59.1, 60.8),
+    "ProxylessNAS 1.0": ("proxylessnas", 1.0, 160, 0.4, 4e-5, 71.2, 71.9),
+    "MobileNetV2 0.35": ("mobilenet_v2", 0.35, 160, 0.4, 4e-5, 56.3, 57.8),
+    "MobileNetV2 1.0": ("mobilenet_v2", 1.0, 160, 0.4, 4e-5, 69.7, 70.6),
+    "ResNet50": ("resnet50", 1.0, 224, 0.4, 4e-5, 76.8, 76.5),
+}
+
+
+@pytest.mark.parametrize("label", TABLE1)
+def test_table_1_of_seed_002_is_as_specified(label):
+    plain, netaug = config_of("002/1", label), config_of("002/1", f"{label}, NetAug")
+    for config in (plain, netaug):
+        optim = config.optim
+        found = (config.model.name, config.model.width, config.model.resolution, optim.lr, optim.weight_decay)
+        assert found == TABLE1[label][:5]
+        assert (optim.momentum, optim.nesterov, optim.batch, optim.epochs, optim.warmup_epochs) == (
+            0.9,
+            True,
+            2048,
+            155,
+            5,
+        )
+        assert (optim.warmup_from, optim.decay, optim.label_smoothing) == (1 / 16, "kernels", 0.1)
+        assert (config.augment.resized_crop, config.augment.saturation) == (0.08, 0.5)
+        assert config.augment.brightness == pytest.approx(32 / 255, abs=1e-5)
+    assert (plain.method, plain.model.init) == ("", "netaug_baseline")
+    assert (netaug.method, netaug.model.init) == ("netaug", "netaug")
+    figures_ = [arm.paper["test_top1"] for arm in paper_tables.load("002/1").arms if arm.label.startswith(label)]
+    assert tuple(figures_[:2]) == TABLE1[label][5:]
+
+
+def test_students_are_taught_by_the_run_of_the_teacher_and_transfers_begin_from_their_arm():
+    both = config_of("002/2", "MobileNetV2-Tiny, both", seed=2)
+    assert (both.method, both.distill.weight, both.distill.temperature) == ("netaug+distill", 1, 1)
+    assert both.distill.teacher == "/out/teacher_at_144/imagenet2012/seed2"
+    transfer = config_of("002/4", "MobileNetV3 0.35, NetAug", "cars196")
+    assert transfer.model.weights == "/out/MobileNetV3_0.35_NetAug/imagenet2012/seed{seed}"
+    assert (transfer.model.name, transfer.method, transfer.optim.epochs) == ("mobilenet_v3_large", "", 55)
+    assert (transfer.optim.lr, transfer.model.dropout) == (pytest.approx(0.4), 0.7)  # 4 GPUs, methods.md A.8
+
+
+# methods.md A.9: learning rate and label smoothing.
+TINYTL = {
+    "food101": (2e-4, 0.1),
+    "oxford_flowers102": (2e-4, 0.7),
+    "cars196": (8e-4, 0.7),
+    "caltech_birds2011": (6e-4, 0.7),
+    "oxford_iiit_pet": (0.5e-4, 0.7),
+}
+
+
+@pytest.mark.parametrize("dataset", TINYTL)
+def test_table_5_of_seed_002_is_as_specified(dataset):
+    config = config_of("002/5", "MobileNetV3 0.35", dataset)
+    optim = config.optim
+    assert (config.model.name, config.method, config.model.dropout) == ("mobilenet_v3_large", "tinytl", 0.2)
+    assert (optim.lr, optim.label_smoothing) == TINYTL[dataset]
+    assert (optim.name, optim.batch, optim.epochs, optim.weight_decay, optim.schedule) == ("adam", 8, 50, 0, "cosine")
+    assert (config.augment.resized_crop, config.augment.hue) == (0.22, 0.1 if dataset == "cars196" else 0)
+
+
+OFF = {  # what an arm of Table 4 of seed 001 changes (methods.md C.11)
+    "no SAM": {"method"},
+    "no mutual learning": {"method"},
+    "no AM-Softmax": {"method"},
+    "no AugMix": {"augment.augmix"},
+    "bias decay": {"optim.decay", "optim.bias_lr"},
+    "no adaptive rate": {"optim.schedule", "optim.warmup_epochs", "optim.warmup_from", "optim.lr", "search.way"},
+}
+
+
+@pytest.mark.parametrize("net", ["large", "B0"])
+def test_an_arm_of_table_4_of_seed_001_leaves_one_part_out(net):
+    arms = [arm for arm in paper_tables.load("001/4").arms if arm.label.startswith(f"{net}, ")]
+    assert len(arms) == 6
+    for arm in arms[1:]:
+        changed = set(differences("001/4", arm.label, f"{net}, all"))
+        assert changed
+        assert changed <= OFF[arm.label.removeprefix(f"{net}, ")]
+        assert arm.against == f"{net}, all"
+
+
+# methods.md C.2, C.5, C.8, C.11: architecture, width, method, batch, rate (of the baseline), epochs, top-1, mAP.
+SEED1 = {
+    "MobileNetV3-small, baseline": ("mobilenet_v3_small", 1.0, "", 116, 0.013, 200, 82.24, 82.35),
+    "MobileNetV3-small, adaptive": ("mobilenet_v3_small", 1.0, "dml+sam", 116, None, 86, 85.00, 88.01),
+    "MobileNetV3-large 0.75, baseline": ("mobilenet_v3_large", 0.75, "", 116, 0.013, 200, 85.28, 87.03),
+    "MobileNetV3-large 0.75, adaptive": ("mobilenet_v3_large", 0.75, "dml+sam", 116, None, 83, 87.60, 91.14),
+    "MobileNetV3-large, baseline": ("mobilenet_v3_large", 1.0, "", 84, 0.013, 200, 85.79, 87.99),
+    "MobileNetV3-large, adaptive": ("mobilenet_v3_large", 1.0, "dml+sam", 84, None, 81, 88.26, 91.79),
+    "EfficientNet-B0, baseline": ("efficientnet_b0", 1.0, "", 84, 0.003, 200, 86.47, 89.27),
+    "EfficientNet-B0, adaptive": ("efficientnet_b0", 1.0, "am_softmax+sam", 84, None, 82, 89.13, 92.75),
+}
+
+
+@pytest.mark.parametrize("label", SEED1)
+def test_table_2_of_seed_001_is_as_specified(label):
+    name, width, method, batch, lr, epochs, top1, mean_ap = SEED1[label]
+    config = config_of("001/2", label, "dtd")
+    assert (config.model.name, config.model.width, config.method, config.optim.batch) == (name, width, method, batch)
+    assert (config.model.resolution, config.model.weights, config.data.split) == (224, "imagenet", "paper")
+    assert (config.optim.weight_decay, config.optim.nesterov, config.optim.epochs) == (5e-4, False, 200)
+    adaptive = label.endswith("adaptive")
+    assert (config.search.way, config.optim.schedule, config.augment.augmix) == (
+        ("tpe", "plateau", True) if adaptive else ("none", "cosine_epochs", False)
+    )
+    assert adaptive or config.optim.lr == lr
+    (arm,) = [arm for arm in paper_tables.load("001/2").arms if arm.label == label]
+    found = [arm.paper[name] for name in ("epochs", "test_balanced_top1", "test_map")]
+    assert found == [epochs, top1, mean_ap]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("title = 'x'", "is no table of a paper: it lacks arms, base, columns, paper, tables"),
+        ("titel = 'x'", "unknown key of a table 'titel'; did you mean 'title'"),
+        ("title = ", "is not a TOML file"),
+        ("[arms.a]\nses = 1", "unknown key of the arm 'a' 'ses'; did you mean 'set'"),
+        ("[arms.a]\npaper.val_top1 = 1", "unknown column of the arm 'a' 'val_top1'"),
+        ("[arms.a]\nagainst = 'b'", "'b' (known: a)"),
+        ("columns = ['test_top']\n[arms.a]", "unknown column in"),
+    ],
+)
+def test_a_mistake_in_a_file_is_told(tmp_path, text, sentence):
+    whole = "title = 'x'\npaper = '003'\ntables = [1]\nbase = 'digits.toml'\ncolumns = ['test_top1']\n"
+    path = tmp_path / "mine.toml"
+    begun = whole.partition("columns")[0] if "columns" in text else whole
+    path.write_text(text if text.startswith("tit") else begun + text)
+    with pytest.raises(UserError) as error:
+        paper_tables.load(str(path))
+    assert sentence in str(error.value)
+    assert "mine.toml" in str(error.value)

@@ -1,0 +1,266 @@
+"""`tinytrain reproduce`: tables of runs written by hand, what stands for what, figures, and a real small run."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tinytrain import comparing, figures, paper_tables, reproducing, reproduction_table, scaling
+from tinytrain import config as configs
+from tinytrain.errors import UserError
+from tinytrain.run import Run
+
+TABLE = """# A table.
+title = "two rates"
+paper = "003"
+tables = [99]
+claim = "high beats low."
+base = "digits.toml"
+columns = ["test_top1", "last_val_loss", "val_top1@10", "ap50:voc"]
+figures = ["accuracy", "rates", "mixup", "classes"]
+
+[set.optim]
+epochs = 10
+batch = 32
+schedule = "constant"
+
+[arms.low]
+set.optim.lr = 0.02
+paper = { test_top1 = 50.0, last_val_loss = 2.5, "val_top1@10" = 49.0, "ap50:voc" = 20.0 }
+
+[arms."a high one"]
+set.optim.lr = 0.2
+paper = { test_top1 = 52.0, last_val_loss = 2.25, "val_top1@10" = 51.5 }
+
+[arms.unknown]
+set.optim.lr = 0.4
+"""
+
+
+@pytest.fixture
+def table_file(tmp_path):
+    path = tmp_path / "seed003_table99.toml"
+    path.write_text(TABLE)
+    return path
+
+
+def fake(folder, config, top1, val_top1=(0.1, 0.2), images=1000):
+    """Writes what a finished run of `config` leaves, with the given figures."""
+    folder.mkdir(parents=True)
+    run = Run(folder)
+    run.config_path.write_text(configs.dump(config))
+    rows = [
+        {"epoch": n, "loss": 2 / n, "top1": 0.1, "val_loss": 3 / n, "val_top1": v, "lr": 0.1, "seconds": 1800.0}
+        for n, v in enumerate(val_top1, 1)
+    ]
+    run.write_history(rows)
+    names = {"train": ["a"] * 70, "val": ["b"] * 10, "test": ["c"] * images}
+    run.split_path.write_text(json.dumps(names))
+    metrics = {"top1": top1, "map": top1, "images": images}
+    result = {"val": {"top1": val_top1[-1]}, "test": metrics, "params": 1, "macs": 1, "epochs": len(rows)}
+    run.metrics_path.write_text(json.dumps(result | {"best_epoch": 1}))
+    run.model_path.write_text("")
+
+
+@pytest.fixture
+def shown(tmp_path, table_file):
+    """Returns a function: {arm: test top-1 of each seed} -> what is shown of runs with these figures."""
+
+    def make(tops, images=1000):
+        table, finished, papers = paper_tables.load(str(table_file)), [], {}
+        for label, values in tops.items():
+            (arm,) = [arm for arm in table.arms if arm.label == label]
+            for seed, top1 in enumerate(values):
+                whole = paper_tables.config_of(table, arm, "digits", "digits", {}, seed)
+                config = scaling.scaled(whole, scaling.Scale(0.2, 1), 1000, 100, 10)
+                folder = tmp_path / "out" / arm.folder / "digits" / f"seed{seed}"
+                fake(folder, config, top1, images=images)
+                papers[folder] = whole
+                finished.append(comparing.Planned(label, "digits", seed, config, folder, table_file))
+        return reproduction_table.Shown(table, finished, papers, {"digits": "digits"})
+
+    return make
+
+
+def test_the_paper_stands_beside_ours_with_the_difference(shown, tmp_path):
+    found = shown({"low": [0.4, 0.42], "a high one": [0.45, 0.43]})
+    rows = reproduction_table.rows(found)
+    first = rows[0]
+    assert (first["arm"], first["column"], first["paper"], first["seeds"]) == ("low", "test_top1", 50.0, 2)
+    assert first["ours"] == pytest.approx(41)
+    assert first["deviation"] == pytest.approx(2**0.5)
+    assert first["difference"] == pytest.approx(-9)
+    text = reproduction_table.as_markdown(found, rows, ["said"])
+    assert "**Seed 003, Table 99: two rates**" in text
+    assert "| low | test top-1 % | 50.00 | 41.00 ± 1.41 | -9.00 | 2 |" in text
+    assert "| a high one | val loss, last epoch | 2.2500 | 1.5000 ± 0.0000 | -0.7500 | 2 |" in text
+    assert "| low | val top-1 %, epoch 10 | 49.00 | 20.00 ± 0.00 | -29.00 | 2 |" in text  # its epoch 2 of 2
+    assert "| low | AP50 %, voc | 20.00 | not run |  |  |" in text
+    assert "unknown" not in text  # neither the paper nor we have a figure
+    assert "2 of 10 epochs, 70 training, 10 val and 1,000 test images of digits" in reproduction_table.images(found)
+    assert "ours is of epoch" not in text
+    reproduction_table.write_csv(tmp_path / "table.csv", rows)
+    read = list(csv.DictReader((tmp_path / "table.csv").open()))
+    assert [float(row["difference"]) for row in read[:2]] == [pytest.approx(-9), pytest.approx(-1)]
+    assert read[3]["ours"] == ""
+
+
+@pytest.mark.parametrize(
+    ("tops", "verdict"),
+    [
+        ({"low": [0.40, 0.42], "a high one": [0.45, 0.43]}, "ours +3.00 ± 2.83 (2 seeds): same sign"),
+        ({"low": [0.45, 0.43], "a high one": [0.40, 0.42]}, "ours -3.00 ± 2.83 (2 seeds): other sign"),
+        ({"low": [0.40, 0.45], "a high one": [0.45, 0.43]}, "seeds disagree (1 of 2 same sign)"),
+        ({"low": [0.40], "a high one": [0.42]}, "ours +2.00 (one seed): within chance"),  # 4.4 points of 1,000 images
+        ({"low": [0.40], "a high one": [0.50]}, "ours +10.00 (one seed): same sign"),
+        ({"low": [0.50], "a high one": [0.40]}, "ours -10.00 (one seed): other sign"),
+    ],
+)
+def test_the_order_is_told_with_its_spread(shown, tops, verdict):
+    text = "\n".join(reproduction_table.order(shown(tops)))
+    assert f"- a high one against low: paper +2.00, {verdict}" in text or verdict in text
+    assert f"Of 1 pair of arms: 1 {verdict.rpartition(': ')[2].partition(' (')[0]}." in text
+
+
+def test_chance_is_two_standard_errors_of_a_difference(shown):
+    found = shown({"low": [0.40], "a high one": [0.42]})
+    chance = reproduction_table._chance(found, *found.table.arms[:2], found.table.columns[0])
+    assert chance == pytest.approx(2 * (2 * 0.41 * 0.59 / 1000) ** 0.5 * 100)
+
+
+def test_nothing_is_said_of_the_order_of_one_arm(shown):
+    assert reproduction_table.order(shown({"low": [0.4]})) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ([1, 2, 3], [10, 20, 30], 1),
+        ([1, 2, 3], [3, 2, 1], -1),
+        ([1, 2, 2, 4], [1, 3, 2, 4], 0.9487),
+        ([1, 2], [5, 5], 0),
+    ],
+)
+def test_spearman(first, second, expected):  # the third by hand: ranks 1, 2.5, 2.5, 4 and 1, 3, 2, 4
+    assert reproduction_table.spearman(first, second) == pytest.approx(expected, abs=1e-4)
+
+
+def test_figures_are_drawn(shown, tmp_path):
+    found = shown({"low": [0.4, 0.42], "a high one": [0.45]})
+    paths = figures.write(found.table, found.finished, tmp_path / "figures")
+    assert [path.name for path in paths] == ["accuracy.png", "rates.png", "mixup.png", "classes.png"]
+    for path in paths:
+        image = np.asarray(Image.open(path).convert("RGB"))
+        assert min(image.shape[:2]) > 300
+        assert len(np.unique(image.reshape(-1, 3), axis=0)) > 20  # more than an empty frame
+
+
+def test_specs_stand_for_datasets_by_name_then_in_order():
+    table = paper_tables.load("002/4")
+    places = reproducing.placed(table, ["folder:a", "cars196:b", "folder:c"])
+    found = [(place.dataset, place.spec, place.name) for place in places]
+    assert found == [
+        ("imagenet2012", "folder:a", "a"),
+        ("food101", "folder:c", "c"),
+        ("cars196", "cars196:b", "cars196"),
+    ]
+    assert [place.spec for place in reproducing.placed(table, None)] == paper_tables.papers_data(table)
+    with pytest.raises(UserError, match="seed003-table4 has 1 of the paper's datasets"):
+        reproducing.placed(paper_tables.load("003/4"), ["digits", "cifar10"])
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "reproduce needs one TABLE"),
+        (["003/4", "--scale", "2"], "--scale 2 is no scale"),
+        (["003/4", "--seeds", "0", "--data", "digits"], "--seeds 0: expected at least 1"),
+        (["003/4", "--batch", "x"], "--batch x is no number"),
+        (["003/4", "--data", "digits", "optim.lr=1"], "optim.lr is what the arms of seed003-table4 differ in"),
+        (["003/4", "--data", "digits", "seed=1"], "say --seeds N"),
+        (["003/4", "--data", "folder:nowhere"], "no folder 'nowhere'"),
+        (["002/3", "--data", "imagenet2012:nowhere"], "no folder 'nowhere'"),
+        (["000/1", "--data", "imagenet100"], "imagenet100"),
+        (["003/4", "--data", "digits", "optim.epoch=1"], "did you mean 'optim.epochs'"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_trains_nothing(command_line, tmp_path, words, sentence):
+    status, out, error = command_line("reproduce", *words)
+    assert (status, out) == (2, "")
+    assert sentence in error
+    assert len(error.strip().splitlines()) == 1
+    assert not list(tmp_path.rglob("config.toml"))
+
+
+def test_a_run_of_another_scale_is_refused(command_line, table_file, tmp_path):
+    table = paper_tables.load(str(table_file))
+    whole = paper_tables.config_of(table, table.arms[0], "digits", "digits", {}, 0)
+    fake(tmp_path / "out/low/digits/seed0", whole, 0.4)
+    status, _, error = command_line("reproduce", table_file, "--scale", "0.5,1", "--out", "out")
+    assert status == 2
+    assert "optim.epochs = 5: it was begun with 10" in error
+
+
+def test_images_are_not_enlarged_and_texts_say_what_was_done(table_file, image_folder, monkeypatch, tmp_path):
+    trained = []
+
+    def train_all(plan, path, tabled):
+        trained.extend(plan)
+        raise UserError("enough")
+
+    monkeypatch.setattr(comparing, "train_all", train_all)
+    spec = f"folder:{image_folder(count=40)}"
+    with pytest.raises(UserError, match="enough"):
+        reproducing.reproduce(
+            "002/7", [spec], scaling.Scale(0.1, 0.5), 2, tmp_path / "out", ["model.width=0.2"], batch=64
+        )
+    assert [(planned.name, planned.seed) for planned in trained[:2]] == [("plain", 0), ("weight decay 1e-5", 0)]
+    assert len(trained) == 14
+    config = trained[0].config
+    assert (config.model.resolution, config.model.width, config.optim.epochs) == (16, 0.2, 16)
+    assert (config.optim.batch, config.optim.lr) == (64, pytest.approx(0.0125))
+    of_256 = next(planned.config for planned in trained if planned.name == "batch 256")
+    assert (of_256.optim.batch, of_256.optim.lr) == (8, pytest.approx(0.05 / 32))
+    assert config.data.train_images == round(0.5 * (3 * 40 - 24 - 3))  # 8 of each for test and 1 for val
+
+
+@pytest.mark.slow
+def test_a_table_is_trained_goes_on_and_prints_itself(tinytrain, table_file, tmp_path):
+    words = [
+        "reproduce",
+        table_file,
+        "--data",
+        "digits",
+        "--scale",
+        "0.1,0.2",
+        "--out",
+        "out",
+        "--json",
+        "model.width=0.25",
+    ]
+    done = tinytrain(*words)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert (result["table"], result["out"]) == ("seed003-table99", "out")
+    for label, folder in [("low", "low"), ("a high one", "a_high_one")]:
+        metrics = json.loads((tmp_path / f"out/{folder}/digits/seed0/metrics.json").read_text())
+        (row,) = [row for row in result["rows"] if (row["arm"], row["column"]) == (label, "test_top1")]
+        assert row["ours"] == pytest.approx(100 * metrics["test"]["top1"])
+    assert "Scaled: 0.1 of the epochs and 0.2 of the training images." in done.stdout
+    assert "1 of 10 epochs, 259 training" in done.stdout  # a fifth of the 1,295 that are left of 1,797
+    assert (tmp_path / "out/table.md").read_text().strip() == done.stdout.rpartition("\n{")[0].strip()
+    assert sorted(path.name for path in (tmp_path / "out/figures").iterdir()) == [
+        "accuracy.png",
+        "classes.png",
+        "mixup.png",
+        "rates.png",
+    ]
+    run = tmp_path / "out/a_high_one/digits/seed0"
+    (run / "metrics.json").unlink()  # as if it had been killed at its very end
+    before = (tmp_path / "out/low/digits/seed0/model.keras").stat().st_mtime_ns
+    again = tinytrain(*words)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout == done.stdout
+    assert (tmp_path / "out/low/digits/seed0/model.keras").stat().st_mtime_ns == before

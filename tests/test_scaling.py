@@ -1,0 +1,80 @@
+"""`--scale` and `--batch`: each number that is counted in epochs or images, worked by hand."""
+
+import pytest
+
+from tinytrain import config as configs
+from tinytrain import scaling, schema
+from tinytrain.errors import UserError
+from tinytrain.plateau import Plateau
+from tinytrain.scaling import Scale
+
+
+def scaled(scale, *words, train=45_000, val=5_000, classes=10):
+    return scaling.scaled(configs.load(None, words), scale, train, val, classes)
+
+
+def test_a_scale_is_one_share_or_two():
+    assert scaling.parse(None) == Scale(1, 1)
+    assert scaling.parse(None).full
+    assert scaling.parse("0.1") == Scale(0.1, 0.1)
+    assert scaling.parse("0.5,0.02") == Scale(0.5, 0.02)
+    assert not scaling.parse("1,0.5").full
+
+
+@pytest.mark.parametrize("word", ["0", "-1", "1.5", "half", "0.1,0.2,0.3", "", "nan"])
+def test_what_is_no_scale_is_told(word):
+    with pytest.raises(UserError, match="is no scale: expected a share"):
+        scaling.parse(word)
+
+
+def test_epochs_and_warm_up_scale_by_what_is_left_after_rounding():
+    config = scaled(Scale(0.1, 1), "optim.epochs=155", "optim.warmup_epochs=5", "optim.warmup_from=0.0625")
+    assert config.optim.epochs == 16  # of 15.5
+    assert config.optim.warmup_epochs == pytest.approx(5 * 16 / 155)
+    assert config.optim.warmup_from == 0.0625
+    assert (config.data.train_images, config.data.val_images) == (0, 0)
+    assert scaled(Scale(0.001, 1), "optim.epochs=30").optim.epochs == 1
+
+
+def test_images_are_those_of_the_split_and_enough_to_choose_an_epoch():
+    config = scaled(Scale(1, 0.1), "optim.epochs=155")
+    assert (config.optim.epochs, config.data.train_images, config.data.val_images) == (155, 4500, 1000)
+    assert scaled(Scale(1, 0.4)).data.val_images == 2000
+    assert scaled(Scale(1, 0.1), val=300).data.val_images == 300
+    assert scaled(Scale(1, 0.1), val=0).data.val_images == 0  # the data's own
+    assert scaled(Scale(1, 1e-5)).data.train_images == 10  # one of each class
+
+
+def test_the_plateau_counts_fewer_epochs_and_ends():
+    config = scaled(Scale(0.1, 1), "optim.schedule=plateau", "optim.epochs=200", "optim.warmup_epochs=5")
+    assert config.optim.epochs == 20
+    assert (config.plateau.patience, config.plateau.stop_patience) == (1, 1)  # of 0.5
+    assert config.optim.warmup_epochs == 0  # of half an epoch; the plateau's is whole
+    half = scaled(Scale(0.5, 1), "optim.schedule=plateau", "optim.epochs=200", "optim.warmup_epochs=5")
+    assert (half.plateau.patience, half.plateau.stop_patience, half.optim.warmup_epochs) == (2, 2, 2)
+    plateau = Plateau(half.optim, half.plateau)
+    for _ in range(100):
+        plateau.after_epoch(1.0, 0.5)
+    assert plateau.stopped
+
+
+@pytest.mark.parametrize(("way", "epochs"), [("tpe", 2), ("grid", 3)])
+def test_a_search_is_shorter(way, epochs):
+    config = scaled(Scale(0.3, 1), f"search.way={way}", "optim.epochs=200")
+    assert config.search.epochs == epochs  # of 1.8 and 2.7
+    assert config.search.trials == schema.Search().trials
+    assert scaled(Scale(0.3, 1), "optim.epochs=200").search.epochs == "auto"
+
+
+def test_the_whole_scale_changes_nothing():
+    words = ["optim.epochs=155", "optim.warmup_epochs=5", "search.way=tpe", "optim.schedule=plateau"]
+    assert scaled(Scale(), *words) == configs.load(None, words)
+
+
+def test_a_smaller_batch_takes_the_rate_of_sgd_with_it():
+    config = scaling.batched(configs.load(None, ["optim.batch=2048", "optim.lr=0.4", "search.low=0.02"]), 64 / 2048)
+    assert (config.optim.batch, config.optim.lr) == (64, pytest.approx(0.0125))
+    assert (config.search.low, config.search.high) == (pytest.approx(0.02 / 32), "auto")
+    adam = scaling.batched(configs.load(None, ["optim.name=adam", "optim.batch=128", "optim.lr=0.001"]), 0.5)
+    assert (adam.optim.batch, adam.optim.lr) == (64, 0.001)
+    assert scaling.batched(configs.load(None, ["optim.batch=8"]), 0.01).optim.batch == 1

@@ -1,0 +1,68 @@
+"""The estimate of `tinytrain list configs`: its arithmetic by hand, and how far a short training is from it."""
+
+import pytest
+
+from tinytrain import config as configs
+from tinytrain import config_table, paper_tables, training_cost
+
+# MobileNetV1 for CIFAR-100 (methods.md B.1): 46.447 M MACs, of which the depthwise ones by hand, side² · 9 · channels.
+DEPTHWISE = 9 * (32**2 * 32 + 16**2 * (64 + 128) + 8**2 * (128 + 256) + 4**2 * (256 + 512 * 5) + 2**2 * (512 + 1024))
+ALL = 46_446_592
+
+
+def test_a_step_costs_what_its_macs_say():
+    table = paper_tables.load("003/4")
+    config = paper_tables.config_of(table, table.arms[0], "cifar100", "cifar100", {}, 0)
+    expected = training_cost.OVERHEAD + training_cost.DENSE * (ALL - DEPTHWISE) + training_cost.DEPTHWISE * DEPTHWISE
+    assert training_cost.seconds_per_image(config, 100) == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_hours_are_epochs_times_images_times_arms():
+    table = paper_tables.load("003/4")
+    config = paper_tables.config_of(table, table.arms[0], "cifar100", "cifar100", {}, 0)
+    image = training_cost.seconds_per_image(config, 100)
+    assert training_cost.hours(table) == pytest.approx(3 * 15 * (40_000 + 10_000 / 3) * image / 3600)
+
+
+def test_methods_and_searches_cost_more():
+    words = ["data.spec=cifar10", "data.val_images=5000", "model.name=mobilenet_v1", "model.resolution=32"]
+    plain, sam, dml_sam, tpe = (
+        training_cost.seconds(configs.load(None, [*words, *more]), 10)
+        for more in ([], ["method=sam"], ["method=dml+sam"], ["search.way=tpe"])
+    )
+    image = training_cost.seconds_per_image(configs.load(None, words), 10)
+    epoch = (45_000 + 5_000 / 3) * image
+    assert plain == pytest.approx(10 * epoch)
+    assert sam - plain == pytest.approx(10 * 45_000 * image)
+    assert dml_sam - plain == pytest.approx(3 * 10 * 45_000 * image)
+    assert tpe - plain == pytest.approx(15 * 6 * epoch)
+
+
+@pytest.mark.parametrize(
+    ("words", "train", "val"),
+    [
+        (["data.spec=cifar100", "data.val_fraction=0.2"], 40_000, 10_000),
+        (["data.spec=imagenet2012", "data.val_fraction=0.01"], 1_268_355, 12_812),
+        (["data.spec=dtd", "data.split=paper"], 4_344, 482),  # of 4,826 (methods.md C.10)
+        (["data.spec=oxford_flowers102", "data.split=trainval"], 1_836, 204),  # of 2,040 (A.8)
+        (["data.spec=oxford_flowers102"], 1_020, 1_020),
+    ],
+)
+def test_the_images_are_those_of_the_split(words, train, val):
+    found = training_cost._images(configs.load(None, words))
+    assert found == (pytest.approx(train, abs=1), pytest.approx(val, abs=1))
+
+
+def test_the_list_shows_paper_table_and_hours(monkeypatch):
+    monkeypatch.setattr(training_cost, "_macs", lambda name, options: (10**7, 10**6, 1000))
+    rows = config_table.rows()
+    (row,) = [row for row in rows if row["name"] == "seed003-table10"]
+    assert (row["paper"], row["tables"], row["runs"]) == ("003", [8, 9, 10], 3)
+    lines = config_table.as_text(rows)
+    line = next(line for line in lines if line.startswith("seed003-table10"))
+    assert line.split()[1:5] == ["003", "8,", "9,", "10"]
+    assert f"{row['core_hours']:.0f}" in line
+    names = [row["name"] for row in rows]
+    assert names.index("seed001-table2") < names.index("seed001-table10") < names.index("digits")
+    assert next(row for row in rows if row["name"] == "digits")["core_hours"] is None
+    assert sum(row["paper"] != "" for row in rows) == len(list(paper_tables.folder().glob("*.toml")))

@@ -1,0 +1,66 @@
+"""The table of `tinytrain list configs`: the papers' tables and the single configs, with their cost at full size."""
+
+from pathlib import Path
+from typing import Any
+
+from tinytrain import config as configs
+from tinytrain import dataset_table, paper_tables, rooms, training_cost
+
+
+def rows() -> list[dict[str, Any]]:
+    """Returns one row for each table of a paper, then one for each single config.
+
+    {"name", "paper", "tables", "runs", "core_hours", "title"}: what `reproduce` or `fit` is told, "003" and [4] ("" and
+    [] of a single config), how many trainings, and their time on one core of this machine with one seed, an estimate
+    (`training_cost`), None where the data has no known size.
+    """
+    files = sorted(paper_tables.folder().glob("*.toml"), key=lambda path: _order(paper_tables.load_file(path)))
+    return [_table(path) for path in files] + [_single(path) for path in singles()]
+
+
+def singles() -> list[Path]:
+    """Returns the files in configs/ that are no tables, those in the folder itself first."""
+    folder = rooms.data_folder("configs")
+    found = [path for path in folder.rglob("*.toml") if path.parent != paper_tables.folder()]
+    return sorted(found, key=lambda path: (len(path.relative_to(folder).parts), path))
+
+
+def as_text(table: list[dict[str, Any]]) -> list[str]:
+    """Returns the table to read, a line a row."""
+    lines = [f"{'name':45}{'paper':>6}{'tables':>9}{'runs':>6}{'core hours':>12}  title"]
+    for row in table:
+        numbers = ", ".join(map(str, row["tables"]))
+        cost = "" if row["core_hours"] is None else f"{row['core_hours']:,.{0 if row['core_hours'] >= 10 else 1}f}"
+        lines.append(f"{row['name']:45}{row['paper']:>6}{numbers:>9}{row['runs']:>6}{cost:>12}  {row['title']}")
+    return [*lines, "", f"core hours: at full size with one seed, {training_cost.CAPTION}"]
+
+
+def _order(table: paper_tables.Table) -> tuple[str, int]:
+    return table.paper, table.numbers[0]
+
+
+def _table(path: Path) -> dict[str, Any]:
+    table = paper_tables.load_file(path)
+    datasets = paper_tables.papers_data(table)
+    return {
+        "name": table.name,
+        "paper": table.paper,
+        "tables": table.numbers,
+        "runs": sum(len(arm.datasets or datasets) for arm in table.arms),
+        "core_hours": round(training_cost.hours(table), 2),
+        "title": table.title,
+    }
+
+
+def _single(path: Path) -> dict[str, Any]:
+    config = configs.load(path)
+    known = dataset_table.ROWS.get(config.data.spec.partition(":")[0])
+    seconds = training_cost.seconds(config, config.optim.epochs) if known else None
+    return {
+        "name": path.relative_to(rooms.data_folder("configs")).with_suffix("").as_posix(),
+        "paper": "",
+        "tables": [],
+        "runs": 1,
+        "core_hours": None if seconds is None else round(seconds / 3600, 2),
+        "title": path.read_text().splitlines()[0].lstrip("# "),
+    }
