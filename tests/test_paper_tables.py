@@ -284,3 +284,8 @@ def test_a_mistake_in_a_file_is_told(tmp_path, text, sentence):
         paper_tables.load(str(path))
     assert sentence in str(error.value)
     assert "mine.toml" in str(error.value)
+
+
+def test_a_table_is_no_config(command_line):
+    status, _, error = command_line("fit", FILES[0])
+    assert (status, "is a table of a paper, not a config: tinytrain reproduce" in error) == (2, True)

@@ -20,7 +20,7 @@ def run_row(config: str, data: str, seed: int, run: Run) -> Row:
     """Returns the row of a finished run: accuracies in 0..1, times in seconds."""
     result = run.metrics()
     test = {f"test_{name}": result["test"].get(name, "") for name in TESTED}  # older runs have fewer
-    seconds = sum(float(row.get("seconds") or 0) for row in csv.DictReader(run.history_path.open()))
+    seconds = sum(float(row.get("seconds") or 0) for row in run.history())
     rest = {name: result[name] for name in ("epochs", "best_epoch")}
     size = {name: result[name] for name in ("params", "macs")}
     size["commits"] = " ".join(origin.read(run).get("commits", []))

@@ -144,13 +144,16 @@ def _read(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        return dict(flat(tomllib.loads(path.read_text())))
+        found = tomllib.loads(path.read_text())
     except FileNotFoundError:
         raise UserError(f"no config file '{path}': give the path of a TOML file, or none for the digits demo") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the config file '{path}': {error}") from None
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"'{path}' is not a TOML file: {error}") from None
+    if "arms" in found:
+        raise UserError(f"'{path}' is a table of a paper, not a config: tinytrain reproduce {path} trains it")
+    return dict(flat(found))
 
 
 def flat(table: dict[str, Any], prefix: str = "") -> typing.Iterator[tuple[str, Any]]:

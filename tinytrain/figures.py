@@ -3,7 +3,6 @@
 A table's file names its figures; each is a function of FIGURES. Curves are the mean over the seeds that are finished.
 """
 
-import csv
 import functools
 from collections.abc import Callable
 from pathlib import Path
@@ -47,7 +46,7 @@ def _curves(finished: list[Planned], key: str) -> dict[str, np.ndarray]:
     several = len({planned.data for planned in finished}) > 1
     found: dict[str, list[list[float]]] = {}
     for planned in finished:
-        rows = list(csv.DictReader(Run(planned.folder).history_path.open()))
+        rows = Run(planned.folder).history()
         label = f"{planned.name}, {planned.data}" if several else planned.name
         found.setdefault(label, []).append([float(row[key]) for row in rows])
     return {label: _mean(runs) for label, runs in found.items()}

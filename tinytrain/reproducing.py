@@ -79,8 +79,9 @@ def reproduce(
 
     try:
         comparing.train_all(plan, out / "table.md", tabled)
-    except UserError:  # some runs failed: the figures show the others
-        _draw(table, plan, out)
+    except UserError:
+        if found:  # some runs failed: the figures show the others
+            _draw(table, plan, out)
         raise
     drawn = _draw(table, plan, out)
     return {"table": table.name, "out": str(out), "rows": found["rows"], "figures": drawn}, found["text"]

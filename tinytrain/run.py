@@ -139,6 +139,10 @@ class Run:
             )
         return json.loads(self.metrics_path.read_text())
 
+    def history(self) -> list[dict[str, str]]:
+        """Returns the rows of history.csv, an epoch each."""
+        return list(csv.DictReader(self.history_path.read_text().splitlines()))
+
     def write_history(self, rows: list[dict[str, float]]) -> None:
         """Writes history.csv, one row an epoch."""
         text = io.StringIO()

@@ -4,7 +4,6 @@ A column is MEASURE[@EPOCH][:DATASET]: val_top1@10 is the val top-1 after the pa
 the runs on one of several datasets; without a dataset it is the mean over all of them.
 """
 
-import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,11 +79,6 @@ def parse(word: str, path: Path) -> Column:
     return Column(word, MEASURES[name], int(epoch or 0), data)
 
 
-def history(run: Run) -> list[dict[str, str]]:
-    """Returns the rows of history.csv, an epoch each."""
-    return list(csv.DictReader(run.history_path.open()))
-
-
 def value(column: Column, run: Run, share: float) -> float | None:
     """Returns the figure of a finished run in the unit of the column; None for what was not measured.
 
@@ -97,11 +91,11 @@ def value(column: Column, run: Run, share: float) -> float | None:
 def _read(column: Column, run: Run, share: float) -> float | None:
     kind, _, name = column.measure.place.partition(".")
     if column.epoch:
-        rows = history(run)
+        rows = run.history()
         number = min(max(round(column.epoch * share), 1), len(rows))
         return float(rows[number - 1]["val_top1"])
     if kind == "history":
-        return float(history(run)[-1][name])
+        return float(run.history()[-1][name])
     if kind in ("test", "val"):
         return run.metrics()[kind].get(name)
     return COMPUTED[kind](run) if kind else None
@@ -114,6 +108,6 @@ def _search_minutes(run: Run) -> float | None:
 
 COMPUTED: dict[str, Any] = {
     "epochs": lambda run: run.metrics()["epochs"],
-    "hours": lambda run: sum(float(row["seconds"]) for row in history(run)) / 3600,
+    "hours": lambda run: sum(float(row["seconds"]) for row in run.history()) / 3600,
     "search": _search_minutes,
 }
