@@ -2,15 +2,15 @@
 
 Stock: all operators registered as `MicroMutableOpResolver` offers them, error strings kept, the converter's file as it
 is (`tflm`); and the same with just the operators of the model, as a careful user does it by hand (`few`). Ours: what
-`tinytrain export` emits. All models hold the same weights and run in the same program, so the rest is equal. `runtime` is the flash of TFLM, CMSIS-NN and libc, linked for the emulated board, since with all operators not
-every network fits an STM32F746; `arena` is what TFLM used
-of it; `instructions` are those of one inference in QEMU. TFLM_DIR is a library without error strings
-(BUILD_TYPE=release), TFLM_STOCK_DIR one with them (BUILD_TYPE=release_with_logs).
+`tinytrain export` emits. All models hold the same weights and run in the same program, so the rest is equal.
+`runtime` is the flash of TFLM, CMSIS-NN and libc, linked for the emulated board, since with all operators not every
+network fits an STM32F746; `arena` is what TFLM used of it; `instructions` are those of one inference in QEMU.
 
     TFLM_DIR=... TFLM_STOCK_DIR=... python benchmarks/stock_tflm.py [--quick] [--json]
 
-Exit status 1 if ours has not 40 % less runtime than both, needs more instructions or arena anywhere, or an output is not
-that of the interpreter.
+TFLM_DIR is a library without error strings (BUILD_TYPE=release), TFLM_STOCK_DIR one with them
+(BUILD_TYPE=release_with_logs). Exit status 1 if ours has not 40 % less runtime than both, needs more instructions or
+arena anywhere, or an output is not that of the interpreter.
 """
 
 import argparse
