@@ -190,7 +190,7 @@ def _make(firmware: Path, board: Board, tflm: Path | None, goal: str, *, check: 
 
 def _raise_overflow(errors: str, board: Board) -> None:
     over = re.findall(r"region `(\w+)' overflowed by (\d+) bytes", errors)
-    limits = {"FLASH": board.flash_bytes, "RAM": board.ram_bytes}
+    limits = {"FLASH": board.flash_bytes, "RAM": board.ram_bytes, "FAST_RAM": board.fast_ram_bytes}
     if over:
         texts = [f"{region} has {limits[region]} bytes, {bytes_} too few" for region, bytes_ in over]
         raise DoesNotFit(f"the firmware does not fit {board.name}: {', '.join(texts)}")
