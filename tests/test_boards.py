@@ -142,6 +142,12 @@ def test_an_mcu_means_its_usual_board(tmp_path, monkeypatch):
     assert boards.load("stm32f746").name == "b_usual"
 
 
+def test_a_board_is_emulated_by_one_with_its_core():
+    twins = {name: boards.emulated_twin(boards.load(name)).name for name in boards.names()}
+    assert twins["nucleo_l4r5zi"] == twins["nucleo_f401re"] == twins["mps2_an386"] == "mps2_an386"
+    assert twins["nucleo_h743zi"] == twins["stm32f746g_disco"] == twins["mps2_an500"] == "mps2_an500"
+
+
 def test_an_unknown_board_names_the_nearest_and_all():
     with pytest.raises(UserError) as error:
         boards.load("stm32f764")

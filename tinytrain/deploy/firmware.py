@@ -127,6 +127,7 @@ def link(firmware: Path, board: Board, tflm: Path | None, build: Path | None = N
 
     Raises:
         DoesNotFit: the linker found the image larger than flash or RAM.
+        UserError: the library in TFLM_DIR is for another core or FPU.
         TinytrainError: the build failed; the message holds what make printed.
 
     """
@@ -182,6 +183,8 @@ def _make(firmware: Path, board: Board, tflm: Path | None, goal: str, *, check: 
     output, errors = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
     if check and done.returncode != 0:
         _raise_overflow(errors, board)
+        if wrong := re.search(r"^\S+ is for .*: build it with .*$", errors, re.MULTILINE):
+            raise UserError(f"TFLM_DIR does not serve for {board.name}: {wrong[0]}")
         raise TinytrainError(f"`{' '.join(command)}` failed:\n{output}{errors}".rstrip())
     if "tinytrain: firmware" not in output and not check:
         raise TinytrainError(f"the emulator printed nothing of the firmware:\n{output}{errors}".rstrip())
