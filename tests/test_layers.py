@@ -13,7 +13,7 @@ HEAVY = {"tensorflow", "keras", "keras_cv", "tf_keras", "sklearn", "tensorflow_d
 # A module may import modules of its own or a lower level, never of a higher one.
 LEVELS = [
     {"cli", "__main__", "__init__"},
-    {"listing", "model_table"},
+    {"listing", "model_table", "board_table"},
     {"exporting", "export_summary", "comparing"},
     {"int8_model"},
     {"evaluation", "data_report", "augmentation_picture"},

@@ -220,6 +220,8 @@ def _list(values: Any, words: list[str]) -> tuple[Any, str]:
         raise unknown("list", " ".join(words), LISTS)
     if words == ["models"]:
         return _list_models()
+    if words == ["boards"]:
+        return _list_boards()
     wanted = words or list(LISTS)
     rows = {name: LISTS[name]() for name in wanted}
     text = "\n\n".join(
@@ -237,6 +239,13 @@ def _list_models() -> tuple[Any, str]:
 
     rows = model_table.rows()
     return {"models": rows}, "\n".join(model_table.as_text(rows))
+
+
+def _list_boards() -> tuple[Any, str]:
+    from tinytrain import board_table
+
+    rows = board_table.rows()
+    return {"boards": rows}, "\n".join(board_table.as_text(rows))
 
 
 FIT_FLAGS = {
