@@ -8,13 +8,26 @@ import pytest
 
 from tinytrain import rooms
 
-LIGHT = ["cli", "config", "rooms", "errors", "listing", "run"]
+LIGHT = [
+    "cli",
+    "config",
+    "rooms",
+    "errors",
+    "listing",
+    "run",
+    "exported",
+    "deploy.ports",
+    "deploy.mlperf",
+    "deploy.emulator",
+]
 HEAVY = {"tensorflow", "keras", "keras_cv", "tf_keras", "sklearn", "tensorflow_datasets"}
 # A module may import modules of its own or a lower level, never of a higher one.
 LEVELS = [
     {"cli", "__main__", "__init__"},
     {"listing", "model_table", "board_table"},
-    {"exporting", "export_summary", "comparing"},
+    {"exporting", "export_summary", "comparing", "benching", "bench_summary"},
+    {"bench_binary", "bench_mlperf", "bench_picture"},
+    {"exported"},
     {"int8_model"},
     {"evaluation", "data_report", "augmentation_picture"},
     {"train"},

@@ -17,12 +17,10 @@ from tinytrain.deploy.boards import Board
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import UserError
 from tinytrain.evaluation import dequantize
+from tinytrain.exported import COMPACT_FILE, GOLDEN_FILE
 from tinytrain.int8_model import Int8Model
 from tinytrain.run import Run, write_json
 from tinytrain.schema import Config
-
-GOLDEN_FILE = "golden.npz"
-COMPACT_FILE = "model.compact.tflite"  # what the firmware holds
 
 
 def export(
@@ -90,7 +88,10 @@ def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Pat
     try:
         (draft / "model.tflite").write_bytes(model.content)
         (draft / COMPACT_FILE).write_bytes(compacted)
-        np.savez_compressed(draft / GOLDEN_FILE, inputs=model.images, outputs=outputs)
+        golden_arrays: dict[str, Any] = {"inputs": model.images, "outputs": outputs}
+        if model.labels is not None:
+            golden_arrays["labels"] = model.labels
+        np.savez_compressed(draft / GOLDEN_FILE, **golden_arrays)
         sources = firmware.emit(
             draft,
             board,

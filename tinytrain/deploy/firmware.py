@@ -116,6 +116,12 @@ def lacking(*, emulator: bool = False, tflm: bool = True) -> str:
     return ""
 
 
+def build(firmware: Path, board: Board, tflm: Path | None, build: Path) -> Path:
+    """Builds the folder `firmware` for `board` into the folder `build`; returns the program. Else like `link`."""
+    _make(firmware, board, tflm, "all", BUILD=str(build))
+    return build / f"{board.name}-{'tflm' if tflm else 'stand_in'}" / "firmware.elf"
+
+
 def link(firmware: Path, board: Board, tflm: Path | None, build: Path | None = None) -> Sizes:
     """Builds the folder `firmware` for `board` and returns the sizes.
 
