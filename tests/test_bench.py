@@ -286,11 +286,6 @@ def test_what_is_no_whole_export_is_refused(folder, command_line, tmp_path):
     assert f"lacks {COMPACT_FILE}" in command_line("bench", copy)[2]
 
 
-def test_a_core_that_is_not_emulated_is_named(folder):
-    with pytest.raises(UserError, match=r"no emulated board has a cortex-m0: known are .*mps2_an500 \(cortex-m7\)"):
-        emulator.board_for(folder / "firmware", "cortex-m0")
-
-
 def test_in_the_emulator_as_many_images_run_as_take_a_minute(folder, monkeypatch):
     class Slow:
         def infer(self, image):

@@ -145,7 +145,8 @@ def test_auto_finds_the_only_board_and_lists_what_it_found_else(monkeypatch):
         found.port.close()
         assert found.port.port == one.device
         listed(Listed(dumb.device, 0x1234), Listed("/dev/none", 0x0483))
-        with pytest.raises(UserError, match=rf"no board answers on /dev/none \(a port\), {dumb.device} \(a port\)"):
+        expected = rf"no board answers on /dev/none \(a port\) \[cannot open.*\], {dumb.device} \(a port\): flash"
+        with pytest.raises(UserError, match=expected):
             ports.connect("auto")
         listed(Listed(one.device, 0x0483), Listed(two.device, 0x0483))
         with pytest.raises(UserError, match=rf"several boards answer: {one.device} \(sim, conv\), {two.device}"):

@@ -143,7 +143,14 @@ def _profile(link: BoardLink, hello: Hello, exported: Exported) -> dict[str, Any
     if len(counts) != len(operators):
         raise UserError(f"the board profiles {len(counts)} operators, the model has {len(operators)}: export again")
     rows: list[dict[str, Any]] = [
-        {"index": i, "name": operator.name, "macs": latency.macs(operator), "counts": count, "share": count / total}
+        {
+            "index": i,
+            "name": operator.name,
+            "output": list(operator.outputs[0].shape[1:]),
+            "macs": latency.macs(operator),
+            "counts": count,
+            "share": count / total,
+        }
         for i, (operator, count) in enumerate(zip(operators, counts, strict=True))
     ]
     kinds = {name: sum(row["share"] for row in rows if row["name"] == name) for name in exported.summary.counts}

@@ -25,7 +25,8 @@ def draw(result: dict[str, Any], file: IO[bytes]) -> None:
     )
     texts = [f" {100 * row['share']:.1f} %" if row["share"] >= _LABELLED_SHARE else "" for row in rows]
     axes.bar_label(bars, texts, fontsize=7)
-    axes.set_yticks([row["index"] for row in rows], [f"{row['index']} {row['name']}" for row in rows], fontsize=7)
+    axes.set_yticks([row["index"] for row in rows], [_name(row) for row in rows], fontsize=7)
+    axes.tick_params(axis="x", labelsize=8)
     axes.set_ylim(len(rows) - 0.4, -0.6)  # the first operator on top
     axes.margins(x=0.08)
     axes.set_xlabel(f"{profile['unit']} in one inference")
@@ -36,6 +37,10 @@ def draw(result: dict[str, Any], file: IO[bytes]) -> None:
     names = [f"{name} {100 * share:.1f} %" for name, share in kinds.items()]
     figure.legend(handles, names, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     figure.savefig(file, format="png")
+
+
+def _name(row: dict[str, Any]) -> str:
+    return f"{row['name']} {'x'.join(map(str, row['output']))}  {row['index']:2}"
 
 
 def _whole(result: dict[str, Any]) -> str:

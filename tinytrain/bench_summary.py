@@ -100,11 +100,14 @@ def _operators(result: dict[str, Any]) -> list[str]:
     longest = sorted(profile["operators"], key=lambda row: -row["counts"])[:OPERATORS_SHOWN]
     all_or_some = f"the longest {len(longest)} of " if len(longest) < len(profile["operators"]) else ""
     lines = ["", f"{kinds}; {all_or_some}{len(profile['operators'])} operators:"]
-    lines.append(f"  {'':3} {'operator':20} {'MACs':>12} {profile['unit']:>14} {'a MAC':>6} {'share':>7}")
+    lines.append(
+        f"  {'':3} {'operator':20} {'output':>12} {'MACs':>12} {profile['unit']:>14} {'a MAC':>6} {'share':>7}"
+    )
     for row in longest:
         each = f"{row['counts'] / row['macs']:6.2f}" if row["macs"] else " " * 6
         counts = f"{row['counts']:14,.0f} {each} {100 * row['share']:5.1f} %"
-        lines.append(f"  {row['index']:3} {row['name']:20} {row['macs']:12,} {counts}")
+        shape = "x".join(map(str, row["output"]))
+        lines.append(f"  {row['index']:3} {row['name']:20} {shape:>12} {row['macs']:12,} {counts}")
     return lines
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tinytrain import bench_binary, bench_mlperf, bench_picture
-from tinytrain.deploy import emulator, firmware, ports
+from tinytrain.deploy import boards, emulator, firmware, ports
 from tinytrain.deploy.board_link import BoardLink
 from tinytrain.deploy.board_requests import BoardRestarted
 from tinytrain.deploy.messages import Hello
@@ -23,7 +23,7 @@ from tinytrain.run import write_atomically, write_json
 PROTOCOLS = ("binary", "mlperf")
 RESULT_FILE, PICTURE_FILE = "bench.json", "operators.png"
 WINDOW_S = 10.0
-_EMULATOR_PATIENCE_S = 1.0  # its time is not ours, and other programs slow it down
+_EMULATOR_PATIENCE_S = 5.0  # nothing is lost there, but other programs may slow it down
 
 
 def bench(
@@ -100,9 +100,14 @@ def _board(exported: Exported, port: str | None) -> Iterator[tuple[BoardLink, He
         return
     if why := firmware.lacking(emulator=True):
         raise UserError(f"the firmware cannot be emulated here: {why}; or name a board's port with --port")
-    board = emulator.board_for(exported.sources, exported.board.core)
+    board = boards.load(exported.report["board"])
+    twin = boards.emulated_twin(board)
+    if twin is None:
+        raise UserError(
+            f"no emulated board has the {board.core} of {board.name}: name the port of a real one with --port"
+        )
     with (
-        emulator.emulated(exported.sources, board, firmware.tflm_dir()) as device,
+        emulator.emulated(exported.sources, twin, firmware.tflm_dir()) as device,
         _linked(device, _EMULATOR_PATIENCE_S) as found,
     ):
         yield found

@@ -10,8 +10,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from tinytrain.deploy import boards, carray, flatbuffer
-from tinytrain.deploy.boards import Board
+from tinytrain.deploy import carray, flatbuffer
 from tinytrain.deploy.flatbuffer import Summary
 from tinytrain.errors import UserError
 
@@ -53,11 +52,6 @@ class Exported:
     def sources(self) -> Path:
         """The firmware's folder."""
         return self.folder / "firmware"
-
-    @property
-    def board(self) -> Board:
-        """The board that it was exported for."""
-        return boards.read(self.sources / "boards" / f"{self.report['board']}.h")
 
     @property
     def model_crc(self) -> int:

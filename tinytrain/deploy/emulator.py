@@ -17,23 +17,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from tinytrain.deploy import boards, firmware
+from tinytrain.deploy import firmware
 from tinytrain.deploy.boards import Board
-from tinytrain.errors import TinytrainError, UserError
+from tinytrain.errors import TinytrainError
 
 READY = b"m-ready"  # the last line of a start
 START_S = 60  # of wall time; a large model takes 9 million instructions to plan
-
-
-def board_for(sources: Path, core: str) -> Board:
-    """Returns the emulated board of the firmware folder `sources` that has the same core, such as "cortex-m7"."""
-    known = [boards.read(path) for path in sorted((sources / "boards").glob("*.h"))]
-    emulated = [board for board in known if board.emulated]
-    for board in emulated:
-        if board.core == core:
-            return board
-    names = ", ".join(f"{board.name} ({board.core})" for board in emulated) or "none"
-    raise UserError(f"no emulated board has a {core}: known are {names}; name a real one with --port")
 
 
 @contextmanager

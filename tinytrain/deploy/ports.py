@@ -48,25 +48,27 @@ def open_port(device: str, baud: int = BAUDS[0]) -> serial.Serial:
 def _only_board() -> str:
     """Returns the only port on USB where a board answers."""
     ports = sorted((port for port in list_ports.comports() if port.vid), key=lambda port: port.vid != ST_LINK)
-    names = [f"{port.device} ({port.description})" for port in ports]
     if not ports:
         raise UserError("no serial port on USB: connect the board, or name its port with --port DEVICE")
-    answering = [(port.device, hello) for port in ports if (hello := _hello_of(port.device)) is not None]
+    found = [(port, _hello_of(port.device)) for port in ports]
+    answering = [(port.device, hello) for port, hello in found if isinstance(hello, Hello)]
     if not answering:
-        raise UserError(f"no board answers on {', '.join(names)}: flash the firmware of this export")
+        rows = ", ".join(f"{port.device} ({port.description}){why}" for port, why in found)
+        raise UserError(f"no board answers on {rows}: flash the firmware of this export")
     if len(answering) > 1:
         rows = ", ".join(f"{device} ({hello.board}, {hello.model})" for device, hello in answering)
         raise UserError(f"several boards answer: {rows}; name one with --port DEVICE")
     return answering[0][0]
 
 
-def _hello_of(device: str) -> Hello | None:
+def _hello_of(device: str) -> Hello | str:
+    """Returns what the board on a port says, else why there is none, or "" if it was only silence."""
     try:
         found = _ask(device, patience_s=0.3, tries=2)
-    except TinytrainError:  # a port of something else, or in use
-        return None
+    except TinytrainError as error:  # a port of something else, or in use
+        return f" [{error}]"
     if isinstance(found, str):
-        return None
+        return ""
     found[0].port.close()
     return found[1]
 
