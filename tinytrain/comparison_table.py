@@ -23,6 +23,30 @@ HEADER = (
 )
 
 
+class Results:
+    """The finished runs, and results.csv and results.md in `out`, which are rewritten whenever one is added.
+
+    Args:
+        out: the folder of the two files.
+        datasets: name of a config -> the names of its datasets, both in the order of the table.
+        command: what stands below the table, before the commits that trained the runs.
+    """
+
+    def __init__(self, out: Path, datasets: dict[str, list[str]], command: str) -> None:
+        self.out, self.datasets, self.command = out, datasets, command
+        self.runs: list[Row] = []  # the lines of results.csv
+        self.rows: list[Row] = []  # those of `summary`
+        self.text = ""  # results.md
+
+    def add(self, config: str, data: str, seed: int, run: Run) -> None:
+        """Adds a finished run and writes both files."""
+        self.runs.append(run_row(config, data, seed, run))
+        self.rows = summary(self.runs, list(self.datasets), self.datasets)
+        self.text = as_markdown(self.rows, f"{self.command}, {origins(self.runs)}")
+        write_csv(self.out / "results.csv", self.runs)
+        write_text(self.out / "results.md", self.text + "\n")
+
+
 def run_row(config: str, data: str, seed: int, run: Run) -> Row:
     """Returns the row of a finished run: accuracies in 0..1, times in seconds, those of the search apart."""
     result = run.metrics()
