@@ -27,15 +27,6 @@ from tinytrain.run import Run, write_json, write_text
 from tinytrain.schema import Config
 from tinytrain.splits import Split
 
-RANGES = {"efficientnet_b0": (0.001, 0.01)}  # as published, by architecture; the others have that of MobileNetV3
-USUAL_RANGE = (0.005, 0.029)
-USUAL_EPOCHS = {"tpe": 6, "grid": 9}
-
-
-def usual_range(name: str) -> tuple[float, float]:
-    """Returns the lowest and the highest learning rate that the paper searches for an architecture."""
-    return RANGES.get(name, USUAL_RANGE)
-
 
 def check(config: Config) -> None:
     """Raises UserError, before anything is written, if [search] of `config`, without "auto", cannot be done."""
