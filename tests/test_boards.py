@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import needs_tool
 
+from tinytrain import board_table
 from tinytrain.deploy import boards
 from tinytrain.errors import UserError
 
@@ -130,6 +131,11 @@ def test_c_reads_the_same_values(name, tmp_path):
     done = subprocess.run(["arm-none-eabi-gcc", "-fsyntax-only", source], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert len(checks) > 10
+
+
+def test_the_readme_shows_the_list():
+    table = "\n".join(board_table.as_text(board_table.rows()))
+    assert table in (boards.folder().parent / "README.md").read_text()
 
 
 def test_an_mcu_means_its_usual_board(tmp_path, monkeypatch):

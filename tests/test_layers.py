@@ -62,6 +62,7 @@ LEVELS = [
         "teachers",
         "lean_layers",
         "cosine_head",
+        "lr_usual",
     },
     {"rooms", "config", "schema", "dataset_table", "errors"},
 ]
@@ -97,6 +98,12 @@ def test_imports_point_down(path):
 @pytest.mark.parametrize("module", LIGHT)
 def test_the_light_modules_import_nothing_heavy(module):
     code = f"import sys, tinytrain.{module}; print(sorted({HEAVY!r} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_a_training_without_a_search_imports_no_database():
+    code = "import sys, tinytrain.train; print(sorted({'optuna', 'sqlalchemy'} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 
