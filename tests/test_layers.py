@@ -23,7 +23,7 @@ LEVELS = [
     {"lr_study"},
     {"trainer"},
     {"deploy"},
-    {"methods", "checkpoint", "progress", "plateau"},
+    {"methods", "checkpoint", "progress", "plateau", "tensorboard_log"},
     {"models", "datasets", "image_files", "check"},
     {
         "method",

@@ -5,6 +5,7 @@ origin.json    version and commits of tinytrain that trained it, and the classes
 graph.json     the layers of the network, if model.weights had a say in them
 split.json     the names of the images in each split
 history.csv    one row an epoch
+tensorboard/   the same for TensorBoard, with log.tensorboard
 last.npz       all there is to go on with after the last whole epoch
 best.npz       the weights with the best top-1 on the val split
 model.keras    the plain model with those weights
