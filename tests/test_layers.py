@@ -9,12 +9,12 @@ import pytest
 from tinytrain import rooms
 
 LIGHT = ["cli", "config", "rooms", "errors", "listing", "run"]
-HEAVY = {"tensorflow", "keras", "keras_cv", "tf_keras", "sklearn", "tensorflow_datasets"}
+HEAVY = {"tensorflow", "keras", "keras_cv", "tf_keras", "sklearn", "tensorflow_datasets", "matplotlib", "jinja2"}
 # A module may import modules of its own or a lower level, never of a higher one.
 LEVELS = [
     {"cli", "__main__", "__init__"},
     {"listing", "model_table"},
-    {"exporting", "export_summary", "comparing"},
+    {"exporting", "export_summary", "comparing", "reporting"},
     {"int8_model"},
     {"evaluation", "data_report", "augmentation_picture"},
     {"train"},

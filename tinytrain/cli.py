@@ -19,6 +19,7 @@ USAGE = """tinytrain trains tiny vision networks and puts them on microcontrolle
   tinytrain compare CONFIG|RECIPE… [--data SPEC,SPEC…] [--seeds N] [--out DIR] [KEY=VALUE …]
   tinytrain export RUN|MODEL.tflite --mcu BOARD [--out DIR] [--diagnose] [KEY=VALUE …]
   tinytrain evaluate RUN|MODEL.tflite [--data SPEC] [--split train|val|test]
+  tinytrain report RUN… [--out report.html]
   tinytrain data SPEC [--out PNG] [KEY=VALUE …]
   tinytrain list [models|datasets|methods|boards|configs|keys]
 
@@ -199,6 +200,25 @@ def _evaluate(values: Any, words: list[str]) -> tuple[Any, str]:
     return result, "  ".join(f"{name} {value:.4g}" for name, value in result.items() if isinstance(value, int | float))
 
 
+def _report(values: Any, words: list[str]) -> tuple[Any, str]:
+    if not words:
+        raise UserError("report needs at least one RUN, a folder that `tinytrain fit` wrote, received nothing")
+    from tinytrain.run import Run
+
+    for word in words:
+        Run.open(Path(word))
+    from tinytrain.quiet import import_tensorflow
+
+    import_tensorflow()
+    from tinytrain.reporting.write import report
+
+    result = report(words, values.out or "report.html")
+    return (
+        result,
+        f"{result['out']}: {result['bytes']:,} bytes about {', '.join(run['name'] for run in result['runs'])}",
+    )
+
+
 def _data(values: Any, words: list[str]) -> tuple[Any, str]:
     plain, overrides = _sorted(words)
     if len(plain) != 1:
@@ -272,6 +292,11 @@ COMMANDS = {
         "Measures a run or a .tflite file on a split of its data.",
         {"data": "another data source than the run's", "split": "train, val or test (default)"},
         _evaluate,
+    ),
+    "report": Command(
+        "Writes one HTML file about one run or several side by side: accuracy, curves, mistakes, memory, latency.",
+        {"out": "the file to write, replaced if it is there (default: report.html)"},
+        _report,
     ),
     "data": Command(
         "Shows what is in a data source and what is wrong with it: classes, mean and deviation, samples, findings.",
