@@ -103,7 +103,7 @@ def times(name: str, rows: list[Row], how: str) -> Chart:
     most, total = max(rows, key=lambda row: row.ms), sum(row.ms for row in rows)
     alt = f"Time by operator, {how}: {total:.1f} ms, most in {most.kind} of {most.layer}, {most.ms:.2f} ms"
     kinds = len({row.kind for row in rows})
-    sizes = [(svg.WIDE, 210 + 16 * -(-kinds // 5)), (svg.PHONE, 210 + 16 * -(-kinds // 2))]
+    sizes = [(svg.WIDE, 210 + 16 * -(-kinds // 5)), (svg.PHONE, 210 + 16 * kinds)]
     return svg.chart(f"times-{name}", alt, sizes, lambda figure, width: _draw_times(figure, width, rows))
 
 
@@ -118,7 +118,7 @@ def _draw_times(figure: Figure, width: int, rows: list[Row]) -> None:
     total = sum(row.ms for row in rows)
     spent = {kind: sum(row.ms for row in rows if row.kind == kind) / total for kind in colors}
     legend = {f"{kind} {100 * share:.1f} %": colors[kind] for kind, share in spent.items()}
-    _legend(figure, legend, columns=5 if width > svg.PHONE else 2)
+    _legend(figure, legend, columns=5 if width > svg.PHONE else 1)
 
 
 def kind_colors(rows: list[Row]) -> dict[str, str]:

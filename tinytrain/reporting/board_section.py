@@ -79,14 +79,14 @@ def _timed(export: Export, graph: flatbuffer.Summary) -> tuple[list[Row] | None,
 
 
 def _facts(export: Export) -> list[tuple[str, str]]:
-    model, memory = export.report.get("model", {}), export.report.get("memory", {})
+    model, memory = export.report.get("model", {}), facts.memory(export)
     counts = ", ".join(f"{count} {name}" for name, count in model.get("ops", {}).items())
     firmware_bytes = model.get("compact_bytes", model.get("bytes", 0))
     found = [
         ("model", f"{firmware_bytes:,} bytes, {model.get('macs', 0):,} MACs" if model else ""),
         ("operators", counts),
         ("arena", f"{memory['arena_bytes']:,} bytes" if memory else ""),
-        ("sizes", export.report.get("sizes", "").partition("; ")[2]),
+        ("flash is", export.report.get("sizes", "").partition("; ")[2]),
         ("folder", str(export.folder)),
     ]
     accuracy = export.bench.get("accuracy")
@@ -97,7 +97,7 @@ def _facts(export: Export) -> list[tuple[str, str]]:
 
 
 def _parts(export: Export, found: MemoryMap | None, name: str) -> list[Chart]:
-    memory = export.report.get("memory")
+    memory = facts.memory(export)
     if not memory:
         return []
     arena, head = memory["arena_bytes"], found.head_bytes if found else 0

@@ -69,7 +69,7 @@ def _accuracy(subject: Subject) -> Card | None:
 
 
 def _fits(export: Export) -> Card | None:
-    memory, board = export.report.get("memory"), export.report.get("board", "the board")
+    memory, board = facts.memory(export), export.report.get("board", "the board")
     if not memory:
         return None
     meters = [

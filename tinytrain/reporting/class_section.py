@@ -6,7 +6,7 @@ import numpy as np
 
 from tinytrain.errors import UserError
 from tinytrain.reporting import matrix, mistakes, pictures, predictions
-from tinytrain.reporting.predictions import TestImages
+from tinytrain.reporting.predictions import LabelledImages
 from tinytrain.reporting.runs import Subject
 from tinytrain.reporting.svg import Chart
 
@@ -90,7 +90,7 @@ def section(subject: Subject, number: int) -> ClassSection | None:
     return of_predictions(test, found, number, notes)
 
 
-def of_predictions(test: TestImages, found: Kinds, number: int, notes: list[str]) -> ClassSection:
+def of_predictions(test: LabelledImages, found: Kinds, number: int, notes: list[str]) -> ClassSection:
     """Returns the section from the probabilities (N, classes) of the float and, if there is one, the int8 model."""
     shipped = found.get("int8", found["float"])
     names = test.classes
@@ -139,7 +139,7 @@ def pair_rows(counted: Kinds, names: list[str]) -> list[PairRow]:
     ]
 
 
-def _thumbnail(test: TestImages, found: Kinds, image: int) -> Thumbnail:
+def _thumbnail(test: LabelledImages, found: Kinds, image: int) -> Thumbnail:
     label = int(test.labels[image])
     taken = {kind: int(each[image].argmax()) for kind, each in found.items()}
     guesses = {

@@ -84,7 +84,7 @@ def _columns(subjects: list[Subject], same_data: bool) -> list[Column]:
 
 
 def _board_columns(exports: list[Export | None]) -> list[Column]:
-    memories = [export.report.get("memory", {}) if export else {} for export in exports]
+    memories = [facts.memory(export) if export else {} for export in exports]
     latencies = [facts.latency(export) if export else None for export in exports]
     return [
         Column("board", [export.report.get("board") if export else None for export in exports], str),

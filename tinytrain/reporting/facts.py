@@ -1,9 +1,11 @@
 """The figures that are asked for first, of a run and of its exports, wherever they stand; None for what is unknown."""
 
+import dataclasses
 import re
 import shlex
 from dataclasses import dataclass
 
+from tinytrain.deploy.memory import Memory
 from tinytrain.reporting.runs import Export, Subject
 
 USUAL_BOARD = "stm32f746"  # in advice to somebody who has not named one
@@ -42,6 +44,12 @@ def int8_top1(export: Export) -> float | None:
     return export.report.get("accuracy", {}).get("int8")
 
 
+def memory(export: Export) -> dict[str, int]:
+    """Returns the section "memory" of report.json in bytes, {} if it is not whole."""
+    found = export.report.get("memory", {})
+    return found if {field.name for field in dataclasses.fields(Memory)} <= set(found) else {}
+
+
 def latency(export: Export) -> Latency | None:
     """Returns the latency: measured on the board if `tinytrain bench` ran there, else predicted."""
     measured = export.bench.get("latency", {}).get("milliseconds")
@@ -57,7 +65,7 @@ def latency(export: Export) -> Latency | None:
 
 def flash_parts(export: Export) -> list[tuple[str, int]]:
     """Returns [(part, bytes)] of what lies in flash: model, runtime, firmware, if the report tells them apart."""
-    total = export.report.get("memory", {}).get("flash_bytes", 0)
+    total = memory(export).get("flash_bytes", 0)
     found = re.findall(r"([\d,]+) (model|runtime|firmware)\b", export.report.get("sizes", ""))
     parts = [(name, int(size.replace(",", ""))) for size, name in found]
     if sum(size for _, size in parts) == total:

@@ -44,8 +44,9 @@ def _draw(title: str, matrix: np.ndarray, classes: list[str]) -> Callable[[Figur
         axes.set_title(title)
         edge = len(classes) - 0.5
         axes.imshow(shaded(matrix), interpolation="none", extent=(-0.5, edge, edge, -0.5))
-        axes.set_xlabel("taken for")
-        axes.set_ylabel("true class")
+        how = "" if len(classes) <= NAMED else ", by its number"
+        axes.set_xlabel(f"taken for{how}")
+        axes.set_ylabel(f"true class{how}")
         axes.spines[["top", "right"]].set_visible(True)
         if len(classes) <= NAMED:
             names = [_short(name) for name in classes]

@@ -15,7 +15,7 @@ from tinytrain.reporting.runs import GOLDEN_FILE, MODEL_FILE, Export, Subject
 
 
 @dataclass(frozen=True)
-class TestImages:
+class LabelledImages:
     """images (N, R, R, C) uint8, labels (N,) int64, N names of files or other identities, names of the classes."""
 
     images: np.ndarray
@@ -48,7 +48,7 @@ def golden(export: Export) -> Golden | None:
         raise UserError(f"cannot read '{path}': {error}; export the run anew") from None
 
 
-def test_images(subject: Subject, proven: Golden | None) -> TestImages:
+def test_images(subject: Subject, proven: Golden | None) -> LabelledImages:
     """Returns the test images of a run: those of its export if that has labels, else decoded from its data.
 
     Raises UserError if the data is not there any more, or is another.
@@ -56,7 +56,7 @@ def test_images(subject: Subject, proven: Golden | None) -> TestImages:
     classes, names = subject.origin.get("classes"), subject.split.get("test", [])
     if proven and proven.labels is not None and classes and len(names) == len(proven.labels):
         pixels = (proven.inputs.astype(np.int16) + 128).astype(np.uint8)
-        return TestImages(pixels, proven.labels, names, classes)
+        return LabelledImages(pixels, proven.labels, names, classes)
     source = train.load_source(subject.config)
     config = train.resolve(subject.config, source)
     data = splits.Split(source, config)
@@ -64,10 +64,10 @@ def test_images(subject: Subject, proven: Golden | None) -> TestImages:
     if subject.split and found != subject.split:
         raise UserError(f"the images of '{config.data.spec}' are others than when the run was trained")
     images, labels = data.arrays("test")
-    return TestImages(images, labels, found["test"], source.classes)
+    return LabelledImages(images, labels, found["test"], source.classes)
 
 
-def of_float(subject: Subject, test: TestImages) -> np.ndarray:
+def of_float(subject: Subject, test: LabelledImages) -> np.ndarray:
     """Returns the probabilities (N, classes) of the float model."""
     model = keras.saving.load_model(subject.run.model_path, compile=False)
     logits = train.predict(model, test.images)
@@ -76,7 +76,7 @@ def of_float(subject: Subject, test: TestImages) -> np.ndarray:
     return metrics.softmax(logits)
 
 
-def of_int8(proven: Golden, test: TestImages, folder: Path) -> np.ndarray:
+def of_int8(proven: Golden, test: LabelledImages, folder: Path) -> np.ndarray:
     """Returns the probabilities (N, classes) of the int8 model; raises UserError if it was asked of other images."""
     if proven.inputs.shape != test.images.shape or not np.array_equal(proven.inputs, to_int8(test.images)):
         raise UserError(f"the images in '{folder / GOLDEN_FILE}' are not the test images of the run: export it anew")

@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import tomllib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -77,7 +76,14 @@ def _export(folder: Path) -> Export:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    return _read(path, lambda path: json.loads(path.read_text())) or {}
+    return _read(path, _table) or {}
+
+
+def _table(path: Path) -> dict[str, Any]:
+    found = json.loads(path.read_text())
+    if not isinstance(found, dict):
+        raise ValueError(f"it holds a {type(found).__name__}, expected an object")
+    return found
 
 
 def _rows(path: Path) -> list[dict[str, float]]:
@@ -91,5 +97,5 @@ def _read(path: Path, read: Callable[[Path], Any]) -> Any:
     """Returns what `read` makes of a file, None if there is no such file."""
     try:
         return read(path) if path.is_file() else None
-    except (OSError, ValueError, TypeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise UserError(f"cannot read '{path}': {error}; write it anew, or take it away to leave it out") from None
