@@ -33,10 +33,10 @@ def run(tmp_path_factory):
     for number, name in enumerate(CLASSES):
         (root / "images" / name).mkdir(parents=True)
         for i in range(24):
-            pixels = random.integers(0, 120, (16, 16, 3), dtype=np.uint8)
-            pixels[..., number % 3] += 60
+            pixels = random.integers(0, 100, (16, 16, 3), dtype=np.uint8)
+            pixels[..., number % 3] += 80 + 70 * (number == 3)
             Image.fromarray(pixels).save(root / "images" / name / f"{i:03d}.png")
-    words = [f"data.spec=folder:{root / 'images'}", "optim.epochs=2", "optim.batch=16", "model.width=0.25"]
+    words = [f"data.spec=folder:{root / 'images'}", "optim.epochs=10", "optim.batch=16", "model.width=0.25"]
     words += ["data.test_fraction=0.4", "model.resolution=16"]
     found = train.fit(configs.load(None, words), root / "run")
     export(found.folder, "stm32f746", overrides=["qat.epochs=0"], diagnose=True)

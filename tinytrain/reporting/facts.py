@@ -98,8 +98,9 @@ def export_todos(subject: Subject, export: Export) -> list[Todo]:
     folder, board = shlex.quote(str(subject.run.folder)), export.report.get("board", USUAL_BOARD)
     lacking = []
     if not export.report.get("diagnosis"):
-        again = f"rm -r {shlex.quote(str(export.folder))} && tinytrain export {folder} --mcu {board} --diagnose"
-        lacking.append(Todo("The quantization error of each layer was not measured.", again))
+        another = shlex.quote(f"{export.folder}-diagnosed")
+        command = f"tinytrain export {folder} --mcu {board} --diagnose --out {another}"
+        lacking.append(Todo("The quantization error of each layer was not measured.", command))
     if not export.bench:
         command = f"tinytrain bench {shlex.quote(str(export.folder))}"
         lacking.append(Todo("Nothing was measured on the board or in the emulator.", command))
