@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import keras
 import numpy as np
@@ -11,7 +12,8 @@ from tinytrain import metrics, splits, train
 from tinytrain.deploy import flatbuffer
 from tinytrain.errors import UserError
 from tinytrain.evaluation import dequantize, to_int8
-from tinytrain.reporting.runs import GOLDEN_FILE, MODEL_FILE, Export, Subject
+from tinytrain.exported import GOLDEN_FILE
+from tinytrain.reporting.runs import MODEL_FILE, Export, Subject
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def golden(export: Export) -> Golden | None:
             outputs = saved["outputs"].reshape(len(saved["outputs"]), -1)
             labels = saved["labels"].astype(np.int64) if "labels" in saved else None
             return Golden(saved["inputs"], dequantize(outputs, graph.outputs[0]), labels)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise UserError(f"cannot read '{path}': {error}; export the run anew") from None
 
 

@@ -14,7 +14,7 @@ from tinytrain.errors import UserError
 from tinytrain.run import Run
 from tinytrain.schema import Config
 
-MODEL_FILE, GOLDEN_FILE, REPORT_FILE, BENCH_FILE = "model.tflite", "golden.npz", "report.json", "bench.json"
+MODEL_FILE, REPORT_FILE, BENCH_FILE = "model.tflite", "report.json", "bench.json"
 
 
 @dataclass(frozen=True)
