@@ -9,7 +9,7 @@ import pytest
 from conftest import needs_tool
 
 from tinytrain import board_table
-from tinytrain.deploy import boards, emulator
+from tinytrain.deploy import boards
 from tinytrain.errors import UserError
 
 
@@ -149,8 +149,7 @@ def test_an_mcu_means_its_usual_board(tmp_path, monkeypatch):
 
 
 def test_a_board_is_emulated_by_one_with_its_core():
-    sources = boards.folder().parent
-    twins = {name: emulator.board_for(sources, boards.load(name).core).name for name in boards.names()}
+    twins = {name: boards.emulated_twin(boards.load(name)).name for name in boards.names()}
     assert twins["nucleo_l4r5zi"] == twins["nucleo_f401re"] == twins["mps2_an386"] == "mps2_an386"
     assert twins["nucleo_h743zi"] == twins["stm32f746g_disco"] == twins["mps2_an500"] == "mps2_an500"
 

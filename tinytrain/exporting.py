@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from tinytrain import config as configs
 from tinytrain import int8_model, metrics
-from tinytrain.deploy import boards, carray, compact, emulator, firmware, fits, flatbuffer, latency, memory
+from tinytrain.deploy import boards, carray, compact, firmware, fits, flatbuffer, latency, memory
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import UserError
@@ -199,9 +199,9 @@ def _emulated(sources: Path, board: Board) -> dict[str, Any]:
 
     Empty if TFLM, the compiler or the emulator is not there.
     """
-    if firmware.lacking(emulator=True):
+    twin = boards.emulated_twin(board)
+    if twin is None or firmware.lacking(emulator=True):
         return {}
-    twin = emulator.board_for(sources, board.core)
     printed = firmware.emulate(sources, twin, firmware.tflm_dir())
     return {
         "emulated": {

@@ -89,6 +89,12 @@ def load(word: str) -> Board:
     return next((board for board in matches if board.usual), matches[0])
 
 
+def emulated_twin(board: Board) -> Board | None:
+    """Returns the emulated board with the core of `board`, itself if it is one; None if there is none."""
+    twins = [twin for twin in map(load, [board.name, *names()]) if twin.emulated and twin.core == board.core]
+    return next(iter(twins), None)
+
+
 def read(path: Path) -> Board:
     """Returns the board that the header at `path` describes; raises UserError where a line is missing or wrong."""
     values = read_values(path)
