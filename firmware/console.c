@@ -2,7 +2,9 @@
 
 #include "board.h"
 
+// A long answer takes longer than the watchdog waits: at 9600 baud, 4 s are 4 KB.
 void print(const char *text) {
+    board_watchdog_feed();
     for (; *text != '\0'; ++text) {
         if (*text == '\n') {
             board_write('\r');

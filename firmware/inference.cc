@@ -32,7 +32,7 @@ bool image_is_used_up = false;
 uint32_t running = 0;  // index of the operator that runs
 bool profiling = false;
 uint64_t operator_began = 0;
-uint32_t operator_ticks[kOperatorCount];
+uint32_t operator_ticks[kOperatorCount > 0 ? kOperatorCount : 1];
 
 bool SizesFit() { return engine_input_bytes() == kInputBytes && engine_output_bytes() == kOutputBytes; }
 

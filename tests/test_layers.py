@@ -8,13 +8,26 @@ import pytest
 
 from tinytrain import rooms
 
-LIGHT = ["cli", "config", "rooms", "errors", "listing", "run"]
-HEAVY = {"tensorflow", "keras", "keras_cv", "tf_keras", "sklearn", "tensorflow_datasets"}
+LIGHT = [
+    "cli",
+    "config",
+    "rooms",
+    "errors",
+    "listing",
+    "run",
+    "exported",
+    "deploy.ports",
+    "deploy.mlperf",
+    "deploy.emulator",
+]
+HEAVY = {"tensorflow", "keras", "keras_cv", "tf_keras", "sklearn", "tensorflow_datasets", "matplotlib", "jinja2"}
 # A module may import modules of its own or a lower level, never of a higher one.
 LEVELS = [
     {"cli", "__main__", "__init__"},
-    {"listing", "model_table"},
-    {"exporting", "export_summary", "comparing"},
+    {"listing", "model_table", "board_table"},
+    {"exporting", "export_summary", "comparing", "benching", "bench_summary", "reporting"},
+    {"bench_binary", "bench_mlperf", "bench_picture"},
+    {"exported"},
     {"int8_model"},
     {"evaluation", "data_report", "augmentation_picture"},
     {"train"},
@@ -23,7 +36,7 @@ LEVELS = [
     {"lr_study"},
     {"trainer"},
     {"deploy"},
-    {"methods", "checkpoint", "progress", "plateau"},
+    {"methods", "checkpoint", "progress", "plateau", "tensorboard_log"},
     {"models", "datasets", "image_files", "check"},
     {
         "method",
@@ -49,6 +62,7 @@ LEVELS = [
         "teachers",
         "lean_layers",
         "cosine_head",
+        "lr_usual",
     },
     {"rooms", "config", "schema", "dataset_table", "errors"},
 ]
@@ -84,6 +98,12 @@ def test_imports_point_down(path):
 @pytest.mark.parametrize("module", LIGHT)
 def test_the_light_modules_import_nothing_heavy(module):
     code = f"import sys, tinytrain.{module}; print(sorted({HEAVY!r} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_a_training_without_a_search_imports_no_database():
+    code = "import sys, tinytrain.train; print(sorted({'optuna', 'sqlalchemy'} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 

@@ -100,6 +100,7 @@ def test_tpe_is_optunas_with_repeated_rates_pruned_at_once(fake):
     assert any(state == "pruned" and not values for _, values, state in expected)
     found = fake("search.way=tpe")
     assert len(found["trials"]) == 15
+    assert found["epochs"] == sum(len(values) for _, values, _ in expected)
     for row, (lr, values, state) in zip(found["trials"], expected, strict=True):
         assert row["lr"] == pytest.approx(lr)
         assert (row["top1"], row["epochs"], row["state"]) == (pytest.approx(values), len(values), state)
@@ -191,13 +192,16 @@ def test_a_rate_whose_loss_is_not_finite_is_pruned(fake, monkeypatch):
     def diverges(config, data, run, report):
         if config.optim.lr > 0.012:
             report(0, 0.99)
+            checkpoint.save(run.last_path, [], {"epoch": 1, "history": [{"epoch": 1, "seconds": 2.5}]})
             raise Diverged("the loss became inf")
         return real(config, data, run, report)
 
     monkeypatch.setattr(lr_trial, "train", diverges)
     found = fake("search.way=grid", "search.epochs=2")
     assert found["lr"] <= 0.012
-    assert [row["state"] for row in found["trials"] if row["lr"] > 0.012] == ["pruned"] * 7
+    diverged = [row for row in found["trials"] if row["lr"] > 0.012]
+    assert [(row["state"], row["epochs"]) for row in diverged] == [("pruned", 1)] * 7
+    assert (found["seconds"], found["epochs"]) == (7 * 2.5, 7 + 2 * (len(found["trials"]) - 7))  # they cost time, too
     fake.run = Run(fake.run.folder.with_name("hopeless"))
     with pytest.raises(UserError, match=r"none of the 4 trials .* received search.low = 0.02, expected a lower one"):
         fake("search.way=grid", "search.points=4", "search.low=0.02")
@@ -443,7 +447,10 @@ def test_a_range_test_is_one_epoch_of_rising_rates(tmp_path):
     assert len(found["curve"]["lr"]) <= 1295 // 32
     assert found["curve"]["lr"][0] == pytest.approx(0.0001)
     assert found["lr"] in found["curve"]["lr"][10:-5]
-    assert len(history(Run(run.folder / "search/first-epoch"))) == 1
+    first = history(Run(run.folder / "search/first-epoch"))
+    assert len(first) == 1
+    assert found["epochs"] == 2
+    assert first[0]["seconds"] < found["seconds"]  # of both epochs
     assert found["curve"]["loss"][0] < np.log(10)  # it goes on where the epoch before it ended
     assert found["curve"]["loss"][20] < found["curve"]["loss"][0]
 

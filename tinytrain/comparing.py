@@ -18,7 +18,7 @@ import keras
 from tinytrain import comparison_table, dataset_table, train
 from tinytrain import config as configs
 from tinytrain.errors import UserError
-from tinytrain.run import Run, write_text
+from tinytrain.run import Run
 from tinytrain.schema import Config
 
 
@@ -56,34 +56,45 @@ def compare(
     """
     out, overrides = Path(out), list(overrides or [])
     plan = _plan(paths, data, seeds, out, overrides)
+    _refuse_runs_of_other_configs(plan)
+    command = _command(paths, data, seeds, out, overrides)
+    results = comparison_table.Results(out, _datasets(plan), command)
+    failed = _train(plan, results)
+    if failed:
+        raise UserError(
+            f"{len(failed)} of {len(plan)} runs failed, the others are in '{out / 'results.md'}'; "
+            f"the first: {failed[0]}"
+        )
+    return {"out": str(out), "rows": results.rows, "runs": results.runs}, results.text
+
+
+def _refuse_runs_of_other_configs(plan: list[Planned]) -> None:
+    """Raises UserError if a run that was begun has another config than is planned for its folder."""
     for planned in plan:
         if (run := Run(planned.folder)).config_path.is_file():
             run.refuse_another(planned.config)
-    runs: list[comparison_table.Row] = []
-    command = _command(paths, data, seeds, out, overrides)
-    names = list(dict.fromkeys(planned.path.stem for planned in plan))
-    datasets = {
-        name: list(dict.fromkeys(planned.data for planned in plan if planned.path.stem == name)) for name in names
-    }
-    failed: list[UserError] = []
+
+
+def _train(plan: list[Planned], results: comparison_table.Results) -> list[UserError]:
+    """Trains all runs in order and adds those that finish to `results`; returns why the others did not."""
+    failed = []
     for planned in plan:
         try:
             run = _trained(planned)
         except UserError as error:  # a loss that is not finite, say: the others are not to wait for it
             print(f"tinytrain: {error}", file=sys.stderr)
             failed.append(error)
-            continue
-        runs.append(comparison_table.run_row(planned.path.stem, planned.data, planned.seed, run))
-        rows = comparison_table.summary(runs, names, datasets)
-        text = comparison_table.as_markdown(rows, f"{command}, {comparison_table.origins(runs)}")
-        comparison_table.write_csv(out / "results.csv", runs)
-        write_text(out / "results.md", text + "\n")
-    if failed:
-        raise UserError(
-            f"{len(failed)} of {len(plan)} runs failed, the others are in '{out / 'results.md'}'; "
-            f"the first: {failed[0]}"
-        )
-    return {"out": str(out), "rows": rows, "runs": runs}, text
+        else:
+            results.add(planned.path.stem, planned.data, planned.seed, run)
+    return failed
+
+
+def _datasets(plan: list[Planned]) -> dict[str, list[str]]:
+    """Returns {name of a config: the names of its datasets}, in the order of `plan`."""
+    datasets: dict[str, dict[str, None]] = {}
+    for planned in plan:
+        datasets.setdefault(planned.path.stem, {})[planned.data] = None
+    return {config: list(data) for config, data in datasets.items()}
 
 
 def _plan(paths: list[Path], data: list[str] | None, seeds: int, out: Path, overrides: list[str]) -> list[Planned]:

@@ -17,13 +17,10 @@ from tinytrain.deploy.boards import Board
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import UserError
 from tinytrain.evaluation import dequantize
+from tinytrain.exported import COMPACT_FILE, GOLDEN_FILE
 from tinytrain.int8_model import Int8Model
 from tinytrain.run import Run, write_json
 from tinytrain.schema import Config
-
-EMULATED_BOARD = "mps2_an500"
-GOLDEN_FILE = "golden.npz"
-COMPACT_FILE = "model.compact.tflite"  # what the firmware holds
 
 
 def export(
@@ -94,7 +91,10 @@ def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Pat
     try:
         (draft / "model.tflite").write_bytes(model.content)
         (draft / COMPACT_FILE).write_bytes(compacted)
-        np.savez_compressed(draft / GOLDEN_FILE, inputs=model.images, outputs=outputs)
+        golden_arrays: dict[str, Any] = {"inputs": model.images, "outputs": outputs}
+        if model.labels is not None:
+            golden_arrays["labels"] = model.labels
+        np.savez_compressed(draft / GOLDEN_FILE, **golden_arrays)
         sources = firmware.emit(
             draft,
             board,
@@ -125,7 +125,7 @@ def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Pat
             "accuracy": _accuracy(model, outputs, graph),
             "parity": _parity(sources, model.images, outputs, config.export.parity_images),
             **_memory(sources, graph, compacted, arena_bytes, board),
-            **_emulated(sources),
+            **_emulated(sources, board),
             **_diagnosis(model, outputs, graph),
         }
         report |= _latency(report, graph, board)
@@ -205,14 +205,18 @@ def _latency(report: dict[str, Any], graph: flatbuffer.Summary, board: Board) ->
     return {"latency_ms": round(likely, 2), "latency_range_ms": [round(best, 2), round(worst, 2)]}
 
 
-def _emulated(sources: Path) -> dict[str, Any]:
-    """Returns the section "emulated": the firmware run in QEMU, if TFLM, the compiler and the emulator are there."""
-    if firmware.lacking(emulator=True):
+def _emulated(sources: Path, board: Board) -> dict[str, Any]:
+    """Returns the section "emulated": the firmware run in QEMU, on the core of `board`.
+
+    Empty if TFLM, the compiler or the emulator is not there.
+    """
+    twin = boards.emulated_twin(board)
+    if twin is None or firmware.lacking(emulator=True):
         return {}
-    printed = firmware.emulate(sources, boards.load(EMULATED_BOARD), firmware.tflm_dir())
+    printed = firmware.emulate(sources, twin, firmware.tflm_dir())
     return {
         "emulated": {
-            "board": EMULATED_BOARD,
+            "board": twin.name,
             "golden": "equal" if printed.get("golden_equal") else "different",
             "instructions": printed.get("inference", {}).get("median", 0),
             "arena_used_bytes": printed.get("arena_used_bytes", 0),

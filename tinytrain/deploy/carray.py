@@ -169,6 +169,7 @@ def _header(
     table_count: int,
 ) -> str:
     shape = ", ".join(map(str, source.shape))
+    is_probability = bool(operators) and operators[-1].name in PROBABILITIES
     return f"""{_NOTE}// The model {c_string(name)[1:-1]}.
 #pragma once
 
@@ -188,7 +189,7 @@ inline constexpr float kInputScale = {_float(source.scale[0])};
 inline constexpr int32_t kInputZeroPoint = {source.zero_point[0]};
 inline constexpr float kOutputScale = {_float(target.scale[0])};
 inline constexpr int32_t kOutputZeroPoint = {target.zero_point[0]};
-inline constexpr bool kOutputIsProbability = {"true" if operators[-1].name in PROBABILITIES else "false"};
+inline constexpr bool kOutputIsProbability = {"true" if is_probability else "false"};
 
 extern const char kModelName[];
 inline constexpr char kModelId[] = {c_string(mlperf_id(name, source, target))};  // of MLPerf Tiny, else the name

@@ -1,0 +1,144 @@
+"""The firmware of an export beside the same int8 model in TensorFlow Lite Micro's stock setup, on the emulated M7.
+
+Stock: all operators registered as `MicroMutableOpResolver` offers them, error strings kept, the converter's file as it
+is (`tflm`); and the same with just the operators of the model, as a careful user does it by hand (`few`). Ours: what
+`tinytrain export` emits. All models hold the same weights and run in the same program, so the rest is equal.
+`runtime` is the flash of TFLM, CMSIS-NN and libc, linked for the emulated board, since with all operators not every
+network fits an STM32F746; `arena` is what TFLM used of it; `instructions` are those of one inference in QEMU.
+
+    TFLM_DIR=... TFLM_STOCK_DIR=... python benchmarks/stock_tflm.py [--quick] [--json]
+
+TFLM_DIR is a library without error strings (BUILD_TYPE=release), TFLM_STOCK_DIR one with them
+(BUILD_TYPE=release_with_logs). Exit status 1 if ours has not 40 % less runtime than both, needs more instructions or
+arena anywhere, or an output is not that of the interpreter.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cost import BOARD, NETWORKS, QUICK, images, network
+
+from tinytrain.deploy import boards, carray, compact, firmware, flatbuffer, memory, tflite, tflm_ops, twin
+from tinytrain.deploy.oracle import Oracle
+from tinytrain.errors import TinytrainError
+
+WANTED_RUNTIME_SHARE = 0.6
+STOCK = ("tflm", "few")
+KEYS = ("runtime_bytes", "flash_bytes", "arena_bytes", "instructions")
+
+
+def emitted(folder: Path, content: bytes, operators: dict[str, str] | None) -> Path:
+    """Returns the firmware folder of the .tflite; `operators` overrides the registrations that the export chooses."""
+    image = np.random.default_rng(2).integers(-128, 128, flatbuffer.read(content).inputs[0].shape, np.int8)
+    sources = firmware.emit(
+        folder,
+        boards.load(BOARD),
+        model=content,
+        name="stock",
+        arena_bytes=memory.target_arena_bytes(content),
+        labels=[],
+        golden_input=image,
+        golden_output=Oracle(content).run(image),
+    )
+    if operators is not None:
+        (sources / "model" / "model_ops.h").write_text(carray.ops_header(operators))
+    return sources
+
+
+def measured(content: bytes, tflm: Path, operators: dict[str, str] | None) -> dict[str, Any]:
+    """Returns the KEYS and whether the output is the interpreter's."""
+    with tempfile.TemporaryDirectory() as folder:
+        sources = emitted(Path(folder), content, operators)
+        sizes = firmware.link(sources, boards.load(BOARD), tflm)
+        printed = firmware.emulate(sources, boards.load(BOARD), tflm)
+    if "inference" not in printed:
+        raise TinytrainError(printed["failed"])
+    return {
+        "runtime_bytes": sizes.runtime_bytes,
+        "flash_bytes": sizes.flash_bytes,
+        "arena_bytes": printed["arena_used_bytes"],
+        "instructions": printed["inference"]["median"],
+        "equal": printed["golden_equal"],
+    }
+
+
+def stock(content: bytes, tflm: Path) -> dict[str, Any]:
+    """Returns what all operators of the resolver make; without those of the signal library if TFLM was built so."""
+    every = dict.fromkeys(tflm_ops.OPS, "general")
+    try:
+        return measured(content, tflm, every)
+    except TinytrainError:
+        return measured(content, tflm, {name: kind for name, kind in every.items() if not name.startswith("Signal")})
+
+
+def compare(name: str, options: dict[str, Any], ours_dir: Path, stock_dir: Path) -> dict[str, Any]:
+    """Returns {"model", "ours", "tflm", "few"}."""
+    model = network(name, options)
+    content = tflite.convert_post_training(twin.rebuild(model), images(model))
+    return {
+        "model": f"{name} {options['width']:g} at {options['resolution']}",
+        "ours": measured(compact.compact(content), ours_dir, None),
+        "tflm": stock(content, stock_dir),
+        "few": measured(content, stock_dir, dict.fromkeys(flatbuffer.read(content).counts, "general")),
+    }
+
+
+def lines(row: dict[str, Any]) -> list[str]:
+    """Returns the table's lines of one model."""
+    found = []
+    for kind in (*STOCK, "ours"):
+        numbers = "".join(f"{row[kind][key]:>16,}" for key in KEYS)
+        equal = "equal" if row[kind]["equal"] else "DIFFERENT"
+        found.append(f"{row['model'] if kind == 'tflm' else '':30}{kind:6}{numbers}  {equal}")
+    for kind in STOCK:
+        shares = "".join(f"{100 * (share(row, kind, key) - 1):>+14.1f} %" for key in KEYS)
+        found.append(f"{f'ours to {kind}':>36}{shares}")
+    return found
+
+
+def share(row: dict[str, Any], kind: str, key: str) -> float:
+    """Returns ours as a part of stock."""
+    return float(row["ours"][key] / row[kind][key])
+
+
+def is_good(row: dict[str, Any]) -> bool:
+    """Returns whether the row keeps what the docstring promises."""
+    return all(row[kind]["equal"] for kind in (*STOCK, "ours")) and all(
+        share(row, kind, "runtime_bytes") <= WANTED_RUNTIME_SHARE
+        and share(row, kind, "arena_bytes") <= 1
+        and share(row, kind, "instructions") <= 1
+        for kind in STOCK
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help=f"only {' and '.join(QUICK)}")
+    parser.add_argument("--json", action="store_true", help="print the rows as one JSON line at the end")
+    arguments = parser.parse_args()
+    ours_dir, stock_dir = firmware.tflm_dir(), os.environ.get("TFLM_STOCK_DIR")
+    if reason := firmware.lacking(emulator=True):
+        print(reason, file=sys.stderr)
+        return 2
+    if ours_dir is None or not stock_dir:
+        print("TFLM_STOCK_DIR is not set; set it to a TFLM built with its error strings", file=sys.stderr)
+        return 2
+    print(f"{'model':36}" + "".join(f"{key.removesuffix('_bytes'):>16}" for key in KEYS) + "  output")
+    rows = []
+    for name, options in NETWORKS:
+        if not arguments.quick or name in QUICK:
+            rows.append(compare(name, options, ours_dir, Path(stock_dir).absolute()))
+            print("\n".join(lines(rows[-1])), flush=True)
+    if arguments.json:
+        print(json.dumps({"rows": rows}))
+    return 0 if all(is_good(row) for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
