@@ -199,10 +199,9 @@ def _memory(sources: Path, graph: Any, content: bytes, arena_bytes: int, board: 
 
 
 def _latency(report: dict[str, Any], graph: flatbuffer.Summary, board: Board) -> dict[str, Any]:
-    """Returns the predicted latency, from counted instructions if the firmware was emulated, else from a model."""
-    counted = report.get("emulated", {}).get("instructions")
-    best, likely, worst = latency.milliseconds(counted or latency.instructions(graph), board)
-    return {"latency_ms": round(likely, 2), "latency_range_ms": [round(best, 2), round(worst, 2)]}
+    """Returns the predicted latency, from the emulator's instructions where it ran, else from estimated ones."""
+    found = latency.predict(graph, board, report.get("emulated", {}).get("instructions"))
+    return found.report() if found else latency.unknown(board)
 
 
 def _emulated(sources: Path, board: Board) -> dict[str, Any]:

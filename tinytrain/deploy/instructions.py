@@ -12,10 +12,10 @@ from tinytrain.deploy.flatbuffer import Operator, Summary
 
 
 class Cost(NamedTuple):
-    """Predicted instructions of one operator; `index` is its place in the model."""
+    """Predicted instructions of one operator; `place` is its index in the model."""
 
     name: str
-    index: int
+    place: int
     instructions: float
 
 
@@ -66,8 +66,8 @@ def by_operator(graph: Summary) -> list[Cost]:
     """Returns the predicted instructions of every operator, in the order of the model."""
     kinds = tflm_ops.registrations(graph.operators)
     return [
-        Cost(operator.name, index, predict(operator, kinds[operator.name]))
-        for index, operator in enumerate(graph.operators)
+        Cost(operator.name, place, predict(operator, kinds[operator.name]))
+        for place, operator in enumerate(graph.operators)
     ]
 
 

@@ -1,4 +1,4 @@
-"""What CMSIS-NN's loops run through, counted from the shapes of one operator: which code runs it, and how often its parts.
+"""What CMSIS-NN's loops run through, from the shapes of one operator: which code runs it, and how often its parts.
 
 The routes and counts follow CMSIS-NN's kernels for cores with DSP extension and without MVE, as TFLM of August 2026
 calls them; instructions.py holds what each count costs.
@@ -71,8 +71,8 @@ def _depthwise(operator: Operator, route: str) -> Counts:
     """Returns the counts of one of the depthwise routes.
 
     3x3 in fours of channels: (outputs, rows, taps), and of the channels left over (outputs, taps); only what falls on
-    the image counts. Multiplied: (outputs, taps). Else a window is copied first: (pixels, taps copied or cleared, values
-    copied, outputs, multiply-accumulates, both of the channels left over).
+    the image counts. Multiplied: (outputs, taps). Else a window is copied first: (pixels, taps copied or cleared,
+    values copied, outputs, multiply-accumulates, both of the channels left over).
     """
     _, height, width, channels = operator.outputs[0].shape
     pixels, area, odd = height * width, math.prod(_window(operator)), channels % 4
@@ -96,13 +96,13 @@ def _dense(operator: Operator) -> Counts:
 
 
 def _other(operator: Operator, kind: str) -> Counts:
-    """Returns (outputs, values read) of what sums up, (pixels, outputs) of PAD, else (0, outputs)."""
+    """Returns (outputs, values read) of what sums up, (pixels, outputs) of what copies pixels, else (0, outputs)."""
     outputs = math.prod(operator.outputs[0].shape)
     if operator.name in ("AVERAGE_POOL_2D", "MAX_POOL_2D") and kind != "own":
         return (outputs, outputs * operator.options.get("filterHeight", 1) * operator.options.get("filterWidth", 1))
     if operator.name in ("AVERAGE_POOL_2D", "MEAN"):
         return (outputs, math.prod(_first(operator)))
-    if operator.name == "PAD":
+    if operator.name in ("PAD", "CONCATENATION"):
         return (math.prod(operator.outputs[0].shape[:-1]), outputs)
     return (0, outputs)
 
