@@ -1,9 +1,9 @@
 """Published latencies beside those that deploy/latency.py predicts: cycles an instruction of each core, and the errors.
 
-Of each row the instructions are estimated by operator, with TFLM's own kernels as they were measured. A row is predicted
-from the other rows of its core alone (leave one out), so its error is one of prediction; `held` says whether the interval
-that `tinytrain export` prints holds the row. Rows of which only multiply-accumulates (MACs) are known take the
-instructions a MAC of the core's other networks. The rest are a floor and a ceiling: other kernels.
+Of each row the instructions are estimated by operator, with TFLM's own kernels as they were measured. A row is
+predicted from the other rows of its core alone (leave one out), so its error is one of prediction; `held` says whether
+the interval that `tinytrain export` prints holds the row. Rows of which only multiply-accumulates (MACs) are known take
+the instructions a MAC of the core's other networks. The rest are a floor and a ceiling: other kernels.
 
     python benchmarks/latency_model.py [--quick] [--json]
 """
