@@ -20,12 +20,12 @@ LIGHT = [
     "deploy.mlperf",
     "deploy.emulator",
 ]
-HEAVY = {"tensorflow", "keras", "keras_cv", "tf_keras", "sklearn", "tensorflow_datasets"}
+HEAVY = {"tensorflow", "keras", "keras_cv", "tf_keras", "sklearn", "tensorflow_datasets", "matplotlib", "jinja2"}
 # A module may import modules of its own or a lower level, never of a higher one.
 LEVELS = [
     {"cli", "__main__", "__init__"},
     {"listing", "model_table", "board_table"},
-    {"exporting", "export_summary", "comparing", "benching", "bench_summary"},
+    {"exporting", "export_summary", "comparing", "benching", "bench_summary", "reporting"},
     {"bench_mlperf", "bench_picture"},
     {"bench_binary"},
     {"exported"},
@@ -37,7 +37,7 @@ LEVELS = [
     {"lr_study"},
     {"trainer"},
     {"deploy"},
-    {"methods", "checkpoint", "progress", "plateau"},
+    {"methods", "checkpoint", "progress", "plateau", "tensorboard_log"},
     {"models", "datasets", "image_files", "check"},
     {
         "method",

@@ -20,6 +20,7 @@ USAGE = """tinytrain trains tiny vision networks and puts them on microcontrolle
   tinytrain export RUN|MODEL.tflite --mcu BOARD [--out DIR] [--diagnose] [KEY=VALUE …]
   tinytrain evaluate RUN|MODEL.tflite [--data SPEC] [--split train|val|test]
   tinytrain bench DIR [--port DEVICE|auto] [--images N] [--protocol binary|mlperf] [--out DIR]
+  tinytrain report RUN… [--out report.html]
   tinytrain data SPEC [--out PNG] [KEY=VALUE …]
   tinytrain list [models|datasets|methods|boards|configs|keys]
 
@@ -222,6 +223,23 @@ def _bench(values: Any, words: list[str]) -> tuple[Any, str]:
     return result, summary(result, folder)
 
 
+def _report(values: Any, words: list[str]) -> tuple[Any, str]:
+    if not words:
+        raise UserError("report needs at least one RUN, a folder that `tinytrain fit` wrote, received nothing")
+    from tinytrain.run import Run
+
+    for word in words:
+        Run.open(Path(word))
+    from tinytrain.quiet import import_tensorflow
+
+    import_tensorflow()
+    from tinytrain.reporting.write import report
+
+    result = report(words, values.out or "report.html")
+    names = ", ".join(run["name"] for run in result["runs"])
+    return result, f"{result['out']}: {result['bytes']:,} bytes about {names}"
+
+
 def _data(values: Any, words: list[str]) -> tuple[Any, str]:
     plain, overrides = _sorted(words)
     if len(plain) != 1:
@@ -314,6 +332,11 @@ COMMANDS = {
             "out": "the folder for bench.json and operators.png (default: DIR)",
         },
         _bench,
+    ),
+    "report": Command(
+        "Writes one HTML file about one run or several side by side: accuracy, curves, mistakes, memory, latency.",
+        {"out": "the file to write, replaced if it is there (default: report.html)"},
+        _report,
     ),
     "data": Command(
         "Shows what is in a data source and what is wrong with it: classes, mean and deviation, samples, findings.",

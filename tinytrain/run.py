@@ -6,6 +6,7 @@ graph.json     the layers of the network, if model.weights had a say in them
 split.json     the names of the images in each split
 search.json    what the learning-rate search tried and found, if there was one
 history.csv    one row an epoch
+tensorboard/   the same for TensorBoard, with log.tensorboard
 last.npz       all there is to go on with after the last whole epoch
 best.npz       the weights with the best top-1 on the val split
 model.keras    the plain model with those weights

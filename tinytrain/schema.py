@@ -237,6 +237,13 @@ class Device:
 
 
 @dataclass
+class Log:
+    """What `tinytrain fit` writes down beside history.csv."""
+
+    tensorboard: bool = key(False, "loss, top-1 and learning rate of each epoch into RUN/tensorboard, for TensorBoard")
+
+
+@dataclass
 class Qat:
     """The quantization-aware fine-tune of `tinytrain export`."""
 
@@ -276,5 +283,6 @@ class Config:
     am_softmax: AmSoftmax = field(default_factory=AmSoftmax)
     dml: Dml = field(default_factory=Dml)
     device: Device = field(default_factory=Device)
+    log: Log = field(default_factory=Log)
     qat: Qat = field(default_factory=Qat)
     export: Export = field(default_factory=Export)

@@ -21,6 +21,7 @@ from tinytrain.method import Method
 from tinytrain.run import Run, write_json, write_text
 from tinytrain.schema import Config
 from tinytrain.splits import Split
+from tinytrain.tensorboard_log import TensorBoardLog
 from tinytrain.trainer import Trainer, build_model
 
 LARGEST_AUTO_RESOLUTION = 96
@@ -67,9 +68,16 @@ def fit(config: Config, out: Path | str | None = None, mcu: str | None = None, r
     origin.record(run, source.classes)
     if searches:
         trainer.compile(lr_search.find(run, config, data))
-    trainer.fit(run)
+    trainer.fit(run, _callbacks(run, trainer))
     _finish(run, data, trainer.method, trainer.history)
     return run
+
+
+def _callbacks(run: Run, trainer: Trainer) -> list[keras.callbacks.Callback]:
+    """Returns what a training does besides, as [log] of its config says."""
+    if not trainer.config.log.tensorboard:
+        return []
+    return [TensorBoardLog(run.folder / "tensorboard", lambda: trainer.history)]
 
 
 def _tell_findings(data: Split, config: Config) -> None:
