@@ -109,7 +109,9 @@ def test_a_training_without_a_search_imports_no_database():
     assert found.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("words", [["--help"], ["fit", "--help"], ["list"], ["fit", "optim.epoch=1"], ["bench", "none"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["fit", "--help"], ["list"], ["fit", "optim.epoch=1"], ["bench", "none"]]
+)
 def test_help_lists_and_mistakes_do_not_start_tensorflow(words):
     code = (
         "import sys\nfrom tinytrain import cli\n"
