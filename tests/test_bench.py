@@ -2,6 +2,7 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -286,12 +287,16 @@ def test_what_is_no_whole_export_is_refused(folder, command_line, tmp_path):
     assert f"lacks {COMPACT_FILE}" in command_line("bench", copy)[2]
 
 
-def test_in_the_emulator_as_many_images_run_as_take_a_minute(folder, monkeypatch):
-    class Slow:
-        def infer(self, image):
-            clock[0] += 20
+def test_in_the_emulator_as_many_images_run_as_take_a_minute(monkeypatch):
+    def count(emulated, images):
+        clock = [0.0]
+        monkeypatch.setattr(bench_binary.time, "monotonic", lambda: clock[0])
+        found = []
+        for image in bench_binary.numbers(SimpleNamespace(emulated=emulated, board="board"), images, most=9):
+            found.append(image)
+            clock[0] += 25
+        return found
 
-    clock = [0.0]
-    monkeypatch.setattr(bench_binary.time, "perf_counter", lambda: clock[0])
-    hello = type("Hello", (), {"emulated": True})
-    assert bench_binary._default_images(Slow(), hello, Exported.open(folder)) == 3
+    assert count(emulated=True, images=None) == [0, 1, 2]
+    assert count(emulated=True, images=5) == [0, 1, 2, 3, 4]
+    assert count(emulated=False, images=None) == [*range(9)]

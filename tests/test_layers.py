@@ -26,7 +26,8 @@ LEVELS = [
     {"cli", "__main__", "__init__"},
     {"listing", "model_table", "board_table"},
     {"exporting", "export_summary", "comparing", "benching", "bench_summary", "reporting"},
-    {"bench_binary", "bench_mlperf", "bench_picture"},
+    {"bench_mlperf", "bench_picture"},
+    {"bench_binary"},
     {"exported"},
     {"int8_model"},
     {"evaluation", "data_report", "augmentation_picture"},
@@ -108,7 +109,9 @@ def test_a_training_without_a_search_imports_no_database():
     assert found.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("words", [["--help"], ["fit", "--help"], ["list"], ["fit", "optim.epoch=1"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["fit", "--help"], ["list"], ["fit", "optim.epoch=1"], ["bench", "none"]]
+)
 def test_help_lists_and_mistakes_do_not_start_tensorflow(words):
     code = (
         "import sys\nfrom tinytrain import cli\n"

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
@@ -24,10 +25,9 @@ def measure(link: BoardLink, hello: Hello, exported: Exported, images: int | Non
     if not hello.emulated:
         link.set_baud()
     before = link.status()
-    count = images or _default_images(link, hello, exported)
     started = time.perf_counter()
-    answers = _answers(link, hello, exported, count)
-    seconds = time.perf_counter() - started
+    answers = _answers(link, hello, exported, images)
+    seconds, count = time.perf_counter() - started, len(answers)
     windows = _windows(link, hello, exported, count, 0.0 if hello.emulated else window_s)
     profile = _profile(link, hello, exported)
     status = link.status()
@@ -61,24 +61,23 @@ def measure(link: BoardLink, hello: Hello, exported: Exported, images: int | Non
     }
 
 
-def _default_images(link: BoardLink, hello: Hello, exported: Exported) -> int:
-    """Returns how many images to run: all of them on a board, in the emulator as many as take about a minute."""
-    if not hello.emulated:
-        return len(exported.inputs)
-    link.infer(exported.input_of(0))  # the emulator translates the code that it has not run yet
-    started = time.perf_counter()
-    link.infer(exported.input_of(0))
-    return max(1, min(len(exported.inputs), int(EMULATOR_S / (time.perf_counter() - started))))
-
-
-def _answers(link: BoardLink, hello: Hello, exported: Exported, count: int) -> np.ndarray:
-    """Returns the board's outputs (count, output_bytes) int8 of the first images."""
-    answers = np.empty((count, hello.output_bytes), np.int8)
-    for image in tqdm(range(count), desc=f"images on {hello.board}", unit="image", leave=False, disable=None):
+def _answers(link: BoardLink, hello: Hello, exported: Exported, images: int | None) -> np.ndarray:
+    """Returns the board's outputs (N, output_bytes) int8 of the first images; see `numbers`."""
+    answers = []
+    for image in numbers(hello, images, len(exported.inputs)):
         link.doing = f"image {image}"
         found = link.infer(exported.input_of(image), output_bytes=hello.output_bytes)
-        answers[image] = np.frombuffer(found.output, np.int8)
-    return answers
+        answers.append(np.frombuffer(found.output, np.int8, hello.output_bytes))
+    return np.stack(answers)
+
+
+def numbers(hello: Hello, images: int | None, most: int) -> Iterator[int]:
+    """Gives 0, 1, … below `images`, with a bar; if that is None, below `most`, in the emulator for a minute only."""
+    ends = time.monotonic() + EMULATOR_S if hello.emulated and images is None else math.inf
+    for image in tqdm(range(images or most), desc=f"images on {hello.board}", unit="image", leave=False, disable=None):
+        yield image
+        if time.monotonic() > ends:
+            return
 
 
 def _comparison(answers: np.ndarray, exported: Exported) -> dict[str, Any]:

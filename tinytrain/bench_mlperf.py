@@ -12,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tinytrain import metrics
+from tinytrain.bench_binary import numbers
 from tinytrain.deploy import carray
 from tinytrain.deploy.board_link import BoardLink
 from tinytrain.deploy.messages import Hello
@@ -19,7 +20,6 @@ from tinytrain.deploy.mlperf import Mlperf, Window, inferences_for
 from tinytrain.exported import Exported
 
 WINDOWS = 5
-EMULATOR_S = 60.0  # how long the images take in the emulator, unless it was said how many
 IMAGES = 200  # of the accuracy run by default, as many as MLPerf Tiny takes for image classification
 _TOLERANCE = 0.0011  # `%0.3f` rounds, and so does the board's float
 
@@ -28,10 +28,9 @@ def measure(link: BoardLink, hello: Hello, exported: Exported, images: int | Non
     """Returns the result, with the keys that this protocol can tell; see benching.bench."""
     device = Mlperf(link.port)
     device.synchronize()
-    count = images or _default_images(device, hello, exported)
     started = time.perf_counter()
-    results = _results(device, hello, exported, count)
-    seconds = time.perf_counter() - started
+    results = _results(device, hello, exported, images)
+    seconds, count = time.perf_counter() - started, len(results)
     windows = _windows(device, exported, count, window_s)
     name, model_id = device.name(), device.profile()[1]
     return {
@@ -59,20 +58,10 @@ def probabilities(exported: Exported, count: int) -> np.ndarray:
     return real if exported.summary.operators[-1].name in carray.PROBABILITIES else metrics.softmax(real)
 
 
-def _default_images(device: Mlperf, hello: Hello, exported: Exported) -> int:
-    most = min(IMAGES, len(exported.inputs))
-    if not hello.emulated:
-        return most
-    started = time.perf_counter()
-    device.load(exported.pixels_of(0))
-    device.infer(1)
-    return max(1, min(most, int(EMULATOR_S / (time.perf_counter() - started))))
-
-
-def _results(device: Mlperf, hello: Hello, exported: Exported, count: int) -> np.ndarray:
-    """Returns the board's results (count, classes) of the first images."""
+def _results(device: Mlperf, hello: Hello, exported: Exported, images: int | None) -> np.ndarray:
+    """Returns the board's results (N, classes) of the first images."""
     rows = []
-    for image in tqdm(range(count), desc=f"images on {hello.board}", unit="image", leave=False, disable=None):
+    for image in numbers(hello, images, min(IMAGES, len(exported.inputs))):
         device.load(exported.pixels_of(image))
         rows.append(device.infer(1).results)
     return np.array(rows)

@@ -224,9 +224,6 @@ def _bench(values: Any, words: list[str]) -> tuple[Any, str]:
         raise UserError(f"bench needs the DIR of one export, received {' '.join(words) or 'nothing'}")
     if values.images and not values.images.isdecimal():
         raise UserError(f"--images {values.images} is no number of images: expected a whole number from 1")
-    from tinytrain.quiet import import_tensorflow
-
-    import_tensorflow()
     from tinytrain.bench_summary import summary
     from tinytrain.benching import bench
 

@@ -1,6 +1,7 @@
 """The folder that `tinytrain export` wrote, read back: what a board has to hold, and what it has to answer."""
 
 import json
+import os
 import zlib
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,7 @@ import numpy as np
 from tinytrain.deploy import carray, flatbuffer
 from tinytrain.deploy.flatbuffer import Summary
 from tinytrain.errors import UserError
+from tinytrain.quiet import quiet
 
 GOLDEN_FILE = "golden.npz"
 COMPACT_FILE = "model.compact.tflite"  # what the firmware holds
@@ -61,7 +63,9 @@ class Exported:
     @cached_property
     def summary(self) -> Summary:
         """The operators of the model that the firmware holds. Starts TensorFlow, which has the format."""
-        return flatbuffer.read(self.model, f"'{self.folder / COMPACT_FILE}'")
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        with quiet():
+            return flatbuffer.read(self.model, f"'{self.folder / COMPACT_FILE}'")
 
     def input_of(self, image: int) -> bytes:
         """Returns the int8 input of an image as bytes."""

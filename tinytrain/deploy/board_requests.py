@@ -157,9 +157,9 @@ class Requests:
         try:
             reason = self.hello().restarted or "it does not say why: power, or its reset button"
         except TinytrainError:
-            complaints = [line for line in self.said if line.startswith((_FAILED, "e-["))]
-            reason = complaints[-1].removeprefix(_FAILED) if complaints else "it is silent now"
-        return BoardRestarted(f"the board restarted{self._during()}: {reason}{self._last_words()}")
+            reason = "it is silent since"
+        registers = [line.removeprefix(_FAILED) for line in self.said if line.startswith(_FAILED)]
+        return BoardRestarted(f"the board restarted{self._during()}: {(registers or [reason])[-1]}")
 
     def _silent(self, kind: Kind) -> TinytrainError:
         """Returns the error for a board without an answer. After a restart it listens at its first rate."""
@@ -176,7 +176,7 @@ class Requests:
         return f" during {self.doing}" if self.doing else ""
 
     def _last_words(self) -> str:
-        lines = list(self.said)[-_LINES_SHOWN:]
+        lines = [line for line in self.said if line][-_LINES_SHOWN:]
         return f"; it said last: {' | '.join(lines)}" if lines else ""
 
 
