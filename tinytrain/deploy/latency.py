@@ -9,9 +9,9 @@ prints every row and its error, docs/latency.md tells where they are from):
 - Cortex-M4: 1.50 to 1.75 in the four rows of one board and engine, each predicted from the others within 13 %. The same
   engine needs up to 1.41 times the cycles on another M4, whose flash is slower.
 
-The intervals hold all of these rows and leave room above for memory that is slower than on the boards measured. All rows
-of the M7 are of an STM32H743, whose caches are four times an STM32F746's and whose flash waits less; how much that is
-worth nobody has published, so its interval goes as far above the likely value as slow flash was seen to on the M4.
+The intervals hold all of these rows and leave room above for memory that is slower than on the boards measured. All
+rows of the M7 are of an STM32H743, whose caches are four times an STM32F746's and whose flash waits less; how much that
+is worth nobody has published, so its interval goes as far above the likely value as slow flash was seen to on the M4.
 """
 
 import math
