@@ -128,7 +128,8 @@ def _latency(windows: list[dict[str, Any]], hello: Hello, exported: Exported) ->
     }
     if not hello.emulated:
         result["milliseconds"] = result["median"] / hello.clock_hz * 1e3
-        result["predicted_milliseconds"] = exported.report["latency_ms"]
+        result["predicted_milliseconds"] = exported.report.get("latency_ms")
+        result["predicted_range_milliseconds"] = exported.report.get("latency_range_ms")
         # how much longer the same windows took by this machine's clock: 1 unless the board's runs at another rate
         result["clock"] = median(row["host_seconds"] / row["seconds"] for row in windows)
     return result | {"windows": windows}

@@ -66,9 +66,12 @@ def _latency(result: dict[str, Any]) -> str:
     if result["emulated"]:
         return f"{counts} (median of {windows} of the same image, {spread})"
     shortest = min(row["seconds"] for row in latency["windows"])
+    predicted = ""
+    if interval := latency.get("predicted_range_milliseconds"):
+        predicted = f"; predicted {interval[0]:.1f} to {interval[1]:.1f} ms"
     return (
         f"{latency['milliseconds']:.2f} ms, {counts} (median of {windows} windows of at least {shortest:.1f} s, "
-        f"{spread}); predicted {latency['predicted_milliseconds']:.1f} ms"
+        f"{spread}){predicted}"
     )
 
 

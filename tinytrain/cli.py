@@ -80,10 +80,19 @@ def _run(argv: list[str]) -> int:
     if argv[0] == "bench":
         _refuse_wrong_answers(result)
     if isinstance(result, dict) and result.get("fits") is False:
-        raise DoesNotFit(
-            f"the model does not fit {result['board']}; train it smaller: fit --mcu {result['board']} says how"
-        )
+        raise _does_not_fit(result)
     return 0
+
+
+def _does_not_fit(report: dict[str, Any]) -> DoesNotFit:
+    """Returns the error of an export that does not fit its board."""
+    from tinytrain.deploy import boards, fits
+
+    board = boards.load(report["board"])
+    remedy = f"train it smaller: fit --mcu {board.name} says how"
+    if Path(report["source"]).is_file():
+        remedy = "a smaller network or a larger board would (`tinytrain list boards`)"
+    return fits.too_large(f"'{report['source']}'", fits.Memory(**report["memory"]), board, remedy)
 
 
 def _refuse_wrong_answers(result: dict[str, Any]) -> None:

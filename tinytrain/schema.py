@@ -261,6 +261,7 @@ class Export:
 
     parity_images: int = key(0, "test images that are proven bit for bit; 0: all", 0)
     arena_margin_bytes: int = key(0, "added to the arena beyond what is computed", 0)
+    input_range: str = key("", "of a .tflite: what pixels 0 and 255 are to it, such as 0..1; empty: read off its input")
 
 
 @dataclass

@@ -73,8 +73,7 @@ def _timed(export: Export, graph: flatbuffer.Summary) -> tuple[list[Row] | None,
     if not total:
         return None, ""
     shares = operators.measured_shares(export.bench, graph)
-    where = "in the emulator" if export.bench.get("emulated") else "on the board"
-    how = f"measured {where}" if shares else "estimated from instructions by operator"
+    how = f"shares measured {facts.place(export)}" if shares else "estimated from instructions by operator"
     return operators.rows(graph, total.ms, shares), how
 
 
@@ -92,7 +91,7 @@ def _facts(export: Export) -> list[tuple[str, str]]:
     accuracy = export.bench.get("accuracy")
     if accuracy:
         images = export.bench.get("images", 0)
-        found.append(("accuracy on the board", f"{facts.percent(accuracy['board'])} of {images:,} images"))
+        found.append((f"accuracy {facts.place(export)}", f"{facts.percent(accuracy['board'])} of {images:,} images"))
     return [(what, value) for what, value in found if value]
 
 

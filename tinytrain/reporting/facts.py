@@ -54,13 +54,18 @@ def latency(export: Export) -> Latency | None:
     """Returns the latency: measured on the board if `tinytrain bench` ran there, else predicted."""
     measured = export.bench.get("latency", {}).get("milliseconds")
     if measured and not export.bench.get("emulated"):
-        return Latency(measured, None, None, "measured on the board")
-    if "latency_ms" not in export.report:
+        return Latency(measured, None, None, f"measured {place(export)}")
+    if export.report.get("latency_ms") is None:  # not there, or of a core that no prediction is known for
         return None
-    low, high = export.report.get("latency_range_ms", (None, None))
+    low, high = export.report.get("latency_range_ms") or (None, None)
     counted = export.report.get("emulated", {}).get("instructions")
     how = "predicted from instructions counted in the emulator" if counted else "predicted from the operators"
     return Latency(export.report["latency_ms"], low, high, how)
+
+
+def place(export: Export) -> str:
+    """Returns where `tinytrain bench` measured, in words."""
+    return "in the emulator" if export.bench.get("emulated") else "on the board"
 
 
 def flash_parts(export: Export) -> list[tuple[str, int]]:

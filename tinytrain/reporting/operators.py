@@ -1,11 +1,10 @@
 """The operators of an int8 model, one by one: what each is, takes and lasts."""
 
-import dataclasses
 import re
 from dataclasses import dataclass
 from typing import Any
 
-from tinytrain.deploy import latency
+from tinytrain.deploy import instructions, latency
 from tinytrain.deploy.flatbuffer import Operator, Summary
 
 
@@ -25,20 +24,15 @@ def rows(graph: Summary, total_ms: float, shares: list[float] | None = None) -> 
     """Returns a row for each operator in the order they run; their times add up to `total_ms` of one inference.
 
     shares: what part of it each operator takes, as measured. Without them it is shared out in proportion to the
-    instructions that latency.py estimates.
+    instructions that deploy/instructions.py estimates.
     """
     if shares is None:
-        shares = [instructions(graph, operator) for operator in graph.operators]
+        shares = [cost.instructions for cost in instructions.by_operator(graph)]
     scale = total_ms / max(sum(shares), 1e-9)
     return [
         Row(number, operator.name, layer(operator), operator.outputs[0].shape, latency.macs(operator), scale * share)
         for number, (operator, share) in enumerate(zip(graph.operators, shares, strict=True), 1)
     ]
-
-
-def instructions(graph: Summary, operator: Operator) -> float:
-    """Returns the estimated instructions of one operator of a model."""
-    return latency.instructions(dataclasses.replace(graph, operators=(operator,)))
 
 
 def layer(operator: Operator) -> str:
