@@ -161,11 +161,16 @@ def test_a_hang_is_caught_and_reported_after_the_restart(folder, tmp_path):
 @needs_emulator
 def test_a_fault_tells_its_registers(folder, tmp_path):
     program = crashing(folder, tmp_path, '__asm volatile("udf #0");')
-    with emulator.running(program, BOARD) as device, open_device(device) as port:
-        link = BoardLink(port, patience_s=1.0)
-        link.hello()
-        with pytest.raises(TinytrainError, match=r"fault at 0x[0-9a-f]{8}, lr 0x[0-9a-f]{8}, CFSR 0x00010000"):
+
+    def ask():
+        with emulator.running(program, BOARD) as device, open_device(device) as port:
+            link = BoardLink(port, patience_s=1.0)
+            link.hello()
+            link.doing = "image 3"
             link.infer(bytes(48))
+
+    with pytest.raises(BoardRestarted, match=r"image 3: fault at 0x[0-9a-f]{8}, lr 0x[0-9a-f]{8}, CFSR 0x00010000"):
+        ask()
 
 
 @needs_emulator

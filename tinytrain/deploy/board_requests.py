@@ -20,7 +20,7 @@ from tinytrain.errors import TinytrainError
 TRIES = 8
 GROWTH, LONGEST = 1.5, 4.0  # each wait for an answer is so much longer than the one before, up to so much in all
 _BOOT = ("m-timestamp-mode", "m-init-done")
-_FAILED = "failed: "
+FAILED = "failed: "
 _LINES_KEPT = 40
 _LINES_SHOWN = 6
 
@@ -28,7 +28,9 @@ Answer = TypeVar("Answer")
 
 
 class BoardSilent(TinytrainError):
-    """The board gave no answer, however often it was asked."""
+    """The board gave no answer, however often it was asked. `during` is " during image 7", or nothing."""
+
+    during = ""
 
 
 class BoardRestarted(TinytrainError):
@@ -148,7 +150,7 @@ class Requests:
     def _listen(self, lines: list[str]) -> None:
         """Keeps what the board says as text; raises BoardRestarted if that tells of a restart."""
         self.said += lines
-        if self.known and any(line.startswith((*_BOOT, _FAILED)) for line in lines):
+        if self.known and any(line.startswith((*_BOOT, FAILED)) for line in lines):
             raise self._restarted()
 
     def _restarted(self) -> BoardRestarted:
@@ -158,7 +160,7 @@ class Requests:
             reason = self.hello().restarted or "it does not say why: power, or its reset button"
         except TinytrainError:
             reason = "it is silent since"
-        registers = [line.removeprefix(_FAILED) for line in self.said if line.startswith(_FAILED)]
+        registers = [line.removeprefix(FAILED) for line in self.said if line.startswith(FAILED)]
         return BoardRestarted(f"the board restarted{self._during()}: {(registers or [reason])[-1]}")
 
     def _silent(self, kind: Kind) -> TinytrainError:
@@ -170,7 +172,9 @@ class Requests:
         return BoardSilent(f"the board does not answer {kind.name}{self._during()}{self._last_words()}")
 
     def _gone(self, error: Exception) -> TinytrainError:
-        return BoardSilent(f"the port '{self.port.port}' is gone{self._during()} ({error}){self._last_words()}")
+        gone = BoardSilent(f"the port '{self.port.port}' is gone{self._during()} ({error}){self._last_words()}")
+        gone.during = self._during()
+        return gone
 
     def _during(self) -> str:
         return f" during {self.doing}" if self.doing else ""

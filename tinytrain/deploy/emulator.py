@@ -1,12 +1,11 @@
 """The firmware of an export in QEMU, its serial port a pseudo terminal: a board to all that speaks with one.
 
 QEMU's own port of control (QMP, on its standard input and output) tells the name of the pseudo terminal, and starts the
-core only once somebody listens, so that nothing of what the firmware says at its start is lost.
+core only once somebody listens.
 """
 
 import json
 import os
-import select
 import shutil
 import subprocess
 import tempfile
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tinytrain.deploy import firmware
+from tinytrain.deploy.board_requests import FAILED, BoardRestarted, BoardSilent
 from tinytrain.deploy.boards import Board
 from tinytrain.errors import TinytrainError
 
@@ -40,7 +40,35 @@ def emulated(sources: Path, board: Board, tflm: Path | None) -> Iterator[str]:
 
 @contextmanager
 def running(elf: Path, board: Board) -> Iterator[str]:
-    """Runs one program on an emulated board, and yields the device of its serial port once it is ready."""
+    """Runs one program on an emulated board, and yields the device of its serial port once it is ready.
+
+    A fault of the program ends the emulator. Raises BoardRestarted with the registers if what is done with the device
+    fails for that reason.
+    """
+    with tempfile.TemporaryDirectory(prefix="tinytrain-emulator-") as folder, tempfile.TemporaryFile() as errors:
+        said = Path(folder) / "said"
+        process = subprocess.Popen(
+            _command(elf, board, said), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
+        )
+        try:
+            device = _device(process, errors)
+            listener = os.open(device, os.O_RDONLY | os.O_NOCTTY)
+            try:
+                tty.setraw(listener)
+                _execute(process, errors, "cont")
+                _await_ready(said, process)
+                yield device
+            except BoardSilent as error:
+                raise _crashed(error, said) from None
+            finally:
+                os.close(listener)
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def _command(elf: Path, board: Board, said: Path) -> list[str]:
+    # The log is read since a pseudo terminal forgets what nobody has read yet when its other end goes.
     command = [
         firmware.EMULATOR,
         *board.emulator.split(),
@@ -52,24 +80,16 @@ def running(elf: Path, board: Board) -> Iterator[str]:
         "stdio",
         "-S",
     ]
-    command += ["-chardev", "pty,id=port", "-serial", "chardev:port", "-kernel", str(elf)]
-    if guard := shutil.which("setpriv"):  # Linux: whatever ends this process, QEMU ends with it
-        command = [guard, "--pdeathsig", "KILL", *command]
-    with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
-        try:
-            device = _device(process, errors)
-            listener = os.open(device, os.O_RDONLY | os.O_NOCTTY)
-            try:
-                tty.setraw(listener)
-                _execute(process, errors, "cont")
-                _await_ready(listener, process)
-                yield device
-            finally:
-                os.close(listener)
-        finally:
-            process.kill()
-            process.communicate()
+    command += ["-chardev", f"pty,id=port,logfile={said}", "-serial", "chardev:port", "-kernel", str(elf)]
+    guard = shutil.which("setpriv")  # Linux: whatever ends this process, QEMU ends with it
+    return [guard, "--pdeathsig", "KILL", *command] if guard else command
+
+
+def _crashed(error: BoardSilent, said: Path) -> TinytrainError:
+    """Returns the error with the registers that the firmware has printed before it ended the emulator, if it did."""
+    lines = said.read_bytes().decode(errors="replace").splitlines()
+    registers = [line.removeprefix(FAILED) for line in lines if line.startswith(FAILED)]
+    return BoardRestarted(f"the emulated board crashed{error.during}: {registers[-1]}") if registers else error
 
 
 def _device(process: subprocess.Popen, errors: IO[bytes]) -> str:
@@ -96,14 +116,10 @@ def _execute(process: subprocess.Popen, errors: IO[bytes], command: str) -> Any:
     raise TinytrainError(f"the emulator does not start: {reason or 'it said nothing'}")
 
 
-def _await_ready(listener: int, process: subprocess.Popen) -> None:
-    said, deadline = b"", time.monotonic() + START_S
-    while READY not in said:
+def _await_ready(said: Path, process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + START_S
+    while READY not in said.read_bytes():
         if process.poll() is not None or time.monotonic() > deadline:
-            text = " | ".join(said.decode(errors="replace").split("\r\n")).strip(" |")
+            text = " | ".join(said.read_text(errors="replace").splitlines()).strip(" |")
             raise TinytrainError(f"the emulated firmware does not start: it said '{text}'")
-        if select.select([listener], [], [], 0.1)[0]:
-            try:
-                said += os.read(listener, 4096)
-            except OSError:  # QEMU has ended, and the terminal with it
-                process.wait()
+        time.sleep(0.02)
