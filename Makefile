@@ -7,13 +7,14 @@ STUDY := runs/study
 DATA := cifar10
 ARMS := baseline teacher netaug distill netaug_distill dropout mixup randaugment baseline_double_lr
 
-.PHONY: help demo study test check firmware-tools lock clean
+.PHONY: help demo study test check firmware-tools browser lock clean
 help:
 	@echo "make demo            train the digits demo, export it for an STM32F746, print the report"
 	@echo "make study           the study of docs/training-methods.md (hours; typed again it goes on); DATA=folder:PATH for other images"
 	@echo "make test            all tests"
 	@echo "make check           formatter, linter, type checker and the fast tests"
 	@echo "make firmware-tools  what the firmware tests need from Debian: compiler, emulator, flasher"
+	@echo "make browser         what the tests of reports need from Debian: Chromium"
 	@echo "make lock            write requirements.lock anew from pyproject.toml"
 
 demo: .venv/installed
@@ -41,6 +42,10 @@ firmware-tools:
 	$(if $(filter 0,$(shell id -u)),,sudo) apt-get update -q
 	$(if $(filter 0,$(shell id -u)),,sudo) apt-get install -y -q --no-install-recommends \
 	  gcc-arm-none-eabi libnewlib-arm-none-eabi libstdc++-arm-none-eabi-newlib qemu-system-arm openocd
+
+browser:
+	$(if $(filter 0,$(shell id -u)),,sudo) apt-get update -q
+	$(if $(filter 0,$(shell id -u)),,sudo) apt-get install -y -q --no-install-recommends chromium fonts-dejavu-core
 
 .venv/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \

@@ -29,7 +29,7 @@ import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from tinytrain import rooms  # noqa: E402
-from tinytrain.deploy import boards, carray, compact, firmware, flatbuffer, latency, memory, tflite, twin  # noqa: E402
+from tinytrain.deploy import boards, carray, compact, firmware, flatbuffer, instructions, memory, tflite, twin  # noqa: E402
 from tinytrain.deploy.oracle import Oracle  # noqa: E402
 from tinytrain.errors import TinytrainError  # noqa: E402
 
@@ -114,7 +114,7 @@ def run(content: bytes, stock_operators: bool) -> dict[str, Any]:
         "flash": sizes.flash_bytes - image.size - golden.size,
         "equal": printed["golden_equal"],
         "operators": graph.counts,
-        "predicted": round(latency.instructions(graph)),
+        "predicted": round(instructions.total(graph)),
     }
 
 

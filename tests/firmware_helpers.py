@@ -11,6 +11,7 @@ from int8_models import FILTERS, INPUT_SHAPE, conv_model
 from tinytrain.deploy import boards, firmware
 
 EMULATED = "mps2_an500"
+ALL_EMULATED = [name for name in boards.names() if boards.load(name).emulated]
 INPUT = np.random.default_rng(1).integers(-128, 128, INPUT_SHAPE).astype(np.int8)
 needs_compiler = needs_tool("arm-none-eabi-gcc")
 LACKING = firmware.lacking(emulator=True, tflm=False)
@@ -49,5 +50,5 @@ def make(folder, *words):
     return done
 
 
-def emulate(folder, *words):
-    return make(folder, "emulate", f"BOARD={EMULATED}", "ENGINE=stand_in", *words)
+def emulate(folder, *words, board=EMULATED):
+    return make(folder, "emulate", f"BOARD={board}", "ENGINE=stand_in", *words)

@@ -1,6 +1,8 @@
 """Each regime: what it draws and how often, what it does to the labels, and that only (seed, step) decides it."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -103,6 +105,26 @@ def test_any_size_gray_and_color_and_a_single_image(regime, shape):
     assert pixels.min() >= 0
     assert pixels.max() <= 255
     np.testing.assert_allclose(mixed.sum(1), 1, atol=1e-6)
+
+
+SILENT = """
+from tinytrain.quiet import import_tensorflow
+import_tensorflow()
+import tensorflow as tf
+from tinytrain.augment import Augmentation
+from tinytrain.schema import Augment
+layers = Augmentation(Augment(**{regime}), 8)
+batch = tf.zeros((2, 8, 8, 3), tf.uint8), tf.zeros((2, 7)), tf.zeros(2, tf.int64)
+tf.function(layers.__call__)(*batch)
+"""
+
+
+@pytest.mark.slow
+def test_onednn_does_not_complain_about_what_it_is_given():  # as it does of bytes, once in a process
+    regime = REGIMES["all"] | REGIMES["jitter"] | REGIMES["rotation"] | REGIMES["small_crop"] | {"autoaugment": True}
+    done = subprocess.run([sys.executable, "-c", SILENT.format(regime=regime)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "oneDNN" not in done.stderr
 
 
 def test_only_mixing_changes_labels_and_the_type():

@@ -1,11 +1,14 @@
 """Board headers: what Python reads in them is what C reads, and the numbers hang together."""
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import needs_tool
 
+from tinytrain import board_table
 from tinytrain.deploy import boards
 from tinytrain.errors import UserError
 
@@ -25,6 +28,9 @@ def test_every_board_has_sane_limits(name):
     assert board.clock_hz > 1_000_000
     assert bool(board.debugger) != board.emulated  # a board is flashed or emulated
     assert board.counter == ("instructions" if board.emulated else "cycles")
+    assert len(board.uart_pins) == (0 if board.emulated else 2)
+    assert board.values["UART_IRQ"] < board.values["IRQS"]
+    assert (board.core, board.values["CACHES"]) in (("cortex-m7", 1), ("cortex-m4", 0))
     assert (boards.folder().parent / "ports" / f"{board.values['PORT']}.c").is_file()
 
 
@@ -36,20 +42,76 @@ def test_the_stm32f746_has_the_datasheets_numbers():
     assert board.uart_baud == 115_200
 
 
-@pytest.mark.parametrize("name", [name for name in boards.names() if "PLL_N" in boards.load(name).values])
+# {port: (PLL input in Hz from and to, output before the last divider from and to, core, APB1 or all, APB2, Hz for each
+# flash wait state)}, from the reference manuals and datasheets that the headers name.
+LIMITS = {
+    "stm32f4": ((1e6, 2e6), (192e6, 432e6), 84e6, 42e6, 84e6, 30e6),
+    "stm32f7": ((1e6, 2e6), (100e6, 432e6), 216e6, 54e6, 108e6, 30e6),
+    "stm32h7": ((2e6, 4e6), (192e6, 836e6), 400e6, 100e6, 100e6, 70e6),
+    "stm32l4": ((2.66e6, 8e6), (64e6, 344e6), 120e6, 120e6, 120e6, 20e6),
+}
+STM32 = [name for name in boards.names() if boards.load(name).values["PORT"] in LIMITS]
+
+
+@pytest.mark.parametrize("name", STM32)
 def test_the_clock_follows_from_the_pll(name):
-    """RM0385 5.3.2 and the datasheet's general operating conditions."""
     board = boards.load(name)
     value = {key: int(number) for key, number in board.values.items() if isinstance(number, int)}
-    vco_hz = value["HSE_HZ"] / value["PLL_M"] * value["PLL_N"]
-    assert 1e6 <= value["HSE_HZ"] / value["PLL_M"] <= 2e6
-    assert 100e6 <= vco_hz <= 432e6
-    assert vco_hz / value["PLL_P"] == board.clock_hz
-    assert board.clock_hz / value["APB1_DIVIDER"] <= 54e6
-    assert board.clock_hz / value["APB2_DIVIDER"] <= 108e6
-    assert value["FLASH_WAIT_STATES"] + 1 >= board.clock_hz / 30e6
-    uart_hz = board.clock_hz / value["APB2_DIVIDER" if value["UART"] in (1, 6) else "APB1_DIVIDER"]
-    assert abs(uart_hz / round(uart_hz / board.uart_baud) / board.uart_baud - 1) < 0.01
+    inputs, outputs, core, apb1, apb2, wait_state = LIMITS[board.values["PORT"]]
+    source = value.get("HSE_HZ", value.get("MSI_HZ"))
+    reference, vco = source / value["PLL_M"], source / value["PLL_M"] * value["PLL_N"]
+    assert inputs[0] <= reference <= inputs[1]
+    assert outputs[0] <= vco <= outputs[1]
+    assert vco / value.get("PLL_P", value.get("PLL_R")) == board.clock_hz <= core
+    bus = board.clock_hz / value.get("AHB_DIVIDER", 1)
+    dividers = [value.get(f"APB{number}_DIVIDER", value.get("APB_DIVIDER", 1)) for number in (1, 2)]
+    assert bus / dividers[0] <= apb1
+    assert bus / dividers[1] <= apb2
+    assert value["FLASH_WAIT_STATES"] + 1 >= bus / wait_state
+    assert value["UART_CLOCK_HZ"] == bus / dividers[1 if board.uart in ("USART1", "USART6") else 0]
+
+
+@pytest.mark.parametrize("name", STM32)
+@pytest.mark.parametrize("baud", [9600, 115_200, 921_600])
+def test_the_serial_ports_divider_is_close(name, baud):
+    """A USART divides its clock by a whole number, a LPUART by 256ths."""
+    board = boards.load(name)
+    steps = int(board.values["UART_CLOCK_HZ"]) * (256 if board.uart.startswith("LP") else 1)
+    assert abs(steps / round(steps / baud) / baud - 1) < 0.01
+
+
+@pytest.mark.parametrize("name", STM32)
+def test_the_debuggers_file_is_one_of_openocds(name):
+    scripts = Path("/usr/share/openocd/scripts")
+    if not scripts.is_dir():
+        pytest.skip("openocd is missing: make firmware-tools")
+    assert (scripts / boards.load(name).debugger).is_file()
+
+
+def test_fast_ram_is_the_beginning_of_ram_or_apart():
+    disco, h743, l4r5 = (boards.load(word) for word in ("stm32f746", "stm32h743", "stm32l4r5"))
+    assert (disco.fast_ram_bytes, disco.fast_ram_is_apart) == (65_536, False)
+    assert (h743.fast_ram_bytes, h743.fast_ram_is_apart) == (131_072, True)
+    assert (l4r5.fast_ram_bytes, l4r5.fast_ram_is_apart) == (0, False)
+    assert disco.ram_limit_bytes(4096) == disco.ram_bytes
+    assert h743.ram_limit_bytes(4096) == 512 * 1024 + 4096  # the stack is in the other RAM
+
+
+def test_list_boards_prints_what_the_headers_say(command_line):
+    status, out, _ = command_line("list", "boards", "--json")
+    assert status == 0
+    rows = {row["name"]: row for row in json.loads(out.splitlines()[-1])["boards"]}
+    assert list(rows) == boards.names()
+    h743 = rows["nucleo_h743zi"]
+    assert (h743["mcu"], h743["core"], h743["clock_hz"]) == ("stm32h743", "cortex-m7", 400_000_000)
+    assert (h743["ram_bytes"], h743["fast_ram_bytes"], h743["flash_bytes"]) == (524_288, 131_072, 2_097_152)
+    assert (h743["uart"], h743["uart_pins"], h743["uart_baud"]) == ("USART3", ["PD8", "PD9"], 115_200)
+    assert (h743["debugger"], h743["emulator"]) == ("board/st_nucleo_h743zi.cfg", "")
+    assert (rows["mps2_an386"]["debugger"], rows["mps2_an386"]["emulator"]) == ("", "mps2-an386")
+    line = next(line for line in out.splitlines() if line.startswith("nucleo_h743zi"))
+    assert all(
+        word in line for word in ("stm32h743", "400", "512 + 128 fast", "2048", "TX PD8 RX PD9", "st_nucleo_h743zi")
+    )
 
 
 @pytest.mark.parametrize("name", boards.names())
@@ -71,6 +133,11 @@ def test_c_reads_the_same_values(name, tmp_path):
     assert len(checks) > 10
 
 
+def test_the_readme_shows_the_list():
+    table = "\n".join(board_table.as_text(board_table.rows()))
+    assert table in (boards.folder().parent / "README.md").read_text()
+
+
 def test_an_mcu_means_its_usual_board(tmp_path, monkeypatch):
     assert boards.load("stm32f746").name == "stm32f746g_disco"
     text = boards.load("stm32f746").path.read_text()
@@ -79,6 +146,12 @@ def test_an_mcu_means_its_usual_board(tmp_path, monkeypatch):
     monkeypatch.setattr(boards, "folder", lambda: tmp_path)
     assert boards.names() == ["a_first", "b_usual"]
     assert boards.load("stm32f746").name == "b_usual"
+
+
+def test_a_board_is_emulated_by_one_with_its_core():
+    twins = {name: boards.emulated_twin(boards.load(name)).name for name in boards.names()}
+    assert twins["nucleo_l4r5zi"] == twins["nucleo_f401re"] == twins["mps2_an386"] == "mps2_an386"
+    assert twins["nucleo_h743zi"] == twins["stm32f746g_disco"] == twins["mps2_an500"] == "mps2_an500"
 
 
 def test_an_unknown_board_names_the_nearest_and_all():

@@ -2,12 +2,10 @@
 
 import csv
 import json
-import os
-import signal
 import subprocess
-import sys
 
 import pytest
+from kills import command, epochs, kill
 
 from tinytrain import comparison_table, train
 from tinytrain import config as configs
@@ -60,22 +58,14 @@ def test_the_table_is_what_the_runs_say(tinytrain, tmp_path, two_configs):
 @pytest.mark.slow
 def test_a_killed_comparison_goes_on(tmp_path, two_configs):
     words = ["compare", *two_configs, "--out", "killed", "optim.epochs=2"]
-    command = [sys.executable, "-m", "tinytrain", *words]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    epochs = 0
-    for line in process.stderr:
-        epochs += line.startswith("epoch ")
-        if epochs == 3:  # the first run is over and the second one in its second epoch
-            os.kill(process.pid, signal.SIGKILL)
-            break
-    assert process.wait() == -signal.SIGKILL
+    kill(words, tmp_path, lambda lines: len(epochs(lines)) == 3)  # the first run is over, the second in its 2nd epoch
     kept = snapshot(tmp_path / "killed/low")
     assert (tmp_path / "killed/results.md").read_text().count("| digits |") == 1
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(command(*words), cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert snapshot(tmp_path / "killed/low") == kept
-    shown = [line.partition("  ")[0] for line in done.stderr.splitlines() if line.startswith("epoch ")]
-    assert shown in (["epoch 2/2"], ["epoch 1/2", "epoch 2/2"])  # killed after or before its checkpoint was written
+    shown = epochs(done.stderr.splitlines())
+    assert shown in (["2/2"], ["1/2", "2/2"])  # killed after or before its checkpoint was written
     assert (tmp_path / "killed/results.md").read_text().count("| digits |") == 2
 
 
@@ -135,6 +125,8 @@ def row(config, data, seed, top1):
         "test_map": top1 / 2,
         "epochs": 10 + seed,
         "training_seconds": 60.0,
+        "search_epochs": 30 + 3 * seed if config == "b" else 0,
+        "search_seconds": 90.0 if config == "b" else 0,
     }
 
 
@@ -149,8 +141,40 @@ def test_the_average_is_of_the_means_of_the_datasets():
     assert named["b", "x"]["points"] == pytest.approx(20)  # on seed 0, the only one that b has
     assert named["a", "average"]["points"] == 0
     text = comparison_table.as_markdown(rows, "how")
-    assert "| a | x | 2 | 55.00 ± 7.07 | +0.00 | 27.50 ± 3.54 | 10.5 ± 0.7 | 1.0 ± 0.0 |" in text
-    assert "| b | x | 1 | 70.00 | +20.00 | 35.00 | 10.0 | 1.0 |" in text
+    assert "| a | x | 2 | 55.00 ± 7.07 | +0.00 | 27.50 ± 3.54 | 10.5 ± 0.7 | 1.0 ± 0.0 |  |  |" in text
+    assert "| b | x | 1 | 70.00 | +20.00 | 35.00 | 10.0 | 1.0 | 30.0 | 1.5 |" in text
+    both = comparison_table.summary([row("b", "x", seed, 0.5) for seed in (0, 1)], ["b"], {"b": ["x"]})
+    # The deviations are those of 10, 11 and of 30, 33: 1/√2 and 3/√2.
+    assert "| 10.5 ± 0.7 | 1.0 ± 0.0 | 31.5 ± 2.1 | 1.5 ± 0.0 |" in comparison_table.as_markdown(both, "how")
+
+
+def finished_run(folder, search=None):
+    """A run folder with the figures that a table takes, its search.json if it searched."""
+    folder.mkdir()
+    run, figures = Run(folder), {"top1": 0.5, "map": 0.4}
+    rest = {"params": 1, "macs": 2, "epochs": 2, "best_epoch": 1}
+    run.metrics_path.write_text(json.dumps({"val": figures, "test": figures} | rest))
+    run.model_path.touch()
+    run.history_path.write_text("epoch,seconds\n1,30.0\n2,31.04\n")
+    if search:
+        run.search_path.write_text(json.dumps(search))
+    return run
+
+
+def test_what_the_search_took_stands_apart_from_the_training(tmp_path):
+    trials = [{"epochs": 6}, {"epochs": 0}, {"epochs": 1}]
+    searches = {
+        "none": None,
+        "tpe": {"trials": trials, "epochs": 7, "seconds": 12.34},
+        "range": {"trials": [], "epochs": 2, "seconds": 5},
+        "without the sum": {"trials": trials, "seconds": 12.34},  # as older runs have it
+    }
+    rows = [comparison_table.run_row(name, "x", 0, finished_run(tmp_path / name, searches[name])) for name in searches]
+    comparison_table.write_csv(tmp_path / "results.csv", rows)
+    written = list(csv.DictReader((tmp_path / "results.csv").open()))
+    assert [(line["epochs"], line["training_seconds"]) for line in written] == [("2", "61.0")] * 4
+    spent = [(line["search_epochs"], line["search_seconds"]) for line in written]
+    assert spent == [("0", "0.0"), ("7", "12.3"), ("2", "5"), ("7", "12.3")]
 
 
 def test_a_training_that_fails_names_its_config(command_line, two_configs, monkeypatch):

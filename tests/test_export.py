@@ -89,10 +89,11 @@ def test_the_proof_is_on_the_test_images_and_agrees_with_tensorflow_lite(exporte
     """TensorFlow's reference kernels are another implementation: at most one step apart on most images."""
     _, folder = exported
     with np.load(folder / "golden.npz") as golden:
-        inputs, outputs = golden["inputs"], golden["outputs"]
+        inputs, outputs, labels = golden["inputs"], golden["outputs"], golden["labels"]
     config = run.config()
     data = splits.Split(train.load_source(config), config)
     np.testing.assert_array_equal(inputs, evaluation.to_int8(data.arrays("test")[0]))
+    np.testing.assert_array_equal(labels, data.arrays("test")[1])
     interpreter = tf.lite.Interpreter(
         model_path=str(folder / "model.tflite"),
         experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_REF,

@@ -1,5 +1,6 @@
 """The firmware folder: what is in it, that it builds for every board, what make says when something is missing."""
 
+import dataclasses
 import re
 import subprocess
 
@@ -9,7 +10,7 @@ from conftest import REPOSITORY
 from firmware_helpers import EMULATED, emit, make, needs_compiler
 from int8_models import conv_model
 
-from tinytrain.deploy import boards, firmware
+from tinytrain.deploy import boards, firmware, fits
 from tinytrain.errors import DoesNotFit, UserError
 
 # The emitted folder
@@ -58,15 +59,71 @@ def test_every_board_compiles_and_starts_with_its_vectors(tmp_path, name):
     image = tmp_path / "image.bin"
     elf = tmp_path / "build" / f"{name}-stand_in" / "firmware.elf"
     subprocess.run(["arm-none-eabi-objcopy", "-O", "binary", elf, image], check=True)
-    stack_top, reset = np.frombuffer(image.read_bytes()[:8], "<u4")
-    ram, flash = board.values["RAM_ORIGIN"], board.values["FLASH_ORIGIN"]
+    irq, symbols = int(board.values["UART_IRQ"]), addresses(elf)
+    stack_top, *handlers = np.frombuffer(image.read_bytes(), "<u4", count=16 + int(board.values["IRQS"])).tolist()
+    ram, flash = board.values.get("FAST_RAM_ORIGIN", board.values["RAM_ORIGIN"]), board.values["FLASH_ORIGIN"]
     assert stack_top == ram + sizes.stack_bytes  # the stack is the first thing in RAM
     assert stack_top % 8 == 0
-    assert reset % 2 == 1  # Thumb
-    assert flash < reset < flash + image.stat().st_size
-    handlers = np.frombuffer(image.read_bytes(), "<u4", count=16 + int(board.values["IRQS"]))[2:]
-    assert len(set(handlers.tolist())) == 1  # every exception and interrupt is handled
+    wanted = ["reset", "nmi", *["fault"] * (len(handlers) - 2)]
+    wanted[15 + irq] = "board_serial_interrupt"
+    assert handlers == [symbols[handler] | 1 for handler in wanted]  # Thumb
+    assert all(flash < handler < flash + image.stat().st_size for handler in handlers)
     assert image.stat().st_size >= len(conv_model())
+
+
+def addresses(elf):
+    """Returns {symbol: address} of a linked firmware."""
+    lines = subprocess.run(["arm-none-eabi-nm", elf], capture_output=True, text=True, check=True).stdout.splitlines()
+    return {name: int(address, 16) for address, _, name in (line.split() for line in lines if len(line.split()) == 3)}
+
+
+H743_DTCM_BYTES = 128 * 1024 - firmware.STACK_BYTES - 64  # without the stack and what the linker script sets aside
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("name", "arena_bytes", "first", "last"),
+    [
+        ("stm32f746g_disco", 8192, 0x20000000, 0x20010000),  # all of it in DTCM
+        ("nucleo_f746zg", 60_000, 0x20000000, 0x20010000),
+        ("nucleo_f746zg", 200_000, 0x20000000, 0x20050000),  # its beginning
+        ("nucleo_h743zi", 8192, 0x20000000, 0x20020000),
+        ("nucleo_h743zi", H743_DTCM_BYTES, 0x20000000, 0x20020000),
+        ("nucleo_h743zi", H743_DTCM_BYTES + 16, 0x24000000, 0x24080000),
+        ("nucleo_h743zi", 500 * 1024, 0x24000000, 0x24080000),
+        ("nucleo_l4r5zi", 600_000, 0x20000000, 0x200A0000),
+    ],
+)
+def test_the_arena_is_in_the_fastest_ram_that_holds_it(tmp_path, name, arena_bytes, first, last):
+    board, folder = boards.load(name), emit(tmp_path, arena_bytes=arena_bytes)
+    sizes = firmware.link(folder, board, None, tmp_path / "build")
+    symbols = addresses(tmp_path / "build" / f"{name}-stand_in" / "firmware.elf")
+    fast = board.values.get("FAST_RAM_ORIGIN", board.values["RAM_ORIGIN"])
+    assert (symbols["stack_limit"], symbols["stack_top"]) == (fast, fast + firmware.STACK_BYTES)
+    assert first <= symbols["arena_start"] < symbols["arena_end"] <= last
+    assert symbols["arena_start"] - first <= firmware.STACK_BYTES + 64
+    assert symbols["arena_start"] % 16 == 0
+    assert symbols["bss_start"] >= board.values["RAM_ORIGIN"]
+    assert fits.on_board(sizes, board).fits
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", ["stm32f746g_disco", "nucleo_h743zi", "nucleo_f401re"])
+def test_the_limit_of_ram_is_what_the_linker_takes(tmp_path, name):
+    """All of RAM links, an arena of 16 bytes more neither links nor fits."""
+    board = boards.load(name)
+    some = firmware.link(emit(tmp_path / "some", arena_bytes=8192), board, None)
+    room = board.ram_limit_bytes(some.stack_bytes) - some.ram_bytes
+    most = (
+        8192 + room
+    ) // 16 * 16 - 256  # where no image is kept, .bss keeps an output; alignment and .noinit count nowhere
+    whole = firmware.link(emit(tmp_path / "most", arena_bytes=most), board, None)
+    assert fits.on_board(whole, board).fits
+    over = emit(tmp_path / "over", arena_bytes=8192 + room + 16)
+    with pytest.raises(DoesNotFit, match="RAM has"):
+        firmware.link(over, board, None)
+    larger = dataclasses.replace(some, arena_bytes=8192 + room + 16)
+    assert not fits.on_board(larger, board).fits
 
 
 @needs_compiler
@@ -77,7 +134,7 @@ def test_the_sizes_add_up(tmp_path):
     assert sizes.model_bytes == len(conv_model())
     assert sizes.arena_bytes == 10_000
     assert sizes.stack_bytes == firmware.STACK_BYTES
-    assert 1_000 < sizes.firmware_bytes < 10_000
+    assert 5_000 < sizes.firmware_bytes < 16_000
     assert sizes.flash_bytes == sizes.model_bytes + sizes.runtime_bytes + sizes.firmware_bytes
     assert sizes.ram_bytes == 10_000 + sizes.stack_bytes + sizes.other_ram_bytes
     larger = firmware.link(emit(tmp_path / "b", arena_bytes=11_008), board, None)
@@ -106,11 +163,36 @@ def test_an_image_over_the_boards_memory_does_not_link(tmp_path, changes, region
     ],
 )
 def test_a_wrong_clock_does_not_compile(tmp_path, old, new, message):
+    refuse(tmp_path, "stm32f746g_disco", old, new, message)
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("name", "old", "new", "message"),
+    [
+        ("nucleo_h743zi", "BOARD_PLL_N 400", "BOARD_PLL_N 480", "PLL output before P"),
+        ("nucleo_h743zi", "BOARD_AHB_DIVIDER 2", "BOARD_AHB_DIVIDER 1", "AXI and AHB: at most"),
+        ("nucleo_h743zi", "BOARD_APB_DIVIDER 2", "BOARD_APB_DIVIDER 1", "APB: at most"),
+        ("nucleo_l4r5zi", "BOARD_PLL_N 60", "BOARD_PLL_N 80", "BOARD_CLOCK_HZ is not MSI"),
+        ("nucleo_l4r5zi", "BOARD_FLASH_WAIT_STATES 5", "BOARD_FLASH_WAIT_STATES 4", "wait state"),
+        ("nucleo_f401re", "BOARD_PLL_P 4", "BOARD_PLL_P 2", "BOARD_CLOCK_HZ is not HSE"),
+        ("nucleo_f401re", "BOARD_APB1_DIVIDER 2", "BOARD_APB1_DIVIDER 1", "APB1: at most"),
+        ("nucleo_f746zg", "(BOARD_CLOCK_HZ / BOARD_APB1_DIVIDER)", "BOARD_CLOCK_HZ", "BOARD_UART_CLOCK_HZ is not"),
+    ],
+)
+def test_a_wrong_clock_of_another_family_does_not_compile(tmp_path, name, old, new, message):
+    refuse(tmp_path, name, old, new, message)
+
+
+def refuse(tmp_path, name, old, new, message):
+    """Changes the header of a board and builds for it, which fails with `message`."""
     folder = emit(tmp_path)
-    header = folder / "boards" / "stm32f746g_disco.h"
+    header = folder / "boards" / f"{name}.h"
     assert old in header.read_text()
     header.write_text(header.read_text().replace(old, new))
-    done = make(folder, "ENGINE=stand_in")
+    done = make(
+        folder, f"BOARD={name}", f"build/{name}-stand_in/ports/{boards.load(name).values['PORT']}.o", "ENGINE=stand_in"
+    )
     assert done.returncode != 0
     assert message in done.stderr
 
@@ -163,20 +245,38 @@ def test_help_and_clean_need_nothing(tmp_path):
     assert make(folder, "clean").returncode == 0
 
 
+SOFT = "-mfloat-abi=soft"
+HARD = "-mfloat-abi=hard"
+
+
 @needs_compiler
-def test_a_double_precision_library_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("flags", "name", "refused"),
+    [
+        (["-mcpu=cortex-m7", "-mfpu=fpv5-d16", HARD], "stm32f746g_disco", "a double-precision FPU"),
+        (["-mcpu=cortex-m7", "-mfpu=fpv5-d16", HARD], "nucleo_h743zi", ""),
+        (["-mcpu=cortex-m7", "-mfpu=fpv5-sp-d16", HARD], "stm32f746g_disco", ""),
+        (["-mcpu=cortex-m7", "-mfpu=fpv5-sp-d16", HARD], "nucleo_h743zi", ""),
+        (["-mcpu=cortex-m7", "-mfpu=fpv5-sp-d16", HARD], "nucleo_l4r5zi", "an FPv5, the FPU of a cortex-m7"),
+        (["-mcpu=cortex-m7", "-mfpu=fpv5-sp-d16", HARD], "mps2_an386", "an FPv5, the FPU of a cortex-m7"),
+        (["-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", HARD], "nucleo_f401re", ""),
+        (["-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", HARD], "stm32f746g_disco", ""),  # slower than need be, but it runs
+        (["-mcpu=cortex-m33", "-mfpu=fpv5-sp-d16", HARD], "stm32f746g_disco", "v8-M.mainline"),
+        (["-mcpu=cortex-m3", SOFT], "nucleo_f401re", "v7"),
+        (["-mcpu=cortex-m4", SOFT], "nucleo_f401re", "a core without FPU"),
+    ],
+)
+def test_a_library_for_another_core_or_fpu_is_refused(tmp_path, flags, name, refused):
     folder, library = emit(tmp_path / "export"), tmp_path / "tflm"
     (library / "lib").mkdir(parents=True)
     (library / "include" / "tensorflow" / "lite" / "micro").mkdir(parents=True)
     (library / "include" / "tensorflow" / "lite" / "micro" / "micro_interpreter.h").touch()
-    (tmp_path / "double.c").write_text("double f(double x) { return x * x; }")
-    flags = ["-mcpu=cortex-m7", "-mfloat-abi=hard", "-mthumb", "-c", "double.c", "-o", "double.o"]
-    goal = "build/stm32f746g_disco-tflm/checked"
-    for fpu, refused in [("fpv5-d16", True), ("fpv5-sp-d16", False)]:
-        subprocess.run(["arm-none-eabi-gcc", f"-mfpu={fpu}", *flags], cwd=tmp_path, check=True)
-        archive = library / "lib" / "libtensorflow-microlite.a"
-        archive.unlink(missing_ok=True)
-        subprocess.run(["arm-none-eabi-ar", "rc", archive, tmp_path / "double.o"], check=True)
-        done = make(folder, goal, f"TFLM_DIR={library}")
-        assert ("double-precision FPU" in done.stderr) == refused
-        assert (done.returncode != 0) == refused
+    (tmp_path / "f.c").write_text("float f(float x) { return x * x; }")
+    subprocess.run(["arm-none-eabi-gcc", *flags, "-mthumb", "-c", "f.c", "-o", "f.o"], cwd=tmp_path, check=True)
+    archive = library / "lib" / "libtensorflow-microlite.a"
+    subprocess.run(["arm-none-eabi-ar", "rc", archive, tmp_path / "f.o"], check=True)
+    done = make(folder, f"build/{name}-tflm/checked", f"BOARD={name}", f"TFLM_DIR={library}")
+    board = boards.load(name)
+    wanted = f"{archive} is for {refused}; {name} has a {board.core} with {board.values['FPU']}: build it with"
+    assert (done.returncode != 0) == bool(refused)
+    assert (wanted in done.stderr) == bool(refused), done.stderr

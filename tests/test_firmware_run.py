@@ -2,19 +2,22 @@
 
 import re
 import subprocess
+import threading
 
-from firmware_helpers import EMULATED, INPUT, emit, emulate, make, needs_emulator, stand_in_output
+import pytest
+from firmware_helpers import ALL_EMULATED, EMULATED, INPUT, emit, emulate, make, needs_emulator, stand_in_output
 from int8_models import FILTERS, conv_model
 
 from tinytrain.deploy import boards, firmware
 
 
 @needs_emulator
-def test_the_firmware_runs_and_says_so(tmp_path):
-    done = emulate(emit(tmp_path), "INFERENCES=5")
+@pytest.mark.parametrize("board", ALL_EMULATED)
+def test_the_firmware_runs_and_says_so(tmp_path, board):
+    done = emulate(emit(tmp_path), "INFERENCES=5", board=board)
     assert done.returncode == 0, done.stdout + done.stderr
     printed = firmware.parse_output(done.stdout)
-    assert printed["board"] == EMULATED
+    assert printed["board"] == board
     assert printed["clock"] == "25000000 Hz"
     assert printed["engine"] == "stand_in"
     assert printed["model"] == f"conv ({len(conv_model())} bytes)"
@@ -77,14 +80,14 @@ def test_a_model_of_another_size_than_its_description_fails(tmp_path):
     assert "does not describe this model" in done.stdout
 
 
-def crash(folder, statement):
+def crash(folder, statement, board=EMULATED):
     """Runs a stand-in engine that executes `statement` in its first inference."""
     engine = (folder / "engine_stand_in.cc").read_text()
     body = engine.replace("  uint32_t hash = 2166136261u;", f"  {statement}\n  uint32_t hash = 2166136261u;")
     assert body != engine
     declarations = 'extern "C" [[noreturn]] void abort(void);\n' + OVERFLOW
     (folder / "engine_crash.cc").write_text(declarations + body)
-    return make(folder, "emulate", f"BOARD={EMULATED}", "ENGINE=crash", "TIMEOUT_S=30")
+    return make(folder, "emulate", f"BOARD={board}", "ENGINE=crash", "TIMEOUT_S=30")
 
 
 OVERFLOW = """
@@ -100,20 +103,22 @@ unsigned UseDeep() { return Deep(depth_wanted); }
 
 
 @needs_emulator
-def test_a_fault_prints_its_place_and_cause(tmp_path):
+@pytest.mark.parametrize("board", ALL_EMULATED)
+def test_a_fault_prints_its_place_and_cause(tmp_path, board):
     folder = emit(tmp_path)
-    done = crash(folder, '__asm volatile("udf #0");')
+    done = crash(folder, '__asm volatile("udf #0");', board)
     assert done.returncode != 0
     place = re.search(r"failed: fault at 0x([0-9a-f]{8}), lr 0x[0-9a-f]{8}, CFSR 0x00010000", done.stdout)
     assert place, done.stdout  # CFSR: undefined instruction (ARMv7-M B3.2.15)
-    elf = folder / "build" / f"{EMULATED}-crash" / "firmware.elf"
+    elf = folder / "build" / f"{board}-crash" / "firmware.elf"
     command = ["arm-none-eabi-addr2line", "-f", "-e", elf, place[1]]
     assert "engine_invoke" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 @needs_emulator
-def test_a_stack_overflow_is_no_silent_corruption(tmp_path):
-    done = crash(emit(tmp_path), "depth_wanted = 1000; UseDeep();")
+@pytest.mark.parametrize("board", ALL_EMULATED)
+def test_a_stack_overflow_is_no_silent_corruption(tmp_path, board):
+    done = crash(emit(tmp_path), "depth_wanted = 1000; UseDeep();", board)
     assert done.returncode != 0
     assert "failed: fault, stack overflow" in done.stdout
 
@@ -153,6 +158,38 @@ def test_static_objects_are_constructed_and_data_is_initialized(tmp_path):
     )
     done = emulate(folder)
     assert done.returncode == 0, done.stdout
+
+
+@needs_emulator
+def test_a_board_without_its_clock_talks_all_the_same(tmp_path):
+    """The STM32F4's firmware on QEMU's netduinoplus2, an STM32F405 with core, memory and USART2, but no RCC."""
+    folder = emit(tmp_path)
+    assert make(folder, "BOARD=nucleo_f401re", "ENGINE=stand_in").returncode == 0
+    elf = folder / "build" / "nucleo_f401re-stand_in" / "firmware.elf"
+    command = ["qemu-system-arm", "-M", "netduinoplus2", "-display", "none", "-monitor", "none", "-kernel", elf]
+    with subprocess.Popen(
+        [*command, "-serial", "null", "-serial", "stdio"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as board:
+        alarm = threading.Timer(60, board.kill)
+        alarm.start()
+        boot = until_ready(board)
+        board.stdin.write(b"name%")  # what arrives before the port is started is lost
+        board.stdin.flush()
+        name = until_ready(board)
+        alarm.cancel()
+        board.kill()
+    assert "e-[clock: the HSE oscillator does not start]" in boot
+    assert name == ["m-name-dut-[tinytrain]", "m-ready"]
+
+
+def until_ready(board):
+    """Returns the lines up to and with "m-ready"."""
+    lines = []
+    while not lines or lines[-1] != "m-ready":
+        line = board.stdout.readline().decode()
+        assert line, lines
+        lines.append(line.strip())
+    return lines
 
 
 # Reading what the firmware prints

@@ -5,12 +5,12 @@ import re
 import keras
 import numpy as np
 import pytest
-from firmware_helpers import EMULATED, emit, needs_tflm
+from firmware_helpers import ALL_EMULATED, EMULATED, emit, needs_tflm
 from int8_models import converted_model
 
-from tinytrain.deploy import boards, firmware, flatbuffer, tflite, tflm_ops, twin
+from tinytrain.deploy import boards, firmware, fits, flatbuffer, tflite, tflm_ops, twin
 from tinytrain.deploy.oracle import Oracle
-from tinytrain.errors import TinytrainError
+from tinytrain.errors import TinytrainError, UserError
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +29,28 @@ def real():
 
 
 @needs_tflm
-def test_the_real_model_gives_the_golden_output(tmp_path, real):
+@pytest.mark.parametrize("name", boards.names())
+def test_the_real_model_links_for_every_board_of_the_librarys_core(tmp_path, real, name):
+    board = boards.load(name)
+    sizes = link(emit(tmp_path, **real), board)
+    assert fits.on_board(sizes, board).fits
+    assert sizes.arena_bytes == real["arena_bytes"]
+
+
+def link(folder, board):
+    """Links for a board, or skips the test if the library in TFLM_DIR is for another core or FPU."""
+    try:
+        return firmware.link(folder, board, firmware.tflm_dir())
+    except UserError as wrong:
+        pytest.skip(str(wrong))
+
+
+@needs_tflm
+@pytest.mark.parametrize("name", ALL_EMULATED)
+def test_the_real_model_gives_the_golden_output(tmp_path, real, name):
     folder, tflm = emit(tmp_path, **real), firmware.tflm_dir()
-    printed = firmware.emulate(folder, boards.load(EMULATED), tflm)
+    link(folder, boards.load(name))
+    printed = firmware.emulate(folder, boards.load(name), tflm)
     assert printed["engine"] == "tflm"
     assert printed["golden_equal"], printed["text"]
     assert printed["done"]

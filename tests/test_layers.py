@@ -8,15 +8,32 @@ import pytest
 
 from tinytrain import rooms
 
-LIGHT = ["cli", "config", "rooms", "errors", "listing", "run", "paper_tables", "table_columns", "scaling"]
-HEAVY = {"matplotlib", "tensorflow", "keras", "keras_cv", "tf_keras", "sklearn", "tensorflow_datasets"}
+LIGHT = [
+    "cli",
+    "config",
+    "rooms",
+    "errors",
+    "listing",
+    "run",
+    "paper_tables",
+    "table_columns",
+    "scaling",
+    "exported",
+    "deploy.ports",
+    "deploy.mlperf",
+    "deploy.emulator",
+]
+HEAVY = {"tensorflow", "keras", "keras_cv", "tf_keras", "sklearn", "tensorflow_datasets", "matplotlib", "jinja2"}
 # A module may import modules of its own or a lower level, never of a higher one.
 LEVELS = [
     {"cli", "__main__", "__init__"},
-    {"listing", "model_table", "config_table", "reproducing"},
+    {"listing", "model_table", "board_table", "config_table", "reproducing"},
     {"training_cost"},
     {"figures", "reproduction_table"},
-    {"exporting", "export_summary", "comparing"},
+    {"exporting", "export_summary", "comparing", "benching", "bench_summary", "reporting"},
+    {"bench_mlperf", "bench_picture"},
+    {"bench_binary"},
+    {"exported"},
     {"int8_model"},
     {"evaluation", "data_report", "augmentation_picture"},
     {"train"},
@@ -25,7 +42,7 @@ LEVELS = [
     {"lr_study"},
     {"trainer"},
     {"deploy"},
-    {"methods", "checkpoint", "progress", "plateau"},
+    {"methods", "checkpoint", "progress", "plateau", "tensorboard_log"},
     {"models", "datasets", "image_files", "check"},
     {
         "method",
@@ -55,6 +72,7 @@ LEVELS = [
         "teachers",
         "lean_layers",
         "cosine_head",
+        "lr_usual",
     },
     {"rooms", "config", "schema", "dataset_table", "errors"},
 ]
@@ -94,7 +112,15 @@ def test_the_light_modules_import_nothing_heavy(module):
     assert found.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("words", [["--help"], ["fit", "--help"], ["list"], ["fit", "optim.epoch=1"]])
+def test_a_training_without_a_search_imports_no_database():
+    code = "import sys, tinytrain.train; print(sorted({'optuna', 'sqlalchemy'} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["fit", "--help"], ["list"], ["fit", "optim.epoch=1"], ["bench", "none"]]
+)
 def test_help_lists_and_mistakes_do_not_start_tensorflow(words):
     code = (
         "import sys\nfrom tinytrain import cli\n"

@@ -3,8 +3,6 @@
 import contextlib
 import dataclasses
 import json
-import os
-import signal
 import subprocess
 import sys
 import threading
@@ -13,6 +11,7 @@ import time
 import numpy as np
 import optuna
 import pytest
+from kills import assert_same_weights, command, epochs, history, kill, weights
 
 from tinytrain import checkpoint, lr_range, lr_search, lr_study, lr_trial, schema, splits, train
 from tinytrain import config as configs
@@ -100,6 +99,7 @@ def test_tpe_is_optunas_with_repeated_rates_pruned_at_once(fake):
     assert any(state == "pruned" and not values for _, values, state in expected)
     found = fake("search.way=tpe")
     assert len(found["trials"]) == 15
+    assert found["epochs"] == sum(len(values) for _, values, _ in expected)
     for row, (lr, values, state) in zip(found["trials"], expected, strict=True):
         assert row["lr"] == pytest.approx(lr)
         assert (row["top1"], row["epochs"], row["state"]) == (pytest.approx(values), len(values), state)
@@ -191,13 +191,16 @@ def test_a_rate_whose_loss_is_not_finite_is_pruned(fake, monkeypatch):
     def diverges(config, data, run, report):
         if config.optim.lr > 0.012:
             report(0, 0.99)
+            checkpoint.save(run.last_path, [], {"epoch": 1, "history": [{"epoch": 1, "seconds": 2.5}]})
             raise Diverged("the loss became inf")
         return real(config, data, run, report)
 
     monkeypatch.setattr(lr_trial, "train", diverges)
     found = fake("search.way=grid", "search.epochs=2")
     assert found["lr"] <= 0.012
-    assert [row["state"] for row in found["trials"] if row["lr"] > 0.012] == ["pruned"] * 7
+    diverged = [row for row in found["trials"] if row["lr"] > 0.012]
+    assert [(row["state"], row["epochs"]) for row in diverged] == [("pruned", 1)] * 7
+    assert (found["seconds"], found["epochs"]) == (7 * 2.5, 7 + 2 * (len(found["trials"]) - 7))  # they cost time, too
     fake.run = Run(fake.run.folder.with_name("hopeless"))
     with pytest.raises(UserError, match=r"none of the 4 trials .* received search.low = 0.02, expected a lower one"):
         fake("search.way=grid", "search.points=4", "search.low=0.02")
@@ -346,16 +349,6 @@ def test_two_trainings_on_one_study_train_its_trials_once_and_agree(tmp_path):
 # Real trainings.
 
 
-def weights(path):
-    with np.load(path) as saved:
-        return {name: saved[name] for name in saved.files if name != "state"}
-
-
-def history(run):
-    lines = run.history_path.read_text().splitlines()
-    return [dict(zip(lines[0].split(","), map(float, line.split(",")), strict=True)) for line in lines[1:]]
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """An uninterrupted training with a search before it."""
@@ -377,17 +370,11 @@ def test_the_trials_are_those_of_a_plain_training_and_leave_the_training_after_t
 
 @pytest.mark.slow
 def test_a_killed_search_goes_on_after_its_last_epoch_and_finds_the_same(whole, tmp_path):
-    command = [sys.executable, "-m", "tinytrain", "fit", "--out", "run"]
-    process = subprocess.Popen([*command, *FULL, *SEARCH], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    epochs = 0
-    for line in process.stderr:
-        epochs += line.startswith("epoch ")
-        if epochs == 5:  # the second epoch of the second trial
-            os.kill(process.pid, signal.SIGKILL)
-            break
-    assert process.wait() == -signal.SIGKILL
+    words = ["fit", "--out", "run"]
+    # After the second epoch of the second trial.
+    kill([*words, *FULL, *SEARCH], tmp_path, lambda lines: len(epochs(lines)) == 5)
     assert not (tmp_path / "run/search.json").exists()
-    done = subprocess.run([*command, "--resume"], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(command(*words, "--resume"), cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     shown = [line.split("  ")[0] for line in done.stderr.splitlines() if line.startswith(("epoch", "search"))]
     continued = shown[: next(i for i, line in enumerate(shown) if line.startswith("search"))]
@@ -395,8 +382,7 @@ def test_a_killed_search_goes_on_after_its_last_epoch_and_finds_the_same(whole, 
     assert [line.split()[2] for line in shown if line.startswith("search: trial")] == ["2/2"]
     mine, expected = (json.loads((folder / "search.json").read_text()) for folder in (tmp_path / "run", whole.folder))
     assert (mine["lr"], mine["trials"]) == (expected["lr"], expected["trials"])
-    for name, values in weights(whole.last_path).items():
-        np.testing.assert_array_equal(values, weights(tmp_path / "run/last.npz")[name])
+    assert_same_weights(Run(tmp_path / "run"), whole)
 
 
 # The range test.
@@ -443,7 +429,10 @@ def test_a_range_test_is_one_epoch_of_rising_rates(tmp_path):
     assert len(found["curve"]["lr"]) <= 1295 // 32
     assert found["curve"]["lr"][0] == pytest.approx(0.0001)
     assert found["lr"] in found["curve"]["lr"][10:-5]
-    assert len(history(Run(run.folder / "search/first-epoch"))) == 1
+    first = history(Run(run.folder / "search/first-epoch"))
+    assert len(first) == 1
+    assert found["epochs"] == 2
+    assert first[0]["seconds"] < found["seconds"]  # of both epochs
     assert found["curve"]["loss"][0] < np.log(10)  # it goes on where the epoch before it ended
     assert found["curve"]["loss"][20] < found["curve"]["loss"][0]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinytrain import comparing, figures, paper_tables, reproducing, reproduction_table, scaling
+from tinytrain import comparing, comparison_table, figures, paper_tables, reproducing, reproduction_table, scaling
 from tinytrain import config as configs
 from tinytrain.errors import UserError
 from tinytrain.run import Run
@@ -101,7 +101,7 @@ def test_the_paper_stands_beside_ours_with_the_difference(shown, tmp_path):
     assert "unknown" not in text  # neither the paper nor we have a figure
     assert "2 of 10 epochs, 70 training, 10 val and 1,000 test images of digits" in reproduction_table.images(found)
     assert "ours is of epoch" not in text
-    reproduction_table.write_csv(tmp_path / "table.csv", rows)
+    comparison_table.write_csv(tmp_path / "table.csv", rows)
     read = list(csv.DictReader((tmp_path / "table.csv").open()))
     assert [float(row["difference"]) for row in read[:2]] == [pytest.approx(-9), pytest.approx(-1)]
     assert read[3]["ours"] == ""

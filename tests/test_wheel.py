@@ -1,4 +1,4 @@
-"""A wheel built from the repository works outside the checkout: firmware and configs travel with it."""
+"""A wheel built from the repository works outside the checkout: firmware, configs and templates travel with it."""
 
 import subprocess
 import sys
@@ -23,13 +23,12 @@ def test_a_wheel_exports_outside_the_checkout(tmp_path):
     run = train.fit(configs.load(None, ["optim.epochs=1", "model.width=0.25"]), tmp_path / "run")
     # -P keeps the current folder off the path; PYTHONPATH comes before the editable installation
     code = "import sys, tinytrain; print(tinytrain.__file__); from tinytrain.cli import main; main(sys.argv[1:])"
-    done = python(
-        "-P", "-c", code, "export", run.folder, "--mcu", "stm32f746", "--out", "exported", "qat.epochs=0",
-        env={"PYTHONPATH": str(tmp_path / "site"), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
-    )  # fmt: skip
+    environment = {"PYTHONPATH": str(tmp_path / "site"), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    words = ["export", run.folder, "--mcu", "stm32f746", "--out", "exported", "qat.epochs=0"]
+    done = python("-P", "-c", code, *words, env=environment)
     assert done.stdout.startswith(str(tmp_path / "site"))
     assert (tmp_path / "exported/firmware/Makefile").read_text() == (REPOSITORY / "firmware/Makefile").read_text()
-    listed = python(
-        "-P", "-c", code, "list", "configs", env={"PYTHONPATH": str(tmp_path / "site"), "PATH": "/usr/bin:/bin"}
-    )
+    python("-P", "-c", code, "report", run.folder, env=environment)
+    assert "</html>" in (tmp_path / "report.html").read_text()
+    listed = python("-P", "-c", code, "list", "configs", env=environment)
     assert "digits" in listed.stdout

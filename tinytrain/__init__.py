@@ -15,11 +15,22 @@ from tinytrain.config import load as load_config
 from tinytrain.errors import DoesNotFit, TinytrainError, UserError
 from tinytrain.schema import Config
 
-__all__ = ["Config", "DoesNotFit", "TinytrainError", "UserError", "compare", "evaluate", "export", "fit", "load_config"]
+__all__ = [
+    "Config",
+    "DoesNotFit",
+    "TinytrainError",
+    "UserError",
+    "compare",
+    "evaluate",
+    "export",
+    "fit",
+    "load_config",
+    "report",
+]
 
 
 def __getattr__(name: str) -> Any:
-    """Imports `fit`, `compare`, `export` and `evaluate` when they are first asked for."""
+    """Imports `fit`, `compare`, `export`, `evaluate` and `report` when they are first asked for."""
     if name == "fit":
         from tinytrain.train import fit
 
@@ -36,4 +47,8 @@ def __getattr__(name: str) -> Any:
         from tinytrain.evaluation import evaluate
 
         return evaluate
+    if name == "report":
+        from tinytrain.reporting.write import report
+
+        return report
     raise AttributeError(f"module 'tinytrain' has no attribute '{name}'")

@@ -20,6 +20,8 @@ USAGE = """tinytrain trains tiny vision networks and puts them on microcontrolle
   tinytrain reproduce TABLE [--data SPEC,SPEC…] [--scale S] [--batch B] [--seeds N] [--out DIR] [KEY=VALUE …]
   tinytrain export RUN|MODEL.tflite --mcu BOARD [--out DIR] [--diagnose] [KEY=VALUE …]
   tinytrain evaluate RUN|MODEL.tflite [--data SPEC] [--split train|val|test]
+  tinytrain bench DIR [--port DEVICE|auto] [--images N] [--protocol binary|mlperf] [--out DIR]
+  tinytrain report RUN… [--out report.html]
   tinytrain data SPEC [--out PNG] [KEY=VALUE …]
   tinytrain list [models|datasets|methods|boards|configs|keys]
 
@@ -27,7 +29,7 @@ SPEC is digits, folder:PATH (one folder of images per class), csv:FILE (path,lab
 `tinytrain list datasets` shows, such as cifar10. Without config and data, `fit` trains the digits demo.
 KEY=VALUE sets any key of the config: `tinytrain list keys` shows them all.
 `tinytrain COMMAND --help` shows the flags of a command. --json prints the result as one JSON line at the end.
-Exit status: 0, 2 for a mistake in what was asked, 3 if the model does not fit the board.
+Exit status: 0, 2 for a mistake in what was asked, 3 if the model does not fit the board, 1 if it answers wrong there.
 """
 
 
@@ -76,11 +78,29 @@ def _run(argv: list[str]) -> int:
         print(text)
     if values.json:
         print(json.dumps(result))
+    if argv[0] == "bench":
+        _refuse_wrong_answers(result)
     if isinstance(result, dict) and result.get("fits") is False:
-        raise DoesNotFit(
-            f"the model does not fit {result['board']}; train it smaller: fit --mcu {result['board']} says how"
-        )
+        raise _does_not_fit(result)
     return 0
+
+
+def _does_not_fit(report: dict[str, Any]) -> DoesNotFit:
+    """Returns the error of an export that does not fit its board."""
+    from tinytrain.deploy import boards, fits
+
+    board = boards.load(report["board"])
+    remedy = f"train it smaller: fit --mcu {board.name} says how"
+    if Path(report["source"]).is_file():
+        remedy = "a smaller network or a larger board would (`tinytrain list boards`)"
+    return fits.too_large(f"'{report['source']}'", fits.Memory(**report["memory"]), board, remedy)
+
+
+def _refuse_wrong_answers(result: dict[str, Any]) -> None:
+    from tinytrain.bench_summary import failure
+
+    if why := failure(result):
+        raise TinytrainError(why)
 
 
 def _help(name: str, command: Command) -> str:
@@ -225,6 +245,36 @@ def _evaluate(values: Any, words: list[str]) -> tuple[Any, str]:
     return result, "  ".join(f"{name} {value:.4g}" for name, value in result.items() if isinstance(value, int | float))
 
 
+def _bench(values: Any, words: list[str]) -> tuple[Any, str]:
+    if len(words) != 1:
+        raise UserError(f"bench needs the DIR of one export, received {' '.join(words) or 'nothing'}")
+    if values.images and not values.images.isdecimal():
+        raise UserError(f"--images {values.images} is no number of images: expected a whole number from 1")
+    from tinytrain.bench_summary import summary
+    from tinytrain.benching import bench
+
+    images = int(values.images) if values.images else None
+    result, folder = bench(words[0], values.port, images, values.protocol or "binary", values.out)
+    return result, summary(result, folder)
+
+
+def _report(values: Any, words: list[str]) -> tuple[Any, str]:
+    if not words:
+        raise UserError("report needs at least one RUN, a folder that `tinytrain fit` wrote, received nothing")
+    from tinytrain.run import Run
+
+    for word in words:
+        Run.open(Path(word))
+    from tinytrain.quiet import import_tensorflow
+
+    import_tensorflow()
+    from tinytrain.reporting.write import report
+
+    result = report(words, values.out or "report.html")
+    names = ", ".join(run["name"] for run in result["runs"])
+    return result, f"{result['out']}: {result['bytes']:,} bytes about {names}"
+
+
 def _data(values: Any, words: list[str]) -> tuple[Any, str]:
     plain, overrides = _sorted(words)
     if len(plain) != 1:
@@ -246,6 +296,8 @@ def _list(values: Any, words: list[str]) -> tuple[Any, str]:
         raise unknown("list", " ".join(words), LISTS)
     if words in (["models"], ["configs"]):
         return _list_counted(words[0])
+    if words == ["boards"]:
+        return _list_boards()
     wanted = words or list(LISTS)
     rows = {name: LISTS[name]() for name in wanted}
     text = "\n\n".join(
@@ -264,6 +316,13 @@ def _list_counted(name: str) -> tuple[Any, str]:
     table: Any = {"models": model_table, "configs": config_table}[name]
     rows = table.rows()
     return {name: rows}, "\n".join(table.as_text(rows))
+
+
+def _list_boards() -> tuple[Any, str]:
+    from tinytrain import board_table
+
+    rows = board_table.rows()
+    return {"boards": rows}, "\n".join(board_table.as_text(rows))
 
 
 FIT_FLAGS = {
@@ -310,6 +369,21 @@ COMMANDS = {
         "Measures a run or a .tflite file on a split of its data.",
         {"data": "another data source than the run's", "split": "train, val or test (default)"},
         _evaluate,
+    ),
+    "bench": Command(
+        "Runs an export's firmware on test images, on a board or in the emulator: outputs, latency, profile, memory.",
+        {
+            "port": "the serial port of a board that holds the firmware, or auto (default: the emulator)",
+            "images": "how many test images (default: all; in the emulator, as many as take a minute)",
+            "protocol": "binary (default), or mlperf, the text protocol of MLPerf Tiny's runner",
+            "out": "the folder for bench.json and operators.png (default: DIR)",
+        },
+        _bench,
+    ),
+    "report": Command(
+        "Writes one HTML file about one run or several side by side: accuracy, curves, mistakes, memory, latency.",
+        {"out": "the file to write, replaced if it is there (default: report.html)"},
+        _report,
     ),
     "data": Command(
         "Shows what is in a data source and what is wrong with it: classes, mean and deviation, samples, findings.",

@@ -19,7 +19,7 @@ import keras
 from tinytrain import comparison_table, dataset_table, train
 from tinytrain import config as configs
 from tinytrain.errors import UserError
-from tinytrain.run import Run, write_text
+from tinytrain.run import Run
 from tinytrain.schema import Config
 
 
@@ -61,50 +61,51 @@ def compare(
     """
     out, overrides = Path(out), list(overrides or [])
     plan = _plan(paths, data, seeds, out, overrides)
-    names = list(dict.fromkeys(planned.name for planned in plan))
-    datasets = {name: list(dict.fromkeys(planned.data for planned in plan if planned.name == name)) for name in names}
-    command, rows, text = _command(paths, data, seeds, out, overrides), [], ""
-
-    def tabled(runs: list[comparison_table.Row]) -> None:
-        nonlocal rows, text
-        rows = comparison_table.summary(runs, names, datasets)
-        text = comparison_table.as_markdown(rows, f"{command}, {comparison_table.origins(runs)}")
-        comparison_table.write_csv(out / "results.csv", runs)
-        write_text(out / "results.md", text + "\n")
-
-    runs = train_all(plan, out / "results.md", tabled)
-    return {"out": str(out), "rows": rows, "runs": runs}, text
+    results = comparison_table.Results(out, _datasets(plan), _command(paths, data, seeds, out, overrides))
+    train_all(plan, out / "results.md", lambda run, done: results.add(run.name, run.data, run.seed, done))
+    return {"out": str(out), "rows": results.rows, "runs": results.runs}, results.text
 
 
-def train_all(
-    plan: Sequence[Planned], table: Path, tabled: Callable[[list[comparison_table.Row]], None]
-) -> list[comparison_table.Row]:
-    """Trains every run of `plan` as far as it is not trained; returns `comparison_table.run_row` of each.
+def train_all(plan: Sequence[Planned], table: Path, finished: Callable[[Planned, Run], None]) -> None:
+    """Trains every run of `plan`, in order, as far as it is not trained, and calls `finished` after each.
 
-    Calls `tabled` with the rows so far after every run, which writes them to the file `table`.
+    Args:
+        plan: the runs.
+        table: the file that `finished` writes, which an error names.
+        finished: takes in what was planned and the run that it became.
 
     Raises UserError, before anything is trained, if a folder holds a run of another config, and after everything else
     if a run failed: the others do not wait for it.
     """
-    for planned in plan:
-        if (run := Run(planned.folder)).config_path.is_file():
-            run.refuse_another(planned.config)
-    runs: list[comparison_table.Row] = []
-    failed: list[UserError] = []
+    _refuse_runs_of_other_configs(plan)
+    failed = []
     for planned in plan:
         try:
             run = _trained(planned)
         except UserError as error:  # a loss that is not finite, say
             print(f"tinytrain: {error}", file=sys.stderr)
             failed.append(error)
-            continue
-        runs.append(comparison_table.run_row(planned.name, planned.data, planned.seed, run))
-        tabled(runs)
+        else:
+            finished(planned, run)
     if failed:
         raise UserError(
             f"{len(failed)} of {len(plan)} runs failed, the others are in '{table}'; the first: {failed[0]}"
         )
-    return runs
+
+
+def _refuse_runs_of_other_configs(plan: Sequence[Planned]) -> None:
+    """Raises UserError if a run that was begun has another config than is planned for its folder."""
+    for planned in plan:
+        if (run := Run(planned.folder)).config_path.is_file():
+            run.refuse_another(planned.config)
+
+
+def _datasets(plan: list[Planned]) -> dict[str, list[str]]:
+    """Returns {name of a config: the names of its datasets}, in the order of `plan`."""
+    datasets: dict[str, dict[str, None]] = {}
+    for planned in plan:
+        datasets.setdefault(planned.name, {})[planned.data] = None
+    return {config: list(data) for config, data in datasets.items()}
 
 
 def _plan(paths: list[Path], data: list[str] | None, seeds: int, out: Path, overrides: list[str]) -> list[Planned]:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import statistics
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -10,22 +11,60 @@ from tinytrain import origin
 from tinytrain.run import Run, write_text
 
 Row: TypeAlias = dict[str, Any]
-MEASURED = ("test_top1", "test_map", "epochs", "training_seconds")  # what is averaged over the seeds
+MEASURED = (  # what is averaged over the seeds
+    *("test_top1", "test_map"),
+    *("epochs", "training_seconds", "search_epochs", "search_seconds"),
+)
 TESTED = ("top1", "top5", "balanced_top1", "macro_f1", "map", "map_mrr")  # columns of results.csv
 AVERAGE = "average"
-HEADER = ("config", "data", "seeds", "test top-1 %", "to the first", "test mAP %", "epochs", "training minutes")
+HEADER = (
+    *("config", "data", "seeds", "test top-1 %", "to the first", "test mAP %"),
+    *("epochs", "training minutes", "search epochs", "search minutes"),
+)
+
+
+class Results:
+    """The finished runs, and results.csv and results.md in `out`, which are rewritten whenever one is added.
+
+    Args:
+        out: the folder of the two files.
+        datasets: name of a config -> the names of its datasets, both in the order of the table.
+        command: what stands below the table, before the commits that trained the runs.
+    """
+
+    def __init__(self, out: Path, datasets: dict[str, list[str]], command: str) -> None:
+        self.out, self.datasets, self.command = out, datasets, command
+        self.runs: list[Row] = []  # the lines of results.csv
+        self.rows: list[Row] = []  # those of `summary`
+        self.text = ""  # results.md
+
+    def add(self, config: str, data: str, seed: int, run: Run) -> None:
+        """Adds a finished run and writes both files."""
+        self.runs.append(run_row(config, data, seed, run))
+        self.rows = summary(self.runs, list(self.datasets), self.datasets)
+        self.text = as_markdown(self.rows, f"{self.command}, {origins(self.runs)}")
+        write_csv(self.out / "results.csv", self.runs)
+        write_text(self.out / "results.md", self.text + "\n")
 
 
 def run_row(config: str, data: str, seed: int, run: Run) -> Row:
-    """Returns the row of a finished run: accuracies in 0..1, times in seconds."""
+    """Returns the row of a finished run: accuracies in 0..1, times in seconds, those of the search apart."""
     result = run.metrics()
     test = {f"test_{name}": result["test"].get(name, "") for name in TESTED}  # older runs have fewer
     seconds = sum(float(row.get("seconds") or 0) for row in run.history())
-    rest = {name: result[name] for name in ("epochs", "best_epoch")}
+    spent = {name: result[name] for name in ("epochs", "best_epoch")} | {"training_seconds": round(seconds, 1)}
+    spent |= _searched(run)
     size = {name: result[name] for name in ("params", "macs")}
     size["commits"] = " ".join(origin.read(run).get("commits", []))
     named = {"config": config, "data": data, "seed": seed}
-    return named | test | {"val_top1": result["val"]["top1"]} | rest | {"training_seconds": round(seconds, 1)} | size
+    return named | test | {"val_top1": result["val"]["top1"]} | spent | size
+
+
+def _searched(run: Run) -> Row:
+    """Returns what the learning-rate search of a run took, {"search_epochs", "search_seconds"}: 0 if there was none."""
+    found = json.loads(run.search_path.read_text()) if run.search_path.is_file() else {}
+    epochs = found.get("epochs", sum(trial["epochs"] for trial in found.get("trials", [])))  # older runs have no sum
+    return {"search_epochs": epochs, "search_seconds": round(found.get("seconds", 0.0), 1)}
 
 
 def summary(runs: list[Row], configs: list[str], datasets: dict[str, list[str]]) -> list[Row]:
@@ -97,6 +136,8 @@ def _cells(row: Row) -> tuple[str, ...]:
         _cell(row, "test_map", 100, 2),
         _cell(row, "epochs", 1, 1),
         _cell(row, "training_seconds", 1 / 60, 1),
+        _cell(row, "search_epochs", 1, 1) if row["search_epochs"] else "",
+        _cell(row, "search_seconds", 1 / 60, 1) if row["search_seconds"] else "",
     )
 
 

@@ -30,8 +30,8 @@ def evaluate(target: Path | str, data: str | None = None, split: str = "test") -
     """Returns what `metrics.summary` does of a run's model or of a .tflite file.
 
     Args:
-        target: a finished run, or a .tflite with one int8 image in and int8 scores out; one that `tinytrain export`
-            wrote into a run folder finds its data by itself.
+        target: a finished run, or an int8 .tflite with an image in and scores out (deploy/foreign.py); one that
+            `tinytrain export` wrote into a run folder finds its data by itself.
         data: a SPEC; by default the data of the run.
         split: "train", "val" or "test".
 
@@ -56,6 +56,12 @@ def evaluate(target: Path | str, data: str | None = None, split: str = "test") -
 
 def test_images(graph: "Summary", data: str, split: str, what: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Returns (uint8 images as large as the input of a .tflite, labels, class names) of the data source `data`."""
+    from tinytrain.deploy import foreign
+
+    if not foreign.is_image(graph.inputs[0]):
+        raise UserError(
+            f"{what} takes {graph.inputs[0].shape}, not one image (1, H, W, 1 or 3), so '{data}' is none for it"
+        )
     _, height, width, channels = graph.inputs[0].shape
     if height != width:
         raise UserError(f"{what} takes images of {width}x{height}: only square ones can be read from '{data}'")
@@ -66,19 +72,18 @@ def test_images(graph: "Summary", data: str, split: str, what: str) -> tuple[np.
 
 
 def _evaluate_file(path: Path, data: str | None, split: str) -> dict[str, Any]:
-    from tinytrain.deploy import carray, flatbuffer
+    from tinytrain.deploy import carray, foreign
     from tinytrain.deploy.oracle import Oracle
 
-    content = path.read_bytes()
-    graph = flatbuffer.read(content, f"'{path}'")
-    if [tensor.dtype for tensor in (*graph.inputs, *graph.outputs)] != ["int8", "int8"]:
-        raise UserError(f"'{path}' is not int8 in and out: convert it so, or export a run")
+    found = foreign.read(path)
+    source, target = found.graph.inputs[0], found.graph.outputs[0]
     if data:
-        images, labels, _ = test_images(graph, data, split, f"'{path}'")
+        images, labels, _ = test_images(found.graph, data, split, f"'{path}'")
     else:
         images, labels, _ = _split(_run_of(path).config(), split)
-    outputs = Oracle(content).run(carray.pixel_values(graph.inputs[0])[images])
-    return metrics.summary(dequantize(outputs, graph.outputs[0]), labels)
+    low, high, _ = foreign.pixel_range(source)
+    outputs = Oracle(found.content).run(carray.pixel_values(source, (high - low) / 255, low)[images])
+    return metrics.summary(dequantize(outputs, target), labels)
 
 
 def _run_of(path: Path) -> Run:

@@ -8,22 +8,19 @@ LAYERS_SHOWN = 15
 
 def summary(report: dict[str, Any], folder: Path) -> str:
     """Returns the report as a table to read."""
-    accuracy, parity, used = report["accuracy"], report["parity"], report["memory"]
-    percent = [
-        f"{100 * accuracy[kind]:.2f} %" if accuracy[kind] is not None else "unknown" for kind in ("float", "int8")
-    ]
+    parity, used = report["parity"], report["memory"]
     operators = ", ".join(f"{count} {name}" for name, count in report["model"]["ops"].items())
-    low, high = report["latency_range_ms"]
     rows = [
         ("model", f"{report['model']['compact_bytes']:,} bytes, {report['model']['macs']:,} MACs: {operators}"),
-        ("accuracy", f"float {percent[0]}, int8 {percent[1]} top-1 on {accuracy['images']:,} images"),
+        *[("input", note) for note in report["input"]["notes"]],
+        ("accuracy", _accuracy(report["accuracy"])),
         ("parity", f"{parity['different']} of {parity['images']:,} outputs differ from the golden ones in TFLM"),
         (
             "RAM",
             f"{used['ram_bytes']:,} of {used['ram_limit_bytes']:,} bytes, {used['arena_bytes']:,} of them the arena",
         ),
         ("flash", f"{used['flash_bytes']:,} of {used['flash_limit_bytes']:,} bytes ({report['sizes']})"),
-        ("latency", f"about {report['latency_ms']:.1f} ms ({low:.1f} to {high:.1f}), predicted"),
+        ("latency", _latency(report)),
     ]
     if emulated := report.get("emulated"):
         text = f"golden output {emulated['golden']}, {emulated['instructions']:,} instructions an inference"
@@ -32,6 +29,26 @@ def summary(report: dict[str, Any], folder: Path) -> str:
     build = f"make -C {folder / 'firmware'} BOARD={report['board']} TFLM_DIR=…"
     lines = [str(folder), *(f"  {name:9} {text}" for name, text in rows), f"  {'build':9} {build}"]
     return "\n".join([*lines, *(_diagnosis(report["diagnosis"]) if "diagnosis" in report else [])])
+
+
+def _latency(report: dict[str, Any]) -> str:
+    """Returns the predicted interval first: a point alone would promise what nobody has measured."""
+    basis = report["latency_basis"]
+    if report["latency_ms"] is None:
+        return f"unknown: nobody has published latencies of TFLM with CMSIS-NN on a {basis['core']} that could be used"
+    low, high = report["latency_range_ms"]
+    digits = 1 if high < 100 else 0
+    likely = f"likely {report['latency_ms']:.{digits}f}; {basis['how']}"
+    text = f"{low:.{digits}f} to {high:.{digits}f} ms, predicted ({likely})"
+    guessed = ", ".join(basis["guessed_operators"])
+    return f"{text}; {guessed} never counted: a guess" if guessed else text
+
+
+def _accuracy(found: dict[str, Any]) -> str:
+    if not found["images"]:
+        return "unknown: proven on noise; --data SPEC measures it on images"
+    shares = [f"{kind} {100 * found[kind]:.2f} %" for kind in ("float", "int8") if found[kind] is not None]
+    return f"{', '.join(shares)} top-1 on {found['images']:,} images"
 
 
 def _diagnosis(found: dict[str, Any]) -> list[str]:

@@ -17,13 +17,10 @@ from tinytrain.deploy.boards import Board
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import UserError
 from tinytrain.evaluation import dequantize
+from tinytrain.exported import COMPACT_FILE, GOLDEN_FILE
 from tinytrain.int8_model import Int8Model
 from tinytrain.run import Run, write_json
 from tinytrain.schema import Config
-
-EMULATED_BOARD = "mps2_an500"
-GOLDEN_FILE = "golden.npz"
-COMPACT_FILE = "model.compact.tflite"  # what the firmware holds
 
 
 def export(
@@ -58,15 +55,17 @@ def export(
         config = _with_overrides(Config(), overrides)
         if diagnose:
             raise UserError(f"--diagnose compares with the float model, which a .tflite such as '{target}' has not")
-        model = int8_model.from_file(target, data)
+        model = int8_model.from_file(target, data, config.export.input_range)
     else:
         if data:
             raise UserError("--data goes with a .tflite; a run is exported with the data it was trained on")
         run = Run.open(target)
         config = _with_overrides(run.config(), overrides)
+        if config.export.input_range:
+            raise UserError("export.input_range goes with a .tflite; a run is fed with pixels as it was trained")
         run.metrics()  # refuses an unfinished run
         model = int8_model.from_run(run, config, diagnose)
-    return _prove_and_write(model, board, config, folder), folder
+    return _prove_and_write(model, board, config, folder, str(target)), folder
 
 
 def _with_overrides(config: Config, overrides: Sequence[str]) -> Config:
@@ -80,8 +79,9 @@ def _with_overrides(config: Config, overrides: Sequence[str]) -> Config:
     return configs.apply(config, overrides)
 
 
-def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Path) -> dict[str, Any]:
+def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Path, source: str) -> dict[str, Any]:
     graph = flatbuffer.read(model.content, model.name)
+    low, high = model.input_range
     outputs = _run(model.content, model.images, "int8 model on the test images")
     compacted = compact.compact(model.content)
     arena_bytes = memory.target_arena_bytes(compacted) + config.export.arena_margin_bytes
@@ -91,7 +91,10 @@ def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Pat
     try:
         (draft / "model.tflite").write_bytes(model.content)
         (draft / COMPACT_FILE).write_bytes(compacted)
-        np.savez_compressed(draft / GOLDEN_FILE, inputs=model.images, outputs=outputs)
+        golden_arrays: dict[str, Any] = {"inputs": model.images, "outputs": outputs}
+        if model.labels is not None:
+            golden_arrays["labels"] = model.labels
+        np.savez_compressed(draft / GOLDEN_FILE, **golden_arrays)
         sources = firmware.emit(
             draft,
             board,
@@ -101,8 +104,10 @@ def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Pat
             labels=model.classes,
             golden_input=model.images[golden],
             golden_output=outputs[golden],
+            pixels=carray.pixel_values(graph.inputs[0], (high - low) / 255, low),
         )
         report = {
+            "source": source,
             "board": board.name,
             "fits": False,
             "model": {
@@ -111,10 +116,16 @@ def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Pat
                 "macs": model.macs,
                 "ops": graph.counts,
             },
+            "input": {
+                "shape": list(graph.inputs[0].shape),
+                "pixel_0": low,
+                "pixel_255": high,
+                "notes": list(model.notes),
+            },
             "accuracy": _accuracy(model, outputs, graph),
             "parity": _parity(sources, model.images, outputs, config.export.parity_images),
             **_memory(sources, graph, compacted, arena_bytes, board),
-            **_emulated(sources),
+            **_emulated(sources, board),
             **_diagnosis(model, outputs, graph),
         }
         report |= _latency(report, graph, board)
@@ -188,20 +199,23 @@ def _memory(sources: Path, graph: Any, content: bytes, arena_bytes: int, board: 
 
 
 def _latency(report: dict[str, Any], graph: flatbuffer.Summary, board: Board) -> dict[str, Any]:
-    """Returns the predicted latency, from counted instructions if the firmware was emulated, else from a model."""
-    counted = report.get("emulated", {}).get("instructions")
-    best, likely, worst = latency.milliseconds(counted or latency.instructions(graph), board)
-    return {"latency_ms": round(likely, 2), "latency_range_ms": [round(best, 2), round(worst, 2)]}
+    """Returns the predicted latency, from the emulator's instructions where it ran, else from estimated ones."""
+    found = latency.predict(graph, board, report.get("emulated", {}).get("instructions"))
+    return found.report() if found else latency.unknown(board)
 
 
-def _emulated(sources: Path) -> dict[str, Any]:
-    """Returns the section "emulated": the firmware run in QEMU, if TFLM, the compiler and the emulator are there."""
-    if firmware.lacking(emulator=True):
+def _emulated(sources: Path, board: Board) -> dict[str, Any]:
+    """Returns the section "emulated": the firmware run in QEMU, on the core of `board`.
+
+    Empty if TFLM, the compiler or the emulator is not there.
+    """
+    twin = boards.emulated_twin(board)
+    if twin is None or firmware.lacking(emulator=True):
         return {}
-    printed = firmware.emulate(sources, boards.load(EMULATED_BOARD), firmware.tflm_dir())
+    printed = firmware.emulate(sources, twin, firmware.tflm_dir())
     return {
         "emulated": {
-            "board": EMULATED_BOARD,
+            "board": twin.name,
             "golden": "equal" if printed.get("golden_equal") else "different",
             "instructions": printed.get("inference", {}).get("median", 0),
             "arena_used_bytes": printed.get("arena_used_bytes", 0),

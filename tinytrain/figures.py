@@ -25,6 +25,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 SAMPLES = 6  # images of the MixUp figure
+DRAWS, SHARES = 64, (0.95, 0.85, 0.7, 0.55)  # shown are those of so many draws whose shares come nearest to these
 HIGHEST = 4.0  # of the density's axis: that of a small alpha has no end at 0 and 1
 
 
@@ -70,8 +71,8 @@ def accuracy(table: Table, finished: list[Planned]) -> Figure:
     """Draws the val top-1 after each epoch, a line an arm."""
     figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
     _draw(axes, {label: 100 * values for label, values in _curves(finished, "val_top1").items()})
-    axes.set(xlabel="epoch", ylabel="val top-1 / %", title=f"Seed {table.paper}: {table.title}")
-    _finish(axes)
+    axes.set(xlabel="epoch", ylabel="val top-1 / %", title=_title(table, finished))
+    _finish(figure, axes)
     return figure
 
 
@@ -79,19 +80,25 @@ def rates(table: Table, finished: list[Planned]) -> Figure:
     """Draws the learning rate and the losses of each epoch, one above the other: training solid, val dashed."""
     figure, (above, below) = plt.subplots(2, 1, figsize=(8, 7), sharex=True, layout="constrained", height_ratios=[1, 2])
     _draw(above, _curves(finished, "lr"))
-    above.set(ylabel="learning rate after the epoch", title=f"Seed {table.paper}: {table.title}")
+    above.set(ylabel="rate after the epoch", title=_title(table, finished))
     _draw(below, _curves(finished, "loss"))
     _draw(below, _curves(finished, "val_loss"), "--", ", val")
     below.set(xlabel="epoch", ylabel="loss")
-    _finish(below)
+    _finish(figure, below)
     above.grid(alpha=0.3)
     return figure
 
 
-def _finish(axes: Any) -> None:
+def _title(table: Table, finished: list[Planned]) -> str:
+    """Returns the paper's title and what was really trained on."""
+    data = ", ".join(dict.fromkeys(planned.data for planned in finished))
+    return f"Seed {table.paper}: {table.title}\n(here trained on {data})"
+
+
+def _finish(figure: Figure, axes: Any) -> None:
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=7)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=7)
 
 
 def mixup(table: Table, finished: list[Planned]) -> Figure:
@@ -100,11 +107,10 @@ def mixup(table: Table, finished: list[Planned]) -> Figure:
     alpha = config.augment.mixup or 0.2
     images, labels, source = _images(finished[0])
     one_hot = tf.one_hot(labels, len(source.classes))
-    mixing = Augmentation(Augment(flip=False, crop=0.0, mixup=alpha), images.shape[1])
-    shown = [mixing(tf.constant(images), one_hot, tf.constant([0, number], tf.int64)) for number in range(4)]
     figure = plt.figure(figsize=(9, 9), layout="constrained")
+    figure.suptitle(f"MixUp with α = {alpha:g}: images of {finished[0].data}, and four of {DRAWS} draws", fontsize=10)
     grid = figure.add_gridspec(6, SAMPLES, height_ratios=[1] * 5 + [2.2])
-    for row, (pixels, mixed) in enumerate([(images, one_hot), *shown]):
+    for row, (pixels, mixed) in enumerate([(images, one_hot), *_mixtures(images, one_hot, alpha)]):
         for column in range(SAMPLES):
             axes = figure.add_subplot(grid[row, column])
             axes.imshow(np.clip(np.round(pixels[column]), 0, 255).astype(np.uint8).squeeze(), cmap="gray")
@@ -112,6 +118,13 @@ def mixup(table: Table, finished: list[Planned]) -> Figure:
             axes.axis("off")
     _density(figure.add_subplot(grid[5, :]), alpha)
     return figure
+
+
+def _mixtures(images: np.ndarray, one_hot: tf.Tensor, alpha: float) -> list[tuple[tf.Tensor, tf.Tensor]]:
+    """Returns the draws of MixUp whose larger shares are nearest to SHARES: for a small alpha most hardly mix."""
+    mixing = Augmentation(Augment(flip=False, crop=0.0, mixup=alpha), images.shape[1])
+    drawn = [mixing(tf.constant(images), one_hot, tf.constant([0, number], tf.int64)) for number in range(DRAWS)]
+    return [min(drawn, key=lambda pair: abs(float(tf.reduce_max(pair[1])) - share)) for share in SHARES]
 
 
 def _shares(mixed: np.ndarray, classes: list[str]) -> str:
@@ -141,7 +154,7 @@ def classes(table: Table, finished: list[Planned]) -> Figure:
     axes.set(ylabel="share of the images / %", title=f"Classes of {finished[0].data}")
     few = len(source.classes) <= 30
     axes.set_xticks(range(len(source.classes)) if few else [], source.classes if few else [], rotation=45, ha="right")
-    axes.legend(fontsize=8)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=8)
     return figure
 
 

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from tinytrain import macs, pipeline, splits, train
 from tinytrain.augment import Augmentation
-from tinytrain.deploy import carray, cosine, diagnosis, flatbuffer, latency, qat, tflite, twin
+from tinytrain.deploy import carray, cosine, diagnosis, foreign, latency, qat, tflite, twin
 from tinytrain.errors import UserError
 from tinytrain.evaluation import test_images, to_int8
 from tinytrain.run import Run
@@ -27,8 +27,9 @@ class Int8Model:
     """An int8 model with all that its proof and its firmware need.
 
     images: (N, H, W, C) int8, what it is proven on; labels: (N,) or None if unknown; float_scores: (N, classes) of the
-    model that it was made from on the same images, None for a .tflite of unknown origin; layers: the rows of
-    `diagnosis.layers`, None if they were not asked for.
+    model that it was made from on the same images, None for a .tflite of unknown origin; classes: their names, none if
+    unknown; layers: the rows of `diagnosis.layers`, None if they were not asked for; input_range: what pixels 0 and 255
+    are to the network; notes: what a user should know of a .tflite made elsewhere, a line each.
     """
 
     name: str
@@ -39,6 +40,8 @@ class Int8Model:
     float_scores: np.ndarray | None
     macs: int
     layers: list[dict[str, Any]] | None = None
+    input_range: tuple[float, float] = (-1.0, 127 / 128)
+    notes: tuple[str, ...] = ()
 
 
 def from_run(run: Run, config: Config, diagnose: bool = False) -> Int8Model:
@@ -118,31 +121,33 @@ def _diagnose(tuned: tf_keras.Model, float_twin: tf_keras.Model, images: np.ndar
     return diagnosis.layers(tuned, float_twin, pipeline.normalize(images[np.sort(chosen)]).numpy())
 
 
-def from_file(path: Path, data: str | None) -> Int8Model:
-    """Returns an int8 .tflite of unknown origin, to be proven on the test images of `data`, or on noise."""
-    content = path.read_bytes()
-    graph = flatbuffer.read(content, f"'{path}'")
-    shape = _image_shape(graph, path)
+def from_file(path: Path, data: str | None, input_range: str = "") -> Int8Model:
+    """Returns an int8 .tflite of unknown origin, to be proven on the test images of `data`, or on noise.
+
+    `input_range` says what pixels 0 and 255 are to it, "LOW..HIGH"; "" reads it off its input (foreign.py).
+    """
+    found = foreign.read(path)
+    source = found.graph.inputs[0]
+    low, high, known = foreign.pixel_range(source, input_range)
+    classes: list[str] = []
     if data:
-        pixels, labels, classes = test_images(graph, data, "test", what=f"'{path}'")
-        images = carray.pixel_values(graph.inputs[0])[pixels]
+        pixels, labels, classes = test_images(found.graph, data, "test", what=f"'{path}'")
+        images = carray.pixel_values(source, (high - low) / 255, low)[pixels]
     else:
-        classes = [f"class {number}" for number in range(int(np.prod(graph.outputs[0].shape)))]
-        images, labels = np.random.default_rng(0).integers(-128, 128, (NOISE_IMAGES, *shape), np.int8), None
-    return Int8Model(path.stem, content, classes, images, labels, None, latency.total_macs(graph))
-
-
-def _image_shape(graph: flatbuffer.Summary, path: Path) -> tuple[int, ...]:
-    """Returns (H, W, C) of the input of an int8 image classifier; refuses any other model."""
-    types = [tensor.dtype for tensor in (*graph.inputs, *graph.outputs)]
-    if (
-        len(graph.inputs) != 1
-        or len(graph.outputs) != 1
-        or types != ["int8", "int8"]
-        or len(graph.inputs[0].shape) != 4
-    ):
-        raise UserError(
-            f"'{path}' has inputs and outputs of {', '.join(types)}: expected one int8 image (1, H, W, C) in and one "
-            "int8 vector out; convert it with inference_input_type and inference_output_type int8"
-        )
-    return graph.inputs[0].shape[1:]
+        shape = (NOISE_IMAGES, *source.shape[1:])
+        images, labels = np.random.default_rng(0).integers(-128, 128, shape, np.int8), None
+    notes = [f"{end} left out: int8 goes in and out" for end in found.left_out]
+    if foreign.is_image(source):
+        where = "" if known else ", all its input holds: export.input_range=LOW..HIGH says otherwise"
+        notes.append(f"pixels 0 to 255 as {low:g} to {high:g}{where}")
+    return Int8Model(
+        name=path.stem,
+        content=found.content,
+        classes=classes,
+        images=images,
+        labels=labels,
+        float_scores=None,
+        macs=latency.total_macs(found.graph),
+        input_range=(low, high),
+        notes=tuple(notes),
+    )

@@ -26,14 +26,10 @@ def _datasets() -> dict[str, str]:
 
 
 def _boards() -> dict[str, str]:
-    from tinytrain.deploy import boards
+    from tinytrain import board_table
 
-    return {
-        name: f"{name:20} {board.mcu}, {board.core} at {board.clock_hz / 1e6:g} MHz, "
-        f"{board.ram_bytes // 1024} KiB RAM, {board.flash_bytes // 1024} KiB flash"
-        for name in boards.names()
-        for board in [boards.load(name)]
-    }
+    rows = board_table.rows()
+    return dict(zip((row["name"] for row in rows), board_table.as_text(rows)[1:], strict=True))
 
 
 def _configs() -> dict[str, str]:

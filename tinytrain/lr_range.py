@@ -10,6 +10,7 @@ not finite, too; the published code does not say.
 
 import dataclasses
 import math
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -59,7 +60,7 @@ def refuse_too_few(steps: int, when: str) -> None:
 
 
 def search(run: Run, plain: Config, data: Split, low: float, high: float) -> dict[str, Any]:
-    """Returns {"lr", "trials", "curve", "seconds"} of the test from `low` to `high`.
+    """Returns {"lr", "trials", "curve", "epochs", "seconds"} of the test from `low` to `high`.
 
     Args:
         run: where the epoch before the test keeps its checkpoint.
@@ -75,10 +76,12 @@ def search(run: Run, plain: Config, data: Split, low: float, high: float) -> dic
     trainer.config = dataclasses.replace(plain, optim=optim)
     trainer.compile(low)
     lrs = rates(low, high, trainer.steps)
+    seconds, begun = sum(row["seconds"] for row in trainer.history), time.perf_counter()
     losses = smoothed(_losses(trainer, lrs))
+    seconds = round(seconds + time.perf_counter() - begun, 1)
     curve = {"lr": lrs[: len(losses)].tolist(), "loss": losses}
-    seconds = sum(row["seconds"] for row in trainer.history)
-    return {"lr": steepest(lrs, losses), "trials": [], "curve": curve, "seconds": seconds}
+    epochs = 2  # counted as whole ones, though the second may end early
+    return {"lr": steepest(lrs, losses), "trials": [], "curve": curve, "epochs": epochs, "seconds": seconds}
 
 
 def _losses(trainer: Trainer, lrs: np.ndarray) -> Iterable[float]:

@@ -27,14 +27,6 @@ from tinytrain.run import Run, write_json, write_text
 from tinytrain.schema import Config
 from tinytrain.splits import Split
 
-RANGES = {"efficientnet_b0": (0.001, 0.01)}  # as published, by architecture; the others have that of MobileNetV3
-USUAL_RANGE = (0.005, 0.029)
-
-
-def usual_range(name: str) -> tuple[float, float]:
-    """Returns the lowest and the highest learning rate that the paper searches for an architecture."""
-    return RANGES.get(name, USUAL_RANGE)
-
 
 def check(config: Config) -> None:
     """Raises UserError, before anything is written, if [search] of `config`, without "auto", cannot be done."""
@@ -61,14 +53,14 @@ def check(config: Config) -> None:
 def find(run: Run, config: Config, data: Split) -> float:
     """Returns the learning rate that [search] of `config` finds; search.json in the run folder keeps it.
 
-    search.json: {"way", "lr", "trials": [{"number", "lr", "epochs", "top1": [of each epoch], "state"}], "seconds"}, and
-    the "curve" of a range test. The seconds are of training, by all workers. What an interrupted search has found is
-    kept: called again it goes on after the last whole epoch.
+    search.json: {"way", "lr", "trials": [{"number", "lr", "epochs", "top1": [of each epoch], "state"}], "epochs",
+    "seconds"}, and the "curve" of a range test. Epochs and seconds are of training, of all trials by all workers. What
+    an interrupted search has found is kept: called again it goes on after the last whole epoch.
 
     Raises:
         UserError: the database cannot be used, too few steps for a range test, or every trial diverged.
     """
-    path, folder = run.folder / "search.json", run.folder / "search"
+    path, folder = run.search_path, run.folder / "search"
     if path.is_file():
         return json.loads(path.read_text())["lr"]
     folder.mkdir(exist_ok=True)
@@ -88,7 +80,7 @@ def _range_test(folder: Path, config: Config, data: Split) -> dict[str, Any]:
 
 
 def _study(run: Run, config: Config, data: Split) -> dict[str, Any]:
-    """Trains trials until the study has all of them; returns {"lr", "trials", "seconds"}."""
+    """Trains trials until the study has all of them; returns {"lr", "trials", "epochs", "seconds"}."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     url = config.search.storage or f"sqlite:///{(run.folder / 'search.db').resolve()}"
     try:
@@ -137,6 +129,7 @@ def _result(trials: Trials) -> dict[str, Any]:
             }
             for row in rows
         ],
+        "epochs": sum(len(row.intermediate_values) for row in rows),
         "seconds": round(sum(row.user_attrs.get("seconds", 0.0) for row in rows), 1),
     }
 

@@ -82,10 +82,12 @@ def why_pruned(config: Config, data: Split, run: Run, report: Report) -> str:
     try:
         with lr_study.beating(report.trial), freed():
             history = train(config, data, run, report)
+        why = f"pruned after {_epochs(report)}" if report.stopped else ""
     except Diverged:
-        return f"its loss became infinite after {_epochs(report)}"
+        history = checkpoint.history(run.last_path)
+        why = f"its loss became infinite after {_epochs(report)}"
     report.trial.set_user_attr("seconds", sum(row["seconds"] for row in history))
-    return f"pruned after {_epochs(report)}" if report.stopped else ""
+    return why
 
 
 def _epochs(report: Report) -> str:

@@ -1,12 +1,15 @@
-"""Where a run comes from (origin.json): the version and commits of tinytrain that trained it, its data's classes."""
+"""Where a run comes from (origin.json): what trained it, and its data's classes."""
 
 import json
+import platform
 import subprocess
 from importlib.metadata import version
 from typing import Any
 
 from tinytrain import rooms
 from tinytrain.run import Run, write_json
+
+PACKAGES = ("tensorflow", "keras", "numpy")  # what the weights of a run depend on, beside Python
 
 
 def record(run: Run, classes: list[str]) -> None:
@@ -19,13 +22,14 @@ def record(run: Run, classes: list[str]) -> None:
         {
             "tinytrain": version("tinytrain"),
             "commits": commits if own in commits else [*commits, own],
+            "packages": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
             "classes": classes,
         },
     )
 
 
 def read(run: Run) -> dict[str, Any]:
-    """Returns {"tinytrain", "commits", "classes"} of a run; {} of one that has none, from before they were kept."""
+    """Returns {"tinytrain", "commits", "packages", "classes"} of a run; older runs have fewer, or none of them."""
     return json.loads(run.origin_path.read_text()) if run.origin_path.is_file() else {}
 
 

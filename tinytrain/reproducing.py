@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinytrain import comparing, comparison_table, figures, paper_tables, reproduction_table, scaling, splits, train
+from tinytrain import comparing, figures, paper_tables, reproduction_table, scaling, splits, train
 from tinytrain import config as configs
 from tinytrain.datasets import Source
 from tinytrain.errors import UserError
 from tinytrain.paper_tables import Table
-from tinytrain.run import Run, write_text
 from tinytrain.schema import Config
 
 
@@ -65,31 +64,14 @@ def reproduce(
     plan, papers = _plan(table, places, scale, seeds, out.absolute(), overrides, batch)
     command = _command(word, data, scale, seeds, out, overrides, batch)
     stated = [*_stated(table, places, scale, overrides, batch), f"`{command}`"]
-    found: dict[str, Any] = {}
-
-    def tabled(runs: list[comparison_table.Row]) -> None:
-        finished = [planned for planned in plan if Run(planned.folder).finished]
-        shown = reproduction_table.Shown(table, finished, papers, {place.name: place.dataset for place in places})
-        rows = reproduction_table.rows(shown)
-        lines = [*stated, reproduction_table.images(shown), comparison_table.origins(runs)]
-        found.update(rows=rows, text=reproduction_table.as_markdown(shown, rows, lines))
-        comparison_table.write_csv(out / "results.csv", runs)
-        reproduction_table.write_csv(out / "table.csv", rows)
-        write_text(out / "table.md", found["text"] + "\n")
-
+    datasets = {place.name: place.dataset for place in places}
+    results = reproduction_table.Results(out, reproduction_table.Shown(table, [], papers, datasets), stated)
     try:
-        comparing.train_all(plan, out / "table.md", tabled)
-    except UserError:
-        if found:  # some runs failed: the figures show the others
-            _draw(table, plan, out)
-        raise
-    drawn = _draw(table, plan, out)
-    return {"table": table.name, "out": str(out), "rows": found["rows"], "figures": drawn}, found["text"]
-
-
-def _draw(table: Table, plan: list[comparing.Planned], out: Path) -> list[str]:
-    finished = [planned for planned in plan if Run(planned.folder).finished]
-    return [str(path) for path in figures.write(table, finished, out / "figures")] if finished else []
+        comparing.train_all(plan, out / "table.md", results.add)
+    finally:  # if some runs failed, the figures show the others
+        drawn = figures.write(table, results.shown.finished, out / "figures") if results.runs else []
+    result = {"table": table.name, "out": str(out), "rows": results.rows, "figures": list(map(str, drawn))}
+    return result, results.text
 
 
 def placed(table: Table, data: list[str] | None) -> list[Place]:

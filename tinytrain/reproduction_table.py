@@ -8,8 +8,6 @@ The order is that of the column `order` of the table. The difference of two arms
 One seed says nothing about how much another seed would change.
 """
 
-import csv
-import io
 import math
 import statistics
 from collections.abc import Mapping
@@ -17,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from tinytrain import table_columns
+from tinytrain import comparison_table, table_columns
 from tinytrain.comparing import Planned
 from tinytrain.paper_tables import Arm, Table
 from tinytrain.run import Run, write_text
@@ -51,6 +49,33 @@ class Shown:
                 if value is not None:
                     found.setdefault(planned.seed, []).append(value)
         return {seed: statistics.mean(values) for seed, values in found.items() if len(values) == len(wanted)}
+
+
+class Results:
+    """The finished runs, and results.csv, table.csv and table.md in `out`, rewritten whenever one is added.
+
+    Args:
+        out: the folder of the three files.
+        shown: the table, without a finished run.
+        stated: what is said of how ours differs from the paper's experiment.
+    """
+
+    def __init__(self, out: Path, shown: Shown, stated: list[str]) -> None:
+        self.out, self.shown, self.stated = out, shown, stated
+        self.runs: list[comparison_table.Row] = []  # the lines of results.csv
+        self.rows: list[Row] = []  # those of table.csv
+        self.text = ""  # table.md
+
+    def add(self, planned: Planned, run: Run) -> None:
+        """Adds a finished run and writes the files."""
+        self.runs.append(comparison_table.run_row(planned.name, planned.data, planned.seed, run))
+        self.shown.finished.append(planned)
+        self.rows = rows(self.shown)
+        said = [*self.stated, images(self.shown), comparison_table.origins(self.runs)]
+        self.text = as_markdown(self.shown, self.rows, said)
+        comparison_table.write_csv(self.out / "results.csv", self.runs)
+        comparison_table.write_csv(self.out / "table.csv", self.rows)
+        write_text(self.out / "table.md", self.text + "\n")
 
 
 def rows(shown: Shown) -> list[Row]:
@@ -209,12 +234,3 @@ def spearman(first: list[float], second: list[float]) -> float:
     if any(len(set(values)) == 1 for values in ranks):
         return 0.0
     return statistics.correlation(*ranks)
-
-
-def write_csv(path: Path, table_rows: list[Row]) -> None:
-    """Writes `rows` as a CSV file; what there is no figure for is empty."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(table_rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(table_rows)
-    write_text(path, text.getvalue())

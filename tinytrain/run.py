@@ -4,7 +4,9 @@ config.toml    complete: it alone repeats the run
 origin.json    version and commits of tinytrain that trained it, and the classes of its data
 graph.json     the layers of the network, if model.weights had a say in them
 split.json     the names of the images in each split
+search.json    what the learning-rate search tried and found, if there was one
 history.csv    one row an epoch
+tensorboard/   the same for TensorBoard, with log.tensorboard
 last.npz       all there is to go on with after the last whole epoch
 best.npz       the weights with the best top-1 on the val split
 model.keras    the plain model with those weights
@@ -64,6 +66,7 @@ class Run:
         self.folder = folder
         self.config_path, self.split_path = folder / "config.toml", folder / "split.json"
         self.origin_path, self.graph_path = folder / "origin.json", folder / "graph.json"
+        self.search_path = folder / "search.json"
         self.history_path, self.metrics_path = folder / "history.csv", folder / "metrics.json"
         self.last_path, self.best_path, self.model_path = (
             folder / "last.npz",

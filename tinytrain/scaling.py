@@ -17,8 +17,9 @@ F.30). Test images are all used: they cost little and decide how sure a figure i
 import copy
 from dataclasses import dataclass
 
+from tinytrain import lr_usual
 from tinytrain.errors import UserError
-from tinytrain.schema import SEARCH_EPOCHS, Config
+from tinytrain.schema import Config
 
 FEWEST_VAL_IMAGES = 1000
 
@@ -91,8 +92,8 @@ def _scale_epochs(config: Config, share: float) -> None:
         config.optim.warmup_epochs = float(round(config.optim.warmup_epochs))
     plateau, search = config.plateau, config.search
     plateau.patience, plateau.stop_patience = _counted(plateau.patience, share), _counted(plateau.stop_patience, share)
-    if search.way in SEARCH_EPOCHS:
-        whole = SEARCH_EPOCHS[search.way] if search.epochs == "auto" else search.epochs
+    if search.way in lr_usual.EPOCHS:
+        whole = lr_usual.epochs(search.way) if search.epochs == "auto" else search.epochs
         search.epochs = _counted(int(whole), share)
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Auto = Literal["auto"]
-SEARCH_EPOCHS = {"tpe": 6, "grid": 9}  # search.epochs = "auto" by search.way (methods.md C.5)
 
 
 def key(default: Any, meaning: str, minimum: float | None = None, maximum: float | None = None) -> Any:
@@ -248,6 +247,13 @@ class Device:
 
 
 @dataclass
+class Log:
+    """What `tinytrain fit` writes down beside history.csv."""
+
+    tensorboard: bool = key(False, "loss, top-1 and learning rate of each epoch into RUN/tensorboard, for TensorBoard")
+
+
+@dataclass
 class Qat:
     """The quantization-aware fine-tune of `tinytrain export`."""
 
@@ -265,6 +271,7 @@ class Export:
 
     parity_images: int = key(0, "test images that are proven bit for bit; 0: all", 0)
     arena_margin_bytes: int = key(0, "added to the arena beyond what is computed", 0)
+    input_range: str = key("", "of a .tflite: what pixels 0 and 255 are to it, such as 0..1; empty: read off its input")
 
 
 @dataclass
@@ -287,5 +294,6 @@ class Config:
     am_softmax: AmSoftmax = field(default_factory=AmSoftmax)
     dml: Dml = field(default_factory=Dml)
     device: Device = field(default_factory=Device)
+    log: Log = field(default_factory=Log)
     qat: Qat = field(default_factory=Qat)
     export: Export = field(default_factory=Export)

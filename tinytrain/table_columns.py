@@ -102,8 +102,8 @@ def _read(column: Column, run: Run, share: float) -> float | None:
 
 
 def _search_minutes(run: Run) -> float | None:
-    path = run.folder / "search.json"
-    return json.loads(path.read_text())["seconds"] / 60 if path.is_file() else None
+    found = json.loads(run.search_path.read_text()) if run.search_path.is_file() else {}
+    return found["seconds"] / 60 if found else None
 
 
 COMPUTED: dict[str, Any] = {

@@ -13,14 +13,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tinytrain import check, checkpoint, lr_search, macs, metrics, origin, pipeline, rooms, splits
+from tinytrain import check, checkpoint, lr_usual, macs, metrics, origin, pipeline, rooms, splits
 from tinytrain import config as configs
 from tinytrain.datasets import Source
 from tinytrain.errors import UserError
 from tinytrain.method import Method
 from tinytrain.run import Run, write_json, write_text
-from tinytrain.schema import SEARCH_EPOCHS, Config
+from tinytrain.schema import Config
 from tinytrain.splits import Split
+from tinytrain.tensorboard_log import TensorBoardLog
 from tinytrain.trainer import Trainer, build_model
 
 LARGEST_AUTO_RESOLUTION = 96
@@ -44,7 +45,10 @@ def fit(config: Config, out: Path | str | None = None, mcu: str | None = None, r
     run = Run.open(Path(out)) if resume and out else None
     if run and run.finished:
         return run
-    if run is None:
+    searches = config.search.way != "none"
+    if searches:
+        from tinytrain import lr_search  # with Optuna and its database, which no other training needs
+    if searches and run is None:
         lr_search.check(config)
     model = _begun_model(run, config) or build_model(config, len(source.classes))
     data = Split(source, config)
@@ -62,11 +66,18 @@ def fit(config: Config, out: Path | str | None = None, mcu: str | None = None, r
             write_text(run.graph_path, model.to_json())
         write_text(run.config_path, configs.dump(config))
     origin.record(run, source.classes)
-    if config.search.way != "none":
+    if searches:
         trainer.compile(lr_search.find(run, config, data))
-    trainer.fit(run)
+    trainer.fit(run, _callbacks(run, trainer))
     _finish(run, data, trainer.method, trainer.history, config.optim.keep)
     return run
+
+
+def _callbacks(run: Run, trainer: Trainer) -> list[keras.callbacks.Callback]:
+    """Returns what a training does besides, as [log] of its config says."""
+    if not trainer.config.log.tensorboard:
+        return []
+    return [TensorBoardLog(run.folder / "tensorboard", lambda: trainer.history)]
 
 
 def _tell_findings(data: Split, config: Config) -> None:
@@ -141,7 +152,7 @@ def resolve(config: Config, source: Source) -> Config:
             "model.channels=3 (color) or model.channels=1 (gray)"
         )
     usual = rooms.load("models", config.model.name).USUAL
-    low, high = lr_search.usual_range(config.model.name)
+    low, high = lr_usual.learning_rates(config.model.name)
     found = {
         "data.resize": source.resize,
         "data.split": source.split,
@@ -154,7 +165,7 @@ def resolve(config: Config, source: Source) -> Config:
         "am_softmax.scale": rooms.load("methods", "am_softmax").usual_scale(len(source.classes)),
         "search.low": low,
         "search.high": high,
-        "search.epochs": SEARCH_EPOCHS.get(config.search.way, 1),
+        "search.epochs": lr_usual.epochs(config.search.way),
         "device.precision": "mixed_float16" if on_gpu else "float32",
         "device.jit": on_gpu and "netaug" not in configs.methods(config),  # another width in every step
     }

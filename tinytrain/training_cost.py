@@ -4,7 +4,7 @@
     seconds of a run               = epochs · (images · that · TIMES of the methods + val images · that / 3) + search
 
 The constants are measured, see below; a forward pass is taken as a third of a step. Plain steps of nine networks are
-met within 40 %, most within 25 %: enough to tell an hour from a day, no more.
+met within 30 %; augmentation adds less than 0.1 of a step. Enough to tell an hour from a day, no more.
 """
 
 import functools
@@ -13,14 +13,14 @@ import math
 import keras
 
 from tinytrain import config as configs
-from tinytrain import dataset_table, macs, rooms, weights
+from tinytrain import dataset_table, lr_usual, macs, rooms, weights
 from tinytrain.paper_tables import Table, config_of, papers_data
-from tinytrain.schema import SEARCH_EPOCHS, Config
+from tinytrain.schema import Config
 
 # `taskset -c 0 python benchmarks/training_cost.py` on 2026-11-25: processor seconds on one of two x86-64 cores with
 # AVX-512, TensorFlow 2.21, float32, other work beside it.
 CAPTION = "estimated from MACs measured on one of two x86-64 cores with AVX-512, 2026-11-25; within a factor of 2"
-OVERHEAD, DENSE, DEPTHWISE = 4.6e-4, 8.2e-11, 1.15e-9  # seconds, seconds a MAC, seconds a depthwise MAC
+OVERHEAD, DENSE, DEPTHWISE = 5.9e-4, 8.0e-11, 1.15e-9  # seconds, seconds a MAC, seconds a depthwise MAC
 # A step as a multiple of a plain one. NetAug: the means of both halves of the table in docs/training-methods.md.
 TIMES = {"netaug": 3.2, "distill": 1.0, "dml": 2.0, "sam": 2.0, "dropblock": 1.1, "am_softmax": 1.0, "tinytl": 0.8}
 IMAGES = {"imagenet100": 128_117, "birdsnap": 47_386, "imagenet21k": 11_060_223, "visual_wake_words": 82_783}
@@ -58,7 +58,7 @@ def seconds_per_image(config: Config, classes: int) -> float:
 def _searched(config: Config) -> int:
     """Returns the epochs of the search for the learning rate, none of them pruned."""
     search = config.search
-    epochs = SEARCH_EPOCHS.get(search.way, 0) if search.epochs == "auto" else search.epochs
+    epochs = lr_usual.epochs(search.way) if search.epochs == "auto" else search.epochs
     return {"tpe": search.trials * epochs, "grid": search.points * epochs, "range": 2}.get(search.way, 0)
 
 

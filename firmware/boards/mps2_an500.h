@@ -21,6 +21,7 @@
 
 // Serial: CMSDK UART 0. QEMU ignores the rate, the register needs one.
 #define BOARD_UART 0
+#define BOARD_UART_NAME "UART0"
 #define BOARD_UART_BAUD 115200
 #define BOARD_UART_IRQ 0  // its receive interrupt
 #define BOARD_WATCHDOG_MS 4000

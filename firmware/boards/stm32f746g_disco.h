@@ -18,6 +18,8 @@
 #define BOARD_FLASH_BYTES (1024 * 1024)
 #define BOARD_RAM_ORIGIN 0x20000000
 #define BOARD_RAM_BYTES ((64 + 240 + 16) * 1024)
+#define BOARD_FAST_RAM_ORIGIN BOARD_RAM_ORIGIN  // DTCM
+#define BOARD_FAST_RAM_BYTES (64 * 1024)
 
 // Clock: crystal X2 -> PLL (RM0385 5.3.2): 25 MHz / 25 * 432 / 2 = 216 MHz, which needs over-drive (4.1.4) and 7 flash
 // wait states at 2.7 to 3.6 V (3.3.2). DS10916, general operating conditions: APB1 up to 54 MHz, APB2 up to 108 MHz.
@@ -33,13 +35,21 @@
 
 // Serial: USART1 on the ST-LINK's virtual COM port (UM1907; alternate functions in DS10916, pinouts).
 #define BOARD_UART 1
+#define BOARD_UART_NAME "USART1"
 #define BOARD_UART_BAUD 115200
+#define BOARD_UART_CLOCK_HZ (BOARD_CLOCK_HZ / BOARD_APB2_DIVIDER)
+#define BOARD_UART_IRQ 37  // RM0385 chapter 10
 #define BOARD_UART_TX_PORT 'A'
 #define BOARD_UART_TX_PIN 9
 #define BOARD_UART_TX_FUNCTION 7
 #define BOARD_UART_RX_PORT 'B'
 #define BOARD_UART_RX_PIN 7
 #define BOARD_UART_RX_FUNCTION 7
+
+// The pin of MLPerf Tiny's timestamps in energy mode: Arduino D7 (UM1907).
+#define BOARD_TIMESTAMP_PORT 'I'
+#define BOARD_TIMESTAMP_PIN 3
+#define BOARD_WATCHDOG_MS 4000
 
 // What the counter counts: `ticks * BOARD_COUNTS / BOARD_TICKS`. Here DWT CYCCNT, one tick a core cycle.
 #define BOARD_COUNTER "cycles"

@@ -111,7 +111,9 @@ class ColorJitter(BatchLayer):
         numbers = tf.gather([operations.number(name) for name in self.ranges], order)
         jittered = random.uniform((batch_size, 1)) < self.probability
         argument = tf.gather(factors, order, batch_dims=1)
-        return {"operation": tf.transpose(tf.where(jittered, numbers, 0)), "argument": tf.transpose(argument)}
+        # Not transposed: oneDNN, which does that, complains on standard error that it gets whole numbers.
+        operation = tf.stack(tf.unstack(tf.where(jittered, numbers, 0), axis=1))
+        return {"operation": operation, "argument": tf.transpose(argument)}
 
     def augment_images(self, images: tf.Tensor, transformations: dict, **kwargs: Any) -> tf.Tensor:
         """Returns the jittered images, (B, H, W, C) uint8."""

@@ -36,8 +36,12 @@ class Board:
     core: str
     clock_hz: int
     ram_bytes: int
+    fast_ram_bytes: int  # RAM without wait states, 0 where none is faster than the rest
+    fast_ram_is_apart: bool  # beside `ram_bytes`, else their beginning
     flash_bytes: int
     counter: str  # what the firmware counts: "cycles" or "instructions"
+    uart: str  # the serial port's name in the MCU's manual
+    uart_pins: tuple[str, ...]  # ("PA9", "PB7"), transmit and receive; () for an emulated one
     uart_baud: int
     debugger: str  # openocd's board file, "" for none
     emulator: str  # QEMU's options, "" for none
@@ -49,6 +53,14 @@ class Board:
     def emulated(self) -> bool:
         """True for a board that QEMU runs."""
         return bool(self.emulator)
+
+    def ram_limit_bytes(self, stack_bytes: int) -> int:
+        """Returns how many bytes the linker can place: arena, a stack of `stack_bytes` and variables together.
+
+        Fast RAM apart from the rest takes the stack, and the arena only as a whole: for the largest one it adds no more
+        than the stack.
+        """
+        return self.ram_bytes + (stack_bytes if self.fast_ram_is_apart else 0)
 
 
 def folder() -> Path:
@@ -77,6 +89,12 @@ def load(word: str) -> Board:
     return next((board for board in matches if board.usual), matches[0])
 
 
+def emulated_twin(board: Board) -> Board | None:
+    """Returns the emulated board with the core of `board`, itself if it is one; None if there is none."""
+    twins = [twin for twin in map(load, [board.name, *names()]) if twin.emulated and twin.core == board.core]
+    return next(iter(twins), None)
+
+
 def read(path: Path) -> Board:
     """Returns the board that the header at `path` describes; raises UserError where a line is missing or wrong."""
     values = read_values(path)
@@ -87,8 +105,16 @@ def read(path: Path) -> Board:
             core=str(values["CPU"]),
             clock_hz=int(values["CLOCK_HZ"]),
             ram_bytes=int(values["RAM_BYTES"]),
+            fast_ram_bytes=int(values.get("FAST_RAM_BYTES", 0)),
+            fast_ram_is_apart=values.get("FAST_RAM_ORIGIN", values["RAM_ORIGIN"]) != values["RAM_ORIGIN"],
             flash_bytes=int(values["FLASH_BYTES"]),
             counter=str(values["COUNTER"]),
+            uart=str(values["UART_NAME"]),
+            uart_pins=tuple(
+                f"P{values[f'UART_{way}_PORT']}{values[f'UART_{way}_PIN']}"
+                for way in ("TX", "RX")
+                if f"UART_{way}_PIN" in values
+            ),
             uart_baud=int(values["UART_BAUD"]),
             debugger=str(values["DEBUGGER"]),
             emulator=str(values["EMULATOR"]),

@@ -116,6 +116,12 @@ def lacking(*, emulator: bool = False, tflm: bool = True) -> str:
     return ""
 
 
+def build(firmware: Path, board: Board, tflm: Path | None, build: Path) -> Path:
+    """Builds the folder `firmware` for `board` into the folder `build`; returns the program. Else like `link`."""
+    _make(firmware, board, tflm, "all", BUILD=str(build))
+    return build / f"{board.name}-{'tflm' if tflm else 'stand_in'}" / "firmware.elf"
+
+
 def link(firmware: Path, board: Board, tflm: Path | None, build: Path | None = None) -> Sizes:
     """Builds the folder `firmware` for `board` and returns the sizes.
 
@@ -127,6 +133,7 @@ def link(firmware: Path, board: Board, tflm: Path | None, build: Path | None = N
 
     Raises:
         DoesNotFit: the linker found the image larger than flash or RAM.
+        UserError: the library in TFLM_DIR is for another core or FPU.
         TinytrainError: the build failed; the message holds what make printed.
 
     """
@@ -182,6 +189,8 @@ def _make(firmware: Path, board: Board, tflm: Path | None, goal: str, *, check: 
     output, errors = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
     if check and done.returncode != 0:
         _raise_overflow(errors, board)
+        if wrong := re.search(r"^\S+ is for .*: build it with .*$", errors, re.MULTILINE):
+            raise UserError(f"TFLM_DIR does not serve for {board.name}: {wrong[0]}")
         raise TinytrainError(f"`{' '.join(command)}` failed:\n{output}{errors}".rstrip())
     if "tinytrain: firmware" not in output and not check:
         raise TinytrainError(f"the emulator printed nothing of the firmware:\n{output}{errors}".rstrip())
@@ -190,7 +199,7 @@ def _make(firmware: Path, board: Board, tflm: Path | None, goal: str, *, check: 
 
 def _raise_overflow(errors: str, board: Board) -> None:
     over = re.findall(r"region `(\w+)' overflowed by (\d+) bytes", errors)
-    limits = {"FLASH": board.flash_bytes, "RAM": board.ram_bytes}
+    limits = {"FLASH": board.flash_bytes, "RAM": board.ram_bytes, "FAST_RAM": board.fast_ram_bytes}
     if over:
         texts = [f"{region} has {limits[region]} bytes, {bytes_} too few" for region, bytes_ in over]
         raise DoesNotFit(f"the firmware does not fit {board.name}: {', '.join(texts)}")

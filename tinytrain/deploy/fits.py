@@ -14,7 +14,8 @@ from tinytrain.schema import Config
 
 def on_board(sizes: Sizes, board: Board) -> Memory:
     """Returns what linked or estimated `sizes` take of the memory of `board`."""
-    return Memory(sizes.arena_bytes, sizes.ram_bytes, board.ram_bytes, sizes.flash_bytes, board.flash_bytes)
+    limit_bytes = board.ram_limit_bytes(sizes.stack_bytes)
+    return Memory(sizes.arena_bytes, sizes.ram_bytes, limit_bytes, sizes.flash_bytes, board.flash_bytes)
 
 
 def estimated(model: bytes, arena_bytes: int, board: Board) -> Memory:
@@ -50,7 +51,7 @@ def remedy(model: keras.Model, needed: Memory, config: Config, classes: int, boa
 
     def fits(arena_bytes: int, model_bytes: int) -> bool:
         ram, flash = arena_bytes + beside_arena, model_bytes + beside_model
-        return ram <= board.ram_bytes and flash <= board.flash_bytes
+        return ram <= needed.ram_limit_bytes and flash <= needed.flash_limit_bytes
 
     return memory.suggest(
         lambda width, resolution: build(**options | {"width": width, "resolution": resolution}),

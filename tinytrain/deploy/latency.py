@@ -1,33 +1,102 @@
-"""How long one inference will take, before there is hardware: instructions by operator, then a clock.
+"""How long one inference will take, before there is hardware: instructions, times cycles an instruction of the core.
 
-The instruction counts are what the firmware needs on the emulated Cortex-M7, fitted to single operators and checked on
-whole networks (benchmarks/cost.py prints both). A real core needs between 1.0 and 1.6 cycles for an instruction: it
-issues two at a time at best, and waits for flash and RAM at worst.
+Instructions are counted in the emulator, or estimated operator by operator (instructions.py). Cycles an instruction are
+fitted to published latencies of CMSIS-NN's kernels, whose instructions are known here (benchmarks/latency_model.py
+prints every row and its error, docs/latency.md tells where they are from):
+
+- Cortex-M7: 0.96 to 0.99 in the five rows of one README whose networks are known, so one ratio predicts each from the
+  others within 3 %. But it does not name its clock: at 480 MHz the ratio is 0.97, at 400 MHz 0.81.
+- Cortex-M4: 1.50 to 1.75 in the four rows of one board and engine, each predicted from the others within 13 %. The same
+  engine needs up to 1.41 times the cycles on another M4, whose flash is slower.
+
+The intervals hold all of these rows and leave room above for memory that is slower than on the boards measured. All
+rows of the M7 are of an STM32H743, whose caches are four times an STM32F746's and whose flash waits less; how much that
+is worth nobody has published, so its interval goes as far above the likely value as slow flash was seen to on the M4.
 """
 
 import math
+from dataclasses import dataclass
 
+from tinytrain.deploy import instructions
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.flatbuffer import Operator, Summary
 
-INSTRUCTIONS_PER_MAC = {"CONV_2D": 1.45, "DEPTHWISE_CONV_2D": 8.0, "FULLY_CONNECTED": 1.95}
-INSTRUCTIONS_PER_OUTPUT = 40.0  # of CONV_2D: bias, scaling, clipping
-INSTRUCTIONS_PER_COLUMN_VALUE = 14.0  # of CONV_2D larger than 1x1: each window is copied into a column of int16
-SLOW_DEPTHWISE = 9.2  # instructions per MAC of a window other than 3x3
-INSTRUCTIONS_PER_ELEMENT = {
-    "ADD": 65.0,
-    "MUL": 28.0,
-    "AVERAGE_POOL_2D": 5.0,
-    "MEAN": 132.0,
-    "PAD": 1.0,
-} | dict.fromkeys(("HARD_SWISH", "LOGISTIC", "TANH"), 5.5)
-OTHER_INSTRUCTIONS_PER_ELEMENT = 30.0
-CYCLES_PER_INSTRUCTION = (1.0, 1.25, 1.6)  # best, likely, worst
+WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+COUNTED, ESTIMATED = "instructions counted in the emulator", "instructions estimated by operator"
+ESTIMATE_ERROR = 0.05  # of whole networks against the emulator: benchmarks/cost.py, benchmarks/single_operators.py
+
+
+@dataclass(frozen=True)
+class Core:
+    """Cycles an instruction of a core: the interval, the likely value; how many published rows, their largest error."""
+
+    low: float
+    likely: float
+    high: float
+    rows: int
+    error: float  # of a row predicted from the others, 0..1
+
+
+CORES = {
+    "cortex-m7": Core(low=0.80, likely=0.97, high=1.40, rows=5, error=0.03),
+    "cortex-m4": Core(low=1.25, likely=1.55, high=2.20, rows=4, error=0.13),
+}
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The latency of one inference on a board, and what it is based on."""
+
+    low_ms: float
+    likely_ms: float
+    high_ms: float
+    instructions: float
+    how: str  # COUNTED or ESTIMATED
+    core: str
+    guessed: list[str]  # operators whose instructions are a guess
+
+    def report(self) -> dict[str, object]:
+        """Returns the keys of report.json."""
+        core = CORES[self.core]
+        return {
+            "latency_ms": round(self.likely_ms, 2),
+            "latency_range_ms": [round(self.low_ms, 2), round(self.high_ms, 2)],
+            "latency_basis": {
+                "how": self.how,
+                "instructions": round(self.instructions),
+                "guessed_operators": self.guessed,
+                "core": self.core,
+                "cycles_per_instruction": [core.low, core.likely, core.high],
+                "published_rows": core.rows,
+                "error_percent": round(100 * core.error),
+            },
+        }
+
+
+def predict(graph: Summary, board: Board, counted: float | None = None) -> Prediction | None:
+    """Returns the predicted latency of a model on `board`; None for a core without published figures.
+
+    `counted` are the instructions of one inference in the emulator; without them they are estimated.
+    """
+    core = CORES.get(board.core)
+    if core is None:
+        return None
+    number = counted or instructions.total(graph)
+    low, likely, high = (number * cycles / board.clock_hz * 1e3 for cycles in (core.low, core.likely, core.high))
+    if counted:
+        return Prediction(low, likely, high, number, COUNTED, board.core, [])
+    low, high = low * (1 - ESTIMATE_ERROR), high * (1 + ESTIMATE_ERROR)
+    return Prediction(low, likely, high, number, ESTIMATED, board.core, instructions.guessed(graph))
+
+
+def unknown(board: Board) -> dict[str, object]:
+    """Returns the keys of report.json for a board whose core has no published figures."""
+    return {"latency_ms": None, "latency_range_ms": None, "latency_basis": {"core": board.core}}
 
 
 def macs(operator: Operator) -> int:
     """Returns the multiply-accumulates of one operator; 0 for one that has no weights."""
-    if operator.name not in INSTRUCTIONS_PER_MAC or operator.inputs[1] is None:
+    if operator.name not in WEIGHTED or operator.inputs[1] is None:
         return 0
     weights, out = operator.inputs[1].shape, math.prod(operator.outputs[0].shape)
     if operator.name == "CONV_2D":  # (out, height, width, in)
@@ -40,30 +109,3 @@ def macs(operator: Operator) -> int:
 def total_macs(summary: Summary) -> int:
     """Returns the multiply-accumulates of one inference."""
     return sum(macs(operator) for operator in summary.operators)
-
-
-def instructions(summary: Summary) -> float:
-    """Returns the estimated instructions of one inference on a Cortex-M with DSP extension."""
-    return sum(_instructions(operator) for operator in summary.operators)
-
-
-def milliseconds(instructions: float, board: Board) -> tuple[float, float, float]:
-    """Returns (best, likely, worst) milliseconds of so many instructions on `board`."""
-    best, likely, worst = (instructions * cpi / board.clock_hz * 1e3 for cpi in CYCLES_PER_INSTRUCTION)
-    return best, likely, worst
-
-
-def _instructions(operator: Operator) -> float:
-    outputs = math.prod(operator.outputs[0].shape)
-    if operator.name in INSTRUCTIONS_PER_MAC and (weights := operator.inputs[1]) is not None:
-        per_mac, window = INSTRUCTIONS_PER_MAC[operator.name], weights.shape[1:3]
-        if operator.name == "DEPTHWISE_CONV_2D" and window != (3, 3):
-            per_mac = SLOW_DEPTHWISE
-        more = 0.0
-        if operator.name == "CONV_2D":
-            columns = 0 if window == (1, 1) else outputs // weights.shape[0] * math.prod(weights.shape[1:])
-            more = outputs * INSTRUCTIONS_PER_OUTPUT + columns * INSTRUCTIONS_PER_COLUMN_VALUE
-        return macs(operator) * per_mac + more
-    pooled = operator.inputs[0] if operator.name in ("AVERAGE_POOL_2D", "MEAN") else None
-    elements = math.prod(pooled.shape) if pooled else outputs
-    return elements * INSTRUCTIONS_PER_ELEMENT.get(operator.name, OTHER_INSTRUCTIONS_PER_ELEMENT)

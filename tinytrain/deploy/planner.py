@@ -39,11 +39,12 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Buffer:
-    """Bytes that are needed from time `first` to time `last`."""
+    """Bytes that are needed from time `first` to time `last`, both included; time 0 is before the first operator."""
 
     size_bytes: int
     first: int
     last: int
+    scratch: bool = False  # of CMSIS-NN, no tensor
 
 
 def align(size_bytes: int) -> int:
@@ -53,12 +54,17 @@ def align(size_bytes: int) -> int:
 
 def head_bytes(schedule: Schedule, cmsis_nn: bool) -> int:
     """Returns the bytes at the head of the arena, with or without the scratch buffers of CMSIS-NN."""
+    return place(buffers(schedule, cmsis_nn))
+
+
+def buffers(schedule: Schedule, cmsis_nn: bool) -> list[Buffer]:
+    """Returns what lies at the head of the arena, with or without the scratch buffers of CMSIS-NN."""
     scratch = [
-        Buffer(align(size), time, time)
+        Buffer(align(size), time, time, scratch=True)
         for time, step in enumerate(schedule.steps, 1)
         if cmsis_nn and (size := scratch_bytes(step, schedule.shapes))
     ]
-    return place([*_tensors(schedule), *scratch])
+    return [*_tensors(schedule), *scratch]
 
 
 def scratch_bytes(step: Step, shapes: Mapping[int, Shape]) -> int:
@@ -84,7 +90,12 @@ def scratch_count(schedule: Schedule) -> int:
 
 
 def place(buffers: Iterable[Buffer]) -> int:
-    """Returns the bytes that TFLM's greedy planner needs for `buffers`; of equal size, the later goes first."""
+    """Returns the bytes that TFLM's greedy planner needs for `buffers`."""
+    return max((offset + buffer.size_bytes for offset, buffer in placed(buffers)), default=0)
+
+
+def placed(buffers: Iterable[Buffer]) -> list[tuple[int, Buffer]]:
+    """Returns (offset in bytes, buffer) as TFLM's greedy planner lays them; of equal size, the later goes first."""
     placed: list[tuple[int, Buffer]] = []
     latest_first = list(buffers)[::-1]
     for buffer in sorted(latest_first, key=lambda buffer: -buffer.size_bytes):
@@ -96,7 +107,7 @@ def place(buffers: Iterable[Buffer]) -> int:
                 offset = max(offset, start + other.size_bytes)
         placed.append((offset, buffer))
         placed.sort(key=lambda entry: entry[0])
-    return max((offset + buffer.size_bytes for offset, buffer in placed), default=0)
+    return placed
 
 
 def _tensors(schedule: Schedule) -> list[Buffer]:

@@ -1,0 +1,192 @@
+"""A .tflite of many independent int8 operators, built by hand: each reads constants and nobody reads its output.
+
+So one program of the emulator counts a hundred operators of any shapes. Only the first one reads the model's input, and
+the last one's output is the model's.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import flatbuffers
+import numpy as np
+from tensorflow.lite.python import schema_py_generated as schema
+
+SCALE, BIAS_LIMIT = 0.05, 1000
+
+
+@dataclass(frozen=True)
+class Case:
+    """One operator: its TFLite name, shape of its input without the batch, and what else its kind needs."""
+
+    name: str
+    shape: tuple[int, ...]
+    window: tuple[int, int] = (1, 1)
+    filters: int = 0  # or outputs of FULLY_CONNECTED
+    stride: int = 1
+    same: bool = True  # padding SAME, else VALID
+    second: tuple[int, ...] = ()  # shape of the second input, () for that of the first
+    pad: int = 0
+
+    @property
+    def constant_bytes(self) -> int:
+        """Bytes of constants that the case puts into the model."""
+        weights = math.prod(self.window) * self.filters * (self.shape[-1] if self.name != "DEPTHWISE_CONV_2D" else 1)
+        return 2 * math.prod(self.shape) + weights
+
+    def __str__(self) -> str:
+        """Returns such as "CONV_2D 3x3/2 32x32x16 -> 32"."""
+        window = f" {self.window[0]}x{self.window[1]}" + (f"/{self.stride}" if self.stride > 1 else "")
+        more = f" -> {self.filters}" if self.filters else (f" + {self.pad}" if self.pad else "")
+        if self.second:
+            more = f" with {'x'.join(map(str, self.second))}"
+        return f"{self.name}{window if self.window != (1, 1) else ''} {'x'.join(map(str, self.shape))}{more}"
+
+
+def model(cases: list[Case]) -> bytes:
+    """Returns the .tflite of `cases`, in their order."""
+    builder = _Builder()
+    for case in cases:
+        builder.add(case)
+    return builder.content()
+
+
+class _Builder:
+    def __init__(self) -> None:
+        self.random = np.random.default_rng(0)
+        self.model, self.graph = schema.ModelT(), schema.SubGraphT()
+        self.model.version, self.model.subgraphs = 3, [self.graph]
+        self.model.buffers, self.model.operatorCodes = [schema.BufferT()], []
+        self.graph.tensors, self.graph.operators = [], []
+
+    def add(self, case: Case) -> None:
+        """Adds the operator of a case, its constants and its output."""
+        source = self._activation(case.shape, constant=bool(self.graph.operators))
+        if not self.graph.operators:
+            self.graph.inputs = [source]
+        if case.name in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+            self._convolution(case, source)
+        elif case.name == "FULLY_CONNECTED":
+            weights = self._weights((case.filters, case.shape[-1]), 0)
+            bias = self._bias(case.filters)
+            self._operator(case.name, [source, weights, bias], (case.filters,), "FullyConnectedOptions")
+        elif case.name in ("ADD", "MUL", "SUB"):
+            second = self._activation(case.second or case.shape)
+            self._operator(case.name, [source, second], case.shape, f"{case.name.capitalize()}Options")
+        elif case.name in ("AVERAGE_POOL_2D", "MAX_POOL_2D"):
+            self._pool(case, source)
+        else:
+            self._other(case, source)
+
+    def content(self) -> bytes:
+        """Returns the file."""
+        self.graph.outputs = [self.graph.operators[-1].outputs[0]]
+        builder = flatbuffers.Builder(1 << 20)
+        builder.Finish(self.model.Pack(builder), b"TFL3")
+        return bytes(builder.Output())
+
+    def _convolution(self, case: Case, source: int) -> None:
+        channels = case.shape[-1]
+        depthwise = case.name == "DEPTHWISE_CONV_2D"
+        shape = (1, *case.window, case.filters) if depthwise else (case.filters, *case.window, channels)
+        weights = self._weights(shape, 3 if depthwise else 0)
+        sides = [
+            -(-side // case.stride) if case.same else (side - tap) // case.stride + 1
+            for side, tap in zip(case.shape, case.window, strict=False)
+        ]
+        more = {"depthMultiplier": case.filters // channels} if depthwise else {}
+        options = {"strideH": case.stride, "strideW": case.stride, "padding": 0 if case.same else 1} | more
+        kind = "DepthwiseConv2DOptions" if depthwise else "Conv2DOptions"
+        self._operator(case.name, [source, weights, self._bias(case.filters)], (*sides, case.filters), kind, **options)
+
+    def _pool(self, case: Case, source: int) -> None:
+        sides = [(side - tap) // case.stride + 1 for side, tap in zip(case.shape, case.window, strict=False)]
+        options = {"filterHeight": case.window[0], "filterWidth": case.window[1], "padding": 1}
+        options |= {"strideH": case.stride, "strideW": case.stride}
+        shape = (*sides, case.shape[-1])
+        self._operator(case.name, [source], shape, "Pool2DOptions", scale=SCALE, zero=-3, **options)
+
+    def _other(self, case: Case, source: int) -> None:
+        channels, kept = case.shape[-1], {"scale": SCALE, "zero": -3}
+        if case.name == "MEAN":
+            self._operator(case.name, [source, self._integers([1, 2])], (channels,), "ReducerOptions")
+        elif case.name == "PAD":
+            sides = self._integers([[0, 0], [case.pad] * 2, [case.pad] * 2, [0, 0]])
+            shape = (case.shape[0] + 2 * case.pad, case.shape[1] + 2 * case.pad, channels)
+            self._operator(case.name, [source, sides], shape, "PadOptions", **kept)
+        elif case.name == "RESHAPE":
+            shape = [1, math.prod(case.shape)]
+            self._operator(case.name, [source, self._integers(shape)], shape[1:], "ReshapeOptions", **kept)
+        elif case.name == "CONCATENATION":
+            shape = (*case.shape[:-1], 2 * channels)
+            second = self._activation(case.shape)
+            self._operator(case.name, [source, second], shape, "ConcatenationOptions", **kept, axis=len(shape))
+        else:
+            kinds = {"SOFTMAX": "SoftmaxOptions", "QUANTIZE": "QuantizeOptions", "HARD_SWISH": "HardSwishOptions"}
+            fixed = {"SOFTMAX": (1 / 256, -128), "LOGISTIC": (1 / 256, -128), "TANH": (1 / 128, 0)}
+            scale, zero = fixed.get(case.name, (0.07 if case.name == "QUANTIZE" else SCALE, -3))
+            more = {"beta": 1.0} if case.name == "SOFTMAX" else {}
+            self._operator(case.name, [source], case.shape, kinds.get(case.name, ""), scale=scale, zero=zero, **more)
+
+    def _operator(
+        self,
+        name: str,
+        inputs: list[int],
+        shape: Any,
+        kind: str = "",
+        scale: float = 1.0,
+        zero: int = 5,
+        **options: Any,
+    ) -> None:
+        operator = schema.OperatorT()
+        operator.opcodeIndex, operator.inputs = self._code(name), inputs
+        operator.outputs = [self._tensor((1, *shape), "INT8", scales=[scale], zero=zero)]
+        if kind:
+            operator.builtinOptionsType = getattr(schema.BuiltinOptions, kind)
+            operator.builtinOptions = getattr(schema, f"{kind}T")()
+            vars(operator.builtinOptions).update(options)
+        self.graph.operators.append(operator)
+
+    def _code(self, name: str) -> int:
+        number = getattr(schema.BuiltinOperator, name)
+        numbers = [code.builtinCode for code in self.model.operatorCodes]
+        if number in numbers:
+            return numbers.index(number)
+        code = schema.OperatorCodeT()
+        code.builtinCode, code.deprecatedBuiltinCode, code.version = number, min(number, 127), 3
+        self.model.operatorCodes.append(code)
+        return len(numbers)
+
+    def _activation(self, shape: tuple[int, ...], constant: bool = True) -> int:
+        data = self.random.integers(-128, 128, (1, *shape)).astype(np.int8) if constant else None
+        return self._tensor((1, *shape), "INT8", data, [SCALE], -3)
+
+    def _weights(self, shape: tuple[int, ...], axis: int) -> int:
+        data = self.random.integers(-127, 128, shape).astype(np.int8)
+        number = self._tensor(shape, "INT8", data, [0.01 + 0.0001 * i for i in range(shape[axis])])
+        self.graph.tensors[number].quantization.quantizedDimension = axis
+        return number
+
+    def _bias(self, count: int) -> int:
+        data = self.random.integers(-BIAS_LIMIT, BIAS_LIMIT, count).astype(np.int32)
+        return self._tensor((count,), "INT32", data, [SCALE * (0.01 + 0.0001 * i) for i in range(count)])
+
+    def _integers(self, values: Any) -> int:
+        data = np.array(values, np.int32)
+        return self._tensor(data.shape, "INT32", data)
+
+    def _tensor(
+        self, shape: Any, kind: str, data: np.ndarray | None = None, scales: list[float] | None = None, zero: int = 0
+    ) -> int:
+        tensor = schema.TensorT()
+        tensor.shape, tensor.type, tensor.buffer = list(shape), getattr(schema.TensorType, kind), 0
+        if data is not None:
+            buffer = schema.BufferT()
+            buffer.data = np.frombuffer(data.tobytes(), np.uint8)
+            tensor.buffer = len(self.model.buffers)
+            self.model.buffers.append(buffer)
+        if scales is not None:
+            tensor.quantization = schema.QuantizationParametersT()
+            tensor.quantization.scale, tensor.quantization.zeroPoint = scales, [zero] * len(scales)
+        self.graph.tensors.append(tensor)
+        return len(self.graph.tensors) - 1

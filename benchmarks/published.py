@@ -1,0 +1,205 @@
+"""Published latencies of int8 networks on Cortex-M, and the networks' operators as far as they are known.
+
+Sources (docs/latency.md says more of each):
+- tinyengine: README of mit-han-lab/tinyengine (47bb283), "Measured Results", column CMSIS-NN: an STM32H743, -Ofast.
+- tiny: `performance/results.txt` of mlcommons/tiny_results_v1.0 and v1.1, the median of five; clocks from `systems/`.
+- Blocks of MCUNet: its published configurations; their multiply-accumulates are the published ones.
+"""
+
+from dataclasses import dataclass
+
+from tinytrain.deploy.flatbuffer import Operator, Summary, Tensor
+
+MHZ = 1e6
+H743_CLOCKS_HZ = (400 * MHZ, 480 * MHZ)  # the README names none: the board's usual rate, and the chip's highest
+
+Block = tuple[int, int, int, int]  # expansion, filters, stride, kernel
+MCUNETS: dict[str, tuple[int, int, int, list[Block]]] = {  # filters of the stem, resolution, classes, blocks
+    "in0": (24, 48, 1000, [(1, 16, 1, 3), (4, 16, 2, 5), (3, 16, 1, 3), (4, 16, 1, 3), (5, 24, 2, 7), (4, 24, 1, 5),
+                           (5, 24, 1, 5), (5, 48, 2, 7), (4, 48, 1, 5), (5, 56, 1, 3), (4, 56, 1, 5), (5, 56, 1, 3),
+                           (6, 112, 2, 3), (4, 112, 1, 5), (6, 192, 1, 3)]),
+    "in1": (16, 96, 1000, [(1, 8, 1, 3), (4, 16, 2, 3), (3, 16, 1, 3), (3, 24, 2, 7), (5, 24, 1, 3), (5, 40, 2, 3),
+                           (4, 40, 1, 7), (4, 48, 1, 5), (3, 48, 1, 3), (4, 48, 1, 3), (5, 96, 2, 7), (4, 96, 1, 5),
+                           (4, 96, 1, 5), (6, 160, 1, 3)]),
+    "in2": (16, 160, 1000, [(1, 8, 1, 3), (3, 16, 2, 5), (6, 16, 1, 7), (5, 16, 1, 3), (5, 16, 1, 5), (5, 24, 2, 3),
+                            (6, 24, 1, 7), (6, 24, 1, 5), (4, 40, 2, 7), (5, 40, 1, 5), (5, 48, 1, 3), (5, 48, 1, 5),
+                            (4, 48, 1, 3), (6, 96, 2, 5), (4, 96, 1, 5), (3, 96, 1, 5), (4, 96, 1, 3), (5, 160, 1, 5)]),
+    "in3": (16, 176, 1000, [(1, 8, 1, 3), (3, 16, 2, 7), (5, 16, 1, 3), (5, 16, 1, 7), (4, 16, 1, 5), (5, 24, 2, 5),
+                            (5, 24, 1, 5), (5, 24, 1, 5), (5, 40, 2, 3), (6, 40, 1, 7), (4, 40, 1, 5), (5, 48, 1, 5),
+                            (5, 48, 1, 7), (5, 48, 1, 3), (6, 96, 2, 3), (5, 96, 1, 7), (4, 96, 1, 3), (5, 160, 1, 7)]),
+    "vww1": (16, 80, 2, [(1, 8, 1, 3), (6, 16, 2, 3), (3, 16, 1, 3), (3, 16, 1, 3), (3, 24, 2, 7), (6, 24, 1, 3),
+                         (5, 24, 1, 5), (6, 40, 2, 7), (6, 40, 1, 7), (6, 48, 1, 3), (4, 48, 1, 3), (5, 96, 2, 5),
+                         (5, 96, 1, 3), (4, 96, 1, 3), (3, 160, 1, 7)]),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Row:
+    """One published latency. `macs` where only these are known of the network."""
+
+    source: str
+    board: str
+    core: str
+    engine: str
+    network: str
+    ms: float
+    clock_hz: float
+    macs: int = 0
+
+
+def _tinyengine(network: str, ms: float, macs: int = 0) -> Row:
+    return Row("tinyengine", "STM32H743", "cortex-m7", "CMSIS-NN", network, ms, H743_CLOCKS_HZ[1], macs)
+
+
+def _tiny(
+    version: str, board: str, core: str, mhz: float, engine: str, ic: float, vww: float, kws: float = 0, ad: float = 0
+) -> list[Row]:
+    found = zip(("ic01", "vww01", "kws01", "ad01"), (ic, vww, kws, ad), strict=True)
+    source = f"tiny v{version}"
+    return [Row(source, board, core, engine, network, ms, mhz * MHZ) for network, ms in found if ms]
+
+
+# CMSIS-NN's int8 kernels, as TFLM calls them: what the model is fitted to.
+FITTED = [
+    _tinyengine("in0", 51),
+    _tinyengine("in1", 103),
+    _tinyengine("in2", 642),
+    _tinyengine("in3", 770),
+    _tinyengine("vww1", 97),
+    *_tiny("1.0", "NUCLEO-L4R5ZI", "cortex-m4", 120, "OctoML microTVM + CMSIS-NN", 389.56, 301.2, 99.81, 8.605),
+]
+# The same, but only the multiply-accumulates of the network are known.
+BY_MACS = [
+    _tinyengine("vww0", 53, 6_000_000),
+    _tinyengine("vww2", 478, 55_800_000),
+    _tinyengine("proxyless-w0.3-r176", 380, 38_300_000),
+]
+# Other kernels: a floor. Skymizer and Nuvoton call CMSIS-NN's older q7 kernels, which scale by shifts alone.
+FASTER = [
+    *_tiny("1.1", "DISCO-F746NG", "cortex-m7", 216, "Plumerai", 62.88, 34.08, 17.75, 1.709),
+    *_tiny("1.1", "DISCO-F746NG", "cortex-m7", 216, "Bosch HALE", 61.57, 57.18, 18.42, 1.703),
+    *_tiny("1.1", "NUCLEO-H7A3ZI", "cortex-m7", 280, "Plumerai", 50.93, 26.82, 13.86, 1.348),
+    *_tiny("1.1", "NUCLEO-H7A3ZI", "cortex-m7", 280, "Bosch HALE", 46.83, 43.66, 14.72, 1.356),
+    *_tiny("1.1", "NUCLEO-H7A3ZI", "cortex-m7", 280, "X-CUBE-AI", 51.95, 29.63, 15.35, 1.818),
+    *_tiny("1.1", "NUCLEO-L4R5ZI", "cortex-m4", 120, "Plumerai", 167.76, 98.76, 47.78, 4.052),
+    *_tiny("1.1", "CY8CPROTO-062", "cortex-m4", 150, "Plumerai", 188.96, 108.3, 54.06, 4.455),
+    *_tiny("1.1", "NUCLEO-L4R5ZI", "cortex-m4", 120, "Skymizer ONNC (Mbed)", 298.69, 172.18, 82.0, 8.073),
+    *_tiny("1.1", "NUCLEO-L4R5ZI", "cortex-m4", 120, "Skymizer ONNC (Zephyr)", 296.56, 197.78, 93.64, 8.006),
+    *_tiny("1.1", "NUMAKER-M467HJ", "cortex-m4", 200, "Skymizer ONNC (Zephyr)", 171.44, 98.73, 46.19, 4.887),
+]
+# TFLM of 2020, whose example is built with the CMSIS-NN of then: a ceiling.
+SLOWER = _tiny("0.5", "NUCLEO-L4R5ZI", "cortex-m4", 120, "TFLM v2.3.1", 704.2, 600.6)
+
+
+def graph(network: str) -> Summary:
+    """Returns the operators of a network as its published .tflite has them, without the ends (softmax, quantize)."""
+    if network in MCUNETS:
+        return _mcunet(*MCUNETS[network])
+    return {"ic01": _resnet8, "vww01": _mobilenet, "kws01": _ds_cnn, "ad01": _autoencoder}[network]()
+
+
+class _Layers:
+    """Adds one operator after the other; `shape` is the last output, (height, width, channels)."""
+
+    def __init__(self, *shape: int) -> None:
+        self.shape, self.operators = shape, []
+
+    def convolution(self, filters: int, window: tuple[int, int], stride: int = 1) -> None:
+        self._weighted("CONV_2D", (filters, *window, self.shape[2]), filters, stride)
+
+    def depthwise(self, kernel: int, stride: int = 1) -> None:
+        channels = self.shape[2]
+        self._weighted("DEPTHWISE_CONV_2D", (1, kernel, kernel, channels), channels, stride)
+
+    def add(self) -> None:
+        self._operator("ADD", [_tensor(1, *self.shape)] * 2, self.shape)
+
+    def mean(self) -> None:
+        self._operator("MEAN", [_tensor(1, *self.shape), _tensor(2)], (self.shape[2],))
+
+    def average(self) -> None:
+        options = {"filterHeight": self.shape[0], "filterWidth": self.shape[1]}
+        self._operator("AVERAGE_POOL_2D", [_tensor(1, *self.shape)], (1, 1, self.shape[2]), options)
+
+    def dense(self, outputs: int) -> None:
+        values = self.shape[-1]
+        self._operator("FULLY_CONNECTED", [_tensor(1, values), _tensor(outputs, values)], (outputs,))
+
+    def graph(self) -> Summary:
+        return Summary(tuple(self.operators), (), ())
+
+    def _weighted(self, name: str, weights: tuple[int, ...], filters: int, stride: int) -> None:
+        height, width, _ = self.shape
+        shape = (-(-height // stride), -(-width // stride), filters)
+        inputs = [_tensor(1, *self.shape), _tensor(*weights)]
+        self._operator(name, inputs, shape, {"strideH": stride, "strideW": stride})
+
+    def _operator(self, name: str, inputs: list[Tensor], shape: tuple[int, ...], options: dict | None = None) -> None:
+        self.operators.append(Operator(name, tuple(inputs), (_tensor(1, *shape),), options or {}))
+        self.shape = shape
+
+
+def _tensor(*shape: int) -> Tensor:
+    return Tensor("", shape, "int8", (1.0,), (0,), False)
+
+
+def _mcunet(stem: int, resolution: int, classes: int, blocks: list[Block]) -> Summary:
+    layers = _Layers(resolution, resolution, 3)
+    layers.convolution(stem, (3, 3), 2)
+    for expansion, filters, stride, kernel in blocks:
+        shortcut = stride == 1 and layers.shape[2] == filters
+        if expansion > 1:
+            layers.convolution(expansion * layers.shape[2], (1, 1))
+        layers.depthwise(kernel, stride)
+        layers.convolution(filters, (1, 1))
+        if shortcut:
+            layers.add()
+    layers.mean()
+    layers.dense(classes)
+    return layers.graph()
+
+
+def _resnet8() -> Summary:
+    layers = _Layers(32, 32, 3)
+    layers.convolution(16, (3, 3))
+    for filters, stride in ((16, 1), (32, 2), (64, 2)):
+        before = layers.shape
+        layers.convolution(filters, (3, 3), stride)
+        layers.convolution(filters, (3, 3))
+        if stride > 1:
+            layers.shape = before
+            layers.convolution(filters, (1, 1), stride)
+        layers.add()
+    layers.average()
+    layers.dense(10)
+    return layers.graph()
+
+
+def _mobilenet() -> Summary:
+    layers = _Layers(96, 96, 3)
+    layers.convolution(8, (3, 3), 2)
+    blocks = [(16, 1), (32, 2), (32, 1), (64, 2), (64, 1), (128, 2), *[(128, 1)] * 5, (256, 2), (256, 1)]
+    for filters, stride in blocks:
+        layers.depthwise(3, stride)
+        layers.convolution(filters, (1, 1))
+    layers.average()
+    layers.dense(2)
+    return layers.graph()
+
+
+def _ds_cnn() -> Summary:
+    layers = _Layers(49, 10, 1)
+    layers.convolution(64, (10, 4), 2)
+    for _ in range(4):
+        layers.depthwise(3)
+        layers.convolution(64, (1, 1))
+    layers.average()
+    layers.dense(12)
+    return layers.graph()
+
+
+def _autoencoder() -> Summary:
+    layers = _Layers(640)
+    for outputs in (128, 128, 128, 128, 8, 128, 128, 128, 128, 640):
+        layers.dense(outputs)
+    return layers.graph()

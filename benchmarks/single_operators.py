@@ -1,0 +1,210 @@
+"""Instructions of single operators: counted on an emulated core beside what deploy/instructions.py predicts.
+
+The operators stand in a few models of a hundred each (operator_models.py); the firmware's profile counts each of them.
+`--fit` prints the coefficients that fit what was counted, as they stand in deploy/instructions.py.
+
+    TFLM_DIR=... python benchmarks/single_operators.py [--board mps2_an500] [--quick] [--fit] [--json]
+"""
+
+import argparse
+import json
+import math
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinytrain.quiet import import_tensorflow
+
+import_tensorflow()
+
+from operator_models import Case, model  # noqa: E402
+from scipy.optimize import nnls  # noqa: E402
+
+from tinytrain.deploy import boards, carray, emulator, firmware, flatbuffer, instructions, loops, ports, tflm_ops  # noqa: E402
+from tinytrain.deploy.flatbuffer import Operator  # noqa: E402
+
+ARENA_BYTES = 1_000_000
+MODEL_BYTES, MODEL_CASES = 2_000_000, 110  # of one program: the emulated board has 4 MB of each memory
+QUICK = 13  # every 13th operator
+SHAPES = [(1, 1, 8), (1, 1, 240), (3, 3, 96), (7, 7, 40), (12, 12, 24), (20, 20, 16), (32, 32, 16)]
+OWN = ("ADD", "MUL", "AVERAGE_POOL_2D", "HARD_SWISH", "LOGISTIC", "TANH")  # counted as TFLM's, too
+
+
+@dataclass(frozen=True)
+class Counted:
+    """An operator, how it was registered, and its instructions."""
+
+    case: Case
+    operator: Operator
+    kind: str
+    instructions: float
+
+    @property
+    def route(self) -> str:
+        """Which code ran it."""
+        return loops.route(self.operator, self.kind)
+
+    @property
+    def predicted(self) -> float:
+        """Its predicted instructions."""
+        return instructions.predict(self.operator, self.kind)
+
+
+def convolutions() -> Iterator[Case]:
+    """Yields 1x1 convolutions, then those of larger windows."""
+    pairs = [(8, 8), (8, 48), (16, 32), (24, 144), (30, 17), (32, 32), (40, 240), (48, 16), (96, 24), (160, 64)]
+    for side in (1, 3, 5, 6, 7, 9, 12):
+        yield from (Case("CONV_2D", (side, side, first), filters=second) for first, second in pairs)
+    for side in (8, 9, 14):
+        yield from (Case("CONV_2D", (side, side, c), filters=2 * c, stride=2) for c in (16, 24, 32))
+    pairs = [(1, 8), (3, 8), (3, 32), (4, 5), (8, 8), (16, 16), (16, 32), (13, 20), (24, 10)]
+    for tap in (2, 3, 5, 7):
+        for side, stride, same in [(6, 1, True), (9, 1, True), (9, 2, True), (9, 1, False), (16, 1, True)]:
+            for first, second in pairs:
+                yield Case("CONV_2D", (side, side, first), (tap, tap), second, stride, same)
+
+
+def depthwise() -> Iterator[Case]:
+    """Yields depthwise convolutions, the last ones with several filters for each channel."""
+    for tap in (3, 4, 5, 7):
+        for side in (1, 2, 3, 4, 6, 7, 10, 20):
+            for channels in (3, 8, 24, 30, 96) if side < 20 else (8, 24):
+                for stride, same in ((1, True), (2, True), (1, False)):
+                    if (same or side >= tap) and (stride == 1 or side > 1):
+                        yield Case("DEPTHWISE_CONV_2D", (side, side, channels), (tap, tap), channels, stride, same)
+    for side in (6, 12):
+        for first, second in ((1, 8), (1, 64), (3, 6), (3, 24), (2, 16)):
+            yield from (Case("DEPTHWISE_CONV_2D", (side, side, first), (tap, tap), second) for tap in (3, 5))
+
+
+def others() -> Iterator[Case]:
+    """Yields the other operators, those that the firmware has its own code for as it runs them."""
+    for values in (8, 16, 64, 130, 256, 640, 1280):
+        yield from (Case("FULLY_CONNECTED", (values,), filters=count) for count in (2, 5, 10, 32, 101, 200))
+    names = ["ADD", "SUB", "MEAN", "CONCATENATION", "RESHAPE", "RELU", "RELU6", "QUANTIZE"]
+    for name in (*names, "HARD_SWISH", "LOGISTIC", "TANH"):
+        yield from (Case(name, shape) for shape in SHAPES)
+    for shape in SHAPES:
+        yield Case("AVERAGE_POOL_2D", shape, shape[:2])
+        yield from (Case("PAD", shape, pad=pad) for pad in (1, 3))
+        if shape[0] > 1:
+            yield Case("MUL", shape, second=(1, 1, shape[2]))
+            yield Case("MAX_POOL_2D", shape, (2, 2), stride=2)
+    yield from (Case("SOFTMAX", (count,)) for count in (2, 10, 100, 1000))
+
+
+def stock() -> Iterator[Case]:
+    """Yields operators to be run by TFLM's code where the firmware has its own, or that only TFLM's can do."""
+    for shape in SHAPES:
+        yield from (Case(name, shape) for name in OWN if name != "AVERAGE_POOL_2D")
+        yield Case("AVERAGE_POOL_2D", shape, shape[:2])
+        if shape[0] > 3:
+            yield from (Case("AVERAGE_POOL_2D", shape, (tap, tap), stride=stride) for tap, stride in ((2, 2), (3, 1)))
+        if shape[0] > 1:
+            yield from (Case(name, shape, second=(1, 1, shape[2])) for name in ("ADD", "MUL"))
+
+
+def count(cases: list[Case], board: boards.Board, general: bool) -> list[Counted]:
+    """Returns the instructions of each case on an emulated board, `general` by TFLM's code only."""
+    content = model(cases)
+    graph = flatbuffer.read(content)
+    kinds = dict.fromkeys(graph.counts, "general") if general else tflm_ops.registrations(graph.operators)
+    source, target = (np.zeros(tensors[0].shape, np.int8) for tensors in (graph.inputs, graph.outputs))
+    with tempfile.TemporaryDirectory() as folder:
+        sources = firmware.emit(
+            Path(folder),
+            board,
+            model=content,
+            name="single operators",
+            arena_bytes=ARENA_BYTES,
+            labels=[],
+            golden_input=source,
+            golden_output=target,
+        )
+        (sources / "model" / "model_ops.h").write_text(carray.ops_header(kinds))
+        with emulator.emulated(sources, board, firmware.tflm_dir()) as device:
+            link, hello = ports.connect(device)
+            counts = [hello.in_unit(ticks) for ticks in link.profile(source.tobytes())]
+    found = zip(cases, graph.operators, counts, strict=True)
+    return [Counted(case, operator, kinds[operator.name], number) for case, operator, number in found]
+
+
+def groups(cases: list[Case]) -> Iterator[list[Case]]:
+    """Yields the cases in groups that one program can hold."""
+    group: list[Case] = []
+    for case in cases:
+        full = sum(other.constant_bytes for other in group) + case.constant_bytes > MODEL_BYTES
+        if group and (full or len(group) == MODEL_CASES):
+            yield group
+            group = []
+        group.append(case)
+    yield group
+
+
+def fitted(found: list[Counted]) -> np.ndarray:
+    """Returns the coefficients, none below 0, that fit operators of one route best in relative terms."""
+    rows = np.array([(1, *loops.counts(one.operator, one.kind)) for one in found], float)
+    weights = 1 / np.array([one.instructions for one in found])
+    result = np.zeros(rows.shape[1])
+    used = rows.any(axis=0)
+    result[used] = nnls(rows[:, used] * weights[:, None], np.ones(len(found)))[0]
+    return result
+
+
+def line(route: str, found: list[Counted]) -> dict[str, Any]:
+    """Returns the row of a route: the errors of the prediction, and the operator where it is worst."""
+    errors = np.array([one.predicted / one.instructions - 1 for one in found])
+    worst = max(found, key=lambda one: abs(one.predicted / one.instructions - 1))
+    return {
+        "route": route,
+        "operators": len(found),
+        "lowest_error_percent": round(100 * float(errors.min()), 1),
+        "rms_error_percent": round(100 * float(np.sqrt((errors**2).mean())), 1),
+        "highest_error_percent": round(100 * float(errors.max()), 1),
+        "worst": str(worst.case),
+        "counted_instructions": round(worst.instructions),
+        "predicted_instructions": round(worst.predicted),
+    }
+
+
+def main() -> int:
+    """Prints a row for each route, with the operator predicted worst."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--board", default="mps2_an500", help="an emulated board: mps2_an500 or mps2_an386")
+    parser.add_argument("--quick", action="store_true", help=f"every {QUICK}th operator")
+    parser.add_argument("--fit", action="store_true", help="print coefficients that fit what was counted")
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON line at the end")
+    options = parser.parse_args()
+    if reason := firmware.lacking(emulator=True):
+        print(reason, file=sys.stderr)
+        return 2
+    board, step = boards.load(options.board), QUICK if options.quick else 1
+    found: list[Counted] = []
+    for cases, general in (([*convolutions(), *depthwise(), *others()], False), (list(stock()), True)):
+        for group in groups(cases[::step]):
+            found += count(group, board, general)
+    routes: dict[str, list[Counted]] = {}
+    for one in found:
+        routes.setdefault(one.route, []).append(one)
+    rows = [line(route, ones) for route, ones in routes.items()]
+    print(f"{'route':36}{'operators':>10}{'error of the prediction':>30}  worst: counted, predicted")
+    for row in rows:
+        low, mean, high = (row[f"{key}_error_percent"] for key in ("lowest", "rms", "highest"))
+        text = f"{low:+.1f} to {high:+.1f} %, rms {mean:.1f}"
+        numbers = f"{row['counted_instructions']:,}, {row['predicted_instructions']:,}"
+        print(f"{row['route']:36}{row['operators']:10}{text:>30}  {row['worst']}: {numbers}")
+    if options.fit:
+        for route, ones in routes.items():
+            print(f'    "{route}": ({", ".join(f"{value:.4g}" for value in fitted(ones))}),')
+    if options.json:
+        print(json.dumps({"board": board.name, "rows": rows}))
+    return 0 if all(math.isfinite(row["rms_error_percent"]) for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

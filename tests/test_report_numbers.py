@@ -1,0 +1,232 @@
+"""The numbers of a report against scikit-learn, SciPy and the planner; its charts as the page takes them."""
+
+import base64
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from int8_models import converted_model
+from PIL import Image
+from scipy import stats
+from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support
+
+from tinytrain.deploy import flatbuffer, planner
+from tinytrain.errors import UserError
+from tinytrain.reporting import (
+    class_section,
+    comparison,
+    facts,
+    matrix,
+    memory_map,
+    mistakes,
+    operators,
+    pictures,
+    runs,
+    svg,
+)
+from tinytrain.reporting.predictions import LabelledImages
+from tinytrain.reporting.runs import Export
+
+CLASSES = 7
+
+
+@pytest.fixture
+def guesses():
+    """Labels (300,) without class 5, and probabilities (300, 7) that never say class 2."""
+    random = np.random.default_rng(0)
+    labels = random.choice([0, 1, 2, 3, 4, 6], 300)
+    logits = random.normal(size=(300, CLASSES)) + 1.5 * np.eye(CLASSES)[labels]
+    logits[:, 2] = -9
+    return labels, np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+
+
+def test_confusion_and_classes_are_those_of_scikit_learn(guesses):
+    labels, probabilities = guesses
+    predicted = probabilities.argmax(axis=1)
+    found = mistakes.confusion(labels, predicted, CLASSES)
+    np.testing.assert_array_equal(found, confusion_matrix(labels, predicted, labels=range(CLASSES)))
+    expected = precision_recall_fscore_support(labels, predicted, labels=range(CLASSES), zero_division=0)
+    figures = mistakes.figures(found)
+    for ours, theirs in zip((figures.precision, figures.recall, figures.f1, figures.images), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-12)
+
+
+def test_the_pairs_are_the_largest_counts_beside_the_diagonal(guesses):
+    labels, probabilities = guesses
+    found = mistakes.confusion(labels, probabilities.argmax(axis=1), CLASSES)
+    pairs = mistakes.pairs(found, 100)
+    assert sum(pair.count for pair in pairs) == found.sum() - np.trace(found)
+    assert [pair.count for pair in pairs] == sorted((pair.count for pair in pairs), reverse=True)
+    assert all(pair.true != pair.taken and pair.images == (labels == pair.true).sum() for pair in pairs)
+    assert mistakes.pairs(np.diag([3, 4]), 5) == []
+
+
+def test_the_worst_images_are_wrong_and_in_the_order_of_their_loss(guesses):
+    labels, probabilities = guesses
+    losses = mistakes.losses(probabilities, labels)
+    assert losses.mean() == pytest.approx(log_loss(labels, probabilities, labels=range(CLASSES)))
+    wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
+    worst = mistakes.worst(probabilities, labels, 10)
+    assert set(worst) <= set(wrong)
+    np.testing.assert_allclose(losses[worst], np.sort(losses[wrong])[::-1][:10])
+    perfect = np.eye(CLASSES)[labels]
+    assert set(mistakes.lost(perfect, probabilities, labels, 1000)) == set(wrong)
+    assert len(mistakes.lost(probabilities, perfect, labels, 1000)) == 0
+
+
+def test_the_interval_of_an_accuracy_is_wilsons():
+    for hits, images in ((0, 10), (294, 359), (6664, 10_000), (5, 5)):
+        low, high = stats.binomtest(hits, images).proportion_ci(method="wilson")
+        assert mistakes.margin(hits / images, images) == pytest.approx((high - low) / 2, rel=1e-3)
+
+
+def test_class_rows_hold_the_figures_worst_first_and_leave_out_classes_without_images(guesses):
+    labels, probabilities = guesses
+    names = [f"class {number}" for number in range(CLASSES)]
+    counted = {"float": np.diag(np.bincount(labels, minlength=CLASSES))}
+    counted["int8"] = mistakes.confusion(labels, probabilities.argmax(axis=1), CLASSES)
+    rows = class_section.class_rows(counted, names)
+    assert rows[0].name == "class 2"  # never said: F1 is 0
+    assert len(rows) == CLASSES - 1
+    f1 = precision_recall_fscore_support(labels, probabilities.argmax(axis=1), labels=range(CLASSES), zero_division=0)[
+        2
+    ]
+    for row in rows:
+        assert row.f1 == {"float": 1.0, "int8": pytest.approx(f1[int(row.name[-1])])}
+
+
+@pytest.mark.parametrize("classes", [2, 20, 100, 1000])
+def test_a_section_of_any_number_of_classes(classes):
+    random = np.random.default_rng(1)
+    labels = np.arange(2 * classes) % classes
+    probabilities = random.dirichlet(np.ones(classes), len(labels))
+    images = random.integers(0, 256, (len(labels), 8, 8, 3), dtype=np.uint8)
+    names = [f"name of class {number}" for number in range(classes)]
+    test = LabelledImages(images, labels, [str(label) for label in labels], names)
+    found = class_section.of_predictions(test, {"float": probabilities, "int8": probabilities[::-1]}, 1, [])
+    assert (len(found.classes), len(found.matrices)) == (classes, 2)
+    assert len(found.worst) <= class_section.IMAGES
+    assert sum(len(chart.svg) for chart in found.matrices) < 400_000
+
+
+def test_shades_of_many_classes_lose_no_confusion():
+    counts = np.diag(np.full(1000, 9))
+    counts[17, 803] = 1
+    cells = matrix.shaded(counts)
+    assert cells.shape == (250, 250, 4)
+    assert cells[17 // 4, 803 // 4, 3] == round(255 * np.sqrt(0.1))
+    assert (cells[..., 3] > 0).sum() == 251
+
+
+def test_the_memory_map_is_the_planners_and_nothing_overlaps():
+    schedule = planner.read(converted_model())
+    found = memory_map.read(schedule)
+    assert found.head_bytes == planner.head_bytes(schedule, cmsis_nn=True)
+    for number, (offset, one) in enumerate(found.blocks):
+        for start, other in found.blocks[number + 1 :]:
+            together = one.first <= other.last and other.first <= one.last
+            assert not together or offset + one.size_bytes <= start or start + other.size_bytes <= offset
+    tensors = next(step for step in schedule.steps if step.name == "CONV_2D")
+    live = sum(np.prod(schedule.shapes[tensor]) for tensor in (*tensors.inputs, *tensors.outputs))
+    assert found.live_bytes[1] == live + found.scratch_bytes(1)
+    assert found.live_bytes.max() <= found.head_bytes
+    assert found.live_bytes[found.peak] == found.live_bytes[1:].max()
+
+
+def test_the_times_of_operators_add_up():
+    graph = flatbuffer.read(converted_model())
+    rows = operators.rows(graph, 40.0)
+    assert sum(row.ms for row in rows) == pytest.approx(40)
+    assert [row.kind for row in rows] == [operator.name for operator in graph.operators]
+    measured = [{"name": row.kind, "share": row.number} for row in rows]
+    shares = operators.measured_shares({"profile": {"operators": measured}}, graph)
+    total = sum(range(1, len(rows) + 1))
+    assert [row.ms for row in operators.rows(graph, 10.0, shares)] == pytest.approx(
+        [10 * number / total for number in range(1, len(rows) + 1)]
+    )
+    assert operators.measured_shares({"profile": {"operators": measured[1:]}}, graph) is None
+    assert operators.measured_shares({}, graph) is None
+
+
+MEMORY = {"arena_bytes": 1, "ram_bytes": 2, "ram_limit_bytes": 3, "flash_bytes": 304_690, "flash_limit_bytes": 5}
+
+
+@pytest.mark.parametrize(
+    ("sizes", "parts"),
+    [
+        ("240,592 model, 57,798 runtime, 6,300 firmware; linked", [240_592, 57_798, 6_300]),
+        ("older words", [200_000, 104_690]),
+    ],
+)
+def test_the_parts_of_flash_add_up(sizes, parts):
+    export = Export(Path("x"), {"memory": MEMORY, "sizes": sizes, "model": {"bytes": 200_000}}, {})
+    assert [size for _, size in facts.flash_parts(export)] == parts
+    assert sum(parts) == MEMORY["flash_bytes"]
+    assert facts.memory(Export(Path("x"), {"memory": {"arena_bytes": 1}}, {})) == {}
+
+
+def test_latency_is_the_boards_if_it_was_measured_there():
+    report = {"latency_ms": 10.0, "latency_range_ms": [8.0, 13.0]}
+    measured = {"emulated": False, "latency": {"milliseconds": 9.5}}
+    assert facts.latency(Export(Path("x"), report, measured)).ms == 9.5
+    emulated = facts.latency(Export(Path("x"), report, measured | {"emulated": True}))
+    assert (emulated.ms, emulated.interval) == (10.0, "8.0 to 13.0 ms")
+    assert facts.latency(Export(Path("x"), {"latency_ms": 10.0}, {})).interval == ""
+    assert facts.latency(Export(Path("x"), {}, {})) is None
+
+
+def test_names_of_runs_are_short_and_unique(tmp_path):
+    assert runs.names([Path("runs/one"), Path("elsewhere/two")]) == ["one", "two"]
+    assert runs.names([Path("out/a/digits/seed0"), Path("out/b/digits/seed0")]) == ["a/digits/seed0", "b/digits/seed0"]
+    with pytest.raises(UserError, match="named twice"):
+        runs.names([Path("runs/one"), Path("runs/../runs/one")])
+
+
+def test_the_best_of_a_column_is_marked():
+    column = comparison.Column("latency", [3.0, None, 2.0], "{:.0f} ms".format, more_is_better=False)
+    assert column.cells() == [comparison.Cell("3 ms"), comparison.Cell("–"), comparison.Cell("2 ms", best=True)]
+    same = comparison.Column("accuracy", [0.5, 0.5], str, more_is_better=True)
+    assert not any(cell.best for cell in same.cells())
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_thumbnail_is_the_image(channels):
+    image = np.random.default_rng(0).integers(0, 256, (16, 16, channels), dtype=np.uint8)
+    content = base64.b64decode(pictures.data_uri(image).partition("base64,")[2])
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(content))).reshape(image.shape), image)
+    large = pictures.data_uri(np.zeros((300, 300, channels), np.uint8)).partition("base64,")[2]
+    assert Image.open(io.BytesIO(base64.b64decode(large))).size == (96, 96)
+
+
+def drawn(name="name", text="text"):
+    def draw(figure, _):
+        axes = svg.axes(figure)
+        axes.plot([1, 2], [3, 4], color=svg.SERIES[0])
+        axes.set_title(text)
+        axes.set_xticks([1], [text])
+
+    return svg.chart(name, f'the chart of "{text}"', [(300, 200)], draw).svg
+
+
+def test_a_chart_is_small_colored_by_the_page_and_the_same_every_time():
+    chart = str(drawn())
+    assert chart == str(drawn())
+    assert len(chart) < 12_000
+    assert "var(--c1)" in chart
+    assert "#0a0b" not in chart
+    assert "http" not in chart
+    assert "font-family" not in chart
+    assert "<style" not in chart
+    ids = [set(re.findall(r' id="([^"]*)"', str(drawn(name)))) for name in ("one", "two")]
+    assert ids[0]
+    assert not ids[0] & ids[1]
+
+
+def test_texts_in_a_chart_are_escaped_and_no_mathematics():
+    chart = str(drawn(text='<script>&"ü</script> $x$ 日本'))
+    assert "<script" not in chart
+    assert chart.count("&lt;script&gt;&amp;") >= 3
+    assert "$x$" in chart
+    assert "日本" in chart

@@ -1,0 +1,81 @@
+"""`log.tensorboard=true`: the events of a training against its history.csv, after a kill too."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import tensorflow as tf
+
+from tinytrain.tensorboard_log import TAGS, TensorBoardLog
+
+SMALL = ["optim.epochs=3", "model.width=0.25", "optim.batch=32", "augment.crop=0", "log.tensorboard=true"]
+FOLDERS = {"train": "", "val": "val_"}
+
+
+def events(folder):
+    """Returns {tag: [(step, value), …]} of all event files in `folder`, in the order of their writing."""
+    found = {}
+    for path in sorted(folder.glob("events.out.tfevents.*")):
+        for record in tf.data.TFRecordDataset(str(path)):
+            event = tf.compat.v1.Event.FromString(record.numpy())
+            for value in event.summary.value:
+                assert value.metadata.plugin_data.plugin_name == "scalars"
+                found.setdefault(value.tag, []).append((event.step, float(tf.make_ndarray(value.tensor))))
+    return found
+
+
+def expected(rows, prefix):
+    return {
+        tag: [(int(row["epoch"]), pytest.approx(float(row[prefix + name]))) for row in rows]
+        for name, tag in TAGS.items()
+        if prefix + name in rows[0]
+    }
+
+
+def row(epoch):
+    return {"epoch": epoch, "loss": 2.0 / epoch, "top1": 0.1 * epoch, "val_loss": 3.0 / epoch, "val_top1": 0.2, "lr": 1}
+
+
+def test_a_training_that_goes_on_leaves_no_epoch_twice_and_none_out(tmp_path):
+    history = [row(1), row(2)]
+    begun = TensorBoardLog(tmp_path / "log", lambda: history[:1])
+    begun.on_train_begin()
+    begun.on_epoch_end(0)  # one that the checkpoint missed
+    resumed = TensorBoardLog(tmp_path / "log", lambda: history)
+    resumed.on_train_begin()
+    history.append(row(3))
+    resumed.on_epoch_end(2)
+    resumed.on_train_end()
+    for split, prefix in FOLDERS.items():
+        assert events(tmp_path / "log" / split) == expected(history, prefix)
+
+
+@pytest.mark.slow
+def test_a_killed_run_has_each_epoch_once(tmp_path):
+    command = [sys.executable, "-m", "tinytrain", "fit", "--out", str(tmp_path / "run")]
+    process = subprocess.Popen([*command, *SMALL], stderr=subprocess.PIPE, text=True)
+    for line in process.stderr:
+        if line.startswith("epoch 2/"):
+            time.sleep(0.05)
+            os.kill(process.pid, signal.SIGKILL)
+            break
+    assert process.wait() == -signal.SIGKILL
+    subprocess.run([*command, "--resume"], check=True, capture_output=True)
+    rows = list(csv.DictReader((tmp_path / "run/history.csv").open()))
+    assert len(rows) == 3
+    for split, prefix in FOLDERS.items():
+        assert events(tmp_path / "run/tensorboard" / split) == expected(rows, prefix)
+
+
+@pytest.mark.slow
+def test_a_run_writes_none_unless_asked(command_line, tmp_path):
+    words = ["optim.epochs=1", "model.width=0.25", "model.resolution=16", "data.train_images=128"]
+    assert command_line("fit", "--out", "run", *words)[0] == 0
+    assert not (tmp_path / "run/tensorboard").exists()
+    assert command_line("fit", "--out", "logged", "log.tensorboard=true", *words)[0] == 0
+    assert list(events(tmp_path / "logged/tensorboard/train")) == ["loss", "top-1", "learning rate"]
+    assert list(events(tmp_path / "logged/tensorboard/val")) == ["loss", "top-1"]

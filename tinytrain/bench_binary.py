@@ -1,0 +1,162 @@
+"""`tinytrain bench` through the binary protocol: outputs of all images, latency, the time of each operator, memory."""
+
+import math
+import time
+from collections.abc import Iterator
+from statistics import median
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from tinytrain import metrics
+from tinytrain.deploy import latency
+from tinytrain.deploy.board_link import BoardLink
+from tinytrain.deploy.messages import Hello
+from tinytrain.errors import UserError
+from tinytrain.exported import Exported
+
+WINDOWS = 5
+EMULATOR_S = 60.0  # how long the images take in the emulator, unless it was said how many
+
+
+def measure(link: BoardLink, hello: Hello, exported: Exported, images: int | None, window_s: float) -> dict[str, Any]:
+    """Returns the result of `benching.bench`: images, windows of at least `window_s` seconds, profile, memory, line."""
+    if not hello.emulated:
+        link.set_baud()
+    before = link.status()
+    started = time.perf_counter()
+    answers = _answers(link, hello, exported, images)
+    seconds, count = time.perf_counter() - started, len(answers)
+    windows = _windows(link, hello, exported, count, 0.0 if hello.emulated else window_s)
+    profile = _profile(link, hello, exported)
+    status = link.status()
+    return {
+        "board": hello.board,
+        "emulated": hello.emulated,
+        "engine": hello.engine,
+        "model": hello.model,
+        "port": link.port.port,
+        "baud": link.port.baudrate,
+        "protocol": "binary",
+        "images": count,
+        **_comparison(answers, exported),
+        "latency": _latency(windows, hello, exported),
+        "profile": profile,
+        "memory": {
+            "arena_used_bytes": hello.arena_used_bytes,
+            "arena_bytes": hello.arena_bytes,
+            "stack_used_bytes": status.stack_used_bytes,
+            "stack_bytes": status.stack_bytes,
+        },
+        "line": {
+            "seconds": seconds,
+            "images_per_second": count / seconds,
+            **vars(link.traffic),
+            "damaged_answers": link.damaged_frames,
+            "damaged_requests": status.damaged_frames - before.damaged_frames,
+            "lost_bytes": status.overrun_bytes - before.overrun_bytes,
+            "line_errors": status.line_errors - before.line_errors,
+        },
+    }
+
+
+def _answers(link: BoardLink, hello: Hello, exported: Exported, images: int | None) -> np.ndarray:
+    """Returns the board's outputs (N, output_bytes) int8 of the first images; see `numbers`."""
+    answers = []
+    for image in numbers(hello, images, len(exported.inputs)):
+        link.doing = f"image {image}"
+        found = link.infer(exported.input_of(image), output_bytes=hello.output_bytes)
+        answers.append(np.frombuffer(found.output, np.int8, hello.output_bytes))
+    return np.stack(answers)
+
+
+def numbers(hello: Hello, images: int | None, most: int) -> Iterator[int]:
+    """Gives 0, 1, … below `images`, with a bar; if that is None, below `most`, in the emulator for a minute only."""
+    ends = time.monotonic() + EMULATOR_S if hello.emulated and images is None else math.inf
+    for image in tqdm(range(images or most), desc=f"images on {hello.board}", unit="image", leave=False, disable=None):
+        yield image
+        if time.monotonic() > ends:
+            return
+
+
+def _comparison(answers: np.ndarray, exported: Exported) -> dict[str, Any]:
+    """Returns "different", "differences" and "accuracy" of the board's outputs (N, output_bytes) int8."""
+    count = len(answers)
+    host = exported.outputs[:count].reshape(count, -1)
+    different = np.flatnonzero((answers != host).any(axis=1)).tolist()
+    accuracy = None
+    if exported.labels is not None:
+        labels = exported.labels[:count]
+        accuracy = {"board": metrics.top_k(answers, labels, 1), "host": metrics.top_k(host, labels, 1)}
+    return {
+        "different": len(different),
+        "differences": [{"image": i, "host": host[i].tolist(), "board": answers[i].tolist()} for i in different],
+        "accuracy": accuracy,
+    }
+
+
+def _windows(link: BoardLink, hello: Hello, exported: Exported, images: int, window_s: float) -> list[dict[str, Any]]:
+    """Returns a row for each window: as many inferences of one image as take `window_s` by the board's clock.
+
+    A window of 0 s is one inference, of the same image each time: what an emulator counts is to be the same, too.
+    """
+    rows: list[dict[str, Any]] = []
+    single = hello.in_unit(link.infer(exported.input_of(0)).ticks)
+    inferences = max(1, math.ceil(1.01 * window_s * hello.clock_hz / single))
+    for window in tqdm(range(WINDOWS), desc="latency", unit="window", leave=False, disable=None):
+        image = window % images if window_s else 0
+        link.doing = f"window {window + 1} of {WINDOWS}, {inferences} inferences of image {image}"
+        started = time.perf_counter()
+        found = link.infer(exported.input_of(image), inferences, hello.output_bytes)
+        host_s = time.perf_counter() - started
+        equal = np.array_equal(np.frombuffer(found.output, np.int8), exported.output_of(image))
+        counts = hello.in_unit(found.ticks)
+        row: dict[str, Any] = {"image": image, "inferences": inferences, "counts": counts / inferences, "equal": equal}
+        rows.append(row | ({} if hello.emulated else {"seconds": counts / hello.clock_hz, "host_seconds": host_s}))
+    return rows
+
+
+def _latency(windows: list[dict[str, Any]], hello: Hello, exported: Exported) -> dict[str, Any]:
+    counts = [row["counts"] for row in windows]
+    result: dict[str, Any] = {
+        "unit": hello.unit,
+        "median": median(counts),
+        "min": min(counts),
+        "max": max(counts),
+        "different": sum(not row["equal"] for row in windows),
+    }
+    if not hello.emulated:
+        result["milliseconds"] = result["median"] / hello.clock_hz * 1e3
+        result["predicted_milliseconds"] = exported.report.get("latency_ms")
+        result["predicted_range_milliseconds"] = exported.report.get("latency_range_ms")
+        # how much longer the same windows took by this machine's clock: 1 unless the board's runs at another rate
+        result["clock"] = median(row["host_seconds"] / row["seconds"] for row in windows)
+    return result | {"windows": windows}
+
+
+def _profile(link: BoardLink, hello: Hello, exported: Exported) -> dict[str, Any]:
+    """Returns the time of each operator in one inference, and of each kind of operator."""
+    link.doing = "the profile of image 0"
+    counts = [hello.in_unit(ticks) for ticks in link.profile(exported.input_of(0))]
+    operators, total = exported.summary.operators, sum(counts) or 1.0
+    if len(counts) != len(operators):
+        raise UserError(f"the board profiles {len(counts)} operators, the model has {len(operators)}: export again")
+    rows: list[dict[str, Any]] = [
+        {
+            "index": i,
+            "name": operator.name,
+            "output": list(operator.outputs[0].shape[1:]),
+            "macs": latency.macs(operator),
+            "counts": count,
+            "share": count / total,
+        }
+        for i, (operator, count) in enumerate(zip(operators, counts, strict=True))
+    ]
+    kinds = {name: sum(row["share"] for row in rows if row["name"] == name) for name in exported.summary.counts}
+    return {
+        "unit": hello.unit,
+        "counts": total,
+        "kinds": dict(sorted(kinds.items(), key=lambda kind: -kind[1])),
+        "operators": rows,
+    }

@@ -1,0 +1,117 @@
+"""`tinytrain bench --protocol mlperf`: the same board through the text protocol, as MLPerf Tiny's runner measures it.
+
+Accuracy: each image is loaded and `infer 1 0`. Performance: five times another image and as many inferences as take ten
+seconds; the median counts.
+"""
+
+import time
+from statistics import median
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from tinytrain import metrics
+from tinytrain.bench_binary import numbers
+from tinytrain.deploy import carray
+from tinytrain.deploy.board_link import BoardLink
+from tinytrain.deploy.messages import Hello
+from tinytrain.deploy.mlperf import Mlperf, Window, inferences_for
+from tinytrain.exported import Exported
+
+WINDOWS = 5
+IMAGES = 200  # of the accuracy run by default, as many as MLPerf Tiny takes for image classification
+_TOLERANCE = 0.0011  # `%0.3f` rounds, and so does the board's float
+
+
+def measure(link: BoardLink, hello: Hello, exported: Exported, images: int | None, window_s: float) -> dict[str, Any]:
+    """Returns the result, with the keys that this protocol can tell; see benching.bench."""
+    device = Mlperf(link.port)
+    device.synchronize()
+    started = time.perf_counter()
+    results = _results(device, hello, exported, images)
+    seconds, count = time.perf_counter() - started, len(results)
+    windows = _windows(device, exported, count, window_s)
+    name, model_id = device.name(), device.profile()[1]
+    return {
+        "board": hello.board,
+        "emulated": hello.emulated,
+        "engine": hello.engine,
+        "model": hello.model,
+        "port": link.port.port,
+        "baud": link.port.baudrate,
+        "protocol": "mlperf",
+        "name": name,
+        "model_id": model_id,
+        "images": count,
+        **_comparison(results, exported),
+        "latency": _latency(windows),
+        "line": {"seconds": seconds, "images_per_second": count / seconds},
+    }
+
+
+def probabilities(exported: Exported, count: int) -> np.ndarray:
+    """Returns what the first images' `results` should be: (count, classes) float64."""
+    tensor = exported.summary.outputs[0]
+    outputs = exported.outputs[:count].reshape(count, -1).astype(np.float64)
+    real = (outputs - tensor.zero_point[0]) * tensor.scale[0]
+    return real if exported.summary.operators[-1].name in carray.PROBABILITIES else metrics.softmax(real)
+
+
+def _results(device: Mlperf, hello: Hello, exported: Exported, images: int | None) -> np.ndarray:
+    """Returns the board's results (N, classes) of the first images."""
+    rows = []
+    for image in numbers(hello, images, min(IMAGES, len(exported.inputs))):
+        device.load(exported.pixels_of(image))
+        rows.append(device.infer(1).results)
+    return np.array(rows)
+
+
+def _comparison(results: np.ndarray, exported: Exported) -> dict[str, Any]:
+    """Returns "different", "differences" and "accuracy"; three digits are all that this protocol tells."""
+    count = len(results)
+    host = probabilities(exported, count)
+    different = np.flatnonzero((np.abs(results - host) > _TOLERANCE).any(axis=1)).tolist()
+    accuracy = None
+    if exported.labels is not None:
+        labels, outputs = exported.labels[:count], exported.outputs[:count].reshape(count, -1)
+        accuracy = {"board": metrics.top_k(results, labels, 1), "host": metrics.top_k(outputs, labels, 1)}
+    rows = [{"image": i, "host": host[i].round(3).tolist(), "board": results[i].tolist()} for i in different]
+    return {"different": len(different), "differences": rows, "accuracy": accuracy}
+
+
+def _windows(device: Mlperf, exported: Exported, images: int, window_s: float) -> list[tuple[int, Window]]:
+    """Returns (image, window) for each; inferences are added until the first window is long enough."""
+    found: list[tuple[int, Window]] = []
+    device.load(exported.pixels_of(0))
+    window = device.infer(1)
+    inferences = inferences_for(window.latency_us, window_s)
+    for number in tqdm(range(WINDOWS), desc="latency", unit="window", leave=False, disable=None):
+        image = number % images
+        device.load(exported.pixels_of(image))
+        while (window := device.infer(inferences)).elapsed_us < window_s * 1e6:
+            inferences = inferences_for(window.latency_us, window_s)
+        found.append((image, window))
+    return found
+
+
+def _latency(windows: list[tuple[int, Window]]) -> dict[str, Any]:
+    rows = [
+        {
+            "image": image,
+            "inferences": window.inferences,
+            "seconds": window.elapsed_us / 1e6,
+            "milliseconds": window.latency_us / 1e3,
+        }
+        for image, window in windows
+    ]
+    times = [row["milliseconds"] for row in rows]
+    middle = median(times)
+    return {
+        "unit": "microseconds",
+        "milliseconds": middle,
+        "min_milliseconds": min(times),
+        "max_milliseconds": max(times),
+        "inferences_per_second": 1e3 / middle,
+        "windows": rows,
+    }

@@ -1,0 +1,131 @@
+"""What `tinytrain bench` prints: its result as tables to read."""
+
+from pathlib import Path
+from typing import Any
+
+DIFFERENCES_SHOWN = 10
+OPERATORS_SHOWN = 10
+_VALUES_SHOWN = 12
+_CLOCK_TOLERANCE = 0.02  # USB and Python add less than that to ten seconds
+
+
+def summary(result: dict[str, Any], folder: Path) -> str:
+    """Returns the result as text: the figures, the longest operators, the outputs that differ."""
+    rows = [
+        ("board", f"{result['board']}{' (emulated)' if result['emulated'] else ''}, {result['engine']} engine"),
+        ("model", result["model"]),
+        ("images", f"{result['images']:,}, {result['different']:,} outputs differ from the host's (expected: 0)"),
+        ("accuracy", _accuracy(result)),
+        ("latency", _latency(result)),
+    ]
+    if memory := result.get("memory"):
+        rows.append(("arena", f"{memory['arena_used_bytes']:,} of {memory['arena_bytes']:,} bytes used"))
+        rows.append(("stack", f"{memory['stack_used_bytes']:,} of {memory['stack_bytes']:,} bytes used"))
+    rows.append(("line", _line(result)))
+    rows.append(("written", ", ".join(str(folder / name) for name in _files(result))))
+    lines = [f"{name:9} {text}" for name, text in rows]
+    return "\n".join([*lines, *_warnings(result), *_operators(result), *_differences(result)])
+
+
+def failure(result: dict[str, Any]) -> str:
+    """Returns what is wrong with the board's answers, in one sentence; "" if they are the host's."""
+    if different := result["different"]:
+        share = f"{different:,} of {result['images']:,} outputs of {result['board']}"
+        return f"{share} differ from the host's: the model computes something else there"
+    if different := result["latency"].get("different", 0):
+        return (
+            f"the output changed in {different} of {len(result['latency']['windows'])} repetitions on {result['board']}"
+        )
+    return ""
+
+
+def _files(result: dict[str, Any]) -> list[str]:
+    return ["bench.json", "operators.png"] if "profile" in result else ["bench.json"]
+
+
+def _accuracy(result: dict[str, Any]) -> str:
+    accuracy = result["accuracy"]
+    if accuracy is None:
+        return "unknown: the export has no labels"
+    return f"top-1 {100 * accuracy['board']:.2f} % on the board, {100 * accuracy['host']:.2f} % on the host"
+
+
+def _latency(result: dict[str, Any]) -> str:
+    latency = result["latency"]
+    windows = len(latency["windows"])
+    if result["protocol"] == "mlperf":
+        low, high = latency["min_milliseconds"], latency["max_milliseconds"]
+        shortest = min(row["seconds"] for row in latency["windows"])
+        clock = " of the emulator's clock, which is no board's" if result["emulated"] else ""
+        return (
+            f"{latency['milliseconds']:.3f} ms{clock}, {latency['inferences_per_second']:.3f} inferences/s "
+            f"(median of {windows} windows of at least {shortest:.1f} s, {low:.3f} to {high:.3f} ms)"
+        )
+    counts = f"{latency['median']:,.0f} {latency['unit']} an inference"
+    spread = f"{latency['min']:,.0f} to {latency['max']:,.0f}"
+    if result["emulated"]:
+        return f"{counts} (median of {windows} of the same image, {spread})"
+    shortest = min(row["seconds"] for row in latency["windows"])
+    predicted = ""
+    if interval := latency.get("predicted_range_milliseconds"):
+        predicted = f"; predicted {interval[0]:.1f} to {interval[1]:.1f} ms"
+    return (
+        f"{latency['milliseconds']:.2f} ms, {counts} (median of {windows} windows of at least {shortest:.1f} s, "
+        f"{spread}){predicted}"
+    )
+
+
+def _line(result: dict[str, Any]) -> str:
+    line = result["line"]
+    speed = f"{result['port']} at {result['baud']:,} baud, {line['images_per_second']:.3g} images/s"
+    if result["emulated"]:
+        speed = f"{result['port']}, {line['images_per_second']:.3g} images/s"
+    if "repeated_requests" not in line:
+        return speed
+    repeated = line["repeated_requests"] + line["repeated_inputs"]
+    lost = f"{line['lost_bytes']:,} bytes lost, {line['damaged_requests'] + line['damaged_answers']:,} frames damaged"
+    return f"{speed}, {repeated:,} requests sent again, {lost}, {line['line_errors']:,} line errors"
+
+
+def _warnings(result: dict[str, Any]) -> list[str]:
+    clock = result["latency"].get("clock", 1.0)
+    if abs(clock - 1) <= _CLOCK_TOLERANCE:
+        return []
+    return [f"clock     10 s of the board took {10 * clock:.1f} s here: its clock is not what its header says"]
+
+
+def _operators(result: dict[str, Any]) -> list[str]:
+    """Returns the operators that take longest, and what each kind takes."""
+    if "profile" not in result:
+        return []
+    profile = result["profile"]
+    kinds = ", ".join(f"{name} {100 * share:.1f} %" for name, share in profile["kinds"].items())
+    longest = sorted(profile["operators"], key=lambda row: -row["counts"])[:OPERATORS_SHOWN]
+    all_or_some = f"the longest {len(longest)} of " if len(longest) < len(profile["operators"]) else ""
+    lines = ["", f"{kinds}; {all_or_some}{len(profile['operators'])} operators:"]
+    lines.append(
+        f"  {'':3} {'operator':20} {'output':>12} {'MACs':>12} {profile['unit']:>14} {'a MAC':>6} {'share':>7}"
+    )
+    for row in longest:
+        each = f"{row['counts'] / row['macs']:6.2f}" if row["macs"] else " " * 6
+        counts = f"{row['counts']:14,.0f} {each} {100 * row['share']:5.1f} %"
+        shape = "x".join(map(str, row["output"]))
+        lines.append(f"  {row['index']:3} {row['name']:20} {shape:>12} {row['macs']:12,} {counts}")
+    return lines
+
+
+def _differences(result: dict[str, Any]) -> list[str]:
+    if not result["differences"]:
+        return []
+    shown = result["differences"][:DIFFERENCES_SHOWN]
+    more = "" if len(shown) == result["different"] else f"; all {result['different']:,} are in bench.json"
+    lines = ["", f"outputs that differ{more}:"]
+    for row in shown:
+        lines += [f"  image {row['image']}: host  {_values(row['host'])}"]
+        lines += [f"  {'':6}{'':{len(str(row['image']))}}  board {_values(row['board'])}"]
+    return lines
+
+
+def _values(values: list[Any]) -> str:
+    text = " ".join(f"{value:5}" for value in values[:_VALUES_SHOWN])
+    return text + (" …" if len(values) > _VALUES_SHOWN else "")

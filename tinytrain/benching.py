@@ -1,0 +1,136 @@
+"""`tinytrain bench`: what an export's firmware answers on a board, or in the emulator, and how long it takes.
+
+Nothing is flashed. bench_binary.py measures through the binary protocol, whose answers are right or an error,
+bench_mlperf.py through MLPerf's.
+"""
+
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tinytrain import bench_binary, bench_mlperf, bench_picture
+from tinytrain.deploy import boards, emulator, firmware, ports
+from tinytrain.deploy.board_link import BoardLink
+from tinytrain.deploy.board_requests import BoardRestarted
+from tinytrain.deploy.messages import Hello
+from tinytrain.errors import UserError, unknown
+from tinytrain.exported import Exported
+from tinytrain.run import write_atomically, write_json
+
+PROTOCOLS = ("binary", "mlperf")
+RESULT_FILE, PICTURE_FILE = "bench.json", "operators.png"
+WINDOW_S = 10.0
+_EMULATOR_PATIENCE_S = 5.0  # nothing is lost there, but other programs may slow it down
+
+
+def bench(
+    folder: Path | str,
+    port: str | None = None,
+    images: int | None = None,
+    protocol: str = "binary",
+    out: Path | str | None = None,
+    window_s: float | None = None,
+) -> tuple[dict[str, Any], Path]:
+    """Measures the firmware of an export; returns (bench.json, the folder written).
+
+    Args:
+        folder: what `tinytrain export` wrote.
+        port: the serial port of a board that holds the firmware, or "auto"; None runs it in the emulator.
+        images: how many of the test images; by default all, in the emulator as many as take about a minute.
+        protocol: "binary", or "mlperf" for the text protocol of MLPerf Tiny's runner.
+        out: where to write bench.json and operators.png, by default `folder`.
+        window_s: the shortest window that a board's latency is measured in, by default 10 s.
+
+    Raises:
+        UserError: no export, no board, or one that holds something else; a folder that cannot be written.
+        TinytrainError: the board restarted, or does not answer any more.
+    """
+    if protocol not in PROTOCOLS:
+        raise unknown("protocol", protocol, PROTOCOLS)
+    exported = Exported.open(Path(folder))
+    target = _writable(Path(out) if out else exported.folder)
+    _refuse_count(images, exported)
+    names = [operator.name for operator in exported.summary.operators]
+    with _board(exported, port) as (link, hello), _operator_named(names):
+        refuse_another_model(hello, exported, link.port.port)
+        measure = bench_mlperf.measure if protocol == "mlperf" else bench_binary.measure
+        result = measure(link, hello, exported, images, WINDOW_S if window_s is None else window_s)
+    write_json(target / RESULT_FILE, result)
+    if "profile" in result:
+        write_atomically(target / PICTURE_FILE, lambda file: bench_picture.draw(result, file))
+    return result, target
+
+
+def refuse_another_model(hello: Hello, exported: Exported, device: str) -> None:
+    """Raises UserError unless the board holds exactly the model of the export."""
+    size_of_input, size_of_output = exported.inputs[0].size, exported.outputs[0].size
+    expected = (exported.model_crc, len(exported.model), size_of_input, size_of_output)
+    if (hello.model_crc, hello.model_bytes, hello.input_bytes, hello.output_bytes) != expected:
+        raise UserError(
+            f"the board on {device} ({hello.board}) holds another model, '{hello.model}' of {hello.model_bytes:,} "
+            f"bytes with CRC-32 {hello.model_crc:08x}, expected {len(exported.model):,} bytes with "
+            f"{exported.model_crc:08x}: make -C {exported.sources} TFLM_DIR=… flash"
+        )
+
+
+def _writable(folder: Path) -> Path:
+    """Returns `folder`, made if need be; refuses one that cannot be written, before the long run."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise UserError(f"cannot write into '{folder}': {error.strerror}; name another folder with --out") from None
+    return folder
+
+
+def _refuse_count(images: int | None, exported: Exported) -> None:
+    if images is not None and not 1 <= images <= len(exported.inputs):
+        raise UserError(f"--images {images}: expected 1 to {len(exported.inputs)}, the images of '{exported.folder}'")
+
+
+@contextmanager
+def _board(exported: Exported, port: str | None) -> Iterator[tuple[BoardLink, Hello]]:
+    """Gives the board on `port`, or the emulated one without; leaves it at the rate of its start."""
+    if port is not None:
+        with _linked(port) as found:
+            yield found
+        return
+    if why := firmware.lacking(emulator=True):
+        raise UserError(f"the firmware cannot be emulated here: {why}; or name a board's port with --port")
+    board = boards.load(exported.report["board"])
+    twin = boards.emulated_twin(board)
+    if twin is None:
+        raise UserError(
+            f"no emulated board has the {board.core} of {board.name}: name the port of a real one with --port"
+        )
+    with (
+        emulator.emulated(exported.sources, twin, firmware.tflm_dir()) as device,
+        _linked(device, _EMULATOR_PATIENCE_S) as found,
+    ):
+        yield found
+
+
+@contextmanager
+def _linked(port: str, patience_s: float = 0.3) -> Iterator[tuple[BoardLink, Hello]]:
+    link, hello = ports.connect(port, patience_s)
+    try:
+        yield link, hello
+    finally:
+        link.restore_baud()
+        link.port.close()
+
+
+@contextmanager
+def _operator_named(names: list[str]) -> Iterator[None]:
+    """Adds to "it hung in operator 12" which one that is."""
+    try:
+        yield
+    except BoardRestarted as error:
+        number = re.search(r"hung in operator (\d+)", str(error))
+        if not number or int(number[1]) >= len(names):
+            raise
+        named = str(error).replace(number[0], f"{number[0]} ({names[int(number[1])]})", 1)
+        raise BoardRestarted(named) from None

@@ -1,0 +1,62 @@
+"""The table of `tinytrain list boards`: what the header of each board says."""
+
+from typing import Any
+
+from tinytrain.deploy import boards
+from tinytrain.deploy.boards import Board
+
+
+def rows() -> list[dict[str, Any]]:
+    """Returns one row for each board, in the order of their names.
+
+    {"name", "mcu", "core", "clock_hz", "ram_bytes", "fast_ram_bytes", "fast_ram_is_apart", "flash_bytes", "uart",
+    "uart_pins": [TX, RX], "uart_baud", "debugger", "emulator"}; debugger is openocd's board file, emulator QEMU's
+    machine, "" for none.
+    """
+    return [_row(boards.load(name)) for name in boards.names()]
+
+
+def as_text(table: list[dict[str, Any]]) -> list[str]:
+    """Returns the table to read: a line of headings, then a line a row."""
+    headings = _columns("board", "MCU", "core", "MHz", "RAM KiB", "flash KiB", "serial port", "flashed or emulated by")
+    return [headings, *(_line(row) for row in table)]
+
+
+def _row(board: Board) -> dict[str, Any]:
+    return {
+        "name": board.name,
+        "mcu": board.mcu,
+        "core": board.core,
+        "clock_hz": board.clock_hz,
+        "ram_bytes": board.ram_bytes,
+        "fast_ram_bytes": board.fast_ram_bytes,
+        "fast_ram_is_apart": board.fast_ram_is_apart,
+        "flash_bytes": board.flash_bytes,
+        "uart": board.uart,
+        "uart_pins": list(board.uart_pins),
+        "uart_baud": board.uart_baud,
+        "debugger": board.debugger,
+        "emulator": board.emulator.partition(" -icount")[0].removeprefix("-M "),
+    }
+
+
+def _line(row: dict[str, Any]) -> str:
+    ram = f"{row['ram_bytes'] // 1024}"
+    if row["fast_ram_bytes"]:
+        ram += f" {'+' if row['fast_ram_is_apart'] else 'with'} {row['fast_ram_bytes'] // 1024} fast"
+    pins = [f"{way} {pin}" for way, pin in zip(("TX", "RX"), row["uart_pins"], strict=False)]
+    return _columns(
+        row["name"],
+        row["mcu"],
+        row["core"],
+        f"{row['clock_hz'] / 1e6:g}",
+        ram,
+        f"{row['flash_bytes'] // 1024}",
+        " ".join([row["uart"], *pins]),
+        f"openocd {row['debugger']}" if row["debugger"] else f"qemu {row['emulator']}",
+    )
+
+
+def _columns(*texts: str) -> str:
+    widths = (18, 11, 11, 5, 18, 11, 24, 0)
+    return "".join(f"{text:{width}}" if width else text for text, width in zip(texts, widths, strict=True))

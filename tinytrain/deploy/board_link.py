@@ -1,0 +1,135 @@
+"""What a board on a serial port can be asked: who it is, inferences, profile, how it fares (firmware/PROTOCOL.md).
+
+An input goes over the line without answers; if the board finds it damaged, all of it is sent again with new numbers.
+"""
+
+import struct
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tinytrain.deploy import frames, messages
+from tinytrain.deploy.board_requests import Answer, BoardRefused, BoardSilent, Requests
+from tinytrain.deploy.messages import Kind, Status
+from tinytrain.errors import TinytrainError
+
+RATES = (921600, 460800, 230400)  # baud, the fastest first
+RETURN_S = 2.0  # without a good frame for so long, a board goes back to the rate of before
+_SLOWEST_FIRST_S = 2.0  # how long the first inference is waited for before its request is sent again
+
+
+@dataclass(frozen=True)
+class Inference:
+    """Inferences of one image: the last one's output, int8 as bytes; how many; ticks of all of them."""
+
+    output: bytes
+    count: int
+    ticks: int
+
+
+class BoardLink(Requests):
+    """The board on an open port; see Requests. Ask `hello` first."""
+
+    _inference_s: float | None = None  # upper bound of one inference's time, the way over the line included
+
+    def set_baud(self, rates: tuple[int, ...] = RATES) -> int:
+        """Changes to the first of `rates` that works, of those faster than now; returns the rate that then is."""
+        for rate in rates:
+            if rate <= self.port.baudrate or self._try_baud(rate):
+                break
+        return self.port.baudrate
+
+    def restore_baud(self) -> None:
+        """Goes back to the rate of the beginning, for whoever comes next; does not care if that fails."""
+        if self.port.baudrate != self.first_baud:
+            self.sure_of_baud = False
+            try:
+                self.ask(Kind.BAUD, struct.pack("<I", self.first_baud), bytes, tries=2)
+                self.port.baudrate = self.first_baud
+                self.hello(tries=2)
+            except TinytrainError:
+                pass
+
+    def infer(self, image: bytes, count: int = 1, output_bytes: int = 0) -> Inference:
+        """Runs `count` inferences of an input, int8 as bytes; returns at least `output_bytes` of the output."""
+        work_s = count * (self._inference_s or _SLOWEST_FIRST_S)
+        request, started = struct.pack("<II", zlib.crc32(image), count), time.monotonic()
+        done, ticks, output = self._ask_about(image, Kind.INFER, request, messages.read_inferred, work_s)
+        took_s = 1.5 * (time.monotonic() - started) / count
+        self._inference_s = min(took_s, self._inference_s or took_s)
+        return Inference(self._rest(output, output_bytes), done, ticks)
+
+    def profile(self, image: bytes) -> list[int]:
+        """Returns the ticks of each operator, in the order of the model, in one inference of an input."""
+        work_s = 2 * (self._inference_s or _SLOWEST_FIRST_S)
+        crc = zlib.crc32(image)
+        request = struct.pack("<IH", crc, 0)
+        operators, _, ticks = self._ask_about(image, Kind.PROFILE, request, messages.read_profile, work_s)
+        while len(ticks) < operators:
+            request = struct.pack("<IH", crc, len(ticks))
+            _, first, more = self.ask(Kind.PROFILE, request, messages.read_profile)
+            if first != len(ticks) or not more:
+                raise TinytrainError(f"the board's profile ends after {len(ticks)} of {operators} operators")
+            ticks += more
+        return ticks
+
+    def status(self) -> Status:
+        """Returns how the board has fared since its reset."""
+        return self.ask(Kind.STATUS, b"", messages.read_status)
+
+    def reset(self) -> None:
+        """Restarts the board; it must be asked HELLO next."""
+        self.ask(Kind.RESET, b"", bytes)
+        self.known = False
+        self.port.baudrate = self.first_baud
+
+    def _try_baud(self, rate: int) -> bool:
+        before, self.sure_of_baud = self.port.baudrate, False
+        try:
+            self.ask(Kind.BAUD, struct.pack("<I", rate), bytes)
+            self.port.baudrate = rate
+            for _ in range(5):  # one good frame may be luck
+                self.hello(tries=2)
+        except BoardRefused:
+            return False
+        except BoardSilent:
+            self.port.baudrate = before
+            time.sleep(RETURN_S + self.patience_s)
+            self.hello()
+            return False
+        finally:
+            self.sure_of_baud = True
+        return True
+
+    def _ask_about(
+        self, image: bytes, kind: Kind, request: bytes, read: Callable[[bytes], Answer], work_s: float
+    ) -> Answer:
+        """Sends the input, then the request about it; both again while the input did not arrive whole."""
+        line_s = 1.1 * 10 * len(image) / self.port.baudrate  # 10 bits a byte
+        for tries_left in range(self.tries - 1, -1, -1):
+            self._send(image)
+            try:
+                return self.ask(kind, request, read, work_s + line_s)
+            except BoardRefused as error:
+                if error.code != messages.INPUT_IS_ANOTHER or not tries_left:
+                    raise
+            self.traffic.repeated_inputs += 1
+        raise AssertionError("the last try returns or raises")
+
+    def _send(self, image: bytes) -> None:
+        step = self.longest_payload - 4
+        pieces = [
+            frames.encode(Kind.IMAGE, self.next_number(), struct.pack("<I", start) + image[start : start + step])
+            for start in range(0, len(image), step)
+        ]
+        self.write(b"".join(pieces))
+
+    def _rest(self, output: bytes, size: int) -> bytes:
+        """Returns at least `size` bytes of the output that begins with `output`."""
+        while len(output) < size:
+            more = self.ask(Kind.OUTPUT, struct.pack("<I", len(output)), bytes)
+            if not more:
+                raise TinytrainError(f"the board's output ends after {len(output)} bytes, expected {size}")
+            output += more
+        return output

@@ -1,0 +1,125 @@
+"""The firmware of an export in QEMU, its serial port a pseudo terminal: a board to all that speaks with one.
+
+QEMU's own port of control (QMP, on its standard input and output) tells the name of the pseudo terminal, and starts the
+core only once somebody listens.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from tinytrain.deploy import firmware
+from tinytrain.deploy.board_requests import FAILED, BoardRestarted, BoardSilent
+from tinytrain.deploy.boards import Board
+from tinytrain.errors import TinytrainError
+
+READY = b"m-ready"  # the last line of a start
+START_S = 60  # of wall time; a large model takes 9 million instructions to plan
+
+
+@contextmanager
+def emulated(sources: Path, board: Board, tflm: Path | None) -> Iterator[str]:
+    """Builds the firmware folder `sources`, runs it, and yields the device to open; ends QEMU in any case.
+
+    `tflm` is TFLM_DIR, or None for the stand-in engine. Raises TinytrainError if it cannot be built or does not start.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="tinytrain-bench-") as build,
+        running(firmware.build(sources, board, tflm, Path(build)), board) as device,
+    ):
+        yield device
+
+
+@contextmanager
+def running(elf: Path, board: Board) -> Iterator[str]:
+    """Runs one program on an emulated board, and yields the device of its serial port once it is ready.
+
+    A fault of the program ends the emulator. Raises BoardRestarted with the registers if what is done with the device
+    fails for that reason.
+    """
+    with tempfile.TemporaryDirectory(prefix="tinytrain-emulator-") as folder, tempfile.TemporaryFile() as errors:
+        said = Path(folder) / "said"
+        process = subprocess.Popen(
+            _command(elf, board, said), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
+        )
+        try:
+            device = _device(process, errors)
+            listener = os.open(device, os.O_RDONLY | os.O_NOCTTY)
+            try:
+                tty.setraw(listener)
+                _execute(process, errors, "cont")
+                _await_ready(said, process)
+                yield device
+            except BoardSilent as error:
+                raise _crashed(error, said) from None
+            finally:
+                os.close(listener)
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def _command(elf: Path, board: Board, said: Path) -> list[str]:
+    # The log is read since a pseudo terminal forgets what nobody has read yet when its other end goes.
+    command = [
+        firmware.EMULATOR,
+        *board.emulator.split(),
+        "-display",
+        "none",
+        "-monitor",
+        "none",
+        "-qmp",
+        "stdio",
+        "-S",
+    ]
+    command += ["-chardev", f"pty,id=port,logfile={said}", "-serial", "chardev:port", "-kernel", str(elf)]
+    guard = shutil.which("setpriv")  # Linux: whatever ends this process, QEMU ends with it
+    return [guard, "--pdeathsig", "KILL", *command] if guard else command
+
+
+def _crashed(error: BoardSilent, said: Path) -> TinytrainError:
+    """Returns the error with the registers that the firmware has printed before it ended the emulator, if it did."""
+    lines = said.read_bytes().decode(errors="replace").splitlines()
+    registers = [line.removeprefix(FAILED) for line in lines if line.startswith(FAILED)]
+    return BoardRestarted(f"the emulated board crashed{error.during}: {registers[-1]}") if registers else error
+
+
+def _device(process: subprocess.Popen, errors: IO[bytes]) -> str:
+    """Returns the name of the pseudo terminal, such as /dev/pts/3."""
+    _execute(process, errors, "qmp_capabilities")
+    ports = _execute(process, errors, "query-chardev")
+    return next(port["filename"].removeprefix("pty:") for port in ports if port["label"] == "port")
+
+
+def _execute(process: subprocess.Popen, errors: IO[bytes], command: str) -> Any:
+    """Returns QEMU's answer to a command of QMP, which is one line of JSON each way; other lines are events."""
+    if process.stdin is None or process.stdout is None:
+        raise AssertionError("QEMU was started without pipes")
+    try:
+        process.stdin.write(json.dumps({"execute": command}).encode() + b"\n")
+        process.stdin.flush()
+        for line in process.stdout:
+            if line.startswith(b"{") and "return" in (answer := json.loads(line)):
+                return answer["return"]
+    except BrokenPipeError:
+        pass
+    errors.seek(0)
+    reason = errors.readline().decode(errors="replace").strip()  # registers follow
+    raise TinytrainError(f"the emulator does not start: {reason or 'it said nothing'}")
+
+
+def _await_ready(said: Path, process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + START_S
+    while READY not in said.read_bytes():
+        if process.poll() is not None or time.monotonic() > deadline:
+            text = " | ".join(said.read_text(errors="replace").splitlines()).strip(" |")
+            raise TinytrainError(f"the emulated firmware does not start: it said '{text}'")
+        time.sleep(0.02)

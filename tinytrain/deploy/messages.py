@@ -1,0 +1,112 @@
+"""What the frames of the binary protocol hold (firmware/PROTOCOL.md, the table of types)."""
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+
+from tinytrain.errors import UserError
+
+VERSION = 1
+ANSWER = 0x80  # an answer's type is its request's with this bit
+ERROR = 0xFF
+INPUT_IS_ANOTHER = 3  # the code of the error that asks for all IMAGE frames again
+
+_NUMBERS = struct.Struct("<HH11I")
+_TEXTS = 5
+_STATUS = struct.Struct("<Q5I")
+_INFERRED = struct.Struct("<IQ")
+_PROFILE = struct.Struct("<HH")
+
+
+class Kind(IntEnum):
+    """Types of requests."""
+
+    HELLO = 1
+    BAUD = 2
+    IMAGE = 3
+    INFER = 4
+    OUTPUT = 5
+    PROFILE = 6
+    STATUS = 7
+    RESET = 8
+
+
+@dataclass(frozen=True)
+class Hello:
+    """What a board is and holds. Sizes in bytes; `counts / ticks` of a tick are one of `unit`."""
+
+    version: int
+    longest_payload: int
+    model_crc: int
+    model_bytes: int
+    input_bytes: int
+    output_bytes: int
+    arena_bytes: int
+    arena_used_bytes: int
+    stack_bytes: int
+    operators: int
+    clock_hz: int
+    counts: int
+    ticks: int
+    board: str
+    engine: str
+    model: str
+    unit: str  # "cycles" or "instructions"
+    restarted: str  # why it restarted, "" after power on or reset
+
+    @property
+    def emulated(self) -> bool:
+        """Whether it is an emulator's: what counts instructions has no latency."""
+        return self.unit != "cycles"
+
+    def in_unit(self, ticks: int) -> float:
+        """Returns ticks of the board's counter as cycles or instructions."""
+        return ticks * self.counts / self.ticks
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a board has fared since its reset: times in microseconds, sizes in bytes, and how often the line failed."""
+
+    uptime_us: int
+    stack_used_bytes: int
+    stack_bytes: int
+    overrun_bytes: int
+    damaged_frames: int
+    line_errors: int
+
+
+def read_hello(payload: bytes) -> Hello:
+    """Returns the answer to HELLO; raises UserError if it is of another version of the protocol."""
+    if payload[:2] != struct.pack("<H", VERSION):
+        version = int.from_bytes(payload[:2], "little")
+        raise UserError(
+            f"the board speaks version {version} of the protocol, this tinytrain {VERSION}: export and flash it anew"
+        )
+    texts = payload[_NUMBERS.size :].decode(errors="replace").split("\0")
+    if len(texts) <= _TEXTS:  # each is ended by a zero
+        raise UserError(f"the board's HELLO has {len(payload)} bytes, which is too few: export and flash it anew")
+    return Hello(*_NUMBERS.unpack_from(payload), *texts[:_TEXTS])
+
+
+def read_status(payload: bytes) -> Status:
+    """Returns the answer to STATUS."""
+    return Status(*_STATUS.unpack_from(payload))
+
+
+def read_inferred(payload: bytes) -> tuple[int, int, bytes]:
+    """Returns (inferences, ticks of all of them, the output's first bytes) of an answer to INFER."""
+    count, ticks = _INFERRED.unpack_from(payload)
+    return count, ticks, payload[_INFERRED.size :]
+
+
+def read_profile(payload: bytes) -> tuple[int, int, list[int]]:
+    """Returns (operators of the model, number of the first that is told, ticks of each from there) of PROFILE."""
+    operators, first = _PROFILE.unpack_from(payload)
+    rest = payload[_PROFILE.size :]
+    return operators, first, list(struct.unpack(f"<{len(rest) // 4}I", rest[: len(rest) // 4 * 4]))
+
+
+def read_error(payload: bytes) -> tuple[int, str]:
+    """Returns (code, text) of an error; the code is 0 if the payload has none."""
+    return (payload[0] if payload else 0), payload[1:].decode(errors="replace").rstrip("\0")

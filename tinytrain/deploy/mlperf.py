@@ -1,0 +1,137 @@
+"""MLPerf Tiny's text protocol, host side: what its runner sends, and in the same pieces (firmware/PROTOCOL.md).
+
+After mlcommons/tiny, benchmark/runner/device_under_test.py and serial_device.py. The protocol has no checksum and
+nothing is sent again: it is for measuring as others measure. deploy/board_link.py is for whatever must be right.
+"""
+
+import re
+import time
+from dataclasses import dataclass
+
+import serial
+
+from tinytrain.deploy.frames import Decoder
+from tinytrain.errors import TinytrainError
+
+BYTES_PER_COMMAND = 31  # of an input, as the runner sends them
+TIMEOUT_S = 5.0
+INFER_TIMEOUT_S = 30.0
+WINDOW_S = (10.0, 30.0)  # a window counts from the one on, the runner waits until the other
+READY = "m-ready"
+
+
+@dataclass(frozen=True)
+class Window:
+    """One `infer`: inferences, microseconds of all of them by the board's clock, the results of the last one."""
+
+    inferences: int
+    elapsed_us: int
+    results: tuple[float, ...]
+
+    @property
+    def latency_us(self) -> float:
+        """Microseconds of one inference."""
+        return self.elapsed_us / self.inferences
+
+
+class Mlperf:
+    """The device under test on an open port."""
+
+    def __init__(self, port: serial.Serial, timeout_s: float = TIMEOUT_S, infer_timeout_s: float = INFER_TIMEOUT_S):
+        self.port, self.timeout_s, self.infer_timeout_s = port, timeout_s, infer_timeout_s
+        self._decoder = Decoder()
+        self._lines: list[str] = []
+
+    def command(self, text: str, timeout_s: float | None = None) -> list[str]:
+        """Sends one command; returns the lines before m-ready.
+
+        Raises TinytrainError if the board complains, or stays silent for `timeout_s`, as the runner measures it:
+        from line to line.
+        """
+        self._write(f"{text}%".encode())
+        lines: list[str] = []
+        while (line := self._line(text, lines, timeout_s or self.timeout_s)) != READY:
+            lines.append(line)
+        if complaints := [line for line in lines if line.startswith("e-[")]:
+            raise TinytrainError(f"the board answers '{text}' with {complaints[0]}")
+        return lines
+
+    def synchronize(self) -> None:
+        """Ends whatever has begun on the line, and reads all that was said before."""
+        self._write(b"%name%")
+        named = False
+        while (line := self._line("name", [], self.timeout_s)) != READY or not named:
+            named = named or line.startswith("m-name-dut-")
+
+    def name(self) -> str:
+        """Returns the name of the board's maker."""
+        return self._matched("name", r"m-name-dut-\[([^]]+)]")
+
+    def profile(self) -> tuple[str, str]:
+        """Returns (firmware's version, id of the model)."""
+        lines = self.command("profile")
+        return self._match(lines, "profile", r"m-profile-\[([^]]+)]"), self._match(
+            lines, "profile", r"m-model-\[([^]]+)]"
+        )
+
+    def load(self, pixels: bytes) -> None:
+        """Sends an input of 8-bit pixels."""
+        lines = self.command(f"db load {len(pixels)}")
+        for start in range(0, len(pixels), BYTES_PER_COMMAND):
+            lines = self.command(f"db {pixels[start : start + BYTES_PER_COMMAND].hex()}")
+        if lines != ["m-load-done"]:
+            raise TinytrainError(f"the board did not take {len(pixels)} bytes of input: it answered {lines}")
+
+    def loaded(self) -> bytes:
+        """Returns the input that lies on the board, as pixels."""
+        lines = self.command("db print")
+        return b"".join(bytes.fromhex(line.removeprefix("m-buffer-").replace("-", "")) for line in lines)
+
+    def infer(self, count: int, warmups: int = 0) -> Window:
+        """Runs `count` timed inferences of the input after `warmups`."""
+        command = f"infer {count} {warmups}"
+        lines = self.command(command, self.infer_timeout_s)
+        laps = [int(line.removeprefix("m-lap-us-")) for line in lines if line.startswith("m-lap-us-")]
+        if len(laps) != 2:
+            raise TinytrainError(f"the board answers '{command}' with {len(laps)} times, expected 2: {lines}")
+        return Window(count, (laps[1] - laps[0]) % 2**32, self._results(lines, command))
+
+    def results(self) -> tuple[float, ...]:
+        """Returns the probability of each class, of the last inference."""
+        return self._results(self.command("results"), "results")
+
+    def _results(self, lines: list[str], command: str) -> tuple[float, ...]:
+        return tuple(float(word) for word in self._match(lines, command, r"m-results-\[([^]]+)]").split(","))
+
+    def _matched(self, command: str, pattern: str) -> str:
+        return self._match(self.command(command), command, pattern)
+
+    def _match(self, lines: list[str], command: str, pattern: str) -> str:
+        for line in lines:
+            if match := re.fullmatch(pattern, line):
+                return match[1]
+        raise TinytrainError(f"the board answers '{command}' without {pattern}: {lines}")
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self.port.write(data)
+        except OSError as error:  # SerialException is one
+            raise TinytrainError(f"the port '{self.port.port}' does not take a command: {error}") from None
+
+    def _line(self, command: str, before: list[str], timeout_s: float) -> str:
+        deadline = time.monotonic() + timeout_s
+        while not self._lines:
+            if time.monotonic() > deadline:
+                raise TinytrainError(f"the board does not answer '{command}' within {timeout_s:g} s; it said {before}")
+            try:
+                data = self.port.read(1)
+                data += self.port.read(self.port.in_waiting) if data else b""
+            except OSError as error:
+                raise TinytrainError(f"the port '{self.port.port}' is gone ({error}); it said {before}") from None
+            self._lines += self._decoder.feed(data)[1]
+        return self._lines.pop(0)
+
+
+def inferences_for(latency_us: float, window_s: float = WINDOW_S[0]) -> int:
+    """Returns how many inferences a window takes: a tenth more than the shortest, and at least one."""
+    return max(1, round(1.1 * window_s * 1e6 / max(latency_us, 1.0)))

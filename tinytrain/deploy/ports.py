@@ -1,0 +1,92 @@
+"""The serial ports of this machine, and which of them has a board that answers."""
+
+import serial
+from serial.tools import list_ports
+
+from tinytrain.deploy.board_link import BoardLink
+from tinytrain.deploy.board_requests import BoardSilent, Traffic
+from tinytrain.deploy.messages import Hello
+from tinytrain.errors import TinytrainError, UserError
+
+AUTO = "auto"
+BAUDS = (115200, 921600, 9600)  # after reset; of a run that was killed; of `make ENERGY=1`
+ST_LINK = 0x0483  # USB vendor of ST, whose debuggers have a serial port
+_READ_S = 0.02  # how long a read waits for its first byte
+_WRITE_S = 5.0
+_HINTS = {
+    "Permission denied": "; add yourself to the port's group: `ls -l` of the device shows it",
+    "No such file or directory": "; `--port auto` finds boards that are connected",
+    "exclusively lock": "; another program has it open",
+}
+
+
+def connect(word: str, patience_s: float = 0.3) -> tuple[BoardLink, Hello]:
+    """Returns the board on the port `word`, or on the only port where one answers if it is "auto".
+
+    Raises:
+        UserError: no such port, no board on it, or with "auto" none or several.
+    """
+    if word == AUTO:
+        word = _only_board()
+    found = _ask(word, patience_s, tries=3)
+    if isinstance(found, str):
+        rates = ", ".join(map(str, BAUDS))
+        raise UserError(f"no board answers on {word} at {rates} baud: flash the firmware of this export{found}")
+    return found
+
+
+def open_port(device: str, baud: int = BAUDS[0]) -> serial.Serial:
+    """Returns the open port; raises UserError if there is none or another program has it."""
+    try:
+        return serial.Serial(device, baud, timeout=_READ_S, write_timeout=_WRITE_S, exclusive=True)
+    except (serial.SerialException, OSError, ValueError) as error:
+        reason = str(error).removeprefix("[Errno ").split("]")[-1].strip()
+        hint = next((text for words, text in _HINTS.items() if words in str(error)), "")
+        raise UserError(f"cannot open the port '{device}': {reason}{hint}") from None
+
+
+def _only_board() -> str:
+    """Returns the only port on USB where a board answers."""
+    ports = sorted((port for port in list_ports.comports() if port.vid), key=lambda port: port.vid != ST_LINK)
+    if not ports:
+        raise UserError("no serial port on USB: connect the board, or name its port with --port DEVICE")
+    found = [(port, _hello_of(port.device)) for port in ports]
+    answering = [(port.device, hello) for port, hello in found if isinstance(hello, Hello)]
+    if not answering:
+        rows = ", ".join(f"{port.device} ({port.description}){why}" for port, why in found)
+        raise UserError(f"no board answers on {rows}: flash the firmware of this export")
+    if len(answering) > 1:
+        rows = ", ".join(f"{device} ({hello.board}, {hello.model})" for device, hello in answering)
+        raise UserError(f"several boards answer: {rows}; name one with --port DEVICE")
+    return answering[0][0]
+
+
+def _hello_of(device: str) -> Hello | str:
+    """Returns what the board on a port says, else why there is none, or "" if it was only silence."""
+    try:
+        found = _ask(device, patience_s=0.3, tries=2)
+    except TinytrainError as error:  # a port of something else, or in use
+        return f" [{error}]"
+    if isinstance(found, str):
+        return ""
+    found[0].port.close()
+    return found[1]
+
+
+def _ask(device: str, patience_s: float, tries: int) -> tuple[BoardLink, Hello] | str:
+    """Returns the board on `device` at the first rate where it answers, else what was said there."""
+    said: list[str] = []
+    for baud in BAUDS:
+        port = open_port(device, baud)
+        link = BoardLink(port, patience_s)
+        try:
+            hello = link.hello(tries)
+            link.traffic = Traffic()  # what it took to find the board says nothing about the line
+            return link, hello
+        except BoardSilent:
+            said += link.said
+            port.close()
+        except BaseException:
+            port.close()
+            raise
+    return f"; it said last: {' | '.join(said[-4:])}" if said else ""

@@ -1,0 +1,86 @@
+"""The folder that `tinytrain export` wrote, read back: what a board has to hold, and what it has to answer."""
+
+import json
+import os
+import zlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from tinytrain.deploy import carray, flatbuffer
+from tinytrain.deploy.flatbuffer import Summary
+from tinytrain.errors import UserError
+from tinytrain.quiet import quiet
+
+GOLDEN_FILE = "golden.npz"
+COMPACT_FILE = "model.compact.tflite"  # what the firmware holds
+_ARRAYS = "model/model_data.cc"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An export. inputs (N, H, W, C) int8, outputs (N, classes) int8 of TFLM's interpreter, labels (N,) or None."""
+
+    folder: Path
+    report: dict[str, Any]
+    model: bytes
+    inputs: np.ndarray
+    outputs: np.ndarray
+    labels: np.ndarray | None
+
+    @classmethod
+    def open(cls, folder: Path) -> "Exported":
+        """Returns the export in `folder`; raises UserError if it holds none, or one whose firmware cannot answer."""
+        needed = ["report.json", COMPACT_FILE, GOLDEN_FILE, "firmware"]
+        lacking = [name for name in needed if not (folder / name).exists()]
+        if lacking:
+            what = f"lacks {', '.join(lacking)}" if folder.is_dir() else "does not exist"
+            raise UserError(f"'{folder}' {what}: give the folder that `tinytrain export` wrote")
+        if not (folder / "firmware" / "PROTOCOL.md").is_file():
+            raise UserError(f"the firmware in '{folder}' is from before it could be asked anything: export again")
+        try:
+            report = json.loads((folder / "report.json").read_text())
+            with np.load(folder / GOLDEN_FILE) as golden:
+                inputs, outputs, labels = (golden.get(name) for name in ("inputs", "outputs", "labels"))
+        except (ValueError, OSError, BadZipFile) as error:
+            raise UserError(f"'{folder}' is damaged ({error}): export again") from None
+        return cls(folder, report, (folder / COMPACT_FILE).read_bytes(), inputs, outputs, labels)
+
+    @property
+    def sources(self) -> Path:
+        """The firmware's folder."""
+        return self.folder / "firmware"
+
+    @property
+    def model_crc(self) -> int:
+        """CRC-32 of the model that the firmware holds."""
+        return zlib.crc32(self.model)
+
+    @cached_property
+    def summary(self) -> Summary:
+        """The operators of the model that the firmware holds. Starts TensorFlow, which has the format."""
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        with quiet():
+            return flatbuffer.read(self.model, f"'{self.folder / COMPACT_FILE}'")
+
+    def input_of(self, image: int) -> bytes:
+        """Returns the int8 input of an image as bytes."""
+        return np.ascontiguousarray(self.inputs[image], np.int8).tobytes()
+
+    def output_of(self, image: int) -> np.ndarray:
+        """Returns the host's output (output_bytes,) int8 for an image."""
+        return self.outputs[image].reshape(-1)
+
+    def pixels_of(self, image: int) -> bytes:
+        """Returns 8-bit pixels that the firmware's table turns into the int8 input of an image."""
+        table = carray.read_array(self.sources / _ARRAYS, "PixelToInput")
+        pixel_of = np.full(256, -1)
+        pixel_of[table.astype(np.int16) + 128] = np.arange(256)
+        pixels = pixel_of[self.inputs[image].astype(np.int16) + 128]
+        if (pixels < 0).any():
+            raise UserError(f"image {image} of '{self.folder}' is noise that no pixels give: export with --data SPEC")
+        return pixels.astype(np.uint8).tobytes()

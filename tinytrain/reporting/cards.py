@@ -1,0 +1,103 @@
+"""The answer at the top of a run: how accurate, does it fit, how fast, is the chip's answer the same."""
+
+from dataclasses import dataclass, field
+
+from tinytrain.reporting import facts
+from tinytrain.reporting.facts import percent
+from tinytrain.reporting.mistakes import margin
+from tinytrain.reporting.runs import Export, Subject
+
+
+@dataclass(frozen=True)
+class Meter:
+    """How much of a limit is used."""
+
+    label: str
+    used: int
+    limit: int
+
+    @property
+    def text(self) -> str:
+        """The figures to read."""
+        return f"{self.used / 1024:,.0f} of {self.limit / 1024:,.0f} KiB"
+
+    @property
+    def share(self) -> float:
+        """The used share, above 1 if it is too much."""
+        return self.used / max(self.limit, 1)
+
+
+@dataclass(frozen=True)
+class Card:
+    """One answer: a question, the answer in large letters, what goes with it, and "good", "bad" or "" of it."""
+
+    title: str
+    value: str
+    lines: list[str] = field(default_factory=list)
+    state: str = ""
+    meters: list[Meter] = field(default_factory=list)
+
+
+def cards(subject: Subject) -> list[Card]:
+    """Returns the answers about a run and each of its exports, as far as they are known."""
+    found = [_accuracy(subject)]
+    for export in subject.exports:
+        found += [card(export) for card in (_fits, _latency, _parity)]
+    return [card for card in found if card]
+
+
+def points(drop: float) -> str:
+    """Returns a difference of accuracies in points, to read."""
+    return f"{drop:+.1f} points".replace("-", "−")
+
+
+def _accuracy(subject: Subject) -> Card | None:
+    before = facts.float_top1(subject)
+    if before is None:
+        rows = [row["val_top1"] for row in subject.history if "val_top1" in row]
+        return (
+            Card("Val accuracy so far", percent(max(rows)), ["the test images are not looked at yet"]) if rows else None
+        )
+    images = subject.metrics["test"].get("images", 0)
+    around = f"{images:,} test images: ± {100 * margin(before, images):.1f} points" if images else ""
+    known = [value for export in subject.exports if (value := facts.int8_top1(export)) is not None]
+    if not known:
+        return Card("Test accuracy, float", percent(before), [around])
+    drop = 100 * (known[0] - before)
+    lines = [f"float {percent(before)}, int8 {points(drop)}", around]
+    return Card("Test accuracy, int8", percent(known[0]), lines, "bad" if drop < -1 else "")
+
+
+def _fits(export: Export) -> Card | None:
+    memory, board = facts.memory(export), export.report.get("board", "the board")
+    if not memory:
+        return None
+    meters = [
+        Meter(name, memory[f"{key}_bytes"], memory[f"{key}_limit_bytes"])
+        for name, key in (("RAM", "ram"), ("flash", "flash"))
+    ]
+    fits = bool(export.report.get("fits"))
+    return Card(f"Fits {board}?", "yes" if fits else "NO", [], "good" if fits else "bad", meters)
+
+
+def _latency(export: Export) -> Card | None:
+    found = facts.latency(export)
+    if not found:
+        return None
+    lines = [found.interval, found.how]
+    return Card(f"Latency on {export.report.get('board', 'the board')}", f"{found.ms:.1f} ms", [x for x in lines if x])
+
+
+def _parity(export: Export) -> Card | None:
+    bench, parity = export.bench, export.report.get("parity")
+    if not parity:
+        return None
+    different = parity["different"] + bench.get("different", 0)
+    lines = [f"{parity['different']:,} of {parity['images']:,} outputs of the C array differ from the int8 model's"]
+    if emulated := export.report.get("emulated"):
+        lines.append(f"golden output in the emulator: {emulated['golden']}")
+        different += emulated["golden"] != "equal"
+    if "different" in bench:
+        where = f"{bench.get('board', 'the board')}{' (emulated)' if bench.get('emulated') else ''}"
+        lines.append(f"{bench['different']:,} of {bench.get('images', 0):,} differ on {where}")
+    return Card("Parity: same answers in C?", "NO" if different else "yes", lines, "bad" if different else "good")

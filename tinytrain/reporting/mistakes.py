@@ -1,0 +1,90 @@
+"""Where a classifier errs: the confusion matrix, figures of each class, pairs of classes, single images."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Figures of each class, all of shape (classes,): shares in 0..1, and how many images are of the class.
+
+    A share of nothing is 0, as in scikit-learn: precision of a class that is never predicted, recall of one without
+    images.
+    """
+
+    precision: np.ndarray
+    recall: np.ndarray
+    f1: np.ndarray
+    images: np.ndarray
+
+
+@dataclass(frozen=True)
+class Pair:
+    """So many images of class `true` are taken for class `taken`, out of `images`."""
+
+    true: int
+    taken: int
+    count: int
+    images: int
+
+
+def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Returns the counts (classes, classes) int64: a row is a true class, a column what its images were taken for."""
+    flat = np.bincount(labels * classes + predicted, minlength=classes * classes)
+    return flat.reshape(classes, classes)
+
+
+def figures(matrix: np.ndarray) -> Figures:
+    """Returns the figures of each class of a confusion matrix."""
+    hits, images, predicted = np.diag(matrix).astype(float), matrix.sum(axis=1), matrix.sum(axis=0)
+    return Figures(
+        precision=_share(hits, predicted),
+        recall=_share(hits, images),
+        f1=_share(2 * hits, images + predicted),
+        images=images,
+    )
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
+
+
+def pairs(matrix: np.ndarray, most: int) -> list[Pair]:
+    """Returns up to `most` pairs of different classes that are taken for each other, most images first."""
+    wrong = matrix - np.diag(np.diag(matrix))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:most]
+    found = [divmod(int(place), len(matrix)) for place in order]
+    images = matrix.sum(axis=1)
+    return [
+        Pair(true, taken, int(wrong[true, taken]), int(images[true])) for true, taken in found if wrong[true, taken]
+    ]
+
+
+def losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Returns the cross-entropy (N,) in nats of each image."""
+    own = np.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0]
+    return -np.log(np.maximum(own, np.finfo(float).tiny))
+
+
+def worst(probabilities: np.ndarray, labels: np.ndarray, most: int) -> np.ndarray:
+    """Returns up to `most` images that are classified wrong, highest loss first, as indices."""
+    wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
+    loss = losses(probabilities[wrong], labels[wrong])
+    return wrong[np.argsort(-loss, kind="stable")[:most]]
+
+
+def lost(before: np.ndarray, after: np.ndarray, labels: np.ndarray, most: int) -> np.ndarray:
+    """Returns up to `most` images that only `after` gets wrong, highest loss of it first, as indices.
+
+    Both are probabilities (N, classes): `before` of the float model, `after` of the int8 one.
+    """
+    turned = np.flatnonzero((before.argmax(axis=1) == labels) & (after.argmax(axis=1) != labels))
+    loss = losses(after[turned], labels[turned])
+    return turned[np.argsort(-loss, kind="stable")[:most]]
+
+
+def margin(share: float, images: int) -> float:
+    """Returns half the width of the 95 % interval of an accuracy `share` on so many images, in 0..1 (Wilson)."""
+    z = 1.96
+    return z / (1 + z * z / images) * float(np.sqrt(share * (1 - share) / images + z * z / (4 * images * images)))

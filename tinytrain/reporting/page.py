@@ -1,0 +1,82 @@
+"""The page: sections into HTML, by a template that escapes every text."""
+
+from dataclasses import dataclass
+
+import jinja2
+
+from tinytrain import config as configs
+from tinytrain.reporting import board_section, cards, class_section, comparison, curves, facts, provenance, svg
+from tinytrain.reporting.board_section import BoardSection
+from tinytrain.reporting.cards import Card
+from tinytrain.reporting.class_section import ClassSection
+from tinytrain.reporting.facts import Todo
+from tinytrain.reporting.provenance import Key
+from tinytrain.reporting.runs import Subject
+
+
+@dataclass(frozen=True)
+class RunView:
+    """A run as the template shows it."""
+
+    name: str
+    anchor: str
+    color: int
+    line: str
+    cards: list[Card]
+    todos: list[Todo]
+    classes: ClassSection | None
+    boards: list[BoardSection]
+    origin: list[tuple[str, str]]
+    changed: list[Key]
+    config: str
+
+
+def render(subjects: list[Subject]) -> str:
+    """Returns the whole page about the runs."""
+    several = len(subjects) > 1
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("tinytrain.reporting"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["percent"] = facts.percent
+    return environment.get_template("report.html").render(
+        title=", ".join(subject.name for subject in subjects),
+        several=several,
+        curves=curves.charts(subjects),
+        training_shown=len(subjects) <= curves.TRAINING_SHOWN,
+        table=comparison.key_figures(subjects) if several else None,
+        differences=comparison.differences(subjects) if several else None,
+        data=sorted({subject.config.data.spec for subject in subjects}),
+        runs=[_view(subject, number) for number, subject in enumerate(subjects, 1)],
+        shown=class_section.CLASSES_SHOWN,
+    )
+
+
+def _view(subject: Subject, number: int) -> RunView:
+    exports = enumerate(subject.exports, 1)
+    return RunView(
+        name=subject.name,
+        anchor=f"run-{number}",
+        color=(number - 1) % len(svg.SERIES) + 1,
+        line=_line(subject),
+        cards=cards.cards(subject),
+        todos=facts.todos(subject),
+        classes=class_section.section(subject, number),
+        boards=[board_section.section(subject, export, f"{number}-{place}") for place, export in exports],
+        origin=provenance.rows(subject),
+        changed=provenance.changed(subject.config),
+        config=configs.dump(subject.config),
+    )
+
+
+def _line(subject: Subject) -> str:
+    """Returns what the run is, in one line."""
+    model, metrics = subject.config.model, subject.metrics
+    words = [f"{model.name}, width {model.width}", f"{model.resolution}×{model.resolution}×{model.channels}"]
+    words.append(f"on {subject.config.data.spec}")
+    if metrics:
+        words += [f"{metrics.get('params', 0):,} parameters", f"{metrics.get('macs', 0):,} MACs"]
+    return " · ".join(words)

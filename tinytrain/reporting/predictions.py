@@ -1,0 +1,85 @@
+"""What the float and the int8 model of a run say to its test images."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import keras
+import numpy as np
+
+from tinytrain import config as configs
+from tinytrain import metrics, splits, train
+from tinytrain.deploy import flatbuffer
+from tinytrain.errors import UserError
+from tinytrain.evaluation import dequantize, to_int8
+from tinytrain.exported import GOLDEN_FILE
+from tinytrain.reporting.runs import MODEL_FILE, Export, Subject
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """images (N, R, R, C) uint8, labels (N,) int64, N names of files or other identities, names of the classes."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    names: list[str]
+    classes: list[str]
+
+
+@dataclass(frozen=True)
+class Golden:
+    """golden.npz: inputs (N, R, R, C) int8, logits (N, classes) of the int8 model, labels (N,) or None."""
+
+    inputs: np.ndarray
+    logits: np.ndarray
+    labels: np.ndarray | None
+
+
+def golden(export: Export) -> Golden | None:
+    """Returns what TFLM's interpreter answered in an export; None if its files are not there."""
+    path, model = export.folder / GOLDEN_FILE, export.folder / MODEL_FILE
+    if not (path.is_file() and model.is_file()):
+        return None
+    graph = flatbuffer.read(model.read_bytes(), f"'{model}'")
+    try:
+        with np.load(path) as saved:
+            outputs = saved["outputs"].reshape(len(saved["outputs"]), -1)
+            labels = saved["labels"].astype(np.int64) if "labels" in saved else None
+            return Golden(saved["inputs"], dequantize(outputs, graph.outputs[0]), labels)
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise UserError(f"cannot read '{path}': {error}; export the run anew") from None
+
+
+def test_images(subject: Subject, proven: Golden | None) -> LabelledImages:
+    """Returns the test images of a run: those of its export if that has labels, else decoded from its data.
+
+    Raises UserError if the data is not there any more, or is another.
+    """
+    classes, names = subject.origin.get("classes"), subject.split.get("test", [])
+    if proven and proven.labels is not None and classes and len(names) == len(proven.labels):
+        pixels = (proven.inputs.astype(np.int16) + 128).astype(np.uint8)
+        return LabelledImages(pixels, proven.labels, names, classes)
+    source = train.load_source(subject.config)
+    config = train.resolve(subject.config, source)
+    data = splits.Split(source, config)
+    found = splits.as_names(source, data.subsets)
+    if subject.split and found != subject.split:
+        raise UserError(f"the images of '{config.data.spec}' are others than when the run was trained")
+    images, labels = data.arrays("test")
+    return LabelledImages(images, labels, found["test"], source.classes)
+
+
+def of_float(subject: Subject, test: LabelledImages) -> np.ndarray:
+    """Returns the probabilities (N, classes) of the float model."""
+    model = keras.saving.load_model(subject.run.model_path, compile=False)
+    logits = train.predict(model, test.images)
+    if "am_softmax" in configs.methods(subject.config):
+        logits = logits * float(subject.config.am_softmax.scale)  # they are cosines
+    return metrics.softmax(logits)
+
+
+def of_int8(proven: Golden, test: LabelledImages, folder: Path) -> np.ndarray:
+    """Returns the probabilities (N, classes) of the int8 model; raises UserError if it was asked of other images."""
+    if proven.inputs.shape != test.images.shape or not np.array_equal(proven.inputs, to_int8(test.images)):
+        raise UserError(f"the images in '{folder / GOLDEN_FILE}' are not the test images of the run: export it anew")
+    return metrics.softmax(proven.logits)

@@ -1,0 +1,101 @@
+"""What a report is about: run folders and the exports in them, read as far as they are there."""
+
+import csv
+import json
+import os
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tinytrain import origin
+from tinytrain.errors import UserError
+from tinytrain.run import Run
+from tinytrain.schema import Config
+
+MODEL_FILE, REPORT_FILE, BENCH_FILE = "model.tflite", "report.json", "bench.json"
+
+
+@dataclass(frozen=True)
+class Export:
+    """A folder that `tinytrain export` wrote: its report.json and the bench.json of `tinytrain bench`, {} without."""
+
+    folder: Path
+    report: dict[str, Any]
+    bench: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A run in a report: its name there, and all that its folder holds; what it lacks is {} or empty."""
+
+    name: str
+    run: Run
+    config: Config
+    metrics: dict[str, Any]
+    history: list[dict[str, float]]
+    origin: dict[str, Any]
+    split: dict[str, list[str]]
+    search: dict[str, Any]
+    exports: list[Export]
+
+
+def read(folders: list[Path]) -> list[Subject]:
+    """Returns the runs in `folders`; raises UserError for a folder that is none, and for a file that cannot be read."""
+    return [_subject(Run.open(folder), name) for folder, name in zip(folders, names(folders), strict=True)]
+
+
+def names(folders: list[Path]) -> list[str]:
+    """Returns a name for each folder: its last part, or its path below what all have in common."""
+    paths = [Path(os.path.abspath(folder)) for folder in folders]
+    if twice := [str(path) for path, count in Counter(paths).items() if count > 1]:
+        raise UserError(f"the run '{twice[0]}' is named twice: a report shows each run once")
+    short = [path.name for path in paths]
+    if len(set(short)) == len(short):
+        return short
+    return [str(path.relative_to(os.path.commonpath(paths))) for path in paths]
+
+
+def _subject(run: Run, name: str) -> Subject:
+    return Subject(
+        name=name,
+        run=run,
+        config=run.config(),
+        metrics=_json(run.metrics_path) if run.finished else {},
+        history=_read(run.history_path, _rows) or [],
+        origin=_read(run.origin_path, lambda _: origin.read(run)) or {},
+        split=_json(run.split_path),
+        search=_json(run.folder / "search.json"),
+        exports=[_export(path.parent) for path in sorted(run.folder.glob(f"*/{REPORT_FILE}"))],
+    )
+
+
+def _export(folder: Path) -> Export:
+    return Export(folder, _json(folder / REPORT_FILE), _json(folder / BENCH_FILE))
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return _read(path, _table) or {}
+
+
+def _table(path: Path) -> dict[str, Any]:
+    found = json.loads(path.read_text())
+    if not isinstance(found, dict):
+        raise ValueError(f"it holds a {type(found).__name__}, expected an object")
+    return found
+
+
+def _rows(path: Path) -> list[dict[str, float]]:
+    """Returns the rows of history.csv; a cell that is no number is left out."""
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    return [{name: float(cell) for name, cell in row.items() if cell} for row in rows]
+
+
+def _read(path: Path, read: Callable[[Path], Any]) -> Any:
+    """Returns what `read` makes of a file, None if there is no such file."""
+    try:
+        return read(path) if path.is_file() else None
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"cannot read '{path}': {error}; write it anew, or take it away to leave it out") from None

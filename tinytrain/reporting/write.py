@@ -1,0 +1,34 @@
+"""`tinytrain report`: reads runs, writes one HTML file about them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tinytrain.errors import UserError
+from tinytrain.reporting import page, runs
+from tinytrain.run import write_text
+
+
+def report(folders: Sequence[Path | str], out: Path | str = "report.html") -> dict[str, Any]:
+    """Writes a self-contained HTML file about one run or several; returns {"out", "bytes", "runs": [{"name", "run"}]}.
+
+    What a run does not have (an export, a diagnosis, its data) is left out, and the page says which command brings it.
+
+    Args:
+        folders: run folders, finished or not.
+        out: the file to write; one that is there is replaced.
+
+    Raises:
+        UserError: no run in a folder, a file in it that cannot be read, or `out` cannot be written.
+    """
+    out = Path(out)
+    if not folders:
+        raise UserError("report needs at least one RUN, a folder that `tinytrain fit` wrote")
+    if out.is_dir() or not out.absolute().parent.is_dir():
+        what = "is a folder" if out.is_dir() else f"would stand in '{out.parent}', which is no folder"
+        raise UserError(f"cannot write '{out}': it {what}; name another file with --out")
+    subjects = runs.read([Path(folder) for folder in folders])
+    html = page.render(subjects)
+    write_text(out, html)
+    listed = [{"name": subject.name, "run": str(subject.run.folder)} for subject in subjects]
+    return {"out": str(out), "bytes": len(html.encode()), "runs": listed}
