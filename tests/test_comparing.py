@@ -2,12 +2,10 @@
 
 import csv
 import json
-import os
-import signal
 import subprocess
-import sys
 
 import pytest
+from kills import command, epochs, kill
 
 from tinytrain import comparison_table, train
 from tinytrain import config as configs
@@ -60,22 +58,14 @@ def test_the_table_is_what_the_runs_say(tinytrain, tmp_path, two_configs):
 @pytest.mark.slow
 def test_a_killed_comparison_goes_on(tmp_path, two_configs):
     words = ["compare", *two_configs, "--out", "killed", "optim.epochs=2"]
-    command = [sys.executable, "-m", "tinytrain", *words]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    epochs = 0
-    for line in process.stderr:
-        epochs += line.startswith("epoch ")
-        if epochs == 3:  # the first run is over and the second one in its second epoch
-            os.kill(process.pid, signal.SIGKILL)
-            break
-    assert process.wait() == -signal.SIGKILL
+    kill(words, tmp_path, lambda lines: len(epochs(lines)) == 3)  # the first run is over, the second in its 2nd epoch
     kept = snapshot(tmp_path / "killed/low")
     assert (tmp_path / "killed/results.md").read_text().count("| digits |") == 1
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(command(*words), cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert snapshot(tmp_path / "killed/low") == kept
-    shown = [line.partition("  ")[0] for line in done.stderr.splitlines() if line.startswith("epoch ")]
-    assert shown in (["epoch 2/2"], ["epoch 1/2", "epoch 2/2"])  # killed after or before its checkpoint was written
+    shown = epochs(done.stderr.splitlines())
+    assert shown in (["2/2"], ["1/2", "2/2"])  # killed after or before its checkpoint was written
     assert (tmp_path / "killed/results.md").read_text().count("| digits |") == 2
 
 

@@ -1,26 +1,20 @@
 """`tinytrain fit` from the outside: what it writes, that a kill loses nothing, and what it refuses."""
 
 import json
-import os
-import signal
+import shutil
 import subprocess
-import sys
-import time
 import tomllib
 
 import keras
 import numpy as np
 import pytest
+from kills import assert_same_weights, command, history, kill, weights
 
 from tinytrain import config as configs
 from tinytrain import metrics, schema, splits, train
+from tinytrain.run import Run
 
 SMALL = ["optim.epochs=3", "model.width=0.25", "optim.batch=32", "augment.crop=0"]
-
-
-def weights(path):
-    with np.load(path) as saved:
-        return {name: saved[name] for name in saved.files if name != "state"}
 
 
 @pytest.fixture(scope="module")
@@ -67,26 +61,32 @@ def test_the_config_in_the_folder_repeats_the_run(finished, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("kills", [1, 2])
 def test_a_killed_run_resumes_to_the_same_weights(finished, tmp_path, kills):
-    command = [sys.executable, "-m", "tinytrain", "fit", "--out", str(tmp_path / "run")]
+    words = ["fit", "--out", "run"]
     for number in range(kills):
-        words = SMALL if number == 0 else ["--resume"]
-        process = subprocess.Popen([*command, *words], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-        for line in process.stderr:
-            if line.startswith("epoch "):  # an epoch has just ended, so the kill falls into the next one
-                time.sleep(0.05)
-                os.kill(process.pid, signal.SIGKILL)
-                break
-        assert process.wait() == -signal.SIGKILL
+        # When an epoch has just ended, so that the kill falls into the next one.
+        more = SMALL if number == 0 else ["--resume"]
+        kill([*words, *more], tmp_path, lambda lines: lines[-1].startswith("epoch "), seconds=0.05)
         assert not (tmp_path / "run/metrics.json").exists()
-    done = subprocess.run([*command, "--resume", "--json"], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(command(*words, "--resume", "--json"), cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     expected = finished.metrics()
     result = json.loads(done.stdout.splitlines()[-1])
     assert (result["test"], result["best_epoch"]) == (expected["test"], expected["best_epoch"])
-    for file in ("last.npz", "best.npz"):
-        theirs = weights(tmp_path / "run" / file)
-        for name, values in weights(finished.folder / file).items():
-            np.testing.assert_array_equal(values, theirs[name])
+    assert_same_weights(Run(tmp_path / "run"), finished)
+    assert [row["epoch"] for row in history(Run(tmp_path / "run"))] == [1, 2, 3]
+
+
+@pytest.mark.slow
+def test_a_kill_between_the_last_checkpoint_and_its_line_in_the_history_loses_no_line(finished, tmp_path):
+    run = Run(tmp_path / "run")
+    run.folder.mkdir()
+    for path in (finished.config_path, finished.split_path, finished.last_path, finished.best_path):
+        shutil.copy(path, run.folder)
+    lines = finished.history_path.read_text().splitlines(keepends=True)
+    run.history_path.write_text("".join(lines[:-1]))
+    train.fit(run.config(), run.folder, resume=True)
+    assert run.history_path.read_text().splitlines(keepends=True) == lines
+    assert run.metrics() == finished.metrics()
 
 
 @pytest.mark.slow

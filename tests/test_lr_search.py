@@ -3,8 +3,6 @@
 import contextlib
 import dataclasses
 import json
-import os
-import signal
 import subprocess
 import sys
 import threading
@@ -13,6 +11,7 @@ import time
 import numpy as np
 import optuna
 import pytest
+from kills import assert_same_weights, command, epochs, history, kill, weights
 
 from tinytrain import checkpoint, lr_range, lr_search, lr_study, lr_trial, schema, splits, train
 from tinytrain import config as configs
@@ -350,16 +349,6 @@ def test_two_trainings_on_one_study_train_its_trials_once_and_agree(tmp_path):
 # Real trainings.
 
 
-def weights(path):
-    with np.load(path) as saved:
-        return {name: saved[name] for name in saved.files if name != "state"}
-
-
-def history(run):
-    lines = run.history_path.read_text().splitlines()
-    return [dict(zip(lines[0].split(","), map(float, line.split(",")), strict=True)) for line in lines[1:]]
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """An uninterrupted training with a search before it."""
@@ -381,17 +370,11 @@ def test_the_trials_are_those_of_a_plain_training_and_leave_the_training_after_t
 
 @pytest.mark.slow
 def test_a_killed_search_goes_on_after_its_last_epoch_and_finds_the_same(whole, tmp_path):
-    command = [sys.executable, "-m", "tinytrain", "fit", "--out", "run"]
-    process = subprocess.Popen([*command, *FULL, *SEARCH], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    epochs = 0
-    for line in process.stderr:
-        epochs += line.startswith("epoch ")
-        if epochs == 5:  # the second epoch of the second trial
-            os.kill(process.pid, signal.SIGKILL)
-            break
-    assert process.wait() == -signal.SIGKILL
+    words = ["fit", "--out", "run"]
+    # After the second epoch of the second trial.
+    kill([*words, *FULL, *SEARCH], tmp_path, lambda lines: len(epochs(lines)) == 5)
     assert not (tmp_path / "run/search.json").exists()
-    done = subprocess.run([*command, "--resume"], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(command(*words, "--resume"), cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     shown = [line.split("  ")[0] for line in done.stderr.splitlines() if line.startswith(("epoch", "search"))]
     continued = shown[: next(i for i, line in enumerate(shown) if line.startswith("search"))]
@@ -399,8 +382,7 @@ def test_a_killed_search_goes_on_after_its_last_epoch_and_finds_the_same(whole, 
     assert [line.split()[2] for line in shown if line.startswith("search: trial")] == ["2/2"]
     mine, expected = (json.loads((folder / "search.json").read_text()) for folder in (tmp_path / "run", whole.folder))
     assert (mine["lr"], mine["trials"]) == (expected["lr"], expected["trials"])
-    for name, values in weights(whole.last_path).items():
-        np.testing.assert_array_equal(values, weights(tmp_path / "run/last.npz")[name])
+    assert_same_weights(Run(tmp_path / "run"), whole)
 
 
 # The range test.

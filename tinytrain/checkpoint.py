@@ -52,7 +52,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     Figures count to 4 digits.
 
-    A kill between two of them repeats the epoch, which comes out the same.
+    A kill before last.npz is there repeats the epoch, which comes out the same; history.csv is then written from it.
     """
 
     def __init__(self, run: Run, history: list[dict[str, float]], score: str = "val_top1") -> None:

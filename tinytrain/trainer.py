@@ -85,6 +85,7 @@ class Trainer:
         if not run.last_path.exists():
             return 0, []
         state = checkpoint.load(run.last_path, checkpoint.trained_variables(self.method))
+        run.write_history(state["history"])  # a kill between the two left the last line out
         return state["epoch"], state["history"]
 
     def _schedule(self) -> list[PlateauSchedule]:
