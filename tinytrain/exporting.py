@@ -142,7 +142,8 @@ def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Pat
 
 def _run(content: bytes, images: np.ndarray, what: str) -> np.ndarray:
     with tqdm(total=len(images), desc=what, unit="image", leave=False, disable=None) as bar:
-        return Oracle(content).run(images, lambda done, _: bar.update(done - bar.n) and None)
+        found = Oracle(content).run(images, lambda done, _: bar.update(done - bar.n) and None)
+    return found.reshape(len(images), -1)  # MCUNet's files give (1, 1, 1, classes)
 
 
 def _golden(outputs: np.ndarray, labels: np.ndarray | None) -> int:
