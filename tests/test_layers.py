@@ -10,6 +10,7 @@ from tinytrain import rooms
 
 LIGHT = [
     "cli",
+    "commands",
     "config",
     "rooms",
     "errors",
@@ -24,6 +25,7 @@ HEAVY = {"tensorflow", "keras", "keras_cv", "tf_keras", "sklearn", "tensorflow_d
 # A module may import modules of its own or a lower level, never of a higher one.
 LEVELS = [
     {"cli", "__main__", "__init__"},
+    {"commands"},
     {"listing", "model_table", "board_table"},
     {"exporting", "export_summary", "comparing", "benching", "bench_summary", "reporting"},
     {"bench_mlperf", "bench_picture"},

@@ -2,16 +2,12 @@
 
 import json
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from absl import flags
 
-from tinytrain import config as configs
-from tinytrain import schema
-from tinytrain.errors import DoesNotFit, TinytrainError, UserError, unknown
+from tinytrain.commands import COMMANDS, Command
+from tinytrain.errors import TinytrainError, UserError, unknown
 
 USAGE = """tinytrain trains tiny vision networks and puts them on microcontrollers.
 
@@ -30,15 +26,6 @@ KEY=VALUE sets any key of the config: `tinytrain list keys` shows them all.
 `tinytrain COMMAND --help` shows the flags of a command. --json prints the result as one JSON line at the end.
 Exit status: 0, 2 for a mistake in what was asked, 3 if the model does not fit the board, 1 if it answers wrong there.
 """
-
-
-@dataclass(frozen=True)
-class Command:
-    """What a command does, its flags {name: meaning; a switch if it begins with "switch:"} and its function."""
-
-    meaning: str
-    flags: dict[str, str]
-    run: Callable[[Any, list[str]], tuple[Any, str]]
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -77,29 +64,8 @@ def _run(argv: list[str]) -> int:
         print(text)
     if values.json:
         print(json.dumps(result))
-    if argv[0] == "bench":
-        _refuse_wrong_answers(result)
-    if isinstance(result, dict) and result.get("fits") is False:
-        raise _does_not_fit(result)
+    command.verdict(result)
     return 0
-
-
-def _does_not_fit(report: dict[str, Any]) -> DoesNotFit:
-    """Returns the error of an export that does not fit its board."""
-    from tinytrain.deploy import boards, fits
-
-    board = boards.load(report["board"])
-    remedy = f"train it smaller: fit --mcu {board.name} says how"
-    if Path(report["source"]).is_file():
-        remedy = "a smaller network or a larger board would (`tinytrain list boards`)"
-    return fits.too_large(f"'{report['source']}'", fits.Memory(**report["memory"]), board, remedy)
-
-
-def _refuse_wrong_answers(result: dict[str, Any]) -> None:
-    from tinytrain.bench_summary import failure
-
-    if why := failure(result):
-        raise TinytrainError(why)
 
 
 def _help(name: str, command: Command) -> str:
@@ -122,235 +88,3 @@ def _parse(command: Command, argv: list[str]) -> tuple[Any, list[str]]:
         return values, values(["tinytrain", *argv])[1:]
     except flags.Error as error:
         raise UserError(f"{error} (known flags: {', '.join('--' + name for name in command.flags)}, --json)") from None
-
-
-def _sorted(words: list[str]) -> tuple[list[str], list[str]]:
-    """Returns (words that are no KEY=VALUE, KEY=VALUE words)."""
-    return [word for word in words if "=" not in word], [word for word in words if "=" in word]
-
-
-def _fit(values: Any, words: list[str]) -> tuple[Any, str]:
-    plain, overrides = _sorted(words)
-    short = [("data.spec", values.data), ("model.name", values.model)]
-    overrides = [f"{dotted}={value}" for dotted, value in short if value is not None] + overrides
-    if len(plain) > 1:
-        raise UserError(f"fit takes one config file, received {', '.join(plain)}")
-    if plain and values.recipe:
-        raise UserError(f"fit takes a config file or --recipe, received '{plain[0]}' and --recipe {values.recipe}")
-    plain += [str(configs.recipe(values.recipe))] if values.recipe else []
-    out = Path(values.out) if values.out else None
-    config = configs.load(Path(plain[0]) if plain else None, overrides)
-    if values.mcu:
-        from tinytrain.deploy import boards
-
-        boards.load(values.mcu)
-    if values.resume:
-        config = _config_to_resume(out, config, given=bool(plain or overrides))
-    from tinytrain.quiet import import_tensorflow
-
-    import_tensorflow()
-    from tinytrain.train import fit
-
-    run = fit(config, out, values.mcu, values.resume)
-    result = run.metrics()
-    test = result["test"]
-    text = (
-        f"{run.folder}: test top-1 {100 * test['top1']:.2f} % on {test['images']:,} images, val top-1 "
-        f"{100 * result['val']['top1']:.2f} %, {result['params']:,} parameters, {result['macs']:,} MACs, "
-        f"{result['images_per_second']:,.0f} images/s"
-    )
-    return result | {"run": str(run.folder)}, text
-
-
-def _config_to_resume(out: Path | None, config: schema.Config, given: bool) -> schema.Config:
-    """Returns the config of the run in `out`; refuses one that was given and says something else."""
-    from tinytrain.run import Run
-
-    if out is None:
-        raise UserError("--resume needs --out RUN, the folder of the run to go on with")
-    run = Run.open(out)
-    if given:
-        run.refuse_another(config)
-    return run.config()
-
-
-def _compare(values: Any, words: list[str]) -> tuple[Any, str]:
-    plain, overrides = _sorted(words)
-    seeds = values.seeds or "1"
-    if not seeds.isdecimal():
-        raise UserError(f"--seeds {seeds} is no number of seeds: expected a whole number from 1")
-    from tinytrain.quiet import import_tensorflow
-
-    import_tensorflow()
-    from tinytrain.comparing import compare
-
-    data = values.data.split(",") if values.data else None
-    return compare([configs.path_of(word) for word in plain], data, int(seeds), values.out or "compare", overrides)
-
-
-def _export(values: Any, words: list[str]) -> tuple[Any, str]:
-    plain, overrides = _sorted(words)
-    if len(plain) != 1 or not values.mcu:
-        raise UserError(f"export needs RUN or MODEL.tflite and --mcu BOARD, received {' '.join(words) or 'neither'}")
-    from tinytrain.deploy import boards
-
-    board = boards.load(values.mcu)
-    from tinytrain.quiet import import_tensorflow
-
-    import_tensorflow()
-    from tinytrain.export_summary import summary
-    from tinytrain.exporting import export
-
-    report, folder = export(plain[0], board.name, values.out, overrides, values.data, values.diagnose)
-    return report, summary(report, folder)
-
-
-def _evaluate(values: Any, words: list[str]) -> tuple[Any, str]:
-    if len(words) != 1:
-        raise UserError(f"evaluate needs RUN or MODEL.tflite, received {' '.join(words) or 'nothing'}")
-    if values.split not in (None, "train", "val", "test"):
-        raise unknown("split", values.split, ["train", "val", "test"])
-    from tinytrain.quiet import import_tensorflow
-
-    import_tensorflow()
-    from tinytrain.evaluation import evaluate
-
-    result = evaluate(Path(words[0]), values.data, values.split or "test")
-    return result, "  ".join(f"{name} {value:.4g}" for name, value in result.items() if isinstance(value, int | float))
-
-
-def _bench(values: Any, words: list[str]) -> tuple[Any, str]:
-    if len(words) != 1:
-        raise UserError(f"bench needs the DIR of one export, received {' '.join(words) or 'nothing'}")
-    if values.images and not values.images.isdecimal():
-        raise UserError(f"--images {values.images} is no number of images: expected a whole number from 1")
-    from tinytrain.bench_summary import summary
-    from tinytrain.benching import bench
-
-    images = int(values.images) if values.images else None
-    result, folder = bench(words[0], values.port, images, values.protocol or "binary", values.out)
-    return result, summary(result, folder)
-
-
-def _report(values: Any, words: list[str]) -> tuple[Any, str]:
-    if not words:
-        raise UserError("report needs at least one RUN, a folder that `tinytrain fit` wrote, received nothing")
-    from tinytrain.run import Run
-
-    for word in words:
-        Run.open(Path(word))
-    from tinytrain.quiet import import_tensorflow
-
-    import_tensorflow()
-    from tinytrain.reporting.write import report
-
-    result = report(words, values.out or "report.html")
-    names = ", ".join(run["name"] for run in result["runs"])
-    return result, f"{result['out']}: {result['bytes']:,} bytes about {names}"
-
-
-def _data(values: Any, words: list[str]) -> tuple[Any, str]:
-    plain, overrides = _sorted(words)
-    if len(plain) != 1:
-        raise UserError(f"data needs one SPEC, such as digits or folder:PATH, received {' '.join(plain) or 'none'}")
-    config = configs.load(None, [*overrides, f"data.spec={plain[0]}"])
-    from tinytrain.quiet import import_tensorflow
-
-    import_tensorflow()
-    from tinytrain import data_report
-
-    result = data_report.report(config, Path(values.out or "samples.png"))
-    return result, data_report.as_text(result)
-
-
-def _list(values: Any, words: list[str]) -> tuple[Any, str]:
-    from tinytrain.listing import LISTS
-
-    if len(words) > 1 or (words and words[0] not in LISTS):
-        raise unknown("list", " ".join(words), LISTS)
-    if words == ["models"]:
-        return _list_models()
-    if words == ["boards"]:
-        return _list_boards()
-    wanted = words or list(LISTS)
-    rows = {name: LISTS[name]() for name in wanted}
-    text = "\n\n".join(
-        "\n".join([f"{name}:", *(f"  {line}" for line in lines.values())]) for name, lines in rows.items()
-    )
-    return {name: list(lines) for name, lines in rows.items()}, text
-
-
-def _list_models() -> tuple[Any, str]:
-    """The table is counted from the graphs, so this list alone starts TensorFlow."""
-    from tinytrain.quiet import import_tensorflow
-
-    import_tensorflow()
-    from tinytrain import model_table
-
-    rows = model_table.rows()
-    return {"models": rows}, "\n".join(model_table.as_text(rows))
-
-
-def _list_boards() -> tuple[Any, str]:
-    from tinytrain import board_table
-
-    rows = board_table.rows()
-    return {"boards": rows}, "\n".join(board_table.as_text(rows))
-
-
-FIT_FLAGS = {
-    "recipe": "a whole way of training: adaptive, adaptive_am, adaptive_baseline",
-    "data": "digits, folder:PATH, csv:FILE, tfds:NAME[/CONFIG] or a name from `tinytrain list datasets`",
-    "model": "a name from `tinytrain list models`",
-    "mcu": "a board; refuse, before training, a model that does not fit it",
-    "out": "the run folder to write (default: the next free runs/DATA-MODEL-NNN)",
-    "resume": "switch: go on with the interrupted run in --out",
-}
-COMMANDS = {
-    "fit": Command("Trains a model on images.", FIT_FLAGS, _fit),
-    "compare": Command(
-        "Trains every config on every dataset with every seed, and tables the results; typed again, it goes on.",
-        {
-            "data": "SPECs joined by commas, in place of each config's own",
-            "seeds": "how many seeds, from 0 (default: 1)",
-            "out": "the folder of the runs, results.csv and results.md (default: compare)",
-        },
-        _compare,
-    ),
-    "export": Command(
-        "Turns a run into an int8 model, proven to fit the board, with firmware to flash.",
-        {
-            "mcu": "a board or microcontroller from `tinytrain list boards`",
-            "out": "the folder to write (default: RUN/export-BOARD)",
-            "data": "for MODEL.tflite: images to prove it on",
-            "diagnose": "switch: show the quantization error of each layer and the accuracy of each class",
-        },
-        _export,
-    ),
-    "evaluate": Command(
-        "Measures a run or a .tflite file on a split of its data.",
-        {"data": "another data source than the run's", "split": "train, val or test (default)"},
-        _evaluate,
-    ),
-    "bench": Command(
-        "Runs an export's firmware on test images, on a board or in the emulator: outputs, latency, profile, memory.",
-        {
-            "port": "the serial port of a board that holds the firmware, or auto (default: the emulator)",
-            "images": "how many test images (default: all; in the emulator, as many as take a minute)",
-            "protocol": "binary (default), or mlperf, the text protocol of MLPerf Tiny's runner",
-            "out": "the folder for bench.json and operators.png (default: DIR)",
-        },
-        _bench,
-    ),
-    "report": Command(
-        "Writes one HTML file about one run or several side by side: accuracy, curves, mistakes, memory, latency.",
-        {"out": "the file to write, replaced if it is there (default: report.html)"},
-        _report,
-    ),
-    "data": Command(
-        "Shows what is in a data source and what is wrong with it: classes, mean and deviation, samples, findings.",
-        {"out": "the picture of samples to write (default: samples.png)"},
-        _data,
-    ),
-    "list": Command("Lists what a config can name.", {}, _list),
-}
