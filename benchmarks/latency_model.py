@@ -39,12 +39,8 @@ def cycles_per_instruction(row: Row) -> float:
     return row.ms / 1e3 * row.clock_hz / number
 
 
-def fitted_row(row: Row) -> dict[str, Any]:
-    """Returns the row of the table for a row that the model is fitted to, or known by its MACs."""
-    found = cycles_per_instruction(row)
-    others = [cycles_per_instruction(other) for other in FITTED if other.core == row.core and other != row]
-    core, likely = latency.CORES[row.core], geometric_mean(others)
-    per_ms = row.ms / found
+def published(row: Row) -> dict[str, Any]:
+    """Returns the keys that every row of the table begins with."""
     return {
         "source": row.source,
         "board": row.board,
@@ -53,6 +49,17 @@ def fitted_row(row: Row) -> dict[str, Any]:
         "network": row.network,
         "published_ms": row.ms,
         "clock_mhz": row.clock_hz / 1e6,
+    }
+
+
+def fitted_row(row: Row) -> dict[str, Any]:
+    """Returns the row of the table for a row that the model is fitted to, or known by its MACs."""
+    found = cycles_per_instruction(row)
+    others = [cycles_per_instruction(other) for other in FITTED if other.core == row.core and other != row]
+    core, likely = latency.CORES[row.core], geometric_mean(others)
+    per_ms = row.ms / found
+    return {
+        **published(row),
         "instructions": round(row.ms / 1e3 * row.clock_hz / found),
         "cycles_per_instruction": round(found, 3),
         "predicted_ms": round(likely * per_ms, 1),
@@ -68,13 +75,7 @@ def bound_row(row: Row, kind: str) -> dict[str, Any]:
     found = cycles_per_instruction(row)
     core = latency.CORES[row.core]
     return {
-        "source": row.source,
-        "board": row.board,
-        "core": row.core,
-        "engine": row.engine,
-        "network": row.network,
-        "published_ms": row.ms,
-        "clock_mhz": row.clock_hz / 1e6,
+        **published(row),
         "cycles_per_instruction": round(found, 3),
         "below_interval": found < core.low,
         "above_interval": found > core.high,

@@ -6,6 +6,7 @@
 #include "board.h"
 #include "crc32.h"
 #include "engine.h"
+#include "frames.h"
 #include "inference.h"
 #include "model/model_data.h"
 #include "post_mortem.h"
@@ -30,10 +31,11 @@ enum Type : uint8_t {
 enum Error : uint8_t { kUnknownType = 1, kWrongPayload = 2, kWrongImage = 3, kEngineFailed = 4 };
 
 constexpr uint16_t kVersion = 1;
-constexpr uint32_t kPayloadBytes = 512;
-constexpr uint32_t kHeaderBytes = 5, kCrcBytes = 4;  // type, sequence, length; CRC-32
-constexpr uint32_t kFrameBytes = kHeaderBytes + kPayloadBytes + kCrcBytes;
 constexpr uint64_t kPatienceTicks = uint64_t{2} * BOARD_CLOCK_HZ;  // a tick is a cycle of the clock
+using frames::kCrcBytes;
+using frames::kFrameBytes;
+using frames::kHeaderBytes;
+using frames::kPayloadBytes;
 
 // Numbers go in and out as the core has them: little-endian.
 class Reader {
@@ -62,15 +64,9 @@ class Reader {
   bool short_ = false;
 };
 
-// The frame that is received, and the answer, kept to be sent again.
-uint8_t frame[kFrameBytes], answer[kFrameBytes];
-uint32_t frame_bytes = 0, answer_bytes = 0;
-
-bool is_open = false, is_damaged = false;
-uint8_t block_left = 0;  // COBS: bytes until the next code byte
-bool zero_follows = false;
-uint64_t last_byte = 0;  // when it came, in ticks
-uint32_t damaged_frames = 0;
+// Kept to be sent again.
+uint8_t answer[kFrameBytes];
+uint32_t answer_bytes = 0;
 
 uint32_t fallback_baud = 0;  // of before, while a new rate has not proven itself
 uint32_t baud = BAUD;
@@ -100,23 +96,7 @@ void Fail(Error code, const char* text) {
   PutBytes(text, std::strlen(text));
 }
 
-// COBS (Cheshire and Baker 1999): each run of up to 254 bytes without a zero is preceded by its length + 1; a shorter run
-// stands for itself and a zero.
-void WriteFramed(const uint8_t* data, uint32_t bytes) {
-  board_write(0);
-  for (uint32_t begin = 0;;) {
-    uint32_t run = 0;
-    while (begin + run < bytes && run < 254 && data[begin + run] != 0) ++run;
-    board_write(static_cast<char>(run + 1));
-    for (uint32_t i = 0; i < run; ++i) board_write(static_cast<char>(data[begin + i]));
-    begin += run;
-    if (begin >= bytes) break;
-    if (run < 254) ++begin;  // the zero that the run stands for
-  }
-  board_write(0);
-}
-
-void SendAnswer() { WriteFramed(answer, answer_bytes); }
+void SendAnswer() { frames::Write(answer, answer_bytes); }
 
 void Finish(uint16_t sequence) {
   const auto length = static_cast<uint16_t>(answer_bytes - kHeaderBytes);
@@ -229,7 +209,7 @@ void Status(Reader payload) {
   Put<uint32_t>(stack_used_bytes());
   Put<uint32_t>(stack_bytes());
   Put<uint32_t>(serial_lost_bytes());
-  Put<uint32_t>(damaged_frames);
+  Put<uint32_t>(frames::Damaged());
   Put<uint32_t>(serial_line_errors());
 }
 
@@ -268,77 +248,27 @@ void Answer(uint8_t type, uint16_t sequence, Reader payload) {
   if (answer[0] == (kReset | kAnswer)) restart();
 }
 
-bool IsSound() {
-  if (is_damaged || block_left != 0 || frame_bytes < kHeaderBytes + kCrcBytes) return false;
-  uint16_t length;
-  uint32_t crc;
-  std::memcpy(&length, frame + 3, sizeof length);
-  std::memcpy(&crc, frame + frame_bytes - kCrcBytes, sizeof crc);
-  return length == frame_bytes - kHeaderBytes - kCrcBytes && crc == Crc32(frame, frame_bytes - kCrcBytes);
-}
-
-void Close() {
-  if (!IsSound()) {
-    ++damaged_frames;
-    return;
-  }
+void Handle(const frames::Frame& frame) {
   fallback_baud = 0;
   uint16_t sequence;
-  std::memcpy(&sequence, frame + 1, sizeof sequence);
-  const Reader payload(frame + kHeaderBytes, frame_bytes - kHeaderBytes - kCrcBytes);
-  if (frame[0] == kImage) {
+  std::memcpy(&sequence, frame.data + 1, sizeof sequence);
+  const Reader payload(frame.data + kHeaderBytes, frame.bytes - kHeaderBytes - kCrcBytes);
+  if (frame.data[0] == kImage) {
     Image(payload);
   } else {
-    Answer(frame[0], sequence, payload);
+    Answer(frame.data[0], sequence, payload);
   }
 }
-
-void Store(uint8_t byte) {
-  if (frame_bytes == kFrameBytes) {
-    is_damaged = true;
-  } else {
-    frame[frame_bytes++] = byte;
-  }
-}
-
-// A code byte: what the block before it stands for is only stored now, since at the frame's end it stands for nothing.
-void StartBlock(uint8_t code) {
-  if (zero_follows) Store(0);
-  block_left = code - 1;
-  zero_follows = code != 255;
-}
-
-void Open() {
-  is_open = true;
-  is_damaged = false;
-  frame_bytes = 0;
-  block_left = 0;
-  zero_follows = false;
-}
-
-bool IsEmpty() { return frame_bytes == 0 && block_left == 0 && !zero_follows; }
 
 }  // namespace
 
-bool IsOpen() { return is_open; }
-
 void Receive(uint8_t byte) {
-  last_byte = ticks_now();
-  if (byte == 0) {
-    if (!is_open || IsEmpty()) return Open();  // a doubled 0x00 is no end of a frame
-    is_open = false;
-    return Close();
-  }
-  if (block_left == 0) return StartBlock(byte);
-  --block_left;
-  Store(byte);
+  const frames::Frame frame = frames::Receive(byte);
+  if (frame.data != nullptr) Handle(frame);
 }
 
 void Idle() {
-  if (is_open && ticks_now() - last_byte > kPatienceTicks) {
-    damaged_frames += IsEmpty() ? 0 : 1;
-    is_open = false;
-  }
+  frames::Idle();
   if (fallback_baud != 0 && ticks_now() - baud_changed > kPatienceTicks) {
     board_set_baud(fallback_baud);
     baud = fallback_baud;

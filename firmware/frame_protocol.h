@@ -1,12 +1,9 @@
-// The binary protocol; PROTOCOL.md describes it.
+// The binary protocol: what the frames of frames.h ask and are answered; PROTOCOL.md describes it.
 #pragma once
 
 #include <cstdint>
 
 namespace frame_protocol {
-
-// Returns whether a frame is open, so that the next byte belongs to it.
-bool IsOpen();
 
 // Takes a byte of a frame, or the 0x00 that opens or closes one; answers a request when its frame closes.
 void Receive(uint8_t byte);

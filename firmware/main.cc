@@ -3,6 +3,7 @@
 
 #include "board.h"
 #include "frame_protocol.h"
+#include "frames.h"
 #include "inference.h"
 #include "post_mortem.h"
 #include "serial.h"
@@ -12,7 +13,7 @@
 namespace {
 
 void Receive(uint8_t byte) {
-  if (byte == 0 || frame_protocol::IsOpen()) {
+  if (byte == 0 || frames::IsOpen()) {
     text_protocol::Forget();
     frame_protocol::Receive(byte);
   } else {

@@ -8,8 +8,18 @@ INPUT_SHAPE = (1, 4, 4, 3)
 FILTERS = 5
 
 
-def conv_model(dtype: str = "int8", custom: str = "", outputs: int = 1, padding_bytes: int = 0) -> bytes:
-    """Returns a model of one 1x1 CONV_2D (or of one custom operator called `custom`) from INPUT_SHAPE to 5 channels."""
+def conv_model(
+    dtype: str = "int8",
+    custom: str = "",
+    outputs: int = 1,
+    padding_bytes: int = 0,
+    scale: float = 1 / 128,
+    zero: int = 0,
+) -> bytes:
+    """Returns a model of one 1x1 CONV_2D (or of one custom operator called `custom`) from INPUT_SHAPE to 5 channels.
+
+    scale, zero: of the input.
+    """
     kind = getattr(schema.TensorType, dtype.upper())
     weights = np.random.default_rng(0).integers(-127, 128, (FILTERS, 1, 1, 3)).astype(dtype)
     bias = np.arange(FILTERS, dtype="int32" if dtype == "int8" else dtype)
@@ -18,9 +28,9 @@ def conv_model(dtype: str = "int8", custom: str = "", outputs: int = 1, padding_
     model.buffers = [_buffer(None), _buffer(weights), _buffer(bias), _buffer(np.zeros(padding_bytes, np.uint8))]
     bias_kind = schema.TensorType.INT32 if dtype == "int8" else kind
     graph.tensors = [
-        _tensor("input", INPUT_SHAPE, kind, 0, 1 / 128),
+        _tensor("input", INPUT_SHAPE, kind, 0, scale, zero),
         _tensor("weights", weights.shape, kind, 1, 1 / 127),
-        _tensor("bias", (FILTERS,), bias_kind, 2, 1 / 128 / 127),
+        _tensor("bias", (FILTERS,), bias_kind, 2, scale / 127),
         _tensor("output", (*INPUT_SHAPE[:3], FILTERS), kind, 0, 1 / 32),
     ]
     graph.inputs, graph.outputs = [0], [3] * outputs
@@ -31,8 +41,11 @@ def conv_model(dtype: str = "int8", custom: str = "", outputs: int = 1, padding_
     return bytes(builder.Output())
 
 
-def converted_model() -> bytes:
-    """Returns a converted int8 model of the operators tinytrain emits: convolutions, ADD, MEAN, FULLY_CONNECTED …"""
+def converted_model(ends: str = "int8") -> bytes:
+    """Returns a converted int8 model of the operators tinytrain emits: convolutions, ADD, MEAN, FULLY_CONNECTED …
+
+    `ends`: what goes in and out, "int8", "uint8" or "float32", the converter's default.
+    """
     import tensorflow as tf
 
     random = np.random.default_rng(0)
@@ -56,7 +69,7 @@ def converted_model() -> bytes:
         [image] for image in random.uniform(-1, 1, (20, 1, 16, 16, 3)).astype("f")
     )
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = converter.inference_output_type = tf.int8
+    converter.inference_input_type = converter.inference_output_type = getattr(tf, ends)
     return converter.convert()
 
 
@@ -66,12 +79,12 @@ def _buffer(values):
     return buffer
 
 
-def _tensor(name, shape, kind, buffer, scale):
+def _tensor(name, shape, kind, buffer, scale, zero=0):
     tensor = schema.TensorT()
     tensor.name, tensor.shape, tensor.type, tensor.buffer = name.encode(), list(shape), kind, buffer
     if kind in (schema.TensorType.INT8, schema.TensorType.INT32):
         tensor.quantization = schema.QuantizationParametersT()
-        tensor.quantization.scale, tensor.quantization.zeroPoint = [scale], [0]
+        tensor.quantization.scale, tensor.quantization.zeroPoint = [scale], [zero]
     return tensor
 
 

@@ -11,8 +11,8 @@ from tinytrain import comparing
 from tinytrain import config as configs
 from tinytrain.run import Run
 
-SMALL = ["model.name=resnet8", "model.width=0.25", "optim.batch=16", "optim.epochs=3", "optim.warmup_epochs=1"]
-SEARCH = ["search.trials=2", "search.epochs=2", "search.low=0.02", "search.high=0.2", "search.step=0.01"]
+SMALL = ["model.name=resnet8", "model.width=0.25", "optim.batch=16", "optim.epochs=4", "optim.warmup_epochs=1"]
+SEARCH = ["search.trials=2", "search.epochs=3", "search.low=0.02", "search.high=0.2", "search.step=0.01"]
 MEASURED = {"seconds", "images_per_second", "training_seconds", "search_seconds"}  # by the clock
 
 
@@ -29,24 +29,24 @@ def test_the_adaptive_recipe_loses_nothing_when_killed_in_the_search_and_in_the_
     data = f"folder:{image_folder(count=24)}"
     words = ["compare", "adaptive", "--data", data, "--out", "killed", *SMALL, *SEARCH]
     comparing.compare([configs.recipe("adaptive")], [data], out=tmp_path / "whole", overrides=[*SMALL, *SEARCH])
-    searching = kill(words, tmp_path, lambda lines: len(epochs(lines)) == 3)  # the first one of the second trial
-    training = kill(words, tmp_path, lambda lines: epochs(lines)[-1:] == ["1/3"])
+    searching = kill(words, tmp_path, lambda lines: len(epochs(lines)) == 5)  # the second one of the second trial
+    training = kill(words, tmp_path, lambda lines: epochs(lines)[-1:] == ["2/4"])
     done = subprocess.run(command(*words), cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
     # A kill falls before or after the epoch that was just told is kept.
-    assert epochs(searching) == ["1/2", "2/2", "1/2"]
-    assert epochs(training) in (["2/2", "1/3"], ["1/2", "2/2", "1/3"])
-    assert epochs(done.stderr.splitlines()) in (["2/3", "3/3"], ["1/3", "2/3", "3/3"])
+    assert epochs(searching) == ["1/3", "2/3", "3/3", "1/3", "2/3"]
+    assert epochs(training) in (["3/3", "1/4", "2/4"], ["2/3", "3/3", "1/4", "2/4"])
+    assert epochs(done.stderr.splitlines()) in (["3/4", "4/4"], ["2/4", "3/4", "4/4"])
     said = [*searching, *training, *done.stderr.splitlines()]
     assert [line.split()[2] for line in said if line.startswith("search: trial")] == ["1/2", "2/2"]
 
     whole, run = (Run(tmp_path / name / "adaptive/images/seed0") for name in ("whole", "killed"))
-    assert [row["epoch"] for row in history(run)] == [1, 2, 3]
+    assert [row["epoch"] for row in history(run)] == [1, 2, 3, 4]
     assert [*map(without_times, history(run))] == [*map(without_times, history(whole))]
     found, expected = (json.loads(path.read_text()) for path in (run.search_path, whole.search_path))
     assert without_times(found) == without_times(expected)
     assert without_times(run.metrics()) == without_times(whole.metrics())
     assert_same_weights(run, whole)
     assert table(tmp_path / "killed") == table(tmp_path / "whole")
-    assert [row["search_epochs"] for row in table(tmp_path / "killed")] == ["4"]
+    assert [row["search_epochs"] for row in table(tmp_path / "killed")] == ["6"]

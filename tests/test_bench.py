@@ -268,7 +268,7 @@ def test_an_export_without_labels_has_no_accuracy(tmp_path):
         (["none"], "'none' does not exist: give the folder that `tinytrain export` wrote"),
         (["DIR", "--images", "0"], "--images 0: expected 1 to 12"),
         (["DIR", "--images", "13"], "--images 13: expected 1 to 12"),
-        (["DIR", "--images", "many"], "--images many is no number of images"),
+        (["DIR", "--images", "many"], "--images many is no number"),
         (["DIR", "--protocol", "binery"], "unknown protocol 'binery'; did you mean 'binary'?"),
         (["DIR", "--port", "/dev/none"], "cannot open the port '/dev/none'"),
         (["DIR", "--out", "/proc/none"], "cannot write into '/proc/none'"),

@@ -143,6 +143,14 @@ def test_without_room_for_the_image_an_inference_uses_it_up(folder):
 
 
 @needs_emulator
+def test_inferences_longer_than_the_watchdog_waits_are_no_hang(folder):
+    *_, lines = talk(folder, LOAD + "infer 60000 0%")
+    start, stop = (int(line.removeprefix("m-lap-us-")) for line in lines if line.startswith("m-lap-us-"))
+    assert stop - start > 1000 * int(boards.load(EMULATED).values["WATCHDOG_MS"])
+    assert lines[-1].startswith("m-results-[")
+
+
+@needs_emulator
 def test_a_hang_is_caught_and_told_after_the_restart(tmp_path):
     folder = emit(tmp_path)
     engine = (folder / "engine_stand_in.cc").read_text()

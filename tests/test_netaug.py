@@ -1,20 +1,19 @@
 """NetAug against the specification's numbers and against plain Keras networks of the same widths."""
 
-import os
-import signal
 import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from kills import assert_same_weights, command, epochs, kill
 
 from tinytrain import blocks, macs, optim, rooms, train
 from tinytrain import config as configs
 from tinytrain.errors import UserError
 from tinytrain.method import Method, Objective, Training
 from tinytrain.methods.netaug import NetAug, batch_statistics, build, recalibrate, usual_width_factors
+from tinytrain.run import Run
 from tinytrain.super_network import SuperNetwork
 
 WIDTHS, EXPANSIONS = [1.0, 1.8, 2.6], [1.0, 1.6, 2.2, 2.8]
@@ -541,18 +540,11 @@ def test_a_killed_run_resumes_to_the_same_weights(tmp_path):
     words = ["method=netaug", "model.name=mobilenet_v2_tiny", "model.width=0.1", "model.stem=imagenet"]
     words += ["optim.epochs=3", "optim.batch=128", "netaug.statistics_images=256"]
     whole = train.fit(configs.load(None, words), tmp_path / "whole")
-    command = [sys.executable, "-m", "tinytrain", "fit", "--out", str(tmp_path / "run")]
-    process = subprocess.Popen([*command, *words], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    for line in process.stderr:
-        if line.startswith("epoch 2/3"):  # the checkpoint of the first epoch is there, that of the second may be
-            os.kill(process.pid, signal.SIGKILL)
-            break
-    assert process.wait() == -signal.SIGKILL
+    fit = ["fit", "--out", tmp_path / "run"]
+    # the checkpoint of the first epoch is there, that of the second may be
+    kill([*fit, *words], tmp_path, lambda lines: epochs(lines)[-1:] == ["2/3"])
     assert (tmp_path / "run/last.npz").exists()
-    again = subprocess.run([*command, "--resume"], cwd=tmp_path, check=True, capture_output=True, text=True)
+    again = subprocess.run(command(*fit, "--resume"), cwd=tmp_path, check=True, capture_output=True, text=True)
     assert "epoch 1/3" not in again.stderr
     assert "epoch 3/3" in again.stderr
-    with np.load(whole.last_path) as expected, np.load(tmp_path / "run/last.npz") as found:
-        for name in expected.files:
-            if name != "state":
-                np.testing.assert_array_equal(found[name], expected[name])
+    assert_same_weights(Run(tmp_path / "run"), whole)

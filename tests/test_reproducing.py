@@ -177,6 +177,7 @@ def test_specs_stand_for_datasets_by_name_then_in_order():
         ([], "reproduce needs one TABLE"),
         (["003/4", "--scale", "2"], "--scale 2 is no scale"),
         (["003/4", "--seeds", "0", "--data", "digits"], "--seeds 0: expected at least 1"),
+        (["003/4", "--batch", "0", "--data", "digits"], "--batch 0: expected at least one image"),
         (["003/4", "--batch", "x"], "--batch x is no number"),
         (["003/4", "--data", "digits", "optim.lr=1"], "optim.lr is what the arms of seed003-table4 differ in"),
         (["003/4", "--data", "digits", "seed=1"], "say --seeds N"),

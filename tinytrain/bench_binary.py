@@ -32,13 +32,7 @@ def measure(link: BoardLink, hello: Hello, exported: Exported, images: int | Non
     profile = _profile(link, hello, exported)
     status = link.status()
     return {
-        "board": hello.board,
-        "emulated": hello.emulated,
-        "engine": hello.engine,
-        "model": hello.model,
-        "port": link.port.port,
-        "baud": link.port.baudrate,
-        "protocol": "binary",
+        **identity(link, hello, "binary"),
         "images": count,
         **_comparison(answers, exported),
         "latency": _latency(windows, hello, exported),
@@ -58,6 +52,19 @@ def measure(link: BoardLink, hello: Hello, exported: Exported, images: int | Non
             "lost_bytes": status.overrun_bytes - before.overrun_bytes,
             "line_errors": status.line_errors - before.line_errors,
         },
+    }
+
+
+def identity(link: BoardLink, hello: Hello, protocol: str) -> dict[str, Any]:
+    """Returns who answered and how it was asked, the keys with which a result begins."""
+    return {
+        "board": hello.board,
+        "emulated": hello.emulated,
+        "engine": hello.engine,
+        "model": hello.model,
+        "port": link.port.port,
+        "baud": link.port.baudrate,
+        "protocol": protocol,
     }
 
 
@@ -85,15 +92,20 @@ def _comparison(answers: np.ndarray, exported: Exported) -> dict[str, Any]:
     count = len(answers)
     host = exported.outputs[:count].reshape(count, -1)
     different = np.flatnonzero((answers != host).any(axis=1)).tolist()
-    accuracy = None
-    if exported.labels is not None:
-        labels = exported.labels[:count]
-        accuracy = {"board": metrics.top_k(answers, labels, 1), "host": metrics.top_k(host, labels, 1)}
     return {
         "different": len(different),
         "differences": [{"image": i, "host": host[i].tolist(), "board": answers[i].tolist()} for i in different],
-        "accuracy": accuracy,
+        "accuracy": accuracy(answers, exported),
     }
+
+
+def accuracy(answers: np.ndarray, exported: Exported) -> dict[str, float] | None:
+    """Returns top-1 of the board's answers (N, classes) and of the host's to these images; None without labels."""
+    if exported.labels is None:
+        return None
+    count = len(answers)
+    labels, host = exported.labels[:count], exported.outputs[:count].reshape(count, -1)
+    return {"board": metrics.top_k(answers, labels, 1), "host": metrics.top_k(host, labels, 1)}
 
 
 def _windows(link: BoardLink, hello: Hello, exported: Exported, images: int, window_s: float) -> list[dict[str, Any]]:

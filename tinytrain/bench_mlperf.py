@@ -12,14 +12,13 @@ import numpy as np
 from tqdm import tqdm
 
 from tinytrain import metrics
-from tinytrain.bench_binary import numbers
+from tinytrain.bench_binary import WINDOWS, accuracy, identity, numbers
 from tinytrain.deploy import carray
 from tinytrain.deploy.board_link import BoardLink
 from tinytrain.deploy.messages import Hello
 from tinytrain.deploy.mlperf import Mlperf, Window, inferences_for
 from tinytrain.exported import Exported
 
-WINDOWS = 5
 IMAGES = 200  # of the accuracy run by default, as many as MLPerf Tiny takes for image classification
 _TOLERANCE = 0.0011  # `%0.3f` rounds, and so does the board's float
 
@@ -34,13 +33,7 @@ def measure(link: BoardLink, hello: Hello, exported: Exported, images: int | Non
     windows = _windows(device, exported, count, window_s)
     name, model_id = device.name(), device.profile()[1]
     return {
-        "board": hello.board,
-        "emulated": hello.emulated,
-        "engine": hello.engine,
-        "model": hello.model,
-        "port": link.port.port,
-        "baud": link.port.baudrate,
-        "protocol": "mlperf",
+        **identity(link, hello, "mlperf"),
         "name": name,
         "model_id": model_id,
         "images": count,
@@ -72,12 +65,8 @@ def _comparison(results: np.ndarray, exported: Exported) -> dict[str, Any]:
     count = len(results)
     host = probabilities(exported, count)
     different = np.flatnonzero((np.abs(results - host) > _TOLERANCE).any(axis=1)).tolist()
-    accuracy = None
-    if exported.labels is not None:
-        labels, outputs = exported.labels[:count], exported.outputs[:count].reshape(count, -1)
-        accuracy = {"board": metrics.top_k(results, labels, 1), "host": metrics.top_k(outputs, labels, 1)}
     rows = [{"image": i, "host": host[i].round(3).tolist(), "board": results[i].tolist()} for i in different]
-    return {"different": len(different), "differences": rows, "accuracy": accuracy}
+    return {"different": len(different), "differences": rows, "accuracy": accuracy(results, exported)}
 
 
 def _windows(device: Mlperf, exported: Exported, images: int, window_s: float) -> list[tuple[int, Window]]:

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from tinytrain.exported import BENCH_FILE, PICTURE_FILE
+
 DIFFERENCES_SHOWN = 10
 OPERATORS_SHOWN = 10
 _VALUES_SHOWN = 12
@@ -40,7 +42,7 @@ def failure(result: dict[str, Any]) -> str:
 
 
 def _files(result: dict[str, Any]) -> list[str]:
-    return ["bench.json", "operators.png"] if "profile" in result else ["bench.json"]
+    return [BENCH_FILE, PICTURE_FILE] if "profile" in result else [BENCH_FILE]
 
 
 def _accuracy(result: dict[str, Any]) -> str:

@@ -17,11 +17,10 @@ from tinytrain.deploy.board_link import BoardLink
 from tinytrain.deploy.board_requests import BoardRestarted
 from tinytrain.deploy.messages import Hello
 from tinytrain.errors import UserError, unknown
-from tinytrain.exported import Exported
+from tinytrain.exported import BENCH_FILE, PICTURE_FILE, Exported
 from tinytrain.run import write_atomically, write_json
 
 PROTOCOLS = ("binary", "mlperf")
-RESULT_FILE, PICTURE_FILE = "bench.json", "operators.png"
 WINDOW_S = 10.0
 _EMULATOR_PATIENCE_S = 5.0  # nothing is lost there, but other programs may slow it down
 
@@ -58,7 +57,7 @@ def bench(
         refuse_another_model(hello, exported, link.port.port)
         measure = bench_mlperf.measure if protocol == "mlperf" else bench_binary.measure
         result = measure(link, hello, exported, images, WINDOW_S if window_s is None else window_s)
-    write_json(target / RESULT_FILE, result)
+    write_json(target / BENCH_FILE, result)
     if "profile" in result:
         write_atomically(target / PICTURE_FILE, lambda file: bench_picture.draw(result, file))
     return result, target

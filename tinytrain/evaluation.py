@@ -83,7 +83,7 @@ def _evaluate_file(path: Path, data: str | None, split: str) -> dict[str, Any]:
         images, labels, _ = _split(_run_of(path).config(), split)
     low, high, _ = foreign.pixel_range(source)
     outputs = Oracle(found.content).run(carray.pixel_values(source, (high - low) / 255, low)[images])
-    return metrics.summary(dequantize(outputs, target), labels)
+    return metrics.summary(dequantize(outputs.reshape(len(outputs), -1), target), labels)
 
 
 def _run_of(path: Path) -> Run:

@@ -16,8 +16,9 @@ from tinytrain.deploy.flatbuffer import Summary
 from tinytrain.errors import UserError
 from tinytrain.quiet import quiet
 
-GOLDEN_FILE = "golden.npz"
-COMPACT_FILE = "model.compact.tflite"  # what the firmware holds
+MODEL_FILE, COMPACT_FILE = "model.tflite", "model.compact.tflite"  # what TensorFlow reads; what the firmware holds
+GOLDEN_FILE, REPORT_FILE = "golden.npz", "report.json"
+BENCH_FILE, PICTURE_FILE = "bench.json", "operators.png"  # what `tinytrain bench` adds
 _ARRAYS = "model/model_data.cc"
 
 
@@ -35,7 +36,7 @@ class Exported:
     @classmethod
     def open(cls, folder: Path) -> "Exported":
         """Returns the export in `folder`; raises UserError if it holds none, or one whose firmware cannot answer."""
-        needed = ["report.json", COMPACT_FILE, GOLDEN_FILE, "firmware"]
+        needed = [REPORT_FILE, COMPACT_FILE, GOLDEN_FILE, "firmware"]
         lacking = [name for name in needed if not (folder / name).exists()]
         if lacking:
             what = f"lacks {', '.join(lacking)}" if folder.is_dir() else "does not exist"
@@ -43,7 +44,7 @@ class Exported:
         if not (folder / "firmware" / "PROTOCOL.md").is_file():
             raise UserError(f"the firmware in '{folder}' is from before it could be asked anything: export again")
         try:
-            report = json.loads((folder / "report.json").read_text())
+            report = json.loads((folder / REPORT_FILE).read_text())
             with np.load(folder / GOLDEN_FILE) as golden:
                 inputs, outputs, labels = (golden.get(name) for name in ("inputs", "outputs", "labels"))
         except (ValueError, OSError, BadZipFile) as error:
@@ -75,12 +76,17 @@ class Exported:
         """Returns the host's output (output_bytes,) int8 for an image."""
         return self.outputs[image].reshape(-1)
 
-    def pixels_of(self, image: int) -> bytes:
-        """Returns 8-bit pixels that the firmware's table turns into the int8 input of an image."""
+    @cached_property
+    def _pixel_of(self) -> np.ndarray:
+        """(256,) for an int8 input from -128 on: a pixel that the firmware's table turns into it, -1 for none."""
         table = carray.read_array(self.sources / _ARRAYS, "PixelToInput")
         pixel_of = np.full(256, -1)
         pixel_of[table.astype(np.int16) + 128] = np.arange(256)
-        pixels = pixel_of[self.inputs[image].astype(np.int16) + 128]
+        return pixel_of
+
+    def pixels_of(self, image: int) -> bytes:
+        """Returns 8-bit pixels that the firmware's table turns into the int8 input of an image."""
+        pixels = self._pixel_of[self.inputs[image].astype(np.int16) + 128]
         if (pixels < 0).any():
             raise UserError(f"image {image} of '{self.folder}' is noise that no pixels give: export with --data SPEC")
         return pixels.astype(np.uint8).tobytes()

@@ -17,7 +17,7 @@ from tinytrain.deploy.boards import Board
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import UserError
 from tinytrain.evaluation import dequantize
-from tinytrain.exported import COMPACT_FILE, GOLDEN_FILE
+from tinytrain.exported import COMPACT_FILE, GOLDEN_FILE, MODEL_FILE, REPORT_FILE
 from tinytrain.int8_model import Int8Model
 from tinytrain.run import Run, write_json
 from tinytrain.schema import Config
@@ -80,57 +80,13 @@ def _with_overrides(config: Config, overrides: Sequence[str]) -> Config:
 
 
 def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Path, source: str) -> dict[str, Any]:
-    graph = flatbuffer.read(model.content, model.name)
-    low, high = model.input_range
+    """Writes the export under a temporary name, then gives it its own; returns report.json."""
     outputs = _run(model.content, model.images, "int8 model on the test images")
-    compacted = compact.compact(model.content)
-    arena_bytes = memory.target_arena_bytes(compacted) + config.export.arena_margin_bytes
-    golden = _golden(outputs, model.labels)
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        (draft / "model.tflite").write_bytes(model.content)
-        (draft / COMPACT_FILE).write_bytes(compacted)
-        golden_arrays: dict[str, Any] = {"inputs": model.images, "outputs": outputs}
-        if model.labels is not None:
-            golden_arrays["labels"] = model.labels
-        np.savez_compressed(draft / GOLDEN_FILE, **golden_arrays)
-        sources = firmware.emit(
-            draft,
-            board,
-            model=compacted,
-            name=model.name,
-            arena_bytes=arena_bytes,
-            labels=model.classes,
-            golden_input=model.images[golden],
-            golden_output=outputs[golden],
-            pixels=carray.pixel_values(graph.inputs[0], (high - low) / 255, low),
-        )
-        report = {
-            "source": source,
-            "board": board.name,
-            "fits": False,
-            "model": {
-                "bytes": len(model.content),
-                "compact_bytes": len(compacted),
-                "macs": model.macs,
-                "ops": graph.counts,
-            },
-            "input": {
-                "shape": list(graph.inputs[0].shape),
-                "pixel_0": low,
-                "pixel_255": high,
-                "notes": list(model.notes),
-            },
-            "accuracy": _accuracy(model, outputs, graph),
-            "parity": _parity(sources, model.images, outputs, config.export.parity_images),
-            **_memory(sources, graph, compacted, arena_bytes, board),
-            **_emulated(sources, board),
-            **_diagnosis(model, outputs, graph),
-        }
-        report |= _latency(report, graph, board)
-        report["fits"] = fits.Memory(**report["memory"]).fits
-        write_json(draft / "report.json", report)
+        report = {"source": source} | _write(draft, model, outputs, board, config)
+        write_json(draft / REPORT_FILE, report)
         if folder.exists():
             folder.rmdir()  # empty, as checked
         os.chmod(draft, 0o755)
@@ -140,9 +96,63 @@ def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Pat
     return report
 
 
+def _write(draft: Path, model: Int8Model, outputs: np.ndarray, board: Board, config: Config) -> dict[str, Any]:
+    """Writes the models, golden.npz and firmware/ into `draft`; returns what is proven and measured of them."""
+    graph, compacted = flatbuffer.read(model.content, model.name), compact.compact(model.content)
+    arena_bytes = memory.target_arena_bytes(compacted) + config.export.arena_margin_bytes
+    (draft / MODEL_FILE).write_bytes(model.content)
+    (draft / COMPACT_FILE).write_bytes(compacted)
+    arrays = {"inputs": model.images, "outputs": outputs, "labels": model.labels}
+    known = {name: array for name, array in arrays.items() if array is not None}
+    np.savez_compressed(draft / GOLDEN_FILE, **known)  # type: ignore[arg-type]  # numpy's other keyword is a bool
+    sources = _emit(draft, model, compacted, outputs, arena_bytes, board)
+    report = {
+        "board": board.name,
+        "fits": False,
+        "model": {
+            "bytes": len(model.content),
+            "compact_bytes": len(compacted),
+            "macs": model.macs,
+            "ops": graph.counts,
+        },
+        "input": _input(model, graph),
+        "accuracy": _accuracy(model, outputs, graph),
+        "parity": _parity(sources, model.images, outputs, config.export.parity_images),
+        **_memory(sources, graph, compacted, arena_bytes, board),
+        **_emulated(sources, board),
+        **_diagnosis(model, outputs, graph),
+    }
+    report |= _latency(report, graph, board)
+    report["fits"] = fits.Memory(**report["memory"]).fits
+    return report
+
+
+def _emit(draft: Path, model: Int8Model, compacted: bytes, outputs: np.ndarray, arena_bytes: int, board: Board) -> Path:
+    """Writes draft/firmware for the compact model, and returns its path."""
+    golden, (low, high) = _golden(outputs, model.labels), model.input_range
+    return firmware.emit(
+        draft,
+        board,
+        model=compacted,
+        name=model.name,
+        arena_bytes=arena_bytes,
+        labels=model.classes,
+        golden_input=model.images[golden],
+        golden_output=outputs[golden],
+        pixels=carray.pixel_values(flatbuffer.read(compacted).inputs[0], (high - low) / 255, low),
+    )
+
+
+def _input(model: Int8Model, graph: flatbuffer.Summary) -> dict[str, Any]:
+    low, high = model.input_range
+    shape = list(graph.inputs[0].shape)
+    return {"shape": shape, "pixel_0": low, "pixel_255": high, "notes": list(model.notes)}
+
+
 def _run(content: bytes, images: np.ndarray, what: str) -> np.ndarray:
     with tqdm(total=len(images), desc=what, unit="image", leave=False, disable=None) as bar:
-        return Oracle(content).run(images, lambda done, _: bar.update(done - bar.n) and None)
+        found = Oracle(content).run(images, lambda done, _: bar.update(done - bar.n) and None)
+    return found.reshape(len(images), -1)  # MCUNet's files give (1, 1, 1, classes)
 
 
 def _golden(outputs: np.ndarray, labels: np.ndarray | None) -> int:

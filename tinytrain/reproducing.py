@@ -38,7 +38,7 @@ def reproduce(
     seeds: int = 1,
     out: Path | str | None = None,
     overrides: list[str] | None = None,
-    batch: int = 0,
+    batch: int | None = None,
 ) -> tuple[dict[str, Any], str]:
     """Trains the arms of the table `word` and returns (result, the table in Markdown).
 
@@ -49,7 +49,7 @@ def reproduce(
         seeds: 0 … `seeds` − 1.
         out: the folder of the runs, of results.csv (a row a run), table.csv, table.md and figures/.
         overrides: KEY=VALUE words for every arm, after the scale; none that the arms differ in.
-        batch: images a step of the table's base, 0 as in the paper; those of the arms and their learning rates change
+        batch: images a step of the table's base, None as in the paper; those of the arms and their learning rates change
             in the same proportion.
 
     The result is {"table", "out", "rows": as `reproduction_table.rows` gives them, "figures": their paths}.
@@ -59,7 +59,7 @@ def reproduce(
     scale, overrides = scale or scaling.Scale(), list(overrides or [])
     table = paper_tables.load(word)
     out = Path(out) if out else Path("reproduce") / table.name
-    _refuse_words(table, overrides, seeds)
+    _refuse_words(table, overrides, seeds, batch)
     places = placed(table, data)
     plan, papers = _plan(table, places, scale, seeds, out.absolute(), overrides, batch)
     command = _command(word, data, scale, seeds, out, overrides, batch)
@@ -93,9 +93,11 @@ def placed(table: Table, data: list[str] | None) -> list[Place]:
     return [Place(dataset, spec) for dataset, spec in specs if spec]
 
 
-def _refuse_words(table: Table, overrides: list[str], seeds: int) -> None:
+def _refuse_words(table: Table, overrides: list[str], seeds: int, batch: int | None) -> None:
     if seeds < 1:
         raise UserError(f"reproduce trains with the seeds 0 to N - 1, received --seeds {seeds}: expected at least 1")
+    if batch == 0:
+        raise UserError("received --batch 0: expected at least one image a step")
     for word in overrides:
         dotted = word.partition("=")[0].strip()
         if dotted in ("seed", "data.spec"):
@@ -105,7 +107,13 @@ def _refuse_words(table: Table, overrides: list[str], seeds: int) -> None:
 
 
 def _plan(
-    table: Table, places: list[Place], scale: scaling.Scale, seeds: int, out: Path, overrides: list[str], batch: int
+    table: Table,
+    places: list[Place],
+    scale: scaling.Scale,
+    seeds: int,
+    out: Path,
+    overrides: list[str],
+    batch: int | None,
 ) -> tuple[list[comparing.Planned], dict[Path, Config]]:
     """Returns all runs in the order in which they are trained, and by its folder the config of each at full size."""
     source_of, factor = _sources(), batch / paper_tables.batch(table) if batch else 1.0
@@ -148,7 +156,9 @@ def _sources() -> Callable[[Config], Source]:
     return load
 
 
-def _stated(table: Table, places: list[Place], scale: scaling.Scale, overrides: list[str], batch: int) -> list[str]:
+def _stated(
+    table: Table, places: list[Place], scale: scaling.Scale, overrides: list[str], batch: int | None
+) -> list[str]:
     """Returns what is said of how ours differs from the paper's experiment."""
     lines = []
     if not scale.full:
@@ -166,7 +176,13 @@ def _stated(table: Table, places: list[Place], scale: scaling.Scale, overrides: 
 
 
 def _command(
-    word: str, data: list[str] | None, scale: scaling.Scale, seeds: int, out: Path, overrides: list[str], batch: int
+    word: str,
+    data: list[str] | None,
+    scale: scaling.Scale,
+    seeds: int,
+    out: Path,
+    overrides: list[str],
+    batch: int | None,
 ) -> str:
     given = ["--data", ",".join(data)] if data else []
     given += ["--batch", str(batch)] if batch else []

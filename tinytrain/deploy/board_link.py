@@ -21,7 +21,7 @@ _SLOWEST_FIRST_S = 2.0  # how long the first inference is waited for before its 
 
 @dataclass(frozen=True)
 class Inference:
-    """Inferences of one image: the last one's output, int8 as bytes; how many; ticks of all of them."""
+    """Inferences of one image: its output, int8 as bytes; how many; ticks of all of them."""
 
     output: bytes
     count: int

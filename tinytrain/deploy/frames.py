@@ -16,9 +16,8 @@ LONGEST_PAYLOAD = 512
 _BLOCK = 254  # the most bytes that one code byte of COBS covers
 _LONGEST_FRAME = HEADER.size + LONGEST_PAYLOAD + CRC.size + 4  # COBS adds a byte in 254, and one
 _TEXT = re.compile(rb"[\t\x20-\xff]*")  # UTF-8; what is left of a damaged frame mostly has control characters
-_SAID = re.compile(
-    rb"(?:m-|e-\[|failed: )[\x20-\xff]*(?=\r?\n)"
-)  # how lines begin that matter inside of a broken frame
+# How lines begin that matter inside of a broken frame.
+_SAID = re.compile(rb"(?:m-|e-\[|failed: )[\x20-\xff]*(?=\r?\n)")
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tinytrain.deploy import flatbuffer, planner
+from tinytrain.exported import MODEL_FILE
 from tinytrain.reporting import board_charts, facts, memory_map, operators
 from tinytrain.reporting.facts import Todo
 from tinytrain.reporting.memory_map import MemoryMap
 from tinytrain.reporting.operators import Row
-from tinytrain.reporting.runs import MODEL_FILE, Export, Subject
+from tinytrain.reporting.runs import Export, Subject
 from tinytrain.reporting.svg import Chart
 
 

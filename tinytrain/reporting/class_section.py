@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+from sklearn.metrics import confusion_matrix
 
 from tinytrain.errors import UserError
 from tinytrain.reporting import matrix, mistakes, pictures, predictions
@@ -94,13 +95,14 @@ def of_predictions(test: LabelledImages, found: Kinds, number: int, notes: list[
     """Returns the section from the probabilities (N, classes) of the float and, if there is one, the int8 model."""
     shipped = found.get("int8", found["float"])
     names = test.classes
-    counted = {kind: mistakes.confusion(test.labels, each.argmax(axis=1), len(names)) for kind, each in found.items()}
+    taken = {kind: each.argmax(axis=1) for kind, each in found.items()}
+    counted = {kind: confusion_matrix(test.labels, each, labels=range(len(names))) for kind, each in taken.items()}
     worst = mistakes.worst(shipped, test.labels, IMAGES)
     lost = mistakes.lost(found["float"], shipped, test.labels, IMAGES)
     return ClassSection(
         kinds=list(found),
         matrices=[matrix.chart(f"{number}-{kind}", kind, each, names) for kind, each in counted.items()],
-        classes=class_rows(counted, names),
+        classes=class_rows(test.labels, taken, names),
         pairs=pair_rows(counted, names),
         worst=[_thumbnail(test, found, int(image)) for image in worst],
         lost=[_thumbnail(test, found, int(image)) for image in lost],
@@ -108,9 +110,9 @@ def of_predictions(test: LabelledImages, found: Kinds, number: int, notes: list[
     )
 
 
-def class_rows(counted: Kinds, names: list[str]) -> list[ClassRow]:
-    """Returns a row for each class with images, lowest F1 of the last kind first."""
-    figures = {kind: mistakes.figures(each) for kind, each in counted.items()}
+def class_rows(labels: np.ndarray, taken: Kinds, names: list[str]) -> list[ClassRow]:
+    """Returns a row for each class with images, lowest F1 of the last kind first; `taken`: predicted classes (N,)."""
+    figures = {kind: mistakes.figures(labels, each, len(names)) for kind, each in taken.items()}
     shipped = list(figures.values())[-1]
     order = [int(label) for label in np.argsort(shipped.f1, kind="stable") if shipped.images[label]]
     return [

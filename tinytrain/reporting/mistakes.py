@@ -1,16 +1,16 @@
-"""Where a classifier errs: the confusion matrix, figures of each class, pairs of classes, single images."""
+"""Where a classifier errs: figures of each class, pairs of classes, single images."""
 
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.metrics import precision_recall_fscore_support
 
 
 @dataclass(frozen=True)
 class Figures:
     """Figures of each class, all of shape (classes,): shares in 0..1, and how many images are of the class.
 
-    A share of nothing is 0, as in scikit-learn: precision of a class that is never predicted, recall of one without
-    images.
+    A share of nothing is 0: precision of a class that is never predicted, recall of one without images.
     """
 
     precision: np.ndarray
@@ -29,29 +29,16 @@ class Pair:
     images: int
 
 
-def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Returns the counts (classes, classes) int64: a row is a true class, a column what its images were taken for."""
-    flat = np.bincount(labels * classes + predicted, minlength=classes * classes)
-    return flat.reshape(classes, classes)
-
-
-def figures(matrix: np.ndarray) -> Figures:
-    """Returns the figures of each class of a confusion matrix."""
-    hits, images, predicted = np.diag(matrix).astype(float), matrix.sum(axis=1), matrix.sum(axis=0)
-    return Figures(
-        precision=_share(hits, predicted),
-        recall=_share(hits, images),
-        f1=_share(2 * hits, images + predicted),
-        images=images,
-    )
-
-
-def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
+def figures(labels: np.ndarray, predicted: np.ndarray, classes: int) -> Figures:
+    """Returns the figures of each class from the true and the predicted class (N,) of all images."""
+    return Figures(*precision_recall_fscore_support(labels, predicted, labels=range(classes), zero_division=0))
 
 
 def pairs(matrix: np.ndarray, most: int) -> list[Pair]:
-    """Returns up to `most` pairs of different classes that are taken for each other, most images first."""
+    """Returns up to `most` pairs of different classes that are taken for each other, most images first.
+
+    `matrix` (classes, classes): a row is a true class, a column what its images were taken for.
+    """
     wrong = matrix - np.diag(np.diag(matrix))
     order = np.argsort(-wrong, axis=None, kind="stable")[:most]
     found = [divmod(int(place), len(matrix)) for place in order]

@@ -12,8 +12,8 @@ from tinytrain import metrics, splits, train
 from tinytrain.deploy import flatbuffer
 from tinytrain.errors import UserError
 from tinytrain.evaluation import dequantize, to_int8
-from tinytrain.exported import GOLDEN_FILE
-from tinytrain.reporting.runs import MODEL_FILE, Export, Subject
+from tinytrain.exported import GOLDEN_FILE, MODEL_FILE
+from tinytrain.reporting.runs import Export, Subject
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,9 @@ from typing import Any
 
 from tinytrain import origin
 from tinytrain.errors import UserError
+from tinytrain.exported import BENCH_FILE, REPORT_FILE
 from tinytrain.run import Run
 from tinytrain.schema import Config
-
-MODEL_FILE, REPORT_FILE, BENCH_FILE = "model.tflite", "report.json", "bench.json"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,314 @@
+"""The commands of the command line: what each takes, and what it calls. TensorFlow is imported only where it is needed.
+
+A command's function gets the values of its flags and the words that are no flags; it returns what --json prints and a
+text to read.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tinytrain import config as configs
+from tinytrain import schema
+from tinytrain.errors import TinytrainError, UserError, unknown
+
+
+@dataclass(frozen=True)
+class Command:
+    """What a command does, its flags {name: meaning; a switch if it begins with "switch:"} and its function.
+
+    `verdict` raises the error that a result is, once it is printed.
+    """
+
+    meaning: str
+    flags: dict[str, str]
+    run: Callable[[Any, list[str]], tuple[Any, str]]
+    verdict: Callable[[Any], None] = lambda _: None
+
+
+def _sorted(words: list[str]) -> tuple[list[str], list[str]]:
+    """Returns (words that are no KEY=VALUE, KEY=VALUE words)."""
+    return [word for word in words if "=" not in word], [word for word in words if "=" in word]
+
+
+def _fit(values: Any, words: list[str]) -> tuple[Any, str]:
+    plain, overrides = _sorted(words)
+    short = [("data.spec", values.data), ("model.name", values.model)]
+    overrides = [f"{dotted}={value}" for dotted, value in short if value is not None] + overrides
+    if len(plain) > 1:
+        raise UserError(f"fit takes one config file, received {', '.join(plain)}")
+    if plain and values.recipe:
+        raise UserError(f"fit takes a config file or --recipe, received '{plain[0]}' and --recipe {values.recipe}")
+    plain += [str(configs.recipe(values.recipe))] if values.recipe else []
+    out = Path(values.out) if values.out else None
+    config = configs.load(Path(plain[0]) if plain else None, overrides)
+    if values.mcu:
+        from tinytrain.deploy import boards
+
+        boards.load(values.mcu)
+    if values.resume:
+        config = _config_to_resume(out, config, given=bool(plain or overrides))
+    from tinytrain.quiet import import_tensorflow
+
+    import_tensorflow()
+    from tinytrain.train import fit
+
+    run = fit(config, out, values.mcu, values.resume)
+    result = run.metrics()
+    test = result["test"]
+    text = (
+        f"{run.folder}: test top-1 {100 * test['top1']:.2f} % on {test['images']:,} images, val top-1 "
+        f"{100 * result['val']['top1']:.2f} %, {result['params']:,} parameters, {result['macs']:,} MACs, "
+        f"{result['images_per_second']:,.0f} images/s"
+    )
+    return result | {"run": str(run.folder)}, text
+
+
+def _config_to_resume(out: Path | None, config: schema.Config, given: bool) -> schema.Config:
+    """Returns the config of the run in `out`; refuses one that was given and says something else."""
+    from tinytrain.run import Run
+
+    if out is None:
+        raise UserError("--resume needs --out RUN, the folder of the run to go on with")
+    run = Run.open(out)
+    if given:
+        run.refuse_another(config)
+    return run.config()
+
+
+def _compare(values: Any, words: list[str]) -> tuple[Any, str]:
+    plain, overrides = _sorted(words)
+    seeds = _whole("seeds", values.seeds or "1")
+    from tinytrain.quiet import import_tensorflow
+
+    import_tensorflow()
+    from tinytrain.comparing import compare
+
+    data = values.data.split(",") if values.data else None
+    return compare([configs.path_of(word) for word in plain], data, seeds, values.out or "compare", overrides)
+
+
+def _reproduce(values: Any, words: list[str]) -> tuple[Any, str]:
+    from tinytrain import paper_tables, scaling
+
+    plain, overrides = _sorted(words)
+    if len(plain) != 1:
+        raise UserError(f"reproduce needs one TABLE, such as seed003-table4, received {' '.join(plain) or 'none'}")
+    paper_tables.load(plain[0])
+    scale = scaling.parse(values.scale)
+    batch, seeds = _whole("batch", values.batch), _whole("seeds", values.seeds or "1")
+    from tinytrain.quiet import import_tensorflow
+
+    import_tensorflow()
+    from tinytrain.reproducing import reproduce
+
+    data = values.data.split(",") if values.data else None
+    return reproduce(plain[0], data, scale, seeds, values.out, overrides, batch)
+
+
+def _whole(flag: str, word: str | None) -> int | None:
+    """Returns the whole number that a flag was given, None if it was not given."""
+    if word is not None and not word.isdecimal():
+        raise UserError(f"--{flag} {word} is no number: expected a whole number from 1")
+    return None if word is None else int(word)
+
+
+def _export(values: Any, words: list[str]) -> tuple[Any, str]:
+    plain, overrides = _sorted(words)
+    if len(plain) != 1 or not values.mcu:
+        raise UserError(f"export needs RUN or MODEL.tflite and --mcu BOARD, received {' '.join(words) or 'neither'}")
+    from tinytrain.deploy import boards
+
+    board = boards.load(values.mcu)
+    from tinytrain.quiet import import_tensorflow
+
+    import_tensorflow()
+    from tinytrain.export_summary import summary
+    from tinytrain.exporting import export
+
+    report, folder = export(plain[0], board.name, values.out, overrides, values.data, values.diagnose)
+    return report, summary(report, folder)
+
+
+def _refuse_too_large(report: dict[str, Any]) -> None:
+    """Raises DoesNotFit for an export that does not fit its board."""
+    if report["fits"]:
+        return
+    from tinytrain.deploy import boards, fits
+
+    board = boards.load(report["board"])
+    remedy = f"train it smaller: fit --mcu {board.name} says how"
+    if Path(report["source"]).is_file():
+        remedy = "a smaller network or a larger board would (`tinytrain list boards`)"
+    raise fits.too_large(f"'{report['source']}'", fits.Memory(**report["memory"]), board, remedy)
+
+
+def _evaluate(values: Any, words: list[str]) -> tuple[Any, str]:
+    if len(words) != 1:
+        raise UserError(f"evaluate needs RUN or MODEL.tflite, received {' '.join(words) or 'nothing'}")
+    if values.split not in (None, "train", "val", "test"):
+        raise unknown("split", values.split, ["train", "val", "test"])
+    from tinytrain.quiet import import_tensorflow
+
+    import_tensorflow()
+    from tinytrain.evaluation import evaluate
+
+    result = evaluate(Path(words[0]), values.data, values.split or "test")
+    return result, "  ".join(f"{name} {value:.4g}" for name, value in result.items() if isinstance(value, int | float))
+
+
+def _bench(values: Any, words: list[str]) -> tuple[Any, str]:
+    if len(words) != 1:
+        raise UserError(f"bench needs the DIR of one export, received {' '.join(words) or 'nothing'}")
+    images = _whole("images", values.images)
+    from tinytrain.bench_summary import summary
+    from tinytrain.benching import bench
+
+    result, folder = bench(words[0], values.port, images, values.protocol or "binary", values.out)
+    return result, summary(result, folder)
+
+
+def _refuse_wrong_answers(result: dict[str, Any]) -> None:
+    from tinytrain.bench_summary import failure
+
+    if why := failure(result):
+        raise TinytrainError(why)
+
+
+def _report(values: Any, words: list[str]) -> tuple[Any, str]:
+    if not words:
+        raise UserError("report needs at least one RUN, a folder that `tinytrain fit` wrote, received nothing")
+    from tinytrain.run import Run
+
+    for word in words:
+        Run.open(Path(word))
+    from tinytrain.quiet import import_tensorflow
+
+    import_tensorflow()
+    from tinytrain.reporting.write import report
+
+    result = report(words, values.out or "report.html")
+    names = ", ".join(run["name"] for run in result["runs"])
+    return result, f"{result['out']}: {result['bytes']:,} bytes about {names}"
+
+
+def _data(values: Any, words: list[str]) -> tuple[Any, str]:
+    plain, overrides = _sorted(words)
+    if len(plain) != 1:
+        raise UserError(f"data needs one SPEC, such as digits or folder:PATH, received {' '.join(plain) or 'none'}")
+    config = configs.load(None, [*overrides, f"data.spec={plain[0]}"])
+    from tinytrain.quiet import import_tensorflow
+
+    import_tensorflow()
+    from tinytrain import data_report
+
+    result = data_report.report(config, Path(values.out or "samples.png"))
+    return result, data_report.as_text(result)
+
+
+def _list(values: Any, words: list[str]) -> tuple[Any, str]:
+    from tinytrain.listing import LISTS
+
+    if len(words) > 1 or (words and words[0] not in LISTS):
+        raise unknown("list", " ".join(words), LISTS)
+    if words in (["models"], ["configs"]):
+        return _list_counted(words[0])
+    if words == ["boards"]:
+        return _list_boards()
+    wanted = words or list(LISTS)
+    rows = {name: LISTS[name]() for name in wanted}
+    text = "\n\n".join(
+        "\n".join([f"{name}:", *(f"  {line}" for line in lines.values())]) for name, lines in rows.items()
+    )
+    return {name: list(lines) for name, lines in rows.items()}, text
+
+
+def _list_counted(name: str) -> tuple[Any, str]:
+    """These two tables are counted from the graphs, so they alone start TensorFlow."""
+    from tinytrain.quiet import import_tensorflow
+
+    import_tensorflow()
+    from tinytrain import config_table, model_table
+
+    table: Any = {"models": model_table, "configs": config_table}[name]
+    rows = table.rows()
+    return {name: rows}, "\n".join(table.as_text(rows))
+
+
+def _list_boards() -> tuple[Any, str]:
+    from tinytrain import board_table
+
+    rows = board_table.rows()
+    return {"boards": rows}, "\n".join(board_table.as_text(rows))
+
+
+FIT_FLAGS = {
+    "recipe": "a whole way of training: adaptive, adaptive_am, adaptive_baseline",
+    "data": "digits, folder:PATH, csv:FILE, tfds:NAME[/CONFIG] or a name from `tinytrain list datasets`",
+    "model": "a name from `tinytrain list models`",
+    "mcu": "a board; refuse, before training, a model that does not fit it",
+    "out": "the run folder to write (default: the next free runs/DATA-MODEL-NNN)",
+    "resume": "switch: go on with the interrupted run in --out",
+}
+COMMANDS = {
+    "fit": Command("Trains a model on images.", FIT_FLAGS, _fit),
+    "compare": Command(
+        "Trains every config on every dataset with every seed, and tables the results; typed again, it goes on.",
+        {
+            "data": "SPECs joined by commas, in place of each config's own",
+            "seeds": "how many seeds, from 0 (default: 1)",
+            "out": "the folder of the runs, results.csv and results.md (default: compare)",
+        },
+        _compare,
+    ),
+    "reproduce": Command(
+        "Trains a table of one of the papers and prints it beside ours; typed again, it goes on.",
+        {
+            "data": "SPECs joined by commas, in place of the paper's datasets",
+            "scale": "share of the epochs and images, or two of them joined by a comma (default: 1)",
+            "batch": "images a step in place of the paper's, learning rates in proportion",
+            "seeds": "how many seeds, from 0 (default: 1)",
+            "out": "the folder of the runs, table.md, table.csv and figures/ (default: reproduce/TABLE)",
+        },
+        _reproduce,
+    ),
+    "export": Command(
+        "Turns a run into an int8 model, proven to fit the board, with firmware to flash.",
+        {
+            "mcu": "a board or microcontroller from `tinytrain list boards`",
+            "out": "the folder to write (default: RUN/export-BOARD)",
+            "data": "for MODEL.tflite: images to prove it on",
+            "diagnose": "switch: show the quantization error of each layer and the accuracy of each class",
+        },
+        _export,
+        _refuse_too_large,
+    ),
+    "evaluate": Command(
+        "Measures a run or a .tflite file on a split of its data.",
+        {"data": "another data source than the run's", "split": "train, val or test (default)"},
+        _evaluate,
+    ),
+    "bench": Command(
+        "Runs an export's firmware on test images, on a board or in the emulator: outputs, latency, profile, memory.",
+        {
+            "port": "the serial port of a board that holds the firmware, or auto (default: the emulator)",
+            "images": "how many test images (default: all; in the emulator, as many as take a minute)",
+            "protocol": "binary (default), or mlperf, the text protocol of MLPerf Tiny's runner",
+            "out": "the folder for bench.json and operators.png (default: DIR)",
+        },
+        _bench,
+        _refuse_wrong_answers,
+    ),
+    "report": Command(
+        "Writes one HTML file about one run or several side by side: accuracy, curves, mistakes, memory, latency.",
+        {"out": "the file to write, replaced if it is there (default: report.html)"},
+        _report,
+    ),
+    "data": Command(
+        "Shows what is in a data source and what is wrong with it: classes, mean and deviation, samples, findings.",
+        {"out": "the picture of samples to write (default: samples.png)"},
+        _data,
+    ),
+    "list": Command("Lists what a config can name.", {}, _list),
+}
