@@ -97,7 +97,8 @@ def _reproduce(values: Any, words: list[str]) -> tuple[Any, str]:
         raise UserError(f"reproduce needs one TABLE, such as seed003-table4, received {' '.join(plain) or 'none'}")
     paper_tables.load(plain[0])
     scale = scaling.parse(values.scale)
-    batch, seeds = _whole("batch", values.batch), _whole("seeds", values.seeds or "1")
+    batch = _whole("batch", values.batch) if values.batch else None
+    seeds = _whole("seeds", values.seeds or "1")
     from tinytrain.quiet import import_tensorflow
 
     import_tensorflow()
@@ -107,11 +108,11 @@ def _reproduce(values: Any, words: list[str]) -> tuple[Any, str]:
     return reproduce(plain[0], data, scale, seeds, values.out, overrides, batch)
 
 
-def _whole(flag: str, word: str | None) -> int | None:
-    """Returns the whole number that a flag was given, None if it was not given."""
-    if word is not None and not word.isdecimal():
+def _whole(flag: str, word: str) -> int:
+    """Returns the whole number that a flag was given."""
+    if not word.isdecimal():
         raise UserError(f"--{flag} {word} is no number: expected a whole number from 1")
-    return None if word is None else int(word)
+    return int(word)
 
 
 def _export(values: Any, words: list[str]) -> tuple[Any, str]:
@@ -161,7 +162,7 @@ def _evaluate(values: Any, words: list[str]) -> tuple[Any, str]:
 def _bench(values: Any, words: list[str]) -> tuple[Any, str]:
     if len(words) != 1:
         raise UserError(f"bench needs the DIR of one export, received {' '.join(words) or 'nothing'}")
-    images = _whole("images", values.images)
+    images = _whole("images", values.images) if values.images else None
     from tinytrain.bench_summary import summary
     from tinytrain.benching import bench
 

@@ -49,8 +49,8 @@ def reproduce(
         seeds: 0 … `seeds` − 1.
         out: the folder of the runs, of results.csv (a row a run), table.csv, table.md and figures/.
         overrides: KEY=VALUE words for every arm, after the scale; none that the arms differ in.
-        batch: images a step of the table's base, None as in the paper; those of the arms and their learning rates change
-            in the same proportion.
+        batch: images a step of the table's base, None as in the paper; those of the arms and their rates change in the
+            same proportion.
 
     The result is {"table", "out", "rows": as `reproduction_table.rows` gives them, "figures": their paths}.
 
