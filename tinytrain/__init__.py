@@ -1,54 +1,69 @@
 """tinytrain: trains tiny vision networks in Keras 3 and puts them on microcontrollers, with proof.
 
-Everything the command line does is a function here; TensorFlow is imported when the first one is used.
+The commands that train, measure and write are functions here; TensorFlow is imported when the first one is used.
 
     import tinytrain
 
     config = tinytrain.load_config(overrides=["data.spec=folder:flowers", "model.name=mobilenet_v2"])
     run = tinytrain.fit(config, mcu="stm32f746")
-    report, folder = tinytrain.export(run.folder, "stm32f746")
+    report, folder = tinytrain.export(run, "stm32f746")
+    result, _ = tinytrain.bench(folder)
+    tinytrain.report([run], "flowers.html")
+
+Mistakes in what was asked raise `UserError`, whose text says what would be right.
 """
 
-from typing import Any
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from tinytrain.config import load as load_config
 from tinytrain.errors import DoesNotFit, TinytrainError, UserError
 from tinytrain.schema import Config
 
+if TYPE_CHECKING:
+    from tinytrain.benching import bench
+    from tinytrain.comparing import compare
+    from tinytrain.evaluation import evaluate
+    from tinytrain.exporting import export
+    from tinytrain.reporting.write import report
+    from tinytrain.reproducing import reproduce
+    from tinytrain.train import fit
+
+MODULES = {
+    "bench": "benching",
+    "compare": "comparing",
+    "evaluate": "evaluation",
+    "export": "exporting",
+    "fit": "train",
+    "report": "reporting.write",
+    "reproduce": "reproducing",
+}
 __all__ = [
     "Config",
     "DoesNotFit",
     "TinytrainError",
     "UserError",
+    "bench",
     "compare",
     "evaluate",
     "export",
     "fit",
     "load_config",
     "report",
+    "reproduce",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """Imports `fit`, `compare`, `export`, `evaluate` and `report` when they are first asked for."""
-    if name == "fit":
-        from tinytrain.train import fit
+    """Imports one of MODULES, and with it TensorFlow, when it is first asked for."""
+    if name not in MODULES:
+        raise AttributeError(f"module 'tinytrain' has no attribute '{name}'")
+    from tinytrain.quiet import import_tensorflow
 
-        return fit
-    if name == "compare":
-        from tinytrain.comparing import compare
+    import_tensorflow()
+    return getattr(importlib.import_module(f"tinytrain.{MODULES[name]}"), name)
 
-        return compare
-    if name == "export":
-        from tinytrain.exporting import export
 
-        return export
-    if name == "evaluate":
-        from tinytrain.evaluation import evaluate
-
-        return evaluate
-    if name == "report":
-        from tinytrain.reporting.write import report
-
-        return report
-    raise AttributeError(f"module 'tinytrain' has no attribute '{name}'")
+def __dir__() -> list[str]:
+    """Returns what completion offers, before anything of it is imported."""
+    return sorted({*globals(), *__all__})

@@ -86,7 +86,7 @@ def _compare(values: Any, words: list[str]) -> tuple[Any, str]:
     from tinytrain.comparing import compare
 
     data = values.data.split(",") if values.data else None
-    return compare([configs.path_of(word) for word in plain], data, seeds, values.out or "compare", overrides)
+    return compare(plain, data, seeds, values.out or "compare", overrides)
 
 
 def _reproduce(values: Any, words: list[str]) -> tuple[Any, str]:

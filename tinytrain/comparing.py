@@ -39,7 +39,7 @@ class Planned:
 
 
 def compare(
-    paths: list[Path],
+    paths: Sequence[Path | str],
     data: list[str] | None = None,
     seeds: int = 1,
     out: Path | str = "compare",
@@ -48,7 +48,7 @@ def compare(
     """Trains every config on every dataset with every seed 0 … `seeds` − 1; returns (result, its table in Markdown).
 
     Args:
-        paths: the config files; the first is the baseline of the column "to the first".
+        paths: config files or names of recipes; the first is the baseline of the column "to the first".
         data: SPECs (digits, folder:PATH …) that take the place of each config's own data.spec.
         seeds: how many seeds.
         out: the folder of the runs and of results.csv and results.md, which are rewritten after every run.
@@ -59,9 +59,9 @@ def compare(
     Raises UserError, before anything is trained, for a mistake in a config or a run in `out` of another config, and
     after everything else if a run failed.
     """
-    out, overrides = Path(out), list(overrides or [])
-    plan = _plan(paths, data, seeds, out, overrides)
-    results = comparison_table.Results(out, _datasets(plan), _command(paths, data, seeds, out, overrides))
+    out, overrides, files = Path(out), list(overrides or []), [configs.path_of(path) for path in paths]
+    plan = _plan(files, data, seeds, out, overrides)
+    results = comparison_table.Results(out, _datasets(plan), _command(files, data, seeds, out, overrides))
     train_all(plan, out / "results.md", lambda run, done: results.add(run.name, run.data, run.seed, done))
     return {"out": str(out), "rows": results.rows, "runs": results.runs}, results.text
 

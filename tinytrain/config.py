@@ -32,12 +32,16 @@ def keys() -> dict[str, dataclasses.Field]:
     return found
 
 
-def load(path: Path | None = None, overrides: typing.Sequence[str] = ()) -> Config:
-    """Returns the config of a TOML file (none: the digits demo) with KEY=VALUE words applied, checked.
+def load(path: Path | str | None = None, overrides: typing.Sequence[str] = ()) -> Config:
+    """Returns a checked config, the digits demo if nothing is given.
+
+    Args:
+        path: a TOML file, or the name of a recipe such as "adaptive".
+        overrides: KEY=VALUE words, such as "optim.epochs=3"; `tinytrain list keys` shows all keys.
 
     Raises UserError for a missing or malformed file, an unknown key or name, a wrong type or a value out of range.
     """
-    config = Config()
+    config, path = Config(), path_of(path) if path else None
     for dotted, value in _read(path).items():
         set_key(config, dotted, value, where=f" in {path}")
     return apply(config, overrides)
@@ -57,7 +61,7 @@ def apply(config: Config, overrides: typing.Sequence[str]) -> Config:
     return config
 
 
-def path_of(word: str) -> Path:
+def path_of(word: Path | str) -> Path:
     """Returns the path of a config file or, if there is none, of the recipe (configs/recipes) of this name."""
     path, recipe = Path(word), rooms.data_folder("configs") / "recipes" / f"{word}.toml"
     return recipe if not path.exists() and recipe.is_file() else path

@@ -1,5 +1,6 @@
 """`tinytrain evaluate`: a run or a .tflite file, measured on a split of its data or of another."""
 
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ def dequantize(outputs: np.ndarray, tensor: "Tensor") -> np.ndarray:
     return (outputs.astype(np.float32) - tensor.zero_point[0]) * np.float32(tensor.scale[0])
 
 
-def evaluate(target: Path | str, data: str | None = None, split: str = "test") -> dict[str, Any]:
+def evaluate(target: PathLike[str] | str, data: str | None = None, split: str = "test") -> dict[str, Any]:
     """Returns what `metrics.summary` does of a run's model or of a .tflite file.
 
     Args:

@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from tinytrain.schema import Config
 
 
 def export(
-    target: Path | str,
+    target: PathLike[str] | str,
     mcu: str,
     out: Path | str | None = None,
     overrides: Sequence[str] = (),
@@ -34,7 +35,7 @@ def export(
     """Exports a finished run, or a .tflite file, for a board; returns (report.json, the folder written).
 
     Args:
-        target: a run folder or MODEL.tflite.
+        target: a run, its folder or MODEL.tflite.
         mcu: a board or microcontroller.
         out: the folder to write, by default RUN/export-BOARD (beside the file for a .tflite).
         overrides: KEY=VALUE words for the keys of [qat] and [export].

@@ -1,10 +1,12 @@
 """Keeps the chatter of C++ libraries off the terminal, so that what is printed is ours."""
 
+import logging
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 
 @contextmanager
@@ -30,8 +32,17 @@ def quiet() -> Iterator[None]:
             raise
         finally:
             sys.stderr = python_stderr
+            _hand_back(passed, python_stderr)
             os.dup2(terminal, 2)
             os.close(terminal)
+
+
+def _hand_back(passed: TextIO, stderr: TextIO) -> None:
+    """Gives the handlers of loggers that were made inside the block, with its sys.stderr, the one that stays."""
+    for logger in [logging.root, *map(logging.getLogger, list(logging.root.manager.loggerDict))]:
+        for handler in logger.handlers:
+            if isinstance(handler, logging.StreamHandler) and handler.stream is passed:
+                handler.setStream(stderr)
 
 
 def import_tensorflow() -> None:

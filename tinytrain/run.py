@@ -60,7 +60,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 class Run:
-    """One run folder. `Run.create` begins one, `Run.open` finds one that is there."""
+    """One run folder, and a path to it. `Run.create` begins one, `Run.open` finds one that is there."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -73,6 +73,9 @@ class Run:
             folder / "best.npz",
             folder / "model.keras",
         )
+
+    def __fspath__(self) -> str:
+        return str(self.folder)
 
     @classmethod
     def create(cls, folder: Path | None, name: str) -> "Run":

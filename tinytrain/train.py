@@ -184,6 +184,7 @@ def evaluate(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> dict
 
 def predict(model: keras.Model, images: np.ndarray, batch: int = 256) -> np.ndarray:
     """Returns the logits (N, classes) float32 of uint8 images (N, R, R, C)."""
-    step = tf.function(lambda x: model(x, training=False), reduce_retracing=True)
+    traced = tf.function(lambda x: model(x, training=False))
+    step = traced.get_concrete_function(tf.TensorSpec([None, *images.shape[1:]], tf.float32))  # one trace for all sizes
     parts = [step(pipeline.normalize(images[i : i + batch])).numpy() for i in range(0, len(images), batch)]
     return np.concatenate(parts).astype(np.float32)

@@ -1,6 +1,7 @@
 """`tinytrain report`: reads runs, writes one HTML file about them."""
 
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,13 @@ from tinytrain.reporting import page, runs
 from tinytrain.run import write_text
 
 
-def report(folders: Sequence[Path | str], out: Path | str = "report.html") -> dict[str, Any]:
+def report(folders: Sequence[PathLike[str] | str], out: Path | str = "report.html") -> dict[str, Any]:
     """Writes a self-contained HTML file about one run or several; returns {"out", "bytes", "runs": [{"name", "run"}]}.
 
     What a run does not have (an export, a diagnosis, its data) is left out, and the page says which command brings it.
 
     Args:
-        folders: run folders, finished or not.
+        folders: runs or their folders, finished or not.
         out: the file to write; one that is there is replaced.
 
     Raises:
