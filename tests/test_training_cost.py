@@ -3,7 +3,7 @@
 import pytest
 
 from tinytrain import config as configs
-from tinytrain import config_table, paper_tables, training_cost
+from tinytrain import config_table, macs, paper_tables, rooms, training_cost
 
 # MobileNetV1 for CIFAR-100 (methods.md B.1): 46.447 M MACs, of which the depthwise ones by hand, side² · 9 · channels.
 DEPTHWISE = 9 * (32**2 * 32 + 16**2 * (64 + 128) + 8**2 * (128 + 256) + 4**2 * (256 + 512 * 5) + 2**2 * (512 + 1024))
@@ -15,6 +15,15 @@ def test_a_step_costs_what_its_macs_say():
     config = paper_tables.config_of(table, table.arms[0], "cifar100", "cifar100", {}, 0)
     expected = training_cost.OVERHEAD + training_cost.DENSE * (ALL - DEPTHWISE) + training_cost.DEPTHWISE * DEPTHWISE
     assert training_cost.seconds_per_image(config, 100) == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", rooms.names("models"))
+def test_every_architecture_is_counted(name):
+    dense, depthwise, features = training_cost._macs(name, ())
+    usual = rooms.load("models", name).USUAL
+    model = rooms.load("models", name).build(**{"channels": 3, "stem": "imagenet"} | usual | {"classes": 7})
+    assert dense + depthwise + 7 * features == macs.count(model)
+    assert (depthwise == 0) == name.startswith("resnet")
 
 
 def test_the_hours_are_epochs_times_images_times_arms():

@@ -19,7 +19,9 @@ from tinytrain.schema import Config
 
 # `taskset -c 0 python benchmarks/training_cost.py` on 2026-11-25: processor seconds on one of two x86-64 cores with
 # AVX-512, TensorFlow 2.21, float32, other work beside it.
-CAPTION = "estimated from MACs measured on one of two x86-64 cores with AVX-512, 2026-11-25; within a factor of 2"
+CAPTION = (
+    "estimated from MACs, at speeds measured on one of two x86-64 cores with AVX-512, 2026-11-25; within a factor of 2"
+)
 OVERHEAD, DENSE, DEPTHWISE = 5.9e-4, 8.0e-11, 1.15e-9  # seconds, seconds a MAC, seconds a depthwise MAC
 # A step as a multiple of a plain one. NetAug: the means of both halves of the table in docs/training-methods.md.
 TIMES = {"netaug": 3.2, "distill": 1.0, "dml": 2.0, "sam": 2.0, "dropblock": 1.1, "am_softmax": 1.0, "tinytl": 0.8}
@@ -67,7 +69,7 @@ def _macs(name: str, options: tuple) -> tuple[int, int, int]:
     """Returns the MACs of one image in (all else, depthwise convolutions), and those of the classifier for a class."""
     given = {key: value for key, value in options if value != "auto"}
     module = rooms.load("models", name)
-    model = module.build(classes=2, **{"channels": 3, "stem": "imagenet"} | module.USUAL | given)
+    model = module.build(**{"channels": 3, "stem": "imagenet"} | module.USUAL | given | {"classes": 2})
     depthwise = sum(macs.of_layer(layer) for layer in model.layers if isinstance(layer, keras.layers.DepthwiseConv2D))
     classifier = macs.of_layer(model.layers[-1])
     return macs.count(model) - depthwise - classifier, depthwise, classifier // 2
