@@ -2,41 +2,44 @@
 
 import inspect
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import tinytrain
 
 FUNCTIONS = sorted(tinytrain.MODULES)
-WAY = """
+PAGE = Path(__file__).parents[1] / "docs" / "python.md"
+MORE = """
 import json, sys
-import tinytrain
 
-assert "tensorflow" not in sys.modules
-config = tinytrain.load_config(overrides=["data.train_images=64", "optim.epochs=1", "qat.epochs=0"])
-run = tinytrain.fit(config, out="run", mcu="stm32f746")
-float_model = tinytrain.evaluate(run)
-exported, folder = tinytrain.export(run, "stm32f746")
-int8_model = tinytrain.evaluate(folder / "model.tflite")
-tinytrain.report([run], "run.html")
 small = ["data.train_images=64", "optim.epochs=1", "search.way=none", "model.resolution=8", "model.width=0.35"]
 result, _ = tinytrain.compare(["adaptive_baseline"], ["digits"], out="table", overrides=small)
-measured = [evaluated["top1"] for evaluated in (float_model, run.metrics()["test"], int8_model)]
-print(json.dumps([*measured, exported["accuracy"], result]))
+print(json.dumps([row["config"] for row in result["runs"]]))
 """
 
 
-def test_the_whole_way_from_python(tmp_path):
-    done = subprocess.run([sys.executable, "-c", WAY], cwd=tmp_path, capture_output=True, text=True)
+def test_the_example_of_the_documentation(tmp_path):
+    """And `compare` after it, with the name of a recipe."""
+    (example,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S)
+    command = [sys.executable, "-c", example + MORE]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    measured, kept, int8, told, table = json.loads(done.stdout.splitlines()[-1])
-    assert measured == kept
-    assert told == {"float": measured, "int8": int8, "images": 359}
-    assert [row["config"] for row in table["runs"]] == ["adaptive_baseline"]
-    assert (tmp_path / "run.html").stat().st_size > 10_000
+    top1, told, int8, compared = done.stdout.splitlines()
+    assert 0 < float(top1) < 1
+    assert f"'int8': {int8}" in told
+    assert told.endswith("True")
+    assert json.loads(compared) == ["adaptive_baseline"]
+    assert (tmp_path / "digits.html").stat().st_size > 10_000
     assert "WARNING" not in done.stderr  # nor TensorFlow's, of a function that is traced again and again
+
+
+def test_tensorflow_is_not_imported_before_it_is_used():
+    code = "import sys, tinytrain; dir(tinytrain); tinytrain.load_config(); print('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
 
 
 def test_a_mistake_is_an_error_of_ours(tmp_path):
