@@ -102,10 +102,24 @@ def test_mean_and_deviation_are_those_of_the_pixels(image_folder):
     assert [len(values) for values in check.statistics(gray, splits.Subset("all", np.arange(5)))] == [1, 1]
 
 
-def test_long_lists_are_cut_unless_all_is_asked_for():
+def test_of_images_of_many_sizes_the_command_names_a_few_and_json_all(tmp_path, command_line):
+    for number in range(40):
+        path = tmp_path / "cells" / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 20 + number), (number, 0, 0)).save(path)
+    status, out, _ = command_line("data", "folder:cells", "--json")
+    assert status == 0
+    *text, last = out.splitlines()
+    assert sum(": 20x" in line for line in text) == 20
+    assert "  … and 19 more" in text
+    assert "--json names all files" in text
+    assert len(json.loads(last)["findings"][0]["files"]) == 39
+
+
+def test_long_lists_are_cut():
     found = [check.Finding("duplicate", "7 images twice", "keep one", tuple("abcdefg"))]
     assert check.as_lines(found)[-1] == "  … and 2 more"
-    assert len(check.as_lines(found, shown=None)) == 8
+    assert len(check.as_lines(found, shown=100)) == 8
 
 
 def test_the_command_prints_counts_findings_and_a_picture(official, command_line, tmp_path):

@@ -75,13 +75,13 @@ def statistics(source: Source, part: Subset) -> tuple[list[float], list[float]]:
     return mean[:channels].tolist(), np.sqrt(np.maximum(square - mean**2, 0))[:channels].tolist()
 
 
-def as_lines(found: Sequence[Finding], shown: int | None = SHOWN) -> list[str]:
-    """Returns the findings as text, with at most `shown` files of each (None: all)."""
+def as_lines(found: Sequence[Finding], shown: int = SHOWN) -> list[str]:
+    """Returns the findings as text, with at most `shown` files of each."""
     lines = []
     for finding in found:
         lines.append(f"{'error' if finding.severe else 'warning'}: {finding.what}; {finding.todo}")
         lines += [f"  {file}" for file in finding.files[:shown]]
-        if shown is not None and len(finding.files) > shown:
+        if len(finding.files) > shown:
             lines.append(f"  … and {len(finding.files) - shown:,} more")
     return lines
 

@@ -13,6 +13,7 @@ from tinytrain.errors import UserError
 from tinytrain.run import write_atomically
 from tinytrain.schema import Config
 
+LISTED = 20  # files of a finding: where every image has a size of its own, all of them would be
 CELL, PER_CLASS, MOST_CLASSES, LABEL_WIDTH = 64, 8, 50, 160  # pixels, images, rows, pixels
 
 
@@ -82,7 +83,9 @@ def as_text(result: dict[str, Any]) -> str:
     for name in next(iter(parts.values())):
         cells = (f"{row[name]:9,}{100 * row[name] / max(1, total[split]):7.2f}" for split, row in parts.items())
         lines.append(f"{name:24}" + "".join(cells))
-    found = check.as_lines([check.Finding(**finding) for finding in result["findings"]], shown=None)
+    found = check.as_lines([check.Finding(**finding) for finding in result["findings"]], LISTED)
+    if any(len(finding["files"]) > LISTED for finding in result["findings"]):
+        found.append("--json names all files")
     return "\n".join(
         [
             *lines,

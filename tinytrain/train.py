@@ -86,7 +86,7 @@ def _tell_findings(data: Split, config: Config) -> None:
     for line in check.as_lines([dataclasses.replace(finding, severe=False) for finding in found]):
         print(line, file=sys.stderr)
     if any(len(finding.files) > check.SHOWN for finding in found):
-        print(f"`tinytrain data {config.data.spec}` names all files", file=sys.stderr)
+        print(f"`tinytrain data {config.data.spec} --json` names all files", file=sys.stderr)
 
 
 def _begun_model(run: Run | None, config: Config) -> keras.Model | None:
