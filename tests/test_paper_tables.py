@@ -187,7 +187,7 @@ def test_students_are_taught_by_the_run_of_the_teacher_and_transfers_begin_from_
     assert (both.method, both.distill.weight, both.distill.temperature) == ("netaug+distill", 1, 1)
     assert both.distill.teacher == "/out/teacher_at_144/imagenet2012/seed2"
     transfer = config_of("002/4", "MobileNetV3 0.35, NetAug", "cars196")
-    assert transfer.model.weights == "/out/MobileNetV3_0.35_NetAug/imagenet2012/seed{seed}"
+    assert transfer.model.weights == "/out/MobileNetV3_0.35_NetAug/imagenet2012/seed0"
     assert (transfer.model.name, transfer.method, transfer.optim.epochs) == ("mobilenet_v3_large", "", 55)
     assert (transfer.optim.lr, transfer.model.dropout) == (pytest.approx(0.4), 0.7)  # 4 GPUs, methods.md A.8
 

@@ -1,13 +1,23 @@
 """`tinytrain reproduce`: tables of runs written by hand, what stands for what, figures, and a real small run."""
 
 import csv
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tinytrain import comparing, comparison_table, figures, paper_tables, reproducing, reproduction_table, scaling
+from tinytrain import (
+    comparing,
+    comparison_table,
+    figures,
+    paper_tables,
+    reproducing,
+    reproduction_table,
+    scaling,
+    table_columns,
+)
 from tinytrain import config as configs
 from tinytrain.errors import UserError
 from tinytrain.run import Run
@@ -130,6 +140,31 @@ def test_chance_is_two_standard_errors_of_a_difference(shown):
     assert chance == pytest.approx(2 * (2 * 0.41 * 0.59 / 1000) ** 0.5 * 100)
 
 
+def test_chance_is_that_of_the_datasets_of_a_column(shown, tmp_path):
+    found = shown({"low": [0.40], "a high one": [0.42]})
+    extra = []
+    for planned in found.finished:
+        folder = planned.folder.parents[1] / "second" / "seed0"
+        fake(folder, planned.config, 0.9, images=100)
+        extra.append(dataclasses.replace(planned, data="second", folder=folder))
+        found.papers[folder] = found.papers[planned.folder]
+    both = dataclasses.replace(found, finished=found.finished + extra, datasets={"digits": "digits", "second": "cars"})
+    low, high = both.table.arms[:2]
+    first, second = 2 * 0.41 * 0.59 / 1000, 2 * 0.9 * 0.1 / 100
+    for word, variance in (
+        ("test_top1", (first + second) / 4),
+        ("test_top1:cars", second),
+        ("test_top1:digits", first),
+    ):
+        column = table_columns.parse(word, tmp_path)
+        assert reproduction_table._chance(both, low, high, column) == pytest.approx(2 * variance**0.5 * 100)
+
+
+def test_no_difference_is_no_sign():
+    assert reproduction_table.judged([0.0, 0.0], 1.5, 0.0) == "no difference"
+    assert reproduction_table.judged([0.0, 0.1], 1.5, 0.0) == "seeds disagree (1 of 2 same sign)"
+
+
 def test_nothing_is_said_of_the_order_of_one_arm(shown):
     assert reproduction_table.order(shown({"low": [0.4]})) == []
 
@@ -179,7 +214,12 @@ def test_specs_stand_for_datasets_by_name_then_in_order():
         (["003/4", "--seeds", "0", "--data", "digits"], "--seeds 0: expected at least 1"),
         (["003/4", "--batch", "0", "--data", "digits"], "--batch 0: expected at least one image"),
         (["003/4", "--batch", "x"], "--batch x is no number"),
-        (["003/4", "--data", "digits", "optim.lr=1"], "optim.lr is what the arms of seed003-table4 differ in"),
+        (["003/4", "--data", "digits", "optim.lr=1"], "optim.lr is what arms or datasets of seed003-table4 differ in"),
+        (["001/2", "--data", "digits", "optim.schedule=constant"], "optim.schedule is what arms or datasets"),
+        (["002/4", "--data", "digits", "model.weights="], "model.weights is what arms or datasets"),
+        (["002/4", "--data", "cars196:PATH"], "expected a SPEC for that first in --data, received cars196:PATH"),
+        (["0034", "--data", "digits"], "unknown table '0034'"),
+        (["003/4", "--data", "digits", "--out", "/proc/none"], "cannot make the folder '/proc/none'"),
         (["003/4", "--data", "digits", "seed=1"], "say --seeds N"),
         (["003/4", "--data", "folder:nowhere"], "no folder 'nowhere'"),
         (["002/3", "--data", "imagenet2012:nowhere"], "no folder 'nowhere'"),
@@ -225,6 +265,56 @@ def test_images_are_not_enlarged_and_texts_say_what_was_done(table_file, image_f
     of_256 = next(planned.config for planned in trained if planned.name == "batch 256")
     assert (of_256.optim.batch, of_256.optim.lr) == (8, pytest.approx(0.05 / 32))
     assert config.data.train_images == round(0.5 * (3 * 40 - 24 - 3))  # 8 of each for test and 1 for val
+
+
+def planned(monkeypatch, word, data, scale=None, **options):
+    """Returns what `reproduce` would train."""
+    trained = []
+    monkeypatch.setattr(comparing, "train_all", lambda plan, path, finished: trained.extend(plan))
+    reproducing.reproduce(word, data, scale, **options)
+    return trained
+
+
+def test_what_stands_in_place_of_the_papers_data_is_split_as_it_comes(image_folder, monkeypatch):
+    second = f"folder:{image_folder(count=40)}"
+    found = planned(
+        monkeypatch, "001/9", ["digits", second]
+    )  # in place of Pets and of DTD, which has a split of its own
+    assert {run.config.data.split for run in found} == {"auto"}
+    table = paper_tables.load("001/9")
+    assert paper_tables.config_of(table, table.arms[0], "dtd", "dtd", {}, 0).data.split == "paper"
+
+
+def test_words_about_the_data_come_before_the_scale(image_folder, monkeypatch, tmp_path):
+    root = image_folder(count=40)
+    (root / "red" / "broken.png").write_bytes(b"no image")
+    Image.new("RGB", (16, 12)).save(root / "blue" / "flat.png")
+    words = ["data.skip_bad=true", "data.resize=crop", "data.val_fraction=0.4"]
+    (run, *_) = planned(monkeypatch, "003/4", [f"folder:{root}"], scaling.Scale(1, 0.5), overrides=words)
+    train = 121 - 24 - 39  # a fifth of each class is for test, 0.4 of what is left for val
+    assert run.config.data.train_images == pytest.approx(train / 2, abs=1)
+
+
+@pytest.mark.slow
+def test_other_datasets_begin_from_the_first_one(tinytrain, image_folder, tmp_path):
+    path = tmp_path / "seed002_table98.toml"
+    path.write_text(
+        TABLE.replace('["test_top1", "last_val_loss", "val_top1@10", "ap50:voc"]', '["test_top1"]')
+        .replace('figures = ["accuracy", "rates", "mixup", "classes"]', 'data = ["digits", "cifar10"]')
+        .replace(
+            "[set.optim]", '[datasets.cifar10.set.model]\nweights = "{out}/{arm}/{first}/seed{seed}"\n\n[set.optim]'
+        )
+        .replace("last_val_loss = 2.5, ", "")
+        .replace(', "val_top1@10" = 49.0, "ap50:voc" = 20.0', "")
+        .replace(', last_val_loss = 2.25, "val_top1@10" = 51.5', "")
+        .replace("epochs = 10", "epochs = 1")
+    )
+    spec = f"folder:{image_folder(count=40, mode='L')}"
+    done = tinytrain("reproduce", path, "--data", f"digits,{spec}", "--seeds", 2, "--out", "out", "model.width=0.1")
+    assert done.returncode == 0, done.stderr
+    for seed in (0, 1):
+        config = Run(tmp_path / f"out/a_high_one/images/seed{seed}").config()
+        assert config.model.weights == str(tmp_path / f"out/a_high_one/digits/seed{seed}")
 
 
 @pytest.mark.slow

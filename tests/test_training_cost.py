@@ -33,6 +33,18 @@ def test_the_hours_are_epochs_times_images_times_arms():
     assert training_cost.hours(table) == pytest.approx(3 * 15 * (40_000 + 10_000 / 3) * image / 3600)
 
 
+def test_a_teacher_of_the_table_answers_for_its_students():
+    table = paper_tables.load("002/2")
+    every = {arm.label: config for arm, config in paper_tables.every_config(table)}
+    taught, teacher = every["MobileNetV2-Tiny, distillation"], every["teacher at 144"]
+    epochs, train = taught.optim.epochs, training_cost._images(taught)[0]
+    forward = training_cost.seconds_per_image(teacher, 1000) / 3
+    alone = training_cost.seconds(taught, epochs)
+    assert training_cost.seconds(taught, epochs, teacher) - alone == pytest.approx(epochs * train * forward)
+    plain = sum(training_cost.seconds(config, config.optim.epochs) for config in every.values()) / 3600
+    assert training_cost.hours(table) - plain > 20_000  # of ResNet50's answers, in hours
+
+
 def test_methods_and_searches_cost_more():
     words = ["data.spec=cifar10", "data.val_images=5000", "model.name=mobilenet_v1", "model.resolution=32"]
     plain, sam, dml_sam, tpe = (

@@ -67,7 +67,7 @@ def write(out: Path, images: np.ndarray, labels: np.ndarray, classes: int, confi
 
 def beta_density(share: float, alpha: float) -> float:
     """Returns the density of Beta(alpha, alpha) at `share` in (0, 1): (s(1 - s))^(α - 1)·Γ(2α)/Γ(α)²."""
-    return (share * (1 - share)) ** (alpha - 1) * math.gamma(2 * alpha) / math.gamma(alpha) ** 2
+    return (share * (1 - share)) ** (alpha - 1) * math.exp(math.lgamma(2 * alpha) - 2 * math.lgamma(alpha))
 
 
 def _densities(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int]) -> None:

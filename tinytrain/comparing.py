@@ -19,7 +19,7 @@ import keras
 from tinytrain import comparison_table, dataset_table, train
 from tinytrain import config as configs
 from tinytrain.errors import UserError
-from tinytrain.run import Run
+from tinytrain.run import Run, make_folder
 from tinytrain.schema import Config
 
 
@@ -78,6 +78,7 @@ def train_all(plan: Sequence[Planned], table: Path, finished: Callable[[Planned,
     if a run failed: the others do not wait for it.
     """
     _refuse_runs_of_other_configs(plan)
+    make_folder(table.parent)
     failed = []
     for planned in plan:
         try:

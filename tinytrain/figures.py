@@ -26,6 +26,7 @@ from matplotlib.figure import Figure
 
 SAMPLES = 6  # images of the MixUp figure
 DRAWS, SHARES = 64, (0.95, 0.85, 0.7, 0.55)  # shown are those of so many draws whose shares come nearest to these
+MOST_CURVES = 20  # in one figure: there are no more colors
 HIGHEST = 4.0  # of the density's axis: that of a small alpha has no end at 0 and 1
 
 
@@ -43,8 +44,9 @@ def write(table: Table, finished: list[Planned], folder: Path) -> list[Path]:
 
 
 def _curves(finished: list[Planned], key: str) -> dict[str, np.ndarray]:
-    """Returns {arm (and dataset, if several): figures (epochs,)}, the mean over its seeds."""
+    """Returns {arm (and dataset, if several): figures (epochs,)}, the mean over seeds; over datasets too for many."""
     several = len({planned.data for planned in finished}) > 1
+    several = several and len({(planned.name, planned.data) for planned in finished}) <= MOST_CURVES
     found: dict[str, list[list[float]]] = {}
     for planned in finished:
         rows = Run(planned.folder).history()
@@ -96,7 +98,7 @@ def _title(table: Table, finished: list[Planned]) -> str:
 
 
 def _finish(figure: Figure, axes: Any) -> None:
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     axes.grid(alpha=0.3)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=7)
 

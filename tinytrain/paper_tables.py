@@ -16,9 +16,10 @@ In strings {out}, {arm}, {data}, {first}, {model} and {seed} stand for the folde
 the dataset's, that of the first dataset, the architecture and the seed: {out}/teacher/{data}/seed{seed} is a run.
 """
 
+import dataclasses
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,7 @@ def load(word: str) -> Table:
     if word.endswith(".toml"):
         return load_file(Path(word))
     known = names()
-    short = re.fullmatch(r"(?:seed)?(\d{1,3})[-_/ ]?(?:table)?[-_ ]?(\d+)", word.lower())
+    short = re.fullmatch(r"(?:seed)?(\d{1,3})[-_/ ](?:table)?[-_ ]?(\d+)", word.lower())
     name = f"seed{int(short[1]):03d}-table{short[2]}" if short else word
     if name not in known:
         raise unknown("table", name, known)
@@ -157,17 +158,39 @@ def load_file(path: Path) -> Table:
 def config_of(table: Table, arm: Arm, spec: str, dataset: str, places: Mapping[str, str], seed: int) -> Config:
     """Returns the config, at full size, of an arm on the data `spec` that stands for the paper's `dataset`.
 
-    places: what {out}, {arm}, {data} and {first} stand for.
+    places: what {out}, {arm}, {data} and {first} stand for. data.split is of the paper's own data only: what stands in
+    place of it is split as it comes.
     """
     step = table.steps.get(dataset, Step())
     own = _loaded(arm.base or table.base, {})
     settings = {**table.settings, **arm.settings}
-    places = {**places, "model": settings.get("model.name", own.model.name)}
+    places = {**places, "model": settings.get("model.name", own.model.name), "seed": str(seed)}
     config = _loaded(step.base, places) if step.base else own
     for dotted, value in {**({} if step.base else settings), **step.settings}.items():
         configs.set_key(config, dotted, _filled(value, places), where=f" in {table.path}")
     config.seed, config.data.spec = seed, spec
+    if not stands_for_itself(spec, dataset):
+        config.data.split = "auto"
     return configs.apply(config, [])
+
+
+def stands_for_itself(spec: str, dataset: str) -> bool:
+    """Returns whether the data `spec` is the paper's own `dataset`."""
+    return spec.partition(":")[0] == dataset
+
+
+def every_config(table: Table) -> Iterator[tuple[Arm, Config]]:
+    """Yields every arm on each of its datasets, the paper's own, with its config at full size and seed 0."""
+    datasets = papers_data(table)
+    for arm in table.arms:
+        for dataset in arm.datasets or datasets:
+            places = {"out": "", "arm": arm.folder, "data": dataset, "first": datasets[0]}
+            yield arm, config_of(table, arm, dataset, dataset, places, 0)
+
+
+def begins_from_the_first(table: Table) -> bool:
+    """Returns whether runs on other datasets begin from what was trained on the first one."""
+    return any("{first}" in str(value) for step in table.steps.values() for value in step.settings.values())
 
 
 def papers_data(table: Table) -> list[str]:
@@ -184,8 +207,9 @@ def batch(table: Table) -> int:
 
 
 def varied(table: Table) -> set[str]:
-    """Returns the keys in which the arms differ, which no word may set for all of them."""
-    return {dotted for arm in table.arms for dotted in arm.settings}
+    """Returns the keys in which arms or datasets differ, which no word may set for all of them."""
+    found = [dict(configs.flat(dataclasses.asdict(config))) for _, config in every_config(table)]
+    return {dotted for dotted in found[0] if any(other[dotted] != found[0][dotted] for other in found)}
 
 
 def _loaded(base: str, places: Mapping[str, str]) -> Config:
@@ -193,7 +217,7 @@ def _loaded(base: str, places: Mapping[str, str]) -> Config:
 
 
 def _filled(value: Any, places: Mapping[str, str]) -> Any:
-    """Returns a string with its {places} filled in; {seed} is left to `config.apply`, other values as they are."""
+    """Returns a string with its {places} filled in, any other value as it is."""
     if not isinstance(value, str):
         return value
     for word, text in places.items():

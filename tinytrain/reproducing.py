@@ -4,6 +4,7 @@ Every arm of the table's file is trained on every dataset with every seed in OUT
 first, so that tables compare like with like from early on. The same command typed again goes on.
 """
 
+import copy
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -77,7 +78,8 @@ def reproduce(
 def placed(table: Table, data: list[str] | None) -> list[Place]:
     """Returns which SPEC stands for which of the paper's datasets: those of its name first, then in order.
 
-    Datasets of the paper that no SPEC is left for are left out. Raises UserError for more SPECs than datasets.
+    Datasets of the paper that no SPEC is left for are left out. Raises UserError for more SPECs than datasets, and if
+    none is left for the one that networks are transferred from.
     """
     datasets = paper_tables.papers_data(table)
     if not data:
@@ -90,6 +92,11 @@ def placed(table: Table, data: list[str] | None) -> list[Place]:
     named = {spec.partition(":")[0]: spec for spec in data if spec.partition(":")[0] in datasets}
     others = iter([spec for spec in data if spec not in named.values()])
     specs = [(dataset, named.get(dataset) or next(others, "")) for dataset in datasets]
+    if not specs[0][1] and paper_tables.begins_from_the_first(table):
+        raise UserError(
+            f"{table.name} transfers what it has trained on {datasets[0]}: expected a SPEC for that first in --data, "
+            f"received {', '.join(data)}"
+        )
     return [Place(dataset, spec) for dataset, spec in specs if spec]
 
 
@@ -103,7 +110,9 @@ def _refuse_words(table: Table, overrides: list[str], seeds: int, batch: int | N
         if dotted in ("seed", "data.spec"):
             raise UserError("reproduce sets seed and data.spec of every run: say --seeds N and --data SPEC instead")
         if dotted in paper_tables.varied(table):
-            raise UserError(f"{dotted} is what the arms of {table.name} differ in: it cannot be the same for all")
+            raise UserError(
+                f"{dotted} is what arms or datasets of {table.name} differ in: it cannot be the same for all"
+            )
 
 
 def _plan(
@@ -117,13 +126,15 @@ def _plan(
 ) -> tuple[list[comparing.Planned], dict[Path, Config]]:
     """Returns all runs in the order in which they are trained, and by its folder the config of each at full size."""
     source_of, factor = _sources(), batch / paper_tables.batch(table) if batch else 1.0
+    about_data = [word for word in overrides if word.startswith("data.")]  # they say how many images there are to scale
     plan, papers = [], {}
     for seed in range(seeds):
         for arm in table.arms:
             for place in [place for place in places if not arm.datasets or place.dataset in arm.datasets]:
                 words = {"out": str(out), "arm": arm.folder, "data": place.name, "first": places[0].name}
                 whole = paper_tables.config_of(table, arm, place.spec, place.dataset, words, seed)
-                config = _fitted(whole, place, scale, source_of(whole))
+                found = configs.apply(copy.deepcopy(whole), about_data)
+                config = _fitted(found, place, scale, source_of(found))
                 folder = out / arm.folder / place.name / f"seed{seed}"
                 papers[folder] = whole
                 config = configs.apply(scaling.batched(config, factor), overrides)
@@ -138,7 +149,11 @@ def _fitted(whole: Config, place: Place, scale: scaling.Scale, source: Source) -
     subsets = splits.split(source, whole.data, whole.seed)
     val_images = len(subsets["val"].indices) if subsets["val"].pool == base else 0
     config = scaling.scaled(whole, scale, len(subsets["train"].indices), val_images, len(source.classes))
-    if place.spec.partition(":")[0] != place.dataset and source.side and config.model.resolution != "auto":
+    if (
+        not paper_tables.stands_for_itself(place.spec, place.dataset)
+        and source.side
+        and config.model.resolution != "auto"
+    ):
         config.model.resolution = min(int(config.model.resolution), max(source.side, 8))
     return config
 
@@ -163,7 +178,7 @@ def _stated(
     lines = []
     if not scale.full:
         lines.append(f"Scaled: {scale.epochs:g} of the epochs and {scale.images:g} of the training images.")
-    others = [place for place in places if place.spec.partition(":")[0] != place.dataset]
+    others = [place for place in places if not paper_tables.stands_for_itself(place.spec, place.dataset)]
     lines += [f"`{place.spec}` stands in place of the paper's {place.dataset}." for place in others]
     absent = set(paper_tables.papers_data(table)) - {place.dataset for place in places}
     if absent:

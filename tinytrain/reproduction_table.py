@@ -4,10 +4,12 @@ The order is that of the column `order` of the table. The difference of two arms
 "other sign" as follows, D being ours on each seed that both have:
 - several seeds: all D have the paper's sign, or all the other one; else "seeds disagree";
 - one seed, a share of n images: where |D| is below 2·√(p(1 − p)·2/n), two standard errors of the difference of two
-  such shares p were they independent, it is "within chance"; the images are the same for both, so this is careful.
+  such shares p were they independent, it is "within chance"; the images are the same for both, so this is careful. Of a
+  mean over k datasets it is 2·√(Σ p(1 − p)·2/n)/k.
 One seed says nothing about how much another seed would change.
 """
 
+import functools
 import math
 import statistics
 from collections.abc import Mapping
@@ -44,11 +46,15 @@ class Shown:
         found: dict[int, list[float]] = {}
         for planned in self.finished:
             if planned.name == arm.label and planned.data in wanted:
-                share = planned.config.optim.epochs / self.papers[planned.folder].optim.epochs
-                value = table_columns.value(column, Run(planned.folder), share)
+                value = self.value(planned, column)
                 if value is not None:
                     found.setdefault(planned.seed, []).append(value)
         return {seed: statistics.mean(values) for seed, values in found.items() if len(values) == len(wanted)}
+
+    def value(self, planned: Planned, column: Column) -> float | None:
+        """Returns the figure of one run in the column's unit."""
+        share = planned.config.optim.epochs / self.papers[planned.folder].optim.epochs
+        return table_columns.value(column, Run(planned.folder), share)
 
 
 class Results:
@@ -133,8 +139,7 @@ def images(shown: Shown) -> str:
     said: dict[str, list[str]] = {}
     for planned in shown.finished:
         run, whole = Run(planned.folder), shown.papers[planned.folder].optim.epochs
-        counts = {name: len(found) for name, found in run.split().items()}
-        config = run.config()
+        counts, config = _counts(planned.folder), run.config()
         epochs, most = run.metrics()["epochs"], planned.config.optim.epochs
         early = f" (ended by itself after {epochs})" if epochs < most else ""
         text = (
@@ -150,6 +155,12 @@ def images(shown: Shown) -> str:
         parts.append(text if len(unique) == len(arms) else f"{', '.join(unique)}: {text}")
     at = " A figure of the paper's epoch N is ours of epoch N times that share." if _scaled_epochs(shown) else ""
     return "Trained: " + "; ".join(parts) + f".{at}"
+
+
+@functools.cache
+def _counts(folder: Path) -> dict[str, int]:
+    """Returns the images of each split of a finished run."""
+    return {name: len(found) for name, found in Run(folder).split().items()}
 
 
 def _scaled_epochs(shown: Shown) -> bool:
@@ -190,6 +201,8 @@ def judged(ours: list[float], paper: float, chance: float) -> str:
         return "the paper has no difference"
     if len(ours) == 1 and abs(ours[0]) < chance:
         return "within chance"
+    if not any(ours):
+        return "no difference"
     same = sum(value * paper > 0 for value in ours)
     return {len(ours): "same sign", 0: "other sign"}.get(same, f"seeds disagree ({same} of {len(ours)} same sign)")
 
@@ -203,11 +216,14 @@ def _chance(shown: Shown, arm: Arm, other: Arm, column: Column) -> float:
     """Returns two standard errors of a difference, in the unit of the column; 0 for what is no share of images."""
     if not column.measure.share:
         return 0.0
-    run = next(planned for planned in shown.finished if planned.name == arm.label)
-    count = len(Run(run.folder).split()[column.measure.split])
-    both = [*shown.values(arm, column).values(), *shown.values(other, column).values()]
-    share = statistics.mean(both) / column.measure.scale
-    return column.measure.scale * 2 * math.sqrt(2 * share * (1 - share) / count)
+    variances = []
+    for name, dataset in shown.datasets.items():
+        runs = [run for run in shown.finished if run.name in (arm.label, other.label) and run.data == name]
+        if column.data in ("", dataset) and runs:
+            share = statistics.mean(shown.value(run, column) or 0.0 for run in runs) / column.measure.scale
+            count = Run(runs[0].folder).metrics()[column.measure.split]["images"]
+            variances.append(2 * share * (1 - share) / count)
+    return column.measure.scale * 2 * math.sqrt(sum(variances)) / len(variances)
 
 
 def _pairs(shown: Shown, compared: list[Arm], column: Column) -> str:
@@ -219,6 +235,8 @@ def _pairs(shown: Shown, compared: list[Arm], column: Column) -> str:
                 word = judged(ours, sign, _chance(shown, arm, other, column)).partition(" (")[0]
                 words[word] = words.get(word, 0) + 1
     total = sum(words.values())
+    if not total:
+        return "No two arms can be compared yet."
     counted = ", ".join(f"{count} {word}" for word, count in sorted(words.items(), key=lambda item: -item[1]))
     paper = [arm.paper[column.word] for arm in compared]
     ours = [statistics.mean(shown.values(arm, column).values()) for arm in compared]

@@ -59,6 +59,14 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
+def make_folder(folder: Path) -> None:
+    """Makes a folder and those above it; raises UserError if that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder '{folder}': {error.strerror}; name another one with --out") from None
+
+
 class Run:
     """One run folder, and a path to it. `Run.create` begins one, `Run.open` finds one that is there."""
 
@@ -89,12 +97,7 @@ class Run:
                 f"'{folder}' already holds a {'file' if folder.is_file() else 'run'}: name another folder with --out, "
                 "or go on with an interrupted run with --resume"
             )
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(
-                f"cannot make the folder '{folder}': {error.strerror}; name another one with --out"
-            ) from None
+        make_folder(folder)
         return run
 
     @classmethod

@@ -5,7 +5,7 @@ With E epochs of the paper, S_e of them and S_i of the images:
     optim.epochs             e = max(1, round(S_e·E)); what follows uses the share e/E that this really is
     optim.warmup_epochs      times e/E, so the warm-up keeps its share of the steps; the plateau's is whole
     plateau.patience, .stop_patience, search.epochs   times e/E, rounded, at least 1 (0 stays 0)
-    data.train_images        max(classes, round(S_i·N)) of the N that the paper's split of this data leaves
+    data.train_images        max(classes, round(S_i·N)) of the N that the paper's split of this data leaves, or all
     data.val_images          likewise, but at least 1,000 or all: fewer would choose an epoch by chance
 
 Nothing else is counted in epochs or images: the cosine ends with the last epoch, plateau.forced and
@@ -62,7 +62,9 @@ def scaled(config: Config, scale: Scale, train_images: int, val_images: int, cla
     if scale.epochs < 1:
         _scale_epochs(config, scale.epochs)
     if scale.images < 1:
-        config.data.train_images = max(classes, round(scale.images * train_images))
+        wanted = max(classes, round(scale.images * train_images))
+        if wanted <= train_images - classes:  # a split leaves out at least one image of each class, or none
+            config.data.train_images = wanted
         if val_images:
             fewest = min(val_images, FEWEST_VAL_IMAGES)
             config.data.val_images = max(classes, fewest, round(scale.images * val_images))
@@ -78,8 +80,9 @@ def batched(config: Config, factor: float) -> Config:
         share = optim.batch / before
         optim.lr *= share
         search.step *= share
-        search.low = search.low if search.low == "auto" else search.low * share
-        search.high = search.high if search.high == "auto" else search.high * share
+        low, high = lr_usual.learning_rates(config.model.name)
+        search.low = share * (low if search.low == "auto" else search.low)
+        search.high = share * (high if search.high == "auto" else search.high)
     return config
 
 

@@ -9,12 +9,13 @@ met within 30 %; augmentation adds less than 0.1 of a step. Enough to tell an ho
 
 import functools
 import math
+from pathlib import Path
 
 import keras
 
 from tinytrain import config as configs
 from tinytrain import dataset_table, lr_usual, macs, rooms, weights
-from tinytrain.paper_tables import Table, config_of, papers_data
+from tinytrain.paper_tables import Table, every_config
 from tinytrain.schema import Config
 
 # `taskset -c 0 python benchmarks/training_cost.py` on 2026-11-25: processor seconds on one of two x86-64 cores with
@@ -29,24 +30,29 @@ IMAGES = {"imagenet100": 128_117, "birdsnap": 47_386, "imagenet21k": 11_060_223,
 
 
 def hours(table: Table) -> float:
-    """Returns the core hours of a table at full size with one seed; a training that may end early counts whole."""
-    datasets = papers_data(table)
+    """Returns the core hours of a table at full size with one seed.
+
+    A training that may end early counts whole, unless the table has the paper's epochs; a teacher that the table trains
+    adds a forward pass to its student's steps.
+    """
+    configs_of = list(every_config(table))
+    networks = {arm.folder: config for arm, config in configs_of}
     total = 0.0
-    for arm in table.arms:
-        for dataset in arm.datasets or datasets:
-            places = {"out": "", "arm": arm.folder, "data": dataset, "first": datasets[0]}
-            config = config_of(table, arm, dataset, dataset, places, 0)
-            total += seconds(config, int(arm.paper.get("epochs", config.optim.epochs)))
+    for arm, config in configs_of:
+        taught = "distill" in configs.methods(config)
+        teacher = next((networks[part] for part in Path(config.distill.teacher).parts if part in networks), None)
+        total += seconds(config, int(arm.paper.get("epochs", config.optim.epochs)), teacher if taught else None)
     return total / 3600
 
 
-def seconds(config: Config, epochs: int) -> float:
-    """Returns the core seconds of a run of one of the named datasets, its search included."""
+def seconds(config: Config, epochs: int, teacher: Config | None = None) -> float:
+    """Returns the core seconds of a run of one of the named datasets, its search and its teacher's answers included."""
     train, val = _images(config)
     classes = dataset_table.ROWS[config.data.spec.partition(":")[0]].classes
     plain = seconds_per_image(config, classes)
     factor = math.prod(TIMES[name] for name in configs.methods(config))
-    epoch = train * plain * factor + val * plain / 3
+    answers = seconds_per_image(teacher, classes) / 3 if teacher else 0.0
+    epoch = train * (plain * factor + answers) + val * plain / 3
     return epochs * epoch + _searched(config) * (train * plain + val * plain / 3)
 
 
