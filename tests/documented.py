@@ -81,9 +81,9 @@ def joined(text):
 
 
 def promised(page):
-    """Returns the tests that the outputs shown on a page say have passed."""
+    """Returns the tests, without their parameters, that the outputs shown on a page say have passed."""
     return {
-        line.split()[1]
+        line.split()[1].partition("[")[0]
         for block in blocks(page)
         if block.language == "text"
         for line in block.text.splitlines()
