@@ -5,8 +5,12 @@
 - of `Around`, around another method, where it changes the loss, or how often gradients are taken.
 Both change `gradients(x, objective, number)`, which asks the method inside with the objective that it wants: this is
 how they nest. None subclasses a functional model (Keras rewrites the base classes of a functional subclass), and
-`finish` gives the plain model back without a trace of the method. A module of the room has
-`build(inner, config, training)`.
+`finish` gives the plain model back without a trace of the method.
+
+A module of the room has `build(inner, config, training)` and may have
+- `OFF`, KEY=VALUE words with which it is plain training, number for number, if there are such;
+- `usual(model, classes)`, {dotted key: value} of what "auto" means in its keys, for the name of a model;
+- `JIT = False`, if XLA cannot compile its step.
 """
 
 import dataclasses

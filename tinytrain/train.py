@@ -153,6 +153,7 @@ def resolve(config: Config, source: Source) -> Config:
         )
     usual = rooms.load("models", config.model.name).USUAL
     low, high = lr_usual.learning_rates(config.model.name)
+    methods = {name: rooms.load("methods", name) for name in rooms.names("methods")}
     found = {
         "data.resize": source.resize,
         "data.split": source.split,
@@ -161,14 +162,15 @@ def resolve(config: Config, source: Source) -> Config:
         "model.channels": source.channels,
         "model.stem": usual.get("stem", "imagenet"),
         "augment.flip": source.flip,
-        "netaug.width_factors": rooms.load("methods", "netaug").usual_width_factors(config.model.name),
-        "am_softmax.scale": rooms.load("methods", "am_softmax").usual_scale(len(source.classes)),
         "search.low": low,
         "search.high": high,
         "search.epochs": lr_usual.epochs(config.search.way),
         "device.precision": "mixed_float16" if on_gpu else "float32",
-        "device.jit": on_gpu and "netaug" not in configs.methods(config),  # another width in every step
+        "device.jit": on_gpu and all(getattr(methods[name], "JIT", True) for name in configs.methods(config)),
     }
+    for module in methods.values():
+        if hasattr(module, "usual"):
+            found |= module.usual(config.model.name, len(source.classes))
     for dotted, value in found.items():
         if configs.get_key(config, dotted) == "auto":
             configs.set_key(config, dotted, value)

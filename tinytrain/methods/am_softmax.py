@@ -24,6 +24,11 @@ from tinytrain.method import Method, Objective, Step, Training, functional, with
 from tinytrain.schema import Config
 
 
+def usual(model: str, classes: int) -> dict[str, Any]:
+    """Returns what "auto" means in the keys of [am_softmax]."""
+    return {"am_softmax.scale": usual_scale(classes)}
+
+
 def usual_scale(classes: int) -> float:
     """Returns max(√2·ln(classes − 1), 3), the released code's scale of the cosines (methods.md C.6)."""
     return max(math.sqrt(2) * math.log(classes - 1), 3.0) if classes > 1 else 3.0

@@ -15,6 +15,8 @@ from tinytrain import teachers
 from tinytrain.method import Around, Method, Objective, Step, Training
 from tinytrain.schema import Config
 
+OFF = ["distill.weight=0"]
+
 
 class Distill(Around):
     """Adds the teacher's part to the loss of every network that `inner` trains.

@@ -27,6 +27,8 @@ from tinytrain import cosine_head, schema
 from tinytrain.method import Method, Objective, Step, Training, functional, with_fused_batch_norm
 from tinytrain.schema import Config
 
+OFF = ["dml.weight=0"]
+
 
 def build(inner: Any, config: Config, training: Training) -> "Dml":
     """Returns mutual learning of the plain model `inner`; raises UserError around another method.

@@ -20,6 +20,7 @@ BatchNorm are those of our models; two more things differ:
 import functools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -40,6 +41,7 @@ WIDTH_FACTORS = {  # of the released configs; the others have the first
     "mcunet": [1.0, 1.6, 2.2],
 }
 STATISTICS_SEED = 937162211  # of the released code
+JIT = False  # another width in every step
 
 
 class NetAug(Method):
@@ -185,6 +187,11 @@ def recalibrate(network: keras.Model, statistics: Callable, batches: tf.data.Dat
     for layer, mean, variance in zip(norms, means[::2], means[1::2], strict=True):
         layer.moving_mean.assign(mean)
         layer.moving_variance.assign(variance)
+
+
+def usual(model: str, classes: int) -> dict[str, Any]:
+    """Returns what "auto" means in the keys of [netaug]."""
+    return {"netaug.width_factors": usual_width_factors(model)}
 
 
 def usual_width_factors(name: str) -> list[float]:

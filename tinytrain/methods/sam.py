@@ -17,6 +17,7 @@ import tensorflow as tf
 from tinytrain.method import Around, Method, Objective, Step, Training
 from tinytrain.schema import Config
 
+OFF = ["sam.rho=0"]
 STATISTICS = ("moving_mean", "moving_variance")
 
 

@@ -1,0 +1,108 @@
+"""Every training method of the room: it learns, resumes to the same weights, and leaves a plain model behind.
+
+A new file in tinytrain/methods is tested by this one without a line here, unless it needs keys to begin at all: NEEDS.
+"""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from kills import assert_same_weights
+
+from tinytrain import checkpoint, rooms, train, trainer
+from tinytrain import config as configs
+from tinytrain.deploy import twin
+from tinytrain.run import Run
+from tinytrain.schema import Config
+
+SHORT = ["model.name=mobilenet_v2_tiny", "model.width=0.1", "model.resolution=32", "model.dropout=0.1"]
+SHORT += ["data.train_images=128", "optim.epochs=2", "optim.batch=64", "optim.warmup_epochs=0"]
+NEEDS = {"distill": ["distill.teacher={network}"], "tinytl": ["model.weights={network}"]}  # a .keras file
+NAMES = rooms.names("methods")
+
+
+def words(name, folder):
+    """Returns the KEY=VALUE words of a short training with the method `name`, "" for none."""
+    network = folder / "network.keras"
+    if name in NEEDS and not network.exists():
+        config = configs.load(None, SHORT)
+        trainer.build_model(train.resolve(config, train.load_source(config)), classes=10).save(network)
+    return [*SHORT, f"method={name}", *(word.format(network=network) for word in NEEDS.get(name, []))]
+
+
+def fit(name, folder, run, *more, **options):
+    return train.fit(configs.load(None, [*words(name, folder), *more]), folder / run, **options)
+
+
+class Stopped(Exception):
+    """What stands for a kill: the training ends after an epoch, with no word to anyone."""
+
+
+@pytest.fixture
+def stop_after_an_epoch(monkeypatch):
+    def stop(self, epoch, logs=None):
+        written(self, epoch, logs)
+        raise Stopped
+
+    written = checkpoint.Checkpoint.on_epoch_end
+    monkeypatch.setattr(checkpoint.Checkpoint, "on_epoch_end", stop)
+    return monkeypatch.undo
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_every_method_resumes_to_the_same_weights_and_leaves_a_plain_model(name, tmp_path, stop_after_an_epoch):
+    with pytest.raises(Stopped):
+        fit(name, tmp_path, "stopped")
+    stop_after_an_epoch()
+    assert not Run(tmp_path / "stopped").finished
+    whole, stopped = fit(name, tmp_path, "whole"), fit(name, tmp_path, "stopped", resume=True)
+    assert_same_weights(stopped, whole)
+    model = keras.saving.load_model(whole.model_path)  # plain Keras: no custom objects
+    assert model.output_shape == (None, 10)
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+    twin.rebuild(model)  # what `tinytrain export` begins with
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_method_learns_a_batch_by_heart(name, tmp_path):
+    config = configs.load(None, [*words(name, tmp_path), "optim.schedule=constant", "optim.lr=0.02"])
+    source = train.load_source(config)
+    config = train.resolve(config, source)
+    learner = trainer.Trainer(config, train.Split(source, config), trainer.build_model(config, 10))
+    [(x, y)] = learner.batches(0, range(1))
+    before = [variable.numpy() for variable in learner.method.trainable_variables]
+    step, losses = tf.function(learner.method.train_step), []
+    for _ in range(8):
+        learner.method.reset_metrics()
+        losses.append(float(step((x, y))["loss"]))
+    assert np.isfinite(losses).all()
+    assert losses[-1] < losses[0]
+    moved = [np.abs(own - old).max() for own, old in zip(learner.method.trainable_variables, before, strict=True)]
+    assert max(moved) > 1e-4
+
+
+def off_switch(name):
+    return getattr(rooms.load("methods", name), "OFF", [])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in NAMES if off_switch(name)])
+def test_every_method_that_is_switched_off_is_plain_training(name, tmp_path):
+    ours, plain = fit(name, tmp_path, "off", *off_switch(name)), fit("", tmp_path, "plain")
+    models = [keras.saving.load_model(run.model_path) for run in (ours, plain)]
+    for own, expected in zip(*(model.get_weights() for model in models), strict=True):
+        np.testing.assert_array_equal(own, expected)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_method_has_a_meaning_and_its_own_keys(name):
+    module = rooms.load("methods", name)
+    assert module.__doc__.strip()
+    default, own = Config(), [dotted for dotted in [*configs.keys()] if dotted.startswith(f"{name}.")]
+    auto = {dotted for dotted in own if configs.get_key(default, dotted) == "auto"}
+    usual = module.usual("mobilenet_v2", 10) if auto else {}
+    assert set(usual) == auto
+    for dotted, value in usual.items():
+        configs.set_key(default, dotted, value)  # of the type of the key, and in its range
+    assert all(word.startswith(f"{name}.") for word in off_switch(name))

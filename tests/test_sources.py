@@ -1,0 +1,97 @@
+"""Every kind of data source keeps what tinytrain/datasets/__init__.py promises, and can be split and decoded.
+
+A new file in tinytrain/datasets needs one line here: how a small example of it is written, in EXAMPLES.
+"""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tinytrain import config as configs
+from tinytrain import rooms, train
+from tinytrain.splits import Split
+
+ELSEWHERE = {"named", "tfds"}  # test_data_named.py has the datasets of tensorflow-datasets
+CLASSES, PER_CLASS = ("cat", "dog", "eel"), 6
+
+
+def pixels(seed):
+    """Returns the (18, 8, 8, 3) uint8 images of an example; its classes are 0, 0, …, 1, …, 2."""
+    return np.random.default_rng(seed).integers(0, 256, (len(CLASSES) * PER_CLASS, 8, 8, 3), dtype=np.uint8)
+
+
+def folder(root, seed):
+    for number, image in enumerate(pixels(seed)):
+        path = root / CLASSES[number // PER_CLASS] / f"{number:02d}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(image).save(path)
+    return root
+
+
+def csv(root, seed):
+    folder(root, seed)
+    lines = [f"{path.relative_to(root)},{path.parent.name}" for path in sorted(root.rglob("*.png"))]
+    (root / "table.csv").write_text("\n".join(["path,label", *lines]))
+    return root / "table.csv"
+
+
+# Of each kind: a function that writes the example of a seed into a folder and returns what follows the colon of a SPEC.
+EXAMPLES = {
+    "csv": csv,
+    "digits": lambda root, seed: "",
+    "folder": folder,
+}
+FIXED = {"digits"}  # whose images no file holds
+
+
+def load(kind, root, seed=0):
+    argument = str(EXAMPLES[kind](root, seed))
+    config = configs.load(None, [f"data.spec={kind}{':' if argument else ''}{argument}", "model.resolution=8"])
+    return train.load_source(config), config
+
+
+def decoded(pool):
+    return [image.tobytes() for image in pool.images(lambda image: np.asarray(image.convert("RGB")))]
+
+
+def test_every_kind_has_an_example():
+    assert {*rooms.names("datasets")} == {*EXAMPLES, *ELSEWHERE}
+
+
+@pytest.mark.parametrize("kind", EXAMPLES)
+def test_every_source_keeps_its_promises(kind, tmp_path):
+    source, _ = load(kind, tmp_path)
+    assert len(source.classes) == len(set(source.classes)) > 1
+    assert set(source.pools) == {"all"} or "train" in source.pools
+    assert set(source.pools) <= {"all", "train", "val", "test"}
+    assert source.channels in (0, 1, 3)
+    assert len({pool.key for pool in source.pools.values()}) == len(source.pools)
+    for pool in source.pools.values():
+        assert pool.labels.dtype == np.int64
+        assert 0 <= pool.labels.min() <= pool.labels.max() < len(source.classes)
+        images = decoded(pool)
+        assert len(images) == len(pool.labels) == len(pool.names) == len(set(pool.names))
+        assert images == decoded(pool)  # a second time, and in the same order
+
+
+@pytest.mark.parametrize("kind", EXAMPLES)
+def test_every_source_is_split_and_decoded(kind, tmp_path):
+    source, config = load(kind, tmp_path)
+    config = train.resolve(config, source)
+    data = Split(source, config)
+    for name in ("train", "val", "test"):
+        images, labels = data.arrays(name)
+        assert images.shape == (len(labels), 8, 8, int(config.model.channels))
+        assert set(labels) == set(range(len(source.classes)))
+    parts = [name for names in train.splits.as_names(source, data.subsets).values() for name in names]
+    assert len(parts) == len(set(parts)) == sum(len(pool.labels) for pool in source.pools.values())
+
+
+@pytest.mark.parametrize("kind", sorted({*EXAMPLES} - FIXED))
+def test_other_images_have_another_key(kind, tmp_path):
+    """Decoded images are kept under the key: one that stays gives a training the images of before."""
+    keys = []
+    for seed in (0, 1):
+        source, _ = load(kind, tmp_path, seed)
+        keys.append({pool.key for pool in source.pools.values()})
+    assert not keys[0] & keys[1]
