@@ -16,7 +16,7 @@ from typing import Any
 from markdown_commands import REPOSITORY
 
 TABLE = Path(__file__).parent / "documented_commands.toml"
-PLACEHOLDER = re.compile(r"…|\.\.\.|\[|(?<![\w$./{\"'])[A-Z]{3,}(?![\w=])")
+PLACEHOLDER = re.compile(r"…|\.\.\.|\[|(?<![\w$./{\"'])[A-Z]{3,}(?![\w=]|\.md)")
 ENTRY_KEYS = {"page", "text", "run", "short", "status", "not_run", "by_test", "elsewhere"}
 
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass, fields
 
 HEAD = """# When each command last ran
 
-Every command that a reader of these pages may type, and what became of it: `make documented-commands` runs them, page
-by page, each page in a fresh copy of the repository, and writes this page. `PATH`, `cells` and `cifar10` are folders that
-are made for it, 30 images of noise in the color of their class. "exact" is as it stands; else what was typed in its place:
-values for placeholders, one epoch in place of many, `--quick`. "with TFLM" is with TFLM_DIR set. The seconds are those of a
-shared machine and no measurement; no figure in the pages is from these runs.
+Every command that a reader of these pages may type, and what became of it: `make documented-commands` runs them,
+page by page, each page in a fresh copy of the repository, and writes this page. `PATH`, `cells` and `cifar10` are
+folders made for it, 30 images of noise in the color of their class. "exact" is as it stands; else what was typed in its
+place: values for placeholders, one epoch in place of many, `--quick`. "with TFLM" is with TFLM_DIR set. The seconds are
+those of a shared machine and no measurement; no figure in the pages is from these runs.
 """
 COLUMNS = "| command | how it was run | result | seconds | date | commit |\n|---|---|---|---:|---|---|"
 

@@ -25,6 +25,7 @@ from commands_page import Row
 from markdown_commands import OWN_PAGE, REPOSITORY, commands, pages
 
 Rows = dict[tuple[str, str], Row]
+TABLE_PAGE = REPOSITORY / OWN_PAGE
 FOUND = {page: commands((REPOSITORY / page).read_text()) for page in pages()}
 
 
@@ -120,14 +121,14 @@ def check(line: str, folder: Path, timeout: float) -> None:
 
 def load() -> Rows:
     """Returns the rows of docs/commands.md by page and command."""
-    path = REPOSITORY / OWN_PAGE
-    return {(row.page, row.command): row for row in commands_page.read(path.read_text() if path.is_file() else "")}
+    text = TABLE_PAGE.read_text() if TABLE_PAGE.is_file() else ""
+    return {(row.page, row.command): row for row in commands_page.read(text)}
 
 
 def save(rows: Rows) -> None:
     """Writes docs/commands.md: the rows of commands that are on a page now, in the order of the pages."""
     wanted = [(page, text) for page, texts in FOUND.items() for text in texts]
-    (REPOSITORY / OWN_PAGE).write_text(commands_page.write([rows[key] for key in wanted if key in rows]))
+    TABLE_PAGE.write_text(commands_page.write([rows[key] for key in wanted if key in rows]))
 
 
 def lacking(page: str, table: Table, rows: Rows) -> bool:
