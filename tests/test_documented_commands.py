@@ -8,6 +8,7 @@ import command_plan
 import commands_page
 import documented_commands
 import markdown_commands
+import page_folder
 import pytest
 from command_plan import Table
 from commands_page import Row
@@ -103,9 +104,29 @@ def test_a_documented_command_has_flags_keys_and_targets_that_exist(page, text):
             _check_call(words)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "tinytrain fti",
+        "tinytrain fit --dta x",
+        "tinytrain fit [--resum]",
+        "tinytrain export runs/a optim.epoch=3",
+        "make demos",
+        "make -C DIR/firmware BORD=x",
+        "make -C DIR/firmware TFLM_DIR=x flush",
+        "python benchmarks/cost.py --fast",
+        "pytest tests/test_nothing.py",
+    ],
+)
+def test_what_does_not_exist_is_noticed(text):
+    with pytest.raises(AssertionError):
+        _check_words(text)
+
+
 def _check_words(text):
     """Fails for a flag, key, make target or script in a command, or in a usage line, that does not exist."""
     if called := re.search(r"tinytrain ([a-z]+)", text):
+        assert called[1] in COMMANDS
         known = {*COMMANDS[called[1]].flags, "json", "help"}
         assert set(re.findall(r"--([a-z]+)", text)) <= known
         assert set(re.findall(r"(?<![\w$/])([a-z_]+(?:\.[a-z_]+)?)=", text)) <= set(config.keys())
@@ -161,6 +182,14 @@ def test_a_page_is_run_in_its_own_folder(monkeypatch, tmp_path):
     assert [row.result for row in written] == ["ok", "ok", "ok", "ok", "failed with exit status 2"]
     assert [row.how for row in written] == ["exact", "exact", "exact", "exact, whose exit status is 3", "exact"]
     assert not (REPOSITORY / "made").exists()
+
+
+def test_a_block_of_a_page_becomes_a_file(tmp_path):
+    (tmp_path / "page.md").write_text("```python\nfirst\n```\n```toml\na = 1\n\nb = 2\n```\n```python\nsecond\n```\n")
+    files = {"new/net.py": "python 2", "a.toml": "toml 1"}
+    page_folder.write_files(tmp_path, files, tmp_path / "page.md")
+    assert (tmp_path / "new/net.py").read_text() == "second\n"
+    assert (tmp_path / "a.toml").read_text() == "a = 1\n\nb = 2\n"
 
 
 def test_a_command_that_takes_too_long_fails(tmp_path):

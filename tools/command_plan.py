@@ -83,7 +83,11 @@ class Table:
         return {(entry["page"], entry["text"]): entry for entry in self._table.get("command", [])}
 
     def page(self, name: str) -> dict[str, Any]:
-        """Returns what a page needs: `before` (lines to run), `made` (folders for a made run), `words`."""
+        """Returns what a page needs, all of it optional.
+
+        `made` (folders for a made run), `files` ({path: "LANGUAGE N", the N-th such block of the page}), `before`
+        (lines to run), `words`.
+        """
         page: dict[str, Any] = self._table.get("page", {}).get(name, {})
         return page
 

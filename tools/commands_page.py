@@ -10,6 +10,9 @@ page by page, each page in a fresh copy of the repository, and writes this page.
 folders made for it, 30 images of noise in the color of their class. "exact" is as it stands; else what was typed in its
 place: values for placeholders, one epoch in place of many, `--quick`. "with TFLM" is with TFLM_DIR set. The seconds are
 those of a shared machine and no measurement; no figure in the pages is from these runs.
+
+A page gives commands in blocks marked `sh`, one a line, or as code in a sentence. What stands for a placeholder, what
+shortens a command and why one is not run is in `tools/documented_commands.toml`.
 """
 COLUMNS = "| command | how it was run | result | seconds | date | commit |\n|---|---|---|---:|---|---|"
 

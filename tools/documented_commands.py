@@ -92,6 +92,7 @@ def run_page(page: str, table: Table, rows: Rows, made: Path, timeout: float) ->
         page_folder.make(folder)
         for target in table.page(page).get("made", []):
             shutil.copytree(made_run(made, table, timeout), folder / target)
+        page_folder.write_files(folder, table.page(page).get("files", {}), REPOSITORY / page)
         for line in table.page(page).get("before", []):
             check(line, folder, timeout)
         for text in FOUND[page]:

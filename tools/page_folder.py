@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from markdown_commands import REPOSITORY
+from markdown_commands import REPOSITORY, blocks
 from PIL import Image
 
 # Folders of images in place of the reader's: classes, images of each.
@@ -49,6 +49,15 @@ def table(path: Path, folder: Path) -> None:
         rows.writerow(["path", "label"])
         for image in sorted(folder.rglob("*.png")):
             rows.writerow([image.relative_to(path.parent).as_posix(), image.parent.name])
+
+
+def write_files(folder: Path, files: dict[str, str], page: Path) -> None:
+    """Writes files that a page tells its reader to write: {path: "LANGUAGE N", its N-th block of that language}."""
+    for name, block in files.items():
+        language, number = block.split()
+        texts = [text for found, text in blocks(page.read_text()) if found == language]
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(texts[int(number) - 1] + "\n")
 
 
 def environment(folder: Path) -> dict[str, str]:
