@@ -26,6 +26,7 @@ from markdown_commands import OWN_PAGE, REPOSITORY, commands, pages
 
 Rows = dict[tuple[str, str], Row]
 TABLE_PAGE = REPOSITORY / OWN_PAGE
+WITHOUT_TFLM = "not run: TFLM_DIR is not set"
 FOUND = {page: commands((REPOSITORY / page).read_text()) for page in pages()}
 
 
@@ -81,7 +82,7 @@ def planned(table: Table, page: str, text: str, rows: Rows) -> Plan | Row:
     except ValueError as error:
         return Row(page, text, f"not run: {error}", "failed")
     if plan.needs_tflm and not os.environ.get("TFLM_DIR"):
-        return rows.get((page, text), Row(page, text, "not run: TFLM_DIR is not set"))
+        return rows.get((page, text), Row(page, text, WITHOUT_TFLM))
     return plan
 
 
