@@ -207,6 +207,24 @@ def test_without_tflm_a_command_that_needs_it_keeps_its_row(monkeypatch):
     assert documented_commands.planned(table, *key, {}).result == "failed"  # nothing stands for DIR
 
 
+def test_missing_runs_a_page_again_without_its_benchmarks_that_ran(monkeypatch, tmp_path):
+    ran = []
+    texts = ["python benchmarks/latency_model.py", "python benchmarks/augment.py", "make a", "make b"]
+    monkeypatch.setattr(documented_commands, "FOUND", {"a.md": texts})
+    monkeypatch.setattr(documented_commands, "TABLE_PAGE", tmp_path / "commands.md")
+    monkeypatch.setattr(documented_commands, "run", lambda line, *_: (ran.append(line), (0, ""))[1])
+    monkeypatch.setattr(page_folder, "make", lambda folder: None)
+    rows = {("a.md", text): Row("a.md", text, "exact", "ok", "1", "2026-01-01", "abc") for text in texts}
+    rows["a.md", texts[1]] = Row("a.md", texts[1], "as `python benchmarks/augment.py --fast`", "ok")
+    table = Table("")
+    assert not documented_commands.is_complete("a.md", table, rows)
+    documented_commands.run_page("a.md", table, rows, tmp_path, 60, missing=True)
+    assert ran == texts[1:]
+    assert documented_commands.is_complete("a.md", table, rows)
+    rows["a.md", "make b"] = Row("a.md", "make b", "exact", "failed with exit status 2")
+    assert not documented_commands.is_complete("a.md", table, rows)
+
+
 def test_words_are_replaced_and_commands_shortened():
     table = Table(
         """words = {RUN = "runs/a", "RUN…" = "runs/a runs/b", BOARD = "stm32f746"}

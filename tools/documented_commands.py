@@ -3,7 +3,9 @@
 Each page has a fresh folder (page_folder.py), in which its commands run in their order. documented_commands.toml says
 what stands for placeholders, what shortens a command and what cannot be run here. The page is written after every
 command: an interrupted run loses nothing. Rows of commands that no page has any more go, rows of pages that do not run
-now stay. A command that needs TFLM_DIR keeps its row where that is not set. Exit status 1 if a command failed.
+now stay. A command that needs TFLM_DIR keeps its row where that is not set. With --missing only pages run of which a
+command lacks its row, failed or is to run in another way now, without their benchmarks that have run. Exit status 1 if
+a command failed.
 
     [TFLM_DIR=…] python tools/documented_commands.py [--page NAME]… [--missing] [--timeout SECONDS]
 """
@@ -86,8 +88,8 @@ def planned(table: Table, page: str, text: str, rows: Rows) -> Plan | Row:
     return plan
 
 
-def run_page(page: str, table: Table, rows: Rows, made: Path, timeout: float) -> None:
-    """Runs the commands of a page in a fresh folder and puts their rows into `rows`."""
+def run_page(page: str, table: Table, rows: Rows, made: Path, timeout: float, missing: bool = False) -> None:
+    """Runs the commands of a page in a fresh folder, with `missing` no benchmark again; puts their rows into `rows`."""
     with tempfile.TemporaryDirectory(prefix="documented-") as temporary:
         folder = Path(temporary) / "tinytrain"
         page_folder.make(folder)
@@ -98,6 +100,8 @@ def run_page(page: str, table: Table, rows: Rows, made: Path, timeout: float) ->
             check(line, folder, timeout)
         for text in FOUND[page]:
             plan = planned(table, page, text, rows)
+            if missing and "python benchmarks/" in text and is_current(plan, rows.get((page, text))):
+                continue
             print(f"{page}: {text}", flush=True)
             rows[page, text] = plan if isinstance(plan, Row) else row_of(plan, folder, timeout)
             print(f"    {rows[page, text].how} {rows[page, text].result} {rows[page, text].seconds}", flush=True)
@@ -133,13 +137,14 @@ def save(rows: Rows) -> None:
     TABLE_PAGE.write_text(commands_page.write([rows[key] for key in wanted if key in rows]))
 
 
-def lacking(page: str, table: Table, rows: Rows) -> bool:
-    """Whether a command of a page has no row, failed, or would be run in another way now."""
-    for text in FOUND[page]:
-        row, plan = rows.get((page, text)), planned(table, page, text, rows)
-        if row is None or row.failed or row.how not in ways(plan):
-            return True
-    return False
+def is_complete(page: str, table: Table, rows: Rows) -> bool:
+    """Whether every command of a page has its row."""
+    return all(is_current(planned(table, page, text, rows), rows.get((page, text))) for text in FOUND[page])
+
+
+def is_current(plan: Plan | Row, row: Row | None) -> bool:
+    """Whether a row is there, did not fail, and says how the command would be run now."""
+    return row is not None and not row.failed and row.how in ways(plan)
 
 
 def ways(plan: Plan | Row) -> tuple[str, ...]:
@@ -159,14 +164,16 @@ def main() -> None:
     """Runs the pages that were asked for, by default all."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--page", action="append", default=[], help="only this page, such as README or docs/bench.md")
-    parser.add_argument("--missing", action="store_true", help="only pages where a command lacks a row or failed")
+    parser.add_argument(
+        "--missing", action="store_true", help="only pages that are not complete, and no benchmark again"
+    )
     parser.add_argument("--timeout", type=float, default=900, help="seconds that a command may take")
     options = parser.parse_args()
     table, rows = Table.read(), load()
     with tempfile.TemporaryDirectory(prefix="documented-made-") as made:
         for page in chosen(options.page):
-            if not options.missing or lacking(page, table, rows):
-                run_page(page, table, rows, Path(made), options.timeout)
+            if not (options.missing and is_complete(page, table, rows)):
+                run_page(page, table, rows, Path(made), options.timeout, options.missing)
     save(rows)
     failed = [row for key, row in rows.items() if row.failed and key[1] in FOUND.get(key[0], [])]
     for row in failed:
