@@ -97,8 +97,9 @@ def test_the_table_of_what_is_run_has_nothing_that_no_page_says():
 
 @pytest.mark.parametrize(("page", "text"), FOUND, ids=IDS)
 def test_a_documented_command_has_flags_keys_and_targets_that_exist(page, text):
-    _check_words(text)
     plan = TABLE.plan(page, text)
+    if not (plan.by_test and text.startswith("pytest")):  # such a test writes the files that the page tells to write
+        _check_words(text)
     for line in plan.lines or [TABLE.substituted(page, text)]:
         _check_words(line)
         for words in _tinytrain_calls(line):
@@ -137,8 +138,8 @@ def _check_words(text):
     if made := re.search(r"make (?!-n)(.*)", text):
         words = re.sub(r"-C \S+|-\w+", "", made[1]).split()
         assert all(any(_knows(makefile, word) for makefile in MAKEFILES) for word in words), words
-    for file in re.findall(r"pytest.* (tests/\w+\.py)", text):
-        assert (REPOSITORY / file).is_file()
+    if text.startswith("pytest"):
+        assert all((REPOSITORY / file).is_file() for file in re.findall(r"tests/\w+\.py", text))
 
 
 def _knows(makefile, word):
