@@ -156,7 +156,7 @@ def _tinytrain_calls(line):
 
 
 def _check_call(words):
-    if words == ["--help"]:
+    if words in (["--help"], ["--version"]):
         return
     values, rest = cli._parse(COMMANDS[words[0]], words[1:]) if "--help" not in words else (None, [])
     assert values is None or values.json is False
@@ -229,7 +229,7 @@ def test_missing_runs_a_page_again_without_its_benchmarks_that_ran(monkeypatch, 
 def test_words_are_replaced_and_commands_shortened():
     table = Table(
         """words = {RUN = "runs/a", "RUN…" = "runs/a runs/b", BOARD = "stm32f746"}
-        shorten = {"tinytrain fit" = "optim.epochs=1", "benchmarks/" = "--quick"}
+        shorten = {"--resume" = "", "tinytrain fit" = "optim.epochs=1", "benchmarks/" = "--quick"}
         [[command]]
         page = "a.md"
         text = "tinytrain fit"
@@ -242,6 +242,7 @@ def test_words_are_replaced_and_commands_shortened():
 
     assert lines("make BOARD=x RUN/export-BOARD RUN…") == ("make BOARD=x runs/a/export-stm32f746 runs/a runs/b",)
     assert lines("tinytrain fit c.toml") == ("tinytrain fit c.toml optim.epochs=1",)
+    assert lines("tinytrain fit --out a --resume") == ("tinytrain fit --out a --resume",)
     assert lines("tinytrain fit") == ("tinytrain fit",)
     assert lines("python benchmarks/cost.py --quick") == ("python benchmarks/cost.py --quick",)
     assert table.plan("a.md", "tinytrain list").how(tflm=True) == "exact"
