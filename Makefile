@@ -7,12 +7,13 @@ STUDY := runs/study
 DATA := cifar10
 ARMS := baseline teacher netaug distill netaug_distill dropout mixup randaugment baseline_double_lr
 
-.PHONY: help demo study test check firmware-tools browser lock clean
+.PHONY: help demo study test check documented-commands firmware-tools browser lock clean
 help:
 	@echo "make demo            train the digits demo, export it for an STM32F746, print the report"
 	@echo "make study           the study of docs/training-methods.md (hours; typed again it goes on); DATA=folder:PATH for other images"
 	@echo "make test            all tests"
 	@echo "make check           formatter, linter, type checker and the fast tests"
+	@echo "make documented-commands  run every command of README.md, docs and firmware (an hour); PAGE=README for one page"
 	@echo "make firmware-tools  what the firmware tests need from Debian: compiler, emulator, flasher"
 	@echo "make browser         what the tests of reports need from Debian: Chromium"
 	@echo "make lock            write requirements.lock anew from pyproject.toml"
@@ -37,6 +38,9 @@ check: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pytest -m "not slow"
+
+documented-commands: .venv/installed
+	$(BIN)/python tools/documented_commands.py $(PAGE:%=--page %)
 
 firmware-tools:
 	$(if $(filter 0,$(shell id -u)),,sudo) apt-get update -q
