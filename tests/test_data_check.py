@@ -80,6 +80,13 @@ def test_sizes_and_modes_are_counted_and_the_rare_files_named(official):
     assert found["modes"].files == ("val/red/000.png: L",)
 
 
+def test_no_file_is_named_where_no_size_is_that_of_most(official):
+    random = np.random.default_rng(4)
+    for number, path in enumerate(sorted(official.rglob("*.png"))):
+        Image.fromarray(random.integers(0, 256, (16 + number, 16, 3), dtype=np.uint8)).save(path)
+    assert findings(official)["sizes"].files == ()
+
+
 def test_what_is_no_file_is_decoded_once(monkeypatch):
     with tensorflow_datasets.testing.mock_data(num_examples=30):
         pool = tfds.load("fashion_mnist", Data()).pools["train"]
