@@ -146,7 +146,9 @@ def test_suggest_lowers_both_where_neither_alone_is_enough():
     arena_limit = memory.estimate(build(0.05, 80))[0] - 1  # of no width at 80 pixels
     words = memory.suggest(build, 0.5, 80, lambda arena, model: arena <= arena_limit and model <= model_limit)
     found = re.search(r"^nearest that fits: model.width=([\d.]+) with model.resolution=(\d+)$", words)
-    assert found and float(found[1]) == 0.25 and int(found[2]) < 80
+    assert found
+    assert float(found[1]) == 0.25
+    assert int(found[2]) < 80
 
 
 def test_suggest_needs_not_both_where_the_resolution_is_enough():
