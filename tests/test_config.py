@@ -47,6 +47,11 @@ def test_a_mistake_is_named_with_what_would_be_right(word, sentence):
     assert sentence in str(error.value)
 
 
+def test_a_folder_given_as_data_is_told_how_it_is_given(tmp_path):
+    with pytest.raises(UserError, match=r"is a folder: a folder of class folders is given as folder:"):
+        config.room(str(tmp_path))
+
+
 def test_a_mistake_in_a_file_names_the_file(tmp_path):
     path = tmp_path / "broken.toml"
     with pytest.raises(UserError, match=r"no config file '.*broken.toml'"):

@@ -80,6 +80,13 @@ def test_sizes_and_modes_are_counted_and_the_rare_files_named(official):
     assert found["modes"].files == ("val/red/000.png: L",)
 
 
+def test_no_file_is_named_where_no_size_is_that_of_most(official):
+    random = np.random.default_rng(4)
+    for number, path in enumerate(sorted(official.rglob("*.png"))):
+        Image.fromarray(random.integers(0, 256, (16 + number, 16, 3), dtype=np.uint8)).save(path)
+    assert findings(official)["sizes"].files == ()
+
+
 def test_what_is_no_file_is_decoded_once(monkeypatch):
     with tensorflow_datasets.testing.mock_data(num_examples=30):
         pool = tfds.load("fashion_mnist", Data()).pools["train"]
@@ -103,17 +110,17 @@ def test_mean_and_deviation_are_those_of_the_pixels(image_folder):
 
 
 def test_of_images_of_many_sizes_the_command_names_a_few_and_json_all(tmp_path, command_line):
-    for number in range(40):
+    for number in range(90):  # 50 of one size and 40 of other ones
         path = tmp_path / "cells" / "ab"[number % 2] / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (20, 20 + number), (number, 0, 0)).save(path)
+        Image.new("RGB", (20, max(20, number - 29)), (number, 0, 0)).save(path)
     status, out, _ = command_line("data", "folder:cells", "--json")
     assert status == 0
     *text, last = out.splitlines()
     assert sum(": 20x" in line for line in text) == 20
-    assert "  … and 19 more" in text
+    assert "  … and 20 more" in text
     assert "--json names all files" in text
-    assert len(json.loads(last)["findings"][0]["files"]) == 39
+    assert len(json.loads(last)["findings"][0]["files"]) == 40
 
 
 def test_long_lists_are_cut():

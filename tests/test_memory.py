@@ -138,7 +138,22 @@ def test_suggest_lets_the_conversion_decide():
 
 def test_suggest_says_when_nothing_fits():
     words = memory.suggest(build, 0.25, 32, lambda arena, model: False)
-    assert words == "no smaller width or resolution alone fits"
+    assert words == "no smaller width and resolution fit"
+
+
+def test_suggest_lowers_both_where_neither_alone_is_enough():
+    model_limit = memory.estimate(build(0.25, 80))[1]  # of widths up to 0.25
+    arena_limit = memory.estimate(build(0.05, 80))[0] - 1  # of no width at 80 pixels
+    words = memory.suggest(build, 0.5, 80, lambda arena, model: arena <= arena_limit and model <= model_limit)
+    found = re.search(r"^nearest that fits: model.width=([\d.]+) with model.resolution=(\d+)$", words)
+    assert found
+    assert float(found[1]) == 0.25
+    assert int(found[2]) < 80
+
+
+def test_suggest_needs_not_both_where_the_resolution_is_enough():
+    words = memory.suggest(build, 0.05, 64, lambda arena, model: True)
+    assert words == "nearest that fits: model.resolution=56"
 
 
 def test_the_bound_adds_scratch_to_what_the_interpreter_needs():

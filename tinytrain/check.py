@@ -151,7 +151,10 @@ def class_counts(source: Source, subsets: dict[str, Subset]) -> dict[str, dict[s
 
 
 def _shapes(source: Source, known: dict[str, list[Fact]]) -> list[Finding]:
-    """Returns what is told about images of several sizes or modes; the files named are those of the rarer ones."""
+    """Returns what is told about images of several sizes or modes.
+
+    The files named are those that differ from most; none where no size or mode is that of most images.
+    """
     found = []
     pairs = [
         (name, fact) for key, rows in known.items() for name, fact in zip(source.pools[key].names, rows, strict=True)
@@ -166,8 +169,9 @@ def _shapes(source: Source, known: dict[str, list[Fact]]) -> list[Finding]:
     ):
         words = Counter(word(fact) for _, fact in pairs)
         if len(words) > 1:
-            usual = words.most_common(1)[0][0]
+            usual, times = words.most_common(1)[0]
             rare = sorted((words[word(fact)], f"{name}: {word(fact)}") for name, fact in pairs if word(fact) != usual)
+            rare = rare if 2 * times > len(pairs) else []
             listed = ", ".join(f"{name} ({count:,})" for name, count in words.most_common(3))
             what = f"the images have {len(words)} {kind}, most often {listed}"
             found.append(Finding(kind, what, todo, tuple(line for _, line in rare)))

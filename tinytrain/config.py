@@ -98,6 +98,8 @@ def room(spec: str) -> tuple[str, str]:
     if word in dataset_table.ROWS:
         return "named", spec
     if word not in rooms.names("datasets"):
+        if Path(spec).expanduser().is_dir():
+            raise UserError(f"'{spec}' is a folder: a folder of class folders is given as folder:{spec}")
         raise unknown("dataset", word, [*rooms.names("datasets"), *dataset_table.ROWS])
     return word, argument
 

@@ -156,6 +156,8 @@ def suggest(
 ) -> str:
     """Returns the nearest smaller width and the nearest smaller resolution that fit, as the end of a sentence.
 
+    Where neither alone does (flash depends on the width, RAM on both), it is a smaller width with a smaller resolution.
+
     `build(width, resolution)` returns the network, `fits(arena_bytes, model_bytes)` says whether an estimate fits the
     board, `verify(model)` (if given) whether the model does when converted for real: it has the last word. Widths are
     searched in steps of 0.05, resolutions in steps of 8 pixels down to 16.
@@ -176,4 +178,8 @@ def suggest(
         ("model.resolution", first(resolutions, lambda smaller: build(width, smaller))),
     ]
     words = [f"{key}={value:g}" for key, value in found if value is not None]
-    return "nearest that fits: " + " or ".join(words) if words else "no smaller width or resolution alone fits"
+    if not words and resolutions:
+        thin = next((width for width in widths if fits(*estimate(build(width, resolutions[-1])))), None)
+        side = thin and first(resolutions, lambda smaller: build(thin, smaller))
+        words = [f"model.width={thin:g} with model.resolution={side:g}"] if side else []
+    return "nearest that fits: " + " or ".join(words) if words else "no smaller width and resolution fit"
