@@ -40,7 +40,7 @@ check: .venv/installed
 	$(BIN)/pytest -m "not slow"
 
 documented-commands: .venv/installed
-	$(BIN)/python tools/documented_commands.py $(PAGE:%=--page %)
+	$(BIN)/python docs/commands/documented_commands.py $(PAGE:%=--page %)
 
 firmware-tools:
 	$(if $(filter 0,$(shell id -u)),,sudo) apt-get update -q

@@ -98,8 +98,9 @@ def test_the_table_of_what_is_run_has_nothing_that_no_page_says():
 @pytest.mark.parametrize(("page", "text"), FOUND, ids=IDS)
 def test_a_documented_command_has_flags_keys_and_targets_that_exist(page, text):
     plan = TABLE.plan(page, text)
-    if not (plan.by_test and text.startswith("pytest")):  # such a test writes the files that the page tells to write
-        _check_words(text)
+    if text.startswith("pytest") and TABLE.page(page).get("before"):
+        return  # its files are those that the page tells to write
+    _check_words(text)
     for line in plan.lines or [TABLE.substituted(page, text)]:
         _check_words(line)
         for words in _tinytrain_calls(line):
@@ -149,7 +150,7 @@ def _knows(makefile, word):
 
 def _tinytrain_calls(line):
     """Yields the words after each `tinytrain` of a line."""
-    for part in re.split(r"&&|\|\||;", line):
+    for part in re.split(r"&&|\|\||;", line) if "tinytrain" in line else ():
         words = shlex.split(part)
         names = [number for number, word in enumerate(words) if word.removeprefix(".venv/bin/") == "tinytrain"]
         yield from (words[number + 1 :] for number in names)

@@ -100,7 +100,8 @@ def room(spec: str) -> tuple[str, str]:
     if word not in rooms.names("datasets"):
         if Path(spec).expanduser().is_dir():
             raise UserError(f"'{spec}' is a folder: a folder of class folders is given as folder:{spec}")
-        raise unknown("dataset", word, [*rooms.names("datasets"), *dataset_table.ROWS])
+        kinds = [name for name in rooms.names("datasets") if name != "named"]  # what holds the rows
+        raise unknown("dataset", word, [*kinds, *dataset_table.ROWS])
     return word, argument
 
 

@@ -7,7 +7,7 @@ now stay. A command that needs TFLM_DIR keeps its row where that is not set. Wit
 command lacks its row, failed or is to run in another way now, without their benchmarks that have run. Exit status 1 if
 a command failed.
 
-    [TFLM_DIR=…] python tools/documented_commands.py [--page NAME]… [--missing] [--timeout SECONDS]
+    [TFLM_DIR=…] python docs/commands/documented_commands.py [--page NAME]… [--missing] [--timeout SECONDS]
 """
 
 import argparse

@@ -12,7 +12,7 @@ place: values for placeholders, one epoch in place of many, `--quick`. "with TFL
 those of a shared machine and no measurement; no figure in the pages is from these runs.
 
 A page gives commands in blocks marked `sh`, one a line, or as code in a sentence. What stands for a placeholder, what
-shortens a command and why one is not run is in `tools/documented_commands.toml`.
+shortens a command and why one is not run is in `docs/commands/documented_commands.toml`.
 """
 COLUMNS = "| command | how it was run | result | seconds | date | commit |\n|---|---|---|---:|---|---|"
 

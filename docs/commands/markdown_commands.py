@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-REPOSITORY = Path(__file__).parent.parent
+REPOSITORY = Path(__file__).parents[2]
 OWN_PAGE = "docs/commands.md"  # the table of the commands itself
 FENCE = re.compile(r"\s*(`{3,})\s*(\S*)")
 SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)")
