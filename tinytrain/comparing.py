@@ -7,6 +7,7 @@ command typed again goes on after any interruption.
 
 import gc
 import logging
+import contextlib
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -89,6 +90,8 @@ def train_all(plan: Sequence[Planned], table: Path, finished: Callable[[Planned,
         else:
             finished(planned, run)
     if failed:
+        with contextlib.suppress(OSError):
+            table.parent.rmdir()  # if it is empty: no run was begun
         raise UserError(
             f"{len(failed)} of {len(plan)} runs failed, the others are in '{table}'; the first: {failed[0]}"
         )
