@@ -5,9 +5,9 @@ tables compare like with like from early on. A finished run is kept and an unfin
 command typed again goes on after any interruption.
 """
 
+import contextlib
 import gc
 import logging
-import contextlib
 import shlex
 import sys
 from collections.abc import Callable, Sequence
