@@ -75,8 +75,8 @@ def train_all(plan: Sequence[Planned], table: Path, finished: Callable[[Planned,
         table: the file that `finished` writes, which an error names.
         finished: takes in what was planned and the run that it became.
 
-    Raises UserError, before anything is trained, if a folder holds a run of another config, and after everything else
-    if a run failed: the others do not wait for it.
+    Raises UserError, before anything is trained, if a folder holds a run of another config or cannot be made, and after
+    everything else if a run failed: the others do not wait for it.
     """
     _refuse_runs_of_other_configs(plan)
     make_folder(table.parent)
