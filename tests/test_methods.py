@@ -11,7 +11,7 @@ from kills import assert_same_weights
 
 from tinytrain import checkpoint, rooms, train, trainer
 from tinytrain import config as configs
-from tinytrain.deploy import twin
+from tinytrain.deploy import cosine, twin
 from tinytrain.run import Run
 from tinytrain.schema import Config
 
@@ -61,7 +61,7 @@ def test_every_method_resumes_to_the_same_weights_and_leaves_a_plain_model(name,
     model = keras.saving.load_model(whole.model_path)  # plain Keras: no custom objects
     assert model.output_shape == (None, 10)
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
-    twin.rebuild(model)  # what `tinytrain export` begins with
+    twin.rebuild(cosine.linear(model, np.zeros((1, 32, 32, 1), np.float32), 1.0))  # what `tinytrain export` begins with
 
 
 @pytest.mark.parametrize("name", NAMES)
