@@ -23,7 +23,6 @@ from tinytrain.graph import Call
 from tinytrain.method import Method, Training, functional
 from tinytrain.schema import Config
 
-OFF = ["dropblock.keep=1"]
 STAGES = 2
 ACTIVATIONS = (layers.ReLU, layers.Activation)
 
