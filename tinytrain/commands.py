@@ -4,6 +4,7 @@ A command's function gets the values of its flags and the words that are no flag
 text to read.
 """
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -213,10 +214,8 @@ def _list(values: Any, words: list[str]) -> tuple[Any, str]:
 
     if len(words) > 1 or (words and words[0] not in LISTS):
         raise unknown("list", " ".join(words), LISTS)
-    if words in (["models"], ["configs"]):
-        return _list_counted(words[0])
-    if words == ["boards"]:
-        return _list_boards()
+    if words and words[0] in TABLES:
+        return _list_table(words[0])
     wanted = words or list(LISTS)
     rows = {name: LISTS[name]() for name in wanted}
     text = "\n\n".join(
@@ -225,25 +224,18 @@ def _list(values: Any, words: list[str]) -> tuple[Any, str]:
     return {name: list(lines) for name, lines in rows.items()}, text
 
 
-def _list_counted(name: str) -> tuple[Any, str]:
-    """These two tables are counted from the graphs, so they alone start TensorFlow."""
-    from tinytrain.quiet import import_tensorflow
+def _list_table(name: str) -> tuple[Any, str]:
+    """Returns one of the lists that are tables; two of them are counted from graphs, so they alone start TensorFlow."""
+    if name != "boards":
+        from tinytrain.quiet import import_tensorflow
 
-    import_tensorflow()
-    from tinytrain import config_table, model_table
-
-    table: Any = {"models": model_table, "configs": config_table}[name]
+        import_tensorflow()
+    table = importlib.import_module(f"tinytrain.{TABLES[name]}")
     rows = table.rows()
     return {name: rows}, "\n".join(table.as_text(rows))
 
 
-def _list_boards() -> tuple[Any, str]:
-    from tinytrain import board_table
-
-    rows = board_table.rows()
-    return {"boards": rows}, "\n".join(board_table.as_text(rows))
-
-
+TABLES = {"models": "model_table", "configs": "config_table", "boards": "board_table"}
 FIT_FLAGS = {
     "recipe": "a whole way of training: adaptive, adaptive_am, adaptive_baseline",
     "data": "digits, folder:PATH, csv:FILE, tfds:NAME[/CONFIG] or a name from `tinytrain list datasets`",

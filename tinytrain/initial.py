@@ -41,16 +41,10 @@ def fan_in(layer: keras.Layer, shape: tuple[int, ...]) -> int:
 
 def _kernel(layer: keras.Layer, shape: tuple[int, ...], kind: str, random: np.random.Generator) -> np.ndarray:
     if kind != "torch" and isinstance(layer, keras.layers.Dense):
-        return _truncated_normal(shape, random)
+        draw = keras.initializers.TruncatedNormal(stddev=LINEAR_DEVIATION, seed=int(random.integers(2**31)))
+        return keras.ops.convert_to_numpy(draw(shape))
     if kind == "netaug_baseline":
         outputs = shape[2] if isinstance(layer, keras.layers.DepthwiseConv2D) else shape[3]
         return random.normal(0, np.sqrt(2 / (shape[0] * shape[1] * outputs)), shape)
     bound = 1 / np.sqrt(fan_in(layer, shape))
     return random.uniform(-bound, bound, shape)
-
-
-def _truncated_normal(shape: tuple[int, ...], random: np.random.Generator) -> np.ndarray:
-    values = random.normal(0, 1, shape)
-    while (far := np.abs(values) > 2).any():
-        values[far] = random.normal(0, 1, int(far.sum()))
-    return LINEAR_DEVIATION * values

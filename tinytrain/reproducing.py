@@ -105,11 +105,12 @@ def _refuse_words(table: Table, overrides: list[str], seeds: int, batch: int | N
         raise UserError(f"reproduce trains with the seeds 0 to N - 1, received --seeds {seeds}: expected at least 1")
     if batch == 0:
         raise UserError("received --batch 0: expected at least one image a step")
+    varied = paper_tables.varied(table) if overrides else set()
     for word in overrides:
         dotted = word.partition("=")[0].strip()
         if dotted in ("seed", "data.spec"):
             raise UserError("reproduce sets seed and data.spec of every run: say --seeds N and --data SPEC instead")
-        if dotted in paper_tables.varied(table):
+        if dotted in varied:
             raise UserError(
                 f"{dotted} is what arms or datasets of {table.name} differ in: it cannot be the same for all"
             )
