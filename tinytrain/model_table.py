@@ -50,11 +50,12 @@ def _row(name: str, options: dict[str, Any]) -> dict[str, Any]:
         "macs": macs.count(model),
         "int8_bytes": model_bytes,
         "arena_bytes": arena_bytes,
-        "fits": {board: _fits(arena_bytes, model_bytes, board) for board in boards.names()},
+        "fits": {board: fits_board(arena_bytes, model_bytes, board) for board in boards.names()},
     }
 
 
-def _fits(arena_bytes: int, model_bytes: int, word: str) -> bool:
+def fits_board(arena_bytes: int, model_bytes: int, word: str) -> bool:
+    """Returns whether a model of these sizes fits the board `word`, by estimates of all else."""
     board = boards.load(word)
     sizes = firmware.Sizes(
         model_bytes=model_bytes,

@@ -1,0 +1,35 @@
+"""The table of docs/choosing-a-model.md: MACs, arena and model of networks for 10 classes, and the boards they fit.
+
+    python benchmarks/candidates.py
+
+Estimated from the graphs (deploy/memory.py), untrained, of color images; Markdown.
+"""
+
+from tinytrain import macs, model_table, rooms
+from tinytrain.deploy import memory
+
+BOARDS = ("nucleo_f401re", "stm32f746g_disco", "nucleo_l4r5zi", "nucleo_h743zi")
+CANDIDATES = (  # architecture, width, resolution, stem
+    ("resnet8", 1.0, 32, "cifar"),
+    ("mobilenet_v2", 0.35, 32, "cifar"),
+    *(("mobilenet_v2", 0.35, side, "imagenet") for side in (48, 96, 128)),
+    *(("mobilenet_v2", width, 96, "imagenet") for width in (0.2, 0.5)),
+    ("mobilenet_v2_tiny", 0.35, 96, "imagenet"),
+    *(("mobilenet_v1", 0.25, side, "imagenet") for side in (48, 96, 128)),
+    ("mobilenet_v3_small", 0.35, 96, "imagenet"),
+    *(("mcunet", 1.0, side, "imagenet") for side in (96, 128)),
+)
+
+
+def row(name: str, width: float, resolution: int, stem: str) -> str:
+    """Returns the line of one network."""
+    model = rooms.load("models", name).build(width=width, resolution=resolution, classes=10, channels=3, stem=stem)
+    arena, size = memory.estimate(model)
+    label = f"{name} {width:g} at {resolution}{', stem=cifar' if stem == 'cifar' and name != 'resnet8' else ''}"
+    fits = ["yes" if model_table.fits_board(arena, size, board) else "no" for board in BOARDS]
+    return f"| {label} | {macs.count(model):,} | {arena:,} | {size:,} | {' | '.join(fits)} |"
+
+
+if __name__ == "__main__":
+    for candidate in CANDIDATES:
+        print(row(*candidate), flush=True)
