@@ -6,12 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-import keras_cv  # noqa: F401  it cannot be imported once tensorflow_model_optimization is
 import numpy as np
 import pytest
 from PIL import Image
+
+from tinytrain.quiet import import_tensorflow
+
+import_tensorflow()
 
 REPOSITORY = Path(__file__).parent.parent
 

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import re
 import subprocess
 import sys
@@ -63,3 +64,17 @@ def test_a_warning_after_the_quiet_import_reaches_the_terminal():
     code = "import tinytrain; tinytrain.fit; import tensorflow as tf; tf.get_logger().warning('seen')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert [line for line in done.stderr.splitlines() if line] == ["WARNING:tensorflow:seen"]
+
+
+def test_a_process_after_quantization_prints_no_more_than_one_before():
+    """tensorflow_model_optimization sets it for whatever is started after it; KerasCV then tells its backend."""
+    code = "import tinytrain; tinytrain.fit; import keras_cv.src.backend.config as c; print(c.keras_3())"
+    environment = os.environ | {"TF_USE_LEGACY_KERAS": "1"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout == "True\n"
+
+
+def test_what_turned_tensorflow_to_keras_2_before_is_named():
+    code = "import tensorflow_model_optimization, tinytrain; tinytrain.fit"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "tinytrain.errors.UserError: tensorflow_model_optimization was imported before" in done.stderr

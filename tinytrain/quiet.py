@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from tinytrain.errors import UserError
+
 
 @contextmanager
 def quiet() -> Iterator[None]:
@@ -46,10 +48,21 @@ def _hand_back(passed: TextIO, stderr: TextIO) -> None:
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow, Keras and KerasCV without their start-up messages."""
+    """Imports TensorFlow, Keras and KerasCV without their start-up messages.
+
+    Raises UserError if a Python program imported tensorflow_model_optimization before: KerasCV cannot follow it.
+    """
+    if "tensorflow_model_optimization" in sys.modules and "keras_cv" not in sys.modules:
+        raise UserError(
+            "tensorflow_model_optimization was imported before tinytrain's functions, and turned TensorFlow to Keras 2;"
+            " name one first, as in `import tinytrain; tinytrain.fit`, and import it after that"
+        )
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # tensorflow_model_optimization sets it, and whatever a process starts after that inherits it: KerasCV would take
+    # Keras 2 and its own backend, and print so. A user's own setting is for other programs too: here it is Keras 3.
+    os.environ.pop("TF_USE_LEGACY_KERAS", None)
     with quiet():
         import tensorflow as tf
 
         tf.config.list_physical_devices()
-        import keras_cv  # noqa: F401  it cannot be imported once tensorflow_model_optimization is
+        import keras_cv  # noqa: F401
