@@ -26,15 +26,15 @@ def measure(link: BoardLink, hello: Hello, exported: Exported, images: int | Non
         link.set_baud()
     before = link.status()
     started = time.perf_counter()
-    answers = _answers(link, hello, exported, images)
-    seconds, count = time.perf_counter() - started, len(answers)
-    windows = _windows(link, hello, exported, count, 0.0 if hello.emulated else window_s)
+    asked, answers = _answers(link, hello, exported, images)
+    seconds, count = time.perf_counter() - started, len(asked)
+    windows = _windows(link, hello, exported, asked, 0.0 if hello.emulated else window_s)
     profile = _profile(link, hello, exported)
     status = link.status()
     return {
         **identity(link, hello, "binary"),
         "images": count,
-        **_comparison(answers, exported),
+        **_comparison(asked, answers, exported),
         "latency": _latency(windows, hello, exported),
         "profile": profile,
         "memory": {
@@ -68,47 +68,52 @@ def identity(link: BoardLink, hello: Hello, protocol: str) -> dict[str, Any]:
     }
 
 
-def _answers(link: BoardLink, hello: Hello, exported: Exported, images: int | None) -> np.ndarray:
-    """Returns the board's outputs (N, output_bytes) int8 of the first images; see `numbers`."""
-    answers = []
-    for image in numbers(hello, images, len(exported.inputs)):
+def _answers(link: BoardLink, hello: Hello, exported: Exported, images: int | None) -> tuple[list[int], np.ndarray]:
+    """Returns the images asked for, as `drawn` gives them, and the board's outputs (N, output_bytes) int8."""
+    asked, answers = [], []
+    for image in drawn(hello, images, len(exported.inputs), len(exported.inputs)):
         link.doing = f"image {image}"
         found = link.infer(exported.input_of(image), output_bytes=hello.output_bytes)
+        asked.append(image)
         answers.append(np.frombuffer(found.output, np.int8, hello.output_bytes))
-    return np.stack(answers)
+    return asked, np.stack(answers)
 
 
-def numbers(hello: Hello, images: int | None, most: int) -> Iterator[int]:
-    """Gives 0, 1, … below `images`, with a bar; if that is None, below `most`, in the emulator for a minute only."""
+def drawn(hello: Hello, images: int | None, most: int, total: int) -> Iterator[int]:
+    """Gives `images` of `total`, with a bar; if that is None `most` of them, in the emulator for a minute only.
+
+    The images of an export stand class by class: they are drawn, with the same seed each time, so that the accuracy of
+    some of them is one of all classes.
+    """
+    order = np.random.default_rng(0).permutation(total)[: images or most].tolist()
     ends = time.monotonic() + EMULATOR_S if hello.emulated and images is None else math.inf
-    for image in tqdm(range(images or most), desc=f"images on {hello.board}", unit="image", leave=False, disable=None):
+    for image in tqdm(order, desc=f"images on {hello.board}", unit="image", leave=False, disable=None):
         yield image
         if time.monotonic() > ends:
             return
 
 
-def _comparison(answers: np.ndarray, exported: Exported) -> dict[str, Any]:
+def _comparison(asked: list[int], answers: np.ndarray, exported: Exported) -> dict[str, Any]:
     """Returns "different", "differences" and "accuracy" of the board's outputs (N, output_bytes) int8."""
-    count = len(answers)
-    host = exported.outputs[:count].reshape(count, -1)
-    different = np.flatnonzero((answers != host).any(axis=1)).tolist()
-    return {
-        "different": len(different),
-        "differences": [{"image": i, "host": host[i].tolist(), "board": answers[i].tolist()} for i in different],
-        "accuracy": accuracy(answers, exported),
-    }
+    rows = [
+        {"image": image, "host": exported.output_of(image).tolist(), "board": answer.tolist()}
+        for image, answer in sorted(zip(asked, answers, strict=True), key=lambda pair: pair[0])
+        if not np.array_equal(answer, exported.output_of(image))
+    ]
+    return {"different": len(rows), "differences": rows, "accuracy": accuracy(asked, answers, exported)}
 
 
-def accuracy(answers: np.ndarray, exported: Exported) -> dict[str, float] | None:
+def accuracy(asked: list[int], answers: np.ndarray, exported: Exported) -> dict[str, float] | None:
     """Returns top-1 of the board's answers (N, classes) and of the host's to these images; None without labels."""
     if exported.labels is None:
         return None
-    count = len(answers)
-    labels, host = exported.labels[:count], exported.outputs[:count].reshape(count, -1)
+    labels, host = exported.labels[asked], exported.outputs[asked].reshape(len(asked), -1)
     return {"board": metrics.top_k(answers, labels, 1), "host": metrics.top_k(host, labels, 1)}
 
 
-def _windows(link: BoardLink, hello: Hello, exported: Exported, images: int, window_s: float) -> list[dict[str, Any]]:
+def _windows(
+    link: BoardLink, hello: Hello, exported: Exported, asked: list[int], window_s: float
+) -> list[dict[str, Any]]:
     """Returns a row for each window: as many inferences of one image as take `window_s` by the board's clock.
 
     A window of 0 s is one inference, of the same image each time: what an emulator counts is to be the same, too.
@@ -117,7 +122,7 @@ def _windows(link: BoardLink, hello: Hello, exported: Exported, images: int, win
     single = hello.in_unit(link.infer(exported.input_of(0)).ticks)
     inferences = max(1, math.ceil(1.01 * window_s * hello.clock_hz / single))
     for window in tqdm(range(WINDOWS), desc="latency", unit="window", leave=False, disable=None):
-        image = window % images if window_s else 0
+        image = asked[window % len(asked)] if window_s else 0
         link.doing = f"window {window + 1} of {WINDOWS}, {inferences} inferences of image {image}"
         started = time.perf_counter()
         found = link.infer(exported.input_of(image), inferences, hello.output_bytes)

@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tinytrain import metrics
-from tinytrain.bench_binary import WINDOWS, accuracy, identity, numbers
+from tinytrain.bench_binary import WINDOWS, accuracy, drawn, identity
 from tinytrain.deploy import carray
 from tinytrain.deploy.board_link import BoardLink
 from tinytrain.deploy.messages import Hello
@@ -28,55 +28,58 @@ def measure(link: BoardLink, hello: Hello, exported: Exported, images: int | Non
     device = Mlperf(link.port)
     device.synchronize()
     started = time.perf_counter()
-    results = _results(device, hello, exported, images)
-    seconds, count = time.perf_counter() - started, len(results)
-    windows = _windows(device, exported, count, window_s)
+    asked, results = _results(device, hello, exported, images)
+    seconds, count = time.perf_counter() - started, len(asked)
+    windows = _windows(device, exported, asked, window_s)
     name, model_id = device.name(), device.profile()[1]
     return {
         **identity(link, hello, "mlperf"),
         "name": name,
         "model_id": model_id,
         "images": count,
-        **_comparison(results, exported),
+        **_comparison(asked, results, exported),
         "latency": _latency(windows),
         "line": {"seconds": seconds, "images_per_second": count / seconds},
     }
 
 
-def probabilities(exported: Exported, count: int) -> np.ndarray:
-    """Returns what the first images' `results` should be: (count, classes) float64."""
+def probabilities(exported: Exported, asked: list[int]) -> np.ndarray:
+    """Returns what the `results` of these images should be: (N, classes) float64."""
     tensor = exported.summary.outputs[0]
-    outputs = exported.outputs[:count].reshape(count, -1).astype(np.float64)
+    outputs = exported.outputs[asked].reshape(len(asked), -1).astype(np.float64)
     real = (outputs - tensor.zero_point[0]) * tensor.scale[0]
     return real if exported.summary.operators[-1].name in carray.PROBABILITIES else metrics.softmax(real)
 
 
-def _results(device: Mlperf, hello: Hello, exported: Exported, images: int | None) -> np.ndarray:
-    """Returns the board's results (N, classes) of the first images."""
-    rows = []
-    for image in numbers(hello, images, min(IMAGES, len(exported.inputs))):
+def _results(device: Mlperf, hello: Hello, exported: Exported, images: int | None) -> tuple[list[int], np.ndarray]:
+    """Returns the images asked for, as `drawn` gives them, and the board's results (N, classes)."""
+    asked, rows = [], []
+    for image in drawn(hello, images, IMAGES, len(exported.inputs)):
         device.load(exported.pixels_of(image))
+        asked.append(image)
         rows.append(device.infer(1).results)
-    return np.array(rows)
+    return asked, np.array(rows)
 
 
-def _comparison(results: np.ndarray, exported: Exported) -> dict[str, Any]:
+def _comparison(asked: list[int], results: np.ndarray, exported: Exported) -> dict[str, Any]:
     """Returns "different", "differences" and "accuracy"; three digits are all that this protocol tells."""
-    count = len(results)
-    host = probabilities(exported, count)
-    different = np.flatnonzero((np.abs(results - host) > _TOLERANCE).any(axis=1)).tolist()
-    rows = [{"image": i, "host": host[i].round(3).tolist(), "board": results[i].tolist()} for i in different]
-    return {"different": len(different), "differences": rows, "accuracy": accuracy(results, exported)}
+    rows = [
+        {"image": image, "host": expected.round(3).tolist(), "board": result.tolist()}
+        for image, expected, result in zip(asked, probabilities(exported, asked), results, strict=True)
+        if (np.abs(result - expected) > _TOLERANCE).any()
+    ]
+    rows.sort(key=lambda row: row["image"])
+    return {"different": len(rows), "differences": rows, "accuracy": accuracy(asked, results, exported)}
 
 
-def _windows(device: Mlperf, exported: Exported, images: int, window_s: float) -> list[tuple[int, Window]]:
+def _windows(device: Mlperf, exported: Exported, asked: list[int], window_s: float) -> list[tuple[int, Window]]:
     """Returns (image, window) for each; inferences are added until the first window is long enough."""
     found: list[tuple[int, Window]] = []
     device.load(exported.pixels_of(0))
     window = device.infer(1)
     inferences = inferences_for(window.latency_us, window_s)
     for number in tqdm(range(WINDOWS), desc="latency", unit="window", leave=False, disable=None):
-        image = number % images
+        image = asked[number % len(asked)]
         device.load(exported.pixels_of(image))
         while (window := device.infer(inferences)).elapsed_us < window_s * 1e6:
             inferences = inferences_for(window.latency_us, window_s)
