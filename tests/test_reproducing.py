@@ -192,6 +192,22 @@ def test_figures_are_drawn(shown, tmp_path):
         assert len(np.unique(image.reshape(-1, 3), axis=0)) > 20  # more than an empty frame
 
 
+def test_every_dataset_has_a_panel_of_its_classes(shown, image_folder):
+    found = shown({"low": [0.4], "a high one": [0.45]})
+    spec = f"folder:{image_folder(count=20)}"
+    other = [
+        dataclasses.replace(planned, data="images", config=configs.load(None, [f"data.spec={spec}"]))
+        for planned in found.finished
+    ]
+    drawn = figures.classes(found.table, found.finished + other)
+    titles = [axes.get_title() for axes in drawn.axes]
+    assert titles == ["Classes of digits", "Classes of images"]
+    ticks = [text.get_text() for text in drawn.axes[1].get_xticklabels()]
+    assert ticks == ["blue", "green", "red"]
+    bars = [bar.get_height() for bar in drawn.axes[1].patches]
+    assert bars == pytest.approx([100 / 3] * 9, abs=5)  # twenty images of each class
+
+
 def test_specs_stand_for_datasets_by_name_then_in_order():
     table = paper_tables.load("002/4")
     places = reproducing.placed(table, ["folder:a", "cars196:b", "folder:c"])

@@ -85,4 +85,10 @@ def test_a_smaller_batch_takes_the_rate_of_sgd_with_it():
     )  # methods.md C.5
     adam = scaling.batched(configs.load(None, ["optim.name=adam", "optim.batch=128", "optim.lr=0.001"]), 0.5)
     assert (adam.optim.batch, adam.optim.lr) == (64, 0.001)
-    assert scaling.batched(configs.load(None, ["optim.batch=8"]), 0.01).optim.batch == 1
+
+
+def test_an_arm_of_small_batches_keeps_batch_statistics():
+    tinytl = scaling.batched(configs.load(None, ["optim.batch=8", "optim.lr=0.1"]), 32 / 256)
+    assert (tinytl.optim.batch, tinytl.optim.lr) == (8, 0.1)
+    assert scaling.batched(configs.load(None, ["optim.batch=16"]), 0.25).optim.batch == 8
+    assert scaling.batched(configs.load(None, ["optim.batch=4"]), 0.25).optim.batch == 4

@@ -4,6 +4,8 @@ A table's file names its figures; each is a function of FIGURES. Curves are the 
 """
 
 import functools
+import itertools
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -145,19 +147,32 @@ def _density(axes: Any, alpha: float) -> None:
 
 
 def classes(table: Table, finished: list[Planned]) -> Figure:
-    """Draws the share of each class in each split of the data."""
-    _, _, source = _images(finished[0])
-    subsets = splits.split(source, finished[0].config.data, finished[0].seed)
-    figure, axes = plt.subplots(figsize=(9, 4.5), layout="constrained")
-    for number, (name, part) in enumerate(subsets.items()):
+    """Draws the share of each class in each split of the data, a panel a dataset."""
+    names = dict.fromkeys(planned.data for planned in finished)
+    datasets = [next(planned for planned in finished if planned.data == name) for name in names]
+    columns = min(2, len(datasets))
+    rows = math.ceil(len(datasets) / columns)
+    size = (9 if columns == 1 else 14, 4.5 if rows == 1 else 3.6 * rows)
+    figure, grid = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
+    for axes, planned in itertools.zip_longest(grid.flat, datasets):
+        if planned:
+            _class_shares(axes, planned)
+        else:
+            axes.set_axis_off()
+    return figure
+
+
+def _class_shares(axes: Any, planned: Planned) -> None:
+    source = train.load_source(planned.config)
+    for number, (name, part) in enumerate(splits.split(source, planned.config.data, planned.seed).items()):
         counts = np.bincount(source.pools[part.pool].labels[part.indices], minlength=len(source.classes))
         places = np.arange(len(counts)) + (number - 1) * 0.27
         axes.bar(places, 100 * counts / counts.sum(), width=0.27, label=f"{name}, {counts.sum():,} images")
-    axes.set(ylabel="share of the images / %", title=f"Classes of {finished[0].data}")
+    axes.set(ylabel="share of the images / %", title=f"Classes of {planned.data}")
     few = len(source.classes) <= 30
     axes.set_xticks(range(len(source.classes)) if few else [], source.classes if few else [], rotation=45, ha="right")
-    figure.legend(loc="outside lower center", ncols=3, fontsize=8)
-    return figure
+    axes.margins(y=0.25)  # room for the legend
+    axes.legend(loc="upper center", ncols=3, fontsize=8)
 
 
 def _images(planned: Planned) -> tuple[np.ndarray, np.ndarray, Any]:

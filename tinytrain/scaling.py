@@ -9,9 +9,10 @@ With E epochs of the paper, S_e of them and S_i of the images:
     data.val_images          likewise, but at least 1,000 or all: fewer would choose an epoch by chance
 
 Nothing else is counted in epochs or images: the cosine ends with the last epoch, plateau.forced and
-netaug.expansion_only are shares, and netaug.statistics_images is the most that it takes. The batch stays, so a smaller
-share of the images is fewer steps an epoch; `batched` takes smaller ones, with sgd's rate in proportion (methods.md
-F.30). Test images are all used: they cost little and decide how sure a figure is.
+netaug.expansion_only are shares, and netaug.statistics_images is the most that it takes. The batch stays, so a
+smaller share of the images is fewer steps an epoch; `batched` takes smaller ones, with sgd's rate in proportion
+(methods.md F.30), but none below 8 or the arm's own: one image has no batch statistics. Test images are all used:
+they cost little and decide how sure a figure is.
 """
 
 import copy
@@ -22,6 +23,7 @@ from tinytrain.errors import UserError
 from tinytrain.schema import Config
 
 FEWEST_VAL_IMAGES = 1000
+SMALLEST_BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -72,10 +74,11 @@ def scaled(config: Config, scale: Scale, train_images: int, val_images: int, cla
 
 
 def batched(config: Config, factor: float) -> Config:
-    """Returns a copy of `config` with `factor` times its batch, at least 1, and sgd's rates in that proportion."""
+    """Returns a copy of `config` with `factor` times its batch, not below SMALLEST_BATCH, and sgd's rates likewise."""
     config = copy.deepcopy(config)
     optim, search = config.optim, config.search
-    before, optim.batch = optim.batch, max(1, round(factor * optim.batch))
+    before = optim.batch
+    optim.batch = max(min(before, SMALLEST_BATCH), round(factor * before))
     if optim.name == "sgd":
         share = optim.batch / before
         optim.lr *= share
