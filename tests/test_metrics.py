@@ -1,10 +1,11 @@
 """Worked by hand, and against scikit-learn where it computes the same."""
 
+import keras
 import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss, top_k_accuracy_score
 
-from tinytrain import balance, metrics
+from tinytrain import balance, metrics, trainer
 
 RANDOM = np.random.default_rng(0)
 LOGITS = RANDOM.normal(size=(200, 7)).astype("float32") * 3
@@ -53,6 +54,19 @@ def test_balanced_top1_against_scikit_learn_and_the_metric_of_the_training():
     for part in (slice(0, 25), slice(25, 60)):
         metric.update_state(np.eye(7)[some[part]], few[part])
     assert float(metric.result()) == pytest.approx(expected, rel=1e-6)
+
+
+def test_top1_of_the_training_is_keras_own_for_whole_images_and_weighted_by_the_shares_of_mixed_ones():
+    random = np.random.default_rng(3)
+    logits = random.normal(size=(64, 5)).astype(np.float32)
+    whole = np.eye(5, dtype=np.float32)[random.integers(0, 5, 64)]
+    expected = keras.metrics.CategoricalAccuracy()(whole, logits)
+    found = keras.metrics.MeanMetricWrapper(trainer.share_of_predicted)
+    assert float(found(whole, logits)) == pytest.approx(float(expected))
+    # a right guess of the larger part, of the smaller one, of none, and of an image mixed with one of its class
+    mixed = np.array([[0.7, 0.3, 0], [0.7, 0.3, 0], [0.7, 0.3, 0], [1, 0, 0]], np.float32)
+    guesses = 9 * np.eye(3, dtype=np.float32)[[0, 1, 2, 0]]
+    assert np.asarray(trainer.share_of_predicted(mixed, guesses)) == pytest.approx([0.7, 0.3, 0, 1])
 
 
 def test_the_reciprocal_rank_by_hand():
