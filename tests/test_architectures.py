@@ -110,6 +110,34 @@ def test_the_list_holds_each_row_of_the_specification(command_line):
     assert "no board" in out
 
 
+@pytest.mark.slow
+def test_the_list_is_for_as_many_classes_as_are_asked_for(command_line):
+    """A classifier of F features has F + 1 parameters a class; MobileNetV2 has 1,280 features."""
+    status, out, _ = command_line("list", "models", "--classes", "3", "--json")
+    assert status == 0
+    found = {
+        (row["name"], row["options"]["width"], row["resolution"]): row
+        for row in json.loads(out.splitlines()[-1])["models"]
+    }
+    assert {row["classes"] for row in found.values()} == {3}
+    assert found["mobilenet_v2", 0.35, 160]["params"] == B1["mobilenet_v2", 0.35, 160][0] - 997 * 1281
+    assert found["mobilenet_v2", 0.35, 160]["fits"]["nucleo_h743zi"]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["boards", "--classes", "3"], "--classes 3 is for `list models`, received `list boards`"),
+        (["models", "--classes", "0"], "--classes 0: expected at least 1"),
+        (["models", "--classes", "few"], "--classes few is no number"),
+    ],
+)
+def test_a_wrong_number_of_classes_is_refused(command_line, words, sentence):
+    status, _, said = command_line("list", *words)
+    assert status == 2
+    assert sentence in said
+
+
 def test_a_row_that_fits_nowhere_says_so():
     row = {"name": "n", "options": {"width": 1.0}, "resolution": 32, "classes": 10, "params": 1, "macs": 2}
     row |= {"int8_bytes": 2048, "arena_bytes": 1024, "fits": {"a": False, "b": False}}

@@ -19,7 +19,7 @@ USAGE = """tinytrain trains tiny vision networks and puts them on microcontrolle
   tinytrain bench DIR [--port DEVICE|auto] [--images N] [--protocol binary|mlperf] [--out DIR]
   tinytrain report RUN… [--out report.html]
   tinytrain data SPEC [--out PNG] [KEY=VALUE …]
-  tinytrain list [models|datasets|methods|boards|configs|keys]
+  tinytrain list [models|datasets|methods|boards|configs|keys] [--classes N]
 
 SPEC is digits, folder:PATH (one folder of images per class), csv:FILE (path,label), tfds:NAME or a name that
 `tinytrain list datasets` shows, such as cifar10. Without config and data, `fit` trains the digits demo.

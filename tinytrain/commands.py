@@ -214,8 +214,13 @@ def _list(values: Any, words: list[str]) -> tuple[Any, str]:
 
     if len(words) > 1 or (words and words[0] not in LISTS):
         raise unknown("list", " ".join(words), LISTS)
+    if values.classes and words != ["models"]:
+        raise UserError(f"--classes {values.classes} is for `list models`, received `{' '.join(['list', *words])}`")
+    options = [_whole("classes", values.classes)] if values.classes else []
+    if options == [0]:
+        raise UserError("--classes 0: expected at least 1")
     if words and words[0] in TABLES:
-        return _list_table(words[0])
+        return _list_table(words[0], *options)
     wanted = words or list(LISTS)
     rows = {name: LISTS[name]() for name in wanted}
     text = "\n\n".join(
@@ -224,14 +229,14 @@ def _list(values: Any, words: list[str]) -> tuple[Any, str]:
     return {name: list(lines) for name, lines in rows.items()}, text
 
 
-def _list_table(name: str) -> tuple[Any, str]:
+def _list_table(name: str, *options: int) -> tuple[Any, str]:
     """Returns one of the lists that are tables; two of them are counted from graphs, so they alone start TensorFlow."""
     if name != "boards":
         from tinytrain.quiet import import_tensorflow
 
         import_tensorflow()
     table = importlib.import_module(f"tinytrain.{TABLES[name]}")
-    rows = table.rows()
+    rows = table.rows(*options)
     return {name: rows}, "\n".join(table.as_text(rows))
 
 
@@ -303,5 +308,9 @@ COMMANDS = {
         {"out": "the picture of samples to write (default: samples.png)"},
         _data,
     ),
-    "list": Command("Lists what a config can name.", {}, _list),
+    "list": Command(
+        "Lists what a config can name.",
+        {"classes": "for `list models`: how many classes there are (default: the papers' 1,000)"},
+        _list,
+    ),
 }

@@ -14,13 +14,14 @@ RUNTIME_BYTES = tflm_ops.RUNTIME_BASE_BYTES + sum(
 )
 
 
-def rows() -> list[dict[str, Any]]:
-    """Returns one row for each of the ROWS of each architecture, counted from its graph.
+def rows(classes: int | None = None) -> list[dict[str, Any]]:
+    """Returns one row for each of the ROWS of each architecture, counted from its graph; for `classes`, or the papers'.
 
     {"name", "options", "resolution", "classes", "params", "macs", "int8_bytes", "arena_bytes", "fits": {BOARD: bool}};
     params are those that are trained (BatchNorm's γ and β included); int8_bytes and arena_bytes are estimates.
     """
-    return [_row(name, dict(options)) for name in rooms.names("models") for options in rooms.load("models", name).ROWS]
+    own = {"classes": classes} if classes else {}
+    return [_row(name, options | own) for name in rooms.names("models") for options in rooms.load("models", name).ROWS]
 
 
 def as_text(table: list[dict[str, Any]]) -> list[str]:
