@@ -74,7 +74,8 @@ def test_inference_is_untouched_and_the_finished_model_is_the_plain_one(name):
     x = np.random.default_rng(0).uniform(-1, 1, (2, 64, 64, 3)).astype("float32")
     before = model(x).numpy()
     method = dropblock.DropBlockTraining(model, 5, 0.5)
-    np.testing.assert_allclose(method(x, training=False), before, atol=1e-5)
+    # the fused BatchNorm of a training rounds otherwise, 2 to 5e-6 of the largest output after some 50 layers
+    np.testing.assert_allclose(method(x, training=False), before, rtol=0, atol=2e-5 * np.abs(before).max())
     assert np.abs(np.asarray(method(x, training=True)) - before).max() > 1e-3
     assert [v.shape for v in method.network.weights] == [v.shape for v in model.weights]
     finished = method.finish()
