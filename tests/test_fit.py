@@ -4,14 +4,15 @@ import json
 import shutil
 import subprocess
 import tomllib
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 from kills import assert_same_weights, command, history, kill, weights
 
+from tinytrain import commands, metrics, schema, splits, train
 from tinytrain import config as configs
-from tinytrain import metrics, schema, splits, train
 from tinytrain.run import Run
 
 SMALL = ["optim.epochs=3", "model.width=0.25", "optim.batch=32", "augment.crop=0"]
@@ -90,6 +91,16 @@ def test_a_kill_between_the_last_checkpoint_and_its_line_in_the_history_loses_no
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("balanced", "shown"), [(0.934, ""), (0.61, " (61.00 % with each class counted the same)")])
+def test_the_last_line_tells_what_uneven_classes_hide(balanced, shown):
+    test = {"top1": 0.9359, "balanced_top1": balanced, "images": 359}
+    result = {"test": test, "val": {"top1": 0.979}, "params": 215498, "macs": 797824, "images_per_second": 2664.4}
+    assert commands._fitted(Path("runs/demo"), result) == (
+        f"runs/demo: test top-1 93.59 %{shown} on 359 images, val top-1 97.90 %, 215,498 parameters, 797,824 MACs, "
+        "2,664 images/s"
+    )
+
+
 def test_a_loss_that_is_not_a_number_stops_with_a_message(tinytrain):
     stopped = tinytrain("fit", "--out", "run", *SMALL, "optim.lr=1e30", "optim.warmup_epochs=0")
     assert stopped.returncode == 2

@@ -57,13 +57,19 @@ def _fit(values: Any, words: list[str]) -> tuple[Any, str]:
 
     run = fit(config, out, values.mcu, values.resume)
     result = run.metrics()
+    return result | {"run": str(run.folder)}, _fitted(run.folder, result)
+
+
+def _fitted(folder: Path, result: dict[str, Any]) -> str:
+    """Returns the last line of `fit`; what uneven classes hide in top-1 stands beside it."""
     test = result["test"]
-    text = (
-        f"{run.folder}: test top-1 {100 * test['top1']:.2f} % on {test['images']:,} images, val top-1 "
+    hides = abs(test["balanced_top1"] - test["top1"]) >= 0.01
+    balanced = f" ({100 * test['balanced_top1']:.2f} % with each class counted the same)" if hides else ""
+    return (
+        f"{folder}: test top-1 {100 * test['top1']:.2f} %{balanced} on {test['images']:,} images, val top-1 "
         f"{100 * result['val']['top1']:.2f} %, {result['params']:,} parameters, {result['macs']:,} MACs, "
         f"{result['images_per_second']:,.0f} images/s"
     )
-    return result | {"run": str(run.folder)}, text
 
 
 def _config_to_resume(out: Path | None, config: schema.Config, given: bool) -> schema.Config:
