@@ -66,18 +66,18 @@ def test_every_method_resumes_to_the_same_weights_and_leaves_a_plain_model(name,
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_method_learns_a_batch_by_heart(name, tmp_path):
-    config = configs.load(None, [*words(name, tmp_path), "optim.schedule=constant", "optim.lr=0.02"])
+    config = configs.load(None, [*words(name, tmp_path), "optim.schedule=constant", "optim.lr=0.1"])
     source = train.load_source(config)
     config = train.resolve(config, source)
     learner = trainer.Trainer(config, train.Split(source, config), trainer.build_model(config, 10))
     [(x, y)] = learner.batches(0, range(1))
     before = [variable.numpy() for variable in learner.method.trainable_variables]
     step, losses = tf.function(learner.method.train_step), []
-    for _ in range(8):
+    for _ in range(24):
         learner.method.reset_metrics()
         losses.append(float(step((x, y))["loss"]))
     assert np.isfinite(losses).all()
-    assert losses[-1] < losses[0]
+    assert np.mean(losses[-4:]) < 0.95 * np.mean(losses[:4])  # a single step goes up and down with what is drawn
     moved = [np.abs(own - old).max() for own, old in zip(learner.method.trainable_variables, before, strict=True)]
     assert max(moved) > 1e-4
 

@@ -34,7 +34,7 @@ def test_a_table_parses_and_every_arm_is_a_valid_config(path):
     assert re.fullmatch(r"# Seed \d{3}[^\n]*\.", path.read_text().splitlines()[0])
     assert table.name == f"seed{table.paper}-table{table.numbers[-1]}"
     assert table.order in [column.word for column in table.columns]
-    assert set(table.figures) <= set(figures.FIGURES)
+    assert set(table.figures) <= set(figures.FIGURES) == set(paper_tables.FIGURES)
     assert table.claim
     assert len({arm.folder for arm in table.arms}) == len(table.arms)
     assert all(len(line) <= 120 for line in path.read_text().splitlines())
@@ -273,12 +273,19 @@ def test_table_2_of_seed_001_is_as_specified(label):
         ("[arms.a]\npaper.val_top1 = 1", "unknown column of the arm 'a' 'val_top1'"),
         ("[arms.a]\nagainst = 'b'", "'b' (known: a)"),
         ("columns = ['test_top']\n[arms.a]", "unknown column in"),
+        ("columns = ['test_top1@10']\n[arms.a]", "unknown column in"),
+        ("order = 'val_top1'\n[arms.a]", "unknown column in the order of"),
+        ("figures = ['clases']\n[arms.a]", "'clases'; did you mean 'classes'"),
+        ("tables = 4\n[arms.a]", "has tables = 4: expected a list of numbers, such as [4]"),
+        ("data = ['dtd']\n[datasets.dtdd]\n[arms.a]", "'dtdd'; did you mean 'dtd'"),
+        ("[arms.a]\n[datasets.dtd]\nste = 1", "unknown key of the dataset dtd 'ste'; did you mean 'set'"),
     ],
 )
 def test_a_mistake_in_a_file_is_told(tmp_path, text, sentence):
     whole = "title = 'x'\npaper = '003'\ntables = [1]\nbase = 'digits.toml'\ncolumns = ['test_top1']\n"
     path = tmp_path / "mine.toml"
     begun = whole.partition("columns")[0] if "columns" in text else whole
+    begun = begun.replace("tables = [1]\n", "") if text.startswith("tables") else begun
     path.write_text(text if text.startswith("tit") else begun + text)
     with pytest.raises(UserError) as error:
         paper_tables.load(str(path))

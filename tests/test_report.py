@@ -281,6 +281,19 @@ def test_a_browser_shows_it_on_any_screen_without_a_complaint(page):
             assert (shown[0, 0] < 60) == dark
             assert shown.std() > 15
             assert len(np.unique(shown)) > 50
+            chromium.evaluate("document.querySelectorAll('details').forEach(details => details.open = true)")
+            assert chromium.evaluate("document.documentElement.scrollWidth") <= width
+            assert chromium.said() == []  # nothing came later
+
+
+@needs_chromium
+def test_a_complaint_of_a_page_is_heard(tmp_path):
+    for script in ("console.warn('late')", "throw Error('late')", "document.body.append(no_such_name)"):
+        bad = tmp_path / "bad.html"
+        bad.write_text(f"<!doctype html><body><script>{script}</script>")
+        with browser() as chromium:
+            chromium.open(bad, 400)
+            assert len(chromium.said()) == 1
 
 
 def look_at_the_pictures(chromium, width):

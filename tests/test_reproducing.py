@@ -228,8 +228,10 @@ def test_specs_stand_for_datasets_by_name_then_in_order():
         ([], "reproduce needs one TABLE"),
         (["003/4", "--scale", "2"], "--scale 2 is no scale"),
         (["003/4", "--seeds", "0", "--data", "digits"], "--seeds 0: expected at least 1"),
-        (["003/4", "--batch", "0", "--data", "digits"], "--batch 0: expected at least one image"),
+        (["003/4", "--batch", "0", "--data", "digits"], "--batch 0: expected at least 8 images"),
         (["003/4", "--batch", "x"], "--batch x is no number"),
+        (["002/5", "--data", "digits"], "compares what was measured on food101, oxford_flowers102, cars196"),
+        (["001/9", "--data", "cars196:a,cars196:b"], "--data names cars196 twice, cars196:a and cars196:b"),
         (["003/4", "--data", "digits", "optim.lr=1"], "optim.lr is what arms or datasets of seed003-table4 differ in"),
         (["001/2", "--data", "digits", "optim.schedule=constant"], "optim.schedule is what arms or datasets"),
         (["002/4", "--data", "digits", "model.weights="], "model.weights is what arms or datasets"),
@@ -270,9 +272,7 @@ def test_images_are_not_enlarged_and_texts_say_what_was_done(table_file, image_f
     monkeypatch.setattr(comparing, "train_all", train_all)
     spec = f"folder:{image_folder(count=40)}"
     with pytest.raises(UserError, match="enough"):
-        reproducing.reproduce(
-            "002/7", [spec], scaling.Scale(0.1, 0.5), 2, tmp_path / "out", ["model.width=0.2"], batch=64
-        )
+        reproducing.reproduce("002/7", [spec], "0.1,0.5", 2, tmp_path / "out", ["model.width=0.2"], batch=64)
     assert [(planned.name, planned.seed) for planned in trained[:2]] == [("plain", 0), ("weight decay 1e-5", 0)]
     assert len(trained) == 14
     config = trained[0].config
@@ -306,9 +306,14 @@ def test_words_about_the_data_come_before_the_scale(image_folder, monkeypatch, t
     (root / "red" / "broken.png").write_bytes(b"no image")
     Image.new("RGB", (16, 12)).save(root / "blue" / "flat.png")
     words = ["data.skip_bad=true", "data.resize=crop", "data.val_fraction=0.4"]
-    (run, *_) = planned(monkeypatch, "003/4", [f"folder:{root}"], scaling.Scale(1, 0.5), overrides=words)
+    (run, *_) = planned(monkeypatch, "003/4", [f"folder:{root}"], "1,0.5", overrides=words)
     train = 121 - 24 - 39  # a fifth of each class is for test, 0.4 of what is left for val
     assert run.config.data.train_images == pytest.approx(train / 2, abs=1)
+
+
+def test_a_number_of_images_is_that_of_the_full_size(monkeypatch):
+    (run, *_) = planned(monkeypatch, "003/4", ["digits"], 0.1, overrides=["data.train_images=1000"])
+    assert run.config.data.train_images == 100
 
 
 @pytest.mark.slow

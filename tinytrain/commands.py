@@ -103,7 +103,7 @@ def _reproduce(values: Any, words: list[str]) -> tuple[Any, str]:
     if len(plain) != 1:
         raise UserError(f"reproduce needs one TABLE, such as seed003-table4, received {' '.join(plain) or 'none'}")
     paper_tables.load(plain[0])
-    scale = scaling.parse(values.scale)
+    scaling.parse(values.scale)
     batch = _whole("batch", values.batch) if values.batch else None
     seeds = _whole("seeds", values.seeds or "1")
     from tinytrain.quiet import import_tensorflow
@@ -112,7 +112,7 @@ def _reproduce(values: Any, words: list[str]) -> tuple[Any, str]:
     from tinytrain.reproducing import reproduce
 
     data = values.data.split(",") if values.data else None
-    return reproduce(plain[0], data, scale, seeds, values.out, overrides, batch)
+    return reproduce(plain[0], data, values.scale, seeds, values.out, overrides, batch)
 
 
 def _whole(flag: str, word: str) -> int:

@@ -28,7 +28,9 @@ def dequantize(outputs: np.ndarray, tensor: "Tensor") -> np.ndarray:
 
 
 def evaluate(target: PathLike[str] | str, data: str | None = None, split: str = "test") -> dict[str, Any]:
-    """Returns what `metrics.summary` does of a run's model or of a .tflite file.
+    """Returns {"top1", "top5", "balanced_top1", "macro_f1", "map", "map_mrr", "loss", "images"} of a model on a split.
+
+    Accuracies are in 0..1, the loss in nats; what each is stands in `metrics.summary` and docs/command-line.md.
 
     Args:
         target: a finished run, or an int8 .tflite with an image in and scores out (deploy/foreign.py); one that

@@ -13,6 +13,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import tensorflow as tf
+from matplotlib.figure import Figure
 
 from tinytrain import splits, train
 from tinytrain.augment import Augmentation
@@ -21,10 +22,6 @@ from tinytrain.comparing import Planned
 from tinytrain.paper_tables import Table
 from tinytrain.run import Run, write_atomically
 from tinytrain.schema import Augment
-
-mpl.use("Agg")  # no window: the pictures are files
-from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
 
 SAMPLES = 6  # images of the MixUp figure
 DRAWS, SHARES = 64, (0.95, 0.85, 0.7, 0.55)  # shown are those of so many draws whose shares come nearest to these
@@ -40,7 +37,6 @@ def write(table: Table, finished: list[Planned], folder: Path) -> list[Path]:
         figure = FIGURES[name](table, finished)
         path = folder / f"{name}.png"
         write_atomically(path, functools.partial(figure.savefig, format="png", dpi=120))
-        plt.close(figure)
         written.append(path)
     return written
 
@@ -65,7 +61,7 @@ def _mean(runs: list[list[float]]) -> np.ndarray:
 
 def _draw(axes: Any, curves: dict[str, np.ndarray], style: str = "-", suffix: str = "") -> None:
     for number, (label, values) in enumerate(curves.items()):
-        color = f"C{number % 10}" if len(curves) <= 10 else plt.get_cmap("tab20")(number % 20)
+        color = f"C{number % 10}" if len(curves) <= 10 else mpl.colormaps["tab20"](number % 20)
         marker = "o" if len(values) < 3 else None  # a single epoch is no line
         epochs = np.arange(1, len(values) + 1)
         axes.plot(epochs, values, style, color=color, marker=marker, linewidth=1.4, label=f"{label}{suffix}")
@@ -73,7 +69,8 @@ def _draw(axes: Any, curves: dict[str, np.ndarray], style: str = "-", suffix: st
 
 def accuracy(table: Table, finished: list[Planned]) -> Figure:
     """Draws the val top-1 after each epoch, a line an arm."""
-    figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
     _draw(axes, {label: 100 * values for label, values in _curves(finished, "val_top1").items()})
     axes.set(xlabel="epoch", ylabel="val top-1 / %", title=_title(table, finished))
     _finish(figure, axes)
@@ -82,7 +79,8 @@ def accuracy(table: Table, finished: list[Planned]) -> Figure:
 
 def rates(table: Table, finished: list[Planned]) -> Figure:
     """Draws the learning rate and the losses of each epoch, one above the other: training solid, val dashed."""
-    figure, (above, below) = plt.subplots(2, 1, figsize=(8, 7), sharex=True, layout="constrained", height_ratios=[1, 2])
+    figure = Figure(figsize=(8, 7), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[1, 2])
     _draw(above, _curves(finished, "lr"))
     above.set(ylabel="rate after the epoch", title=_title(table, finished))
     _draw(below, _curves(finished, "loss"))
@@ -111,7 +109,7 @@ def mixup(table: Table, finished: list[Planned]) -> Figure:
     alpha = config.augment.mixup or 0.2
     images, labels, source = _images(finished[0])
     one_hot = tf.one_hot(labels, len(source.classes))
-    figure = plt.figure(figsize=(9, 9), layout="constrained")
+    figure = Figure(figsize=(9, 9), layout="constrained")
     figure.suptitle(f"MixUp with α = {alpha:g}: images of {finished[0].data}, and four of {DRAWS} draws", fontsize=10)
     grid = figure.add_gridspec(6, SAMPLES, height_ratios=[1] * 5 + [2.2])
     for row, (pixels, mixed) in enumerate([(images, one_hot), *_mixtures(images, one_hot, alpha)]):
@@ -153,7 +151,8 @@ def classes(table: Table, finished: list[Planned]) -> Figure:
     columns = min(2, len(datasets))
     rows = math.ceil(len(datasets) / columns)
     size = (9 if columns == 1 else 14, 4.5 if rows == 1 else 3.6 * rows)
-    figure, grid = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
     for axes, planned in itertools.zip_longest(grid.flat, datasets):
         if planned:
             _class_shares(axes, planned)

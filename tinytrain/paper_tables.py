@@ -4,7 +4,7 @@
     base                           the config that all arms share, a path below configs/
     data                           the paper's datasets, by name; without it the base's
     columns, order                 what is compared (`table_columns`); the column that says which arm is better
-    figures                        what is drawn beside the table (`figures.FIGURES`)
+    figures                        what is drawn beside the table: those of FIGURES
     [set]                          keys of a config, for every arm
     [arms."LABEL"]                 set: keys of its own; paper: {COLUMN: number}; base: another config;
                                    against: the arm that it is held against, without it the first one;
@@ -31,6 +31,8 @@ from tinytrain.schema import Config
 
 KEYS = {"title", "paper", "tables", "claim", "base", "data", "columns", "order", "figures", "set", "arms", "datasets"}
 ARM_KEYS = {"set", "paper", "base", "against", "datasets"}
+STEP_KEYS = {"set", "base"}
+FIGURES = ("accuracy", "rates", "mixup", "classes")  # functions of figures.py, which imports TensorFlow
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,19 @@ def load_file(path: Path) -> Table:
     for arm in arms:
         if arm.against not in found["arms"]:
             raise unknown(f"arm in '{path}'", arm.against, found["arms"])
+    order = found.get("order", columns[0].word)
+    if order not in found["columns"]:
+        raise unknown(f"column in the order of '{path}'", order, found["columns"])
+    for name in found.get("figures", []):
+        if name not in FIGURES:
+            raise unknown(f"figure in '{path}'", name, FIGURES)
+    numbers = found["tables"]
+    if not isinstance(numbers, list) or not all(isinstance(number, int) for number in numbers):
+        raise UserError(f"'{path}' has tables = {numbers!r}: expected a list of numbers, such as [4]")
+    for name, step in found.get("datasets", {}).items():
+        if name not in found.get("data", [name]):
+            raise unknown(f"dataset in '{path}'", name, found["data"])
+        _refuse_unknown(path, step, STEP_KEYS, f"key of the dataset {name}")
     steps = {
         name: Step(step.get("base", ""), dict(configs.flat(step.get("set", {}))))
         for name, step in found.get("datasets", {}).items()
@@ -142,12 +157,12 @@ def load_file(path: Path) -> Table:
         path,
         found["title"],
         found["paper"],
-        found["tables"],
+        numbers,
         found.get("claim", ""),
         found["base"],
         found.get("data", []),
         columns,
-        found.get("order", columns[0].word),
+        order,
         found.get("figures", []),
         dict(configs.flat(found.get("set", {}))),
         arms,

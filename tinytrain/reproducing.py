@@ -35,7 +35,7 @@ class Place:
 def reproduce(
     word: str,
     data: list[str] | None = None,
-    scale: scaling.Scale | None = None,
+    scale: str | float | None = None,
     seeds: int = 1,
     out: Path | str | None = None,
     overrides: list[str] | None = None,
@@ -46,25 +46,26 @@ def reproduce(
     Args:
         word: its name (seed003-table4, 003/4) or the path of a table's file.
         data: SPECs in place of the paper's datasets, by name or, where none is of that name, in order.
-        scale: shares of epochs and images; by default all of both.
+        scale: the share of the epochs and of the training images, 0.1, or two of them, "0.2,0.05"; by default all.
         seeds: 0 … `seeds` − 1.
         out: the folder of the runs, of results.csv (a row a run), table.csv, table.md and figures/.
-        overrides: KEY=VALUE words for every arm, after the scale; none that the arms differ in.
-        batch: images a step of the table's base, None as in the paper; those of the arms and their rates change in the
-            same proportion.
+        overrides: KEY=VALUE words for every arm, those of data before the scale, others after it; none that the arms
+            differ in.
+        batch: images a step of the table's base, at least 8, None as in the paper; those of the arms and their rates
+            change in the same proportion.
 
     The result is {"table", "out", "rows": as `reproduction_table.rows` gives them, "figures": their paths}.
 
     Raises UserError as `comparing.compare` does, before anything is trained.
     """
-    scale, overrides = scale or scaling.Scale(), list(overrides or [])
+    shares, overrides = scaling.parse(scale), list(overrides or [])
     table = paper_tables.load(word)
     out = Path(out) if out else Path("reproduce") / table.name
     _refuse_words(table, overrides, seeds, batch)
     places = placed(table, data)
-    plan, papers = _plan(table, places, scale, seeds, out.absolute(), overrides, batch)
-    command = _command(word, data, scale, seeds, out, overrides, batch)
-    stated = [*_stated(table, places, scale, overrides, batch), f"`{command}`"]
+    plan, papers = _plan(table, places, shares, seeds, out.absolute(), overrides, batch)
+    command = _command(word, data, shares, seeds, out, overrides, batch)
+    stated = [*_stated(table, places, shares, overrides, batch), f"`{command}`"]
     datasets = {place.name: place.dataset for place in places}
     results = reproduction_table.Results(out, reproduction_table.Shown(table, [], papers, datasets), stated)
     try:
@@ -89,7 +90,13 @@ def placed(table: Table, data: list[str] | None) -> list[Place]:
             f"{table.name} has {len(datasets)} of the paper's datasets ({', '.join(datasets)}), received "
             f"{len(data)} in --data: expected at most as many"
         )
-    named = {spec.partition(":")[0]: spec for spec in data if spec.partition(":")[0] in datasets}
+    named: dict[str, str] = {}
+    for spec in data:
+        name = spec.partition(":")[0]
+        if named.get(name, spec) != spec:
+            raise UserError(f"--data names {name} twice, {named[name]} and {spec}: expected one SPEC for each")
+        if name in datasets:
+            named[name] = spec
     others = iter([spec for spec in data if spec not in named.values()])
     specs = [(dataset, named.get(dataset) or next(others, "")) for dataset in datasets]
     if not specs[0][1] and paper_tables.begins_from_the_first(table):
@@ -97,14 +104,24 @@ def placed(table: Table, data: list[str] | None) -> list[Place]:
             f"{table.name} transfers what it has trained on {datasets[0]}: expected a SPEC for that first in --data, "
             f"received {', '.join(data)}"
         )
-    return [Place(dataset, spec) for dataset, spec in specs if spec]
+    found = [Place(dataset, spec) for dataset, spec in specs if spec]
+    wanted = list(dict.fromkeys(column.data for column in table.columns if column.measure.place))
+    if not {"", *(place.dataset for place in found)} & set(wanted):
+        raise UserError(
+            f"{table.name} compares what was measured on {', '.join(wanted)}, received {', '.join(data)} in --data: "
+            "expected a SPEC for one of these too"
+        )
+    return found
 
 
 def _refuse_words(table: Table, overrides: list[str], seeds: int, batch: int | None) -> None:
     if seeds < 1:
         raise UserError(f"reproduce trains with the seeds 0 to N - 1, received --seeds {seeds}: expected at least 1")
-    if batch == 0:
-        raise UserError("received --batch 0: expected at least one image a step")
+    if batch is not None and batch < scaling.SMALLEST_BATCH:
+        raise UserError(
+            f"received --batch {batch}: expected at least {scaling.SMALLEST_BATCH} images a step, fewer have no "
+            "batch statistics"
+        )
     varied = paper_tables.varied(table) if overrides else set()
     for word in overrides:
         dotted = word.partition("=")[0].strip()
@@ -126,8 +143,9 @@ def _plan(
     batch: int | None,
 ) -> tuple[list[comparing.Planned], dict[Path, Config]]:
     """Returns all runs in the order in which they are trained, and by its folder the config of each at full size."""
-    source_of, factor = _sources(), batch / paper_tables.batch(table) if batch else 1.0
+    source_of = _sources()
     about_data = [word for word in overrides if word.startswith("data.")]  # they say how many images there are to scale
+    others = [word for word in overrides if word not in about_data]
     plan, papers = [], {}
     for seed in range(seeds):
         for arm in table.arms:
@@ -138,7 +156,9 @@ def _plan(
                 config = _fitted(found, place, scale, source_of(found))
                 folder = out / arm.folder / place.name / f"seed{seed}"
                 papers[folder] = whole
-                config = configs.apply(scaling.batched(config, factor), overrides)
+                if batch:
+                    config = scaling.batched(config, batch / paper_tables.batch(table))
+                config = configs.apply(config, others)
                 plan.append(comparing.Planned(arm.label, place.name, seed, config, folder, table.path))
     comparing.refuse_shared_folders(plan)
     return plan, papers

@@ -39,12 +39,12 @@ class Scale:
         return self.epochs == self.images == 1
 
 
-def parse(word: str | None) -> Scale:
-    """Returns the scale that "0.1" (both) or "0.1,0.05" (epochs, images) means; raises UserError for anything else."""
+def parse(word: str | float | None) -> Scale:
+    """Returns the scale that 0.1 (both) or "0.1,0.05" (epochs, images) means; raises UserError for anything else."""
     if word is None:
         return Scale()
     try:
-        shares = [float(part) for part in word.split(",")]
+        shares = [float(part) for part in str(word).split(",")]
     except ValueError:
         shares = []
     if len(shares) not in (1, 2) or not all(0 < share <= 1 for share in shares):

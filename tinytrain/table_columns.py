@@ -74,7 +74,7 @@ def parse(word: str, path: Path) -> Column:
     """Returns the column that `word` means; raises UserError, naming the table's file, for an unknown measure."""
     rest, _, data = word.partition(":")
     name, _, epoch = rest.partition("@")
-    if name not in MEASURES or (epoch and not epoch.isdecimal()):
+    if name not in MEASURES or (epoch and not (epoch.isdecimal() and name == "val_top1")):
         raise unknown(f"column in '{path}'", word, MEASURES)
     return Column(word, MEASURES[name], int(epoch or 0), data)
 
