@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from tinytrain import config as configs
 from tinytrain import dataset_table, paper_tables, rooms, training_cost
 
@@ -14,8 +16,9 @@ def rows() -> list[dict[str, Any]]:
     [] of a single config), how many trainings, and their time on one core of this machine with one seed, an estimate
     (`training_cost`), None where the data has no known size.
     """
-    files = sorted(paper_tables.folder().glob("*.toml"), key=lambda path: _order(paper_tables.load_file(path)))
-    return [_table(path) for path in files] + [_single(path) for path in singles()]
+    tables = sorted(map(paper_tables.load_file, paper_tables.folder().glob("*.toml")), key=_order)
+    counting = tqdm([*tables, *singles()], desc="counting", leave=False, disable=None)  # each network is built
+    return [_table(found) if isinstance(found, paper_tables.Table) else _single(found) for found in counting]
 
 
 def singles() -> list[Path]:
@@ -39,8 +42,7 @@ def _order(table: paper_tables.Table) -> tuple[str, int]:
     return table.paper, table.numbers[0]
 
 
-def _table(path: Path) -> dict[str, Any]:
-    table = paper_tables.load_file(path)
+def _table(table: paper_tables.Table) -> dict[str, Any]:
     datasets = paper_tables.papers_data(table)
     return {
         "name": table.name,

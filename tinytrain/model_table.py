@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from tinytrain import macs, rooms
 from tinytrain.deploy import boards, firmware, fits, memory, tflm_ops
@@ -21,7 +22,8 @@ def rows(classes: int | None = None) -> list[dict[str, Any]]:
     params are those that are trained (BatchNorm's γ and β included); int8_bytes and arena_bytes are estimates.
     """
     own = {"classes": classes} if classes else {}
-    return [_row(name, options | own) for name in rooms.names("models") for options in rooms.load("models", name).ROWS]
+    sizes = [(name, options | own) for name in rooms.names("models") for options in rooms.load("models", name).ROWS]
+    return [_row(name, options) for name, options in tqdm(sizes, desc="counting", leave=False, disable=None)]
 
 
 def as_text(table: list[dict[str, Any]]) -> list[str]:
