@@ -32,7 +32,7 @@ LEVELS = [
     {"listing", "model_table", "board_table", "config_table", "reproducing"},
     {"training_cost"},
     {"figures", "reproduction_table"},
-    {"exporting", "export_summary", "comparing", "benching", "bench_summary", "reporting"},
+    {"exporting", "export_summary", "fit_summary", "comparing", "benching", "bench_summary", "reporting"},
     {"bench_mlperf", "bench_picture"},
     {"bench_binary"},
     {"exported"},

@@ -8,8 +8,9 @@ from keras import layers
 
 from tinytrain import rooms
 from tinytrain.deploy import twin
-from tinytrain.deploy.counterparts import Clip, pads_as_same
+from tinytrain.deploy.counterparts import pads_as_same
 from tinytrain.deploy.hard_swish import HardSwish
+from tinytrain.deploy.twin_builder import Clip
 from tinytrain.errors import TinytrainError, UserError
 from tinytrain.graph import walk
 

@@ -71,7 +71,7 @@ def identity(link: BoardLink, hello: Hello, protocol: str) -> dict[str, Any]:
 def _answers(link: BoardLink, hello: Hello, exported: Exported, images: int | None) -> tuple[list[int], np.ndarray]:
     """Returns the images asked for, as `drawn` gives them, and the board's outputs (N, output_bytes) int8."""
     asked, answers = [], []
-    for image in drawn(hello, images, len(exported.inputs), len(exported.inputs)):
+    for image in drawn(hello, images, len(exported.inputs)):
         link.doing = f"image {image}"
         found = link.infer(exported.input_of(image), output_bytes=hello.output_bytes)
         asked.append(image)
@@ -79,8 +79,8 @@ def _answers(link: BoardLink, hello: Hello, exported: Exported, images: int | No
     return asked, np.stack(answers)
 
 
-def drawn(hello: Hello, images: int | None, most: int, total: int) -> Iterator[int]:
-    """Gives `images` of `total`, with a bar; if that is None `most` of them, in the emulator for a minute only.
+def drawn(hello: Hello, images: int | None, total: int, most: int | None = None) -> Iterator[int]:
+    """Gives `images` of `total`, with a bar; if that is None `most` or all, in the emulator for a minute only.
 
     The images of an export stand class by class: they are drawn, with the same seed each time, so that the accuracy of
     some of them is one of all classes.

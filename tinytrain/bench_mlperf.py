@@ -54,7 +54,7 @@ def probabilities(exported: Exported, asked: list[int]) -> np.ndarray:
 def _results(device: Mlperf, hello: Hello, exported: Exported, images: int | None) -> tuple[list[int], np.ndarray]:
     """Returns the images asked for, as `drawn` gives them, and the board's results (N, classes)."""
     asked, rows = [], []
-    for image in drawn(hello, images, IMAGES, len(exported.inputs)):
+    for image in drawn(hello, images, len(exported.inputs), IMAGES):
         device.load(exported.pixels_of(image))
         asked.append(image)
         rows.append(device.infer(1).results)

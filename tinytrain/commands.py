@@ -4,7 +4,6 @@ A command's function gets the values of its flags and the words that are no flag
 text to read.
 """
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,23 +52,12 @@ def _fit(values: Any, words: list[str]) -> tuple[Any, str]:
     from tinytrain.quiet import import_tensorflow
 
     import_tensorflow()
+    from tinytrain.fit_summary import summary
     from tinytrain.train import fit
 
     run = fit(config, out, values.mcu, values.resume)
     result = run.metrics()
-    return result | {"run": str(run.folder)}, _fitted(run.folder, result)
-
-
-def _fitted(folder: Path, result: dict[str, Any]) -> str:
-    """Returns the last line of `fit`; what uneven classes hide in top-1 stands beside it."""
-    test = result["test"]
-    hides = abs(test["balanced_top1"] - test["top1"]) >= 0.01
-    balanced = f" ({100 * test['balanced_top1']:.2f} % with each class counted the same)" if hides else ""
-    return (
-        f"{folder}: test top-1 {100 * test['top1']:.2f} %{balanced} on {test['images']:,} images, val top-1 "
-        f"{100 * result['val']['top1']:.2f} %, {result['params']:,} parameters, {result['macs']:,} MACs, "
-        f"{result['images_per_second']:,.0f} images/s"
-    )
+    return result | {"run": str(run.folder)}, summary(run.folder, result)
 
 
 def _config_to_resume(out: Path | None, config: schema.Config, given: bool) -> schema.Config:
@@ -216,37 +204,11 @@ def _data(values: Any, words: list[str]) -> tuple[Any, str]:
 
 
 def _list(values: Any, words: list[str]) -> tuple[Any, str]:
-    from tinytrain.listing import LISTS
+    from tinytrain import listing
 
-    if len(words) > 1 or (words and words[0] not in LISTS):
-        raise unknown("list", " ".join(words), LISTS)
-    if values.classes and words != ["models"]:
-        raise UserError(f"--classes {values.classes} is for `list models`, received `{' '.join(['list', *words])}`")
-    options = [_whole("classes", values.classes)] if values.classes else []
-    if options == [0]:
-        raise UserError("--classes 0: expected at least 1")
-    if words and words[0] in TABLES:
-        return _list_table(words[0], *options)
-    wanted = words or list(LISTS)
-    rows = {name: LISTS[name]() for name in wanted}
-    text = "\n\n".join(
-        "\n".join([f"{name}:", *(f"  {line}" for line in lines.values())]) for name, lines in rows.items()
-    )
-    return {name: list(lines) for name, lines in rows.items()}, text
+    return listing.show(words, _whole("classes", values.classes) if values.classes else None)
 
 
-def _list_table(name: str, *options: int) -> tuple[Any, str]:
-    """Returns one of the lists that are tables; two of them are counted from graphs, so they alone start TensorFlow."""
-    if name != "boards":
-        from tinytrain.quiet import import_tensorflow
-
-        import_tensorflow()
-    table = importlib.import_module(f"tinytrain.{TABLES[name]}")
-    rows = table.rows(*options)
-    return {name: rows}, "\n".join(table.as_text(rows))
-
-
-TABLES = {"models": "model_table", "configs": "config_table", "boards": "board_table"}
 FIT_FLAGS = {
     "recipe": "a whole way of training: adaptive, adaptive_am, adaptive_baseline",
     "data": "digits, folder:PATH, csv:FILE, tfds:NAME[/CONFIG] or a name from `tinytrain list datasets`",

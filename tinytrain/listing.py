@@ -1,10 +1,13 @@
-"""What `tinytrain list` shows. Nothing here imports TensorFlow."""
+"""What `tinytrain list` shows. Only the tables that are counted from graphs start TensorFlow."""
 
 import ast
+import importlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tinytrain import config, dataset_table, rooms, schema
+from tinytrain.errors import UserError, unknown
 
 
 def _first_sentence(path: Path) -> str:
@@ -56,3 +59,32 @@ LISTS: dict[str, Callable[[], dict[str, str]]] = {
     "configs": _configs,
     "keys": _keys,
 }
+TABLES = {"models": "model_table", "configs": "config_table", "boards": "board_table"}
+
+
+def show(words: list[str], classes: int | None = None) -> tuple[Any, str]:
+    """Returns what --json prints and the text, of the list that is named, or of all; `classes` is for "models"."""
+    if len(words) > 1 or (words and words[0] not in LISTS):
+        raise unknown("list", " ".join(words), LISTS)
+    if classes is not None and words != ["models"]:
+        raise UserError(f"--classes {classes} is for `list models`, received `{' '.join(['list', *words])}`")
+    if classes == 0:
+        raise UserError("--classes 0: expected at least 1")
+    if words and words[0] in TABLES:
+        return _table(words[0], *([] if classes is None else [classes]))
+    rows = {name: LISTS[name]() for name in words or LISTS}
+    text = "\n\n".join(
+        "\n".join([f"{name}:", *(f"  {line}" for line in lines.values())]) for name, lines in rows.items()
+    )
+    return {name: list(lines) for name, lines in rows.items()}, text
+
+
+def _table(name: str, *options: int) -> tuple[Any, str]:
+    """Returns one of the lists that are tables."""
+    if name != "boards":
+        from tinytrain.quiet import import_tensorflow
+
+        import_tensorflow()
+    table = importlib.import_module(f"tinytrain.{TABLES[name]}")
+    rows = table.rows(*options)
+    return {name: rows}, "\n".join(table.as_text(rows))

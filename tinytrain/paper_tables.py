@@ -136,7 +136,31 @@ def load_file(path: Path) -> Table:
     for arm in arms:
         if arm.against not in found["arms"]:
             raise unknown(f"arm in '{path}'", arm.against, found["arms"])
-    order = found.get("order", columns[0].word)
+    _refuse_mistakes(path, found)
+    steps = {
+        name: Step(step.get("base", ""), dict(configs.flat(step.get("set", {}))))
+        for name, step in found.get("datasets", {}).items()
+    }
+    return Table(
+        path,
+        found["title"],
+        found["paper"],
+        found["tables"],
+        found.get("claim", ""),
+        found["base"],
+        found.get("data", []),
+        columns,
+        found.get("order", columns[0].word),
+        found.get("figures", []),
+        dict(configs.flat(found.get("set", {}))),
+        arms,
+        steps,
+    )
+
+
+def _refuse_mistakes(path: Path, found: dict[str, Any]) -> None:
+    """Raises UserError for an order, a figure, numbers or datasets that nothing could be made of."""
+    order = found.get("order", found["columns"][0])
     if order not in found["columns"]:
         raise unknown(f"column in the order of '{path}'", order, found["columns"])
     for name in found.get("figures", []):
@@ -149,25 +173,6 @@ def load_file(path: Path) -> Table:
         if name not in found.get("data", [name]):
             raise unknown(f"dataset in '{path}'", name, found["data"])
         _refuse_unknown(path, step, STEP_KEYS, f"key of the dataset {name}")
-    steps = {
-        name: Step(step.get("base", ""), dict(configs.flat(step.get("set", {}))))
-        for name, step in found.get("datasets", {}).items()
-    }
-    return Table(
-        path,
-        found["title"],
-        found["paper"],
-        numbers,
-        found.get("claim", ""),
-        found["base"],
-        found.get("data", []),
-        columns,
-        order,
-        found.get("figures", []),
-        dict(configs.flat(found.get("set", {}))),
-        arms,
-        steps,
-    )
 
 
 def config_of(table: Table, arm: Arm, spec: str, dataset: str, places: Mapping[str, str], seed: int) -> Config:

@@ -79,8 +79,8 @@ def reproduce(
 def placed(table: Table, data: list[str] | None) -> list[Place]:
     """Returns which SPEC stands for which of the paper's datasets: those of its name first, then in order.
 
-    Datasets of the paper that no SPEC is left for are left out. Raises UserError for more SPECs than datasets, and if
-    none is left for the one that networks are transferred from.
+    Datasets of the paper that no SPEC is left for are left out. Raises UserError for more SPECs than datasets, if one
+    is named twice, if none is left for the one that networks are transferred from, and if no column could be filled.
     """
     datasets = paper_tables.papers_data(table)
     if not data:
@@ -90,13 +90,7 @@ def placed(table: Table, data: list[str] | None) -> list[Place]:
             f"{table.name} has {len(datasets)} of the paper's datasets ({', '.join(datasets)}), received "
             f"{len(data)} in --data: expected at most as many"
         )
-    named: dict[str, str] = {}
-    for spec in data:
-        name = spec.partition(":")[0]
-        if named.get(name, spec) != spec:
-            raise UserError(f"--data names {name} twice, {named[name]} and {spec}: expected one SPEC for each")
-        if name in datasets:
-            named[name] = spec
+    named = _named(data, datasets)
     others = iter([spec for spec in data if spec not in named.values()])
     specs = [(dataset, named.get(dataset) or next(others, "")) for dataset in datasets]
     if not specs[0][1] and paper_tables.begins_from_the_first(table):
@@ -105,13 +99,25 @@ def placed(table: Table, data: list[str] | None) -> list[Place]:
             f"received {', '.join(data)}"
         )
     found = [Place(dataset, spec) for dataset, spec in specs if spec]
-    wanted = list(dict.fromkeys(column.data for column in table.columns if column.measure.place))
-    if not {"", *(place.dataset for place in found)} & set(wanted):
+    measured = [column.data for column in table.columns if column.measure.place]
+    if not {"", *(place.dataset for place in found)}.intersection(measured):
         raise UserError(
-            f"{table.name} compares what was measured on {', '.join(wanted)}, received {', '.join(data)} in --data: "
-            "expected a SPEC for one of these too"
+            f"{table.name} compares what was measured on {', '.join(dict.fromkeys(measured))}, received "
+            f"{', '.join(data)} in --data: expected a SPEC for one of these too"
         )
     return found
+
+
+def _named(data: list[str], datasets: list[str]) -> dict[str, str]:
+    """Returns {dataset: SPEC} for the SPECs that name one of `datasets`."""
+    named: dict[str, str] = {}
+    for spec in data:
+        name = spec.partition(":")[0]
+        if named.get(name, spec) != spec:
+            raise UserError(f"--data names {name} twice, {named[name]} and {spec}: expected one SPEC for each")
+        if name in datasets:
+            named[name] = spec
+    return named
 
 
 def _refuse_words(table: Table, overrides: list[str], seeds: int, batch: int | None) -> None:

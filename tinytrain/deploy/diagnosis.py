@@ -12,7 +12,7 @@ import tensorflow as tf
 import tf_keras
 
 from tinytrain.deploy import qat
-from tinytrain.deploy.counterparts import Clip
+from tinytrain.deploy.twin_builder import Clip
 
 BATCH = 50
 EXACT_DB = 200.0  # stands for no noise at all, which has no finite ratio

@@ -15,8 +15,8 @@ from typing import Any
 import keras
 
 from tinytrain.deploy import planner
-from tinytrain.deploy.counterparts import activation_of
 from tinytrain.deploy.oracle import Oracle
+from tinytrain.deploy.twin_builder import activation_of
 from tinytrain.graph import Call, walk
 
 SCRATCH_HANDLE_BYTES = 16  # a pointer and a request in the arena, for each scratch buffer

@@ -20,8 +20,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tinytrain.deploy.counterparts import Clip
 from tinytrain.deploy.hard_swish import HardSwish
+from tinytrain.deploy.twin_builder import Clip
 from tinytrain.errors import UserError
 
 INPUT_RANGE = (-1.0, 127 / 128)
