@@ -199,7 +199,7 @@ def _parity(sources: Path, images: np.ndarray, outputs: np.ndarray, count: int) 
 
 def _memory(sources: Path, graph: Any, content: bytes, arena_bytes: int, board: Board) -> dict[str, Any]:
     """Returns the sections "memory" and "sizes": linked if TFLM and the compiler are there, else estimated."""
-    sizes = firmware.estimate(graph, len(content), arena_bytes)
+    sizes = firmware.estimate(graph, len(content), arena_bytes, board)
     if not firmware.lacking() and fits.on_board(sizes, board).fits:
         sizes = firmware.link(sources, board, firmware.tflm_dir())
     text = f"{sizes.model_bytes:,} model, {sizes.runtime_bytes:,} runtime, {sizes.firmware_bytes:,} firmware; "
