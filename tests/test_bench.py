@@ -2,13 +2,15 @@
 
 import json
 import re
+import struct
+import zlib
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from bench_helpers import IMAGES, OUTPUTS, exported
 from faulty_line import FaultyLine
-from firmware_helpers import EMULATED, make, needs_emulator
+from firmware_helpers import EMULATED, FULL_ARENA_BYTES, make, needs_emulator
 from simulated_board import SimulatedBoard, open_device
 
 from tinytrain import bench_binary
@@ -16,7 +18,8 @@ from tinytrain.bench_summary import failure, summary
 from tinytrain.benching import bench
 from tinytrain.deploy import boards, emulator, firmware
 from tinytrain.deploy.board_link import BoardLink
-from tinytrain.deploy.board_requests import BoardRestarted
+from tinytrain.deploy.board_requests import BoardRefused, BoardRestarted
+from tinytrain.deploy.messages import Kind
 from tinytrain.deploy.mlperf import Mlperf
 from tinytrain.errors import TinytrainError, UserError
 from tinytrain.exported import COMPACT_FILE, GOLDEN_FILE, Exported
@@ -94,6 +97,26 @@ def test_both_protocols_give_the_same_answers(folder, device, tmp_path):
     )
     assert not (target / "operators.png").exists()
     assert failure(result) == ""
+
+
+@needs_emulator
+def test_a_board_without_room_to_keep_the_input_answers_alike(tmp_path):
+    """Both protocols: the input is sent for each inference or window, and the first output of a window counts."""
+    full = exported(tmp_path / "full", arena_bytes=FULL_ARENA_BYTES)
+    program = firmware.build(full / "firmware", BOARD, None, tmp_path / "build")
+    with emulator.running(program, BOARD) as device, open_device(device) as port:
+        link, image = BoardLink(port), Exported.open(full).input_of(0)
+        link.hello()
+        link.infer(image)
+        with pytest.raises(BoardRefused, match="the input is not the one"):
+            link.ask(Kind.INFER, struct.pack("<II", zlib.crc32(image), 1), bytes)
+    with emulator.running(program, BOARD) as device:
+        binary, _ = bench(full, device, out=tmp_path / "binary")
+        mlperf, _ = bench(full, device, protocol="mlperf", out=tmp_path / "mlperf", window_s=0.2)
+    for result in (binary, mlperf):
+        assert (result["images"], result["different"]) == (IMAGES, 0)
+        assert failure(result) == ""
+    assert binary["latency"]["different"] == 0
 
 
 @needs_emulator

@@ -139,7 +139,7 @@ def test_the_memory_map_is_the_planners_and_nothing_overlaps():
 
 def test_the_times_of_operators_add_up():
     graph = flatbuffer.read(converted_model())
-    rows = operators.rows(graph, 40.0)
+    rows = operators.rows(graph, 40.0, operators.estimated_shares(graph))
     assert sum(row.ms for row in rows) == pytest.approx(40)
     assert [row.kind for row in rows] == [operator.name for operator in graph.operators]
     measured = [{"name": row.kind, "share": row.number} for row in rows]

@@ -75,16 +75,19 @@ def _comparison(asked: list[int], results: np.ndarray, exported: Exported) -> di
 def _windows(device: Mlperf, exported: Exported, asked: list[int], window_s: float) -> list[tuple[int, Window]]:
     """Returns (image, window) for each; inferences are added until the first window is long enough."""
     found: list[tuple[int, Window]] = []
-    device.load(exported.pixels_of(0))
-    window = device.infer(1)
-    inferences = inferences_for(window.latency_us, window_s)
+    inferences = inferences_for(_window(device, exported, 0, 1).latency_us, window_s)
     for number in tqdm(range(WINDOWS), desc="latency", unit="window", leave=False, disable=None):
         image = asked[number % len(asked)]
-        device.load(exported.pixels_of(image))
-        while (window := device.infer(inferences)).elapsed_us < window_s * 1e6:
+        while (window := _window(device, exported, image, inferences)).elapsed_us < window_s * 1e6:
             inferences = inferences_for(window.latency_us, window_s)
         found.append((image, window))
     return found
+
+
+def _window(device: Mlperf, exported: Exported, image: int, inferences: int) -> Window:
+    """Loads an image and runs it; a board without room to keep the input (KEEP_IMAGE) needs it anew each time."""
+    device.load(exported.pixels_of(image))
+    return device.infer(inferences)
 
 
 def _latency(windows: list[tuple[int, Window]]) -> dict[str, Any]:

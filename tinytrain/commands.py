@@ -129,7 +129,7 @@ def _export(values: Any, words: list[str]) -> tuple[Any, str]:
 
 def _refuse_too_large(report: dict[str, Any]) -> None:
     """Raises DoesNotFit for an export that does not fit its board."""
-    if report["fits"]:
+    if report["fits"] is not False:
         return
     from tinytrain.deploy import boards, fits
 

@@ -4,44 +4,60 @@ from pathlib import Path
 from typing import Any
 
 LAYERS_SHOWN = 15
+FITS = {True: "yes", False: "NO", None: "unknown"}
+MEASURED_WITH = "with TFLM_DIR, the compiler and the emulator at hand, export measures it"
 
 
 def summary(report: dict[str, Any], folder: Path) -> str:
     """Returns the report as a table to read."""
     parity, used = report["parity"], report["memory"]
-    operators = ", ".join(f"{count} {name}" for name, count in report["model"]["ops"].items())
     rows = [
-        ("model", f"{report['model']['compact_bytes']:,} bytes, {report['model']['macs']:,} MACs: {operators}"),
+        ("model", _model(report)),
         *[("input", note) for note in report["input"]["notes"]],
         ("accuracy", _accuracy(report["accuracy"])),
         ("parity", f"{parity['different']} of {parity['images']:,} outputs differ from the golden ones in TFLM"),
-        (
-            "RAM",
-            f"{used['ram_bytes']:,} of {used['ram_limit_bytes']:,} bytes, {used['arena_bytes']:,} of them the arena",
-        ),
+        ("RAM", _ram(report)),
         ("flash", f"{used['flash_bytes']:,} of {used['flash_limit_bytes']:,} bytes ({report['sizes']})"),
         ("latency", _latency(report)),
     ]
     if emulated := report.get("emulated"):
         text = f"golden output {emulated['golden']}, {emulated['instructions']:,} instructions an inference"
         rows.append(("emulated", f"{text} on {emulated['board']}"))
-    rows.append(("fits", f"{report['board']}: {'yes' if report['fits'] else 'NO'}"))
+    rows.append(("fits", f"{report['board']}: {FITS[report['fits']]}"))
     build = f"make -C {folder / 'firmware'} BOARD={report['board']} TFLM_DIR=…"
     lines = [str(folder), *(f"  {name:9} {text}" for name, text in rows), f"  {'build':9} {build}"]
     return "\n".join([*lines, *(_diagnosis(report["diagnosis"]) if "diagnosis" in report else [])])
+
+
+def _model(report: dict[str, Any]) -> str:
+    model, uncounted = report["model"], ", ".join(report["arena_basis"]["unplanned_operators"])
+    operators = ", ".join(f"{count} {name}" for name, count in model["ops"].items())
+    left_out = f" (without those of {uncounted})" if uncounted else ""
+    return f"{model['compact_bytes']:,} bytes, {model['macs']:,} MACs{left_out}: {operators}"
+
+
+def _ram(report: dict[str, Any]) -> str:
+    used, basis = report["memory"], report["arena_basis"]
+    if used["ram_bytes"] is None:
+        return (
+            f"unknown: what {', '.join(basis['unplanned_operators'])} takes of the arena on the chip was never "
+            f"measured, so that of the firmware may be too small; {MEASURED_WITH}"
+        )
+    how = f", {basis['how']}" if basis["unplanned_operators"] else ""
+    return f"{used['ram_bytes']:,} of {used['ram_limit_bytes']:,} bytes, {used['arena_bytes']:,} of them the arena{how}"
 
 
 def _latency(report: dict[str, Any]) -> str:
     """Returns the predicted interval first: a point alone would promise what nobody has measured."""
     basis = report["latency_basis"]
     if report["latency_ms"] is None:
+        if uncounted := basis["uncounted_operators"]:
+            return f"unknown: the instructions of {', '.join(uncounted)} were never counted; {MEASURED_WITH}"
         return f"unknown: nobody has published latencies of TFLM with CMSIS-NN on a {basis['core']} that could be used"
     low, high = report["latency_range_ms"]
     digits = 1 if high < 100 else 0
     likely = f"likely {report['latency_ms']:.{digits}f}; {basis['how']}"
-    text = f"{low:.{digits}f} to {high:.{digits}f} ms, predicted ({likely})"
-    guessed = ", ".join(basis["guessed_operators"])
-    return f"{text}; {guessed} never counted: a guess" if guessed else text
+    return f"{low:.{digits}f} to {high:.{digits}f} ms, predicted ({likely})"
 
 
 def _accuracy(found: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from tinytrain import config as configs
 from tinytrain import int8_model, metrics
-from tinytrain.deploy import boards, carray, compact, firmware, fits, flatbuffer, latency, memory
+from tinytrain.deploy import boards, carray, compact, firmware, fits, flatbuffer, latency, memory, planner
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import UserError
@@ -22,6 +22,8 @@ from tinytrain.exported import COMPACT_FILE, GOLDEN_FILE, MODEL_FILE, REPORT_FIL
 from tinytrain.int8_model import Int8Model
 from tinytrain.run import Run, write_json
 from tinytrain.schema import Config
+
+AMPLE_ARENA_BYTES = 2 * 1024 * 1024  # in the emulator, which has 4 MB of RAM
 
 
 def export(
@@ -100,7 +102,8 @@ def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Pat
 def _write(draft: Path, model: Int8Model, outputs: np.ndarray, board: Board, config: Config) -> dict[str, Any]:
     """Writes the models, golden.npz and firmware/ into `draft`; returns what is proven and measured of them."""
     graph, compacted = flatbuffer.read(model.content, model.name), compact.compact(model.content)
-    arena_bytes = memory.target_arena_bytes(compacted) + config.export.arena_margin_bytes
+    arena_bytes, how = _arena(draft, model, compacted, outputs, board)
+    arena_bytes += config.export.arena_margin_bytes
     (draft / MODEL_FILE).write_bytes(model.content)
     (draft / COMPACT_FILE).write_bytes(compacted)
     arrays = {"inputs": model.images, "outputs": outputs, "labels": model.labels}
@@ -120,12 +123,29 @@ def _write(draft: Path, model: Int8Model, outputs: np.ndarray, board: Board, con
         "accuracy": _accuracy(model, outputs, graph),
         "parity": _parity(sources, model.images, outputs, config.export.parity_images),
         **_memory(sources, graph, compacted, arena_bytes, board),
+        "arena_basis": {"how": how, "unplanned_operators": memory.unplanned(graph)},
         **_emulated(sources, board),
         **_diagnosis(model, outputs, graph),
     }
     report |= _latency(report, graph, board)
     report["fits"] = fits.Memory(**report["memory"]).fits
+    if how == memory.UNKNOWN and report["fits"]:  # what was too large without the unknown part stays so
+        report |= {"fits": None, "memory": report["memory"] | {"arena_bytes": None, "ram_bytes": None}}
     return report
+
+
+def _arena(draft: Path, model: Int8Model, compacted: bytes, outputs: np.ndarray, board: Board) -> tuple[int, str]:
+    """Returns the bytes of the arena and what they are: memory.BOUND, MEASURED, or UNKNOWN where no bound is known."""
+    bound_bytes = memory.target_arena_bytes(compacted)
+    if not memory.unplanned(flatbuffer.read(compacted)):
+        return bound_bytes, memory.BOUND
+    twin = boards.emulated_twin(board)
+    if twin is None or firmware.lacking(emulator=True):
+        return bound_bytes, memory.UNKNOWN
+    with tempfile.TemporaryDirectory(prefix=".arena-", dir=draft) as folder:
+        sources = _emit(Path(folder), model, compacted, outputs, AMPLE_ARENA_BYTES, board)
+        used_bytes = firmware.emulate(sources, twin, firmware.tflm_dir()).get("arena_used_bytes", 0)
+    return (planner.align(used_bytes), memory.MEASURED) if used_bytes else (bound_bytes, memory.UNKNOWN)
 
 
 def _emit(draft: Path, model: Int8Model, compacted: bytes, outputs: np.ndarray, arena_bytes: int, board: Board) -> Path:
@@ -199,7 +219,7 @@ def _parity(sources: Path, images: np.ndarray, outputs: np.ndarray, count: int) 
 
 def _memory(sources: Path, graph: Any, content: bytes, arena_bytes: int, board: Board) -> dict[str, Any]:
     """Returns the sections "memory" and "sizes": linked if TFLM and the compiler are there, else estimated."""
-    sizes = firmware.estimate(graph, len(content), arena_bytes)
+    sizes = firmware.estimate(graph, len(content), arena_bytes, board)
     if not firmware.lacking() and fits.on_board(sizes, board).fits:
         sizes = firmware.link(sources, board, firmware.tflm_dir())
     text = f"{sizes.model_bytes:,} model, {sizes.runtime_bytes:,} runtime, {sizes.firmware_bytes:,} firmware; "
@@ -211,8 +231,7 @@ def _memory(sources: Path, graph: Any, content: bytes, arena_bytes: int, board: 
 
 def _latency(report: dict[str, Any], graph: flatbuffer.Summary, board: Board) -> dict[str, Any]:
     """Returns the predicted latency, from the emulator's instructions where it ran, else from estimated ones."""
-    found = latency.predict(graph, board, report.get("emulated", {}).get("instructions"))
-    return found.report() if found else latency.unknown(board)
+    return latency.report(graph, board, report.get("emulated", {}).get("instructions"))
 
 
 def _emulated(sources: Path, board: Board) -> dict[str, Any]:

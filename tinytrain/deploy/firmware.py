@@ -24,6 +24,7 @@ from tinytrain.errors import DoesNotFit, TinytrainError, UserError
 COMPILER = "arm-none-eabi-gcc"
 EMULATOR = "qemu-system-arm"
 STACK_BYTES = 4096  # STACK_BYTES of firmware/Makefile
+BESIDE_ARENA_BYTES = 8 * 1024  # kOtherRamBytes of firmware/inference.cc
 _GENERATED = ("build", "model")  # folders beside the sources that do not belong to them
 _MAKE_TIMEOUT_S = 1200  # more than TIMEOUT_S of firmware/Makefile
 
@@ -91,7 +92,8 @@ def emit(
             pixels=pixels,
             tables=lookup.tables(model, flatbuffer.read(model, name)),
         )
-        (draft / "model" / "board.mk").write_text(f"BOARD ?= {board.name}\n", "utf-8")
+        keeps = keeps_image(board, arena_bytes, golden_input.size)
+        (draft / "model" / "board.mk").write_text(f"BOARD ?= {board.name}\nTARGET_KEEPS_IMAGE := {keeps:d}\n", "utf-8")
         draft.rename(target)
     return target
 
@@ -114,6 +116,11 @@ def lacking(*, emulator: bool = False, tflm: bool = True) -> str:
     if tflm and tflm_dir() is None:
         return "TFLM_DIR is not set; set it to a folder with TensorFlow Lite Micro's include/ and lib/"
     return ""
+
+
+def keeps_image(board: Board, arena_bytes: int, input_bytes: int) -> bool:
+    """Returns whether `board` has room to keep the input beside the arena, as kImageFits of inference.cc says."""
+    return board.ram_bytes - STACK_BYTES - BESIDE_ARENA_BYTES - arena_bytes >= input_bytes
 
 
 def build(firmware: Path, board: Board, tflm: Path | None, build: Path) -> Path:
@@ -233,19 +240,22 @@ def parse_output(text: str) -> dict[str, Any]:
     return result
 
 
-def estimate(summary: Summary, model_bytes: int, arena_bytes: int) -> Sizes:
-    """Returns the sizes as TFLM with CMSIS-NN and its error texts gives them, without compiler and TFLM.
+def estimate(summary: Summary, model_bytes: int, arena_bytes: int, board: Board) -> Sizes:
+    """Returns the sizes as TFLM with CMSIS-NN and its error texts gives them on `board`, without compiler and TFLM.
 
     The error against real links stands beside the table in tflm_ops.py.
     """
-    golden = sum(int(np.prod(tensor.shape)) for tensor in (*summary.inputs, *summary.outputs))
+    input_bytes, output_bytes = (
+        sum(int(np.prod(tensor.shape)) for tensor in tensors) for tensors in (summary.inputs, summary.outputs)
+    )
+    copy_of_output_bytes = 0 if keeps_image(board, arena_bytes, input_bytes) else output_bytes
     tables = tflm_ops.TABLE_BYTES * len(lookup.operators(summary))
     return Sizes(
         model_bytes=model_bytes,
         runtime_bytes=tflm_ops.runtime_bytes(summary.operators),
-        firmware_bytes=tflm_ops.FIRMWARE_BYTES + golden + tables,
+        firmware_bytes=tflm_ops.FIRMWARE_BYTES + input_bytes + output_bytes + tables,
         arena_bytes=arena_bytes,
         stack_bytes=STACK_BYTES,
-        other_ram_bytes=tflm_ops.OTHER_RAM_BYTES,
+        other_ram_bytes=tflm_ops.OTHER_RAM_BYTES + copy_of_output_bytes,
         measured=False,
     )

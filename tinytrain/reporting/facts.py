@@ -45,9 +45,10 @@ def int8_top1(export: Export) -> float | None:
 
 
 def memory(export: Export) -> dict[str, int]:
-    """Returns the section "memory" of report.json in bytes, {} if it is not whole."""
+    """Returns the section "memory" of report.json in bytes, {} if it is not whole or the arena is unknown."""
     found = export.report.get("memory", {})
-    return found if {field.name for field in dataclasses.fields(Memory)} <= set(found) else {}
+    whole = all(found.get(field.name) is not None for field in dataclasses.fields(Memory))
+    return found if whole else {}
 
 
 def latency(export: Export) -> Latency | None:
