@@ -62,6 +62,7 @@ def emit(
     golden_input: np.ndarray,
     golden_output: np.ndarray,
     pixels: np.ndarray | None = None,
+    bgr: bool = False,
 ) -> Path:
     """Writes `folder`/firmware, all that the build needs beside TFLM, and returns its path.
 
@@ -89,6 +90,7 @@ def emit(
             golden_input=golden_input,
             golden_output=golden_output,
             pixels=pixels,
+            bgr=bgr,
             tables=lookup.tables(model, flatbuffer.read(model, name)),
         )
         (draft / "model" / "board.mk").write_text(f"BOARD ?= {board.name}\n", "utf-8")
