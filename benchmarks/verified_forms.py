@@ -169,7 +169,7 @@ def main() -> int:
     if options.write:
         forms.TABLE.write_text(text, "utf-8")
     if options.json:
-        print(json.dumps({"board": BOARD, "forms": {form: found for form, found in verdicts.items()}}))
+        print(json.dumps({"board": BOARD, "forms": verdicts}))
     return 1 if any(form.split()[1] == "own" and set(found) != {forms.EQUAL} for form, found in verdicts.items()) else 0
 
 

@@ -348,7 +348,7 @@ def test_the_emulator_proves_it_and_counts_its_instructions(tmp_path, command_li
 
 
 def wrong(command_line, tmp_path, content, *words):
-    """Returns (report.json, standard error) of an export that ends with status 1; the folder is written all the same."""
+    """Returns (report.json, standard error) of an export of status 1; its folder is written all the same."""
     (tmp_path / "theirs.tflite").write_bytes(content)
     status, out, error = command_line("export", "theirs.tflite", "--mcu", "stm32f746", "--out", "e", *words)
     report = json.loads((tmp_path / "e/report.json").read_text())
