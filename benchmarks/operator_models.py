@@ -13,6 +13,7 @@ import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 
 SCALE, BIAS_LIMIT = 0.05, 1000
+JOINED = 8  # inputs of a CONCATENATION: TFLM takes 10
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,9 @@ class Case:
     filters: int = 0  # or outputs of FULLY_CONNECTED
     stride: int = 1
     same: bool = True  # padding SAME, else VALID
-    second: tuple[int, ...] = ()  # shape of the second input, () for that of the first
+    second: tuple[int, ...] = ()  # shape of the second input, () for that of the first; order of TRANSPOSE, batch 0
     pad: int = 0
+    dilation: int = 1
 
     @property
     def constant_bytes(self) -> int:
@@ -44,10 +46,19 @@ class Case:
 
 
 def model(cases: list[Case]) -> bytes:
-    """Returns the .tflite of `cases`, in their order."""
+    """Returns the .tflite of `cases`, in their order; its output is that of the last."""
     builder = _Builder()
     for case in cases:
         builder.add(case)
+    return builder.content()
+
+
+def joined_model(cases: list[Case]) -> bytes:
+    """Returns the .tflite of `cases` whose output (1, bytes) holds the outputs of all, in their order."""
+    builder = _Builder()
+    for case in cases:
+        builder.add(case)
+    builder.join()
     return builder.content()
 
 
@@ -72,11 +83,34 @@ class _Builder:
             self._operator(case.name, [source, weights, bias], (case.filters,), "FullyConnectedOptions")
         elif case.name in ("ADD", "MUL", "SUB"):
             second = self._activation(case.second or case.shape)
-            self._operator(case.name, [source, second], case.shape, f"{case.name.capitalize()}Options")
+            shape = np.broadcast_shapes(case.shape, case.second or case.shape)
+            self._operator(case.name, [source, second], shape, f"{case.name.capitalize()}Options")
+        elif case.name == "TRANSPOSE":
+            order = self._integers([0, *case.second])
+            shape = [(1, *case.shape)[axis] for axis in case.second]
+            self._operator(case.name, [source, order], shape, "TransposeOptions", scale=SCALE, zero=-3)
+        elif case.name == "TRANSPOSE_CONV":
+            self._transposed(case, source)
         elif case.name in ("AVERAGE_POOL_2D", "MAX_POOL_2D"):
             self._pool(case, source)
         else:
             self._other(case, source)
+
+    def join(self) -> None:
+        """Adds a tree of CONCATENATION over what all operators give, none of it scaled anew."""
+        parts = []
+        for output in [operator.outputs[0] for operator in self.graph.operators]:
+            shape = [1, math.prod(self.graph.tensors[output].shape)]
+            self._operator("RESHAPE", [output, self._integers(shape)], shape[1:], "ReshapeOptions")
+            parts.append(self.graph.operators[-1].outputs[0])
+        while len(parts) > 1:
+            groups = [parts[i : i + JOINED] for i in range(0, len(parts), JOINED)]
+            parts = [self._joined(group) if len(group) > 1 else group[0] for group in groups]
+
+    def _joined(self, parts: list[int]) -> int:
+        count = sum(self.graph.tensors[part].shape[1] for part in parts)
+        self._operator("CONCATENATION", parts, (count,), "ConcatenationOptions", axis=1)
+        return self.graph.operators[-1].outputs[0]
 
     def content(self) -> bytes:
         """Returns the file."""
@@ -91,13 +125,22 @@ class _Builder:
         shape = (1, *case.window, case.filters) if depthwise else (case.filters, *case.window, channels)
         weights = self._weights(shape, 3 if depthwise else 0)
         sides = [
-            -(-side // case.stride) if case.same else (side - tap) // case.stride + 1
+            -(-side // case.stride) if case.same else (side - 1 - case.dilation * (tap - 1)) // case.stride + 1
             for side, tap in zip(case.shape, case.window, strict=False)
         ]
         more = {"depthMultiplier": case.filters // channels} if depthwise else {}
         options = {"strideH": case.stride, "strideW": case.stride, "padding": 0 if case.same else 1} | more
+        options |= {"dilationHFactor": case.dilation, "dilationWFactor": case.dilation}
         kind = "DepthwiseConv2DOptions" if depthwise else "Conv2DOptions"
         self._operator(case.name, [source, weights, self._bias(case.filters)], (*sides, case.filters), kind, **options)
+
+    def _transposed(self, case: Case, source: int) -> None:
+        height, width, channels = case.shape
+        shape = (height * case.stride, width * case.stride, case.filters)
+        weights = self._weights((case.filters, *case.window, channels), 0)
+        options = {"strideH": case.stride, "strideW": case.stride, "padding": 0}
+        inputs = [self._integers([1, *shape]), weights, source]
+        self._operator(case.name, inputs, shape, "TransposeConvOptions", **options)
 
     def _pool(self, case: Case, source: int) -> None:
         sides = [(side - tap) // case.stride + 1 for side, tap in zip(case.shape, case.window, strict=False)]

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "model/model_data.h"
+#include "tensorflow/lite/c/builtin_op_data.h"
 #include "tensorflow/lite/kernels/kernel_util.h"
 #include "tensorflow/lite/micro/kernels/add.h"
 #include "tensorflow/lite/micro/kernels/kernel_util.h"
@@ -20,7 +21,23 @@ using tflite::micro::GetEvalOutput;
 using tflite::micro::GetTensorData;
 
 int Count(const TfLiteEvalTensor* tensor) { return tflite::ElementCount(*tensor->dims); }
-int Channels(const TfLiteEvalTensor* tensor) { return tensor->dims->data[tensor->dims->size - 1]; }
+
+// The last dimension; a scalar has no channels.
+int Channels(const TfLiteEvalTensor* tensor) {
+  return tensor->dims->size > 0 ? tensor->dims->data[tensor->dims->size - 1] : 0;
+}
+
+bool IsInt8(const TfLiteEvalTensor* tensor) { return tensor->type == kTfLiteInt8; }
+
+bool IsSameShape(const TfLiteEvalTensor* first, const TfLiteEvalTensor* second) {
+  return first->dims->size == second->dims->size &&
+         std::equal(first->dims->data, first->dims->data + first->dims->size, second->dims->data);
+}
+
+// (…, 1, C): a value for each channel of `other`, which has the same number of channels.
+bool IsChannelVectorOf(const TfLiteEvalTensor* tensor, const TfLiteEvalTensor* other) {
+  return Channels(tensor) > 0 && Count(tensor) == Channels(tensor) && Channels(tensor) == Channels(other);
+}
 
 // x·multiplier·2^(shift - 31), rounded twice, halves up and then away from 0, as TFLM's default and CMSIS-NN do.
 // TFLM's own function is never inlined; no product that is scaled here comes near its saturation.
@@ -45,10 +62,13 @@ class Scale {
   int32_t half_, sign_;
 };
 
-int32_t tables_taken = 0;
+uint32_t tables_taken = 0;
 
 // A library without error strings makes nothing of the context in TF_LITE_ENSURE.
 TfLiteStatus PrepareLookup([[maybe_unused]] TfLiteContext* context, TfLiteNode* node) {
+  const TfLiteEvalTensor* input = GetEvalInput(context, node, 0);
+  const TfLiteEvalTensor* output = GetEvalOutput(context, node, 0);
+  TF_LITE_ENSURE(context, IsInt8(input) && IsInt8(output) && IsSameShape(input, output));
   TF_LITE_ENSURE(context, tables_taken < kTableCount);
   node->user_data = const_cast<int8_t*>(kTables + 256 * tables_taken++);
   return kTfLiteOk;
@@ -72,8 +92,9 @@ void* InitAdd(TfLiteContext* context, const char*, size_t) {
 TfLiteStatus PrepareAdd(TfLiteContext* context, TfLiteNode* node) {
   const TfLiteEvalTensor* first = GetEvalInput(context, node, 0);
   const TfLiteEvalTensor* second = GetEvalInput(context, node, 1);
-  TF_LITE_ENSURE(context, first->type == kTfLiteInt8 && second->type == kTfLiteInt8);
-  TF_LITE_ENSURE_EQ(context, Count(first), Count(second));
+  const TfLiteEvalTensor* output = GetEvalOutput(context, node, 0);
+  TF_LITE_ENSURE(context, IsInt8(first) && IsInt8(second) && IsInt8(output));
+  TF_LITE_ENSURE(context, IsSameShape(first, second) && IsSameShape(first, output));
   return tflite::AddPrepare(context, node);
 }
 
@@ -100,9 +121,13 @@ TfLiteStatus InvokeAdd(TfLiteContext* context, TfLiteNode* node) {
 TfLiteStatus PrepareMul(TfLiteContext* context, TfLiteNode* node) {
   const TfLiteEvalTensor* first = GetEvalInput(context, node, 0);
   const TfLiteEvalTensor* second = GetEvalInput(context, node, 1);
-  TF_LITE_ENSURE(context, first->type == kTfLiteInt8 && second->type == kTfLiteInt8);
-  const int smaller = std::min(Count(first), Count(second));
-  TF_LITE_ENSURE(context, Count(first) == Count(second) || (smaller == Channels(first) && smaller == Channels(second)));
+  const TfLiteEvalTensor* output = GetEvalOutput(context, node, 0);
+  TF_LITE_ENSURE(context, IsInt8(first) && IsInt8(second) && IsInt8(output));
+  const bool second_is_smaller = Count(second) <= Count(first);
+  const TfLiteEvalTensor* larger = second_is_smaller ? first : second;
+  const TfLiteEvalTensor* smaller = second_is_smaller ? second : first;
+  TF_LITE_ENSURE(context, IsSameShape(larger, output));
+  TF_LITE_ENSURE(context, IsSameShape(first, second) || IsChannelVectorOf(smaller, larger));
   return tflite::MulPrepare(context, node);
 }
 
@@ -133,7 +158,11 @@ TfLiteStatus InvokeMul(TfLiteContext* context, TfLiteNode* node) {
 TfLiteStatus PrepareAverage(TfLiteContext* context, TfLiteNode* node) {
   const TfLiteEvalTensor* input = GetEvalInput(context, node, 0);
   const TfLiteEvalTensor* output = GetEvalOutput(context, node, 0);
-  TF_LITE_ENSURE(context, input->type == kTfLiteInt8 && input->dims->size == 4 && input->dims->data[0] == 1);
+  const auto* options = static_cast<const TfLitePoolParams*>(node->builtin_data);
+  TF_LITE_ENSURE(context, IsInt8(input) && IsInt8(output) && input->dims->size == 4 && input->dims->data[0] == 1);
+  TF_LITE_ENSURE(context, options != nullptr && options->activation == kTfLiteActNone);
+  TF_LITE_ENSURE_EQ(context, options->filter_height, input->dims->data[1]);
+  TF_LITE_ENSURE_EQ(context, options->filter_width, input->dims->data[2]);
   TF_LITE_ENSURE_EQ(context, Count(output), Channels(input));
   return kTfLiteOk;
 }

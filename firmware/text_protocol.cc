@@ -150,11 +150,16 @@ void DbLoad(char* rest) {
   Line("m-[Expecting ", Number{expected_bytes}, " bytes]");
 }
 
+// Where the model takes the loaded byte `index`: pixels come as R, G, B, and some models take B, G, R.
+uint32_t PlaceOf(uint32_t index) { return kPixelsAreBgr ? index + 2 - 2 * (index % 3) : index; }
+
+const int8_t* PixelTable(uint32_t place) { return kPixelToInput + 256 * (place % kPixelTables); }
+
 // The input is kept as the model takes it; the first pixel that becomes this value is the one that was loaded, unless
 // the model sees no difference between neighbors.
-uint8_t PixelOf(int8_t value) {
+uint8_t PixelOf(const int8_t* table, int8_t value) {
   uint8_t pixel = 0;
-  while (pixel < 255 && kPixelToInput[pixel] != value) ++pixel;
+  while (pixel < 255 && table[pixel] != value) ++pixel;
   return pixel;
 }
 
@@ -167,7 +172,7 @@ void DbPrint() {
   const int8_t* image = loaded_bytes > 0 && inference::ImageIsKept() ? inference::Image() : nullptr;
   for (uint32_t i = 0; image != nullptr && i < loaded_bytes; ++i) {
     if (i % 8 == 0) print("m-buffer-");
-    PrintByte(PixelOf(image[i]));
+    PrintByte(PixelOf(PixelTable(PlaceOf(i)), image[PlaceOf(i)]));
     print(i % 8 == 7 || i + 1 == loaded_bytes ? "\n" : "-");
   }
 }
@@ -188,7 +193,8 @@ void DbBytes(const char* digits) {
       const char pair[] = {digits[0], digits[1], '\0'};
       return Line("e-[Invalid hex digit '", pair, "']");
     }
-    inference::NewImage()[loaded_bytes++] = kPixelToInput[high << 4 | low];
+    const uint32_t place = PlaceOf(loaded_bytes++);
+    inference::NewImage()[place] = PixelTable(place)[high << 4 | low];
     if (loaded_bytes == expected_bytes) Line("m-load-done");
   }
 }

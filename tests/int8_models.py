@@ -41,6 +41,30 @@ def conv_model(
     return bytes(builder.Output())
 
 
+def broadcast_model(name: str, first: tuple[int, ...], second: tuple[int, ...]) -> bytes:
+    """Returns a model of one ADD or MUL of `first`, its input, and `second`, a constant with values from -60 on."""
+    model, graph = schema.ModelT(), schema.SubGraphT()
+    values = (np.arange(np.prod(second, dtype=int)) % 120 - 60).astype(np.int8)
+    model.version, model.subgraphs, model.buffers = 3, [graph], [_buffer(None), _buffer(values)]
+    kind = schema.TensorType.INT8
+    graph.tensors = [
+        _tensor("input", first, kind, 0, 1 / 64, 3),
+        _tensor("second", second, kind, 1, 1 / 50, -2),
+        _tensor("output", np.broadcast_shapes(first, second), kind, 0, 1 / 30, 1),
+    ]
+    graph.inputs, graph.outputs = [0], [2]
+    operator = schema.OperatorT()
+    operator.opcodeIndex, operator.inputs, operator.outputs = 0, [0, 1], [2]
+    operator.builtinOptionsType = getattr(schema.BuiltinOptions, f"{name.capitalize()}Options")
+    operator.builtinOptions = getattr(schema, f"{name.capitalize()}OptionsT")()
+    graph.operators, model.operatorCodes = [operator], [_code("")]
+    number = getattr(schema.BuiltinOperator, name)
+    model.operatorCodes[0].builtinCode = model.operatorCodes[0].deprecatedBuiltinCode = number
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
 def converted_model(ends: str = "int8") -> bytes:
     """Returns a converted int8 model of the operators tinytrain emits: convolutions, ADD, MEAN, FULLY_CONNECTED …
 

@@ -88,6 +88,23 @@ def test_results_are_the_softmax_of_the_output(folder):
 
 
 @needs_emulator
+def test_pixels_reach_a_model_of_bgr_channels_with_means(tmp_path):
+    """R, G, B on the line; the model's input is B, G, R by a table of each of its channels: worked here by hand."""
+    means = np.array([110, 117, 124])  # of B, G, R
+    tables = np.array([np.clip(np.arange(256) - mean, -128, 127) for mean in means]).astype(np.int8)
+    folder = emit(tmp_path, pixels=tables, bgr=True)
+    answers = talk(folder, LOAD + "db print%infer 1 0%results%")
+    shown = "".join(line.removeprefix("m-buffer-") + "-" for line in answers[-3]).replace("-", "")
+    assert bytes.fromhex(shown) == PIXELS.tobytes()
+    taken = np.clip(PIXELS.reshape(-1, 3)[:, ::-1].astype(int) - means, -128, 127).astype(np.int8)
+    output = stand_in_output(taken, 16 * FILTERS).astype(np.float64)
+    scale = float(re.search(r"kOutputScale = (.*)f;", (folder / "model" / "model_data.h").read_text())[1])
+    share = np.exp((output - output.max()) * scale)
+    values = re.fullmatch(r"m-results-\[([^]]+)\]", *answers[-1])[1].split(",")
+    np.testing.assert_allclose([float(value) for value in values], share / share.sum(), atol=0.00051)
+
+
+@needs_emulator
 @pytest.mark.parametrize(
     ("command", "lines"),
     [

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 from firmware_helpers import ALL_EMULATED, EMULATED, emit, needs_tflm
-from int8_models import converted_model
+from int8_models import broadcast_model, converted_model
 
-from tinytrain.deploy import boards, firmware, fits, flatbuffer, tflite, tflm_ops, twin
+from tinytrain.deploy import boards, carray, firmware, fits, flatbuffer, tflite, tflm_ops, twin
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import TinytrainError, UserError
 
@@ -86,6 +86,37 @@ def test_the_firmwares_own_operators_equal_the_interpreter(tmp_path, body, names
     output = Oracle(model).run(frame)
     arguments = {"model": model, "name": "own", "arena_bytes": 32_768, "golden_input": frame, "golden_output": output}
     printed = firmware.emulate(emit(tmp_path, **arguments), boards.load(EMULATED), firmware.tflm_dir())
+    assert printed["golden_equal"], printed["text"]
+
+
+OUTER = (1, 6, 1, 5), (1, 1, 6, 5)
+
+
+def emulated(tmp_path, content, kinds=None):
+    """Returns what the firmware of a model with noise as its golden image prints; `kinds` in place of those chosen."""
+    shape = flatbuffer.read(content).inputs[0].shape
+    frame = np.random.default_rng(0).integers(-128, 128, shape, np.int8)
+    arguments = {"arena_bytes": 32_768, "golden_input": frame, "golden_output": Oracle(content).run(frame)}
+    folder = emit(tmp_path, model=content, name="made", **arguments)
+    if kinds:
+        (folder / "model" / "model_ops.h").write_text(carray.ops_header(kinds))
+    return firmware.emulate(folder, boards.load(EMULATED), firmware.tflm_dir())
+
+
+@needs_tflm
+@pytest.mark.parametrize("name", ["ADD", "MUL"])
+def test_an_outer_product_is_computed_by_tflm_and_refused_by_the_firmwares_own(tmp_path, name):
+    content = broadcast_model(name, *OUTER)
+    printed = emulated(tmp_path / "chosen", content)
+    assert printed["golden_equal"], printed["text"]
+    forced = emulated(tmp_path / "forced", content, {name: "own"})
+    assert forced["failed"].startswith("init: the arena is too small or an operator refused")
+
+
+@needs_tflm
+@pytest.mark.parametrize("second", [(), (1,), (1, 1, 1, 1)])
+def test_a_gray_image_times_a_scalar_is_equal(tmp_path, second):
+    printed = emulated(tmp_path, broadcast_model("MUL", (1, 6, 5, 1), second))
     assert printed["golden_equal"], printed["text"]
 
 

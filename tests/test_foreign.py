@@ -1,8 +1,10 @@
 """A .tflite made elsewhere: what is refused and why, float and uint8 ends, what its pixels mean, a whole export."""
 
+import copy
 import json
 
 import flatbuffers
+import keras
 import numpy as np
 import pytest
 from firmware_helpers import needs_tflm
@@ -10,10 +12,11 @@ from int8_models import conv_model, converted_model
 from tensorflow.lite.python import schema_py_generated as schema
 
 from tinytrain import evaluation
-from tinytrain.deploy import carray, ends, flatbuffer, foreign, memory
+from tinytrain.deploy import carray, ends, firmware, flatbuffer, lite, memory, pixels
 from tinytrain.deploy.flatbuffer import Tensor
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import UserError
+from tinytrain.schema import Export
 
 
 def changed(content, change):
@@ -32,6 +35,49 @@ def batch_of_two(_, graph):
 
 def without_a_scale(_, graph):
     graph.tensors[0].quantization = None
+
+
+def of_any_size(_, graph):
+    graph.tensors[0].shapeSignature = [-1, -1, -1, 3]
+
+
+def twice_as_many_subgraphs(model, graph):
+    model.subgraphs = [graph, graph]
+
+
+def of_type(name):
+    """All activations, and so the convolution, of another type than int8."""
+
+    def change(_, graph):
+        for number in (0, 3):
+            graph.tensors[number].type = getattr(schema.TensorType, name)
+
+    return change
+
+
+def float_in_the_middle(operator):
+    """int8 convolution, DEQUANTIZE, the operator in float, QUANTIZE: what the converter makes of ELU."""
+
+    def change(model, graph):
+        def tensor(kind):
+            made = copy.deepcopy(graph.tensors[3])
+            made.type = getattr(schema.TensorType, kind)
+            graph.tensors.append(made)
+            return len(graph.tensors) - 1
+
+        last = 3
+        for name, kind in (("DEQUANTIZE", "FLOAT32"), (operator, "FLOAT32"), ("QUANTIZE", "INT8")):
+            code = copy.deepcopy(model.operatorCodes[0])
+            code.builtinCode = getattr(schema.BuiltinOperator, name)
+            code.deprecatedBuiltinCode = min(code.builtinCode, 127)
+            model.operatorCodes.append(code)
+            node = schema.OperatorT()
+            node.opcodeIndex, node.inputs, node.outputs = len(model.operatorCodes) - 1, [last], [tensor(kind)]
+            graph.operators.append(node)
+            last = node.outputs[0]
+        graph.outputs = [last]
+
+    return change
 
 
 def two_inputs(_, graph):
@@ -54,6 +100,28 @@ def two_inputs(_, graph):
             changed(conv_model(), batch_of_two),
             "takes (2, 4, 4, 3) and gives (2, 4, 4, 5): expected one input at a time",
         ),
+        (
+            changed(conv_model(), of_any_size),
+            "takes an input of no fixed size (?, ?, ?, 3): the firmware needs one; convert it with one, such as "
+            "keras.Input((96, 96, 3))",
+        ),
+        (changed(conv_model(), twice_as_many_subgraphs), "has 2 subgraphs, as IF, WHILE and CALL_ONCE need them"),
+        (changed(conv_model(), of_type("INT16")), "computes in int16 (1 CONV_2D), the 16x8 quantization"),
+        (changed(conv_model(), of_type("UINT8")), "computes in uint8 (1 CONV_2D), the quantization of TensorFlow 1"),
+        (
+            changed(conv_model(), float_in_the_middle("ELU")),
+            "computes in int8, but for 1 ELU, which the converter left in float32 since TensorFlow Lite has no int8 "
+            "kernel for it; converting it anew will not help: in place of ELU take ReLU6",
+        ),
+        (changed(conv_model(), float_in_the_middle("NEG")), "computes in int8, but for 1 NEG"),
+        (conv_model(custom="ethos-u"), "was compiled by Vela for Arm's Ethos-U NPU (operator ethos-u)"),
+        (conv_model(custom="FlexErf"), "uses FlexErf of TensorFlow itself (SELECT_TF_OPS)"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+            "is no TFLite flatbuffer: it is a Git LFS pointer",
+        ),
+        (b"PK\x03\x04" + bytes(40), "is no TFLite flatbuffer: it is a zip file, such as a .keras"),
+        (b"<!DOCTYPE html><html>", "is no TFLite flatbuffer: it is a web page"),
     ],
 )
 def test_what_the_firmware_cannot_feed_is_refused(tmp_path, command_line, content, sentence):
@@ -102,21 +170,73 @@ def image(scale, zero):
     ],
 )
 def test_the_pixel_range_is_read_off_the_input(scale, zero, expected):
-    assert foreign.pixel_range(image(scale, zero)) == pytest.approx(expected)
+    found = pixels.of(image(scale, zero), Export())
+    assert (found.low, found.high, not found.hint) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "keys"),
+    [
+        (-123.68, 151.06, "export.channel_order=bgr export.mean=[103.939,116.779,123.68]"),  # keras' ResNet50, VGG
+        (-123.9, 150.8, "export.channel_order=bgr export.mean=[103.939,116.779,123.68]"),
+        (-2.118, 2.640, "export.input_range=0..1 export.mean=[0.485,0.456,0.406] export.std=[0.229,0.224,0.225]"),
+        (-3, 7, "taken as they are"),
+    ],
+)
+def test_an_unusual_range_is_hinted_at_with_the_keys_that_are_likely(low, high, keys):
+    """The ranges of the three channels together, by hand from the published means and deviations."""
+    scale = (high - low) / 255
+    found = pixels.of(image(scale, round(-128 - low / scale)), Export())
+    assert found.hint.endswith(keys)
+    assert "is no usual one of pixels" in found.hint
 
 
 def test_the_pixel_range_can_be_given():
-    assert foreign.pixel_range(image(1.0, -128), "-0.5..0.5") == (-0.5, 0.5, True)
-    assert foreign.pixel_range(image(1.0, -128), "1..0") == (1, 0, True)  # an inverted image
+    for words, low, high in (("-0.5..0.5", -0.5, 0.5), ("1..0", 1, 0)):  # the second an inverted image
+        found = pixels.of(image(1.0, -128), Export(input_range=words))
+        assert (found.low, found.high, found.hint) == (low, high, "")
     for words in ("0", "0..", "a..b", "0..1..2", "1..1", "nan..1", "0..inf"):
         with pytest.raises(UserError, match=r"export\.input_range is"):
-            foreign.pixel_range(image(1.0, -128), words)
+            pixels.of(image(1.0, -128), Export(input_range=words))
+
+
+@pytest.mark.parametrize(
+    ("mode", "export", "scale", "zero"),
+    [
+        ("caffe", Export(channel_order="bgr", mean=[103.939, 116.779, 123.68]), 1.0774, -13),
+        ("torch", Export(input_range="0..1", mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225]), 0.01866, -15),
+        ("tf", Export(mean=127.5, std=127.5), 0.0079, -1),
+    ],
+)
+def test_channel_order_means_and_deviations_are_those_of_keras_applications(mode, export, scale, zero):
+    shown = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3), np.uint8)
+    prepared = keras.applications.imagenet_utils.preprocess_input(shown.astype("float64"), mode=mode)
+    expected = np.clip(np.floor(prepared / scale + 0.5) + zero, -128, 127)
+    found = pixels.of(image(scale, zero), export)
+    assert not found.hint
+    assert (found.to_input(shown, image(scale, zero)) != expected).mean() < 0.01  # halves, in another precision
+
+
+@pytest.mark.parametrize(
+    ("export", "sentence"),
+    [
+        (
+            Export(mean=[1.0, 2.0]),
+            r"export\.mean is \[1\.0, 2\.0\]: expected one finite number, or one for each of the 3",
+        ),
+        (Export(std=[float("nan")]), r"export\.std is \[nan\]"),
+    ],
+)
+def test_means_for_another_number_of_channels_are_refused(export, sentence):
+    with pytest.raises(UserError, match=sentence):
+        pixels.of(image(1.0, -128), export)
+    with pytest.raises(UserError, match="has 1 channels, not 3"):
+        pixels.of(Tensor("", (1, 4, 4, 1), "int8", (1.0,), (-128,), False), Export(channel_order="bgr"))
 
 
 @pytest.mark.parametrize(("scale", "zero"), [(1.0, -128), (1 / 255, -128), (2 / 255, -1), (1 / 128, 0)])
 def test_a_pixel_of_the_usual_ranges_is_itself_minus_128(scale, zero):
-    low, high, _ = foreign.pixel_range(image(scale, zero))
-    table = carray.pixel_values(image(scale, zero), (high - low) / 255, low)
+    table = pixels.of(image(scale, zero), Export()).tables(image(scale, zero))[0]
     assert np.abs(table.astype(int) - (np.arange(256) - 128)).max() <= (scale == 2 / 255)  # 2/255 rounds at one place
 
 
@@ -264,3 +384,90 @@ def test_an_arena_that_nobody_can_compute_is_measured_in_the_emulator(tmp_path, 
     assert 0 < used_bytes <= report["memory"]["arena_bytes"] < used_bytes + 16
     assert report["fits"] is True
     assert "of them the arena, measured in the emulator" in out
+
+
+def wrong(command_line, tmp_path, content, *words):
+    """Returns (report.json, standard error) of an export of status 1; its folder is written all the same."""
+    (tmp_path / "theirs.tflite").write_bytes(content)
+    status, out, error = command_line("export", "theirs.tflite", "--mcu", "stm32f746", "--out", "e", *words)
+    report = json.loads((tmp_path / "e/report.json").read_text())
+    assert (status, report["proven"]) == (1, False), error
+    assert "proven    NO: " in out
+    assert error.count("\n") == 1
+    assert "the export of 'theirs.tflite' is wrong, so do not flash it: " in error
+    return report, error
+
+
+@pytest.fixture
+def emulated(monkeypatch):
+    """Returns a function that sets what the firmware prints in the emulator; nothing is linked."""
+
+    def printing(text):
+        monkeypatch.setattr(firmware, "lacking", lambda **asked: "" if asked.get("emulator") else "no compiler")
+        monkeypatch.setattr(firmware, "emulate", lambda *_: firmware.parse_output(f"\ntinytrain: firmware\n{text}"))
+
+    return printing
+
+
+def test_a_wrong_golden_output_in_the_emulator_is_status_1(tmp_path, command_line, emulated):
+    emulated("golden: different (3 of 80 bytes, first at 2)\nfailed: the output is not the golden output\n")
+    report, error = wrong(command_line, tmp_path, conv_model())
+    assert report["fits"]
+    assert report["emulated"]["golden"] == "different"
+    assert report["unproven"] == ["the golden output is another on the emulated mps2_an500 (3 values)"]
+    assert report["unproven"][0] in error
+
+
+def test_the_boards_reason_is_named_where_the_emulated_firmware_does_not_start(tmp_path, command_line, emulated):
+    emulated("failed: init: the arena is too small or an operator refused (arena: 6752 bytes)\n")
+    report, error = wrong(command_line, tmp_path, conv_model())
+    assert report["emulated"]["golden"] == "not reached"
+    assert "does not run on the emulated mps2_an500: init: the arena is too small or an operator refused" in error
+
+
+def test_an_equal_golden_output_in_the_emulator_is_a_proof(tmp_path, command_line, emulated):
+    emulated("golden: equal (80 bytes)\ninference: 9000 instructions (median of 10, min 9000, max 9000)\ndone\n")
+    report, out = export(command_line, tmp_path, conv_model())
+    assert (report["proven"], report["unproven"]) == (True, [])
+    assert "proven    yes: the emulated core gives the golden output" in out
+
+
+@pytest.mark.parametrize(("steps", "different"), [(0, 0), (1, 0), (2, 3)])
+def test_tensorflow_lite_is_the_second_opinion(steps, different):
+    """Outputs of TFLM, three of them moved on by hand."""
+    content = conv_model()
+    images = np.random.default_rng(0).integers(-128, 128, (5, 4, 4, 3), np.int8)
+    outputs = Oracle(content).run(images).reshape(5, -1)
+    outputs[:3, 7] += np.where(outputs[:3, 7] > 0, -steps, steps).astype(np.int8)
+    found = lite.compare(content, images, outputs)
+    assert (found["images"], found["largest_steps"], found["different"]) == (5, steps, different)
+
+
+def dilated_model():
+    """A dilated convolution converted with an open batch: the file's shapes between its operators are wrong."""
+    import tensorflow as tf
+
+    weights = np.random.default_rng(0).normal(size=(3, 3, 3, 8)).astype("float32")
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 8, 8, 3), tf.float32)])
+    def network(image):
+        return tf.nn.conv2d(image, weights, 1, "SAME", dilations=2)
+
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([network.get_concrete_function()], network)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    noise = np.random.default_rng(0).uniform(-1, 1, (20, 1, 8, 8, 3)).astype("float32")
+    converter.representative_dataset = lambda: ([image] for image in noise)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    return converter.convert()
+
+
+@pytest.mark.slow
+def test_what_tflm_computes_otherwise_than_tensorflow_lite_is_not_exported_as_right(tmp_path, command_line):
+    content = dilated_model()
+    assert "SPACE_TO_BATCH_ND" in flatbuffer.read(content).counts
+    report, error = wrong(command_line, tmp_path, content)
+    assert report["parity"]["different"] == 0  # TFLM agrees with itself
+    assert report["tensorflow_lite"]["largest_steps"] > 1
+    assert "the output of SPACE_TO_BATCH_ND is (4, " in error
+    assert "convert the network with a fixed batch of 1" in error

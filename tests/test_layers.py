@@ -34,7 +34,7 @@ LEVELS = [
     {"figures", "reproduction_table"},
     {"exporting", "export_summary", "fit_summary", "comparing", "benching", "bench_summary", "reporting"},
     {"bench_mlperf", "bench_picture"},
-    {"bench_binary"},
+    {"bench_binary", "proving"},
     {"exported"},
     {"int8_model"},
     {"evaluation", "data_report", "augmentation_picture"},

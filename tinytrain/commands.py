@@ -127,8 +127,12 @@ def _export(values: Any, words: list[str]) -> tuple[Any, str]:
     return report, summary(report, folder)
 
 
-def _refuse_too_large(report: dict[str, Any]) -> None:
-    """Raises DoesNotFit for an export that does not fit its board."""
+def _refuse_wrong_or_too_large(report: dict[str, Any]) -> None:
+    """Raises TinytrainError for an export that computes something else, DoesNotFit for one that does not fit."""
+    from tinytrain import proving
+
+    if wrong := proving.wrong(report):
+        raise TinytrainError(f"the export of '{report['source']}' is wrong, so do not flash it: {'; '.join(wrong)}")
     if report["fits"] is not False:
         return
     from tinytrain.deploy import boards, fits
@@ -248,7 +252,7 @@ COMMANDS = {
             "diagnose": "switch: show the quantization error of each layer and the accuracy of each class",
         },
         _export,
-        _refuse_too_large,
+        _refuse_wrong_or_too_large,
     ),
     "evaluate": Command(
         "Measures a run or a .tflite file on a split of its data.",

@@ -11,7 +11,7 @@ from tinytrain import config as configs
 from tinytrain import metrics, splits, train
 from tinytrain.errors import UserError
 from tinytrain.run import Run
-from tinytrain.schema import Config
+from tinytrain.schema import Config, Export
 
 if TYPE_CHECKING:
     from tinytrain.deploy.flatbuffer import Summary, Tensor
@@ -75,7 +75,7 @@ def test_images(graph: "Summary", data: str, split: str, what: str) -> tuple[np.
 
 
 def _evaluate_file(path: Path, data: str | None, split: str) -> dict[str, Any]:
-    from tinytrain.deploy import carray, foreign
+    from tinytrain.deploy import foreign, pixels
     from tinytrain.deploy.oracle import Oracle
 
     found = foreign.read(path)
@@ -84,8 +84,8 @@ def _evaluate_file(path: Path, data: str | None, split: str) -> dict[str, Any]:
         images, labels, _ = test_images(found.graph, data, split, f"'{path}'")
     else:
         images, labels, _ = _split(_run_of(path).config(), split)
-    low, high, _ = foreign.pixel_range(source)
-    outputs = Oracle(found.content).run(carray.pixel_values(source, (high - low) / 255, low)[images])
+    taken = pixels.of(source, pixels.saved(path) or Export())
+    outputs = Oracle(found.content).run(taken.to_input(images, source))
     return metrics.summary(dequantize(outputs.reshape(len(outputs), -1), target), labels)
 
 

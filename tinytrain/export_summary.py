@@ -16,13 +16,14 @@ def summary(report: dict[str, Any], folder: Path) -> str:
         *[("input", note) for note in report["input"]["notes"]],
         ("accuracy", _accuracy(report["accuracy"])),
         ("parity", f"{parity['different']} of {parity['images']:,} outputs differ from the golden ones in TFLM"),
+        ("TF Lite", _tensorflow_lite(report["tensorflow_lite"])),
         ("RAM", _ram(report)),
         ("flash", f"{used['flash_bytes']:,} of {used['flash_limit_bytes']:,} bytes ({report['sizes']})"),
         ("latency", _latency(report)),
     ]
     if emulated := report.get("emulated"):
-        text = f"golden output {emulated['golden']}, {emulated['instructions']:,} instructions an inference"
-        rows.append(("emulated", f"{text} on {emulated['board']}"))
+        rows.append(("emulated", _emulated(emulated)))
+    rows.append(("proven", _proven(report)))
     rows.append(("fits", f"{report['board']}: {FITS[report['fits']]}"))
     build = f"make -C {folder / 'firmware'} BOARD={report['board']} TFLM_DIR=…"
     lines = [str(folder), *(f"  {name:9} {text}" for name, text in rows), f"  {'build':9} {build}"]
@@ -45,6 +46,27 @@ def _ram(report: dict[str, Any]) -> str:
         )
     how = f", {basis['how']}" if basis["unplanned_operators"] else ""
     return f"{used['ram_bytes']:,} of {used['ram_limit_bytes']:,} bytes, {used['arena_bytes']:,} of them the arena{how}"
+
+
+def _tensorflow_lite(found: dict[str, Any]) -> str:
+    if found["failed"]:
+        return f"not compared: {found['failed']}"
+    steps = f"outputs at most {found['largest_steps']} of 255 steps away on {found['images']} images"
+    return f"{steps}; {found['different']} more than {found['tolerance_steps']}" if found["different"] else steps
+
+
+def _emulated(found: dict[str, Any]) -> str:
+    if found["golden"] == "not reached":
+        return f"did not run on {found['board']}: {found['failed']}"
+    return f"golden output {found['golden']}, {found['instructions']:,} instructions an inference on {found['board']}"
+
+
+def _proven(report: dict[str, Any]) -> str:
+    if not report["proven"]:
+        return f"NO: {'; '.join(report['unproven'])}"
+    if "emulated" in report:
+        return "yes: the emulated core gives the golden output"
+    return "yes: each operator was run on the emulated core in this form; this model was not"
 
 
 def _latency(report: dict[str, Any]) -> str:

@@ -77,16 +77,20 @@ class Exported:
         return self.outputs[image].reshape(-1)
 
     @cached_property
-    def _pixel_of(self) -> np.ndarray:
-        """(256,) for an int8 input from -128 on: a pixel that the firmware's table turns into it, -1 for none."""
-        table = carray.read_array(self.sources / _ARRAYS, "PixelToInput")
-        pixel_of = np.full(256, -1)
-        pixel_of[table.astype(np.int16) + 128] = np.arange(256)
-        return pixel_of
+    def _pixels_of(self) -> np.ndarray:
+        """(1 or channels, 256) for an int8 input from -128 on: a pixel that the firmware turns into it, -1 for none."""
+        tables = carray.read_array(self.sources / _ARRAYS, "PixelToInput").reshape(-1, 256)
+        found = np.full(tables.shape, -1)
+        for row, table in zip(found, tables, strict=True):
+            row[table.astype(np.int16) + 128] = np.arange(256)
+        return found
 
     def pixels_of(self, image: int) -> bytes:
-        """Returns 8-bit pixels that the firmware's table turns into the int8 input of an image."""
-        pixels = self._pixel_of[self.inputs[image].astype(np.int16) + 128]
+        """Returns 8-bit pixels, R, G, B, that the firmware's tables turn into the int8 input of an image."""
+        values = self.inputs[image].astype(np.int16) + 128
+        pixels = self._pixels_of[np.arange(values.shape[-1]) % len(self._pixels_of), values]
         if (pixels < 0).any():
             raise UserError(f"image {image} of '{self.folder}' is noise that no pixels give: export with --data SPEC")
+        if self.report["input"].get("channel_order") == "bgr":
+            pixels = pixels[..., ::-1]
         return pixels.astype(np.uint8).tobytes()

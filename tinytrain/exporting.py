@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Sequence
 from os import PathLike
@@ -12,11 +13,11 @@ import numpy as np
 from tqdm import tqdm
 
 from tinytrain import config as configs
-from tinytrain import int8_model, metrics
-from tinytrain.deploy import boards, carray, compact, firmware, fits, flatbuffer, latency, memory, planner
+from tinytrain import int8_model, metrics, proving
+from tinytrain.deploy import boards, carray, compact, firmware, fits, flatbuffer, latency, lite, memory, pixels, planner
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.oracle import Oracle
-from tinytrain.errors import UserError
+from tinytrain.errors import DoesNotFit, UserError
 from tinytrain.evaluation import dequantize
 from tinytrain.exported import COMPACT_FILE, GOLDEN_FILE, MODEL_FILE, REPORT_FILE
 from tinytrain.int8_model import Int8Model
@@ -58,14 +59,17 @@ def export(
         config = _with_overrides(Config(), overrides)
         if diagnose:
             raise UserError(f"--diagnose compares with the float model, which a .tflite such as '{target}' has not")
-        model = int8_model.from_file(target, data, config.export.input_range)
+        model = int8_model.from_file(target, data, config.export)
+        if model.pixels.hint:
+            print(f"tinytrain: '{target}': {model.pixels.hint}", file=sys.stderr)
     else:
         if data:
             raise UserError("--data goes with a .tflite; a run is exported with the data it was trained on")
         run = Run.open(target)
         config = _with_overrides(run.config(), overrides)
-        if config.export.input_range:
-            raise UserError("export.input_range goes with a .tflite; a run is fed with pixels as it was trained")
+        if not pixels.is_default(config.export):
+            names = ", ".join(pixels.KEYS)
+            raise UserError(f"export.{names} go with a .tflite; a run is fed with pixels as it was trained")
         run.metrics()  # refuses an unfinished run
         model = int8_model.from_run(run, config, diagnose)
     return _prove_and_write(model, board, config, folder, str(target)), folder
@@ -122,6 +126,7 @@ def _write(draft: Path, model: Int8Model, outputs: np.ndarray, board: Board, con
         "input": _input(model, graph),
         "accuracy": _accuracy(model, outputs, graph),
         "parity": _parity(sources, model.images, outputs, config.export.parity_images),
+        "tensorflow_lite": lite.compare(model.content, model.images, outputs),
         **_memory(sources, graph, compacted, arena_bytes, board),
         "arena_basis": {"how": how, "unplanned_operators": memory.unplanned(graph)},
         **_emulated(sources, board),
@@ -131,6 +136,7 @@ def _write(draft: Path, model: Int8Model, outputs: np.ndarray, board: Board, con
     report["fits"] = fits.Memory(**report["memory"]).fits
     if how == memory.UNKNOWN and report["fits"]:  # what was too large without the unknown part stays so
         report |= {"fits": None, "memory": report["memory"] | {"arena_bytes": None, "ram_bytes": None}}
+    report |= proving.section(report, graph)
     return report
 
 
@@ -150,7 +156,7 @@ def _arena(draft: Path, model: Int8Model, compacted: bytes, outputs: np.ndarray,
 
 def _emit(draft: Path, model: Int8Model, compacted: bytes, outputs: np.ndarray, arena_bytes: int, board: Board) -> Path:
     """Writes draft/firmware for the compact model, and returns its path."""
-    golden, (low, high) = _golden(outputs, model.labels), model.input_range
+    golden = _golden(outputs, model.labels)
     return firmware.emit(
         draft,
         board,
@@ -160,14 +166,13 @@ def _emit(draft: Path, model: Int8Model, compacted: bytes, outputs: np.ndarray, 
         labels=model.classes,
         golden_input=model.images[golden],
         golden_output=outputs[golden],
-        pixels=carray.pixel_values(flatbuffer.read(compacted).inputs[0], (high - low) / 255, low),
+        pixels=model.pixels.tables(flatbuffer.read(compacted).inputs[0]),
+        bgr=model.pixels.bgr,
     )
 
 
 def _input(model: Int8Model, graph: flatbuffer.Summary) -> dict[str, Any]:
-    low, high = model.input_range
-    shape = list(graph.inputs[0].shape)
-    return {"shape": shape, "pixel_0": low, "pixel_255": high, "notes": list(model.notes)}
+    return {"shape": list(graph.inputs[0].shape), **model.pixels.report(), "notes": list(model.notes)}
 
 
 def _run(content: bytes, images: np.ndarray, what: str) -> np.ndarray:
@@ -237,16 +242,21 @@ def _latency(report: dict[str, Any], graph: flatbuffer.Summary, board: Board) ->
 def _emulated(sources: Path, board: Board) -> dict[str, Any]:
     """Returns the section "emulated": the firmware run in QEMU, on the core of `board`.
 
-    Empty if TFLM, the compiler or the emulator is not there.
+    Empty if TFLM, the compiler or the emulator is not there. A firmware that does not start there says why in "failed".
     """
     twin = boards.emulated_twin(board)
     if twin is None or firmware.lacking(emulator=True):
         return {}
-    printed = firmware.emulate(sources, twin, firmware.tflm_dir())
+    try:
+        printed = firmware.emulate(sources, twin, firmware.tflm_dir())
+    except DoesNotFit as error:
+        printed = {"failed": str(error)}
+    golden = {None: proving.NOT_REACHED, True: proving.GOLDEN_EQUAL, False: proving.GOLDEN_DIFFERENT}
     return {
         "emulated": {
             "board": twin.name,
-            "golden": "equal" if printed.get("golden_equal") else "different",
+            "golden": golden[printed.get("golden_equal")],
+            "different_bytes": printed.get("different_bytes", 0),
             "instructions": printed.get("inference", {}).get("median", 0),
             "arena_used_bytes": printed.get("arena_used_bytes", 0),
             "failed": printed["failed"],

@@ -11,11 +11,12 @@ from tqdm import tqdm
 
 from tinytrain import macs, pipeline, splits, train
 from tinytrain.augment import Augmentation
-from tinytrain.deploy import carray, cosine, diagnosis, foreign, latency, qat, tflite, twin
+from tinytrain.deploy import cosine, diagnosis, foreign, latency, pixels, qat, tflite, twin
+from tinytrain.deploy.pixels import Pixels
 from tinytrain.errors import UserError
 from tinytrain.evaluation import test_images, to_int8
 from tinytrain.run import Run
-from tinytrain.schema import Config
+from tinytrain.schema import Config, Export
 
 FINE_TUNE_SEED = 1_000_003  # added to the run's seed: other batches than in the training
 NOISE_IMAGES = 16  # what a .tflite without data is proven on
@@ -28,8 +29,8 @@ class Int8Model:
 
     images: (N, H, W, C) int8, what it is proven on; labels: (N,) or None if unknown; float_scores: (N, classes) of the
     model that it was made from on the same images, None for a .tflite of unknown origin; classes: their names, none if
-    unknown; layers: the rows of `diagnosis.layers`, None if they were not asked for; input_range: what pixels 0 and 255
-    are to the network; notes: what a user should know of a .tflite made elsewhere, a line each.
+    unknown; layers: the rows of `diagnosis.layers`, None if they were not asked for; pixels: what an 8-bit pixel is to
+    the network; notes: what a user should know of a .tflite made elsewhere, a line each.
     """
 
     name: str
@@ -40,7 +41,7 @@ class Int8Model:
     float_scores: np.ndarray | None
     macs: int
     layers: list[dict[str, Any]] | None = None
-    input_range: tuple[float, float] = (-1.0, 127 / 128)
+    pixels: Pixels = pixels.RUN
     notes: tuple[str, ...] = ()
 
 
@@ -121,25 +122,24 @@ def _diagnose(tuned: tf_keras.Model, float_twin: tf_keras.Model, images: np.ndar
     return diagnosis.layers(tuned, float_twin, pipeline.normalize(images[np.sort(chosen)]).numpy())
 
 
-def from_file(path: Path, data: str | None, input_range: str = "") -> Int8Model:
+def from_file(path: Path, data: str | None, export: Export) -> Int8Model:
     """Returns an int8 .tflite of unknown origin, to be proven on the test images of `data`, or on noise.
 
-    `input_range` says what pixels 0 and 255 are to it, "LOW..HIGH"; "" reads it off its input (foreign.py).
+    The keys of [export] say what pixels are to it; by default that is read off its input (deploy/pixels.py).
     """
     found = foreign.read(path)
     source = found.graph.inputs[0]
-    low, high, known = foreign.pixel_range(source, input_range)
+    taken = pixels.of(source, export)
     classes: list[str] = []
     if data:
-        pixels, labels, classes = test_images(found.graph, data, "test", what=f"'{path}'")
-        images = carray.pixel_values(source, (high - low) / 255, low)[pixels]
+        shown, labels, classes = test_images(found.graph, data, "test", what=f"'{path}'")
+        images = taken.to_input(shown, source)
     else:
         shape = (NOISE_IMAGES, *source.shape[1:])
         images, labels = np.random.default_rng(0).integers(-128, 128, shape, np.int8), None
     notes = [f"{end} left out: int8 goes in and out" for end in found.left_out]
     if foreign.is_image(source):
-        where = "" if known else ", all its input holds: export.input_range=LOW..HIGH says otherwise"
-        notes.append(f"pixels 0 to 255 as {low:g} to {high:g}{where}")
+        notes += [str(taken), *([taken.hint] if taken.hint else [])]
     return Int8Model(
         name=path.stem,
         content=found.content,
@@ -148,6 +148,6 @@ def from_file(path: Path, data: str | None, input_range: str = "") -> Int8Model:
         labels=labels,
         float_scores=None,
         macs=latency.total_macs(found.graph),
-        input_range=(low, high),
+        pixels=taken,
         notes=tuple(notes),
     )

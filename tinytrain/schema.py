@@ -272,6 +272,12 @@ class Export:
     parity_images: int = key(0, "test images that are proven bit for bit; 0: all", 0)
     arena_margin_bytes: int = key(0, "added to the arena beyond what is computed", 0)
     input_range: str = key("", "of a .tflite: what pixels 0 and 255 are to it, such as 0..1; empty: read off its input")
+    channel_order: Literal["rgb", "bgr"] = key("rgb", "of a .tflite: the order of the channels that it takes")
+    mean: float | list[float] = key(
+        0.0,
+        "of a .tflite: then subtracted, one number or one for each channel in its order; input_range is then 0..255",
+    )
+    std: float | list[float] = key(1.0, "of a .tflite: then divided by, like mean", 1e-6)
 
 
 @dataclass

@@ -31,6 +31,7 @@ def write(
     golden_input: np.ndarray,
     golden_output: np.ndarray,
     pixels: np.ndarray | None = None,
+    bgr: bool = False,
     tables: np.ndarray | None = None,
 ) -> None:
     """Writes model_data.h, model_data.cc and model_ops.h into `folder`, which exists.
@@ -43,7 +44,9 @@ def write(
         labels: class names in the order of the output; may be empty.
         golden_input: int8, as many elements as the model's input.
         golden_output: int8, what the model's output is for it.
-        pixels: (256,) int8, the input value of each 8-bit pixel. Default: `pixel_values` of the model's input.
+        pixels: (256,) int8, the input value of each 8-bit pixel, or (channels, 256) in the model's order where they
+            differ. Default: `pixel_values` of the model's input.
+        bgr: whether the model takes the channels in the order B, G, R; pixels come as R, G, B.
         tables: (n, 256) int8, the results of the operators that are looked up; see lookup.py.
 
     Raises:
@@ -56,13 +59,17 @@ def write(
         "Model": np.frombuffer(model, np.uint8),
         "GoldenInput": _sized(golden_input, source, "golden input"),
         "GoldenOutput": _sized(golden_output, target, "golden output"),
-        "PixelToInput": pixel_values(source) if pixels is None else _checked_pixels(pixels),
+        "PixelToInput": pixel_values(source) if pixels is None else _checked_pixels(pixels, source),
         "Tables": np.empty((0, 256), np.int8) if tables is None else tables.reshape(-1, 256),
     }
-    (folder / "model_data.h").write_text(
-        _header(name, len(model), arena_bytes, labels, source, target, summary.operators, len(arrays["Tables"])),
-        "utf-8",
-    )
+    counts = {
+        "kOperatorCount": len(summary.operators),
+        "kLabelCount": len(labels),
+        "kTableCount": len(arrays["Tables"]),
+        "kPixelTables": arrays["PixelToInput"].size // 256,
+    }
+    header = _header(name, len(model), arena_bytes, source, target, summary.operators, counts, bgr)
+    (folder / "model_data.h").write_text(header, "utf-8")
     (folder / "model_data.cc").write_text(_source(name, labels, arrays), "utf-8")
     (folder / "model_ops.h").write_text(ops_header(tflm_ops.registrations(summary.operators)), "utf-8")
 
@@ -90,7 +97,7 @@ def read_model_data(path: Path) -> bytes:
 def read_array(path: Path, name: str) -> np.ndarray:
     """Returns the array `k<name>` of a model_data.cc: (n,) uint8 for "Model", int8 for the others."""
     text = path.read_text("utf-8")
-    match = re.search(rf"\bk{name}\[\w*\] = \{{(.*?)\}};", text, re.DOTALL)
+    match = re.search(rf"\bk{name}\[[^\]]*\] = \{{(.*?)\}};", text, re.DOTALL)
     if match is None:
         raise UserError(f"{path} has no array k{name}; a model_data.cc of `tinytrain export` has one")
     return np.array([int(value) for value in match[1].replace("\n", " ").split(",") if value.strip()]).astype(
@@ -102,7 +109,8 @@ def ops_header(kinds: dict[str, str]) -> str:
     """Returns the text of model_ops.h for `kinds`, which is what `tflm_ops.registrations` returns."""
     headers = {"own": lambda op: "operators_tflm.h", "int8": lambda op: op.int8_header}
     chosen = {headers[kind](tflm_ops.OPS[name]) for name, kind in kinds.items() if kind in headers}
-    includes = sorted({*chosen, "tensorflow/lite/micro/micro_mutable_op_resolver.h"})
+    # The resolver's header goes first: kernels/transpose.h uses what only that one includes.
+    includes = ["tensorflow/lite/micro/micro_mutable_op_resolver.h", *sorted(chosen)]
     adds = [_add(tflm_ops.OPS[name], kind) for name, kind in kinds.items()]
     return (
         f"{_NOTE}#pragma once\n\n"
@@ -140,9 +148,10 @@ def _sized(array: np.ndarray, tensor: Tensor, what: str) -> np.ndarray:
     return array.reshape(-1)
 
 
-def _checked_pixels(pixels: np.ndarray) -> np.ndarray:
-    if pixels.dtype != np.int8 or pixels.shape != (256,):
-        raise UserError(f"pixels should be (256,) int8; received {pixels.shape} {pixels.dtype}")
+def _checked_pixels(pixels: np.ndarray, source: Tensor) -> np.ndarray:
+    channels = source.shape[-1] if source.shape else 1
+    if pixels.dtype != np.int8 or pixels.shape not in ((256,), (1, 256), (channels, 256)):
+        raise UserError(f"pixels should be (256,) or ({channels}, 256) int8; received {pixels.shape} {pixels.dtype}")
     return pixels
 
 
@@ -162,12 +171,13 @@ def _header(
     name: str,
     model_bytes: int,
     arena_bytes: int,
-    labels: Sequence[str],
     source: Tensor,
     target: Tensor,
     operators: Sequence[Operator],
-    table_count: int,
+    counts: dict[str, int],
+    bgr: bool,
 ) -> str:
+    numbers = "".join(f"inline constexpr uint32_t {key} = {count};\n" for key, count in counts.items())
     shape = ", ".join(map(str, source.shape))
     is_probability = bool(operators) and operators[-1].name in PROBABILITIES
     return f"""{_NOTE}// The model {c_string(name)[1:-1]}.
@@ -179,9 +189,7 @@ inline constexpr uint32_t kModelBytes = {model_bytes};
 inline constexpr uint32_t kArenaBytes = {arena_bytes};
 inline constexpr uint32_t kInputBytes = {int(np.prod(source.shape))};
 inline constexpr uint32_t kOutputBytes = {int(np.prod(target.shape))};
-inline constexpr uint32_t kOperatorCount = {len(operators)};
-inline constexpr uint32_t kLabelCount = {len(labels)};
-inline constexpr int32_t kTableCount = {table_count};
+{numbers}inline constexpr bool kPixelsAreBgr = {"true" if bgr else "false"};  // a host sends R, G, B
 inline constexpr int32_t kInputShape[] = {{{shape}}};  // batch, height, width, channels
 
 // real = scale * (int8 - zero point)
@@ -195,7 +203,7 @@ extern const char kModelName[];
 inline constexpr char kModelId[] = {c_string(mlperf_id(name, source, target))};  // of MLPerf Tiny, else the name
 alignas({ALIGNMENT_BYTES}) extern const uint8_t kModel[kModelBytes];
 extern const char* const kLabels[kLabelCount + 1];  // UTF-8, in the order of the output; nullptr ends it
-alignas({ALIGNMENT_BYTES}) extern const int8_t kPixelToInput[256];  // int8 input of an 8-bit pixel
+alignas({ALIGNMENT_BYTES}) extern const int8_t kPixelToInput[256 * kPixelTables];  // of 8-bit pixels
 alignas({ALIGNMENT_BYTES}) extern const int8_t kGoldenInput[kInputBytes];
 alignas({ALIGNMENT_BYTES}) extern const int8_t kGoldenOutput[kOutputBytes];  // what the host computed for kGoldenInput
 extern const int8_t kTables[256 * kTableCount + 1];  // 256 of an operator each: what it gives for -128 to 127
@@ -207,7 +215,7 @@ def _source(name: str, labels: Sequence[str], arrays: dict[str, np.ndarray]) -> 
         "Model": "kModelBytes",
         "GoldenInput": "kInputBytes",
         "GoldenOutput": "kOutputBytes",
-        "PixelToInput": "256",
+        "PixelToInput": "256 * kPixelTables",
         "Tables": "256 * kTableCount + 1",
     }
     texts = "".join(f"    {c_string(label)},\n" for label in labels)

@@ -9,11 +9,23 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+import numpy as np
+
 from tinytrain.deploy import tflm_ops
 from tinytrain.errors import UserError
 
 IDENTIFIER = b"TFL3"  # at bytes 4 to 8
 SCHEMA_VERSION = 3
+VELA = "ethos-u"  # the custom operator that Vela puts in place of those that it compiled
+_SMALL = 16  # values of a constant that are kept
+_OTHER_FILES = {
+    b"version https://git-lfs.github.com/spec/": "it is a Git LFS pointer, the address of the file: `git lfs pull` "
+    "fetches the file itself",
+    b"PK\x03\x04": "it is a zip file, such as a .keras: convert the network with tf.lite.TFLiteConverter",
+    b"\x89HDF": "it is an HDF5 file, such as Keras' .h5: convert the network with tf.lite.TFLiteConverter",
+    b"<": "it is a web page or XML: the download went wrong",
+    b"\x1f\x8b": "it is compressed by gzip: unpack it",
+}
 
 # What reading offsets out of damaged bytes can raise.
 _DAMAGE = (
@@ -31,7 +43,11 @@ _DAMAGE = (
 
 @dataclass(frozen=True)
 class Tensor:
-    """One tensor. `scale` and `zero_point` have one entry, one for each channel, or none where it is not quantized."""
+    """One tensor. `scale` and `zero_point` have one entry, one for each channel, or none where it is not quantized.
+
+    signature: the shape with -1 for a size that is not fixed, where the file tells; values: of a small constant of
+    int32, such as axes and paddings.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -39,6 +55,8 @@ class Tensor:
     scale: tuple[float, ...]
     zero_point: tuple[int, ...]
     constant: bool
+    signature: tuple[int, ...] = ()
+    values: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,7 +74,7 @@ class Operator:
 
 @dataclass(frozen=True)
 class Summary:
-    """A model: the operators of all subgraphs in order, inputs and outputs of the first subgraph."""
+    """A model of one subgraph: its operators in the order they run, its inputs and outputs."""
 
     operators: tuple[Operator, ...]
     inputs: tuple[Tensor, ...]
@@ -72,27 +90,43 @@ def read(model: bytes, what: str = "the model") -> Summary:
     """Returns the summary of the .tflite file `model`; `what` names it in errors.
 
     Raises:
-        UserError: `model` is no TFLite flatbuffer, is damaged, or holds an operator that TFLM lacks.
-
+        UserError: `model` is no TFLite flatbuffer, is damaged, has several subgraphs, or holds an operator that TFLM
+            lacks.
     """
     if model[4:8] != IDENTIFIER:
+        known = next((text for start, text in _OTHER_FILES.items() if model.startswith(start)), "")
         raise UserError(
-            f"{what} is no TFLite flatbuffer: bytes 4 to 8 are {model[4:8]!r} (of {len(model)} bytes); "
-            f"they should be {IDENTIFIER!r}"
+            f"{what} is no TFLite flatbuffer: "
+            + (known or f"bytes 4 to 8 are {model[4:8]!r} (of {len(model)} bytes); they should be {IDENTIFIER!r}")
         )
     try:
-        summary = _summarize(model)
+        summary, subgraphs = _summarize(model)
     except _DAMAGE as error:
         raise UserError(
             f"{what} is a damaged TFLite flatbuffer: it has {len(model)} bytes and cannot be read to its end "
             f"({type(error).__name__}); convert or download it again"
         ) from None
     _refuse_lacking(summary, what)
+    if subgraphs > 1:
+        raise UserError(
+            f"{what} has {subgraphs} subgraphs, as IF, WHILE and CALL_ONCE need them: the firmware runs and measures "
+            "networks of one; build the network without control flow and variables"
+        )
     return summary
 
 
 def _refuse_lacking(summary: Summary, what: str) -> None:
     lacking = [name for name in summary.counts if name not in tflm_ops.OPS]
+    if VELA in lacking:
+        raise UserError(
+            f"{what} was compiled by Vela for Arm's Ethos-U NPU (operator {VELA}), which no Cortex-M runs by itself: "
+            "take the .tflite that Vela was given"
+        )
+    if flex := [name for name in lacking if name.startswith("Flex")]:
+        raise UserError(
+            f"{what} uses {', '.join(flex)} of TensorFlow itself (SELECT_TF_OPS), which TensorFlow Lite Micro does not "
+            "have; build the model from operators it has (tinytrain/deploy/tflm_ops.py lists them)"
+        )
     if lacking:
         raise UserError(
             f"{what} uses {', '.join(lacking)}, which TensorFlow Lite Micro does not have"
@@ -100,7 +134,8 @@ def _refuse_lacking(summary: Summary, what: str) -> None:
         )
 
 
-def _summarize(model: bytes) -> Summary:
+def _summarize(model: bytes) -> tuple[Summary, int]:
+    """Returns (the summary, how many subgraphs there are); with several, the summary has the operators of all."""
     from tensorflow.lite.python import schema_py_generated as schema
 
     tree = schema.ModelT.InitFromPackedBuf(model, 0)
@@ -113,7 +148,8 @@ def _summarize(model: bytes) -> Summary:
         operators += [_operator(node, names, tensors) for node in _list(graph.operators)]
     first = tree.subgraphs[0]
     tensors = [_tensor(tensor, tree.buffers, schema) for tensor in _list(first.tensors)]
-    return Summary(tuple(operators), _pick(first.inputs, tensors), _pick(first.outputs, tensors))
+    summary = Summary(tuple(operators), _pick(first.inputs, tensors), _pick(first.outputs, tensors))
+    return summary, len(tree.subgraphs)
 
 
 def _list(vector: Any) -> list[Any]:
@@ -163,4 +199,12 @@ def _tensor(tensor: Any, buffers: list[Any], schema: Any) -> Tensor:
         scale=tuple(float(scale) for scale in _list(quantization and quantization.scale)),
         zero_point=tuple(int(zero) for zero in _list(quantization and quantization.zeroPoint)),
         constant=buffers[tensor.buffer].data is not None,
+        signature=tuple(int(size) for size in _list(tensor.shapeSignature)),
+        values=_small_integers(tensor, buffers[tensor.buffer].data, schema),
     )
+
+
+def _small_integers(tensor: Any, data: Any, schema: Any) -> tuple[int, ...]:
+    if tensor.type != schema.TensorType.INT32 or data is None or len(data) > 4 * _SMALL:
+        return ()
+    return tuple(int(value) for value in np.frombuffer(bytes(bytearray(data)), "<i4"))

@@ -1,21 +1,25 @@
-"""A .tflite made elsewhere: read, refused with a reason or made ready for the firmware, and what its pixels mean.
+"""A .tflite made elsewhere: read, and refused with a reason or made ready for the firmware."""
 
-A network made elsewhere does not say what it takes a pixel for. It does say which real values its int8 input can hold,
-and these are what pixels 0 to 255 became when it was calibrated: 0 to 255 itself (MLPerf Tiny's ResNet-8), 0 to 1 (its
-MobileNetV1), -1 to 1 (Keras). The usual range nearest to the input's is taken, or none near it, the input's own.
-"""
-
-import math
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tinytrain.deploy import ends, flatbuffer
-from tinytrain.deploy.flatbuffer import Summary, Tensor
+from tinytrain.deploy.flatbuffer import Operator, Summary, Tensor
 from tinytrain.errors import UserError
 
-USUAL_RANGES = ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0), (-1.0, 127 / 128), (-0.5, 0.5), (-128.0, 127.0))
-NEAR = 0.1  # of the span: calibration images need not hold the darkest and the brightest pixel
+_ENDS = ("QUANTIZE", "DEQUANTIZE")
+_QUANTIZE = "quantize it to int8 throughout, with a representative dataset and supported_ops TFLITE_BUILTINS_INT8"
+# What would help where the converter leaves an operator in float since TensorFlow Lite has no int8 kernel of it.
+_INSTEAD = {
+    "ELU": "ReLU6 or hard-swish",
+    "GELU": "ReLU6 or hard-swish",
+    "NEG": "BatchNormalization, if it comes from LayerNormalization: it becomes part of the convolutions",
+    "RSQRT": "BatchNormalization, if it comes from LayerNormalization: it becomes part of the convolutions",
+    "EXP": "a softmax behind the network, or ReLU6 within it",
+    "LOG": "ReLU6, if it is part of an activation such as softplus or mish",
+}
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,8 @@ def read(path: Path) -> Foreign:
     """Returns the int8 network in the .tflite file at `path`.
 
     Raises:
-        UserError: no readable .tflite, or one that the firmware cannot feed: several inputs or outputs, a batch, float
-            operators, an operator that TFLM lacks.
+        UserError: no readable .tflite, or one that the firmware cannot feed: several inputs or outputs, a batch, no
+            fixed size, operators that do not compute in int8, an operator that TFLM lacks.
     """
     content, what = path.read_bytes(), f"'{path}'"
     if not content:
@@ -49,11 +53,7 @@ def _refuse(graph: Summary, what: str) -> None:
         if len(tensors) != 1:
             found = ", ".join(f"{tensor.dtype} {tensor.shape}" for tensor in tensors)
             raise UserError(f"{what} has {len(tensors)} {name}s ({found}): the firmware needs exactly one int8 {name}")
-    if floats := _float_operators(graph):
-        raise UserError(
-            f"{what} computes in float32 ({floats}): quantize it to int8 throughout, with a representative dataset and "
-            "supported_ops TFLITE_BUILTINS_INT8"
-        )
+    _refuse_other_types(graph, what)
     for name, tensor in (("input", graph.inputs[0]), ("output", graph.outputs[0])):
         if tensor.dtype != "int8" or len(tensor.scale) != 1:
             quantized = "" if tensor.scale else " without a scale"
@@ -61,51 +61,66 @@ def _refuse(graph: Summary, what: str) -> None:
                 f"{what} has an {name} of {tensor.dtype}{quantized}: the firmware needs int8 with a scale; convert it "
                 f"with inference_{name}_type int8"
             )
-    if graph.inputs[0].shape[:1] != (1,) or graph.outputs[0].shape[:1] != (1,):
+    source, target = graph.inputs[0], graph.outputs[0]
+    if -1 in source.signature[1:]:
+        sides = ", ".join("?" if side == -1 else str(side) for side in source.signature)
+        fixed = ", ".join(["1", *("96" if side == -1 else str(side) for side in source.signature[1:])])
         raise UserError(
-            f"{what} takes {graph.inputs[0].shape} and gives {graph.outputs[0].shape}: expected one input at a time, "
-            "(1, …); convert it with a batch of 1"
+            f"{what} takes an input of no fixed size ({sides}): the firmware needs one; convert it with one, such as "
+            f"keras.Input(({fixed[3:]})) in place of None, or a concrete function of tf.TensorSpec(({fixed}))"
+        )
+    if source.shape[:1] != (1,) or target.shape[:1] != (1,):
+        raise UserError(
+            f"{what} takes {source.shape} and gives {target.shape}: expected one input at a time, (1, …); convert it "
+            "with a batch of 1"
         )
 
 
-def _float_operators(graph: Summary) -> str:
-    """Returns the operators that read or write float32, such as "3 CONV_2D, 1 ADD"; "" for none."""
-    counts = Counter(
-        operator.name
-        for operator in graph.operators
-        if any(tensor is not None and tensor.dtype == "float32" for tensor in (*operator.inputs, *operator.outputs))
+def _refuse_other_types(graph: Summary, what: str) -> None:
+    """Raises UserError if an operator computes in another type than int8, and says what would help."""
+    if wide := _computing(graph, lambda tensor: tensor.dtype == "int16" and not tensor.constant):
+        raise UserError(
+            f"{what} computes in int16 ({_counted(wide)}), the 16x8 quantization: the firmware computes in int8; "
+            "convert it with supported_ops TFLITE_BUILTINS_INT8, without EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16"
+        )
+    if old := _computing(graph, lambda tensor: tensor.dtype == "uint8" and bool(tensor.scale)):
+        raise UserError(
+            f"{what} computes in uint8 ({_counted(old)}), the quantization of TensorFlow 1: the firmware computes in "
+            "int8; convert the float network anew with TensorFlow 2 and supported_ops TFLITE_BUILTINS_INT8"
+        )
+    floats = _computing(graph, lambda tensor: tensor.dtype == "float32")
+    if not floats:
+        return
+    if not any(_is_int8(operator) for operator in graph.operators):
+        raise UserError(f"{what} computes in float32 ({_counted(floats)}): {_QUANTIZE}")
+    names = dict.fromkeys(operator.name for operator in floats)
+    instead = [f"in place of {name} take {_INSTEAD[name]}" for name in names if name in _INSTEAD]
+    raise UserError(
+        f"{what} computes in int8, but for {_counted(floats)}, which the converter left in float32 since TensorFlow "
+        "Lite has no int8 kernel for it; converting it anew will not help: "
+        + ("; ".join(instead) if instead else "build the network without it, and train it")
     )
+
+
+def _computing(graph: Summary, test: Callable[[Tensor], bool]) -> list[Operator]:
+    """Returns the operators that read or write a tensor of which `test` is true; conversions only if no other does."""
+    found = [
+        operator
+        for operator in graph.operators
+        if any(tensor is not None and test(tensor) for tensor in (*operator.inputs, *operator.outputs))
+    ]
+    return [operator for operator in found if operator.name not in _ENDS] or found
+
+
+def _is_int8(operator: Operator) -> bool:
+    """Returns whether an operator computes in int8."""
+    return operator.name not in _ENDS and any(tensor.dtype == "int8" for tensor in operator.outputs)
+
+
+def _counted(operators: list[Operator]) -> str:
+    """Returns such as "3 CONV_2D, 1 ADD"."""
+    counts = Counter(operator.name for operator in operators)
     return ", ".join(f"{count} {name}" for name, count in counts.items())
-
-
-def pixel_range(tensor: Tensor, words: str = "") -> tuple[float, float, bool]:
-    """Returns (what pixel 0 is to the network, what pixel 255 is, whether that is known or usual).
-
-    Args:
-        tensor: the int8 input.
-        words: the user's own "LOW..HIGH"; "" to read it off the input.
-    """
-    if words:
-        return *_parsed(words), True
-    low, high = ((limit - tensor.zero_point[0]) * tensor.scale[0] for limit in (-128, 127))
-
-    def distance(known: tuple[float, float]) -> float:
-        return max(abs(low - known[0]), abs(high - known[1])) / (known[1] - known[0])
-
-    usual = min(USUAL_RANGES, key=distance)
-    return (*usual, True) if distance(usual) <= NEAR else (low, high, False)
-
-
-def _parsed(words: str) -> tuple[float, float]:
-    try:
-        low, high = (float(word) for word in words.split(".."))
-    except ValueError:
-        low = high = math.nan
-    if not math.isfinite(low) or not math.isfinite(high) or low == high:
-        raise UserError(
-            f"export.input_range is '{words}': expected what pixels 0 and 255 are to the network, such as 0..1 or -1..1"
-        )
-    return low, high
 
 
 def is_image(tensor: Tensor) -> bool:

@@ -13,7 +13,6 @@ import numpy as np
 from tinytrain.deploy import tflm_ops
 from tinytrain.deploy.flatbuffer import Operator, Summary, builtin_code
 from tinytrain.deploy.oracle import Oracle
-from tinytrain.errors import UserError
 
 VALUES = np.arange(-128, 128, dtype=np.int8)
 
@@ -26,24 +25,17 @@ def operators(summary: Summary) -> list[Operator]:
 
 def tables(model: bytes, summary: Summary) -> np.ndarray:
     """Returns (n, 256) int8: what each of the n `operators` of the .tflite `model` gives for -128, -127 … 127."""
-    count = len(operators(summary))
-    if not count:
-        return np.empty((0, 256), np.int8)
-    found = Oracle(_only_lookups(model)).each(VALUES)
-    if len(found) != count:
-        raise UserError(
-            f"the .tflite looks up values in {count - len(found)} operators of another subgraph than its first"
-        )
-    return found
+    names = {use.name for use in operators(summary)}
+    return Oracle(_only_lookups(model, names)).each(VALUES) if names else np.empty((0, 256), np.int8)
 
 
-def _only_lookups(content: bytes) -> bytes:
-    """Returns a .tflite of the looked-up operators alone, each with an input and an output of its own, (1, 256)."""
+def _only_lookups(content: bytes, names: set[str]) -> bytes:
+    """Returns a .tflite of the operators `names` alone, each with an input and an output of its own, (1, 256)."""
     from tensorflow.lite.python import schema_py_generated as schema
 
     model: Any = schema.ModelT.InitFromPackedBuf(content, 0)
     graph = model.subgraphs[0]
-    codes = {getattr(schema.BuiltinOperator, name) for name in tflm_ops.LOOKED_UP}
+    codes = {getattr(schema.BuiltinOperator, name) for name in names}
     uses = [node for node in graph.operators if builtin_code(model.operatorCodes[node.opcodeIndex]) in codes]
     tensors = [copy.copy(graph.tensors[index]) for node in uses for index in (node.inputs[0], node.outputs[0])]
     for tensor in tensors:

@@ -4,7 +4,7 @@ The names are those of `MicroMutableOpResolver` (tensorflow/lite/micro/micro_mut
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -179,16 +179,37 @@ def is_own(use: _Use) -> bool:
     if not OPS[use.name].own or any(tensor is None or tensor.dtype != "int8" for tensor in tensors):
         return False
     shapes = [tensor.shape for tensor in tensors if tensor is not None]
-    sizes = [math.prod(shape) for shape in shapes]
-    if use.name == "AVERAGE_POOL_2D":
-        window = (use.options.get("filterHeight"), use.options.get("filterWidth"))
-        whole = len(shapes[0]) == 4 and window == shapes[0][1:3] and sizes[1] == shapes[0][3]
-        return whole and use.options.get("fusedActivationFunction") == 0
-    if use.name == "ADD":
-        return sizes[0] == sizes[1]
-    if use.name == "MUL":
-        return sizes[0] == sizes[1] or min(sizes[:2]) == shapes[0][-1] == shapes[1][-1]
-    return True
+    return _OWN_SHAPES[use.name](shapes, use.options) if len(shapes) > 1 else False
+
+
+def _is_whole_map(shapes: list[tuple[int, ...]], options: Mapping[str, Any]) -> bool:
+    """AVERAGE_POOL_2D: one image, a window as large as the map, one value for each channel, no activation."""
+    source, target = shapes
+    window = (options.get("filterHeight"), options.get("filterWidth"))
+    one_map = len(source) == 4 and source[0] == 1 and window == source[1:3] and target == (1, 1, 1, source[3])
+    return one_map and options.get("fusedActivationFunction") == 0
+
+
+def _is_by_channel(shapes: list[tuple[int, ...]], _: Mapping[str, Any]) -> bool:
+    """MUL: two tensors of one shape, or one by a vector (…, 1, C) with a factor for each of its C channels."""
+    first, second, target = shapes
+    if first == second:
+        return target == first
+    larger, smaller = sorted((first, second), key=math.prod, reverse=True)
+    is_vector = bool(smaller) and math.prod(smaller) == smaller[-1]
+    return is_vector and bool(larger) and larger[-1] == smaller[-1] and target == larger
+
+
+def _is_same_shape(shapes: list[tuple[int, ...]], _: Mapping[str, Any]) -> bool:
+    """ADD, and what is looked up: all tensors of one shape."""
+    return all(shape == shapes[0] for shape in shapes)
+
+
+_OWN_SHAPES: dict[str, Callable[[list[tuple[int, ...]], Mapping[str, Any]], bool]] = {
+    **dict.fromkeys(_OWN, _is_same_shape),
+    "MUL": _is_by_channel,
+    "AVERAGE_POOL_2D": _is_whole_map,
+}
 
 
 def registrations(uses: Iterable[_Use]) -> dict[str, str]:

@@ -100,4 +100,5 @@ def _parity(export: Export) -> Card | None:
     if "different" in bench:
         where = f"{bench.get('board', 'the board')}{' (emulated)' if bench.get('emulated') else ''}"
         lines.append(f"{bench['different']:,} of {bench.get('images', 0):,} differ on {where}")
+    lines += [f"not proven: {reason}" for reason in export.report.get("unproven", [])]
     return Card("Parity: same answers in C?", "NO" if different else "yes", lines, "bad" if different else "good")

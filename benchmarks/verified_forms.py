@@ -1,0 +1,177 @@
+"""Which operators, in which forms, give on the emulated Cortex-M7 what TFLM's reference kernels give.
+
+The cases of single_operators.py, some of each form, and forms that only foreign models have stand in a few models; the
+output of a model holds the outputs of all its operators. `--write` puts the table where deploy/forms.py reads it.
+
+    TFLM_DIR=... python benchmarks/verified_forms.py [--write] [--json]
+"""
+
+import argparse
+import json
+import math
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from tinytrain.quiet import import_tensorflow
+
+import_tensorflow()
+
+from operator_models import Case, joined_model  # noqa: E402
+from single_operators import convolutions, depthwise, groups, others, stock  # noqa: E402
+
+from tinytrain.deploy import boards, carray, emulator, firmware, flatbuffer, forms, ports, tflm_ops  # noqa: E402
+from tinytrain.deploy.oracle import Oracle  # noqa: E402
+from tinytrain.errors import TinytrainError  # noqa: E402
+
+BOARD, ARENA_BYTES = "mps2_an500", 2_000_000
+EACH = 3  # cases of each form
+LONGEST = 8_000  # values of an input: larger maps take longer and show nothing new
+COMMAND = "TFLM_DIR=... python benchmarks/verified_forms.py --write"
+
+
+def foreign() -> Iterator[Case]:
+    """Yields what networks made here do not have."""
+    for channels in (8, 5):
+        shape = (6, 6, channels)
+        yield from (Case("CONV_2D", shape, (tap, tap), 2 * channels, 2, False) for tap in (1, 3, 5))
+        yield from (Case("DEPTHWISE_CONV_2D", shape, (tap, tap), channels, 2, False) for tap in (3, 5))
+        yield from (Case("CONV_2D", shape, window, channels) for window in ((1, 3), (3, 1), (1, 7), (7, 1)))
+        yield from (
+            Case("CONV_2D", (9, 9, channels), (3, 3), channels, same=same, dilation=2) for same in (True, False)
+        )
+        yield Case("DEPTHWISE_CONV_2D", (9, 9, channels), (3, 3), channels, dilation=2)
+        for name in ("ADD", "MUL", "SUB"):
+            for first, second in [
+                (shape, (1, 1, channels)),
+                (shape, (6, 6, 1)),
+                (shape, (1, 1, 1)),
+                ((6, 1, channels), (1, 6, channels)),
+                ((1, 6, channels), (6, 1, channels)),
+            ]:
+                yield Case(name, first, second=second)
+            yield Case(name, (6, 6, 1), second=(1, 1, 1))
+        yield from (Case("TRANSPOSE", shape, second=order) for order in ((3, 1, 2), (2, 3, 1), (2, 1, 3), (1, 3, 2)))
+        yield from (Case("MAX_POOL_2D", shape, (tap, tap), stride=stride) for tap, stride in ((3, 2), (2, 1), (3, 1)))
+        yield from (Case("AVERAGE_POOL_2D", shape, window) for window in ((6, 1), (1, 6), (2, 2)))
+        yield Case("AVERAGE_POOL_2D", shape, (3, 3), stride=2)
+        yield Case("FULLY_CONNECTED", (channels,), filters=3)
+
+
+def doubtful() -> Iterator[Case]:
+    """Yields cases that get a program of their own, since they may stop it."""
+    for tap, stride in ((2, 2), (3, 1), (3, 2), (4, 2), (5, 2), (4, 1)):
+        yield from (Case("TRANSPOSE_CONV", (6, 6, channels), (tap, tap), 6, stride) for channels in (8, 5))
+    yield Case("TRANSPOSE", (3, 4, 2, 5), second=(1, 4, 2, 3))
+
+
+def some(cases: Iterator[Case]) -> list[Case]:
+    """Returns at most EACH cases of a form, evenly drawn."""
+    alike: dict[tuple[object, ...], list[Case]] = defaultdict(list)
+    for case in cases:
+        whole = case.window == case.shape[:2]
+        key = (case.name, "whole" if whole else case.window, case.stride, case.same, case.pad, len(case.shape))
+        if math.prod(case.shape) <= LONGEST:
+            alike[(*key, case.filters > case.shape[-1], tuple(side == 1 for side in case.second))].append(case)
+    drawn = [np.unique(np.linspace(0, len(group) - 1, EACH).astype(int)) for group in alike.values()]
+    return [group[i] for group, chosen in zip(alike.values(), drawn, strict=True) for i in chosen]
+
+
+def run(cases: list[Case], with_own: bool) -> dict[str, list[str]]:
+    """Returns {form: [verdict of each of its cases]}, run in one program."""
+    content = joined_model(cases)
+    graph = flatbuffer.read(content)
+    kinds = tflm_ops.registrations(graph.operators)
+    if not with_own:
+        kinds = {name: _library(name, graph) if kind == "own" else kind for name, kind in kinds.items()}
+    image = np.random.default_rng(0).integers(-128, 128, graph.inputs[0].shape, np.int8)
+    expected = Oracle(content).run(image)[0].reshape(-1)
+    try:
+        found = _on_board(content, graph, kinds, image, expected)
+    except TinytrainError as error:
+        print(f"  {', '.join(map(str, cases[:3]))} …: {error}", file=sys.stderr)
+        found = None
+    verdicts: dict[str, list[str]] = defaultdict(list)
+    start = 0
+    for operator in graph.operators[: len(cases)]:
+        end = start + math.prod(operator.outputs[0].shape)
+        equal = found is not None and bool((found[start:end] == expected[start:end]).all())
+        verdict = forms.EQUAL if equal else forms.REFUSED if found is None else forms.DIFFERENT
+        verdicts[forms.of(operator, kinds[operator.name])].append(verdict)
+        start = end
+    return verdicts
+
+
+def _library(name: str, graph: flatbuffer.Summary) -> str:
+    """Returns the best kind of the library's own for all uses of an operator."""
+    uses = [operator for operator in graph.operators if operator.name == name]
+    return "int8" if all(map(tflm_ops.is_int8, uses)) else "general"
+
+
+def _on_board(
+    content: bytes, graph: flatbuffer.Summary, kinds: dict[str, str], image: np.ndarray, expected: np.ndarray
+) -> np.ndarray:
+    """Returns the output (bytes,) int8 of the model on the emulated board."""
+    board = boards.load(BOARD)
+    with tempfile.TemporaryDirectory() as folder:
+        sources = firmware.emit(
+            Path(folder),
+            board,
+            model=content,
+            name="forms",
+            arena_bytes=ARENA_BYTES,
+            labels=[],
+            golden_input=image,
+            golden_output=expected,
+        )
+        (sources / "model" / "model_ops.h").write_text(carray.ops_header(kinds))
+        with emulator.emulated(sources, board, firmware.tflm_dir()) as device:
+            link, _ = ports.connect(device)
+            return np.frombuffer(link.infer(image.tobytes(), output_bytes=expected.size).output, np.int8)
+
+
+def table(verdicts: dict[str, list[str]]) -> str:
+    """Returns the text of verified_forms.txt: form, verdict, how many cases."""
+    rows = []
+    for form, found in sorted(verdicts.items()):
+        worst = next((verdict for verdict in (forms.REFUSED, forms.DIFFERENT) if verdict in found), forms.EQUAL)
+        rows.append(f"{form}\t{worst}\t{len(found)}\n")
+    head = f"# Written by `{COMMAND}` ({BOARD}, TFLM of August 2026 with CMSIS-NN).\n# form\tverdict\tcases\n"
+    return head + "".join(rows)
+
+
+def main() -> int:
+    """Prints the table; 1 if an operator of this firmware itself is wrong."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--write", action="store_true", help=f"replace {forms.TABLE.name}")
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON line at the end")
+    options = parser.parse_args()
+    if reason := firmware.lacking(emulator=True):
+        print(reason, file=sys.stderr)
+        return 2
+    usual = some(case for cases in (convolutions(), depthwise(), others(), foreign()) for case in cases)
+    # ADD and MUL of one shape are the firmware's own only where all are, so broadcasting ones go apart.
+    plain = [case for case in usual if case.name not in ("ADD", "MUL") or not case.second or case.second[:2] == (1, 1)]
+    own = [case for case in plain if not (case.name == "ADD" and case.second) and case.second != (1, 1, 1)]
+    own = [case for case in own if case.name != "AVERAGE_POOL_2D" or case.window == case.shape[:2]]
+    library = [*(case for case in usual if case not in own), *some(stock())]
+    programs = [(group, True) for group in groups(own)] + [(group, False) for group in groups(library)]
+    verdicts: dict[str, list[str]] = defaultdict(list)
+    for cases, with_own in programs + [([case], True) for case in doubtful()]:
+        for form, found in run(cases, with_own).items():
+            verdicts[form] += found
+    text = table(verdicts)
+    print(text, end="")
+    if options.write:
+        forms.TABLE.write_text(text, "utf-8")
+    if options.json:
+        print(json.dumps({"board": BOARD, "forms": verdicts}))
+    return 1 if any(form.split()[1] == "own" and set(found) != {forms.EQUAL} for form, found in verdicts.items()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""The second opinion on what a .tflite computes: TensorFlow Lite's interpreter, with its reference kernels.
+
+The firmware computes what TFLM does (oracle.py). But TFLM can be wrong itself: it takes the shapes that stand in the
+file, for one, where TensorFlow Lite works them out. TensorFlow Lite's other kernels round otherwise (up to 3 steps in
+small networks); its reference kernels are within a step of TFLM's.
+"""
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from tinytrain.deploy import flatbuffer
+from tinytrain.quiet import quiet
+
+IMAGES = 50  # where they part, they part on most images
+TOLERANCE_STEPS = 1
+
+
+def compare(model: bytes, images: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
+    """Returns the section "tensorflow_lite" of report.json: how far TFLM's outputs are from TensorFlow Lite's.
+
+    Args:
+        model: the .tflite, int8 in and out.
+        images: (N, …) int8; at most IMAGES of them, evenly drawn, are compared.
+        outputs: (N, classes) int8, TFLM's.
+
+    Returns:
+        {"images", "different" (images with an output that is more than TOLERANCE_STEPS away), "largest_steps",
+        "tolerance_steps", "reason" ("" or what is known of why), "failed" ("" or why it could not run)}.
+    """
+    drawn = np.unique(np.linspace(0, len(images) - 1, min(IMAGES, len(images))).round().astype(int))
+    result = {"images": 0, "different": 0, "largest_steps": 0, "tolerance_steps": TOLERANCE_STEPS}
+    try:
+        found, shapes = _run(model, images[drawn])
+    except (RuntimeError, ValueError) as error:
+        return result | {"reason": "", "failed": str(error).splitlines()[0]}
+    steps = np.abs(found.astype(int) - outputs[drawn].reshape(len(drawn), -1)).max(axis=1)
+    different = int((steps > TOLERANCE_STEPS).sum())
+    result |= {"images": len(drawn), "different": different, "largest_steps": int(steps.max())}
+    return result | {"reason": _reason(model, shapes) if different else "", "failed": ""}
+
+
+def _run(model: bytes, images: np.ndarray) -> tuple[np.ndarray, dict[str, tuple[list[int], list[int]]]]:
+    """Returns (outputs (N, classes) int8, {tensor: (its shape in the file, its shape)} where they are not the same)."""
+    import tensorflow as tf
+
+    with warnings.catch_warnings(), quiet():
+        warnings.simplefilter("ignore")  # tf.lite is to move to a package of its own
+        interpreter = tf.lite.Interpreter(
+            model_content=model, experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_REF
+        )
+        before = {row["name"]: row["shape"].tolist() for row in interpreter.get_tensor_details()}
+        interpreter.allocate_tensors()
+        source, target = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+        outputs = []
+        for image in images:
+            interpreter.set_tensor(source, image[None])
+            interpreter.invoke()
+            outputs.append(interpreter.get_tensor(target).reshape(-1).copy())
+        after = {row["name"]: row["shape"].tolist() for row in interpreter.get_tensor_details()}
+    other = {name: (before[name], shape) for name, shape in after.items() if before.get(name, shape) != shape}
+    return np.array(outputs), other
+
+
+def _reason(model: bytes, shapes: dict[str, tuple[list[int], list[int]]]) -> str:
+    """Returns what the first tensor of another shape than in the file tells, "" if there is none."""
+    for operator in flatbuffer.read(model).operators:
+        for tensor in operator.outputs:
+            if tensor.name in shapes:
+                stated, real = (tuple(shape) for shape in shapes[tensor.name])
+                return (
+                    f"the output of {operator.name} is {real}, but the file says {stated}, which TFLM takes as it is: "
+                    "convert the network with a fixed batch of 1, from a concrete function of tf.TensorSpec((1, …))"
+                )
+    return ""

@@ -1,0 +1,163 @@
+"""What an 8-bit pixel is to a .tflite made elsewhere: range, order of channels, mean and deviation.
+
+A network does not say what it takes a pixel for. It does say which real values its int8 input can hold, and these are
+what pixels 0 to 255 became when it was calibrated: 0 to 255 itself (MLPerf Tiny's ResNet-8), 0 to 1 (its MobileNetV1),
+-1 to 1 (Keras). The usual range nearest to the input's is taken, or none near it, the input's own, with a hint. The
+keys of [export] say it outright.
+"""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinytrain.deploy import carray
+from tinytrain.deploy.flatbuffer import Tensor
+from tinytrain.errors import UserError
+from tinytrain.schema import Export
+
+USUAL_RANGES = ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0), (-1.0, 127 / 128), (-0.5, 0.5), (-128.0, 127.0))
+NEAR = 0.1  # of the span: calibration images need not hold the darkest and the brightest pixel
+BEYOND = 0.02  # of the span: but no pixel lies outside the range, rounding aside
+# Ranges of known preprocessings by mean and deviation: what the three channels span together, and the keys for it.
+_PREPARED = {
+    (-123.68, 255 - 103.939): "export.channel_order=bgr export.mean=[103.939,116.779,123.68]",
+    (-0.485 / 0.229, (1 - 0.406) / 0.225): (
+        "export.input_range=0..1 export.mean=[0.485,0.456,0.406] export.std=[0.229,0.224,0.225]"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """The network takes (low + pixel · (high - low) / 255 - mean) / std.
+
+    mean, std: one value, or one for each channel in the network's order, which `bgr` tells; pixels are in the order
+    R, G, B. hint: "" if the range is given or usual, else what may have been meant.
+    """
+
+    low: float
+    high: float
+    bgr: bool = False
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    hint: str = ""
+
+    def tables(self, tensor: Tensor) -> np.ndarray:
+        """Returns (1 or channels, 256) int8: the int8 input of each pixel, for each channel where they differ."""
+        scale = (self.high - self.low) / 255
+        count = max(len(self.mean), len(self.std))
+        pairs = zip(self.mean * (count // len(self.mean)), self.std * (count // len(self.std)), strict=True)
+        return np.array([carray.pixel_values(tensor, scale / std, (self.low - mean) / std) for mean, std in pairs])
+
+    def to_input(self, images: np.ndarray, tensor: Tensor) -> np.ndarray:
+        """Returns uint8 images (N, H, W, C) in the order R, G, B as the network's int8 input."""
+        tables = self.tables(tensor)
+        images = images[..., ::-1] if self.bgr else images
+        return tables[np.arange(images.shape[-1]) % len(tables), images]
+
+    def report(self) -> dict[str, Any]:
+        """Returns the keys of the section "input" of report.json."""
+        return {
+            "pixel_0": self.low,
+            "pixel_255": self.high,
+            "channel_order": "bgr" if self.bgr else "rgb",
+            "mean": list(self.mean),
+            "std": list(self.std),
+        }
+
+    def __str__(self) -> str:
+        """Returns such as "pixels 0 to 255 as -1 to 1"."""
+        more = [f"minus {_words(self.mean)}"] if any(self.mean) else []
+        more += [f"divided by {_words(self.std)}"] if set(self.std) != {1.0} else []
+        more += ["channels in the order B, G, R"] if self.bgr else []
+        return ", ".join([f"pixels 0 to 255 as {self.low:g} to {self.high:g}", *more])
+
+
+KEYS = ("input_range", "channel_order", "mean", "std")  # of [export]
+RUN = Pixels(-1.0, 127 / 128)  # what a network trained here takes
+
+
+def of(tensor: Tensor, export: Export) -> Pixels:
+    """Returns what pixels are to the int8 input `tensor`: as the keys of [export] say, else read off its range.
+
+    Raises:
+        UserError: a key is malformed, or is for another number of channels than the input has.
+    """
+    channels = tensor.shape[-1] if tensor.shape else 1
+    bgr = export.channel_order == "bgr"
+    if bgr and channels != 3:
+        raise UserError(f"export.channel_order is 'bgr', but the input {tensor.shape} has {channels} channels, not 3")
+    mean, std = _channels("mean", export.mean, channels), _channels("std", export.std, channels)
+    if export.input_range:
+        return Pixels(*_parsed(export.input_range), bgr, mean, std)
+    if any(mean) or set(std) != {1.0}:
+        return Pixels(0.0, 255.0, bgr, mean, std)
+    return _read_off(tensor, bgr)
+
+
+def saved(model: Path) -> Export | None:
+    """Returns the keys of [export] with which `tinytrain export` fed `model`, a file that it wrote; None for others."""
+    try:
+        found = json.loads((model.parent / "report.json").read_text())["input"]
+        export = Export(input_range=f"{found['pixel_0']!r}..{found['pixel_255']!r}")
+        export.channel_order, export.mean, export.std = found["channel_order"], found["mean"], found["std"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return export
+
+
+def is_default(export: Export) -> bool:
+    """Returns whether no key of [export] says what pixels are to the network."""
+    default = Export()
+    return all(getattr(export, name) == getattr(default, name) for name in KEYS)
+
+
+def _channels(name: str, value: float | list[float], channels: int) -> tuple[float, ...]:
+    values = tuple(value) if isinstance(value, list) else (float(value),)
+    if len(values) not in (1, channels) or not all(map(math.isfinite, values)):
+        raise UserError(
+            f"export.{name} is {list(values)}: expected one finite number, or one for each of the {channels} channels "
+            "that the network takes, in its order"
+        )
+    return values
+
+
+def _parsed(words: str) -> tuple[float, float]:
+    try:
+        low, high = (float(word) for word in words.split(".."))
+    except ValueError:
+        low = high = math.nan
+    if not math.isfinite(low) or not math.isfinite(high) or low == high:
+        raise UserError(
+            f"export.input_range is '{words}': expected what pixels 0 and 255 are to the network, such as 0..1 or -1..1"
+        )
+    return low, high
+
+
+def _read_off(tensor: Tensor, bgr: bool) -> Pixels:
+    low, high = ((limit - tensor.zero_point[0]) * tensor.scale[0] for limit in (-128, 127))
+
+    def distance(known: tuple[float, float]) -> float:
+        return max(abs(low - known[0]), abs(high - known[1])) / (known[1] - known[0])
+
+    def can_be(known: tuple[float, float]) -> bool:
+        slack = BEYOND * (known[1] - known[0])
+        return distance(known) <= NEAR and low >= known[0] - slack and high <= known[1] + slack
+
+    if usual := [known for known in USUAL_RANGES if can_be(known)]:
+        return Pixels(*min(usual, key=distance), bgr)
+    prepared = min(_PREPARED, key=distance)
+    like = f"it looks like {_PREPARED[prepared]}" if distance(prepared) <= NEAR else "taken as they are"
+    hint = (
+        f"the range of its input, {low:.4g} to {high:.4g}, is no usual one of pixels (0 to 1, -1 to 1, 0 to 255): "
+        f"export.input_range, channel_order, mean and std say how it was trained; {like}"
+    )
+    return Pixels(low, high, bgr, hint=hint)
+
+
+def _words(values: tuple[float, ...]) -> str:
+    return " ".join(f"{value:g}" for value in values)

@@ -1,0 +1,67 @@
+"""What is proven of an export, and what is wrong: the sections of report.json in words.
+
+Proven is what TFLM computes alike from the C array, what TensorFlow Lite computes within a step, and what the emulated
+core computes alike: the golden image of this model, or where nothing can be emulated here, each of its operators in the
+form that the model has it (deploy/forms.py).
+"""
+
+from typing import Any
+
+from tinytrain.deploy import firmware, forms
+from tinytrain.deploy.flatbuffer import Summary
+
+GOLDEN_EQUAL, GOLDEN_DIFFERENT, NOT_REACHED = "equal", "different", "not reached"
+
+
+def section(report: dict[str, Any], graph: Summary) -> dict[str, Any]:
+    """Returns {"proven": bool, "unproven": [a reason, …]} for a report with the sections of the comparisons."""
+    reasons = [*wrong(report), *_not_compared(report["tensorflow_lite"])]
+    emulated = report.get("emulated")
+    if emulated is None:
+        reasons += _never_run(graph)
+    elif emulated["failed"] and emulated["golden"] == NOT_REACHED and not report["fits"]:
+        reasons.append(_not_run(emulated))
+    return {"proven": not reasons, "unproven": reasons}
+
+
+def wrong(report: dict[str, Any]) -> list[str]:
+    """Returns what was found to be wrong, a sentence each: what ends `tinytrain export` with status 1."""
+    parity, lite, emulated = report["parity"], report["tensorflow_lite"], report.get("emulated")
+    found = []
+    if parity["different"]:
+        found.append(f"{parity['different']} of {parity['images']:,} outputs of the C array differ in TFLM")
+    if lite["different"]:
+        why = f": {lite['reason']}" if lite["reason"] else ""
+        found.append(
+            f"TFLM and TensorFlow Lite part on {lite['different']} of {lite['images']} images, by up to "
+            f"{lite['largest_steps']} steps of int8{why}"
+        )
+    if emulated and emulated["golden"] == GOLDEN_DIFFERENT:
+        found.append(
+            f"the golden output is another on the emulated {emulated['board']} ({emulated['different_bytes']} values)"
+        )
+    elif emulated and emulated["failed"] and report["fits"]:
+        found.append(_not_run(emulated))
+    return found
+
+
+def _not_run(emulated: dict[str, Any]) -> str:
+    return f"the firmware does not run on the emulated {emulated['board']}: {emulated['failed']}"
+
+
+def _not_compared(lite: dict[str, Any]) -> list[str]:
+    return [f"TensorFlow Lite cannot run it to compare: {lite['failed']}"] if lite["failed"] else []
+
+
+def _never_run(graph: Summary) -> list[str]:
+    """Returns the operators whose form is not known to be right on the emulated core."""
+    found = forms.unverified(graph.operators)
+    known = [form for form, verdict in found.items() if verdict]
+    never = [form for form, verdict in found.items() if not verdict]
+    reasons = [f"known to be wrong on the emulated core: {', '.join(known)}"] if known else []
+    if never:
+        how = firmware.lacking(emulator=True)
+        reasons.append(
+            f"never run on the emulated core in this form: {', '.join(never)}" + (f" ({how})" if how else "")
+        )
+    return reasons
