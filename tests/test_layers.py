@@ -56,6 +56,7 @@ LEVELS = [
         "optim",
         "macs",
         "metrics",
+        "paired",
         "balance",
         "graph",
         "run",

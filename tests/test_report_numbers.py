@@ -193,6 +193,22 @@ def test_the_best_of_a_column_is_marked():
     assert not any(cell.best for cell in same.cells())
 
 
+@pytest.mark.parametrize(
+    ("values", "images", "best"),
+    [
+        # By hand, of independent shares: 1.96 · √(0.25 / 1000) = 3.1 points each, 4.4 of the difference.
+        ([0.50, 0.53], [1000, 1000], None),
+        ([0.50, 0.56], [1000, 1000], 1),
+        ([0.50, 0.53], [10_000, 10_000], 1),
+        ([0.56, None, 0.50], [1000, None, 1000], 0),
+        ([0.56, 0.50], [1000, None], None),  # of how many images is not known
+    ],
+)
+def test_an_accuracy_is_the_best_only_beyond_the_chance_of_its_images(values, images, best):
+    column = comparison.Column("top-1", values, str, True, images)
+    assert [number for number, cell in enumerate(column.cells()) if cell.best] == ([] if best is None else [best])
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_thumbnail_is_the_image(channels):
     image = np.random.default_rng(0).integers(0, 256, (16, 16, channels), dtype=np.uint8)

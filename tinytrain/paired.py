@@ -1,5 +1,6 @@
 """What paired differences say: the t interval of their mean, and whether it leaves out 0."""
 
+import math
 import statistics
 from collections.abc import Sequence
 
@@ -7,7 +8,10 @@ LEVEL = 0.95
 
 
 def interval(differences: Sequence[float], level: float = LEVEL) -> tuple[float, float] | None:
-    """Returns the t interval of the mean of `differences`, in their unit; None with fewer than two of them.
+    """Returns the t interval of the mean of `differences`, in their unit, or None where there is none.
+
+    There is none with fewer than two of them, and where all are equal: accuracies are counted in whole images, and two
+    pairs that differ by the same number of them say nothing of how much a third would.
 
     Args:
         differences: of pairs that differ in the one thing compared, such as two trainings with the same seed.
@@ -17,7 +21,7 @@ def interval(differences: Sequence[float], level: float = LEVEL) -> tuple[float,
     mean ± t · s / √n, s the sample standard deviation and t the quantile of Student's distribution with n - 1 degrees
     of freedom: 12.7 for two pairs, 4.3 for three.
     """
-    if len(differences) < 2:
+    if len(differences) < 2 or math.isclose(min(differences), max(differences), rel_tol=1e-9, abs_tol=1e-12):
         return None
     from scipy import stats  # a second to import, needed only where trainings are compared
 
@@ -27,10 +31,7 @@ def interval(differences: Sequence[float], level: float = LEVEL) -> tuple[float,
     return mean - margin, mean + margin
 
 
-def sign(differences: Sequence[float], level: float = LEVEL) -> int | None:
-    """Returns 1 or -1 where `interval` is above or below 0, 0 where it holds 0, None where there is no interval."""
-    found = interval(differences, level)
-    if found is None:
-        return None
-    low, high = found
+def sign(differences: Sequence[float], level: float = LEVEL) -> int:
+    """Returns 1 or -1 where `interval` is above or below 0, 0 where it holds 0 or where there is none."""
+    low, high = interval(differences, level) or (0, 0)
     return 1 if low > 0 else -1 if high < 0 else 0
