@@ -92,6 +92,13 @@ def _columns(subjects: list[Subject], same_data: bool) -> list[Column]:
         Column(
             "top-1 int8", [facts.int8_top1(export) if export else None for export in exports], percent, more, images
         ),
+        Column(
+            "top-1 float, fine-tuned",
+            [facts.finetuned_top1(export) if export else None for export in exports],
+            percent,
+            more,
+            images,
+        ),
         Column("top-1 float", [test.get("top1") for test in tests], percent, more, images),
         Column("macro F1", [test.get("macro_f1") for test in tests], percent),
         *_board_columns(exports),
