@@ -69,9 +69,9 @@ def _diagnosis(found: dict[str, Any]) -> list[str]:
     width = max(len(row["layer"]) for row in layers)
     lines = [
         "",
-        f"signal to noise in dB on val images, worst of {len(layers)} layers first: of what the layer adds, of all that",
-        "has come together there, of its weights; the range of its output, and the share of it that 99 % of the values",
-        "take",
+        f"signal to noise in dB on val images, worst of {len(layers)} layers first: of what the layer adds, of all",
+        "that has come together there, of its weights; the range of its output, and the share of it that 99 % of the",
+        "values take",
         f"  {'layer':{width}} {'operator':16} {'own':>6} {'total':>6} {'weights':>7}  {'range':>18} {'share':>6}",
     ]
     for row in layers[:LAYERS_SHOWN]:
