@@ -36,13 +36,13 @@ CASES = {  # name: (data, KEY=VALUE words)
         "model.name=mobilenet_v2 model.width=0.35 model.resolution=48 data.resize=pad data.balance=class_weights "
         "optim.epochs=12",
     ),
-    "mobilenet_v2 0.35, 1,000 of CIFAR-10": (
+    "mobilenet_v1 0.25, 1,000 of CIFAR-10": (
         "cifar10",
-        f"model.name=mobilenet_v2 model.width=0.35 {SMALL} data.train_images=1000 optim.epochs=20",
+        f"model.name=mobilenet_v1 model.width=0.25 {SMALL} data.train_images=1000 optim.epochs=20",
     ),
-    "mobilenet_v2 0.35, 5,000 of CIFAR-10": (
+    "mobilenet_v1 0.25, 3,000 of CIFAR-10": (
         "cifar10",
-        f"model.name=mobilenet_v2 model.width=0.35 {SMALL} data.train_images=5000 optim.epochs=8",
+        f"model.name=mobilenet_v1 model.width=0.25 {SMALL} data.train_images=3000 optim.epochs=8",
     ),
     "mobilenet_v1 0.25, digits": (
         "digits",

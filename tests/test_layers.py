@@ -61,6 +61,7 @@ LEVELS = [
         "graph",
         "run",
         "origin",
+        "machine",
         "comparison_table",
         "paper_tables",
         "table_columns",
