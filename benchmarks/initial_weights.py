@@ -5,9 +5,10 @@ The drawing is chosen by val top-1; test top-1 stands beside it. A line holds th
 (torch - default) in points of top-1 and their 95 % t interval.
 
 Data is given as NAME=SPEC; a case whose data is not given is left out, without any the digits of scikit-learn are used.
-Each run is kept in --out, and the same command goes on after an interruption without training a finished run again.
+Each run is kept in --out, and the same command goes on after an interruption without training a finished run again;
+with --finished it trains nothing and shows what is there.
 
-    python benchmarks/initial_weights.py [--quick] [--json] [--seeds 3] [--out runs/initial_weights]
+    python benchmarks/initial_weights.py [--quick] [--json] [--seeds 3] [--finished] [--out runs/initial_weights]
         [--data cifar10=folder:PATH cells=folder:PATH]
 """
 
@@ -23,6 +24,7 @@ import_tensorflow()
 
 from tinytrain import comparing, paired  # noqa: E402
 from tinytrain import config as configs  # noqa: E402
+from tinytrain.run import Run  # noqa: E402
 
 DRAWINGS = ("default", "torch")
 SMALL = "model.stem=cifar model.resolution=32 data.val_images=1000"
@@ -111,6 +113,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="the digits with two seeds: under two minutes")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--finished", action="store_true", help="train nothing: the table of the finished runs")
     parser.add_argument("--out", type=Path, default=Path("runs/initial_weights"))
     parser.add_argument("--data", nargs="*", default=[], metavar="NAME=SPEC", help="cifar10=SPEC, cells=SPEC")
     args = parser.parse_args()
@@ -128,7 +131,12 @@ def main():
         print(f"{planned.folder}: val {top1['val']:.2f} %, test {top1['test']:.2f} %", file=sys.stderr, flush=True)
 
     runs = plan(data, 2 if args.quick else args.seeds, args.out)
-    comparing.train_all(runs, args.out / "results", finished)
+    if args.finished:
+        for planned in runs:
+            if (run := Run(planned.folder)).finished:
+                finished(planned, run)
+    else:
+        comparing.train_all(runs, args.out / "results", finished)
     found = rows(results)
     print("\n".join(table(found)))
     if args.json:
