@@ -249,7 +249,7 @@ COMMANDS = {
             "mcu": "a board or microcontroller from `tinytrain list boards`",
             "out": "the folder to write (default: RUN/export-BOARD)",
             "data": "for MODEL.tflite: images to prove it on",
-            "diagnose": "switch: show the quantization error of each layer and the accuracy of each class",
+            "diagnose": "switch: show the quantization error by layer and the accuracy by class, on val images",
         },
         _export,
         _refuse_wrong_or_too_large,

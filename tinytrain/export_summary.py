@@ -15,6 +15,7 @@ def summary(report: dict[str, Any], folder: Path) -> str:
         ("model", _model(report)),
         *[("input", note) for note in report["input"]["notes"]],
         ("accuracy", _accuracy(report["accuracy"])),
+        *_val(report["accuracy"].get("val")),
         ("parity", f"{parity['different']} of {parity['images']:,} outputs differ from the golden ones in TFLM"),
         ("TF Lite", _tensorflow_lite(report["tensorflow_lite"])),
         ("RAM", _ram(report)),
@@ -85,8 +86,19 @@ def _latency(report: dict[str, Any]) -> str:
 def _accuracy(found: dict[str, Any]) -> str:
     if not found["images"]:
         return "unknown: proven on noise; --data SPEC measures it on images"
-    shares = [f"{kind} {100 * found[kind]:.2f} %" for kind in ("float", "int8") if found[kind] is not None]
+    names = {"float": "float", "float_finetuned": "fine-tuned in float", "int8": "int8"}
+    shares = [f"{name} {100 * found[kind]:.2f} %" for kind, name in names.items() if found.get(kind) is not None]
     return f"{', '.join(shares)} top-1 on {found['images']:,} images"
+
+
+def _val(found: dict[str, Any] | None) -> list[tuple[str, str]]:
+    return [("val", f"{_accuracy(found)}, to tune qat.* by")] if found else []
+
+
+def quantization_change(row: dict[str, Any]) -> float:
+    """Returns what quantization alone changed of a share: int8 less the float share of the same weights."""
+    same_weights = row.get("float_finetuned")
+    return row["int8"] - (row["float"] if same_weights is None else same_weights)
 
 
 def _diagnosis(found: dict[str, Any]) -> list[str]:
@@ -95,8 +107,9 @@ def _diagnosis(found: dict[str, Any]) -> list[str]:
     width = max(len(row["layer"]) for row in layers)
     lines = [
         "",
-        f"signal to noise in dB, worst of {len(layers)} layers first: of what the layer adds, of all that has come",
-        "together there, of its weights; the range of its output, and the share of it that 99 % of the values take",
+        f"signal to noise in dB on val images, worst of {len(layers)} layers first: of what the layer adds, of all",
+        "that has come together there, of its weights; the range of its output, and the share of it that 99 % of the",
+        "values take",
         f"  {'layer':{width}} {'operator':16} {'own':>6} {'total':>6} {'weights':>7}  {'range':>18} {'share':>6}",
     ]
     for row in layers[:LAYERS_SHOWN]:
@@ -106,9 +119,17 @@ def _diagnosis(found: dict[str, Any]) -> list[str]:
             f"  {row['layer']:{width}} {row['operator']:16} {row['own_db']:6.1f} {row['total_db']:6.1f} {weights:>7}  "
             f"{limits:>18} {100 * row['bulk_share']:4.0f} %"
         )
-    width = max(len("class"), *(len(row["class"]) for row in classes))
-    lines += ["", f"  {'class':{width}} {'images':>6} {'float':>8} {'int8':>8} {'change':>8}"]
-    for row in classes:
-        shares = f"{100 * row['float']:6.1f} % {100 * row['int8']:6.1f} % {100 * (row['int8'] - row['float']):+6.1f} %"
-        lines.append(f"  {row['class']:{width}} {row['images']:6} {shares}")
+    return [*lines, *_classes(classes)]
+
+
+def _classes(rows: list[dict[str, Any]]) -> list[str]:
+    """Returns the classes as lines; `change` is that of quantization alone."""
+    tuned = any(row.get("float_finetuned") is not None for row in rows)
+    kinds = {"float": "float", **({"float_finetuned": "fine-tuned"} if tuned else {}), "int8": "int8"}
+    width = max(len("class"), *(len(row["class"]) for row in rows))
+    heads = " ".join(f"{name:>10}" for name in kinds.values())
+    lines = ["", "val images that each gets right", f"  {'class':{width}} {'images':>6} {heads} {'change':>10}"]
+    for row in rows:
+        shares = " ".join(f"{100 * row[kind]:8.1f} %" for kind in kinds)
+        lines.append(f"  {row['class']:{width}} {row['images']:6} {shares} {100 * quantization_change(row):+8.1f} %")
     return lines

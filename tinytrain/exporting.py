@@ -19,8 +19,9 @@ from tinytrain.deploy.boards import Board
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import DoesNotFit, UserError
 from tinytrain.evaluation import dequantize
+from tinytrain.export_summary import quantization_change
 from tinytrain.exported import COMPACT_FILE, GOLDEN_FILE, MODEL_FILE, REPORT_FILE
-from tinytrain.int8_model import Int8Model
+from tinytrain.int8_model import Int8Model, Validation
 from tinytrain.run import Run, write_json
 from tinytrain.schema import Config
 
@@ -44,7 +45,7 @@ def export(
         overrides: KEY=VALUE words for the keys of [qat] and [export].
         data: for a .tflite, the SPEC of the images to prove it on; without one it is proven on noise.
         diagnose: for a run, add the section "diagnosis" to the report: signal to noise of each layer (the keys of
-            `deploy.diagnosis.layers`) and accuracy of each class, float and int8, worst first.
+            `deploy.diagnosis.layers`) and accuracy of each class, float and int8, worst first, on val images.
 
     Raises:
         UserError: no finished run, no int8 .tflite, or a folder that already holds an export. A model that does not fit
@@ -110,10 +111,11 @@ def _write(draft: Path, model: Int8Model, outputs: np.ndarray, board: Board, con
     arena_bytes += config.export.arena_margin_bytes
     (draft / MODEL_FILE).write_bytes(model.content)
     (draft / COMPACT_FILE).write_bytes(compacted)
-    arrays = {"inputs": model.images, "outputs": outputs, "labels": model.labels}
+    arrays = {"inputs": model.images, "outputs": outputs, "labels": model.labels, "finetuned": model.finetuned_scores}
     known = {name: array for name, array in arrays.items() if array is not None}
     np.savez_compressed(draft / GOLDEN_FILE, **known)  # type: ignore[arg-type]  # numpy's other keyword is a bool
     sources = _emit(draft, model, compacted, outputs, arena_bytes, board)
+    validated = _run(model.content, model.val.images, "int8 model on the val images") if model.val else None
     report = {
         "board": board.name,
         "fits": False,
@@ -124,13 +126,13 @@ def _write(draft: Path, model: Int8Model, outputs: np.ndarray, board: Board, con
             "ops": graph.counts,
         },
         "input": _input(model, graph),
-        "accuracy": _accuracy(model, outputs, graph),
+        "accuracy": _accuracy(model, outputs, graph) | {"val": _on_val(model, validated, graph)},
         "parity": _parity(sources, model.images, outputs, config.export.parity_images),
         "tensorflow_lite": lite.compare(model.content, model.images, outputs),
         **_memory(sources, graph, compacted, arena_bytes, board),
         "arena_basis": {"how": how, "unplanned_operators": memory.unplanned(graph)},
         **_emulated(sources, board),
-        **_diagnosis(model, outputs, graph),
+        **_diagnosis(model, validated, graph),
     }
     report |= _latency(report, graph, board)
     report["fits"] = fits.Memory(**report["memory"]).fits
@@ -187,27 +189,51 @@ def _golden(outputs: np.ndarray, labels: np.ndarray | None) -> int:
     return int(right.argmax())
 
 
-def _accuracy(model: Int8Model, outputs: np.ndarray, graph: flatbuffer.Summary) -> dict[str, Any]:
-    if model.labels is None:
-        return {"float": None, "int8": None, "images": 0}
-    before = None if model.float_scores is None else metrics.top_k(model.float_scores, model.labels, 1)
-    after = metrics.top_k(dequantize(outputs, graph.outputs[0]), model.labels, 1)
-    return {"float": before, "int8": after, "images": len(outputs)}
+def _accuracy(known: Int8Model | Validation, outputs: np.ndarray, graph: flatbuffer.Summary) -> dict[str, Any]:
+    """Returns top-1 of the trained model, of the fine-tuned weights in float and of the int8 outputs, and the images.
+
+    The middle one is None without a fine-tune, where it is the first.
+    """
+    if known.labels is None:
+        return {"float": None, "float_finetuned": None, "int8": None, "images": 0}
+    scores = {
+        "float": known.float_scores,
+        "float_finetuned": known.finetuned_scores,
+        "int8": dequantize(outputs, graph.outputs[0]),
+    }
+    found = {kind: None if each is None else metrics.top_k(each, known.labels, 1) for kind, each in scores.items()}
+    return found | {"images": len(outputs)}
 
 
-def _diagnosis(model: Int8Model, outputs: np.ndarray, graph: flatbuffer.Summary) -> dict[str, Any]:
-    """Returns the section "diagnosis", if the model was measured layer by layer; classes that lost most come first."""
-    if model.layers is None or model.float_scores is None or model.labels is None:
+def _on_val(model: Int8Model, outputs: np.ndarray | None, graph: flatbuffer.Summary) -> dict[str, Any] | None:
+    return None if model.val is None or outputs is None else _accuracy(model.val, outputs, graph)
+
+
+def _diagnosis(model: Int8Model, outputs: np.ndarray | None, graph: flatbuffer.Summary) -> dict[str, Any]:
+    """Returns the section "diagnosis", if the model was measured layer by layer: layers and classes of the val images.
+
+    Classes that quantization has taken most from come first.
+    """
+    val = model.val
+    if model.layers is None or val is None or outputs is None:
         return {}
-    before = metrics.recall(model.float_scores, model.labels)
-    after = metrics.recall(dequantize(outputs, graph.outputs[0]), model.labels)
-    images = np.bincount(model.labels, minlength=len(model.classes))
+    before, after = (
+        metrics.recall(each, val.labels) for each in (val.float_scores, dequantize(outputs, graph.outputs[0]))
+    )
+    tuned = None if val.finetuned_scores is None else metrics.recall(val.finetuned_scores, val.labels)
+    images = np.bincount(val.labels, minlength=len(model.classes))
     rows = [
-        {"class": name, "images": int(count), "float": float(old), "int8": float(new)}
-        for name, count, old, new in zip(model.classes, images, before, after, strict=True)
-        if count
+        {
+            "class": name,
+            "images": int(images[number]),
+            "float": float(before[number]),
+            "float_finetuned": None if tuned is None else float(tuned[number]),
+            "int8": float(after[number]),
+        }
+        for number, name in enumerate(model.classes)
+        if images[number]
     ]
-    return {"diagnosis": {"layers": model.layers, "classes": sorted(rows, key=lambda row: row["int8"] - row["float"])}}
+    return {"diagnosis": {"layers": model.layers, "classes": sorted(rows, key=quantization_change)}}
 
 
 def _parity(sources: Path, images: np.ndarray, outputs: np.ndarray, count: int) -> dict[str, int]:

@@ -20,7 +20,20 @@ from tinytrain.schema import Config, Export
 
 FINE_TUNE_SEED = 1_000_003  # added to the run's seed: other batches than in the training
 NOISE_IMAGES = 16  # what a .tflite without data is proven on
-DIAGNOSED_IMAGES = 200  # of the test images: the ratios change by less than 1 dB beyond
+DIAGNOSED_IMAGES = 200  # of the val images: the ratios change by less than 1 dB beyond
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The val images: what qat.* is tuned by and a diagnosis is made on, so that the test images stay for the end.
+
+    images: (N, H, W, C) int8; labels: (N,); float_scores and finetuned_scores: as in Int8Model.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    float_scores: np.ndarray
+    finetuned_scores: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -28,9 +41,11 @@ class Int8Model:
     """An int8 model with all that its proof and its firmware need.
 
     images: (N, H, W, C) int8, what it is proven on; labels: (N,) or None if unknown; float_scores: (N, classes) of the
-    model that it was made from on the same images, None for a .tflite of unknown origin; classes: their names, none if
-    unknown; layers: the rows of `diagnosis.layers`, None if they were not asked for; pixels: what an 8-bit pixel is to
-    the network; notes: what a user should know of a .tflite made elsewhere, a line each.
+    model that it was made from on the same images, None for a .tflite of unknown origin; finetuned_scores: (N, classes)
+    of that model with the weights that the fine-tune ended with, in float without fake quantization: what the int8 ones
+    differ from by quantization alone, None without a fine-tune; val: the same on the val images of a run; classes:
+    their names, none if unknown; layers: the rows of `diagnosis.layers`, None if they were not asked for; pixels:
+    what an 8-bit pixel is to the network; notes: what a user should know of a .tflite made elsewhere, a line each.
     """
 
     name: str
@@ -40,6 +55,8 @@ class Int8Model:
     labels: np.ndarray | None
     float_scores: np.ndarray | None
     macs: int
+    finetuned_scores: np.ndarray | None = None
+    val: Validation | None = None
     layers: list[dict[str, Any]] | None = None
     pixels: Pixels = pixels.RUN
     notes: tuple[str, ...] = ()
@@ -60,12 +77,15 @@ def from_run(run: Run, config: Config, diagnose: bool = False) -> Int8Model:
         )
     model = keras.saving.load_model(run.model_path, compile=False)
     images, labels = data.arrays("test")
+    val_images, val_labels = data.arrays("val")
     train_images, train_labels = data.arrays("train")
     linear = cosine.linear(model, calibration_images(config, train_images), float(config.am_softmax.scale))
     float_twin = twin.rebuild(linear)
     twin.check_equal(linear, float_twin)
     float_twin = twin.fold(linear, float_twin)
     tuned = fine_tune(float_twin, config, train_images, train_labels, classes=len(source.classes))
+    diagnosis.take_weights(tuned, float_twin)
+    finetuned = steps(config, len(train_images)) > 0
     return Int8Model(
         name=config.model.name,
         content=tflite.convert(tuned),
@@ -74,8 +94,20 @@ def from_run(run: Run, config: Config, diagnose: bool = False) -> Int8Model:
         labels=labels,
         float_scores=train.predict(model, images),
         macs=macs.count(model),
-        layers=_diagnose(tuned, float_twin, images, config.seed) if diagnose else None,
+        finetuned_scores=train.predict(float_twin, images) if finetuned else None,
+        val=Validation(
+            images=to_int8(val_images),
+            labels=val_labels,
+            float_scores=train.predict(model, val_images),
+            finetuned_scores=train.predict(float_twin, val_images) if finetuned else None,
+        ),
+        layers=_diagnose(tuned, float_twin, val_images, config.seed) if diagnose else None,
     )
+
+
+def steps(config: Config, images: int) -> int:
+    """Returns how many steps the fine-tune takes on so many training images; 0 is post-training quantization."""
+    return round(config.qat.epochs * (images // min(config.qat.batch, images)))
 
 
 def fine_tune(
@@ -86,23 +118,23 @@ def fine_tune(
     images (N, R, R, C) uint8 and labels (N,) are training images: calibration and fine-tuning see no others.
     """
     batch = min(config.qat.batch, len(images))
-    steps = round(config.qat.epochs * (len(images) // batch))
+    count = steps(config, len(images))
     batches = pipeline.training_batches(
         images,
         labels,
         classes,
         batch,
         config.seed + FINE_TUNE_SEED,
-        range(steps),
+        range(count),
         Augmentation(config.augment, images.shape[1]),
     )
     smoothing = config.optim.label_smoothing
     smoothed = batches.map(lambda x, y: (x, y * (1 - smoothing) + smoothing / classes))
-    with tqdm(total=steps * batch, desc="quantization-aware", unit="image", leave=False, disable=None) as bar:
+    with tqdm(total=count * batch, desc="quantization-aware", unit="image", leave=False, disable=None) as bar:
         return qat.fine_tune(
             float_twin,
             smoothed,
-            steps,
+            count,
             config.qat.lr,
             calibration_images(config, images),
             lambda *_: bar.update(batch) and None,

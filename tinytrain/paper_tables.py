@@ -5,6 +5,7 @@
     data                           the paper's datasets, by name; without it the base's
     columns, order                 what is compared (`table_columns`); the column that says which arm is better
     figures                        what is drawn beside the table: those of FIGURES
+    ran                            at which scale we ran it last: "scale E,I; N seeds; DATA; commit C"; without it never
     [set]                          keys of a config, for every arm
     [arms."LABEL"]                 set: keys of its own; paper: {COLUMN: number}; base: another config;
                                    against: the arm that it is held against, without it the first one;
@@ -29,9 +30,13 @@ from tinytrain import rooms, table_columns
 from tinytrain.errors import UserError, unknown
 from tinytrain.schema import Config
 
-KEYS = {"title", "paper", "tables", "claim", "base", "data", "columns", "order", "figures", "set", "arms", "datasets"}
+KEYS = {
+    *("title", "paper", "tables", "claim", "base", "data", "columns", "order", "figures"),
+    *("ran", "set", "arms", "datasets"),
+}
 ARM_KEYS = {"set", "paper", "base", "against", "datasets"}
 STEP_KEYS = {"set", "base"}
+RAN = re.compile(r"scale [\d.]+(,[\d.]+)?; (1 seed|\d+ seeds); [^;]+; commit [0-9a-f]{7,40}")
 FIGURES = ("accuracy", "rates", "mixup", "classes")  # functions of figures.py, which imports TensorFlow
 
 
@@ -80,6 +85,7 @@ class Table:
     settings: Mapping[str, Any]
     arms: list[Arm]
     steps: Mapping[str, Step]
+    ran: str = ""
 
     @property
     def name(self) -> str:
@@ -155,6 +161,7 @@ def load_file(path: Path) -> Table:
         dict(configs.flat(found.get("set", {}))),
         arms,
         steps,
+        found.get("ran", ""),
     )
 
 
@@ -166,6 +173,11 @@ def _refuse_mistakes(path: Path, found: dict[str, Any]) -> None:
     for name in found.get("figures", []):
         if name not in FIGURES:
             raise unknown(f"figure in '{path}'", name, FIGURES)
+    ran = found.get("ran")
+    if ran is not None and not (isinstance(ran, str) and RAN.fullmatch(ran)):
+        raise UserError(
+            f"'{path}' has ran = {ran!r}: expected such as \"scale 0.5,0.1; 1 seed; CIFAR-10; commit 500ea18\""
+        )
     numbers = found["tables"]
     if not isinstance(numbers, list) or not all(isinstance(number, int) for number in numbers):
         raise UserError(f"'{path}' has tables = {numbers!r}: expected a list of numbers, such as [4]")

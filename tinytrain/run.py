@@ -1,7 +1,7 @@
 """The run folder: everything that one `tinytrain fit` leaves behind, each file written whole or not at all.
 
 config.toml    complete: it alone repeats the run
-origin.json    version and commits of tinytrain that trained it, and the classes of its data
+origin.json    version and commits of tinytrain that trained it, the machines it ran on, and the classes of its data
 graph.json     the layers of the network, if model.weights had a say in them
 split.json     the names of the images in each split
 search.json    what the learning-rate search tried and found, if there was one

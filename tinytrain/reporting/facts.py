@@ -39,6 +39,11 @@ def float_top1(subject: Subject) -> float | None:
     return subject.metrics.get("test", {}).get("top1")
 
 
+def finetuned_top1(export: Export) -> float | None:
+    """Returns the top-1 of the fine-tuned weights in float on the test images, 0..1; None without a fine-tune."""
+    return export.report.get("accuracy", {}).get("float_finetuned")
+
+
 def int8_top1(export: Export) -> float | None:
     """Returns the top-1 of the int8 model on the test images, 0..1."""
     return export.report.get("accuracy", {}).get("int8")

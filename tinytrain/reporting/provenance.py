@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from tinytrain import config as configs
+from tinytrain import machine
 from tinytrain.reporting import facts
 from tinytrain.reporting.comparison import shown
 from tinytrain.reporting.runs import Subject
@@ -34,6 +35,7 @@ def rows(subject: Subject) -> list[tuple[str, str]]:
         ("training time", facts.duration(facts.training_seconds(subject)) if subject.history else ""),
         ("tinytrain", " ".join([origin.get("tinytrain", ""), *origin.get("commits", [])])),
         ("packages", versions),
+        ("machine", "; then ".join(machine.words(each) for each in origin.get("machines", []))),
         ("run folder", str(subject.run.folder)),
     ]
     return [(what, value) for what, value in found if value.strip()]
