@@ -59,6 +59,8 @@ def fit(config: Config, out: Path | str | None = None, mcu: str | None = None, r
 
             refuse_if_too_large(trainer.method.plain, config, len(source.classes), mcu)
         _tell_findings(data, config)
+        for sentence in trainer.method.warnings():
+            print(f"warning: {sentence}", file=sys.stderr)
         name = f"{config.data.spec.partition(':')[0]}-{config.model.name}"
         run = Run.create(Path(out) if out else None, name)
         write_json(run.split_path, splits.as_names(source, data.subsets))
