@@ -169,7 +169,7 @@ def test_test_images_are_never_quantized_with(run, monkeypatch, tmp_path):
 
     config = run.config()
     data = splits.Split(train.load_source(config), config)
-    allowed = {image.tobytes() for image in (data.arrays("train")[0].astype(np.float32) - 128) / 128}
+    allowed = {image.tobytes() for image in (np.asarray(data.arrays("train")[0], np.float32) - 128) / 128}
     seen = []
     fine_tune = qat.fine_tune
 

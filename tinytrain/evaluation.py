@@ -10,6 +10,7 @@ import numpy as np
 from tinytrain import config as configs
 from tinytrain import metrics, splits, train
 from tinytrain.errors import UserError
+from tinytrain.pipeline import Images
 from tinytrain.run import Run
 from tinytrain.schema import Config
 
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
     from tinytrain.deploy.flatbuffer import Summary, Tensor
 
 
-def to_int8(images: np.ndarray) -> np.ndarray:
+def to_int8(images: Images) -> np.ndarray:
     """Returns uint8 pixels as the int8 input of our models: q = pixel - 128."""
-    return (images.astype(np.int16) - 128).astype(np.int8)
+    pixels = np.array(images)
+    return np.bitwise_xor(pixels, np.uint8(128), out=pixels).view(np.int8)  # the same bits, and no wider array
 
 
 def dequantize(outputs: np.ndarray, tensor: "Tensor") -> np.ndarray:
@@ -57,7 +59,7 @@ def evaluate(target: PathLike[str] | str, data: str | None = None, split: str = 
     return train.evaluate(model, images, labels)
 
 
-def test_images(graph: "Summary", data: str, split: str, what: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def test_images(graph: "Summary", data: str, split: str, what: str) -> tuple[Images, np.ndarray, list[str]]:
     """Returns (uint8 images as large as the input of a .tflite, labels, class names) of the data source `data`."""
     from tinytrain.deploy import foreign
 
@@ -96,7 +98,7 @@ def _run_of(path: Path) -> Run:
     raise UserError(f"'{path}' stands in no run folder: say with --data which images to measure it on")
 
 
-def _split(config: Config, split: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def _split(config: Config, split: str) -> tuple[Images, np.ndarray, list[str]]:
     source = train.load_source(config)
     config = train.resolve(config, source)
     return *splits.Split(source, config).arrays(split), source.classes

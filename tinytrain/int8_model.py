@@ -14,6 +14,7 @@ from tinytrain.augment import Augmentation
 from tinytrain.deploy import carray, cosine, diagnosis, foreign, latency, qat, tflite, twin
 from tinytrain.errors import UserError
 from tinytrain.evaluation import test_images, to_int8
+from tinytrain.pipeline import Images
 from tinytrain.run import Run
 from tinytrain.schema import Config
 
@@ -78,7 +79,7 @@ def from_run(run: Run, config: Config, diagnose: bool = False) -> Int8Model:
 
 
 def fine_tune(
-    float_twin: tf_keras.Model, config: Config, images: np.ndarray, labels: np.ndarray, classes: int
+    float_twin: tf_keras.Model, config: Config, images: Images, labels: np.ndarray, classes: int
 ) -> tf_keras.Model:
     """Returns the fake-quantized graph of `float_twin`, fine-tuned on training images as [qat] of `config` says.
 
@@ -110,13 +111,13 @@ def fine_tune(
         )
 
 
-def calibration_images(config: Config, images: np.ndarray) -> np.ndarray:
+def calibration_images(config: Config, images: Images) -> np.ndarray:
     """Returns qat.calibration_images of the training images (N, R, R, C) uint8, as float32 in [-1, 1)."""
     chosen = np.random.default_rng(config.seed).permutation(len(images))[: config.qat.calibration_images]
     return pipeline.normalize(images[np.sort(chosen)]).numpy()
 
 
-def _diagnose(tuned: tf_keras.Model, float_twin: tf_keras.Model, images: np.ndarray, seed: int) -> list[dict[str, Any]]:
+def _diagnose(tuned: tf_keras.Model, float_twin: tf_keras.Model, images: Images, seed: int) -> list[dict[str, Any]]:
     chosen = np.random.default_rng(seed).permutation(len(images))[:DIAGNOSED_IMAGES]
     return diagnosis.layers(tuned, float_twin, pipeline.normalize(images[np.sort(chosen)]).numpy())
 

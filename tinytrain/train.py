@@ -18,6 +18,7 @@ from tinytrain import config as configs
 from tinytrain.datasets import Source
 from tinytrain.errors import UserError
 from tinytrain.method import Method
+from tinytrain.pipeline import Images
 from tinytrain.run import Run, write_json, write_text
 from tinytrain.schema import Config
 from tinytrain.splits import Split
@@ -157,6 +158,7 @@ def resolve(config: Config, source: Source) -> Config:
     found = {
         "data.resize": source.resize,
         "data.split": source.split,
+        "data.seed": config.seed,
         "model.width": usual["width"],
         "model.resolution": min(source.side or LARGEST_AUTO_RESOLUTION, LARGEST_AUTO_RESOLUTION),
         "model.channels": source.channels,
@@ -179,12 +181,12 @@ def resolve(config: Config, source: Source) -> Config:
     return config
 
 
-def evaluate(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+def evaluate(model: keras.Model, images: Images, labels: np.ndarray) -> dict[str, Any]:
     """Returns what `metrics.summary` does of a float model on uint8 images."""
     return metrics.summary(predict(model, images), labels)
 
 
-def predict(model: keras.Model, images: np.ndarray, batch: int = 256) -> np.ndarray:
+def predict(model: keras.Model, images: Images, batch: int = 256) -> np.ndarray:
     """Returns the logits (N, classes) float32 of uint8 images (N, R, R, C)."""
     traced = tf.function(lambda x: model(x, training=False))
     step = traced.get_concrete_function(tf.TensorSpec([None, *images.shape[1:]], tf.float32))  # one trace for all sizes

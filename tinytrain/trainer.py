@@ -11,6 +11,7 @@ from tinytrain import balance, checkpoint, initial, optim, pipeline, rooms, weig
 from tinytrain import config as configs
 from tinytrain.augment import Augmentation
 from tinytrain.method import Method, Training
+from tinytrain.pipeline import Images
 from tinytrain.plateau import Plateau, PlateauSchedule
 from tinytrain.progress import Clock, Progress, StopAtNaN
 from tinytrain.run import Run
@@ -29,6 +30,7 @@ class Trainer:
 
     def __init__(self, config: Config, data: Split, model: keras.Model) -> None:
         self.config, self.data, self.history = config, data, []  # type: ignore[var-annotated]
+        images: Images
         images, labels = data.arrays("train")
         self.classes, self.class_weights = len(data.source.classes), None
         if config.data.balance == "class_weights":

@@ -13,6 +13,7 @@ from tinytrain.deploy import flatbuffer
 from tinytrain.errors import UserError
 from tinytrain.evaluation import dequantize, to_int8
 from tinytrain.exported import GOLDEN_FILE, MODEL_FILE
+from tinytrain.pipeline import Images
 from tinytrain.reporting.runs import Export, Subject
 
 
@@ -20,7 +21,7 @@ from tinytrain.reporting.runs import Export, Subject
 class LabelledImages:
     """images (N, R, R, C) uint8, labels (N,) int64, N names of files or other identities, names of the classes."""
 
-    images: np.ndarray
+    images: Images
     labels: np.ndarray
     names: list[str]
     classes: list[str]
