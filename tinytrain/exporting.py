@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tinytrain import config as configs
-from tinytrain import int8_model, metrics
+from tinytrain import int8_model, measured, metrics
 from tinytrain.deploy import boards, carray, compact, firmware, fits, flatbuffer, latency, memory
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.oracle import Oracle
@@ -53,10 +53,10 @@ def export(
     if folder.exists() and (folder.is_file() or any(folder.iterdir())):
         raise UserError(f"'{folder}' is there already: remove it, or name another folder with --out")
     if from_file:
-        config = _with_overrides(Config(), overrides)
+        config = measured.settings(target, overrides, data, "export", ("qat.", "export."))
         if diagnose:
             raise UserError(f"--diagnose compares with the float model, which a .tflite such as '{target}' has not")
-        model = int8_model.from_file(target, data, config.export.input_range)
+        model = int8_model.from_file(target, config, data)
     else:
         if data:
             raise UserError("--data goes with a .tflite; a run is exported with the data it was trained on")
@@ -116,6 +116,7 @@ def _write(draft: Path, model: Int8Model, outputs: np.ndarray, board: Board, con
             "macs": model.macs,
             "ops": graph.counts,
         },
+        "classes": model.classes,
         "input": _input(model, graph),
         "accuracy": _accuracy(model, outputs, graph),
         "parity": _parity(sources, model.images, outputs, config.export.parity_images),
@@ -147,7 +148,7 @@ def _emit(draft: Path, model: Int8Model, compacted: bytes, outputs: np.ndarray, 
 def _input(model: Int8Model, graph: flatbuffer.Summary) -> dict[str, Any]:
     low, high = model.input_range
     shape = list(graph.inputs[0].shape)
-    return {"shape": shape, "pixel_0": low, "pixel_255": high, "notes": list(model.notes)}
+    return {"shape": shape, "pixel_0": low, "pixel_255": high, "resize": model.resize, "notes": list(model.notes)}
 
 
 def _run(content: bytes, images: np.ndarray, what: str) -> np.ndarray:

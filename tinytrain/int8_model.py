@@ -9,11 +9,10 @@ import numpy as np
 import tf_keras
 from tqdm import tqdm
 
-from tinytrain import macs, pipeline, splits, train
+from tinytrain import identity, macs, measured, pipeline, tflite_origin, train
 from tinytrain.augment import Augmentation
-from tinytrain.deploy import carray, cosine, diagnosis, foreign, latency, qat, tflite, twin
-from tinytrain.errors import UserError
-from tinytrain.evaluation import test_images, to_int8
+from tinytrain.deploy import cosine, diagnosis, foreign, latency, qat, tflite, twin
+from tinytrain.evaluation import quantized, to_int8
 from tinytrain.pipeline import Images
 from tinytrain.run import Run
 from tinytrain.schema import Config
@@ -30,7 +29,8 @@ class Int8Model:
     images: (N, H, W, C) int8, what it is proven on; labels: (N,) or None if unknown; float_scores: (N, classes) of the
     model that it was made from on the same images, None for a .tflite of unknown origin; classes: their names, none if
     unknown; layers: the rows of `diagnosis.layers`, None if they were not asked for; input_range: what pixels 0 and 255
-    are to the network; notes: what a user should know of a .tflite made elsewhere, a line each.
+    are to the network; resize: how an image was brought to its size, "" if unknown; notes: what a user should know of a
+    .tflite made elsewhere, a line each.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Int8Model:
     macs: int
     layers: list[dict[str, Any]] | None = None
     input_range: tuple[float, float] = (-1.0, 127 / 128)
+    resize: str = ""
     notes: tuple[str, ...] = ()
 
 
@@ -53,11 +54,7 @@ def from_run(run: Run, config: Config, diagnose: bool = False) -> Int8Model:
     """
     source = train.load_source(config)
     config = train.resolve(config, source)  # a run from before a key was there has that key's default
-    data = splits.Split(source, config)
-    if splits.as_names(source, data.subsets) != run.split():
-        raise UserError(
-            f"the images of '{config.data.spec}' are others than when '{run.folder}' was trained: train anew"
-        )
+    data = identity.split_of(run, source, config)
     model = keras.saving.load_model(run.model_path, compile=False)
     images, labels = data.arrays("test")
     train_images, train_labels = data.arrays("train")
@@ -74,6 +71,7 @@ def from_run(run: Run, config: Config, diagnose: bool = False) -> Int8Model:
         labels=labels,
         float_scores=train.predict(model, images),
         macs=macs.count(model),
+        resize=config.data.resize,
         layers=_diagnose(tuned, float_twin, images, config.seed) if diagnose else None,
     )
 
@@ -122,18 +120,24 @@ def _diagnose(tuned: tf_keras.Model, float_twin: tf_keras.Model, images: Images,
     return diagnosis.layers(tuned, float_twin, pipeline.normalize(images[np.sort(chosen)]).numpy())
 
 
-def from_file(path: Path, data: str | None, input_range: str = "") -> Int8Model:
-    """Returns an int8 .tflite of unknown origin, to be proven on the test images of `data`, or on noise.
+def from_file(path: Path, config: Config, data: str | None) -> Int8Model:
+    """Returns an int8 .tflite of unknown origin, to be proven on images of `data` (`measured.of_file`), or on noise.
 
-    `input_range` says what pixels 0 and 255 are to it, "LOW..HIGH"; "" reads it off its input (foreign.py).
+    `config` is what `measured.settings` returns: [export] says what pixels are to it, "" reads it off its input
+    (foreign.py); [data] how images are brought to its size.
     """
     found = foreign.read(path)
     source = found.graph.inputs[0]
-    low, high, known = foreign.pixel_range(source, input_range)
-    classes: list[str] = []
+    low, high, known = foreign.pixel_range(source, config.export.input_range)
+    classes, resize = list(tflite_origin.of(path).classes), ""
     if data:
-        pixels, labels, classes = test_images(found.graph, data, "test", what=f"'{path}'")
-        images = carray.pixel_values(source, (high - low) / 255, low)[pixels]
+        shown = measured.of_file(path, found.graph, config, data, None)
+        images, labels, classes, resize = (
+            quantized(source, shown.images, config),
+            shown.labels,
+            shown.classes,
+            shown.resize,
+        )
     else:
         shape = (NOISE_IMAGES, *source.shape[1:])
         images, labels = np.random.default_rng(0).integers(-128, 128, shape, np.int8), None
@@ -141,6 +145,7 @@ def from_file(path: Path, data: str | None, input_range: str = "") -> Int8Model:
     if foreign.is_image(source):
         where = "" if known else ", all its input holds: export.input_range=LOW..HIGH says otherwise"
         notes.append(f"pixels 0 to 255 as {low:g} to {high:g}{where}")
+    notes += shown.notes if data else []
     return Int8Model(
         name=path.stem,
         content=found.content,
@@ -150,5 +155,6 @@ def from_file(path: Path, data: str | None, input_range: str = "") -> Int8Model:
         float_scores=None,
         macs=latency.total_macs(found.graph),
         input_range=(low, high),
+        resize=resize,
         notes=tuple(notes),
     )

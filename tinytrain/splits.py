@@ -42,6 +42,7 @@ class Split:
 
     def __init__(self, source: Source, config: Config, subsets: dict[str, Subset] | None = None) -> None:
         self.source, self.model, self.resize = source, config.model, config.data.resize
+        self.spec = config.data.spec
         self.subsets = split(source, config.data, seed(config)) if subsets is None else subsets
 
     def arrays(self, name: str) -> tuple[IndexedView, np.ndarray]:

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tinytrain import check, checkpoint, lr_usual, macs, metrics, origin, pipeline, rooms, splits
+from tinytrain import check, checkpoint, identity, lr_usual, macs, metrics, origin, pipeline, rooms, splits
 from tinytrain import config as configs
 from tinytrain.datasets import Source
 from tinytrain.errors import UserError
@@ -51,8 +51,9 @@ def fit(config: Config, out: Path | str | None = None, mcu: str | None = None, r
         from tinytrain import lr_search  # with Optuna and its database, which no other training needs
     if searches and run is None:
         lr_search.check(config)
-    model = _begun_model(run, config) or build_model(config, len(source.classes))
-    data = Split(source, config)
+    model = _begun_model(run, config) or build_model(config, len(source.classes), source.classes)
+    data = identity.split_of(run, source, config) if run else Split(source, config)
+    _tell_seen(data, config)
     trainer = Trainer(config, data, model)
     if run is None:
         if mcu:
@@ -62,7 +63,7 @@ def fit(config: Config, out: Path | str | None = None, mcu: str | None = None, r
         _tell_findings(data, config)
         name = f"{config.data.spec.partition(':')[0]}-{config.model.name}"
         run = Run.create(Path(out) if out else None, name)
-        write_json(run.split_path, splits.as_names(source, data.subsets))
+        identity.record(run, data)
         if config.model.weights:
             write_text(run.graph_path, model.to_json())
         write_text(run.config_path, configs.dump(config))
@@ -88,6 +89,16 @@ def _tell_findings(data: Split, config: Config) -> None:
         print(line, file=sys.stderr)
     if any(len(finding.files) > check.SHOWN for finding in found):
         print(f"`tinytrain data {config.data.spec} --json` names all files", file=sys.stderr)
+
+
+def _tell_seen(data: Split, config: Config) -> None:
+    """Prints which test images a network was trained on that this training begins from or is taught by."""
+    sources = [("model.weights", config.model.weights)]
+    if "distill" in configs.methods(config):
+        sources.append(("distill.teacher", config.distill.teacher))
+    for key, word in sources:
+        if word and Run(Path(word)).config_path.is_file():
+            identity.tell_trained_on(Run(Path(word)), data, "test", f"{key} = '{word}'")
 
 
 def _begun_model(run: Run | None, config: Config) -> keras.Model | None:

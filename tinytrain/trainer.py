@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -136,10 +137,15 @@ def share_of_predicted(y_true: Any, y_pred: Any) -> Any:
     return keras.ops.sum(y_true * predicted, -1)
 
 
-def build_model(config: Config, classes: int) -> keras.Model:
+def build_model(config: Config, classes: int, names: Sequence[str] = ()) -> keras.Model:
     """Returns the untrained model of a config without "auto", with the weights that model.weights names.
 
-    What they do not cover, the classifier of another number of classes or all of it, is drawn from the seed.
+    What they do not cover, the classifier of other classes or all of it, is drawn from the seed.
+
+    Args:
+        config: the run.
+        classes: how many classes there are.
+        names: what they are called, if that is known: the classifier of a run is for the same names in the same order.
     """
     keras.utils.set_random_seed(config.seed)
     policy = keras.config.dtype_policy()
@@ -147,6 +153,6 @@ def build_model(config: Config, classes: int) -> keras.Model:
     options = weights.architecture_options(config.model)
     build = functools.partial(rooms.load("models", config.model.name).build, classes=classes, **options)
     try:
-        return weights.initialized(lambda **more: initial.drawn(build(**more), config), config.model)
+        return weights.initialized(lambda **more: initial.drawn(build(**more), config), config.model, names)
     finally:
         keras.config.set_dtype_policy(policy)

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from tinytrain import config as configs
-from tinytrain import metrics, splits, train
+from tinytrain import identity, metrics, splits, train
 from tinytrain.deploy import flatbuffer
 from tinytrain.errors import UserError
 from tinytrain.evaluation import dequantize, to_int8
@@ -62,12 +62,9 @@ def test_images(subject: Subject, proven: Golden | None) -> LabelledImages:
         return LabelledImages(pixels, proven.labels, names, classes)
     source = train.load_source(subject.config)
     config = train.resolve(subject.config, source)
-    data = splits.Split(source, config)
-    found = splits.as_names(source, data.subsets)
-    if subject.split and found != subject.split:
-        raise UserError(f"the images of '{config.data.spec}' are others than when the run was trained")
+    data = identity.split_of(subject.run, source, config)
     images, labels = data.arrays("test")
-    return LabelledImages(images, labels, found["test"], source.classes)
+    return LabelledImages(images, labels, splits.as_names(source, data.subsets)["test"], source.classes)
 
 
 def of_float(subject: Subject, test: LabelledImages) -> np.ndarray:
