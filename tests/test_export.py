@@ -43,6 +43,8 @@ def test_the_report_is_the_contract(exported, run):
     assert report["model"]["bytes"] == (folder / "model.tflite").stat().st_size
     assert report["model"]["macs"] == run.metrics()["macs"]
     assert report["parity"] == {"images": 359, "different": 0}
+    assert report["classes"] == [str(digit) for digit in range(10)]
+    assert report["input"]["resize"] == run.config().data.resize == "stretch"
     limits = report["memory"]
     assert (limits["ram_limit_bytes"], limits["flash_limit_bytes"]) == (320 * 1024, 1024 * 1024)
     assert 0 < limits["arena_bytes"] < limits["ram_bytes"] < limits["ram_limit_bytes"]

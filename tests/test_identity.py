@@ -377,3 +377,27 @@ def test_a_start_or_a_teacher_that_knows_the_test_images_is_told(place, capsys, 
         ours = set(train.splits.as_names(source, data.subsets)["test"])
         told = f"was trained on {len(theirs & ours)} of these {len(ours)} test images"
         assert (told in capsys.readouterr().err) == bool(seed)
+
+
+@pytest.mark.parametrize("word", ["run", "run/model.keras"])
+def test_a_teacher_of_other_classes_is_refused_by_name(place, word):
+    from tinytrain import teachers
+    from tinytrain.errors import UserError
+
+    word = str(place / word)
+    student = keras.saving.load_model(place / "run/model.keras", compile=False)
+    assert teachers.load(word, student, list(CLASSES)).output_shape == (None, 3)
+    for classes, sentence in (
+        (["green", "blue", "red"], "has 'blue' as class 0, the student 'green'"),
+        (["blue", "green", "rot"], "has the classes blue, green, red, the student has blue, green, rot"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            teachers.load(word, student, classes)
+
+
+def test_a_split_that_does_not_go_with_its_contents_is_refused(place, command_line):
+    path = place / "run/content.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"test": content["test"][1:]}))
+    status, _, error = command_line("evaluate", "run")
+    assert (status, "content.json of the run has" in error) == (2, True)

@@ -12,6 +12,7 @@ import json
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,14 @@ def split_of(run: Run, source: Source, config: Config) -> Split:
     if changes:
         raise _changed(run, config, changes)
     return Split(source, config, subsets)
+
+
+def run_of(word: str) -> Run | None:
+    """Returns the run that a word names, its folder or its model.keras; None if it is something else."""
+    path = Path(word)
+    run = Run(path.parent if path.suffix == ".keras" else path)
+    named = path.name == run.model_path.name or path == run.folder
+    return run if word and named and run.config_path.is_file() else None
 
 
 def classes_of(run: Run) -> list[str]:
@@ -218,7 +227,7 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN]) + (f", … ({len(names):,} in all)" if len(names) > SHOWN else "")
 
 
-def _read(path: Any) -> dict[str, Any] | None:
+def _read(path: Path) -> dict[str, Any] | None:
     """Returns a JSON object, None if there is no such file."""
     try:
         found = json.loads(path.read_text()) if path.is_file() else None

@@ -2,13 +2,11 @@
 
 import contextlib
 import sys
-from pathlib import Path
 
 import keras
 
 from tinytrain import identity, imagenet, weights
 from tinytrain.errors import UserError, nearest
-from tinytrain.run import Run
 
 APPLICATIONS = "applications:"
 
@@ -43,7 +41,8 @@ def load(word: str, student: keras.Model, classes: list[str] | None = None) -> k
 
 def _refuse_other_classes(word: str, classes: list[str]) -> None:
     """Refuses the run of a teacher whose classes have other names or another order; a file does not tell them."""
-    theirs = identity.classes_of(Run(Path(word)))
+    run = identity.run_of(word)
+    theirs = identity.classes_of(run) if run else []
     if not theirs or not classes or theirs == classes:
         return
     what = f"distill.teacher = '{word}'"

@@ -97,8 +97,8 @@ def _tell_seen(data: Split, config: Config) -> None:
     if "distill" in configs.methods(config):
         sources.append(("distill.teacher", config.distill.teacher))
     for key, word in sources:
-        if word and Run(Path(word)).config_path.is_file():
-            identity.tell_trained_on(Run(Path(word)), data, "test", f"{key} = '{word}'")
+        if run := identity.run_of(word):
+            identity.tell_trained_on(run, data, "test", f"{key} = '{word}'")
 
 
 def _begun_model(run: Run | None, config: Config) -> keras.Model | None:
