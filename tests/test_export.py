@@ -43,6 +43,8 @@ def test_the_report_is_the_contract(exported, run):
     assert report["model"]["bytes"] == (folder / "model.tflite").stat().st_size
     assert report["model"]["macs"] == run.metrics()["macs"]
     assert report["parity"] == {"images": 359, "different": 0}
+    assert report["classes"] == [str(digit) for digit in range(10)]
+    assert report["input"]["resize"] == run.config().data.resize == "stretch"
     limits = report["memory"]
     assert (limits["ram_limit_bytes"], limits["flash_limit_bytes"]) == (320 * 1024, 1024 * 1024)
     assert 0 < limits["arena_bytes"] < limits["ram_bytes"] < limits["ram_limit_bytes"]
@@ -210,7 +212,7 @@ def test_test_images_are_never_quantized_with(run, monkeypatch, tmp_path):
     """Calibration and fine-tuning see training images only."""
     config = run.config()
     data = splits.Split(train.load_source(config), config)
-    allowed = {image.tobytes() for image in (data.arrays("train")[0].astype(np.float32) - 128) / 128}
+    allowed = {image.tobytes() for image in (np.asarray(data.arrays("train")[0], np.float32) - 128) / 128}
     seen = []
     fine_tune = qat.fine_tune
 

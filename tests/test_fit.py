@@ -47,7 +47,7 @@ def test_the_saved_model_is_plain_keras_and_has_the_reported_accuracy(finished):
     config = finished.config()
     data = splits.Split(train.load_source(config), config)
     images, labels = data.arrays("test")
-    logits = model.predict((images.astype("float32") - 128) / 128, verbose=0)
+    logits = model.predict((np.asarray(images, "float32") - 128) / 128, verbose=0)
     assert metrics.top_k(logits, labels, 1) == pytest.approx(finished.metrics()["test"]["top1"], abs=1e-9)
     assert finished.metrics()["test"]["top1"] > 0.2  # ten classes, three epochs
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from tqdm import tqdm
@@ -18,7 +18,9 @@ from tinytrain import image_files, pipeline
 from tinytrain.datasets import Fact, Finding, Pool, Source
 from tinytrain.errors import UserError
 from tinytrain.run import write_text
-from tinytrain.splits import Subset
+
+if TYPE_CHECKING:
+    from tinytrain.splits import Subset  # which asks this module what images are copies of each other
 
 CACHE_VERSION = 1
 FEW = 10  # training images of a class below which it is called tiny
@@ -26,7 +28,7 @@ UNEVEN = 5  # times as many images in the largest class as in the smallest
 SHOWN = 5
 
 
-def findings(source: Source, subsets: dict[str, Subset]) -> list[Finding]:
+def findings(source: Source, subsets: "dict[str, Subset]") -> list[Finding]:
     """Returns all that is wrong with the images of each split, severe first."""
     known = {name: facts(source.pools[name]) for name in {part.pool for part in subsets.values()}}
     found = [
@@ -59,7 +61,7 @@ def facts(pool: Pool) -> list[Fact]:
     return found
 
 
-def statistics(source: Source, part: Subset) -> tuple[list[float], list[float]]:
+def statistics(source: Source, part: "Subset") -> tuple[list[float], list[float]]:
     """Returns the mean and the standard deviation of all pixels of a split, per channel (R, G, B or gray), in 0..1.
 
     Both are empty for a split without images.
@@ -86,7 +88,7 @@ def as_lines(found: Sequence[Finding], shown: int = SHOWN) -> list[str]:
     return lines
 
 
-def _duplicates(source: Source, subsets: dict[str, Subset], known: dict[str, list[Fact]]) -> list[Finding]:
+def _duplicates(source: Source, subsets: "dict[str, Subset]", known: dict[str, list[Fact]]) -> list[Finding]:
     """Returns images that are there more than once: under several classes, in several splits, within one split."""
     same: dict[str, list[tuple[str, str, int]]] = defaultdict(list)  # content -> (split, name, class)
     for split, part in subsets.items():
@@ -115,7 +117,7 @@ def _duplicates(source: Source, subsets: dict[str, Subset], known: dict[str, lis
     ]
 
 
-def _classes(source: Source, subsets: dict[str, Subset]) -> list[Finding]:
+def _classes(source: Source, subsets: "dict[str, Subset]") -> list[Finding]:
     """Returns classes that are missing in a split, tiny in train, or much smaller than others."""
     counts = class_counts(source, subsets)
     found = []
@@ -141,7 +143,7 @@ def _classes(source: Source, subsets: dict[str, Subset]) -> list[Finding]:
     return found
 
 
-def class_counts(source: Source, subsets: dict[str, Subset]) -> dict[str, dict[str, int]]:
+def class_counts(source: Source, subsets: "dict[str, Subset]") -> dict[str, dict[str, int]]:
     """Returns {split: {class: images}}."""
     bins = {
         split: np.bincount(source.pools[part.pool].labels[part.indices], minlength=len(source.classes))

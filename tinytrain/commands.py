@@ -145,6 +145,7 @@ def _refuse_wrong_or_too_large(report: dict[str, Any]) -> None:
 
 
 def _evaluate(values: Any, words: list[str]) -> tuple[Any, str]:
+    words, overrides = _sorted(words)
     if len(words) != 1:
         raise UserError(f"evaluate needs RUN or MODEL.tflite, received {' '.join(words) or 'nothing'}")
     if values.split not in (None, "train", "val", "test"):
@@ -154,7 +155,7 @@ def _evaluate(values: Any, words: list[str]) -> tuple[Any, str]:
     import_tensorflow()
     from tinytrain.evaluation import evaluate
 
-    result = evaluate(Path(words[0]), values.data, values.split or "test")
+    result = evaluate(Path(words[0]), values.data, values.split, overrides)
     return result, "  ".join(f"{name} {value:.4g}" for name, value in result.items() if isinstance(value, int | float))
 
 
@@ -256,7 +257,10 @@ COMMANDS = {
     ),
     "evaluate": Command(
         "Measures a run or a .tflite file on a split of its data.",
-        {"data": "another data source than the run's", "split": "train, val or test (default)"},
+        {
+            "data": "another data source than the run's: its test split, or all of it if it has no splits",
+            "split": "train, val or test (default)",
+        },
         _evaluate,
     ),
     "bench": Command(

@@ -17,8 +17,9 @@ from typing import Any
 
 import keras
 
-from tinytrain import comparison_table, dataset_table, train
+from tinytrain import comparison_table, dataset_table, identity, train
 from tinytrain import config as configs
+from tinytrain.datasets import Source
 from tinytrain.errors import UserError
 from tinytrain.run import Run, make_folder
 from tinytrain.schema import Config
@@ -79,6 +80,7 @@ def train_all(plan: Sequence[Planned], table: Path, finished: Callable[[Planned,
     everything else if a run failed: the others do not wait for it.
     """
     _refuse_runs_of_other_configs(plan)
+    _refuse_runs_of_other_images(plan)
     make_folder(table.parent)
     failed = []
     for planned in plan:
@@ -102,6 +104,27 @@ def _refuse_runs_of_other_configs(plan: Sequence[Planned]) -> None:
     for planned in plan:
         if (run := Run(planned.folder)).config_path.is_file():
             run.refuse_another(planned.config)
+
+
+def _refuse_runs_of_other_images(plan: Sequence[Planned]) -> None:
+    """Raises UserError if a run was trained on other images than are there now for those that are still to be trained.
+
+    A dataset on which nothing is to be trained any more is not read.
+    """
+    wanted = {planned.config.data.spec for planned in plan if not Run(planned.folder).finished}
+    sources: dict[str, Source] = {}
+    for planned in plan:
+        run = Run(planned.folder)
+        if planned.config.data.spec not in wanted or not (run.config_path.is_file() and run.split_path.is_file()):
+            continue
+        config = run.config()
+        key = repr(config.data)
+        try:
+            source = sources.get(key) or train.load_source(config)
+        except UserError:  # told where it is trained
+            continue
+        sources[key] = source
+        identity.split_of(run, source, train.resolve(config, source))
 
 
 def _datasets(plan: list[Planned]) -> dict[str, list[str]]:

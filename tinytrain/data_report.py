@@ -63,7 +63,7 @@ def report(config: Config, out: Path) -> dict[str, Any]:
 def _subsets(source: Source, config: Config) -> tuple[dict[str, splits.Subset], list[Finding]]:
     """Returns the split, or the data as it comes and why it cannot be split."""
     try:
-        return splits.split(source, config.data, config.seed), []
+        return splits.split(source, config.data, splits.seed(config)), []
     except UserError as error:
         whole = {name: splits.Subset(name, np.arange(len(pool.labels))) for name, pool in source.pools.items()}
         return whole, [Finding("no split", str(error), "add images of these classes, or leave them out", severe=True)]

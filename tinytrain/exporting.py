@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tinytrain import config as configs
-from tinytrain import int8_model, metrics, proving
+from tinytrain import int8_model, measured, metrics, proving
 from tinytrain.deploy import boards, carray, compact, firmware, fits, flatbuffer, latency, lite, memory, pixels, planner
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.oracle import Oracle
@@ -57,10 +57,10 @@ def export(
     if folder.exists() and (folder.is_file() or any(folder.iterdir())):
         raise UserError(f"'{folder}' is there already: remove it, or name another folder with --out")
     if from_file:
-        config = _with_overrides(Config(), overrides)
+        config = measured.settings(target, overrides, data, "export", ("qat.", "export."))
         if diagnose:
             raise UserError(f"--diagnose compares with the float model, which a .tflite such as '{target}' has not")
-        model = int8_model.from_file(target, data, config.export)
+        model = int8_model.from_file(target, config, data)
         if model.pixels.hint:
             print(f"tinytrain: '{target}': {model.pixels.hint}", file=sys.stderr)
     else:
@@ -125,6 +125,7 @@ def _write(draft: Path, model: Int8Model, outputs: np.ndarray, board: Board, con
             "macs": model.macs,
             "ops": graph.counts,
         },
+        "classes": model.classes,
         "input": _input(model, graph),
         "accuracy": _accuracy(model, outputs, graph) | {"val": _on_val(model, validated, graph)},
         "parity": _parity(sources, model.images, outputs, config.export.parity_images),
@@ -174,7 +175,8 @@ def _emit(draft: Path, model: Int8Model, compacted: bytes, outputs: np.ndarray, 
 
 
 def _input(model: Int8Model, graph: flatbuffer.Summary) -> dict[str, Any]:
-    return {"shape": list(graph.inputs[0].shape), **model.pixels.report(), "notes": list(model.notes)}
+    shape = list(graph.inputs[0].shape)
+    return {"shape": shape, **model.pixels.report(), "resize": model.resize, "notes": list(model.notes)}
 
 
 def _run(content: bytes, images: np.ndarray, what: str) -> np.ndarray:

@@ -163,7 +163,9 @@ def classes(table: Table, finished: list[Planned]) -> Figure:
 
 def _class_shares(axes: Any, planned: Planned) -> None:
     source = train.load_source(planned.config)
-    for number, (name, part) in enumerate(splits.split(source, planned.config.data, planned.seed).items()):
+    for number, (name, part) in enumerate(
+        splits.split(source, planned.config.data, splits.seed(planned.config)).items()
+    ):
         counts = np.bincount(source.pools[part.pool].labels[part.indices], minlength=len(source.classes))
         places = np.arange(len(counts)) + (number - 1) * 0.27
         axes.bar(places, 100 * counts / counts.sum(), width=0.27, label=f"{name}, {counts.sum():,} images")

@@ -9,14 +9,14 @@ import numpy as np
 import tf_keras
 from tqdm import tqdm
 
-from tinytrain import macs, pipeline, splits, train
+from tinytrain import identity, macs, measured, pipeline, tflite_origin, train
 from tinytrain.augment import Augmentation
 from tinytrain.deploy import cosine, diagnosis, foreign, latency, pixels, qat, tflite, twin
 from tinytrain.deploy.pixels import Pixels
-from tinytrain.errors import UserError
-from tinytrain.evaluation import test_images, to_int8
+from tinytrain.evaluation import to_int8
+from tinytrain.pipeline import Images
 from tinytrain.run import Run
-from tinytrain.schema import Config, Export
+from tinytrain.schema import Config
 
 FINE_TUNE_SEED = 1_000_003  # added to the run's seed: other batches than in the training
 NOISE_IMAGES = 16  # what a .tflite without data is proven on
@@ -45,7 +45,8 @@ class Int8Model:
     of that model with the weights that the fine-tune ended with, in float without fake quantization: what the int8 ones
     differ from by quantization alone, None without a fine-tune; val: the same on the val images of a run; classes:
     their names, none if unknown; layers: the rows of `diagnosis.layers`, None if they were not asked for; pixels:
-    what an 8-bit pixel is to the network; notes: what a user should know of a .tflite made elsewhere, a line each.
+    what an 8-bit pixel is to the network; resize: how an image was brought to its size, "" if unknown; notes: what a
+    user should know of a .tflite made elsewhere, a line each.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Int8Model:
     val: Validation | None = None
     layers: list[dict[str, Any]] | None = None
     pixels: Pixels = pixels.RUN
+    resize: str = ""
     notes: tuple[str, ...] = ()
 
 
@@ -70,11 +72,7 @@ def from_run(run: Run, config: Config, diagnose: bool = False) -> Int8Model:
     """
     source = train.load_source(config)
     config = train.resolve(config, source)  # a run from before a key was there has that key's default
-    data = splits.Split(source, config)
-    if splits.as_names(source, data.subsets) != run.split():
-        raise UserError(
-            f"the images of '{config.data.spec}' are others than when '{run.folder}' was trained: train anew"
-        )
+    data = identity.split_of(run, source, config)
     model = keras.saving.load_model(run.model_path, compile=False)
     images, labels = data.arrays("test")
     val_images, val_labels = data.arrays("val")
@@ -111,7 +109,7 @@ def steps(config: Config, images: int) -> int:
 
 
 def fine_tune(
-    float_twin: tf_keras.Model, config: Config, images: np.ndarray, labels: np.ndarray, classes: int
+    float_twin: tf_keras.Model, config: Config, images: Images, labels: np.ndarray, classes: int
 ) -> tf_keras.Model:
     """Returns the fake-quantized graph of `float_twin`, fine-tuned on training images as [qat] of `config` says.
 
@@ -143,35 +141,42 @@ def fine_tune(
         )
 
 
-def calibration_images(config: Config, images: np.ndarray) -> np.ndarray:
+def calibration_images(config: Config, images: Images) -> np.ndarray:
     """Returns qat.calibration_images of the training images (N, R, R, C) uint8, as float32 in [-1, 1)."""
     chosen = np.random.default_rng(config.seed).permutation(len(images))[: config.qat.calibration_images]
     return pipeline.normalize(images[np.sort(chosen)]).numpy()
 
 
-def _diagnose(tuned: tf_keras.Model, float_twin: tf_keras.Model, images: np.ndarray, seed: int) -> list[dict[str, Any]]:
+def _diagnose(tuned: tf_keras.Model, float_twin: tf_keras.Model, images: Images, seed: int) -> list[dict[str, Any]]:
     chosen = np.random.default_rng(seed).permutation(len(images))[:DIAGNOSED_IMAGES]
     return diagnosis.layers(tuned, float_twin, pipeline.normalize(images[np.sort(chosen)]).numpy())
 
 
-def from_file(path: Path, data: str | None, export: Export) -> Int8Model:
-    """Returns an int8 .tflite of unknown origin, to be proven on the test images of `data`, or on noise.
+def from_file(path: Path, config: Config, data: str | None) -> Int8Model:
+    """Returns an int8 .tflite of unknown origin, to be proven on images of `data` (`measured.of_file`), or on noise.
 
-    The keys of [export] say what pixels are to it; by default that is read off its input (deploy/pixels.py).
+    `config` is what `measured.settings` returns: [export] says what pixels are to it, by default that is read off its
+    input (deploy/pixels.py); [data] how images are brought to its size.
     """
     found = foreign.read(path)
     source = found.graph.inputs[0]
-    taken = pixels.of(source, export)
-    classes: list[str] = []
+    taken = pixels.of(source, config.export)
+    classes, resize = list(tflite_origin.of(path).classes), ""
     if data:
-        shown, labels, classes = test_images(found.graph, data, "test", what=f"'{path}'")
-        images = taken.to_input(shown, source)
+        shown = measured.of_file(path, found.graph, config, data, None)
+        images, labels, classes, resize = (
+            taken.to_input(np.asarray(shown.images), source),
+            shown.labels,
+            shown.classes,
+            shown.resize,
+        )
     else:
         shape = (NOISE_IMAGES, *source.shape[1:])
         images, labels = np.random.default_rng(0).integers(-128, 128, shape, np.int8), None
     notes = [f"{end} left out: int8 goes in and out" for end in found.left_out]
     if foreign.is_image(source):
         notes += [str(taken), *([taken.hint] if taken.hint else [])]
+    notes += shown.notes if data else []
     return Int8Model(
         name=path.stem,
         content=found.content,
@@ -181,5 +186,6 @@ def from_file(path: Path, data: str | None, export: Export) -> Int8Model:
         float_scores=None,
         macs=latency.total_macs(found.graph),
         pixels=taken,
+        resize=resize,
         notes=tuple(notes),
     )

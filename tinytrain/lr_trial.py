@@ -71,7 +71,7 @@ def train(config: Config, data: Split, run: Run, report: Report) -> list[dict[st
     stops = [report(int(row["epoch"]) - 1, row["val_balanced_top1"]) for row in history]  # a kill may forestall one
     if any(stops) or len(history) == config.optim.epochs:
         return history
-    trainer = Trainer(config, data, build_model(config, len(data.source.classes)))
+    trainer = Trainer(config, data, build_model(config, len(data.source.classes), data.source.classes))
     trainer.fit(run, [report])
     return trainer.history
 

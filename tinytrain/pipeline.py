@@ -2,7 +2,7 @@
 
 Everything random is a function of (seed, step), never of what was drawn before: a run that is killed and resumed sees
 the batches that it would have seen. An array is a memory map in the cache folder (`XDG_CACHE_HOME/tinytrain`), so that
-a dataset larger than the memory works the same way, only slower.
+a dataset larger than the memory works the same way, only slower: a split is an `IndexedView` of it.
 """
 
 import hashlib
@@ -22,6 +22,32 @@ from tinytrain.datasets import Pool
 
 CACHE_VERSION = 1
 Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]  # (pixels, labels, seed)
+
+
+class IndexedView:
+    """Some of the images of an array, in any order and any number of times: only what is asked for is read.
+
+    images: (M, H, W, C), usually a memory map that is larger than the memory; index: (N,) the image in each place.
+    """
+
+    def __init__(self, images: "Images", index: np.ndarray) -> None:
+        self.images, self.index = images, index
+        self.shape: tuple[int, ...] = (len(index), *images.shape[1:])
+        self.dtype: np.dtype = images.dtype
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, places: Any) -> np.ndarray:
+        return self.images[self.index[places]]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """All of it, in memory: numpy.asarray(view)."""
+        whole = self[:]
+        return whole if dtype is None else whole.astype(dtype, copy=False)
+
+
+Images = np.ndarray | IndexedView  # (N, H, W, C) uint8
 
 
 def decode(pool: Pool, resolution: int, channels: int, resize: str) -> np.ndarray:
@@ -59,7 +85,7 @@ def normalize(images: Any) -> Any:
 
 
 def training_batches(
-    images: np.ndarray,
+    images: Images,
     labels: np.ndarray,
     classes: int,
     batch: int,
@@ -92,7 +118,7 @@ def training_batches(
     return numbers.map(load, num_parallel_calls=2, deterministic=True).prefetch(4)
 
 
-def evaluation_batches(images: np.ndarray, labels: np.ndarray, classes: int, batch: int = 256) -> tf.data.Dataset:
+def evaluation_batches(images: Images, labels: np.ndarray, classes: int, batch: int = 256) -> tf.data.Dataset:
     """Returns batches (x, one-hot y) in order, the last one shorter, without any augmentation."""
 
     def chunks() -> Any:

@@ -4,6 +4,7 @@ config.toml    complete: it alone repeats the run
 origin.json    version and commits of tinytrain that trained it, the machines it ran on, and the classes of its data
 graph.json     the layers of the network, if model.weights had a say in them
 split.json     the names of the images in each split
+content.json   the content and the class of each of these images (identity.py)
 search.json    what the learning-rate search tried and found, if there was one
 history.csv    one row an epoch
 tensorboard/   the same for TensorBoard, with log.tensorboard
@@ -73,6 +74,7 @@ class Run:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.config_path, self.split_path = folder / "config.toml", folder / "split.json"
+        self.content_path = folder / "content.json"
         self.origin_path, self.graph_path = folder / "origin.json", folder / "graph.json"
         self.search_path = folder / "search.json"
         self.history_path, self.metrics_path = folder / "history.csv", folder / "metrics.json"

@@ -33,6 +33,9 @@ class Data:
     test_fraction: float = key(0.2, "share of all images held out, if the data has no test split", 0.01, 0.5)
     val_images: int = key(0, "images held out for val instead of val_fraction, exactly; 0: the fraction", 0)
     test_images: int = key(0, "images held out for test instead of test_fraction, exactly; 0: the fraction", 0)
+    seed: int | Auto = key(
+        "auto", "draws what is held out: the same number, the same split, whatever seed is; auto: seed", 0, 2**32 - 1
+    )
     train_images: int = key(0, "train on so many images only, drawn evenly from all that are left; 0: on all", 0)
     resize: Literal["auto", "stretch", "crop", "pad"] = key(
         "auto", "how an image is brought to model.resolution; auto refuses a folder of mixed sizes"
@@ -284,7 +287,9 @@ class Export:
 class Config:
     """One run, whole. `Config(data=Data(spec="folder:flowers"))` is what a TOML file is read into."""
 
-    seed: int = key(0, "seeds the split, the initial weights, the order and the augmentation", 0)
+    seed: int = key(
+        0, "seeds the initial weights, the order and the augmentation, and the split unless data.seed does", 0
+    )
     method: str = key("", "how it is trained: names from `tinytrain list methods` joined by +, the innermost first")
     data: Data = field(default_factory=Data)
     model: Model = field(default_factory=Model)

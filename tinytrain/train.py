@@ -13,11 +13,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tinytrain import check, checkpoint, lr_usual, macs, metrics, origin, pipeline, rooms, splits
+from tinytrain import check, checkpoint, identity, lr_usual, macs, metrics, origin, pipeline, rooms, splits
 from tinytrain import config as configs
 from tinytrain.datasets import Source
 from tinytrain.errors import UserError
 from tinytrain.method import Method
+from tinytrain.pipeline import Images
 from tinytrain.run import Run, write_json, write_text
 from tinytrain.schema import Config
 from tinytrain.splits import Split
@@ -50,8 +51,9 @@ def fit(config: Config, out: Path | str | None = None, mcu: str | None = None, r
         from tinytrain import lr_search  # with Optuna and its database, which no other training needs
     if searches and run is None:
         lr_search.check(config)
-    model = _begun_model(run, config) or build_model(config, len(source.classes))
-    data = Split(source, config)
+    model = _begun_model(run, config) or build_model(config, len(source.classes), source.classes)
+    data = identity.split_of(run, source, config) if run else Split(source, config)
+    _tell_seen(data, config)
     trainer = Trainer(config, data, model)
     if run is None:
         if mcu:
@@ -63,7 +65,7 @@ def fit(config: Config, out: Path | str | None = None, mcu: str | None = None, r
             print(f"warning: {sentence}", file=sys.stderr)
         name = f"{config.data.spec.partition(':')[0]}-{config.model.name}"
         run = Run.create(Path(out) if out else None, name)
-        write_json(run.split_path, splits.as_names(source, data.subsets))
+        identity.record(run, data)
         if config.model.weights:
             write_text(run.graph_path, model.to_json())
         write_text(run.config_path, configs.dump(config))
@@ -89,6 +91,16 @@ def _tell_findings(data: Split, config: Config) -> None:
         print(line, file=sys.stderr)
     if any(len(finding.files) > check.SHOWN for finding in found):
         print(f"`tinytrain data {config.data.spec} --json` names all files", file=sys.stderr)
+
+
+def _tell_seen(data: Split, config: Config) -> None:
+    """Prints which test images a network was trained on that this training begins from or is taught by."""
+    sources = [("model.weights", config.model.weights)]
+    if "distill" in configs.methods(config):
+        sources.append(("distill.teacher", config.distill.teacher))
+    for key, word in sources:
+        if run := identity.run_of(word):
+            identity.tell_trained_on(run, data, "test", f"{key} = '{word}'")
 
 
 def _begun_model(run: Run | None, config: Config) -> keras.Model | None:
@@ -159,6 +171,7 @@ def resolve(config: Config, source: Source) -> Config:
     found = {
         "data.resize": source.resize,
         "data.split": source.split,
+        "data.seed": config.seed,
         "model.width": usual["width"],
         "model.resolution": min(source.side or LARGEST_AUTO_RESOLUTION, LARGEST_AUTO_RESOLUTION),
         "model.channels": source.channels,
@@ -181,12 +194,12 @@ def resolve(config: Config, source: Source) -> Config:
     return config
 
 
-def evaluate(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+def evaluate(model: keras.Model, images: Images, labels: np.ndarray) -> dict[str, Any]:
     """Returns what `metrics.summary` does of a float model on uint8 images."""
     return metrics.summary(predict(model, images), labels)
 
 
-def predict(model: keras.Model, images: np.ndarray, batch: int = 256) -> np.ndarray:
+def predict(model: keras.Model, images: Images, batch: int = 256) -> np.ndarray:
     """Returns the logits (N, classes) float32 of uint8 images (N, R, R, C)."""
     traced = tf.function(lambda x: model(x, training=False))
     step = traced.get_concrete_function(tf.TensorSpec([None, *images.shape[1:]], tf.float32))  # one trace for all sizes

@@ -26,10 +26,11 @@ def load(argument: str, data: Data) -> Source:
     classes = sorted({row["label"] for _, row in rows})
     if len(classes) < 2:
         raise UserError(f"'{table}' names fewer than two classes ({', '.join(classes)}): expected two in column label")
+    numbers = {name: number for number, name in enumerate(classes)}
     files: dict[str, list[tuple[Path, int]]] = {}
     for _, row in rows:
         split = SPLIT_NAMES[row["split"].lower()] if row.get("split") else "all"
-        files.setdefault(split, []).append((table.parent / row["path"], classes.index(row["label"])))
+        files.setdefault(split, []).append((table.parent / row["path"], numbers[row["label"]]))
     if len(files) > 1 and "train" not in files:
         raise UserError(f"'{table}' has no train image (its splits are {', '.join(files)}): name some in column split")
     return image_files.source(table.parent, classes, files, data)

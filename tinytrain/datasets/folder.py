@@ -17,10 +17,9 @@ def load(argument: str, data: Data) -> Source:
     found = _class_folders(root)
     classes = sorted({name for split in found.values() for name in split})
     _refuse_missing_classes(root, found, classes)
+    numbers = {name: number for number, name in enumerate(classes)}
     files = {
-        split: [
-            (path, classes.index(name)) for name, folder in folders.items() for path in image_files.files_below(folder)
-        ]
+        split: [(path, numbers[name]) for name, folder in folders.items() for path in image_files.files_below(folder)]
         for split, folders in found.items()
     }
     return image_files.source(root, classes, files, data)

@@ -8,11 +8,12 @@ import keras
 import numpy as np
 
 from tinytrain import config as configs
-from tinytrain import metrics, splits, train
+from tinytrain import identity, metrics, splits, train
 from tinytrain.deploy import flatbuffer
 from tinytrain.errors import UserError
 from tinytrain.evaluation import dequantize, to_int8
 from tinytrain.exported import GOLDEN_FILE, MODEL_FILE
+from tinytrain.pipeline import Images
 from tinytrain.reporting.runs import Export, Subject
 
 FLOAT, FINETUNED, INT8 = "float", "fine-tuned float", "int8"  # the kinds of models, as a report calls them
@@ -22,7 +23,7 @@ FLOAT, FINETUNED, INT8 = "float", "fine-tuned float", "int8"  # the kinds of mod
 class LabelledImages:
     """images (N, R, R, C) uint8, labels (N,) int64, N names of files or other identities, names of the classes."""
 
-    images: np.ndarray
+    images: Images
     labels: np.ndarray
     names: list[str]
     classes: list[str]
@@ -68,12 +69,9 @@ def test_images(subject: Subject, proven: Golden | None) -> LabelledImages:
         return LabelledImages(pixels, proven.labels, names, classes)
     source = train.load_source(subject.config)
     config = train.resolve(subject.config, source)
-    data = splits.Split(source, config)
-    found = splits.as_names(source, data.subsets)
-    if subject.split and found != subject.split:
-        raise UserError(f"the images of '{config.data.spec}' are others than when the run was trained")
+    data = identity.split_of(subject.run, source, config)
     images, labels = data.arrays("test")
-    return LabelledImages(images, labels, found["test"], source.classes)
+    return LabelledImages(images, labels, splits.as_names(source, data.subsets)["test"], source.classes)
 
 
 def of_float(subject: Subject, test: LabelledImages) -> np.ndarray:
