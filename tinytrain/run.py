@@ -138,7 +138,7 @@ class Run:
 
     def split(self) -> dict[str, list[str]]:
         """Returns the names of the images in each split, as the run was trained."""
-        return json.loads(self.split_path.read_text())
+        return json.loads(self.split_path.read_text("utf-8"))
 
     def metrics(self) -> dict[str, Any]:
         """Returns metrics.json; raises UserError if the run is not finished."""
