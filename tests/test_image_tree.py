@@ -210,7 +210,7 @@ def test_whatever_a_decoder_raises_is_the_problem_of_its_file(image_folder, monk
     fact = image_files.fact
 
     def fail(image):
-        if image.filename.endswith("red/001.png"):
+        if image.fp.name.endswith("red/001.png"):
             raise error
         return fact(image)
 

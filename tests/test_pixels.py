@@ -133,6 +133,18 @@ def test_every_mode_is_turned_upright_and_measured_so(turn, mode):
     np.testing.assert_array_equal(np.asarray(pixels.flat(image)[0].convert("L")), upright)
 
 
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+@pytest.mark.parametrize("turn", [3, 5, 6, 8])
+def test_a_tiff_file_is_turned_once(tmp_path, compression, turn):
+    """Pillow turns it by itself, and mixes the rows up where it maps the file into memory."""
+    values = np.array([[10, 20, 30], [40, 50, 60]], np.uint8)
+    upright = {3: values[::-1, ::-1], 5: values.T, 6: np.rot90(values, -1), 8: np.rot90(values)}[turn]
+    path = tmp_path / "lying.tif"
+    Image.fromarray(values).save(path, tiffinfo={274: turn}, compression=compression)
+    found = image_files._decoded(path, lambda image: np.asarray(pixels.flat(image)[0]))
+    np.testing.assert_array_equal(found, upright)
+
+
 def test_color_spaces_that_have_no_way_to_gray_go_by_rgb():
     lab = opened(Image.merge("LAB", [Image.new("L", (4, 4), value) for value in (128, 128, 128)]), "TIFF")
     assert lab.mode == "LAB"

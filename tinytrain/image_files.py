@@ -146,7 +146,8 @@ _BUDGET = _Budget(AT_ONCE)
 
 def _decoded(path: Path, work: Callable[[Image.Image], Any]) -> Any:
     """Returns what `work` makes of the image in `path`; raises whatever Pillow does, and NoScale."""
-    with Image.open(path) as image:
+    # By its path, Pillow would map some TIFF files into memory, and scrambles those that lie on their side.
+    with path.open("rb") as file, Image.open(file) as image:
         wanted = image.width * image.height
         if wanted > MOST_PIXELS:
             raise Image.DecompressionBombError(f"{image.width:,} x {image.height:,} pixels")
