@@ -1,8 +1,10 @@
 """Folders as people have them: which of them are splits, and that nothing below PATH is left out without its name."""
 
+import gc
 import os
 import shutil
 import unicodedata
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from tinytrain import check, image_files, pipeline, splits, train
 from tinytrain import config as configs
 from tinytrain.datasets import csv, folder, split_of
 from tinytrain.errors import UserError
+from tinytrain.run import Run
 from tinytrain.schema import Config, Data
 
 
@@ -249,6 +252,31 @@ def test_large_images_are_decoded_one_at_a_time(image_folder, monkeypatch):
     assert most[100] == 1
 
 
+def test_measuring_large_images_takes_little_memory(tmp_path):
+    """Four images of 20 megapixels: Pillow needs 80 MB for each, and each of four threads may keep that much.
+
+    In float64 a single one would be 480 MB.
+    """
+    reset, status = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+    for number in range(4):
+        path = tmp_path / "large" / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (5000, 4000), (number, 0, 0)).save(path, compress_level=1)
+
+    def highest():
+        return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+
+    gc.collect()
+    try:
+        reset.write_text("5")  # the highest use so far is forgotten
+    except OSError:
+        pytest.skip("Linux only")
+    before = highest()
+    source = folder.load(str(tmp_path / "large"), Data())
+    pipeline.decode(source.pools["all"], 96, 3, "stretch")
+    assert highest() - before < 450_000  # kB
+
+
 def test_upright_sizes_are_compared(image_folder):
     """One image lies on its side: it is 16x24 upright, as the others are."""
     root = image_folder(size=(16, 24), count=3)
@@ -288,6 +316,8 @@ def test_other_words_that_are_not_utf8_are_refused(command_line, tmp_path, monke
         assert status == 2
         assert "r\\xfcn" in error
     assert list(tmp_path.iterdir()) == []
+    with pytest.raises(UserError, match=r"the run folder 'r\\xfcn' is not UTF-8"):
+        Run.create(Path(word), "name")
     with pytest.raises(UserError, match=r"model.weights = '.*r\\xfcn' is not UTF-8"):
         configs.load(None, [f"model.weights={word}"])
     (tmp_path / word).mkdir()

@@ -229,10 +229,12 @@ def _left_out(scanned: list[Scan], beside: image_tree.Level) -> list[Finding]:
     found = []
     if stray:
         what = f"{len(stray)} image{'s' * (len(stray) > 1)} beside the class folders, in no class"
-        found.append(Finding("no class", what, "move them into class folders, or leave them: they are not used", stray))
+        found.append(Finding("no class", what, "not used; move what should be into a class folder", stray))
     if others:
-        what = f"{len(others)} other file{'s' * (len(others) > 1)} or folders left out"
-        found.append(Finding("left out", what, "nothing need be done, unless an image is among them", tuple(others)))
+        what = (
+            f"{len(others)} other files or folders are left out" if len(others) > 1 else "1 file or folder is left out"
+        )
+        found.append(Finding("left out", what, "nothing to do, unless it should be an image", tuple(others)))
     return found
 
 

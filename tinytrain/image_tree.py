@@ -105,7 +105,7 @@ def _refuse_other_encodings(folder: Path, names: list[str]) -> None:
     if wrong:
         listed = ", ".join(wrong[:3]) + (", …" if len(wrong) > 3 else "")
         raise UserError(
-            f"'{folder}' holds {len(wrong)} names that are not UTF-8 ({listed}): rename them, as "
+            f"'{folder}' holds names that are not UTF-8 ({listed}): rename them, as "
             f"`convmv -f latin1 -t utf8 -r --notest '{folder}'` does"
         )
 
