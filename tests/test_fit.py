@@ -13,6 +13,7 @@ from kills import assert_same_weights, command, history, kill, weights
 
 from tinytrain import config as configs
 from tinytrain import fit_summary, metrics, schema, splits, train
+from tinytrain.errors import DoesNotFit, Mistakes, UserError
 from tinytrain.run import Run
 
 SMALL = ["optim.epochs=3", "model.width=0.25", "optim.batch=32", "augment.crop=0"]
@@ -140,17 +141,12 @@ def snapshot(folder):
         (["--out", "old"], "already holds a run"),
         (["--out", "old/config.toml"], "already holds a file"),
         (["--out", "old", "--resume", "seed=5"], "seed = 5: it was begun with 0"),
-        (["--data", "folder:mixed"], "model.channels=3 (color) or model.channels=1 (gray)"),
         (["--data", "digits:8"], "digits takes no argument"),
     ],
 )
-def test_a_mistake_is_one_sentence_status_2_and_overwrites_nothing(
-    command_line, tmp_path, image_folder, words, sentence
-):
+def test_a_mistake_is_one_sentence_status_2_and_overwrites_nothing(command_line, tmp_path, words, sentence):
     (tmp_path / "old").mkdir()
     (tmp_path / "old/config.toml").write_text(configs.dump(schema.Config()))
-    image_folder("mixed", classes=("red",))
-    image_folder("mixed", classes=("blue",), mode="L")
     before = snapshot(tmp_path / "old")
     status, out, error = command_line("fit", *words)
     assert (status, out) == (2, "")
@@ -158,6 +154,43 @@ def test_a_mistake_is_one_sentence_status_2_and_overwrites_nothing(
     assert len(error.strip().splitlines()) == 1
     assert snapshot(tmp_path / "old") == before
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+def test_what_is_wrong_with_data_and_board_is_told_at_once(command_line, image_folder, tmp_path):
+    image_folder(classes=("blue", "red"))
+    root = image_folder(classes=("lonely",), count=1, size=(20, 16), mode="L")
+    (root / "red/cut.png").write_bytes((root / "red/000.png").read_bytes()[:50])
+    (root / "red/Thumbs.db").write_text("no image")
+    words = ["--mcu", "nucleo_f401re", "model.width=1", "model.resolution=96"]
+    status, out, error = command_line("fit", "--data", f"folder:{root}", "--out", "run", *words)
+    assert (status, out) == (2, "")
+    assert "3 things are wrong:" in error
+    assert "\n1. 1 of 27 files cannot be read as images" in error
+    assert "red/cut.png: damaged image" in error
+    assert "\n2. too few images in the data for lonely (1)" in error
+    assert "\n3. mobilenet_v1 of width 1 at 96 pixels does not fit nucleo_f401re" in error
+    assert "Thumbs.db" not in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_errors_are_told_as_one():
+    mistakes = Mistakes()
+    assert mistakes.kept(lambda one, two: one + two, 1, 2) == 3
+    mistakes.raise_all()
+
+    def fail(error):
+        raise error
+
+    assert mistakes.kept(fail, DoesNotFit("too large")) is None
+    with pytest.raises(DoesNotFit, match=r"^too large$"):
+        mistakes.raise_all()
+    mistakes.kept(fail, UserError("no image"))
+    with pytest.raises(UserError) as error:
+        mistakes.raise_all()
+    assert str(error.value) == "2 things are wrong:\n1. too large\n2. no image"
+    with pytest.raises(KeyError):
+        mistakes.kept(fail, KeyError("our own bug"))
 
 
 def test_a_folder_that_cannot_be_written_is_said(command_line, tmp_path):

@@ -47,7 +47,7 @@ LEVELS = [
     {"trainer"},
     {"deploy"},
     {"methods", "checkpoint", "progress", "plateau", "tensorboard_log"},
-    {"models", "datasets", "image_files", "check", "splits", "identity", "teachers"},
+    {"models", "datasets", "image_files", "image_tree", "check", "splits", "identity", "teachers"},
     {
         "method",
         "blocks",
@@ -55,6 +55,7 @@ LEVELS = [
         "augmentations",
         "pipeline",
         "copies",
+        "pixels",
         "optim",
         "macs",
         "metrics",

@@ -207,6 +207,15 @@ def test_figures_are_drawn(shown, tmp_path):
         assert len(np.unique(image.reshape(-1, 3), axis=0)) > 20  # more than an empty frame
 
 
+def test_a_class_or_a_folder_may_look_like_mathematics(shown, image_folder, tmp_path):
+    found = shown({"low": [0.4, 0.42]})
+    root = image_folder("$a^$", classes=("$\\x$", "50 % $_$", "Gänseblümchen"), count=20)
+    config = configs.load(None, [f"data.spec=folder:{root}"])
+    finished = [dataclasses.replace(run, data="$a^$", config=config) for run in found.finished]
+    paths = figures.write(found.table, finished, tmp_path / "figures")
+    assert all(path.stat().st_size > 5000 for path in paths)
+
+
 def test_every_dataset_has_a_panel_of_its_classes(shown, image_folder):
     found = shown({"low": [0.4], "a high one": [0.45]})
     spec = f"folder:{image_folder(count=20)}"

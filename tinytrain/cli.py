@@ -1,13 +1,15 @@
 """The command line: tinytrain COMMAND. TensorFlow is imported only by a command that needs it."""
 
+import io
 import json
+import os
 import sys
 from typing import Any
 
 from absl import flags
 
 from tinytrain.commands import COMMANDS, Command
-from tinytrain.errors import TinytrainError, UserError, unknown
+from tinytrain.errors import TinytrainError, UserError, is_utf8, readable, unknown
 
 USAGE = """tinytrain trains tiny vision networks and puts them on microcontrollers.
 
@@ -31,6 +33,9 @@ Exit status: 0, 2 for a mistake in what was asked, 3 if the model does not fit t
 
 def main(argv: list[str] | None = None) -> None:
     """Runs one command and exits with its status; the only place that catches our errors."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal of another encoding than UTF-8
     try:
         sys.exit(_run(sys.argv[1:] if argv is None else argv))
     except TinytrainError as error:
@@ -42,6 +47,13 @@ def main(argv: list[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)
+
+
+def _refuse_other_encodings(argv: list[str]) -> None:
+    """Raises UserError for names that no text file of a run, a report or an export could hold."""
+    for word in (*argv, os.getcwd()):
+        if not is_utf8(word):
+            raise UserError(f"'{readable(word)}' is not UTF-8: rename the file or folder that it names")
 
 
 def _run(argv: list[str]) -> int:
@@ -59,6 +71,7 @@ def _run(argv: list[str]) -> int:
     if {"--help", "-h", "-help"} & set(argv[1:]):
         print(_help(argv[0], command))
         return 0
+    _refuse_other_encodings(argv)
     values, words = _parse(command, argv[1:])
     result, text = command.run(values, words)
     if text:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import tomli_w
 
 from tinytrain import dataset_table, rooms
-from tinytrain.errors import UserError, nearest, unknown
+from tinytrain.errors import UserError, is_utf8, nearest, readable, unknown
 from tinytrain.schema import Config
 
 UNIONS = (typing.Union, types.UnionType)
@@ -77,7 +77,11 @@ def recipe(name: str) -> Path:
 
 
 def check(config: Config) -> None:
-    """Raises UserError unless the model and the data source of `config` exist."""
+    """Raises UserError unless the model and the data source of `config` exist and its words can be written."""
+    for dotted in keys():
+        value = get_key(config, dotted)
+        if isinstance(value, str) and not is_utf8(value):
+            raise UserError(f"{dotted} = '{readable(value)}' is not UTF-8: rename the file or folder that it names")
     rooms.check("models", config.model.name)
     names = methods(config)
     if len(set(names)) < len(names) or "" in names:
@@ -151,7 +155,7 @@ def _read(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        found = tomllib.loads(path.read_text())
+        found = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise UserError(f"no config file '{path}': give the path of a TOML file, or none for the digits demo") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from tinytrain import augmentation_picture, check, pipeline, splits, train
+from tinytrain.augmentation_picture import font
 from tinytrain.datasets import Finding, Source
 from tinytrain.errors import UserError
 from tinytrain.run import write_atomically
@@ -27,12 +28,7 @@ def report(config: Config, out: Path) -> dict[str, Any]:
 
     Raises UserError for data that cannot be read at all; what `fit` would refuse is among the findings otherwise.
     """
-    config.data.skip_bad = True
-    if config.data.resize == "auto":
-        config.data.resize = "stretch"
-    source = train.load_source(config)
-    if source.channels == 0 and config.model.channels == "auto":
-        config.model.channels = 3
+    asked, source = config, train.read_source(config)
     config = train.resolve(config, source)
     subsets, refused = _subsets(source, config)
     first = subsets.get("train") or subsets["all"]
@@ -54,7 +50,7 @@ def report(config: Config, out: Path) -> dict[str, Any]:
         "splits": check.class_counts(source, subsets),
         "mean": [round(value, 4) for value in mean],
         "deviation": [round(value, 4) for value in deviation],
-        "findings": [dataclasses.asdict(finding) for finding in [*refused, *check.findings(source, subsets)]],
+        "findings": [dataclasses.asdict(finding) for finding in [*refused, *check.findings(source, subsets, asked)]],
         "picture": str(out),
         "augmented": str(augmented),
     }
@@ -102,8 +98,9 @@ def write_picture(out: Path, images: np.ndarray, labels: np.ndarray, classes: li
     rows = classes[:MOST_CLASSES]
     sheet = Image.new("RGB", (LABEL_WIDTH + CELL * PER_CLASS, CELL * len(rows)), "white")
     draw = ImageDraw.Draw(sheet)
+    draw.font = font()
     for row, name in enumerate(rows):
-        draw.text((4, row * CELL + CELL // 2 - 6), name[:24].encode("ascii", "replace").decode(), fill="black")
+        draw.text((4, row * CELL + CELL // 2 - 6), name, fill="black")
         for column, index in enumerate(np.flatnonzero(labels == row)[:PER_CLASS]):
             image = Image.fromarray(np.squeeze(images[index])).convert("RGB").resize((CELL, CELL), Image.Resampling.BOX)
             sheet.paste(image, (LABEL_WIDTH + column * CELL, row * CELL))

@@ -7,8 +7,9 @@ TinytrainError      1  our own bug or a failure of the machine
 Only `cli.main` catches them. A message says what is wrong, what was received and what would be right.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from typing import Any
 
 
 class TinytrainError(Exception):
@@ -39,3 +40,42 @@ def unknown(kind: str, word: str, choices: Iterable[str]) -> UserError:
     """Returns the error for a name that is none of `choices`, with the nearest one and the whole list."""
     names = sorted(choices)
     return UserError(f"unknown {kind} '{word}'{nearest(word, names)} (known: {', '.join(names)})")
+
+
+class Mistakes:
+    """Several errors that are told in one message."""
+
+    def __init__(self, messages: Iterable[str] = ()) -> None:
+        self.errors: list[TinytrainError] = [UserError(message) for message in messages]
+
+    def kept(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Calls `function` and returns what it does; None where it raises an error for the user, which is kept."""
+        try:
+            return function(*arguments)
+        except (UserError, DoesNotFit) as error:
+            self.errors.append(error)
+            return None
+
+    def raise_all(self) -> None:
+        """Raises the errors as one, a UserError where one of them is; nothing if there are none."""
+        if len(self.errors) > 1:
+            text = "".join(f"\n{number}. {error}" for number, error in enumerate(self.errors, start=1))
+            kind = UserError if any(isinstance(error, UserError) for error in self.errors) else DoesNotFit
+            raise kind(f"{len(self.errors)} things are wrong:{text}")
+        for error in self.errors:
+            raise error
+
+
+def is_utf8(text: str) -> bool:
+    """Returns whether all of `text` can be written as UTF-8; names of files need not."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def readable(text: str) -> str:
+    r"""Returns `text` with bytes that are not UTF-8, which Python keeps as halves of surrogates, as in \xe4."""
+    shown = "".join(f"\\x{ord(char) - 0xDC00:02x}" if "\udc80" <= char <= "\udcff" else char for char in text)
+    return shown.encode("utf-8", "backslashreplace").decode()

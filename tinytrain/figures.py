@@ -34,9 +34,10 @@ def write(table: Table, finished: list[Planned], folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name in table.figures:
-        figure = FIGURES[name](table, finished)
         path = folder / f"{name}.png"
-        write_atomically(path, functools.partial(figure.savefig, format="png", dpi=120))
+        with mpl.rc_context({"text.parse_math": False}):  # a class or a folder may be called $x$
+            figure = FIGURES[name](table, finished)
+            write_atomically(path, functools.partial(figure.savefig, format="png", dpi=120))
         written.append(path)
     return written
 

@@ -18,9 +18,10 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
+from tinytrain import pixels
 from tinytrain.datasets import Pool
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]  # (pixels, labels, seed)
 
 
@@ -68,10 +69,13 @@ def cache_folder() -> Path:
 def prepare(image: Image.Image, resolution: int, channels: int, resize: str) -> np.ndarray:
     """Returns one image as (resolution, resolution, channels) uint8: antialiased bilinear, turned upright by its EXIF.
 
-    resize: "stretch" ignores the aspect, "crop" keeps the centre square, "pad" adds black borders.
+    resize: "stretch" ignores the aspect, "crop" keeps the centre square, "pad" adds black borders. What is transparent
+    is put on white.
     """
     mode, size = ("L" if channels == 1 else "RGB"), (resolution, resolution)
-    upright = _eight_bit(ImageOps.exif_transpose(image)).convert(mode)
+    upright, _ = pixels.flat(image)
+    if upright.mode != mode:
+        upright = upright.convert(mode)
     if upright.size != size:
         how = {"crop": ImageOps.fit, "pad": ImageOps.pad}.get(resize)
         filter_ = Image.Resampling.BILINEAR
@@ -143,14 +147,6 @@ class _Order:
             kept = (epoch, np.random.default_rng([self.seed, epoch]).permutation(self.count))
             self.kept = kept
         return kept[1]
-
-
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """Returns a 16-bit gray image scaled to 8 bit; Pillow's own conversion would clip it to white."""
-    if image.mode in ("I", "I;16", "F"):
-        values = np.asarray(image, np.float64)
-        return Image.fromarray((values / max(values.max() / 255, 257 if values.max() > 255 else 1)).astype(np.uint8))
-    return image
 
 
 def _decode_to(path: Path, pool: Pool, resolution: int, channels: int, resize: str) -> np.ndarray:

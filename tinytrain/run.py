@@ -25,7 +25,7 @@ from typing import IO, Any
 
 from tinytrain import config as configs
 from tinytrain import rooms
-from tinytrain.errors import UserError
+from tinytrain.errors import UserError, is_utf8, readable
 from tinytrain.schema import Config
 
 RUNS = Path("runs")
@@ -93,6 +93,8 @@ class Run:
         if folder is None:
             taken = {path.name for path in RUNS.glob(f"{name}-*")}
             folder = RUNS / next(word for n in range(1, 10**6) if (word := f"{name}-{n:03d}") not in taken)
+        if not is_utf8(str(folder)):
+            raise UserError(f"the run folder '{readable(str(folder))}' is not UTF-8: name another one")
         run = cls(folder)
         if folder.is_file() or run.config_path.exists() or run.model_path.exists():
             raise UserError(
@@ -140,7 +142,7 @@ class Run:
 
     def split(self) -> dict[str, list[str]]:
         """Returns the names of the images in each split, as the run was trained."""
-        return json.loads(self.split_path.read_text())
+        return json.loads(self.split_path.read_text("utf-8"))
 
     def metrics(self) -> dict[str, Any]:
         """Returns metrics.json; raises UserError if the run is not finished."""

@@ -38,13 +38,13 @@ class Data:
     )
     train_images: int = key(0, "train on so many images only, drawn evenly from all that are left; 0: on all", 0)
     resize: Literal["auto", "stretch", "crop", "pad"] = key(
-        "auto", "how an image is brought to model.resolution; auto refuses a folder of mixed sizes"
+        "auto", "how an image is brought to model.resolution; auto: pad if the images of a folder differ, else stretch"
     )
     check: bool = key(True, "before training, look for duplicates, tiny classes, mixed sizes and modes, and tell them")
     balance: Literal["none", "class_weights", "balanced_sampling"] = key(
         "none", "uneven classes: the loss of rare ones weighs more, or their images are shown more often"
     )
-    skip_bad: bool = key(False, "go on without files that are no readable images")
+    skip_bad: bool = key(False, "go on without image files that cannot be read")
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Model:
         "auto", "multiplier on every channel count; auto: the architecture's usual tiny one", 0.01
     )
     resolution: int | Auto = key("auto", "side of the input in pixels; auto: the data's, at most 96", 8, 1024)
-    channels: Literal[1, 3, "auto"] = key("auto", "1 gray or 3 color; auto: the data's")
+    channels: Literal[1, 3, "auto"] = key("auto", "1 gray or 3 color; auto: the data's, 3 if some images are color")
     dropout: float = key(0.0, "dropout before the classifier", 0, 0.95)
     stem: Literal["auto", "imagenet", "cifar"] = key(
         "auto", "stride of the first convolution: 2 (imagenet) or 1 (cifar); auto: the architecture's usual one"

@@ -16,7 +16,7 @@ import tensorflow as tf
 from tinytrain import check, checkpoint, identity, lr_usual, macs, metrics, origin, pipeline, rooms, splits
 from tinytrain import config as configs
 from tinytrain.datasets import Source
-from tinytrain.errors import UserError
+from tinytrain.errors import Mistakes, UserError
 from tinytrain.method import Method
 from tinytrain.pipeline import Images
 from tinytrain.run import Run, write_json, write_text
@@ -41,7 +41,7 @@ def fit(config: Config, out: Path | str | None = None, mcu: str | None = None, r
         UserError: a mistake in the config or the data. DoesNotFit: too large for `mcu`.
     """
     configs.check(config)
-    source = load_source(config)
+    asked, source = config, read_source(config)
     config = resolve(config, source)
     run = Run.open(Path(out)) if resume and out else None
     if run and run.finished:
@@ -52,7 +52,7 @@ def fit(config: Config, out: Path | str | None = None, mcu: str | None = None, r
     if searches and run is None:
         lr_search.check(config)
     model = _begun_model(run, config) or build_model(config, len(source.classes), source.classes)
-    data = identity.split_of(run, source, config) if run else Split(source, config)
+    data = _data(run, source, config, model, mcu)
     _tell_seen(data, config)
     trainer = Trainer(config, data, model)
     if run is None:
@@ -60,7 +60,7 @@ def fit(config: Config, out: Path | str | None = None, mcu: str | None = None, r
             from tinytrain.deploy.fits import refuse_if_too_large
 
             refuse_if_too_large(trainer.method.plain, config, len(source.classes), mcu)
-        _tell_findings(data, config)
+        _tell_findings(data, asked)
         for sentence in trainer.method.warnings():
             print(f"warning: {sentence}", file=sys.stderr)
         name = f"{config.data.spec.partition(':')[0]}-{config.model.name}"
@@ -84,13 +84,32 @@ def _callbacks(run: Run, trainer: Trainer) -> list[keras.callbacks.Callback]:
     return [TensorBoardLog(run.folder / "tensorboard", lambda: trainer.history)]
 
 
-def _tell_findings(data: Split, config: Config) -> None:
-    """Prints what is wrong with the data to standard error, once for a run."""
-    found = check.findings(data.source, data.subsets) if config.data.check else []
+def _data(run: Run | None, source: Source, config: Config, model: keras.Model, mcu: str | None) -> Split:
+    """Returns the split images, those of `run` if it goes on.
+
+    Raises all that is wrong with them as one error, for a new run with what `mcu` says of the model.
+    """
+    mistakes = Mistakes(mistakes_in(source))
+    data = mistakes.kept(identity.split_of, run, source, config) if run else mistakes.kept(Split, source, config)
+    if mistakes.errors and mcu and run is None:
+        from tinytrain.deploy.fits import refuse_if_too_large
+
+        # A method may change the network that is converted; it cannot be made without images.
+        mistakes.kept(refuse_if_too_large, model, config, len(source.classes), mcu)
+    mistakes.raise_all()
+    return data
+
+
+def _tell_findings(data: Split, asked: Config) -> None:
+    """Prints what is wrong with the data, and what was chosen for the user, to standard error, once for a run."""
+    if asked.data.check:
+        found = check.findings(data.source, data.subsets, asked)
+    else:
+        found = check.without_asking(data.source, asked)
     for line in check.as_lines([dataclasses.replace(finding, severe=False) for finding in found]):
         print(line, file=sys.stderr)
     if any(len(finding.files) > check.SHOWN for finding in found):
-        print(f"`tinytrain data {config.data.spec} --json` names all files", file=sys.stderr)
+        print(f"`tinytrain data {asked.data.spec} --json` names all files", file=sys.stderr)
 
 
 def _tell_seen(data: Split, config: Config) -> None:
@@ -144,7 +163,23 @@ def _save_model(run: Run, model: keras.Model) -> None:
 
 
 def load_source(config: Config) -> Source:
-    """Returns the data source that data.spec names, its splits joined as data.split says."""
+    """Returns the data source that data.spec names, its splits joined as data.split says.
+
+    Raises UserError for files in it that cannot be read, too, unless data.skip_bad leaves them out.
+    """
+    source = read_source(config)
+    Mistakes(mistakes_in(source)).raise_all()
+    return source
+
+
+def mistakes_in(source: Source) -> list[str]:
+    """Returns what was found in a source that forbids training on it, in words with all files."""
+    severe = [finding for finding in source.findings if finding.severe]
+    return [f"{one.what}; {one.todo}:" + "".join(f"\n  {line}" for line in one.files) for one in severe]
+
+
+def read_source(config: Config) -> Source:
+    """Returns what `load_source` does, with files that cannot be read among its findings."""
     module, argument = configs.room(config.data.spec)
     return splits.arrange(rooms.load("datasets", module).load(argument, config.data), config.data.split)
 
@@ -160,11 +195,6 @@ def resolve(config: Config, source: Source) -> Config:
         },
     )
     on_gpu = bool(tf.config.list_physical_devices("GPU"))
-    if source.channels == 0 and config.model.channels == "auto":
-        raise UserError(
-            f"'{config.data.spec}' mixes gray, color or transparent images: say what the model sees, "
-            "model.channels=3 (color) or model.channels=1 (gray)"
-        )
     usual = rooms.load("models", config.model.name).USUAL
     low, high = lr_usual.learning_rates(config.model.name)
     methods = {name: rooms.load("methods", name) for name in rooms.names("methods")}
