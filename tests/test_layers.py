@@ -16,6 +16,8 @@ LIGHT = [
     "errors",
     "listing",
     "run",
+    "disk",
+    "locks",
     "paper_tables",
     "table_columns",
     "scaling",
@@ -76,7 +78,7 @@ LEVELS = [
         "cosine_head",
         "lr_usual",
     },
-    {"rooms", "config", "schema", "dataset_table", "errors"},
+    {"rooms", "config", "schema", "dataset_table", "errors", "disk", "locks"},
 ]
 
 

@@ -1,11 +1,14 @@
 """The command line: tinytrain COMMAND. TensorFlow is imported only by a command that needs it."""
 
 import json
+import os
 import sys
+from contextlib import nullcontext
 from typing import Any
 
 from absl import flags
 
+from tinytrain import disk
 from tinytrain.commands import COMMANDS, Command
 from tinytrain.errors import TinytrainError, UserError, unknown
 
@@ -36,37 +39,50 @@ def main(argv: list[str] | None = None) -> None:
     except TinytrainError as error:
         print(f"tinytrain: {error}", file=sys.stderr)
         sys.exit(error.exit_status)
-    except KeyboardInterrupt:
-        print("\ntinytrain: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        notes = getattr(stop, "__notes__", [])
+        print("; ".join(["\ntinytrain: interrupted", *notes[-1:]]), file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(141)
 
 
 def _run(argv: list[str]) -> int:
     if not argv or argv[0] in ("--help", "-h", "-help", "help"):
-        print(USAGE, end="")
+        _print(USAGE.rstrip("\n"))
         return 0 if argv else 2
     if argv[0] == "--version":
         from importlib.metadata import version
 
-        print(f"tinytrain {version('tinytrain')}")
+        _print(f"tinytrain {version('tinytrain')}")
         return 0
     if argv[0] not in COMMANDS:
         raise unknown("command", argv[0], COMMANDS)
     command = COMMANDS[argv[0]]
     if {"--help", "-h", "-help"} & set(argv[1:]):
-        print(_help(argv[0], command))
+        _print(_help(argv[0], command))
         return 0
     values, words = _parse(command, argv[1:])
-    result, text = command.run(values, words)
-    if text:
-        print(text)
-    if values.json:
-        print(json.dumps(result))
+    with nullcontext() if argv[0] == "list" else disk.temporary():
+        result, text = command.run(values, words)
+    _print(*filter(None, [text, values.json and json.dumps(result)]))
     command.verdict(result)
     return 0
+
+
+def _print(*texts: str) -> None:
+    """Prints to standard output; ends the program without a word if nobody reads it any more, as `head` does.
+
+    Only here: a BrokenPipeError from anywhere else is a fault, which has to be told.
+    """
+    try:
+        for text in texts:
+            print(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would tell of it at its end
+        sys.exit(141)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise UserError(f"cannot write to standard output: {error.strerror}") from None
 
 
 def _help(name: str, command: Command) -> str:

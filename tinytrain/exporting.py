@@ -1,7 +1,6 @@
 """`tinytrain export`: from a run, or a .tflite of anyone's, to a proven int8 model and the firmware that runs it."""
 
 import os
-import shutil
 import tempfile
 from collections.abc import Sequence
 from os import PathLike
@@ -12,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tinytrain import config as configs
-from tinytrain import int8_model, metrics
+from tinytrain import disk, int8_model, locks, metrics
 from tinytrain.deploy import boards, carray, compact, firmware, fits, flatbuffer, latency, memory
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.oracle import Oracle
@@ -20,8 +19,14 @@ from tinytrain.errors import UserError
 from tinytrain.evaluation import dequantize
 from tinytrain.exported import COMPACT_FILE, GOLDEN_FILE, MODEL_FILE, REPORT_FILE
 from tinytrain.int8_model import Int8Model
-from tinytrain.run import Run, write_json
+from tinytrain.run import Run, make_folder, write_json
 from tinytrain.schema import Config
+
+# About what an export takes on the disk: copies of the int8 model, two as such and one in C; the rest of firmware/;
+# what the compiler makes of it.
+MODEL_COPIES = 6
+FIRMWARE_FOLDER_BYTES = 500_000
+BUILD_BYTES = 6_000_000
 
 
 def export(
@@ -50,23 +55,63 @@ def export(
     target, board = Path(target), boards.load(mcu)
     from_file = target.is_file()
     folder = Path(out) if out else (target.parent if from_file else target) / f"export-{board.name}"
+    _refuse_taken(folder)
+    _check_library(board)
+    _check_room(target, folder)
+    if not from_file:
+        Run.open(target)
+    make_folder(folder.parent)
+    with locks.held(folder.with_name(f".{folder.name}.lock"), f"the export '{folder}'"):
+        _refuse_taken(folder)  # another process may have ended since
+        if from_file:
+            model, config = _model_of_file(target, overrides, data, diagnose)
+        else:
+            model, config = _model_of_run(Run.open(target), overrides, data, diagnose)
+        return _prove_and_write(model, board, config, folder, str(target)), folder
+
+
+def _refuse_taken(folder: Path) -> None:
     if folder.exists() and (folder.is_file() or any(folder.iterdir())):
         raise UserError(f"'{folder}' is there already: remove it, or name another folder with --out")
-    if from_file:
-        config = _with_overrides(Config(), overrides)
-        if diagnose:
-            raise UserError(f"--diagnose compares with the float model, which a .tflite such as '{target}' has not")
-        model = int8_model.from_file(target, data, config.export.input_range)
-    else:
-        if data:
-            raise UserError("--data goes with a .tflite; a run is exported with the data it was trained on")
-        run = Run.open(target)
-        config = _with_overrides(run.config(), overrides)
-        if config.export.input_range:
-            raise UserError("export.input_range goes with a .tflite; a run is fed with pixels as it was trained")
-        run.metrics()  # refuses an unfinished run
-        model = int8_model.from_run(run, config, diagnose)
-    return _prove_and_write(model, board, config, folder, str(target)), folder
+
+
+def _check_library(board: Board) -> None:
+    """Raises UserError, before the long work, if TFLM_DIR does not serve for a board that the firmware is built for."""
+    firmware.check_library(board)
+    if (twin := boards.emulated_twin(board)) and not firmware.lacking(emulator=True):
+        firmware.check_library(twin)
+
+
+def _check_room(target: Path, folder: Path) -> None:
+    """Raises UserError, before the long work, if what is exported would find no room in `folder` or in $TMPDIR."""
+    model_bytes, images = target.stat().st_size if target.is_file() else 0, 0
+    if target.is_dir() and (run := Run(target)).finished:
+        config = run.config()
+        model_bytes = run.model_path.stat().st_size // 4  # float32 there
+        pixels = int(config.model.resolution) ** 2 * int(config.model.channels)
+        images = pixels * len(run.split().get("test", ()))
+    needed = images + MODEL_COPIES * model_bytes + FIRMWARE_FOLDER_BYTES
+    disk.require(folder, needed, "the export", "name another folder with --out")
+    build = 0 if firmware.lacking() else BUILD_BYTES
+    needed = images + model_bytes + build
+    disk.require(Path(tempfile.gettempdir()), needed, "the export's proof", "name another folder with TMPDIR")
+
+
+def _model_of_file(path: Path, overrides: Sequence[str], data: str | None, diagnose: bool) -> tuple[Int8Model, Config]:
+    config = _with_overrides(Config(), overrides)
+    if diagnose:
+        raise UserError(f"--diagnose compares with the float model, which a .tflite such as '{path}' has not")
+    return int8_model.from_file(path, data, config.export.input_range), config
+
+
+def _model_of_run(run: Run, overrides: Sequence[str], data: str | None, diagnose: bool) -> tuple[Int8Model, Config]:
+    if data:
+        raise UserError("--data goes with a .tflite; a run is exported with the data it was trained on")
+    config = _with_overrides(run.config(), overrides)
+    if config.export.input_range:
+        raise UserError("export.input_range goes with a .tflite; a run is fed with pixels as it was trained")
+    run.metrics()  # refuses an unfinished run
+    return int8_model.from_run(run, config, diagnose), config
 
 
 def _with_overrides(config: Config, overrides: Sequence[str]) -> Config:
@@ -83,17 +128,14 @@ def _with_overrides(config: Config, overrides: Sequence[str]) -> Config:
 def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Path, source: str) -> dict[str, Any]:
     """Writes the export under a temporary name, then gives it its own; returns report.json."""
     outputs = _run(model.content, model.images, "int8 model on the test images")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    with disk.folder(folder.parent) as draft:
         report = {"source": source} | _write(draft, model, outputs, board, config)
         write_json(draft / REPORT_FILE, report)
-        if folder.exists():
-            folder.rmdir()  # empty, as checked
-        os.chmod(draft, 0o755)
-        draft.replace(folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        with disk.told(folder):
+            if folder.exists():
+                folder.rmdir()  # empty, as checked
+            os.chmod(draft, 0o755)
+            draft.replace(folder)
     return report
 
 
@@ -101,11 +143,7 @@ def _write(draft: Path, model: Int8Model, outputs: np.ndarray, board: Board, con
     """Writes the models, golden.npz and firmware/ into `draft`; returns what is proven and measured of them."""
     graph, compacted = flatbuffer.read(model.content, model.name), compact.compact(model.content)
     arena_bytes = memory.target_arena_bytes(compacted) + config.export.arena_margin_bytes
-    (draft / MODEL_FILE).write_bytes(model.content)
-    (draft / COMPACT_FILE).write_bytes(compacted)
-    arrays = {"inputs": model.images, "outputs": outputs, "labels": model.labels}
-    known = {name: array for name, array in arrays.items() if array is not None}
-    np.savez_compressed(draft / GOLDEN_FILE, **known)  # type: ignore[arg-type]  # numpy's other keyword is a bool
+    _write_models(draft, model, compacted, outputs)
     sources = _emit(draft, model, compacted, outputs, arena_bytes, board)
     report = {
         "board": board.name,
@@ -126,6 +164,16 @@ def _write(draft: Path, model: Int8Model, outputs: np.ndarray, board: Board, con
     report |= _latency(report, graph, board)
     report["fits"] = fits.Memory(**report["memory"]).fits
     return report
+
+
+def _write_models(draft: Path, model: Int8Model, compacted: bytes, outputs: np.ndarray) -> None:
+    """Writes both .tflite files and golden.npz."""
+    arrays = {"inputs": model.images, "outputs": outputs, "labels": model.labels}
+    known = {name: array for name, array in arrays.items() if array is not None}
+    with disk.told(draft):
+        (draft / MODEL_FILE).write_bytes(model.content)
+        (draft / COMPACT_FILE).write_bytes(compacted)
+        np.savez_compressed(draft / GOLDEN_FILE, **known)  # type: ignore[arg-type]  # numpy's other keyword is a bool
 
 
 def _emit(draft: Path, model: Int8Model, compacted: bytes, outputs: np.ndarray, arena_bytes: int, board: Board) -> Path:
