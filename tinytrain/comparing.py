@@ -18,12 +18,14 @@ from typing import Any
 
 import keras
 
-from tinytrain import comparison_table, dataset_table, train
+from tinytrain import comparison_table, dataset_table, disk, train
 from tinytrain import config as configs
 from tinytrain.errors import UserError
 from tinytrain.locks import Held
 from tinytrain.run import Run, make_folder
 from tinytrain.schema import Config
+
+TABLE_BYTES = 100_000  # about, and the first files of a run
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ def train_all(plan: Sequence[Planned], table: Path, finished: Callable[[Planned,
     """
     _refuse_runs_of_other_configs(plan)
     make_folder(table.parent)
+    disk.require(table.parent, TABLE_BYTES, "the tables", "name another folder with --out")
     with _typed_again():
         failed = _train_each(plan, finished)
     if failed:

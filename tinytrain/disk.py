@@ -72,6 +72,12 @@ def temporary() -> Iterator[None]:
             tempfile.tempdir = before
 
 
+def temporary_place() -> Path:
+    """Returns the folder for temporary files that the user knows: $TMPDIR, or /tmp."""
+    place = Path(tempfile.gettempdir())
+    return place.parent if place.name.startswith(PREFIX) else place
+
+
 @functools.cache  # once in the life of a process
 def sweep(place: Path) -> None:
     """Removes what processes of this user that are dead have left in the folder `place`."""

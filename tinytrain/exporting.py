@@ -1,7 +1,6 @@
 """`tinytrain export`: from a run, or a .tflite of anyone's, to a proven int8 model and the firmware that runs it."""
 
 import os
-import tempfile
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
@@ -94,7 +93,7 @@ def _check_room(target: Path, folder: Path) -> None:
     disk.require(folder, needed, "the export", "name another folder with --out")
     build = 0 if firmware.lacking() else BUILD_BYTES
     needed = images + model_bytes + build
-    disk.require(Path(tempfile.gettempdir()), needed, "the export's proof", "name another folder with TMPDIR")
+    disk.require(disk.temporary_place(), needed, "the export's proof", "name another folder with TMPDIR")
 
 
 def _model_of_file(path: Path, overrides: Sequence[str], data: str | None, diagnose: bool) -> tuple[Int8Model, Config]:
@@ -128,14 +127,13 @@ def _with_overrides(config: Config, overrides: Sequence[str]) -> Config:
 def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Path, source: str) -> dict[str, Any]:
     """Writes the export under a temporary name, then gives it its own; returns report.json."""
     outputs = _run(model.content, model.images, "int8 model on the test images")
-    with disk.folder(folder.parent) as draft:
+    with disk.folder(folder.parent) as draft, disk.told(folder, "free some room, or name another folder with --out"):
         report = {"source": source} | _write(draft, model, outputs, board, config)
         write_json(draft / REPORT_FILE, report)
-        with disk.told(folder):
-            if folder.exists():
-                folder.rmdir()  # empty, as checked
-            os.chmod(draft, 0o755)
-            draft.replace(folder)
+        if folder.exists():
+            folder.rmdir()  # empty, as checked
+        os.chmod(draft, 0o755)
+        draft.replace(folder)
     return report
 
 
@@ -170,10 +168,9 @@ def _write_models(draft: Path, model: Int8Model, compacted: bytes, outputs: np.n
     """Writes both .tflite files and golden.npz."""
     arrays = {"inputs": model.images, "outputs": outputs, "labels": model.labels}
     known = {name: array for name, array in arrays.items() if array is not None}
-    with disk.told(draft):
-        (draft / MODEL_FILE).write_bytes(model.content)
-        (draft / COMPACT_FILE).write_bytes(compacted)
-        np.savez_compressed(draft / GOLDEN_FILE, **known)  # type: ignore[arg-type]  # numpy's other keyword is a bool
+    (draft / MODEL_FILE).write_bytes(model.content)
+    (draft / COMPACT_FILE).write_bytes(compacted)
+    np.savez_compressed(draft / GOLDEN_FILE, **known)  # type: ignore[arg-type]  # numpy's other keyword is a bool
 
 
 def _emit(draft: Path, model: Int8Model, compacted: bytes, outputs: np.ndarray, arena_bytes: int, board: Board) -> Path:

@@ -78,7 +78,7 @@ def emit(
     if target.exists():
         raise UserError(f"{target} exists already; remove it or give another folder")
     make_folder(folder)
-    with disk.folder(folder) as temporary, disk.told(target):
+    with disk.folder(folder) as temporary:
         draft = temporary / "firmware"
         shutil.copytree(rooms.data_folder("firmware"), draft, ignore=_ignore)
         (draft / "model").mkdir()
