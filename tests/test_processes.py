@@ -9,12 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
+from firmware_helpers import EMULATED, emit, needs_emulator
 from int8_models import conv_model
 from kills import command
 
 from tinytrain import cli, commands, disk, int8_model, locks, train
 from tinytrain import config as configs
-from tinytrain.deploy import boards, emulator, firmware, oracle
+from tinytrain.deploy import boards, emulator, firmware, oracle, ports
 from tinytrain.errors import TinytrainError, UserError
 from tinytrain.run import Run, write_text
 
@@ -280,6 +281,17 @@ def test_only_a_reader_of_our_output_who_has_gone_is_no_fault(tmp_path):
     assert done.stderr == "tinytrain: cannot write to standard output: No space left on device\n"
 
 
+def test_messages_that_nobody_reads_end_the_command_and_no_more():
+    program = "import sys; from tinytrain import cli, commands\n"
+    program += "def run(*_):\n  for _ in range(10):\n    print('x' * 9999, file=sys.stderr, flush=True)\n"
+    program += "commands.COMMANDS['list'] = commands.Command('', {}, run); cli.main(['list'])"
+    words = shlex.join([sys.executable, "-c", program])
+    done = subprocess.run(
+        ["bash", "-c", f"{words} 2>&1 | true; echo ${{PIPESTATUS[0]}}"], capture_output=True, text=True
+    )
+    assert (done.stdout, done.stderr) == ("141\n", "")
+
+
 def test_a_broken_pipe_of_anything_else_is_not_silent(monkeypatch):
     def broken(*_):
         raise BrokenPipeError(32, "Broken pipe")
@@ -327,6 +339,23 @@ def test_the_death_of_the_emulator_is_told_with_its_status_and_words(monkeypatch
         emulator.running(tmp_path / "x", board),
     ):
         pass
+
+
+def asked_while_the_emulator_is_killed(program, board):
+    with emulator.running(program, board) as device:
+        link, _ = ports.connect(device, 1.0)
+        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+        (qemu,) = [child for child in children if "qemu" in Path(f"/proc/{child}/cmdline").read_text()]
+        os.kill(int(qemu), signal.SIGKILL)
+        link.status()
+
+
+@needs_emulator
+def test_the_death_of_the_emulator_in_the_middle_is_told_with_its_status(tmp_path):
+    board = boards.load(EMULATED)
+    program = firmware.build(emit(tmp_path), board, None, tmp_path / "build")
+    with pytest.raises(TinytrainError, match=r"the emulator ended with status -9: the port '.*' is gone"):
+        asked_while_the_emulator_is_killed(program, board)
 
 
 # Before the work

@@ -2,9 +2,10 @@
 
 import json
 import os
+import select
 import sys
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, TextIO
 
 from absl import flags
 
@@ -43,6 +44,11 @@ def main(argv: list[str] | None = None) -> None:
         notes = getattr(stop, "__notes__", [])
         print("; ".join(["\ntinytrain: interrupted", *notes[-1:]]), file=sys.stderr)
         sys.exit(130)
+    except BrokenPipeError:
+        if not _nobody_reads(sys.stderr):
+            raise  # of a child process: a fault of ours
+        _forget(sys.stderr)
+        sys.exit(141)
 
 
 def _run(argv: list[str]) -> int:
@@ -71,18 +77,30 @@ def _run(argv: list[str]) -> int:
 def _print(*texts: str) -> None:
     """Prints to standard output; ends the program without a word if nobody reads it any more, as `head` does.
 
-    Only here: a BrokenPipeError from anywhere else is a fault, which has to be told.
+    A BrokenPipeError from anything but our own output is a fault, which has to be told.
     """
     try:
         for text in texts:
             print(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would tell of it at its end
+        _forget(sys.stdout)
         sys.exit(141)
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget(sys.stdout)
         raise UserError(f"cannot write to standard output: {error.strerror}") from None
+
+
+def _forget(stream: TextIO) -> None:
+    """Sends what is left in `stream` nowhere: Python would write it at its end, and tell that it cannot."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _nobody_reads(stream: TextIO) -> bool:
+    """Returns whether `stream` is a pipe whose reader has gone."""
+    poll = select.poll()
+    poll.register(stream.fileno(), 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def _help(name: str, command: Command) -> str:

@@ -23,7 +23,7 @@ from tinytrain import lr_range, lr_study
 from tinytrain.errors import UserError
 from tinytrain.lr_study import Trials
 from tinytrain.lr_trial import Report, freed, plain, why_pruned
-from tinytrain.run import Run, make_folder, write_json, write_text
+from tinytrain.run import Run, make_folder, read_json, write_json, write_text
 from tinytrain.schema import Config
 from tinytrain.splits import Split
 
@@ -62,7 +62,7 @@ def find(run: Run, config: Config, data: Split) -> float:
     """
     path, folder = run.search_path, run.folder / "search"
     if path.is_file():
-        return json.loads(path.read_text())["lr"]
+        return read_json(path)["lr"]
     make_folder(folder)
     result = _range_test(folder, config, data) if config.search.way == "range" else _study(run, config, data)
     _sweep(folder)

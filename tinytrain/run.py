@@ -51,6 +51,17 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """Returns the JSON object in a file of a run; raises UserError if it is damaged."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"cannot read '{path}': {error}; train the run anew") from None
+    if not isinstance(found, dict):
+        raise UserError(f"cannot read '{path}': it holds no JSON object; train the run anew")
+    return found
+
+
 def make_folder(folder: Path) -> None:
     """Makes a folder and those above it; raises UserError if that cannot be."""
     try:
@@ -177,7 +188,7 @@ class Run:
 
     def split(self) -> dict[str, list[str]]:
         """Returns the names of the images in each split, as the run was trained."""
-        return json.loads(self.split_path.read_text())
+        return read_json(self.split_path)
 
     def metrics(self) -> dict[str, Any]:
         """Returns metrics.json; raises UserError if the run is not finished."""
@@ -185,7 +196,7 @@ class Run:
             raise UserError(
                 f"the run '{self.folder}' is not finished: go on with tinytrain fit --out {self.folder} --resume"
             )
-        return json.loads(self.metrics_path.read_text())
+        return read_json(self.metrics_path)
 
     def history(self) -> list[dict[str, str]]:
         """Returns the rows of history.csv, an epoch each."""

@@ -4,6 +4,7 @@ QEMU's own port of control (QMP, on its standard input and output) tells the nam
 core only once somebody listens.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -61,7 +62,7 @@ def running(elf: Path, board: Board) -> Iterator[str]:
                 _await_ready(said, process)
                 yield device
             except BoardSilent as error:
-                raise _crashed(error, said) from None
+                raise _crashed(error, said, process) from None
             finally:
                 os.close(listener)
         finally:
@@ -87,11 +88,18 @@ def _command(elf: Path, board: Board, said: Path) -> list[str]:
     return [guard, "--pdeathsig", "KILL", *command] if guard else command
 
 
-def _crashed(error: BoardSilent, said: Path) -> TinytrainError:
-    """Returns the error with the registers that the firmware has printed before it ended the emulator, if it did."""
+def _crashed(error: BoardSilent, said: Path, process: subprocess.Popen) -> TinytrainError:
+    """Returns the error with what ended the emulator, if it has ended.
+
+    That is the firmware, which has printed its registers before, or somebody else.
+    """
     lines = said.read_bytes().decode(errors="replace").splitlines()
     registers = [line.removeprefix(FAILED) for line in lines if line.startswith(FAILED)]
-    return BoardRestarted(f"the emulated board crashed{error.during}: {registers[-1]}") if registers else error
+    if registers:
+        return BoardRestarted(f"the emulated board crashed{error.during}: {registers[-1]}")
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return BoardSilent(f"the emulator ended with status {process.wait(1)}: {error}")
+    return error
 
 
 def _device(process: subprocess.Popen, errors: IO[bytes]) -> str:
