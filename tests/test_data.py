@@ -170,6 +170,33 @@ def test_a_changed_image_is_decoded_anew(image_folder):
     assert (first[0] != 9).any()
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(path.read_bytes()[:200]),
+        lambda path: path.write_bytes(b"PK\x03\x04 an archive"),
+        lambda path: (path.unlink(), path.mkdir()),
+        lambda path: np.save(path, np.zeros((36, 4, 4, 3), np.uint8)),
+        lambda path: np.save(path, np.zeros((35, 8, 8, 3), np.uint8)),
+        lambda path: np.save(path, np.zeros((36, 8, 8, 3), np.float32)),
+        lambda path: np.save(path, np.asfortranarray(np.zeros((36, 8, 8, 3), np.uint8))),
+        lambda path: np.savez(path.open("wb"), x=np.zeros((36, 8, 8, 3), np.uint8)),
+        lambda path: np.save(path, np.array([{}], object), allow_pickle=True),
+    ],
+)
+def test_a_damaged_cache_is_decoded_anew(image_folder, tmp_path, monkeypatch, damage):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    pool = folder.load(str(image_folder()), Data()).pools["all"]
+    first = np.array(pipeline.decode(pool, 8, 3, "stretch"))
+    (path,) = (tmp_path / "cache/tinytrain").glob("*.npy")
+    damage(path)
+    np.testing.assert_array_equal(pipeline.decode(pool, 8, 3, "stretch"), first)
+    monkeypatch.setattr(pipeline, "_decode_to", lambda *_: pytest.fail("not kept"))
+    np.testing.assert_array_equal(pipeline.decode(pool, 8, 3, "stretch"), first)
+    assert [path.suffix for path in (tmp_path / "cache/tinytrain").iterdir()].count(".npy") == 1
+
+
 def test_a_cache_that_cannot_be_written_is_done_without(image_folder, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))

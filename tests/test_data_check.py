@@ -1,5 +1,6 @@
 """The check of the data, on folders with a known fault each."""
 
+import dataclasses
 import json
 import shutil
 
@@ -33,6 +34,67 @@ def official(image_folder):
 
 def test_nothing_is_found_where_nothing_is_wrong(official):
     assert findings(official) == {}
+
+
+def rows_changed(change):
+    """Returns what rewrites the rows in a scan-*.json or facts-*.json."""
+
+    def damage(path):
+        stored = json.loads(path.read_text())
+        scans = path.name.startswith("scan-")
+        changed = {key: change(row) for key, row in stored[1].items()} if scans else [change(row[:]) for row in stored]
+        path.write_text(json.dumps([stored[0], changed] if scans else changed))
+
+    return damage
+
+
+DAMAGES = {
+    "empty": lambda path: path.write_text(""),
+    "null": lambda path: path.write_text("null"),
+    "number": lambda path: path.write_text("7"),
+    "list": lambda path: path.write_text("[1, 2]"),
+    "lists": lambda path: path.write_text("[1, [1, 2]]"),
+    "dictionary": lambda path: path.write_text("{}"),
+    "nested": lambda path: path.write_text("[" * 100_000),
+    "not text": lambda path: path.write_bytes(b"\xff\xfe\x00"),
+    "rows are null": rows_changed(lambda row: None),
+    "rows are empty": rows_changed(lambda row: []),
+    "rows are numbers": rows_changed(lambda row: 3),
+    "rows are cut": rows_changed(lambda row: row[:-1]),
+    "rows are longer": rows_changed(lambda row: [*row, 1]),
+    "rows hold texts": rows_changed(lambda row: [str(value) for value in row]),
+    "rows hold no number": rows_changed(lambda row: [*row[:-1], [float("nan")] * 3]),
+    "rows are of two channels": rows_changed(lambda row: [*row[:-1], [0.5, 0.5]]),
+    "rows have no size": rows_changed(lambda row: [[] if isinstance(value, list) else value for value in row]),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_what_was_read_is_read_again_where_its_cache_is_damaged(image_folder, tmp_path, monkeypatch, damage):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    paths = sorted(image_folder(count=2).rglob("*.png"))
+    expected = image_files.scan(paths, tmp_path / "images")
+    (store,) = (tmp_path / "cache/tinytrain").glob("scan-*.json")
+    written = store.read_text()
+    damage(store)
+    assert image_files.scan(paths, tmp_path / "images") == expected
+    assert store.read_text() == written
+    pool = dataclasses.replace(folder.load(str(tmp_path / "images"), Data()).pools["all"], facts=None)
+    assert check.facts(pool) == [one.fact for one in expected]
+    (store,) = (tmp_path / "cache/tinytrain").glob("facts-*.json")
+    written = store.read_text()
+    damage(store)
+    assert check.facts(pool) == [one.fact for one in expected]
+    assert store.read_text() == written
+
+
+def test_facts_of_fewer_images_than_there_are_are_read_again(image_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    pool = dataclasses.replace(folder.load(str(image_folder(count=2)), Data()).pools["all"], facts=None)
+    expected = check.facts(pool)
+    (store,) = (tmp_path / "cache/tinytrain").glob("facts-*.json")
+    store.write_text(json.dumps(json.loads(store.read_text())[1:]))
+    assert check.facts(pool) == expected
 
 
 def test_files_that_are_no_images_are_severe_and_first(official):

@@ -1,5 +1,6 @@
 """The firmware folder: what is in it, that it builds for every board, what make says when something is missing."""
 
+import contextlib
 import dataclasses
 import re
 import subprocess
@@ -282,7 +283,7 @@ HARD = "-mfloat-abi=hard"
         (["-mcpu=cortex-m4", SOFT], "nucleo_f401re", "a core without FPU"),
     ],
 )
-def test_a_library_for_another_core_or_fpu_is_refused(tmp_path, flags, name, refused):
+def test_a_library_for_another_core_or_fpu_is_refused(tmp_path, monkeypatch, flags, name, refused):
     folder, library = emit(tmp_path / "export"), tmp_path / "tflm"
     (library / "lib").mkdir(parents=True)
     (library / "include" / "tensorflow" / "lite" / "micro").mkdir(parents=True)
@@ -296,3 +297,7 @@ def test_a_library_for_another_core_or_fpu_is_refused(tmp_path, flags, name, ref
     wanted = f"{archive} is for {refused}; {name} has a {board.core} with {board.values['FPU']}: build it with"
     assert (done.returncode != 0) == bool(refused)
     assert (wanted in done.stderr) == bool(refused), done.stderr
+    monkeypatch.setenv("TFLM_DIR", str(library))  # and in Python, without a model, before the work
+    told = pytest.raises(UserError, match=re.escape(f"for {name}: {wanted}")) if refused else contextlib.nullcontext()
+    with told:
+        firmware.check_library(board)

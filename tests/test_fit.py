@@ -193,6 +193,106 @@ def test_errors_are_told_as_one():
         mistakes.kept(fail, KeyError("our own bug"))
 
 
+@pytest.fixture
+def begun(tmp_path, monkeypatch):
+    """A run that was begun on a folder of images; returns what `train.fit` is asked to go on with."""
+    (tmp_path / "old").mkdir()
+    words = ["data.spec=folder:images", "model.name=resnet8", "optim.lr=0.2", "log.tensorboard=true"]
+    (tmp_path / "old/config.toml").write_text(configs.dump(configs.load(None, words)))
+    asked = []
+
+    def fit(config, out, mcu, resume):
+        asked.append(config)
+        raise UserError("asked")
+
+    monkeypatch.setattr(train, "fit", fit)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("words", "given"),
+    [
+        ([], {}),
+        (["optim.lr=0.2", "model.name=resnet8"], {}),
+        (["--data", "folder:images"], {}),
+        (["log.tensorboard=false", "qat.epochs=7"], {"log.tensorboard": False, "qat.epochs": 7}),
+        (["export.parity_images=3", "data.check=false"], {"export.parity_images": 3, "data.check": False}),
+        (["given.toml"], {"qat.epochs": 3}),
+    ],
+)
+def test_a_run_goes_on_with_what_it_was_begun_with_and_what_training_does_not_read(
+    command_line, tmp_path, begun, words, given
+):
+    (tmp_path / "given.toml").write_text("seed = 0\n[optim]\nlr = 0.2\n[qat]\nepochs = 3\n")
+    _, _, error = command_line("fit", "--out", "old", "--resume", *words)
+    assert error == "tinytrain: asked\n"
+    (config,) = begun
+    for dotted, value in ({"data.spec": "folder:images", "optim.lr": 0.2, "log.tensorboard": True} | given).items():
+        assert configs.get_key(config, dotted) == value, dotted
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["optim.lr=0.3"], "optim.lr = 0.3: it was begun with 0.2"),
+        (["qat.epochs=7", "model.width=0.5"], "model.width = 0.5: it was begun with 'auto'"),
+        (["--data", "digits"], "data.spec = 'digits': it was begun with 'folder:images'"),
+        (["other.toml"], "seed = 4: it was begun with 0"),
+    ],
+)
+def test_resume_names_a_key_that_was_typed(command_line, tmp_path, begun, words, sentence):
+    (tmp_path / "other.toml").write_text("seed = 4\n")
+    status, _, error = command_line("fit", "--out", "old", "--resume", *words)
+    assert status == 2
+    assert error.startswith(f"tinytrain: cannot resume 'old' with {sentence}; ask for the same")
+    assert begun == []
+
+
+def test_a_resumed_run_keeps_what_export_and_the_log_are_told_now(tmp_path):
+    run = Run(tmp_path)
+    stored = configs.load(None, SMALL)
+    run.config_path.write_text(configs.dump(stored))
+    run.take(configs.load(None, [*SMALL, "qat.epochs=7", "log.tensorboard=true", "optim.lr=0.9"]))
+    expected = configs.load(None, [*SMALL, "qat.epochs=7", "log.tensorboard=true"])
+    assert run.config() == expected  # and not what a training reads
+
+
+def test_a_run_goes_on_with_what_is_given_for_the_log(finished_copy, tmp_path):
+    config = finished_copy.config()
+    config.qat.epochs = 7
+    assert train.fit(config, finished_copy.folder, resume=True).config().qat.epochs == 7
+    before = finished_copy.config_path.read_bytes()
+    train.fit(schema.Config(), finished_copy.folder, resume=True)  # to take what the folder holds
+    assert finished_copy.config_path.read_bytes() == before
+    config.optim.lr = 0.9
+    with pytest.raises(UserError, match=r"optim\.lr = 0\.9"):
+        train.fit(config, finished_copy.folder, resume=True)
+
+
+@pytest.fixture
+def finished_copy(tmp_path):
+    """A run folder that says it is finished."""
+    run = Run(tmp_path / "done")
+    run.folder.mkdir()
+    run.config_path.write_text(configs.dump(configs.load(None, SMALL)))
+    run.metrics_path.write_text("{}")
+    run.model_path.touch()
+    return run
+
+
+def test_a_folder_in_place_of_a_config_is_one_sentence_with_what_was_meant(command_line, tmp_path, finished_copy):
+    (tmp_path / "flowers/rose").mkdir(parents=True)
+    status, _, error = command_line("fit", "flowers")
+    assert status == 2
+    assert error == (
+        "tinytrain: 'flowers' is a folder, not a config file: images in a folder for each class are given as "
+        "--data folder:flowers\n"
+    )
+    status, _, error = command_line("fit", "done")
+    assert status == 2
+    assert "'done' is a folder, not a config file: this run goes on with --out done --resume" in error
+
+
 def test_a_folder_that_cannot_be_written_is_said(command_line, tmp_path):
     (tmp_path / "file").touch()
     status, _, error = command_line("fit", "--out", "file/run", *SMALL)

@@ -16,6 +16,8 @@ LIGHT = [
     "errors",
     "listing",
     "run",
+    "disk",
+    "locks",
     "paper_tables",
     "table_columns",
     "scaling",
@@ -34,7 +36,7 @@ LEVELS = [
     {"figures", "reproduction_table"},
     {"exporting", "export_summary", "fit_summary", "comparing", "benching", "bench_summary", "reporting"},
     {"bench_mlperf", "bench_picture"},
-    {"bench_binary", "proving"},
+    {"bench_binary", "proving", "export_checks"},
     {"int8_model"},
     {"evaluation", "data_report", "augmentation_picture"},
     {"measured"},
@@ -80,7 +82,7 @@ LEVELS = [
         "cosine_head",
         "lr_usual",
     },
-    {"rooms", "config", "schema", "dataset_table", "errors"},
+    {"rooms", "config", "schema", "dataset_table", "errors", "disk", "locks"},
 ]
 
 

@@ -5,6 +5,7 @@ loss. What forbids training (unreadable files, a class without an image in some 
 by `splits`; what is found here is told and trained on.
 """
 
+import contextlib
 import hashlib
 import json
 from collections import Counter, defaultdict
@@ -57,10 +58,10 @@ def facts(pool: Pool) -> list[Fact]:
         return pool.facts
     name = hashlib.sha256(json.dumps([CACHE_VERSION, pool.key, len(pool.names)]).encode()).hexdigest()[:32]
     store = pipeline.cache_folder() / f"facts-{name}.json"
-    try:
-        return [Fact.of_row(row) for row in json.loads(store.read_text())]
-    except (OSError, ValueError):  # not there, or cut short
-        pass
+    with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):  # not there, or damaged
+        known = [Fact.of_row(row) for row in json.loads(store.read_text())]
+        if len(known) == len(pool.names):
+            return known
     decoded = pool.images(cast(Any, image_files.fact))
     counted = tqdm(decoded, "checking", total=len(pool.names), unit="image", leave=False, delay=1, disable=None)
     found = cast(list[Fact], list(counted))

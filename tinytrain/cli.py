@@ -3,11 +3,14 @@
 import io
 import json
 import os
+import select
 import sys
-from typing import Any
+from contextlib import nullcontext
+from typing import Any, TextIO
 
 from absl import flags
 
+from tinytrain import disk
 from tinytrain.commands import COMMANDS, Command
 from tinytrain.errors import TinytrainError, UserError, is_utf8, readable, unknown
 
@@ -41,11 +44,14 @@ def main(argv: list[str] | None = None) -> None:
     except TinytrainError as error:
         print(f"tinytrain: {error}", file=sys.stderr)
         sys.exit(error.exit_status)
-    except KeyboardInterrupt:
-        print("\ntinytrain: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        notes = getattr(stop, "__notes__", [])
+        print("; ".join(["\ntinytrain: interrupted", *notes[-1:]]), file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
-        sys.stderr.close()
+        if not _nobody_reads(sys.stderr):
+            raise  # of a child process: a fault of ours
+        _forget(sys.stderr)
         sys.exit(141)
 
 
@@ -58,28 +64,55 @@ def _refuse_other_encodings(argv: list[str]) -> None:
 
 def _run(argv: list[str]) -> int:
     if not argv or argv[0] in ("--help", "-h", "-help", "help"):
-        print(USAGE, end="")
+        _print(USAGE.rstrip("\n"))
         return 0 if argv else 2
     if argv[0] == "--version":
         from importlib.metadata import version
 
-        print(f"tinytrain {version('tinytrain')}")
+        _print(f"tinytrain {version('tinytrain')}")
         return 0
     if argv[0] not in COMMANDS:
         raise unknown("command", argv[0], COMMANDS)
     command = COMMANDS[argv[0]]
     if {"--help", "-h", "-help"} & set(argv[1:]):
-        print(_help(argv[0], command))
+        _print(_help(argv[0], command))
         return 0
     _refuse_other_encodings(argv)
     values, words = _parse(command, argv[1:])
-    result, text = command.run(values, words)
-    if text:
-        print(text)
-    if values.json:
-        print(json.dumps(result))
+    with nullcontext() if argv[0] == "list" else disk.temporary():
+        result, text = command.run(values, words)
+    _print(*filter(None, [text, values.json and json.dumps(result)]))
     command.verdict(result)
     return 0
+
+
+def _print(*texts: str) -> None:
+    """Prints to standard output; ends the program without a word if nobody reads it any more, as `head` does.
+
+    A BrokenPipeError from anything but our own output is a fault, which has to be told.
+    """
+    try:
+        for text in texts:
+            print(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _forget(sys.stdout)
+        sys.exit(141)
+    except OSError as error:
+        _forget(sys.stdout)
+        raise UserError(f"cannot write to standard output: {error.strerror}") from None
+
+
+def _forget(stream: TextIO) -> None:
+    """Sends what is left in `stream` nowhere: Python would write it at its end, and tell that it cannot."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _nobody_reads(stream: TextIO) -> bool:
+    """Returns whether `stream` is a pipe whose reader has gone."""
+    poll = select.poll()
+    poll.register(stream.fileno(), 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def _help(name: str, command: Command) -> str:

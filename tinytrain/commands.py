@@ -42,13 +42,14 @@ def _fit(values: Any, words: list[str]) -> tuple[Any, str]:
         raise UserError(f"fit takes a config file or --recipe, received '{plain[0]}' and --recipe {values.recipe}")
     plain += [str(configs.recipe(values.recipe))] if values.recipe else []
     out = Path(values.out) if values.out else None
-    config = configs.load(Path(plain[0]) if plain else None, overrides)
+    path = Path(plain[0]) if plain else None
+    config = configs.load(path, overrides)
     if values.mcu:
         from tinytrain.deploy import boards
 
         boards.load(values.mcu)
     if values.resume:
-        config = _config_to_resume(out, config, given=bool(plain or overrides))
+        config = _config_to_resume(out, config, configs.typed(path, overrides))
     from tinytrain.quiet import import_tensorflow
 
     import_tensorflow()
@@ -60,16 +61,22 @@ def _fit(values: Any, words: list[str]) -> tuple[Any, str]:
     return result | {"run": str(run.folder)}, summary(run.folder, result)
 
 
-def _config_to_resume(out: Path | None, config: schema.Config, given: bool) -> schema.Config:
-    """Returns the config of the run in `out`; refuses one that was given and says something else."""
-    from tinytrain.run import Run
+def _config_to_resume(out: Path | None, config: schema.Config, typed: set[str]) -> schema.Config:
+    """Returns the config of the run in `out`, with those typed keys that training does not read.
+
+    Raises UserError if another of the keys `typed` says something else.
+    """
+    from tinytrain.run import FREE, Run
 
     if out is None:
         raise UserError("--resume needs --out RUN, the folder of the run to go on with")
     run = Run.open(out)
-    if given:
-        run.refuse_another(config)
-    return run.config()
+    run.refuse_another(config, typed)
+    stored = run.config()
+    for dotted in typed:
+        if dotted.startswith(FREE):
+            configs.set_key(stored, dotted, configs.get_key(config, dotted))
+    return stored
 
 
 def _compare(values: Any, words: list[str]) -> tuple[Any, str]:

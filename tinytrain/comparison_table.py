@@ -2,13 +2,12 @@
 
 import csv
 import io
-import json
 import statistics
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from tinytrain import origin, paired
-from tinytrain.run import Run, write_text
+from tinytrain.run import Run, read_json, write_text
 
 Row: TypeAlias = dict[str, Any]
 MEASURED = (  # what is averaged over the seeds
@@ -62,7 +61,7 @@ def run_row(config: str, data: str, seed: int, run: Run) -> Row:
 
 def _searched(run: Run) -> Row:
     """Returns what the learning-rate search of a run took, {"search_epochs", "search_seconds"}: 0 if there was none."""
-    found = json.loads(run.search_path.read_text()) if run.search_path.is_file() else {}
+    found = read_json(run.search_path) if run.search_path.is_file() else {}
     epochs = found.get("epochs", sum(trial["epochs"] for trial in found.get("trials", [])))  # older runs have no sum
     return {"search_epochs": epochs, "search_seconds": round(found.get("seconds", 0.0), 1)}
 

@@ -47,6 +47,11 @@ def load(path: Path | str | None = None, overrides: typing.Sequence[str] = ()) -
     return apply(config, overrides)
 
 
+def typed(path: Path | str | None = None, overrides: typing.Sequence[str] = ()) -> set[str]:
+    """Returns the dotted keys that a file and KEY=VALUE words set, as `load` takes them; others have their default."""
+    return {*_read(path_of(path) if path else None), *(word.partition("=")[0].strip() for word in overrides)}
+
+
 def apply(config: Config, overrides: typing.Sequence[str]) -> Config:
     """Sets KEY=VALUE words in `config` in place, checks it and returns it; raises UserError as `load` does."""
     for word in overrides:
@@ -158,6 +163,8 @@ def _read(path: Path | None) -> dict[str, Any]:
         found = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise UserError(f"no config file '{path}': give the path of a TOML file, or none for the digits demo") from None
+    except IsADirectoryError:
+        raise UserError(f"'{path}' is a folder, not a config file: {_folder_hint(path)}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the config file '{path}': {error}") from None
     except tomllib.TOMLDecodeError as error:
@@ -165,6 +172,13 @@ def _read(path: Path | None) -> dict[str, Any]:
     if "arms" in found:
         raise UserError(f"'{path}' is a table of a paper, not a config: tinytrain reproduce {path} trains it")
     return dict(flat(found))
+
+
+def _folder_hint(folder: Path) -> str:
+    """Returns what to say in place of a folder that was given as a config file."""
+    if (folder / "config.toml").is_file():
+        return f"this run goes on with --out {folder} --resume; {folder}/config.toml repeats it"
+    return f"images in a folder for each class are given as --data folder:{folder}"
 
 
 def flat(table: dict[str, Any], prefix: str = "") -> typing.Iterator[tuple[str, Any]]:

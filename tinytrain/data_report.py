@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tinytrain import augmentation_picture, check, pipeline, splits, train
+from tinytrain import augmentation_picture, check, disk, pipeline, splits, train
 from tinytrain.augmentation_picture import font
 from tinytrain.datasets import Finding, Source
 from tinytrain.errors import UserError
@@ -15,6 +15,7 @@ from tinytrain.run import write_atomically
 from tinytrain.schema import Config
 
 LISTED = 20  # files of a finding: where every image has a size of its own, all of them would be
+PICTURE_BYTES = 500_000  # about: two PNGs of small images
 CELL, PER_CLASS, MOST_CLASSES, LABEL_WIDTH = 64, 8, 50, 160  # pixels, images, rows, pixels
 
 
@@ -28,6 +29,7 @@ def report(config: Config, out: Path) -> dict[str, Any]:
 
     Raises UserError for data that cannot be read at all; what `fit` would refuse is among the findings otherwise.
     """
+    disk.require(out.parent, PICTURE_BYTES, "the picture", "name another file with --out")
     asked, source = config, train.read_source(config)
     config = train.resolve(config, source)
     subsets, refused = _subsets(source, config)

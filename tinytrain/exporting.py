@@ -1,7 +1,6 @@
 """`tinytrain export`: from a run, or a .tflite of anyone's, to a proven int8 model and the firmware that runs it."""
 
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tinytrain import config as configs
-from tinytrain import int8_model, measured, metrics, proving
+from tinytrain import disk, export_checks, int8_model, locks, measured, metrics, proving
 from tinytrain.deploy import boards, carray, compact, firmware, fits, flatbuffer, latency, lite, memory, pixels, planner
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.oracle import Oracle
@@ -22,7 +21,7 @@ from tinytrain.evaluation import dequantize
 from tinytrain.export_summary import quantization_change
 from tinytrain.exported import COMPACT_FILE, GOLDEN_FILE, MODEL_FILE, REPORT_FILE
 from tinytrain.int8_model import Int8Model, Validation
-from tinytrain.run import Run, write_json
+from tinytrain.run import Run, make_folder, write_json
 from tinytrain.schema import Config
 
 AMPLE_ARENA_BYTES = 2 * 1024 * 1024  # in the emulator, which has 4 MB of RAM
@@ -54,26 +53,40 @@ def export(
     target, board = Path(target), boards.load(mcu)
     from_file = target.is_file()
     folder = Path(out) if out else (target.parent if from_file else target) / f"export-{board.name}"
-    if folder.exists() and (folder.is_file() or any(folder.iterdir())):
-        raise UserError(f"'{folder}' is there already: remove it, or name another folder with --out")
-    if from_file:
-        config = measured.settings(target, overrides, data, "export", ("qat.", "export."))
-        if diagnose:
-            raise UserError(f"--diagnose compares with the float model, which a .tflite such as '{target}' has not")
-        model = int8_model.from_file(target, config, data)
-        if model.pixels.hint:
-            print(f"tinytrain: '{target}': {model.pixels.hint}", file=sys.stderr)
-    else:
-        if data:
-            raise UserError("--data goes with a .tflite; a run is exported with the data it was trained on")
-        run = Run.open(target)
-        config = _with_overrides(run.config(), overrides)
-        if not pixels.is_default(config.export):
-            names = ", ".join(pixels.KEYS)
-            raise UserError(f"export.{names} go with a .tflite; a run is fed with pixels as it was trained")
-        run.metrics()  # refuses an unfinished run
-        model = int8_model.from_run(run, config, diagnose)
-    return _prove_and_write(model, board, config, folder, str(target)), folder
+    export_checks.refuse_taken(folder)
+    export_checks.refuse_other_library(board)
+    export_checks.refuse_full_disk(target, folder)
+    if not from_file:
+        Run.open(target)
+    make_folder(folder.parent)
+    with locks.held(folder.with_name(f".{folder.name}.lock"), f"the export '{folder}'"):
+        export_checks.refuse_taken(folder)  # another process may have ended since
+        if from_file:
+            model, config = _model_of_file(target, overrides, data, diagnose)
+        else:
+            model, config = _model_of_run(Run.open(target), overrides, data, diagnose)
+        return _prove_and_write(model, board, config, folder, str(target)), folder
+
+
+def _model_of_file(path: Path, overrides: Sequence[str], data: str | None, diagnose: bool) -> tuple[Int8Model, Config]:
+    config = measured.settings(path, overrides, data, "export", ("qat.", "export."))
+    if diagnose:
+        raise UserError(f"--diagnose compares with the float model, which a .tflite such as '{path}' has not")
+    model = int8_model.from_file(path, config, data)
+    if model.pixels.hint:
+        print(f"tinytrain: '{path}': {model.pixels.hint}", file=sys.stderr)
+    return model, config
+
+
+def _model_of_run(run: Run, overrides: Sequence[str], data: str | None, diagnose: bool) -> tuple[Int8Model, Config]:
+    if data:
+        raise UserError("--data goes with a .tflite; a run is exported with the data it was trained on")
+    config = _with_overrides(run.config(), overrides)
+    if not pixels.is_default(config.export):
+        names = ", ".join(pixels.KEYS)
+        raise UserError(f"export.{names} go with a .tflite; a run is fed with pixels as it was trained")
+    run.metrics()  # refuses an unfinished run
+    return int8_model.from_run(run, config, diagnose), config
 
 
 def _with_overrides(config: Config, overrides: Sequence[str]) -> Config:
@@ -90,17 +103,13 @@ def _with_overrides(config: Config, overrides: Sequence[str]) -> Config:
 def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Path, source: str) -> dict[str, Any]:
     """Writes the export under a temporary name, then gives it its own; returns report.json."""
     outputs = _run(model.content, model.images, "int8 model on the test images")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    with disk.folder(folder.parent) as draft, disk.told(folder, "free some room, or name another folder with --out"):
         report = {"source": source} | _write(draft, model, outputs, board, config)
         write_json(draft / REPORT_FILE, report)
         if folder.exists():
             folder.rmdir()  # empty, as checked
         os.chmod(draft, 0o755)
         draft.replace(folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return report
 
 
@@ -109,11 +118,7 @@ def _write(draft: Path, model: Int8Model, outputs: np.ndarray, board: Board, con
     graph, compacted = flatbuffer.read(model.content, model.name), compact.compact(model.content)
     arena_bytes, how = _arena(draft, model, compacted, outputs, board)
     arena_bytes += config.export.arena_margin_bytes
-    (draft / MODEL_FILE).write_bytes(model.content)
-    (draft / COMPACT_FILE).write_bytes(compacted)
-    arrays = {"inputs": model.images, "outputs": outputs, "labels": model.labels, "finetuned": model.finetuned_scores}
-    known = {name: array for name, array in arrays.items() if array is not None}
-    np.savez_compressed(draft / GOLDEN_FILE, **known)  # type: ignore[arg-type]  # numpy's other keyword is a bool
+    _write_models(draft, model, compacted, outputs)
     sources = _emit(draft, model, compacted, outputs, arena_bytes, board)
     validated = _run(model.content, model.val.images, "int8 model on the val images") if model.val else None
     report = {
@@ -155,6 +160,15 @@ def _arena(draft: Path, model: Int8Model, compacted: bytes, outputs: np.ndarray,
         sources = _emit(Path(folder), model, compacted, outputs, AMPLE_ARENA_BYTES, board)
         used_bytes = firmware.emulate(sources, twin, firmware.tflm_dir()).get("arena_used_bytes", 0)
     return (planner.align(used_bytes), memory.MEASURED) if used_bytes else (bound_bytes, memory.UNKNOWN)
+
+
+def _write_models(draft: Path, model: Int8Model, compacted: bytes, outputs: np.ndarray) -> None:
+    """Writes both .tflite files and golden.npz."""
+    arrays = {"inputs": model.images, "outputs": outputs, "labels": model.labels, "finetuned": model.finetuned_scores}
+    known = {name: array for name, array in arrays.items() if array is not None}
+    (draft / MODEL_FILE).write_bytes(model.content)
+    (draft / COMPACT_FILE).write_bytes(compacted)
+    np.savez_compressed(draft / GOLDEN_FILE, **known)  # type: ignore[arg-type]  # numpy's other keyword is a bool
 
 
 def _emit(draft: Path, model: Int8Model, compacted: bytes, outputs: np.ndarray, arena_bytes: int, board: Board) -> Path:

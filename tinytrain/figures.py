@@ -20,7 +20,7 @@ from tinytrain.augment import Augmentation
 from tinytrain.augmentation_picture import beta_density
 from tinytrain.comparing import Planned
 from tinytrain.paper_tables import Table
-from tinytrain.run import Run, write_atomically
+from tinytrain.run import Run, make_folder, write_atomically
 from tinytrain.schema import Augment
 
 SAMPLES = 6  # images of the MixUp figure
@@ -31,7 +31,7 @@ HIGHEST = 4.0  # of the density's axis: that of a small alpha has no end at 0 an
 
 def write(table: Table, finished: list[Planned], folder: Path) -> list[Path]:
     """Draws the figures of `table` into FOLDER/NAME.png and returns their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     written = []
     for name in table.figures:
         path = folder / f"{name}.png"

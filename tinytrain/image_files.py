@@ -91,13 +91,9 @@ def scan(paths: Sequence[Path], root: Path) -> list[Scan]:
         counted = tqdm(found, "reading", total=len(new), unit="file", leave=False, delay=1, disable=None)
         scanned = {_key(one.path): one for one in counted}
     if scanned:
-        rows = {key: [one.problem, *one.fact.row()] for key, one in scanned.items()}
-        merged = known | rows
-        _write(store, {key: merged[key] for key in keys})
-    return [
-        scanned[key] if key in scanned else Scan(path, Fact.of_row(known[key][1:]), known[key][0])
-        for path, key in zip(paths, keys, strict=True)
-    ]
+        known |= {key: (one.problem, one.fact) for key, one in scanned.items()}
+        _write(store, {key: [known[key][0], *known[key][1].row()] for key in keys})
+    return [Scan(path, known[key][1], known[key][0]) for path, key in zip(paths, keys, strict=True)]
 
 
 def fact(image: Image.Image) -> Fact:
@@ -160,12 +156,23 @@ def _key(path: Path) -> str:
     return f"{path.absolute()}|{stat.st_size}|{stat.st_mtime_ns}"
 
 
-def _read(store: Path) -> dict[str, list]:
+def _read(store: Path) -> dict[str, tuple[str, Fact]]:
+    """Returns {key of a file: (problem, fact)} as `_write` kept them, without what is damaged."""
     try:
         version, rows = json.loads(store.read_text())
-        return rows if version == CACHE_VERSION else {}
-    except (OSError, ValueError):
+        whole = {key: known for key, row in rows.items() if (known := _of_row(row))}
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return {}
+    return whole if version == CACHE_VERSION else {}
+
+
+def _of_row(row: Any) -> tuple[str, Fact] | None:
+    try:
+        problem, *fact = row
+        known = Fact.of_row(fact)
+    except (ValueError, TypeError):
+        return None
+    return (problem, known) if isinstance(problem, str) and bool(problem) != bool(known.digest) else None
 
 
 def _write(store: Path, rows: dict[str, list]) -> None:

@@ -1,6 +1,5 @@
 """Where a run comes from (origin.json): what trained it, on which machine, and its data's classes."""
 
-import json
 import platform
 import subprocess
 import sys
@@ -8,7 +7,7 @@ from importlib.metadata import version
 from typing import Any
 
 from tinytrain import machine, rooms
-from tinytrain.run import Run, write_json
+from tinytrain.run import Run, read_json, write_json
 
 NOT_EQUAL = "the weights will not be those, to the last bit, of a run that stayed on one"
 PACKAGES = ("tensorflow", "keras", "numpy")  # what the weights of a run depend on, beside Python
@@ -39,7 +38,7 @@ def record(run: Run, classes: list[str]) -> None:
 
 def read(run: Run) -> dict[str, Any]:
     """Returns {"tinytrain", "commits", "packages", "machines", "classes"} of a run; older runs have fewer, or none."""
-    return json.loads(run.origin_path.read_text()) if run.origin_path.is_file() else {}
+    return read_json(run.origin_path) if run.origin_path.is_file() else {}
 
 
 def commit() -> str:

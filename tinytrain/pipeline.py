@@ -5,11 +5,12 @@ the batches that it would have seen. An array is a memory map in the cache folde
 a dataset larger than the memory works the same way, only slower: a split is an `IndexedView` of it.
 """
 
+import contextlib
 import hashlib
 import json
 import os
-import tempfile
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from tinytrain import pixels
+from tinytrain import disk, pixels
 from tinytrain.datasets import Pool
 
 CACHE_VERSION = 2
@@ -55,10 +56,14 @@ def decode(pool: Pool, resolution: int, channels: int, resize: str) -> np.ndarra
     """Returns the images of `pool` as (N, resolution, resolution, channels) uint8, from the cache if they are there."""
     identity = json.dumps([CACHE_VERSION, pool.key, len(pool.names), resolution, channels, resize])
     path = cache_folder() / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.npy"
+    shape = (len(pool.names), resolution, resolution, channels)
     try:
-        return np.load(path, mmap_mode="r")
-    except (OSError, ValueError):  # not there, or cut short by a full disk
-        return _decode_to(path, pool, resolution, channels, resize)
+        array = np.lib.format.open_memmap(path, "r")  # np.load would take archives and pickles, too
+        if (array.shape, array.dtype, array.flags.c_contiguous) == (shape, np.uint8, True):
+            return array
+    except (OSError, ValueError):  # not there, cut short by a full disk, or damaged in any other way
+        pass
+    return _decode_to(path, pool, shape, resize)
 
 
 def cache_folder() -> Path:
@@ -149,35 +154,41 @@ class _Order:
         return kept[1]
 
 
-def _decode_to(path: Path, pool: Pool, resolution: int, channels: int, resize: str) -> np.ndarray:
-    shape = (len(pool.names), resolution, resolution, channels)
+def _decode_to(path: Path, pool: Pool, shape: tuple[int, int, int, int], resize: str) -> np.ndarray:
+    _, resolution, _, channels = shape
     decoded = pool.images(lambda image: prepare(image, resolution, channels, resize))
     counted = tqdm(decoded, "decoding", total=shape[0], unit="image", leave=False, delay=1, disable=None)
     try:
-        temporary = _reserve(path.parent, shape)
-    except OSError:  # a read-only or full disk: keep the images in memory
+        with _reserved(path, shape) as array:
+            for number, image in enumerate(counted):
+                array[number] = image
+    except _NoRoomError:  # a read-only or full disk: keep the images in memory
         return np.stack(list(counted))
-    try:
-        array = np.load(temporary, mmap_mode="r+")
-        for number, image in enumerate(counted):
-            array[number] = image
+    return np.lib.format.open_memmap(path, "r")
+
+
+class _NoRoomError(Exception):
+    """The cache cannot be written."""
+
+
+@contextlib.contextmanager
+def _reserved(path: Path, shape: tuple[int, ...]) -> Iterator[np.memmap]:
+    """Yields an array to be filled, which becomes the file `path`; raises _NoRoomError if that cannot be written."""
+    with contextlib.ExitStack() as until_filled:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():
+                shutil.rmtree(path)
+            array = _reserve(until_filled.enter_context(disk.draft(path)), shape)
+        except OSError as error:
+            raise _NoRoomError from error
+        yield array
         array.flush()
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return np.load(path, mmap_mode="r")
 
 
-def _reserve(folder: Path, shape: tuple[int, ...]) -> Path:
-    """Returns a new .npy file whose room on the disk is taken: writing to a map on a full disk would kill us."""
-    folder.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(suffix=".npy", dir=folder)
-    try:
-        np.lib.format.open_memmap(name, "w+", np.uint8, shape)
-        os.posix_fallocate(handle, 0, os.stat(name).st_size)
-    except OSError:
-        os.unlink(name)
-        raise
-    finally:
-        os.close(handle)
-    return Path(name)
+def _reserve(path: Path, shape: tuple[int, ...]) -> np.memmap:
+    """Returns an array in the file `path` whose room on the disk is taken: a map on a full disk would kill us."""
+    array = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+    with path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array

@@ -1,9 +1,12 @@
 """`tinytrain fit`: from a config to a trained model, straight down."""
 
+import contextlib
 import dataclasses
 import os
+import shlex
 import statistics
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +16,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tinytrain import check, checkpoint, identity, lr_usual, macs, metrics, origin, pipeline, rooms, splits
+from tinytrain import check, checkpoint, disk, identity, lr_usual, macs, metrics, origin, pipeline, rooms, splits
 from tinytrain import config as configs
 from tinytrain.datasets import Source
-from tinytrain.errors import Mistakes, UserError
+from tinytrain.errors import Mistakes
 from tinytrain.method import Method
 from tinytrain.pipeline import Images
 from tinytrain.run import Run, write_json, write_text
@@ -38,14 +41,22 @@ def fit(config: Config, out: Path | str | None = None, mcu: str | None = None, r
         resume: go on after the last whole epoch of the run in `out`, as if it had never stopped.
 
     Raises:
-        UserError: a mistake in the config or the data. DoesNotFit: too large for `mcu`.
+        UserError: a mistake in the config or the data, or another process writes the run. DoesNotFit: too large for
+        `mcu`. KeyboardInterrupt has a note that says how to go on.
     """
+    with contextlib.ExitStack() as until_end:
+        return _fit(config, Path(out) if out else None, mcu, resume, until_end)
+
+
+def _fit(config: Config, out: Path | None, mcu: str | None, resume: bool, until_end: contextlib.ExitStack) -> Run:
+    run = Run.open(out) if resume and out else None
+    if run:
+        config = until_end.enter_context(_going_on(run, config))
+        if run.finished:
+            return run
     configs.check(config)
     asked, source = config, read_source(config)
     config = resolve(config, source)
-    run = Run.open(Path(out)) if resume and out else None
-    if run and run.finished:
-        return run
     searches = config.search.way != "none"
     if searches:
         from tinytrain import lr_search  # with Optuna and its database, which no other training needs
@@ -64,7 +75,9 @@ def fit(config: Config, out: Path | str | None = None, mcu: str | None = None, r
         for sentence in trainer.method.warnings():
             print(f"warning: {sentence}", file=sys.stderr)
         name = f"{config.data.spec.partition(':')[0]}-{config.model.name}"
-        run = Run.create(Path(out) if out else None, name)
+        run = Run.create(out, name)
+        until_end.enter_context(_written(run))
+        run.refuse_begun()  # another process may have begun it, and ended, since
         identity.record(run, data)
         if config.model.weights:
             write_text(run.graph_path, model.to_json())
@@ -75,6 +88,28 @@ def fit(config: Config, out: Path | str | None = None, mcu: str | None = None, r
     trainer.fit(run, _callbacks(run, trainer))
     _finish(run, data, trainer.method, trainer.history, config.optim.keep)
     return run
+
+
+@contextlib.contextmanager
+def _written(run: Run) -> Iterator[None]:
+    """Locks the run inside the block; an interruption there gets the command that goes on as a note."""
+    with run.writing():
+        try:
+            yield
+        except KeyboardInterrupt as stop:
+            if run.config_path.is_file():
+                stop.add_note(f"go on with: tinytrain fit --out {shlex.quote(str(run.folder))} --resume")
+            raise
+
+
+@contextlib.contextmanager
+def _going_on(run: Run, config: Config) -> Iterator[Config]:
+    """Locks a run that goes on, and gives its config, after taking over what training does not read from `config`."""
+    with _written(run):
+        if config != Config():
+            run.refuse_another(config)
+            run.take(config)
+        yield run.config()
 
 
 def _callbacks(run: Run, trainer: Trainer) -> list[keras.callbacks.Callback]:
@@ -152,14 +187,8 @@ def _finish(run: Run, data: Split, method: Method, history: list[dict[str, float
 
 
 def _save_model(run: Run, model: keras.Model) -> None:
-    temporary = run.folder / f".{os.getpid()}.keras"
-    try:
+    with disk.told(run.model_path), disk.draft(run.model_path) as temporary:
         model.save(temporary)
-        os.replace(temporary, run.model_path)
-    except OSError as error:
-        raise UserError(f"cannot write '{run.model_path}': {error.strerror or error}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load_source(config: Config) -> Source:

@@ -5,8 +5,10 @@ A module of this room has `load(argument, data) -> Source`, where `argument` is 
 dataset_table.ROWS all stand for `named`.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -55,10 +57,16 @@ class Fact:
         return [self.size, self.mode, self.digest, self.mean, self.square, self.transparent]
 
     @classmethod
-    def of_row(cls, row: list) -> "Fact":
-        """Returns the fact that `row` gave."""
-        size, mode, digest, mean, square, transparent = row
-        return cls((size[0], size[1]), mode, digest, tuple(mean), tuple(square), transparent)
+    def of_row(cls, row: Any) -> "Fact":
+        """Returns the fact that `row` gave; raises ValueError for anything that `row` did not."""
+        match row:
+            case [[int(width), int(height)], str(mode), str(digest), [*mean], [*square], bool(transparent)]:
+                numbers = [*mean, *square]
+                if all(isinstance(number, int | float) and math.isfinite(number) for number in numbers) and (
+                    len(mean) == len(square) == (3 if digest else 0)
+                ):
+                    return cls((width, height), mode, digest, tuple(mean), tuple(square), transparent)
+        raise ValueError("no row of a fact")
 
 
 @dataclass(frozen=True)
