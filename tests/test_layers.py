@@ -12,6 +12,7 @@ LIGHT = [
     "cli",
     "commands",
     "config",
+    "words",
     "rooms",
     "errors",
     "listing",
@@ -76,7 +77,7 @@ LEVELS = [
         "cosine_head",
         "lr_usual",
     },
-    {"rooms", "config", "schema", "dataset_table", "errors"},
+    {"rooms", "words", "config", "schema", "dataset_table", "errors"},
 ]
 
 

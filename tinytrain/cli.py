@@ -1,5 +1,6 @@
 """The command line: tinytrain COMMAND. TensorFlow is imported only by a command that needs it."""
 
+import errno
 import json
 import sys
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from absl import flags
 
 from tinytrain.commands import COMMANDS, Command
-from tinytrain.errors import TinytrainError, UserError, unknown
+from tinytrain.errors import TinytrainError, UserError, escaped, unknown
 
 USAGE = """tinytrain trains tiny vision networks and puts them on microcontrollers.
 
@@ -36,6 +37,12 @@ def main(argv: list[str] | None = None) -> None:
     except TinytrainError as error:
         print(f"tinytrain: {error}", file=sys.stderr)
         sys.exit(error.exit_status)
+    except OSError as error:
+        if error.errno not in (errno.ENAMETOOLONG, errno.ELOOP):
+            raise
+        told = UserError(f"cannot use the name '{error.filename}': {error.strerror}; give a shorter path")
+        print(f"tinytrain: {told}", file=sys.stderr)
+        sys.exit(told.exit_status)
     except KeyboardInterrupt:
         print("\ntinytrain: interrupted", file=sys.stderr)
         sys.exit(130)
@@ -62,7 +69,7 @@ def _run(argv: list[str]) -> int:
     values, words = _parse(command, argv[1:])
     result, text = command.run(values, words)
     if text:
-        print(text)
+        print(escaped(text))
     if values.json:
         print(json.dumps(result))
     command.verdict(result)
@@ -83,9 +90,13 @@ def _parse(command: Command, argv: list[str]) -> tuple[Any, list[str]]:
         if meaning.startswith("switch:"):
             flags.DEFINE_boolean(name, False, meaning, flag_values=values)
         else:
-            flags.DEFINE_string(name, None, meaning, flag_values=values)
+            flags.DEFINE_string(name, None, meaning, flag_values=values, allow_overwrite=False)
     values.set_gnu_getopt(True)
     try:
-        return values, values(["tinytrain", *argv])[1:]
+        words = values(["tinytrain", *argv])[1:]
     except flags.Error as error:
         raise UserError(f"{error} (known flags: {', '.join('--' + name for name in command.flags)}, --json)") from None
+    for name in command.flags:
+        if values[name].value == "":
+            raise UserError(f"--{name} is empty: give it a value or leave it out")
+    return values, words

@@ -24,7 +24,7 @@ from typing import IO, Any
 
 from tinytrain import config as configs
 from tinytrain import rooms
-from tinytrain.errors import UserError
+from tinytrain.errors import TinytrainError, UserError
 from tinytrain.schema import Config
 
 RUNS = Path("runs")
@@ -55,8 +55,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON file atomically, indented."""
-    write_text(path, json.dumps(value, indent=2) + "\n")
+    """Writes a JSON file atomically, indented; raises TinytrainError for NaN and infinity, which JSON has not."""
+    try:
+        text = json.dumps(value, indent=2, allow_nan=False)
+    except ValueError:
+        raise TinytrainError(f"cannot write '{path}': one of its numbers is not finite") from None
+    write_text(path, text + "\n")
 
 
 def make_folder(folder: Path) -> None:
