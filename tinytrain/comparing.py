@@ -19,7 +19,7 @@ import keras
 
 from tinytrain import comparison_table, dataset_table, train
 from tinytrain import config as configs
-from tinytrain.errors import UserError
+from tinytrain.errors import UserError, escaped
 from tinytrain.run import Run, make_folder
 from tinytrain.schema import Config
 
@@ -163,7 +163,7 @@ def _trained(planned: Planned) -> Run:
     run = Run(planned.folder)
     if run.finished:
         return run
-    print(f"{planned.folder}:", file=sys.stderr)
+    print(escaped(f"{planned.folder}:"), file=sys.stderr)
     logging.getLogger("tensorflow").setLevel(
         logging.ERROR
     )  # each run traces anew, which TensorFlow takes for a mistake

@@ -7,6 +7,7 @@ folder holds no "auto" and repeats the run by itself. Nothing here imports Tenso
 
 import dataclasses
 import re
+import shlex
 import tomllib
 import types
 import typing
@@ -103,7 +104,9 @@ def room(spec: str) -> tuple[str, str]:
         return "named", spec
     if word not in rooms.names("datasets"):
         if is_there(path := expanded(spec)) and path.is_dir():
-            raise UserError(f"'{spec}' is a folder: a folder of class folders is given as folder:{spec}")
+            raise UserError(
+                f"'{spec}' is a folder: a folder of class folders is given as {shlex.quote(f'folder:{spec}')}"
+            )
         kinds = [name for name in rooms.names("datasets") if name != "named"]  # what holds the rows
         raise unknown("dataset", word, [*kinds, *dataset_table.ROWS])
     expanded(argument)  # what begins with ~ is refused here if it names nobody
@@ -177,7 +180,9 @@ def _read(path: Path | None) -> dict[str, Any]:
         return {}
     found = read_toml(path, "config file")
     if "arms" in found:
-        raise UserError(f"'{path}' is a table of a paper, not a config: tinytrain reproduce {path} trains it")
+        raise UserError(
+            f"'{path}' is a table of a paper, not a config: tinytrain reproduce {shlex.quote(str(path))} trains it"
+        )
     return dict(flat(found))
 
 
@@ -192,7 +197,9 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
     except FileNotFoundError:
         raise UserError(f"no {what} '{path}': give the path of a TOML file, or none for the digits demo") from None
     except IsADirectoryError:
-        raise UserError(f"'{path}' is a folder, expected a {what}: images are named as --data folder:{path}") from None
+        raise UserError(
+            f"'{path}' is a folder, expected a {what}: images are named as --data {shlex.quote(f'folder:{path}')}"
+        ) from None
     except OSError as error:
         raise UserError(f"cannot read the {what} '{path}': {error.strerror}") from None
     except ValueError as error:  # of tomllib, of decode, of a NUL in the path

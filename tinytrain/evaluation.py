@@ -4,11 +4,10 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 from tinytrain import config as configs
-from tinytrain import metrics, splits, train
+from tinytrain import metrics, splits, train, weights
 from tinytrain.errors import UserError
 from tinytrain.run import Run
 from tinytrain.schema import Config
@@ -51,7 +50,7 @@ def evaluate(target: PathLike[str] | str, data: str | None = None, split: str = 
         for key, value in {"spec": data, "split": "auto", "val_images": 0, "test_images": 0}.items():
             configs.set_key(config, f"data.{key}", value)
         configs.check(config)
-    model = keras.saving.load_model(run.model_path, compile=False)
+    model = weights.trained(run)
     images, labels, classes = _split(config, split)
     _refuse_other_classes(model.output_shape[-1], classes, config.data.spec, f"the model of '{run.folder}'")
     return train.evaluate(model, images, labels)

@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tf_keras
 from tqdm import tqdm
 
-from tinytrain import macs, pipeline, splits, train
+from tinytrain import macs, pipeline, splits, train, weights
 from tinytrain.augment import Augmentation
 from tinytrain.deploy import carray, cosine, diagnosis, foreign, latency, qat, tflite, twin
 from tinytrain.errors import UserError
@@ -57,7 +56,7 @@ def from_run(run: Run, config: Config, diagnose: bool = False) -> Int8Model:
         raise UserError(
             f"the images of '{config.data.spec}' are others than when '{run.folder}' was trained: train anew"
         )
-    model = keras.saving.load_model(run.model_path, compile=False)
+    model = weights.trained(run)
     images, labels = data.arrays("test")
     train_images, train_labels = data.arrays("train")
     linear = cosine.linear(model, calibration_images(config, train_images), float(config.am_softmax.scale))

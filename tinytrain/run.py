@@ -17,6 +17,7 @@ import csv
 import io
 import json
 import os
+import shlex
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -71,6 +72,21 @@ def make_folder(folder: Path) -> None:
         raise UserError(f"cannot make the folder '{folder}': {error.strerror}; name another one with --out") from None
 
 
+def refuse_links(folder: Path) -> None:
+    """Raises UserError for a link in `folder`, however deep, that leads out of it.
+
+    The folder may come from a stranger: a link would have us read, write or delete elsewhere.
+    """
+    root = folder.resolve()
+    for place, folders, files in os.walk(folder):
+        for path in (Path(place, name) for name in [*folders, *files]):
+            if path.is_symlink() and not path.resolve().is_relative_to(root):
+                raise UserError(
+                    f"'{path}' is a link that leads out of '{folder}', to '{os.readlink(path)}': "
+                    "put what it leads to in its place, or take it away"
+                )
+
+
 class Run:
     """One run folder, and a path to it. `Run.create` begins one, `Run.open` finds one that is there."""
 
@@ -111,6 +127,7 @@ class Run:
         if not run.config_path.is_file():
             what = "holds no run (no config.toml)" if folder.exists() else "does not exist"
             raise UserError(f"'{folder}' {what}: give the folder that `tinytrain fit` wrote")
+        refuse_links(folder)
         return run
 
     @property
@@ -147,8 +164,9 @@ class Run:
     def metrics(self) -> dict[str, Any]:
         """Returns metrics.json; raises UserError if the run is not finished."""
         if not self.finished:
+            quoted = shlex.quote(str(self.folder))
             raise UserError(
-                f"the run '{self.folder}' is not finished: go on with tinytrain fit --out {self.folder} --resume"
+                f"the run '{self.folder}' is not finished: go on with tinytrain fit --out {quoted} --resume"
             )
         return json.loads(self.metrics_path.read_text())
 

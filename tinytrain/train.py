@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shlex
 import statistics
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ import tensorflow as tf
 from tinytrain import check, checkpoint, lr_usual, macs, metrics, origin, pipeline, rooms, splits
 from tinytrain import config as configs
 from tinytrain.datasets import Source
-from tinytrain.errors import UserError
+from tinytrain.errors import UserError, escaped
 from tinytrain.method import Method
 from tinytrain.run import Run, write_json, write_text
 from tinytrain.schema import Config
@@ -84,9 +85,9 @@ def _tell_findings(data: Split, config: Config) -> None:
     """Prints what is wrong with the data to standard error, once for a run."""
     found = check.findings(data.source, data.subsets) if config.data.check else []
     for line in check.as_lines([dataclasses.replace(finding, severe=False) for finding in found]):
-        print(line, file=sys.stderr)
+        print(escaped(line), file=sys.stderr)
     if any(len(finding.files) > check.SHOWN for finding in found):
-        print(f"`tinytrain data {config.data.spec} --json` names all files", file=sys.stderr)
+        print(escaped(f"`tinytrain data {shlex.quote(config.data.spec)} --json` names all files"), file=sys.stderr)
 
 
 def _begun_model(run: Run | None, config: Config) -> keras.Model | None:
@@ -94,7 +95,13 @@ def _begun_model(run: Run | None, config: Config) -> keras.Model | None:
     if run is None or not run.last_path.exists() or not run.graph_path.exists():
         return None
     keras.utils.set_random_seed(config.seed)
-    return keras.models.model_from_json(run.graph_path.read_text())
+    try:
+        found = keras.models.model_from_json(run.graph_path.read_text())
+        if not isinstance(found, keras.Model):
+            raise ValueError(f"it is a {type(found).__name__}")
+        return found
+    except Exception as error:  # Keras has no class of its own for it, and its safe mode refuses what holds code
+        raise UserError(f"'{run.graph_path}' is no network of Keras: {error}; train the run anew") from None
 
 
 def _finish(run: Run, data: Split, method: Method, history: list[dict[str, float]], keep: str) -> None:
