@@ -56,6 +56,7 @@ LEVELS = [
         "splits",
         "optim",
         "macs",
+        "training_memory",
         "metrics",
         "balance",
         "graph",

@@ -69,7 +69,13 @@ def fit(config: Config, out: Path | str | None = None, mcu: str | None = None, r
     origin.record(run, source.classes)
     if searches:
         trainer.compile(lr_search.find(run, config, data))
-    trainer.fit(run, _callbacks(run, trainer))
+    try:
+        trainer.fit(run, _callbacks(run, trainer))
+    except tf.errors.ResourceExhaustedError:
+        raise UserError(
+            f"not enough memory to train {trainer.batch:,} images a step: lower optim.batch, model.resolution or "
+            f"model.width; the run '{run.folder}' is begun"
+        ) from None
     _finish(run, data, trainer.method, trainer.history, config.optim.keep)
     return run
 
