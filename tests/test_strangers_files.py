@@ -17,7 +17,7 @@ from firmware_helpers import EMULATED, emit, make, needs_compiler
 from int8_models import conv_model
 
 from tinytrain import config as configs
-from tinytrain import evaluation, export_summary, lr_study, schema, teachers, weights
+from tinytrain import evaluation, export_summary, lr_study, origin, schema, teachers, weights
 from tinytrain.errors import UserError
 from tinytrain.exported import COMPACT_FILE, GOLDEN_FILE, REPORT_FILE, Exported
 from tinytrain.reporting import predictions, runs
@@ -130,6 +130,20 @@ def test_a_graph_that_is_none_is_a_sentence(tmp_path):
         run.graph_path.write_text(content)
         with pytest.raises(UserError, match=r"graph.json' is no network of Keras"):
             train._begun_model(run, schema.Config())
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "3", "[" * 100_000, "\x00"])
+def test_a_damaged_file_of_a_run_is_a_sentence(tmp_path, content):
+    run = Run(run_folder(tmp_path / "run"))
+    run.model_path.touch()
+    for path, read in [
+        (run.metrics_path, run.metrics),
+        (run.split_path, run.split),
+        (run.origin_path, lambda: origin.read(run)),
+    ]:
+        path.write_text(content)
+        with pytest.raises(UserError, match=rf"cannot read '.*{path.name}': .*not as tinytrain wrote it"):
+            read()
 
 
 # Pickles

@@ -1,7 +1,6 @@
 """The command line: tinytrain COMMAND. TensorFlow is imported only by a command that needs it."""
 
 import errno
-import json
 import sys
 from typing import Any
 
@@ -9,6 +8,7 @@ from absl import flags
 
 from tinytrain.commands import COMMANDS, Command
 from tinytrain.errors import TinytrainError, UserError, escaped, unknown
+from tinytrain.run import json_text
 
 USAGE = """tinytrain trains tiny vision networks and puts them on microcontrollers.
 
@@ -71,7 +71,7 @@ def _run(argv: list[str]) -> int:
     if text:
         print(escaped(text))
     if values.json:
-        print(json.dumps(result))
+        print(json_text(result, "the result"))
     command.verdict(result)
     return 0
 

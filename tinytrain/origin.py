@@ -1,13 +1,12 @@
 """Where a run comes from (origin.json): what trained it, and its data's classes."""
 
-import json
 import platform
 import subprocess
 from importlib.metadata import version
 from typing import Any
 
 from tinytrain import rooms
-from tinytrain.run import Run, write_json
+from tinytrain.run import Run, read_json, write_json
 
 PACKAGES = ("tensorflow", "keras", "numpy")  # what the weights of a run depend on, beside Python
 
@@ -30,7 +29,7 @@ def record(run: Run, classes: list[str]) -> None:
 
 def read(run: Run) -> dict[str, Any]:
     """Returns {"tinytrain", "commits", "packages", "classes"} of a run; older runs have fewer, or none of them."""
-    return json.loads(run.origin_path.read_text()) if run.origin_path.is_file() else {}
+    return read_json(run.origin_path) if run.origin_path.is_file() else {}
 
 
 def commit() -> str:

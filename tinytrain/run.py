@@ -57,11 +57,26 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Writes a JSON file atomically, indented; raises TinytrainError for NaN and infinity, which JSON has not."""
+    write_text(path, json_text(value, f"'{path}'", indent=2) + "\n")
+
+
+def json_text(value: Any, what: str, indent: int | None = None) -> str:
+    """Returns `value` as JSON; raises TinytrainError, in which it is called `what`, for NaN and infinity."""
     try:
-        text = json.dumps(value, indent=2, allow_nan=False)
+        return json.dumps(value, indent=indent, allow_nan=False)
     except ValueError:
-        raise TinytrainError(f"cannot write '{path}': one of its numbers is not finite") from None
-    write_text(path, text + "\n")
+        raise TinytrainError(f"cannot write {what}: one of its numbers is not finite") from None
+
+
+def read_json(path: Path, kind: type = dict) -> Any:
+    """Returns what a JSON file that we wrote holds; raises UserError for one that is damaged or of another `kind`."""
+    try:
+        found = json.loads(path.read_text())
+        if not isinstance(found, kind):
+            raise ValueError(f"it holds a {type(found).__name__}, expected a {kind.__name__}")
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"cannot read '{path}': {error}; it is not as tinytrain wrote it") from None
+    return found
 
 
 def make_folder(folder: Path) -> None:
@@ -159,7 +174,7 @@ class Run:
 
     def split(self) -> dict[str, list[str]]:
         """Returns the names of the images in each split, as the run was trained."""
-        return json.loads(self.split_path.read_text())
+        return read_json(self.split_path)
 
     def metrics(self) -> dict[str, Any]:
         """Returns metrics.json; raises UserError if the run is not finished."""
@@ -168,7 +183,7 @@ class Run:
             raise UserError(
                 f"the run '{self.folder}' is not finished: go on with tinytrain fit --out {quoted} --resume"
             )
-        return json.loads(self.metrics_path.read_text())
+        return read_json(self.metrics_path)
 
     def history(self) -> list[dict[str, str]]:
         """Returns the rows of history.csv, an epoch each."""
