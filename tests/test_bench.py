@@ -141,7 +141,7 @@ def test_a_bad_line_costs_time_and_no_answer(folder, device, seed, faults):
         for image in [*range(IMAGES)] * 2:
             output = link.infer(export.input_of(image), output_bytes=OUTPUTS).output
             assert np.frombuffer(output, np.int8).tolist() == export.output_of(image).tolist()
-        assert len(link.profile(export.input_of(0))) == 1
+        assert len(link.profile(export.input_of(0), 1)) == 1
         after = link.status()
         for (_, kind), count in line.counts.items():
             assert (count > 0) == (kind in faults)  # each of them, both ways

@@ -99,7 +99,7 @@ def test_the_keys_of_a_method_that_no_run_uses_make_no_difference(tmp_path):
     [
         ([], "compare needs config files, received none"),
         (["nowhere.toml"], "no config file 'nowhere.toml'"),
-        (["low.toml", "--seeds", "0"], "--seeds 0: expected at least 1"),
+        (["low.toml", "--seeds", "0"], "--seeds 0 is out of range: expected a whole number from 1"),
         (["low.toml", "--seeds", "two"], "--seeds two is no number"),
         (["low.toml", "seed=3"], "say --seeds N"),
         (["low.toml", "--data", "digits,digit"], "low.toml: unknown dataset 'digit'"),

@@ -103,7 +103,7 @@ def test_the_last_line_tells_what_uneven_classes_hide(balanced, shown):
 
 
 def test_a_loss_that_is_not_a_number_stops_with_a_message(tinytrain):
-    stopped = tinytrain("fit", "--out", "run", *SMALL, "optim.lr=1e30", "optim.warmup_epochs=0")
+    stopped = tinytrain("fit", "--out", "run", *SMALL, "optim.lr=1000", "optim.weight_decay=1", "optim.warmup_epochs=0")
     assert stopped.returncode == 2
     assert "loss became" in stopped.stderr
     assert "lower optim.lr" in stopped.stderr

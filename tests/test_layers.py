@@ -12,6 +12,7 @@ LIGHT = [
     "cli",
     "commands",
     "config",
+    "words",
     "rooms",
     "errors",
     "listing",
@@ -60,6 +61,7 @@ LEVELS = [
         "pixels",
         "optim",
         "macs",
+        "training_memory",
         "metrics",
         "paired",
         "balance",
@@ -82,7 +84,7 @@ LEVELS = [
         "cosine_head",
         "lr_usual",
     },
-    {"rooms", "config", "schema", "dataset_table", "errors", "disk", "locks"},
+    {"rooms", "words", "config", "schema", "dataset_table", "errors", "disk", "locks"},
 ]
 
 

@@ -5,6 +5,7 @@ bench_mlperf.py through MLPerf's.
 """
 
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,7 +75,7 @@ def refuse_another_model(hello: Hello, exported: Exported, device: str) -> None:
         raise UserError(
             f"the board on {device} ({hello.board}) holds another model, '{hello.model}' of {hello.model_bytes:,} "
             f"bytes with CRC-32 {hello.model_crc:08x}, expected {len(exported.model):,} bytes with "
-            f"{exported.model_crc:08x}: make -C {exported.sources} TFLM_DIR=… flash"
+            f"{exported.model_crc:08x}: make -C {shlex.quote(str(exported.sources))} TFLM_DIR=… flash"
         )
 
 

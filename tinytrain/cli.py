@@ -1,7 +1,7 @@
 """The command line: tinytrain COMMAND. TensorFlow is imported only by a command that needs it."""
 
+import errno
 import io
-import json
 import os
 import select
 import sys
@@ -12,7 +12,8 @@ from absl import flags
 
 from tinytrain import disk
 from tinytrain.commands import COMMANDS, Command
-from tinytrain.errors import TinytrainError, UserError, is_utf8, readable, unknown
+from tinytrain.errors import TinytrainError, UserError, escaped, is_utf8, readable, unknown
+from tinytrain.run import json_text
 
 USAGE = """tinytrain trains tiny vision networks and puts them on microcontrollers.
 
@@ -53,6 +54,12 @@ def main(argv: list[str] | None = None) -> None:
             raise  # of a child process: a fault of ours
         _forget(sys.stderr)
         sys.exit(141)
+    except OSError as error:
+        if error.errno not in (errno.ENAMETOOLONG, errno.ELOOP):
+            raise
+        told = UserError(f"cannot use the name '{error.filename}': {error.strerror}; give a shorter path")
+        print(f"tinytrain: {told}", file=sys.stderr)
+        sys.exit(told.exit_status)
 
 
 def _refuse_other_encodings(argv: list[str]) -> None:
@@ -81,7 +88,7 @@ def _run(argv: list[str]) -> int:
     values, words = _parse(command, argv[1:])
     with nullcontext() if argv[0] == "list" else disk.temporary():
         result, text = command.run(values, words)
-    _print(*filter(None, [text, values.json and json.dumps(result)]))
+    _print(*filter(None, [escaped(text), values.json and json_text(result, "the result")]))
     command.verdict(result)
     return 0
 
@@ -129,9 +136,13 @@ def _parse(command: Command, argv: list[str]) -> tuple[Any, list[str]]:
         if meaning.startswith("switch:"):
             flags.DEFINE_boolean(name, False, meaning, flag_values=values)
         else:
-            flags.DEFINE_string(name, None, meaning, flag_values=values)
+            flags.DEFINE_string(name, None, meaning, flag_values=values, allow_overwrite=False)
     values.set_gnu_getopt(True)
     try:
-        return values, values(["tinytrain", *argv])[1:]
+        words = values(["tinytrain", *argv])[1:]
     except flags.Error as error:
         raise UserError(f"{error} (known flags: {', '.join('--' + name for name in command.flags)}, --json)") from None
+    for name in command.flags:
+        if values[name].value == "":
+            raise UserError(f"--{name} is empty: give it a value or leave it out")
+    return values, words

@@ -12,6 +12,9 @@ from typing import Any
 from tinytrain import config as configs
 from tinytrain import schema
 from tinytrain.errors import TinytrainError, UserError, unknown
+from tinytrain.words import separated, whole
+
+MOST_SEEDS, MOST_IMAGES, MOST_CLASSES = 1000, schema.MOST_IMAGES, 100_000  # beyond is a slip, or has no end
 
 
 @dataclass(frozen=True)
@@ -27,13 +30,8 @@ class Command:
     verdict: Callable[[Any], None] = lambda _: None
 
 
-def _sorted(words: list[str]) -> tuple[list[str], list[str]]:
-    """Returns (words that are no KEY=VALUE, KEY=VALUE words)."""
-    return [word for word in words if "=" not in word], [word for word in words if "=" in word]
-
-
 def _fit(values: Any, words: list[str]) -> tuple[Any, str]:
-    plain, overrides = _sorted(words)
+    plain, overrides = separated(words)
     short = [("data.spec", values.data), ("model.name", values.model)]
     overrides = [f"{dotted}={value}" for dotted, value in short if value is not None] + overrides
     if len(plain) > 1:
@@ -80,8 +78,8 @@ def _config_to_resume(out: Path | None, config: schema.Config, typed: set[str]) 
 
 
 def _compare(values: Any, words: list[str]) -> tuple[Any, str]:
-    plain, overrides = _sorted(words)
-    seeds = _whole("seeds", values.seeds or "1")
+    plain, overrides = separated(words)
+    seeds = whole("seeds", values.seeds or "1", MOST_SEEDS)
     from tinytrain.quiet import import_tensorflow
 
     import_tensorflow()
@@ -94,13 +92,13 @@ def _compare(values: Any, words: list[str]) -> tuple[Any, str]:
 def _reproduce(values: Any, words: list[str]) -> tuple[Any, str]:
     from tinytrain import paper_tables, scaling
 
-    plain, overrides = _sorted(words)
+    plain, overrides = separated(words)
     if len(plain) != 1:
         raise UserError(f"reproduce needs one TABLE, such as seed003-table4, received {' '.join(plain) or 'none'}")
     paper_tables.load(plain[0])
     scaling.parse(values.scale)
-    batch = _whole("batch", values.batch) if values.batch else None
-    seeds = _whole("seeds", values.seeds or "1")
+    batch = whole("batch", values.batch, schema.MOST_BATCH, least=0) if values.batch else None
+    seeds = whole("seeds", values.seeds or "1", MOST_SEEDS)
     from tinytrain.quiet import import_tensorflow
 
     import_tensorflow()
@@ -110,15 +108,8 @@ def _reproduce(values: Any, words: list[str]) -> tuple[Any, str]:
     return reproduce(plain[0], data, values.scale, seeds, values.out, overrides, batch)
 
 
-def _whole(flag: str, word: str) -> int:
-    """Returns the whole number that a flag was given."""
-    if not word.isdecimal():
-        raise UserError(f"--{flag} {word} is no number: expected a whole number from 1")
-    return int(word)
-
-
 def _export(values: Any, words: list[str]) -> tuple[Any, str]:
-    plain, overrides = _sorted(words)
+    plain, overrides = separated(words)
     if len(plain) != 1 or not values.mcu:
         raise UserError(f"export needs RUN or MODEL.tflite and --mcu BOARD, received {' '.join(words) or 'neither'}")
     from tinytrain.deploy import boards
@@ -152,7 +143,7 @@ def _refuse_wrong_or_too_large(report: dict[str, Any]) -> None:
 
 
 def _evaluate(values: Any, words: list[str]) -> tuple[Any, str]:
-    words, overrides = _sorted(words)
+    words, overrides = separated(words)
     if len(words) != 1:
         raise UserError(f"evaluate needs RUN or MODEL.tflite, received {' '.join(words) or 'nothing'}")
     if values.split not in (None, "train", "val", "test"):
@@ -169,7 +160,7 @@ def _evaluate(values: Any, words: list[str]) -> tuple[Any, str]:
 def _bench(values: Any, words: list[str]) -> tuple[Any, str]:
     if len(words) != 1:
         raise UserError(f"bench needs the DIR of one export, received {' '.join(words) or 'nothing'}")
-    images = _whole("images", values.images) if values.images else None
+    images = whole("images", values.images, MOST_IMAGES, least=0) if values.images else None
     from tinytrain.bench_summary import summary
     from tinytrain.benching import bench
 
@@ -202,7 +193,7 @@ def _report(values: Any, words: list[str]) -> tuple[Any, str]:
 
 
 def _data(values: Any, words: list[str]) -> tuple[Any, str]:
-    plain, overrides = _sorted(words)
+    plain, overrides = separated(words)
     if len(plain) != 1:
         raise UserError(f"data needs one SPEC, such as digits or folder:PATH, received {' '.join(plain) or 'none'}")
     config = configs.load(None, [*overrides, f"data.spec={plain[0]}"])
@@ -218,7 +209,7 @@ def _data(values: Any, words: list[str]) -> tuple[Any, str]:
 def _list(values: Any, words: list[str]) -> tuple[Any, str]:
     from tinytrain import listing
 
-    return listing.show(words, _whole("classes", values.classes) if values.classes else None)
+    return listing.show(words, whole("classes", values.classes, MOST_CLASSES) if values.classes else None)
 
 
 FIT_FLAGS = {

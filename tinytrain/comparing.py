@@ -21,7 +21,7 @@ import keras
 from tinytrain import comparison_table, dataset_table, disk, identity, train
 from tinytrain import config as configs
 from tinytrain.datasets import Source
-from tinytrain.errors import UserError
+from tinytrain.errors import UserError, escaped
 from tinytrain.locks import Held
 from tinytrain.run import Run, make_folder
 from tinytrain.schema import Config
@@ -214,8 +214,9 @@ def _naming(path: Path, error: UserError) -> UserError:
 def _trained(planned: Planned) -> Run:
     """Returns the finished run, trained as far as it was not."""
     run = Run(planned.folder)
-    if not run.finished:
-        print(f"{planned.folder}:", file=sys.stderr)
+    if run.finished:
+        return run
+    print(escaped(f"{planned.folder}:"), file=sys.stderr)
     logging.getLogger("tensorflow").setLevel(
         logging.ERROR
     )  # each run traces anew, which TensorFlow takes for a mistake

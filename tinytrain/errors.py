@@ -4,18 +4,60 @@ TinytrainError      1  our own bug or a failure of the machine
 ├── UserError       2  a mistake in a flag, a config, data or a file
 └── DoesNotFit      3  the model is too large for the board
 
-Only `cli.main` catches them. A message says what is wrong, what was received and what would be right.
+Only `cli.main` catches them. A message says what is wrong, what was received and what would be right. What was received
+may be anything: a message is made printable and short when the error is made, so that no place where one is written has
+to think of it.
 """
 
+import re
+import unicodedata
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Any
+
+_LONGEST = {"quoted": 200, "word": 500, "message": 4000}  # characters that are shown
+_QUOTED = re.compile(r"(?<!\w)(['\"])((?:(?!\1).)+)\1", re.DOTALL)
+_WORD = re.compile(rf"\S{{{_LONGEST['word'] + 1},}}")
+_UNPRINTABLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # terminal escapes, bidi marks, surrogates, line separators
+
+
+def escaped(text: str) -> str:
+    r"""Returns `text` with what a terminal obeys or hides, but for line breaks and tabs, as Python writes it: \x1b."""
+    return "".join(map(_escaped, text)) if not (text.isascii() and text.isprintable()) else text
+
+
+def _escaped(character: str) -> str:
+    if character in "\n\t" or unicodedata.category(character) not in _UNPRINTABLE:
+        return character
+    return ascii(character)[1:-1]
+
+
+def shortened(text: str, longest: int = _LONGEST["quoted"]) -> str:
+    """Returns `text`, of one that is longer than `longest` both ends and how many characters were left out."""
+    if len(text) <= longest:
+        return text
+    end = longest // 4
+    return f"{text[: longest - end]}[… {len(text) - longest:,} characters …]{text[-end:]}"
+
+
+def _readable(message: str) -> str:
+    """Returns a message that is fit to be printed: escaped, and what it quotes on one line and cut in the middle."""
+    message = _QUOTED.sub(_quoted, escaped(message))
+    message = _WORD.sub(lambda found: shortened(found[0], _LONGEST["word"]), message)
+    return shortened(message, _LONGEST["message"])
+
+
+def _quoted(found: re.Match[str]) -> str:
+    return found[1] + shortened(found[2].replace("\n", "\\n")) + found[1]
 
 
 class TinytrainError(Exception):
     """Base of every error that is told in one message, without a traceback."""
 
     exit_status = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(_readable(message))
 
 
 class UserError(TinytrainError):
@@ -30,9 +72,17 @@ class DoesNotFit(TinytrainError):
     exit_status = 3
 
 
-def nearest(word: str, choices: Iterable[str]) -> str:
+def shown(value: object) -> str:
+    """Returns a received value as Python writes it, cut in the middle; nothing is too long or too deep for it."""
+    try:
+        return shortened(repr(value))
+    except (ValueError, RecursionError):  # a number of thousands of digits, a list in a list in a list …
+        return f"a {type(value).__name__} that is too long to be shown"
+
+
+def nearest(word: str, choices: Iterable[str], cutoff: float = 0.55) -> str:
     """Returns "; did you mean 'x'?" for the choice closest to `word`, or "" if none is close."""
-    match = get_close_matches(word.lower(), list(choices), n=1, cutoff=0.5)
+    match = get_close_matches(word.lower()[: _LONGEST["quoted"]], list(choices), n=1, cutoff=cutoff)
     return f"; did you mean '{match[0]}'?" if match else ""
 
 

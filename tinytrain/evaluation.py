@@ -5,10 +5,9 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
-from tinytrain import identity, measured, metrics, train
+from tinytrain import identity, measured, metrics, train, weights
 from tinytrain.pipeline import Images
 from tinytrain.run import Run
 from tinytrain.schema import Config
@@ -59,7 +58,7 @@ def evaluate(
     run = Run.open(target)
     run.metrics()
     config = measured.settings(target, overrides, data, "evaluate", (), run.config())
-    model = keras.saving.load_model(run.model_path, compile=False)
+    model = weights.trained(run)
     what = f"the model of '{run.folder}'"
     if data and not measured.is_data_of(run, config):
         classes = identity.classes_of(run)

@@ -1,5 +1,6 @@
 """What `tinytrain export` prints: the report as tables to read."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def summary(report: dict[str, Any], folder: Path) -> str:
         rows.append(("emulated", _emulated(emulated)))
     rows.append(("proven", _proven(report)))
     rows.append(("fits", f"{report['board']}: {FITS[report['fits']]}"))
-    build = f"make -C {folder / 'firmware'} BOARD={report['board']} TFLM_DIR=…"
+    build = f"make -C {shlex.quote(str(folder / 'firmware'))} BOARD={report['board']} TFLM_DIR=…"
     lines = [str(folder), *(f"  {name:9} {text}" for name, text in rows), f"  {'build':9} {build}"]
     return "\n".join([*lines, *(_diagnosis(report["diagnosis"]) if "diagnosis" in report else [])])
 

@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tf_keras
 from tqdm import tqdm
 
-from tinytrain import identity, macs, measured, pipeline, tflite_origin, train
+from tinytrain import identity, macs, measured, pipeline, tflite_origin, train, weights
 from tinytrain.augment import Augmentation
 from tinytrain.deploy import cosine, diagnosis, foreign, latency, pixels, qat, tflite, twin
 from tinytrain.deploy.pixels import Pixels
@@ -73,7 +72,7 @@ def from_run(run: Run, config: Config, diagnose: bool = False) -> Int8Model:
     source = train.load_source(config)
     config = train.resolve(config, source)  # a run from before a key was there has that key's default
     data = identity.split_of(run, source, config)
-    model = keras.saving.load_model(run.model_path, compile=False)
+    model = weights.trained(run)
     images, labels = data.arrays("test")
     val_images, val_labels = data.arrays("val")
     train_images, train_labels = data.arrays("train")

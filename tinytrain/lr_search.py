@@ -20,7 +20,7 @@ import numpy as np
 import optuna
 
 from tinytrain import lr_range, lr_study
-from tinytrain.errors import UserError
+from tinytrain.errors import UserError, escaped
 from tinytrain.lr_study import Trials
 from tinytrain.lr_trial import Report, freed, plain, why_pruned
 from tinytrain.run import Run, make_folder, read_json, write_json, write_text
@@ -158,4 +158,4 @@ def _sweep(folder: Path) -> None:
 
 
 def _tell(words: str) -> None:
-    print(f"search: {words}", file=sys.stderr, flush=True)
+    print(escaped(f"search: {words}"), file=sys.stderr, flush=True)

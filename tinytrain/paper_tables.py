@@ -19,7 +19,6 @@ the dataset's, that of the first dataset, the architecture and the seed: {out}/t
 
 import dataclasses
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -128,12 +127,7 @@ def load(word: str) -> Table:
 
 def load_file(path: Path) -> Table:
     """Returns the table of one file; raises UserError for what is missing, unknown or of no use."""
-    try:
-        found = tomllib.loads(path.read_text())
-    except OSError as error:
-        raise UserError(f"cannot read the table '{path}': {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"'{path}' is not a TOML file: {error}") from None
+    found = configs.read_toml(path, "table")
     _refuse_unknown(path, found, KEYS, "key of a table")
     if missing := {"title", "paper", "tables", "base", "columns", "arms"} - set(found):
         raise UserError(f"'{path}' is no table of a paper: it lacks {', '.join(sorted(missing))}")

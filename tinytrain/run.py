@@ -18,6 +18,7 @@ import csv
 import io
 import json
 import os
+import shlex
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +26,7 @@ from typing import IO, Any
 
 from tinytrain import config as configs
 from tinytrain import disk, locks, rooms
-from tinytrain.errors import UserError, is_utf8, readable
+from tinytrain.errors import TinytrainError, UserError, is_utf8, readable
 from tinytrain.schema import Config
 
 RUNS = Path("runs")
@@ -48,18 +49,26 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON file atomically, indented."""
-    write_text(path, json.dumps(value, indent=2) + "\n")
+    """Writes a JSON file atomically, indented; raises TinytrainError for NaN and infinity, which JSON has not."""
+    write_text(path, json_text(value, f"'{path}'", indent=2) + "\n")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Returns the JSON object in a file of a run; raises UserError if it is damaged."""
+def json_text(value: Any, what: str, indent: int | None = None) -> str:
+    """Returns `value` as JSON; raises TinytrainError, in which it is called `what`, for NaN and infinity."""
+    try:
+        return json.dumps(value, indent=indent, allow_nan=False)
+    except ValueError:
+        raise TinytrainError(f"cannot write {what}: one of its numbers is not finite") from None
+
+
+def read_json(path: Path, kind: type = dict) -> Any:
+    """Returns what a JSON file that we wrote holds; raises UserError for one that is damaged or of another `kind`."""
     try:
         found = json.loads(path.read_text())
+        if not isinstance(found, kind):
+            raise ValueError(f"it holds a {type(found).__name__}, expected a {kind.__name__}")
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"cannot read '{path}': {error}; train the run anew") from None
-    if not isinstance(found, dict):
-        raise UserError(f"cannot read '{path}': it holds no JSON object; train the run anew")
+        raise UserError(f"cannot read '{path}': {error}; it is not as tinytrain wrote it") from None
     return found
 
 
@@ -84,6 +93,21 @@ def _numbered(stem: Path) -> Path:
         except OSError as error:
             raise UserError(f"cannot make the folder '{folder}': {error.strerror}; name another with --out") from None
     raise UserError(f"'{stem}-001' and all numbers to 999999 are taken: name another folder with --out")
+
+
+def refuse_links(folder: Path) -> None:
+    """Raises UserError for a link in `folder`, however deep, that leads out of it.
+
+    The folder may come from a stranger: a link would have us read, write or delete elsewhere.
+    """
+    root = folder.resolve()
+    for place, folders, files in os.walk(folder):
+        for path in (Path(place, name) for name in [*folders, *files]):
+            if path.is_symlink() and not path.resolve().is_relative_to(root):
+                raise UserError(
+                    f"'{path}' is a link that leads out of '{folder}', to '{os.readlink(path)}': "
+                    "put what it leads to in its place, or take it away"
+                )
 
 
 class Run:
@@ -145,6 +169,7 @@ class Run:
         if not run.config_path.is_file():
             what = "holds no run (no config.toml)" if folder.exists() else "does not exist"
             raise UserError(f"'{folder}' {what}: give the folder that `tinytrain fit` wrote")
+        refuse_links(folder)
         return run
 
     @property
@@ -197,8 +222,9 @@ class Run:
     def metrics(self) -> dict[str, Any]:
         """Returns metrics.json; raises UserError if the run is not finished."""
         if not self.finished:
+            quoted = shlex.quote(str(self.folder))
             raise UserError(
-                f"the run '{self.folder}' is not finished: go on with tinytrain fit --out {self.folder} --resume"
+                f"the run '{self.folder}' is not finished: go on with tinytrain fit --out {quoted} --resume"
             )
         return read_json(self.metrics_path)
 

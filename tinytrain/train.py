@@ -19,7 +19,7 @@ import tensorflow as tf
 from tinytrain import check, checkpoint, disk, identity, lr_usual, macs, metrics, origin, pipeline, rooms, splits
 from tinytrain import config as configs
 from tinytrain.datasets import Source
-from tinytrain.errors import Mistakes
+from tinytrain.errors import Mistakes, UserError, escaped
 from tinytrain.method import Method
 from tinytrain.pipeline import Images
 from tinytrain.run import Run, write_json, write_text
@@ -85,7 +85,13 @@ def _fit(config: Config, out: Path | None, mcu: str | None, resume: bool, until_
     origin.record(run, source.classes)
     if searches:
         trainer.compile(lr_search.find(run, config, data))
-    trainer.fit(run, _callbacks(run, trainer))
+    try:
+        trainer.fit(run, _callbacks(run, trainer))
+    except tf.errors.ResourceExhaustedError:
+        raise UserError(
+            f"not enough memory to train {trainer.batch:,} images a step: lower optim.batch, model.resolution or "
+            f"model.width; the run '{run.folder}' is begun"
+        ) from None
     _finish(run, data, trainer.method, trainer.history, config.optim.keep)
     return run
 
@@ -142,9 +148,9 @@ def _tell_findings(data: Split, asked: Config) -> None:
     else:
         found = check.without_asking(data.source, asked)
     for line in check.as_lines([dataclasses.replace(finding, severe=False) for finding in found]):
-        print(line, file=sys.stderr)
+        print(escaped(line), file=sys.stderr)
     if any(len(finding.files) > check.SHOWN for finding in found):
-        print(f"`tinytrain data {asked.data.spec} --json` names all files", file=sys.stderr)
+        print(escaped(f"`tinytrain data {shlex.quote(asked.data.spec)} --json` names all files"), file=sys.stderr)
 
 
 def _tell_seen(data: Split, config: Config) -> None:
@@ -162,7 +168,13 @@ def _begun_model(run: Run | None, config: Config) -> keras.Model | None:
     if run is None or not run.last_path.exists() or not run.graph_path.exists():
         return None
     keras.utils.set_random_seed(config.seed)
-    return keras.models.model_from_json(run.graph_path.read_text())
+    try:
+        found = keras.models.model_from_json(run.graph_path.read_text())
+        if not isinstance(found, keras.Model):
+            raise ValueError(f"it is a {type(found).__name__}")
+        return found
+    except Exception as error:  # Keras has no class of its own for it, and its safe mode refuses what holds code
+        raise UserError(f"'{run.graph_path}' is no network of Keras: {error}; train the run anew") from None
 
 
 def _finish(run: Run, data: Split, method: Method, history: list[dict[str, float]], keep: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tinytrain import balance, checkpoint, initial, optim, pipeline, rooms, weights
+from tinytrain import balance, checkpoint, initial, optim, pipeline, rooms, training_memory, weights
 from tinytrain import config as configs
 from tinytrain.augment import Augmentation
 from tinytrain.method import Method, Training
@@ -39,6 +39,7 @@ class Trainer:
         elif config.data.balance == "balanced_sampling":
             images, labels = balance.evenly(images, labels, config.seed)
         self.batch = min(config.optim.batch, len(images))
+        training_memory.refuse_too_much(model, self.batch)
         self.steps = len(images) // self.batch
         augmentation = Augmentation(config.augment, int(config.model.resolution))
         self.batches = functools.partial(

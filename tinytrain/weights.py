@@ -25,7 +25,7 @@ import numpy as np
 
 from tinytrain import imagenet, origin
 from tinytrain.errors import UserError, nearest
-from tinytrain.run import Run
+from tinytrain.run import Run, refuse_links
 from tinytrain.schema import Model
 
 IMAGENET = "imagenet"
@@ -137,11 +137,20 @@ def read(weights: str, key: str, words: list[str]) -> tuple[Path, keras.Model]:
             f"{nearest(weights, words)}"
         )
     if path.is_dir():
+        refuse_links(path)
         path = Run(path).model_path
         if not path.exists():
             raise UserError(f"the folder '{weights}' holds no finished run: there is no {path.name} in it")
+    return path, load_file(path)
+
+
+def load_file(path: Path) -> keras.Model:
+    """Returns the model in a .keras file.
+
+    Raises UserError if there is none, or one that holds code, such as a Lambda layer: Keras' safe mode runs none.
+    """
     try:
-        return path, keras.saving.load_model(path, compile=False)
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras, zipfile and h5py each raise their own
         reason = imagenet.one_line(error).partition(". ")[0]
         raise UserError(f"'{path}' is no Keras model: {reason}; give a .keras file or a run folder") from None
@@ -155,6 +164,18 @@ def _same_classes(folder: Path, classes: Sequence[str]) -> bool:
     order = "in another order" if sorted(theirs) == sorted(classes) else "others"
     print(f"tinytrain: the classes of '{folder}' are {order}: the classifier begins anew", file=sys.stderr)
     return False
+
+
+def trained(run: Run) -> keras.Model:
+    """Returns the model of a finished run; raises UserError unless it is one for the images that its config says."""
+    model, config = load_file(run.model_path), run.config().model
+    expected = (None, config.resolution, config.resolution, config.channels)
+    if model.input_shape != expected or len(model.outputs) != 1:
+        raise UserError(
+            f"'{run.model_path}' is not the model of its run: it takes {model.input_shape} and has "
+            f"{len(model.outputs)} outputs, expected {expected} and 1 by config.toml"
+        )
+    return model
 
 
 def _copy_ours(source: keras.Model, model: keras.Model, path: Path, with_classifier: bool) -> None:

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
 
-import keras
 import numpy as np
 
 from tinytrain import config as configs
-from tinytrain import identity, metrics, splits, train
+from tinytrain import identity, metrics, splits, train, weights
 from tinytrain.deploy import flatbuffer
 from tinytrain.errors import UserError
 from tinytrain.evaluation import dequantize, to_int8
@@ -76,7 +75,7 @@ def test_images(subject: Subject, proven: Golden | None) -> LabelledImages:
 
 def of_float(subject: Subject, test: LabelledImages) -> np.ndarray:
     """Returns the probabilities (N, classes) of the float model."""
-    model = keras.saving.load_model(subject.run.model_path, compile=False)
+    model = weights.trained(subject.run)
     logits = train.predict(model, test.images)
     if "am_softmax" in configs.methods(subject.config):
         logits = logits * float(subject.config.am_softmax.scale)  # they are cosines
