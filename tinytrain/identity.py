@@ -107,11 +107,10 @@ def in_order_of(
 def refuse_other_names(known: Sequence[str], given: Sequence[str], what: str, other: str) -> None:
     """Raises UserError, with both lists, unless the classes of `what` and of `other` have the same names."""
     if sorted(known) != sorted(given):
-        differ = "; ".join(_changed_names(known, given, f"only {what} has", f"only {other} has"))
-        raise UserError(
-            f"{what} has the classes {_listed(known)}, {other} has {_listed(given)}: they must be the same"
-            + (f" ({differ})" if differ else "")
-        )
+        lists = f"{what} has the classes {_listed(known)}, {other} has {_listed(given)}"
+        if max(len(known), len(given)) > SHOWN:  # what differs need not be among those shown
+            lists += f" ({'; '.join(_changed_names(known, given, 'only the first has', 'only the second has'))})"
+        raise UserError(f"{lists}: they must be the same")
 
 
 def tell(words: str) -> None:
