@@ -19,7 +19,7 @@ SHORT = ["model.name=mobilenet_v2_tiny", "model.width=0.1", "model.resolution=32
 SHORT += ["data.train_images=128", "optim.epochs=2", "optim.batch=64", "optim.warmup_epochs=0"]
 NEEDS = {"distill": ["distill.teacher={network}"], "tinytl": ["model.weights={network}"]}  # a .keras file
 NAMES = rooms.names("methods")
-NESTED = ["netaug+distill+sam", "dml+sam", "am_softmax+distill"]
+NESTED = ["netaug+distill+sam", "dml+sam", "tinytl group"]
 
 
 def words(name, folder, small=()):
@@ -69,7 +69,10 @@ def test_every_method_resumes_to_the_same_weights_and_leaves_a_plain_model(name,
     twin.rebuild(cosine.linear(model, np.zeros((1, 32, 32, 1), np.float32), 1.0))  # what `tinytrain export` begins with
 
 
-@pytest.mark.parametrize("name", ["", *NAMES, *NESTED, "tinytl group"])
+@pytest.mark.parametrize(
+    "name",
+    ["netaug", *(pytest.param(name, marks=pytest.mark.slow) for name in ["", *NAMES, *NESTED] if name != "netaug")],
+)
 def test_a_run_that_stopped_after_its_last_epoch_saves_the_network_that_it_had_trained(name, tmp_path):
     """Nothing of a method may be lost that last.npz does not hold."""
     name, _, norm = name.partition(" ")

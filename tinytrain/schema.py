@@ -140,7 +140,9 @@ class Optim:
         1.0, "learning rate of biases, those of BatchNorm included, as a multiple of the others'", 0, 1000
     )
     label_smoothing: float = key(0.1, "share of each label spread evenly over all classes", 0, 0.99)
-    keep: Literal["best", "last"] = key("best", "the weights of the epoch with the best val top-1, or of the last one")
+    keep: Literal["best", "last"] = key(
+        "best", "the weights of the epoch with the best val top-1, of equal ones the last, or of the last epoch"
+    )
 
 
 @dataclass
