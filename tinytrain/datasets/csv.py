@@ -25,9 +25,9 @@ def load(argument: str, data: Data) -> Source:
             f"'{table.parent}', or remove the lines:{listed}"
         )
     classes = sorted({row["label"] for _, row in rows})
+    numbers = {name: number for number, name in enumerate(classes)}
     if len(classes) < 2:
         raise UserError(f"'{table}' names fewer than two classes ({', '.join(classes)}): expected two in column label")
-    numbers = {name: number for number, name in enumerate(classes)}
     files: dict[str, list[tuple[Path, int]]] = {}
     for _, row in rows:
         split = split_of(row["split"]) if row.get("split") else "all"
