@@ -5,6 +5,7 @@ A module of this room has `load(argument, data) -> Source`, where `argument` is 
 dataset_table.ROWS all stand for `named`.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -29,8 +30,9 @@ def split_of(name: str) -> str | None:
 
 
 def split_word(name: str) -> str | None:
-    """Returns the word of SPLIT_NAMES that `name` is, whatever its case, separators and ending; None if it is none."""
+    """Returns the word of SPLIT_NAMES that `name` is, whatever its case, separators, year and ending; None if none."""
     letters = "".join(char for char in name.casefold() if char not in " _-.")
+    letters = re.sub(r"(19|20)\d\d$", "", letters)  # train2017
     candidates = [letters, *(letters.removesuffix(end) for end in SPLIT_ENDINGS)]
     return next((word for word in candidates if word in SPLIT_NAMES), None)
 
