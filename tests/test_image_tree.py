@@ -34,6 +34,9 @@ def left_out(source):
         ("train-images", "dev", "eval"),
         ("tr", "val", "te"),
         ("trainset", "validation", "testset"),
+        ("train2017", "val2017", "test2017"),
+        ("seg_train", None, "Seg_Test"),
+        ("my data.train", "my data.valid", "my data.test"),
     ],
 )
 def test_a_folder_that_a_person_takes_for_a_split_is_one(image_folder, train_, val, test):
@@ -59,6 +62,7 @@ def test_other_words_are_no_splits(name):
         (["train", "Train"], "more than one folder for train (Train, train)"),
         (["train", "test", "junk"], "split folders (test, train) and others (junk)"),
         (["test", "cat", "dog"], "split folders (test) and others (cat, dog)"),
+        (["seg_train", "seg_test", "seg_pred"], "split folders (seg_test, seg_train) and others (seg_pred)"),
         (["train", "bus"], "where train is a class, give its folder another name, such as trains"),
     ],
 )
@@ -73,6 +77,8 @@ def test_splits_that_can_be_meant_in_two_ways_are_refused_by_name(image_folder, 
 def test_short_words_beside_others_are_classes(image_folder):
     source = folder.load(str(image_folder(classes=("tr", "te", "en"), count=1)), Data())
     assert source.classes == ["en", "te", "tr"]
+    vehicles = ("bullet_train", "crash test", "steam_train")
+    assert folder.load(str(image_folder("vehicles", classes=vehicles, count=1)), Data()).classes == list(vehicles)
 
 
 def test_a_folder_around_the_class_folders_is_hinted_at(image_folder):

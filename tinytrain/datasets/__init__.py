@@ -6,6 +6,7 @@ dataset_table.ROWS all stand for `named`.
 """
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -31,8 +32,9 @@ def split_of(name: str) -> str | None:
 
 
 def split_word(name: str) -> str | None:
-    """Returns the word of SPLIT_NAMES that `name` is, whatever its case, separators and ending; None if it is none."""
+    """Returns the word of SPLIT_NAMES that `name` is, whatever its case, separators, year and ending; None if none."""
     letters = "".join(char for char in name.casefold() if char not in " _-.")
+    letters = re.sub(r"(19|20)\d\d$", "", letters)  # train2017
     candidates = [letters, *(letters.removesuffix(end) for end in SPLIT_ENDINGS)]
     return next((word for word in candidates if word in SPLIT_NAMES), None)
 

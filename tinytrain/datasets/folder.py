@@ -3,11 +3,12 @@
 A class folder may hold subfolders; all images below it are of its class. Links to folders are followed.
 """
 
+import re
 from collections import defaultdict
 from pathlib import Path
 
 from tinytrain import image_files, image_tree
-from tinytrain.datasets import SHORT_NAMES, Source, split_of, split_word
+from tinytrain.datasets import SHORT_NAMES, SPLIT_NAMES, Source, split_word
 from tinytrain.errors import UserError
 from tinytrain.schema import Data
 
@@ -46,7 +47,7 @@ def _splits(root: Path, folders: Folders) -> Folders:
 
     Raises UserError where some folders are splits and others are not, for two folders of one split, and without train.
     """
-    words = {name: word for name in folders if (word := split_word(name))}
+    words = _words(folders)
     others = sorted(set(folders) - set(words))
     if others:
         words = {name: word for name, word in words.items() if word not in SHORT_NAMES}
@@ -59,8 +60,8 @@ def _splits(root: Path, folders: Folders) -> Folders:
             f"away; or, where {first} is a class, give its folder another name, such as {first}s"
         )
     found: dict[str, list[str]] = defaultdict(list)
-    for name in words:
-        found[str(split_of(name))].append(name)
+    for name, word in words.items():
+        found[SPLIT_NAMES[word]].append(name)
     twice = [f"{split} ({', '.join(names)})" for split, names in found.items() if len(names) > 1]
     if twice:
         raise UserError(f"'{root}' holds more than one folder for {', '.join(twice)}: join them, or move one away")
@@ -70,6 +71,22 @@ def _splits(root: Path, folders: Folders) -> Folders:
             "class folders without splits"
         )
     return {split: folders[names[0]] for split, names in found.items()}
+
+
+def _words(folders: Folders) -> dict[str, str]:
+    """Returns {folder: its word for a split}; seg_train is one if there is a seg_test or the like beside it."""
+    words: dict[str, str] = {}
+    groups: dict[str, dict[str, str]] = defaultdict(dict)
+    for name in folders:
+        prefix, last = re.fullmatch(r"(.*[ _.-])?(.*)", name, re.DOTALL).groups()  # type: ignore[union-attr]
+        if word := split_word(name):
+            words[name] = word
+        elif (word := split_word(last)) and word not in SHORT_NAMES:
+            groups[prefix.casefold()][name] = word
+    for group in groups.values():
+        if len({SPLIT_NAMES[word] for word in group.values()}) > 1:
+            words |= group
+    return words
 
 
 def _classes(root: Path, folder: Path, top: image_tree.Level) -> Folders:
