@@ -163,7 +163,10 @@ def printed(report):
         "accuracy": {"float": None, "int8": None, "images": 0},
         "parity": {"images": 1, "different": 0},
         "memory": {"ram_bytes": 1, "ram_limit_bytes": 1, "arena_bytes": 1, "flash_bytes": 1, "flash_limit_bytes": 1},
+        "tensorflow_lite": {"images": 1, "different": 0, "largest_steps": 0, "tolerance_steps": 1, "failed": ""},
         "arena_basis": {"how": "upper bound", "unplanned_operators": []},
+        "proven": True,
+        "unproven": [],
         "sizes": "",
     }
     return summary(rest | report, Path("out"))
