@@ -300,7 +300,7 @@ def test_an_export_without_labels_has_no_accuracy(tmp_path):
         (["DIR", "--images", "many"], "--images many is no number"),
         (["DIR", "--protocol", "binery"], "unknown protocol 'binery'; did you mean 'binary'?"),
         (["DIR", "--port", "/dev/none"], "cannot open the port '/dev/none'"),
-        (["DIR", "--out", "/proc/none"], "cannot write into '/proc/none'"),
+        (["DIR", "--out", "/proc/none"], "cannot make the folder '/proc/none'"),
     ],
 )
 def test_mistakes_are_one_sentence(folder, command_line, words, sentence):

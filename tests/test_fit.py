@@ -280,6 +280,14 @@ def finished_copy(tmp_path):
     return run
 
 
+@pytest.mark.parametrize("content", [b"", b'{"test": ', b"[1, 2]", b"\xff", b"[" * 100_000])
+def test_a_damaged_file_of_a_run_is_one_sentence(finished_copy, content):
+    for path, read in ((finished_copy.metrics_path, Run.metrics), (finished_copy.split_path, Run.split)):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=f"cannot read '{path}'"):
+            read(finished_copy)
+
+
 def test_a_folder_in_place_of_a_config_is_one_sentence_with_what_was_meant(command_line, tmp_path, finished_copy):
     (tmp_path / "flowers/rose").mkdir(parents=True)
     status, _, error = command_line("fit", "flowers")
