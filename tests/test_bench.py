@@ -295,7 +295,7 @@ def test_an_export_without_labels_has_no_accuracy(tmp_path):
     [
         ([], "bench needs the DIR of one export, received nothing"),
         (["none"], "'none' does not exist: give the folder that `tinytrain export` wrote"),
-        (["DIR", "--images", "0"], "--images 0: expected 1 to 12"),
+        (["DIR", "--images", "0"], "--images 0 is out of range: expected a whole number from 1"),
         (["DIR", "--images", "13"], "--images 13: expected 1 to 12"),
         (["DIR", "--images", "many"], "--images many is no number"),
         (["DIR", "--protocol", "binery"], "unknown protocol 'binery'; did you mean 'binary'?"),

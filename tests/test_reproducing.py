@@ -252,7 +252,7 @@ def test_specs_stand_for_datasets_by_name_then_in_order():
         ([], "reproduce needs one TABLE"),
         (["003/4", "--scale", "2"], "--scale 2 is no scale"),
         (["003/4", "--seeds", "0", "--data", "digits"], "--seeds 0 is out of range: expected a whole number from 1"),
-        (["003/4", "--batch", "0", "--data", "digits"], "--batch 0: expected at least 8 images"),
+        (["003/4", "--batch", "0", "--data", "digits"], "--batch 0 is out of range: expected a whole number from 8"),
         (["003/4", "--batch", "x"], "--batch x is no number"),
         (["002/5", "--data", "digits"], "compares what was measured on food101, oxford_flowers102, cars196"),
         (["001/9", "--data", "cars196:a,cars196:b"], "--data names cars196 twice, cars196:a and cars196:b"),

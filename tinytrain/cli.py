@@ -136,7 +136,7 @@ def _parse(command: Command, argv: list[str]) -> tuple[Any, list[str]]:
         if meaning.startswith("switch:"):
             flags.DEFINE_boolean(name, False, meaning, flag_values=values)
         else:
-            flags.DEFINE_string(name, None, meaning, flag_values=values, allow_overwrite=False)
+            flags.DEFINE_string(name, None, meaning, flag_values=values)
     values.set_gnu_getopt(True)
     try:
         words = values(["tinytrain", *argv])[1:]

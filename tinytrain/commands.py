@@ -97,7 +97,7 @@ def _reproduce(values: Any, words: list[str]) -> tuple[Any, str]:
         raise UserError(f"reproduce needs one TABLE, such as seed003-table4, received {' '.join(plain) or 'none'}")
     paper_tables.load(plain[0])
     scaling.parse(values.scale)
-    batch = whole("batch", values.batch, schema.MOST_BATCH, least=0) if values.batch else None
+    batch = whole("batch", values.batch, schema.MOST_BATCH, scaling.SMALLEST_BATCH) if values.batch else None
     seeds = whole("seeds", values.seeds or "1", MOST_SEEDS)
     from tinytrain.quiet import import_tensorflow
 
@@ -160,7 +160,7 @@ def _evaluate(values: Any, words: list[str]) -> tuple[Any, str]:
 def _bench(values: Any, words: list[str]) -> tuple[Any, str]:
     if len(words) != 1:
         raise UserError(f"bench needs the DIR of one export, received {' '.join(words) or 'nothing'}")
-    images = whole("images", values.images, MOST_IMAGES, least=0) if values.images else None
+    images = whole("images", values.images, MOST_IMAGES) if values.images else None
     from tinytrain.bench_summary import summary
     from tinytrain.benching import bench
 
