@@ -75,7 +75,9 @@ def _details(operator: Operator) -> list[str]:
 
 def _convolution(operator: Operator, shapes: list[tuple[int, ...]]) -> list[str]:
     source, weights = shapes[0], shapes[1]
-    words = [_window(weights[1:3], operator), _padding(operator)]
+    # A window of one pixel reads nothing beyond the map: both paddings are the same code on the same sides.
+    padding = "same" if weights[1:3] == (1, 1) else _padding(operator)
+    words = [_window(weights[1:3], operator), padding]
     dilation = (operator.options.get("dilationHFactor", 1), operator.options.get("dilationWFactor", 1))
     words += [f"dilated {dilation[0]}x{dilation[1]}"] if dilation != (1, 1) else []
     if operator.name == "DEPTHWISE_CONV_2D":
