@@ -60,6 +60,8 @@ def foreign() -> Iterator[Case]:
         yield from (Case("AVERAGE_POOL_2D", shape, window) for window in ((6, 1), (1, 6), (2, 2)))
         yield Case("AVERAGE_POOL_2D", shape, (3, 3), stride=2)
         yield Case("FULLY_CONNECTED", (channels,), filters=3)
+        yield Case("MUL", shape)
+        yield from (Case(name, (channels,)) for name in ("ADD", "MUL", "LOGISTIC", "HARD_SWISH", "TANH"))
 
 
 def doubtful() -> Iterator[Case]:

@@ -5,6 +5,7 @@ nothing of the others (a transposed convolution of 4x4 with stride 2 is wrong, C
 is in verified_forms.txt; `benchmarks/verified_forms.py` writes it.
 """
 
+import math
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -53,6 +54,8 @@ def _details(operator: Operator) -> list[str]:
         if (height, width) == shapes[0][1:3]:
             return ["whole map"]
         return [_window((height, width), operator), _padding(operator)]
+    if operator.name == "FULLY_CONNECTED" and shapes[0] and math.prod(operator.outputs[0].shape) == shapes[1][0]:
+        return ["NC"]  # one row, whatever the dimensions that it comes in
     if operator.name in _ELEMENTWISE and len(shapes) == 2:
         return [" with ".join(_broadcast(*shapes))]
     rank = _LETTERS.get(len(shapes[0]), f"{len(shapes[0])} dimensions") if shapes else "no input"
@@ -75,7 +78,9 @@ def _details(operator: Operator) -> list[str]:
 
 def _convolution(operator: Operator, shapes: list[tuple[int, ...]]) -> list[str]:
     source, weights = shapes[0], shapes[1]
-    words = [_window(weights[1:3], operator), _padding(operator)]
+    # A window of one pixel reads nothing beyond the map: both paddings are the same code on the same sides.
+    padding = "same" if weights[1:3] == (1, 1) else _padding(operator)
+    words = [_window(weights[1:3], operator), padding]
     dilation = (operator.options.get("dilationHFactor", 1), operator.options.get("dilationWFactor", 1))
     words += [f"dilated {dilation[0]}x{dilation[1]}"] if dilation != (1, 1) else []
     if operator.name == "DEPTHWISE_CONV_2D":
