@@ -190,6 +190,7 @@ def test_a_file_of_any_kind_that_cannot_be_decoded_is_named_with_the_reason(imag
     (root / "red/phone.heic").write_bytes(heic)
     (root / "red/renamed.jpg").write_bytes(heic)
     (root / "red/drawing.svg").write_text("<svg/>")
+    Image.new("L", (8, 8)).save(root / "red/program.eps")  # Pillow has Ghostscript run it, if that is there
     Image.new("1", (12_000, 12_000)).save(root / "red/bomb.png")
     Image.new("1", (20_000, 20_000)).save(root / "red/bomb2.png")
     whole = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
@@ -205,6 +206,7 @@ def test_a_file_of_any_kind_that_cannot_be_decoded_is_named_with_the_reason(imag
     assert "HEIC, which is not read; convert it" in why.pop("phone.heic")
     assert "HEIC, which is not read; convert it" in why.pop("renamed.jpg")
     assert "format that is read (JPEG, PNG" in why.pop("drawing.svg")
+    assert "format that is read (JPEG, PNG" in why.pop("program.eps")
     assert (
         why.pop("bomb.png")
         == "too large: 12,000 x 12,000 pixels, at most 128,000,000 pixels are decoded; make it smaller"

@@ -144,6 +144,8 @@ def _decoded(path: Path, work: Callable[[Image.Image], Any]) -> Any:
     """Returns what `work` makes of the image in `path`; raises whatever Pillow does, and NoScale."""
     # By its path, Pillow would map some TIFF files into memory, and scrambles those that lie on their side.
     with path.open("rb") as file, Image.open(file) as image:
+        if image.format == "EPS":  # a program, which Pillow would run in Ghostscript
+            raise UnidentifiedImageError("EPS")
         wanted = image.width * image.height
         if wanted > MOST_PIXELS:
             raise Image.DecompressionBombError(f"{image.width:,} x {image.height:,} pixels")
