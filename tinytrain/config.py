@@ -309,7 +309,7 @@ def _in_range(dotted: str, leaf: dataclasses.Field, value: Any, where: str) -> A
 
 
 def _range(low: float, high: float) -> str:
-    return " to ".join(f"{end:,}" if end == int(end) else f"{end:g}" for end in (low, high))
+    return " to ".join(f"{int(end):,}" if end == int(end) else f"{end:g}" for end in (low, high))
 
 
 def range_of(leaf: dataclasses.Field) -> str:

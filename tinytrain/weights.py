@@ -170,7 +170,8 @@ def trained(run: Run) -> keras.Model:
     """Returns the model of a finished run; raises UserError unless it is one for the images that its config says."""
     model, config = load_file(run.model_path), run.config().model
     expected = (None, config.resolution, config.resolution, config.channels)
-    if model.input_shape != expected or len(model.outputs) != 1:
+    known = "auto" not in expected  # as in every run that `fit` wrote
+    if (known and model.input_shape != expected) or len(model.outputs) != 1:
         raise UserError(
             f"'{run.model_path}' is not the model of its run: it takes {model.input_shape} and has "
             f"{len(model.outputs)} outputs, expected {expected} and 1 by config.toml"
