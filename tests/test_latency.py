@@ -156,6 +156,9 @@ def printed(report):
         "input": {"notes": []},
         "accuracy": {"float": None, "int8": None, "images": 0},
         "parity": {"images": 1, "different": 0},
+        "tensorflow_lite": {"images": 1, "different": 0, "largest_steps": 0, "tolerance_steps": 1, "failed": ""},
+        "proven": True,
+        "unproven": [],
         "memory": {"ram_bytes": 1, "ram_limit_bytes": 1, "arena_bytes": 1, "flash_bytes": 1, "flash_limit_bytes": 1},
         "sizes": "",
     }

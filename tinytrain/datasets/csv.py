@@ -27,6 +27,7 @@ def load(argument: str, data: Data) -> Source:
     classes = sorted({row["label"] for _, row in rows})
     numbers = {name: number for number, name in enumerate(classes)}
     numbers = {name: number for number, name in enumerate(classes)}
+    numbers = {name: number for number, name in enumerate(classes)}
     if len(classes) < 2:
         raise UserError(f"'{table}' names fewer than two classes ({', '.join(classes)}): expected two in column label")
     files: dict[str, list[tuple[Path, int]]] = {}
@@ -59,6 +60,12 @@ def _rows(table: Path) -> list[tuple[int, dict[str, str]]]:
     if not rows:
         raise UserError(f"'{table}' names no image: expected a line with path and label for each")
     return rows
+
+
+def _stripped(row: dict[str, str | None]) -> dict[str, str]:
+    """Returns the cells of a line without blanks at their ends; a label in composed characters, as folders have it."""
+    cells = {name: cell.strip() for name, cell in row.items() if isinstance(cell, str)}
+    return cells | {"label": unicodedata.normalize("NFC", cells.get("label", ""))}
 
 
 def _stripped(row: dict[str, str | None]) -> dict[str, str]:
