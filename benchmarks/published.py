@@ -1,8 +1,8 @@
 """Published latencies of int8 networks on Cortex-M, and the networks' operators as far as they are known.
 
 Sources (docs/latency.md says more of each):
-- tinyengine: README of mit-han-lab/tinyengine (47bb283), "Measured Results", column CMSIS-NN: an STM32H743, -Ofast.
-- tiny: `performance/results.txt` of mlcommons/tiny_results_v1.0 and v1.1, the median of five; clocks from `systems/`.
+- tinyengine: README of mit-han-lab/tinyengine (47bb283), "Measured Results": an STM32H743, -Ofast.
+- tiny: `performance/results.txt` of mlcommons/tiny_results_v0.5 to v1.2, the median of five; clocks from `systems/`.
 - Blocks of MCUNet: its published configurations; their multiply-accumulates are the published ones.
 """
 
@@ -47,8 +47,8 @@ class Row:
     macs: int = 0
 
 
-def _tinyengine(network: str, ms: float, macs: int = 0) -> Row:
-    return Row("tinyengine", "STM32H743", "cortex-m7", "CMSIS-NN", network, ms, H743_CLOCKS_HZ[1], macs)
+def _tinyengine(network: str, ms: float, macs: int = 0, engine: str = "CMSIS-NN") -> Row:
+    return Row("tinyengine", "STM32H743", "cortex-m7", engine, network, ms, H743_CLOCKS_HZ[1], macs)
 
 
 def _tiny(
@@ -74,21 +74,37 @@ BY_MACS = [
     _tinyengine("vww2", 478, 55_800_000),
     _tinyengine("proxyless-w0.3-r176", 380, 38_300_000),
 ]
-# Other kernels: a floor. Skymizer and Nuvoton call CMSIS-NN's older q7 kernels, which scale by shifts alone.
-FASTER = [
+# Engines with other kernels. Skymizer and Nuvoton call CMSIS-NN's older q7 kernels, which scale by shifts alone; TFLM
+# v2.3.1 is of 2020 and calls the CMSIS-NN of then; TFLM's reference kernels are plain C++.
+OTHER_KERNELS = [
     *_tiny("1.1", "DISCO-F746NG", "cortex-m7", 216, "Plumerai", 62.88, 34.08, 17.75, 1.709),
+    *_tiny("1.0", "DISCO-F746NG", "cortex-m7", 216, "Plumerai", 64.8, 57.0),
+    *_tiny("0.7", "DISCO-F746NG", "cortex-m7", 216, "Plumerai", 65.2, 59.4),
+    *_tiny("1.2", "DISCO-F746NG", "cortex-m7", 216, "Bosch HALE", 62.6, 57.2),
     *_tiny("1.1", "DISCO-F746NG", "cortex-m7", 216, "Bosch HALE", 61.57, 57.18, 18.42, 1.703),
     *_tiny("1.1", "NUCLEO-H7A3ZI", "cortex-m7", 280, "Plumerai", 50.93, 26.82, 13.86, 1.348),
+    *_tiny("1.2", "NUCLEO-H7A3ZI", "cortex-m7", 280, "Bosch HALE", 45.8, 43.8),
     *_tiny("1.1", "NUCLEO-H7A3ZI", "cortex-m7", 280, "Bosch HALE", 46.83, 43.66, 14.72, 1.356),
+    *_tiny("1.2", "NUCLEO-H7A3ZI", "cortex-m7", 280, "X-CUBE-AI", 40.8, 23.8),
     *_tiny("1.1", "NUCLEO-H7A3ZI", "cortex-m7", 280, "X-CUBE-AI", 51.95, 29.63, 15.35, 1.818),
+    *_tiny("1.0", "NUCLEO-H7A3ZI", "cortex-m7", 280, "X-CUBE-AI", 54.3, 50.7),
     *_tiny("1.1", "NUCLEO-L4R5ZI", "cortex-m4", 120, "Plumerai", 167.76, 98.76, 47.78, 4.052),
     *_tiny("1.1", "CY8CPROTO-062", "cortex-m4", 150, "Plumerai", 188.96, 108.3, 54.06, 4.455),
+    *_tiny("1.2", "NUCLEO-L4R5ZI", "cortex-m4", 120, "X-CUBE-AI", 165.1, 88.9),
     *_tiny("1.1", "NUCLEO-L4R5ZI", "cortex-m4", 120, "Skymizer ONNC (Mbed)", 298.69, 172.18, 82.0, 8.073),
     *_tiny("1.1", "NUCLEO-L4R5ZI", "cortex-m4", 120, "Skymizer ONNC (Zephyr)", 296.56, 197.78, 93.64, 8.006),
     *_tiny("1.1", "NUMAKER-M467HJ", "cortex-m4", 200, "Skymizer ONNC (Zephyr)", 171.44, 98.73, 46.19, 4.887),
+    *_tiny("0.5", "NUCLEO-L4R5ZI", "cortex-m4", 120, "TFLM v2.3.1", 704.2, 600.6),
+    *[
+        _tinyengine(network, ms, engine=engine)
+        for engine, times in (
+            ("TinyEngine", (25, 56, 280, 336, 51)),
+            ("X-CUBE-AI", (35, 63, 351, 414, 57)),
+            ("TFLM reference kernels", (586, 1227, 6463, 7821, 1120)),
+        )
+        for network, ms in zip(("in0", "in1", "in2", "in3", "vww1"), times, strict=True)
+    ],
 ]
-# TFLM of 2020, whose example is built with the CMSIS-NN of then: a ceiling.
-SLOWER = _tiny("0.5", "NUCLEO-L4R5ZI", "cortex-m4", 120, "TFLM v2.3.1", 704.2, 600.6)
 
 
 def graph(network: str) -> Summary:

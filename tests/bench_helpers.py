@@ -12,9 +12,12 @@ OUTPUTS = 16 * FILTERS
 IMAGES = 12
 
 
-def exported(folder, count=IMAGES, labels=True):
-    """Writes what `tinytrain export` would of the model of one CONV_2D, and returns its folder."""
-    emit(folder)
+def exported(folder, count=IMAGES, labels=True, **changes):
+    """Writes what `tinytrain export` would of the model of one CONV_2D, and returns its folder.
+
+    `changes` are arguments of firmware.emit.
+    """
+    emit(folder, **changes)
     (folder / COMPACT_FILE).write_bytes(conv_model())
     inputs = np.random.default_rng(2).integers(-128, 128, (count, *INPUT_SHAPE[1:])).astype(np.int8)
     outputs = np.stack([stand_in_output(image, OUTPUTS) for image in inputs])

@@ -13,6 +13,7 @@ from tinytrain.deploy import boards, firmware
 EMULATED = "mps2_an500"
 ALL_EMULATED = [name for name in boards.names() if boards.load(name).emulated]
 INPUT = np.random.default_rng(1).integers(-128, 128, INPUT_SHAPE).astype(np.int8)
+FULL_ARENA_BYTES = 320 * 1024 - 4096 - 8192 - INPUT.size + 16  # leaves an STM32F746 no room to keep the input
 needs_compiler = needs_tool("arm-none-eabi-gcc")
 LACKING = firmware.lacking(emulator=True, tflm=False)
 needs_emulator = pytest.mark.skipif(bool(LACKING), reason=LACKING)

@@ -128,7 +128,7 @@ def test_the_list_is_for_as_many_classes_as_are_asked_for(command_line):
     ("words", "sentence"),
     [
         (["boards", "--classes", "3"], "--classes 3 is for `list models`, received `list boards`"),
-        (["models", "--classes", "0"], "--classes 0: expected at least 1"),
+        (["models", "--classes", "0"], "--classes 0 is out of range: expected a whole number from 1"),
         (["models", "--classes", "few"], "--classes few is no number"),
     ],
 )

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from PIL import Image
+from matplotlib import font_manager
+from PIL import Image, ImageDraw, ImageFont
 
-from tinytrain import augmentation_picture
+from tinytrain import augmentation_picture, data_report
 from tinytrain.schema import Augment
 
 
@@ -37,3 +38,18 @@ def test_the_density_by_hand():
     assert augmentation_picture.beta_density(0.5, 2.0) == pytest.approx(1.5)
     shares = (np.arange(100_000) + 0.5) / 100_000
     assert np.mean([augmentation_picture.beta_density(share, 0.4) for share in shares]) == pytest.approx(1, abs=0.01)
+
+
+def test_labels_keep_their_letters_and_blanks(tmp_path):
+    """The picture of samples has each name as Pillow draws it with Matplotlib's own font."""
+    names = ["Gänseblümchen", "a  b", "Ωмега", "$x$"]
+    data_report.write_picture(tmp_path / "a.png", np.zeros((0, 8, 8, 3), np.uint8), np.zeros(0, int), names)
+    font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), 11)
+    with Image.open(tmp_path / "a.png") as picture:
+        for row, name in enumerate(names):
+            expected = Image.new("RGB", (160, 64), "white")
+            ImageDraw.Draw(expected).text((4, 26), name, fill="black", font=font)
+            found = picture.crop((0, 64 * row, 160, 64 * row + 64))
+            np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))
+    widths = [font.getlength(name) for name in ("a b", "a  b")]
+    assert widths[1] > widths[0]

@@ -2,13 +2,15 @@
 
 import json
 import re
+import struct
+import zlib
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from bench_helpers import IMAGES, OUTPUTS, exported
 from faulty_line import FaultyLine
-from firmware_helpers import EMULATED, make, needs_emulator
+from firmware_helpers import EMULATED, FULL_ARENA_BYTES, make, needs_emulator
 from simulated_board import SimulatedBoard, open_device
 
 from tinytrain import bench_binary
@@ -16,7 +18,8 @@ from tinytrain.bench_summary import failure, summary
 from tinytrain.benching import bench
 from tinytrain.deploy import boards, emulator, firmware
 from tinytrain.deploy.board_link import BoardLink
-from tinytrain.deploy.board_requests import BoardRestarted
+from tinytrain.deploy.board_requests import BoardRefused, BoardRestarted
+from tinytrain.deploy.messages import Kind
 from tinytrain.deploy.mlperf import Mlperf
 from tinytrain.errors import TinytrainError, UserError
 from tinytrain.exported import COMPACT_FILE, GOLDEN_FILE, Exported
@@ -97,6 +100,26 @@ def test_both_protocols_give_the_same_answers(folder, device, tmp_path):
 
 
 @needs_emulator
+def test_a_board_without_room_to_keep_the_input_answers_alike(tmp_path):
+    """Both protocols: the input is sent for each inference or window, and the first output of a window counts."""
+    full = exported(tmp_path / "full", arena_bytes=FULL_ARENA_BYTES)
+    program = firmware.build(full / "firmware", BOARD, None, tmp_path / "build")
+    with emulator.running(program, BOARD) as device, open_device(device) as port:
+        link, image = BoardLink(port), Exported.open(full).input_of(0)
+        link.hello()
+        link.infer(image)
+        with pytest.raises(BoardRefused, match="the input is not the one"):
+            link.ask(Kind.INFER, struct.pack("<II", zlib.crc32(image), 1), bytes)
+    with emulator.running(program, BOARD) as device:
+        binary, _ = bench(full, device, out=tmp_path / "binary")
+        mlperf, _ = bench(full, device, protocol="mlperf", out=tmp_path / "mlperf", window_s=0.2)
+    for result in (binary, mlperf):
+        assert (result["images"], result["different"]) == (IMAGES, 0)
+        assert failure(result) == ""
+    assert binary["latency"]["different"] == 0
+
+
+@needs_emulator
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("seed", "faults"),
@@ -118,7 +141,7 @@ def test_a_bad_line_costs_time_and_no_answer(folder, device, seed, faults):
         for image in [*range(IMAGES)] * 2:
             output = link.infer(export.input_of(image), output_bytes=OUTPUTS).output
             assert np.frombuffer(output, np.int8).tolist() == export.output_of(image).tolist()
-        assert len(link.profile(export.input_of(0))) == 1
+        assert len(link.profile(export.input_of(0), 1)) == 1
         after = link.status()
         for (_, kind), count in line.counts.items():
             assert (count > 0) == (kind in faults)  # each of them, both ways
@@ -272,12 +295,12 @@ def test_an_export_without_labels_has_no_accuracy(tmp_path):
     [
         ([], "bench needs the DIR of one export, received nothing"),
         (["none"], "'none' does not exist: give the folder that `tinytrain export` wrote"),
-        (["DIR", "--images", "0"], "--images 0: expected 1 to 12"),
+        (["DIR", "--images", "0"], "--images 0 is out of range: expected a whole number from 1"),
         (["DIR", "--images", "13"], "--images 13: expected 1 to 12"),
         (["DIR", "--images", "many"], "--images many is no number"),
         (["DIR", "--protocol", "binery"], "unknown protocol 'binery'; did you mean 'binary'?"),
         (["DIR", "--port", "/dev/none"], "cannot open the port '/dev/none'"),
-        (["DIR", "--out", "/proc/none"], "cannot write into '/proc/none'"),
+        (["DIR", "--out", "/proc/none"], "cannot make the folder '/proc/none'"),
     ],
 )
 def test_mistakes_are_one_sentence(folder, command_line, words, sentence):

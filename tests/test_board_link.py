@@ -42,7 +42,7 @@ def test_an_output_longer_than_a_frame_comes_in_pieces(link):
         found = connected.infer(IMAGE, 3, 1300)
         assert found.output == stand_in_output(INPUT, 1300).tobytes()
         assert (found.count, found.ticks) == (3, 3 * board.cycles)
-        assert connected.profile(IMAGE) == [board.cycles // 300] * 300
+        assert connected.profile(IMAGE, 300) == [board.cycles // 300] * 300
 
 
 def test_the_fastest_rate_that_the_line_carries_is_taken(link):

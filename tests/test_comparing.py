@@ -99,7 +99,7 @@ def test_the_keys_of_a_method_that_no_run_uses_make_no_difference(tmp_path):
     [
         ([], "compare needs config files, received none"),
         (["nowhere.toml"], "no config file 'nowhere.toml'"),
-        (["low.toml", "--seeds", "0"], "--seeds 0: expected at least 1"),
+        (["low.toml", "--seeds", "0"], "--seeds 0 is out of range: expected a whole number from 1"),
         (["low.toml", "--seeds", "two"], "--seeds two is no number"),
         (["low.toml", "seed=3"], "say --seeds N"),
         (["low.toml", "--data", "digits,digit"], "low.toml: unknown dataset 'digit'"),
@@ -141,11 +141,27 @@ def test_the_average_is_of_the_means_of_the_datasets():
     assert named["b", "x"]["points"] == pytest.approx(20)  # on seed 0, the only one that b has
     assert named["a", "average"]["points"] == 0
     text = comparison_table.as_markdown(rows, "how")
-    assert "| a | x | 2 | 55.00 ± 7.07 | +0.00 | 27.50 ± 3.54 | 10.5 ± 0.7 | 1.0 ± 0.0 |  |  |" in text
-    assert "| b | x | 1 | 70.00 | +20.00 | 35.00 | 10.0 | 1.0 | 30.0 | 1.5 |" in text
+    assert "| a | x | 2 | 55.00 ± 7.07 | +0.00 |  | 27.50 ± 3.54 | 10.5 ± 0.7 | 1.0 ± 0.0 |  |  |" in text
+    assert "| b | x | 1 | 70.00 | +20.00 |  | 35.00 | 10.0 | 1.0 | 30.0 | 1.5 |" in text
     both = comparison_table.summary([row("b", "x", seed, 0.5) for seed in (0, 1)], ["b"], {"b": ["x"]})
     # The deviations are those of 10, 11 and of 30, 33: 1/√2 and 3/√2.
     assert "| 10.5 ± 0.7 | 1.0 ± 0.0 | 31.5 ± 2.1 | 1.5 ± 0.0 |" in comparison_table.as_markdown(both, "how")
+
+
+def test_a_difference_to_the_first_has_the_interval_of_its_pairs():
+    tops = {"a": [0.5, 0.6, 0.4], "b": [0.55, 0.64, 0.46], "c": [0.58]}
+    runs = [row(name, "x", seed, top1) for name, values in tops.items() for seed, top1 in enumerate(values)]
+    runs += [row("a", "y", seed, 0.3) for seed in range(2)]
+    runs += [row("b", "y", seed, top1) for seed, top1 in enumerate([0.33, 0.32])]
+    rows = comparison_table.summary(runs, [*tops], {"a": ["x", "y"], "b": ["x", "y"], "c": ["x"]})
+    named = {(line["config"], line["data"]): line for line in rows}
+    # Differences 5, 4 and 6 points: 5 ± 4.3027 · 1 / √3.
+    assert (named["b", "x"]["points_low"], named["b", "x"]["points_high"]) == pytest.approx((2.516, 7.484), abs=1e-3)
+    assert named["c", "x"]["points_low"] is named["c", "x"]["points_high"] is None  # one seed
+    # The two seeds that are through with both datasets: (5 + 3) / 2 and (4 + 2) / 2, 3.5 ± 12.706 · 0.5.
+    average = named["b", "average"]
+    assert (average["points_low"], average["points_high"]) == pytest.approx((-2.853, 9.853), abs=1e-3)
+    assert "| b | x | 3 | 55.00 ± 9.00 | +5.00 | +2.52 to +7.48 |" in comparison_table.as_markdown(rows, "how")
 
 
 def finished_run(folder, search=None):

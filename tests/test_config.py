@@ -31,7 +31,7 @@ def test_the_dump_holds_every_key():
         ("optim.epochs=many", "optim.epochs = 'many' is not of its type: expected int"),
         ("optim.epochs=2.5", "expected int"),
         ("optim.epochs=true", "expected int"),
-        ("optim.epochs=0", "out of range: expected at least 1"),
+        ("optim.epochs=0", "out of range: expected 1 to 10,000"),
         ("optim.lr=nan", "out of range"),
         ("optim.name=sdg", "did you mean 'sgd'"),
         ("model.dropout=1", "expected 0 to 0.95"),

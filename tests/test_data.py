@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinytrain import pipeline, splits
+from tinytrain import pipeline, splits, train
 from tinytrain.datasets import digits, folder, tfds
 from tinytrain.errors import UserError
-from tinytrain.schema import Data
+from tinytrain.schema import Config, Data
 
 
 def test_a_folder_gives_its_images_in_order(image_folder):
@@ -38,31 +38,38 @@ def test_official_splits_are_kept(image_folder):
 
 def test_bad_files_are_all_listed_at_once_or_skipped(image_folder):
     root = image_folder()
-    (root / "red/notes.txt").write_text("no image")
+    (root / "red/words.png").write_text("no image")
     (root / "blue/empty.png").touch()
     whole = (root / "green/000.png").read_bytes()
     (root / "green/cut.png").write_bytes(whole[: len(whole) // 2])
+    spec = f"folder:{root}"
     with pytest.raises(UserError) as error:
-        folder.load(str(root), Data())
+        train.load_source(Config(data=Data(spec=spec)))
     assert "3 of 39 files" in str(error.value)
-    for name in ("notes.txt: not an image", "empty.png: empty file", "cut.png: damaged image"):
+    for name in ("words.png: not an image of a format that is read (JPEG", "empty.png: empty file", "cut.png: damaged"):
         assert name in str(error.value)
     assert "data.skip_bad=true" in str(error.value)
-    assert len(folder.load(str(root), Data(skip_bad=True)).pools["all"].labels) == 36
+    assert len(train.load_source(Config(data=Data(spec=spec, skip_bad=True))).pools["all"].labels) == 36
 
 
-def test_mixed_sizes_are_refused_until_data_resize_says_how(image_folder):
+def test_images_of_several_sizes_are_padded_unless_data_resize_says_how(image_folder):
     image_folder(classes=("red",))
     root = image_folder(classes=("blue",), size=(20, 16))
-    with pytest.raises(UserError, match=r"2 sizes \(.*20x16: 12.*data.resize=crop"):
-        folder.load(str(root), Data())
-    assert folder.load(str(root), Data(resize="crop")).side == 0
+    source = folder.load(str(root), Data())
+    assert (source.side, source.resize) == (0, "pad")
+    asked = [Config(data=Data(spec=f"folder:{root}", resize=how)) for how in ("auto", "crop")]
+    assert [train.resolve(config, source).data.resize for config in asked] == ["pad", "crop"]
 
 
-@pytest.mark.parametrize(("other", "channels"), [("L", 0), ("RGBA", 0), ("P", 3)])
-def test_mixed_modes_leave_the_channels_open(image_folder, other, channels):
-    image_folder(classes=("red",))
-    assert folder.load(str(image_folder(classes=("blue",), mode=other)), Data()).channels == channels
+@pytest.mark.parametrize(
+    ("first", "other", "channels"),
+    [("RGB", "L", 3), ("RGB", "RGBA", 3), ("RGB", "P", 3), ("L", "LA", 1), ("L", "1", 1), ("LA", "LA", 1)],
+)
+def test_the_network_sees_color_if_any_image_is(image_folder, first, other, channels):
+    image_folder(classes=("red",), mode=first)
+    source = folder.load(str(image_folder(classes=("blue",), mode=other)), Data())
+    assert source.channels == channels
+    assert train.resolve(Config(), source).model.channels == channels
 
 
 @pytest.mark.parametrize(
@@ -161,6 +168,33 @@ def test_a_changed_image_is_decoded_anew(image_folder):
     second = pipeline.decode(folder.load(str(root), Data()).pools["all"], 16, 3, "stretch")
     assert (second[0] == 9).all()
     assert (first[0] != 9).any()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(path.read_bytes()[:200]),
+        lambda path: path.write_bytes(b"PK\x03\x04 an archive"),
+        lambda path: (path.unlink(), path.mkdir()),
+        lambda path: np.save(path, np.zeros((36, 4, 4, 3), np.uint8)),
+        lambda path: np.save(path, np.zeros((35, 8, 8, 3), np.uint8)),
+        lambda path: np.save(path, np.zeros((36, 8, 8, 3), np.float32)),
+        lambda path: np.save(path, np.asfortranarray(np.zeros((36, 8, 8, 3), np.uint8))),
+        lambda path: np.savez(path.open("wb"), x=np.zeros((36, 8, 8, 3), np.uint8)),
+        lambda path: np.save(path, np.array([{}], object), allow_pickle=True),
+    ],
+)
+def test_a_damaged_cache_is_decoded_anew(image_folder, tmp_path, monkeypatch, damage):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    pool = folder.load(str(image_folder()), Data()).pools["all"]
+    first = np.array(pipeline.decode(pool, 8, 3, "stretch"))
+    (path,) = (tmp_path / "cache/tinytrain").glob("*.npy")
+    damage(path)
+    np.testing.assert_array_equal(pipeline.decode(pool, 8, 3, "stretch"), first)
+    monkeypatch.setattr(pipeline, "_decode_to", lambda *_: pytest.fail("not kept"))
+    np.testing.assert_array_equal(pipeline.decode(pool, 8, 3, "stretch"), first)
+    assert [path.suffix for path in (tmp_path / "cache/tinytrain").iterdir()].count(".npy") == 1
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(image_folder, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """The check of the data, on folders with a known fault each."""
 
+import dataclasses
 import json
 import shutil
 
@@ -8,15 +9,16 @@ import pytest
 import tensorflow_datasets
 from PIL import Image
 
-from tinytrain import check, image_files, splits
+from tinytrain import check, image_files, splits, train
 from tinytrain.datasets import digits, folder, tfds
-from tinytrain.schema import Data
+from tinytrain.run import Run
+from tinytrain.schema import Config, Data
 
 
-def findings(root, data=None):
-    data = data or Data(resize="stretch", skip_bad=True)
-    source = folder.load(str(root), data)
-    return {finding.kind: finding for finding in check.findings(source, splits.split(source, data, 0))}
+def findings(root, **asked):
+    config = Config(data=Data(spec=f"folder:{root}", **asked))
+    source = train.read_source(config)
+    return {finding.kind: finding for finding in check.findings(source, splits.split(source, config.data, 0), config)}
 
 
 @pytest.fixture
@@ -34,8 +36,69 @@ def test_nothing_is_found_where_nothing_is_wrong(official):
     assert findings(official) == {}
 
 
+def rows_changed(change):
+    """Returns what rewrites the rows in a scan-*.json or facts-*.json."""
+
+    def damage(path):
+        stored = json.loads(path.read_text())
+        scans = path.name.startswith("scan-")
+        changed = {key: change(row) for key, row in stored[1].items()} if scans else [change(row[:]) for row in stored]
+        path.write_text(json.dumps([stored[0], changed] if scans else changed))
+
+    return damage
+
+
+DAMAGES = {
+    "empty": lambda path: path.write_text(""),
+    "null": lambda path: path.write_text("null"),
+    "number": lambda path: path.write_text("7"),
+    "list": lambda path: path.write_text("[1, 2]"),
+    "lists": lambda path: path.write_text("[1, [1, 2]]"),
+    "dictionary": lambda path: path.write_text("{}"),
+    "nested": lambda path: path.write_text("[" * 100_000),
+    "not text": lambda path: path.write_bytes(b"\xff\xfe\x00"),
+    "rows are null": rows_changed(lambda row: None),
+    "rows are empty": rows_changed(lambda row: []),
+    "rows are numbers": rows_changed(lambda row: 3),
+    "rows are cut": rows_changed(lambda row: row[:-1]),
+    "rows are longer": rows_changed(lambda row: [*row, 1]),
+    "rows hold texts": rows_changed(lambda row: [str(value) for value in row]),
+    "rows hold no number": rows_changed(lambda row: [*row[:-1], [float("nan")] * 3]),
+    "rows are of two channels": rows_changed(lambda row: [*row[:-1], [0.5, 0.5]]),
+    "rows have no size": rows_changed(lambda row: [[] if isinstance(value, list) else value for value in row]),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_what_was_read_is_read_again_where_its_cache_is_damaged(image_folder, tmp_path, monkeypatch, damage):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    paths = sorted(image_folder(count=2).rglob("*.png"))
+    expected = image_files.scan(paths, tmp_path / "images")
+    (store,) = (tmp_path / "cache/tinytrain").glob("scan-*.json")
+    written = store.read_text()
+    damage(store)
+    assert image_files.scan(paths, tmp_path / "images") == expected
+    assert store.read_text() == written
+    pool = dataclasses.replace(folder.load(str(tmp_path / "images"), Data()).pools["all"], facts=None)
+    assert check.facts(pool) == [one.fact for one in expected]
+    (store,) = (tmp_path / "cache/tinytrain").glob("facts-*.json")
+    written = store.read_text()
+    damage(store)
+    assert check.facts(pool) == [one.fact for one in expected]
+    assert store.read_text() == written
+
+
+def test_facts_of_fewer_images_than_there_are_are_read_again(image_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    pool = dataclasses.replace(folder.load(str(image_folder(count=2)), Data()).pools["all"], facts=None)
+    expected = check.facts(pool)
+    (store,) = (tmp_path / "cache/tinytrain").glob("facts-*.json")
+    store.write_text(json.dumps(json.loads(store.read_text())[1:]))
+    assert check.facts(pool) == expected
+
+
 def test_files_that_are_no_images_are_severe_and_first(official):
-    (official / "train/red/notes.txt").write_text("no image")
+    (official / "train/red/words.png").write_text("no image")
     whole = (official / "train/red/000.png").read_bytes()
     (official / "train/red/cut.png").write_bytes(whole[: len(whole) // 2])
     Image.new("L", (4, 4)).save(official / "train/red/gray.png")
@@ -44,7 +107,7 @@ def test_files_that_are_no_images_are_severe_and_first(official):
     assert found["unreadable"].severe
     assert [line.partition("images/")[2].partition(":")[0] for line in found["unreadable"].files] == [
         "train/red/cut.png",
-        "train/red/notes.txt",
+        "train/red/words.png",
     ]
 
 
@@ -78,6 +141,30 @@ def test_sizes_and_modes_are_counted_and_the_rare_files_named(official):
     assert "16x16 (53), 30x20 (1)" in found["sizes"].what
     assert found["sizes"].files == ("val/red/000.png: 30x20",)
     assert found["modes"].files == ("val/red/000.png: L",)
+
+
+def test_what_a_key_answers_is_not_asked_again(official):
+    noise = np.random.default_rng(3).integers(0, 256, (20, 30), dtype=np.uint8)
+    Image.fromarray(noise).save(official / "val/red/000.png")
+    for number in range(3, 12):
+        (official / f"train/green/{number:03d}.png").unlink()
+    for number in range(12, 20):
+        Image.fromarray(noise + np.uint8(number)).convert("RGB").save(official / f"train/red/{number}.png")
+    asked = findings(official)
+    assert set(asked) == {"sizes", "modes", "tiny class", "uneven classes"}
+    assert asked["sizes"].todo == "data.resize=pad makes them one, unless you say stretch or crop"
+    assert asked["modes"].todo == "model.channels=3 is taken, since some are color, unless you say 1 (gray)"
+    assert set(findings(official, resize="crop", balance="class_weights")) == {"modes", "tiny class"}
+
+
+def test_transparent_images_are_told(official):
+    pixels = np.random.default_rng(4).integers(0, 256, (16, 16, 4), dtype=np.uint8)
+    Image.fromarray(pixels).save(official / "val/red/000.png")
+    pixels[..., 3] = 255
+    Image.fromarray(pixels).save(official / "val/red/001.png")
+    found = findings(official)
+    assert found["transparent"].files == ("val/red/000.png",)
+    assert found["transparent"].what == "1 image with transparent parts, which are put on white"
 
 
 def test_no_file_is_named_where_no_size_is_that_of_most(official):
@@ -130,15 +217,16 @@ def test_long_lists_are_cut():
 
 
 def test_the_command_prints_counts_findings_and_a_picture(official, command_line, tmp_path):
-    (official / "train/red/notes.txt").write_text("no image")
+    (official / "train/red/words.png").write_text("no image")
+    (official / "train/red/Thumbs.db").write_text("no image")
     shutil.copy(official / "train/red/000.png", official / "test/red/copy.png")
     status, stdout, _ = command_line("data", f"folder:{official}", "--out", "look.png", "--json")
     assert status == 0
     result = json.loads(stdout.splitlines()[-1])
     assert result["splits"]["train"] == {"blue": 12, "green": 12, "red": 12}
-    assert [finding["kind"] for finding in result["findings"]] == ["unreadable", "leak"]
+    assert [finding["kind"] for finding in result["findings"]] == ["unreadable", "left out", "leak"]
     assert result["mean"] == pytest.approx([0.5] * 3, abs=0.02)
-    assert "error: 1 file" in stdout
+    assert "error: 1 of 57 files cannot be read as images" in stdout
     assert (tmp_path / "look-augmented.png").stat().st_size > 10_000
     with Image.open(tmp_path / "look.png") as picture:
         assert picture.height == 3 * 64
@@ -173,8 +261,11 @@ def test_a_mistake_is_one_sentence(command_line, words, sentence):
     assert sentence in stderr
 
 
-def test_fit_tells_findings_once_and_trains(official, command_line):
+def test_fit_tells_findings_once_and_trains(official, command_line, tmp_path):
     shutil.copy(official / "train/red/000.png", official / "test/red/copy.png")
+    noise = np.random.default_rng(5).integers(0, 256, (20, 30), dtype=np.uint8)
+    Image.fromarray(noise).save(official / "train/blue/gray.png")
+    (official / "train/blue/Thumbs.db").write_text("no image")
     words = [
         "fit",
         f"data.spec=folder:{official}",
@@ -188,3 +279,8 @@ def test_fit_tells_findings_once_and_trains(official, command_line):
     assert status == 0
     assert stderr.count("in more than one split") == 1
     assert "train/red/000.png (train) = test/red/copy.png (test)" in stderr
+    assert stderr.count("Thumbs.db: no image") == 1
+    assert "data.resize=pad makes them one, unless you say stretch or crop" in stderr
+    assert "model.channels=3 is taken, since some are color" in stderr
+    config = Run(tmp_path / "run").config()
+    assert (config.data.resize, config.model.channels) == ("pad", 3)

@@ -47,7 +47,7 @@ def test_the_split_column_is_official(image_folder, tmp_path):
         ("path,label\nimages/red/000.png,a\nno.png,b\n", "names 1 files that are not there"),
         ("path,label\nimages/red/000.png,a\nno.png,b\n", "\n  line 3: no.png"),
         ("path,label\nimages/red/000.png,a\n", "fewer than two classes (a)"),
-        ("path,label,split\nimages/red/000.png,a,train\nimages/red/001.png,b,dev\n", "line 3: split is 'dev'"),
+        ("path,label,split\nimages/red/000.png,a,train\nimages/red/001.png,b,later\n", "line 3: split is 'later'"),
         ("path,label,split\nimages/red/000.png,a,val\nimages/red/001.png,b,test\n", "has no train image"),
     ],
 )

@@ -219,3 +219,18 @@ def test_a_softmax_head_learns_from_the_labels_and_the_other_s_answers_without_m
     by_hand = -(y * (f + s)).sum(1).mean() + (np.exp(s) * (s - f)).sum(1).mean() + (np.exp(f) * (f - s)).sum(1).mean()
     found = Dml(shallow(), options).both(objective(), tf.constant(z, "float32"), tf.constant(slow, "float32"))
     assert float(found) == pytest.approx(by_hand, rel=1e-5)
+
+
+@pytest.mark.parametrize("head", ["cosine", "softmax"])
+def test_model_init_draws_the_slow_student_too(head):
+    config = configs.load(None, ["method=dml", "model.init=torch", f"dml.head={head}"])
+    made = dml.build(shallow(), config, NO_TRAINING)
+    for layer in made.slow.layers:
+        if isinstance(layer, keras.layers.Conv2D) and not isinstance(layer, keras.layers.DepthwiseConv2D):
+            kernel = layer.kernel.numpy()  # U(±b): never beyond b = 1/√fan_in, some close to it
+            assert 0.9 < np.abs(kernel).max() * np.prod(kernel.shape[:3]) ** 0.5 <= 1, layer.name
+    first, second = (student.get_layer("head_conv").kernel.numpy() for student in (made.network, made.slow))
+    assert not np.array_equal(first, second)
+    if head == "cosine":
+        lengths = np.square(made.slow.get_layer("logits").directions.numpy()).sum(axis=0)
+        np.testing.assert_allclose(lengths, 1, rtol=1e-5)

@@ -95,6 +95,35 @@ def test_a_checkpoint_brings_the_next_masks_back(tmp_path):
     np.testing.assert_array_equal(np.asarray(other(x, training=True)), first)
 
 
+@pytest.mark.parametrize(("height", "width", "block_size", "keep"), [(1, 1, 5, 0.9), (2, 3, 5, 0.7), (6, 4, 3, 0.6)])
+def test_the_share_that_is_kept_is_what_is_kept_of_many_maps(height, width, block_size, keep):
+    drawn = np.random.default_rng(0).random((40_000, height, width, 1), dtype="float32")
+    found = np.asarray(dropblock.kept_positions(drawn, block_size, keep)).mean()
+    assert dropblock.kept_share(height, width, block_size, keep) == pytest.approx(found, abs=0.005)
+    assert dropblock.kept_share(1, 1, 5, 0.9) == pytest.approx(1 - 0.1 / 25)  # one draw for the whole map
+
+
+def test_a_square_larger_than_the_maps_is_told():
+    ends = "block13_project_bn, block14_add, block15_add, block16_project_bn"
+    (told,) = dropblock.exceeded(build(resolution=32), 5, 0.9)
+    assert told.startswith(f"dropblock.block_size = 5 exceeds the maps of 1x1 behind {ends}: 0.996 of their positions")
+    model = build("resnet8", 12)  # maps of 6x6 and 3x3
+    assert ["maps of 3x3" in line for line in dropblock.exceeded(model, 5, 0.9)] == [True]
+    assert ["of 6x6" in line for line in dropblock.exceeded(model, 7, 0.9)] == [True, False]
+    assert dropblock.exceeded(model, 3, 0.9) == []
+    assert dropblock.exceeded(model, 5, 1) == []
+
+
+def test_fit_tells_it_before_it_trains(command_line, image_folder):
+    words = ["method=dropblock+sam", "--model", "resnet8", "model.width=0.25", "optim.epochs=1", "optim.batch=8"]
+    status, _, error = command_line("fit", "--data", f"folder:{image_folder()}", "--out", "run", *words)
+    assert status == 0, error
+    lines = error.splitlines()
+    (place,) = [i for i, line in enumerate(lines) if line.startswith("warning: dropblock.block_size = 5 exceeds")]
+    assert "of 4x4 behind" in lines[place]  # images of 16x16
+    assert place < next(i for i, line in enumerate(lines) if line.startswith("epoch 1/1"))
+
+
 def test_it_comes_first():
     method = dropblock.DropBlockTraining(build())
     with pytest.raises(UserError, match="dropblock changes the network itself: expected it first"):

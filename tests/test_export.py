@@ -12,8 +12,8 @@ import tomli_w
 from conftest import needs_tool
 
 from tinytrain import config as configs
-from tinytrain import evaluation, metrics, schema, splits, train, trainer
-from tinytrain.deploy import carray, flatbuffer
+from tinytrain import evaluation, export_summary, int8_model, metrics, schema, splits, train, trainer
+from tinytrain.deploy import carray, diagnosis, flatbuffer, qat
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import UserError
 from tinytrain.export_summary import summary
@@ -43,6 +43,8 @@ def test_the_report_is_the_contract(exported, run):
     assert report["model"]["bytes"] == (folder / "model.tflite").stat().st_size
     assert report["model"]["macs"] == run.metrics()["macs"]
     assert report["parity"] == {"images": 359, "different": 0}
+    assert report["classes"] == [str(digit) for digit in range(10)]
+    assert report["input"]["resize"] == run.config().data.resize == "stretch"
     limits = report["memory"]
     assert (limits["ram_limit_bytes"], limits["flash_limit_bytes"]) == (320 * 1024, 1024 * 1024)
     assert 0 < limits["arena_bytes"] < limits["ram_bytes"] < limits["ram_limit_bytes"]
@@ -139,11 +141,54 @@ def test_diagnose_shows_the_noise_of_each_layer_and_the_loss_of_each_class(run, 
     assert [row["own_db"] for row in layers] == sorted(row["own_db"] for row in layers)
     assert len(layers) == sum(report["model"]["ops"].values()) - report["model"]["ops"].get("AVERAGE_POOL_2D", 0)
     assert {row["class"] for row in classes} == set("0123456789")
+    on_val = report["accuracy"]["val"]
+    assert on_val["images"] == sum(row["images"] for row in classes) == len(run.split()["val"]) == 143
     for kind in ("float", "int8"):
-        mean = sum(row[kind] * row["images"] for row in classes) / report["accuracy"]["images"]
-        assert mean == pytest.approx(report["accuracy"][kind])
+        mean = sum(row[kind] * row["images"] for row in classes) / 143
+        assert mean == pytest.approx(on_val[kind])
+    assert on_val["float"] == pytest.approx(run.metrics()["val"]["top1"])
+    assert on_val["int8"] == pytest.approx(evaluation.evaluate(tmp_path / "d/model.tflite", "digits", "val")["top1"])
+    assert report["accuracy"]["float_finetuned"] is on_val["float_finetuned"] is None  # nothing was fine-tuned
     assert layers[0]["layer"] in out
     assert "change" in out
+
+
+@pytest.mark.slow
+def test_the_fine_tuned_weights_are_measured_in_float_too(run, tmp_path, monkeypatch):
+    """A fine-tune that ends with a classifier that always says 3: its float accuracy is the share of threes."""
+    fine_tune = int8_model.fine_tune
+
+    def spoiled(*arguments, **more):
+        model = fine_tune(*arguments, **more)
+        head = qat.operators(model)[-1].quantize_config
+        head.variable.assign(0.01 * head.variable)
+        head.bias.assign(100 * np.eye(10, dtype="float32")[3])
+        return model
+
+    monkeypatch.setattr(int8_model, "fine_tune", spoiled)
+    seen = []
+    layers = diagnosis.layers
+    monkeypatch.setattr(
+        diagnosis, "layers", lambda model, twin, images: seen.append(images) or layers(model, twin, images)
+    )
+    words = ["qat.epochs=0.1", "export.parity_images=1"]
+    report, folder = export(run.folder, "stm32f746", tmp_path / "e", words, diagnose=True)
+    data = splits.Split(train.load_source(run.config()), run.config())
+    threes = {name: float((data.arrays(name)[1] == 3).mean()) for name in ("val", "test")}
+    for found, name in ((report["accuracy"], "test"), (report["accuracy"]["val"], "val")):
+        assert found["float"] == pytest.approx(run.metrics()[name]["top1"])
+        assert found["float_finetuned"] == found["int8"] == pytest.approx(threes[name])
+    assert f"float {100 * report['accuracy']['float']:.2f} %, fine-tuned in float {100 * threes['test']:.2f} %" in (
+        summary(report, folder)
+    )
+    by_class = {row["class"]: (row["float_finetuned"], row["int8"]) for row in report["diagnosis"]["classes"]}
+    assert by_class == {str(digit): (float(digit == 3), float(digit == 3)) for digit in range(10)}
+    with np.load(folder / "golden.npz") as golden:
+        assert (golden["finetuned"].argmax(axis=1) == 3).all()
+        assert len(golden["finetuned"]) == 359
+    # The layers were measured on val images: none of training or test.
+    val = {image.tobytes() for image in (data.arrays("val")[0].astype(np.float32) - 128) / 128}
+    assert {image.tobytes() for image in seen[0]} <= val
 
 
 @pytest.mark.slow
@@ -165,11 +210,9 @@ def test_a_cosine_head_is_exported_as_any_other_classifier(exported, tmp_path):
 @pytest.mark.slow
 def test_test_images_are_never_quantized_with(run, monkeypatch, tmp_path):
     """Calibration and fine-tuning see training images only."""
-    from tinytrain.deploy import qat
-
     config = run.config()
     data = splits.Split(train.load_source(config), config)
-    allowed = {image.tobytes() for image in (data.arrays("train")[0].astype(np.float32) - 128) / 128}
+    allowed = {image.tobytes() for image in (np.asarray(data.arrays("train")[0], np.float32) - 128) / 128}
     seen = []
     fine_tune = qat.fine_tune
 
@@ -190,7 +233,7 @@ def test_a_tflite_of_anyones_is_exported(exported, tmp_path, command_line):
     status, out, _ = command_line("export", "theirs.tflite", "--mcu", "stm32f746", "--out", "e", "--json")
     report = json.loads(out.splitlines()[-1])
     assert status == 0
-    assert report["accuracy"] == {"float": None, "int8": None, "images": 0}
+    assert report["accuracy"] == {"float": None, "float_finetuned": None, "int8": None, "images": 0, "val": None}
     assert report["parity"]["different"] == 0
     assert report["model"]["macs"] == exported[0]["model"]["macs"]
 
@@ -276,6 +319,25 @@ def test_the_suggested_width_fits_and_the_next_one_does_not():
     width = float(re.search(r"model.width=([\d.]+)", message)[1])
     assert refusal(width) == ""
     assert refusal(width + 0.05) != ""
+
+
+def test_the_tables_name_what_quantization_alone_changed():
+    rows = [
+        {"class": "a", "images": 10, "float": 0.5, "float_finetuned": 0.9, "int8": 0.8},
+        {"class": "b", "images": 10, "float": 0.5, "float_finetuned": 0.6, "int8": 0.6},
+    ]
+    lines = export_summary._classes(rows)
+    assert [line.split() for line in lines[2:]] == [
+        ["class", "images", "float", "fine-tuned", "int8", "change"],
+        ["a", "10", "50.0", "%", "90.0", "%", "80.0", "%", "-10.0", "%"],
+        ["b", "10", "50.0", "%", "60.0", "%", "60.0", "%", "+0.0", "%"],
+    ]
+    untuned = [{**row, "float_finetuned": None} for row in rows]
+    assert [line.split()[-2] for line in export_summary._classes(untuned)[3:]] == ["+30.0", "+10.0"]
+    found = {"float": 0.5, "float_finetuned": 0.75, "int8": 0.7, "images": 20}
+    assert (
+        export_summary._accuracy(found) == "float 50.00 %, fine-tuned in float 75.00 %, int8 70.00 % top-1 on 20 images"
+    )
 
 
 def test_metrics_of_int8_outputs_are_in_real_units():

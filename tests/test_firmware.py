@@ -1,5 +1,6 @@
 """The firmware folder: what is in it, that it builds for every board, what make says when something is missing."""
 
+import contextlib
 import dataclasses
 import re
 import subprocess
@@ -7,10 +8,10 @@ import subprocess
 import numpy as np
 import pytest
 from conftest import REPOSITORY
-from firmware_helpers import EMULATED, emit, make, needs_compiler
-from int8_models import conv_model
+from firmware_helpers import EMULATED, INPUT, emit, make, needs_compiler
+from int8_models import FILTERS, conv_model
 
-from tinytrain.deploy import boards, firmware, fits
+from tinytrain.deploy import boards, firmware, fits, flatbuffer
 from tinytrain.errors import DoesNotFit, UserError
 
 # The emitted folder
@@ -124,6 +125,22 @@ def test_the_limit_of_ram_is_what_the_linker_takes(tmp_path, name):
         firmware.link(over, board, None)
     larger = dataclasses.replace(some, arena_bytes=8192 + room + 16)
     assert not fits.on_board(larger, board).fits
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", ["stm32f746g_disco", "nucleo_h743zi"])
+def test_where_the_input_is_not_kept_the_estimate_counts_the_copy_of_the_output(tmp_path, name):
+    """The first arena beside which the firmware has no room for the input (kImageFits), and the last that leaves it."""
+    board, summary = boards.load(name), flatbuffer.read(conv_model())
+    most = board.ram_bytes - firmware.STACK_BYTES - 8 * 1024 - INPUT.size
+    other_ram_bytes = {}
+    for arena_bytes in (most, most + 16):
+        linked = firmware.link(emit(tmp_path / str(arena_bytes), arena_bytes=arena_bytes), board, None)
+        estimated = firmware.estimate(summary, len(conv_model()), arena_bytes, board)
+        other_ram_bytes[arena_bytes] = (linked.other_ram_bytes, estimated.other_ram_bytes)
+    kept, not_kept = other_ram_bytes.values()
+    assert not_kept[1] - kept[1] == 16 * FILTERS
+    assert not_kept[0] - kept[0] == pytest.approx(16 * FILTERS, abs=4)  # alignment
 
 
 @needs_compiler
@@ -266,7 +283,7 @@ HARD = "-mfloat-abi=hard"
         (["-mcpu=cortex-m4", SOFT], "nucleo_f401re", "a core without FPU"),
     ],
 )
-def test_a_library_for_another_core_or_fpu_is_refused(tmp_path, flags, name, refused):
+def test_a_library_for_another_core_or_fpu_is_refused(tmp_path, monkeypatch, flags, name, refused):
     folder, library = emit(tmp_path / "export"), tmp_path / "tflm"
     (library / "lib").mkdir(parents=True)
     (library / "include" / "tensorflow" / "lite" / "micro").mkdir(parents=True)
@@ -280,3 +297,7 @@ def test_a_library_for_another_core_or_fpu_is_refused(tmp_path, flags, name, ref
     wanted = f"{archive} is for {refused}; {name} has a {board.core} with {board.values['FPU']}: build it with"
     assert (done.returncode != 0) == bool(refused)
     assert (wanted in done.stderr) == bool(refused), done.stderr
+    monkeypatch.setenv("TFLM_DIR", str(library))  # and in Python, without a model, before the work
+    told = pytest.raises(UserError, match=re.escape(f"for {name}: {wanted}")) if refused else contextlib.nullcontext()
+    with told:
+        firmware.check_library(board)

@@ -5,7 +5,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from firmware_helpers import EMULATED, emit, make, needs_emulator, stand_in_output
+from firmware_helpers import EMULATED, FULL_ARENA_BYTES, emit, make, needs_emulator, stand_in_output
 from int8_models import FILTERS
 
 from tinytrain.deploy import boards, carray
@@ -156,6 +156,13 @@ def test_without_room_for_the_image_an_inference_uses_it_up(folder):
     *_, kept = talk(folder, LOAD + "infer 3 2%")
     *_, lines, again = talk(folder, LOAD + "infer 3 2%infer 1 0%", "KEEP_IMAGE=0")
     assert lines[-1] == kept[-1]
+    assert again == ["e-[The input was used up by the inference before: db load it again]"]
+
+
+@needs_emulator
+def test_the_emulated_board_keeps_the_image_only_if_the_boards_ram_would(tmp_path):
+    """An arena beside which an STM32F746 has no room for the input; the emulated board has 4 MB."""
+    *_, again = talk(emit(tmp_path, arena_bytes=FULL_ARENA_BYTES), LOAD + "infer 3 2%infer 1 0%")
     assert again == ["e-[The input was used up by the inference before: db load it again]"]
 
 

@@ -154,7 +154,7 @@ def test_an_operator_that_is_not_registered_fails_with_a_line(tmp_path, real):
 def test_the_estimate_is_close_to_the_link(tmp_path, real):
     board = boards.load("stm32f746")
     linked = firmware.link(emit(tmp_path, **real), board, firmware.tflm_dir())
-    estimated = firmware.estimate(flatbuffer.read(real["model"]), len(real["model"]), real["arena_bytes"])
+    estimated = firmware.estimate(flatbuffer.read(real["model"]), len(real["model"]), real["arena_bytes"], board)
     assert not estimated.measured
     assert estimated.model_bytes == linked.model_bytes
     assert abs(estimated.ram_bytes - linked.ram_bytes) < 1_024

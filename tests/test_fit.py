@@ -13,6 +13,7 @@ from kills import assert_same_weights, command, history, kill, weights
 
 from tinytrain import config as configs
 from tinytrain import fit_summary, metrics, schema, splits, train
+from tinytrain.errors import DoesNotFit, Mistakes, UserError
 from tinytrain.run import Run
 
 SMALL = ["optim.epochs=3", "model.width=0.25", "optim.batch=32", "augment.crop=0"]
@@ -47,7 +48,7 @@ def test_the_saved_model_is_plain_keras_and_has_the_reported_accuracy(finished):
     config = finished.config()
     data = splits.Split(train.load_source(config), config)
     images, labels = data.arrays("test")
-    logits = model.predict((images.astype("float32") - 128) / 128, verbose=0)
+    logits = model.predict((np.asarray(images, "float32") - 128) / 128, verbose=0)
     assert metrics.top_k(logits, labels, 1) == pytest.approx(finished.metrics()["test"]["top1"], abs=1e-9)
     assert finished.metrics()["test"]["top1"] > 0.2  # ten classes, three epochs
 
@@ -102,7 +103,7 @@ def test_the_last_line_tells_what_uneven_classes_hide(balanced, shown):
 
 
 def test_a_loss_that_is_not_a_number_stops_with_a_message(tinytrain):
-    stopped = tinytrain("fit", "--out", "run", *SMALL, "optim.lr=1e30", "optim.warmup_epochs=0")
+    stopped = tinytrain("fit", "--out", "run", *SMALL, "optim.lr=1000", "optim.weight_decay=1", "optim.warmup_epochs=0")
     assert stopped.returncode == 2
     assert "loss became" in stopped.stderr
     assert "lower optim.lr" in stopped.stderr
@@ -140,17 +141,12 @@ def snapshot(folder):
         (["--out", "old"], "already holds a run"),
         (["--out", "old/config.toml"], "already holds a file"),
         (["--out", "old", "--resume", "seed=5"], "seed = 5: it was begun with 0"),
-        (["--data", "folder:mixed"], "model.channels=3 (color) or model.channels=1 (gray)"),
         (["--data", "digits:8"], "digits takes no argument"),
     ],
 )
-def test_a_mistake_is_one_sentence_status_2_and_overwrites_nothing(
-    command_line, tmp_path, image_folder, words, sentence
-):
+def test_a_mistake_is_one_sentence_status_2_and_overwrites_nothing(command_line, tmp_path, words, sentence):
     (tmp_path / "old").mkdir()
     (tmp_path / "old/config.toml").write_text(configs.dump(schema.Config()))
-    image_folder("mixed", classes=("red",))
-    image_folder("mixed", classes=("blue",), mode="L")
     before = snapshot(tmp_path / "old")
     status, out, error = command_line("fit", *words)
     assert (status, out) == (2, "")
@@ -158,6 +154,151 @@ def test_a_mistake_is_one_sentence_status_2_and_overwrites_nothing(
     assert len(error.strip().splitlines()) == 1
     assert snapshot(tmp_path / "old") == before
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+def test_what_is_wrong_with_data_and_board_is_told_at_once(command_line, image_folder, tmp_path):
+    image_folder(classes=("blue", "red"))
+    root = image_folder(classes=("lonely",), count=1, size=(20, 16), mode="L")
+    (root / "red/cut.png").write_bytes((root / "red/000.png").read_bytes()[:50])
+    (root / "red/Thumbs.db").write_text("no image")
+    words = ["--mcu", "nucleo_f401re", "model.width=1", "model.resolution=96"]
+    status, out, error = command_line("fit", "--data", f"folder:{root}", "--out", "run", *words)
+    assert (status, out) == (2, "")
+    assert "3 things are wrong:" in error
+    assert "\n1. 1 of 27 files cannot be read as images" in error
+    assert "red/cut.png: damaged image" in error
+    assert "\n2. too few images in the data for lonely (1)" in error
+    assert "\n3. mobilenet_v1 of width 1 at 96 pixels does not fit nucleo_f401re" in error
+    assert "Thumbs.db" not in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_errors_are_told_as_one():
+    mistakes = Mistakes()
+    assert mistakes.kept(lambda one, two: one + two, 1, 2) == 3
+    mistakes.raise_all()
+
+    def fail(error):
+        raise error
+
+    assert mistakes.kept(fail, DoesNotFit("too large")) is None
+    with pytest.raises(DoesNotFit, match=r"^too large$"):
+        mistakes.raise_all()
+    mistakes.kept(fail, UserError("no image"))
+    with pytest.raises(UserError) as error:
+        mistakes.raise_all()
+    assert str(error.value) == "2 things are wrong:\n1. too large\n2. no image"
+    with pytest.raises(KeyError):
+        mistakes.kept(fail, KeyError("our own bug"))
+
+
+@pytest.fixture
+def begun(tmp_path, monkeypatch):
+    """A run that was begun on a folder of images; returns what `train.fit` is asked to go on with."""
+    (tmp_path / "old").mkdir()
+    words = ["data.spec=folder:images", "model.name=resnet8", "optim.lr=0.2", "log.tensorboard=true"]
+    (tmp_path / "old/config.toml").write_text(configs.dump(configs.load(None, words)))
+    asked = []
+
+    def fit(config, out, mcu, resume):
+        asked.append(config)
+        raise UserError("asked")
+
+    monkeypatch.setattr(train, "fit", fit)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("words", "given"),
+    [
+        ([], {}),
+        (["optim.lr=0.2", "model.name=resnet8"], {}),
+        (["--data", "folder:images"], {}),
+        (["log.tensorboard=false", "qat.epochs=7"], {"log.tensorboard": False, "qat.epochs": 7}),
+        (["export.parity_images=3", "data.check=false"], {"export.parity_images": 3, "data.check": False}),
+        (["given.toml"], {"qat.epochs": 3}),
+    ],
+)
+def test_a_run_goes_on_with_what_it_was_begun_with_and_what_training_does_not_read(
+    command_line, tmp_path, begun, words, given
+):
+    (tmp_path / "given.toml").write_text("seed = 0\n[optim]\nlr = 0.2\n[qat]\nepochs = 3\n")
+    _, _, error = command_line("fit", "--out", "old", "--resume", *words)
+    assert error == "tinytrain: asked\n"
+    (config,) = begun
+    for dotted, value in ({"data.spec": "folder:images", "optim.lr": 0.2, "log.tensorboard": True} | given).items():
+        assert configs.get_key(config, dotted) == value, dotted
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["optim.lr=0.3"], "optim.lr = 0.3: it was begun with 0.2"),
+        (["qat.epochs=7", "model.width=0.5"], "model.width = 0.5: it was begun with 'auto'"),
+        (["--data", "digits"], "data.spec = 'digits': it was begun with 'folder:images'"),
+        (["other.toml"], "seed = 4: it was begun with 0"),
+    ],
+)
+def test_resume_names_a_key_that_was_typed(command_line, tmp_path, begun, words, sentence):
+    (tmp_path / "other.toml").write_text("seed = 4\n")
+    status, _, error = command_line("fit", "--out", "old", "--resume", *words)
+    assert status == 2
+    assert error.startswith(f"tinytrain: cannot resume 'old' with {sentence}; ask for the same")
+    assert begun == []
+
+
+def test_a_resumed_run_keeps_what_export_and_the_log_are_told_now(tmp_path):
+    run = Run(tmp_path)
+    stored = configs.load(None, SMALL)
+    run.config_path.write_text(configs.dump(stored))
+    run.take(configs.load(None, [*SMALL, "qat.epochs=7", "log.tensorboard=true", "optim.lr=0.9"]))
+    expected = configs.load(None, [*SMALL, "qat.epochs=7", "log.tensorboard=true"])
+    assert run.config() == expected  # and not what a training reads
+
+
+def test_a_run_goes_on_with_what_is_given_for_the_log(finished_copy, tmp_path):
+    config = finished_copy.config()
+    config.qat.epochs = 7
+    assert train.fit(config, finished_copy.folder, resume=True).config().qat.epochs == 7
+    before = finished_copy.config_path.read_bytes()
+    train.fit(schema.Config(), finished_copy.folder, resume=True)  # to take what the folder holds
+    assert finished_copy.config_path.read_bytes() == before
+    config.optim.lr = 0.9
+    with pytest.raises(UserError, match=r"optim\.lr = 0\.9"):
+        train.fit(config, finished_copy.folder, resume=True)
+
+
+@pytest.fixture
+def finished_copy(tmp_path):
+    """A run folder that says it is finished."""
+    run = Run(tmp_path / "done")
+    run.folder.mkdir()
+    run.config_path.write_text(configs.dump(configs.load(None, SMALL)))
+    run.metrics_path.write_text("{}")
+    run.model_path.touch()
+    return run
+
+
+@pytest.mark.parametrize("content", [b"", b'{"test": ', b"[1, 2]", b"\xff", b"[" * 100_000])
+def test_a_damaged_file_of_a_run_is_one_sentence(finished_copy, content):
+    for path, read in ((finished_copy.metrics_path, Run.metrics), (finished_copy.split_path, Run.split)):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=f"cannot read '{path}'"):
+            read(finished_copy)
+
+
+def test_a_folder_in_place_of_a_config_is_one_sentence_with_what_was_meant(command_line, tmp_path, finished_copy):
+    (tmp_path / "flowers/rose").mkdir(parents=True)
+    status, _, error = command_line("fit", "flowers")
+    assert status == 2
+    assert error == (
+        "tinytrain: 'flowers' is a folder, not a config file: images in a folder for each class are given as "
+        "--data folder:flowers\n"
+    )
+    status, _, error = command_line("fit", "done")
+    assert status == 2
+    assert "'done' is a folder, not a config file: this run goes on with --out done --resume" in error
 
 
 def test_a_folder_that_cannot_be_written_is_said(command_line, tmp_path):

@@ -347,6 +347,45 @@ def test_the_emulator_proves_it_and_counts_its_instructions(tmp_path, command_li
     assert "instructions counted in the emulator" in out
 
 
+def transposed(model, graph):
+    """A transposed convolution: nothing here knows what CMSIS-NN's kernel of it asks of the arena."""
+    (node,), (code,), shape = graph.operators, model.operatorCodes, schema.TensorT()
+    model.buffers.append(schema.BufferT())
+    model.buffers[-1].data = np.array(graph.tensors[3].shape, "<i4").view(np.uint8)
+    shape.shape, shape.type, shape.buffer = [4], schema.TensorType.INT32, len(model.buffers) - 1
+    graph.tensors.append(shape)
+    node.inputs = [len(graph.tensors) - 1, 1, 0, 2]
+    node.builtinOptions, node.builtinOptionsType = (
+        schema.TransposeConvOptionsT(),
+        schema.BuiltinOptions.TransposeConvOptions,
+    )
+    node.builtinOptions.strideW = node.builtinOptions.strideH = 1
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.TRANSPOSE_CONV
+
+
+def test_an_arena_that_nobody_can_compute_has_no_estimate(tmp_path, command_line, monkeypatch):
+    monkeypatch.delenv("TFLM_DIR", raising=False)
+    report, out = export(command_line, tmp_path, changed(conv_model(), transposed))
+    assert report["fits"] is None
+    assert (report["memory"]["arena_bytes"], report["memory"]["ram_bytes"]) == (None, None)
+    assert report["arena_basis"] == {"how": "unknown", "unplanned_operators": ["TRANSPOSE_CONV"]}
+    assert "bytes, 0 MACs (without those of TRANSPOSE_CONV): 1 TRANSPOSE_CONV" in out
+    assert "RAM       unknown: what TRANSPOSE_CONV takes of the arena on the chip was never measured" in out
+    assert "fits      stm32f746g_disco: unknown" in out
+
+
+@needs_tflm
+@pytest.mark.slow
+def test_an_arena_that_nobody_can_compute_is_measured_in_the_emulator(tmp_path, command_line):
+    (tmp_path / "theirs.tflite").write_bytes(changed(conv_model(), transposed))
+    _, out, _ = command_line("export", "theirs.tflite", "--mcu", "stm32f746", "--out", "e", "--json")
+    report = json.loads(out.splitlines()[-1])
+    used_bytes = report["emulated"]["arena_used_bytes"]
+    assert 0 < used_bytes <= report["memory"]["arena_bytes"] < used_bytes + 16
+    assert report["fits"] is True
+    assert "of them the arena, measured in the emulator" in out
+
+
 def wrong(command_line, tmp_path, content, *words):
     """Returns (report.json, standard error) of an export of status 1; its folder is written all the same."""
     (tmp_path / "theirs.tflite").write_bytes(content)

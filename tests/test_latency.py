@@ -72,10 +72,18 @@ def test_the_counts_of_a_small_convolution_by_hand():
     assert loops.counts(single, "int8") == (8, 3, 2 * 4 * 8, 5 * 8)
 
 
-def test_an_operator_that_was_never_counted_is_a_guess_and_said():
-    single = operator("L2_NORMALIZATION", (1, 100), (1, 100))
-    assert instructions.guessed(graph(single, COUNTED[0][1])) == ["L2_NORMALIZATION"]
-    assert instructions.by_operator(graph(single))[0].instructions == 200 + 60 * 100
+@pytest.mark.parametrize("name", ["L2_NORMALIZATION", "REDUCE_MAX", "UNIDIRECTIONAL_SEQUENCE_LSTM"])
+def test_a_model_with_an_operator_that_was_never_counted_has_no_estimate(name):
+    """Neither of the whole nor of the latency; counted in the emulator, it has one."""
+    model, board = graph(operator(name, (1, 100), (1, 100)), COUNTED[0][1]), boards.load("stm32f746")
+    assert instructions.uncounted(model) == [name]
+    assert instructions.total(model) is None
+    assert [cost.instructions is None for cost in instructions.by_operator(model)] == [True, False]
+    report = latency.report(model, board)
+    assert (report["latency_ms"], report["latency_range_ms"]) == (None, None)
+    assert f"unknown: the instructions of {name} were never counted; with TFLM_DIR" in printed(report)
+    counted = latency.report(model, board, 216_000_000)
+    assert counted["latency_ms"] == pytest.approx(970)  # 1 s at a cycle each, times the likely 0.97
 
 
 @pytest.mark.slow
@@ -130,7 +138,7 @@ def test_a_core_without_published_figures_gets_no_number(tmp_path):
     (tmp_path / "other.h").write_text(text)
     board = boards.read(tmp_path / "other.h")
     assert latency.predict(graph(COUNTED[0][1]), board) is None
-    report = latency.unknown(board)
+    report = latency.report(graph(COUNTED[0][1]), board)
     assert (report["latency_ms"], report["latency_range_ms"]) == (None, None)
     assert "unknown: nobody has published" in printed(report)
     assert "cortex-m33" in printed(report)
@@ -143,8 +151,6 @@ def test_the_interval_comes_first():
     assert report["latency_range_ms"] == [9.92, 17.36]
     assert "latency   9.9 to 17.4 ms, predicted (likely 12.0; instructions counted in the emulator)" in printed(report)
     assert report["latency_basis"]["core"] == "cortex-m7"
-    guess = latency.predict(graph(operator("L2_NORMALIZATION", (1, 100), (1, 100))), boards.load("stm32f746"))
-    assert "L2_NORMALIZATION never counted: a guess" in printed(guess.report())
 
 
 def printed(report):
@@ -160,6 +166,10 @@ def printed(report):
         "proven": True,
         "unproven": [],
         "memory": {"ram_bytes": 1, "ram_limit_bytes": 1, "arena_bytes": 1, "flash_bytes": 1, "flash_limit_bytes": 1},
+        "tensorflow_lite": {"images": 1, "different": 0, "largest_steps": 0, "tolerance_steps": 1, "failed": ""},
+        "arena_basis": {"how": "upper bound", "unplanned_operators": []},
+        "proven": True,
+        "unproven": [],
         "sizes": "",
     }
     return summary(rest | report, Path("out"))

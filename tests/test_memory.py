@@ -8,10 +8,10 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from test_twin import small
+from test_twin import small, trained
 
 from tinytrain import rooms
-from tinytrain.deploy import compact, memory, planner, tflite
+from tinytrain.deploy import boards, compact, fits, memory, planner, tflite, twin
 from tinytrain.deploy.memory import Memory
 from tinytrain.deploy.planner import Buffer, Schedule, Step
 
@@ -82,6 +82,17 @@ def test_plan_estimate_and_bound_of_every_model(name, tmp_path):
     arena_bytes, model_bytes = memory.estimate(model)
     assert arena_bytes == pytest.approx(memory.target_arena_bytes(content), rel=0.1)
     assert model_bytes == pytest.approx(len(content), rel=0.03)
+
+
+def test_fit_measures_a_network_as_large_as_it_will_be_once_trained():
+    """Biases are zero before training, and the converter would store equal ones once."""
+    build, board = rooms.load("models", "mobilenet_v2").build, boards.load("stm32f746")
+    model = build(classes=5, resolution=48, channels=3, width=0.25)
+    needed = fits.once_trained(model, board)
+    noise = np.random.default_rng(0).uniform(-1, 1, (4, 48, 48, 3)).astype("float32")
+    real = compact.compact(tflite.convert_post_training(twin.rebuild(trained(model), folded=True), noise))
+    assert needed.flash_bytes == pytest.approx(fits.estimated(real, needed.arena_bytes, board).flash_bytes, abs=200)
+    assert needed.arena_bytes == memory.target_arena_bytes(real)
 
 
 def test_the_estimate_of_a_network_that_was_not_used_to_fit_it():

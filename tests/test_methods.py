@@ -19,19 +19,24 @@ SHORT = ["model.name=mobilenet_v2_tiny", "model.width=0.1", "model.resolution=32
 SHORT += ["data.train_images=128", "optim.epochs=2", "optim.batch=64", "optim.warmup_epochs=0"]
 NEEDS = {"distill": ["distill.teacher={network}"], "tinytl": ["model.weights={network}"]}  # a .keras file
 NAMES = rooms.names("methods")
+NESTED = ["netaug+distill+sam", "dml+sam", "tinytl group"]
 
 
-def words(name, folder):
-    """Returns the KEY=VALUE words of a short training with the method `name`, "" for none."""
-    network = folder / "network.keras"
-    if name in NEEDS and not network.exists():
-        config = configs.load(None, SHORT)
+def words(name, folder, small=()):
+    """Returns the KEY=VALUE words of a short training with the method `name`, "" for none.
+
+    small: words of the network that a teacher or the weights to begin from must have, too.
+    """
+    network, needing = folder / "network.keras", [part for part in name.split("+") if part in NEEDS]
+    if needing and not network.exists():
+        config = configs.load(None, [*SHORT, *small])
         trainer.build_model(train.resolve(config, train.load_source(config)), classes=10).save(network)
-    return [*SHORT, f"method={name}", *(word.format(network=network) for word in NEEDS.get(name, []))]
+    more = [word.format(network=network) for part in needing for word in NEEDS[part]]
+    return [*SHORT, f"method={name}", *more]
 
 
-def fit(name, folder, run, *more, **options):
-    return train.fit(configs.load(None, [*words(name, folder), *more]), folder / run, **options)
+def fit(name, folder, run, *more, small=(), **options):
+    return train.fit(configs.load(None, [*words(name, folder, small), *more]), folder / run, **options)
 
 
 class Stopped(Exception):
@@ -62,6 +67,26 @@ def test_every_method_resumes_to_the_same_weights_and_leaves_a_plain_model(name,
     assert model.output_shape == (None, 10)
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
     twin.rebuild(cosine.linear(model, np.zeros((1, 32, 32, 1), np.float32), 1.0))  # what `tinytrain export` begins with
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["netaug", *(pytest.param(name, marks=pytest.mark.slow) for name in ["", *NAMES, *NESTED] if name != "netaug")],
+)
+def test_a_run_that_stopped_after_its_last_epoch_saves_the_network_that_it_had_trained(name, tmp_path):
+    """Nothing of a method may be lost that last.npz does not hold."""
+    name, _, norm = name.partition(" ")
+    small = ["model.resolution=16", "model.stem=cifar", "data.train_images=64", "data.check=false"]
+    small += [] if name == "tinytl" else ["model.name=resnet8", "model.width=0.25"]
+    more = ["tinytl.norm=group", "tinytl.weight_bits=8"] if norm else []
+    run = fit(name, tmp_path, "run", *small, *more, "optim.epochs=1", "optim.keep=last", small=small)
+    expected, result = keras.saving.load_model(run.model_path).get_weights(), run.metrics()
+    run.metrics_path.unlink()
+    run.model_path.unlink()
+    again = train.fit(run.config(), run.folder, resume=True)
+    for own, theirs in zip(keras.saving.load_model(run.model_path).get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(own, theirs)
+    assert again.metrics() == result
 
 
 @pytest.mark.parametrize("name", NAMES)

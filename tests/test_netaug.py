@@ -316,16 +316,25 @@ def test_the_lists_are_those_of_the_released_configs(name, factors):
     assert config.netaug.expansion_factors == EXPANSIONS
 
 
-def test_squeezed_channels_are_in_proportion_and_at_least_16():
-    """methods.md A.2 on two blocks of MobileNetV3 (B.6): 40 channels squeezed to 16, 336 to 88."""
+def test_squeezed_channels_are_those_of_the_released_code():
+    """DynamicSE of mit-han-lab/tinyml, by hand: the hidden channels of the largest network are rounded, and the
+    reduction that they have there holds for all others. 40 channels squeezed to 16, 336 to 88 (methods.md B.6).
+    """
     network = SuperNetwork(tiny("mobilenet_v3_large", 64, 10, 0.35), [1.0, 2.0, 3.0], EXPANSIONS)
     found = {choice.group.writers[0].name: choice for choice in network.choices if choice.group.kind == "squeezed"}
-    for block, inner, squeezed in (("block4", 40, 16), ("block14", 336, 88)):
-        choice = found[f"{block}_reduce_conv"]
-        assert (choice.source.widths[0], choice.widths[0]) == (inner, squeezed)
-        expected = {int(max(width / (inner / squeezed), 16) + 0.5) for width in choice.source.widths}
-        assert set(choice.widths) == expected
-        assert min(choice.widths) == squeezed
+    states, off = 0, 0
+    for name, choice in found.items():
+        scaled, tiny_scaled, tiny_squeezed = choice.source.widths, choice.source.widths[0], choice.widths[0]
+        if name in ("block4_reduce_conv", "block14_reduce_conv"):
+            assert (tiny_scaled, tiny_squeezed) == {"block4": (40, 16), "block14": (336, 88)}[name.partition("_")[0]]
+        of_largest = max(round(max(scaled) / (tiny_scaled / tiny_squeezed + 1e-10)), 16)
+        reduction = max(scaled) / of_largest
+        assert choice.widths == [int(max(width / reduction, 16) + 0.5) for width in scaled]
+        assert min(choice.widths) == tiny_squeezed
+        by_the_tiny_one = [int(max(width / (tiny_scaled / tiny_squeezed), 16) + 0.5) for width in scaled]
+        off += sum(own != other for own, other in zip(choice.widths, by_the_tiny_one, strict=True))
+        states += len(scaled)
+    assert (states, off) == (96, 12)
 
 
 def test_the_wider_channels_begin_as_in_the_released_code():
@@ -337,6 +346,25 @@ def test_the_wider_channels_begin_as_in_the_released_code():
         assert np.abs(kernel).max() <= bound
         assert kernel.std() == pytest.approx(bound / np.sqrt(3), rel=0.06)
     assert model.get_layer("logits").kernel.numpy().std() == pytest.approx(0.02, rel=0.03)
+
+
+@pytest.mark.parametrize("init", ["default", "torch", "netaug", "netaug_baseline"])
+def test_model_init_draws_the_largest_network(init):
+    """fan_in and C_out are those of the largest network, where the kernels are drawn."""
+    config = configs.load(None, ["method=netaug", "netaug.width_factors=[1,1.8]", f"model.init={init}"])
+    training = Training(10, 8, lambda seed, steps: tf.data.Dataset.from_tensors((images(), labels())))
+    model = build(tiny(), config, training).super_network.model
+    kernels = {name: model.get_layer(name).kernel.numpy() for name in ("block9_project_conv", "block9_depthwise")}
+    for name, kernel in kernels.items():
+        places = kernel.shape[0] * kernel.shape[1]
+        fan_in = places * (1 if "depthwise" in name else kernel.shape[2])
+        fan_out = places * kernel.shape[2 if "depthwise" in name else 3]
+        wanted = (2 / fan_out) ** 0.5 if init == "netaug_baseline" else 1 / fan_in**0.5 / 3**0.5
+        assert kernel.std() == pytest.approx(wanted, rel=0.06), name
+    logits = model.get_layer("logits")
+    wanted = 1 / (3 * logits.kernel.shape[0]) ** 0.5 if init == "torch" else 0.02
+    assert logits.kernel.numpy().std() == pytest.approx(wanted, rel=0.03)
+    assert logits.bias.numpy().any() == (init == "torch")
 
 
 def test_given_weights_are_kept_by_build():

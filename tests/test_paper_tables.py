@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from conftest import REPOSITORY
 
 from tinytrain import config as configs
 from tinytrain import figures, paper_tables
@@ -41,6 +42,28 @@ def test_a_table_parses_and_every_arm_is_a_valid_config(path):
     for arm in table.arms:
         for dataset in arm.datasets or paper_tables.papers_data(table):
             assert config_of(table.name, arm.label, dataset).data.spec == dataset
+
+
+def test_what_was_run_is_what_the_docs_say():
+    """A table was run if docs/reproducing.md has a command with its figures, at that command's scale and seeds."""
+    page = (REPOSITORY / "docs" / "reproducing.md").read_text()
+    measured = page.split("## Five of them, scaled down")[1].split("\n## ")[0]
+    commit = re.search(r"at\s+commit ([0-9a-f]{7})", measured)[1]
+    ran = {}
+    for line in re.findall(r"^tinytrain reproduce .*$", measured, re.MULTILINE):
+        words = line.partition("#")[0].split()
+        seeds = int(words[words.index("--seeds") + 1]) if "--seeds" in words else 1
+        assert words[words.index("--data") + 1] == "folder:cifar10"
+        scale, spoken = words[words.index("--scale") + 1], "1 seed" if seeds == 1 else f"{seeds} seeds"
+        ran[words[2]] = f"scale {scale}; {spoken}; CIFAR-10; commit {commit}"
+    assert len(ran) == 5
+    tables = {table.name: table for table in map(paper_tables.load_file, FILES)}
+    assert {name: table.ran for name, table in tables.items() if table.ran} == ran
+    listed = re.findall(r"^\| (seed\d{3}-table\d+) \| ([\d, ]+) \| (.*) \|$", page, re.MULTILINE)
+    assert {name: (numbers, word) for name, numbers, word in listed} == {
+        name: (", ".join(map(str, table.numbers)), table.ran or "never") for name, table in tables.items()
+    }
+    assert f"{len(tables) - 5} of {len(tables)} were never run" in page
 
 
 def test_all_that_was_asked_for_is_there():
@@ -267,6 +290,8 @@ def test_table_2_of_seed_001_is_as_specified(label):
     ("text", "sentence"),
     [
         ("title = 'x'", "is no table of a paper: it lacks arms, base, columns, paper, tables"),
+        ("ran = 'yes'\n[arms.a]", "ran = 'yes': expected such as"),
+        ("ran = 1\n[arms.a]", "ran = 1: expected such as"),
         ("titel = 'x'", "unknown key of a table 'titel'; did you mean 'title'"),
         ("title = ", "is not a TOML file"),
         ("[arms.a]\nses = 1", "unknown key of the arm 'a' 'ses'; did you mean 'set'"),

@@ -141,7 +141,7 @@ def test_both_models_are_asked_of_the_test_images(run):
     proven = predictions.golden(subject.exports[0])
     test = predictions.test_images(subject, proven)
     assert test.names == run.split()["test"]
-    before, after = predictions.of_float(subject, test), predictions.of_int8(proven, test, run.folder)
+    before, after = predictions.of_float(subject, test), predictions.of_export(proven, test, run.folder)["int8"]
     accuracy = subject.exports[0].report["accuracy"]
     assert (before.argmax(axis=1) == test.labels).mean() == pytest.approx(run.metrics()["test"]["top1"])
     assert (before.argmax(axis=1) == test.labels).mean() == pytest.approx(accuracy["float"])

@@ -1,6 +1,7 @@
 """The numbers of a report against scikit-learn, SciPy and the planner; its charts as the page takes them."""
 
 import base64
+import dataclasses
 import io
 import re
 from pathlib import Path
@@ -15,6 +16,7 @@ from sklearn.metrics import confusion_matrix, log_loss
 from tinytrain.deploy import flatbuffer, planner
 from tinytrain.errors import UserError
 from tinytrain.reporting import (
+    cards,
     class_section,
     comparison,
     facts,
@@ -28,6 +30,7 @@ from tinytrain.reporting import (
 )
 from tinytrain.reporting.predictions import LabelledImages
 from tinytrain.reporting.runs import Export
+from tinytrain.schema import Config
 
 CLASSES = 7
 
@@ -113,6 +116,36 @@ def test_a_section_of_any_number_of_classes(classes):
     assert sum(len(chart.svg) for chart in found.matrices) < 400_000
 
 
+def test_what_int8_has_lost_is_held_against_the_same_weights_in_float():
+    labels = np.array([0, 0, 1])
+    right, wrong = [0.9, 0.1], [0.2, 0.8]
+    found = {
+        "float": np.array([right, wrong, [0.1, 0.9]]),
+        "fine-tuned float": np.array([wrong, right, [0.1, 0.9]]),
+        "int8": np.array([wrong, wrong, [0.1, 0.9]]),
+    }
+    test = LabelledImages(np.zeros((3, 8, 8, 3), np.uint8), labels, ["first", "second", "third"], ["a", "b"])
+    section = class_section.of_predictions(test, found, 1, [])
+    assert [image.file for image in section.lost] == ["second"]  # the first was lost by the fine-tune
+    assert section.kinds == ["float", "fine-tuned float", "int8"]
+    assert [chart.svg.count("<svg") for chart in section.matrices] == [1, 1, 1]
+
+
+def test_the_card_tells_what_quantization_alone_changed():
+    exported = Export(Path("e"), {"accuracy": {"float": 0.8, "float_finetuned": 0.9, "int8": 0.85}}, {})
+    subject = runs.Subject("a", None, None, {"test": {"top1": 0.8, "images": 1000}}, [], {}, {}, {}, [exported])
+    card = cards._accuracy(subject)
+    assert card.value == "85.0\N{NO-BREAK SPACE}%"
+    assert card.lines[0].replace("\N{NO-BREAK SPACE}", " ") == "float 80.0 %, fine-tuned 90.0 %, int8 −5.0 points"
+    assert card.state == "bad"  # 5 points below the same weights in float, though above the trained model
+    columns = {name: cells[0].text for name, cells in comparison.key_figures([configured(subject)]).rows}
+    assert columns["top-1 float, fine-tuned"].replace("\N{NO-BREAK SPACE}", " ") == "90.0 %"
+
+
+def configured(subject):
+    return dataclasses.replace(subject, config=Config())
+
+
 def test_shades_of_many_classes_lose_no_confusion():
     counts = np.diag(np.full(1000, 9))
     counts[17, 803] = 1
@@ -139,7 +172,7 @@ def test_the_memory_map_is_the_planners_and_nothing_overlaps():
 
 def test_the_times_of_operators_add_up():
     graph = flatbuffer.read(converted_model())
-    rows = operators.rows(graph, 40.0)
+    rows = operators.rows(graph, 40.0, operators.estimated_shares(graph))
     assert sum(row.ms for row in rows) == pytest.approx(40)
     assert [row.kind for row in rows] == [operator.name for operator in graph.operators]
     measured = [{"name": row.kind, "share": row.number} for row in rows]
@@ -191,6 +224,22 @@ def test_the_best_of_a_column_is_marked():
     assert column.cells() == [comparison.Cell("3 ms"), comparison.Cell("–"), comparison.Cell("2 ms", best=True)]
     same = comparison.Column("accuracy", [0.5, 0.5], str, more_is_better=True)
     assert not any(cell.best for cell in same.cells())
+
+
+@pytest.mark.parametrize(
+    ("values", "images", "best"),
+    [
+        # By hand, of independent shares: 1.96 · √(0.25 / 1000) = 3.1 points each, 4.4 of the difference.
+        ([0.50, 0.53], [1000, 1000], None),
+        ([0.50, 0.56], [1000, 1000], 1),
+        ([0.50, 0.53], [10_000, 10_000], 1),
+        ([0.56, None, 0.50], [1000, None, 1000], 0),
+        ([0.56, 0.50], [1000, None], None),  # of how many images is not known
+    ],
+)
+def test_an_accuracy_is_the_best_only_beyond_the_chance_of_its_images(values, images, best):
+    column = comparison.Column("top-1", values, str, True, images)
+    assert [number for number, cell in enumerate(column.cells()) if cell.best] == ([] if best is None else [best])
 
 
 @pytest.mark.parametrize("channels", [1, 3])

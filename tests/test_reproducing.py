@@ -16,7 +16,6 @@ from tinytrain import (
     reproducing,
     reproduction_table,
     scaling,
-    table_columns,
 )
 from tinytrain import config as configs
 from tinytrain.errors import UserError
@@ -120,49 +119,65 @@ def test_the_paper_stands_beside_ours_with_the_difference(shown, tmp_path):
 @pytest.mark.parametrize(
     ("tops", "verdict"),
     [
-        ({"low": [0.40, 0.42], "a high one": [0.45, 0.43]}, "ours +3.00 ± 2.83 (2 seeds): same sign"),
-        ({"low": [0.45, 0.43], "a high one": [0.40, 0.42]}, "ours -3.00 ± 2.83 (2 seeds): other sign"),
-        ({"low": [0.40, 0.45], "a high one": [0.45, 0.43]}, "seeds disagree (1 of 2 same sign)"),
-        ({"low": [0.40], "a high one": [0.42]}, "ours +2.00 (one seed): within chance"),  # 4.4 points of 1,000 images
-        ({"low": [0.40], "a high one": [0.50]}, "ours +10.00 (one seed): same sign"),
-        ({"low": [0.50], "a high one": [0.40]}, "ours -10.00 (one seed): other sign"),
+        # By hand, differences 5 and 1: 3 ± 12.706 · 2.8284 / √2.
+        (
+            {"low": [0.40, 0.42], "a high one": [0.45, 0.43]},
+            "ours +3.00 ± 2.83 (2 seeds): no difference shown (95 % interval -22.41 to +28.41)",
+        ),
+        # 5, 4 and 6: 5 ± 4.3027 · 1 / √3.
+        (
+            {"low": [0.40, 0.42, 0.41], "a high one": [0.45, 0.46, 0.47]},
+            "ours +5.00 ± 1.00 (3 seeds): same sign (95 % interval +2.52 to +7.48)",
+        ),
+        (
+            {"low": [0.45, 0.46, 0.47], "a high one": [0.40, 0.42, 0.41]},
+            "ours -5.00 ± 1.00 (3 seeds): other sign (95 % interval -7.48 to -2.52)",
+        ),
+        (
+            {"low": [0.40, 0.42], "a high one": [0.43, 0.45]},
+            "ours +3.00 ± 0.00 (2 seeds): nothing can be said (all seeds differ by the same)",
+        ),
     ],
 )
-def test_the_order_is_told_with_its_spread(shown, tops, verdict):
+def test_the_order_is_told_by_the_interval_of_paired_differences(shown, tops, verdict):
     text = "\n".join(reproduction_table.order(shown(tops)))
-    assert f"- a high one against low: paper +2.00, {verdict}" in text or verdict in text
-    assert f"Of 1 pair of arms: 1 {verdict.rpartition(': ')[2].partition(' (')[0]}." in text
+    assert f"- a high one against low: paper +2.00, {verdict}" in text.splitlines()
+    word = verdict.rpartition(": ")[2].partition(" (")[0]
+    if word != "nothing can be said":
+        assert f"Of 1 pair of arms: 1 {word}." in text
 
 
-def test_chance_is_two_standard_errors_of_a_difference(shown):
-    found = shown({"low": [0.40], "a high one": [0.42]})
-    chance = reproduction_table._chance(found, *found.table.arms[:2], found.table.columns[0])
-    assert chance == pytest.approx(2 * (2 * 0.41 * 0.59 / 1000) ** 0.5 * 100)
+def test_one_seed_says_nothing_of_the_order(shown):
+    text = "\n".join(reproduction_table.order(shown({"low": [0.40], "a high one": [0.60], "unknown": [0.5]})))
+    assert "- a high one against low: paper +2.00, ours +20.00 (one seed): nothing can be said" in text
+    assert "With one seed nothing can be said of the order of the arms." in text
+    assert "sign" not in text
+    assert "correlation" not in text
 
 
-def test_chance_is_that_of_the_datasets_of_a_column(shown, tmp_path):
-    found = shown({"low": [0.40], "a high one": [0.42]})
-    extra = []
-    for planned in found.finished:
-        folder = planned.folder.parents[1] / "second" / "seed0"
-        fake(folder, planned.config, 0.9, images=100)
-        extra.append(dataclasses.replace(planned, data="second", folder=folder))
-        found.papers[folder] = found.papers[planned.folder]
-    both = dataclasses.replace(found, finished=found.finished + extra, datasets={"digits": "digits", "second": "cars"})
-    low, high = both.table.arms[:2]
-    first, second = 2 * 0.41 * 0.59 / 1000, 2 * 0.9 * 0.1 / 100
-    for word, variance in (
-        ("test_top1", (first + second) / 4),
-        ("test_top1:cars", second),
-        ("test_top1:digits", first),
-    ):
-        column = table_columns.parse(word, tmp_path)
-        assert reproduction_table._chance(both, low, high, column) == pytest.approx(2 * variance**0.5 * 100)
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_without_a_true_difference_none_is_shown_in_95_of_100_cases(seeds):
+    # Two arms of the same accuracy, seeds and test images that move both: what an independent simulation gives.
+    random = np.random.default_rng(seeds)
+    common = random.normal(50, 3, (4000, seeds))
+    first, second = (common + random.normal(0, 1.5, (4000, seeds)) for _ in range(2))
+    words = [reproduction_table.judged(list(one), 1.3).partition(" (")[0] for one in first - second]
+    share = words.count("no difference shown") / len(words)
+    assert share == pytest.approx(0.95, abs=3 * (0.95 * 0.05 / 4000) ** 0.5)  # three standard errors
+    assert set(words) == {"no difference shown", "same sign", "other sign"}
+
+
+def test_a_true_difference_is_shown_with_its_sign():
+    random = np.random.default_rng(0)
+    words = [reproduction_table.judged(list(row), 1.0).partition(" (")[0] for row in random.normal(-4, 1, (1000, 5))]
+    assert words.count("other sign") / len(words) > 0.99
+    assert "same sign" not in words
 
 
 def test_no_difference_is_no_sign():
-    assert reproduction_table.judged([0.0, 0.0], 1.5, 0.0) == "no difference"
-    assert reproduction_table.judged([0.0, 0.1], 1.5, 0.0) == "seeds disagree (1 of 2 same sign)"
+    assert reproduction_table.judged([0.0, 0.0], 1.5) == "no difference shown (none in any seed)"
+    assert reproduction_table.judged([0.0], 1.5) == "nothing can be said"
+    assert reproduction_table.judged([1.0, 2.0], 0) == "the paper has no difference"
 
 
 def test_nothing_is_said_of_the_order_of_one_arm(shown):
@@ -190,6 +205,15 @@ def test_figures_are_drawn(shown, tmp_path):
         image = np.asarray(Image.open(path).convert("RGB"))
         assert min(image.shape[:2]) > 300
         assert len(np.unique(image.reshape(-1, 3), axis=0)) > 20  # more than an empty frame
+
+
+def test_a_class_or_a_folder_may_look_like_mathematics(shown, image_folder, tmp_path):
+    found = shown({"low": [0.4, 0.42]})
+    root = image_folder("$a^$", classes=("$\\x$", "50 % $_$", "Gänseblümchen"), count=20)
+    config = configs.load(None, [f"data.spec=folder:{root}"])
+    finished = [dataclasses.replace(run, data="$a^$", config=config) for run in found.finished]
+    paths = figures.write(found.table, finished, tmp_path / "figures")
+    assert all(path.stat().st_size > 5000 for path in paths)
 
 
 def test_every_dataset_has_a_panel_of_its_classes(shown, image_folder):
@@ -227,8 +251,8 @@ def test_specs_stand_for_datasets_by_name_then_in_order():
     [
         ([], "reproduce needs one TABLE"),
         (["003/4", "--scale", "2"], "--scale 2 is no scale"),
-        (["003/4", "--seeds", "0", "--data", "digits"], "--seeds 0: expected at least 1"),
-        (["003/4", "--batch", "0", "--data", "digits"], "--batch 0: expected at least 8 images"),
+        (["003/4", "--seeds", "0", "--data", "digits"], "--seeds 0 is out of range: expected a whole number from 1"),
+        (["003/4", "--batch", "0", "--data", "digits"], "--batch 0 is out of range: expected a whole number from 8"),
         (["003/4", "--batch", "x"], "--batch x is no number"),
         (["002/5", "--data", "digits"], "compares what was measured on food101, oxford_flowers102, cars196"),
         (["001/9", "--data", "cars196:a,cars196:b"], "--data names cars196 twice, cars196:a and cars196:b"),

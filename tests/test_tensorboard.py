@@ -10,6 +10,7 @@ import time
 import pytest
 import tensorflow as tf
 
+from tinytrain.errors import UserError
 from tinytrain.tensorboard_log import TAGS, TensorBoardLog
 
 SMALL = ["optim.epochs=3", "model.width=0.25", "optim.batch=32", "augment.crop=0", "log.tensorboard=true"]
@@ -79,3 +80,12 @@ def test_a_run_writes_none_unless_asked(command_line, tmp_path):
     assert command_line("fit", "--out", "logged", "log.tensorboard=true", *words)[0] == 0
     assert list(events(tmp_path / "logged/tensorboard/train")) == ["loss", "top-1", "learning rate"]
     assert list(events(tmp_path / "logged/tensorboard/val")) == ["loss", "top-1"]
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
+    (tmp_path / "tensorboard").touch()
+    log = TensorBoardLog(tmp_path / "tensorboard", list)
+    with pytest.raises(
+        UserError, match=r"^cannot write '.*/tensorboard': .* is not a directory; free some room, or go"
+    ):
+        log.on_train_begin()

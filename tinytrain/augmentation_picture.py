@@ -1,12 +1,14 @@
 """A picture of what each augmentation regime does to the same images, and of the density that MixUp draws from."""
 
+import functools
 import math
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from tinytrain.augment import Augmentation
 from tinytrain.run import write_atomically
@@ -43,6 +45,7 @@ def write(out: Path, images: np.ndarray, labels: np.ndarray, classes: int, confi
     height = CELL * len(rows)
     sheet = Image.new("RGB", (LABEL_WIDTH + CELL * COLUMNS, height + PLOT_HEIGHT), "white")
     draw = ImageDraw.Draw(sheet)
+    draw.font = font()
     one_hot = tf.one_hot(labels, classes)
     for row, (name, options) in enumerate(rows.items()):
         draw.text((4, row * CELL + CELL // 2 - 6), name, fill="black")
@@ -63,6 +66,12 @@ def write(out: Path, images: np.ndarray, labels: np.ndarray, classes: int, confi
                 )
     _densities(draw, (LABEL_WIDTH, height + 12, LABEL_WIDTH + CELL * COLUMNS - 12, height + PLOT_HEIGHT - 24))
     write_atomically(out, lambda file: sheet.save(file, "PNG"))
+
+
+@functools.cache
+def font() -> ImageFont.FreeTypeFont:
+    """Returns the font of labels: Matplotlib's own, which has Latin, Greek, Cyrillic and Arabic letters."""
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), 11)
 
 
 def beta_density(share: float, alpha: float) -> float:

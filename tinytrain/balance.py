@@ -6,23 +6,10 @@ import keras
 import numpy as np
 
 from tinytrain.errors import UserError
+from tinytrain.pipeline import Images, IndexedView
 
 
-class Repeated:
-    """Images that stand in several places: `index` (N,) says which of `images` (M, H, W, C) stands in each place."""
-
-    def __init__(self, images: np.ndarray, index: np.ndarray) -> None:
-        self.images, self.index = images, index
-        self.shape = (len(index), *images.shape[1:])
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def __getitem__(self, places: np.ndarray) -> np.ndarray:
-        return self.images[self.index[places]]
-
-
-def evenly(images: np.ndarray, labels: np.ndarray, seed: int) -> tuple[Any, np.ndarray]:
+def evenly(images: Images, labels: np.ndarray, seed: int) -> tuple[Images, np.ndarray]:
     """Returns (images, labels) with as many places for each class as its largest has; nothing is copied.
 
     Within a class some images, drawn from the seed, are repeated once more than the others.
@@ -35,7 +22,7 @@ def evenly(images: np.ndarray, labels: np.ndarray, seed: int) -> tuple[Any, np.n
         members = np.flatnonzero(labels == label)
         index += [np.repeat(members, whole), random.permutation(members)[:rest]]
     places = np.sort(np.concatenate(index))
-    return Repeated(images, places), labels[places]
+    return IndexedView(images, places), labels[places]
 
 
 def class_weights(labels: np.ndarray, classes: int) -> np.ndarray:

@@ -11,12 +11,12 @@ from tqdm import tqdm
 
 from tinytrain import metrics
 from tinytrain.deploy import latency
-from tinytrain.deploy.board_link import BoardLink
-from tinytrain.deploy.messages import Hello
-from tinytrain.errors import UserError
+from tinytrain.deploy.board_link import BoardLink, Inference
+from tinytrain.deploy.messages import BoardWrong, Hello, Status
 from tinytrain.exported import Exported
 
 WINDOWS = 5
+_INFERENCE_S = (1e-6, 3600.0)  # a board's: beyond, its clock or its counter lies
 EMULATOR_S = 60.0  # how long the images take in the emulator, unless it was said how many
 
 
@@ -31,6 +31,7 @@ def measure(link: BoardLink, hello: Hello, exported: Exported, images: int | Non
     windows = _windows(link, hello, exported, asked, 0.0 if hello.emulated else window_s)
     profile = _profile(link, hello, exported)
     status = link.status()
+    failures = _since(before, status)
     return {
         **identity(link, hello, "binary"),
         "images": count,
@@ -48,11 +49,18 @@ def measure(link: BoardLink, hello: Hello, exported: Exported, images: int | Non
             "images_per_second": count / seconds,
             **vars(link.traffic),
             "damaged_answers": link.damaged_frames,
-            "damaged_requests": status.damaged_frames - before.damaged_frames,
-            "lost_bytes": status.overrun_bytes - before.overrun_bytes,
-            "line_errors": status.line_errors - before.line_errors,
+            **failures,
         },
     }
+
+
+def _since(before: Status, after: Status) -> dict[str, int]:
+    """Returns how often the line failed between two answers; raises BoardWrong if that is less than never."""
+    names = {"damaged_requests": "damaged_frames", "lost_bytes": "overrun_bytes", "line_errors": "line_errors"}
+    found = {name: getattr(after, theirs) - getattr(before, theirs) for name, theirs in names.items()}
+    if min(found.values()) < 0:
+        raise BoardWrong("STATUS", f"{after} after {before}", "counts that do not fall")
+    return found
 
 
 def identity(link: BoardLink, hello: Hello, protocol: str) -> dict[str, Any]:
@@ -75,7 +83,7 @@ def _answers(link: BoardLink, hello: Hello, exported: Exported, images: int | No
         link.doing = f"image {image}"
         found = link.infer(exported.input_of(image), output_bytes=hello.output_bytes)
         asked.append(image)
-        answers.append(np.frombuffer(found.output, np.int8, hello.output_bytes))
+        answers.append(np.frombuffer(found.output, np.int8))
     return asked, np.stack(answers)
 
 
@@ -119,7 +127,7 @@ def _windows(
     A window of 0 s is one inference, of the same image each time: what an emulator counts is to be the same, too.
     """
     rows: list[dict[str, Any]] = []
-    single = hello.in_unit(link.infer(exported.input_of(0)).ticks)
+    single = _counts(hello, link.infer(exported.input_of(0)))
     inferences = max(1, math.ceil(1.01 * window_s * hello.clock_hz / single))
     for window in tqdm(range(WINDOWS), desc="latency", unit="window", leave=False, disable=None):
         image = asked[window % len(asked)] if window_s else 0
@@ -128,10 +136,20 @@ def _windows(
         found = link.infer(exported.input_of(image), inferences, hello.output_bytes)
         host_s = time.perf_counter() - started
         equal = np.array_equal(np.frombuffer(found.output, np.int8), exported.output_of(image))
-        counts = hello.in_unit(found.ticks)
-        row: dict[str, Any] = {"image": image, "inferences": inferences, "counts": counts / inferences, "equal": equal}
-        rows.append(row | ({} if hello.emulated else {"seconds": counts / hello.clock_hz, "host_seconds": host_s}))
+        counts = _counts(hello, found)
+        row: dict[str, Any] = {"image": image, "inferences": inferences, "counts": counts, "equal": equal}
+        times = {"seconds": inferences * counts / hello.clock_hz, "host_seconds": host_s}
+        rows.append(row if hello.emulated else row | times)
     return rows
+
+
+def _counts(hello: Hello, found: Inference) -> float:
+    """Returns the cycles or instructions of one inference; raises BoardWrong for a time that no inference takes."""
+    counts = hello.in_unit(found.ticks) / found.count
+    low, high = _INFERENCE_S
+    if not hello.emulated and not low <= counts / hello.clock_hz <= high:
+        raise BoardWrong("INFER", f"{counts / hello.clock_hz:g} s an inference", f"{low:g} to {high:,} s")
+    return counts
 
 
 def _latency(windows: list[dict[str, Any]], hello: Hello, exported: Exported) -> dict[str, Any]:
@@ -155,10 +173,11 @@ def _latency(windows: list[dict[str, Any]], hello: Hello, exported: Exported) ->
 def _profile(link: BoardLink, hello: Hello, exported: Exported) -> dict[str, Any]:
     """Returns the time of each operator in one inference, and of each kind of operator."""
     link.doing = "the profile of image 0"
-    counts = [hello.in_unit(ticks) for ticks in link.profile(exported.input_of(0))]
-    operators, total = exported.summary.operators, sum(counts) or 1.0
-    if len(counts) != len(operators):
-        raise UserError(f"the board profiles {len(counts)} operators, the model has {len(operators)}: export again")
+    operators = exported.summary.operators
+    counts = [hello.in_unit(ticks) for ticks in link.profile(exported.input_of(0), len(operators))]
+    total = sum(counts)
+    if not total:
+        raise BoardWrong("PROFILE", "0 ticks in all", "at least 1")
     rows: list[dict[str, Any]] = [
         {
             "index": i,

@@ -32,7 +32,8 @@ def draw(result: dict[str, Any], file: IO[bytes]) -> None:
     axes.set_xlabel(f"{profile['unit']} in one inference")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.set_title(f"{result['model']} on {result['board']}: {_whole(result)}", fontsize=11, loc="left")
+    title = f"{result['model']} on {result['board']}: {_whole(result)}"
+    axes.set_title(title, fontsize=11, loc="left", parse_math=False)  # a file may be called $x$
     handles = [Patch(color=colors[name]) for name in kinds]
     names = [f"{name} {100 * share:.1f} %" for name, share in kinds.items()]
     figure.legend(handles, names, loc="outside lower center", ncols=3, fontsize=8, frameon=False)

@@ -5,23 +5,24 @@ bench_mlperf.py through MLPerf's.
 """
 
 import re
-import tempfile
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tinytrain import bench_binary, bench_mlperf, bench_picture
+from tinytrain import bench_binary, bench_mlperf, bench_picture, disk, locks
 from tinytrain.deploy import boards, emulator, firmware, ports
 from tinytrain.deploy.board_link import BoardLink
 from tinytrain.deploy.board_requests import BoardRestarted
 from tinytrain.deploy.messages import Hello
 from tinytrain.errors import UserError, unknown
 from tinytrain.exported import BENCH_FILE, PICTURE_FILE, Exported
-from tinytrain.run import write_atomically, write_json
+from tinytrain.run import make_folder, write_atomically, write_json
 
 PROTOCOLS = ("binary", "mlperf")
 WINDOW_S = 10.0
+RESULT_BYTES = 200_000  # of bench.json and operators.png
 _EMULATOR_PATIENCE_S = 5.0  # nothing is lost there, but other programs may slow it down
 
 
@@ -50,16 +51,19 @@ def bench(
     if protocol not in PROTOCOLS:
         raise unknown("protocol", protocol, PROTOCOLS)
     exported = Exported.open(Path(folder))
-    target = _writable(Path(out) if out else exported.folder)
+    target = Path(out) if out else exported.folder
+    make_folder(target)
+    disk.require(target, RESULT_BYTES, "the result", "name another folder with --out")
     _refuse_count(images, exported)
     names = [operator.name for operator in exported.summary.operators]
-    with _board(exported, port) as (link, hello), _operator_named(names):
-        refuse_another_model(hello, exported, link.port.port)
-        measure = bench_mlperf.measure if protocol == "mlperf" else bench_binary.measure
-        result = measure(link, hello, exported, images, WINDOW_S if window_s is None else window_s)
-    write_json(target / BENCH_FILE, result)
-    if "profile" in result:
-        write_atomically(target / PICTURE_FILE, lambda file: bench_picture.draw(result, file))
+    with locks.held(target / f".{BENCH_FILE}.lock", f"'{target / BENCH_FILE}'"):
+        with _board(exported, port) as (link, hello), _operator_named(names):
+            refuse_another_model(hello, exported, link.port.port)
+            measure = bench_mlperf.measure if protocol == "mlperf" else bench_binary.measure
+            result = measure(link, hello, exported, images, WINDOW_S if window_s is None else window_s)
+        write_json(target / BENCH_FILE, result)
+        if "profile" in result:
+            write_atomically(target / PICTURE_FILE, lambda file: bench_picture.draw(result, file))
     return result, target
 
 
@@ -71,18 +75,8 @@ def refuse_another_model(hello: Hello, exported: Exported, device: str) -> None:
         raise UserError(
             f"the board on {device} ({hello.board}) holds another model, '{hello.model}' of {hello.model_bytes:,} "
             f"bytes with CRC-32 {hello.model_crc:08x}, expected {len(exported.model):,} bytes with "
-            f"{exported.model_crc:08x}: make -C {exported.sources} TFLM_DIR=… flash"
+            f"{exported.model_crc:08x}: make -C {shlex.quote(str(exported.sources))} TFLM_DIR=… flash"
         )
-
-
-def _writable(folder: Path) -> Path:
-    """Returns `folder`, made if need be; refuses one that cannot be written, before the long run."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise UserError(f"cannot write into '{folder}': {error.strerror}; name another folder with --out") from None
-    return folder
 
 
 def _refuse_count(images: int | None, exported: Exported) -> None:

@@ -5,37 +5,51 @@ loss. What forbids training (unreadable files, a class without an image in some 
 by `splits`; what is found here is told and trained on.
 """
 
+import contextlib
 import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from tqdm import tqdm
 
-from tinytrain import image_files, pipeline
+from tinytrain import image_files, pipeline, pixels
 from tinytrain.datasets import Fact, Finding, Pool, Source
 from tinytrain.errors import UserError
 from tinytrain.run import write_text
-from tinytrain.splits import Subset
+from tinytrain.schema import Config
 
-CACHE_VERSION = 1
+if TYPE_CHECKING:
+    from tinytrain.splits import Subset  # which asks this module what images are copies of each other
+
+CACHE_VERSION = 2
 FEW = 10  # training images of a class below which it is called tiny
 UNEVEN = 5  # times as many images in the largest class as in the smallest
 SHOWN = 5
 
 
-def findings(source: Source, subsets: dict[str, Subset]) -> list[Finding]:
-    """Returns all that is wrong with the images of each split, severe first."""
+def findings(source: Source, subsets: "dict[str, Subset]", asked: Config | None = None) -> list[Finding]:
+    """Returns all that is wrong with the images of each split, severe first.
+
+    `asked` is the config as the user gave it: what one of its keys answers is not asked again.
+    """
+    asked = asked or Config()
     known = {name: facts(source.pools[name]) for name in {part.pool for part in subsets.values()}}
     found = [
         *source.findings,
         *_duplicates(source, subsets, known),
-        *_classes(source, subsets),
-        *_shapes(source, known),
+        *_classes(source, subsets, asked),
+        *_shapes(source, known, asked),
     ]
     return sorted(found, key=lambda finding: not finding.severe)
+
+
+def without_asking(source: Source, asked: Config) -> list[Finding]:
+    """Returns what is told even where data.check is false: what was left out, and what was chosen for the user."""
+    known = {name: pool.facts for name, pool in source.pools.items() if pool.facts is not None}
+    return [*source.findings, *_shapes(source, known, asked)]
 
 
 def facts(pool: Pool) -> list[Fact]:
@@ -44,10 +58,10 @@ def facts(pool: Pool) -> list[Fact]:
         return pool.facts
     name = hashlib.sha256(json.dumps([CACHE_VERSION, pool.key, len(pool.names)]).encode()).hexdigest()[:32]
     store = pipeline.cache_folder() / f"facts-{name}.json"
-    try:
-        return [Fact.of_row(row) for row in json.loads(store.read_text())]
-    except (OSError, ValueError):  # not there, or cut short
-        pass
+    with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):  # not there, or damaged
+        known = [Fact.of_row(row) for row in json.loads(store.read_text())]
+        if len(known) == len(pool.names):
+            return known
     decoded = pool.images(cast(Any, image_files.fact))
     counted = tqdm(decoded, "checking", total=len(pool.names), unit="image", leave=False, delay=1, disable=None)
     found = cast(list[Fact], list(counted))
@@ -59,7 +73,7 @@ def facts(pool: Pool) -> list[Fact]:
     return found
 
 
-def statistics(source: Source, part: Subset) -> tuple[list[float], list[float]]:
+def statistics(source: Source, part: "Subset") -> tuple[list[float], list[float]]:
     """Returns the mean and the standard deviation of all pixels of a split, per channel (R, G, B or gray), in 0..1.
 
     Both are empty for a split without images.
@@ -86,7 +100,7 @@ def as_lines(found: Sequence[Finding], shown: int = SHOWN) -> list[str]:
     return lines
 
 
-def _duplicates(source: Source, subsets: dict[str, Subset], known: dict[str, list[Fact]]) -> list[Finding]:
+def _duplicates(source: Source, subsets: "dict[str, Subset]", known: dict[str, list[Fact]]) -> list[Finding]:
     """Returns images that are there more than once: under several classes, in several splits, within one split."""
     same: dict[str, list[tuple[str, str, int]]] = defaultdict(list)  # content -> (split, name, class)
     for split, part in subsets.items():
@@ -115,7 +129,7 @@ def _duplicates(source: Source, subsets: dict[str, Subset], known: dict[str, lis
     ]
 
 
-def _classes(source: Source, subsets: dict[str, Subset]) -> list[Finding]:
+def _classes(source: Source, subsets: "dict[str, Subset]", asked: Config) -> list[Finding]:
     """Returns classes that are missing in a split, tiny in train, or much smaller than others."""
     counts = class_counts(source, subsets)
     found = []
@@ -129,7 +143,7 @@ def _classes(source: Source, subsets: dict[str, Subset]) -> list[Finding]:
         what = f"{_count(len(tiny), 'class', 'classes')} with fewer than {FEW} training images"
         found.append(Finding("tiny class", what, "add images, or join or leave out such classes", tuple(tiny)))
     most, least = (pick(trained.items(), key=lambda item: item[1]) for pick in (max, min))
-    if least[1] and most[1] >= UNEVEN * least[1]:
+    if least[1] and most[1] >= UNEVEN * least[1] and asked.data.balance == "none":
         what = f"the classes are uneven: {most[1]:,} training images of {most[0]}, {least[1]:,} of {least[0]}"
         found.append(
             Finding(
@@ -141,7 +155,7 @@ def _classes(source: Source, subsets: dict[str, Subset]) -> list[Finding]:
     return found
 
 
-def class_counts(source: Source, subsets: dict[str, Subset]) -> dict[str, dict[str, int]]:
+def class_counts(source: Source, subsets: "dict[str, Subset]") -> dict[str, dict[str, int]]:
     """Returns {split: {class: images}}."""
     bins = {
         split: np.bincount(source.pools[part.pool].labels[part.indices], minlength=len(source.classes))
@@ -150,32 +164,40 @@ def class_counts(source: Source, subsets: dict[str, Subset]) -> dict[str, dict[s
     return {split: dict(zip(source.classes, row.tolist(), strict=True)) for split, row in bins.items()}
 
 
-def _shapes(source: Source, known: dict[str, list[Fact]]) -> list[Finding]:
-    """Returns what is told about images of several sizes or modes.
-
-    The files named are those that differ from most; none where no size or mode is that of most images.
-    """
-    found = []
+def _shapes(source: Source, known: dict[str, list[Fact]], asked: Config) -> list[Finding]:
+    """Returns what is told about images of several sizes or modes, and about transparent ones."""
     pairs = [
         (name, fact) for key, rows in known.items() for name, fact in zip(source.pools[key].names, rows, strict=True)
     ]
-    for kind, todo, word in (
-        (
-            "sizes",
-            "data.resize=crop, stretch or pad says how they are made one",
-            lambda fact: "{}x{}".format(*fact.size),
-        ),
-        ("modes", "model.channels=1 or 3 says what the model sees", lambda fact: fact.mode),
-    ):
-        words = Counter(word(fact) for _, fact in pairs)
-        if len(words) > 1:
-            usual, times = words.most_common(1)[0]
-            rare = sorted((words[word(fact)], f"{name}: {word(fact)}") for name, fact in pairs if word(fact) != usual)
-            rare = rare if 2 * times > len(pairs) else []
-            listed = ", ".join(f"{name} ({count:,})" for name, count in words.most_common(3))
-            what = f"the images have {len(words)} {kind}, most often {listed}"
-            found.append(Finding(kind, what, todo, tuple(line for _, line in rare)))
+    found = []
+    if asked.data.resize == "auto":
+        others = " or ".join(how for how in ("pad", "stretch", "crop") if how != source.resize)
+        todo = f"data.resize={source.resize} makes them one, unless you say {others}"
+        found += _mixed("sizes", [(name, "{}x{}".format(*fact.size)) for name, fact in pairs], todo)
+    if asked.model.channels == "auto" and len({fact.mode in pixels.GRAY for _, fact in pairs}) > 1:
+        todo = "model.channels=3 is taken, since some are color, unless you say 1 (gray)"
+        found += _mixed("modes", [(name, fact.mode) for name, fact in pairs], todo)
+    transparent = tuple(name for name, fact in pairs if fact.transparent)
+    if transparent:
+        what = f"{_count(len(transparent), 'image')} with transparent parts, which are put on white"
+        found.append(Finding("transparent", what, "save them without transparency for another background", transparent))
     return found
+
+
+def _mixed(kind: str, pairs: list[tuple[str, str]], todo: str) -> list[Finding]:
+    """Returns the finding that (image, size or mode) differ, if they do.
+
+    The files named are those that differ from most; none where no size or mode is that of most images.
+    """
+    words = Counter(word for _, word in pairs)
+    if len(words) < 2:
+        return []
+    usual, times = words.most_common(1)[0]
+    rare = sorted((words[word], f"{name}: {word}") for name, word in pairs if word != usual)
+    rare = rare if 2 * times > len(pairs) else []
+    listed = ", ".join(f"{name} ({count:,})" for name, count in words.most_common(3))
+    what = f"the images have {len(words)} {kind}, most often {listed}"
+    return [Finding(kind, what, todo, tuple(line for _, line in rare))]
 
 
 def _count(number: int, one: str, many: str = "") -> str:

@@ -20,37 +20,72 @@ def save(path: Path, variables: list[keras.Variable], state: dict[str, Any]) -> 
 
 
 def load(path: Path, variables: list[keras.Variable]) -> dict[str, Any]:
-    """Assigns the saved values to `variables` and returns the state; raises UserError for another model's file."""
-    try:
-        with np.load(path) as saved:
-            values = [saved[name] for name in sorted(saved.files) if name != "state"]
-            state = json.loads(str(saved["state"]))
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"cannot read the checkpoint '{path}': {error}") from None
-    if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
-        raise UserError(f"the checkpoint '{path}' is of another model than config.toml beside it")
+    """Assigns the saved values to `variables` and returns the state; raises UserError as `read` does."""
+    values, state = read(path, variables)
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
     return state
 
 
+def read(path: Path, variables: list[keras.Variable]) -> tuple[list[np.ndarray], dict[str, Any]]:
+    """Returns the saved values of `variables` and the state.
+
+    Raises UserError if the file is missing or damaged, or holds the numbers of another model.
+    """
+    values, state = _unpack(path)
+    found = [(value.shape, value.dtype.kind) for value in values]
+    wanted = [(tuple(variable.shape), np.dtype(variable.dtype).kind) for variable in variables]
+    if found != wanted:
+        raise _unusable(path, "holds the numbers of another network than config.toml beside it describes")
+    return values, state
+
+
 def history(path: Path) -> list[dict[str, float]]:
-    """Returns the rows of the history in a last.npz, none if there is no such file."""
+    """Returns the rows of the history in a last.npz, none if there is no such file; raises UserError as `read` does."""
     if not path.exists():
         return []
-    with np.load(path) as saved:
-        return json.loads(str(saved["state"]))["history"]
+    rows = _unpack(path)[1].get("history")
+    if not isinstance(rows, list):
+        raise _unusable(path, "is damaged (no history in it)")
+    return rows
+
+
+def _unpack(path: Path) -> tuple[list[np.ndarray], dict[str, Any]]:
+    try:
+        with np.load(path) as saved:
+            values = [np.asarray(saved[name]) for name in sorted(saved.files) if name != "state"]
+            return values, dict(json.loads(str(saved["state"])))
+    except FileNotFoundError:
+        raise _unusable(path, "is missing") from None
+    except Exception as error:  # NumPy, zipfile and zlib each raise their own
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise _unusable(path, f"is damaged ({reason})") from None
+
+
+def _unusable(path: Path, what: str) -> UserError:
+    """Returns the sentence for a checkpoint that is of no use; without last.npz the first epoch writes both anew."""
+    last = path.with_name("last.npz")
+    return UserError(
+        f"the checkpoint '{path}' {what}: delete '{last}' and resume, and this training begins again at its first epoch"
+    )
 
 
 def trained_variables(method: Method) -> list[keras.Variable]:
-    """Returns all that training changes: weights, statistics, dropout seeds, velocities and the count of steps."""
-    return [*method.variables, *method.optimizer.variables]
+    """Returns all that training changes: weights, statistics, dropout seeds, velocities and the count of steps.
+
+    The network that is evaluated and saved is among them where a method keeps it apart from what it trains, as NetAug
+    does: a run that stopped after its last epoch has nothing else to save it from.
+    """
+    own = {id(variable) for variable in method.variables}
+    apart = [variable for variable in method.network.variables if id(variable) not in own]
+    return [*method.variables, *apart, *method.optimizer.variables]
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """After each epoch writes best.npz (if the figure `score` rose), last.npz and history.csv, in this order.
+    """After each epoch writes best.npz (if `score` did not fall below its best), last.npz and history.csv.
 
-    Figures count to 4 digits.
+    Figures count to 4 digits. Of equal ones the last is kept: on few val images they are many, and under a falling
+    learning rate the later weights are the better ones.
 
     A kill before last.npz is there repeats the epoch, which comes out the same; history.csv is then written from it.
     """
@@ -64,7 +99,7 @@ class Checkpoint(keras.callbacks.Callback):
         logs = logs or {}
         best = max((round(row[self.score], 4) for row in self.history), default=-1.0)
         self.history.append({"epoch": epoch + 1} | {name: float(value) for name, value in logs.items()})
-        if round(logs[self.score], 4) > best:
+        if round(logs[self.score], 4) >= best:
             save(self.run.best_path, self.model.network.variables, {"epoch": epoch + 1})
         save(self.run.last_path, trained_variables(self.model), {"epoch": epoch + 1, "history": self.history})
         self.run.write_history(self.history)

@@ -1,13 +1,19 @@
 """The command line: tinytrain COMMAND. TensorFlow is imported only by a command that needs it."""
 
-import json
+import errno
+import io
+import os
+import select
 import sys
-from typing import Any
+from contextlib import nullcontext
+from typing import Any, TextIO
 
 from absl import flags
 
+from tinytrain import disk
 from tinytrain.commands import COMMANDS, Command
-from tinytrain.errors import TinytrainError, UserError, unknown
+from tinytrain.errors import TinytrainError, UserError, escaped, is_utf8, readable, unknown
+from tinytrain.run import json_text
 
 USAGE = """tinytrain trains tiny vision networks and puts them on microcontrollers.
 
@@ -31,42 +37,89 @@ Exit status: 0, 2 for a mistake in what was asked, 3 if the model does not fit t
 
 def main(argv: list[str] | None = None) -> None:
     """Runs one command and exits with its status; the only place that catches our errors."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal of another encoding than UTF-8
     try:
         sys.exit(_run(sys.argv[1:] if argv is None else argv))
     except TinytrainError as error:
         print(f"tinytrain: {error}", file=sys.stderr)
         sys.exit(error.exit_status)
-    except KeyboardInterrupt:
-        print("\ntinytrain: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        notes = getattr(stop, "__notes__", [])
+        print("; ".join(["\ntinytrain: interrupted", *notes[-1:]]), file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
-        sys.stderr.close()
+        if not _nobody_reads(sys.stderr):
+            raise  # of a child process: a fault of ours
+        _forget(sys.stderr)
         sys.exit(141)
+    except OSError as error:
+        if error.errno not in (errno.ENAMETOOLONG, errno.ELOOP):
+            raise
+        told = UserError(f"cannot use the name '{error.filename}': {error.strerror}; give a shorter path")
+        print(f"tinytrain: {told}", file=sys.stderr)
+        sys.exit(told.exit_status)
+
+
+def _refuse_other_encodings(argv: list[str]) -> None:
+    """Raises UserError for names that no text file of a run, a report or an export could hold."""
+    for word in (*argv, os.getcwd()):
+        if not is_utf8(word):
+            raise UserError(f"'{readable(word)}' is not UTF-8: rename the file or folder that it names")
 
 
 def _run(argv: list[str]) -> int:
     if not argv or argv[0] in ("--help", "-h", "-help", "help"):
-        print(USAGE, end="")
+        _print(USAGE.rstrip("\n"))
         return 0 if argv else 2
     if argv[0] == "--version":
         from importlib.metadata import version
 
-        print(f"tinytrain {version('tinytrain')}")
+        _print(f"tinytrain {version('tinytrain')}")
         return 0
     if argv[0] not in COMMANDS:
         raise unknown("command", argv[0], COMMANDS)
     command = COMMANDS[argv[0]]
     if {"--help", "-h", "-help"} & set(argv[1:]):
-        print(_help(argv[0], command))
+        _print(_help(argv[0], command))
         return 0
+    _refuse_other_encodings(argv)
     values, words = _parse(command, argv[1:])
-    result, text = command.run(values, words)
-    if text:
-        print(text)
-    if values.json:
-        print(json.dumps(result))
+    with nullcontext() if argv[0] == "list" else disk.temporary():
+        result, text = command.run(values, words)
+    _print(*filter(None, [escaped(text), values.json and json_text(result, "the result")]))
     command.verdict(result)
     return 0
+
+
+def _print(*texts: str) -> None:
+    """Prints to standard output; ends the program without a word if nobody reads it any more, as `head` does.
+
+    A BrokenPipeError from anything but our own output is a fault, which has to be told.
+    """
+    try:
+        for text in texts:
+            print(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _forget(sys.stdout)
+        sys.exit(141)
+    except OSError as error:
+        _forget(sys.stdout)
+        raise UserError(f"cannot write to standard output: {error.strerror}") from None
+
+
+def _forget(stream: TextIO) -> None:
+    """Sends what is left in `stream` nowhere: Python would write it at its end, and tell that it cannot."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _nobody_reads(stream: TextIO) -> bool:
+    """Returns whether `stream` is a pipe whose reader has gone."""
+    poll = select.poll()
+    poll.register(stream.fileno(), 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def _help(name: str, command: Command) -> str:
@@ -86,6 +139,10 @@ def _parse(command: Command, argv: list[str]) -> tuple[Any, list[str]]:
             flags.DEFINE_string(name, None, meaning, flag_values=values)
     values.set_gnu_getopt(True)
     try:
-        return values, values(["tinytrain", *argv])[1:]
+        words = values(["tinytrain", *argv])[1:]
     except flags.Error as error:
         raise UserError(f"{error} (known flags: {', '.join('--' + name for name in command.flags)}, --json)") from None
+    for name in command.flags:
+        if values[name].value == "":
+            raise UserError(f"--{name} is empty: give it a value or leave it out")
+    return values, words

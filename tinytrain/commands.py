@@ -12,6 +12,9 @@ from typing import Any
 from tinytrain import config as configs
 from tinytrain import schema
 from tinytrain.errors import TinytrainError, UserError, unknown
+from tinytrain.words import separated, whole
+
+MOST_SEEDS, MOST_IMAGES, MOST_CLASSES = 1000, schema.MOST_IMAGES, 100_000  # beyond is a slip, or has no end
 
 
 @dataclass(frozen=True)
@@ -27,13 +30,8 @@ class Command:
     verdict: Callable[[Any], None] = lambda _: None
 
 
-def _sorted(words: list[str]) -> tuple[list[str], list[str]]:
-    """Returns (words that are no KEY=VALUE, KEY=VALUE words)."""
-    return [word for word in words if "=" not in word], [word for word in words if "=" in word]
-
-
 def _fit(values: Any, words: list[str]) -> tuple[Any, str]:
-    plain, overrides = _sorted(words)
+    plain, overrides = separated(words)
     short = [("data.spec", values.data), ("model.name", values.model)]
     overrides = [f"{dotted}={value}" for dotted, value in short if value is not None] + overrides
     if len(plain) > 1:
@@ -42,13 +40,14 @@ def _fit(values: Any, words: list[str]) -> tuple[Any, str]:
         raise UserError(f"fit takes a config file or --recipe, received '{plain[0]}' and --recipe {values.recipe}")
     plain += [str(configs.recipe(values.recipe))] if values.recipe else []
     out = Path(values.out) if values.out else None
-    config = configs.load(Path(plain[0]) if plain else None, overrides)
+    path = Path(plain[0]) if plain else None
+    config = configs.load(path, overrides)
     if values.mcu:
         from tinytrain.deploy import boards
 
         boards.load(values.mcu)
     if values.resume:
-        config = _config_to_resume(out, config, given=bool(plain or overrides))
+        config = _config_to_resume(out, config, configs.typed(path, overrides))
     from tinytrain.quiet import import_tensorflow
 
     import_tensorflow()
@@ -60,21 +59,27 @@ def _fit(values: Any, words: list[str]) -> tuple[Any, str]:
     return result | {"run": str(run.folder)}, summary(run.folder, result)
 
 
-def _config_to_resume(out: Path | None, config: schema.Config, given: bool) -> schema.Config:
-    """Returns the config of the run in `out`; refuses one that was given and says something else."""
-    from tinytrain.run import Run
+def _config_to_resume(out: Path | None, config: schema.Config, typed: set[str]) -> schema.Config:
+    """Returns the config of the run in `out`, with those typed keys that training does not read.
+
+    Raises UserError if another of the keys `typed` says something else.
+    """
+    from tinytrain.run import FREE, Run
 
     if out is None:
         raise UserError("--resume needs --out RUN, the folder of the run to go on with")
     run = Run.open(out)
-    if given:
-        run.refuse_another(config)
-    return run.config()
+    run.refuse_another(config, typed)
+    stored = run.config()
+    for dotted in typed:
+        if dotted.startswith(FREE):
+            configs.set_key(stored, dotted, configs.get_key(config, dotted))
+    return stored
 
 
 def _compare(values: Any, words: list[str]) -> tuple[Any, str]:
-    plain, overrides = _sorted(words)
-    seeds = _whole("seeds", values.seeds or "1")
+    plain, overrides = separated(words)
+    seeds = whole("seeds", values.seeds or "1", MOST_SEEDS)
     from tinytrain.quiet import import_tensorflow
 
     import_tensorflow()
@@ -87,13 +92,13 @@ def _compare(values: Any, words: list[str]) -> tuple[Any, str]:
 def _reproduce(values: Any, words: list[str]) -> tuple[Any, str]:
     from tinytrain import paper_tables, scaling
 
-    plain, overrides = _sorted(words)
+    plain, overrides = separated(words)
     if len(plain) != 1:
         raise UserError(f"reproduce needs one TABLE, such as seed003-table4, received {' '.join(plain) or 'none'}")
     paper_tables.load(plain[0])
     scaling.parse(values.scale)
-    batch = _whole("batch", values.batch) if values.batch else None
-    seeds = _whole("seeds", values.seeds or "1")
+    batch = whole("batch", values.batch, schema.MOST_BATCH, scaling.SMALLEST_BATCH) if values.batch else None
+    seeds = whole("seeds", values.seeds or "1", MOST_SEEDS)
     from tinytrain.quiet import import_tensorflow
 
     import_tensorflow()
@@ -103,15 +108,8 @@ def _reproduce(values: Any, words: list[str]) -> tuple[Any, str]:
     return reproduce(plain[0], data, values.scale, seeds, values.out, overrides, batch)
 
 
-def _whole(flag: str, word: str) -> int:
-    """Returns the whole number that a flag was given."""
-    if not word.isdecimal():
-        raise UserError(f"--{flag} {word} is no number: expected a whole number from 1")
-    return int(word)
-
-
 def _export(values: Any, words: list[str]) -> tuple[Any, str]:
-    plain, overrides = _sorted(words)
+    plain, overrides = separated(words)
     if len(plain) != 1 or not values.mcu:
         raise UserError(f"export needs RUN or MODEL.tflite and --mcu BOARD, received {' '.join(words) or 'neither'}")
     from tinytrain.deploy import boards
@@ -133,7 +131,7 @@ def _refuse_wrong_or_too_large(report: dict[str, Any]) -> None:
 
     if wrong := proving.wrong(report):
         raise TinytrainError(f"the export of '{report['source']}' is wrong, so do not flash it: {'; '.join(wrong)}")
-    if report["fits"]:
+    if report["fits"] is not False:
         return
     from tinytrain.deploy import boards, fits
 
@@ -145,6 +143,7 @@ def _refuse_wrong_or_too_large(report: dict[str, Any]) -> None:
 
 
 def _evaluate(values: Any, words: list[str]) -> tuple[Any, str]:
+    words, overrides = separated(words)
     if len(words) != 1:
         raise UserError(f"evaluate needs RUN or MODEL.tflite, received {' '.join(words) or 'nothing'}")
     if values.split not in (None, "train", "val", "test"):
@@ -154,14 +153,14 @@ def _evaluate(values: Any, words: list[str]) -> tuple[Any, str]:
     import_tensorflow()
     from tinytrain.evaluation import evaluate
 
-    result = evaluate(Path(words[0]), values.data, values.split or "test")
+    result = evaluate(Path(words[0]), values.data, values.split, overrides)
     return result, "  ".join(f"{name} {value:.4g}" for name, value in result.items() if isinstance(value, int | float))
 
 
 def _bench(values: Any, words: list[str]) -> tuple[Any, str]:
     if len(words) != 1:
         raise UserError(f"bench needs the DIR of one export, received {' '.join(words) or 'nothing'}")
-    images = _whole("images", values.images) if values.images else None
+    images = whole("images", values.images, MOST_IMAGES) if values.images else None
     from tinytrain.bench_summary import summary
     from tinytrain.benching import bench
 
@@ -194,7 +193,7 @@ def _report(values: Any, words: list[str]) -> tuple[Any, str]:
 
 
 def _data(values: Any, words: list[str]) -> tuple[Any, str]:
-    plain, overrides = _sorted(words)
+    plain, overrides = separated(words)
     if len(plain) != 1:
         raise UserError(f"data needs one SPEC, such as digits or folder:PATH, received {' '.join(plain) or 'none'}")
     config = configs.load(None, [*overrides, f"data.spec={plain[0]}"])
@@ -210,7 +209,7 @@ def _data(values: Any, words: list[str]) -> tuple[Any, str]:
 def _list(values: Any, words: list[str]) -> tuple[Any, str]:
     from tinytrain import listing
 
-    return listing.show(words, _whole("classes", values.classes) if values.classes else None)
+    return listing.show(words, whole("classes", values.classes, MOST_CLASSES) if values.classes else None)
 
 
 FIT_FLAGS = {
@@ -249,14 +248,17 @@ COMMANDS = {
             "mcu": "a board or microcontroller from `tinytrain list boards`",
             "out": "the folder to write (default: RUN/export-BOARD)",
             "data": "for MODEL.tflite: images to prove it on",
-            "diagnose": "switch: show the quantization error of each layer and the accuracy of each class",
+            "diagnose": "switch: show the quantization error by layer and the accuracy by class, on val images",
         },
         _export,
         _refuse_wrong_or_too_large,
     ),
     "evaluate": Command(
         "Measures a run or a .tflite file on a split of its data.",
-        {"data": "another data source than the run's", "split": "train, val or test (default)"},
+        {
+            "data": "another data source than the run's: its test split, or all of it if it has no splits",
+            "split": "train, val or test (default)",
+        },
         _evaluate,
     ),
     "bench": Command(

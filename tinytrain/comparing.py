@@ -7,21 +7,26 @@ command typed again goes on after any interruption.
 
 import contextlib
 import gc
+import itertools
 import logging
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from tinytrain import comparison_table, dataset_table, train
+from tinytrain import comparison_table, dataset_table, disk, identity, train
 from tinytrain import config as configs
-from tinytrain.errors import UserError
+from tinytrain.datasets import Source
+from tinytrain.errors import UserError, escaped
+from tinytrain.locks import Held
 from tinytrain.run import Run, make_folder
 from tinytrain.schema import Config
+
+TABLE_BYTES = 100_000  # about, and the first files of a run
 
 
 @dataclass(frozen=True)
@@ -75,20 +80,17 @@ def train_all(plan: Sequence[Planned], table: Path, finished: Callable[[Planned,
         table: the file that `finished` writes, which an error names.
         finished: takes in what was planned and the run that it became.
 
+    A run that another process trains, such as the same command typed twice, comes last.
+
     Raises UserError, before anything is trained, if a folder holds a run of another config or cannot be made, and after
-    everything else if a run failed: the others do not wait for it.
+    everything else if a run failed, or another process still trains it: the others do not wait for it.
     """
     _refuse_runs_of_other_configs(plan)
+    _refuse_runs_of_other_images(plan)
     make_folder(table.parent)
-    failed = []
-    for planned in plan:
-        try:
-            run = _trained(planned)
-        except UserError as error:  # a loss that is not finite, say
-            print(f"tinytrain: {error}", file=sys.stderr)
-            failed.append(error)
-        else:
-            finished(planned, run)
+    disk.require(table.parent, TABLE_BYTES, "the tables", "name another folder with --out")
+    with _typed_again():
+        failed = _train_each(plan, finished)
     if failed:
         with contextlib.suppress(OSError):
             table.parent.rmdir()  # if it is empty: no run was begun
@@ -97,11 +99,62 @@ def train_all(plan: Sequence[Planned], table: Path, finished: Callable[[Planned,
         )
 
 
+def _train_each(plan: Sequence[Planned], finished: Callable[[Planned, Run], None]) -> list[UserError]:
+    """Trains every run, one that another process trains at the end if it is free then; returns why some failed."""
+    failed: list[UserError] = []
+    waiting: list[Planned] = []
+    for planned in itertools.chain(plan, waiting):  # which grows
+        try:
+            run = _trained(planned)
+        except Held as error:
+            if planned in waiting:
+                failed.append(error)
+            else:
+                waiting.append(planned)
+            print(f"tinytrain: {error}", file=sys.stderr)
+        except UserError as error:  # a loss that is not finite, say
+            print(f"tinytrain: {error}", file=sys.stderr)
+            failed.append(error)
+        else:
+            finished(planned, run)
+    return failed
+
+
+@contextlib.contextmanager
+def _typed_again() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        stop.add_note("the same command typed again goes on")
+        raise
+
+
 def _refuse_runs_of_other_configs(plan: Sequence[Planned]) -> None:
     """Raises UserError if a run that was begun has another config than is planned for its folder."""
     for planned in plan:
         if (run := Run(planned.folder)).config_path.is_file():
             run.refuse_another(planned.config)
+
+
+def _refuse_runs_of_other_images(plan: Sequence[Planned]) -> None:
+    """Raises UserError if a run was trained on other images than are there now for those that are still to be trained.
+
+    A dataset on which nothing is to be trained any more is not read.
+    """
+    wanted = {planned.config.data.spec for planned in plan if not Run(planned.folder).finished}
+    sources: dict[str, Source] = {}
+    for planned in plan:
+        run = Run(planned.folder)
+        if planned.config.data.spec not in wanted or not (run.config_path.is_file() and run.split_path.is_file()):
+            continue
+        config = run.config()
+        key = repr(config.data)
+        try:
+            source = sources.get(key) or train.load_source(config)
+        except UserError:  # told where it is trained
+            continue
+        sources[key] = source
+        identity.split_of(run, source, train.resolve(config, source))
 
 
 def _datasets(plan: list[Planned]) -> dict[str, list[str]]:
@@ -163,13 +216,15 @@ def _trained(planned: Planned) -> Run:
     run = Run(planned.folder)
     if run.finished:
         return run
-    print(f"{planned.folder}:", file=sys.stderr)
+    print(escaped(f"{planned.folder}:"), file=sys.stderr)
     logging.getLogger("tensorflow").setLevel(
         logging.ERROR
     )  # each run traces anew, which TensorFlow takes for a mistake
     begun = run.config_path.is_file()
     try:
-        return train.fit(run.config() if begun else planned.config, planned.folder, resume=begun)
+        return train.fit(planned.config, planned.folder, resume=begun)
+    except Held:
+        raise
     except UserError as error:
         raise _naming(planned.origin, error) from None
     finally:

@@ -2,13 +2,12 @@
 
 import csv
 import io
-import json
 import statistics
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from tinytrain import origin
-from tinytrain.run import Run, write_text
+from tinytrain import origin, paired
+from tinytrain.run import Run, read_json, write_text
 
 Row: TypeAlias = dict[str, Any]
 MEASURED = (  # what is averaged over the seeds
@@ -18,7 +17,7 @@ MEASURED = (  # what is averaged over the seeds
 TESTED = ("top1", "top5", "balanced_top1", "macro_f1", "map", "map_mrr")  # columns of results.csv
 AVERAGE = "average"
 HEADER = (
-    *("config", "data", "seeds", "test top-1 %", "to the first", "test mAP %"),
+    *("config", "data", "seeds", "test top-1 %", "to the first", "95 % interval", "test mAP %"),
     *("epochs", "training minutes", "search epochs", "search minutes"),
 )
 
@@ -62,7 +61,7 @@ def run_row(config: str, data: str, seed: int, run: Run) -> Row:
 
 def _searched(run: Run) -> Row:
     """Returns what the learning-rate search of a run took, {"search_epochs", "search_seconds"}: 0 if there was none."""
-    found = json.loads(run.search_path.read_text()) if run.search_path.is_file() else {}
+    found = read_json(run.search_path) if run.search_path.is_file() else {}
     epochs = found.get("epochs", sum(trial["epochs"] for trial in found.get("trials", [])))  # older runs have no sum
     return {"search_epochs": epochs, "search_seconds": round(found.get("seconds", 0.0), 1)}
 
@@ -73,30 +72,43 @@ def summary(runs: list[Row], configs: list[str], datasets: dict[str, list[str]])
     Args:
         runs: rows of `run_row`.
         configs: the names of the configs in order; "points" is the difference to the first of them in per cent, on the
-            mean over the seeds that both have, of an average the mean over its datasets.
+            mean over the seeds that both have, of an average the mean over its datasets. "points_low" and "points_high"
+            are the t interval (`paired.interval`) of the difference, None with one seed.
         datasets: config name -> its datasets. A config with several, all begun, has a row "average": the means over its
             datasets of their means.
 
-    Every row is {"config", "data", "seeds", "points"} and, for each of MEASURED, NAME and NAME_deviation (None with one
-    seed, and in an average).
+    Every row is {"config", "data", "seeds", "points", "points_low", "points_high"} and, for each of MEASURED, NAME and
+    NAME_deviation (None with one seed, and in an average).
     """
     rows: list[Row] = []
     for config in configs:
-        of_data = [_over_seeds(config, data, runs, configs[0]) for data in datasets[config]]
+        differences = {data: _differences(config, data, runs, configs[0]) for data in datasets[config]}
+        of_data = [_over_seeds(config, data, runs, differences[data]) for data in datasets[config]]
         found = [row for row in of_data if row]
         rows += found
         if len(found) > 1 and len(found) == len(of_data):
-            rows.append(_average(config, found))
+            rows.append(_average(config, found, list(differences.values())))
     return rows
 
 
-def _over_seeds(config: str, data: str, runs: list[Row], first: str) -> Row:
-    mine = [row for row in runs if (row["config"], row["data"]) == (config, data)]
+def _differences(config: str, data: str, runs: list[Row], first: str) -> dict[int, float]:
+    """Returns {seed: difference of test top-1 to the config `first` in points} on the seeds that both have."""
     base = {row["seed"]: row["test_top1"] for row in runs if (row["config"], row["data"]) == (first, data)}
-    points = [100 * (row["test_top1"] - base[row["seed"]]) for row in mine if row["seed"] in base]
+    mine = [row for row in runs if (row["config"], row["data"]) == (config, data) and row["seed"] in base]
+    return {row["seed"]: 100 * (row["test_top1"] - base[row["seed"]]) for row in mine}
+
+
+def _interval(points: list[float]) -> Row:
+    low, high = paired.interval(points) or (None, None)
+    return {"points_low": low, "points_high": high}
+
+
+def _over_seeds(config: str, data: str, runs: list[Row], points: dict[int, float]) -> Row:
+    mine = [row for row in runs if (row["config"], row["data"]) == (config, data)]
     row: Row = {"config": config, "data": data, "seeds": len(mine)} if mine else {}
     if mine:
-        row["points"] = statistics.mean(points) if points else None
+        row["points"] = statistics.mean(points.values()) if points else None
+        row |= _interval([*points.values()])
     for name in MEASURED if mine else ():
         values = [run[name] for run in mine]
         row[name] = statistics.mean(values)
@@ -104,10 +116,12 @@ def _over_seeds(config: str, data: str, runs: list[Row], first: str) -> Row:
     return row
 
 
-def _average(config: str, rows: list[Row]) -> Row:
+def _average(config: str, rows: list[Row], differences: list[dict[int, float]]) -> Row:
     average: Row = {"config": config, "data": AVERAGE, "seeds": min(row["seeds"] for row in rows)}
     points = [row["points"] for row in rows]
     average["points"] = None if None in points else statistics.mean(points)
+    shared = set.intersection(*(set(points) for points in differences))  # seeds that are through with all datasets
+    average |= _interval([statistics.mean(points[seed] for points in differences) for seed in sorted(shared)])
     for name in MEASURED:
         average |= {name: statistics.mean(row[name] for row in rows), f"{name}_deviation": None}
     return average
@@ -127,12 +141,14 @@ def as_markdown(rows: list[Row], footer: str) -> str:
 
 def _cells(row: Row) -> tuple[str, ...]:
     points = "" if row["points"] is None else f"{row['points']:+.2f}"
+    low, high = row["points_low"], row["points_high"]
     return (
         row["config"],
         row["data"],
         str(row["seeds"]),
         _cell(row, "test_top1", 100, 2),
         points,
+        "" if low is None else f"{low:+.2f} to {high:+.2f}",
         _cell(row, "test_map", 100, 2),
         _cell(row, "epochs", 1, 1),
         _cell(row, "training_seconds", 1 / 60, 1),

@@ -12,9 +12,10 @@ from tinytrain import dataset_table, paper_tables, rooms, training_cost
 def rows() -> list[dict[str, Any]]:
     """Returns one row for each table of a paper, then one for each single config.
 
-    {"name", "paper", "tables", "runs", "core_hours", "title"}: what `reproduce` or `fit` is told, "003" and [4] ("" and
-    [] of a single config), how many trainings, and their time on one core of this machine with one seed, an estimate
-    (`training_cost`), None where the data has no known size.
+    {"name", "paper", "tables", "runs", "core_hours", "ran", "title"}: what `reproduce` or `fit` is told, "003" and [4]
+    ("" and [] of a single config), how many trainings, and their time on one core of this machine with one seed, an
+    estimate (`training_cost`), None where the data has no known size; at which scale the table was run here, "never",
+    or "" of a single config.
     """
     tables = sorted(map(paper_tables.load_file, paper_tables.folder().glob("*.toml")), key=_order)
     counting = tqdm([*tables, *singles()], desc="counting", leave=False, disable=None)  # each network is built
@@ -30,12 +31,19 @@ def singles() -> list[Path]:
 
 def as_text(table: list[dict[str, Any]]) -> list[str]:
     """Returns the table to read, a line a row."""
-    lines = [f"{'name':45}{'paper':>6}{'tables':>9}{'runs':>6}{'core hours':>12}  title"]
+    lines = [f"{'name':45}{'paper':>6}{'tables':>9}{'runs':>6}{'core hours':>12}  {'run here':24}title"]
     for row in table:
         numbers = ", ".join(map(str, row["tables"]))
         cost = "" if row["core_hours"] is None else f"{row['core_hours']:,.{0 if row['core_hours'] >= 10 else 1}f}"
-        lines.append(f"{row['name']:45}{row['paper']:>6}{numbers:>9}{row['runs']:>6}{cost:>12}  {row['title']}")
-    return [*lines, "", f"core hours: at full size with one seed, {training_cost.CAPTION}"]
+        told = f"{_short(row['ran']):24}{row['title']}"
+        lines.append(f"{row['name']:45}{row['paper']:>6}{numbers:>9}{row['runs']:>6}{cost:>12}  {told}")
+    ran = "run here: at which scale of epochs,images and with how many seeds (docs/reproducing.md)"
+    return [*lines, "", f"core hours: at full size with one seed, {training_cost.CAPTION}", ran]
+
+
+def _short(ran: str) -> str:
+    """Returns the scale and the seeds of "scale 0.5,0.1; 1 seed; CIFAR-10; commit 500ea18"."""
+    return "; ".join(ran.split("; ")[:2])
 
 
 def _order(table: paper_tables.Table) -> tuple[str, int]:
@@ -50,6 +58,7 @@ def _table(table: paper_tables.Table) -> dict[str, Any]:
         "tables": table.numbers,
         "runs": sum(len(arm.datasets or datasets) for arm in table.arms),
         "core_hours": round(training_cost.hours(table), 2),
+        "ran": table.ran or "never",
         "title": table.title,
     }
 
@@ -64,5 +73,6 @@ def _single(path: Path) -> dict[str, Any]:
         "tables": [],
         "runs": 1,
         "core_hours": None if seconds is None else round(seconds / 3600, 2),
+        "ran": "",
         "title": path.read_text().splitlines()[0].lstrip("# "),
     }

@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tinytrain import augmentation_picture, check, pipeline, splits, train
+from tinytrain import augmentation_picture, check, disk, pipeline, splits, train
+from tinytrain.augmentation_picture import font
 from tinytrain.datasets import Finding, Source
 from tinytrain.errors import UserError
 from tinytrain.run import write_atomically
 from tinytrain.schema import Config
 
 LISTED = 20  # files of a finding: where every image has a size of its own, all of them would be
+PICTURE_BYTES = 500_000  # about: two PNGs of small images
 CELL, PER_CLASS, MOST_CLASSES, LABEL_WIDTH = 64, 8, 50, 160  # pixels, images, rows, pixels
 
 
@@ -27,12 +29,8 @@ def report(config: Config, out: Path) -> dict[str, Any]:
 
     Raises UserError for data that cannot be read at all; what `fit` would refuse is among the findings otherwise.
     """
-    config.data.skip_bad = True
-    if config.data.resize == "auto":
-        config.data.resize = "stretch"
-    source = train.load_source(config)
-    if source.channels == 0 and config.model.channels == "auto":
-        config.model.channels = 3
+    disk.require(out.parent, PICTURE_BYTES, "the picture", "name another file with --out")
+    asked, source = config, train.read_source(config)
     config = train.resolve(config, source)
     subsets, refused = _subsets(source, config)
     first = subsets.get("train") or subsets["all"]
@@ -54,7 +52,7 @@ def report(config: Config, out: Path) -> dict[str, Any]:
         "splits": check.class_counts(source, subsets),
         "mean": [round(value, 4) for value in mean],
         "deviation": [round(value, 4) for value in deviation],
-        "findings": [dataclasses.asdict(finding) for finding in [*refused, *check.findings(source, subsets)]],
+        "findings": [dataclasses.asdict(finding) for finding in [*refused, *check.findings(source, subsets, asked)]],
         "picture": str(out),
         "augmented": str(augmented),
     }
@@ -63,7 +61,7 @@ def report(config: Config, out: Path) -> dict[str, Any]:
 def _subsets(source: Source, config: Config) -> tuple[dict[str, splits.Subset], list[Finding]]:
     """Returns the split, or the data as it comes and why it cannot be split."""
     try:
-        return splits.split(source, config.data, config.seed), []
+        return splits.split(source, config.data, splits.seed(config)), []
     except UserError as error:
         whole = {name: splits.Subset(name, np.arange(len(pool.labels))) for name, pool in source.pools.items()}
         return whole, [Finding("no split", str(error), "add images of these classes, or leave them out", severe=True)]
@@ -102,8 +100,9 @@ def write_picture(out: Path, images: np.ndarray, labels: np.ndarray, classes: li
     rows = classes[:MOST_CLASSES]
     sheet = Image.new("RGB", (LABEL_WIDTH + CELL * PER_CLASS, CELL * len(rows)), "white")
     draw = ImageDraw.Draw(sheet)
+    draw.font = font()
     for row, name in enumerate(rows):
-        draw.text((4, row * CELL + CELL // 2 - 6), name[:24].encode("ascii", "replace").decode(), fill="black")
+        draw.text((4, row * CELL + CELL // 2 - 6), name, fill="black")
         for column, index in enumerate(np.flatnonzero(labels == row)[:PER_CLASS]):
             image = Image.fromarray(np.squeeze(images[index])).convert("RGB").resize((CELL, CELL), Image.Resampling.BOX)
             sheet.paste(image, (LABEL_WIDTH + column * CELL, row * CELL))

@@ -1,35 +1,53 @@
 """What `tinytrain export` prints: the report as tables to read."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 LAYERS_SHOWN = 15
+FITS = {True: "yes", False: "NO", None: "unknown"}
+MEASURED_WITH = "with TFLM_DIR, the compiler and the emulator at hand, export measures it"
 
 
 def summary(report: dict[str, Any], folder: Path) -> str:
     """Returns the report as a table to read."""
     parity, used = report["parity"], report["memory"]
-    operators = ", ".join(f"{count} {name}" for name, count in report["model"]["ops"].items())
     rows = [
-        ("model", f"{report['model']['compact_bytes']:,} bytes, {report['model']['macs']:,} MACs: {operators}"),
+        ("model", _model(report)),
         *[("input", note) for note in report["input"]["notes"]],
         ("accuracy", _accuracy(report["accuracy"])),
+        *_val(report["accuracy"].get("val")),
         ("parity", f"{parity['different']} of {parity['images']:,} outputs differ from the golden ones in TFLM"),
         ("TF Lite", _tensorflow_lite(report["tensorflow_lite"])),
-        (
-            "RAM",
-            f"{used['ram_bytes']:,} of {used['ram_limit_bytes']:,} bytes, {used['arena_bytes']:,} of them the arena",
-        ),
+        ("RAM", _ram(report)),
         ("flash", f"{used['flash_bytes']:,} of {used['flash_limit_bytes']:,} bytes ({report['sizes']})"),
         ("latency", _latency(report)),
     ]
     if emulated := report.get("emulated"):
         rows.append(("emulated", _emulated(emulated)))
     rows.append(("proven", _proven(report)))
-    rows.append(("fits", f"{report['board']}: {'yes' if report['fits'] else 'NO'}"))
-    build = f"make -C {folder / 'firmware'} BOARD={report['board']} TFLM_DIR=…"
+    rows.append(("fits", f"{report['board']}: {FITS[report['fits']]}"))
+    build = f"make -C {shlex.quote(str(folder / 'firmware'))} BOARD={report['board']} TFLM_DIR=…"
     lines = [str(folder), *(f"  {name:9} {text}" for name, text in rows), f"  {'build':9} {build}"]
     return "\n".join([*lines, *(_diagnosis(report["diagnosis"]) if "diagnosis" in report else [])])
+
+
+def _model(report: dict[str, Any]) -> str:
+    model, uncounted = report["model"], ", ".join(report["arena_basis"]["unplanned_operators"])
+    operators = ", ".join(f"{count} {name}" for name, count in model["ops"].items())
+    left_out = f" (without those of {uncounted})" if uncounted else ""
+    return f"{model['compact_bytes']:,} bytes, {model['macs']:,} MACs{left_out}: {operators}"
+
+
+def _ram(report: dict[str, Any]) -> str:
+    used, basis = report["memory"], report["arena_basis"]
+    if used["ram_bytes"] is None:
+        return (
+            f"unknown: what {', '.join(basis['unplanned_operators'])} takes of the arena on the chip was never "
+            f"measured, so that of the firmware may be too small; {MEASURED_WITH}"
+        )
+    how = f", {basis['how']}" if basis["unplanned_operators"] else ""
+    return f"{used['ram_bytes']:,} of {used['ram_limit_bytes']:,} bytes, {used['arena_bytes']:,} of them the arena{how}"
 
 
 def _tensorflow_lite(found: dict[str, Any]) -> str:
@@ -57,20 +75,31 @@ def _latency(report: dict[str, Any]) -> str:
     """Returns the predicted interval first: a point alone would promise what nobody has measured."""
     basis = report["latency_basis"]
     if report["latency_ms"] is None:
+        if uncounted := basis["uncounted_operators"]:
+            return f"unknown: the instructions of {', '.join(uncounted)} were never counted; {MEASURED_WITH}"
         return f"unknown: nobody has published latencies of TFLM with CMSIS-NN on a {basis['core']} that could be used"
     low, high = report["latency_range_ms"]
     digits = 1 if high < 100 else 0
     likely = f"likely {report['latency_ms']:.{digits}f}; {basis['how']}"
-    text = f"{low:.{digits}f} to {high:.{digits}f} ms, predicted ({likely})"
-    guessed = ", ".join(basis["guessed_operators"])
-    return f"{text}; {guessed} never counted: a guess" if guessed else text
+    return f"{low:.{digits}f} to {high:.{digits}f} ms, predicted ({likely})"
 
 
 def _accuracy(found: dict[str, Any]) -> str:
     if not found["images"]:
         return "unknown: proven on noise; --data SPEC measures it on images"
-    shares = [f"{kind} {100 * found[kind]:.2f} %" for kind in ("float", "int8") if found[kind] is not None]
+    names = {"float": "float", "float_finetuned": "fine-tuned in float", "int8": "int8"}
+    shares = [f"{name} {100 * found[kind]:.2f} %" for kind, name in names.items() if found.get(kind) is not None]
     return f"{', '.join(shares)} top-1 on {found['images']:,} images"
+
+
+def _val(found: dict[str, Any] | None) -> list[tuple[str, str]]:
+    return [("val", f"{_accuracy(found)}, to tune qat.* by")] if found else []
+
+
+def quantization_change(row: dict[str, Any]) -> float:
+    """Returns what quantization alone changed of a share: int8 less the float share of the same weights."""
+    same_weights = row.get("float_finetuned")
+    return row["int8"] - (row["float"] if same_weights is None else same_weights)
 
 
 def _diagnosis(found: dict[str, Any]) -> list[str]:
@@ -79,8 +108,9 @@ def _diagnosis(found: dict[str, Any]) -> list[str]:
     width = max(len(row["layer"]) for row in layers)
     lines = [
         "",
-        f"signal to noise in dB, worst of {len(layers)} layers first: of what the layer adds, of all that has come",
-        "together there, of its weights; the range of its output, and the share of it that 99 % of the values take",
+        f"signal to noise in dB on val images, worst of {len(layers)} layers first: of what the layer adds, of all",
+        "that has come together there, of its weights; the range of its output, and the share of it that 99 % of the",
+        "values take",
         f"  {'layer':{width}} {'operator':16} {'own':>6} {'total':>6} {'weights':>7}  {'range':>18} {'share':>6}",
     ]
     for row in layers[:LAYERS_SHOWN]:
@@ -90,9 +120,17 @@ def _diagnosis(found: dict[str, Any]) -> list[str]:
             f"  {row['layer']:{width}} {row['operator']:16} {row['own_db']:6.1f} {row['total_db']:6.1f} {weights:>7}  "
             f"{limits:>18} {100 * row['bulk_share']:4.0f} %"
         )
-    width = max(len("class"), *(len(row["class"]) for row in classes))
-    lines += ["", f"  {'class':{width}} {'images':>6} {'float':>8} {'int8':>8} {'change':>8}"]
-    for row in classes:
-        shares = f"{100 * row['float']:6.1f} % {100 * row['int8']:6.1f} % {100 * (row['int8'] - row['float']):+6.1f} %"
-        lines.append(f"  {row['class']:{width}} {row['images']:6} {shares}")
+    return [*lines, *_classes(classes)]
+
+
+def _classes(rows: list[dict[str, Any]]) -> list[str]:
+    """Returns the classes as lines; `change` is that of quantization alone."""
+    tuned = any(row.get("float_finetuned") is not None for row in rows)
+    kinds = {"float": "float", **({"float_finetuned": "fine-tuned"} if tuned else {}), "int8": "int8"}
+    width = max(len("class"), *(len(row["class"]) for row in rows))
+    heads = " ".join(f"{name:>10}" for name in kinds.values())
+    lines = ["", "val images that each gets right", f"  {'class':{width}} {'images':>6} {heads} {'change':>10}"]
+    for row in rows:
+        shares = " ".join(f"{100 * row[kind]:8.1f} %" for kind in kinds)
+        lines.append(f"  {row['class']:{width}} {row['images']:6} {shares} {100 * quantization_change(row):+8.1f} %")
     return lines

@@ -15,11 +15,28 @@ from tinytrain.deploy import carray, flatbuffer
 from tinytrain.deploy.flatbuffer import Summary
 from tinytrain.errors import UserError
 from tinytrain.quiet import quiet
+from tinytrain.run import refuse_links
 
 MODEL_FILE, COMPACT_FILE = "model.tflite", "model.compact.tflite"  # what TensorFlow reads; what the firmware holds
 GOLDEN_FILE, REPORT_FILE = "golden.npz", "report.json"
 BENCH_FILE, PICTURE_FILE = "bench.json", "operators.png"  # what `tinytrain bench` adds
 _ARRAYS = "model/model_data.cc"
+
+
+def _check(report: Any, inputs: Any, outputs: Any, labels: Any) -> None:
+    """Raises ValueError unless these can be of an export."""
+    if not isinstance(report, dict) or not isinstance(report.get("board"), str):
+        raise ValueError(f"{REPORT_FILE} names no board")
+    for name, array in (("inputs", inputs), ("outputs", outputs)):
+        if array is None or array.dtype != np.int8 or array.ndim < 2 or len(array) != len(inputs) or not array.size:
+            raise ValueError(f"the {name} in {GOLDEN_FILE} are not int8 of some images")
+    classes = outputs[0].size
+    if labels is not None and (
+        labels.shape != (len(inputs),)
+        or labels.dtype.kind not in "iu"
+        or not 0 <= labels.min() <= labels.max() < classes
+    ):
+        raise ValueError(f"the labels in {GOLDEN_FILE} are not one of {classes} classes for each image")
 
 
 @dataclass(frozen=True)
@@ -41,12 +58,14 @@ class Exported:
         if lacking:
             what = f"lacks {', '.join(lacking)}" if folder.is_dir() else "does not exist"
             raise UserError(f"'{folder}' {what}: give the folder that `tinytrain export` wrote")
+        refuse_links(folder)
         if not (folder / "firmware" / "PROTOCOL.md").is_file():
             raise UserError(f"the firmware in '{folder}' is from before it could be asked anything: export again")
         try:
             report = json.loads((folder / REPORT_FILE).read_text())
             with np.load(folder / GOLDEN_FILE) as golden:
                 inputs, outputs, labels = (golden.get(name) for name in ("inputs", "outputs", "labels"))
+            _check(report, inputs, outputs, labels)
         except (ValueError, OSError, BadZipFile) as error:
             raise UserError(f"'{folder}' is damaged ({error}): export again") from None
         return cls(folder, report, (folder / COMPACT_FILE).read_bytes(), inputs, outputs, labels)

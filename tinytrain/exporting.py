@@ -1,7 +1,6 @@
 """`tinytrain export`: from a run, or a .tflite of anyone's, to a proven int8 model and the firmware that runs it."""
 
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -13,16 +12,19 @@ import numpy as np
 from tqdm import tqdm
 
 from tinytrain import config as configs
-from tinytrain import int8_model, metrics, proving
-from tinytrain.deploy import boards, carray, compact, firmware, fits, flatbuffer, latency, lite, memory, pixels
+from tinytrain import disk, export_checks, int8_model, locks, measured, metrics, proving
+from tinytrain.deploy import boards, carray, compact, firmware, fits, flatbuffer, latency, lite, memory, pixels, planner
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import DoesNotFit, UserError
 from tinytrain.evaluation import dequantize
+from tinytrain.export_summary import quantization_change
 from tinytrain.exported import COMPACT_FILE, GOLDEN_FILE, MODEL_FILE, REPORT_FILE
-from tinytrain.int8_model import Int8Model
-from tinytrain.run import Run, write_json
+from tinytrain.int8_model import Int8Model, Validation
+from tinytrain.run import Run, make_folder, write_json
 from tinytrain.schema import Config
+
+AMPLE_ARENA_BYTES = 2 * 1024 * 1024  # in the emulator, which has 4 MB of RAM
 
 
 def export(
@@ -42,7 +44,7 @@ def export(
         overrides: KEY=VALUE words for the keys of [qat] and [export].
         data: for a .tflite, the SPEC of the images to prove it on; without one it is proven on noise.
         diagnose: for a run, add the section "diagnosis" to the report: signal to noise of each layer (the keys of
-            `deploy.diagnosis.layers`) and accuracy of each class, float and int8, worst first.
+            `deploy.diagnosis.layers`) and accuracy of each class, float and int8, worst first, on val images.
 
     Raises:
         UserError: no finished run, no int8 .tflite, or a folder that already holds an export. A model that does not fit
@@ -51,26 +53,40 @@ def export(
     target, board = Path(target), boards.load(mcu)
     from_file = target.is_file()
     folder = Path(out) if out else (target.parent if from_file else target) / f"export-{board.name}"
-    if folder.exists() and (folder.is_file() or any(folder.iterdir())):
-        raise UserError(f"'{folder}' is there already: remove it, or name another folder with --out")
-    if from_file:
-        config = _with_overrides(Config(), overrides)
-        if diagnose:
-            raise UserError(f"--diagnose compares with the float model, which a .tflite such as '{target}' has not")
-        model = int8_model.from_file(target, data, config.export)
-        if model.pixels.hint:
-            print(f"tinytrain: '{target}': {model.pixels.hint}", file=sys.stderr)
-    else:
-        if data:
-            raise UserError("--data goes with a .tflite; a run is exported with the data it was trained on")
-        run = Run.open(target)
-        config = _with_overrides(run.config(), overrides)
-        if not pixels.is_default(config.export):
-            names = ", ".join(pixels.KEYS)
-            raise UserError(f"export.{names} go with a .tflite; a run is fed with pixels as it was trained")
-        run.metrics()  # refuses an unfinished run
-        model = int8_model.from_run(run, config, diagnose)
-    return _prove_and_write(model, board, config, folder, str(target)), folder
+    export_checks.refuse_taken(folder)
+    export_checks.refuse_other_library(board)
+    export_checks.refuse_full_disk(target, folder)
+    if not from_file:
+        Run.open(target)
+    make_folder(folder.parent)
+    with locks.held(folder.with_name(f".{folder.name}.lock"), f"the export '{folder}'"):
+        export_checks.refuse_taken(folder)  # another process may have ended since
+        if from_file:
+            model, config = _model_of_file(target, overrides, data, diagnose)
+        else:
+            model, config = _model_of_run(Run.open(target), overrides, data, diagnose)
+        return _prove_and_write(model, board, config, folder, str(target)), folder
+
+
+def _model_of_file(path: Path, overrides: Sequence[str], data: str | None, diagnose: bool) -> tuple[Int8Model, Config]:
+    config = measured.settings(path, overrides, data, "export", ("qat.", "export."))
+    if diagnose:
+        raise UserError(f"--diagnose compares with the float model, which a .tflite such as '{path}' has not")
+    model = int8_model.from_file(path, config, data)
+    if model.pixels.hint:
+        print(f"tinytrain: '{path}': {model.pixels.hint}", file=sys.stderr)
+    return model, config
+
+
+def _model_of_run(run: Run, overrides: Sequence[str], data: str | None, diagnose: bool) -> tuple[Int8Model, Config]:
+    if data:
+        raise UserError("--data goes with a .tflite; a run is exported with the data it was trained on")
+    config = _with_overrides(run.config(), overrides)
+    if not pixels.is_default(config.export):
+        names = ", ".join(pixels.KEYS)
+        raise UserError(f"export.{names} go with a .tflite; a run is fed with pixels as it was trained")
+    run.metrics()  # refuses an unfinished run
+    return int8_model.from_run(run, config, diagnose), config
 
 
 def _with_overrides(config: Config, overrides: Sequence[str]) -> Config:
@@ -87,30 +103,24 @@ def _with_overrides(config: Config, overrides: Sequence[str]) -> Config:
 def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Path, source: str) -> dict[str, Any]:
     """Writes the export under a temporary name, then gives it its own; returns report.json."""
     outputs = _run(model.content, model.images, "int8 model on the test images")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    with disk.folder(folder.parent) as draft, disk.told(folder, "free some room, or name another folder with --out"):
         report = {"source": source} | _write(draft, model, outputs, board, config)
         write_json(draft / REPORT_FILE, report)
         if folder.exists():
             folder.rmdir()  # empty, as checked
         os.chmod(draft, 0o755)
         draft.replace(folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return report
 
 
 def _write(draft: Path, model: Int8Model, outputs: np.ndarray, board: Board, config: Config) -> dict[str, Any]:
     """Writes the models, golden.npz and firmware/ into `draft`; returns what is proven and measured of them."""
     graph, compacted = flatbuffer.read(model.content, model.name), compact.compact(model.content)
-    arena_bytes = memory.target_arena_bytes(compacted) + config.export.arena_margin_bytes
-    (draft / MODEL_FILE).write_bytes(model.content)
-    (draft / COMPACT_FILE).write_bytes(compacted)
-    arrays = {"inputs": model.images, "outputs": outputs, "labels": model.labels}
-    known = {name: array for name, array in arrays.items() if array is not None}
-    np.savez_compressed(draft / GOLDEN_FILE, **known)  # type: ignore[arg-type]  # numpy's other keyword is a bool
+    arena_bytes, how = _arena(draft, model, compacted, outputs, board)
+    arena_bytes += config.export.arena_margin_bytes
+    _write_models(draft, model, compacted, outputs)
     sources = _emit(draft, model, compacted, outputs, arena_bytes, board)
+    validated = _run(model.content, model.val.images, "int8 model on the val images") if model.val else None
     report = {
         "board": board.name,
         "fits": False,
@@ -120,18 +130,45 @@ def _write(draft: Path, model: Int8Model, outputs: np.ndarray, board: Board, con
             "macs": model.macs,
             "ops": graph.counts,
         },
+        "classes": model.classes,
         "input": _input(model, graph),
-        "accuracy": _accuracy(model, outputs, graph),
+        "accuracy": _accuracy(model, outputs, graph) | {"val": _on_val(model, validated, graph)},
         "parity": _parity(sources, model.images, outputs, config.export.parity_images),
         "tensorflow_lite": lite.compare(model.content, model.images, outputs),
         **_memory(sources, graph, compacted, arena_bytes, board),
+        "arena_basis": {"how": how, "unplanned_operators": memory.unplanned(graph)},
         **_emulated(sources, board),
-        **_diagnosis(model, outputs, graph),
+        **_diagnosis(model, validated, graph),
     }
     report |= _latency(report, graph, board)
     report["fits"] = fits.Memory(**report["memory"]).fits
+    if how == memory.UNKNOWN and report["fits"]:  # what was too large without the unknown part stays so
+        report |= {"fits": None, "memory": report["memory"] | {"arena_bytes": None, "ram_bytes": None}}
     report |= proving.section(report, graph)
     return report
+
+
+def _arena(draft: Path, model: Int8Model, compacted: bytes, outputs: np.ndarray, board: Board) -> tuple[int, str]:
+    """Returns the bytes of the arena and what they are: memory.BOUND, MEASURED, or UNKNOWN where no bound is known."""
+    bound_bytes = memory.target_arena_bytes(compacted)
+    if not memory.unplanned(flatbuffer.read(compacted)):
+        return bound_bytes, memory.BOUND
+    twin = boards.emulated_twin(board)
+    if twin is None or firmware.lacking(emulator=True):
+        return bound_bytes, memory.UNKNOWN
+    with tempfile.TemporaryDirectory(prefix=".arena-", dir=draft) as folder:
+        sources = _emit(Path(folder), model, compacted, outputs, AMPLE_ARENA_BYTES, board)
+        used_bytes = firmware.emulate(sources, twin, firmware.tflm_dir()).get("arena_used_bytes", 0)
+    return (planner.align(used_bytes), memory.MEASURED) if used_bytes else (bound_bytes, memory.UNKNOWN)
+
+
+def _write_models(draft: Path, model: Int8Model, compacted: bytes, outputs: np.ndarray) -> None:
+    """Writes both .tflite files and golden.npz."""
+    arrays = {"inputs": model.images, "outputs": outputs, "labels": model.labels, "finetuned": model.finetuned_scores}
+    known = {name: array for name, array in arrays.items() if array is not None}
+    (draft / MODEL_FILE).write_bytes(model.content)
+    (draft / COMPACT_FILE).write_bytes(compacted)
+    np.savez_compressed(draft / GOLDEN_FILE, **known)  # type: ignore[arg-type]  # numpy's other keyword is a bool
 
 
 def _emit(draft: Path, model: Int8Model, compacted: bytes, outputs: np.ndarray, arena_bytes: int, board: Board) -> Path:
@@ -152,7 +189,8 @@ def _emit(draft: Path, model: Int8Model, compacted: bytes, outputs: np.ndarray, 
 
 
 def _input(model: Int8Model, graph: flatbuffer.Summary) -> dict[str, Any]:
-    return {"shape": list(graph.inputs[0].shape), **model.pixels.report(), "notes": list(model.notes)}
+    shape = list(graph.inputs[0].shape)
+    return {"shape": shape, **model.pixels.report(), "resize": model.resize, "notes": list(model.notes)}
 
 
 def _run(content: bytes, images: np.ndarray, what: str) -> np.ndarray:
@@ -167,27 +205,51 @@ def _golden(outputs: np.ndarray, labels: np.ndarray | None) -> int:
     return int(right.argmax())
 
 
-def _accuracy(model: Int8Model, outputs: np.ndarray, graph: flatbuffer.Summary) -> dict[str, Any]:
-    if model.labels is None:
-        return {"float": None, "int8": None, "images": 0}
-    before = None if model.float_scores is None else metrics.top_k(model.float_scores, model.labels, 1)
-    after = metrics.top_k(dequantize(outputs, graph.outputs[0]), model.labels, 1)
-    return {"float": before, "int8": after, "images": len(outputs)}
+def _accuracy(known: Int8Model | Validation, outputs: np.ndarray, graph: flatbuffer.Summary) -> dict[str, Any]:
+    """Returns top-1 of the trained model, of the fine-tuned weights in float and of the int8 outputs, and the images.
+
+    The middle one is None without a fine-tune, where it is the first.
+    """
+    if known.labels is None:
+        return {"float": None, "float_finetuned": None, "int8": None, "images": 0}
+    scores = {
+        "float": known.float_scores,
+        "float_finetuned": known.finetuned_scores,
+        "int8": dequantize(outputs, graph.outputs[0]),
+    }
+    found = {kind: None if each is None else metrics.top_k(each, known.labels, 1) for kind, each in scores.items()}
+    return found | {"images": len(outputs)}
 
 
-def _diagnosis(model: Int8Model, outputs: np.ndarray, graph: flatbuffer.Summary) -> dict[str, Any]:
-    """Returns the section "diagnosis", if the model was measured layer by layer; classes that lost most come first."""
-    if model.layers is None or model.float_scores is None or model.labels is None:
+def _on_val(model: Int8Model, outputs: np.ndarray | None, graph: flatbuffer.Summary) -> dict[str, Any] | None:
+    return None if model.val is None or outputs is None else _accuracy(model.val, outputs, graph)
+
+
+def _diagnosis(model: Int8Model, outputs: np.ndarray | None, graph: flatbuffer.Summary) -> dict[str, Any]:
+    """Returns the section "diagnosis", if the model was measured layer by layer: layers and classes of the val images.
+
+    Classes that quantization has taken most from come first.
+    """
+    val = model.val
+    if model.layers is None or val is None or outputs is None:
         return {}
-    before = metrics.recall(model.float_scores, model.labels)
-    after = metrics.recall(dequantize(outputs, graph.outputs[0]), model.labels)
-    images = np.bincount(model.labels, minlength=len(model.classes))
+    before, after = (
+        metrics.recall(each, val.labels) for each in (val.float_scores, dequantize(outputs, graph.outputs[0]))
+    )
+    tuned = None if val.finetuned_scores is None else metrics.recall(val.finetuned_scores, val.labels)
+    images = np.bincount(val.labels, minlength=len(model.classes))
     rows = [
-        {"class": name, "images": int(count), "float": float(old), "int8": float(new)}
-        for name, count, old, new in zip(model.classes, images, before, after, strict=True)
-        if count
+        {
+            "class": name,
+            "images": int(images[number]),
+            "float": float(before[number]),
+            "float_finetuned": None if tuned is None else float(tuned[number]),
+            "int8": float(after[number]),
+        }
+        for number, name in enumerate(model.classes)
+        if images[number]
     ]
-    return {"diagnosis": {"layers": model.layers, "classes": sorted(rows, key=lambda row: row["int8"] - row["float"])}}
+    return {"diagnosis": {"layers": model.layers, "classes": sorted(rows, key=quantization_change)}}
 
 
 def _parity(sources: Path, images: np.ndarray, outputs: np.ndarray, count: int) -> dict[str, int]:
@@ -204,7 +266,7 @@ def _parity(sources: Path, images: np.ndarray, outputs: np.ndarray, count: int) 
 
 def _memory(sources: Path, graph: Any, content: bytes, arena_bytes: int, board: Board) -> dict[str, Any]:
     """Returns the sections "memory" and "sizes": linked if TFLM and the compiler are there, else estimated."""
-    sizes = firmware.estimate(graph, len(content), arena_bytes)
+    sizes = firmware.estimate(graph, len(content), arena_bytes, board)
     if not firmware.lacking() and fits.on_board(sizes, board).fits:
         sizes = firmware.link(sources, board, firmware.tflm_dir())
     text = f"{sizes.model_bytes:,} model, {sizes.runtime_bytes:,} runtime, {sizes.firmware_bytes:,} firmware; "
@@ -216,8 +278,7 @@ def _memory(sources: Path, graph: Any, content: bytes, arena_bytes: int, board: 
 
 def _latency(report: dict[str, Any], graph: flatbuffer.Summary, board: Board) -> dict[str, Any]:
     """Returns the predicted latency, from the emulator's instructions where it ran, else from estimated ones."""
-    found = latency.predict(graph, board, report.get("emulated", {}).get("instructions"))
-    return found.report() if found else latency.unknown(board)
+    return latency.report(graph, board, report.get("emulated", {}).get("instructions"))
 
 
 def _emulated(sources: Path, board: Board) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from tinytrain.augment import Augmentation
 from tinytrain.augmentation_picture import beta_density
 from tinytrain.comparing import Planned
 from tinytrain.paper_tables import Table
-from tinytrain.run import Run, write_atomically
+from tinytrain.run import Run, make_folder, write_atomically
 from tinytrain.schema import Augment
 
 SAMPLES = 6  # images of the MixUp figure
@@ -31,12 +31,13 @@ HIGHEST = 4.0  # of the density's axis: that of a small alpha has no end at 0 an
 
 def write(table: Table, finished: list[Planned], folder: Path) -> list[Path]:
     """Draws the figures of `table` into FOLDER/NAME.png and returns their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     written = []
     for name in table.figures:
-        figure = FIGURES[name](table, finished)
         path = folder / f"{name}.png"
-        write_atomically(path, functools.partial(figure.savefig, format="png", dpi=120))
+        with mpl.rc_context({"text.parse_math": False}):  # a class or a folder may be called $x$
+            figure = FIGURES[name](table, finished)
+            write_atomically(path, functools.partial(figure.savefig, format="png", dpi=120))
         written.append(path)
     return written
 
@@ -163,7 +164,9 @@ def classes(table: Table, finished: list[Planned]) -> Figure:
 
 def _class_shares(axes: Any, planned: Planned) -> None:
     source = train.load_source(planned.config)
-    for number, (name, part) in enumerate(splits.split(source, planned.config.data, planned.seed).items()):
+    for number, (name, part) in enumerate(
+        splits.split(source, planned.config.data, splits.seed(planned.config)).items()
+    ):
         counts = np.bincount(source.pools[part.pool].labels[part.indices], minlength=len(source.classes))
         places = np.arange(len(counts)) + (number - 1) * 0.27
         axes.bar(places, 100 * counts / counts.sum(), width=0.27, label=f"{name}, {counts.sum():,} images")

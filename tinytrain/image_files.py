@@ -5,25 +5,37 @@ What a file turned out to be is kept in the cache folder under its path, size an
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
-from tinytrain import pipeline
+from tinytrain import image_tree, pipeline, pixels
 from tinytrain.datasets import Fact, Finding, Pool, Source
 from tinytrain.errors import UserError
 from tinytrain.run import write_text
 from tinytrain.schema import Data
 
-KINDS = dict.fromkeys(("1", "L", "I;16", "I", "F"), "gray") | dict.fromkeys(("LA", "PA", "RGBA"), "transparent")
 THREADS = 4
-CACHE_VERSION = 1
+AHEAD = 64  # images that are decoded before they are asked for
+MOST_PIXELS = 128_000_000  # of one image: 384 MB once it is decoded
+AT_ONCE = 32_000_000  # pixels of images that are decoded at the same time, unless one alone has more
+BAND = 1 << 20  # about so many pixels are hashed at a time
+CACHE_VERSION = 2
+OTHER = "no image"  # the problem of a file that does not claim to be one
+FORMATS = "JPEG, PNG, WebP, TIFF, BMP, GIF and others that Pillow opens"
+# Kinds of files that Pillow could write or hand on to other programs, but nobody means by an image here.
+NO_IMAGES = {".pdf", ".mpg", ".mpeg", ".h5", ".hdf", ".grib", ".bufr", ".fit", ".fits"}
+UNREAD = {".heic", ".heif", ".svg", ".jxl", ".raw", ".dng", ".nef", ".cr2", ".cr3", ".arw", ".orf", ".rw2"}
+HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 
 
 @dataclass(frozen=True)
@@ -35,30 +47,36 @@ class Scan:
     problem: str = ""
 
 
-def source(root: Path, classes: list[str], files: dict[str, list[tuple[Path, int]]], data: Data) -> Source:
+def source(
+    root: Path,
+    classes: list[str],
+    files: dict[str, list[tuple[Path, int]]],
+    data: Data,
+    beside: image_tree.Level | None = None,
+) -> Source:
     """Returns the data source of image files: {split: [(path, class index)]}.
 
-    Raises UserError for files that are no images (unless data.skip_bad) and for sizes that data.resize does not join.
+    Files that cannot be read are a severe finding, unless data.skip_bad leaves them out. `beside` is what stands below
+    `root` and belongs to no class. Raises UserError if no image is left.
     """
+    beside = beside or image_tree.Level()
     scanned = scan([path for pairs in files.values() for path, _ in pairs], root)
     by_path = {one.path: one for one in scanned}
-    bad = [one for one in scanned if one.problem]
-    _refuse_bad(bad, len(scanned), data.skip_bad)
     good = [one for one in scanned if not one.problem]
+    bad = [one for one in scanned if one.problem not in ("", OTHER)]
+    findings = [*_unreadable(bad, len(scanned), data.skip_bad), *_left_out(scanned, beside)]
     if not good:
-        raise UserError(f"no image in '{root}': none of its {len(scanned)} files is readable")
+        listed = "".join(f"\n  {line}" for finding in findings for line in finding.files)
+        raise UserError(f"no image in '{root}': none of its {len(scanned)} files is readable{listed}")
     pools = {
         split: _pool(root, [(by_path[path], label) for path, label in pairs if not by_path[path].problem])
         for split, pairs in files.items()
     }
-    side, channels = _one_size(root, good, data.resize), _one_mode(good)
-    return Source(classes, pools, channels=channels, side=side, findings=_unreadable(bad))
-
-
-def files_below(folder: Path) -> list[Path]:
-    """Returns every file in `folder` and its subfolders, sorted, without hidden ones."""
-    found = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    one_size = len({one.fact.size for one in good}) == 1
+    side = max(good[0].fact.size) if one_size else 0
+    channels = 1 if all(one.fact.mode in pixels.GRAY for one in good) else 3
+    resize = "stretch" if one_size else "pad"
+    return Source(classes, pools, channels=channels, side=side, resize=resize, findings=tuple(findings))
 
 
 def scan(paths: Sequence[Path], root: Path) -> list[Scan]:
@@ -67,27 +85,72 @@ def scan(paths: Sequence[Path], root: Path) -> list[Scan]:
     known = _read(store)
     keys = [_key(path) for path in paths]
     new = [path for path, key in zip(paths, keys, strict=True) if key not in known]
-    with ThreadPoolExecutor(THREADS) as threads:
+    with ThreadPoolExecutor(THREADS) as threads, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, of large and of slightly damaged images: the file is used or named
         found = threads.map(_scan_file, new)
         counted = tqdm(found, "reading", total=len(new), unit="file", leave=False, delay=1, disable=None)
         scanned = {_key(one.path): one for one in counted}
     if scanned:
-        rows = {key: [one.problem, *one.fact.row()] for key, one in scanned.items()}
-        merged = known | rows
-        _write(store, {key: merged[key] for key in keys})
-    return [
-        scanned[key] if key in scanned else Scan(path, Fact.of_row(known[key][1:]), known[key][0])
-        for path, key in zip(paths, keys, strict=True)
-    ]
+        known |= {key: (one.problem, one.fact) for key, one in scanned.items()}
+        _write(store, {key: [known[key][0], *known[key][1].row()] for key in keys})
+    return [Scan(path, known[key][1], known[key][0]) for path, key in zip(paths, keys, strict=True)]
 
 
 def fact(image: Image.Image) -> Fact:
-    """Returns size, mode, content and pixel statistics of a decoded image, as the network sees it: upright, in RGB."""
-    upright = pipeline._eight_bit(ImageOps.exif_transpose(image)).convert("RGB")
-    pixels = np.asarray(upright)
-    digest = hashlib.blake2b(repr(upright.size).encode() + pixels.tobytes(), digest_size=16).hexdigest()
-    scaled = pixels.reshape(-1, 3) / 255.0
-    return Fact(image.size, image.mode, digest, tuple(scaled.mean(axis=0)), tuple((scaled**2).mean(axis=0)))
+    """Returns what an image is and what its pixels are, as the network sees them: upright, in RGB, on white."""
+    mode = image.mode
+    upright, transparent = pixels.flat(image)
+    if upright.mode != "RGB":
+        upright = upright.convert("RGB")
+    counts = np.array(upright.histogram(), np.int64).reshape(3, 256)  # of R, G, B: exact, and no copy of the image
+    values, total = np.arange(256), upright.width * upright.height
+    mean, square = counts @ values / (255 * total), counts @ values**2 / (255**2 * total)
+    return Fact(upright.size, mode, _digest(upright), tuple(mean.tolist()), tuple(square.tolist()), transparent)
+
+
+def _digest(image: Image.Image) -> str:
+    hashed = hashlib.blake2b(repr(image.size).encode(), digest_size=16)
+    rows = max(1, BAND // image.width)
+    for top in range(0, image.height, rows):
+        hashed.update(image.crop((0, top, image.width, min(top + rows, image.height))).tobytes())
+    return hashed.hexdigest()
+
+
+class _Budget:
+    """Lets so many pixels be decoded at once, and an image of more than that alone."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.used, self.changed = most, 0, threading.Condition()
+
+    @contextmanager
+    def share(self, wanted: int) -> Iterator[None]:
+        """Waits until there is room for `wanted` pixels and takes it for the block."""
+        wanted = min(wanted, self.most)
+        with self.changed:
+            self.changed.wait_for(lambda: self.used + wanted <= self.most)
+            self.used += wanted
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.used -= wanted
+                self.changed.notify_all()
+
+
+_BUDGET = _Budget(AT_ONCE)
+
+
+def _decoded(path: Path, work: Callable[[Image.Image], Any]) -> Any:
+    """Returns what `work` makes of the image in `path`; raises whatever Pillow does, and NoScale."""
+    # By its path, Pillow would map some TIFF files into memory, and scrambles those that lie on their side.
+    with path.open("rb") as file, Image.open(file) as image:
+        if image.format == "EPS":  # a program, which Pillow would run in Ghostscript
+            raise UnidentifiedImageError("EPS")
+        wanted = image.width * image.height
+        if wanted > MOST_PIXELS:
+            raise Image.DecompressionBombError(f"{image.width:,} x {image.height:,} pixels")
+        with _BUDGET.share(wanted):
+            return work(image)
 
 
 def _key(path: Path) -> str:
@@ -95,12 +158,23 @@ def _key(path: Path) -> str:
     return f"{path.absolute()}|{stat.st_size}|{stat.st_mtime_ns}"
 
 
-def _read(store: Path) -> dict[str, list]:
+def _read(store: Path) -> dict[str, tuple[str, Fact]]:
+    """Returns {key of a file: (problem, fact)} as `_write` kept them, without what is damaged."""
     try:
         version, rows = json.loads(store.read_text())
-        return rows if version == CACHE_VERSION else {}
-    except (OSError, ValueError):
+        whole = {key: known for key, row in rows.items() if (known := _of_row(row))}
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return {}
+    return whole if version == CACHE_VERSION else {}
+
+
+def _of_row(row: Any) -> tuple[str, Fact] | None:
+    try:
+        problem, *fact = row
+        known = Fact.of_row(fact)
+    except (ValueError, TypeError):
+        return None
+    return (problem, known) if isinstance(problem, str) and bool(problem) != bool(known.digest) else None
 
 
 def _write(store: Path, rows: dict[str, list]) -> None:
@@ -113,53 +187,64 @@ def _write(store: Path, rows: dict[str, list]) -> None:
 
 def _scan_file(path: Path) -> Scan:
     try:
-        with Image.open(path) as image:
-            image.load()
-            return Scan(path, fact(image))
+        return Scan(path, _decoded(path, fact))
     except UnidentifiedImageError:
-        return Scan(path, problem="empty file" if path.stat().st_size == 0 else "not an image")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        return Scan(path, problem=f"damaged image: {error}")
+        return Scan(path, problem=_no_image(path))
+    except Image.DecompressionBombError as error:
+        size = str(error).partition(" exceeds")[0].removeprefix("Image size ").strip("()")
+        return Scan(path, problem=f"too large: {size}, at most {MOST_PIXELS:,} pixels are decoded; make it smaller")
+    except pixels.NoScale as error:
+        return Scan(path, problem=f"no brightness: {error}")
+    except MemoryError:
+        return Scan(path, problem="too large: the memory does not suffice to decode it; make it smaller")
+    except Exception as error:  # decoders raise whatever they meet in a damaged file: struct.error, IndexError, …
+        return Scan(path, problem=f"damaged image: {str(error) or type(error).__name__}")
 
 
-def _refuse_bad(bad: list[Scan], files: int, skip_bad: bool) -> None:
-    if bad and not skip_bad:
-        lines = "".join(f"\n  {one.path}: {one.problem}" for one in bad)
-        raise UserError(
-            f"{len(bad)} of {files} files cannot be read as images; "
-            f"remove them, or go on without them with data.skip_bad=true:{lines}"
-        )
+def _no_image(path: Path) -> str:
+    """Returns why a file that Pillow does not know is no image, OTHER if its name does not promise one."""
+    if path.suffix.lower() not in _image_suffixes():
+        return OTHER
+    if path.stat().st_size == 0:
+        return "empty file"
+    with path.open("rb") as file:
+        start = file.read(12)
+    if start[4:8] == b"ftyp" and start[8:12] in HEIF_BRANDS:
+        return "HEIC, which is not read; convert it, as `magick mogrify -format png FILE` or heif-convert do"
+    return f"not an image of a format that is read ({FORMATS})"
 
 
-def _unreadable(bad: Iterable[Scan]) -> tuple[Finding, ...]:
+def _image_suffixes() -> set[str]:
+    return (set(Image.registered_extensions()) | UNREAD) - NO_IMAGES
+
+
+def _unreadable(bad: list[Scan], files: int, skipped: bool) -> list[Finding]:
+    if not bad:
+        return []
     lines = tuple(f"{one.path}: {one.problem}" for one in bad)
-    what = f"{len(lines)} file{'s' * (len(lines) > 1)} cannot be read as images"
-    finding = Finding("unreadable", what, "remove them, or leave them out with data.skip_bad=true", lines, True)
-    return (finding,) if lines else ()
+    what = f"{len(bad)} of {files} files cannot be read as images"
+    if skipped:
+        return [Finding("unreadable", f"{what} and are left out", "data.skip_bad=true says so", lines)]
+    todo = "remove them, or go on without them with data.skip_bad=true"
+    return [Finding("unreadable", what, todo, lines, severe=True)]
 
 
-def _one_size(root: Path, scans: list[Scan], resize: str) -> int:
-    """Returns the side of the images, 0 where they differ; refuses mixed sizes unless data.resize says how."""
-    sizes = Counter(one.fact.size for one in scans)
-    if len(sizes) == 1:
-        return max(scans[0].fact.size)
-    if resize == "auto":
-        raise UserError(
-            f"the images in '{root}' have {len(sizes)} sizes ({_most_common(sizes)}): say how to make them one, "
-            "data.resize=crop (centre), stretch or pad"
+def _left_out(scanned: list[Scan], beside: image_tree.Level) -> list[Finding]:
+    """Returns what stands below the root and is not trained on: images outside of the classes, and all the rest."""
+    suffixes = _image_suffixes()
+    stray = tuple(str(path) for path in beside.files if path.suffix.lower() in suffixes)
+    others = [f"{path}: in no class folder" for path in beside.files if path.suffix.lower() not in suffixes]
+    others += [f"{one.path}: {OTHER}" for one in scanned if one.problem == OTHER] + beside.left_out
+    found = []
+    if stray:
+        what = f"{len(stray)} image{'s' * (len(stray) > 1)} beside the class folders, in no class"
+        found.append(Finding("no class", what, "not used; move what should be into a class folder", stray))
+    if others:
+        what = (
+            f"{len(others)} other files or folders are left out" if len(others) > 1 else "1 file or folder is left out"
         )
-    return 0
-
-
-def _one_mode(scans: list[Scan]) -> int:
-    """Returns 1 if all images are gray, 3 if all are color, 0 if gray, color and transparent ones are mixed."""
-    kinds = {KINDS.get(one.fact.mode, "color") for one in scans}
-    return 0 if len(kinds) > 1 else 1 if kinds == {"gray"} else 3
-
-
-def _most_common(sizes: Counter) -> str:
-    listed = [f"{width}x{height}: {count}" for (width, height), count in sizes.most_common(3)]
-    return ", ".join(listed) + (", …" if len(sizes) > 3 else "")
+        found.append(Finding("left out", what, "nothing to do, unless it should be an image", tuple(others)))
+    return found
 
 
 def _pool(root: Path, pairs: list[tuple[Scan, int]]) -> Pool:
@@ -168,12 +253,17 @@ def _pool(root: Path, pairs: list[tuple[Scan, int]]) -> Pool:
 
     def images(prepare: Callable[[Image.Image], np.ndarray]) -> Iterator[np.ndarray]:
         def decode(path: Path) -> np.ndarray:
-            with Image.open(path) as image:
-                return prepare(image)
+            try:
+                return _decoded(path, prepare)
+            except Exception as error:  # it could be read a while ago: whatever Pillow raises now
+                raise UserError(f"cannot read '{path}' any more ({error}): bring it back, or start again") from None
 
         with ThreadPoolExecutor(THREADS) as threads:
-            for start in range(0, len(paths), 1024):  # bounds what is decoded ahead
-                yield from threads.map(decode, paths[start : start + 1024])
+            for start in range(0, len(paths), AHEAD):  # bounds what is decoded ahead
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # as in `scan`
+                    decoded = list(threads.map(decode, paths[start : start + AHEAD]))
+                yield from decoded
 
     return Pool(
         labels=np.array([label for _, label in pairs], np.int64),

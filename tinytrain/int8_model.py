@@ -4,23 +4,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tf_keras
 from tqdm import tqdm
 
-from tinytrain import macs, pipeline, splits, train
+from tinytrain import identity, macs, measured, pipeline, tflite_origin, train, weights
 from tinytrain.augment import Augmentation
 from tinytrain.deploy import cosine, diagnosis, foreign, latency, pixels, qat, tflite, twin
 from tinytrain.deploy.pixels import Pixels
-from tinytrain.errors import UserError
-from tinytrain.evaluation import test_images, to_int8
+from tinytrain.evaluation import to_int8
+from tinytrain.pipeline import Images
 from tinytrain.run import Run
-from tinytrain.schema import Config, Export
+from tinytrain.schema import Config
 
 FINE_TUNE_SEED = 1_000_003  # added to the run's seed: other batches than in the training
 NOISE_IMAGES = 16  # what a .tflite without data is proven on
-DIAGNOSED_IMAGES = 200  # of the test images: the ratios change by less than 1 dB beyond
+DIAGNOSED_IMAGES = 200  # of the val images: the ratios change by less than 1 dB beyond
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The val images: what qat.* is tuned by and a diagnosis is made on, so that the test images stay for the end.
+
+    images: (N, H, W, C) int8; labels: (N,); float_scores and finetuned_scores: as in Int8Model.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    float_scores: np.ndarray
+    finetuned_scores: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -28,9 +40,12 @@ class Int8Model:
     """An int8 model with all that its proof and its firmware need.
 
     images: (N, H, W, C) int8, what it is proven on; labels: (N,) or None if unknown; float_scores: (N, classes) of the
-    model that it was made from on the same images, None for a .tflite of unknown origin; classes: their names, none if
-    unknown; layers: the rows of `diagnosis.layers`, None if they were not asked for; pixels: what an 8-bit pixel is to
-    the network; notes: what a user should know of a .tflite made elsewhere, a line each.
+    model that it was made from on the same images, None for a .tflite of unknown origin; finetuned_scores: (N, classes)
+    of that model with the weights that the fine-tune ended with, in float without fake quantization: what the int8 ones
+    differ from by quantization alone, None without a fine-tune; val: the same on the val images of a run; classes:
+    their names, none if unknown; layers: the rows of `diagnosis.layers`, None if they were not asked for; pixels:
+    what an 8-bit pixel is to the network; resize: how an image was brought to its size, "" if unknown; notes: what a
+    user should know of a .tflite made elsewhere, a line each.
     """
 
     name: str
@@ -40,8 +55,11 @@ class Int8Model:
     labels: np.ndarray | None
     float_scores: np.ndarray | None
     macs: int
+    finetuned_scores: np.ndarray | None = None
+    val: Validation | None = None
     layers: list[dict[str, Any]] | None = None
     pixels: Pixels = pixels.RUN
+    resize: str = ""
     notes: tuple[str, ...] = ()
 
 
@@ -53,19 +71,18 @@ def from_run(run: Run, config: Config, diagnose: bool = False) -> Int8Model:
     """
     source = train.load_source(config)
     config = train.resolve(config, source)  # a run from before a key was there has that key's default
-    data = splits.Split(source, config)
-    if splits.as_names(source, data.subsets) != run.split():
-        raise UserError(
-            f"the images of '{config.data.spec}' are others than when '{run.folder}' was trained: train anew"
-        )
-    model = keras.saving.load_model(run.model_path, compile=False)
+    data = identity.split_of(run, source, config)
+    model = weights.trained(run)
     images, labels = data.arrays("test")
+    val_images, val_labels = data.arrays("val")
     train_images, train_labels = data.arrays("train")
     linear = cosine.linear(model, calibration_images(config, train_images), float(config.am_softmax.scale))
     float_twin = twin.rebuild(linear)
     twin.check_equal(linear, float_twin)
     float_twin = twin.fold(linear, float_twin)
     tuned = fine_tune(float_twin, config, train_images, train_labels, classes=len(source.classes))
+    diagnosis.take_weights(tuned, float_twin)
+    finetuned = steps(config, len(train_images)) > 0
     return Int8Model(
         name=config.model.name,
         content=tflite.convert(tuned),
@@ -74,35 +91,47 @@ def from_run(run: Run, config: Config, diagnose: bool = False) -> Int8Model:
         labels=labels,
         float_scores=train.predict(model, images),
         macs=macs.count(model),
-        layers=_diagnose(tuned, float_twin, images, config.seed) if diagnose else None,
+        finetuned_scores=train.predict(float_twin, images) if finetuned else None,
+        val=Validation(
+            images=to_int8(val_images),
+            labels=val_labels,
+            float_scores=train.predict(model, val_images),
+            finetuned_scores=train.predict(float_twin, val_images) if finetuned else None,
+        ),
+        layers=_diagnose(tuned, float_twin, val_images, config.seed) if diagnose else None,
     )
 
 
+def steps(config: Config, images: int) -> int:
+    """Returns how many steps the fine-tune takes on so many training images; 0 is post-training quantization."""
+    return round(config.qat.epochs * (images // min(config.qat.batch, images)))
+
+
 def fine_tune(
-    float_twin: tf_keras.Model, config: Config, images: np.ndarray, labels: np.ndarray, classes: int
+    float_twin: tf_keras.Model, config: Config, images: Images, labels: np.ndarray, classes: int
 ) -> tf_keras.Model:
     """Returns the fake-quantized graph of `float_twin`, fine-tuned on training images as [qat] of `config` says.
 
     images (N, R, R, C) uint8 and labels (N,) are training images: calibration and fine-tuning see no others.
     """
     batch = min(config.qat.batch, len(images))
-    steps = round(config.qat.epochs * (len(images) // batch))
+    count = steps(config, len(images))
     batches = pipeline.training_batches(
         images,
         labels,
         classes,
         batch,
         config.seed + FINE_TUNE_SEED,
-        range(steps),
+        range(count),
         Augmentation(config.augment, images.shape[1]),
     )
     smoothing = config.optim.label_smoothing
     smoothed = batches.map(lambda x, y: (x, y * (1 - smoothing) + smoothing / classes))
-    with tqdm(total=steps * batch, desc="quantization-aware", unit="image", leave=False, disable=None) as bar:
+    with tqdm(total=count * batch, desc="quantization-aware", unit="image", leave=False, disable=None) as bar:
         return qat.fine_tune(
             float_twin,
             smoothed,
-            steps,
+            count,
             config.qat.lr,
             calibration_images(config, images),
             lambda *_: bar.update(batch) and None,
@@ -111,35 +140,42 @@ def fine_tune(
         )
 
 
-def calibration_images(config: Config, images: np.ndarray) -> np.ndarray:
+def calibration_images(config: Config, images: Images) -> np.ndarray:
     """Returns qat.calibration_images of the training images (N, R, R, C) uint8, as float32 in [-1, 1)."""
     chosen = np.random.default_rng(config.seed).permutation(len(images))[: config.qat.calibration_images]
     return pipeline.normalize(images[np.sort(chosen)]).numpy()
 
 
-def _diagnose(tuned: tf_keras.Model, float_twin: tf_keras.Model, images: np.ndarray, seed: int) -> list[dict[str, Any]]:
+def _diagnose(tuned: tf_keras.Model, float_twin: tf_keras.Model, images: Images, seed: int) -> list[dict[str, Any]]:
     chosen = np.random.default_rng(seed).permutation(len(images))[:DIAGNOSED_IMAGES]
     return diagnosis.layers(tuned, float_twin, pipeline.normalize(images[np.sort(chosen)]).numpy())
 
 
-def from_file(path: Path, data: str | None, export: Export) -> Int8Model:
-    """Returns an int8 .tflite of unknown origin, to be proven on the test images of `data`, or on noise.
+def from_file(path: Path, config: Config, data: str | None) -> Int8Model:
+    """Returns an int8 .tflite of unknown origin, to be proven on images of `data` (`measured.of_file`), or on noise.
 
-    The keys of [export] say what pixels are to it; by default that is read off its input (deploy/pixels.py).
+    `config` is what `measured.settings` returns: [export] says what pixels are to it, by default that is read off its
+    input (deploy/pixels.py); [data] how images are brought to its size.
     """
     found = foreign.read(path)
     source = found.graph.inputs[0]
-    taken = pixels.of(source, export)
-    classes: list[str] = []
+    taken = pixels.of(source, config.export)
+    classes, resize = list(tflite_origin.of(path).classes), ""
     if data:
-        shown, labels, classes = test_images(found.graph, data, "test", what=f"'{path}'")
-        images = taken.to_input(shown, source)
+        shown = measured.of_file(path, found.graph, config, data, None)
+        images, labels, classes, resize = (
+            taken.to_input(np.asarray(shown.images), source),
+            shown.labels,
+            shown.classes,
+            shown.resize,
+        )
     else:
         shape = (NOISE_IMAGES, *source.shape[1:])
         images, labels = np.random.default_rng(0).integers(-128, 128, shape, np.int8), None
     notes = [f"{end} left out: int8 goes in and out" for end in found.left_out]
     if foreign.is_image(source):
         notes += [str(taken), *([taken.hint] if taken.hint else [])]
+    notes += shown.notes if data else []
     return Int8Model(
         name=path.stem,
         content=found.content,
@@ -149,5 +185,6 @@ def from_file(path: Path, data: str | None, export: Export) -> Int8Model:
         float_scores=None,
         macs=latency.total_macs(found.graph),
         pixels=taken,
+        resize=resize,
         notes=tuple(notes),
     )

@@ -1,6 +1,7 @@
 """What `tinytrain list` shows. Only the tables that are counted from graphs start TensorFlow."""
 
 import ast
+import dataclasses
 import importlib
 from collections.abc import Callable
 from pathlib import Path
@@ -46,9 +47,14 @@ def _configs() -> dict[str, str]:
 def _keys() -> dict[str, str]:
     default = schema.Config()
     return {
-        dotted: f"{dotted:27} {config.get_key(default, dotted)!s:15} {leaf.metadata['meaning']}"
+        dotted: f"{dotted:27} {config.get_key(default, dotted)!s:15} {leaf.metadata['meaning']}{_limits(leaf)}"
         for dotted, leaf in config.keys().items()
     }
+
+
+def _limits(leaf: dataclasses.Field) -> str:
+    found = config.range_of(leaf)
+    return f" ({found})" if found else ""
 
 
 LISTS: dict[str, Callable[[], dict[str, str]]] = {
@@ -68,8 +74,6 @@ def show(words: list[str], classes: int | None = None) -> tuple[Any, str]:
         raise unknown("list", " ".join(words), LISTS)
     if classes is not None and words != ["models"]:
         raise UserError(f"--classes {classes} is for `list models`, received `{' '.join(['list', *words])}`")
-    if classes == 0:
-        raise UserError("--classes 0: expected at least 1")
     if words and words[0] in TABLES:
         return _table(words[0], *([] if classes is None else [classes]))
     rows = {name: LISTS[name]() for name in words or LISTS}

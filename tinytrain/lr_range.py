@@ -69,7 +69,7 @@ def search(run: Run, plain: Config, data: Split, low: float, high: float) -> dic
         low: the first learning rate.
         high: the last one, unless the loss diverges before it.
     """
-    trainer = Trainer(plain, data, build_model(plain, len(data.source.classes)))
+    trainer = Trainer(plain, data, build_model(plain, len(data.source.classes), data.source.classes))
     refuse_too_few(trainer.steps, "an epoch")
     trainer.fit(run)
     optim = dataclasses.replace(plain.optim, momentum=0.0, nesterov=False)

@@ -20,10 +20,10 @@ import numpy as np
 import optuna
 
 from tinytrain import lr_range, lr_study
-from tinytrain.errors import UserError
+from tinytrain.errors import UserError, escaped
 from tinytrain.lr_study import Trials
 from tinytrain.lr_trial import Report, freed, plain, why_pruned
-from tinytrain.run import Run, write_json, write_text
+from tinytrain.run import Run, make_folder, read_json, write_json, write_text
 from tinytrain.schema import Config
 from tinytrain.splits import Split
 
@@ -62,8 +62,8 @@ def find(run: Run, config: Config, data: Split) -> float:
     """
     path, folder = run.search_path, run.folder / "search"
     if path.is_file():
-        return json.loads(path.read_text())["lr"]
-    folder.mkdir(exist_ok=True)
+        return read_json(path)["lr"]
+    make_folder(folder)
     result = _range_test(folder, config, data) if config.search.way == "range" else _study(run, config, data)
     _sweep(folder)
     write_json(path, {"way": config.search.way} | result)
@@ -73,7 +73,7 @@ def find(run: Run, config: Config, data: Split) -> float:
 
 def _range_test(folder: Path, config: Config, data: Split) -> dict[str, Any]:
     run = Run(folder / "first-epoch")
-    run.folder.mkdir(exist_ok=True)
+    make_folder(run.folder)
     with freed():
         low, high = float(config.search.low), float(config.search.high)
         return lr_range.search(run, plain(config, config.optim.lr, 1), data, low, high)
@@ -158,4 +158,4 @@ def _sweep(folder: Path) -> None:
 
 
 def _tell(words: str) -> None:
-    print(f"search: {words}", file=sys.stderr, flush=True)
+    print(escaped(f"search: {words}"), file=sys.stderr, flush=True)

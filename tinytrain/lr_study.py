@@ -14,6 +14,7 @@ worker looks whether the beat changes, on its own clock, so that the clocks of t
 
 import contextlib
 import decimal
+import json
 import math
 import threading
 import time
@@ -32,7 +33,12 @@ from tinytrain.schema import Search
 BEAT_SECONDS, GRACE_SECONDS, POLL_SECONDS = 10.0, 120.0, 1.0
 LOCK_SECONDS = 100  # SQLite: how long a worker waits for the writes of others
 STARTUP = 5  # trials drawn at random before TPE has a say, and trained to the end before any is pruned
-FAULTS = (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError)  # of a database
+FAULTS = (  # of a database, and of what somebody else has written into it
+    sqlalchemy.exc.SQLAlchemyError,
+    optuna.exceptions.StorageInternalError,
+    json.JSONDecodeError,
+    UnicodeDecodeError,
+)
 
 
 def open_storage(url: str) -> RDBStorage:

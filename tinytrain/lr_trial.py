@@ -13,7 +13,7 @@ import optuna
 
 from tinytrain import checkpoint, lr_study
 from tinytrain.progress import Diverged
-from tinytrain.run import Run
+from tinytrain.run import Run, make_folder
 from tinytrain.schema import Config
 from tinytrain.splits import Split
 from tinytrain.trainer import Trainer, build_model
@@ -71,14 +71,14 @@ def train(config: Config, data: Split, run: Run, report: Report) -> list[dict[st
     stops = [report(int(row["epoch"]) - 1, row["val_balanced_top1"]) for row in history]  # a kill may forestall one
     if any(stops) or len(history) == config.optim.epochs:
         return history
-    trainer = Trainer(config, data, build_model(config, len(data.source.classes)))
+    trainer = Trainer(config, data, build_model(config, len(data.source.classes), data.source.classes))
     trainer.fit(run, [report])
     return trainer.history
 
 
 def why_pruned(config: Config, data: Split, run: Run, report: Report) -> str:
     """Trains a trial; returns why it did not come to its end, or "" if it did."""
-    run.folder.mkdir(exist_ok=True)
+    make_folder(run.folder)
     try:
         with lr_study.beating(report.trial), freed():
             history = train(config, data, run, report)

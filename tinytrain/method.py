@@ -22,6 +22,8 @@ import tensorflow as tf
 
 from tinytrain.errors import UserError
 
+STATISTICS = ("moving_mean", "moving_variance")  # the running ones of a BatchNorm, by their names
+
 
 class FusedBatchNormalization(keras.layers.BatchNormalization):
     """BatchNormalization over the channels of (B, H, W, C) by TensorFlow's fused kernel.
@@ -108,6 +110,14 @@ class Objective:
         return dataclasses.replace(self, part=lambda logits: self.part(logits) + part(logits))
 
 
+def _policy(model: keras.Model) -> keras.DTypePolicy:
+    """Returns the dtype policy of the layers of `model`; a copy itself has the one that was set when it was made.
+
+    By that of the method Keras decides whether losses are scaled.
+    """
+    return next((layer.dtype_policy for layer in model.layers if layer.weights), model.dtype_policy)
+
+
 class Method(keras.Model):
     """Plain training of `model`; other methods change `gradients`.
 
@@ -115,7 +125,7 @@ class Method(keras.Model):
     """
 
     def __init__(self, model: keras.Model, **kwargs: Any) -> None:
-        super().__init__(name=f"{model.name}_training", dtype=model.dtype_policy, **kwargs)
+        super().__init__(name=f"{model.name}_training", dtype=_policy(model), **kwargs)
         self._plain = lambda: model  # not an attribute, or Keras would track its weights a second time
         self._learner = self.trained(model)
         self.build(model.input_shape)
@@ -143,13 +153,28 @@ class Method(keras.Model):
         self.built = True
 
     def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Takes one step of the optimizer on the batch (x, y); returns the metrics so far in the epoch."""
+        """Takes one step of the optimizer on the batch (x, y); returns the metrics so far in the epoch.
+
+        In mixed precision the optimizer lowers its loss scale and skips the step where a gradient is not finite; then
+        the running statistics stay as they were, too.
+        """
         x, y = data
         objective = Objective(lambda logits: self.compute_loss(x=x, y=y, y_pred=logits), self.optimizer.scale_loss, y)
+        before = [(variable, tf.identity(variable.value)) for variable in self._statistics()]
         step = self.gradients(x, objective, self.optimizer.iterations)
+        if before:
+            taken = tf.reduce_all([tf.reduce_all(tf.math.is_finite(gradient)) for gradient in step.gradients])
+            for variable, value in before:
+                variable.assign(tf.where(taken, variable.value, value))
         self.optimizer.apply_gradients(zip(step.gradients, self.trainable_variables, strict=True))
         self._loss_tracker.update_state(step.loss, sample_weight=tf.shape(x)[0])
         return self.compute_metrics(x, y, step.logits)
+
+    def _statistics(self) -> list[keras.Variable]:
+        """Returns the running statistics of all networks, if the optimizer skips steps that overflow."""
+        if not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
+            return []
+        return [variable for variable in self.non_trainable_variables if variable.name in STATISTICS]
 
     def gradients(self, x: tf.Tensor, objective: Objective, number: tf.Tensor) -> Step:
         """Returns loss, logits and gradients of the batch `x`; this is what a method changes.
@@ -179,6 +204,10 @@ class Method(keras.Model):
 
     def callbacks(self) -> list[keras.callbacks.Callback]:
         """Returns what the method does between the steps."""
+        return []
+
+    def warnings(self) -> list[str]:
+        """Returns what will not act as its keys say on this network, a sentence each."""
         return []
 
     def finish(self) -> keras.Model:
@@ -221,6 +250,10 @@ class Around(Method):
     def callbacks(self) -> list[keras.callbacks.Callback]:
         """Returns those of the inner method."""
         return self.inner.callbacks()
+
+    def warnings(self) -> list[str]:
+        """Returns those of the inner method."""
+        return self.inner.warnings()
 
     def finish(self) -> keras.Model:
         """Returns the plain model with the trained weights."""

@@ -1,20 +1,27 @@
-"""Where a run comes from (origin.json): what trained it, and its data's classes."""
+"""Where a run comes from (origin.json): what trained it, on which machine, and its data's classes."""
 
-import json
 import platform
 import subprocess
+import sys
 from importlib.metadata import version
 from typing import Any
 
-from tinytrain import rooms
-from tinytrain.run import Run, write_json
+from tinytrain import machine, rooms
+from tinytrain.run import Run, read_json, write_json
 
+NOT_EQUAL = "the weights will not be those, to the last bit, of a run that stayed on one"
 PACKAGES = ("tensorflow", "keras", "numpy")  # what the weights of a run depend on, beside Python
 
 
 def record(run: Run, classes: list[str]) -> None:
-    """Writes origin.json into `run`; of a run that goes on, adds the commit that it goes on with."""
+    """Writes origin.json into `run`; of a run that goes on, adds the commit and the machine that it goes on with.
+
+    Another kind of machine than the last one is told to standard error in one line.
+    """
     known = read(run)
+    machines, here = known.get("machines", []), machine.describe(run.config())
+    if machines and (changed := machine.differences(machines[-1], here)):
+        print(f"this is another kind of machine than before ({changed}): {NOT_EQUAL}", file=sys.stderr)
     commits = known.get("commits", [])
     own = commit()
     write_json(
@@ -23,14 +30,15 @@ def record(run: Run, classes: list[str]) -> None:
             "tinytrain": version("tinytrain"),
             "commits": commits if own in commits else [*commits, own],
             "packages": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+            "machines": machines if here in machines[-1:] else [*machines, here],
             "classes": classes,
         },
     )
 
 
 def read(run: Run) -> dict[str, Any]:
-    """Returns {"tinytrain", "commits", "packages", "classes"} of a run; older runs have fewer, or none of them."""
-    return json.loads(run.origin_path.read_text()) if run.origin_path.is_file() else {}
+    """Returns {"tinytrain", "commits", "packages", "machines", "classes"} of a run; older runs have fewer, or none."""
+    return read_json(run.origin_path) if run.origin_path.is_file() else {}
 
 
 def commit() -> str:

@@ -5,6 +5,7 @@
     data                           the paper's datasets, by name; without it the base's
     columns, order                 what is compared (`table_columns`); the column that says which arm is better
     figures                        what is drawn beside the table: those of FIGURES
+    ran                            at which scale we ran it last: "scale E,I; N seeds; DATA; commit C"; without it never
     [set]                          keys of a config, for every arm
     [arms."LABEL"]                 set: keys of its own; paper: {COLUMN: number}; base: another config;
                                    against: the arm that it is held against, without it the first one;
@@ -18,7 +19,6 @@ the dataset's, that of the first dataset, the architecture and the seed: {out}/t
 
 import dataclasses
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,9 +29,13 @@ from tinytrain import rooms, table_columns
 from tinytrain.errors import UserError, unknown
 from tinytrain.schema import Config
 
-KEYS = {"title", "paper", "tables", "claim", "base", "data", "columns", "order", "figures", "set", "arms", "datasets"}
+KEYS = {
+    *("title", "paper", "tables", "claim", "base", "data", "columns", "order", "figures"),
+    *("ran", "set", "arms", "datasets"),
+}
 ARM_KEYS = {"set", "paper", "base", "against", "datasets"}
 STEP_KEYS = {"set", "base"}
+RAN = re.compile(r"scale [\d.]+(,[\d.]+)?; (1 seed|\d+ seeds); [^;]+; commit [0-9a-f]{7,40}")
 FIGURES = ("accuracy", "rates", "mixup", "classes")  # functions of figures.py, which imports TensorFlow
 
 
@@ -80,6 +84,7 @@ class Table:
     settings: Mapping[str, Any]
     arms: list[Arm]
     steps: Mapping[str, Step]
+    ran: str = ""
 
     @property
     def name(self) -> str:
@@ -122,12 +127,7 @@ def load(word: str) -> Table:
 
 def load_file(path: Path) -> Table:
     """Returns the table of one file; raises UserError for what is missing, unknown or of no use."""
-    try:
-        found = tomllib.loads(path.read_text())
-    except OSError as error:
-        raise UserError(f"cannot read the table '{path}': {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"'{path}' is not a TOML file: {error}") from None
+    found = configs.read_toml(path, "table")
     _refuse_unknown(path, found, KEYS, "key of a table")
     if missing := {"title", "paper", "tables", "base", "columns", "arms"} - set(found):
         raise UserError(f"'{path}' is no table of a paper: it lacks {', '.join(sorted(missing))}")
@@ -155,6 +155,7 @@ def load_file(path: Path) -> Table:
         dict(configs.flat(found.get("set", {}))),
         arms,
         steps,
+        found.get("ran", ""),
     )
 
 
@@ -166,6 +167,11 @@ def _refuse_mistakes(path: Path, found: dict[str, Any]) -> None:
     for name in found.get("figures", []):
         if name not in FIGURES:
             raise unknown(f"figure in '{path}'", name, FIGURES)
+    ran = found.get("ran")
+    if ran is not None and not (isinstance(ran, str) and RAN.fullmatch(ran)):
+        raise UserError(
+            f"'{path}' has ran = {ran!r}: expected such as \"scale 0.5,0.1; 1 seed; CIFAR-10; commit 500ea18\""
+        )
     numbers = found["tables"]
     if not isinstance(numbers, list) or not all(isinstance(number, int) for number in numbers):
         raise UserError(f"'{path}' has tables = {numbers!r}: expected a list of numbers, such as [4]")

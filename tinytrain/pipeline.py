@@ -2,14 +2,15 @@
 
 Everything random is a function of (seed, step), never of what was drawn before: a run that is killed and resumed sees
 the batches that it would have seen. An array is a memory map in the cache folder (`XDG_CACHE_HOME/tinytrain`), so that
-a dataset larger than the memory works the same way, only slower.
+a dataset larger than the memory works the same way, only slower: a split is an `IndexedView` of it.
 """
 
+import contextlib
 import hashlib
 import json
 import os
-import tempfile
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +19,51 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
+from tinytrain import disk, pixels
 from tinytrain.datasets import Pool
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]  # (pixels, labels, seed)
+
+
+class IndexedView:
+    """Some of the images of an array, in any order and any number of times: only what is asked for is read.
+
+    images: (M, H, W, C), usually a memory map that is larger than the memory; index: (N,) the image in each place.
+    """
+
+    def __init__(self, images: "Images", index: np.ndarray) -> None:
+        self.images, self.index = images, index
+        self.shape: tuple[int, ...] = (len(index), *images.shape[1:])
+        self.dtype: np.dtype = images.dtype
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, places: Any) -> np.ndarray:
+        return self.images[self.index[places]]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """All of it, in memory: numpy.asarray(view)."""
+        whole = self[:]
+        return whole if dtype is None else whole.astype(dtype, copy=False)
+
+
+Images = np.ndarray | IndexedView  # (N, H, W, C) uint8
 
 
 def decode(pool: Pool, resolution: int, channels: int, resize: str) -> np.ndarray:
     """Returns the images of `pool` as (N, resolution, resolution, channels) uint8, from the cache if they are there."""
     identity = json.dumps([CACHE_VERSION, pool.key, len(pool.names), resolution, channels, resize])
     path = cache_folder() / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.npy"
+    shape = (len(pool.names), resolution, resolution, channels)
     try:
-        return np.load(path, mmap_mode="r")
-    except (OSError, ValueError):  # not there, or cut short by a full disk
-        return _decode_to(path, pool, resolution, channels, resize)
+        array = np.lib.format.open_memmap(path, "r")  # np.load would take archives and pickles, too
+        if (array.shape, array.dtype, array.flags.c_contiguous) == (shape, np.uint8, True):
+            return array
+    except (OSError, ValueError):  # not there, cut short by a full disk, or damaged in any other way
+        pass
+    return _decode_to(path, pool, shape, resize)
 
 
 def cache_folder() -> Path:
@@ -42,10 +74,13 @@ def cache_folder() -> Path:
 def prepare(image: Image.Image, resolution: int, channels: int, resize: str) -> np.ndarray:
     """Returns one image as (resolution, resolution, channels) uint8: antialiased bilinear, turned upright by its EXIF.
 
-    resize: "stretch" ignores the aspect, "crop" keeps the centre square, "pad" adds black borders.
+    resize: "stretch" ignores the aspect, "crop" keeps the centre square, "pad" adds black borders. What is transparent
+    is put on white.
     """
     mode, size = ("L" if channels == 1 else "RGB"), (resolution, resolution)
-    upright = _eight_bit(ImageOps.exif_transpose(image)).convert(mode)
+    upright, _ = pixels.flat(image)
+    if upright.mode != mode:
+        upright = upright.convert(mode)
     if upright.size != size:
         how = {"crop": ImageOps.fit, "pad": ImageOps.pad}.get(resize)
         filter_ = Image.Resampling.BILINEAR
@@ -59,7 +94,7 @@ def normalize(images: Any) -> Any:
 
 
 def training_batches(
-    images: np.ndarray,
+    images: Images,
     labels: np.ndarray,
     classes: int,
     batch: int,
@@ -92,7 +127,7 @@ def training_batches(
     return numbers.map(load, num_parallel_calls=2, deterministic=True).prefetch(4)
 
 
-def evaluation_batches(images: np.ndarray, labels: np.ndarray, classes: int, batch: int = 256) -> tf.data.Dataset:
+def evaluation_batches(images: Images, labels: np.ndarray, classes: int, batch: int = 256) -> tf.data.Dataset:
     """Returns batches (x, one-hot y) in order, the last one shorter, without any augmentation."""
 
     def chunks() -> Any:
@@ -119,43 +154,41 @@ class _Order:
         return kept[1]
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """Returns a 16-bit gray image scaled to 8 bit; Pillow's own conversion would clip it to white."""
-    if image.mode in ("I", "I;16", "F"):
-        values = np.asarray(image, np.float64)
-        return Image.fromarray((values / max(values.max() / 255, 257 if values.max() > 255 else 1)).astype(np.uint8))
-    return image
-
-
-def _decode_to(path: Path, pool: Pool, resolution: int, channels: int, resize: str) -> np.ndarray:
-    shape = (len(pool.names), resolution, resolution, channels)
+def _decode_to(path: Path, pool: Pool, shape: tuple[int, int, int, int], resize: str) -> np.ndarray:
+    _, resolution, _, channels = shape
     decoded = pool.images(lambda image: prepare(image, resolution, channels, resize))
     counted = tqdm(decoded, "decoding", total=shape[0], unit="image", leave=False, delay=1, disable=None)
     try:
-        temporary = _reserve(path.parent, shape)
-    except OSError:  # a read-only or full disk: keep the images in memory
+        with _reserved(path, shape) as array:
+            for number, image in enumerate(counted):
+                array[number] = image
+    except _NoRoomError:  # a read-only or full disk: keep the images in memory
         return np.stack(list(counted))
-    try:
-        array = np.load(temporary, mmap_mode="r+")
-        for number, image in enumerate(counted):
-            array[number] = image
+    return np.lib.format.open_memmap(path, "r")
+
+
+class _NoRoomError(Exception):
+    """The cache cannot be written."""
+
+
+@contextlib.contextmanager
+def _reserved(path: Path, shape: tuple[int, ...]) -> Iterator[np.memmap]:
+    """Yields an array to be filled, which becomes the file `path`; raises _NoRoomError if that cannot be written."""
+    with contextlib.ExitStack() as until_filled:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():
+                shutil.rmtree(path)
+            array = _reserve(until_filled.enter_context(disk.draft(path)), shape)
+        except OSError as error:
+            raise _NoRoomError from error
+        yield array
         array.flush()
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return np.load(path, mmap_mode="r")
 
 
-def _reserve(folder: Path, shape: tuple[int, ...]) -> Path:
-    """Returns a new .npy file whose room on the disk is taken: writing to a map on a full disk would kill us."""
-    folder.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(suffix=".npy", dir=folder)
-    try:
-        np.lib.format.open_memmap(name, "w+", np.uint8, shape)
-        os.posix_fallocate(handle, 0, os.stat(name).st_size)
-    except OSError:
-        os.unlink(name)
-        raise
-    finally:
-        os.close(handle)
-    return Path(name)
+def _reserve(path: Path, shape: tuple[int, ...]) -> np.memmap:
+    """Returns an array in the file `path` whose room on the disk is taken: a map on a full disk would kill us."""
+    array = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+    with path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array

@@ -173,7 +173,7 @@ def _plan(
 def _fitted(whole: Config, place: Place, scale: scaling.Scale, source: Source) -> Config:
     """Returns `whole` at `scale`; other images than the paper's are not enlarged."""
     base = "train" if "train" in source.pools else "all"
-    subsets = splits.split(source, whole.data, whole.seed)
+    subsets = splits.split(source, whole.data, splits.seed(whole))
     val_images = len(subsets["val"].indices) if subsets["val"].pool == base else 0
     config = scaling.scaled(whole, scale, len(subsets["train"].indices), val_images, len(source.classes))
     if (

@@ -1,23 +1,19 @@
 """What `tinytrain reproduce` prints: the paper's figures, ours, their difference, and whether the order holds.
 
-The order is that of the column `order` of the table. The difference of two arms has "same sign" as the paper's or the
-"other sign" as follows, D being ours on each seed that both have:
-- several seeds: all D have the paper's sign, or all the other one; else "seeds disagree";
-- one seed, a share of n images: where |D| is below 2·√(p(1 − p)·2/n), two standard errors of the difference of two
-  such shares p were they independent, it is "within chance"; the images are the same for both, so this is careful. Of a
-  mean over k datasets it is 2·√(Σ p(1 − p)·2/n)/k.
-One seed says nothing about how much another seed would change.
+The order is that of the column `order` of the table. D being our difference of two arms on each seed that both have,
+it has the "same sign" as the paper's or the "other sign" if the 95 % t interval of the mean of D (`paired.interval`)
+leaves out 0; else "no difference shown". It is about other seeds on the same images, not about other images. With one
+seed nothing can be said.
 """
 
 import functools
-import math
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from tinytrain import comparison_table, table_columns
+from tinytrain import comparison_table, paired, table_columns
 from tinytrain.comparing import Planned
 from tinytrain.paper_tables import Arm, Table
 from tinytrain.run import Run, write_text
@@ -25,6 +21,7 @@ from tinytrain.schema import Config
 from tinytrain.table_columns import Column
 
 Row: TypeAlias = dict[str, Any]
+NOTHING = "nothing can be said"
 HEADER = ("arm", "figure", "paper", "ours", "difference", "seeds")
 
 
@@ -188,42 +185,29 @@ def _verdict(shown: Shown, arm: Arm, other: Arm, column: Column) -> str:
     ours, sign = _differences(shown, arm, other, column), arm.paper[column.word] - other.paper[column.word]
     spread = f" ± {statistics.stdev(ours):.2f}" if len(ours) > 1 else ""
     text = f"ours {statistics.mean(ours):+.2f}{spread} ({_seeds(len(ours))}): " if ours else "ours not run"
-    return text + (judged(ours, sign, _chance(shown, arm, other, column)) if ours else "")
+    return text + (judged(ours, sign) if ours else "")
 
 
 def _seeds(count: int) -> str:
     return "one seed" if count == 1 else f"{count} seeds"
 
 
-def judged(ours: list[float], paper: float, chance: float) -> str:
+def judged(ours: list[float], paper: float) -> str:
     """Returns the words for differences `ours`, one a seed, beside that of the paper; see the module's docstring."""
     if paper == 0:
         return "the paper has no difference"
-    if len(ours) == 1 and abs(ours[0]) < chance:
-        return "within chance"
-    if not any(ours):
-        return "no difference"
-    same = sum(value * paper > 0 for value in ours)
-    return {len(ours): "same sign", 0: "other sign"}.get(same, f"seeds disagree ({same} of {len(ours)} same sign)")
+    if len(ours) == 1:
+        return NOTHING
+    found = paired.interval(ours)
+    if found is None:
+        return f"{NOTHING} (all seeds differ by the same)" if any(ours) else "no difference shown (none in any seed)"
+    word = {0: "no difference shown", 1: "same sign", -1: "other sign"}[paired.sign(ours) * (1 if paper > 0 else -1)]
+    return f"{word} (95 % interval {found[0]:+.2f} to {found[1]:+.2f})"
 
 
 def _differences(shown: Shown, arm: Arm, other: Arm, column: Column) -> list[float]:
     mine, theirs = shown.values(arm, column), shown.values(other, column)
     return [mine[seed] - theirs[seed] for seed in mine if seed in theirs]
-
-
-def _chance(shown: Shown, arm: Arm, other: Arm, column: Column) -> float:
-    """Returns two standard errors of a difference, in the unit of the column; 0 for what is no share of images."""
-    if not column.measure.share:
-        return 0.0
-    variances = []
-    for name, dataset in shown.datasets.items():
-        runs = [run for run in shown.finished if run.name in (arm.label, other.label) and run.data == name]
-        if column.data in ("", dataset) and runs:
-            share = statistics.mean(shown.value(run, column) or 0.0 for run in runs) / column.measure.scale
-            count = Run(runs[0].folder).metrics()[column.measure.split]["images"]
-            variances.append(2 * share * (1 - share) / count)
-    return column.measure.scale * 2 * math.sqrt(sum(variances)) / len(variances)
 
 
 def _pairs(shown: Shown, compared: list[Arm], column: Column) -> str:
@@ -232,11 +216,13 @@ def _pairs(shown: Shown, compared: list[Arm], column: Column) -> str:
         for other in compared[:number]:
             ours, sign = _differences(shown, arm, other, column), arm.paper[column.word] - other.paper[column.word]
             if ours and sign:
-                word = judged(ours, sign, _chance(shown, arm, other, column)).partition(" (")[0]
+                word = judged(ours, sign).partition(" (")[0]
                 words[word] = words.get(word, 0) + 1
     total = sum(words.values())
     if not total:
         return "No two arms can be compared yet."
+    if words.keys() == {NOTHING}:
+        return "With one seed nothing can be said of the order of the arms."
     counted = ", ".join(f"{count} {word}" for word, count in sorted(words.items(), key=lambda item: -item[1]))
     paper = [arm.paper[column.word] for arm in compared]
     ours = [statistics.mean(shown.values(arm, column).values()) for arm in compared]

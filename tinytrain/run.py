@@ -1,14 +1,15 @@
 """The run folder: everything that one `tinytrain fit` leaves behind, each file written whole or not at all.
 
 config.toml    complete: it alone repeats the run
-origin.json    version and commits of tinytrain that trained it, and the classes of its data
+origin.json    version and commits of tinytrain that trained it, the machines it ran on, and the classes of its data
 graph.json     the layers of the network, if model.weights had a say in them
 split.json     the names of the images in each split
+content.json   the content and the class of each of these images (identity.py)
 search.json    what the learning-rate search tried and found, if there was one
 history.csv    one row an epoch
 tensorboard/   the same for TensorBoard, with log.tensorboard
 last.npz       all there is to go on with after the last whole epoch
-best.npz       the weights with the best top-1 on the val split
+best.npz       the weights with the best top-1 on the val split, of equal ones the last
 model.keras    the plain model with those weights
 metrics.json   val and test figures; written last, so that a run with it is finished
 """
@@ -17,36 +18,29 @@ import csv
 import io
 import json
 import os
-import tempfile
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from tinytrain import config as configs
-from tinytrain import rooms
-from tinytrain.errors import UserError
+from tinytrain import disk, locks, rooms
+from tinytrain.errors import TinytrainError, UserError, is_utf8, readable
 from tinytrain.schema import Config
 
 RUNS = Path("runs")
+LOCK_FILE = ".lock"
+# What a training does not read, or not to train: a run that goes on takes it as it is given then.
+FREE = ("log.", "qat.", "export.", "data.check")
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
     """Calls `write` on a temporary file beside `path`, then renames it: no reader ever sees half a file."""
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=path.suffix, delete=False) as file:
-            try:
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
-            except BaseException:
-                os.unlink(file.name)
-                raise
-        os.chmod(file.name, 0o644)
-        os.replace(file.name, path)
-    except OSError as error:
-        raise UserError(
-            f"cannot write '{path}': {error.strerror or error}; free some room or name another folder"
-        ) from None
+    with disk.told(path), disk.draft(path) as temporary, temporary.open("wb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def write_text(path: Path, text: str) -> None:
@@ -55,8 +49,27 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON file atomically, indented."""
-    write_text(path, json.dumps(value, indent=2) + "\n")
+    """Writes a JSON file atomically, indented; raises TinytrainError for NaN and infinity, which JSON has not."""
+    write_text(path, json_text(value, f"'{path}'", indent=2) + "\n")
+
+
+def json_text(value: Any, what: str, indent: int | None = None) -> str:
+    """Returns `value` as JSON; raises TinytrainError, in which it is called `what`, for NaN and infinity."""
+    try:
+        return json.dumps(value, indent=indent, allow_nan=False)
+    except ValueError:
+        raise TinytrainError(f"cannot write {what}: one of its numbers is not finite") from None
+
+
+def read_json(path: Path, kind: type = dict) -> Any:
+    """Returns what a JSON file that we wrote holds; raises UserError for one that is damaged or of another `kind`."""
+    try:
+        found = json.loads(path.read_text())
+        if not isinstance(found, kind):
+            raise ValueError(f"it holds a {type(found).__name__}, expected a {kind.__name__}")
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"cannot read '{path}': {error}; it is not as tinytrain wrote it") from None
+    return found
 
 
 def make_folder(folder: Path) -> None:
@@ -67,12 +80,43 @@ def make_folder(folder: Path) -> None:
         raise UserError(f"cannot make the folder '{folder}': {error.strerror}; name another one with --out") from None
 
 
+def _numbered(stem: Path) -> Path:
+    """Makes the first of the folders STEM-001, STEM-002 … that is not there; no two processes get the same one."""
+    make_folder(stem.parent)
+    for number in range(1, 10**6):
+        folder = stem.with_name(f"{stem.name}-{number:03d}")
+        try:
+            folder.mkdir()
+            return folder
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UserError(f"cannot make the folder '{folder}': {error.strerror}; name another with --out") from None
+    raise UserError(f"'{stem}-001' and all numbers to 999999 are taken: name another folder with --out")
+
+
+def refuse_links(folder: Path) -> None:
+    """Raises UserError for a link in `folder`, however deep, that leads out of it.
+
+    The folder may come from a stranger: a link would have us read, write or delete elsewhere.
+    """
+    root = folder.resolve()
+    for place, folders, files in os.walk(folder):
+        for path in (Path(place, name) for name in [*folders, *files]):
+            if path.is_symlink() and not path.resolve().is_relative_to(root):
+                raise UserError(
+                    f"'{path}' is a link that leads out of '{folder}', to '{os.readlink(path)}': "
+                    "put what it leads to in its place, or take it away"
+                )
+
+
 class Run:
     """One run folder, and a path to it. `Run.create` begins one, `Run.open` finds one that is there."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.config_path, self.split_path = folder / "config.toml", folder / "split.json"
+        self.content_path = folder / "content.json"
         self.origin_path, self.graph_path = folder / "origin.json", folder / "graph.json"
         self.search_path = folder / "search.json"
         self.history_path, self.metrics_path = folder / "history.csv", folder / "metrics.json"
@@ -87,18 +131,36 @@ class Run:
 
     @classmethod
     def create(cls, folder: Path | None, name: str) -> "Run":
-        """Returns a new run in `folder`, by default the first free runs/NAME-NNN; refuses a folder that holds one."""
+        """Returns a new run in `folder`, by default in a new folder runs/NAME-NNN of the first free number.
+
+        Of several processes each gets a folder of its own by default. Raises UserError for a folder that holds a run.
+        """
         if folder is None:
-            taken = {path.name for path in RUNS.glob(f"{name}-*")}
-            folder = RUNS / next(word for n in range(1, 10**6) if (word := f"{name}-{n:03d}") not in taken)
+            return cls(_numbered(RUNS / name))
+        if not is_utf8(str(folder)):
+            raise UserError(f"the run folder '{readable(str(folder))}' is not UTF-8: name another one")
         run = cls(folder)
-        if folder.is_file() or run.config_path.exists() or run.model_path.exists():
-            raise UserError(
-                f"'{folder}' already holds a {'file' if folder.is_file() else 'run'}: name another folder with --out, "
-                "or go on with an interrupted run with --resume"
-            )
+        run.refuse_begun()
         make_folder(folder)
         return run
+
+    def refuse_begun(self) -> None:
+        """Raises UserError if there is a file or a run in place of a new one."""
+        if self.folder.is_file() or self.config_path.exists() or self.model_path.exists():
+            raise UserError(
+                f"'{self.folder}' already holds a {'file' if self.folder.is_file() else 'run'}: name another folder "
+                "with --out, or go on with an interrupted run with --resume"
+            )
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Keeps other processes from writing this run inside the block, and removes what killed ones left in it.
+
+        Raises UserError, which names the other process, if one is writing it.
+        """
+        with locks.held(self.folder / LOCK_FILE, f"the run '{self.folder}'"):
+            disk.sweep(self.folder.absolute())
+            yield
 
     @classmethod
     def open(cls, folder: Path) -> "Run":
@@ -107,6 +169,7 @@ class Run:
         if not run.config_path.is_file():
             what = "holds no run (no config.toml)" if folder.exists() else "does not exist"
             raise UserError(f"'{folder}' {what}: give the folder that `tinytrain fit` wrote")
+        refuse_links(folder)
         return run
 
     @property
@@ -118,16 +181,22 @@ class Run:
         """Returns the complete config of the run."""
         return configs.load(self.config_path)
 
-    def refuse_another(self, config: Config) -> None:
+    def refuse_another(self, config: Config, typed: Collection[str] | None = None) -> None:
         """Raises UserError naming the first key in which `config` differs from the run's; "auto" differs from none.
 
-        The keys of a method that neither uses make no difference.
+        The keys of a method that neither uses make no difference, nor those of FREE.
+
+        Args:
+            config: what is asked for.
+            typed: the dotted keys that were asked for by name; None: all.
         """
         stored = self.config()
         unused = {*rooms.names("methods")} - {*configs.methods(config), *configs.methods(stored)}
         known = configs.keys()
         for dotted in known:
-            if dotted.partition(".")[0] in unused:
+            if dotted.partition(".")[0] in unused or dotted.startswith(FREE):
+                continue
+            if typed is not None and dotted not in typed:
                 continue
             wanted, kept = configs.get_key(config, dotted), configs.get_key(stored, dotted)
             if wanted not in (kept, "auto"):
@@ -136,17 +205,28 @@ class Run:
                     "ask for the same, name another folder, or delete this one to train it anew"
                 )
 
+    def take(self, config: Config) -> None:
+        """Writes the keys of FREE as `config` has them into config.toml, if they are others there."""
+        stored, changed, known = self.config(), False, configs.keys()
+        for dotted in known:
+            if dotted.startswith(FREE) and configs.get_key(config, dotted) != configs.get_key(stored, dotted):
+                configs.set_key(stored, dotted, configs.get_key(config, dotted))
+                changed = True
+        if changed:
+            write_text(self.config_path, configs.dump(stored))
+
     def split(self) -> dict[str, list[str]]:
         """Returns the names of the images in each split, as the run was trained."""
-        return json.loads(self.split_path.read_text())
+        return read_json(self.split_path)
 
     def metrics(self) -> dict[str, Any]:
         """Returns metrics.json; raises UserError if the run is not finished."""
         if not self.finished:
+            quoted = shlex.quote(str(self.folder))
             raise UserError(
-                f"the run '{self.folder}' is not finished: go on with tinytrain fit --out {self.folder} --resume"
+                f"the run '{self.folder}' is not finished: go on with tinytrain fit --out {quoted} --resume"
             )
-        return json.loads(self.metrics_path.read_text())
+        return read_json(self.metrics_path)
 
     def history(self) -> list[dict[str, str]]:
         """Returns the rows of history.csv, an epoch each."""

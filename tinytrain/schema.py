@@ -8,6 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Auto = Literal["auto"]
+# The ends of the ranges are far beyond what makes sense, and near enough that no sum or product overflows.
+MOST_IMAGES, MOST_EPOCHS, MOST_BATCH, MOST_TRIALS = 10**8, 10_000, 65_536, 10_000
+MOST_RATE = 1000.0  # of learning rates
+MOST_SEED = 2**32 - 1  # NumPy's generators take no more
+MOST_WEIGHT = 1000.0  # of a part of a loss, of temperatures and of scales
 
 
 def key(default: Any, meaning: str, minimum: float | None = None, maximum: float | None = None) -> Any:
@@ -31,17 +36,26 @@ class Data:
     )
     val_fraction: float = key(0.1, "share of the training images held out, if the data has no val split", 0.01, 0.5)
     test_fraction: float = key(0.2, "share of all images held out, if the data has no test split", 0.01, 0.5)
-    val_images: int = key(0, "images held out for val instead of val_fraction, exactly; 0: the fraction", 0)
-    test_images: int = key(0, "images held out for test instead of test_fraction, exactly; 0: the fraction", 0)
-    train_images: int = key(0, "train on so many images only, drawn evenly from all that are left; 0: on all", 0)
+    val_images: int = key(
+        0, "images held out for val instead of val_fraction, exactly; 0: the fraction", 0, MOST_IMAGES
+    )
+    test_images: int = key(
+        0, "images held out for test instead of test_fraction, exactly; 0: the fraction", 0, MOST_IMAGES
+    )
+    seed: int | Auto = key(
+        "auto", "draws what is held out: the same number, the same split, whatever seed is; auto: seed", 0, MOST_SEED
+    )
+    train_images: int = key(
+        0, "train on so many images only, drawn evenly from all that are left; 0: on all", 0, MOST_IMAGES
+    )
     resize: Literal["auto", "stretch", "crop", "pad"] = key(
-        "auto", "how an image is brought to model.resolution; auto refuses a folder of mixed sizes"
+        "auto", "how an image is brought to model.resolution; auto: pad if the images of a folder differ, else stretch"
     )
     check: bool = key(True, "before training, look for duplicates, tiny classes, mixed sizes and modes, and tell them")
     balance: Literal["none", "class_weights", "balanced_sampling"] = key(
         "none", "uneven classes: the loss of rare ones weighs more, or their images are shown more often"
     )
-    skip_bad: bool = key(False, "go on without files that are no readable images")
+    skip_bad: bool = key(False, "go on without image files that cannot be read")
 
 
 @dataclass
@@ -50,10 +64,10 @@ class Model:
 
     name: str = key("mobilenet_v1", "a file name in tinytrain/models")
     width: float | Auto = key(
-        "auto", "multiplier on every channel count; auto: the architecture's usual tiny one", 0.01
+        "auto", "multiplier on every channel count; auto: the architecture's usual tiny one", 0.01, 8
     )
     resolution: int | Auto = key("auto", "side of the input in pixels; auto: the data's, at most 96", 8, 1024)
-    channels: Literal[1, 3, "auto"] = key("auto", "1 gray or 3 color; auto: the data's")
+    channels: Literal[1, 3, "auto"] = key("auto", "1 gray or 3 color; auto: the data's, 3 if some images are color")
     dropout: float = key(0.0, "dropout before the classifier", 0, 0.95)
     stem: Literal["auto", "imagenet", "cifar"] = key(
         "auto", "stride of the first convolution: 2 (imagenet) or 1 (cifar); auto: the architecture's usual one"
@@ -66,7 +80,7 @@ class Model:
     mean: list[float] | Literal["none"] = key(
         "none", "taken from each channel, pixels in 0..1, unless model.weights bring their own; none: [-1, 1)", 0, 1
     )
-    deviation: list[float] | Literal["none"] = key("none", "what each channel is then divided by", 0.01)
+    deviation: list[float] | Literal["none"] = key("none", "what each channel is then divided by", 0.01, 100)
 
 
 @dataclass
@@ -108,23 +122,27 @@ class Optim:
     """The optimizer and its schedule."""
 
     name: Literal["sgd", "adam"] = key("sgd", "sgd with momentum, or adam")
-    lr: float = key(0.05, "peak learning rate; with search.way, what a range test begins with", 0)
+    lr: float = key(0.05, "peak learning rate; with search.way, what a range test begins with", 0, MOST_RATE)
     schedule: Literal["cosine", "cosine_epochs", "plateau", "constant"] = key(
         "cosine",
         "cosine: falls to 0 by the step, cosine_epochs: by the epoch; plateau: falls where the loss stands still, the "
         "training then ends by itself",
     )
-    epochs: int = key(30, "passes over the training images, warm-up included", 1)
-    batch: int = key(64, "images a step", 1)
-    warmup_epochs: float = key(1.0, "epochs of linear warm-up before the cosine", 0)
+    epochs: int = key(30, "passes over the training images, warm-up included", 1, MOST_EPOCHS)
+    batch: int = key(64, "images a step", 1, MOST_BATCH)
+    warmup_epochs: float = key(1.0, "epochs of linear warm-up before the cosine", 0, MOST_EPOCHS)
     warmup_from: float = key(0.0, "learning rate that the warm-up begins at, as a share of optim.lr", 0, 1)
     momentum: float = key(0.9, "momentum of sgd", 0, 0.9999)
     nesterov: bool = key(True, "Nesterov momentum")
-    weight_decay: float = key(4e-5, "coupled L2, added to the gradient of what optim.decay says", 0)
+    weight_decay: float = key(4e-5, "coupled L2, added to the gradient what optim.decay says", 0, 1)
     decay: Literal["kernels", "all"] = key("kernels", "what weight decay acts on: no biases and BatchNorm, or all")
-    bias_lr: float = key(1.0, "learning rate of biases, those of BatchNorm included, as a multiple of the others'", 0)
+    bias_lr: float = key(
+        1.0, "learning rate of biases, those of BatchNorm included, as a multiple of the others'", 0, 1000
+    )
     label_smoothing: float = key(0.1, "share of each label spread evenly over all classes", 0, 0.99)
-    keep: Literal["best", "last"] = key("best", "the weights of the epoch with the best val top-1, or of the last one")
+    keep: Literal["best", "last"] = key(
+        "best", "the weights of the epoch with the best val top-1, of equal ones the last, or of the last epoch"
+    )
 
 
 @dataclass
@@ -132,11 +150,13 @@ class Plateau:
     """ReduceLROnPlateauV2, what optim.schedule = "plateau" does; optim.epochs is the most that it takes."""
 
     gamma: float = key(0.1, "the learning rate is multiplied by it", 0.001, 0.99)
-    patience: int = key(5, "epochs without a better training loss that are tolerated in a row", 0)
+    patience: int = key(5, "epochs without a better training loss that are tolerated in a row", 0, MOST_EPOCHS)
     threshold: float = key(2e-4, "share by which a loss must fall below the best one to be better", 0, 0.5)
-    floor: float = key(200.0, "the learning rate never falls below the first one divided by this", 1)
+    floor: float = key(200.0, "the learning rate never falls below the first one divided by this", 1, 1e9)
     forced: float = key(0.75, "share of optim.epochs after which it falls once, if it has not by itself", 0, 1)
-    stop_patience: int = key(5, "epochs at the lowest rate without a better val top-1, then the training ends", 1)
+    stop_patience: int = key(
+        5, "epochs at the lowest rate without a better val top-1, then the training ends", 1, MOST_EPOCHS
+    )
 
 
 @dataclass
@@ -146,12 +166,12 @@ class Search:
     way: Literal["none", "range", "grid", "tpe"] = key(
         "none", "range: one epoch of rising rates; grid: evenly spaced ones; tpe: Optuna's, bad ones pruned"
     )
-    low: float | Auto = key("auto", "lowest learning rate; auto: as published for the architecture", 1e-7)
-    high: float | Auto = key("auto", "highest learning rate; auto: likewise", 1e-7)
-    step: float = key(0.001, "tpe: distance of the candidates", 1e-7)
-    trials: int = key(15, "tpe: trainings, pruned and repeated ones included", 1)
-    points: int = key(10, "grid: trainings", 2)
-    epochs: int | Auto = key("auto", "epochs of a training; auto: 6 for tpe, 9 for grid", 1)
+    low: float | Auto = key("auto", "lowest learning rate; auto: as published for the architecture", 1e-7, MOST_RATE)
+    high: float | Auto = key("auto", "highest learning rate; auto: likewise", 1e-7, MOST_RATE)
+    step: float = key(0.001, "tpe: distance of the candidates", 1e-7, MOST_RATE)
+    trials: int = key(15, "tpe: trainings, pruned and repeated ones included", 1, MOST_TRIALS)
+    points: int = key(10, "grid: trainings", 2, MOST_TRIALS)
+    epochs: int | Auto = key("auto", "epochs of a training; auto: 6 for tpe, 9 for grid", 1, MOST_EPOCHS)
     storage: str = key("", "database of the trials that workers share, such as sqlite:///search.db; empty: in the run")
     study: str = key("", "name of the study in that database; empty: from the config, so that equal configs share one")
 
@@ -161,16 +181,16 @@ class Netaug:
     """NetAug: training inside wider networks."""
 
     width_factors: list[float] | Auto = key(
-        "auto", "widths of block outputs, times the network's own, ascending from 1; auto: as published", 1
+        "auto", "widths of block outputs, times the network's own, ascending from 1; auto: as published", 1, 16
     )
     expansion_factors: list[float] = key(
-        (1.0, 1.6, 2.2, 2.8), "widths inside blocks, times the network's own, ascending from 1", 1
+        (1.0, 1.6, 2.2, 2.8), "widths inside blocks, times the network's own, ascending from 1", 1, 16
     )
     expansion_only: float = key(
         0.5, "share of the epochs after the warm-up, the last ones, that widen inside only", 0, 1
     )
     statistics_images: int = key(
-        16000, "training images, in whole batches, that BatchNorm is estimated on before an evaluation", 1
+        16000, "training images, in whole batches, that BatchNorm is estimated on before an evaluation", 1, MOST_IMAGES
     )
 
 
@@ -189,8 +209,8 @@ class Distill:
     teacher: str = key(
         "", "a run folder, a .keras file or applications:NAME of keras.applications; {seed} in it is the seed"
     )
-    weight: float = key(1.0, "weight of the teacher's part of the loss", 0)
-    temperature: float = key(1.0, "both answers are softened by it", 0.01)
+    weight: float = key(1.0, "weight of the teacher's part of the loss", 0, MOST_WEIGHT)
+    temperature: float = key(1.0, "both answers are softened by it", 0.01, MOST_WEIGHT)
 
 
 @dataclass
@@ -208,7 +228,7 @@ class Tinytl:
 class Sam:
     """SAM: sharpness-aware minimization."""
 
-    rho: float = key(0.05, "length of the step uphill; 0: plain training", 0)
+    rho: float = key(0.05, "length of the step uphill; 0: plain training", 0, 100)
     batch_norm: Literal["both", "first"] = key(
         "both", "passes that update BatchNorm's running statistics: both, as in the released code, or the first one"
     )
@@ -219,7 +239,9 @@ class AmSoftmax:
     """AM-Softmax: a margin between the angles of features and classes."""
 
     margin: float = key(0.35, "taken from the cosine of the true class, in training", 0, 2)
-    scale: float | Auto = key("auto", "of the cosines in the loss; auto: √2·ln(classes - 1), at least 3", 0.01)
+    scale: float | Auto = key(
+        "auto", "of the cosines in the loss; auto: √2·ln(classes - 1), at least 3", 0.01, MOST_WEIGHT
+    )
 
 
 @dataclass
@@ -229,9 +251,9 @@ class Dml:
     form: Literal["paper", "released"] = key(
         "paper", "paper: each loss and the other's answers; released: halves of both and of their mean answer"
     )
-    weight: float = key(1.0, "weight of the mutual part; 0: two separate trainings", 0)
+    weight: float = key(1.0, "weight of the mutual part; 0: two separate trainings", 0, MOST_WEIGHT)
     margin: float = key(0.35, "AM-Softmax margin of the slow student; the released code had none", 0, 2)
-    scale: float = key(1.0, "scale of its cosines", 0.01)
+    scale: float = key(1.0, "scale of its cosines", 0.01, MOST_WEIGHT)
     dropout: float = key(0.2, "dropout before its head", 0, 0.95)
     head: Literal["cosine", "softmax"] = key("cosine", "softmax: its own head stays, without margin and scale")
 
@@ -257,34 +279,43 @@ class Log:
 class Qat:
     """The quantization-aware fine-tune of `tinytrain export`."""
 
-    epochs: float = key(2.0, "epochs over the training images; 0: post-training quantization", 0)
-    lr: float = key(1e-3, "peak learning rate of the fine-tune, cosine to 0", 0)
-    batch: int = key(64, "images a step", 1)
-    distill: float = key(0.0, "weight of the float model's answers in the loss: it teaches its int8 self", 0)
-    temperature: float = key(1.0, "of that distillation: both answers are softened by it", 0.01)
-    calibration_images: int = key(500, "training images that set the activation ranges", 1)
+    epochs: float = key(2.0, "epochs over the training images; 0: post-training quantization", 0, MOST_EPOCHS)
+    lr: float = key(1e-3, "peak learning rate of the fine-tune, cosine to 0", 0, MOST_RATE)
+    batch: int = key(64, "images a step", 1, MOST_BATCH)
+    distill: float = key(
+        0.0, "weight of the float model's answers in the loss: it teaches its int8 self", 0, MOST_WEIGHT
+    )
+    temperature: float = key(1.0, "of that distillation: both answers are softened by it", 0.01, MOST_WEIGHT)
+    calibration_images: int = key(500, "training images that set the activation ranges", 1, MOST_IMAGES)
 
 
 @dataclass
 class Export:
     """The proof and the limits of `tinytrain export`."""
 
-    parity_images: int = key(0, "test images that are proven bit for bit; 0: all", 0)
-    arena_margin_bytes: int = key(0, "added to the arena beyond what is computed", 0)
+    parity_images: int = key(0, "test images that are proven bit for bit; 0: all", 0, MOST_IMAGES)
+    arena_margin_bytes: int = key(0, "added to the arena beyond what is computed", 0, 2**30)
     input_range: str = key("", "of a .tflite: what pixels 0 and 255 are to it, such as 0..1; empty: read off its input")
     channel_order: Literal["rgb", "bgr"] = key("rgb", "of a .tflite: the order of the channels that it takes")
     mean: float | list[float] = key(
         0.0,
         "of a .tflite: then subtracted, one number or one for each channel in its order; input_range is then 0..255",
+        -1e6,
+        1e6,
     )
-    std: float | list[float] = key(1.0, "of a .tflite: then divided by, like mean", 1e-6)
+    std: float | list[float] = key(1.0, "of a .tflite: then divided by, like mean", 1e-6, 1e6)
 
 
 @dataclass
 class Config:
     """One run, whole. `Config(data=Data(spec="folder:flowers"))` is what a TOML file is read into."""
 
-    seed: int = key(0, "seeds the split, the initial weights, the order and the augmentation", 0)
+    seed: int = key(
+        0,
+        "seeds the initial weights, the order and the augmentation, and the split unless data.seed does",
+        0,
+        MOST_SEED,
+    )
     method: str = key("", "how it is trained: names from `tinytrain list methods` joined by +, the innermost first")
     data: Data = field(default_factory=Data)
     model: Model = field(default_factory=Model)

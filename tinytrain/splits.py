@@ -2,7 +2,7 @@
 
 data.split says which official splits are joined before images are held out (`arrange`); data.val_fraction or
 val_images, data.test_fraction or test_images say how many, data.train_images how many of the rest are trained on
-(`split`). The 40,000/10,000 of CIFAR-100 (methods.md D.2) is
+(`split`), and data.seed which. The 40,000/10,000 of CIFAR-100 (methods.md D.2) is
 data.val_images=10000; NetAug's Flowers-102 (A.8) is data.split=trainval; Table 1 of C.10 is data.split=paper.
 """
 
@@ -16,9 +16,10 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from tinytrain import pipeline
+from tinytrain import check, copies, pipeline
 from tinytrain.datasets import Pool, Source
 from tinytrain.errors import UserError
+from tinytrain.pipeline import IndexedView
 from tinytrain.schema import Config, Data
 
 
@@ -31,29 +32,42 @@ class Subset:
 
 
 class Split:
-    """The decoded images of a source, split; a split is decoded when it is first asked for."""
+    """The decoded images of a source, split; a split is decoded when it is first asked for.
 
-    def __init__(self, source: Source, config: Config) -> None:
+    Args:
+        source: the images.
+        config: the run, without "auto".
+        subsets: which images are in which split; by default they are drawn.
+    """
+
+    def __init__(self, source: Source, config: Config, subsets: dict[str, Subset] | None = None) -> None:
         self.source, self.model, self.resize = source, config.model, config.data.resize
-        self.subsets = split(source, config.data, config.seed)
+        self.spec = config.data.spec
+        self.subsets = split(source, config.data, seed(config)) if subsets is None else subsets
 
-    def arrays(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Returns (images (N, R, R, C) uint8, labels (N,) int64) of "train", "val" or "test"."""
+    def arrays(self, name: str) -> tuple[IndexedView, np.ndarray]:
+        """Returns (images (N, R, R, C) uint8, labels (N,) int64) of "train", "val" or "test"; no image is read yet."""
         part = self.subsets[name]
         pool = self.source.pools[part.pool]
         images = pipeline.decode(pool, int(self.model.resolution), int(self.model.channels), self.resize)
-        whole = len(part.indices) == len(images)
-        return images if whole else images[part.indices], pool.labels[part.indices]
+        return IndexedView(images, part.indices), pool.labels[part.indices]
 
     def batches(self, name: str) -> tf.data.Dataset:
         """Returns a split as batches (x, one-hot y), in order and not augmented."""
         return pipeline.evaluation_batches(*self.arrays(name), len(self.source.classes))
 
 
+def seed(config: Config) -> int:
+    """Returns what the split of `config` is drawn from: data.seed, or seed where that is "auto"."""
+    return config.seed if config.data.seed == "auto" else int(config.data.seed)
+
+
 def split(source: Source, data: Data, seed: int) -> dict[str, Subset]:
     """Returns {"train", "val", "test"} of `source`; the same seed gives the same split.
 
-    Raises UserError naming every class that has too few images to stand in each split.
+    Copies of an image, in what is held out here, are on the same side; official splits are left as they are.
+
+    Raises UserError naming every class that has too few images, or too few different ones, to stand in each split.
     """
     pools = source.pools
     base = "train" if "train" in pools else "all"
@@ -62,12 +76,19 @@ def split(source: Source, data: Data, seed: int) -> dict[str, Subset]:
     holdouts = {name: share for name, share in holdouts.items() if name not in pools}
     _refuse_small_classes(source, base, needed=1 + len(holdouts))
     everything = np.arange(len(pools[base].labels))
+    units = copies.units_of([fact.digest for fact in check.facts(pools[base])]) if holdouts else everything
     left, subsets = everything, {name: Subset(name, np.arange(len(pools[name].labels))) for name in pools}
-    for name, share in holdouts.items():
-        left, held = _stratified(left, pools[base].labels, share, seed, name)
+    for number, (name, share) in enumerate(holdouts.items()):
+        try:
+            left, held = _stratified(left, pools[base].labels, units, share, seed, name, leave=len(holdouts) - number)
+        except copies.OnlyCopies as error:
+            raise UserError(
+                f"too few different images of '{source.classes[error.label]}': the others are copies, and copies of an "
+                f"image stay in one split; every class needs at least {1 + len(holdouts)} different ones"
+            ) from None
         subsets[name] = Subset(base, np.sort(held))
     if 0 < data.train_images < len(left):
-        _, left = _stratified(left, pools[base].labels, data.train_images, seed, "train")
+        _, left = _stratified(left, pools[base].labels, everything, data.train_images, seed, "train")
     return {"train": Subset(base, np.sort(left)), "val": subsets["val"], "test": subsets["test"]}
 
 
@@ -111,18 +132,23 @@ def _joined(pools: list[Pool]) -> Pool:
 
 
 def _stratified(
-    indices: np.ndarray, labels: np.ndarray, share: float, seed: int, name: str
+    indices: np.ndarray, labels: np.ndarray, units: np.ndarray, share: float, seed: int, name: str, leave: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns (kept, held out): `share` of every class (an int: so many images), one of each at least on both sides."""
+    """Returns (kept, held out): `share` of every class (an int: so many images), one of each at least on both sides.
+
+    Images of the same unit (`units`, one for each label) are on the same side. Of a class with copies `leave` units
+    are kept.
+    """
     random = np.random.default_rng([seed, len(indices)])
     present, sizes = np.unique(labels[indices], return_counts=True)
     counts = _exact(sizes, share, name) if isinstance(share, int) else _rounded(sizes, share)
-    held = [
-        random.permutation(indices[labels[indices] == label])[:count]
-        for label, count in zip(present, counts, strict=True)
-    ]
-    held_out = np.concatenate(held)
-    return np.setdiff1d(indices, held_out), held_out
+    own = labels[indices]
+    order = {int(label): random.permutation(np.flatnonzero(own == label)) for label in present}
+    draw = copies.Draw(own, units[indices], dict(zip(order, counts.tolist(), strict=True)), leave)
+    draw.classes(order)
+    if isinstance(share, int):
+        draw.settle(order)
+    return indices[~draw.chosen], indices[draw.chosen]
 
 
 def _rounded(sizes: np.ndarray, share: float) -> np.ndarray:

@@ -4,7 +4,8 @@ It is made from the graph of the tiny network: every group of channels gets as w
 drawn. A network in it is a list of widths, one for each group. Widths are factors times those of the tiny network:
 - outer channels: base·f, f from the width factors;
 - inner ones: e·f times the width that their block reads in this very network, e = inner / read in the tiny network;
-- squeezed ones: in proportion to the channels that they scale, at least 16 (or as many as the tiny network has).
+- squeezed ones: in proportion to the channels that they scale, at least 16 (or as many as the tiny network has), by the
+  reduction of the largest network.
 All are rounded to 1, not to 8 (methods.md A.2).
 
 A network is computed with its own channels and with some of zeros behind them, up to a multiple of 16: oneDNN's

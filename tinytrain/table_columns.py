@@ -18,23 +18,13 @@ class Measure:
     """heading: with its unit; scale: ours times this is in that unit; digits: shown behind the point.
 
     place: where it stands in a run: "test.KEY" and "val.KEY" of metrics.json, "history.KEY" of the last epoch, or the
-    name of what is computed below; "" for what this project cannot measure. share: whether it is a share of images.
+    name of what is computed below; "" for what this project cannot measure.
     """
 
     heading: str
     place: str
     scale: float = 1.0
     digits: int = 2
-
-    @property
-    def share(self) -> bool:
-        """Whether it is a share of images, whose chance error is known."""
-        return self.heading.startswith(("test top-1", "val top-1"))
-
-    @property
-    def split(self) -> str:
-        """The images that it is measured on."""
-        return "test" if self.heading.startswith("test") else "val"
 
 
 MEASURES = {

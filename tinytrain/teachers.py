@@ -2,13 +2,11 @@
 
 import contextlib
 import sys
-from pathlib import Path
 
 import keras
 
-from tinytrain import imagenet, origin, weights
+from tinytrain import identity, imagenet, weights
 from tinytrain.errors import UserError, nearest
-from tinytrain.run import Run
 
 APPLICATIONS = "applications:"
 
@@ -36,20 +34,25 @@ def load(word: str, student: keras.Model, classes: list[str] | None = None) -> k
                 f"distill.teacher = '{word}' is for {what} of {_sides(theirs)}, the student for {what} of "
                 f"{_sides(ours)}: they must be the same"
             )
-    _refuse_other_names(word, classes or [])
+    _refuse_other_classes(word, classes or [])
     teacher.trainable = False
     return teacher
 
 
-def _refuse_other_names(word: str, classes: list[str]) -> None:
-    """Refuses the run of a teacher whose classes have other names; a file does not tell them."""
-    theirs = origin.read(Run(Path(word))).get("classes", [])
-    for number, (their, own) in enumerate(zip(theirs, classes, strict=False)):
-        if their != own:
-            raise UserError(
-                f"distill.teacher = '{word}' has '{their}' as class {number}, the student '{own}': expected a teacher "
-                "of the same classes"
-            )
+def _refuse_other_classes(word: str, classes: list[str]) -> None:
+    """Refuses the run of a teacher whose classes have other names or another order; a file does not tell them."""
+    run = identity.run_of(word)
+    theirs = identity.classes_of(run) if run else []
+    if not theirs or not classes or theirs == classes:
+        return
+    what = f"distill.teacher = '{word}'"
+    identity.refuse_other_names(theirs, classes, what, "the student")
+    number, (their, own) = next(
+        (n, pair) for n, pair in enumerate(zip(theirs, classes, strict=True)) if len({*pair}) > 1
+    )
+    raise UserError(
+        f"{what} has '{their}' as class {number}, the student '{own}': expected the same classes in the same order"
+    )
 
 
 def _sides(shape: tuple[int, ...]) -> str:

@@ -5,13 +5,17 @@ the checkpoint is the truth: a training that goes on writes all of it anew, so t
 an epoch. TensorFlow writes the files; the package tensorboard is needed to look at them only.
 """
 
+import contextlib
+import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 from tensorflow.core.framework.summary_pb2 import SummaryMetadata
+
+from tinytrain.errors import UserError
 
 TAGS = {"loss": "loss", "top1": "top-1", "lr": "learning rate"}  # column of the history -> tag
 SCALAR = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="scalars"))
@@ -33,7 +37,8 @@ class TensorBoardLog(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Writes the epochs that were trained before."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        self.writers = {split: tf.summary.create_file_writer(str(self.folder / split)) for split in ("train", "val")}
+        with self._told():
+            self.writers = {name: tf.summary.create_file_writer(str(self.folder / name)) for name in ("train", "val")}
         for row in self.history():
             self._write(row)
 
@@ -43,12 +48,25 @@ class TensorBoardLog(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict | None = None) -> None:
         """Closes the files."""
-        for writer in self.writers.values():
-            writer.close()
+        with self._told():
+            for writer in self.writers.values():
+                writer.close()
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turns TensorFlow's error for what it cannot write into one sentence."""
+        try:
+            yield
+        except tf.errors.OpError as error:
+            reason = re.sub(r"^\{\{.*?\}\} | \[Op:.*", "", error.message.splitlines()[0])
+            raise UserError(
+                f"cannot write '{self.folder}': {reason}; free some room, or go on without it: "
+                "--resume log.tensorboard=false"
+            ) from None
 
     def _write(self, row: Row) -> None:
         for split, prefix in (("train", ""), ("val", "val_")):
-            with self.writers[split].as_default(step=int(row["epoch"])):
+            with self._told(), self.writers[split].as_default(step=int(row["epoch"])):
                 for name, tag in TAGS.items():
                     if prefix + name in row:
                         tf.summary.write(tag, tf.constant(row[prefix + name], tf.float32), metadata=SCALAR)

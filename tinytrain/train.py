@@ -1,9 +1,12 @@
 """`tinytrain fit`: from a config to a trained model, straight down."""
 
+import contextlib
 import dataclasses
 import os
+import shlex
 import statistics
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +16,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tinytrain import check, checkpoint, lr_usual, macs, metrics, origin, pipeline, rooms, splits
+from tinytrain import check, checkpoint, disk, identity, lr_usual, macs, metrics, origin, pipeline, rooms, splits
 from tinytrain import config as configs
 from tinytrain.datasets import Source
-from tinytrain.errors import UserError
+from tinytrain.errors import Mistakes, UserError, escaped
 from tinytrain.method import Method
+from tinytrain.pipeline import Images
 from tinytrain.run import Run, write_json, write_text
 from tinytrain.schema import Config
 from tinytrain.splits import Split
@@ -37,40 +41,81 @@ def fit(config: Config, out: Path | str | None = None, mcu: str | None = None, r
         resume: go on after the last whole epoch of the run in `out`, as if it had never stopped.
 
     Raises:
-        UserError: a mistake in the config or the data. DoesNotFit: too large for `mcu`.
+        UserError: a mistake in the config or the data, or another process writes the run. DoesNotFit: too large for
+        `mcu`. KeyboardInterrupt has a note that says how to go on.
     """
+    with contextlib.ExitStack() as until_end:
+        return _fit(config, Path(out) if out else None, mcu, resume, until_end)
+
+
+def _fit(config: Config, out: Path | None, mcu: str | None, resume: bool, until_end: contextlib.ExitStack) -> Run:
+    run = Run.open(out) if resume and out else None
+    if run:
+        config = until_end.enter_context(_going_on(run, config))
+        if run.finished:
+            return run
     configs.check(config)
-    source = load_source(config)
+    asked, source = config, read_source(config)
     config = resolve(config, source)
-    run = Run.open(Path(out)) if resume and out else None
-    if run and run.finished:
-        return run
     searches = config.search.way != "none"
     if searches:
         from tinytrain import lr_search  # with Optuna and its database, which no other training needs
     if searches and run is None:
         lr_search.check(config)
-    model = _begun_model(run, config) or build_model(config, len(source.classes))
-    data = Split(source, config)
+    model = _begun_model(run, config) or build_model(config, len(source.classes), source.classes)
+    data = _data(run, source, config, model, mcu)
+    _tell_seen(data, config)
     trainer = Trainer(config, data, model)
     if run is None:
         if mcu:
             from tinytrain.deploy.fits import refuse_if_too_large
 
             refuse_if_too_large(trainer.method.plain, config, len(source.classes), mcu)
-        _tell_findings(data, config)
+        _tell_findings(data, asked)
+        for sentence in trainer.method.warnings():
+            print(f"warning: {sentence}", file=sys.stderr)
         name = f"{config.data.spec.partition(':')[0]}-{config.model.name}"
-        run = Run.create(Path(out) if out else None, name)
-        write_json(run.split_path, splits.as_names(source, data.subsets))
+        run = Run.create(out, name)
+        until_end.enter_context(_written(run))
+        run.refuse_begun()  # another process may have begun it, and ended, since
+        identity.record(run, data)
         if config.model.weights:
             write_text(run.graph_path, model.to_json())
         write_text(run.config_path, configs.dump(config))
     origin.record(run, source.classes)
     if searches:
         trainer.compile(lr_search.find(run, config, data))
-    trainer.fit(run, _callbacks(run, trainer))
+    try:
+        trainer.fit(run, _callbacks(run, trainer))
+    except tf.errors.ResourceExhaustedError:
+        raise UserError(
+            f"not enough memory to train {trainer.batch:,} images a step: lower optim.batch, model.resolution or "
+            f"model.width; the run '{run.folder}' is begun"
+        ) from None
     _finish(run, data, trainer.method, trainer.history, config.optim.keep)
     return run
+
+
+@contextlib.contextmanager
+def _written(run: Run) -> Iterator[None]:
+    """Locks the run inside the block; an interruption there gets the command that goes on as a note."""
+    with run.writing():
+        try:
+            yield
+        except KeyboardInterrupt as stop:
+            if run.config_path.is_file():
+                stop.add_note(f"go on with: tinytrain fit --out {shlex.quote(str(run.folder))} --resume")
+            raise
+
+
+@contextlib.contextmanager
+def _going_on(run: Run, config: Config) -> Iterator[Config]:
+    """Locks a run that goes on, and gives its config, after taking over what training does not read from `config`."""
+    with _written(run):
+        if config != Config():
+            run.refuse_another(config)
+            run.take(config)
+        yield run.config()
 
 
 def _callbacks(run: Run, trainer: Trainer) -> list[keras.callbacks.Callback]:
@@ -80,13 +125,42 @@ def _callbacks(run: Run, trainer: Trainer) -> list[keras.callbacks.Callback]:
     return [TensorBoardLog(run.folder / "tensorboard", lambda: trainer.history)]
 
 
-def _tell_findings(data: Split, config: Config) -> None:
-    """Prints what is wrong with the data to standard error, once for a run."""
-    found = check.findings(data.source, data.subsets) if config.data.check else []
+def _data(run: Run | None, source: Source, config: Config, model: keras.Model, mcu: str | None) -> Split:
+    """Returns the split images, those of `run` if it goes on.
+
+    Raises all that is wrong with them as one error, for a new run with what `mcu` says of the model.
+    """
+    mistakes = Mistakes(mistakes_in(source))
+    data = mistakes.kept(identity.split_of, run, source, config) if run else mistakes.kept(Split, source, config)
+    if mistakes.errors and mcu and run is None:
+        from tinytrain.deploy.fits import refuse_if_too_large
+
+        # A method may change the network that is converted; it cannot be made without images.
+        mistakes.kept(refuse_if_too_large, model, config, len(source.classes), mcu)
+    mistakes.raise_all()
+    return data
+
+
+def _tell_findings(data: Split, asked: Config) -> None:
+    """Prints what is wrong with the data, and what was chosen for the user, to standard error, once for a run."""
+    if asked.data.check:
+        found = check.findings(data.source, data.subsets, asked)
+    else:
+        found = check.without_asking(data.source, asked)
     for line in check.as_lines([dataclasses.replace(finding, severe=False) for finding in found]):
-        print(line, file=sys.stderr)
+        print(escaped(line), file=sys.stderr)
     if any(len(finding.files) > check.SHOWN for finding in found):
-        print(f"`tinytrain data {config.data.spec} --json` names all files", file=sys.stderr)
+        print(escaped(f"`tinytrain data {shlex.quote(asked.data.spec)} --json` names all files"), file=sys.stderr)
+
+
+def _tell_seen(data: Split, config: Config) -> None:
+    """Prints which test images a network was trained on that this training begins from or is taught by."""
+    sources = [("model.weights", config.model.weights)]
+    if "distill" in configs.methods(config):
+        sources.append(("distill.teacher", config.distill.teacher))
+    for key, word in sources:
+        if run := identity.run_of(word):
+            identity.tell_trained_on(run, data, "test", f"{key} = '{word}'")
 
 
 def _begun_model(run: Run | None, config: Config) -> keras.Model | None:
@@ -94,7 +168,13 @@ def _begun_model(run: Run | None, config: Config) -> keras.Model | None:
     if run is None or not run.last_path.exists() or not run.graph_path.exists():
         return None
     keras.utils.set_random_seed(config.seed)
-    return keras.models.model_from_json(run.graph_path.read_text())
+    try:
+        found = keras.models.model_from_json(run.graph_path.read_text())
+        if not isinstance(found, keras.Model):
+            raise ValueError(f"it is a {type(found).__name__}")
+        return found
+    except Exception as error:  # Keras has no class of its own for it, and its safe mode refuses what holds code
+        raise UserError(f"'{run.graph_path}' is no network of Keras: {error}; train the run anew") from None
 
 
 def _finish(run: Run, data: Split, method: Method, history: list[dict[str, float]], keep: str) -> None:
@@ -119,18 +199,28 @@ def _finish(run: Run, data: Split, method: Method, history: list[dict[str, float
 
 
 def _save_model(run: Run, model: keras.Model) -> None:
-    temporary = run.folder / f".{os.getpid()}.keras"
-    try:
+    with disk.told(run.model_path), disk.draft(run.model_path) as temporary:
         model.save(temporary)
-        os.replace(temporary, run.model_path)
-    except OSError as error:
-        raise UserError(f"cannot write '{run.model_path}': {error.strerror or error}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load_source(config: Config) -> Source:
-    """Returns the data source that data.spec names, its splits joined as data.split says."""
+    """Returns the data source that data.spec names, its splits joined as data.split says.
+
+    Raises UserError for files in it that cannot be read, too, unless data.skip_bad leaves them out.
+    """
+    source = read_source(config)
+    Mistakes(mistakes_in(source)).raise_all()
+    return source
+
+
+def mistakes_in(source: Source) -> list[str]:
+    """Returns what was found in a source that forbids training on it, in words with all files."""
+    severe = [finding for finding in source.findings if finding.severe]
+    return [f"{one.what}; {one.todo}:" + "".join(f"\n  {line}" for line in one.files) for one in severe]
+
+
+def read_source(config: Config) -> Source:
+    """Returns what `load_source` does, with files that cannot be read among its findings."""
     module, argument = configs.room(config.data.spec)
     return splits.arrange(rooms.load("datasets", module).load(argument, config.data), config.data.split)
 
@@ -146,17 +236,13 @@ def resolve(config: Config, source: Source) -> Config:
         },
     )
     on_gpu = bool(tf.config.list_physical_devices("GPU"))
-    if source.channels == 0 and config.model.channels == "auto":
-        raise UserError(
-            f"'{config.data.spec}' mixes gray, color or transparent images: say what the model sees, "
-            "model.channels=3 (color) or model.channels=1 (gray)"
-        )
     usual = rooms.load("models", config.model.name).USUAL
     low, high = lr_usual.learning_rates(config.model.name)
     methods = {name: rooms.load("methods", name) for name in rooms.names("methods")}
     found = {
         "data.resize": source.resize,
         "data.split": source.split,
+        "data.seed": config.seed,
         "model.width": usual["width"],
         "model.resolution": min(source.side or LARGEST_AUTO_RESOLUTION, LARGEST_AUTO_RESOLUTION),
         "model.channels": source.channels,
@@ -179,12 +265,12 @@ def resolve(config: Config, source: Source) -> Config:
     return config
 
 
-def evaluate(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+def evaluate(model: keras.Model, images: Images, labels: np.ndarray) -> dict[str, Any]:
     """Returns what `metrics.summary` does of a float model on uint8 images."""
     return metrics.summary(predict(model, images), labels)
 
 
-def predict(model: keras.Model, images: np.ndarray, batch: int = 256) -> np.ndarray:
+def predict(model: keras.Model, images: Images, batch: int = 256) -> np.ndarray:
     """Returns the logits (N, classes) float32 of uint8 images (N, R, R, C)."""
     traced = tf.function(lambda x: model(x, training=False))
     step = traced.get_concrete_function(tf.TensorSpec([None, *images.shape[1:]], tf.float32))  # one trace for all sizes

@@ -2,15 +2,17 @@
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
-from tinytrain import balance, checkpoint, initial, optim, pipeline, rooms, weights
+from tinytrain import balance, checkpoint, initial, optim, pipeline, rooms, training_memory, weights
 from tinytrain import config as configs
 from tinytrain.augment import Augmentation
 from tinytrain.method import Method, Training
+from tinytrain.pipeline import Images
 from tinytrain.plateau import Plateau, PlateauSchedule
 from tinytrain.progress import Clock, Progress, StopAtNaN
 from tinytrain.run import Run
@@ -29,6 +31,7 @@ class Trainer:
 
     def __init__(self, config: Config, data: Split, model: keras.Model) -> None:
         self.config, self.data, self.history = config, data, []  # type: ignore[var-annotated]
+        images: Images
         images, labels = data.arrays("train")
         self.classes, self.class_weights = len(data.source.classes), None
         if config.data.balance == "class_weights":
@@ -36,6 +39,7 @@ class Trainer:
         elif config.data.balance == "balanced_sampling":
             images, labels = balance.evenly(images, labels, config.seed)
         self.batch = min(config.optim.batch, len(images))
+        training_memory.refuse_too_much(model, self.batch)
         self.steps = len(images) // self.batch
         augmentation = Augmentation(config.augment, int(config.model.resolution))
         self.batches = functools.partial(
@@ -84,6 +88,8 @@ class Trainer:
         """Returns (whole epochs done, history) after bringing back the last checkpoint, if there is one."""
         if not run.last_path.exists():
             return 0, []
+        if self.optim.keep == "best":  # told now, not after the epochs that are left
+            checkpoint.read(run.best_path, self.method.network.variables)
         state = checkpoint.load(run.last_path, checkpoint.trained_variables(self.method))
         run.write_history(state["history"])  # a kill between the two left the last line out
         return state["epoch"], state["history"]
@@ -134,10 +140,15 @@ def share_of_predicted(y_true: Any, y_pred: Any) -> Any:
     return keras.ops.sum(y_true * predicted, -1)
 
 
-def build_model(config: Config, classes: int) -> keras.Model:
+def build_model(config: Config, classes: int, names: Sequence[str] = ()) -> keras.Model:
     """Returns the untrained model of a config without "auto", with the weights that model.weights names.
 
-    What they do not cover, the classifier of another number of classes or all of it, is drawn from the seed.
+    What they do not cover, the classifier of other classes or all of it, is drawn from the seed.
+
+    Args:
+        config: the run.
+        classes: how many classes there are.
+        names: what they are called, if that is known: the classifier of a run is for the same names in the same order.
     """
     keras.utils.set_random_seed(config.seed)
     policy = keras.config.dtype_policy()
@@ -145,6 +156,6 @@ def build_model(config: Config, classes: int) -> keras.Model:
     options = weights.architecture_options(config.model)
     build = functools.partial(rooms.load("models", config.model.name).build, classes=classes, **options)
     try:
-        return weights.initialized(lambda **more: initial.drawn(build(**more), config), config.model)
+        return weights.initialized(lambda **more: initial.drawn(build(**more), config), config.model, names)
     finally:
         keras.config.set_dtype_policy(policy)

@@ -10,21 +10,22 @@ Equal they are where both pad alike, for an even side before each stride of 2: m
 
 Without them model.mean and model.deviation, if given, are such a Rescaling.
 
-A path takes a model that we trained. The layers of the same name are copied, the classifier if it has as many classes,
-and the Rescaling, if it has one, is kept.
+A path takes a model that we trained. The layers of the same name are copied, the classifier if it has as many classes
+(of a run: the same ones in the same order), and the Rescaling, if it has one, is kept.
 """
 
 import dataclasses
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from tinytrain import imagenet
+from tinytrain import imagenet, origin
 from tinytrain.errors import UserError, nearest
-from tinytrain.run import Run
+from tinytrain.run import Run, refuse_links
 from tinytrain.schema import Model
 
 IMAGENET = "imagenet"
@@ -32,12 +33,13 @@ PREPROCESSING = "preprocessing"  # the name of the Rescaling
 CLASSIFIER = "logits"  # ours, and that of MobileNetV3 in keras.applications
 
 
-def initialized(build: Callable[..., keras.Model], config: Model) -> keras.Model:
+def initialized(build: Callable[..., keras.Model], config: Model, classes: Sequence[str] = ()) -> keras.Model:
     """Returns what `build()` returns, with the weights that `config.weights` names.
 
     Args:
         build: returns the network of `config`, with random weights; it takes the options of its architecture.
         config: [model] of a run, without "auto".
+        classes: the names of its classes, in order; the classifier of a run with others is not taken.
 
     Raises:
         UserError: no such file, none that is published for this network, no way to download it, or layers that do not
@@ -53,7 +55,7 @@ def initialized(build: Callable[..., keras.Model], config: Model) -> keras.Model
         return _with_rescaling(model, *imagenet.rescaling(application, published))
     path, source = read(config.weights, "model.weights", [IMAGENET])
     model = build(**build_options(source))
-    _copy_ours(source, model, path)
+    _copy_ours(source, model, path, with_classifier=_same_classes(path.parent, classes))
     rescaling = next((layer for layer in source.layers if layer.name == PREPROCESSING), None)
     return _with_rescaling(model, rescaling.scale, rescaling.offset) if rescaling else model
 
@@ -135,18 +137,49 @@ def read(weights: str, key: str, words: list[str]) -> tuple[Path, keras.Model]:
             f"{nearest(weights, words)}"
         )
     if path.is_dir():
+        refuse_links(path)
         path = Run(path).model_path
         if not path.exists():
             raise UserError(f"the folder '{weights}' holds no finished run: there is no {path.name} in it")
+    return path, load_file(path)
+
+
+def load_file(path: Path) -> keras.Model:
+    """Returns the model in a .keras file.
+
+    Raises UserError if there is none, or one that holds code, such as a Lambda layer: Keras' safe mode runs none.
+    """
     try:
-        return path, keras.saving.load_model(path, compile=False)
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras, zipfile and h5py each raise their own
         reason = imagenet.one_line(error).partition(". ")[0]
         raise UserError(f"'{path}' is no Keras model: {reason}; give a .keras file or a run folder") from None
 
 
-def _copy_ours(source: keras.Model, model: keras.Model, path: Path) -> None:
-    """Copies every layer by its name, the classifier only if it fits too."""
+def _same_classes(folder: Path, classes: Sequence[str]) -> bool:
+    """Returns whether the run in `folder`, if it is one that names its classes, has `classes`; tells it if not."""
+    theirs = origin.read(Run(folder)).get("classes", [])
+    if not theirs or not classes or list(theirs) == list(classes):
+        return True
+    order = "in another order" if sorted(theirs) == sorted(classes) else "others"
+    print(f"tinytrain: the classes of '{folder}' are {order}: the classifier begins anew", file=sys.stderr)
+    return False
+
+
+def trained(run: Run) -> keras.Model:
+    """Returns the model of a finished run; raises UserError unless it is one for the images that its config says."""
+    model, config = load_file(run.model_path), run.config().model
+    expected = (None, config.resolution, config.resolution, config.channels)
+    if model.input_shape != expected or len(model.outputs) != 1:
+        raise UserError(
+            f"'{run.model_path}' is not the model of its run: it takes {model.input_shape} and has "
+            f"{len(model.outputs)} outputs, expected {expected} and 1 by config.toml"
+        )
+    return model
+
+
+def _copy_ours(source: keras.Model, model: keras.Model, path: Path, with_classifier: bool) -> None:
+    """Copies every layer by its name, the classifier only if it is wanted and fits too."""
     found = {layer.name: layer for layer in source.layers if layer.weights}
     wanted = {layer.name: layer for layer in model.layers if layer.weights}
     for name in [*wanted, *found]:
@@ -159,7 +192,7 @@ def _copy_ours(source: keras.Model, model: keras.Model, path: Path) -> None:
                 f"{shapes[1]} in {model.name}{_trained_with(path)}"
             )
     for name, layer in wanted.items():
-        if _shape(layer) == _shape(found.get(name)):
+        if _shape(layer) == _shape(found.get(name)) and (with_classifier or name != CLASSIFIER):
             layer.set_weights(found[name].get_weights())
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.epsilon = found[name].epsilon

@@ -28,12 +28,22 @@ class Choice:
         self.factors: Sequence[float] = {"outer": width_factors, "inner": expansion_factors}.get(group.kind, [1.0])
         ratio = group.width / of_source[0]  # the tiny network is state 0
         if group.kind == "squeezed":
-            floor = min(LEAST_SQUEEZED, group.width)
-            self.widths = [make_divisible(max(width * ratio, floor), 1) for width in of_source]
+            self.widths = squeezed_widths(group.width, of_source)
         else:
             if group.kind == "inner":
                 ratio += 1e-10
             self.widths = [make_divisible(ratio * f * width, 1) for f in self.factors for width in of_source]
+
+
+def squeezed_widths(tiny: int, scaled: Sequence[int]) -> list[int]:
+    """Returns the hidden channels of a squeeze-excite for each width that it scales, of which the first has `tiny`.
+
+    As in the released code the reduction is that of the largest network, whose hidden channels were rounded before.
+    """
+    floor = min(LEAST_SQUEEZED, tiny)
+    largest = max(scaled)
+    reduction = largest / max(round(largest / (scaled[0] / tiny + 1e-10)), floor)
+    return [make_divisible(max(width / reduction, floor), 1) for width in scaled]
 
 
 class _Level:

@@ -1,13 +1,14 @@
 """Images that a table names: `csv:FILE`, with the columns path, label and, if it likes, split (train, val, test).
 
-A path is relative to the folder of FILE.
+A path is relative to the folder of FILE. Blanks at the ends of a cell count for nothing.
 """
 
 import csv
+import unicodedata
 from pathlib import Path
 
 from tinytrain import image_files
-from tinytrain.datasets import SPLIT_NAMES, Source
+from tinytrain.datasets import Source, split_of
 from tinytrain.errors import UserError
 from tinytrain.schema import Data
 
@@ -24,12 +25,13 @@ def load(argument: str, data: Data) -> Source:
             f"'{table.parent}', or remove the lines:{listed}"
         )
     classes = sorted({row["label"] for _, row in rows})
+    numbers = {name: number for number, name in enumerate(classes)}
     if len(classes) < 2:
         raise UserError(f"'{table}' names fewer than two classes ({', '.join(classes)}): expected two in column label")
     files: dict[str, list[tuple[Path, int]]] = {}
     for _, row in rows:
-        split = SPLIT_NAMES[row["split"].lower()] if row.get("split") else "all"
-        files.setdefault(split, []).append((table.parent / row["path"], classes.index(row["label"])))
+        split = split_of(row["split"]) if row.get("split") else "all"
+        files.setdefault(str(split), []).append((table.parent / row["path"], numbers[row["label"]]))
     if len(files) > 1 and "train" not in files:
         raise UserError(f"'{table}' has no train image (its splits are {', '.join(files)}): name some in column split")
     return image_files.source(table.parent, classes, files, data)
@@ -40,8 +42,8 @@ def _rows(table: Path) -> list[tuple[int, dict[str, str]]]:
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, skipinitialspace=True)
-            columns = reader.fieldnames or []
-            rows = [(reader.line_num, row) for row in reader]
+            columns = reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
+            rows = [(reader.line_num, _stripped(row)) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(
@@ -58,11 +60,17 @@ def _rows(table: Path) -> list[tuple[int, dict[str, str]]]:
     return rows
 
 
+def _stripped(row: dict[str, str | None]) -> dict[str, str]:
+    """Returns the cells of a line without blanks at their ends; a label in composed characters, as folders have it."""
+    cells = {name: cell.strip() for name, cell in row.items() if isinstance(cell, str)}
+    return cells | {"label": unicodedata.normalize("NFC", cells.get("label", ""))}
+
+
 def _check(table: Path, number: int, row: dict[str, str], with_split: bool) -> None:
-    if not row["path"] or not row["label"]:
+    if not row.get("path") or not row.get("label"):
         raise UserError(f"'{table}', line {number}: path and label must both be filled in")
-    if with_split and (row["split"] or "").lower() not in SPLIT_NAMES:
+    if with_split and not split_of(row.get("split", "")):
         raise UserError(
-            f"'{table}', line {number}: split is '{row['split'] or ''}'; expected train, val or test, "
+            f"'{table}', line {number}: split is '{row.get('split', '')}'; expected train, val or test, "
             "on every line or on none"
         )

@@ -57,6 +57,8 @@ def _refuse_others(name: str, row: Row, source: Source) -> None:
             f"'{name}' has {row.classes:,} classes, {len(source.classes):,} were found: name the folder that holds one "
             "folder for each class"
         )
+    if any(finding.severe for finding in source.findings):
+        return  # the files that cannot be read are told instead
     wrong = [
         f"{split} {len(source.pools[split].labels):,} instead of {count:,}"
         for split, count in row.images.items()

@@ -15,9 +15,11 @@ import numpy as np
 from PIL import Image
 
 from tinytrain.dataset_table import TRAIN_TEST
-from tinytrain.datasets import SPLIT_NAMES, Pool, Source
+from tinytrain.datasets import Pool, Source
 from tinytrain.errors import UserError, nearest
 from tinytrain.schema import Data
+
+OFFICIAL = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}  # theirs: ours
 
 
 def load(argument: str, data: Data) -> Source:
@@ -47,7 +49,7 @@ def load_parts(
     label = label or _classification(tfds, builder, argument)
     _prepare(builder, argument)
     names = list(builder.info.splits) or list((splits or TRAIN_TEST).values())  # tfds.testing.mock_data knows no names
-    splits = splits or {SPLIT_NAMES[name]: name for name in names if name in SPLIT_NAMES}
+    splits = splits or {ours: theirs for theirs, ours in OFFICIAL.items() if theirs in names}
     missing = [theirs for theirs in splits.values() if theirs not in names]
     if missing or "train" not in splits:
         absent = ", ".join(missing) or "train"

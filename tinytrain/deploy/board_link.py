@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from tinytrain.deploy import frames, messages
 from tinytrain.deploy.board_requests import Answer, BoardRefused, BoardSilent, Requests
-from tinytrain.deploy.messages import Kind, Status
+from tinytrain.deploy.messages import BoardWrong, Kind, Status
 from tinytrain.errors import TinytrainError
 
 RATES = (921600, 460800, 230400)  # baud, the fastest first
+LONGEST_WORK_S = 60.0  # how long an answer is waited for at most before its request is sent again
 RETURN_S = 2.0  # without a good frame for so long, a board goes back to the rate of before
 _SLOWEST_FIRST_S = 2.0  # how long the first inference is waited for before its request is sent again
 
@@ -52,27 +53,39 @@ class BoardLink(Requests):
                 pass
 
     def infer(self, image: bytes, count: int = 1, output_bytes: int = 0) -> Inference:
-        """Runs `count` inferences of an input, int8 as bytes; returns at least `output_bytes` of the output."""
-        work_s = count * (self._inference_s or _SLOWEST_FIRST_S)
+        """Runs `count` inferences of an input, int8 as bytes; returns the output, which has `output_bytes`.
+
+        Without `output_bytes` the output is as much as comes with the answer. Raises BoardWrong for another number of
+        inferences or bytes, or no time.
+        """
+        work_s = min(count * (self._inference_s or _SLOWEST_FIRST_S), LONGEST_WORK_S)
         request, started = struct.pack("<II", zlib.crc32(image), count), time.monotonic()
         done, ticks, output = self._ask_about(image, Kind.INFER, request, messages.read_inferred, work_s)
+        if done != count or not ticks:
+            raise BoardWrong("INFER", f"{done} inferences in {ticks} ticks", f"{count} inferences, at least 1 tick")
         took_s = 1.5 * (time.monotonic() - started) / count
         self._inference_s = min(took_s, self._inference_s or took_s)
         return Inference(self._rest(output, output_bytes), done, ticks)
 
-    def profile(self, image: bytes) -> list[int]:
-        """Returns the ticks of each operator, in the order of the model, in one inference of an input."""
+    def profile(self, image: bytes, expected: int) -> list[int]:
+        """Returns the ticks of each of `expected` operators, in the order of the model, in one inference of an input.
+
+        Raises BoardWrong if there are more or fewer.
+        """
         work_s = 2 * (self._inference_s or _SLOWEST_FIRST_S)
         crc = zlib.crc32(image)
         request = struct.pack("<IH", crc, 0)
-        operators, _, ticks = self._ask_about(image, Kind.PROFILE, request, messages.read_profile, work_s)
-        while len(ticks) < operators:
-            request = struct.pack("<IH", crc, len(ticks))
-            _, first, more = self.ask(Kind.PROFILE, request, messages.read_profile)
-            if first != len(ticks) or not more:
-                raise TinytrainError(f"the board's profile ends after {len(ticks)} of {operators} operators")
+        ticks: list[int] = []
+        operators, first, more = self._ask_about(image, Kind.PROFILE, request, messages.read_profile, work_s)
+        while True:
+            if operators != expected or first != len(ticks) or not 0 < len(more) <= expected - first:
+                received = f"{len(more)} operators from {first} on, of {operators}"
+                raise BoardWrong("PROFILE", received, f"operators from {len(ticks)} on, of {expected}")
             ticks += more
-        return ticks
+            if len(ticks) == expected:
+                return ticks
+            request = struct.pack("<IH", crc, len(ticks))
+            operators, first, more = self.ask(Kind.PROFILE, request, messages.read_profile)
 
     def status(self) -> Status:
         """Returns how the board has fared since its reset."""
@@ -126,10 +139,12 @@ class BoardLink(Requests):
         self.write(b"".join(pieces))
 
     def _rest(self, output: bytes, size: int) -> bytes:
-        """Returns at least `size` bytes of the output that begins with `output`."""
+        """Returns the output of `size` bytes that begins with `output`; 0: that alone."""
         while len(output) < size:
             more = self.ask(Kind.OUTPUT, struct.pack("<I", len(output)), bytes)
             if not more:
-                raise TinytrainError(f"the board's output ends after {len(output)} bytes, expected {size}")
+                raise BoardWrong("OUTPUT", f"{len(output)} bytes", f"{size} bytes")
             output += more
+        if size and len(output) != size:
+            raise BoardWrong("OUTPUT", f"{len(output)} bytes", f"{size} bytes")
         return output

@@ -18,6 +18,7 @@ from tinytrain.deploy.messages import Hello, Kind
 from tinytrain.errors import TinytrainError
 
 TRIES = 8
+EXCHANGE_S = 300.0  # no request takes longer in all, however often it is sent and whatever comes instead of an answer
 GROWTH, LONGEST = 1.5, 4.0  # each wait for an answer is so much longer than the one before, up to so much in all
 _BOOT = ("m-timestamp-mode", "m-init-done")
 FAILED = "failed: "
@@ -100,8 +101,10 @@ class Requests:
         sequence = self.next_number()
         request = frames.encode(kind, sequence, payload)
         line_s = (len(request) + self.longest_payload) * 10 / self.port.baudrate  # 10 bits a byte
-        wait_s = work_s + self.patience_s + line_s
+        wait_s, ends = work_s + self.patience_s + line_s, time.monotonic() + EXCHANGE_S
         for attempt in range(tries or self.tries):
+            if time.monotonic() > ends:
+                break
             self.traffic.repeated_requests += attempt > 0
             self.write(request)
             answer = self._wait(kind, sequence, wait_s * min(GROWTH**attempt, LONGEST))

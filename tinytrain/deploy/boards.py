@@ -74,16 +74,17 @@ def names() -> list[str]:
 
 
 def load(word: str) -> Board:
-    """Returns the board called `word`, or the usual board of the MCU called `word`.
+    """Returns the board called `word`, or the usual board of the MCU called `word`, in capitals or not.
 
     Raises:
         UserError: no board and no MCU has that name, or its header cannot be read.
 
     """
-    if word in names():
-        return read(folder() / f"{word}.h")
+    name = word.lower()
+    if name in names():
+        return read(folder() / f"{name}.h")
     boards = [read(folder() / f"{name}.h") for name in names()]
-    matches = [board for board in boards if board.mcu == word]
+    matches = [board for board in boards if board.mcu == name]
     if not matches:
         raise unknown("board", word, {name for board in boards for name in (board.name, board.mcu)})
     return next((board for board in matches if board.usual), matches[0])

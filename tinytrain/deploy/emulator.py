@@ -4,6 +4,7 @@ QEMU's own port of control (QMP, on its standard input and output) tells the nam
 core only once somebody listens.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -16,12 +17,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from tinytrain import disk
 from tinytrain.deploy import firmware
 from tinytrain.deploy.board_requests import FAILED, BoardRestarted, BoardSilent
 from tinytrain.deploy.boards import Board
 from tinytrain.errors import TinytrainError
 
 READY = b"m-ready"  # the last line of a start
+ENDS_S = 10  # of wall time, from QEMU's closed pipe to its end
 START_S = 60  # of wall time; a large model takes 9 million instructions to plan
 
 
@@ -32,8 +35,8 @@ def emulated(sources: Path, board: Board, tflm: Path | None) -> Iterator[str]:
     `tflm` is TFLM_DIR, or None for the stand-in engine. Raises TinytrainError if it cannot be built or does not start.
     """
     with (
-        tempfile.TemporaryDirectory(prefix="tinytrain-bench-") as build,
-        running(firmware.build(sources, board, tflm, Path(build)), board) as device,
+        disk.folder() as build,
+        running(firmware.build(sources, board, tflm, build), board) as device,
     ):
         yield device
 
@@ -45,8 +48,8 @@ def running(elf: Path, board: Board) -> Iterator[str]:
     A fault of the program ends the emulator. Raises BoardRestarted with the registers if what is done with the device
     fails for that reason.
     """
-    with tempfile.TemporaryDirectory(prefix="tinytrain-emulator-") as folder, tempfile.TemporaryFile() as errors:
-        said = Path(folder) / "said"
+    with disk.folder() as folder, tempfile.TemporaryFile() as errors:
+        said = folder / "said"
         process = subprocess.Popen(
             _command(elf, board, said), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
         )
@@ -59,7 +62,7 @@ def running(elf: Path, board: Board) -> Iterator[str]:
                 _await_ready(said, process)
                 yield device
             except BoardSilent as error:
-                raise _crashed(error, said) from None
+                raise _crashed(error, said, process) from None
             finally:
                 os.close(listener)
         finally:
@@ -85,11 +88,18 @@ def _command(elf: Path, board: Board, said: Path) -> list[str]:
     return [guard, "--pdeathsig", "KILL", *command] if guard else command
 
 
-def _crashed(error: BoardSilent, said: Path) -> TinytrainError:
-    """Returns the error with the registers that the firmware has printed before it ended the emulator, if it did."""
+def _crashed(error: BoardSilent, said: Path, process: subprocess.Popen) -> TinytrainError:
+    """Returns the error with what ended the emulator, if it has ended.
+
+    That is the firmware, which has printed its registers before, or somebody else.
+    """
     lines = said.read_bytes().decode(errors="replace").splitlines()
     registers = [line.removeprefix(FAILED) for line in lines if line.startswith(FAILED)]
-    return BoardRestarted(f"the emulated board crashed{error.during}: {registers[-1]}") if registers else error
+    if registers:
+        return BoardRestarted(f"the emulated board crashed{error.during}: {registers[-1]}")
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return BoardSilent(f"the emulator ended with status {process.wait(1)}: {error}")
+    return error
 
 
 def _device(process: subprocess.Popen, errors: IO[bytes]) -> str:
@@ -111,15 +121,18 @@ def _execute(process: subprocess.Popen, errors: IO[bytes], command: str) -> Any:
                 return answer["return"]
     except BrokenPipeError:
         pass
+    status = process.wait(ENDS_S)  # its pipe is closed
     errors.seek(0)
     reason = errors.readline().decode(errors="replace").strip()  # registers follow
-    raise TinytrainError(f"the emulator does not start: {reason or 'it said nothing'}")
+    raise TinytrainError(f"the emulator does not start: it ended with status {status}, {reason or 'and said nothing'}")
 
 
 def _await_ready(said: Path, process: subprocess.Popen) -> None:
     deadline = time.monotonic() + START_S
     while READY not in said.read_bytes():
-        if process.poll() is not None or time.monotonic() > deadline:
+        ended = process.poll()
+        if ended is not None or time.monotonic() > deadline:
             text = " | ".join(said.read_text(errors="replace").splitlines()).strip(" |")
-            raise TinytrainError(f"the emulated firmware does not start: it said '{text}'")
+            how = "" if ended is None else f", and QEMU ended with status {ended}"
+            raise TinytrainError(f"the emulated firmware does not start: it said '{text}'{how}")
         time.sleep(0.02)

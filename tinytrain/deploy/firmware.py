@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +14,20 @@ from typing import Any
 
 import numpy as np
 
-from tinytrain import rooms
+from tinytrain import disk, rooms
 from tinytrain.deploy import carray, flatbuffer, lookup, tflm_ops
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.flatbuffer import Summary
 from tinytrain.errors import DoesNotFit, TinytrainError, UserError
+from tinytrain.run import make_folder
 
 COMPILER = "arm-none-eabi-gcc"
 EMULATOR = "qemu-system-arm"
 STACK_BYTES = 4096  # STACK_BYTES of firmware/Makefile
+BESIDE_ARENA_BYTES = 8 * 1024  # kOtherRamBytes of firmware/inference.cc
 _GENERATED = ("build", "model")  # folders beside the sources that do not belong to them
+# What the Makefile asks for.
+TFLM_FILES = ("lib/libtensorflow-microlite.a", "include/tensorflow/lite/micro/micro_interpreter.h")
 _MAKE_TIMEOUT_S = 1200  # more than TIMEOUT_S of firmware/Makefile
 
 
@@ -76,9 +79,9 @@ def emit(
     target = folder / "firmware"
     if target.exists():
         raise UserError(f"{target} exists already; remove it or give another folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".firmware-", dir=folder) as temporary:
-        draft = Path(temporary) / "firmware"
+    make_folder(folder)
+    with disk.folder(folder) as temporary:
+        draft = temporary / "firmware"
         shutil.copytree(rooms.data_folder("firmware"), draft, ignore=_ignore)
         (draft / "model").mkdir()
         carray.write(
@@ -93,7 +96,8 @@ def emit(
             bgr=bgr,
             tables=lookup.tables(model, flatbuffer.read(model, name)),
         )
-        (draft / "model" / "board.mk").write_text(f"BOARD ?= {board.name}\n", "utf-8")
+        keeps = keeps_image(board, arena_bytes, golden_input.size)
+        (draft / "model" / "board.mk").write_text(f"BOARD ?= {board.name}\nTARGET_KEEPS_IMAGE := {keeps:d}\n", "utf-8")
         draft.rename(target)
     return target
 
@@ -103,19 +107,50 @@ def _ignore(_folder: str, names: list[str]) -> list[str]:
 
 
 def tflm_dir() -> Path | None:
-    """Returns the folder that the environment variable TFLM_DIR names, or None without one."""
+    """Returns the folder that the environment variable TFLM_DIR names, or None without one.
+
+    Raises UserError if it holds no TensorFlow Lite Micro.
+    """
     word = os.environ.get("TFLM_DIR", "")
-    return Path(word).absolute() if word else None
+    return _complete(Path(word).absolute()) if word else None
+
+
+def _complete(tflm: Path) -> Path:
+    """Returns `tflm`; raises UserError, naming what is lacking, if it is no folder of TensorFlow Lite Micro."""
+    lacking = [name for name in TFLM_FILES if not (tflm / name).is_file()]
+    if lacking:
+        what = "which has no " + " and no ".join(lacking) if tflm.is_dir() else "which is no folder"
+        raise UserError(
+            f"TFLM_DIR is '{tflm}', {what}: set it to a folder with include/ and lib/ of TensorFlow Lite Micro, "
+            "or unset it to go on without"
+        )
+    return tflm
+
+
+def check_library(board: Board) -> None:
+    """Raises UserError, before any other work, if what TFLM_DIR names is not there or was not built for `board`."""
+    tflm = tflm_dir()
+    if tflm and not lacking():
+        with disk.folder() as build:
+            _make(rooms.data_folder("firmware"), board, tflm, "library", BUILD=str(build))
 
 
 def lacking(*, emulator: bool = False, tflm: bool = True) -> str:
-    """Returns why the firmware cannot be built (or emulated) here, one sentence that names the remedy; "" if it can."""
+    """Returns why the firmware cannot be built (or emulated) here, one sentence that names the remedy; "" if it can.
+
+    Raises UserError as `tflm_dir` does.
+    """
     tools = [tool for tool in [COMPILER, "make", *([EMULATOR] if emulator else [])] if shutil.which(tool) is None]
     if tools:
         return f"{' and '.join(tools)} not installed; `make firmware-tools` installs what the firmware needs"
     if tflm and tflm_dir() is None:
         return "TFLM_DIR is not set; set it to a folder with TensorFlow Lite Micro's include/ and lib/"
     return ""
+
+
+def keeps_image(board: Board, arena_bytes: int, input_bytes: int) -> bool:
+    """Returns whether `board` has room to keep the input beside the arena, as kImageFits of inference.cc says."""
+    return board.ram_bytes - STACK_BYTES - BESIDE_ARENA_BYTES - arena_bytes >= input_bytes
 
 
 def build(firmware: Path, board: Board, tflm: Path | None, build: Path) -> Path:
@@ -140,8 +175,8 @@ def link(firmware: Path, board: Board, tflm: Path | None, build: Path | None = N
 
     """
     if build is None:
-        with tempfile.TemporaryDirectory(prefix="tinytrain-link-") as temporary:
-            return link(firmware, board, tflm, Path(temporary))
+        with disk.folder() as temporary:
+            return link(firmware, board, tflm, temporary)
     lines = _make(firmware, board, tflm, "size", BUILD=str(build))
     sections = {name: int(size) for name, size in (line.split() for line in lines.splitlines() if line)}
     ours = _own_flash_bytes(next(build.glob("*/firmware.map")))
@@ -177,13 +212,13 @@ def emulate(firmware: Path, board: Board, tflm: Path | None) -> dict[str, Any]:
         TinytrainError: the build or the emulator failed.
 
     """
-    with tempfile.TemporaryDirectory(prefix="tinytrain-emulate-") as build:
-        _make(firmware, board, tflm, "all", BUILD=build)
-        return parse_output(_make(firmware, board, tflm, "emulate", BUILD=build, check=False))
+    with disk.folder() as build:
+        _make(firmware, board, tflm, "all", BUILD=str(build))
+        return parse_output(_make(firmware, board, tflm, "emulate", BUILD=str(build), check=False))
 
 
 def _make(firmware: Path, board: Board, tflm: Path | None, goal: str, *, check: bool = True, **variables: str) -> str:
-    engine = {"ENGINE": "tflm", "TFLM_DIR": str(tflm)} if tflm else {"ENGINE": "stand_in"}
+    engine = {"ENGINE": "tflm", "TFLM_DIR": str(_complete(tflm))} if tflm else {"ENGINE": "stand_in"}
     words = [f"{key}={value}" for key, value in {"BOARD": board.name, **engine, **variables}.items()]
     command = ["make", "--no-print-directory", "-s", "-C", str(firmware), goal, *words]
     environment = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
@@ -193,8 +228,10 @@ def _make(firmware: Path, board: Board, tflm: Path | None, goal: str, *, check: 
         _raise_overflow(errors, board)
         if wrong := re.search(r"^\S+ is for .*: build it with .*$", errors, re.MULTILINE):
             raise UserError(f"TFLM_DIR does not serve for {board.name}: {wrong[0]}")
+        if full := re.search(r"^.*(No space left on device|Disk quota exceeded).*$", errors, re.MULTILINE):
+            raise UserError(f"no room to build the firmware: {full[0].strip()}; TMPDIR names another folder")
         raise TinytrainError(f"`{' '.join(command)}` failed:\n{output}{errors}".rstrip())
-    if "tinytrain: firmware" not in output and not check:
+    if not check and "tinytrain: firmware" not in output and "failed: " not in output:
         raise TinytrainError(f"the emulator printed nothing of the firmware:\n{output}{errors}".rstrip())
     return output
 
@@ -235,19 +272,22 @@ def parse_output(text: str) -> dict[str, Any]:
     return result
 
 
-def estimate(summary: Summary, model_bytes: int, arena_bytes: int) -> Sizes:
-    """Returns the sizes as TFLM with CMSIS-NN and its error texts gives them, without compiler and TFLM.
+def estimate(summary: Summary, model_bytes: int, arena_bytes: int, board: Board) -> Sizes:
+    """Returns the sizes as TFLM with CMSIS-NN and its error texts gives them on `board`, without compiler and TFLM.
 
     The error against real links stands beside the table in tflm_ops.py.
     """
-    golden = sum(int(np.prod(tensor.shape)) for tensor in (*summary.inputs, *summary.outputs))
+    input_bytes, output_bytes = (
+        sum(int(np.prod(tensor.shape)) for tensor in tensors) for tensors in (summary.inputs, summary.outputs)
+    )
+    copy_of_output_bytes = 0 if keeps_image(board, arena_bytes, input_bytes) else output_bytes
     tables = tflm_ops.TABLE_BYTES * len(lookup.operators(summary))
     return Sizes(
         model_bytes=model_bytes,
         runtime_bytes=tflm_ops.runtime_bytes(summary.operators),
-        firmware_bytes=tflm_ops.FIRMWARE_BYTES + golden + tables,
+        firmware_bytes=tflm_ops.FIRMWARE_BYTES + input_bytes + output_bytes + tables,
         arena_bytes=arena_bytes,
         stack_bytes=STACK_BYTES,
-        other_ram_bytes=tflm_ops.OTHER_RAM_BYTES,
+        other_ram_bytes=tflm_ops.OTHER_RAM_BYTES + copy_of_output_bytes,
         measured=False,
     )

@@ -1,10 +1,9 @@
 """Whether a model fits a board, and what would if it does not."""
 
 import keras
-import numpy as np
 
 from tinytrain import rooms, weights
-from tinytrain.deploy import boards, compact, cosine, firmware, flatbuffer, memory, tflite, twin
+from tinytrain.deploy import boards, compact, cosine, firmware, flatbuffer, memory, tflite
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.firmware import Sizes
 from tinytrain.deploy.memory import Memory
@@ -20,7 +19,7 @@ def on_board(sizes: Sizes, board: Board) -> Memory:
 
 def estimated(model: bytes, arena_bytes: int, board: Board) -> Memory:
     """Returns the memory of an int8 .tflite on `board` without linking it."""
-    sizes = firmware.estimate(flatbuffer.read(model), len(model), arena_bytes)
+    sizes = firmware.estimate(flatbuffer.read(model), len(model), arena_bytes, board)
     return on_board(sizes, board)
 
 
@@ -35,7 +34,7 @@ def refuse_if_too_large(model: keras.Model, config: Config, classes: int, word: 
     The error names the nearest smaller width and resolution that fit, found by estimate and proven by conversion.
     """
     board, model = boards.load(word), cosine.without_norm(model)
-    needed = _converted(model, board)
+    needed = once_trained(model, board)
     if not needed.fits:
         what = f"{config.model.name} of width {config.model.width:g} at {config.model.resolution} pixels"
         raise too_large(what, needed, board, remedy(model, needed, config, classes, board))
@@ -58,12 +57,11 @@ def remedy(model: keras.Model, needed: Memory, config: Config, classes: int, boa
         float(config.model.width),
         int(config.model.resolution),
         fits,
-        lambda smaller: _converted(smaller, board).fits,
+        lambda smaller: once_trained(smaller, board).fits,
     )
 
 
-def _converted(model: keras.Model, board: Board) -> Memory:
-    """Returns the memory of `model` on `board` after a conversion calibrated on noise: sizes do not depend on it."""
-    noise = np.random.default_rng(0).uniform(-1, 1, (8, *model.input_shape[1:])).astype("float32")
-    content = compact.compact(tflite.convert_post_training(twin.rebuild(model, folded=True), noise))
+def once_trained(model: keras.Model, board: Board) -> Memory:
+    """Returns the memory that `model` takes on `board` once it is trained."""
+    content = compact.compact(tflite.convert_untrained(model))
     return estimated(content, memory.target_arena_bytes(content), board)

@@ -12,11 +12,11 @@ from tinytrain.deploy.flatbuffer import Operator, Summary
 
 
 class Cost(NamedTuple):
-    """Predicted instructions of one operator; `place` is its index in the model."""
+    """Predicted instructions of one operator, None where none was ever counted; `place` is its index in the model."""
 
     name: str
     place: int
-    instructions: float
+    instructions: float | None
 
 
 # Of each route: the instructions of a call, then of each count that `loops.counts` returns for it. Behind it: over how
@@ -53,13 +53,14 @@ COEFFICIENTS: dict[str, tuple[float, ...]] = {
     "RESHAPE": (173.8, 0, 0.5311),  # 7: 0 %
     "SOFTMAX": (272.5, 0, 528.9),  # 4: 0 %
 }
-GUESS = (200.0, 0.0, 60.0)  # of an operator that was never counted
 CALL = 85.0  # TFLM's own, for each operator
 
 
-def total(graph: Summary) -> float:
-    """Returns the predicted instructions of one inference."""
-    return sum(cost.instructions + CALL for cost in by_operator(graph))
+def total(graph: Summary) -> float | None:
+    """Returns the predicted instructions of one inference, None if an operator was never counted."""
+    costs = [cost.instructions for cost in by_operator(graph)]
+    known = [cost for cost in costs if cost is not None]
+    return sum(cost + CALL for cost in known) if len(known) == len(costs) else None
 
 
 def by_operator(graph: Summary) -> list[Cost]:
@@ -71,14 +72,18 @@ def by_operator(graph: Summary) -> list[Cost]:
     ]
 
 
-def guessed(graph: Summary) -> list[str]:
-    """Returns the operators that were never counted, so that their instructions are a guess; each name once."""
-    kinds = tflm_ops.registrations(graph.operators)
-    names = [op.name for op in graph.operators if loops.route(op, kinds[op.name]) not in COEFFICIENTS]
-    return list(dict.fromkeys(names))
+def uncounted(graph: Summary) -> list[str]:
+    """Returns the operators that were never counted, so that nothing is known of their instructions; each name once."""
+    return list(dict.fromkeys(cost.name for cost in by_operator(graph) if cost.instructions is None))
 
 
-def predict(operator: Operator, kind: str) -> float:
-    """Returns the predicted instructions of one operator that is registered as `kind` (tflm_ops.KINDS)."""
-    constant, *factors = COEFFICIENTS.get(loops.route(operator, kind), GUESS)
+def predict(operator: Operator, kind: str) -> float | None:
+    """Returns the predicted instructions of one operator that is registered as `kind` (tflm_ops.KINDS).
+
+    None if no operator that runs like it was ever counted.
+    """
+    coefficients = COEFFICIENTS.get(loops.route(operator, kind))
+    if coefficients is None:
+        return None
+    constant, *factors = coefficients
     return constant + sum(factor * count for factor, count in zip(factors, loops.counts(operator, kind), strict=True))

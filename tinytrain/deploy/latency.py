@@ -53,7 +53,6 @@ class Prediction:
     instructions: float
     how: str  # COUNTED or ESTIMATED
     core: str
-    guessed: list[str]  # operators whose instructions are a guess
 
     def report(self) -> dict[str, object]:
         """Returns the keys of report.json."""
@@ -64,7 +63,6 @@ class Prediction:
             "latency_basis": {
                 "how": self.how,
                 "instructions": round(self.instructions),
-                "guessed_operators": self.guessed,
                 "core": self.core,
                 "cycles_per_instruction": [core.low, core.likely, core.high],
                 "published_rows": core.rows,
@@ -73,25 +71,33 @@ class Prediction:
         }
 
 
-def predict(graph: Summary, board: Board, counted: float | None = None) -> Prediction | None:
-    """Returns the predicted latency of a model on `board`; None for a core without published figures.
+def report(graph: Summary, board: Board, counted: float | None = None) -> dict[str, object]:
+    """Returns the keys of report.json: the prediction, or nulls with what is missing for one.
 
-    `counted` are the instructions of one inference in the emulator; without them they are estimated.
+    `counted` as in `predict`. Missing are either figures of the core, or the counts of "uncounted_operators".
     """
-    core = CORES.get(board.core)
-    if core is None:
+    found = predict(graph, board, counted)
+    if found:
+        return found.report()
+    uncounted = [] if counted else instructions.uncounted(graph)
+    basis = {"core": board.core, "uncounted_operators": uncounted}
+    return {"latency_ms": None, "latency_range_ms": None, "latency_basis": basis}
+
+
+def predict(graph: Summary, board: Board, counted: float | None = None) -> Prediction | None:
+    """Returns the predicted latency of a model on `board`.
+
+    None for a core without published figures, and for a model with an operator that was never counted. `counted` are
+    the instructions of one inference in the emulator; without them they are estimated.
+    """
+    core, number = CORES.get(board.core), counted or instructions.total(graph)
+    if core is None or number is None:
         return None
-    number = counted or instructions.total(graph)
     low, likely, high = (number * cycles / board.clock_hz * 1e3 for cycles in (core.low, core.likely, core.high))
     if counted:
-        return Prediction(low, likely, high, number, COUNTED, board.core, [])
+        return Prediction(low, likely, high, number, COUNTED, board.core)
     low, high = low * (1 - ESTIMATE_ERROR), high * (1 + ESTIMATE_ERROR)
-    return Prediction(low, likely, high, number, ESTIMATED, board.core, instructions.guessed(graph))
-
-
-def unknown(board: Board) -> dict[str, object]:
-    """Returns the keys of report.json for a board whose core has no published figures."""
-    return {"latency_ms": None, "latency_range_ms": None, "latency_basis": {"core": board.core}}
+    return Prediction(low, likely, high, number, ESTIMATED, board.core)
 
 
 def macs(operator: Operator) -> int:

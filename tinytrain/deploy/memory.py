@@ -15,11 +15,15 @@ from typing import Any
 import keras
 
 from tinytrain.deploy import planner
+from tinytrain.deploy.flatbuffer import Summary
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.deploy.twin_builder import activation_of
 from tinytrain.graph import Call, walk
 
 SCRATCH_HANDLE_BYTES = 16  # a pointer and a request in the arena, for each scratch buffer
+BOUND, MEASURED, UNKNOWN = "upper bound", "measured in the emulator", "unknown"  # what the size of an arena is
+# CMSIS-NN's kernels of these keep sums or ask for scratch by formulas that planner.py does not have.
+UNPLANNED = ("BATCH_MATMUL", "SVDF", "TRANSPOSE_CONV", "UNIDIRECTIONAL_SEQUENCE_LSTM")
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,16 @@ class Memory:
         return " and ".join(parts)
 
 
+def unplanned(graph: Summary) -> list[str]:
+    """Returns the operators of a model for which `target_arena_bytes` is no bound, each name once."""
+    return [name for name in graph.counts if name in UNPLANNED]
+
+
 def target_arena_bytes(model: bytes) -> int:
-    """Returns an upper bound, a multiple of 16, of the arena that a .tflite needs on a Cortex-M with CMSIS-NN."""
+    """Returns an upper bound, a multiple of 16, of the arena that a .tflite needs on a Cortex-M with CMSIS-NN.
+
+    It is none for a model with operators that are UNPLANNED.
+    """
     return planner.align(Oracle(model).arena_bytes + cmsis_nn_bytes(model))
 
 

@@ -4,7 +4,7 @@ import struct
 from dataclasses import dataclass
 from enum import IntEnum
 
-from tinytrain.errors import UserError
+from tinytrain.errors import TinytrainError, UserError, shown
 
 VERSION = 1
 ANSWER = 0x80  # an answer's type is its request's with this bit
@@ -16,6 +16,23 @@ _TEXTS = 5
 _STATUS = struct.Struct("<Q5I")
 _INFERRED = struct.Struct("<IQ")
 _PROFILE = struct.Struct("<HH")
+_U32 = 2**32 - 1
+_BOUNDS = {  # of numbers in HELLO that something is divided by or counted to
+    "longest_payload": (16, 65_535),
+    "operators": (1, 65_535),
+    "clock_hz": (1000, _U32),
+    "counts": (1, _U32),
+    "ticks": (1, _U32),
+}
+_UNITS = ("cycles", "instructions")
+_LONGEST_TEXT = 300  # characters: a name has what a file name has at most
+
+
+class BoardWrong(TinytrainError):
+    """The board gave an answer that cannot be right, whatever its model computes."""
+
+    def __init__(self, what: str, received: object, expected: str) -> None:
+        super().__init__(f"the board answers {what} wrong: {shown(received)}, expected {expected}; flash it anew")
 
 
 class Kind(IntEnum):
@@ -77,7 +94,10 @@ class Status:
 
 
 def read_hello(payload: bytes) -> Hello:
-    """Returns the answer to HELLO; raises UserError if it is of another version of the protocol."""
+    """Returns the answer to HELLO.
+
+    Raises UserError if it is of another version of the protocol, BoardWrong if a number or a text in it cannot be.
+    """
     if payload[:2] != struct.pack("<H", VERSION):
         version = int.from_bytes(payload[:2], "little")
         raise UserError(
@@ -85,8 +105,17 @@ def read_hello(payload: bytes) -> Hello:
         )
     texts = payload[_NUMBERS.size :].decode(errors="replace").split("\0")
     if len(texts) <= _TEXTS:  # each is ended by a zero
-        raise UserError(f"the board's HELLO has {len(payload)} bytes, which is too few: export and flash it anew")
-    return Hello(*_NUMBERS.unpack_from(payload), *texts[:_TEXTS])
+        raise BoardWrong("HELLO", payload, f"{_NUMBERS.size} bytes and {_TEXTS} texts")
+    hello = Hello(*_NUMBERS.unpack_from(payload), *texts[:_TEXTS])
+    for name, (low, high) in _BOUNDS.items():
+        if not low <= getattr(hello, name) <= high:
+            raise BoardWrong("HELLO", f"{name} {getattr(hello, name)}", f"{low:,} to {high:,}")
+    for text in texts[:_TEXTS]:
+        if not text.isprintable() or len(text) > _LONGEST_TEXT:
+            raise BoardWrong("HELLO", text, f"at most {_LONGEST_TEXT} printable characters")
+    if hello.unit not in _UNITS:
+        raise BoardWrong("HELLO", hello.unit, " or ".join(_UNITS))
+    return hello
 
 
 def read_status(payload: bytes) -> Status:

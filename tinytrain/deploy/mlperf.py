@@ -11,13 +11,18 @@ from dataclasses import dataclass
 import serial
 
 from tinytrain.deploy.frames import Decoder
-from tinytrain.errors import TinytrainError
+from tinytrain.errors import TinytrainError, shown
 
 BYTES_PER_COMMAND = 31  # of an input, as the runner sends them
 TIMEOUT_S = 5.0
 INFER_TIMEOUT_S = 30.0
 WINDOW_S = (10.0, 30.0)  # a window counts from the one on, the runner waits until the other
 READY = "m-ready"
+_PROBABILITY = re.compile(r"[01](?:\.[0-9]{1,9})?")
+_MOST_LINES = 10_000  # of one answer: an input of 160,000 bytes printed
+_LOAD_SHARE = 4  # how many times longer than its bytes take on the line an input may take
+_TURN_S = 0.1  # of one command and its answer, beside its bytes, on a slow machine
+_SHOWN = 5  # lines of a wrong answer
 
 
 @dataclass(frozen=True)
@@ -45,13 +50,12 @@ class Mlperf:
     def command(self, text: str, timeout_s: float | None = None) -> list[str]:
         """Sends one command; returns the lines before m-ready.
 
-        Raises TinytrainError if the board complains, or stays silent for `timeout_s`, as the runner measures it:
-        from line to line.
+        Raises TinytrainError if the board complains, if it stays silent for `timeout_s` (as the runner measures,
+        from line to line), or if m-ready has not come after twice that time.
         """
+        timeout_s = timeout_s or self.timeout_s
         self._write(f"{text}%".encode())
-        lines: list[str] = []
-        while (line := self._line(text, lines, timeout_s or self.timeout_s)) != READY:
-            lines.append(line)
+        lines = self._until_ready(text, timeout_s)
         if complaints := [line for line in lines if line.startswith("e-[")]:
             raise TinytrainError(f"the board answers '{text}' with {complaints[0]}")
         return lines
@@ -59,9 +63,10 @@ class Mlperf:
     def synchronize(self) -> None:
         """Ends whatever has begun on the line, and reads all that was said before."""
         self._write(b"%name%")
-        named = False
-        while (line := self._line("name", [], self.timeout_s)) != READY or not named:
-            named = named or line.startswith("m-name-dut-")
+        ends = time.monotonic() + 2 * self.timeout_s
+        while not any(line.startswith("m-name-dut-") for line in self._until_ready("name", self.timeout_s)):
+            if time.monotonic() > ends:
+                raise TinytrainError("the board answers 'name' without one, only with m-ready")
 
     def name(self) -> str:
         """Returns the name of the board's maker."""
@@ -75,25 +80,34 @@ class Mlperf:
         )
 
     def load(self, pixels: bytes) -> None:
-        """Sends an input of 8-bit pixels."""
+        """Sends an input of 8-bit pixels; raises TinytrainError if the board takes it not, or far too long for it."""
+        line_s = 10 * 3 * len(pixels) / self.port.baudrate  # 10 bits a byte, two digits and their share of a command
+        allowed_s = self.timeout_s + _LOAD_SHARE * line_s + len(pixels) / BYTES_PER_COMMAND * _TURN_S
+        ends = time.monotonic() + allowed_s
         lines = self.command(f"db load {len(pixels)}")
         for start in range(0, len(pixels), BYTES_PER_COMMAND):
             lines = self.command(f"db {pixels[start : start + BYTES_PER_COMMAND].hex()}")
+            if time.monotonic() > ends:
+                raise TinytrainError(f"the board has not taken {len(pixels)} bytes of input after {allowed_s:.0f} s")
         if lines != ["m-load-done"]:
-            raise TinytrainError(f"the board did not take {len(pixels)} bytes of input: it answered {lines}")
+            raise TinytrainError(f"the board did not take {len(pixels)} bytes of input: it answered {_some(lines)}")
 
     def loaded(self) -> bytes:
         """Returns the input that lies on the board, as pixels."""
         lines = self.command("db print")
-        return b"".join(bytes.fromhex(line.removeprefix("m-buffer-").replace("-", "")) for line in lines)
+        try:
+            return b"".join(bytes.fromhex(line.removeprefix("m-buffer-").replace("-", "")) for line in lines)
+        except ValueError:
+            raise TinytrainError(f"the board answers 'db print' with what are no bytes: {_some(lines)}") from None
 
     def infer(self, count: int, warmups: int = 0) -> Window:
         """Runs `count` timed inferences of the input after `warmups`."""
         command = f"infer {count} {warmups}"
         lines = self.command(command, self.infer_timeout_s)
-        laps = [int(line.removeprefix("m-lap-us-")) for line in lines if line.startswith("m-lap-us-")]
-        if len(laps) != 2:
-            raise TinytrainError(f"the board answers '{command}' with {len(laps)} times, expected 2: {lines}")
+        said = [re.fullmatch(r"m-lap-us-([0-9]{1,10})", line) for line in lines if line.startswith("m-lap-us-")]
+        laps = [int(lap[1]) for lap in said if lap]
+        if len(said) != 2 or len(laps) != 2:
+            raise TinytrainError(f"the board answers '{command}' with {len(laps)} times, expected 2: {_some(lines)}")
         return Window(count, (laps[1] - laps[0]) % 2**32, self._results(lines, command))
 
     def results(self) -> tuple[float, ...]:
@@ -101,7 +115,10 @@ class Mlperf:
         return self._results(self.command("results"), "results")
 
     def _results(self, lines: list[str], command: str) -> tuple[float, ...]:
-        return tuple(float(word) for word in self._match(lines, command, r"m-results-\[([^]]+)]").split(","))
+        words = self._match(lines, command, r"m-results-\[([^]]+)]").split(",")
+        if wrong := [word for word in words if not _PROBABILITY.fullmatch(word)]:
+            raise TinytrainError(f"the board answers '{command}' with the result '{wrong[0]}', expected 0.000 to 1.000")
+        return tuple(map(float, words))
 
     def _matched(self, command: str, pattern: str) -> str:
         return self._match(self.command(command), command, pattern)
@@ -110,7 +127,7 @@ class Mlperf:
         for line in lines:
             if match := re.fullmatch(pattern, line):
                 return match[1]
-        raise TinytrainError(f"the board answers '{command}' without {pattern}: {lines}")
+        raise TinytrainError(f"the board answers '{command}' without {pattern}: {_some(lines)}")
 
     def _write(self, data: bytes) -> None:
         try:
@@ -118,18 +135,38 @@ class Mlperf:
         except OSError as error:  # SerialException is one
             raise TinytrainError(f"the port '{self.port.port}' does not take a command: {error}") from None
 
+    def _until_ready(self, command: str, timeout_s: float) -> list[str]:
+        """Returns the lines before the next m-ready; the whole of them may take twice `timeout_s`."""
+        lines: list[str] = []
+        ends = time.monotonic() + 2 * timeout_s
+        while (line := self._line(command, lines, timeout_s)) != READY:
+            lines.append(line)
+            if time.monotonic() > ends or len(lines) > _MOST_LINES:
+                count = f"{len(lines):,} lines without {READY}"
+                raise TinytrainError(f"the board answers '{command}' with {count}: {_some(lines)}")
+        return lines
+
     def _line(self, command: str, before: list[str], timeout_s: float) -> str:
         deadline = time.monotonic() + timeout_s
         while not self._lines:
             if time.monotonic() > deadline:
-                raise TinytrainError(f"the board does not answer '{command}' within {timeout_s:g} s; it said {before}")
+                said = _some(before)
+                raise TinytrainError(f"the board does not answer '{command}' within {timeout_s:g} s; it said {said}")
             try:
                 data = self.port.read(1)
                 data += self.port.read(self.port.in_waiting) if data else b""
             except OSError as error:
-                raise TinytrainError(f"the port '{self.port.port}' is gone ({error}); it said {before}") from None
+                raise TinytrainError(
+                    f"the port '{self.port.port}' is gone ({error}); it said {_some(before)}"
+                ) from None
             self._lines += self._decoder.feed(data)[1]
         return self._lines.pop(0)
+
+
+def _some(lines: list[str]) -> str:
+    """Returns the last lines of an answer, for a message."""
+    more = f"… {len(lines) - _SHOWN:,} more, " if len(lines) > _SHOWN else ""
+    return f"[{more}{', '.join(map(shown, lines[-_SHOWN:]))}]"
 
 
 def inferences_for(latency_us: float, window_s: float = WINDOW_S[0]) -> int:

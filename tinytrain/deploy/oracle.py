@@ -4,6 +4,8 @@ Outputs on the target equal its outputs bit for bit; TensorFlow's own interprete
 It runs in processes of its own (tflm_worker.py): it writes to the terminal, and too small an arena can crash it.
 """
 
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,9 +16,11 @@ from typing import IO
 
 import numpy as np
 
-from tinytrain.errors import UserError
+from tinytrain import disk
+from tinytrain.errors import TinytrainError, UserError
 
 WORKER = Path(__file__).parent / "tflm_worker.py"
+KILLS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)  # from outside: the model is not at fault
 PROCESSES = 2
 
 
@@ -36,11 +40,9 @@ class Oracle:
         if not len(images):
             raise UserError("no images to run the .tflite on: expected (N, H, W, C) int8 with N at least 1")
         count = min(PROCESSES, len(images))
-        with tempfile.TemporaryDirectory() as folder:
-            model, source = Path(folder, "model.tflite"), Path(folder, "images.npy")
-            model.write_bytes(self.model)
-            np.save(source, images)
-            results = [Path(folder, f"outputs{part}.npy") for part in range(count)]
+        with disk.folder() as folder:
+            model, source = _given(folder, self.model, "images.npy", images)
+            results = [folder / f"outputs{part}.npy" for part in range(count)]
             with tempfile.TemporaryFile("w+") as log:
                 workers = [
                     _start(log, "run", model, source, result, part, count) for part, result in enumerate(results)
@@ -55,10 +57,9 @@ class Oracle:
 
     def each(self, values: np.ndarray) -> np.ndarray:
         """Returns the outputs (K, N) int8 of a model of K inputs and outputs (1, N), all inputs `values` (N,) int8."""
-        with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as log:
-            model, source, result = (Path(folder, name) for name in ("model.tflite", "values.npy", "outputs.npy"))
-            model.write_bytes(self.model)
-            np.save(source, values)
+        with disk.folder() as folder, tempfile.TemporaryFile("w+") as log:
+            model, source = _given(folder, self.model, "values.npy", values)
+            result = folder / "outputs.npy"
             worker = _start(log, "each", model, source, result)
             worker.communicate()
             _check([worker], log)
@@ -70,9 +71,8 @@ class Oracle:
 
         With pointers of 64 bits and without the scratch buffers of CMSIS-NN: memory.py corrects the latter.
         """
-        with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as log:
-            model = Path(folder, "model.tflite")
-            model.write_bytes(self.model)
+        with disk.folder() as folder, tempfile.TemporaryFile("w+") as log:
+            model, _ = _given(folder, self.model)
             worker = _start(log, "arena", model)
             printed = worker.communicate()[0]
             _check([worker], log)
@@ -103,8 +103,30 @@ def _wait(workers: list[subprocess.Popen], total: int, progress: Callable[[int, 
 
 
 def _check(workers: list[subprocess.Popen], log: IO[str]) -> None:
-    if any(worker.returncode for worker in workers):
-        log.seek(0)
-        said = [line for line in log.read().splitlines() if line.strip() and not line.startswith((" ", "Traceback"))]
-        reason = said[0].strip() if said else "it crashed without a word"
-        raise UserError(f"the TFLM interpreter cannot run the .tflite: {reason}")
+    """Raises UserError with the words of a worker that failed, TinytrainError if somebody killed it."""
+    status = next((worker.returncode for worker in workers if worker.returncode), 0)
+    if not status:
+        return
+    log.seek(0)
+    said = [line for line in log.read().splitlines() if line.strip() and not line.startswith((" ", "Traceback"))]
+    reason = said[0].strip() if said else f"it ended with status {status} and said nothing"
+    if -status in KILLS:
+        raise TinytrainError(
+            f"the process of the TFLM interpreter was killed ({signal.Signals(-status).name}), perhaps for want of "
+            f"memory{': ' + reason if said else ''}"
+        )
+    if status == os.EX_IOERR:
+        raise UserError(f"the TFLM interpreter has no room for its outputs: {reason}; TMPDIR names another folder")
+    if status < 0:
+        reason += f" (crashed, {signal.Signals(-status).name})"
+    raise UserError(f"the TFLM interpreter cannot run the .tflite: {reason}")
+
+
+def _given(folder: Path, model: bytes, name: str = "", array: np.ndarray | None = None) -> tuple[Path, Path]:
+    """Writes what a worker reads into `folder`, and returns the paths of the model and of the array."""
+    paths = folder / "model.tflite", folder / name
+    with disk.told(disk.temporary_place(), "free some room, or name another folder with TMPDIR"):
+        paths[0].write_bytes(model)
+        if array is not None:
+            np.save(paths[1], array)
+    return paths

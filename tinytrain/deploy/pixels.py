@@ -6,10 +6,8 @@ what pixels 0 to 255 became when it was calibrated: 0 to 255 itself (MLPerf Tiny
 keys of [export] say it outright.
 """
 
-import json
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -99,15 +97,12 @@ def of(tensor: Tensor, export: Export) -> Pixels:
     return _read_off(tensor, bgr)
 
 
-def saved(model: Path) -> Export | None:
-    """Returns the keys of [export] with which `tinytrain export` fed `model`, a file that it wrote; None for others."""
-    try:
-        found = json.loads((model.parent / "report.json").read_text())["input"]
-        export = Export(input_range=f"{found['pixel_0']!r}..{found['pixel_255']!r}")
-        export.channel_order, export.mean, export.std = found["channel_order"], found["mean"], found["std"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return export
+def keys_of(section: dict[str, Any]) -> dict[str, Any]:
+    """Returns the keys of [export] that an export of ours was fed by, from the section "input" of its report.json."""
+    if not {"pixel_0", "pixel_255"} <= set(section):
+        return {}
+    keys = {name: section[name] for name in KEYS if name in section}  # older reports have the range alone
+    return {"input_range": f"{section['pixel_0']!r}..{section['pixel_255']!r}"} | keys
 
 
 def is_default(export: Export) -> bool:

@@ -50,6 +50,14 @@ def smallest_arena(model: bytes, image: np.ndarray) -> int:
     return works
 
 
+def _save(path: str, outputs: np.ndarray) -> None:
+    try:
+        np.save(path, outputs)
+    except OSError as error:
+        print(f"{path}: {error.strerror or error}", file=sys.stderr)
+        sys.exit(os.EX_IOERR)  # which oracle.py knows from a model that does not run
+
+
 def _enough_bytes(model: bytes, image: np.ndarray) -> int:
     size = START_BYTES
     while not _works(model, image, size):
@@ -101,10 +109,10 @@ def main(mode: str, model_path: str, *words: str) -> None:
         print(smallest_arena(model, _zeros(model)))
     elif mode == "each":
         values_path, outputs_path = words
-        np.save(outputs_path, each(model, np.load(values_path)))
+        _save(outputs_path, each(model, np.load(values_path)))
     else:
         images_path, outputs_path, first, step = words
-        np.save(outputs_path, run(model, np.load(images_path, mmap_mode="r"), int(first), int(step)))
+        _save(outputs_path, run(model, np.load(images_path, mmap_mode="r"), int(first), int(step)))
 
 
 if __name__ == "__main__":

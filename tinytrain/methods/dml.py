@@ -18,12 +18,14 @@ Where we differ from the released code: its slow student had no margin, by a mis
 and PReLU before its head. With its scale of 1 the slow student's answers are nearly uniform: that is meant so.
 """
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from tinytrain import cosine_head, schema
+from tinytrain import cosine_head, initial, schema
 from tinytrain.method import Method, Objective, Step, Training, functional, with_fused_batch_norm
 from tinytrain.schema import Config
 
@@ -35,24 +37,39 @@ def build(inner: Any, config: Config, training: Training) -> "Dml":
 
     With model.weights both students begin from them, without the head; else the slow one is drawn by itself.
     """
-    return Dml(functional(inner, "dml"), config.dml, keep_weights=bool(config.model.weights))
+    initialize = functools.partial(initial.draw, config=config, stream=2)
+    return Dml(functional(inner, "dml"), config.dml, bool(config.model.weights), initialize)
 
 
 class Dml(Method):
     """Training of `model`, the fast student, beside a slow one; `network` and what `finish` returns are the fast one.
 
-    keep_weights: whether the slow student begins with the weights of `model`, all but the head.
+    Args:
+        model: the fast student.
+        options: [dml].
+        keep_weights: whether the slow student begins with the weights of `model`, all but the head.
+        initialize: draws the weights of another one in place, but for the layer `skip`; by default as `blocks` does.
     """
 
-    def __init__(self, model: keras.Model, options: schema.Dml, keep_weights: bool = False, **kwargs: Any) -> None:
-        self.options, self.keep_weights = options, keep_weights  # `build` needs them
+    def __init__(
+        self,
+        model: keras.Model,
+        options: schema.Dml,
+        keep_weights: bool = False,
+        initialize: Callable[..., None] = lambda slow, skip: None,
+        **kwargs: Any,
+    ) -> None:
+        self.options, self.keep_weights, self.initialize = options, keep_weights, initialize  # `build` needs them
         super().__init__(model, **kwargs)
 
     def build(self, input_shape: tuple) -> None:
         """Makes the slow student, after the fast one: this draws its dropout as it would alone."""
         dropout, cosine = self.options.dropout, self.options.head == "cosine"
         with_head = cosine_head.with_cosine_head if cosine else cosine_head.with_dropout
-        slow = with_fused_batch_norm(with_head(self.plain, dropout, self.keep_weights))
+        slow = with_head(self.plain, dropout, self.keep_weights)
+        if not self.keep_weights:
+            self.initialize(slow, skip=cosine_head.classifier(slow).name if cosine else "")
+        slow = with_fused_batch_norm(slow)
         self.slow = cosine_head.in_training(slow) if cosine else slow
         super().build(input_shape)
 

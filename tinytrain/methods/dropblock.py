@@ -8,11 +8,15 @@ As in the comparison of NetAug (methods.md E), γ is not corrected for the borde
 not grow during training. The layers come after every block of the last two stages. A block ends with a shortcut's Add
 (and the activation after it) or with the BatchNorm of a linear projection; a stage is a series of blocks of one
 resolution and width. The finished model has none of them.
+
+On a map smaller than the square, γ is far too low for the share `keep`: a map of 1x1 is dropped with probability
+(1 − keep) / block_size². It is what the formula says, and `warnings` tells it.
 """
 
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import layers
 
@@ -66,12 +70,42 @@ def kept_positions(drawn: tf.Tensor, block_size: int, keep: float) -> tf.Tensor:
     return 1 - tf.nn.max_pool2d(hits, block_size, 1, "VALID")
 
 
+def kept_share(height: int, width: int, block_size: int, keep: float) -> float:
+    """Returns the expected share of the positions of a map that are kept."""
+    before, behind = (block_size - 1) // 2, block_size // 2
+    down, along = (  # for each position on a side: the hits that zero it
+        np.array([min(place + behind, side - 1) - max(place - before, 0) + 1 for place in range(side)])
+        for side in (height, width)
+    )
+    return float(np.mean((1 - (1 - keep) / block_size**2) ** np.outer(down, along)))
+
+
 class DropBlockTraining(Method):
     """Training of a copy of `model` with DropBlock after every block of its last two stages."""
 
     def __init__(self, model: keras.Model, block_size: int = 5, keep: float = 0.9, **kwargs: Any) -> None:
         super().__init__(with_dropblock(model, block_size, keep), **kwargs)
         self._plain = lambda: model
+        self.block_size, self.keep = block_size, keep
+
+    def warnings(self) -> list[str]:
+        """Returns a sentence for each size of map that is smaller than the square."""
+        return exceeded(self.plain, self.block_size, self.keep)
+
+
+def exceeded(model: keras.Model, block_size: int, keep: float) -> list[str]:
+    """Returns a sentence for each size of map that DropBlock would come behind and that is smaller than the square."""
+    behind: dict[tuple[int, int], list[str]] = {}
+    for name in block_ends(model) if keep < 1 else ():
+        _, height, width, _ = model.get_layer(name).output.shape
+        behind.setdefault((height, width), []).append(name)
+    return [
+        f"dropblock.block_size = {block_size} exceeds the maps of {width}x{height} behind {', '.join(names)}: "
+        f"{kept_share(height, width, block_size, keep):.3g} of their positions are kept, not about dropblock.keep = "
+        f"{keep:g}; take a smaller block, a larger model.resolution or model.stem=cifar"
+        for (height, width), names in behind.items()
+        if min(height, width) < block_size
+    ]
 
 
 def with_dropblock(model: keras.Model, block_size: int, keep: float) -> keras.Model:

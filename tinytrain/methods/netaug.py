@@ -26,7 +26,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tinytrain import optim
+from tinytrain import initial, optim
 from tinytrain.errors import UserError
 from tinytrain.graph import walk
 from tinytrain.method import Method, Objective, Step, Training, functional, with_fused_batch_norm
@@ -49,11 +49,12 @@ class NetAug(Method):
 
     Args:
         model: the functional model to be trained; its own weights are the first channels of the super-network's if
-            `keep_weights`, else those are drawn as in the released code.
+            `keep_weights`, else those are drawn as the others.
         width_factors, expansion_factors: ascending from 1.
         seed: of the networks that are drawn.
         outer_steps: the steps, from the first on, in which widths are drawn beside expansions.
         statistics: batches (x, y) on which the BatchNorm statistics are estimated.
+        initialize: draws the weights of the largest network in place; by default they are those of the released code.
     """
 
     def __init__(
@@ -65,9 +66,11 @@ class NetAug(Method):
         outer_steps: int,
         statistics: tf.data.Dataset,
         keep_weights: bool = False,
+        initialize: Callable[[keras.Model], None] = lambda largest: None,
     ) -> None:
         tiny = with_fused_batch_norm(model)
         widened = SuperNetwork(model, width_factors, expansion_factors)
+        initialize(widened.model)
         if keep_weights:
             widened.copy_weights(model, to_tiny=False)
         # Behind functions, or Keras would track the weights of the tiny network beside those that are trained.
@@ -219,4 +222,5 @@ def build(inner: keras.Model | Method, config: Config, training: Training) -> Ne
         outer_steps=math.ceil(epochs) * training.steps_per_epoch,
         statistics=training.batches(STATISTICS_SEED, min(batches, training.steps_per_epoch)),
         keep_weights=bool(config.model.weights),
+        initialize=functools.partial(initial.draw, config=config, stream=2),
     )

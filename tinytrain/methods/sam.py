@@ -9,16 +9,18 @@ of them before the second pass (methods.md C.3). The loss that is shown is that 
 `sam.batch_norm` = "both": each pass updates the running statistics, as in the code of Prokofiev and Sovrasov (2021);
 "first": those of the second pass, of weights that nobody keeps, are thrown away, as in davda54/sam's example.
 Dropout draws another mask in the second pass, as in both.
+
+Where the norm is not finite, which a loss scale of mixed precision makes it in the first steps, there is no point
+uphill: the gradients are NaN then, at which the optimizer skips the step and lowers the scale.
 """
 
 import keras
 import tensorflow as tf
 
-from tinytrain.method import Around, Method, Objective, Step, Training
+from tinytrain.method import STATISTICS, Around, Method, Objective, Step, Training
 from tinytrain.schema import Config
 
 OFF = ["sam.rho=0"]
-STATISTICS = ("moving_mean", "moving_variance")
 
 
 class SAM(Around):
@@ -39,24 +41,31 @@ class SAM(Around):
         moved = self.trainable_variables
         kept = [v for v in self.non_trainable_variables if v.name in STATISTICS] if self.batch_norm == "first" else []
         before = [tf.identity(variable.value) for variable in (*moved, *kept)]  # to be restored exactly
-        for variable, step in zip(moved, self._uphill(first.gradients), strict=True):
+        steps, finite = self._uphill(first.gradients)
+        for variable, step in zip(moved, steps, strict=True):
             variable.assign_add(step)
         second = self.inner.gradients(x, objective, number)
         with tf.control_dependencies([second.loss, *second.gradients]):
             for variable, value in zip((*moved, *kept), before, strict=True):
                 variable.assign(value)
-        return second
+        skipped = tf.where(finite, 0.0, float("nan"))
+        return second._replace(gradients=[gradient + tf.cast(skipped, gradient.dtype) for gradient in second.gradients])
 
-    def _uphill(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
-        """Returns ε for each variable; that gradients are scaled for mixed precision makes no difference to it."""
+    def _uphill(self, gradients: list[tf.Tensor]) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """Returns ε for each variable, and whether every norm is finite: all ε are zeros unless it is.
+
+        That gradients are scaled for mixed precision makes no difference to ε.
+        """
         place = {id(variable): number for number, variable in enumerate(self.trainable_variables)}
         steps: list[tf.Tensor] = [tf.constant(0.0)] * len(gradients)
+        finite = tf.constant(True)
         for student in self.students():
             own = [place[id(variable)] for variable in student]
             norm = tf.linalg.global_norm([tf.cast(gradients[i], tf.float32) for i in own])
+            finite &= tf.math.is_finite(norm)
             for i in own:
                 steps[i] = tf.cast(self.rho / (norm + 1e-12), gradients[i].dtype) * gradients[i]
-        return steps
+        return [tf.where(finite, step, tf.zeros_like(step)) for step in steps], finite
 
 
 def build(inner: keras.Model | Method, config: Config, training: Training) -> SAM:

@@ -73,9 +73,12 @@ def _timed(export: Export, graph: flatbuffer.Summary) -> tuple[list[Row] | None,
     total = facts.latency(export)
     if not total:
         return None, ""
-    shares = operators.measured_shares(export.bench, graph)
-    how = f"shares measured {facts.place(export)}" if shares else "estimated from instructions by operator"
-    return operators.rows(graph, total.ms, shares), how
+    if shares := operators.measured_shares(export.bench, graph):
+        return operators.rows(graph, total.ms, shares), f"shares measured {facts.place(export)}"
+    shares = operators.estimated_shares(graph)
+    if shares is None:
+        return None, ""
+    return operators.rows(graph, total.ms, shares), "estimated from instructions by operator"
 
 
 def _facts(export: Export) -> list[tuple[str, str]]:

@@ -60,12 +60,14 @@ def _accuracy(subject: Subject) -> Card | None:
         )
     images = subject.metrics["test"].get("images", 0)
     around = f"{images:,} test images: ± {100 * margin(before, images):.1f} points" if images else ""
-    known = [value for export in subject.exports if (value := facts.int8_top1(export)) is not None]
+    known = [export for export in subject.exports if facts.int8_top1(export) is not None]
     if not known:
         return Card("Test accuracy, float", percent(before), [around])
-    drop = 100 * (known[0] - before)
-    lines = [f"float {percent(before)}, int8 {points(drop)}", around]
-    return Card("Test accuracy, int8", percent(known[0]), lines, "bad" if drop < -1 else "")
+    after, tuned = facts.int8_top1(known[0]) or 0.0, facts.finetuned_top1(known[0])
+    drop = 100 * (after - (before if tuned is None else tuned))
+    same = "" if tuned is None else f", fine-tuned {percent(tuned)}"
+    lines = [f"float {percent(before)}{same}, int8 {points(drop)}", around]
+    return Card("Test accuracy, int8", percent(after), lines, "bad" if drop < -1 else "")
 
 
 def _fits(export: Export) -> Card | None:

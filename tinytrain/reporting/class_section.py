@@ -12,7 +12,7 @@ from tinytrain.reporting.runs import Subject
 from tinytrain.reporting.svg import Chart
 
 PAIRS, IMAGES, CLASSES_SHOWN = 15, 20, 15
-Kinds = dict[str, np.ndarray]  # "float", "int8" -> an array
+Kinds = dict[str, np.ndarray]  # "float", "fine-tuned float", "int8" -> an array
 
 
 @dataclass(frozen=True)
@@ -82,23 +82,27 @@ def section(subject: Subject, number: int) -> ClassSection | None:
         test = predictions.test_images(subject, proven)
     except UserError as error:
         return ClassSection(notes=[f"Confusion matrices, classes and images are left out: {error}."])
-    found: Kinds = {"float": predictions.of_float(subject, test)}
+    found: Kinds = {predictions.FLOAT: predictions.of_float(subject, test)}
     if export and proven:
         try:
-            found["int8"] = predictions.of_int8(proven, test, export.folder)
+            found |= predictions.of_export(proven, test, export.folder)
         except UserError as error:
             notes.append(f"The int8 model is left out here: {error}.")
     return of_predictions(test, found, number, notes)
 
 
 def of_predictions(test: LabelledImages, found: Kinds, number: int, notes: list[str]) -> ClassSection:
-    """Returns the section from the probabilities (N, classes) of the float and, if there is one, the int8 model."""
-    shipped = found.get("int8", found["float"])
+    """Returns the section from the probabilities (N, classes) of the float and, if there is one, the int8 model.
+
+    What the int8 model has lost is held against the float model of the same weights.
+    """
+    shipped = found.get(predictions.INT8, found[predictions.FLOAT])
     names = test.classes
     taken = {kind: each.argmax(axis=1) for kind, each in found.items()}
     counted = {kind: confusion_matrix(test.labels, each, labels=range(len(names))) for kind, each in taken.items()}
     worst = mistakes.worst(shipped, test.labels, IMAGES)
-    lost = mistakes.lost(found["float"], shipped, test.labels, IMAGES)
+    before = found.get(predictions.FINETUNED, found[predictions.FLOAT])
+    lost = mistakes.lost(before, shipped, test.labels, IMAGES)
     return ClassSection(
         kinds=list(found),
         matrices=[matrix.chart(f"{number}-{kind}", kind, each, names) for kind, each in counted.items()],

@@ -1,11 +1,13 @@
 """Several runs side by side: their key figures, and the keys in which their configs differ."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from tinytrain import config as configs
 from tinytrain.reporting import facts
 from tinytrain.reporting.facts import percent
+from tinytrain.reporting.mistakes import margin
 from tinytrain.reporting.runs import Export, Subject
 
 COLUMNS = 5  # runs at most that stand beside each other
@@ -21,23 +23,41 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A figure of every run: its name, its values (None if unknown), how to read one, whether more is better."""
+    """A figure of every run: its name, its values (None if unknown), how to read one, whether more is better.
+
+    images: of a share of images, how many it was measured on, None where that is unknown.
+    """
 
     name: str
     values: list[Any]
     read: Any
     more_is_better: bool | None = None
+    images: list[int | None] | None = None
 
     def cells(self) -> list[Cell]:
-        """Returns the figures; the best is marked if not all are the same."""
+        """Returns the figures; the best is marked if not all are the same, a share only beyond chance of the images."""
         known = [value for value in self.values if value is not None]
         best = None
         if self.more_is_better is not None and len(set(known)) > 1:
             best = max(known) if self.more_is_better else min(known)
+        if best is not None and self.images and not self._beyond_chance(best):
+            best = None
         return [
             Cell("–" if value is None else self.read(value), best is not None and value == best)
             for value in self.values
         ]
+
+    def _beyond_chance(self, best: float) -> bool:
+        """Returns whether `best` is further above the next share than the 95 % intervals of both allow.
+
+        They are taken as independent: of the same images, which both models mostly share, that is careful.
+        """
+        counts = zip(self.values, self.images or [], strict=True)
+        shares = sorted(((value, images) for value, images in counts if value is not None), reverse=True)
+        if not all(images for _, images in shares):
+            return False
+        first, second = (margin(value, images or 0) for value, images in shares[:2])
+        return best - shares[1][0] > math.hypot(first, second)
 
 
 @dataclass(frozen=True)
@@ -51,7 +71,8 @@ class Table:
 def key_figures(subjects: list[Subject]) -> Table:
     """Returns the figures to choose by, a column for each run, or a row for each of many.
 
-    The best of each figure is marked; of accuracies on equal data only.
+    The best of each figure is marked; of accuracies on equal data only, and beyond the chance of its images. How
+    another seed would change it, one run each cannot say.
     """
     same_data = len({subject.config.data.spec for subject in subjects}) == 1
     columns = [column for column in _columns(subjects, same_data) if any(v is not None for v in column.values)]
@@ -66,19 +87,28 @@ def key_figures(subjects: list[Subject]) -> Table:
 def _columns(subjects: list[Subject], same_data: bool) -> list[Column]:
     exports = [subject.exports[0] if subject.exports else None for subject in subjects]
     tests = [subject.metrics.get("test", {}) for subject in subjects]
-    more = True if same_data else None
+    more, images = True if same_data else None, [test.get("images") for test in tests]
     return [
-        Column("top-1 int8", [facts.int8_top1(export) if export else None for export in exports], percent, more),
-        Column("top-1 float", [test.get("top1") for test in tests], percent, more),
-        Column("macro F1", [test.get("macro_f1") for test in tests], percent, more),
+        Column(
+            "top-1 int8", [facts.int8_top1(export) if export else None for export in exports], percent, more, images
+        ),
+        Column(
+            "top-1 float, fine-tuned",
+            [facts.finetuned_top1(export) if export else None for export in exports],
+            percent,
+            more,
+            images,
+        ),
+        Column("top-1 float", [test.get("top1") for test in tests], percent, more, images),
+        Column("macro F1", [test.get("macro_f1") for test in tests], percent),
         *_board_columns(exports),
         Column("parameters", [subject.metrics.get("params") for subject in subjects], "{:,}".format, False),
         Column("MACs", [subject.metrics.get("macs") for subject in subjects], "{:,}".format, False),
         Column("epochs", [len(subject.history) or None for subject in subjects], "{:,}".format),
-        Column("training", [facts.training_seconds(subject) for subject in subjects], facts.duration, False),
+        Column("training", [facts.training_seconds(subject) for subject in subjects], facts.duration),
         Column("model", [subject.config.model.name for subject in subjects], str),
         Column("method", [subject.config.method or "plain" for subject in subjects], str),
-        Column("test images", [test.get("images") for test in tests], "{:,}".format),
+        Column("test images", images, "{:,}".format),
         Column("data", [subject.config.data.spec for subject in subjects], str),
     ]
 

@@ -39,15 +39,21 @@ def float_top1(subject: Subject) -> float | None:
     return subject.metrics.get("test", {}).get("top1")
 
 
+def finetuned_top1(export: Export) -> float | None:
+    """Returns the top-1 of the fine-tuned weights in float on the test images, 0..1; None without a fine-tune."""
+    return export.report.get("accuracy", {}).get("float_finetuned")
+
+
 def int8_top1(export: Export) -> float | None:
     """Returns the top-1 of the int8 model on the test images, 0..1."""
     return export.report.get("accuracy", {}).get("int8")
 
 
 def memory(export: Export) -> dict[str, int]:
-    """Returns the section "memory" of report.json in bytes, {} if it is not whole."""
+    """Returns the section "memory" of report.json in bytes, {} if it is not whole or the arena is unknown."""
     found = export.report.get("memory", {})
-    return found if {field.name for field in dataclasses.fields(Memory)} <= set(found) else {}
+    whole = all(found.get(field.name) is not None for field in dataclasses.fields(Memory))
+    return found if whole else {}
 
 
 def latency(export: Export) -> Latency | None:

@@ -20,14 +20,11 @@ class Row:
     ms: float
 
 
-def rows(graph: Summary, total_ms: float, shares: list[float] | None = None) -> list[Row]:
+def rows(graph: Summary, total_ms: float, shares: list[float]) -> list[Row]:
     """Returns a row for each operator in the order they run; their times add up to `total_ms` of one inference.
 
-    shares: what part of it each operator takes, as measured. Without them it is shared out in proportion to the
-    instructions that deploy/instructions.py estimates.
+    shares: what each operator takes, in proportion to the others.
     """
-    if shares is None:
-        shares = [cost.instructions for cost in instructions.by_operator(graph)]
     scale = total_ms / max(sum(shares), 1e-9)
     return [
         Row(number, operator.name, layer(operator), operator.outputs[0].shape, latency.macs(operator), scale * share)
@@ -40,6 +37,12 @@ def layer(operator: Operator) -> str:
     name = operator.outputs[0].name.partition(";")[0]  # fused ones follow
     quantized = re.search(r"(?:^|/)quant_([^/]+)", name)  # how tensorflow-model-optimization names them
     return quantized[1] if quantized else name
+
+
+def estimated_shares(graph: Summary) -> list[float] | None:
+    """Returns the instructions of each operator, estimated; None if one of them was never counted."""
+    known = [cost.instructions for cost in instructions.by_operator(graph) if cost.instructions is not None]
+    return known if len(known) == len(graph.operators) else None
 
 
 def measured_shares(bench: dict[str, Any], graph: Summary) -> list[float] | None:

@@ -4,23 +4,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
 
-import keras
 import numpy as np
 
 from tinytrain import config as configs
-from tinytrain import metrics, splits, train
+from tinytrain import identity, metrics, splits, train, weights
 from tinytrain.deploy import flatbuffer
 from tinytrain.errors import UserError
 from tinytrain.evaluation import dequantize, to_int8
 from tinytrain.exported import GOLDEN_FILE, MODEL_FILE
+from tinytrain.pipeline import Images
 from tinytrain.reporting.runs import Export, Subject
+
+FLOAT, FINETUNED, INT8 = "float", "fine-tuned float", "int8"  # the kinds of models, as a report calls them
 
 
 @dataclass(frozen=True)
 class LabelledImages:
     """images (N, R, R, C) uint8, labels (N,) int64, N names of files or other identities, names of the classes."""
 
-    images: np.ndarray
+    images: Images
     labels: np.ndarray
     names: list[str]
     classes: list[str]
@@ -28,11 +30,15 @@ class LabelledImages:
 
 @dataclass(frozen=True)
 class Golden:
-    """golden.npz: inputs (N, R, R, C) int8, logits (N, classes) of the int8 model, labels (N,) or None."""
+    """golden.npz: inputs (N, R, R, C) int8, logits (N, classes) of the int8 model, labels (N,) or None.
+
+    finetuned: logits (N, classes) of the fine-tuned weights in float, None without a fine-tune.
+    """
 
     inputs: np.ndarray
     logits: np.ndarray
     labels: np.ndarray | None
+    finetuned: np.ndarray | None = None
 
 
 def golden(export: Export) -> Golden | None:
@@ -45,7 +51,8 @@ def golden(export: Export) -> Golden | None:
         with np.load(path) as saved:
             outputs = saved["outputs"].reshape(len(saved["outputs"]), -1)
             labels = saved["labels"].astype(np.int64) if "labels" in saved else None
-            return Golden(saved["inputs"], dequantize(outputs, graph.outputs[0]), labels)
+            finetuned = saved.get("finetuned")
+            return Golden(saved["inputs"], dequantize(outputs, graph.outputs[0]), labels, finetuned)
     except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise UserError(f"cannot read '{path}': {error}; export the run anew") from None
 
@@ -61,25 +68,26 @@ def test_images(subject: Subject, proven: Golden | None) -> LabelledImages:
         return LabelledImages(pixels, proven.labels, names, classes)
     source = train.load_source(subject.config)
     config = train.resolve(subject.config, source)
-    data = splits.Split(source, config)
-    found = splits.as_names(source, data.subsets)
-    if subject.split and found != subject.split:
-        raise UserError(f"the images of '{config.data.spec}' are others than when the run was trained")
+    data = identity.split_of(subject.run, source, config)
     images, labels = data.arrays("test")
-    return LabelledImages(images, labels, found["test"], source.classes)
+    return LabelledImages(images, labels, splits.as_names(source, data.subsets)["test"], source.classes)
 
 
 def of_float(subject: Subject, test: LabelledImages) -> np.ndarray:
     """Returns the probabilities (N, classes) of the float model."""
-    model = keras.saving.load_model(subject.run.model_path, compile=False)
+    model = weights.trained(subject.run)
     logits = train.predict(model, test.images)
     if "am_softmax" in configs.methods(subject.config):
         logits = logits * float(subject.config.am_softmax.scale)  # they are cosines
     return metrics.softmax(logits)
 
 
-def of_int8(proven: Golden, test: LabelledImages, folder: Path) -> np.ndarray:
-    """Returns the probabilities (N, classes) of the int8 model; raises UserError if it was asked of other images."""
+def of_export(proven: Golden, test: LabelledImages, folder: Path) -> dict[str, np.ndarray]:
+    """Returns probabilities (N, classes) of the fine-tuned weights in float, if there are any, and of the int8 model.
+
+    Raises UserError if they were asked of other images.
+    """
     if proven.inputs.shape != test.images.shape or not np.array_equal(proven.inputs, to_int8(test.images)):
         raise UserError(f"the images in '{folder / GOLDEN_FILE}' are not the test images of the run: export it anew")
-    return metrics.softmax(proven.logits)
+    tuned = {} if proven.finetuned is None else {FINETUNED: metrics.softmax(proven.finetuned)}
+    return tuned | {INT8: metrics.softmax(proven.logits)}

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from tinytrain import config as configs
+from tinytrain import machine
 from tinytrain.reporting import facts
 from tinytrain.reporting.comparison import shown
 from tinytrain.reporting.runs import Subject
@@ -24,16 +25,18 @@ def rows(subject: Subject) -> list[tuple[str, str]]:
     config, origin = subject.config, subject.origin
     split = ", ".join(f"{len(names):,} {name}" for name, names in subject.split.items())
     versions = ", ".join(f"{name} {version}" for name, version in origin.get("packages", {}).items())
+    drawn = "" if config.data.seed in ("auto", config.seed) else f", of the split {config.data.seed}"
     found = [
         ("data", config.data.spec),
         ("classes", f"{len(origin['classes']):,}" if "classes" in origin else ""),
         ("split", f"{config.data.split}: {split}" if split else str(config.data.split)),
-        ("seed", str(config.seed)),
+        ("seed", f"{config.seed}{drawn}"),
         ("training method", config.method or "plain"),
         ("learning rate", _search(subject)),
         ("training time", facts.duration(facts.training_seconds(subject)) if subject.history else ""),
         ("tinytrain", " ".join([origin.get("tinytrain", ""), *origin.get("commits", [])])),
         ("packages", versions),
+        ("machine", "; then ".join(machine.words(each) for each in origin.get("machines", []))),
         ("run folder", str(subject.run.folder)),
     ]
     return [(what, value) for what, value in found if value.strip()]

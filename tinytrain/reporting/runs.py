@@ -66,7 +66,7 @@ def _subject(run: Run, name: str) -> Subject:
         origin=_read(run.origin_path, lambda _: origin.read(run)) or {},
         split=_json(run.split_path),
         search=_json(run.folder / "search.json"),
-        exports=[_export(path.parent) for path in sorted(run.folder.glob(f"*/{REPORT_FILE}"))],
+        exports=[_export(path.parent) for path in sorted(run.folder.glob(f"[!.]*/{REPORT_FILE}"))],  # none half written
     )
 
 

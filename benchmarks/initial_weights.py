@@ -1,0 +1,147 @@
+"""Accuracy by initial weights: model.init=default (what tinytrain/blocks.py draws) against model.init=torch.
+
+Both are trained on the same images, with the same seed, order and augmentation: a pair differs in the drawing alone.
+The drawing is chosen by val top-1; test top-1 stands beside it. A line holds the mean of the paired differences
+(torch - default) in points of top-1 and their 95 % t interval.
+
+Data is given as NAME=SPEC; a case whose data is not given is left out, without any the digits of scikit-learn are used.
+Each run is kept in --out, and the same command goes on after an interruption without training a finished run again;
+with --finished it trains nothing and shows what is there.
+
+    python benchmarks/initial_weights.py [--quick] [--json] [--seeds 3] [--finished] [--out runs/initial_weights]
+        [--data cifar10=folder:PATH cells=folder:PATH]
+"""
+
+import argparse
+import json
+import statistics
+import sys
+from pathlib import Path
+
+from tinytrain.quiet import import_tensorflow
+
+import_tensorflow()
+
+from tinytrain import comparing, paired  # noqa: E402
+from tinytrain import config as configs  # noqa: E402
+from tinytrain.run import Run  # noqa: E402
+
+DRAWINGS = ("default", "torch")
+SMALL = "model.stem=cifar model.resolution=32 data.val_images=1000"
+CASES = {  # name: (data, KEY=VALUE words)
+    "resnet8, 5,000 of CIFAR-10": (
+        "cifar10",
+        f"model.name=resnet8 {SMALL} data.train_images=5000 optim.epochs=10",
+    ),
+    "mobilenet_v2 0.35, cells": (
+        "cells",
+        "model.name=mobilenet_v2 model.width=0.35 model.resolution=48 data.resize=pad data.balance=class_weights "
+        "optim.epochs=12",
+    ),
+    "mobilenet_v1 0.25, 1,000 of CIFAR-10": (
+        "cifar10",
+        f"model.name=mobilenet_v1 model.width=0.25 {SMALL} data.train_images=1000 optim.epochs=20",
+    ),
+    "mobilenet_v1 0.25, 3,000 of CIFAR-10": (
+        "cifar10",
+        f"model.name=mobilenet_v1 model.width=0.25 {SMALL} data.train_images=3000 optim.epochs=8",
+    ),
+    "mobilenet_v1 0.25, digits": (
+        "digits",
+        "model.name=mobilenet_v1 model.width=0.25 model.stem=cifar model.resolution=16 optim.epochs=6",
+    ),
+}
+ALL = "all pairs"
+
+
+def plan(data, seeds, out):
+    """Returns the runs of all cases whose data is given, those of the first seed first."""
+    runs = []
+    for seed in range(seeds):
+        for case, (name, words) in CASES.items():
+            for drawing in DRAWINGS if name in data else ():
+                folder = out / case.replace(",", "").replace(" ", "-") / drawing / f"seed{seed}"
+                given = [f"data.spec={data[name]}", f"model.init={drawing}", f"seed={seed}", "data.check=false"]
+                config = configs.load(None, [*words.split(), *given])
+                runs.append(comparing.Planned(case, drawing, seed, config, folder, Path(__file__)))
+    return runs
+
+
+def rows(results):
+    """Returns a row a case and one over all pairs of {(case, drawing, seed): {"val", "test"}}, in points."""
+    cases = list(dict.fromkeys(case for case, _, _ in results))
+    return [row(case, [case], results) for case in cases] + [row(ALL, cases, results)] * (len(cases) > 1)
+
+
+def row(name, cases, results):
+    """Returns the means of both drawings and the differences of all pairs that are complete."""
+    seeds = sorted({(case, seed) for case, _, seed in results if case in cases})
+    pairs = [pair for pair in seeds if all((pair[0], drawing, pair[1]) in results for drawing in DRAWINGS)]
+    found = {"case": name, "pairs": len(pairs)}
+    for split in ("val", "test") if pairs else ():
+        ours, torch = ([results[case, drawing, seed][split] for case, seed in pairs] for drawing in DRAWINGS)
+        differences = [after - before for before, after in zip(ours, torch, strict=True)]
+        low, high = paired.interval(differences) or (None, None)
+        found |= {
+            f"{split}_default_percent": statistics.mean(ours),
+            f"{split}_torch_percent": statistics.mean(torch),
+            f"{split}_difference_points": statistics.mean(differences),
+            f"{split}_low_points": low,
+            f"{split}_high_points": high,
+        }
+    return found
+
+
+def table(found):
+    """Returns the lines of the table, val before test."""
+    head = f"{'case':38} {'pairs':>5}" + f" {'':4} {'default':>7} {'torch':>7} {'torch-default':>13}  95 % interval"
+    lines = [head]
+    for line in found:
+        for split in ("val", "test") if line["pairs"] else ():
+            low, high = line[f"{split}_low_points"], line[f"{split}_high_points"]
+            between = "one pair: none" if low is None else f"{low:+.2f} to {high:+.2f}"
+            numbers = (
+                f"{line[f'{split}_default_percent']:7.2f} {line[f'{split}_torch_percent']:7.2f} "
+                f"{line[f'{split}_difference_points']:+13.2f}"
+            )
+            lines.append(f"{line['case']:38} {line['pairs']:5} {split:4} {numbers}  {between}")
+    return lines
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="the digits with two seeds: under two minutes")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--finished", action="store_true", help="train nothing: the table of the finished runs")
+    parser.add_argument("--out", type=Path, default=Path("runs/initial_weights"))
+    parser.add_argument("--data", nargs="*", default=[], metavar="NAME=SPEC", help="cifar10=SPEC, cells=SPEC")
+    args = parser.parse_args()
+    data = dict(word.split("=", 1) for word in args.data)
+    if unknown := data.keys() - {name for name, _ in CASES.values()}:
+        parser.error(f"no case has the data {sorted(unknown)}: name cifar10, cells or digits")
+    if args.quick or not data:
+        data = {"digits": "digits"}
+    results = {}
+
+    def finished(planned, run):
+        measured = run.metrics()
+        top1 = {split: 100 * measured[split]["top1"] for split in ("val", "test")}
+        results[planned.name, planned.data, planned.seed] = top1
+        print(f"{planned.folder}: val {top1['val']:.2f} %, test {top1['test']:.2f} %", file=sys.stderr, flush=True)
+
+    runs = plan(data, 2 if args.quick else args.seeds, args.out)
+    if args.finished:
+        for planned in runs:
+            if (run := Run(planned.folder)).finished:
+                finished(planned, run)
+    else:
+        comparing.train_all(runs, args.out / "results", finished)
+    found = rows(results)
+    print("\n".join(table(found)))
+    if args.json:
+        print(json.dumps({"rows": found}))
+
+
+if __name__ == "__main__":
+    main()

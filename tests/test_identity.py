@@ -1,0 +1,403 @@
+"""What a run was trained on is compared, or restored, wherever the run is used again."""
+
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+from int8_models import conv_model
+from PIL import Image
+
+from tinytrain import config as configs
+from tinytrain import train
+from tinytrain.run import Run
+
+CLASSES = ("blue", "green", "red")
+SMALL = [
+    "model.name=resnet8",
+    "model.width=0.1",
+    "model.resolution=16",
+    "optim.epochs=1",
+    "optim.batch=8",
+    "augment.crop=0",
+]
+
+
+def noise(number, seed=0, size=(16, 16)):
+    """An image around the color of class `number`."""
+    pixels = np.random.default_rng([number, seed]).integers(0, 80, (size[1], size[0], 3), dtype=np.uint8)
+    pixels[..., 2 - number] += 150
+    return Image.fromarray(pixels)
+
+
+def make(root, count=12, first=0, size=(16, 16), classes=CLASSES):
+    for number, name in enumerate(classes):
+        (root / name).mkdir(parents=True, exist_ok=True)
+        for i in range(first, first + count):
+            noise(number, i, size).save(root / name / f"{i:03d}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A finished run on 36 images in class folders."""
+    place = tmp_path_factory.mktemp("trained")
+    make(place / "images")
+    train.fit(configs.load(None, [*SMALL, f"data.spec=folder:{place / 'images'}"]), place / "run")
+    return place
+
+
+@pytest.fixture
+def place(trained, tmp_path):
+    """A copy of the run and its images, to be changed."""
+    for name in ("images", "run"):
+        shutil.copytree(trained / name, tmp_path / name)
+    config = tmp_path / "run/config.toml"
+    config.write_text(config.read_text().replace(str(trained), str(tmp_path)))
+    return tmp_path
+
+
+def unfinished(run):
+    for name in ("metrics.json", "model.keras"):
+        (run / name).unlink()
+
+
+def added(images):
+    noise(0, 99).save(images / "blue/new.png")
+
+
+def removed(images):
+    (images / "green/003.png").unlink()
+
+
+def renamed_class(images):
+    (images / "red").rename(images / "amber")
+
+
+def replaced(images):
+    noise(2, 77).save(images / "red/005.png")
+
+
+CHANGES = [
+    (added, "1 image added: blue/new.png"),
+    (removed, "1 image removed: green/003.png"),
+    (renamed_class, "classes gone: red; classes new: amber"),
+    (replaced, "1 image with other pixels under the same name: red/005.png"),
+]
+COMMANDS = [
+    ("evaluate", "run"),
+    ("export", "run", "--mcu", "stm32f746"),
+    ("fit", "--out", "run", "--resume"),
+]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=lambda words: words[0])
+@pytest.mark.parametrize(("change", "sentence"), CHANGES, ids=[change.__name__ for change, _ in CHANGES])
+def test_changed_images_are_refused_in_one_sentence_by_every_command(place, command_line, words, change, sentence):
+    change(place / "images")
+    if words[0] == "fit":
+        unfinished(place / "run")
+    before = {path.name: path.read_bytes() for path in (place / "run").iterdir()}
+    status, out, error = command_line(*words)
+    assert (status, out) == (2, "")
+    last = error.strip().splitlines()[-1]
+    assert f"is not what '{words[1] if words[0] != 'fit' else 'run'}' was trained on" in last
+    assert sentence in last
+    assert {path.name: path.read_bytes() for path in (place / "run").iterdir()} == before
+
+
+def test_the_same_images_are_taken_again(place, command_line):
+    status, out, error = command_line("evaluate", "run", "--json")
+    assert status == 0, error
+    assert json.loads(out.splitlines()[-1])["top1"] == Run(place / "run").metrics()["test"]["top1"]
+    unfinished(place / "run")
+    assert command_line("fit", "--out", "run", "--resume")[0] == 0
+
+
+def test_the_split_of_a_run_is_restored_and_not_drawn_again(place, command_line):
+    """split.json says what was trained on, whatever a draw would give today."""
+    from tinytrain import identity
+
+    run = Run(place / "run")
+    split = run.split()
+    split["train"][0], split["test"][0] = split["test"][0], split["train"][0]  # both are blue
+    run.split_path.write_text(json.dumps(split))
+    run.content_path.unlink()
+    config = run.config()
+    data = identity.split_of(run, train.load_source(config), config)
+    for name, images in split.items():
+        pixels, labels = data.arrays(name)
+        for image, label, pixel in zip(images, labels, pixels[:], strict=True):
+            assert CLASSES[label] == image.partition("/")[0]
+            np.testing.assert_array_equal(pixel, np.asarray(Image.open(place / "images" / image)))
+
+
+def test_a_run_from_before_contents_were_recorded_still_works(place, command_line):
+    for name in ("content.json", "origin.json"):
+        (place / "run" / name).unlink()
+    assert command_line("evaluate", "run")[0] == 0
+    added(place / "images")
+    status, _, error = command_line("evaluate", "run")
+    assert (status, "1 image added: blue/new.png" in error) == (2, True)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"train": 3'])
+def test_a_damaged_split_is_one_sentence(place, command_line, content):
+    (place / "run/split.json").write_text(content)
+    status, _, error = command_line("evaluate", "run")
+    assert status == 2
+    assert "run/split.json" in error
+    assert "Traceback" not in error
+
+
+def table(images, rows):
+    lines = ["path,label,split", *(f"{path},{label},{split}" for path, label, split in rows)]
+    (images / "table.csv").write_text("\n".join(lines) + "\n")
+
+
+def test_a_label_or_a_split_that_was_changed_in_a_table_is_refused(tmp_path, command_line):
+    images = make(tmp_path / "images")
+    splits = ["train"] * 8 + ["val"] * 2 + ["test"] * 2
+    rows = [[f"{name}/{i:03d}.png", name, splits[i]] for name in CLASSES for i in range(12)]
+    table(images, rows)
+    train.fit(configs.load(None, [*SMALL, f"data.spec=csv:{images / 'table.csv'}"]), tmp_path / "run")
+    assert command_line("evaluate", "run")[0] == 0
+    for column, value, sentence in (
+        (1, "red", "1 image of another class: blue/000.png (now red)"),
+        (2, "test", "1 image in another split: blue/000.png (train, now test)"),
+    ):
+        changed = [list(row) for row in rows]
+        changed[0][column] = value
+        table(images, changed)
+        status, _, error = command_line("evaluate", "run")
+        assert status == 2
+        assert sentence in error
+
+
+def test_compare_does_not_go_on_with_other_images(tmp_path, command_line):
+    images = make(tmp_path / "images")
+    (tmp_path / "c.toml").write_text("")
+    words = ["compare", "c.toml", "--data", f"folder:{images}", "--out", "cmp", *SMALL]
+    assert command_line(*words)[0] == 0
+    added(images)
+    status, _, error = command_line(*words, "--seeds", "2")
+    assert status == 2
+    assert "1 image added: blue/new.png" in error
+    assert not (tmp_path / "cmp/c/images/seed1").exists()
+    assert command_line(*words)[0] == 0  # nothing is left to train: the table of what was
+
+
+def test_classes_in_another_order_are_refused_with_both_lists(place, command_line):
+    origin = place / "run/origin.json"
+    origin.write_text(json.dumps(json.loads(origin.read_text()) | {"classes": ["red", "blue", "green"]}))
+    status, _, error = command_line("evaluate", "run")
+    assert status == 2
+    assert "classes in another order, blue, green, red in place of red, blue, green" in error
+
+
+def by_hand(place, names, resize=lambda image: image):
+    """Top-1 of the run's model on the class folders in other/, its outputs being called `names`."""
+    model = keras.saving.load_model(place / "run/model.keras", compile=False)
+    paths = sorted((place / "other").rglob("*.png"))
+    pixels = np.stack([np.asarray(resize(Image.open(path)), np.float32) for path in paths])
+    answers = np.argmax(model((pixels - 128) / 128), axis=1)
+    return np.mean([names[answer] == path.parent.name for answer, path in zip(answers, paths, strict=True)])
+
+
+def evaluated(command_line, *words):
+    status, out, error = command_line("evaluate", *words, "--json")
+    assert status == 0, error
+    return json.loads(out.splitlines()[-1]), error
+
+
+def test_other_data_is_matched_by_the_names_of_its_classes(place, command_line):
+    make(place / "other", count=5, first=50)
+    words = ("run", "--data", "folder:other")
+    for names in (list(CLASSES), ["red", "blue", "green"]):
+        origin = place / "run/origin.json"
+        origin.write_text(json.dumps(json.loads(origin.read_text()) | {"classes": names}))
+        found, error = evaluated(command_line, *words)
+        assert found["images"] == 15
+        assert found["top1"] == pytest.approx(by_hand(place, names))
+        assert ("are in another order" in error) == (names != list(CLASSES))
+    (place / "other/green").rename(place / "other/grün")
+    status, _, error = command_line("evaluate", *words)
+    assert status == 2
+    assert "has the classes red, blue, green, 'folder:other' has blue, grün, red" in error
+
+
+def test_a_model_without_names_says_so(place, command_line):
+    make(place / "other", count=3, first=50)
+    (place / "run/origin.json").unlink()
+    _, error = evaluated(command_line, "run", "--data", "folder:other")
+    assert "does not name its classes: they are taken to be in the order of 'folder:other', blue, green, red" in error
+
+
+def test_other_data_is_prepared_as_the_model_was_trained(place, command_line):
+    """Wide images whose class is in the middle only: cropped they are another thing than stretched."""
+    for number, name in enumerate(CLASSES):
+        (place / "other" / name).mkdir(parents=True)
+        for i in range(4):
+            wide = noise((number + 1) % 3, i, (64, 16))
+            wide.paste(noise(number, i), (24, 0))
+            wide.save(place / "other" / name / f"{i}.png")
+    config = place / "run/config.toml"
+    for how, box in (("stretch", None), ("crop", (24, 0, 40, 16))):
+        config.write_text(config.read_text().replace('resize = "stretch"', f'resize = "{how}"'))
+        resize = lambda image, box=box: image.resize((16, 16), Image.Resampling.BILINEAR, box)  # noqa: E731
+        expected = by_hand(place, CLASSES, resize)
+        assert evaluated(command_line, "run", "--data", "folder:other")[0]["top1"] == pytest.approx(expected)
+    expected = by_hand(place, CLASSES, lambda image: image.resize((16, 16), Image.Resampling.BILINEAR))
+    again, _ = evaluated(command_line, "run", "--data", "folder:other", "data.resize=stretch")
+    assert again["top1"] == pytest.approx(expected)
+
+
+def test_all_of_a_new_folder_is_measured_or_its_test_images(place, command_line):
+    make(place / "other", count=5, first=50)
+    assert evaluated(command_line, "run", "--data", "folder:other")[0]["images"] == 15
+    drawn = ("run", "--data", "folder:other", "data.split=random", "data.test_fraction=0.4")
+    assert evaluated(command_line, *drawn)[0]["images"] == 6
+    status, _, error = command_line("evaluate", "run", "--data", "folder:other", "--split", "test")
+    assert (status, "has no splits, so all of it is measured" in error) == (2, True)
+    for split, count in (("train", 5), ("test", 4)):
+        make(place / "official" / split, count=count, first=50)
+    assert evaluated(command_line, "run", "--data", "folder:official")[0]["images"] == 12
+    assert evaluated(command_line, "run", "--data", "folder:official", "--split", "train")[0]["images"] == 15
+    status, _, error = command_line("evaluate", "run", "--data", "folder:official", "--split", "val")
+    assert (status, "has no val images: say --split test or train" in error) == (2, True)
+
+
+def test_data_that_was_trained_on_is_told(place, command_line):
+    shutil.copytree(place / "images", place / "other")
+    found, error = evaluated(command_line, "run", "--data", "folder:other")
+    trained_on = len(Run(place / "run").split()["train"])
+    assert f"was trained on {trained_on} of these {found['images']} images: the figures are too good" in error
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["optim.lr=1"], "evaluate cannot change optim.lr of 'run': the model is trained"),
+        (["data.seed=1"], "the split of a run is what it was trained with"),
+        (["export.input_range=0..1"], "evaluate cannot change export.input_range of 'run'"),
+        (["data.resiz=crop"], "did you mean 'data.resize'"),
+    ],
+)
+def test_a_key_that_evaluate_does_not_read_is_refused(place, command_line, words, sentence):
+    status, _, error = command_line("evaluate", "run", *words)
+    assert status == 2
+    assert sentence in error
+
+
+def of_eight_pixels(folder, name="model.tflite"):
+    """A .tflite of 5 classes for images of 8x8 pixels, 0 to 255, which answers the mean of the pixels it takes."""
+    import test_foreign
+
+    content = test_foreign.changed(conv_model(scale=1.0, zero=-128), test_foreign.of_eight_pixels)
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_bytes(content)
+    return folder / name
+
+
+def test_what_an_export_knows_travels_with_its_tflite(tmp_path, command_line, monkeypatch):
+    """report.json beside the file: classes in order, crop in place of stretch, what pixels are."""
+    from tinytrain import evaluation
+
+    path = of_eight_pixels(tmp_path / "e")
+    make(tmp_path / "other", count=2, size=(16, 8), classes="abc")
+    make(tmp_path / "other", count=2, size=(16, 8), classes="de")
+    report = {
+        "source": "elsewhere",
+        "model": {"bytes": path.stat().st_size},
+        "classes": list("edcba"),
+        "input": {"pixel_0": 0.0, "pixel_255": 127.0, "resize": "crop"},
+    }
+    fed = []
+    monkeypatch.setattr(
+        "tinytrain.deploy.oracle.Oracle.run",
+        lambda self, images: fed.append(images) or np.zeros((len(images), 5), np.int8),
+    )
+    seen = []
+    monkeypatch.setattr(evaluation.metrics, "summary", lambda logits, labels: seen.append(labels) or {})
+    _, error = evaluated(command_line, "e/model.tflite", "--data", "folder:other")
+    assert "does not name its classes" in error
+    assert "by stretch: data.resize says otherwise" in error
+    (path.parent / "report.json").write_text(json.dumps(report))
+    _, error = evaluated(command_line, "e/model.tflite", "--data", "folder:other")
+    assert "are in another order" in error
+    evaluated(
+        command_line, "e/model.tflite", "--data", "folder:other", "data.resize=stretch", "export.input_range=0..255"
+    )
+    files = sorted((tmp_path / "other").rglob("*.png"))
+    for images, labels, order, box, brightest in zip(
+        fed, seen, ("abcde", "edcba", "edcba"), (None, (4, 0, 12, 8), None), (255, 127, 255), strict=True
+    ):
+        assert [order[label] for label in labels] == [path.parent.name for path in files]
+        pixels = np.stack(
+            [np.asarray(Image.open(file).resize((8, 8), Image.Resampling.BILINEAR, box)) for file in files]
+        )
+        np.testing.assert_array_equal(images, np.floor(pixels * (brightest / 255) + 0.5) - 128)
+
+
+def test_a_report_of_another_model_is_not_believed(tmp_path):
+    from tinytrain import tflite_origin
+
+    path = of_eight_pixels(tmp_path / "e")
+    report = {"source": "r", "model": {"bytes": path.stat().st_size + 1}, "classes": list("abcde"), "input": {}}
+    (path.parent / "report.json").write_text(json.dumps(report))
+    assert tflite_origin.of(path) == tflite_origin.Origin()
+    (path.parent / "report.json").write_text(json.dumps(report | {"model": {"bytes": path.stat().st_size}}))
+    assert tflite_origin.of(path).classes == tuple("abcde")
+
+
+def test_a_classifier_of_other_classes_is_not_begun_from(place, capsys):
+    from tinytrain import trainer
+
+    config = train.resolve(
+        configs.load(None, [*SMALL, f"model.weights={place / 'run'}", "model.channels=3"]),
+        train.load_source(configs.load(None, [f"data.spec=folder:{place / 'images'}"])),
+    )
+    saved = keras.saving.load_model(place / "run/model.keras", compile=False).get_layer("logits").get_weights()[0]
+    for names, taken in ((CLASSES, True), (("red", "green", "blue"), False), ((), True)):
+        kernel = trainer.build_model(config, 3, names).get_layer("logits").get_weights()[0]
+        assert np.array_equal(kernel, saved) == taken
+        assert ("are in another order: the classifier begins anew" in capsys.readouterr().err) != taken
+
+
+@pytest.mark.parametrize("words", [["model.weights=RUN"], ["method=distill", "distill.teacher=RUN"]])
+def test_a_start_or_a_teacher_that_knows_the_test_images_is_told(place, capsys, words):
+    words = [word.replace("RUN", str(place / "run")) for word in words]
+    theirs = set(Run(place / "run").split()["train"])
+    for seed in (0, 1):  # the run was trained with 0
+        config = configs.load(None, [*SMALL, f"data.spec=folder:{place / 'images'}", f"seed={seed}", *words])
+        source = train.load_source(config)
+        data = train.Split(source, train.resolve(config, source))
+        train._tell_seen(data, config)
+        ours = set(train.splits.as_names(source, data.subsets)["test"])
+        told = f"was trained on {len(theirs & ours)} of these {len(ours)} test images"
+        assert (told in capsys.readouterr().err) == bool(seed)
+
+
+@pytest.mark.parametrize("word", ["run", "run/model.keras"])
+def test_a_teacher_of_other_classes_is_refused_by_name(place, word):
+    from tinytrain import teachers
+    from tinytrain.errors import UserError
+
+    word = str(place / word)
+    student = keras.saving.load_model(place / "run/model.keras", compile=False)
+    assert teachers.load(word, student, list(CLASSES)).output_shape == (None, 3)
+    for classes, sentence in (
+        (["green", "blue", "red"], "has 'blue' as class 0, the student 'green'"),
+        (["blue", "green", "rot"], "has the classes blue, green, red, the student has blue, green, rot"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            teachers.load(word, student, classes)
+
+
+def test_a_split_that_does_not_go_with_its_contents_is_refused(place, command_line):
+    path = place / "run/content.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"test": content["test"][1:]}))
+    status, _, error = command_line("evaluate", "run")
+    assert (status, "content.json of the run has" in error) == (2, True)

@@ -1,0 +1,43 @@
+"""What `tinytrain export` looks at before its long work: whether the folder is free, TFLM serves, the disk has room."""
+
+from pathlib import Path
+
+from tinytrain import disk
+from tinytrain.deploy import boards, firmware
+from tinytrain.deploy.boards import Board
+from tinytrain.errors import UserError
+from tinytrain.run import Run
+
+# About what an export takes on the disk: copies of the int8 model, two as such and one in C; the rest of firmware/;
+# what the compiler makes of it.
+MODEL_COPIES = 6
+FIRMWARE_FOLDER_BYTES = 500_000
+BUILD_BYTES = 6_000_000
+
+
+def refuse_taken(folder: Path) -> None:
+    """Raises UserError if `folder` holds anything already."""
+    if folder.exists() and (folder.is_file() or any(folder.iterdir())):
+        raise UserError(f"'{folder}' is there already: remove it, or name another folder with --out")
+
+
+def refuse_other_library(board: Board) -> None:
+    """Raises UserError, before the long work, if TFLM_DIR does not serve for a board that the firmware is built for."""
+    firmware.check_library(board)
+    if (twin := boards.emulated_twin(board)) and not firmware.lacking(emulator=True):
+        firmware.check_library(twin)
+
+
+def refuse_full_disk(target: Path, folder: Path) -> None:
+    """Raises UserError, before the long work, if what is exported would find no room in `folder` or in $TMPDIR."""
+    model_bytes, images = target.stat().st_size if target.is_file() else 0, 0
+    if target.is_dir() and (run := Run(target)).finished:
+        config = run.config()
+        model_bytes = run.model_path.stat().st_size // 4  # float32 there
+        image_bytes = int(config.model.resolution) ** 2 * int(config.model.channels)
+        images = image_bytes * len(run.split().get("test", ()))
+    needed = images + MODEL_COPIES * model_bytes + FIRMWARE_FOLDER_BYTES
+    disk.require(folder, needed, "the export", "name another folder with --out")
+    build = 0 if firmware.lacking() else BUILD_BYTES
+    needed = images + model_bytes + build
+    disk.require(disk.temporary_place(), needed, "the export's proof", "name another folder with TMPDIR")

@@ -1,0 +1,180 @@
+"""The images that a model is measured on: those of its run, or those of any other data, prepared as it was trained.
+
+Other data is nobody's training data: where it has splits of its own one of them is measured, else all of it.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tinytrain import config as configs
+from tinytrain import identity, tflite_origin, train
+from tinytrain.datasets import Source
+from tinytrain.errors import UserError
+from tinytrain.pipeline import Images
+from tinytrain.run import Run
+from tinytrain.schema import Config, Data
+from tinytrain.splits import Split, Subset
+
+if TYPE_CHECKING:
+    from tinytrain.deploy.flatbuffer import Summary
+
+IMAGES = ("data.resize", "data.skip_bad")  # keys about how images are read
+SPLITS = tuple(
+    f"data.{name}"
+    for name in ("split", "seed", "val_fraction", "test_fraction", "val_images", "test_images", "train_images")
+)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Images (N, R, R, C) uint8 and their labels (N,), indices into `classes`.
+
+    resize: how they were brought to one size; notes: what a user should know of them, a line each.
+    """
+
+    images: Images
+    labels: np.ndarray
+    classes: list[str]
+    resize: str
+    notes: tuple[str, ...] = ()
+
+
+def settings(
+    path: Path,
+    words: Sequence[str],
+    data: str | None,
+    command: str,
+    sections: tuple[str, ...],
+    own: Config | None = None,
+) -> Config:
+    """Returns the config of a measurement: that of the model, changed by KEY=VALUE words.
+
+    Args:
+        path: the run, or the .tflite, whose own [export] and [data] are what is known of it (`tflite_origin.of`).
+        words: KEY=VALUE words.
+        data: the SPEC of other data than the model's, if there is one.
+        command: the name of what measures.
+        sections: the prefixes of the keys that it takes beside those of [data].
+        own: the config of the run.
+
+    Raises UserError for a key that the measurement does not read.
+    """
+    typed, known_keys = [word.partition("=")[0].strip() for word in words], configs.keys()
+    allowed = IMAGES + (SPLITS if data else ())
+    for key in typed:
+        if key in known_keys and key not in allowed and not key.startswith(sections):
+            why = "the split of a run is what it was trained with" if key in SPLITS else "the model is trained"
+            takes = ", ".join([*allowed, *(f"{section}*" for section in sections)])
+            raise UserError(f"{command} cannot change {key} of '{path}': {why}; it takes {takes}")
+    config = Config() if own is None else own
+    if data:
+        config.data = dataclasses.replace(Data(), resize=config.data.resize, skip_bad=config.data.skip_bad)
+        config.data.spec, config.data.split = data, "official"
+    if own is None:
+        known = tflite_origin.of(path)
+        if known.resize:
+            configs.set_key(config, "data.resize", known.resize)
+        for name, value in known.pixels.items():
+            configs.set_key(config, f"export.{name}", value)
+    return configs.apply(config, words)
+
+
+def of_run(run: Run, config: Config, split: str | None) -> Measured:
+    """Returns a split, by default test, of the data that `run` was trained on; `config` is its own."""
+    source = train.load_source(config)
+    config = train.resolve(config, source)
+    images, labels = identity.split_of(run, source, config).arrays(split or "test")
+    return Measured(images, labels, source.classes, config.data.resize)
+
+
+def of_file(path: Path, graph: "Summary", config: Config, data: str | None, split: str | None) -> Measured:
+    """Returns the images that a .tflite is measured on, as large as its input; the arguments are those of `evaluate`.
+
+    `config` is what `settings` returns. Raises UserError if there are none, or the input is no square image.
+    """
+    known, what = tflite_origin.of(path), f"'{path}'"
+    if known.run and (data is None or is_data_of(known.run, config)):
+        own = known.run.config()
+        own.data.resize, own.data.skip_bad = config.data.resize, config.data.skip_bad
+        return of_run(known.run, own, split)
+    if data is None:
+        raise UserError(f"'{path}' stands in no run folder: say with --data which images to measure it on")
+    source, outputs = graph.inputs[0], int(np.prod(graph.outputs[0].shape))
+    if len(source.shape) != 4 or source.shape[3] not in (1, 3):
+        raise UserError(f"{what} takes {source.shape}, not one image (1, H, W, 1 or 3), so '{data}' is none for it")
+    _, height, width, channels = source.shape
+    if height != width:
+        raise UserError(f"{what} takes images of {width}x{height}: only square ones can be read from '{data}'")
+    for key, value in (("resolution", height), ("channels", channels)):
+        configs.set_key(config, f"model.{key}", value)
+    found = of_other(config, split, known.classes, outputs, what, known.run)
+    if known.resize or config.data.resize != "auto":
+        return found
+    note = f"images are brought to {width}x{height} by {found.resize}: data.resize says otherwise"
+    return dataclasses.replace(found, notes=(*found.notes, note))
+
+
+def of_other(
+    config: Config, split: str | None, known: Sequence[str], outputs: int, what: str, run: Run | None
+) -> Measured:
+    """Returns the images of the data that `config` names, for a model of other data.
+
+    Args:
+        config: its [data], and the resolution and channels of the model.
+        split: "train", "val" or "test"; by default test, or all images of data that has no splits.
+        known: the names of the model's classes, in order, if it tells them.
+        outputs: how many classes it has.
+        what: the words for it.
+        run: the run that it is from, if that is known.
+
+    Raises UserError for other classes than the model's, or a split that the data has not.
+    """
+    source, spec = train.load_source(config), config.data.spec
+    data, name = _split_or_all(source, config, split)
+    if not known and outputs != len(source.classes):
+        raise UserError(
+            f"{what} has {outputs} outputs, '{spec}' has {len(source.classes)} classes: they must be the same"
+        )
+    images, labels = data.arrays(name)
+    labels, notes = identity.in_order_of(known, source.classes, labels, what, spec)
+    if run and (count := identity.trained_on(run, data, name)):
+        notes.append(f"{what} was trained on {count:,} of these {len(labels):,} images: the figures are too good")
+    return Measured(images, labels, list(known) or source.classes, data.resize, tuple(notes))
+
+
+def is_data_of(run: Run, config: Config) -> bool:
+    """Returns whether `config` names the data of `run`, to be split as it was for it."""
+    return not _asks_for_a_draw(config.data) and _place(config.data.spec) == _place(run.config().data.spec)
+
+
+def _place(spec: str) -> tuple[str, str]:
+    word, colon, argument = spec.partition(":")
+    path = Path(argument).expanduser()
+    return word, str(path.resolve()) if colon and path.exists() else argument
+
+
+def _split_or_all(source: Source, config: Config, split: str | None) -> tuple[Split, str]:
+    """Returns the images that are measured, and the name of their split: one that the data has, or all of it."""
+    spec, drawn = config.data.spec, _asks_for_a_draw(config.data)
+    config = train.resolve(config, source)
+    if drawn:
+        return Split(source, config), split or "test"
+    name = "all" if set(source.pools) == {"all"} else split or "test"
+    if name == "all" and split:
+        raise UserError(
+            f"'{spec}' has no splits, so all of it is measured: leave --split {split} out, or say how to draw one, "
+            "such as data.split=random"
+        )
+    if name not in source.pools:
+        raise UserError(f"'{spec}' has no {name} images: say --split {' or '.join(source.pools)}")
+    return Split(source, config, {name: Subset(name, np.arange(len(source.pools[name].labels)))}), name
+
+
+def _asks_for_a_draw(data: Data) -> bool:
+    plain = dataclasses.replace(Data(), spec=data.spec, split="official", resize=data.resize, skip_bad=data.skip_bad)
+    return data != plain
