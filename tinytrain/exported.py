@@ -110,6 +110,6 @@ class Exported:
         pixels = self._pixels_of[np.arange(values.shape[-1]) % len(self._pixels_of), values]
         if (pixels < 0).any():
             raise UserError(f"image {image} of '{self.folder}' is noise that no pixels give: export with --data SPEC")
-        if self.report["input"].get("channel_order") == "bgr":
+        if self.report.get("input", {}).get("channel_order") == "bgr":
             pixels = pixels[..., ::-1]
         return pixels.astype(np.uint8).tobytes()
