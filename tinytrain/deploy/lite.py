@@ -13,28 +13,32 @@ import numpy as np
 from tinytrain.deploy import flatbuffer
 from tinytrain.quiet import quiet
 
-IMAGES = 50  # where they part, they part on most images
+MOST_IMAGES, LEAST_IMAGES = 50, 2  # where they part, they part on most images
+MOST_MACS = 5_000_000_000  # of all images, about ten seconds of the reference kernels
 TOLERANCE_STEPS = 1
 
 
-def compare(model: bytes, images: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
+def compare(model: bytes, images: np.ndarray, outputs: np.ndarray, macs: int) -> dict[str, Any]:
     """Returns the section "tensorflow_lite" of report.json: how far TFLM's outputs are from TensorFlow Lite's.
 
     Args:
         model: the .tflite, int8 in and out.
-        images: (N, …) int8; at most IMAGES of them, evenly drawn, are compared.
+        images: (N, …) int8. Compared are some of them, evenly drawn: at most MOST_IMAGES, and of a model so large that
+            these would take more than MOST_MACS fewer, down to LEAST_IMAGES.
         outputs: (N, classes) int8, TFLM's.
+        macs: multiply-accumulates of one inference.
 
     Returns:
         {"images", "different" (images with an output that is more than TOLERANCE_STEPS away), "largest_steps",
         "tolerance_steps", "reason" ("" or what is known of why), "failed" ("" or why it could not run)}.
     """
-    drawn = np.unique(np.linspace(0, len(images) - 1, min(IMAGES, len(images))).round().astype(int))
+    count = min(len(images), MOST_IMAGES, max(LEAST_IMAGES, MOST_MACS // max(macs, 1)))
+    drawn = np.unique(np.linspace(0, len(images) - 1, count).round().astype(int))
     result = {"images": 0, "different": 0, "largest_steps": 0, "tolerance_steps": TOLERANCE_STEPS}
     try:
         found, shapes = _run(model, images[drawn])
     except (RuntimeError, ValueError) as error:
-        return result | {"reason": "", "failed": str(error).splitlines()[0]}
+        return result | {"reason": "", "failed": (str(error) or type(error).__name__).splitlines()[0]}
     steps = np.abs(found.astype(int) - outputs[drawn].reshape(len(drawn), -1)).max(axis=1)
     different = int((steps > TOLERANCE_STEPS).sum())
     result |= {"images": len(drawn), "different": different, "largest_steps": int(steps.max())}
