@@ -5,6 +5,7 @@ import os
 import shutil
 import tomllib
 
+import export_reports
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -38,6 +39,11 @@ def test_the_report_is_the_contract(exported, run):
     report, folder = exported
     assert folder == run.folder / "export-stm32f746g_disco"
     assert json.loads((folder / "report.json").read_text()) == report
+    whole = export_reports.report()  # the keys of docs/command-line.md
+    assert set(report) - {"emulated"} == set(whole)
+    for name in set(whole) - {"latency_basis"}:
+        if isinstance(whole[name], dict):
+            assert set(report[name]) == set(whole[name]), name
     assert (report["board"], report["fits"]) == ("stm32f746g_disco", True)
     assert set(report["model"]) >= {"bytes", "macs", "ops"}
     assert report["model"]["bytes"] == (folder / "model.tflite").stat().st_size
