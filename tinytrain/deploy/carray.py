@@ -37,7 +37,6 @@ def write(
     """Writes model_data.h, model_data.cc and model_ops.h into `folder`, which exists.
 
     Args:
-        folder: where to write.
         model: the .tflite file, one int8 input and one int8 output.
         name: the model's name, as the firmware prints it.
         arena_bytes: size of the tensor arena.
@@ -51,7 +50,6 @@ def write(
 
     Raises:
         UserError: the model is none (see flatbuffer.read), or has other inputs, outputs or sizes than given.
-
     """
     summary = flatbuffer.read(model, name)
     source, target = _only(summary.inputs, "input", name), _only(summary.outputs, "output", name)
