@@ -122,7 +122,7 @@ def test_a_folder_or_a_name_that_is_too_long_is_one_sentence(command_line, tmp_p
     for word, sentence in [
         (
             "flowers",
-            "'flowers' is a folder, not a config file: images in a folder for each class are given as --data folder:flowers",
+            "'flowers' is a folder, not a config file: images in a folder for each class are given as --data folder:fl",
         ),
         ("x" * 300, "File name too long"),
         ("\x1b[31mred.toml", r"no config file '\x1b[31mred.toml'"),
