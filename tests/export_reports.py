@@ -5,7 +5,7 @@ LIMITS = ["arena_bytes", "ram_bytes", "ram_limit_bytes", "flash_bytes", "flash_l
 
 def report(**changes):
     """Returns the report of an export in which nothing is wrong, proven on noise without an emulator, with changes."""
-    lite = {"images": 1, "different": 0, "largest_steps": 1, "tolerance_steps": 1, "reason": "", "failed": ""}
+    lite = {"images": 1, "largest_steps": 1, "noise": 0.01, "noise_limit": 0.25, "parts": False}
     return {
         "source": "run",
         "board": "stm32f746g_disco",
@@ -24,7 +24,7 @@ def report(**changes):
         },
         "accuracy": {"float": None, "float_finetuned": None, "int8": None, "images": 0, "val": None},
         "parity": {"images": 1, "different": 0},
-        "tensorflow_lite": lite,
+        "tensorflow_lite": lite | {"reason": "", "failed": ""},
         "memory": dict.fromkeys(LIMITS, 1),
         "arena_basis": {"how": "upper bound", "unplanned_operators": []},
         "sizes": "",

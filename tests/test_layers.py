@@ -58,7 +58,7 @@ LEVELS = [
         "augmentations",
         "pipeline",
         "copies",
-        "pixels",
+        "eight_bit",
         "optim",
         "macs",
         "training_memory",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from tqdm import tqdm
 
-from tinytrain import image_files, pipeline, pixels
+from tinytrain import eight_bit, image_files, pipeline
 from tinytrain.datasets import Fact, Finding, Pool, Source
 from tinytrain.errors import UserError
 from tinytrain.run import write_text
@@ -174,7 +174,7 @@ def _shapes(source: Source, known: dict[str, list[Fact]], asked: Config) -> list
         others = " or ".join(how for how in ("pad", "stretch", "crop") if how != source.resize)
         todo = f"data.resize={source.resize} makes them one, unless you say {others}"
         found += _mixed("sizes", [(name, "{}x{}".format(*fact.size)) for name, fact in pairs], todo)
-    if asked.model.channels == "auto" and len({fact.mode in pixels.GRAY for _, fact in pairs}) > 1:
+    if asked.model.channels == "auto" and len({fact.mode in eight_bit.GRAY for _, fact in pairs}) > 1:
         todo = "model.channels=3 is taken, since some are color, unless you say 1 (gray)"
         found += _mixed("modes", [(name, fact.mode) for name, fact in pairs], todo)
     transparent = tuple(name for name, fact in pairs if fact.transparent)

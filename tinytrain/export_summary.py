@@ -55,8 +55,11 @@ def _ram(report: dict[str, Any]) -> str:
 def _tensorflow_lite(found: dict[str, Any]) -> str:
     if found["failed"]:
         return f"not compared: {found['failed']}"
-    steps = f"outputs at most {found['largest_steps']} of 255 steps away on {found['images']} images"
-    return f"{steps}; {found['different']} more than {found['tolerance_steps']}" if found["different"] else steps
+    verdict = "DIFFERENT" if found["parts"] else "agrees"
+    return (
+        f"{verdict}: the difference is {100 * found['noise']:.2g} % of the variance of the outputs, at most "
+        f"{found['largest_steps']} of 255 steps, on {found['images']} images"
+    )
 
 
 def _emulated(found: dict[str, Any]) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
-from tinytrain import image_tree, pipeline, pixels
+from tinytrain import eight_bit, image_tree, pipeline
 from tinytrain.datasets import Fact, Finding, Pool, Source
 from tinytrain.errors import UserError
 from tinytrain.run import write_text
@@ -74,7 +74,7 @@ def source(
     }
     one_size = len({one.fact.size for one in good}) == 1
     side = max(good[0].fact.size) if one_size else 0
-    channels = 1 if all(one.fact.mode in pixels.GRAY for one in good) else 3
+    channels = 1 if all(one.fact.mode in eight_bit.GRAY for one in good) else 3
     resize = "stretch" if one_size else "pad"
     return Source(classes, pools, channels=channels, side=side, resize=resize, findings=tuple(findings))
 
@@ -99,7 +99,7 @@ def scan(paths: Sequence[Path], root: Path) -> list[Scan]:
 def fact(image: Image.Image) -> Fact:
     """Returns what an image is and what its pixels are, as the network sees them: upright, in RGB, on white."""
     mode = image.mode
-    upright, transparent = pixels.flat(image)
+    upright, transparent = eight_bit.flat(image)
     if upright.mode != "RGB":
         upright = upright.convert("RGB")
     counts = np.array(upright.histogram(), np.int64).reshape(3, 256)  # of R, G, B: exact, and no copy of the image
@@ -193,7 +193,7 @@ def _scan_file(path: Path) -> Scan:
     except Image.DecompressionBombError as error:
         size = str(error).partition(" exceeds")[0].removeprefix("Image size ").strip("()")
         return Scan(path, problem=f"too large: {size}, at most {MOST_PIXELS:,} pixels are decoded; make it smaller")
-    except pixels.NoScale as error:
+    except eight_bit.NoScale as error:
         return Scan(path, problem=f"no brightness: {error}")
     except MemoryError:
         return Scan(path, problem="too large: the memory does not suffice to decode it; make it smaller")

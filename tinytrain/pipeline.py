@@ -19,7 +19,7 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from tinytrain import disk, pixels
+from tinytrain import disk, eight_bit
 from tinytrain.datasets import Pool
 
 CACHE_VERSION = 2
@@ -78,7 +78,7 @@ def prepare(image: Image.Image, resolution: int, channels: int, resize: str) -> 
     is put on white.
     """
     mode, size = ("L" if channels == 1 else "RGB"), (resolution, resolution)
-    upright, _ = pixels.flat(image)
+    upright, _ = eight_bit.flat(image)
     if upright.mode != mode:
         upright = upright.convert(mode)
     if upright.size != size:
