@@ -37,6 +37,7 @@ def write(
     """Writes model_data.h, model_data.cc and model_ops.h into `folder`, which exists.
 
     Args:
+        folder: where to write.
         model: the .tflite file, one int8 input and one int8 output.
         name: the model's name, as the firmware prints it.
         arena_bytes: size of the tensor arena.
