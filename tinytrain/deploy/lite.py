@@ -14,30 +14,34 @@ import numpy as np
 from tinytrain.deploy import flatbuffer
 from tinytrain.quiet import quiet
 
-IMAGES = 50  # where they part, they part on most images
+MOST_IMAGES, LEAST_IMAGES = 50, 4  # where they part, they part on most images; the variance needs some
+MOST_MACS = 5_000_000_000  # of all images, about ten seconds of the reference kernels
 ROUNDING_STEPS = 1  # outputs so near are equal, whatever the signal
 NOISE_LIMIT = 0.25  # of the signal, both as variances
 
 
-def compare(model: bytes, images: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
+def compare(model: bytes, images: np.ndarray, outputs: np.ndarray, macs: int) -> dict[str, Any]:
     """Returns the section "tensorflow_lite" of report.json: how far TFLM's outputs are from TensorFlow Lite's.
 
     Args:
         model: the .tflite, int8 in and out.
-        images: (N, …) int8; at most IMAGES of them, evenly drawn, are compared.
+        images: (N, …) int8. Compared are some of them, evenly drawn: at most MOST_IMAGES, and of a model so large that
+            these would take more than MOST_MACS fewer, down to LEAST_IMAGES.
         outputs: (N, classes) int8, TFLM's.
+        macs: multiply-accumulates of one inference.
 
     Returns:
         {"images", "largest_steps", "noise" (the mean square of the difference, as a share of the variance of TensorFlow
         Lite's outputs over the images), "noise_limit", "parts" (whether they are more than ROUNDING_STEPS and
         NOISE_LIMIT apart), "reason" ("" or what is known of why), "failed" ("" or why it could not run)}.
     """
-    drawn = np.unique(np.linspace(0, len(images) - 1, min(IMAGES, len(images))).round().astype(int))
+    count = min(len(images), MOST_IMAGES, max(LEAST_IMAGES, MOST_MACS // max(macs, 1)))
+    drawn = np.unique(np.linspace(0, len(images) - 1, count).round().astype(int))
     result = {"images": 0, "largest_steps": 0, "noise": 0.0, "noise_limit": NOISE_LIMIT, "parts": False}
     try:
         found, shapes = _run(model, images[drawn])
     except (RuntimeError, ValueError) as error:
-        return result | {"reason": "", "failed": str(error).splitlines()[0]}
+        return result | {"reason": "", "failed": (str(error) or type(error).__name__).splitlines()[0]}
     difference = (outputs[drawn].reshape(len(drawn), -1) - found.astype(float)).round()
     signal = max(float(found.astype(float).var(axis=0).mean()), ROUNDING_STEPS**2)
     steps, noise = int(np.abs(difference).max()), float((difference**2).mean()) / signal
