@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tinytrain.errors import UserError
+from tinytrain.errors import UserError, escaped
 
 LONGEST_COMMAND = 200  # characters of a command that a message repeats
 _NAMED_WITHIN_S = 1.0  # how long the holder may take from its lock to its name in the file
@@ -69,9 +69,8 @@ def _acquired(path: Path, what: str) -> int:
         try:
             free = lock(handle)
         except OSError as error:  # some network drives
-            print(
-                f"warning: no lock on '{path}' ({error.strerror}): let no second process write there", file=sys.stderr
-            )
+            words = f"warning: no lock on '{path}' ({error.strerror}): let no second process write there"
+            print(escaped(words), file=sys.stderr)
             return handle
         if not free:
             holder = _holder(handle)

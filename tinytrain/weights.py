@@ -24,7 +24,7 @@ import keras
 import numpy as np
 
 from tinytrain import imagenet, origin
-from tinytrain.errors import UserError, nearest
+from tinytrain.errors import UserError, escaped, nearest
 from tinytrain.run import Run, refuse_links
 from tinytrain.schema import Model
 
@@ -162,7 +162,7 @@ def _same_classes(folder: Path, classes: Sequence[str]) -> bool:
     if not theirs or not classes or list(theirs) == list(classes):
         return True
     order = "in another order" if sorted(theirs) == sorted(classes) else "others"
-    print(f"tinytrain: the classes of '{folder}' are {order}: the classifier begins anew", file=sys.stderr)
+    print(escaped(f"tinytrain: the classes of '{folder}' are {order}: the classifier begins anew"), file=sys.stderr)
     return False
 
 
