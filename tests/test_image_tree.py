@@ -166,7 +166,7 @@ def test_the_same_letters_spelled_in_two_ways_are_one_class(image_folder, tmp_pa
     table.write_text(f"path,label\n{words[0]}/000.png,{words[0]}\nRose/000.png,Rose\nRose/001.png,{words[1]}\n")
     assert csv.load(str(table), Data()).classes == ["Gänseblümchen", "Rose"]
     image_folder("images/train", classes=(words[1],), count=3)
-    with pytest.raises(UserError, match="stands there twice, with letters spelled in two ways"):
+    with pytest.raises(UserError, match=r"there are two folders .* whose letters are encoded in two ways"):
         folder.load(str(root), Data())
 
 

@@ -75,7 +75,9 @@ def _acquired(path: Path, what: str) -> int:
         if not free:
             holder = _holder(handle)
             os.close(handle)
-            raise Held(f"{what} is being written by {holder}: wait until that has ended, or name another with --out")
+            raise Held(
+                f"{what} is being written by {holder}: wait until it has ended, or name another place with --out"
+            )
         if is_at(path, handle):  # else the one before has removed it between our two steps
             break
         os.close(handle)

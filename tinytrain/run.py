@@ -106,7 +106,7 @@ def refuse_links(folder: Path) -> None:
             if path.is_symlink() and not path.resolve().is_relative_to(root):
                 raise UserError(
                     f"'{path}' is a link that leads out of '{folder}', to '{os.readlink(path)}': "
-                    "put what it leads to in its place, or take it away"
+                    "replace it with what it leads to, or remove it"
                 )
 
 

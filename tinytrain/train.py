@@ -82,8 +82,8 @@ def _fit(config: Config, out: Path | None, mcu: str | None, resume: bool, until_
         trainer.fit(run, _callbacks(run, trainer))
     except tf.errors.ResourceExhaustedError:
         raise UserError(
-            f"not enough memory to train {trainer.batch:,} images a step: lower optim.batch, model.resolution or "
-            f"model.width; the run '{run.folder}' is begun"
+            f"not enough memory to train {trainer.batch:,} images a step: remove the unfinished run '{run.folder}' "
+            "and begin again with a lower optim.batch, model.resolution or model.width"
         ) from None
     _finish(run, data, trainer.method, trainer.history, config.optim.keep)
     return run

@@ -161,8 +161,11 @@ def _same_classes(folder: Path, classes: Sequence[str]) -> bool:
     theirs = origin.read(Run(folder)).get("classes", [])
     if not theirs or not classes or list(theirs) == list(classes):
         return True
-    order = "in another order" if sorted(theirs) == sorted(classes) else "others"
-    print(escaped(f"tinytrain: the classes of '{folder}' are {order}: the classifier begins anew"), file=sys.stderr)
+    order = "in another order" if sorted(theirs) == sorted(classes) else "different"
+    print(
+        escaped(f"tinytrain: the classes of '{folder}' are {order}: the classifier is not taken from it"),
+        file=sys.stderr,
+    )
     return False
 
 
