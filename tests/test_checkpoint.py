@@ -90,6 +90,7 @@ def damaged(content):
         "another zip": wrong_zip(),
         "no state": npz(**{"00000": np.zeros(3)}),
         "a state that is none": npz(state=np.array("[1, 2]")),
+        "no epoch": npz(state=np.array("{}")),
         "a pickle": npz(state=np.array({"epoch": 1}, dtype=object)),
         "another network": npz(**{"00000": np.zeros(3)}, state=np.array('{"epoch": 1, "history": []}')),
         "an array alone": _array(),
@@ -121,6 +122,7 @@ def interrupted(tmp_path_factory):
         ("last.npz", "empty"),
         ("last.npz", "cut short"),
         ("last.npz", "another zip"),
+        ("last.npz", "no epoch"),
         ("last.npz", "another network"),
         ("best.npz", "empty"),
         ("best.npz", "missing"),
@@ -180,6 +182,13 @@ def test_a_damaged_checkpoint_of_a_search_is_told(tmp_path, way):
     (folder / "best.npz").write_bytes(b"")
     with pytest.raises(UserError, match=r"npz' is damaged .*: delete '.*/search/.*/last.npz' and resume"):
         lr_search.find(run, config, train.Split(source, config))
+
+
+@pytest.mark.parametrize("content", ["{}", '{"lr": "0.1"}', '{"lr": NaN}', '{"lr": -1.0}', '{"lr": 1e300}'])
+def test_a_damaged_result_of_a_search_is_told(tmp_path, content):
+    (tmp_path / "search.json").write_text(content)
+    with pytest.raises(UserError, match=r"search.json' holds no learning rate"):
+        lr_search.find(Run(tmp_path), configs.load(), None)
 
 
 def test_compare_tells_it_and_goes_on_with_the_other_runs(interrupted, tmp_path, capsys):

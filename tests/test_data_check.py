@@ -152,7 +152,7 @@ def test_what_a_key_answers_is_not_asked_again(official):
         Image.fromarray(noise + np.uint8(number)).convert("RGB").save(official / f"train/red/{number}.png")
     asked = findings(official)
     assert set(asked) == {"sizes", "modes", "tiny class", "uneven classes"}
-    assert asked["sizes"].todo == "data.resize=pad makes them one, unless you say stretch or crop"
+    assert asked["sizes"].todo == "data.resize=pad brings them to one size, unless you say stretch or crop"
     assert asked["modes"].todo == "model.channels=3 is taken, since some are color, unless you say 1 (gray)"
     assert set(findings(official, resize="crop", balance="class_weights")) == {"modes", "tiny class"}
 
@@ -280,7 +280,7 @@ def test_fit_tells_findings_once_and_trains(official, command_line, tmp_path):
     assert stderr.count("in more than one split") == 1
     assert "train/red/000.png (train) = test/red/copy.png (test)" in stderr
     assert stderr.count("Thumbs.db: no image") == 1
-    assert "data.resize=pad makes them one, unless you say stretch or crop" in stderr
+    assert "data.resize=pad brings them to one size, unless you say stretch or crop" in stderr
     assert "model.channels=3 is taken, since some are color" in stderr
     config = Run(tmp_path / "run").config()
     assert (config.data.resize, config.model.channels) == ("pad", 3)

@@ -174,6 +174,18 @@ def test_what_is_wrong_with_data_and_board_is_told_at_once(command_line, image_f
     assert not (tmp_path / "run").exists()
 
 
+def test_what_was_chosen_is_told_beside_the_limits_of_the_board(command_line, image_folder, tmp_path):
+    image_folder(classes=("blue", "red"), count=12)
+    root = image_folder(classes=("gray",), count=12, size=(20, 16), mode="L")
+    words = ["--mcu", "nucleo_f401re", "model.width=1", "model.resolution=96"]
+    status, _, error = command_line("fit", "--data", f"folder:{root}", "--out", "run", *words)
+    assert status == 3
+    assert "data.resize=pad brings them to one size" in error
+    assert "model.channels=3 is taken" in error
+    assert "mobilenet_v1 of width 1 at 96 pixels does not fit nucleo_f401re" in error
+    assert not (tmp_path / "run").exists()
+
+
 def test_errors_are_told_as_one():
     mistakes = Mistakes()
     assert mistakes.kept(lambda one, two: one + two, 1, 2) == 3

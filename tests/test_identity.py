@@ -151,6 +151,21 @@ def test_a_damaged_split_is_one_sentence(place, command_line, content):
     assert "Traceback" not in error
 
 
+@pytest.mark.parametrize("name", ["split.json", "content.json"])
+@pytest.mark.parametrize("content", ['{"train": 5}', '{"train": [{}]}', '{"test": [["a"]]}', '{"left_out": []}'])
+def test_damaged_names_of_images_are_one_sentence(place, command_line, name, content):
+    (place / "run" / name).write_text(content)
+    status, _, error = command_line("evaluate", "run")
+    assert (status, f"run/{name}' holds no images under" in error) == (2, True)
+
+
+@pytest.mark.parametrize("classes", ["3", '"blue"', "[1, 2, 3]"])
+def test_damaged_names_of_classes_are_one_sentence(place, command_line, classes):
+    (place / "run/origin.json").write_text(f'{{"classes": {classes}}}')
+    status, _, error = command_line("evaluate", "run")
+    assert (status, "run/origin.json' holds no names of classes" in error) == (2, True)
+
+
 def table(images, rows):
     lines = ["path,label,split", *(f"{path},{label},{split}" for path, label, split in rows)]
     (images / "table.csv").write_text("\n".join(lines) + "\n")
@@ -275,6 +290,15 @@ def test_data_that_was_trained_on_is_told(place, command_line):
     assert f"was trained on {trained_on} of these {found['images']} images: the figures are too good" in error
 
 
+def test_what_is_told_of_data_cannot_drive_a_terminal(place, command_line):
+    (place / "run").rename(place / "\x1b[31mrun")
+    (place / "images").rename(place / "other")
+    status, _, error = command_line("evaluate", "\x1b[31mrun", "--data", "folder:other")
+    assert status == 0
+    assert "\\x1b[31mrun' was trained on" in error
+    assert "\x1b" not in error
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -374,7 +398,7 @@ def test_a_classifier_of_other_classes_is_not_begun_from(place, capsys):
     for names, taken in ((CLASSES, True), (("red", "green", "blue"), False), ((), True)):
         kernel = trainer.build_model(config, 3, names).get_layer("logits").get_weights()[0]
         assert np.array_equal(kernel, saved) == taken
-        assert ("are in another order: the classifier begins anew" in capsys.readouterr().err) != taken
+        assert ("are in another order: the classifier is not taken from it" in capsys.readouterr().err) != taken
 
 
 @pytest.mark.parametrize("words", [["model.weights=RUN"], ["method=distill", "distill.teacher=RUN"]])

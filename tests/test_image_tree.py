@@ -166,7 +166,7 @@ def test_the_same_letters_spelled_in_two_ways_are_one_class(image_folder, tmp_pa
     table.write_text(f"path,label\n{words[0]}/000.png,{words[0]}\nRose/000.png,Rose\nRose/001.png,{words[1]}\n")
     assert csv.load(str(table), Data()).classes == ["Gänseblümchen", "Rose"]
     image_folder("images/train", classes=(words[1],), count=3)
-    with pytest.raises(UserError, match="stands there twice, with letters spelled in two ways"):
+    with pytest.raises(UserError, match=r"there are two folders .* whose letters are encoded in two ways"):
         folder.load(str(root), Data())
 
 
@@ -203,8 +203,8 @@ def test_a_file_of_any_kind_that_cannot_be_decoded_is_named_with_the_reason(imag
     (root / "red/unknown.dds").write_bytes(bytes(dds))
     finding = next(one for one in folder.load(str(root), Data()).findings if one.severe)
     why = {line.partition("/red/")[2].partition(":")[0]: line.partition(": ")[2] for line in finding.files}
-    assert "HEIC, which is not read; convert it" in why.pop("phone.heic")
-    assert "HEIC, which is not read; convert it" in why.pop("renamed.jpg")
+    assert "HEIC, which is not read (only JPEG, PNG" in why.pop("phone.heic")
+    assert "HEIC, which is not read (only JPEG, PNG" in why.pop("renamed.jpg")
     assert "format that is read (JPEG, PNG" in why.pop("drawing.svg")
     assert "format that is read (JPEG, PNG" in why.pop("program.eps")
     assert (
@@ -229,6 +229,24 @@ def test_whatever_a_decoder_raises_is_the_problem_of_its_file(image_folder, monk
     [finding] = folder.load(str(root), Data()).findings
     assert finding.severe
     assert [line.partition(": ")[0] for line in finding.files] == [str(root / "red/001.png")]
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(5, "I/O error"), MemoryError()])
+def test_a_problem_that_may_pass_is_not_remembered(image_folder, monkeypatch, error):
+    root = image_folder(classes=("blue", "red"), count=2)
+    decoded = image_files._decoded
+
+    def fail(path, work):
+        if path.name == "001.png":
+            raise error
+        return decoded(path, work)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(image_files, "_decoded", fail)
+        [finding] = folder.load(str(root), Data()).findings
+        assert len(finding.files) == 2
+        assert "damaged" not in finding.files[0]
+    assert folder.load(str(root), Data()).findings == ()
 
 
 def test_an_image_that_is_gone_when_it_is_decoded_is_named(image_folder):

@@ -119,14 +119,16 @@ def test_a_run_that_another_process_writes_is_refused_until_that_has_ended(tmp_p
     assert hidden(tmp_path / "run") == []
 
 
-def test_a_new_run_in_a_folder_that_another_process_has_just_begun_is_refused(tmp_path, command_line, other):
+@pytest.mark.parametrize("begun", [[], ["config.toml"]])
+def test_a_new_run_in_a_folder_that_another_process_has_just_begun_is_refused(tmp_path, command_line, other, begun):
     (tmp_path / "run").mkdir()
+    for name in begun:
+        (tmp_path / "run" / name).touch()
     holder = other("held.enter_context(Run(Path('run')).writing())")
     status, _, error = command_line("fit", "--out", "run", *SMALL)
     assert status == 2
     assert f"process {holder.pid} (" in error
-    assert hidden(tmp_path / "run") == [".lock"]
-    assert len(list((tmp_path / "run").iterdir())) == 1
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [".lock", *begun]
 
 
 def test_compare_trains_the_others_first_and_names_the_process_that_has_one(tmp_path, monkeypatch, command_line, other):
@@ -254,6 +256,7 @@ def test_export_killed_in_the_middle_of_a_file_leaves_nothing_behind_after_the_n
     ("words", "hint"),
     [
         (["fit", "--out", "a run", *SMALL], "; go on with: tinytrain fit --out 'a run' --resume"),
+        (["fit", "--out", "\x1brun", *SMALL], "; go on with: tinytrain fit --out '\\x1brun' --resume"),
         (["compare", "c.toml", *SMALL], "; the same command typed again goes on"),
     ],
 )

@@ -172,7 +172,7 @@ def _shapes(source: Source, known: dict[str, list[Fact]], asked: Config) -> list
     found = []
     if asked.data.resize == "auto":
         others = " or ".join(how for how in ("pad", "stretch", "crop") if how != source.resize)
-        todo = f"data.resize={source.resize} makes them one, unless you say {others}"
+        todo = f"data.resize={source.resize} brings them to one size, unless you say {others}"
         found += _mixed("sizes", [(name, "{}x{}".format(*fact.size)) for name, fact in pairs], todo)
     if asked.model.channels == "auto" and len({fact.mode in eight_bit.GRAY for _, fact in pairs}) > 1:
         todo = "model.channels=3 is taken, since some are color, unless you say 1 (gray)"

@@ -54,7 +54,10 @@ def _unpack(path: Path) -> tuple[list[np.ndarray], dict[str, Any]]:
     try:
         with np.load(path) as saved:
             values = [np.asarray(saved[name]) for name in sorted(saved.files) if name != "state"]
-            return values, dict(json.loads(str(saved["state"])))
+            state = dict(json.loads(str(saved["state"])))
+        if type(state.get("epoch")) is not int:
+            raise ValueError("no epoch in it")
+        return values, state
     except FileNotFoundError:
         raise _unusable(path, "is missing") from None
     except Exception as error:  # NumPy, zipfile and zlib each raise their own

@@ -168,7 +168,7 @@ def expanded(word: str) -> Path:
         return Path(word).expanduser()
     except RuntimeError:
         raise UserError(
-            f"'{word}' begins with the home of nobody here: write ./{word} for a file of this name"
+            f"'{word}' names the home of a user who does not exist here: write ./{word} for a file of this name"
         ) from None
 
 

@@ -16,7 +16,7 @@ from tinytrain import disk, export_accuracy, export_checks, int8_model, locks, m
 from tinytrain.deploy import boards, carray, compact, firmware, fits, flatbuffer, latency, lite, memory, pixels, planner
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.oracle import Oracle
-from tinytrain.errors import DoesNotFit, UserError
+from tinytrain.errors import DoesNotFit, UserError, escaped
 from tinytrain.exported import COMPACT_FILE, GOLDEN_FILE, MODEL_FILE, REPORT_FILE
 from tinytrain.int8_model import Int8Model
 from tinytrain.run import Run, make_folder, write_json
@@ -79,7 +79,7 @@ def _model_of_file(path: Path, overrides: Sequence[str], data: str | None, diagn
         raise UserError(f"--diagnose compares with the float model, which a .tflite such as '{path}' has not")
     model = int8_model.from_file(path, config, data)
     if model.pixels.hint:
-        print(f"tinytrain: '{path}': {model.pixels.hint}", file=sys.stderr)
+        print(escaped(f"tinytrain: '{path}': {model.pixels.hint}"), file=sys.stderr)
     return model, config
 
 

@@ -8,7 +8,6 @@ content.json   for each of these "DIGEST CLASS", the hash of its decoded pixels 
 A run goes on with its own images in its own splits: they are found by their names, not drawn again.
 """
 
-import json
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
@@ -19,8 +18,8 @@ import numpy as np
 
 from tinytrain import origin
 from tinytrain.datasets import Pool, Source
-from tinytrain.errors import UserError
-from tinytrain.run import Run, write_json
+from tinytrain.errors import UserError, escaped
+from tinytrain.run import Run, read_json, write_json
 from tinytrain.schema import Config
 from tinytrain.splits import Split, Subset, as_names
 
@@ -74,7 +73,10 @@ def run_of(word: str) -> Run | None:
 
 def classes_of(run: Run) -> list[str]:
     """Returns the names of the classes of a run, in order; [] for a run from before they were recorded."""
-    return origin.read(run).get("classes", [])
+    found = origin.read(run).get("classes", [])
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        raise UserError(f"'{run.origin_path}' holds no names of classes; it is not as tinytrain wrote it")
+    return found
 
 
 def in_order_of(
@@ -115,7 +117,7 @@ def refuse_other_names(known: Sequence[str], given: Sequence[str], what: str, ot
 
 def tell(words: str) -> None:
     """Prints a line about the data to standard error."""
-    print(f"tinytrain: {words}", file=sys.stderr)
+    print(escaped(f"tinytrain: {words}"), file=sys.stderr)
 
 
 def trained_on(run: Run, data: Split, split: str) -> int:
@@ -126,7 +128,7 @@ def trained_on(run: Run, data: Split, split: str) -> int:
     names, content = (_read(path) or {} for path in (run.split_path, run.content_path))
     part = data.subsets[split]
     pool = data.source.pools[part.pool]
-    digests = {row.split()[0] for row in content.get("train", [])} - {"-"}
+    digests = {row.partition(" ")[0] for row in content.get("train", [])} - {"-"}
     if pool.facts is not None and digests:
         return sum(pool.facts[index].digest in digests for index in part.indices)
     if pool.facts is not None or digests or run.config().data.spec != data.spec:
@@ -227,11 +229,12 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """Returns a JSON object, None if there is no such file."""
-    try:
-        found = json.loads(path.read_text()) if path.is_file() else None
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read '{path}' ({error}), which says what the run was trained on") from None
-    if found is not None and not isinstance(found, dict):
-        raise UserError(f"'{path}' holds no names of images: expected what `tinytrain fit` wrote")
+    """Returns what split.json or content.json of a run holds, None if there is no such file."""
+    if not path.is_file():
+        return None
+    found = read_json(path)
+    for split, rows in found.items():
+        whole = isinstance(rows, list) and all(isinstance(row, str) for row in rows)
+        if not (whole if split != "left_out" else type(rows) is int):
+            raise UserError(f"'{path}' holds no images under '{split}'; it is not as tinytrain wrote it")
     return found

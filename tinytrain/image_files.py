@@ -40,11 +40,12 @@ HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"
 
 @dataclass(frozen=True)
 class Scan:
-    """What one file turned out to be, or why it is no image."""
+    """What one file turned out to be, or why it is no image; passing: another try may find no problem."""
 
     path: Path
     fact: Fact = Fact()
     problem: str = ""
+    passing: bool = False
 
 
 def source(
@@ -92,7 +93,8 @@ def scan(paths: Sequence[Path], root: Path) -> list[Scan]:
         scanned = {_key(one.path): one for one in counted}
     if scanned:
         known |= {key: (one.problem, one.fact) for key, one in scanned.items()}
-        _write(store, {key: [known[key][0], *known[key][1].row()] for key in keys})
+        passing = {key for key, one in scanned.items() if one.passing}
+        _write(store, {key: [known[key][0], *known[key][1].row()] for key in keys if key not in passing})
     return [Scan(path, known[key][1], known[key][0]) for path, key in zip(paths, keys, strict=True)]
 
 
@@ -196,7 +198,12 @@ def _scan_file(path: Path) -> Scan:
     except eight_bit.NoScale as error:
         return Scan(path, problem=f"no brightness: {error}")
     except MemoryError:
-        return Scan(path, problem="too large: the memory does not suffice to decode it; make it smaller")
+        what = "too large: the memory does not suffice to decode it; make it smaller"
+        return Scan(path, problem=what, passing=True)
+    except OSError as error:
+        if error.errno is None:  # Pillow's own, of what is in the file
+            return Scan(path, problem=f"damaged image: {error}")
+        return Scan(path, problem=f"cannot be read: {error.strerror}", passing=True)
     except Exception as error:  # decoders raise whatever they meet in a damaged file: struct.error, IndexError, …
         return Scan(path, problem=f"damaged image: {str(error) or type(error).__name__}")
 
@@ -210,7 +217,8 @@ def _no_image(path: Path) -> str:
     with path.open("rb") as file:
         start = file.read(12)
     if start[4:8] == b"ftyp" and start[8:12] in HEIF_BRANDS:
-        return "HEIC, which is not read; convert it, as `magick mogrify -format png FILE` or heif-convert do"
+        how = "convert it, as `magick mogrify -format png FILE` or heif-convert do"
+        return f"HEIC, which is not read (only {FORMATS} are); {how}"
     return f"not an image of a format that is read ({FORMATS})"
 
 

@@ -71,7 +71,7 @@ def by_name(folders: dict[str, Path]) -> dict[str, Path]:
     for name, path in folders.items():
         composed = unicodedata.normalize("NFC", name)
         if composed in named:
-            raise UserError(f"'{path}' stands there twice, with letters spelled in two ways: join the two folders")
+            raise UserError(f"there are two folders '{path}', whose letters are encoded in two ways: join them")
         named[composed] = path
     return named
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tinytrain.errors import UserError
+from tinytrain.errors import UserError, escaped
 
 LONGEST_COMMAND = 200  # characters of a command that a message repeats
 _NAMED_WITHIN_S = 1.0  # how long the holder may take from its lock to its name in the file
@@ -69,14 +69,15 @@ def _acquired(path: Path, what: str) -> int:
         try:
             free = lock(handle)
         except OSError as error:  # some network drives
-            print(
-                f"warning: no lock on '{path}' ({error.strerror}): let no second process write there", file=sys.stderr
-            )
+            words = f"warning: no lock on '{path}' ({error.strerror}): let no second process write there"
+            print(escaped(words), file=sys.stderr)
             return handle
         if not free:
             holder = _holder(handle)
             os.close(handle)
-            raise Held(f"{what} is being written by {holder}: wait until that has ended, or name another with --out")
+            raise Held(
+                f"{what} is being written by {holder}: wait until it has ended, or name another place with --out"
+            )
         if is_at(path, handle):  # else the one before has removed it between our two steps
             break
         os.close(handle)

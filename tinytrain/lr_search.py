@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import optuna
 
-from tinytrain import lr_range, lr_study
+from tinytrain import lr_range, lr_study, schema
 from tinytrain.errors import UserError, escaped
 from tinytrain.lr_study import Trials
 from tinytrain.lr_trial import Report, freed, plain, why_pruned
@@ -62,7 +62,10 @@ def find(run: Run, config: Config, data: Split) -> float:
     """
     path, folder = run.search_path, run.folder / "search"
     if path.is_file():
-        return read_json(path)["lr"]
+        lr = read_json(path).get("lr")
+        if type(lr) is not float or not 0 < lr <= schema.MOST_RATE:
+            raise UserError(f"'{path}' holds no learning rate; it is not as tinytrain wrote it")
+        return lr
     make_folder(folder)
     result = _range_test(folder, config, data) if config.search.way == "range" else _study(run, config, data)
     _sweep(folder)

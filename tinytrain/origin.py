@@ -7,6 +7,7 @@ from importlib.metadata import version
 from typing import Any
 
 from tinytrain import machine, rooms
+from tinytrain.errors import escaped
 from tinytrain.run import Run, read_json, write_json
 
 NOT_EQUAL = "the weights will not be those, to the last bit, of a run that stayed on one"
@@ -21,7 +22,7 @@ def record(run: Run, classes: list[str]) -> None:
     known = read(run)
     machines, here = known.get("machines", []), machine.describe(run.config())
     if machines and (changed := machine.differences(machines[-1], here)):
-        print(f"this is another kind of machine than before ({changed}): {NOT_EQUAL}", file=sys.stderr)
+        print(escaped(f"this is another kind of machine than before ({changed}): {NOT_EQUAL}"), file=sys.stderr)
     commits = known.get("commits", [])
     own = commit()
     write_json(

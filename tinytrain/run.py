@@ -20,7 +20,7 @@ import json
 import os
 import shlex
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Any
 
@@ -106,7 +106,7 @@ def refuse_links(folder: Path) -> None:
             if path.is_symlink() and not path.resolve().is_relative_to(root):
                 raise UserError(
                     f"'{path}' is a link that leads out of '{folder}', to '{os.readlink(path)}': "
-                    "put what it leads to in its place, or take it away"
+                    "replace it with what it leads to, or remove it"
                 )
 
 
@@ -133,14 +133,18 @@ class Run:
     def create(cls, folder: Path | None, name: str) -> "Run":
         """Returns a new run in `folder`, by default in a new folder runs/NAME-NNN of the first free number.
 
-        Of several processes each gets a folder of its own by default. Raises UserError for a folder that holds a run.
+        Of several processes each gets a folder of its own by default.
+
+        Raises UserError for a folder that holds a run, Held for one that another process is writing.
         """
         if folder is None:
             return cls(_numbered(RUNS / name))
         if not is_utf8(str(folder)):
             raise UserError(f"the run folder '{readable(str(folder))}' is not UTF-8: name another one")
         run = cls(folder)
-        run.refuse_begun()
+        # Of a run that another process has just begun, the lock is the better answer.
+        with run.writing() if folder.is_dir() else nullcontext():
+            run.refuse_begun()
         make_folder(folder)
         return run
 

@@ -4,13 +4,12 @@ A column is MEASURE[@EPOCH][:DATASET]: val_top1@10 is the val top-1 after the pa
 the runs on one of several datasets; without a dataset it is the mean over all of them.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tinytrain.errors import unknown
-from tinytrain.run import Run
+from tinytrain.run import Run, read_json
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ def _read(column: Column, run: Run, share: float) -> float | None:
 
 
 def _search_minutes(run: Run) -> float | None:
-    found = json.loads(run.search_path.read_text()) if run.search_path.is_file() else {}
+    found = read_json(run.search_path) if run.search_path.is_file() else {}
     return found["seconds"] / 60 if found else None
 
 

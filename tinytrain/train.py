@@ -67,21 +67,14 @@ def _fit(config: Config, out: Path | None, mcu: str | None, resume: bool, until_
     _tell_seen(data, config)
     trainer = Trainer(config, data, model)
     if run is None:
+        _tell_findings(data, asked)
+        for sentence in trainer.method.warnings():
+            print(f"warning: {sentence}", file=sys.stderr)
         if mcu:
             from tinytrain.deploy.fits import refuse_if_too_large
 
             refuse_if_too_large(trainer.method.plain, config, len(source.classes), mcu)
-        _tell_findings(data, asked)
-        for sentence in trainer.method.warnings():
-            print(f"warning: {sentence}", file=sys.stderr)
-        name = f"{config.data.spec.partition(':')[0]}-{config.model.name}"
-        run = Run.create(out, name)
-        until_end.enter_context(_written(run))
-        run.refuse_begun()  # another process may have begun it, and ended, since
-        identity.record(run, data)
-        if config.model.weights:
-            write_text(run.graph_path, model.to_json())
-        write_text(run.config_path, configs.dump(config))
+        run = _begin(out, config, data, model, until_end)
     origin.record(run, source.classes)
     if searches:
         trainer.compile(lr_search.find(run, config, data))
@@ -89,10 +82,22 @@ def _fit(config: Config, out: Path | None, mcu: str | None, resume: bool, until_
         trainer.fit(run, _callbacks(run, trainer))
     except tf.errors.ResourceExhaustedError:
         raise UserError(
-            f"not enough memory to train {trainer.batch:,} images a step: lower optim.batch, model.resolution or "
-            f"model.width; the run '{run.folder}' is begun"
+            f"not enough memory to train {trainer.batch:,} images a step: remove the unfinished run '{run.folder}' "
+            "and begin again with a lower optim.batch, model.resolution or model.width"
         ) from None
     _finish(run, data, trainer.method, trainer.history, config.optim.keep)
+    return run
+
+
+def _begin(out: Path | None, config: Config, data: Split, model: keras.Model, until_end: contextlib.ExitStack) -> Run:
+    """Returns a new run that holds its images and its config, locked until `until_end`."""
+    run = Run.create(out, f"{config.data.spec.partition(':')[0]}-{config.model.name}")
+    until_end.enter_context(_written(run))
+    run.refuse_begun()  # another process may have begun it, and ended, since
+    identity.record(run, data)
+    if config.model.weights:
+        write_text(run.graph_path, model.to_json())
+    write_text(run.config_path, configs.dump(config))
     return run
 
 

@@ -24,7 +24,7 @@ import keras
 import numpy as np
 
 from tinytrain import imagenet, origin
-from tinytrain.errors import UserError, nearest
+from tinytrain.errors import UserError, escaped, nearest
 from tinytrain.run import Run, refuse_links
 from tinytrain.schema import Model
 
@@ -161,8 +161,11 @@ def _same_classes(folder: Path, classes: Sequence[str]) -> bool:
     theirs = origin.read(Run(folder)).get("classes", [])
     if not theirs or not classes or list(theirs) == list(classes):
         return True
-    order = "in another order" if sorted(theirs) == sorted(classes) else "others"
-    print(f"tinytrain: the classes of '{folder}' are {order}: the classifier begins anew", file=sys.stderr)
+    order = "in another order" if sorted(theirs) == sorted(classes) else "different"
+    print(
+        escaped(f"tinytrain: the classes of '{folder}' are {order}: the classifier is not taken from it"),
+        file=sys.stderr,
+    )
     return False
 
 

@@ -56,10 +56,12 @@ def load_parts(
         raise UserError(f"'tfds:{argument}' has no {absent} split (it has {', '.join(names)})")
     classes = list(builder.info.features[label].names)
     kept = list(only) or [name for name in classes if name != without]
-    unknown = [name for name in kept if name not in classes]
+    known = set(classes)
+    unknown = [name for name in kept if name not in known]
     if unknown:
         raise UserError(f"'tfds:{argument}' has no class {', '.join(unknown)} (it has {', '.join(classes[:3])}, …)")
-    new = np.array([kept.index(name) if name in kept else -1 for name in classes])  # our index of each of their classes
+    numbers = {name: number for number, name in enumerate(kept)}
+    new = np.array([numbers.get(name, -1) for name in classes])  # our index of each of their classes
     pools = {ours: _pool(builder, theirs, label, new) for ours, theirs in splits.items()}
     pools = {ours: pool for ours, pool in pools.items() if len(pool.labels)}  # ImageNet's test images have no labels
     height, width, channels = builder.info.features["image"].shape
