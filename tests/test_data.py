@@ -83,7 +83,7 @@ def test_the_network_sees_color_if_any_image_is(image_folder, first, other, chan
         (lambda root: [(root / f"train/{n}").mkdir(parents=True) for n in "ab"] + [(root / "junk").mkdir()], "junk"),
         (
             lambda root: [(root / name).mkdir(parents=True) for name in ("train/a", "train/b", "test/a")],
-            "has no folder test/b",
+            "/test/b': every split needs every class",
         ),
     ],
 )

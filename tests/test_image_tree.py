@@ -74,6 +74,13 @@ def test_splits_that_can_be_meant_in_two_ways_are_refused_by_name(image_folder, 
     assert sentence in str(error.value)
 
 
+def test_a_class_that_a_split_lacks_is_named_by_its_own_folder(image_folder):
+    root = image_folder("images/Training", classes=("blue", "red"), count=3).parent
+    image_folder("images/Testing", classes=("blue",), count=3)
+    with pytest.raises(UserError, match=r"there is no folder '.*/Testing/red': every split needs every class"):
+        folder.load(str(root), Data())
+
+
 def test_short_words_beside_others_are_classes(image_folder):
     source = folder.load(str(image_folder(classes=("tr", "te", "en"), count=1)), Data())
     assert source.classes == ["en", "te", "tr"]

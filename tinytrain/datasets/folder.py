@@ -19,10 +19,11 @@ def load(argument: str, data: Data) -> Source:
     """Returns the images below the folder `argument`; raises UserError for what cannot be trained on."""
     root = _folder(argument)
     top = image_tree.level(root)
-    found = {split: _classes(root, path, top) for split, path in _splits(root, top.folders).items()}
+    places = _splits(root, top.folders)
+    found = {split: _classes(root, path, top) for split, path in places.items()}
     classes = sorted({name for split in found.values() for name in split})
     _refuse_too_few(root, classes, top.folders)
-    _refuse_missing_classes(root, found, classes)
+    _refuse_missing_classes(places, found, classes)
     numbers = {name: number for number, name in enumerate(classes)}
     files: dict[str, list[tuple[Path, int]]] = {split: [] for split in found}
     for split, folders in found.items():
@@ -109,7 +110,9 @@ def _refuse_too_few(root: Path, classes: list[str], folders: Folders) -> None:
         )
 
 
-def _refuse_missing_classes(root: Path, found: dict[str, Folders], classes: list[str]) -> None:
-    missing = [f"{split}/{name}" for split, folders in found.items() for name in classes if name not in folders]
+def _refuse_missing_classes(places: Folders, found: dict[str, Folders], classes: list[str]) -> None:
+    missing = [
+        f"'{places[split] / name}'" for split, folders in found.items() for name in classes if name not in folders
+    ]
     if missing:
-        raise UserError(f"'{root}' has no folder {', '.join(missing)}: every split needs every class")
+        raise UserError(f"there is no folder {', '.join(missing)}: every split needs every class")
