@@ -1,8 +1,8 @@
-"""Accuracy by initial weights: model.init=default (what tinytrain/blocks.py draws) against model.init=torch.
+"""Accuracy by initial weights: model.init=he against model.init=torch.
 
 Both are trained on the same images, with the same seed, order and augmentation: a pair differs in the drawing alone.
 The drawing is chosen by val top-1; test top-1 stands beside it. A line holds the mean of the paired differences
-(torch - default) in points of top-1 and their 95 % t interval.
+(torch - he) in points of top-1 and their 95 % t interval.
 
 Data is given as NAME=SPEC; a case whose data is not given is left out, without any the digits of scikit-learn are used.
 Each run is kept in --out, and the same command goes on after an interruption without training a finished run again;
@@ -26,7 +26,7 @@ from tinytrain import comparing, paired  # noqa: E402
 from tinytrain import config as configs  # noqa: E402
 from tinytrain.run import Run  # noqa: E402
 
-DRAWINGS = ("default", "torch")
+DRAWINGS = ("he", "torch")
 SMALL = "model.stem=cifar model.resolution=32 data.val_images=1000"
 CASES = {  # name: (data, KEY=VALUE words)
     "resnet8, 5,000 of CIFAR-10": (
@@ -83,7 +83,7 @@ def row(name, cases, results):
         differences = [after - before for before, after in zip(ours, torch, strict=True)]
         low, high = paired.interval(differences) or (None, None)
         found |= {
-            f"{split}_default_percent": statistics.mean(ours),
+            f"{split}_he_percent": statistics.mean(ours),
             f"{split}_torch_percent": statistics.mean(torch),
             f"{split}_difference_points": statistics.mean(differences),
             f"{split}_low_points": low,
@@ -94,14 +94,14 @@ def row(name, cases, results):
 
 def table(found):
     """Returns the lines of the table, val before test."""
-    head = f"{'case':38} {'pairs':>5}" + f" {'':4} {'default':>7} {'torch':>7} {'torch-default':>13}  95 % interval"
+    head = f"{'case':38} {'pairs':>5}" + f" {'':4} {'he':>7} {'torch':>7} {'torch-he':>13}  95 % interval"
     lines = [head]
     for line in found:
         for split in ("val", "test") if line["pairs"] else ():
             low, high = line[f"{split}_low_points"], line[f"{split}_high_points"]
             between = "one pair: none" if low is None else f"{low:+.2f} to {high:+.2f}"
             numbers = (
-                f"{line[f'{split}_default_percent']:7.2f} {line[f'{split}_torch_percent']:7.2f} "
+                f"{line[f'{split}_he_percent']:7.2f} {line[f'{split}_torch_percent']:7.2f} "
                 f"{line[f'{split}_difference_points']:+13.2f}"
             )
             lines.append(f"{line['case']:38} {line['pairs']:5} {split:4} {numbers}  {between}")

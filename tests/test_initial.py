@@ -69,7 +69,23 @@ def test_netaugs_own_are_pytorchs_but_for_the_classifier():
         assert same == (name != "logits")
 
 
-def test_weights_depend_on_the_seed_alone_and_the_default_is_untouched():
+def test_auto_is_torch_and_netaug_for_netaug():
+    auto, torch = kernels(build()), kernels(build("model.init=torch"))
+    assert np.array_equal(auto["stem_conv"][0], torch["stem_conv"][0])
+    auto, netaug = kernels(build("method=netaug")), kernels(build("model.init=netaug"))
+    assert np.array_equal(auto["logits"][0], netaug["logits"][0])
+
+
+def test_the_default_of_older_runs_is_he():
+    """Before, "default" was what the blocks draw: normal with √(2/fan_out), fan_out of a depthwise kernel its area."""
+    assert configs.load(None, ["model.init=default"]).model.init == "he"
+    for name, (kernel, *_) in kernels(build("model.init=default")).items():
+        if kernel.ndim == 4 and kernel.size > 800:
+            fan_out = kernel.shape[0] ** 2 * (1 if "depthwise" in name else kernel.shape[3])
+            assert kernel.std() == pytest.approx((2 / fan_out) ** 0.5, rel=0.1), name
+
+
+def test_weights_depend_on_the_seed_alone():
     one, again, other = (kernels(build("model.init=torch", f"seed={seed}")) for seed in (0, 0, 1))
     assert np.array_equal(one["stem_conv"][0], again["stem_conv"][0])
     assert not np.array_equal(one["stem_conv"][0], other["stem_conv"][0])

@@ -348,7 +348,7 @@ def test_the_wider_channels_begin_as_in_the_released_code():
     assert model.get_layer("logits").kernel.numpy().std() == pytest.approx(0.02, rel=0.03)
 
 
-@pytest.mark.parametrize("init", ["default", "torch", "netaug", "netaug_baseline"])
+@pytest.mark.parametrize("init", ["he", "torch", "netaug", "netaug_baseline"])
 def test_model_init_draws_the_largest_network(init):
     """fan_in and C_out are those of the largest network, where the kernels are drawn."""
     config = configs.load(None, ["method=netaug", "netaug.width_factors=[1,1.8]", f"model.init={init}"])
@@ -359,10 +359,13 @@ def test_model_init_draws_the_largest_network(init):
         places = kernel.shape[0] * kernel.shape[1]
         fan_in = places * (1 if "depthwise" in name else kernel.shape[2])
         fan_out = places * kernel.shape[2 if "depthwise" in name else 3]
-        wanted = (2 / fan_out) ** 0.5 if init == "netaug_baseline" else 1 / fan_in**0.5 / 3**0.5
+        he_fan_out = places if "depthwise" in name else fan_out
+        uniform = 1 / fan_in**0.5 / 3**0.5
+        wanted = {"netaug_baseline": (2 / fan_out) ** 0.5, "he": (2 / he_fan_out) ** 0.5}.get(init, uniform)
         assert kernel.std() == pytest.approx(wanted, rel=0.06), name
     logits = model.get_layer("logits")
-    wanted = 1 / (3 * logits.kernel.shape[0]) ** 0.5 if init == "torch" else 0.02
+    torch, glorot = 1 / (3 * logits.kernel.shape[0]) ** 0.5, (2 / sum(logits.kernel.shape)) ** 0.5
+    wanted = {"torch": torch, "he": glorot}.get(init, 0.02)
     assert logits.kernel.numpy().std() == pytest.approx(wanted, rel=0.03)
     assert logits.bias.numpy().any() == (init == "torch")
 

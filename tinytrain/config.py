@@ -23,6 +23,7 @@ from tinytrain.schema import Config
 
 _LARGEST_FILE = 1_000_000  # bytes
 _LONGEST_TEXT, _LONGEST_LIST = 4096, 64  # characters, items
+OLD_WORDS = {("model.init", "default"): "he"}  # values in the config.toml of older runs, which still mean the same
 UNIONS = (typing.Union, types.UnionType)
 
 
@@ -129,6 +130,7 @@ def set_key(config: Config, dotted: str, value: Any, where: str = "") -> None:
         raise UserError(f"unknown config key '{dotted}'{where}{_nearest_key(dotted) or _section_hint(dotted, known)}")
     section, _, name = dotted.rpartition(".")
     target = getattr(config, section) if section else config
+    value = OLD_WORDS.get((dotted, value), value) if isinstance(value, str) else value
     setattr(target, name, _checked(dotted, known[dotted], value, where))
 
 

@@ -73,8 +73,10 @@ class Model:
         "auto", "stride of the first convolution: 2 (imagenet) or 1 (cifar); auto: the architecture's usual one"
     )
     weights: str = key("", "what training begins from: nothing, imagenet, a .keras file or a run folder")
-    init: Literal["default", "torch", "netaug", "netaug_baseline"] = key(
-        "default", "random weights as drawn by PyTorch, or by the released code of NetAug, for it or for its baselines"
+    init: Literal["auto", "torch", "he", "netaug", "netaug_baseline"] = key(
+        "auto",
+        "random weights: torch: as PyTorch draws them; he: normal, by the fan-out; netaug, netaug_baseline: as the "
+        "released code of NetAug does for it and for its baselines; auto: netaug for method=netaug, else torch",
     )
     norm_epsilon: float = key(0.0, "ε of BatchNorm, PyTorch's is 1e-5; 0: the architecture's usual one", 0, 0.1)
     mean: list[float] | Literal["none"] = key(

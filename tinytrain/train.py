@@ -16,7 +16,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tinytrain import check, checkpoint, disk, identity, lr_usual, macs, metrics, origin, pipeline, rooms, splits
+from tinytrain import (
+    check,
+    checkpoint,
+    disk,
+    identity,
+    initial,
+    lr_usual,
+    macs,
+    metrics,
+    origin,
+    pipeline,
+    rooms,
+    splits,
+)
 from tinytrain import config as configs
 from tinytrain.datasets import Source
 from tinytrain.errors import Mistakes, UserError, escaped
@@ -252,6 +265,7 @@ def resolve(config: Config, source: Source) -> Config:
         "model.resolution": min(source.side or LARGEST_AUTO_RESOLUTION, LARGEST_AUTO_RESOLUTION),
         "model.channels": source.channels,
         "model.stem": usual.get("stem", "imagenet"),
+        "model.init": initial.kind_of(config),
         "augment.flip": source.flip,
         "search.low": low,
         "search.high": high,
