@@ -6,10 +6,12 @@ import re
 import subprocess
 from pathlib import Path
 
+import flatbuffers
 import numpy as np
 import pytest
 from conftest import needs_tool
 from int8_models import FILTERS, INPUT_SHAPE, conv_model
+from tensorflow.lite.python import schema_py_generated as schema
 
 from tinytrain.deploy import carray, flatbuffer, tflm_ops
 from tinytrain.deploy.flatbuffer import Operator, Tensor
@@ -194,6 +196,7 @@ MAP, VECTOR = (1, 6, 5, 8), (1, 1, 1, 8)
         (shaped("ADD", (1, 6, 1, 8), (1, 1, 6, 8), (1, 6, 6, 8)), False),
         (shaped("ADD", (1, 1, 1, 8), (1, 8), (1, 1, 1, 8)), False),  # as many elements, another shape
         (shaped("MUL", (1, 8), (1, 8), (8, 8)), False),
+        (shaped("MUL", MAP, MAP, MAP, MAP), False),  # a file that nobody's converter writes
         (shaped("LOGISTIC", MAP, MAP), True),
         (shaped("AVERAGE_POOL_2D", (2, 6, 5, 4), (2, 1, 1, 4), filterHeight=6, filterWidth=5), False),  # a batch
         (shaped("AVERAGE_POOL_2D", MAP, VECTOR, filterHeight=6, filterWidth=5, fusedActivationFunction=0), True),
@@ -254,6 +257,34 @@ def test_damaged_bytes_are_never_a_traceback():
         except UserError:
             refused += 1
     assert refused > 50
+
+
+def _without(operator, **changes):
+    def change(graph):
+        node = graph.operators[operator]
+        if "sides" in changes:
+            graph.tensors[node.inputs[1]].shape = changes["sides"]
+        for name in {"inputs", "outputs"} & set(changes):
+            setattr(node, name, list(getattr(node, name))[: changes[name]])
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(_without(0, inputs=count) for count in (0, 1)),
+        _without(0, outputs=0),
+        *(_without(0, sides=sides) for sides in ([], [5, 1], [5, 0, 1, 3], [-1, 1, 1, 3])),
+    ],
+)
+def test_an_operator_that_lacks_what_it_computes_with_is_damage(change):
+    model = schema.ModelT.InitFromPackedBuf(conv_model(), 0)
+    change(model.subgraphs[0])
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    with pytest.raises(UserError, match=r"a\.tflite is a damaged TFLite flatbuffer.* \(ValueError\)"):
+        flatbuffer.read(bytes(builder.Output()), "a.tflite")
 
 
 def test_an_operator_that_tflm_lacks_is_named():

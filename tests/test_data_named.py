@@ -10,7 +10,7 @@ import tensorflow_datasets
 
 from tinytrain import config as configs
 from tinytrain import dataset_table, pipeline, splits, train
-from tinytrain.datasets import Pool, Source, named, tfds
+from tinytrain.datasets import Fact, Pool, Source, named, tfds
 from tinytrain.errors import UserError
 from tinytrain.schema import Data
 
@@ -138,7 +138,8 @@ def source_of(counts, classes, **hints):
     pools = {}
     for name, count in counts.items():
         labels = np.concatenate([np.arange(classes), random.choice(classes, count - classes, p=share / share.sum())])
-        pools[name] = Pool(labels, [f"{name}-{n}" for n in range(count)], name, lambda _: iter(()))
+        names = [f"{name}-{n}" for n in range(count)]
+        pools[name] = Pool(labels, names, name, lambda _: iter(()), [Fact(digest=text) for text in names])
     return Source([str(n) for n in range(classes)], pools, channels=3, side=0, **hints)
 
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import tomllib
 
+import export_reports
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -38,6 +39,11 @@ def test_the_report_is_the_contract(exported, run):
     report, folder = exported
     assert folder == run.folder / "export-stm32f746g_disco"
     assert json.loads((folder / "report.json").read_text()) == report
+    whole = export_reports.report()  # the keys of docs/command-line.md
+    assert set(report) - {"emulated"} == set(whole)
+    for name in set(whole) - {"latency_basis"}:
+        if isinstance(whole[name], dict):
+            assert set(report[name]) == set(whole[name]), name
     assert (report["board"], report["fits"]) == ("stm32f746g_disco", True)
     assert set(report["model"]) >= {"bytes", "macs", "ops"}
     assert report["model"]["bytes"] == (folder / "model.tflite").stat().st_size
@@ -132,8 +138,9 @@ def test_zero_epochs_are_post_training_quantization(run, tmp_path):
 
 
 @pytest.mark.slow
-def test_diagnose_shows_the_noise_of_each_layer_and_the_loss_of_each_class(run, tmp_path, command_line):
-    words = ["--mcu", "mps2_an500", "--out", str(tmp_path / "d"), "qat.epochs=0", "--diagnose", "--json"]
+def test_diagnose_shows_the_noise_of_each_layer_and_the_loss_of_each_class(run, command_line):
+    folder = run.folder / "diagnosed"
+    words = ["--mcu", "mps2_an500", "--out", str(folder), "qat.epochs=0", "--diagnose", "--json"]
     status, out, _ = command_line("export", str(run.folder), *words)
     assert status == 0
     report = json.loads(out.splitlines()[-1])
@@ -147,7 +154,7 @@ def test_diagnose_shows_the_noise_of_each_layer_and_the_loss_of_each_class(run, 
         mean = sum(row[kind] * row["images"] for row in classes) / 143
         assert mean == pytest.approx(on_val[kind])
     assert on_val["float"] == pytest.approx(run.metrics()["val"]["top1"])
-    assert on_val["int8"] == pytest.approx(evaluation.evaluate(tmp_path / "d/model.tflite", "digits", "val")["top1"])
+    assert on_val["int8"] == pytest.approx(evaluation.evaluate(folder / "model.tflite", split="val")["top1"])
     assert report["accuracy"]["float_finetuned"] is on_val["float_finetuned"] is None  # nothing was fine-tuned
     assert layers[0]["layer"] in out
     assert "change" in out
@@ -187,7 +194,7 @@ def test_the_fine_tuned_weights_are_measured_in_float_too(run, tmp_path, monkeyp
         assert (golden["finetuned"].argmax(axis=1) == 3).all()
         assert len(golden["finetuned"]) == 359
     # The layers were measured on val images: none of training or test.
-    val = {image.tobytes() for image in (data.arrays("val")[0].astype(np.float32) - 128) / 128}
+    val = {image.tobytes() for image in (np.asarray(data.arrays("val")[0], np.float32) - 128) / 128}
     assert {image.tobytes() for image in seen[0]} <= val
 
 

@@ -114,6 +114,17 @@ def test_an_outer_product_is_computed_by_tflm_and_refused_by_the_firmwares_own(t
 
 
 @needs_tflm
+def test_an_average_over_a_part_of_the_map_is_refused_by_the_firmwares_own(tmp_path):
+    image = keras.Input((6, 5, 4))
+    frame = np.random.default_rng(0).uniform(-1, 1, (1, 6, 5, 4)).astype("float32")
+    network = keras.Model(image, keras.layers.AveragePooling2D((3, 5))(image))
+    content = tflite.convert_post_training(twin.rebuild(network), frame)
+    assert tflm_ops.registrations(flatbuffer.read(content).operators)["AVERAGE_POOL_2D"] == "int8"
+    forced = emulated(tmp_path, content, {"AVERAGE_POOL_2D": "own"})
+    assert forced["failed"].startswith("init: the arena is too small or an operator refused")
+
+
+@needs_tflm
 @pytest.mark.parametrize("second", [(), (1,), (1, 1, 1, 1)])
 def test_a_gray_image_times_a_scalar_is_equal(tmp_path, second):
     printed = emulated(tmp_path, broadcast_model("MUL", (1, 6, 5, 1), second))

@@ -314,11 +314,11 @@ def test_a_key_that_evaluate_does_not_read_is_refused(place, command_line, words
     assert sentence in error
 
 
-def of_eight_pixels(folder, name="model.tflite"):
+def of_eight_pixels(folder, name="model.tflite", scale=1.0, zero=-128):
     """A .tflite of 5 classes for images of 8x8 pixels, 0 to 255, which answers the mean of the pixels it takes."""
     import test_foreign
 
-    content = test_foreign.changed(conv_model(scale=1.0, zero=-128), test_foreign.of_eight_pixels)
+    content = test_foreign.changed(conv_model(scale=scale, zero=zero), test_foreign.of_eight_pixels)
     folder.mkdir(exist_ok=True)
     (folder / name).write_bytes(content)
     return folder / name
@@ -347,9 +347,13 @@ def test_what_an_export_knows_travels_with_its_tflite(tmp_path, command_line, mo
     _, error = evaluated(command_line, "e/model.tflite", "--data", "folder:other")
     assert "does not name its classes" in error
     assert "by stretch: data.resize says otherwise" in error
+    assert (
+        "'e/model.tflite' takes pixels 0 to 255 as 0 to 255: export.input_range, channel_order, mean and std" in error
+    )
     (path.parent / "report.json").write_text(json.dumps(report))
     _, error = evaluated(command_line, "e/model.tflite", "--data", "folder:other")
     assert "are in another order" in error
+    assert "takes pixels" not in error
     evaluated(
         command_line, "e/model.tflite", "--data", "folder:other", "data.resize=stretch", "export.input_range=0..255"
     )
@@ -362,6 +366,14 @@ def test_what_an_export_knows_travels_with_its_tflite(tmp_path, command_line, mo
             [np.asarray(Image.open(file).resize((8, 8), Image.Resampling.BILINEAR, box)) for file in files]
         )
         np.testing.assert_array_equal(images, np.floor(pixels * (brightest / 255) + 0.5) - 128)
+
+
+def test_evaluate_hints_at_the_keys_of_a_model_that_takes_bgr_less_means(tmp_path, command_line):
+    """The range of keras.applications' ResNet50: -123.68 to 255 - 103.939."""
+    of_eight_pixels(tmp_path / "e", scale=1.0774, zero=-13)
+    make(tmp_path / "other", count=1, size=(8, 8), classes="abcde")
+    _, error = evaluated(command_line, "e/model.tflite", "--data", "folder:other")
+    assert "it looks like export.channel_order=bgr export.mean=[103.939,116.779,123.68]" in error
 
 
 def test_a_report_of_another_model_is_not_believed(tmp_path):

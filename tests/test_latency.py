@@ -1,8 +1,10 @@
 """Predicted instructions against those counted on the emulated core, predicted times against published ones."""
 
+import dataclasses
 import json
 from pathlib import Path
 
+import export_reports
 import pytest
 
 from tinytrain import rooms
@@ -144,6 +146,15 @@ def test_a_core_without_published_figures_gets_no_number(tmp_path):
     assert "cortex-m33" in printed(report)
 
 
+def test_a_core_without_figures_is_the_reason_even_if_an_operator_was_never_counted():
+    """Counting it would give no latency, so export must not say that it would."""
+    board = dataclasses.replace(boards.load("stm32f746"), core="cortex-m33")
+    strange = operator("CUMSUM", (1, 4, 4, 8), (1, 4, 4, 8))
+    changes = latency.report(graph(strange), board)
+    assert changes["latency_basis"] == {"core": "cortex-m33", "uncounted_operators": []}
+    assert "latency   unknown: nobody has published latencies of TFLM with CMSIS-NN on a cortex-m33" in printed(changes)
+
+
 def test_the_interval_comes_first():
     report = latency.predict(graph(COUNTED[1][1]), boards.load("stm32f746"), 2_678_571).report()
     assert json.loads(json.dumps(report)) == report
@@ -153,17 +164,6 @@ def test_the_interval_comes_first():
     assert report["latency_basis"]["core"] == "cortex-m7"
 
 
-def printed(report):
-    """Returns the summary of an export with the latency keys of `report`."""
-    rest = {
-        "board": "stm32f746g_disco",
-        "fits": True,
-        "model": {"compact_bytes": 1, "macs": 1, "ops": {}},
-        "input": {"notes": []},
-        "accuracy": {"float": None, "int8": None, "images": 0},
-        "parity": {"images": 1, "different": 0},
-        "memory": {"ram_bytes": 1, "ram_limit_bytes": 1, "arena_bytes": 1, "flash_bytes": 1, "flash_limit_bytes": 1},
-        "arena_basis": {"how": "upper bound", "unplanned_operators": []},
-        "sizes": "",
-    }
-    return summary(rest | report, Path("out"))
+def printed(changes):
+    """Returns the summary of an export with the latency keys of `changes`."""
+    return summary(export_reports.report(**changes), Path("out"))

@@ -37,7 +37,7 @@ LEVELS = [
     {"figures", "reproduction_table"},
     {"exporting", "export_summary", "fit_summary", "comparing", "benching", "bench_summary", "reporting"},
     {"bench_mlperf", "bench_picture"},
-    {"bench_binary", "proving", "export_checks"},
+    {"bench_binary", "proving", "export_accuracy", "export_checks"},
     {"int8_model"},
     {"evaluation", "data_report", "augmentation_picture"},
     {"measured"},

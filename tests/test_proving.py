@@ -65,7 +65,8 @@ def summary(*operators):
 
 def report(**changes):
     """The sections of a report in which nothing is wrong, with changes."""
-    lite = {"images": 50, "different": 0, "largest_steps": 1, "tolerance_steps": 1, "reason": "", "failed": ""}
+    lite = {"images": 50, "largest_steps": 1, "noise": 1e-4, "noise_limit": 0.25, "parts": False}
+    lite |= {"reason": "", "failed": ""}
     return {"fits": True, "parity": {"images": 9, "different": 0}, "tensorflow_lite": lite} | changes
 
 

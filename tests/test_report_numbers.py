@@ -6,6 +6,7 @@ import io
 import re
 from pathlib import Path
 
+import export_reports
 import numpy as np
 import pytest
 from int8_models import converted_model
@@ -140,6 +141,30 @@ def test_the_card_tells_what_quantization_alone_changed():
     assert card.state == "bad"  # 5 points below the same weights in float, though above the trained model
     columns = {name: cells[0].text for name, cells in comparison.key_figures([configured(subject)]).rows}
     assert columns["top-1 float, fine-tuned"].replace("\N{NO-BREAK SPACE}", " ") == "90.0 %"
+
+
+@pytest.mark.parametrize(
+    ("changes", "value", "state"),
+    [
+        ({}, "yes", "good"),
+        ({"unproven": ["never run"]}, "not proven", ""),
+        ({"tensorflow_lite": {"parts": True}, "unproven": ["they part"]}, "NO", "bad"),
+        ({"emulated": {"golden": "different"}, "unproven": ["another"]}, "NO", "bad"),
+        ({"emulated": {"golden": "not reached"}, "unproven": ["no room"]}, "not proven", ""),
+        ({"emulated": {"golden": "equal"}}, "yes", "good"),
+    ],
+)
+def test_parity_is_what_was_proven(changes, value, state):
+    for whole in (export_reports.report(), {"parity": {"images": 9, "different": 0}}):  # the second an old one
+        card = cards._parity(Export(Path("e"), whole | changes, {}))
+        assert (card.value, card.state) == (value, state)
+
+
+def test_an_arena_that_is_not_known_is_no_card_that_says_no():
+    memory = dict.fromkeys(export_reports.LIMITS, 1) | {"arena_bytes": None, "ram_bytes": None}
+    card = cards._fits(Export(Path("e"), export_reports.report(fits=None, memory=memory), {}))
+    assert (card.title, card.value, card.state) == ("Fits stm32f746g_disco?", "unknown", "")
+    assert cards._fits(Export(Path("e"), {"board": "stm32f746g_disco"}, {})) is None  # an old one without memory
 
 
 def configured(subject):

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 from pathlib import Path
 
+import export_reports
 import keras
 import numpy as np
 import pytest
@@ -17,9 +18,9 @@ from firmware_helpers import EMULATED, emit, make, needs_compiler
 from int8_models import conv_model
 
 from tinytrain import config as configs
-from tinytrain import evaluation, export_summary, lr_study, origin, schema, teachers, weights
+from tinytrain import evaluation, export_summary, lr_study, origin, schema, teachers, tflite_origin, weights
 from tinytrain.errors import UserError
-from tinytrain.exported import COMPACT_FILE, GOLDEN_FILE, REPORT_FILE, Exported
+from tinytrain.exported import COMPACT_FILE, GOLDEN_FILE, REPORT_FILE, Exported, read_report
 from tinytrain.reporting import predictions, runs
 from tinytrain.run import Run
 
@@ -185,12 +186,42 @@ def test_golden_of_other_shapes_is_refused(tmp_path, name, array, sentence):
         Exported.open(folder)
 
 
-@pytest.mark.parametrize("report", ["[]", "{}", '{"board": 3}', "null"])
+@pytest.mark.parametrize("report", ["{}", '{"board": 3}'])
 def test_a_report_without_board_is_refused(tmp_path, report):
     folder = exported(tmp_path / "export")
     (folder / REPORT_FILE).write_text(report)
     with pytest.raises(UserError, match=r"report.json names no board"):
         Exported.open(folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("[]", "holds a list, expected an object"),
+        ("null", "holds a NoneType"),
+        ("[" * 100_000, "lists in lists without end"),
+        (json.dumps(export_reports.report(input=5)), r"'input' in report.json is 5, as no export writes it"),
+        (json.dumps(export_reports.report(classes=[1])), r"'classes' in report.json is \[1\]"),
+        (json.dumps(export_reports.report(latency_range_ms="ab")), r"'latency_range_ms' in report.json is 'ab'"),
+        (json.dumps(export_reports.report(latency_ms={})), r"'latency_ms' in report.json is {}"),
+        (json.dumps(export_reports.report(parity={"images": "many"})), "'parity' in report.json is {'images'"),
+    ],
+)
+def test_a_report_of_other_types_is_refused_by_all_that_read_one(tmp_path, content, sentence):
+    folder = exported(tmp_path / "export")
+    path = folder / REPORT_FILE
+    path.write_text(content)
+    with pytest.raises(UserError, match=sentence):
+        Exported.open(folder)
+    with pytest.raises(UserError, match=sentence):
+        runs._export(folder)
+    assert tflite_origin.of(folder / COMPACT_FILE) == tflite_origin.Origin()  # nothing is known of the model
+
+
+def test_a_report_of_now_is_read_and_an_old_one_too(tmp_path):
+    for content in (export_reports.report(fits=None, latency_ms=1.5, latency_range_ms=[1, 2]), {"board": "x"}):
+        (tmp_path / REPORT_FILE).write_text(json.dumps(content))
+        assert read_report(tmp_path / REPORT_FILE) == content
 
 
 def test_a_study_of_pickles_is_refused(tmp_path):
@@ -272,24 +303,9 @@ def test_names_in_split_json_are_never_opened(tmp_path):
 # Names in a shell, in make, in C and on a terminal
 
 
-def report_of(board):
-    return {
-        "model": {"compact_bytes": 1, "macs": 1, "ops": {}},
-        "input": {"notes": []},
-        "accuracy": {"images": 0},
-        "parity": {"different": 0, "images": 1},
-        "memory": dict.fromkeys(["ram_bytes", "ram_limit_bytes", "arena_bytes", "flash_bytes", "flash_limit_bytes"], 1),
-        "sizes": "linked",
-        "latency_ms": None,
-        "latency_basis": {"core": "x"},
-        "fits": True,
-        "board": board,
-    }
-
-
 def test_the_build_line_of_an_export_is_quoted_for_a_shell(tmp_path):
     folder = tmp_path / SHELL
-    lines = export_summary.summary(report_of("stm32f746g_disco"), folder).splitlines()
+    lines = export_summary.summary(export_reports.report(), folder).splitlines()
     (line,) = [line.removeprefix("  build     ") for line in lines if line.startswith("  build ")]
     assert shlex.split(line)[:3] == ["make", "-C", str(folder / "firmware")]
     done = subprocess.run(["sh", "-c", line.replace("make", "printf '%s\\n'", 1)], capture_output=True, check=True)

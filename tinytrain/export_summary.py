@@ -4,6 +4,8 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from tinytrain.export_accuracy import quantization_change
+
 LAYERS_SHOWN = 15
 FITS = {True: "yes", False: "NO", None: "unknown"}
 MEASURED_WITH = "with TFLM_DIR, the compiler and the emulator at hand, export measures it"
@@ -53,8 +55,11 @@ def _ram(report: dict[str, Any]) -> str:
 def _tensorflow_lite(found: dict[str, Any]) -> str:
     if found["failed"]:
         return f"not compared: {found['failed']}"
-    steps = f"outputs at most {found['largest_steps']} of 255 steps away on {found['images']} images"
-    return f"{steps}; {found['different']} more than {found['tolerance_steps']}" if found["different"] else steps
+    verdict = "DIFFERENT" if found["parts"] else "agrees"
+    return (
+        f"{verdict}: the difference is {100 * found['noise']:.2g} % of the variance of the outputs, at most "
+        f"{found['largest_steps']} of 255 steps, on {found['images']} images"
+    )
 
 
 def _emulated(found: dict[str, Any]) -> str:
@@ -94,12 +99,6 @@ def _accuracy(found: dict[str, Any]) -> str:
 
 def _val(found: dict[str, Any] | None) -> list[tuple[str, str]]:
     return [("val", f"{_accuracy(found)}, to tune qat.* by")] if found else []
-
-
-def quantization_change(row: dict[str, Any]) -> float:
-    """Returns what quantization alone changed of a share: int8 less the float share of the same weights."""
-    same_weights = row.get("float_finetuned")
-    return row["int8"] - (row["float"] if same_weights is None else same_weights)
 
 
 def _diagnosis(found: dict[str, Any]) -> list[str]:

@@ -3,6 +3,7 @@
 import json
 import os
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 
 from tinytrain.deploy import carray, flatbuffer
 from tinytrain.deploy.flatbuffer import Summary
-from tinytrain.errors import UserError
+from tinytrain.errors import UserError, shown
 from tinytrain.quiet import quiet
 from tinytrain.run import refuse_links
 
@@ -23,9 +24,44 @@ BENCH_FILE, PICTURE_FILE = "bench.json", "operators.png"  # what `tinytrain benc
 _ARRAYS = "model/model_data.cc"
 
 
-def _check(report: Any, inputs: Any, outputs: Any, labels: Any) -> None:
+_FIGURES = ("accuracy", "memory", "parity")  # sections of numbers, unknown ones null
+_SECTIONS = (*_FIGURES, "diagnosis", "emulated", "input", "latency_basis", "model", "tensorflow_lite")
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """Returns the report.json at `path`, of this version or an older one, which lacks some keys.
+
+    Raises OSError, or ValueError if a section of it is not of the type that `tinytrain export` writes.
+    """
+    try:
+        report = json.loads(path.read_text())
+    except RecursionError:
+        raise ValueError("lists in lists without end") from None
+    if not isinstance(report, dict):
+        raise ValueError(f"{REPORT_FILE} holds a {type(report).__name__}, expected an object")
+    objects = {name: report.get(name, {}) for name in _SECTIONS}
+    texts = {name: report.get(name, []) for name in ("classes", "unproven")}
+    interval = report.get("latency_range_ms") or [0, 0]
+    sound = {
+        **{name: isinstance(found, dict) for name, found in objects.items()},
+        **{name: isinstance(found, list) and _are(found, str) for name, found in texts.items()},
+        "latency_ms": _are([report.get("latency_ms")], int | float | None),
+        "latency_range_ms": isinstance(interval, list) and len(interval) == 2 and _are(interval, int | float),
+    }
+    for name, is_sound in sound.items():
+        values = objects[name] | {"val": None} if is_sound and name in _FIGURES else {}
+        if not is_sound or not _are(values.values(), int | float | None):
+            raise ValueError(f"'{name}' in {REPORT_FILE} is {shown(report[name])}, as no export writes it")
+    return report
+
+
+def _are(values: Iterable[Any], kind: Any) -> bool:
+    return all(isinstance(value, kind) for value in values)
+
+
+def _check(report: dict[str, Any], inputs: Any, outputs: Any, labels: Any) -> None:
     """Raises ValueError unless these can be of an export."""
-    if not isinstance(report, dict) or not isinstance(report.get("board"), str):
+    if not isinstance(report.get("board"), str):
         raise ValueError(f"{REPORT_FILE} names no board")
     for name, array in (("inputs", inputs), ("outputs", outputs)):
         if array is None or array.dtype != np.int8 or array.ndim < 2 or len(array) != len(inputs) or not array.size:
@@ -62,7 +98,7 @@ class Exported:
         if not (folder / "firmware" / "PROTOCOL.md").is_file():
             raise UserError(f"the firmware in '{folder}' is from before it could be asked anything: export again")
         try:
-            report = json.loads((folder / REPORT_FILE).read_text())
+            report = read_report(folder / REPORT_FILE)
             with np.load(folder / GOLDEN_FILE) as golden:
                 inputs, outputs, labels = (golden.get(name) for name in ("inputs", "outputs", "labels"))
             _check(report, inputs, outputs, labels)

@@ -12,15 +12,13 @@ import numpy as np
 from tqdm import tqdm
 
 from tinytrain import config as configs
-from tinytrain import disk, export_checks, int8_model, locks, measured, metrics, proving
+from tinytrain import disk, export_accuracy, export_checks, int8_model, locks, measured, proving
 from tinytrain.deploy import boards, carray, compact, firmware, fits, flatbuffer, latency, lite, memory, pixels, planner
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import DoesNotFit, UserError, escaped
-from tinytrain.evaluation import dequantize
-from tinytrain.export_summary import quantization_change
 from tinytrain.exported import COMPACT_FILE, GOLDEN_FILE, MODEL_FILE, REPORT_FILE
-from tinytrain.int8_model import Int8Model, Validation
+from tinytrain.int8_model import Int8Model
 from tinytrain.run import Run, make_folder, write_json
 from tinytrain.schema import Config
 
@@ -52,7 +50,7 @@ def export(
     """
     target, board = Path(target), boards.load(mcu)
     from_file = target.is_file()
-    folder = Path(out) if out else (target.parent if from_file else target) / f"export-{board.name}"
+    folder = _named(Path(out)) if out else (target.parent if from_file else target) / f"export-{board.name}"
     export_checks.refuse_taken(folder)
     export_checks.refuse_other_library(board)
     export_checks.refuse_full_disk(target, folder)
@@ -68,8 +66,15 @@ def export(
         return _prove_and_write(model, board, config, folder, str(target)), folder
 
 
+def _named(folder: Path) -> Path:
+    """Returns `folder`, of one without a name of its own, "." or "..", the whole path."""
+    return folder.resolve() if folder.name in ("", "..") else folder
+
+
 def _model_of_file(path: Path, overrides: Sequence[str], data: str | None, diagnose: bool) -> tuple[Int8Model, Config]:
-    config = measured.settings(path, overrides, data, "export", ("qat.", "export."))
+    config = measured.settings(path, overrides, data, "export", ("export.",))
+    if not data and (words := [word for word in overrides if word.startswith("data.")]):
+        raise UserError(f"{', '.join(words)}: says how images are read; name them with --data SPEC")
     if diagnose:
         raise UserError(f"--diagnose compares with the float model, which a .tflite such as '{path}' has not")
     model = int8_model.from_file(path, config, data)
@@ -132,15 +137,15 @@ def _write(draft: Path, model: Int8Model, outputs: np.ndarray, board: Board, con
         },
         "classes": model.classes,
         "input": _input(model, graph),
-        "accuracy": _accuracy(model, outputs, graph) | {"val": _on_val(model, validated, graph)},
+        "accuracy": export_accuracy.section(model, outputs, validated, graph),
         "parity": _parity(sources, model.images, outputs, config.export.parity_images),
-        "tensorflow_lite": lite.compare(model.content, model.images, outputs),
+        "tensorflow_lite": lite.compare(model.content, model.images, outputs, model.macs),
         **_memory(sources, graph, compacted, arena_bytes, board),
         "arena_basis": {"how": how, "unplanned_operators": memory.unplanned(graph)},
         **_emulated(sources, board),
-        **_diagnosis(model, validated, graph),
+        **export_accuracy.diagnosis(model, validated, graph),
     }
-    report |= _latency(report, graph, board)
+    report |= latency.report(graph, board, report.get("emulated", {}).get("instructions"))
     report["fits"] = fits.Memory(**report["memory"]).fits
     if how == memory.UNKNOWN and report["fits"]:  # what was too large without the unknown part stays so
         report |= {"fits": None, "memory": report["memory"] | {"arena_bytes": None, "ram_bytes": None}}
@@ -158,7 +163,7 @@ def _arena(draft: Path, model: Int8Model, compacted: bytes, outputs: np.ndarray,
         return bound_bytes, memory.UNKNOWN
     with tempfile.TemporaryDirectory(prefix=".arena-", dir=draft) as folder:
         sources = _emit(Path(folder), model, compacted, outputs, AMPLE_ARENA_BYTES, board)
-        used_bytes = firmware.emulate(sources, twin, firmware.tflm_dir()).get("arena_used_bytes", 0)
+        used_bytes = _printed(sources, twin).get("arena_used_bytes", 0)
     return (planner.align(used_bytes), memory.MEASURED) if used_bytes else (bound_bytes, memory.UNKNOWN)
 
 
@@ -205,53 +210,6 @@ def _golden(outputs: np.ndarray, labels: np.ndarray | None) -> int:
     return int(right.argmax())
 
 
-def _accuracy(known: Int8Model | Validation, outputs: np.ndarray, graph: flatbuffer.Summary) -> dict[str, Any]:
-    """Returns top-1 of the trained model, of the fine-tuned weights in float and of the int8 outputs, and the images.
-
-    The middle one is None without a fine-tune, where it is the first.
-    """
-    if known.labels is None:
-        return {"float": None, "float_finetuned": None, "int8": None, "images": 0}
-    scores = {
-        "float": known.float_scores,
-        "float_finetuned": known.finetuned_scores,
-        "int8": dequantize(outputs, graph.outputs[0]),
-    }
-    found = {kind: None if each is None else metrics.top_k(each, known.labels, 1) for kind, each in scores.items()}
-    return found | {"images": len(outputs)}
-
-
-def _on_val(model: Int8Model, outputs: np.ndarray | None, graph: flatbuffer.Summary) -> dict[str, Any] | None:
-    return None if model.val is None or outputs is None else _accuracy(model.val, outputs, graph)
-
-
-def _diagnosis(model: Int8Model, outputs: np.ndarray | None, graph: flatbuffer.Summary) -> dict[str, Any]:
-    """Returns the section "diagnosis", if the model was measured layer by layer: layers and classes of the val images.
-
-    Classes that quantization has taken most from come first.
-    """
-    val = model.val
-    if model.layers is None or val is None or outputs is None:
-        return {}
-    before, after = (
-        metrics.recall(each, val.labels) for each in (val.float_scores, dequantize(outputs, graph.outputs[0]))
-    )
-    tuned = None if val.finetuned_scores is None else metrics.recall(val.finetuned_scores, val.labels)
-    images = np.bincount(val.labels, minlength=len(model.classes))
-    rows = [
-        {
-            "class": name,
-            "images": int(images[number]),
-            "float": float(before[number]),
-            "float_finetuned": None if tuned is None else float(tuned[number]),
-            "int8": float(after[number]),
-        }
-        for number, name in enumerate(model.classes)
-        if images[number]
-    ]
-    return {"diagnosis": {"layers": model.layers, "classes": sorted(rows, key=quantization_change)}}
-
-
 def _parity(sources: Path, images: np.ndarray, outputs: np.ndarray, count: int) -> dict[str, int]:
     """Runs the compact model as it stands in the C array, read back from the file the compiler will see.
 
@@ -276,11 +234,6 @@ def _memory(sources: Path, graph: Any, content: bytes, arena_bytes: int, board: 
     }
 
 
-def _latency(report: dict[str, Any], graph: flatbuffer.Summary, board: Board) -> dict[str, Any]:
-    """Returns the predicted latency, from the emulator's instructions where it ran, else from estimated ones."""
-    return latency.report(graph, board, report.get("emulated", {}).get("instructions"))
-
-
 def _emulated(sources: Path, board: Board) -> dict[str, Any]:
     """Returns the section "emulated": the firmware run in QEMU, on the core of `board`.
 
@@ -289,10 +242,7 @@ def _emulated(sources: Path, board: Board) -> dict[str, Any]:
     twin = boards.emulated_twin(board)
     if twin is None or firmware.lacking(emulator=True):
         return {}
-    try:
-        printed = firmware.emulate(sources, twin, firmware.tflm_dir())
-    except DoesNotFit as error:
-        printed = {"failed": str(error)}
+    printed = _printed(sources, twin)
     golden = {None: proving.NOT_REACHED, True: proving.GOLDEN_EQUAL, False: proving.GOLDEN_DIFFERENT}
     return {
         "emulated": {
@@ -304,3 +254,11 @@ def _emulated(sources: Path, board: Board) -> dict[str, Any]:
             "failed": printed["failed"],
         }
     }
+
+
+def _printed(sources: Path, twin: Board) -> dict[str, Any]:
+    """Returns what the firmware prints on the emulated board; of one that is too large for it "failed" alone."""
+    try:
+        return firmware.emulate(sources, twin, firmware.tflm_dir())
+    except DoesNotFit as error:
+        return {"failed": str(error)}

@@ -91,6 +91,7 @@ def from_run(run: Run, config: Config, diagnose: bool = False) -> Int8Model:
         labels=labels,
         float_scores=train.predict(model, images),
         macs=macs.count(model),
+        resize=config.data.resize,
         finetuned_scores=train.predict(float_twin, images) if finetuned else None,
         val=Validation(
             images=to_int8(val_images),

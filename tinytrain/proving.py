@@ -1,7 +1,7 @@
 """What is proven of an export, and what is wrong: the sections of report.json in words.
 
-Proven is what TFLM computes alike from the C array, what TensorFlow Lite computes within a step, and what the emulated
-core computes alike: the golden image of this model, or where nothing can be emulated here, each of its operators in the
+Proven is what TFLM computes alike from the C array, TensorFlow Lite alike but for rounding, and the emulated core
+alike: the golden image of this model, or where nothing can be emulated here, each of its operators in the
 form that the model has it (deploy/forms.py).
 """
 
@@ -30,11 +30,11 @@ def wrong(report: dict[str, Any]) -> list[str]:
     found = []
     if parity["different"]:
         found.append(f"{parity['different']} of {parity['images']:,} outputs of the C array differ in TFLM")
-    if lite["different"]:
+    if lite["parts"]:
         why = f": {lite['reason']}" if lite["reason"] else ""
         found.append(
-            f"TFLM and TensorFlow Lite part on {lite['different']} of {lite['images']} images, by up to "
-            f"{lite['largest_steps']} steps of int8{why}"
+            f"TFLM and TensorFlow Lite differ on {lite['images']} images by up to {lite['largest_steps']} int8 steps, "
+            f"{lite['noise']:.2g} times the variance of the outputs{why}"
         )
     if emulated and emulated["golden"] == GOLDEN_DIFFERENT:
         found.append(

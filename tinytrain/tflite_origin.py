@@ -3,14 +3,13 @@
 `report.json` beside the file says it, and the run that the file stands in.
 """
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tinytrain import identity
 from tinytrain.deploy import pixels
-from tinytrain.exported import COMPACT_FILE, MODEL_FILE, REPORT_FILE
+from tinytrain.exported import COMPACT_FILE, MODEL_FILE, REPORT_FILE, read_report
 from tinytrain.run import Run
 
 
@@ -31,7 +30,7 @@ class Origin:
 def of(path: Path) -> Origin:
     """Returns what is known of the .tflite at `path`."""
     report = _report_beside(path)
-    run = None if Path(report.get("source", "")).suffix == ".tflite" else _run_above(path)
+    run = None if Path(str(report.get("source", ""))).suffix == ".tflite" else _run_above(path)
     entry = report.get("input", {})
     classes = report.get("classes") or (identity.classes_of(run) if run else [])
     resize = entry.get("resize") or (str(run.config().data.resize) if run else "")
@@ -42,9 +41,9 @@ def _report_beside(path: Path) -> dict[str, Any]:
     """Returns the report.json of the export that the file is a model of, {} if it is of none."""
     key = {MODEL_FILE: "bytes", COMPACT_FILE: "compact_bytes"}.get(path.name)
     try:
-        report = json.loads((path.parent / REPORT_FILE).read_text())
+        report = read_report(path.parent / REPORT_FILE)
         return report if key and report["model"][key] == path.stat().st_size else {}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError):
         return {}
 
 

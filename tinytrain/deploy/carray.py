@@ -51,7 +51,6 @@ def write(
 
     Raises:
         UserError: the model is none (see flatbuffer.read), or has other inputs, outputs or sizes than given.
-
     """
     summary = flatbuffer.read(model, name)
     source, target = _only(summary.inputs, "input", name), _only(summary.outputs, "output", name)

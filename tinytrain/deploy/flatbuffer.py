@@ -27,6 +27,11 @@ _OTHER_FILES = {
     b"\x1f\x8b": "it is compressed by gzip: unpack it",
 }
 
+# Inputs of an operator at least, and the rank of its weights, the second one; other operators have an input.
+_LEAST_INPUTS = {"VAR_HANDLE": 0, "CALL_ONCE": 0, "ADD": 2, "SUB": 2, "MUL": 2}
+_WEIGHTS_RANK = {"CONV_2D": 4, "DEPTHWISE_CONV_2D": 4, "TRANSPOSE_CONV": 4, "FULLY_CONNECTED": 2}
+_WITHOUT_OUTPUT = ("ASSIGN_VARIABLE", "CALL_ONCE")
+
 # What reading offsets out of damaged bytes can raise.
 _DAMAGE = (
     struct.error,
@@ -168,7 +173,20 @@ def _operator(node: Any, names: list[str], tensors: list[Tensor]) -> Operator:
     if not 0 <= node.opcodeIndex < len(names):
         raise IndexError("an operator code outside the model")
     options = vars(node.builtinOptions) if node.builtinOptions else {}
-    return Operator(names[node.opcodeIndex], inputs, _pick(node.outputs, tensors), options)
+    return _whole(Operator(names[node.opcodeIndex], inputs, _pick(node.outputs, tensors), options))
+
+
+def _whole(operator: Operator) -> Operator:
+    """Returns `operator`; raises ValueError if it lacks an input, its output or the sides of its weights."""
+    name, rank = operator.name, _WEIGHTS_RANK.get(operator.name)
+    if len(operator.inputs) < _LEAST_INPUTS.get(name, 2 if rank else 1):
+        raise ValueError(f"{name} has {len(operator.inputs)} inputs")
+    if not operator.outputs and name not in _WITHOUT_OUTPUT:
+        raise ValueError(f"{name} has no output")
+    weights = operator.inputs[1] if rank else None
+    if weights is not None and (len(weights.shape) != rank or min(weights.shape) < 1):
+        raise ValueError(f"{name} has weights {weights.shape}")
+    return operator
 
 
 def builtin_code(code: Any) -> int:

@@ -74,12 +74,13 @@ class Prediction:
 def report(graph: Summary, board: Board, counted: float | None = None) -> dict[str, object]:
     """Returns the keys of report.json: the prediction, or nulls with what is missing for one.
 
-    `counted` as in `predict`. Missing are either figures of the core, or the counts of "uncounted_operators".
+    `counted` as in `predict`. Missing are figures of the core or, if there are some, the counts of
+    "uncounted_operators".
     """
     found = predict(graph, board, counted)
     if found:
         return found.report()
-    uncounted = [] if counted else instructions.uncounted(graph)
+    uncounted = instructions.uncounted(graph) if board.core in CORES else []
     basis = {"core": board.core, "uncounted_operators": uncounted}
     return {"latency_ms": None, "latency_range_ms": None, "latency_basis": basis}
 

@@ -179,7 +179,8 @@ def is_own(use: _Use) -> bool:
     if not OPS[use.name].own or any(tensor is None or tensor.dtype != "int8" for tensor in tensors):
         return False
     shapes = [tensor.shape for tensor in tensors if tensor is not None]
-    return _OWN_SHAPES[use.name](shapes, use.options) if len(shapes) > 1 else False
+    expected = 3 if use.name in ("ADD", "MUL") else 2
+    return len(shapes) == expected and _OWN_SHAPES[use.name](shapes, use.options)
 
 
 def _is_whole_map(shapes: list[tuple[int, ...]], options: Mapping[str, Any]) -> bool:

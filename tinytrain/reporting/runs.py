@@ -11,7 +11,7 @@ from typing import Any
 
 from tinytrain import origin
 from tinytrain.errors import UserError
-from tinytrain.exported import BENCH_FILE, REPORT_FILE
+from tinytrain.exported import BENCH_FILE, REPORT_FILE, read_report
 from tinytrain.run import Run
 from tinytrain.schema import Config
 
@@ -71,7 +71,7 @@ def _subject(run: Run, name: str) -> Subject:
 
 
 def _export(folder: Path) -> Export:
-    return Export(folder, _json(folder / REPORT_FILE), _json(folder / BENCH_FILE))
+    return Export(folder, _read(folder / REPORT_FILE, read_report) or {}, _json(folder / BENCH_FILE))
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -96,5 +96,5 @@ def _read(path: Path, read: Callable[[Path], Any]) -> Any:
     """Returns what `read` makes of a file, None if there is no such file."""
     try:
         return read(path) if path.is_file() else None
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise UserError(f"cannot read '{path}': {error}; write it anew, or take it away to leave it out") from None

@@ -1,0 +1,36 @@
+"""A report.json as `tinytrain export` writes it, for tests of what reads one."""
+
+LIMITS = ["arena_bytes", "ram_bytes", "ram_limit_bytes", "flash_bytes", "flash_limit_bytes"]
+
+
+def report(**changes):
+    """Returns the report of an export in which nothing is wrong, proven on noise without an emulator, with changes."""
+    lite = {"images": 1, "largest_steps": 1, "noise": 0.01, "noise_limit": 0.25, "parts": False}
+    return {
+        "source": "run",
+        "board": "stm32f746g_disco",
+        "fits": True,
+        "model": {"bytes": 1, "compact_bytes": 1, "macs": 1, "ops": {}},
+        "classes": [],
+        "input": {
+            "shape": [1, 8, 8, 1],
+            "pixel_0": -1.0,
+            "pixel_255": 127 / 128,
+            "channel_order": "rgb",
+            "mean": [0.0],
+            "std": [1.0],
+            "resize": "",
+            "notes": [],
+        },
+        "accuracy": {"float": None, "float_finetuned": None, "int8": None, "images": 0, "val": None},
+        "parity": {"images": 1, "different": 0},
+        "tensorflow_lite": lite | {"reason": "", "failed": ""},
+        "memory": dict.fromkeys(LIMITS, 1),
+        "arena_basis": {"how": "upper bound", "unplanned_operators": []},
+        "sizes": "",
+        "latency_ms": None,
+        "latency_range_ms": None,
+        "latency_basis": {"core": "cortex-m33", "uncounted_operators": []},
+        "proven": True,
+        "unproven": [],
+    } | changes
