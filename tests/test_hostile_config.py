@@ -120,7 +120,10 @@ def test_a_file_that_is_no_config_is_one_sentence(command_line, tmp_path, conten
 def test_a_folder_or_a_name_that_is_too_long_is_one_sentence(command_line, tmp_path):
     (tmp_path / "flowers").mkdir()
     for word, sentence in [
-        ("flowers", "'flowers' is a folder, not a config file: images in a folder for each class are given as"),
+        (
+            "flowers",
+            "'flowers' is a folder, not a config file: images in a folder for each class are given as --data folder:fl",
+        ),
         ("x" * 300, "File name too long"),
         ("\x1b[31mred.toml", r"no config file '\x1b[31mred.toml'"),
     ]:

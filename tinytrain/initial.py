@@ -4,7 +4,7 @@
 
     torch            every kernel U(±b), b = 1/√fan_in, biases likewise: PyTorch's own (kaiming_uniform with a = √5)
     netaug           convolutions as torch, their biases 0; fully connected: N(0, σ), σ = 0.02, bias 0
-    he               convolutions N(0, σ), σ = √(2/fan_out), fan_out = k·k·C_out (depthwise: k·k); the rest as Keras does
+    he               convolutions N(0, σ), σ = √(2/fan_out), fan_out = k·k·C_out (depthwise: k·k); the rest as Keras
     netaug_baseline  convolutions N(0, σ), σ = √(2/(k·k·C_out)), depthwise ones too; the rest as netaug
 
 The released code calls PyTorch's trunc_normal_(std=0.02). Its bounds of ±2 are absolute, a hundred deviations away, so
