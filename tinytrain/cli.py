@@ -21,7 +21,7 @@ USAGE = """tinytrain trains tiny vision networks and puts them on microcontrolle
   tinytrain compare CONFIG|RECIPE… [--data SPEC,SPEC…] [--seeds N] [--out DIR] [KEY=VALUE …]
   tinytrain reproduce TABLE [--data SPEC,SPEC…] [--scale S] [--batch B] [--seeds N] [--out DIR] [KEY=VALUE …]
   tinytrain export RUN|MODEL.tflite --mcu BOARD [--data SPEC] [--out DIR] [--diagnose] [KEY=VALUE …]
-  tinytrain evaluate RUN|MODEL.tflite [--data SPEC] [--split train|val|test]
+  tinytrain evaluate RUN|MODEL.tflite [--data SPEC] [--split train|val|test] [KEY=VALUE …]
   tinytrain bench DIR [--port DEVICE|auto] [--images N] [--protocol binary|mlperf] [--out DIR]
   tinytrain report RUN… [--out report.html]
   tinytrain data SPEC [--out PNG] [KEY=VALUE …]
