@@ -38,6 +38,7 @@ def test_the_dump_holds_every_key():
         ("model.channels=2", "expected 1 or 3 or 'auto'"),
         ("model.name=mobilnet_v2", "did you mean 'mobilenet_v2'"),
         ("data.spec=digit", "unknown dataset 'digit'; did you mean 'digits'"),
+        ("data.spec=", "the data source is empty: give digits, folder:PATH"),
         ("epochs", "expected KEY=VALUE"),
     ],
 )

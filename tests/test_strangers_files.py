@@ -351,3 +351,11 @@ def test_names_of_files_and_classes_cannot_drive_a_terminal(command_line, tmp_pa
     assert status == 2
     for text in (out, said, more):
         assert not {"\x1b", "\x07", "\u202e"} & set(text)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut short", b"notes"])
+def test_a_damaged_keras_file_is_not_called_a_missing_one(tmp_path, content):
+    (tmp_path / "model.keras").write_bytes(content)
+    with pytest.raises(UserError, match=r"model\.keras' is no Keras model: it is damaged") as error:
+        weights.load_file(tmp_path / "model.keras")
+    assert "not found" not in str(error.value)

@@ -109,6 +109,10 @@ def methods(config: Config) -> list[str]:
 
 def room(spec: str) -> tuple[str, str]:
     """Returns (module in tinytrain/datasets, its argument) for a SPEC; raises UserError for an unknown word."""
+    if not spec.strip():
+        raise UserError(
+            "the data source is empty: give digits, folder:PATH, csv:FILE or a name of `tinytrain list datasets`"
+        )
     word, _, argument = spec.partition(":")
     if word in dataset_table.ROWS:
         return "named", spec

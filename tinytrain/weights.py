@@ -16,6 +16,7 @@ A path takes a model that we trained. The layers of the same name are copied, th
 
 import dataclasses
 import sys
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,12 @@ def load_file(path: Path) -> keras.Model:
 
     Raises UserError if there is none, or one that holds code, such as a Lambda layer: Keras' safe mode runs none.
     """
+    if (
+        path.suffix == ".keras" and path.is_file() and not zipfile.is_zipfile(path)
+    ):  # Keras would say that the file is not there
+        raise UserError(
+            f"'{path}' is no Keras model: it is damaged or of another format; give a .keras file or a run folder"
+        )
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras, zipfile and h5py each raise their own
