@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo
+WORKERS := -n 2 --dist loadfile  # tests of one file share what they have trained
 
 STUDY := runs/study
 DATA := cifar10
@@ -31,13 +32,13 @@ test: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest $(WORKERS)
 
 check: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest $(WORKERS) -m "not slow"
 
 documented-commands: .venv/installed
 	$(BIN)/python docs/commands/documented_commands.py $(PAGE:%=--page %)
