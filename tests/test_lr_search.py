@@ -238,7 +238,7 @@ def study_name(*words):
 
 def test_searches_that_would_be_equal_share_a_study():
     name = study_name()
-    same = ["sam.rho=0.5", "method=netaug", "optim.schedule=plateau", "optim.lr=1", "optim.epochs=9", "qat.epochs=1"]
+    same = ["sam.rho=0.5", "method=sam", "optim.schedule=plateau", "optim.lr=1", "optim.epochs=9", "qat.epochs=1"]
     assert {study_name(word) for word in [*same, "search.storage=sqlite:///x.db"]} == {name}
     other = ["seed=1", "model.width=0.5", "optim.batch=16", "search.epochs=2", "augment.mixup=0.1", "data.split=random"]
     assert len({name, *(study_name(word) for word in other)}) == 1 + len(other)
