@@ -284,3 +284,13 @@ def test_fit_tells_findings_once_and_trains(official, command_line, tmp_path):
     assert "model.channels=3 is taken, since some are color" in stderr
     config = Run(tmp_path / "run").config()
     assert (config.data.resize, config.model.channels) == ("pad", 3)
+
+
+def test_images_to_hold_out_of_data_with_a_split_of_its_own_are_told_to_be_unused(command_line, image_folder, tmp_path):
+    image_folder("images/train", classes=("blue", "red"))
+    image_folder("images/test", classes=("blue", "red"), count=4)
+    _, out, _ = command_line("data", "folder:images", "data.test_images=2", "data.val_images=4", "--json")
+    told = [row for row in json.loads(out.splitlines()[-1])["findings"] if row["kind"] == "unused key"]
+    assert [row["what"] for row in told] == [
+        "data.test_images = 2 is not used, as the data has a test split of its own"
+    ]

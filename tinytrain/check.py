@@ -39,6 +39,7 @@ def findings(source: Source, subsets: "dict[str, Subset]", asked: Config | None 
     known = {name: facts(source.pools[name]) for name in {part.pool for part in subsets.values()}}
     found = [
         *source.findings,
+        *_unused(source, asked),
         *_duplicates(source, subsets, known),
         *_classes(source, subsets, asked),
         *_shapes(source, known, asked),
@@ -49,7 +50,21 @@ def findings(source: Source, subsets: "dict[str, Subset]", asked: Config | None 
 def without_asking(source: Source, asked: Config) -> list[Finding]:
     """Returns what is told even where data.check is false: what was left out, and what was chosen for the user."""
     known = {name: pool.facts for name, pool in source.pools.items() if pool.facts is not None}
-    return [*source.findings, *_shapes(source, known, asked)]
+    return [*source.findings, *_unused(source, asked), *_shapes(source, known, asked)]
+
+
+def _unused(source: Source, asked: Config) -> list[Finding]:
+    """Returns the numbers of images to hold out for a split that the data brings itself."""
+    counts = {name: getattr(asked.data, f"{name}_images") for name in ("val", "test") if name in source.pools}
+    return [
+        Finding(
+            "unused key",
+            f"data.{name}_images = {count} is not used, as the data has a {name} split of its own",
+            "data.split=random splits all images anew",
+        )
+        for name, count in counts.items()
+        if count
+    ]
 
 
 def facts(pool: Pool) -> list[Fact]:

@@ -159,9 +159,8 @@ def _exact(sizes: np.ndarray, total: int, name: str) -> np.ndarray:
     """Returns how many of each class make `total`, in proportion to `sizes`: the largest remainders are rounded up."""
     low, high = len(sizes), int((sizes - 1).sum())
     if not low <= total <= high:
-        raise UserError(
-            f"cannot hold {total:,} images out for {name}: expected {low:,} to {high:,}, one of each class left"
-        )
+        what = f"train on {total:,} images" if name == "train" else f"hold {total:,} images out for {name}"
+        raise UserError(f"cannot {what}: expected {low:,} to {high:,}, one of each class left")
     ideal = total * sizes / sizes.sum()
     counts = np.clip(np.floor(ideal).astype(int), 1, sizes - 1)
     while counts.sum() != total:
