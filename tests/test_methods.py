@@ -91,8 +91,8 @@ def test_a_run_that_stopped_after_its_last_epoch_saves_the_network_that_it_had_t
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_method_learns_a_batch_by_heart(name, tmp_path):
-    # TinyTL leaves the weights that it begins from and BatchNorm's statistics alone; PyTorch's random ones let so little
-    # through that nothing can be learnt from it.
+    # TinyTL leaves the weights that it begins from and BatchNorm's statistics alone: PyTorch's random ones let
+    # so little through that nothing can be learnt from.
     more = ["model.init=he"] if name == "tinytl" else []
     config = configs.load(None, [*words(name, tmp_path, more), *more, "optim.schedule=constant", "optim.lr=0.1"])
     source = train.load_source(config)
