@@ -22,6 +22,7 @@ from tinytrain.int8_model import Int8Model
 from tinytrain.run import Run, make_folder, write_json
 from tinytrain.schema import Config
 
+START_MARGINS_BYTES = (0, 512, 4096)  # a small model takes more while it is prepared than it uses in the end
 AMPLE_ARENA_BYTES = 2 * 1024 * 1024  # in the emulator, which has 4 MB of RAM
 
 
@@ -161,10 +162,18 @@ def _arena(draft: Path, model: Int8Model, compacted: bytes, outputs: np.ndarray,
     twin = boards.emulated_twin(board)
     if twin is None or firmware.lacking(emulator=True):
         return bound_bytes, memory.UNKNOWN
-    with tempfile.TemporaryDirectory(prefix=".arena-", dir=draft) as folder:
-        sources = _emit(Path(folder), model, compacted, outputs, AMPLE_ARENA_BYTES, board)
-        used_bytes = _printed(sources, twin).get("arena_used_bytes", 0)
-    return (planner.align(used_bytes), memory.MEASURED) if used_bytes else (bound_bytes, memory.UNKNOWN)
+
+    def used_bytes(arena_bytes: int) -> int:
+        """Returns what is used of an arena of this size, 0 if the firmware does not start with it."""
+        with tempfile.TemporaryDirectory(prefix=".arena-", dir=draft) as folder:
+            sources = _emit(Path(folder), model, compacted, outputs, arena_bytes, board)
+            return _printed(sources, twin).get("arena_used_bytes", 0)
+
+    if most := used_bytes(AMPLE_ARENA_BYTES):
+        for margin_bytes in START_MARGINS_BYTES:
+            if used_bytes(arena_bytes := planner.align(most) + margin_bytes):
+                return arena_bytes, memory.MEASURED
+    return bound_bytes, memory.UNKNOWN
 
 
 def _write_models(draft: Path, model: Int8Model, compacted: bytes, outputs: np.ndarray) -> None:
