@@ -53,7 +53,7 @@ def ours(regime, side):
     import tensorflow as tf
 
     from tinytrain.augment import Augmentation
-    from tinytrain.schema import Augment
+    from tinytrain.config.schema import Augment
 
     augmentation = Augmentation(Augment(flip=False, crop=0.0, **REGIMES[regime]), side)
     return lambda step, images, labels: augmentation(images, labels, tf.stack([tf.constant(0, tf.int64), step]))

@@ -5,7 +5,8 @@
 Estimated from the graphs (deploy/memory.py), untrained, of color images; Markdown.
 """
 
-from tinytrain import macs, model_table, rooms
+from tinytrain import macs, model_table
+from tinytrain.config import plugins
 from tinytrain.deploy import memory
 
 BOARDS = ("nucleo_f401re", "stm32f746g_disco", "nucleo_l4r5zi", "nucleo_h743zi")
@@ -23,7 +24,7 @@ CANDIDATES = (  # architecture, width, resolution, stem
 
 def row(name: str, width: float, resolution: int, stem: str) -> str:
     """Returns the line of one network."""
-    model = rooms.load("models", name).build(width=width, resolution=resolution, classes=10, channels=3, stem=stem)
+    model = plugins.load("models", name).build(width=width, resolution=resolution, classes=10, channels=3, stem=stem)
     arena, size = memory.estimate(model)
     label = f"{name} {width:g} at {resolution}{', stem=cifar' if stem == 'cifar' and name != 'resnet8' else ''}"
     fits = ["yes" if model_table.fits_board(arena, size, board) else "no" for board in BOARDS]

@@ -25,13 +25,13 @@ from tinytrain.quiet import import_tensorflow, quiet
 
 import_tensorflow()
 
-import keras  # noqa: E402
-import tensorflow as tf  # noqa: E402
+import keras
+import tensorflow as tf
 
-from tinytrain import rooms  # noqa: E402
-from tinytrain.deploy import boards, carray, compact, firmware, flatbuffer, instructions, memory, tflite, twin  # noqa: E402
-from tinytrain.deploy.oracle import Oracle  # noqa: E402
-from tinytrain.errors import TinytrainError  # noqa: E402
+from tinytrain.config import plugins
+from tinytrain.deploy import boards, carray, compact, firmware, flatbuffer, instructions, memory, tflite, twin
+from tinytrain.deploy.oracle import Oracle
+from tinytrain.errors import TinytrainError
 
 BOARD = "mps2_an500"
 CLASSES = 10
@@ -55,7 +55,7 @@ QUICK = ("mobilenet_v2", "resnet8")
 def network(name: str, options: dict[str, Any]) -> keras.Model:
     """Returns the network with random weights, its BatchNorm statistics those of noise images."""
     keras.utils.set_random_seed(0)
-    model = rooms.load("models", name).build(classes=CLASSES, channels=3, **options)
+    model = plugins.load("models", name).build(classes=CLASSES, channels=3, **options)
     random = np.random.default_rng(0)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):

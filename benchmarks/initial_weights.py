@@ -22,9 +22,9 @@ from tinytrain.quiet import import_tensorflow
 
 import_tensorflow()
 
-from tinytrain import comparing, paired  # noqa: E402
-from tinytrain import config as configs  # noqa: E402
-from tinytrain.run import Run  # noqa: E402
+from tinytrain import comparing, paired
+from tinytrain.config import load as configs
+from tinytrain.run import Run
 
 DRAWINGS = ("he", "torch")
 SMALL = "model.stem=cifar model.resolution=32 data.val_images=1000"

@@ -31,12 +31,12 @@ from tinytrain.quiet import import_tensorflow
 
 import_tensorflow()
 
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
+import numpy as np
+import tensorflow as tf
 
-from tinytrain import config as configs  # noqa: E402
-from tinytrain import macs, trainer  # noqa: E402
-from tinytrain.method import Training  # noqa: E402
+from tinytrain import macs, trainer
+from tinytrain.config import load as configs
+from tinytrain.method import Training
 
 BATCH, CLASSES = 64, 10
 STEPS_PER_EPOCH = 1000  # so many that all steps lie in the first half of the training, which draws widths as well

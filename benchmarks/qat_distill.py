@@ -14,12 +14,12 @@ from tinytrain.quiet import import_tensorflow
 
 import_tensorflow()
 
-from tinytrain import config as configs  # noqa: E402
-from tinytrain import int8_model, metrics  # noqa: E402
-from tinytrain.deploy import flatbuffer  # noqa: E402
-from tinytrain.deploy.oracle import Oracle  # noqa: E402
-from tinytrain.evaluation import dequantize  # noqa: E402
-from tinytrain.run import Run  # noqa: E402
+from tinytrain import int8_model, metrics
+from tinytrain.config import load as configs
+from tinytrain.deploy import flatbuffer
+from tinytrain.deploy.oracle import Oracle
+from tinytrain.evaluation import dequantize
+from tinytrain.run import Run
 
 WAYS = {"post_training": ["qat.epochs=0"], "labels": ["qat.distill=0"], "labels_and_float_model": ["qat.distill=1"]}
 

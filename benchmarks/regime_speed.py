@@ -17,17 +17,13 @@ from tinytrain.quiet import import_tensorflow
 
 import_tensorflow()
 
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
+import keras
+import numpy as np
 
-from tinytrain import (  # noqa: E402
-    optim,
-    pipeline,
-    rooms,
-    schema,
-)
-from tinytrain.augment import Augmentation  # noqa: E402
-from tinytrain.method import Method  # noqa: E402
+from tinytrain import optim, pipeline
+from tinytrain.augment import Augmentation
+from tinytrain.config import plugins, schema
+from tinytrain.method import Method
 
 BATCH, CLASSES = 64, 10
 PREPARED = 8  # batches that can lie ready: the prefetch of the pipeline and its two threads
@@ -48,7 +44,7 @@ def measure(resolution: int, steps: int, rounds: int) -> list[dict[str, Any]]:
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (16 * BATCH, resolution, resolution, 3), dtype=np.uint8)
     labels = random.integers(0, CLASSES, len(images))
-    model = rooms.load("models", "mobilenet_v2").build(classes=CLASSES, resolution=resolution, channels=3, width=0.35)
+    model = plugins.load("models", "mobilenet_v2").build(classes=CLASSES, resolution=resolution, channels=3, width=0.35)
     method = Method(model)
     method.compile(
         optim.build(schema.Optim(), steps), keras.losses.CategoricalCrossentropy(from_logits=True), jit_compile=False

@@ -22,11 +22,11 @@ from tinytrain.quiet import import_tensorflow
 
 import_tensorflow()
 
-from operator_models import Case, model  # noqa: E402
-from scipy.optimize import nnls  # noqa: E402
+from operator_models import Case, model
+from scipy.optimize import nnls
 
-from tinytrain.deploy import boards, carray, emulator, firmware, flatbuffer, instructions, loops, ports, tflm_ops  # noqa: E402
-from tinytrain.deploy.flatbuffer import Operator  # noqa: E402
+from tinytrain.deploy import boards, carray, emulator, firmware, flatbuffer, instructions, loops, ports, tflm_ops
+from tinytrain.deploy.flatbuffer import Operator
 
 ARENA_BYTES = 1_000_000
 MODEL_BYTES, MODEL_CASES = 2_000_000, 110  # of one program: the emulated board has 4 MB of each memory

@@ -38,13 +38,14 @@ def method_of(contestant, resolution):
     """Returns the compiled method."""
     import keras
 
-    from tinytrain import optim, rooms
+    from tinytrain import optim
+    from tinytrain.config import plugins
+    from tinytrain.config.schema import Optim
     from tinytrain.method import Method
     from tinytrain.methods.tinytl import TinyTL
-    from tinytrain.schema import Optim
     from tinytrain.weights import CLASSIFIER
 
-    model = rooms.load("models", "mobilenet_v2").build(classes=CLASSES, resolution=resolution, channels=3, width=0.35)
+    model = plugins.load("models", "mobilenet_v2").build(classes=CLASSES, resolution=resolution, channels=3, width=0.35)
     method = Method(model) if contestant == "full" else TinyTL(model, residual=contestant == "tinytl")
     if contestant == "classifier":
         for layer in method.network.layers:

@@ -18,20 +18,16 @@ from tinytrain.quiet import import_tensorflow
 
 import_tensorflow()
 
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
+import keras
+import numpy as np
 
-from tinytrain import (  # noqa: E402
-    optim,
-    pipeline,
-    rooms,
-    schema,
-)
-from tinytrain.augment import Augmentation  # noqa: E402
-from tinytrain.checkpoint import Checkpoint  # noqa: E402
-from tinytrain.method import Method  # noqa: E402
-from tinytrain.progress import StopAtNaN  # noqa: E402
-from tinytrain.run import Run  # noqa: E402
+from tinytrain import optim, pipeline
+from tinytrain.augment import Augmentation
+from tinytrain.checkpoint import Checkpoint
+from tinytrain.config import plugins, schema
+from tinytrain.method import Method
+from tinytrain.progress import StopAtNaN
+from tinytrain.run import Run
 
 CASES = [("mobilenet_v2", 0.35, 32, 64), ("mobilenet_v2", 0.35, 96, 64), ("mobilenet_v1", 0.25, 96, 64)]
 CLASSES = 10
@@ -77,7 +73,7 @@ def measure(name, width, resolution, batch, count, rounds):
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (count, resolution, resolution, 3), dtype=np.uint8)
     labels = random.integers(0, CLASSES, count)
-    build = rooms.load("models", name).build
+    build = plugins.load("models", name).build
     other, own = (build(classes=CLASSES, resolution=resolution, channels=3, width=width) for _ in range(2))
     config = schema.Config(augment=schema.Augment(flip=True))
     steps = count // batch

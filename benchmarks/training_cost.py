@@ -16,13 +16,13 @@ from tinytrain.quiet import import_tensorflow
 
 import_tensorflow()
 
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
+import keras
+import numpy as np
 
-from tinytrain import config as configs  # noqa: E402
-from tinytrain import macs, pipeline, trainer  # noqa: E402
-from tinytrain.augment import Augmentation  # noqa: E402
-from tinytrain.method import Training  # noqa: E402
+from tinytrain import macs, pipeline, trainer
+from tinytrain.augment import Augmentation
+from tinytrain.config import load as configs
+from tinytrain.method import Training
 
 CLASSES = 100
 NETWORKS = [  # model, width, resolution, stem, batch

@@ -21,12 +21,12 @@ from tinytrain.quiet import import_tensorflow
 
 import_tensorflow()
 
-from operator_models import Case, joined_model  # noqa: E402
-from single_operators import convolutions, depthwise, groups, others, stock  # noqa: E402
+from operator_models import Case, joined_model
+from single_operators import convolutions, depthwise, groups, others, stock
 
-from tinytrain.deploy import boards, carray, emulator, firmware, flatbuffer, forms, ports, tflm_ops  # noqa: E402
-from tinytrain.deploy.oracle import Oracle  # noqa: E402
-from tinytrain.errors import TinytrainError  # noqa: E402
+from tinytrain.deploy import boards, carray, emulator, firmware, flatbuffer, forms, ports, tflm_ops
+from tinytrain.deploy.oracle import Oracle
+from tinytrain.errors import TinytrainError
 
 BOARD, ARENA_BYTES = "mps2_an500", 2_000_000
 EACH = 2  # cases of each form

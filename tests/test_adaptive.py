@@ -8,7 +8,7 @@ import pytest
 from kills import assert_same_weights, command, epochs, history, kill
 
 from tinytrain import comparing
-from tinytrain import config as configs
+from tinytrain.config import load as configs
 from tinytrain.run import Run
 
 SMALL = ["model.name=resnet8", "model.width=0.25", "optim.batch=16", "optim.epochs=4", "optim.warmup_epochs=1"]

@@ -8,8 +8,9 @@ from keras import layers
 from test_distill import NO_TRAINING, by_hand, softmax
 from test_netaug import compiled, images, labels, netaug, shallow
 
-from tinytrain import config as configs
-from tinytrain import cosine_head, macs, optim, rooms, train
+from tinytrain import cosine_head, macs, optim, train
+from tinytrain.config import load as configs
+from tinytrain.config import plugins
 from tinytrain.errors import UserError
 from tinytrain.method import Method, Objective
 from tinytrain.methods import am_softmax
@@ -208,9 +209,9 @@ def test_another_method_inside_and_another_head_are_refused():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", rooms.names("models"))
+@pytest.mark.parametrize("name", plugins.names("models"))
 def test_every_model_takes_a_cosine_head(name):
-    model = rooms.load("models", name).build(classes=5, resolution=32, channels=3, width=0.25, dropout=0.3)
+    model = plugins.load("models", name).build(classes=5, resolution=32, channels=3, width=0.25, dropout=0.3)
     found = cosine_head.with_cosine_head(model)
     assert [layer.name for layer in found.layers[-3:]] == ["dropout", "logits_features", "logits"]
     replaced = cosine_head.with_cosine_head(model, dropout=0.1)

@@ -6,8 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from tinytrain import config as configs
-from tinytrain import int8_model, model_table, pipeline, rooms, splits, train
+from tinytrain import int8_model, model_table, pipeline, splits, train
+from tinytrain.config import load as configs
+from tinytrain.config import plugins
 from tinytrain.deploy import boards, flatbuffer, tflite, twin
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.evaluation import to_int8
@@ -17,7 +18,7 @@ SHORT = ["data.test_fraction=0.5", "optim.epochs=1", "optim.batch=32", "model.wi
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", rooms.names("models"))
+@pytest.mark.parametrize("name", plugins.names("models"))
 def test_a_network_trained_for_a_few_steps_is_exported(name, tmp_path):
     run = train.fit(configs.load(None, [*SHORT, f"model.name={name}"]), tmp_path / "run")
     report, folder = export(run.folder, "stm32f746", overrides=["qat.epochs=0.2", "export.parity_images=64"])

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from tinytrain import pipeline
 from tinytrain.augment import Augmentation
-from tinytrain.schema import Augment
+from tinytrain.config.schema import Augment
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.integers(1, 256, (400, 16, 16, 3), dtype=np.uint8)

@@ -13,7 +13,7 @@ from tinytrain import pipeline
 from tinytrain.augment import Augmentation
 from tinytrain.augmentations import classical, levels, mixing, operations, policies
 from tinytrain.augmentations.generator import StatelessGenerator
-from tinytrain.schema import Augment
+from tinytrain.config.schema import Augment
 
 RANDOM = np.random.default_rng(0)
 PLAIN = {"flip": False, "crop": 0.0}

@@ -6,7 +6,7 @@ from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
 from tinytrain import augmentation_picture, data_report
-from tinytrain.schema import Augment
+from tinytrain.config.schema import Augment
 
 
 def test_a_row_for_each_regime_under_the_images_themselves(tmp_path):

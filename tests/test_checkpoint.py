@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tinytrain import checkpoint, comparing, lr_search, train
-from tinytrain import config as configs
+from tinytrain.config import load as configs
 from tinytrain.errors import UserError
 from tinytrain.run import Run
 

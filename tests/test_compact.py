@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tinytrain import rooms
+from tinytrain.config import plugins
 from tinytrain.deploy import compact, flatbuffer, memory, tflite, twin
 from tinytrain.deploy.oracle import Oracle
 
 
 @pytest.fixture(scope="module")
 def converted():
-    model = rooms.load("models", "mobilenet_v2").build(classes=10, channels=3, width=0.35, resolution=32)
+    model = plugins.load("models", "mobilenet_v2").build(classes=10, channels=3, width=0.35, resolution=32)
     model.layers[-1].bias.assign(np.linspace(-1, 1, 10))  # the converter leaves out a bias of zeros
     noise = np.random.default_rng(0).uniform(-1, 1, (8, 32, 32, 3)).astype("float32")
     return tflite.convert_post_training(twin.rebuild(model), noise)

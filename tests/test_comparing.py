@@ -8,7 +8,7 @@ import pytest
 from kills import command, epochs, kill
 
 from tinytrain import comparison_table, train
-from tinytrain import config as configs
+from tinytrain.config import load as configs
 from tinytrain.errors import UserError
 from tinytrain.run import Run
 

@@ -2,18 +2,18 @@ import tomllib
 
 import pytest
 
-from tinytrain import config, schema
+from tinytrain.config import load, schema
 from tinytrain.errors import UserError
 
 
 def test_words_override_the_file_and_the_dump_repeats_the_config(tmp_path):
     path = tmp_path / "c.toml"
     path.write_text('seed = 3\n[optim]\nepochs = 7\nlr = 1\n[data]\nspec = "folder:a b"\n')
-    loaded = config.load(path, ["optim.epochs=9", "augment.flip=false", "model.width=0.35"])
+    loaded = load.load(path, ["optim.epochs=9", "augment.flip=false", "model.width=0.35"])
     assert (loaded.seed, loaded.optim.epochs, loaded.optim.lr, loaded.augment.flip) == (3, 9, 1.0, False)
     assert type(loaded.optim.lr) is float
-    path.write_text(config.dump(loaded))
-    assert config.load(path) == loaded
+    path.write_text(load.dump(loaded))
+    assert load.load(path) == loaded
 
 
 def test_the_dump_holds_every_key():
@@ -21,7 +21,7 @@ def test_the_dump_holds_every_key():
         for name, value in table.items():
             yield from flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else [prefix + name]
 
-    assert set(flatten(tomllib.loads(config.dump(schema.Config())))) == set(config.keys())
+    assert set(flatten(tomllib.loads(load.dump(schema.Config())))) == set(load.keys())
 
 
 @pytest.mark.parametrize(
@@ -44,22 +44,22 @@ def test_the_dump_holds_every_key():
 )
 def test_a_mistake_is_named_with_what_would_be_right(word, sentence):
     with pytest.raises(UserError) as error:
-        config.load(None, [word])
+        load.load(None, [word])
     assert sentence in str(error.value)
 
 
 def test_a_folder_given_as_data_is_told_how_it_is_given(tmp_path):
     with pytest.raises(UserError, match=r"is a folder: a folder of class folders is given as folder:"):
-        config.room(str(tmp_path))
+        load.room(str(tmp_path))
 
 
 def test_a_mistake_in_a_file_names_the_file(tmp_path):
     path = tmp_path / "broken.toml"
     with pytest.raises(UserError, match=r"no config file '.*broken.toml'"):
-        config.load(path)
+        load.load(path)
     path.write_text("[optim\n")
     with pytest.raises(UserError, match=r"broken.toml' is not a TOML file"):
-        config.load(path)
+        load.load(path)
     path.write_text("[optim]\nlearning_rate = 1\n")
     with pytest.raises(UserError, match=r"unknown config key 'optim.learning_rate' in .*broken.toml"):
-        config.load(path)
+        load.load(path)

@@ -4,8 +4,9 @@ import re
 
 import pytest
 
-from tinytrain import config, listing, optim
-from tinytrain.rooms import data_folder
+from tinytrain import listing, optim
+from tinytrain.config import load
+from tinytrain.config.plugins import data_folder
 
 CONFIGS = data_folder("configs")
 FILES = [path for path in sorted(CONFIGS.rglob("*.toml")) if path.parent.name != "tables"]
@@ -29,7 +30,7 @@ SIZES = {  # width, resolution
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CONFIGS)))
 def test_a_config_loads_and_begins_with_one_sentence_a_command_and_a_result(path):
-    config.load(path)
+    load.load(path)
     header = [line for line in path.read_text().splitlines() if line.startswith("#")]
     assert re.fullmatch(r"# [A-Z][^\n]*\.", header[0])
     assert ". " not in header[0]
@@ -44,7 +45,7 @@ def test_there_are_25_transfers():
 @pytest.mark.parametrize("model", TRANSFER)
 @pytest.mark.parametrize("number", range(5), ids=DATASETS)
 def test_a_transfer_is_as_published(model, number):
-    loaded = config.load(CONFIGS / "transfer" / f"{model}_{DATASETS[number]}.toml")
+    loaded = load.load(CONFIGS / "transfer" / f"{model}_{DATASETS[number]}.toml")
     base_lr, dropout = TRANSFER[model][number]
     assert (loaded.data.spec, loaded.model.name) == (DATASETS[number], model)
     assert (loaded.model.width, loaded.model.resolution) == SIZES[model]

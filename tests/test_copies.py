@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from tinytrain import balance, pipeline, splits, train
-from tinytrain import config as configs
+from tinytrain.config import load as configs
+from tinytrain.config.schema import Config, Data
 from tinytrain.datasets import Fact, Pool, Source, digits, folder
 from tinytrain.errors import UserError
-from tinytrain.schema import Config, Data
 
 
 def source(contents, labels, pools=("all",)):

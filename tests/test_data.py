@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from tinytrain import pipeline, splits, train
+from tinytrain.config.schema import Config, Data
 from tinytrain.datasets import digits, folder, tfds
 from tinytrain.errors import UserError
-from tinytrain.schema import Config, Data
 
 
 def test_a_folder_gives_its_images_in_order(image_folder):

@@ -10,9 +10,9 @@ import tensorflow_datasets
 from PIL import Image
 
 from tinytrain import check, image_files, splits, train
+from tinytrain.config.schema import Config, Data
 from tinytrain.datasets import digits, folder, tfds
 from tinytrain.run import Run
-from tinytrain.schema import Config, Data
 
 
 def findings(root, **asked):

@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 from tinytrain import image_files, splits
+from tinytrain.config.schema import Data
 from tinytrain.datasets import csv, folder
 from tinytrain.errors import UserError
-from tinytrain.schema import Data
 
 
 def table(tmp_path, text):

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import tensorflow_datasets
 
-from tinytrain import config as configs
-from tinytrain import dataset_table, pipeline, splits, train
+from tinytrain import pipeline, splits, train
+from tinytrain.config import catalog
+from tinytrain.config import load as configs
+from tinytrain.config.schema import Data
 from tinytrain.datasets import Fact, Pool, Source, named, tfds
 from tinytrain.errors import UserError
-from tinytrain.schema import Data
 
-ROWS = dataset_table.ROWS
+ROWS = catalog.ROWS
 THROUGH_TFDS = [name for name, row in ROWS.items() if row.tfds]
 FOLDERS = [name for name, row in ROWS.items() if not row.tfds]
 

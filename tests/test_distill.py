@@ -8,8 +8,9 @@ import tensorflow as tf
 from keras.src.legacy.saving import legacy_h5_format  # the format of the published files; Keras writes it nowhere else
 from test_netaug import compiled, images, labels, netaug, shallow
 
-from tinytrain import config as configs
-from tinytrain import rooms, teachers, train
+from tinytrain import teachers, train
+from tinytrain.config import load as configs
+from tinytrain.config import plugins
 from tinytrain.errors import UserError
 from tinytrain.method import Method, Objective, Training
 from tinytrain.methods import distill
@@ -106,7 +107,7 @@ def test_a_run_teaches_and_its_path_is_made_absolute(tmp_path, monkeypatch):
 )
 def test_a_teacher_of_other_classes_or_images_is_refused(tmp_path, teacher, said):
     options = {"channels": 3, "width": 0.25} | teacher
-    rooms.load("models", "mobilenet_v1").build(**options).save(tmp_path / "t.keras")
+    plugins.load("models", "mobilenet_v1").build(**options).save(tmp_path / "t.keras")
     with pytest.raises(UserError, match=said):
         teachers.load(str(tmp_path / "t.keras"), shallow())
 
@@ -147,7 +148,7 @@ def test_names_that_are_empty_or_twice_are_refused(method):
 
 
 def imagenet_student(resolution):
-    return rooms.load("models", "mobilenet_v1").build(classes=1000, channels=3, resolution=resolution, width=0.25)
+    return plugins.load("models", "mobilenet_v1").build(classes=1000, channels=3, resolution=resolution, width=0.25)
 
 
 @pytest.mark.slow

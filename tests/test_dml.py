@@ -9,9 +9,10 @@ import tensorflow as tf
 from test_distill import NO_TRAINING, softmax
 from test_netaug import compiled, images, labels, shallow
 
-from tinytrain import checkpoint, macs, schema, train
-from tinytrain import config as configs
+from tinytrain import checkpoint, macs, train
 from tinytrain.blocks import classifier
+from tinytrain.config import load as configs
+from tinytrain.config import schema
 from tinytrain.errors import UserError
 from tinytrain.method import Method, Objective
 from tinytrain.methods import dml

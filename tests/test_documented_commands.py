@@ -14,8 +14,9 @@ from command_plan import Table
 from commands_page import Row
 from conftest import REPOSITORY
 
-from tinytrain import cli, config, schema
+from tinytrain import cli
 from tinytrain.commands import COMMANDS
+from tinytrain.config import load, schema
 
 TABLE = Table.read()
 ROWS = documented_commands.load()
@@ -132,7 +133,7 @@ def _check_words(text):
         assert called[1] in COMMANDS
         known = {*COMMANDS[called[1]].flags, "json", "help"}
         assert set(re.findall(r"--([a-z]+)", text)) <= known
-        assert set(re.findall(r"(?<![\w$/])([a-z_]+(?:\.[a-z_]+)?)=", text)) <= set(config.keys())
+        assert set(re.findall(r"(?<![\w$/])([a-z_]+(?:\.[a-z_]+)?)=", text)) <= set(load.keys())
     if script := re.search(r"benchmarks/\w+\.py", text):
         source = (REPOSITORY / script[0]).read_text()
         assert all(f'"{flag}"' in source for flag in re.findall(r"--[a-z-]+", text))
@@ -161,7 +162,7 @@ def _check_call(words):
         return
     values, rest = cli._parse(COMMANDS[words[0]], words[1:]) if "--help" not in words else (None, [])
     assert values is None or values.json is False
-    config.apply(schema.Config(), [word for word in rest if "=" in word])
+    load.apply(schema.Config(), [word for word in rest if "=" in word])
 
 
 def test_a_page_is_run_in_its_own_folder(monkeypatch, tmp_path):

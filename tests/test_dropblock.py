@@ -4,10 +4,11 @@ import keras
 import numpy as np
 import pytest
 
-from tinytrain import checkpoint, rooms
+from tinytrain import checkpoint
+from tinytrain.config import plugins
+from tinytrain.config.schema import Config
 from tinytrain.errors import UserError
 from tinytrain.methods import dropblock
-from tinytrain.schema import Config
 
 
 def by_hand(drawn, block_size, keep):
@@ -21,9 +22,9 @@ def by_hand(drawn, block_size, keep):
 
 def build(name="mobilenet_v2_tiny", resolution=64, **options):
     keras.utils.set_random_seed(0)
-    usual = rooms.load("models", name).USUAL
+    usual = plugins.load("models", name).USUAL
     options = {"classes": 4, "channels": 3, "width": usual["width"], "resolution": resolution} | options
-    return rooms.load("models", name).build(**options)
+    return plugins.load("models", name).build(**options)
 
 
 @pytest.mark.parametrize("block_size", [1, 3, 4, 5, 7])

@@ -12,8 +12,9 @@ import tensorflow as tf
 import tomli_w
 from conftest import needs_tool
 
-from tinytrain import config as configs
-from tinytrain import evaluation, export_summary, int8_model, metrics, schema, splits, train, trainer
+from tinytrain import evaluation, export_summary, int8_model, metrics, splits, train, trainer
+from tinytrain.config import load as configs
+from tinytrain.config import schema
 from tinytrain.deploy import carray, diagnosis, flatbuffer, qat
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import UserError

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from kills import assert_same_weights, command, history, kill, weights
 
-from tinytrain import config as configs
-from tinytrain import fit_summary, metrics, schema, splits, train
+from tinytrain import fit_summary, metrics, splits, train
+from tinytrain.config import load as configs
+from tinytrain.config import schema
 from tinytrain.errors import DoesNotFit, Mistakes, UserError
 from tinytrain.run import Run
 

@@ -12,11 +12,11 @@ from int8_models import conv_model, converted_model
 from tensorflow.lite.python import schema_py_generated as schema
 
 from tinytrain import evaluation
+from tinytrain.config.schema import Export
 from tinytrain.deploy import carray, ends, firmware, flatbuffer, lite, memory, pixels
 from tinytrain.deploy.flatbuffer import Tensor
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import DoesNotFit, UserError
-from tinytrain.schema import Export
 
 
 def changed(content, change):

@@ -8,12 +8,13 @@ from difflib import SequenceMatcher
 
 import pytest
 
-from tinytrain import config, listing, schema, words
+from tinytrain import listing, words
+from tinytrain.config import load, schema
 from tinytrain.errors import UserError, escaped, nearest
 
 
 def numeric():
-    for dotted, leaf in config.keys().items():
+    for dotted, leaf in load.keys().items():
         kinds = typing.get_args(leaf.type) or (leaf.type,)
         if {int, float, list[float]} & {*kinds, leaf.type}:
             yield dotted, leaf, (int in kinds)
@@ -38,13 +39,13 @@ def test_a_number_has_a_finite_range_whose_ends_are_taken_and_what_lies_beyond_i
     for end in (low, high):
         value = int(end) if whole else float(end)
         fresh = schema.Config()
-        config.set_key(fresh, dotted, [value] if lists else value)
-        assert config.get_key(fresh, dotted) == ([value] if lists else value)
+        load.set_key(fresh, dotted, [value] if lists else value)
+        assert load.get_key(fresh, dotted) == ([value] if lists else value)
     step = 1 if whole else 1e-3 * high
     beyond = [low - step, high + step, -(10**400), 10**400]
     for value in beyond if whole else [*beyond, math.inf, -math.inf, math.nan, 1e308]:
         with pytest.raises(UserError, match="is out of range: expected ") as refused:
-            config.set_key(schema.Config(), dotted, [value] if lists else value)
+            load.set_key(schema.Config(), dotted, [value] if lists else value)
         assert len(str(refused.value)) < 400
 
 
@@ -77,9 +78,9 @@ HOSTILE = {
 
 @pytest.mark.parametrize("value", HOSTILE.values(), ids=HOSTILE)
 def test_any_value_of_any_key_is_taken_or_refused_in_one_short_printable_sentence(value):
-    for dotted in list(config.keys()):
+    for dotted in list(load.keys()):
         try:
-            config.load(None, [f"{dotted}={value}"])
+            load.load(None, [f"{dotted}={value}"])
         except UserError as error:
             said = str(error)
             assert len(said) < 2500
@@ -90,7 +91,7 @@ def test_any_value_of_any_key_is_taken_or_refused_in_one_short_printable_sentenc
 def test_a_key_of_20000_characters_is_cut():
     for key in ("x" * 20_000, "optim." + "x y " * 5_000):
         with pytest.raises(UserError, match="unknown config key") as error:
-            config.load(None, [f"{key}=1"])
+            load.load(None, [f"{key}=1"])
         assert len(str(error.value)) < 1500
         assert "characters …" in str(error.value)
 
@@ -254,4 +255,4 @@ def test_a_long_word_is_compared_in_no_time():
 def test_numbers_that_python_cannot_write_are_shown(monkeypatch):
     sys.set_int_max_str_digits(4300)
     with pytest.raises(UserError, match="seed = a int that is too long to be shown"):
-        config.set_key(schema.Config(), "seed", 10**5000)
+        load.set_key(schema.Config(), "seed", 10**5000)

@@ -3,8 +3,8 @@
 import keras
 import pytest
 
-from tinytrain import config as configs
 from tinytrain import train, training_memory
+from tinytrain.config import load as configs
 from tinytrain.errors import UserError
 
 

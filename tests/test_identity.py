@@ -9,8 +9,8 @@ import pytest
 from int8_models import conv_model
 from PIL import Image
 
-from tinytrain import config as configs
 from tinytrain import train
+from tinytrain.config import load as configs
 from tinytrain.run import Run
 
 CLASSES = ("blue", "green", "red")

@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from tinytrain import check, image_files, pipeline, splits, train
-from tinytrain import config as configs
+from tinytrain.config import load as configs
+from tinytrain.config.schema import Config, Data
 from tinytrain.datasets import csv, folder, split_of
 from tinytrain.errors import UserError
 from tinytrain.run import Run
-from tinytrain.schema import Config, Data
 
 
 def left_out(source):

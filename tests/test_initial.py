@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-from tinytrain import config as configs
 from tinytrain import pipeline, train, trainer, weights
+from tinytrain.config import load as configs
 from tinytrain.errors import UserError
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import export_reports
 import pytest
 
-from tinytrain import rooms
+from tinytrain.config import plugins
 from tinytrain.deploy import boards, flatbuffer, instructions, latency, loops, tflite
 from tinytrain.deploy.flatbuffer import Operator, Summary, Tensor
 from tinytrain.export_summary import summary
@@ -99,7 +99,7 @@ def test_a_model_with_an_operator_that_was_never_counted_has_no_estimate(name):
 )
 def test_a_network_is_predicted_within_three_percent(name, width, resolution, classes, counted):
     """The counts are those of docs/quantization.md."""
-    build = rooms.load("models", name).build
+    build = plugins.load("models", name).build
     model = build(classes=classes, channels=3, width=width, resolution=resolution)
     predicted = instructions.total(flatbuffer.read(tflite.convert_untrained(model)))
     assert predicted == pytest.approx(counted, rel=0.03)

@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from tinytrain import config as configs
 from tinytrain import machine, origin
+from tinytrain.config import load as configs
+from tinytrain.config.schema import Config
 from tinytrain.reporting import provenance, runs
 from tinytrain.run import Run
-from tinytrain.schema import Config
 
 HERE = {
     "processor": "Xeon",

@@ -10,7 +10,7 @@ import pytest
 from keras import layers
 from test_twin import small, trained
 
-from tinytrain import rooms
+from tinytrain.config import plugins
 from tinytrain.deploy import boards, compact, fits, memory, planner, tflite, twin
 from tinytrain.deploy.memory import Memory
 from tinytrain.deploy.planner import Buffer, Schedule, Step
@@ -72,7 +72,7 @@ def recorded_head_bytes(path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", rooms.names("models"))
+@pytest.mark.parametrize("name", plugins.names("models"))
 def test_plan_estimate_and_bound_of_every_model(name, tmp_path):
     model = small(name, resolution=48)
     content = compact.compact(tflite.convert_untrained(model))
@@ -86,7 +86,7 @@ def test_plan_estimate_and_bound_of_every_model(name, tmp_path):
 
 def test_fit_measures_a_network_as_large_as_it_will_be_once_trained():
     """Biases are zero before training, and the converter would store equal ones once."""
-    build, board = rooms.load("models", "mobilenet_v2").build, boards.load("stm32f746")
+    build, board = plugins.load("models", "mobilenet_v2").build, boards.load("stm32f746")
     model = build(classes=5, resolution=48, channels=3, width=0.25)
     needed = fits.once_trained(model, board)
     noise = np.random.default_rng(0).uniform(-1, 1, (4, 48, 48, 3)).astype("float32")
@@ -122,7 +122,7 @@ def test_memory_says_what_is_too_large():
 
 
 def build(width, resolution):
-    return rooms.load("models", "mobilenet_v1").build(classes=5, resolution=resolution, channels=1, width=width)
+    return plugins.load("models", "mobilenet_v1").build(classes=5, resolution=resolution, channels=1, width=width)
 
 
 def test_suggest_names_the_nearest_that_fit():

@@ -9,16 +9,17 @@ import pytest
 import tensorflow as tf
 from kills import assert_same_weights
 
-from tinytrain import checkpoint, rooms, train, trainer
-from tinytrain import config as configs
+from tinytrain import checkpoint, train, trainer
+from tinytrain.config import load as configs
+from tinytrain.config import plugins
+from tinytrain.config.schema import Config
 from tinytrain.deploy import cosine, twin
 from tinytrain.run import Run
-from tinytrain.schema import Config
 
 SHORT = ["model.name=mobilenet_v2_tiny", "model.width=0.1", "model.resolution=32", "model.dropout=0.1"]
 SHORT += ["data.train_images=128", "optim.epochs=2", "optim.batch=64", "optim.warmup_epochs=0"]
 NEEDS = {"distill": ["distill.teacher={network}"], "tinytl": ["model.weights={network}"]}  # a .keras file
-NAMES = rooms.names("methods")
+NAMES = plugins.names("methods")
 NESTED = ["netaug+distill+sam", "dml+sam", "tinytl group"]
 
 
@@ -111,7 +112,7 @@ def test_every_method_learns_a_batch_by_heart(name, tmp_path):
 
 
 def off_switch(name):
-    return getattr(rooms.load("methods", name), "OFF", [])
+    return getattr(plugins.load("methods", name), "OFF", [])
 
 
 @pytest.mark.slow
@@ -125,7 +126,7 @@ def test_every_method_that_is_switched_off_is_plain_training(name, tmp_path):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_method_has_a_meaning_and_its_own_keys(name):
-    module = rooms.load("methods", name)
+    module = plugins.load("methods", name)
     assert module.__doc__.strip()
     default, own = Config(), [dotted for dotted in [*configs.keys()] if dotted.startswith(f"{name}.")]
     auto = {dotted for dotted in own if configs.get_key(default, dotted) == "auto"}

@@ -9,8 +9,9 @@ import pytest
 import tensorflow as tf
 from test_netaug import images, labels, shallow
 
-from tinytrain import config as configs
-from tinytrain import rooms, trainer
+from tinytrain import trainer
+from tinytrain.config import load as configs
+from tinytrain.config import plugins
 from tinytrain.method import Training
 
 X, Y = images(16, 16), labels(16)
@@ -46,7 +47,7 @@ def statistics(method):
     return {v.path: v.numpy() for v in method.non_trainable_variables if v.name.startswith("moving_")}
 
 
-@pytest.mark.parametrize("name", ["", *rooms.names("methods"), *NESTED])
+@pytest.mark.parametrize("name", ["", *plugins.names("methods"), *NESTED])
 def test_a_step_that_overflows_changes_neither_weights_nor_statistics_and_lowers_the_scale(name, tmp_path):
     method = made(name, tmp_path)
     optimizer = method.optimizer

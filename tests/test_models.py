@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from tinytrain import macs, rooms
+from tinytrain import macs
+from tinytrain.config import plugins
 
 # (model, options, parameters with BatchNorm's γ and β, MACs) for 1,000 classes unless said; methods.md B.1
 TABLE = [
@@ -31,20 +32,20 @@ def trainable(model):
 
 @pytest.mark.parametrize(("name", "options", "params", "mac_count"), TABLE)
 def test_parameters_and_macs_equal_the_specification(name, options, params, mac_count):
-    model = rooms.load("models", name).build(**{"classes": 1000, "channels": 3} | options)
+    model = plugins.load("models", name).build(**{"classes": 1000, "channels": 3} | options)
     assert trainable(model) == params
     assert macs.count(model) == mac_count
 
 
 def test_mobilenet_v1_vww_has_the_macs_of_mlperf_tiny():
-    model = rooms.load("models", "mobilenet_v1").build(classes=2, channels=3, width=0.25, resolution=96)
+    model = plugins.load("models", "mobilenet_v1").build(classes=2, channels=3, width=0.25, resolution=96)
     assert macs.count(model) == 7_489_664
 
 
-@pytest.mark.parametrize("name", rooms.names("models"))
+@pytest.mark.parametrize("name", plugins.names("models"))
 @pytest.mark.parametrize(("channels", "resolution"), [(1, 32), (3, 40)])
 def test_every_model_is_a_functional_image_classifier(name, channels, resolution, tmp_path):
-    room = rooms.load("models", name)
+    room = plugins.load("models", name)
     model = room.build(classes=7, channels=channels, width=room.USUAL["width"], resolution=resolution, dropout=0.1)
     images = np.random.default_rng(0).uniform(-1, 1, (2, resolution, resolution, channels)).astype("float32")
     logits = model(images, training=False).numpy()
@@ -56,7 +57,7 @@ def test_every_model_is_a_functional_image_classifier(name, channels, resolution
 
 
 def test_width_one_of_mobilenet_v2_computes_what_keras_applications_does():
-    ours = rooms.load("models", "mobilenet_v2").build(classes=10, channels=3, width=1.0, resolution=64)
+    ours = plugins.load("models", "mobilenet_v2").build(classes=10, channels=3, width=1.0, resolution=64)
     theirs = keras.applications.MobileNetV2((64, 64, 3), 1.0, weights=None, classes=10, classifier_activation=None)
     random = np.random.default_rng(0)
     weights = [random.uniform(0.05, 0.5, w.shape).astype("float32") * 0.2 for w in ours.get_weights()]
@@ -69,5 +70,5 @@ def test_width_one_of_mobilenet_v2_computes_what_keras_applications_does():
 
 
 def test_resnet8_has_the_macs_of_mlperf_tiny():
-    model = rooms.load("models", "resnet8").build(classes=10, channels=3, width=1.0, resolution=32)
+    model = plugins.load("models", "resnet8").build(classes=10, channels=3, width=1.0, resolution=32)
     assert macs.count(model) == 12_501_632

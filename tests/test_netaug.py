@@ -8,8 +8,9 @@ import pytest
 import tensorflow as tf
 from kills import assert_same_weights, command, epochs, kill
 
-from tinytrain import blocks, macs, optim, rooms, train
-from tinytrain import config as configs
+from tinytrain import blocks, macs, optim, train
+from tinytrain.config import load as configs
+from tinytrain.config import plugins
 from tinytrain.errors import UserError
 from tinytrain.method import Method, Objective, Training
 from tinytrain.methods.netaug import NetAug, batch_statistics, build, recalibrate, usual_width_factors
@@ -20,8 +21,8 @@ WIDTHS, EXPANSIONS = [1.0, 1.8, 2.6], [1.0, 1.6, 2.2, 2.8]
 
 
 def tiny(name="mobilenet_v2_tiny", resolution=32, classes=10, width=None):
-    usual = rooms.load("models", name).USUAL
-    return rooms.load("models", name).build(
+    usual = plugins.load("models", name).USUAL
+    return plugins.load("models", name).build(
         classes=classes, channels=3, resolution=resolution, width=width or usual["width"]
     )
 
@@ -87,7 +88,7 @@ def test_widths_are_rounded_to_one(base, factors, expected):
     assert sorted({tuple(choice.widths) for choice in network.choices}) == sorted([(3,), tuple(expected), (10,)])
 
 
-@pytest.mark.parametrize("name", rooms.names("models"))
+@pytest.mark.parametrize("name", plugins.names("models"))
 @pytest.mark.slow
 def test_the_sliced_tiny_network_is_the_plain_one(name):
     model = tiny(name, width={"resnet50": 0.125, "efficientnet_b0": 0.25, "mobilenet_v1": 0.125}.get(name))

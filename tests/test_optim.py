@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tinytrain import optim
-from tinytrain.schema import Optim
+from tinytrain.config.schema import Optim
 
 GRADIENTS = np.random.default_rng(0).normal(size=(12, 3)).astype("float32")
 LR = [0.1] * 4 + [0.01] * 4 + [0.3] * 4  # a drop and a rise: where Keras' own SGD differs

@@ -5,8 +5,8 @@ import re
 import pytest
 from conftest import REPOSITORY
 
-from tinytrain import config as configs
 from tinytrain import figures, paper_tables
+from tinytrain.config import load as configs
 from tinytrain.errors import UserError
 
 FILES = sorted(paper_tables.folder().glob("*.toml"))

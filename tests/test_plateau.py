@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from tinytrain import config as configs
 from tinytrain import plateau, train
+from tinytrain.config import load as configs
+from tinytrain.config.schema import Optim
+from tinytrain.config.schema import Plateau as Options
 from tinytrain.plateau import Plateau
-from tinytrain.schema import Optim
-from tinytrain.schema import Plateau as Options
 
 WARMUP = [0.1, 0.28, 0.46, 0.64, 0.82, 1.0]  # epochs 0 to 5, of the rate that was found
 FALLING = [1 / (epoch + 1) for epoch in range(200)]

@@ -14,7 +14,7 @@ from int8_models import conv_model
 from kills import command
 
 from tinytrain import cli, commands, disk, int8_model, locks, train
-from tinytrain import config as configs
+from tinytrain.config import load as configs
 from tinytrain.deploy import boards, emulator, firmware, oracle, ports
 from tinytrain.errors import TinytrainError, UserError
 from tinytrain.run import Run, write_text

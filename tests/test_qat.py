@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import layers
 from test_twin import BODIES, head, small, trained
 
-from tinytrain import rooms
+from tinytrain.config import plugins
 from tinytrain.cosine_head import with_cosine_head
 from tinytrain.deploy import cosine, flatbuffer, qat, tflite, twin
 from tinytrain.deploy.oracle import Oracle
@@ -92,7 +92,7 @@ class Reference:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", rooms.names("models"))
+@pytest.mark.parametrize("name", plugins.names("models"))
 def test_every_model_is_int8_and_every_operator_of_its_graph_exact(name):
     """Each convolution, given the inputs it has in TensorFlow's interpreter, gives the same int8 outputs.
 

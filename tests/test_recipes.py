@@ -2,7 +2,7 @@
 
 import pytest
 
-from tinytrain import config as configs
+from tinytrain.config import load as configs
 
 
 def load(path, *words):

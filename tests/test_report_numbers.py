@@ -14,6 +14,7 @@ from PIL import Image
 from scipy import stats
 from sklearn.metrics import confusion_matrix, log_loss
 
+from tinytrain.config.schema import Config
 from tinytrain.deploy import flatbuffer, planner
 from tinytrain.errors import UserError
 from tinytrain.reporting import (
@@ -31,7 +32,6 @@ from tinytrain.reporting import (
 )
 from tinytrain.reporting.predictions import LabelledImages
 from tinytrain.reporting.runs import Export
-from tinytrain.schema import Config
 
 CLASSES = 7
 

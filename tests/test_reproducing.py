@@ -17,7 +17,7 @@ from tinytrain import (
     reproduction_table,
     scaling,
 )
-from tinytrain import config as configs
+from tinytrain.config import load as configs
 from tinytrain.errors import UserError
 from tinytrain.run import Run
 

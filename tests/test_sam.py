@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from test_netaug import compiled, images, labels, netaug, shallow
 
-from tinytrain import config as configs
+from tinytrain.config import load as configs
 from tinytrain.method import Method, Objective, Training
 from tinytrain.methods import sam
 from tinytrain.methods.distill import Distill

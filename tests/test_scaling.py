@@ -2,8 +2,9 @@
 
 import pytest
 
-from tinytrain import config as configs
-from tinytrain import scaling, schema
+from tinytrain import scaling
+from tinytrain.config import load as configs
+from tinytrain.config import schema
 from tinytrain.errors import UserError
 from tinytrain.plateau import Plateau
 from tinytrain.scaling import Scale

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinytrain import config as configs
-from tinytrain import rooms, train
+from tinytrain import train
+from tinytrain.config import load as configs
+from tinytrain.config import plugins
 from tinytrain.splits import Split
 
 ELSEWHERE = {"named", "tfds"}  # test_data_named.py has the datasets of tensorflow-datasets
@@ -55,7 +56,7 @@ def decoded(pool):
 
 
 def test_every_kind_has_an_example():
-    assert {*rooms.names("datasets")} == {*EXAMPLES, *ELSEWHERE}
+    assert {*plugins.names("datasets")} == {*EXAMPLES, *ELSEWHERE}
 
 
 @pytest.mark.parametrize("kind", EXAMPLES)

@@ -17,8 +17,9 @@ from bench_helpers import exported
 from firmware_helpers import EMULATED, emit, make, needs_compiler
 from int8_models import conv_model
 
-from tinytrain import config as configs
-from tinytrain import evaluation, export_summary, lr_study, origin, schema, teachers, tflite_origin, weights
+from tinytrain import evaluation, export_summary, lr_study, origin, teachers, tflite_origin, weights
+from tinytrain.config import load as configs
+from tinytrain.config import schema
 from tinytrain.errors import UserError
 from tinytrain.exported import COMPACT_FILE, GOLDEN_FILE, REPORT_FILE, Exported, read_report
 from tinytrain.reporting import predictions, runs

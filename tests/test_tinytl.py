@@ -8,14 +8,15 @@ from keras import layers
 from sklearn.cluster import KMeans
 from test_twin import outputs, small
 
-from tinytrain import lean_layers, rooms
+from tinytrain import lean_layers
+from tinytrain.config import plugins
+from tinytrain.config.schema import Config, Model, Tinytl
 from tinytrain.deploy import flatbuffer, tflite, twin
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import UserError
 from tinytrain.method import Method, Training
 from tinytrain.methods import tinytl
 from tinytrain.methods.tinytl import TinyTL
-from tinytrain.schema import Config, Model, Tinytl
 
 CLASSES = 5
 # MobileNetV2-Tiny at width 0.35 and 144 pixels: channels in, channels out and side of the input of each inverted
@@ -60,7 +61,7 @@ def values(model):
 
 @pytest.mark.parametrize(("residual", "extra"), [(True, sum(lite_parameters(*block) for block in BLOCKS)), (False, 0)])
 def test_as_many_parameters_are_trained_as_counted_by_hand(residual, extra):
-    model = rooms.load("models", "mobilenet_v2_tiny").build(classes=10, resolution=144, channels=3, width=0.35)
+    model = plugins.load("models", "mobilenet_v2_tiny").build(classes=10, resolution=144, channels=3, width=0.35)
     trained = TinyTL(model, residual=residual).trainable_variables
     assert sum(np.prod(variable.shape) for variable in trained) == BETAS + 448 * 10 + 10 + extra
 
@@ -79,7 +80,7 @@ def test_as_many_parameters_are_trained_as_counted_by_hand(residual, extra):
     }.items(),
 )
 def test_the_inverted_blocks_of_each_architecture_are_found(name, blocks):
-    model = rooms.load("models", name).build(classes=2, resolution=64, channels=3, width=0.25)
+    model = plugins.load("models", name).build(classes=2, resolution=64, channels=3, width=0.25)
     found = tinytl.inverted_blocks(model)
     assert [block.name for block in found] == [f"block{number}" for number in range(1, blocks + 1)]
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from tinytrain import config as configs
-from tinytrain import config_table, macs, paper_tables, rooms, training_cost
+from tinytrain import config_table, macs, paper_tables, training_cost
+from tinytrain.config import load as configs
+from tinytrain.config import plugins
 
 # MobileNetV1 for CIFAR-100 (methods.md B.1): 46.447 M MACs, of which the depthwise ones by hand, side² · 9 · channels.
 DEPTHWISE = 9 * (32**2 * 32 + 16**2 * (64 + 128) + 8**2 * (128 + 256) + 4**2 * (256 + 512 * 5) + 2**2 * (512 + 1024))
@@ -17,11 +18,11 @@ def test_a_step_costs_what_its_macs_say():
     assert training_cost.seconds_per_image(config, 100) == pytest.approx(expected, rel=1e-3)
 
 
-@pytest.mark.parametrize("name", rooms.names("models"))
+@pytest.mark.parametrize("name", plugins.names("models"))
 def test_every_architecture_is_counted(name):
     dense, depthwise, features = training_cost._macs(name, ())
-    usual = rooms.load("models", name).USUAL
-    model = rooms.load("models", name).build(**{"channels": 3, "stem": "imagenet"} | usual | {"classes": 7})
+    usual = plugins.load("models", name).USUAL
+    model = plugins.load("models", name).build(**{"channels": 3, "stem": "imagenet"} | usual | {"classes": 7})
     assert dense + depthwise + 7 * features == macs.count(model)
     assert (depthwise == 0) == name.startswith("resnet")
 

@@ -6,7 +6,7 @@ import pytest
 import tf_keras
 from keras import layers
 
-from tinytrain import rooms
+from tinytrain.config import plugins
 from tinytrain.deploy import twin
 from tinytrain.deploy.counterparts import pads_as_same
 from tinytrain.deploy.hard_swish import HardSwish
@@ -32,7 +32,7 @@ def trained(model, seed=0):
 
 def small(name, **options):
     keras.utils.set_random_seed(0)
-    build = rooms.load("models", name).build
+    build = plugins.load("models", name).build
     return trained(build(**{"classes": 5, "resolution": 32, "channels": 3, "width": 0.25, "dropout": 0.3} | options))
 
 
@@ -48,7 +48,7 @@ def assert_twin_equal(model):
     return built
 
 
-@pytest.mark.parametrize("name", rooms.names("models"))
+@pytest.mark.parametrize("name", plugins.names("models"))
 def test_every_model_has_an_equal_twin(name):
     built = assert_twin_equal(small(name, resolution=64))
     kinds = {type(layer).__name__ for layer in built.layers}

@@ -12,11 +12,11 @@ from keras.src.utils import file_utils
 from test_twin import trained
 
 from tinytrain import checkpoint, exporting, imagenet, macs, pipeline, train, trainer, weights
-from tinytrain import config as configs
+from tinytrain.config import load as configs
+from tinytrain.config.schema import Config, Device, Model
 from tinytrain.deploy import flatbuffer, memory, tflite, twin
 from tinytrain.errors import UserError
 from tinytrain.method import Method
-from tinytrain.schema import Config, Device, Model
 
 PREPROCESS = {
     "mobilenet_v1": keras.applications.mobilenet.preprocess_input,

@@ -6,8 +6,8 @@ import sys
 import pytest
 from conftest import REPOSITORY
 
-from tinytrain import config as configs
 from tinytrain import train
+from tinytrain.config import load as configs
 
 
 @pytest.mark.slow

@@ -16,9 +16,9 @@ Mistakes in what was asked raise `UserError`, whose text says what would be righ
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from tinytrain.config import load as load_config
+from tinytrain.config.load import load as load_config
+from tinytrain.config.schema import Config
 from tinytrain.errors import DoesNotFit, TinytrainError, UserError
-from tinytrain.schema import Config
 
 if TYPE_CHECKING:
     from tinytrain.benching import bench

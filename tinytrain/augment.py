@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tinytrain.augmentations import classical, mixing, policies
 from tinytrain.augmentations.generator import StatelessGenerator
-from tinytrain.schema import Augment
+from tinytrain.config.schema import Augment
 
 
 class Augmentation:

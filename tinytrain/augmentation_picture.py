@@ -11,8 +11,8 @@ import tensorflow as tf
 from PIL import Image, ImageDraw, ImageFont
 
 from tinytrain.augment import Augmentation
+from tinytrain.config.schema import Augment
 from tinytrain.run import write_atomically
-from tinytrain.schema import Augment
 
 CELL, COLUMNS, LABEL_WIDTH, PLOT_HEIGHT = 64, 8, 160, 180  # pixels, images, pixels, pixels
 NONE: dict[str, Any] = {"flip": False, "crop": 0.0}

@@ -16,10 +16,10 @@ import numpy as np
 from tqdm import tqdm
 
 from tinytrain import eight_bit, image_files, pipeline
+from tinytrain.config.schema import Config
 from tinytrain.datasets import Fact, Finding, Pool, Source
 from tinytrain.errors import UserError
 from tinytrain.run import write_text
-from tinytrain.schema import Config
 
 if TYPE_CHECKING:
     from tinytrain.splits import Subset  # which asks this module what images are copies of each other

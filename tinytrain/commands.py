@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinytrain import config as configs
-from tinytrain import schema
+from tinytrain.config import load as configs
+from tinytrain.config import schema
 from tinytrain.errors import TinytrainError, UserError, unknown
 from tinytrain.words import separated, whole
 

@@ -18,13 +18,14 @@ from typing import Any
 
 import keras
 
-from tinytrain import comparison_table, dataset_table, disk, identity, train
-from tinytrain import config as configs
+from tinytrain import comparison_table, disk, identity, train
+from tinytrain.config import catalog
+from tinytrain.config import load as configs
+from tinytrain.config.schema import Config
 from tinytrain.datasets import Source
 from tinytrain.errors import UserError, escaped
 from tinytrain.locks import Held
 from tinytrain.run import Run, make_folder
-from tinytrain.schema import Config
 
 TABLE_BYTES = 100_000  # about, and the first files of a run
 
@@ -197,7 +198,7 @@ def refuse_shared_folders(plan: Sequence[Planned]) -> None:
 def data_name(spec: str) -> str:
     """Returns what a dataset is called in tables and folders: the word of a SPEC, or the last name of its path."""
     word, _, argument = spec.partition(":")
-    return word if word in dataset_table.ROWS or not argument else Path(argument).resolve().name
+    return word if word in catalog.ROWS or not argument else Path(argument).resolve().name
 
 
 def _loaded(path: Path, spec: str, seed: int, overrides: list[str]) -> Config:

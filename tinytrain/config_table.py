@@ -5,8 +5,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from tinytrain import config as configs
-from tinytrain import dataset_table, paper_tables, rooms, training_cost
+from tinytrain import paper_tables, training_cost
+from tinytrain.config import catalog, plugins
+from tinytrain.config import load as configs
 
 
 def rows() -> list[dict[str, Any]]:
@@ -24,7 +25,7 @@ def rows() -> list[dict[str, Any]]:
 
 def singles() -> list[Path]:
     """Returns the files in configs/ that are no tables, those in the folder itself first."""
-    folder = rooms.data_folder("configs")
+    folder = plugins.data_folder("configs")
     found = [path for path in folder.rglob("*.toml") if path.parent != paper_tables.folder()]
     return sorted(found, key=lambda path: (len(path.relative_to(folder).parts), path))
 
@@ -65,10 +66,10 @@ def _table(table: paper_tables.Table) -> dict[str, Any]:
 
 def _single(path: Path) -> dict[str, Any]:
     config = configs.load(path)
-    known = dataset_table.ROWS.get(config.data.spec.partition(":")[0])
+    known = catalog.ROWS.get(config.data.spec.partition(":")[0])
     seconds = training_cost.seconds(config, config.optim.epochs) if known else None
     return {
-        "name": path.relative_to(rooms.data_folder("configs")).with_suffix("").as_posix(),
+        "name": path.relative_to(plugins.data_folder("configs")).with_suffix("").as_posix(),
         "paper": "",
         "tables": [],
         "runs": 1,

@@ -9,10 +9,10 @@ from PIL import Image, ImageDraw
 
 from tinytrain import augmentation_picture, check, disk, pipeline, splits, train
 from tinytrain.augmentation_picture import font
+from tinytrain.config.schema import Config
 from tinytrain.datasets import Finding, Source
 from tinytrain.errors import UserError
 from tinytrain.run import write_atomically
-from tinytrain.schema import Config
 
 LISTED = 20  # files of a finding: where every image has a size of its own, all of them would be
 PICTURE_BYTES = 500_000  # about: two PNGs of small images

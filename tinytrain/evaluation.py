@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytrain import identity, measured, metrics, train, weights
+from tinytrain.config.schema import Config
 from tinytrain.pipeline import Images
 from tinytrain.run import Run
-from tinytrain.schema import Config
 
 if TYPE_CHECKING:
     from tinytrain.deploy.flatbuffer import Tensor

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from tinytrain import config as configs
 from tinytrain import disk, export_accuracy, export_checks, int8_model, locks, measured, proving
+from tinytrain.config import load as configs
+from tinytrain.config.schema import Config
 from tinytrain.deploy import boards, carray, compact, firmware, fits, flatbuffer, latency, lite, memory, pixels, planner
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.oracle import Oracle
@@ -20,7 +21,6 @@ from tinytrain.errors import DoesNotFit, UserError, escaped
 from tinytrain.exported import COMPACT_FILE, GOLDEN_FILE, MODEL_FILE, REPORT_FILE
 from tinytrain.int8_model import Int8Model
 from tinytrain.run import Run, make_folder, write_json
-from tinytrain.schema import Config
 
 START_MARGINS_BYTES = (0, 512, 4096)  # a small model takes more while it is prepared than it uses in the end
 AMPLE_ARENA_BYTES = 2 * 1024 * 1024  # in the emulator, which has 4 MB of RAM

@@ -19,9 +19,9 @@ from tinytrain import splits, train
 from tinytrain.augment import Augmentation
 from tinytrain.augmentation_picture import beta_density
 from tinytrain.comparing import Planned
+from tinytrain.config.schema import Augment
 from tinytrain.paper_tables import Table
 from tinytrain.run import Run, make_folder, write_atomically
-from tinytrain.schema import Augment
 
 SAMPLES = 6  # images of the MixUp figure
 DRAWS, SHARES = 64, (0.95, 0.85, 0.7, 0.55)  # shown are those of so many draws whose shares come nearest to these

@@ -19,10 +19,10 @@ from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from tinytrain import eight_bit, image_tree, pipeline
+from tinytrain.config.schema import Data
 from tinytrain.datasets import Fact, Finding, Pool, Source
 from tinytrain.errors import UserError
 from tinytrain.run import write_text
-from tinytrain.schema import Data
 
 THREADS = 4
 AHEAD = 64  # images that are decoded before they are asked for

@@ -16,8 +16,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from tinytrain.config.schema import Model
 from tinytrain.errors import UserError
-from tinytrain.schema import Model
 
 NETWORK_TIMEOUT_S = 10
 STORAGE = "https://storage.googleapis.com"

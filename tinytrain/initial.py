@@ -18,8 +18,8 @@ fan_in and C_out count, mutual learning the slow student. The directions of a co
 import keras
 import numpy as np
 
-from tinytrain import config as configs
-from tinytrain.schema import Config
+from tinytrain.config import load as configs
+from tinytrain.config.schema import Config
 
 LINEAR_DEVIATION = 0.02  # of NetAug
 

@@ -10,12 +10,12 @@ from tqdm import tqdm
 
 from tinytrain import identity, macs, measured, pipeline, tflite_origin, train, weights
 from tinytrain.augment import Augmentation
+from tinytrain.config.schema import Config
 from tinytrain.deploy import cosine, diagnosis, foreign, latency, pixels, qat, tflite, twin
 from tinytrain.deploy.pixels import Pixels
 from tinytrain.evaluation import to_int8
 from tinytrain.pipeline import Images
 from tinytrain.run import Run
-from tinytrain.schema import Config
 
 FINE_TUNE_SEED = 1_000_003  # added to the run's seed: other batches than in the training
 NOISE_IMAGES = 16  # what a .tflite without data is proven on

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tinytrain import config, dataset_table, rooms, schema
+from tinytrain.config import catalog, load, plugins, schema
 from tinytrain.errors import UserError, unknown
 
 
@@ -18,14 +18,16 @@ def _first_sentence(path: Path) -> str:
 
 def _room(name: str) -> Callable[[], dict[str, str]]:
     def rows() -> dict[str, str]:
-        return {word: f"{word:20} {_first_sentence(rooms.PACKAGE / name / f'{word}.py')}" for word in rooms.names(name)}
+        return {
+            word: f"{word:20} {_first_sentence(plugins.PACKAGE / name / f'{word}.py')}" for word in plugins.names(name)
+        }
 
     return rows
 
 
 def _datasets() -> dict[str, str]:
     rows = {word: line for word, line in _room("datasets")().items() if word != "named"}
-    table = {word: f"{dataset_table.usage(word):25} {row.meaning}" for word, row in dataset_table.ROWS.items()}
+    table = {word: f"{catalog.usage(word):25} {row.meaning}" for word, row in catalog.ROWS.items()}
     return rows | table
 
 
@@ -38,7 +40,7 @@ def _boards() -> dict[str, str]:
 
 def _configs() -> dict[str, str]:
     """Returns the configs by their path below the folder, those in it first."""
-    folder = rooms.data_folder("configs")
+    folder = plugins.data_folder("configs")
     paths = sorted(folder.rglob("*.toml"), key=lambda path: (len(path.relative_to(folder).parts), path))
     names = {path.relative_to(folder).with_suffix("").as_posix(): path for path in paths}
     return {name: f"{name:45} {path.read_text().splitlines()[0].lstrip('# ')}" for name, path in names.items()}
@@ -47,13 +49,13 @@ def _configs() -> dict[str, str]:
 def _keys() -> dict[str, str]:
     default = schema.Config()
     return {
-        dotted: f"{dotted:27} {config.get_key(default, dotted)!s:15} {leaf.metadata['meaning']}{_limits(leaf)}"
-        for dotted, leaf in config.keys().items()
+        dotted: f"{dotted:27} {load.get_key(default, dotted)!s:15} {leaf.metadata['meaning']}{_limits(leaf)}"
+        for dotted, leaf in load.keys().items()
     }
 
 
 def _limits(leaf: dataclasses.Field) -> str:
-    found = config.range_of(leaf)
+    found = load.range_of(leaf)
     return f" ({found})" if found else ""
 
 

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from tinytrain.config.schema import Config
 from tinytrain.errors import UserError
 from tinytrain.run import Run
-from tinytrain.schema import Config
 from tinytrain.splits import Split
 from tinytrain.trainer import Trainer, build_model
 

@@ -27,8 +27,8 @@ from optuna.samplers import TPESampler
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from tinytrain.config.schema import Search
 from tinytrain.errors import UserError
-from tinytrain.schema import Search
 
 BEAT_SECONDS, GRACE_SECONDS, POLL_SECONDS = 10.0, 120.0, 1.0
 LOCK_SECONDS = 100  # SQLite: how long a worker waits for the writes of others

@@ -12,9 +12,9 @@ import keras
 import optuna
 
 from tinytrain import checkpoint, lr_study
+from tinytrain.config.schema import Config
 from tinytrain.progress import Diverged
 from tinytrain.run import Run, make_folder
-from tinytrain.schema import Config
 from tinytrain.splits import Split
 from tinytrain.trainer import Trainer, build_model
 

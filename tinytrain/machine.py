@@ -9,7 +9,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from tinytrain.schema import Config
+from tinytrain.config.schema import Config
 
 NAMES = {
     "processor": "processor",

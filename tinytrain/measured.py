@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tinytrain import config as configs
 from tinytrain import identity, tflite_origin, train
+from tinytrain.config import load as configs
+from tinytrain.config.schema import Config, Data
 from tinytrain.datasets import Source
 from tinytrain.errors import UserError
 from tinytrain.pipeline import Images
 from tinytrain.run import Run
-from tinytrain.schema import Config, Data
 from tinytrain.splits import Split, Subset
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from tinytrain import macs, rooms
+from tinytrain import macs
+from tinytrain.config import plugins
 from tinytrain.deploy import boards, firmware, fits, memory, tflm_ops
 
 USUAL_CLASSES = 1000
@@ -22,7 +23,7 @@ def rows(classes: int | None = None) -> list[dict[str, Any]]:
     params are those that are trained (BatchNorm's γ and β included); int8_bytes and arena_bytes are estimates.
     """
     own = {"classes": classes} if classes else {}
-    sizes = [(name, options | own) for name in rooms.names("models") for options in rooms.load("models", name).ROWS]
+    sizes = [(name, options | own) for name in plugins.names("models") for options in plugins.load("models", name).ROWS]
     return [_row(name, options) for name, options in tqdm(sizes, desc="counting", leave=False, disable=None)]
 
 
@@ -42,7 +43,7 @@ def as_text(table: list[dict[str, Any]]) -> list[str]:
 
 def _row(name: str, options: dict[str, Any]) -> dict[str, Any]:
     sizes = {"classes": USUAL_CLASSES, "channels": 3} | options
-    model = rooms.load("models", name).build(**sizes)
+    model = plugins.load("models", name).build(**sizes)
     arena_bytes, model_bytes = memory.estimate(model)
     return {
         "name": name,

@@ -17,7 +17,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from tinytrain.schema import Optim
+from tinytrain.config.schema import Optim
 
 BIASES = ("bias", "beta")
 

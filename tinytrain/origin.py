@@ -6,7 +6,8 @@ import sys
 from importlib.metadata import version
 from typing import Any
 
-from tinytrain import machine, rooms
+from tinytrain import machine
+from tinytrain.config import plugins
 from tinytrain.errors import escaped
 from tinytrain.run import Run, read_json, write_json
 
@@ -44,7 +45,7 @@ def read(run: Run) -> dict[str, Any]:
 
 def commit() -> str:
     """Returns the commit of the repository that tinytrain runs from, "-dirty" after it if files changed, or ""."""
-    git = ["git", "-C", str(rooms.PACKAGE)]
+    git = ["git", "-C", str(plugins.PACKAGE)]
     try:
         subprocess.run([*git, "ls-files", "--error-unmatch", "__init__.py"], capture_output=True, check=True)
         described = subprocess.run(

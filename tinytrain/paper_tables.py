@@ -24,10 +24,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tinytrain import config as configs
-from tinytrain import rooms, table_columns
+from tinytrain import table_columns
+from tinytrain.config import load as configs
+from tinytrain.config import plugins
+from tinytrain.config.schema import Config
 from tinytrain.errors import UserError, unknown
-from tinytrain.schema import Config
 
 KEYS = {
     *("title", "paper", "tables", "claim", "base", "data", "columns", "order", "figures"),
@@ -100,7 +101,7 @@ class Table:
 
 def folder() -> Path:
     """Returns the folder of the table files."""
-    return rooms.data_folder("configs") / "tables"
+    return plugins.data_folder("configs") / "tables"
 
 
 def names() -> dict[str, Path]:
@@ -239,7 +240,7 @@ def varied(table: Table) -> set[str]:
 
 
 def _loaded(base: str, places: Mapping[str, str]) -> Config:
-    return configs.load(rooms.data_folder("configs") / _filled(base, places))
+    return configs.load(plugins.data_folder("configs") / _filled(base, places))
 
 
 def _filled(value: Any, places: Mapping[str, str]) -> Any:

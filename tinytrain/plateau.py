@@ -19,8 +19,8 @@ from typing import Any
 
 import keras
 
-from tinytrain import schema
-from tinytrain.schema import Optim
+from tinytrain.config import schema
+from tinytrain.config.schema import Optim
 
 
 class Plateau:

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from tinytrain import comparing, figures, paper_tables, reproduction_table, scaling, splits, train
-from tinytrain import config as configs
+from tinytrain.config import load as configs
+from tinytrain.config.schema import Config
 from tinytrain.datasets import Source
 from tinytrain.errors import UserError
 from tinytrain.paper_tables import Table
-from tinytrain.schema import Config
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from typing import Any, TypeAlias
 
 from tinytrain import comparison_table, paired, table_columns
 from tinytrain.comparing import Planned
+from tinytrain.config.schema import Config
 from tinytrain.paper_tables import Arm, Table
 from tinytrain.run import Run, write_text
-from tinytrain.schema import Config
 from tinytrain.table_columns import Column
 
 Row: TypeAlias = dict[str, Any]

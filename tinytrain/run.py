@@ -24,10 +24,11 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Any
 
-from tinytrain import config as configs
-from tinytrain import disk, locks, rooms
+from tinytrain import disk, locks
+from tinytrain.config import load as configs
+from tinytrain.config import plugins
+from tinytrain.config.schema import Config
 from tinytrain.errors import TinytrainError, UserError, is_utf8, readable
-from tinytrain.schema import Config
 
 RUNS = Path("runs")
 LOCK_FILE = ".lock"
@@ -195,7 +196,7 @@ class Run:
             typed: the dotted keys that were asked for by name; None: all.
         """
         stored = self.config()
-        unused = {*rooms.names("methods")} - {*configs.methods(config), *configs.methods(stored)}
+        unused = {*plugins.names("methods")} - {*configs.methods(config), *configs.methods(stored)}
         known = configs.keys()
         for dotted in known:
             if dotted.partition(".")[0] in unused or dotted.startswith(FREE):

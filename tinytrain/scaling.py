@@ -19,8 +19,8 @@ import copy
 from dataclasses import dataclass
 
 from tinytrain import lr_usual
+from tinytrain.config.schema import Config
 from tinytrain.errors import UserError
-from tinytrain.schema import Config
 
 FEWEST_VAL_IMAGES = 1000
 SMALLEST_BATCH = 8

@@ -17,10 +17,10 @@ import tensorflow as tf
 from PIL import Image
 
 from tinytrain import check, copies, pipeline
+from tinytrain.config.schema import Config, Data
 from tinytrain.datasets import Pool, Source
 from tinytrain.errors import UserError
 from tinytrain.pipeline import IndexedView
-from tinytrain.schema import Config, Data
 
 
 @dataclass(frozen=True)

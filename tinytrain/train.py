@@ -16,27 +16,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tinytrain import (
-    check,
-    checkpoint,
-    disk,
-    identity,
-    initial,
-    lr_usual,
-    macs,
-    metrics,
-    origin,
-    pipeline,
-    rooms,
-    splits,
-)
-from tinytrain import config as configs
+from tinytrain import check, checkpoint, disk, identity, initial, lr_usual, macs, metrics, origin, pipeline, splits
+from tinytrain.config import load as configs
+from tinytrain.config import plugins
+from tinytrain.config.schema import Config
 from tinytrain.datasets import Source
 from tinytrain.errors import Mistakes, UserError, escaped
 from tinytrain.method import Method
 from tinytrain.pipeline import Images
 from tinytrain.run import Run, write_json, write_text
-from tinytrain.schema import Config
 from tinytrain.splits import Split
 from tinytrain.tensorboard_log import TensorBoardLog
 from tinytrain.trainer import Trainer, build_model
@@ -240,7 +228,7 @@ def mistakes_in(source: Source) -> list[str]:
 def read_source(config: Config) -> Source:
     """Returns what `load_source` does, with files that cannot be read among its findings."""
     module, argument = configs.room(config.data.spec)
-    return splits.arrange(rooms.load("datasets", module).load(argument, config.data), config.data.split)
+    return splits.arrange(plugins.load("datasets", module).load(argument, config.data), config.data.split)
 
 
 def resolve(config: Config, source: Source) -> Config:
@@ -254,9 +242,9 @@ def resolve(config: Config, source: Source) -> Config:
         },
     )
     on_gpu = bool(tf.config.list_physical_devices("GPU"))
-    usual = rooms.load("models", config.model.name).USUAL
+    usual = plugins.load("models", config.model.name).USUAL
     low, high = lr_usual.learning_rates(config.model.name)
-    methods = {name: rooms.load("methods", name) for name in rooms.names("methods")}
+    methods = {name: plugins.load("methods", name) for name in plugins.names("methods")}
     found = {
         "data.resize": source.resize,
         "data.split": source.split,

@@ -8,15 +8,16 @@ from typing import Any
 import keras
 import numpy as np
 
-from tinytrain import balance, checkpoint, initial, optim, pipeline, rooms, training_memory, weights
-from tinytrain import config as configs
+from tinytrain import balance, checkpoint, initial, optim, pipeline, training_memory, weights
 from tinytrain.augment import Augmentation
+from tinytrain.config import load as configs
+from tinytrain.config import plugins
+from tinytrain.config.schema import Config
 from tinytrain.method import Method, Training
 from tinytrain.pipeline import Images
 from tinytrain.plateau import Plateau, PlateauSchedule
 from tinytrain.progress import Clock, Progress, StopAtNaN
 from tinytrain.run import Run
-from tinytrain.schema import Config
 from tinytrain.splits import Split
 
 
@@ -112,7 +113,7 @@ def build_method(model: keras.Model, config: Config, training: Training) -> Meth
     keras.utils.set_random_seed(config.seed)
     method: Any = model
     for name in configs.methods(config):
-        method = rooms.load("methods", name).build(method, config, training)
+        method = plugins.load("methods", name).build(method, config, training)
     return method if isinstance(method, Method) else Method(method)
 
 
@@ -154,7 +155,7 @@ def build_model(config: Config, classes: int, names: Sequence[str] = ()) -> kera
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(config.device.precision)
     options = weights.architecture_options(config.model)
-    build = functools.partial(rooms.load("models", config.model.name).build, classes=classes, **options)
+    build = functools.partial(plugins.load("models", config.model.name).build, classes=classes, **options)
     try:
         return weights.initialized(lambda **more: initial.drawn(build(**more), config), config.model, names)
     finally:

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import keras
 
-from tinytrain import config as configs
-from tinytrain import dataset_table, lr_usual, macs, rooms, weights
+from tinytrain import lr_usual, macs, weights
+from tinytrain.config import catalog, plugins
+from tinytrain.config import load as configs
+from tinytrain.config.schema import Config
 from tinytrain.paper_tables import Table, every_config
-from tinytrain.schema import Config
 
 # `taskset -c 0 python benchmarks/training_cost.py` on 2026-11-25: processor seconds on one of two x86-64 cores with
 # AVX-512, TensorFlow 2.21, float32, other work beside it.
@@ -48,7 +49,7 @@ def hours(table: Table) -> float:
 def seconds(config: Config, epochs: int, teacher: Config | None = None) -> float:
     """Returns the core seconds of a run of one of the named datasets, its search and its teacher's answers included."""
     train, val = _images(config)
-    classes = dataset_table.ROWS[config.data.spec.partition(":")[0]].classes
+    classes = catalog.ROWS[config.data.spec.partition(":")[0]].classes
     plain = seconds_per_image(config, classes)
     factor = math.prod(TIMES[name] for name in configs.methods(config))
     answers = seconds_per_image(teacher, classes) / 3 if teacher else 0.0
@@ -74,7 +75,7 @@ def _searched(config: Config) -> int:
 def _macs(name: str, options: tuple) -> tuple[int, int, int]:
     """Returns the MACs of one image in (all else, depthwise convolutions), and those of the classifier for a class."""
     given = {key: value for key, value in options if value != "auto"}
-    module = rooms.load("models", name)
+    module = plugins.load("models", name)
     model = module.build(**{"channels": 3, "stem": "imagenet"} | module.USUAL | given | {"classes": 2})
     depthwise = sum(macs.of_layer(layer) for layer in model.layers if isinstance(layer, keras.layers.DepthwiseConv2D))
     classifier = macs.of_layer(model.layers[-1])
@@ -84,7 +85,7 @@ def _macs(name: str, options: tuple) -> tuple[int, int, int]:
 def _images(config: Config) -> tuple[int, int]:
     """Returns the images of (train, val), from the counts of the dataset's row."""
     name = config.data.spec.partition(":")[0]
-    row = dataset_table.ROWS[name]
+    row = catalog.ROWS[name]
     rule = row.split if config.data.split == "auto" else config.data.split
     counts = dict(row.images)
     train = IMAGES.get(name, counts.get("train", 0))

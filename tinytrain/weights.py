@@ -25,9 +25,9 @@ import keras
 import numpy as np
 
 from tinytrain import imagenet, origin
+from tinytrain.config.schema import Model
 from tinytrain.errors import UserError, escaped, nearest
 from tinytrain.run import Run, refuse_links
-from tinytrain.schema import Model
 
 IMAGENET = "imagenet"
 PREPROCESSING = "preprocessing"  # the name of the Rescaling

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tinytrain import config as configs
+from tinytrain.config import load as configs
 from tinytrain.errors import UserError
 
 

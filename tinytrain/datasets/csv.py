@@ -8,9 +8,9 @@ import unicodedata
 from pathlib import Path
 
 from tinytrain import image_files
+from tinytrain.config.schema import Data
 from tinytrain.datasets import Source, split_of
 from tinytrain.errors import UserError
-from tinytrain.schema import Data
 
 
 def load(argument: str, data: Data) -> Source:

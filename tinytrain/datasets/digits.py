@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from PIL import Image
 
+from tinytrain.config.schema import Data
 from tinytrain.datasets import Pool, Source
 from tinytrain.errors import UserError
-from tinytrain.schema import Data
 
 
 def load(argument: str, data: Data) -> Source:

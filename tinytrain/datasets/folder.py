@@ -8,9 +8,9 @@ from collections import defaultdict
 from pathlib import Path
 
 from tinytrain import image_files, image_tree
+from tinytrain.config.schema import Data
 from tinytrain.datasets import SHORT_NAMES, SPLIT_NAMES, Source, split_word
 from tinytrain.errors import UserError
-from tinytrain.schema import Data
 
 Folders = dict[str, Path]  # name: path
 

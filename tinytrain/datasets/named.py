@@ -1,4 +1,4 @@
-"""The papers' datasets by name, checked: `cifar10`, `birdsnap:PATH`, `imagenet100:LIST` (tinytrain/dataset_table.py).
+"""The papers' datasets by name, checked: `cifar10`, `birdsnap:PATH`, `imagenet100:LIST` (tinytrain/config/catalog.py).
 
 Through tensorflow-datasets, or from class folders in PATH; the number of classes, and of images in each official split,
 must be the dataset's.
@@ -7,10 +7,10 @@ must be the dataset's.
 import dataclasses
 from pathlib import Path
 
-from tinytrain.dataset_table import ROWS, Row, usage
+from tinytrain.config.catalog import ROWS, Row, usage
+from tinytrain.config.schema import Data
 from tinytrain.datasets import Source, folder, tfds
 from tinytrain.errors import UserError, unknown
-from tinytrain.schema import Data
 
 
 def load(argument: str, data: Data) -> Source:

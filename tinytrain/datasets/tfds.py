@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tinytrain.dataset_table import TRAIN_TEST
+from tinytrain.config.catalog import TRAIN_TEST
+from tinytrain.config.schema import Data
 from tinytrain.datasets import Pool, Source
 from tinytrain.errors import UserError, nearest
-from tinytrain.schema import Data
 
 OFFICIAL = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}  # theirs: ours
 

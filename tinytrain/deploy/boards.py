@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinytrain import rooms
+from tinytrain.config import plugins
 from tinytrain.errors import UserError, unknown
 
 Value = int | str
@@ -65,7 +65,7 @@ class Board:
 
 def folder() -> Path:
     """Returns the folder of the board headers."""
-    return rooms.data_folder("firmware") / "boards"
+    return plugins.data_folder("firmware") / "boards"
 
 
 def names() -> list[str]:

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from tinytrain import disk, rooms
+from tinytrain import disk
+from tinytrain.config import plugins
 from tinytrain.deploy import carray, flatbuffer, lookup, tflm_ops
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.flatbuffer import Summary
@@ -82,7 +83,7 @@ def emit(
     make_folder(folder)
     with disk.folder(folder) as temporary:
         draft = temporary / "firmware"
-        shutil.copytree(rooms.data_folder("firmware"), draft, ignore=_ignore)
+        shutil.copytree(plugins.data_folder("firmware"), draft, ignore=_ignore)
         (draft / "model").mkdir()
         carray.write(
             draft / "model",
@@ -132,7 +133,7 @@ def check_library(board: Board) -> None:
     tflm = tflm_dir()
     if tflm and not lacking():
         with disk.folder() as build:
-            _make(rooms.data_folder("firmware"), board, tflm, "library", BUILD=str(build))
+            _make(plugins.data_folder("firmware"), board, tflm, "library", BUILD=str(build))
 
 
 def lacking(*, emulator: bool = False, tflm: bool = True) -> str:

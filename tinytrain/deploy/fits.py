@@ -2,13 +2,14 @@
 
 import keras
 
-from tinytrain import rooms, weights
+from tinytrain import weights
+from tinytrain.config import plugins
+from tinytrain.config.schema import Config
 from tinytrain.deploy import boards, compact, cosine, firmware, flatbuffer, memory, tflite
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.firmware import Sizes
 from tinytrain.deploy.memory import Memory
 from tinytrain.errors import DoesNotFit
-from tinytrain.schema import Config
 
 
 def on_board(sizes: Sizes, board: Board) -> Memory:
@@ -42,7 +43,7 @@ def refuse_if_too_large(model: keras.Model, config: Config, classes: int, word: 
 
 def remedy(model: keras.Model, needed: Memory, config: Config, classes: int, board: Board) -> str:
     """Returns the nearest smaller width and resolution with which the network of `config` fits `board`, in words."""
-    build = rooms.load("models", config.model.name).build
+    build = plugins.load("models", config.model.name).build
     options = weights.architecture_options(config.model) | {"classes": classes} | weights.build_options(model)
     _, model_bytes = memory.estimate(model)
     beside_arena = needed.ram_bytes - needed.arena_bytes  # stack and the like, the same for a smaller network

@@ -12,8 +12,8 @@ import keras
 import tensorflow as tf
 
 from tinytrain import teachers
+from tinytrain.config.schema import Config
 from tinytrain.method import Around, Method, Objective, Step, Training
-from tinytrain.schema import Config
 
 OFF = ["distill.weight=0"]
 

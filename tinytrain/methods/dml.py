@@ -25,9 +25,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tinytrain import cosine_head, initial, schema
+from tinytrain import cosine_head, initial
+from tinytrain.config import schema
+from tinytrain.config.schema import Config
 from tinytrain.method import Method, Objective, Step, Training, functional, with_fused_batch_norm
-from tinytrain.schema import Config
 
 OFF = ["dml.weight=0"]
 

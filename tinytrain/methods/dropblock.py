@@ -22,10 +22,10 @@ from keras import layers
 
 from tinytrain import graph
 from tinytrain.blocks import Tensor
+from tinytrain.config.schema import Config
 from tinytrain.errors import UserError
 from tinytrain.graph import Call
 from tinytrain.method import Method, Training, functional
-from tinytrain.schema import Config
 
 STAGES = 2
 ACTIVATIONS = (layers.ReLU, layers.Activation)

@@ -27,10 +27,10 @@ import numpy as np
 import tensorflow as tf
 
 from tinytrain import initial, optim
+from tinytrain.config.schema import Config
 from tinytrain.errors import UserError
 from tinytrain.graph import walk
 from tinytrain.method import Method, Objective, Step, Training, functional, with_fused_batch_norm
-from tinytrain.schema import Config
 from tinytrain.super_network import SuperNetwork
 from tinytrain.width_choices import Width
 

@@ -17,8 +17,8 @@ uphill: the gradients are NaN then, at which the optimizer skips the step and lo
 import keras
 import tensorflow as tf
 
+from tinytrain.config.schema import Config
 from tinytrain.method import STATISTICS, Around, Method, Objective, Step, Training
-from tinytrain.schema import Config
 
 OFF = ["sam.rho=0"]
 

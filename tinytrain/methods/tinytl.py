@@ -30,6 +30,7 @@ import numpy as np
 from keras import layers
 
 from tinytrain.blocks import HE_FAN_OUT, Tensor, make_divisible
+from tinytrain.config.schema import Config
 from tinytrain.errors import UserError
 from tinytrain.graph import Call, walk
 from tinytrain.lean_layers import (
@@ -41,7 +42,6 @@ from tinytrain.lean_layers import (
     standardized,
 )
 from tinytrain.method import FusedBatchNormalization, Method, Training, functional
-from tinytrain.schema import Config
 from tinytrain.weights import CLASSIFIER
 
 LITE = "_lite_"  # in the names of the layers of a lite residual module, and of no others

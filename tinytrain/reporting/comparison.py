@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from tinytrain import config as configs
+from tinytrain.config import load as configs
 from tinytrain.reporting import facts
 from tinytrain.reporting.facts import percent
 from tinytrain.reporting.mistakes import margin

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import jinja2
 
-from tinytrain import config as configs
+from tinytrain.config import load as configs
 from tinytrain.reporting import board_section, cards, class_section, comparison, curves, facts, provenance, svg
 from tinytrain.reporting.board_section import BoardSection
 from tinytrain.reporting.cards import Card

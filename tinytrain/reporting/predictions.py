@@ -6,8 +6,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from tinytrain import config as configs
 from tinytrain import identity, metrics, splits, train, weights
+from tinytrain.config import load as configs
 from tinytrain.deploy import flatbuffer
 from tinytrain.errors import UserError
 from tinytrain.evaluation import dequantize, to_int8

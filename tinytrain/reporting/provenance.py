@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from tinytrain import config as configs
 from tinytrain import machine
+from tinytrain.config import load as configs
+from tinytrain.config.schema import Config
 from tinytrain.reporting import facts
 from tinytrain.reporting.comparison import shown
 from tinytrain.reporting.runs import Subject
-from tinytrain.schema import Config
 
 
 @dataclass(frozen=True)

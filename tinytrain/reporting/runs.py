@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from tinytrain import origin
+from tinytrain.config.schema import Config
 from tinytrain.errors import UserError
 from tinytrain.exported import BENCH_FILE, REPORT_FILE, read_report
 from tinytrain.run import Run
-from tinytrain.schema import Config
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from types import ModuleType
 
 from tinytrain.errors import unknown
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parents[1]
 ROOMS = ("datasets", "models", "methods")
 
 

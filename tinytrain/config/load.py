@@ -17,9 +17,9 @@ from typing import Any, Literal
 
 import tomli_w
 
-from tinytrain import dataset_table, rooms
+from tinytrain.config import catalog, plugins
+from tinytrain.config.schema import Config
 from tinytrain.errors import UserError, is_utf8, nearest, readable, shown, unknown
-from tinytrain.schema import Config
 
 _LARGEST_FILE = 1_000_000  # bytes
 _LONGEST_TEXT, _LONGEST_LIST = 4096, 64  # characters, items
@@ -74,13 +74,13 @@ def apply(config: Config, overrides: typing.Sequence[str]) -> Config:
 
 def path_of(word: Path | str) -> Path:
     """Returns the path of a config file or, if there is none, of the recipe (configs/recipes) of this name."""
-    path, recipe = Path(word), rooms.data_folder("configs") / "recipes" / f"{word}.toml"
+    path, recipe = Path(word), plugins.data_folder("configs") / "recipes" / f"{word}.toml"
     return recipe if not is_there(path) and is_there(recipe) else path
 
 
 def recipe(name: str) -> Path:
     """Returns the path of the recipe `name`; raises UserError, with the nearest name, if there is none."""
-    folder = rooms.data_folder("configs") / "recipes"
+    folder = plugins.data_folder("configs") / "recipes"
     known = sorted(path.stem for path in folder.glob("*.toml"))
     if name not in known:
         raise unknown("recipe", name, known)
@@ -93,12 +93,12 @@ def check(config: Config) -> None:
         value = get_key(config, dotted)
         if isinstance(value, str) and not is_utf8(value):
             raise UserError(f"{dotted} = '{readable(value)}' is not UTF-8: rename the file or folder that it names")
-    rooms.check("models", config.model.name)
+    plugins.check("models", config.model.name)
     names = methods(config)
     if len(set(names)) < len(names) or "" in names:
         raise UserError(f"method = '{config.method}': expected names joined by +, each once, such as netaug+distill")
     for name in names:
-        rooms.check("methods", name)
+        plugins.check("methods", name)
     room(config.data.spec)
 
 
@@ -114,15 +114,15 @@ def room(spec: str) -> tuple[str, str]:
             "the data source is empty: give digits, folder:PATH, csv:FILE or a name of `tinytrain list datasets`"
         )
     word, _, argument = spec.partition(":")
-    if word in dataset_table.ROWS:
+    if word in catalog.ROWS:
         return "named", spec
-    if word not in rooms.names("datasets"):
+    if word not in plugins.names("datasets"):
         if is_there(path := expanded(spec)) and path.is_dir():
             raise UserError(
                 f"'{spec}' is a folder: a folder of class folders is given as {shlex.quote(f'folder:{spec}')}"
             )
-        kinds = [name for name in rooms.names("datasets") if name != "named"]  # what holds the rows
-        raise unknown("dataset", word, [*kinds, *dataset_table.ROWS])
+        kinds = [name for name in plugins.names("datasets") if name != "named"]  # what holds the rows
+        raise unknown("dataset", word, [*kinds, *catalog.ROWS])
     expanded(argument)  # what begins with ~ is refused here if it names nobody
     return word, argument
 
