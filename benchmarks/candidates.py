@@ -5,7 +5,8 @@
 Estimated from the graphs (deploy/memory.py), untrained, of color images; Markdown.
 """
 
-from tinytrain import macs, model_table
+from tinytrain import macs
+from tinytrain.cli.lists import models
 from tinytrain.config import plugins
 from tinytrain.deploy import memory
 
@@ -27,7 +28,7 @@ def row(name: str, width: float, resolution: int, stem: str) -> str:
     model = plugins.load("models", name).build(width=width, resolution=resolution, classes=10, channels=3, stem=stem)
     arena, size = memory.estimate(model)
     label = f"{name} {width:g} at {resolution}{', stem=cifar' if stem == 'cifar' and name != 'resnet8' else ''}"
-    fits = ["yes" if model_table.fits_board(arena, size, board) else "no" for board in BOARDS]
+    fits = ["yes" if models.fits_board(arena, size, board) else "no" for board in BOARDS]
     return f"| {label} | {macs.count(model):,} | {arena:,} | {size:,} | {' | '.join(fits)} |"
 
 

@@ -56,14 +56,14 @@ def tinytrain(tmp_path):
 @pytest.fixture
 def command_line(tmp_path, monkeypatch, capfd):
     """Returns a function that runs the command line in this process, in tmp_path: (status, stdout, stderr)."""
-    from tinytrain import cli
+    from tinytrain.cli import main
 
     monkeypatch.chdir(tmp_path)
 
     def run(*words):
         capfd.readouterr()
         with pytest.raises(SystemExit) as stop:
-            cli.main([str(word) for word in words])
+            main.main([str(word) for word in words])
         return stop.value.code, *capfd.readouterr()
 
     return run

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from tinytrain import int8_model, model_table, pipeline, splits, train
+from tinytrain import int8_model, pipeline, splits, train
+from tinytrain.cli.lists import models
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.deploy import boards, flatbuffer, tflite, twin
@@ -142,5 +143,5 @@ def test_a_wrong_number_of_classes_is_refused(command_line, words, sentence):
 def test_a_row_that_fits_nowhere_says_so():
     row = {"name": "n", "options": {"width": 1.0}, "resolution": 32, "classes": 10, "params": 1, "macs": 2}
     row |= {"int8_bytes": 2048, "arena_bytes": 1024, "fits": {"a": False, "b": False}}
-    assert model_table.as_text([row])[1].endswith("no board")
-    assert model_table.as_text([row | {"fits": {"b": True, "a": False}}])[1].endswith(" b")
+    assert models.as_text([row])[1].endswith("no board")
+    assert models.as_text([row | {"fits": {"b": True, "a": False}}])[1].endswith(" b")

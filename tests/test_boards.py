@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import needs_tool
 
-from tinytrain import board_table
+from tinytrain.cli.lists import boards as board_table
 from tinytrain.deploy import boards
 from tinytrain.errors import UserError
 

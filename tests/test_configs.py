@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from tinytrain import listing, optim
+from tinytrain import optim
+from tinytrain.cli.lists import names
 from tinytrain.config import load
 from tinytrain.config.plugins import data_folder
 
@@ -61,7 +62,7 @@ def test_a_transfer_is_as_published(model, number):
 
 
 def test_the_list_names_those_in_folders():
-    listed = listing.LISTS["configs"]()
+    listed = names.LISTS["configs"]()
     assert next(iter(listed)) == "digits"
     assert "transfer/mobilenet_v2_food101" in listed
     assert len(listed) == len(FILES) + len(list((CONFIGS / "tables").glob("*.toml")))

@@ -14,8 +14,8 @@ from command_plan import Table
 from commands_page import Row
 from conftest import REPOSITORY
 
-from tinytrain import cli
-from tinytrain.commands import COMMANDS
+from tinytrain.cli import main
+from tinytrain.cli.flags import COMMANDS
 from tinytrain.config import load, schema
 
 TABLE = Table.read()
@@ -160,7 +160,7 @@ def _tinytrain_calls(line):
 def _check_call(words):
     if words in (["--help"], ["--version"]):
         return
-    values, rest = cli._parse(COMMANDS[words[0]], words[1:]) if "--help" not in words else (None, [])
+    values, rest = main._parse(COMMANDS[words[0]], words[1:]) if "--help" not in words else (None, [])
     assert values is None or values.json is False
     load.apply(schema.Config(), [word for word in rest if "=" in word])
 

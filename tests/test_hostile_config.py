@@ -8,7 +8,8 @@ from difflib import SequenceMatcher
 
 import pytest
 
-from tinytrain import listing, words
+from tinytrain.cli import words
+from tinytrain.cli.lists import names
 from tinytrain.config import load, schema
 from tinytrain.errors import UserError, escaped, nearest
 
@@ -51,7 +52,7 @@ def test_a_number_has_a_finite_range_whose_ends_are_taken_and_what_lies_beyond_i
 
 @EVERY_NUMBER
 def test_the_list_of_keys_states_the_range(dotted, leaf, whole):
-    row = listing.LISTS["keys"]()[dotted]
+    row = names.LISTS["keys"]()[dotted]
     low, high = (f"{leaf.metadata[end]:,}" if whole else "" for end in ("minimum", "maximum"))
     assert row.endswith(f"({low} to {high})") if whole else " to " in row.rpartition("(")[2]
 

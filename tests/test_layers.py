@@ -9,13 +9,13 @@ import pytest
 from tinytrain.config import plugins
 
 LIGHT = [
-    "cli",
-    "commands",
+    "cli.main",
+    "cli.flags",
     "config.load",
-    "words",
+    "cli.words",
     "config.plugins",
     "errors",
-    "listing",
+    "cli.lists.names",
     "run",
     "disk",
     "locks",
@@ -137,8 +137,8 @@ def test_a_training_without_a_search_imports_no_database():
 )
 def test_help_lists_and_mistakes_do_not_start_tensorflow(words):
     code = (
-        "import sys\nfrom tinytrain import cli\n"
-        f"try:\n    cli.main({words!r})\nexcept SystemExit as stop:\n    status = stop.code\n"
+        "import sys\nfrom tinytrain.cli.main import main\n"
+        f"try:\n    main({words!r})\nexcept SystemExit as stop:\n    status = stop.code\n"
         f"heavy = {HEAVY!r} & set(sys.modules)\nassert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -13,7 +13,8 @@ from firmware_helpers import EMULATED, emit, needs_emulator
 from int8_models import conv_model
 from kills import command
 
-from tinytrain import cli, commands, disk, int8_model, locks, train
+from tinytrain import disk, int8_model, locks, train
+from tinytrain.cli import flags, main
 from tinytrain.config import load as configs
 from tinytrain.deploy import boards, emulator, firmware, oracle, ports
 from tinytrain.errors import TinytrainError, UserError
@@ -44,7 +45,7 @@ time.sleep(600)
 KILLED_WRITING = """
 import os, signal, sys
 import numpy
-from tinytrain import cli
+from tinytrain.cli import main
 
 def killed(file, **arrays):
     file = file if hasattr(file, "write") else open(file, "wb")
@@ -53,7 +54,7 @@ def killed(file, **arrays):
     os.kill(os.getpid(), signal.SIGKILL)
 
 setattr(numpy, sys.argv[1], killed)
-cli.main(sys.argv[2:])
+main.main(sys.argv[2:])
 """
 
 
@@ -285,9 +286,9 @@ def test_only_a_reader_of_our_output_who_has_gone_is_no_fault(tmp_path):
 
 
 def test_messages_that_nobody_reads_end_the_command_and_no_more():
-    program = "import sys; from tinytrain import cli, commands\n"
+    program = "import sys; from tinytrain.cli import flags, main\n"
     program += "def run(*_):\n  for _ in range(10):\n    print('x' * 9999, file=sys.stderr, flush=True)\n"
-    program += "commands.COMMANDS['list'] = commands.Command('', {}, run); cli.main(['list'])"
+    program += "flags.COMMANDS['list'] = flags.Command('', {}, run); main.main(['list'])"
     words = shlex.join([sys.executable, "-c", program])
     done = subprocess.run(
         ["bash", "-c", f"{words} 2>&1 | true; echo ${{PIPESTATUS[0]}}"], capture_output=True, text=True
@@ -299,9 +300,9 @@ def test_a_broken_pipe_of_anything_else_is_not_silent(monkeypatch):
     def broken(*_):
         raise BrokenPipeError(32, "Broken pipe")
 
-    monkeypatch.setitem(commands.COMMANDS, "list", commands.Command("", {}, broken))
+    monkeypatch.setitem(flags.COMMANDS, "list", flags.Command("", {}, broken))
     with pytest.raises(BrokenPipeError):  # a traceback, status 1
-        cli.main(["list"])
+        main.main(["list"])
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tinytrain import config_table, macs, paper_tables, training_cost
+from tinytrain import macs, paper_tables, training_cost
+from tinytrain.cli.lists import configs as config_table
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
 

@@ -22,7 +22,7 @@ def test_a_wheel_exports_outside_the_checkout(tmp_path):
     python("-m", "pip", "install", "--quiet", "--no-deps", "--target", tmp_path / "site", wheel)
     run = train.fit(configs.load(None, ["optim.epochs=1", "model.width=0.25"]), tmp_path / "run")
     # -P keeps the current folder off the path; PYTHONPATH comes before the editable installation
-    code = "import sys, tinytrain; print(tinytrain.__file__); from tinytrain.cli import main; main(sys.argv[1:])"
+    code = "import sys, tinytrain; print(tinytrain.__file__); from tinytrain.cli.main import main; main(sys.argv[1:])"
     environment = {"PYTHONPATH": str(tmp_path / "site"), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
     words = ["export", run.folder, "--mcu", "stm32f746", "--out", "exported", "qat.epochs=0"]
     done = python("-P", "-c", code, *words, env=environment)

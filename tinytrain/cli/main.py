@@ -11,7 +11,7 @@ from typing import Any, TextIO
 from absl import flags
 
 from tinytrain import disk
-from tinytrain.commands import COMMANDS, Command
+from tinytrain.cli.flags import COMMANDS, Command
 from tinytrain.errors import TinytrainError, UserError, escaped, is_utf8, readable, unknown
 from tinytrain.run import json_text
 

@@ -32,10 +32,10 @@ def _datasets() -> dict[str, str]:
 
 
 def _boards() -> dict[str, str]:
-    from tinytrain import board_table
+    from tinytrain.cli.lists import boards
 
-    rows = board_table.rows()
-    return dict(zip((row["name"] for row in rows), board_table.as_text(rows)[1:], strict=True))
+    rows = boards.rows()
+    return dict(zip((row["name"] for row in rows), boards.as_text(rows)[1:], strict=True))
 
 
 def _configs() -> dict[str, str]:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tinytrain.cli.words import separated, whole
 from tinytrain.config import load as configs
 from tinytrain.config import schema
 from tinytrain.errors import TinytrainError, UserError, unknown
-from tinytrain.words import separated, whole
 
 MOST_SEEDS, MOST_IMAGES, MOST_CLASSES = 1000, schema.MOST_IMAGES, 100_000  # beyond is a slip, or has no end
 
@@ -207,7 +207,7 @@ def _data(values: Any, words: list[str]) -> tuple[Any, str]:
 
 
 def _list(values: Any, words: list[str]) -> tuple[Any, str]:
-    from tinytrain import listing
+    from tinytrain.cli.lists import names as listing
 
     return listing.show(words, whole("classes", values.classes, MOST_CLASSES) if values.classes else None)
 
