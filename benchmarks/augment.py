@@ -52,8 +52,8 @@ def ours(regime, side):
     """Returns a function of (step, images, labels) that is tinytrain's regime alone."""
     import tensorflow as tf
 
-    from tinytrain.augment import Augmentation
     from tinytrain.config.schema import Augment
+    from tinytrain.data.augment.augmentation import Augmentation
 
     augmentation = Augmentation(Augment(flip=False, crop=0.0, **REGIMES[regime]), side)
     return lambda step, images, labels: augmentation(images, labels, tf.stack([tf.constant(0, tf.int64), step]))

@@ -20,9 +20,10 @@ import_tensorflow()
 import keras
 import numpy as np
 
-from tinytrain import optim, pipeline
-from tinytrain.augment import Augmentation
+from tinytrain import optim
 from tinytrain.config import plugins, schema
+from tinytrain.data import batches
+from tinytrain.data.augment.augmentation import Augmentation
 from tinytrain.method import Method
 
 BATCH, CLASSES = 64, 10
@@ -56,7 +57,7 @@ def measure(resolution: int, steps: int, rounds: int) -> list[dict[str, Any]]:
     for name, options in REGIMES.items():
         augmentation = Augmentation(schema.Augment(**options), resolution)
         numbers = range((rounds + 1) * (steps + PREPARED))
-        sources[name] = iter(pipeline.training_batches(images, labels, CLASSES, BATCH, 0, numbers, augmentation))
+        sources[name] = iter(batches.training_batches(images, labels, CLASSES, BATCH, 0, numbers, augmentation))
     seconds: dict[str, list[float]] = {name: [] for name in REGIMES}
     for _ in range(rounds + 1):
         for name, source in sources.items():

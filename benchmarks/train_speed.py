@@ -21,10 +21,11 @@ import_tensorflow()
 import keras
 import numpy as np
 
-from tinytrain import optim, pipeline
-from tinytrain.augment import Augmentation
+from tinytrain import optim
 from tinytrain.checkpoint import Checkpoint
 from tinytrain.config import plugins, schema
+from tinytrain.data import batches as pipeline
+from tinytrain.data.augment.augmentation import Augmentation
 from tinytrain.method import Method
 from tinytrain.progress import StopAtNaN
 from tinytrain.run import Run

@@ -19,9 +19,10 @@ import_tensorflow()
 import keras
 import numpy as np
 
-from tinytrain import macs, pipeline, trainer
-from tinytrain.augment import Augmentation
+from tinytrain import macs, trainer
 from tinytrain.config import load as configs
+from tinytrain.data import batches as pipeline
+from tinytrain.data.augment.augmentation import Augmentation
 from tinytrain.method import Training
 
 CLASSES = 100

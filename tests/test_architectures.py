@@ -6,10 +6,11 @@ import keras
 import numpy as np
 import pytest
 
-from tinytrain import int8_model, pipeline, splits, train
+from tinytrain import int8_model, train
 from tinytrain.cli.lists import models
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
+from tinytrain.data import batches, splits
 from tinytrain.deploy import boards, flatbuffer, tflite, twin
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.evaluation import to_int8
@@ -63,7 +64,7 @@ def test_the_tflite_and_its_graph_agree_on_a_thousand_test_images(name, tmp_path
     content = tflite.convert(tuned)
     output = flatbuffer.read(content).outputs[0]
     found = Oracle(content).run(to_int8(images)[:1000]).astype(int)
-    graph = tuned.predict(pipeline.normalize(images[:1000]), verbose=0) / output.scale[0] + output.zero_point[0]
+    graph = tuned.predict(batches.normalize(images[:1000]), verbose=0) / output.scale[0] + output.zero_point[0]
     assert len(found) == 1000
     assert (found.argmax(1) == graph.argmax(1)).mean() >= 0.99
     assert np.abs(found - np.round(graph)).mean() <= 1.0

@@ -8,7 +8,7 @@ import tensorflow as tf
 from PIL import Image, ImageEnhance, ImageOps
 from sklearn.datasets import load_sample_image
 
-from tinytrain.augmentations import classical, color, geometry, operations, tone
+from tinytrain.data.augment import classical, color, geometry, operations, tone
 
 RANDOM = np.random.default_rng(0)
 SIZES = [(24, 24), (17, 31), (96, 64)]

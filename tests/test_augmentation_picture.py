@@ -5,8 +5,9 @@ import pytest
 from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
-from tinytrain import augmentation_picture, data_report
+from tinytrain import data_report
 from tinytrain.config.schema import Augment
+from tinytrain.data.augment import picture as augmentation_picture
 
 
 def test_a_row_for_each_regime_under_the_images_themselves(tmp_path):

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinytrain import balance, pipeline, splits, train
+from tinytrain import train
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config, Data
-from tinytrain.datasets import Fact, Pool, Source, digits, folder
+from tinytrain.data import balance, splits
+from tinytrain.data import batches as pipeline
+from tinytrain.data.source import Fact, Pool, Source
+from tinytrain.datasets import digits, folder
 from tinytrain.errors import UserError
 
 

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinytrain import pipeline, splits, train
+from tinytrain import train
 from tinytrain.config.schema import Config, Data
+from tinytrain.data import batches as pipeline
+from tinytrain.data import splits
 from tinytrain.datasets import digits, folder, tfds
 from tinytrain.errors import UserError
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from sklearn.utils.class_weight import compute_class_weight
 
-from tinytrain import balance, pipeline
+from tinytrain.data import balance
+from tinytrain.data import batches as pipeline
 from tinytrain.errors import UserError
 
 LABELS = np.repeat([0, 1, 2], [10, 4, 3])

@@ -9,8 +9,9 @@ import pytest
 import tensorflow_datasets
 from PIL import Image
 
-from tinytrain import check, image_files, splits, train
+from tinytrain import train
 from tinytrain.config.schema import Config, Data
+from tinytrain.data import check, image_files, splits
 from tinytrain.datasets import digits, folder, tfds
 from tinytrain.run import Run
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinytrain import image_files, splits
 from tinytrain.config.schema import Data
+from tinytrain.data import image_files, splits
 from tinytrain.datasets import csv, folder
 from tinytrain.errors import UserError
 

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import tensorflow_datasets
 
-from tinytrain import pipeline, splits, train
+from tinytrain import train
 from tinytrain.config import catalog
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Data
-from tinytrain.datasets import Fact, Pool, Source, named, tfds
+from tinytrain.data import batches, splits
+from tinytrain.data.source import Fact, Pool, Source
+from tinytrain.datasets import named, tfds
 from tinytrain.errors import UserError
 
 ROWS = catalog.ROWS
@@ -41,7 +43,7 @@ def test_every_dataset_by_name(name, tmp_path, any_count):
     with tensorflow_datasets.testing.mock_data(num_examples=40):
         source = named.load(spec_of(name, tmp_path), Data())
         pool = source.pools["train"]
-        images = list(pool.images(lambda image: pipeline.prepare(image, 8, source.channels, "stretch")))
+        images = list(pool.images(lambda image: batches.prepare(image, 8, source.channels, "stretch")))
     assert len(source.classes) == row.classes
     assert row.without not in source.classes
     assert set(source.pools) <= set(row.splits)

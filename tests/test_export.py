@@ -12,9 +12,10 @@ import tensorflow as tf
 import tomli_w
 from conftest import needs_tool
 
-from tinytrain import evaluation, export_summary, int8_model, metrics, splits, train, trainer
+from tinytrain import evaluation, export_summary, int8_model, metrics, train, trainer
 from tinytrain.config import load as configs
 from tinytrain.config import schema
+from tinytrain.data import splits
 from tinytrain.deploy import carray, diagnosis, flatbuffer, qat
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import UserError

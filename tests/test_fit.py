@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from kills import assert_same_weights, command, history, kill, weights
 
-from tinytrain import fit_summary, metrics, splits, train
+from tinytrain import fit_summary, metrics, train
 from tinytrain.config import load as configs
 from tinytrain.config import schema
+from tinytrain.data import splits
 from tinytrain.errors import DoesNotFit, Mistakes, UserError
 from tinytrain.run import Run
 

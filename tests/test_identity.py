@@ -117,7 +117,7 @@ def test_the_same_images_are_taken_again(place, command_line):
 
 def test_the_split_of_a_run_is_restored_and_not_drawn_again(place, command_line):
     """split.json says what was trained on, whatever a draw would give today."""
-    from tinytrain import identity
+    from tinytrain.data import identity
 
     run = Run(place / "run")
     split = run.split()

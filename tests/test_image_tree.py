@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinytrain import check, image_files, pipeline, splits, train
+from tinytrain import train
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config, Data
-from tinytrain.datasets import csv, folder, split_of
+from tinytrain.data import batches, check, image_files, splits
+from tinytrain.data.source import split_of
+from tinytrain.datasets import csv, folder
 from tinytrain.errors import UserError
 from tinytrain.run import Run
 
@@ -261,7 +263,7 @@ def test_an_image_that_is_gone_when_it_is_decoded_is_named(image_folder):
     source = folder.load(str(root), Data())
     (root / "red/001.png").unlink()
     with pytest.raises(UserError, match=r"cannot read '.*red/001.png' any more"):
-        pipeline.decode(source.pools["all"], 8, 3, "stretch")
+        batches.decode(source.pools["all"], 8, 3, "stretch")
 
 
 def test_large_images_are_decoded_one_at_a_time(image_folder, monkeypatch):
@@ -279,7 +281,7 @@ def test_large_images_are_decoded_one_at_a_time(image_folder, monkeypatch):
     monkeypatch.setattr(image_files, "fact", watched)
     for room in (600, 100):
         monkeypatch.setattr(image_files, "_BUDGET", image_files._Budget(room))
-        shutil.rmtree(pipeline.cache_folder(), ignore_errors=True)
+        shutil.rmtree(batches.cache_folder(), ignore_errors=True)
         assert len(folder.load(str(root), Data()).pools["all"].names) == 24
     assert most[600] <= 2
     assert most[100] == 1
@@ -306,7 +308,7 @@ def test_measuring_large_images_takes_little_memory(tmp_path):
         pytest.skip("Linux only")
     before = highest()
     source = folder.load(str(tmp_path / "large"), Data())
-    pipeline.decode(source.pools["all"], 96, 3, "stretch")
+    batches.decode(source.pools["all"], 96, 3, "stretch")
     assert highest() - before < 450_000  # kB
 
 

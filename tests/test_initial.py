@@ -7,8 +7,9 @@ import keras
 import numpy as np
 import pytest
 
-from tinytrain import pipeline, train, trainer, weights
+from tinytrain import train, trainer, weights
 from tinytrain.config import load as configs
+from tinytrain.data import batches
 from tinytrain.errors import UserError
 
 
@@ -108,7 +109,7 @@ def test_pixels_are_normalised_as_the_paper_does():
     mean, deviation = [0.5071, 0.4865, 0.4409], [0.2009, 0.1984, 0.2023]
     model = build(f"model.mean={mean}", f"model.deviation={deviation}")
     pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
-    found = keras.Model(model.input, model.get_layer(weights.PREPROCESSING).output)(pipeline.normalize(pixels))
+    found = keras.Model(model.input, model.get_layer(weights.PREPROCESSING).output)(batches.normalize(pixels))
     np.testing.assert_allclose(found, (pixels / 255 - mean) / deviation, atol=2e-5)
 
 

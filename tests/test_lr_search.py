@@ -13,9 +13,10 @@ import optuna
 import pytest
 from kills import assert_same_weights, command, epochs, history, kill, weights
 
-from tinytrain import checkpoint, lr_range, lr_search, lr_study, lr_trial, splits, train
+from tinytrain import checkpoint, lr_range, lr_search, lr_study, lr_trial, train
 from tinytrain.config import load as configs
 from tinytrain.config import schema
+from tinytrain.data import splits
 from tinytrain.errors import UserError
 from tinytrain.lr_study import Trials, beating, open_storage
 from tinytrain.progress import Diverged

@@ -87,7 +87,9 @@ def test_the_processor_is_the_first_one_that_linux_names(tmp_path):
 def test_onednn_is_what_tensorflow_decided(word):
     code = (
         "from tinytrain.quiet import import_tensorflow; import_tensorflow()\n"
-        "from tinytrain import machine\nfrom tinytrain.config import schema\nprint(machine.describe(schema.Config())['onednn'])"
+        "from tinytrain import machine\n"
+        "from tinytrain.config import schema\n"
+        "print(machine.describe(schema.Config())['onednn'])"
     )
     variables = os.environ | {"TF_ENABLE_ONEDNN_OPTS": word}
     done = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, check=True)

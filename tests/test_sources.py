@@ -10,7 +10,7 @@ from PIL import Image
 from tinytrain import train
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
-from tinytrain.splits import Split
+from tinytrain.data.splits import Split
 
 ELSEWHERE = {"named", "tfds"}  # test_data_named.py has the datasets of tensorflow-datasets
 CLASSES, PER_CLASS = ("cat", "dog", "eel"), 6

@@ -11,9 +11,10 @@ from keras.src.legacy.saving import legacy_h5_format  # the format of the publis
 from keras.src.utils import file_utils
 from test_twin import trained
 
-from tinytrain import checkpoint, exporting, imagenet, macs, pipeline, train, trainer, weights
+from tinytrain import checkpoint, exporting, imagenet, macs, train, trainer, weights
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config, Device, Model
+from tinytrain.data import batches
 from tinytrain.deploy import flatbuffer, memory, tflite, twin
 from tinytrain.errors import UserError
 from tinytrain.method import Method
@@ -120,7 +121,7 @@ def test_published_weights_give_the_outputs_of_keras_applications(publish, monke
     images = pixels(side)
     expected = features(theirs, PREPROCESS[name](images.astype("float32")))
     ours = build(1000, name=name, width=width, resolution=side, weights="imagenet")
-    found = features(ours, pipeline.normalize(images))
+    found = features(ours, batches.normalize(images))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
     assert np.abs(expected[0] - expected[1]).max() > 0.01 * np.abs(expected).max()  # it sees the images
     published = imagenet.PUBLISHED[name]
@@ -198,7 +199,7 @@ def rescaled(**options):
 def test_a_rescaling_changes_nothing_but_the_pixels(tmp_path):
     plain = trained(build())
     model = weights._with_rescaling(plain, [2.0, 0.5, 1.0], [0.1, 0.2, 0.3])
-    images = np.asarray(pipeline.normalize(pixels(32)))
+    images = np.asarray(batches.normalize(pixels(32)))
     expected = np.asarray(plain(images * np.float32([2.0, 0.5, 1.0]) + np.float32([0.1, 0.2, 0.3])))
     model.save(tmp_path / "model.keras")
     for one in (model, keras.saving.load_model(tmp_path / "model.keras"), Method(model)):
@@ -216,7 +217,7 @@ def test_a_file_of_ours_gives_its_weights_and_its_preprocessing(tmp_path, monkey
     source.save(tmp_path / "model.keras")
     monkeypatch.chdir(tmp_path)
     model = build(classes, weights=str(tmp_path if as_run else "model.keras"))
-    images = pipeline.normalize(pixels(32))
+    images = batches.normalize(pixels(32))
     np.testing.assert_allclose(features(model, images), features(source, images), rtol=1e-4, atol=1e-5)
     same = model.output_shape == source.output_shape
     assert same == (classes == 5)
@@ -241,7 +242,7 @@ def test_the_layout_of_a_resnet_follows_its_file(tmp_path):
     options = {"name": "resnet50", "width": 0.125}
     source = trained(_resnet("1x1"))
     source.save(tmp_path / "model.keras")
-    images = pipeline.normalize(pixels(32))
+    images = batches.normalize(pixels(32))
     model = build(weights=str(tmp_path / "model.keras"), **options)
     np.testing.assert_allclose(np.asarray(model(images)), np.asarray(source(images)), rtol=1e-4, atol=1e-5)
     assert weights.build_options(_resnet("3x3")) == {}

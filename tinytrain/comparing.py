@@ -18,11 +18,12 @@ from typing import Any
 
 import keras
 
-from tinytrain import comparison_table, disk, identity, train
+from tinytrain import comparison_table, disk, train
 from tinytrain.config import catalog
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
-from tinytrain.datasets import Source
+from tinytrain.data import identity
+from tinytrain.data.source import Source
 from tinytrain.errors import UserError, escaped
 from tinytrain.locks import Held
 from tinytrain.run import Run, make_folder

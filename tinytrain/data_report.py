@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tinytrain import augmentation_picture, check, disk, pipeline, splits, train
-from tinytrain.augmentation_picture import font
+from tinytrain import disk, train
 from tinytrain.config.schema import Config
-from tinytrain.datasets import Finding, Source
+from tinytrain.data import batches, check, splits
+from tinytrain.data.augment import picture
+from tinytrain.data.augment.picture import font
+from tinytrain.data.source import Finding, Source
 from tinytrain.errors import UserError
 from tinytrain.run import write_atomically
 
@@ -36,15 +38,13 @@ def report(config: Config, out: Path) -> dict[str, Any]:
     first = subsets.get("train") or subsets["all"]
     mean, deviation = check.statistics(source, first)
     pool, model = source.pools[first.pool], config.model
-    images = pipeline.decode(pool, int(model.resolution), int(model.channels), config.data.resize)
+    images = batches.decode(pool, int(model.resolution), int(model.channels), config.data.resize)
     write_picture(
         out, images, np.where(np.isin(np.arange(len(images)), first.indices), pool.labels, -1), source.classes
     )
     augmented = out.with_name(f"{out.stem}-augmented.png")
-    shown = np.random.default_rng(config.seed).permutation(first.indices)[: augmentation_picture.COLUMNS]
-    augmentation_picture.write(
-        augmented, images[shown], pool.labels[shown], len(source.classes), config.augment, config.seed
-    )
+    shown = np.random.default_rng(config.seed).permutation(first.indices)[: picture.COLUMNS]
+    picture.write(augmented, images[shown], pool.labels[shown], len(source.classes), config.augment, config.seed)
     return {
         "data": config.data.spec,
         "images": sum(len(part.indices) for part in subsets.values()),

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytrain import identity, measured, metrics, train, weights
+from tinytrain import measured, metrics, train, weights
 from tinytrain.config.schema import Config
-from tinytrain.pipeline import Images
+from tinytrain.data import identity
+from tinytrain.data.batches import Images
 from tinytrain.run import Run
 
 if TYPE_CHECKING:

@@ -15,11 +15,12 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from tinytrain import splits, train
-from tinytrain.augment import Augmentation
-from tinytrain.augmentation_picture import beta_density
+from tinytrain import train
 from tinytrain.comparing import Planned
 from tinytrain.config.schema import Augment
+from tinytrain.data import splits
+from tinytrain.data.augment.augmentation import Augmentation
+from tinytrain.data.augment.picture import beta_density
 from tinytrain.paper_tables import Table
 from tinytrain.run import Run, make_folder, write_atomically
 

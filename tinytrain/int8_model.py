@@ -8,13 +8,15 @@ import numpy as np
 import tf_keras
 from tqdm import tqdm
 
-from tinytrain import identity, macs, measured, pipeline, tflite_origin, train, weights
-from tinytrain.augment import Augmentation
+from tinytrain import macs, measured, tflite_origin, train, weights
 from tinytrain.config.schema import Config
+from tinytrain.data import batches as pipeline
+from tinytrain.data import identity
+from tinytrain.data.augment.augmentation import Augmentation
+from tinytrain.data.batches import Images
 from tinytrain.deploy import cosine, diagnosis, foreign, latency, pixels, qat, tflite, twin
 from tinytrain.deploy.pixels import Pixels
 from tinytrain.evaluation import to_int8
-from tinytrain.pipeline import Images
 from tinytrain.run import Run
 
 FINE_TUNE_SEED = 1_000_003  # added to the run's seed: other batches than in the training

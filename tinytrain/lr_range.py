@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from tinytrain.config.schema import Config
+from tinytrain.data.splits import Split
 from tinytrain.errors import UserError
 from tinytrain.run import Run
-from tinytrain.splits import Split
 from tinytrain.trainer import Trainer, build_model
 
 SMOOTHING, DIVERGED = 0.01, 5.0

@@ -22,11 +22,11 @@ import optuna
 from tinytrain import lr_range, lr_study
 from tinytrain.config import schema
 from tinytrain.config.schema import Config
+from tinytrain.data.splits import Split
 from tinytrain.errors import UserError, escaped
 from tinytrain.lr_study import Trials
 from tinytrain.lr_trial import Report, freed, plain, why_pruned
 from tinytrain.run import Run, make_folder, read_json, write_json, write_text
-from tinytrain.splits import Split
 
 
 def check(config: Config) -> None:

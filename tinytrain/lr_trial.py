@@ -13,9 +13,9 @@ import optuna
 
 from tinytrain import checkpoint, lr_study
 from tinytrain.config.schema import Config
+from tinytrain.data.splits import Split
 from tinytrain.progress import Diverged
 from tinytrain.run import Run, make_folder
-from tinytrain.splits import Split
 from tinytrain.trainer import Trainer, build_model
 
 

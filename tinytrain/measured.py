@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tinytrain import identity, tflite_origin, train
+from tinytrain import tflite_origin, train
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config, Data
-from tinytrain.datasets import Source
+from tinytrain.data import identity
+from tinytrain.data.batches import Images
+from tinytrain.data.source import Source
+from tinytrain.data.splits import Split, Subset
 from tinytrain.errors import UserError
-from tinytrain.pipeline import Images
 from tinytrain.run import Run
-from tinytrain.splits import Split, Subset
 
 if TYPE_CHECKING:
     from tinytrain.deploy.flatbuffer import Summary

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinytrain import comparing, figures, paper_tables, reproduction_table, scaling, splits, train
+from tinytrain import comparing, figures, paper_tables, reproduction_table, scaling, train
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
-from tinytrain.datasets import Source
+from tinytrain.data import splits
+from tinytrain.data.source import Source
 from tinytrain.errors import UserError
 from tinytrain.paper_tables import Table
 

@@ -5,7 +5,8 @@ import sys
 
 import keras
 
-from tinytrain import identity, imagenet, weights
+from tinytrain import imagenet, weights
+from tinytrain.data import identity
 from tinytrain.errors import UserError, nearest
 
 APPLICATIONS = "applications:"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tinytrain import identity
+from tinytrain.data import identity
 from tinytrain.deploy import pixels
 from tinytrain.exported import COMPACT_FILE, MODEL_FILE, REPORT_FILE, read_report
 from tinytrain.run import Run

@@ -16,16 +16,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tinytrain import check, checkpoint, disk, identity, initial, lr_usual, macs, metrics, origin, pipeline, splits
+from tinytrain import checkpoint, disk, initial, lr_usual, macs, metrics, origin
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.config.schema import Config
-from tinytrain.datasets import Source
+from tinytrain.data import batches, check, identity, splits
+from tinytrain.data.batches import Images
+from tinytrain.data.source import Source
+from tinytrain.data.splits import Split
 from tinytrain.errors import Mistakes, UserError, escaped
 from tinytrain.method import Method
-from tinytrain.pipeline import Images
 from tinytrain.run import Run, write_json, write_text
-from tinytrain.splits import Split
 from tinytrain.tensorboard_log import TensorBoardLog
 from tinytrain.trainer import Trainer, build_model
 
@@ -281,5 +282,5 @@ def predict(model: keras.Model, images: Images, batch: int = 256) -> np.ndarray:
     """Returns the logits (N, classes) float32 of uint8 images (N, R, R, C)."""
     traced = tf.function(lambda x: model(x, training=False))
     step = traced.get_concrete_function(tf.TensorSpec([None, *images.shape[1:]], tf.float32))  # one trace for all sizes
-    parts = [step(pipeline.normalize(images[i : i + batch])).numpy() for i in range(0, len(images), batch)]
+    parts = [step(batches.normalize(images[i : i + batch])).numpy() for i in range(0, len(images), batch)]
     return np.concatenate(parts).astype(np.float32)

@@ -8,17 +8,18 @@ from typing import Any
 import keras
 import numpy as np
 
-from tinytrain import balance, checkpoint, initial, optim, pipeline, training_memory, weights
-from tinytrain.augment import Augmentation
+from tinytrain import checkpoint, initial, optim, training_memory, weights
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.config.schema import Config
+from tinytrain.data import balance, batches
+from tinytrain.data.augment.augmentation import Augmentation
+from tinytrain.data.batches import Images
+from tinytrain.data.splits import Split
 from tinytrain.method import Method, Training
-from tinytrain.pipeline import Images
 from tinytrain.plateau import Plateau, PlateauSchedule
 from tinytrain.progress import Clock, Progress, StopAtNaN
 from tinytrain.run import Run
-from tinytrain.splits import Split
 
 
 class Trainer:
@@ -44,7 +45,7 @@ class Trainer:
         self.steps = len(images) // self.batch
         augmentation = Augmentation(config.augment, int(config.model.resolution))
         self.batches = functools.partial(
-            pipeline.training_batches, images, labels, self.classes, self.batch, augment=augmentation
+            batches.training_batches, images, labels, self.classes, self.batch, augment=augmentation
         )
         training = Training(
             self.steps, self.batch, lambda seed, steps: self.batches(seed, range(steps)), data.source.classes

@@ -7,9 +7,9 @@ import csv
 import unicodedata
 from pathlib import Path
 
-from tinytrain import image_files
 from tinytrain.config.schema import Data
-from tinytrain.datasets import Source, split_of
+from tinytrain.data import image_files
+from tinytrain.data.source import Source, split_of
 from tinytrain.errors import UserError
 
 

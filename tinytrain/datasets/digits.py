@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from tinytrain.config.schema import Data
-from tinytrain.datasets import Pool, Source
+from tinytrain.data.source import Pool, Source
 from tinytrain.errors import UserError
 
 

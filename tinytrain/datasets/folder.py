@@ -7,9 +7,9 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from tinytrain import image_files, image_tree
 from tinytrain.config.schema import Data
-from tinytrain.datasets import SHORT_NAMES, SPLIT_NAMES, Source, split_word
+from tinytrain.data import image_files, image_tree
+from tinytrain.data.source import SHORT_NAMES, SPLIT_NAMES, Source, split_word
 from tinytrain.errors import UserError
 
 Folders = dict[str, Path]  # name: path

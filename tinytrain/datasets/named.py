@@ -9,7 +9,8 @@ from pathlib import Path
 
 from tinytrain.config.catalog import ROWS, Row, usage
 from tinytrain.config.schema import Data
-from tinytrain.datasets import Source, folder, tfds
+from tinytrain.data.source import Source
+from tinytrain.datasets import folder, tfds
 from tinytrain.errors import UserError, unknown
 
 

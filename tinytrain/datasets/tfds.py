@@ -16,7 +16,7 @@ from PIL import Image
 
 from tinytrain.config.catalog import TRAIN_TEST
 from tinytrain.config.schema import Data
-from tinytrain.datasets import Pool, Source
+from tinytrain.data.source import Pool, Source
 from tinytrain.errors import UserError, nearest
 
 OFFICIAL = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}  # theirs: ours

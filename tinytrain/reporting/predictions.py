@@ -6,13 +6,14 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from tinytrain import identity, metrics, splits, train, weights
+from tinytrain import metrics, train, weights
 from tinytrain.config import load as configs
+from tinytrain.data import identity, splits
+from tinytrain.data.batches import Images
 from tinytrain.deploy import flatbuffer
 from tinytrain.errors import UserError
 from tinytrain.evaluation import dequantize, to_int8
 from tinytrain.exported import GOLDEN_FILE, MODEL_FILE
-from tinytrain.pipeline import Images
 from tinytrain.reporting.runs import Export, Subject
 
 FLOAT, FINETUNED, INT8 = "float", "fine-tuned float", "int8"  # the kinds of models, as a report calls them

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tinytrain.augmentations.generator import BatchLayer
+from tinytrain.data.augment.generator import BatchLayer
 
 FMIX_DECAY = 3.0
 

@@ -5,8 +5,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from tinytrain.data.batches import Images, IndexedView
 from tinytrain.errors import UserError
-from tinytrain.pipeline import Images, IndexedView
 
 
 def evenly(images: Images, labels: np.ndarray, seed: int) -> tuple[Images, np.ndarray]:

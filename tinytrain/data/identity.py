@@ -18,10 +18,10 @@ import numpy as np
 
 from tinytrain import origin
 from tinytrain.config.schema import Config
-from tinytrain.datasets import Pool, Source
+from tinytrain.data.source import Pool, Source
+from tinytrain.data.splits import Split, Subset, as_names
 from tinytrain.errors import UserError, escaped
 from tinytrain.run import Run, read_json, write_json
-from tinytrain.splits import Split, Subset, as_names
 
 SHOWN = 3  # examples in a sentence
 

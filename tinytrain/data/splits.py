@@ -16,11 +16,12 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from tinytrain import check, copies, pipeline
 from tinytrain.config.schema import Config, Data
-from tinytrain.datasets import Pool, Source
+from tinytrain.data import batches as pipeline
+from tinytrain.data import check, copies
+from tinytrain.data.batches import IndexedView
+from tinytrain.data.source import Pool, Source
 from tinytrain.errors import UserError
-from tinytrain.pipeline import IndexedView
 
 
 @dataclass(frozen=True)

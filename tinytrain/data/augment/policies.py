@@ -9,9 +9,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from tinytrain.augmentations import operations
-from tinytrain.augmentations.generator import BatchLayer
-from tinytrain.augmentations.levels import Drawn
+from tinytrain.data.augment import operations
+from tinytrain.data.augment.generator import BatchLayer
+from tinytrain.data.augment.levels import Drawn
 
 RAND_AUGMENT = Drawn(
     (

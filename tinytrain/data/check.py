@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from tqdm import tqdm
 
-from tinytrain import eight_bit, image_files, pipeline
 from tinytrain.config.schema import Config
-from tinytrain.datasets import Fact, Finding, Pool, Source
+from tinytrain.data import batches, eight_bit, image_files
+from tinytrain.data.source import Fact, Finding, Pool, Source
 from tinytrain.errors import UserError
 from tinytrain.run import write_text
 
 if TYPE_CHECKING:
-    from tinytrain.splits import Subset  # which asks this module what images are copies of each other
+    from tinytrain.data.splits import Subset  # which asks this module what images are copies of each other
 
 CACHE_VERSION = 2
 FEW = 10  # training images of a class below which it is called tiny
@@ -72,7 +72,7 @@ def facts(pool: Pool) -> list[Fact]:
     if pool.facts is not None:
         return pool.facts
     name = hashlib.sha256(json.dumps([CACHE_VERSION, pool.key, len(pool.names)]).encode()).hexdigest()[:32]
-    store = pipeline.cache_folder() / f"facts-{name}.json"
+    store = batches.cache_folder() / f"facts-{name}.json"
     with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):  # not there, or damaged
         known = [Fact.of_row(row) for row in json.loads(store.read_text())]
         if len(known) == len(pool.names):

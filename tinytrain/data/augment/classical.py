@@ -8,9 +8,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from tinytrain.augmentations import geometry, operations
-from tinytrain.augmentations.generator import BatchLayer, StatelessGenerator
-from tinytrain.augmentations.loop import on_chosen
+from tinytrain.data.augment import geometry, operations
+from tinytrain.data.augment.generator import BatchLayer, StatelessGenerator
+from tinytrain.data.augment.loop import on_chosen
 
 TRIES = 10  # boxes drawn for an image before it is given up, as in torchvision
 

@@ -19,8 +19,9 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from tinytrain import disk, eight_bit
-from tinytrain.datasets import Pool
+from tinytrain import disk
+from tinytrain.data import eight_bit
+from tinytrain.data.source import Pool
 
 CACHE_VERSION = 2
 Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]  # (pixels, labels, seed)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tinytrain.augmentations import color, geometry, tone
-from tinytrain.augmentations.loop import on_chosen
+from tinytrain.data.augment import color, geometry, tone
+from tinytrain.data.augment.loop import on_chosen
 
 Table = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 

@@ -9,9 +9,9 @@ import dataclasses
 import keras_cv
 import tensorflow as tf
 
-from tinytrain.augmentations import classical, mixing, policies
-from tinytrain.augmentations.generator import StatelessGenerator
 from tinytrain.config.schema import Augment
+from tinytrain.data.augment import classical, mixing, policies
+from tinytrain.data.augment.generator import StatelessGenerator
 
 
 class Augmentation:

@@ -9,7 +9,7 @@ The first three work on rows of W·C values, so that the longest axis is the inn
 import numpy as np
 import tensorflow as tf
 
-from tinytrain.augmentations.tone import to_levels
+from tinytrain.data.augment.tone import to_levels
 
 Fill = tuple[int, ...]
 

@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageDraw, ImageFont
 
-from tinytrain.augment import Augmentation
 from tinytrain.config.schema import Augment
+from tinytrain.data.augment.augmentation import Augmentation
 from tinytrain.run import write_atomically
 
 CELL, COLUMNS, LABEL_WIDTH, PLOT_HEIGHT = 64, 8, 160, 180  # pixels, images, pixels, pixels

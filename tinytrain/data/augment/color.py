@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tinytrain.augmentations.tone import gray, to_levels
+from tinytrain.data.augment.tone import gray, to_levels
 
 
 def color(image: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:

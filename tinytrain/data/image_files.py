@@ -18,9 +18,9 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
-from tinytrain import eight_bit, image_tree, pipeline
 from tinytrain.config.schema import Data
-from tinytrain.datasets import Fact, Finding, Pool, Source
+from tinytrain.data import batches, eight_bit, image_tree
+from tinytrain.data.source import Fact, Finding, Pool, Source
 from tinytrain.errors import UserError
 from tinytrain.run import write_text
 
@@ -82,7 +82,7 @@ def source(
 
 def scan(paths: Sequence[Path], root: Path) -> list[Scan]:
     """Returns what each file is, in order; files that have not changed since the last time are not opened."""
-    store = pipeline.cache_folder() / f"scan-{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:32]}.json"
+    store = batches.cache_folder() / f"scan-{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:32]}.json"
     known = _read(store)
     keys = [_key(path) for path in paths]
     new = [path for path, key in zip(paths, keys, strict=True) if key not in known]

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tinytrain.augmentations import operations
-from tinytrain.augmentations.generator import StatelessGenerator
+from tinytrain.data.augment import operations
+from tinytrain.data.augment.generator import StatelessGenerator
 
 Scale = Callable[[tf.Tensor, tf.Tensor, int, int], tf.Tensor]  # (level (B,), sign (B,), height, width) -> argument (B,)
 

@@ -1,0 +1,1 @@
+"""From the files of a data source to batches of images: read, checked, split, decoded, augmented."""
