@@ -5,10 +5,10 @@
 Estimated from the graphs (deploy/memory.py), untrained, of color images; Markdown.
 """
 
-from tinytrain import macs
 from tinytrain.cli.lists import models
 from tinytrain.config import plugins
 from tinytrain.deploy import memory
+from tinytrain.nn import macs
 
 BOARDS = ("nucleo_f401re", "stm32f746g_disco", "nucleo_l4r5zi", "nucleo_h743zi")
 CANDIDATES = (  # architecture, width, resolution, stem

@@ -43,7 +43,7 @@ def method_of(contestant, resolution):
     from tinytrain.config.schema import Optim
     from tinytrain.method import Method
     from tinytrain.methods.tinytl import TinyTL
-    from tinytrain.weights import CLASSIFIER
+    from tinytrain.nn.pretrained import CLASSIFIER
 
     model = plugins.load("models", "mobilenet_v2").build(classes=CLASSES, resolution=resolution, channels=3, width=0.35)
     method = Method(model) if contestant == "full" else TinyTL(model, residual=contestant == "tinytl")

@@ -8,7 +8,7 @@ from keras import layers
 from test_distill import NO_TRAINING, by_hand, softmax
 from test_netaug import compiled, images, labels, netaug, shallow
 
-from tinytrain import cosine_head, macs, optim, train
+from tinytrain import optim, train
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.errors import UserError
@@ -16,6 +16,7 @@ from tinytrain.method import Method, Objective
 from tinytrain.methods import am_softmax
 from tinytrain.methods.am_softmax import AMSoftmax
 from tinytrain.methods.distill import Distill
+from tinytrain.nn import cosine_head, macs
 
 X, Y = images(16, 16), labels(16)
 MIXED = 0.7 * Y + 0.3 * labels(16, seed=5)

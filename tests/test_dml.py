@@ -9,8 +9,7 @@ import tensorflow as tf
 from test_distill import NO_TRAINING, softmax
 from test_netaug import compiled, images, labels, shallow
 
-from tinytrain import checkpoint, macs, train
-from tinytrain.blocks import classifier
+from tinytrain import checkpoint, train
 from tinytrain.config import load as configs
 from tinytrain.config import schema
 from tinytrain.errors import UserError
@@ -19,6 +18,8 @@ from tinytrain.methods import dml
 from tinytrain.methods.am_softmax import AMSoftmax
 from tinytrain.methods.distill import Distill
 from tinytrain.methods.dml import Dml
+from tinytrain.nn import macs
+from tinytrain.nn.blocks import classifier
 from tinytrain.trainer import build_method
 
 X, Y = images(16, 16), labels(16)

@@ -7,10 +7,11 @@ import keras
 import numpy as np
 import pytest
 
-from tinytrain import train, trainer, weights
+from tinytrain import train, trainer
 from tinytrain.config import load as configs
 from tinytrain.data import batches
 from tinytrain.errors import UserError
+from tinytrain.nn import pretrained
 
 
 def build(*words, classes=100):
@@ -109,13 +110,13 @@ def test_pixels_are_normalised_as_the_paper_does():
     mean, deviation = [0.5071, 0.4865, 0.4409], [0.2009, 0.1984, 0.2023]
     model = build(f"model.mean={mean}", f"model.deviation={deviation}")
     pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
-    found = keras.Model(model.input, model.get_layer(weights.PREPROCESSING).output)(batches.normalize(pixels))
+    found = keras.Model(model.input, model.get_layer(pretrained.PREPROCESSING).output)(batches.normalize(pixels))
     np.testing.assert_allclose(found, (pixels / 255 - mean) / deviation, atol=2e-5)
 
 
 def test_gray_images_take_the_mean_of_the_colors_and_other_numbers_are_refused():
     model = build("model.mean=[0.5, 0.4, 0.3]", "model.channels=1")
-    assert np.ravel(model.get_layer(weights.PREPROCESSING).offset) == pytest.approx([128 / 255 - 0.4])
+    assert np.ravel(model.get_layer(pretrained.PREPROCESSING).offset) == pytest.approx([128 / 255 - 0.4])
     with pytest.raises(UserError, match=r"model.deviation = \[0.5\] for 3 channels"):
         build("model.deviation=[0.5]")
 

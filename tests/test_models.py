@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from tinytrain import macs
 from tinytrain.config import plugins
+from tinytrain.nn import macs
 
 # (model, options, parameters with BatchNorm's γ and β, MACs) for 1,000 classes unless said; methods.md B.1
 TABLE = [

@@ -8,12 +8,13 @@ import pytest
 import tensorflow as tf
 from kills import assert_same_weights, command, epochs, kill
 
-from tinytrain import blocks, macs, optim, train
+from tinytrain import optim, train
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.errors import UserError
 from tinytrain.method import Method, Objective, Training
 from tinytrain.methods.netaug import NetAug, batch_statistics, build, recalibrate, usual_width_factors
+from tinytrain.nn import blocks, macs
 from tinytrain.run import Run
 from tinytrain.super_network import SuperNetwork
 

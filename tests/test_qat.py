@@ -8,10 +8,10 @@ from keras import layers
 from test_twin import BODIES, head, small, trained
 
 from tinytrain.config import plugins
-from tinytrain.cosine_head import with_cosine_head
 from tinytrain.deploy import cosine, flatbuffer, qat, tflite, twin
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import TinytrainError, UserError
+from tinytrain.nn.cosine_head import with_cosine_head
 
 OPERATORS = {
     "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "MUL", "AVERAGE_POOL_2D", "MAX_POOL_2D", "PAD",

@@ -17,11 +17,12 @@ from bench_helpers import exported
 from firmware_helpers import EMULATED, emit, make, needs_compiler
 from int8_models import conv_model
 
-from tinytrain import evaluation, export_summary, lr_study, origin, teachers, tflite_origin, weights
+from tinytrain import evaluation, export_summary, lr_study, origin, teachers, tflite_origin
 from tinytrain.config import load as configs
 from tinytrain.config import schema
 from tinytrain.errors import UserError
 from tinytrain.exported import COMPACT_FILE, GOLDEN_FILE, REPORT_FILE, Exported, read_report
+from tinytrain.nn import pretrained
 from tinytrain.reporting import predictions, runs
 from tinytrain.run import Run
 
@@ -67,7 +68,7 @@ def test_a_model_with_code_in_it_is_refused_and_not_run(tmp_path, name):
     path = with_lambda(tmp_path / name)
     student = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)])
     for use in (
-        lambda: weights.read(str(path), "model.weights", ["imagenet"]),
+        lambda: pretrained.read(str(path), "model.weights", ["imagenet"]),
         lambda: teachers.load(str(path), student),
     ):
         with pytest.raises(UserError, match=r"is no Keras model: .*Lambda"):
@@ -80,7 +81,7 @@ def test_a_run_with_code_in_its_model_is_refused_and_not_run(tmp_path):
     subject = runs.read([folder])[0]
     for use in (
         lambda: evaluation.evaluate(folder),
-        lambda: weights.read(str(folder), "model.weights", []),
+        lambda: pretrained.read(str(folder), "model.weights", []),
         lambda: predictions.of_float(subject, None),
     ):
         with pytest.raises(UserError, match=r"is no Keras model: .*Lambda"):
@@ -109,7 +110,7 @@ def test_a_class_of_another_module_is_not_imported(tmp_path, monkeypatch):
     os.rename(tmp_path / "evil.zip", tmp_path / "evil.keras")
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(UserError, match="is no Keras model: "):
-        weights.load_file(tmp_path / "evil.keras")
+        pretrained.load_file(tmp_path / "evil.keras")
 
 
 def test_a_model_of_other_images_than_its_run_is_refused(tmp_path):
@@ -264,7 +265,7 @@ def test_a_link_out_of_a_run_folder_is_refused_and_one_inside_is_not(tmp_path):
         ("tensorboard", "/nowhere"),
     ]:
         (run / name).symlink_to(target)
-        for use in (Run.open, runs.read, lambda folder: weights.read(str(folder), "model.weights", [])):
+        for use in (Run.open, runs.read, lambda folder: pretrained.read(str(folder), "model.weights", [])):
             with pytest.raises(UserError, match=rf"{name}' is a link that leads out of .*, to '"):
                 use([run] if use is runs.read else run)
         (run / name).unlink()
@@ -358,5 +359,5 @@ def test_names_of_files_and_classes_cannot_drive_a_terminal(command_line, tmp_pa
 def test_a_damaged_keras_file_is_not_called_a_missing_one(tmp_path, content):
     (tmp_path / "model.keras").write_bytes(content)
     with pytest.raises(UserError, match=r"model\.keras' is no Keras model: it is damaged") as error:
-        weights.load_file(tmp_path / "model.keras")
+        pretrained.load_file(tmp_path / "model.keras")
     assert "not found" not in str(error.value)

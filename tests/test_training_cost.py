@@ -2,10 +2,11 @@
 
 import pytest
 
-from tinytrain import macs, paper_tables, training_cost
+from tinytrain import paper_tables, training_cost
 from tinytrain.cli.lists import configs as config_table
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
+from tinytrain.nn import macs
 
 # MobileNetV1 for CIFAR-100 (methods.md B.1): 46.447 M MACs, of which the depthwise ones by hand, side² · 9 · channels.
 DEPTHWISE = 9 * (32**2 * 32 + 16**2 * (64 + 128) + 8**2 * (128 + 256) + 4**2 * (256 + 512 * 5) + 2**2 * (512 + 1024))

@@ -12,7 +12,7 @@ from tinytrain.deploy.counterparts import pads_as_same
 from tinytrain.deploy.hard_swish import HardSwish
 from tinytrain.deploy.twin_builder import Clip
 from tinytrain.errors import TinytrainError, UserError
-from tinytrain.graph import walk
+from tinytrain.nn.graph import walk
 
 
 def trained(model, seed=0):

@@ -11,13 +11,14 @@ from keras.src.legacy.saving import legacy_h5_format  # the format of the publis
 from keras.src.utils import file_utils
 from test_twin import trained
 
-from tinytrain import checkpoint, exporting, imagenet, macs, train, trainer, weights
+from tinytrain import checkpoint, exporting, train, trainer
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config, Device, Model
 from tinytrain.data import batches
 from tinytrain.deploy import flatbuffer, memory, tflite, twin
 from tinytrain.errors import UserError
 from tinytrain.method import Method
+from tinytrain.nn import imagenet, macs, pretrained
 
 PREPROCESS = {
     "mobilenet_v1": keras.applications.mobilenet.preprocess_input,
@@ -193,12 +194,12 @@ def test_mixed_precision_keeps_the_numbers_of_the_preprocessing(publish):
 
 def rescaled(**options):
     """Returns a trained network with a Rescaling in front."""
-    return weights._with_rescaling(trained(build(**options)), [0.9, 1.2, 1.1], [0.3, -0.2, 0.5])
+    return pretrained._with_rescaling(trained(build(**options)), [0.9, 1.2, 1.1], [0.3, -0.2, 0.5])
 
 
 def test_a_rescaling_changes_nothing_but_the_pixels(tmp_path):
     plain = trained(build())
-    model = weights._with_rescaling(plain, [2.0, 0.5, 1.0], [0.1, 0.2, 0.3])
+    model = pretrained._with_rescaling(plain, [2.0, 0.5, 1.0], [0.1, 0.2, 0.3])
     images = np.asarray(batches.normalize(pixels(32)))
     expected = np.asarray(plain(images * np.float32([2.0, 0.5, 1.0]) + np.float32([0.1, 0.2, 0.3])))
     model.save(tmp_path / "model.keras")
@@ -245,7 +246,7 @@ def test_the_layout_of_a_resnet_follows_its_file(tmp_path):
     images = batches.normalize(pixels(32))
     model = build(weights=str(tmp_path / "model.keras"), **options)
     np.testing.assert_allclose(np.asarray(model(images)), np.asarray(source(images)), rtol=1e-4, atol=1e-5)
-    assert weights.build_options(_resnet("3x3")) == {}
+    assert pretrained.build_options(_resnet("3x3")) == {}
 
 
 def _resnet(stride_on):

@@ -18,7 +18,7 @@ import numpy as np
 from keras import layers
 
 from tinytrain.errors import UserError
-from tinytrain.graph import Call, Graph
+from tinytrain.nn.graph import Call, Graph
 
 Kind = Literal["fixed", "outer", "inner", "squeezed"]
 JOINING = (layers.Add, layers.Multiply)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytrain import measured, metrics, train, weights
+from tinytrain import measured, metrics, train
 from tinytrain.config.schema import Config
 from tinytrain.data import identity
 from tinytrain.data.batches import Images
+from tinytrain.nn import pretrained
 from tinytrain.run import Run
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def evaluate(
     run = Run.open(target)
     run.metrics()
     config = measured.settings(target, overrides, data, "evaluate", (), run.config())
-    model = weights.trained(run)
+    model = pretrained.trained(run)
     what = f"the model of '{run.folder}'"
     if data and not measured.is_data_of(run, config):
         classes = identity.classes_of(run)

@@ -8,7 +8,7 @@ import numpy as np
 import tf_keras
 from tqdm import tqdm
 
-from tinytrain import macs, measured, tflite_origin, train, weights
+from tinytrain import measured, tflite_origin, train
 from tinytrain.config.schema import Config
 from tinytrain.data import batches as pipeline
 from tinytrain.data import identity
@@ -17,6 +17,7 @@ from tinytrain.data.batches import Images
 from tinytrain.deploy import cosine, diagnosis, foreign, latency, pixels, qat, tflite, twin
 from tinytrain.deploy.pixels import Pixels
 from tinytrain.evaluation import to_int8
+from tinytrain.nn import macs, pretrained
 from tinytrain.run import Run
 
 FINE_TUNE_SEED = 1_000_003  # added to the run's seed: other batches than in the training
@@ -74,7 +75,7 @@ def from_run(run: Run, config: Config, diagnose: bool = False) -> Int8Model:
     source = train.load_source(config)
     config = train.resolve(config, source)  # a run from before a key was there has that key's default
     data = identity.split_of(run, source, config)
-    model = weights.trained(run)
+    model = pretrained.trained(run)
     images, labels = data.arrays("test")
     val_images, val_labels = data.arrays("val")
     train_images, train_labels = data.arrays("train")

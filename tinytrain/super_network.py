@@ -24,7 +24,7 @@ from keras import layers
 
 from tinytrain.channels import Group, groups
 from tinytrain.errors import UserError
-from tinytrain.graph import Call, walk
+from tinytrain.nn.graph import Call, walk
 from tinytrain.width_choices import Width, choices, draw
 
 VECTOR = 16  # float32 values that the CPU computes at once

@@ -5,9 +5,9 @@ import sys
 
 import keras
 
-from tinytrain import imagenet, weights
 from tinytrain.data import identity
 from tinytrain.errors import UserError, nearest
+from tinytrain.nn import imagenet, pretrained
 
 APPLICATIONS = "applications:"
 
@@ -61,7 +61,7 @@ def _sides(shape: tuple[int, ...]) -> str:
 
 
 def _ours(word: str) -> keras.Model:
-    return weights.read(word, "distill.teacher", [f"{APPLICATIONS}NAME"])[1]
+    return pretrained.read(word, "distill.teacher", [f"{APPLICATIONS}NAME"])[1]
 
 
 def _published(word: str, student: keras.Model) -> keras.Model:

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tinytrain import checkpoint, disk, initial, lr_usual, macs, metrics, origin
+from tinytrain import checkpoint, disk, lr_usual, metrics, origin
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.config.schema import Config
@@ -26,6 +26,7 @@ from tinytrain.data.source import Source
 from tinytrain.data.splits import Split
 from tinytrain.errors import Mistakes, UserError, escaped
 from tinytrain.method import Method
+from tinytrain.nn import initializers, macs
 from tinytrain.run import Run, write_json, write_text
 from tinytrain.tensorboard_log import TensorBoardLog
 from tinytrain.trainer import Trainer, build_model
@@ -254,7 +255,7 @@ def resolve(config: Config, source: Source) -> Config:
         "model.resolution": min(source.side or LARGEST_AUTO_RESOLUTION, LARGEST_AUTO_RESOLUTION),
         "model.channels": source.channels,
         "model.stem": usual.get("stem", "imagenet"),
-        "model.init": initial.kind_of(config),
+        "model.init": initializers.kind_of(config),
         "augment.flip": source.flip,
         "search.low": low,
         "search.high": high,

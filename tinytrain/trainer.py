@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tinytrain import checkpoint, initial, optim, training_memory, weights
+from tinytrain import checkpoint, optim, training_memory
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.config.schema import Config
@@ -17,6 +17,7 @@ from tinytrain.data.augment.augmentation import Augmentation
 from tinytrain.data.batches import Images
 from tinytrain.data.splits import Split
 from tinytrain.method import Method, Training
+from tinytrain.nn import initializers, pretrained
 from tinytrain.plateau import Plateau, PlateauSchedule
 from tinytrain.progress import Clock, Progress, StopAtNaN
 from tinytrain.run import Run
@@ -155,9 +156,9 @@ def build_model(config: Config, classes: int, names: Sequence[str] = ()) -> kera
     keras.utils.set_random_seed(config.seed)
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(config.device.precision)
-    options = weights.architecture_options(config.model)
+    options = pretrained.architecture_options(config.model)
     build = functools.partial(plugins.load("models", config.model.name).build, classes=classes, **options)
     try:
-        return weights.initialized(lambda **more: initial.drawn(build(**more), config), config.model, names)
+        return pretrained.initialized(lambda **more: initializers.drawn(build(**more), config), config.model, names)
     finally:
         keras.config.set_dtype_policy(policy)

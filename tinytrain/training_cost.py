@@ -13,10 +13,11 @@ from pathlib import Path
 
 import keras
 
-from tinytrain import lr_usual, macs, weights
+from tinytrain import lr_usual
 from tinytrain.config import catalog, plugins
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
+from tinytrain.nn import macs, pretrained
 from tinytrain.paper_tables import Table, every_config
 
 # `taskset -c 0 python benchmarks/training_cost.py` on 2026-11-25: processor seconds on one of two x86-64 cores with
@@ -59,7 +60,7 @@ def seconds(config: Config, epochs: int, teacher: Config | None = None) -> float
 
 def seconds_per_image(config: Config, classes: int) -> float:
     """Returns the core seconds of a plain step for one image."""
-    options = weights.architecture_options(config.model) | {"dropout": 0.0}
+    options = pretrained.architecture_options(config.model) | {"dropout": 0.0}
     dense, depthwise, features = _macs(config.model.name, tuple(sorted(options.items())))
     return OVERHEAD + DENSE * (dense + features * classes) + DEPTHWISE * depthwise
 

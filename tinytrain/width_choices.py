@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tinytrain.blocks import make_divisible
 from tinytrain.channels import Group
+from tinytrain.nn.blocks import make_divisible
 
 LEAST_SQUEEZED = 16
 Width = Any  # an int, or a scalar int32 tensor

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from tinytrain.graph import walk
+from tinytrain.nn.graph import walk
 
 BATCH = 50
 

@@ -13,7 +13,7 @@ import tf_keras
 
 from tinytrain.deploy.twin_builder import Builder, Clip, Tensor, activation_of
 from tinytrain.errors import UserError
-from tinytrain.graph import Call
+from tinytrain.nn.graph import Call
 
 FUSED = ("linear", "relu", "relu6")  # what CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED clip by themselves
 

@@ -2,7 +2,6 @@
 
 import keras
 
-from tinytrain import weights
 from tinytrain.config import plugins
 from tinytrain.config.schema import Config
 from tinytrain.deploy import boards, compact, cosine, firmware, flatbuffer, memory, tflite
@@ -10,6 +9,7 @@ from tinytrain.deploy.boards import Board
 from tinytrain.deploy.firmware import Sizes
 from tinytrain.deploy.memory import Memory
 from tinytrain.errors import DoesNotFit
+from tinytrain.nn import pretrained
 
 
 def on_board(sizes: Sizes, board: Board) -> Memory:
@@ -44,7 +44,7 @@ def refuse_if_too_large(model: keras.Model, config: Config, classes: int, word: 
 def remedy(model: keras.Model, needed: Memory, config: Config, classes: int, board: Board) -> str:
     """Returns the nearest smaller width and resolution with which the network of `config` fits `board`, in words."""
     build = plugins.load("models", config.model.name).build
-    options = weights.architecture_options(config.model) | {"classes": classes} | weights.build_options(model)
+    options = pretrained.architecture_options(config.model) | {"classes": classes} | pretrained.build_options(model)
     _, model_bytes = memory.estimate(model)
     beside_arena = needed.ram_bytes - needed.arena_bytes  # stack and the like, the same for a smaller network
     beside_model = needed.flash_bytes - model_bytes

@@ -21,7 +21,7 @@ import tf_keras
 from tinytrain.deploy import counterparts
 from tinytrain.deploy.twin_builder import Builder
 from tinytrain.errors import TinytrainError, UserError
-from tinytrain.graph import walk
+from tinytrain.nn.graph import walk
 
 TOLERANCE = 1e-4  # of the largest output: what float32 rounding in another order of operations explains, and a margin
 

@@ -9,7 +9,7 @@ import tf_keras
 
 from tinytrain.deploy.hard_swish import HardSwish
 from tinytrain.errors import UserError
-from tinytrain.graph import Call, Graph
+from tinytrain.nn.graph import Call, Graph
 
 Tensor: TypeAlias = Any
 

@@ -19,9 +19,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tinytrain import cosine_head
 from tinytrain.config.schema import Config
 from tinytrain.method import Method, Objective, Step, Training, functional, with_fused_batch_norm
+from tinytrain.nn import cosine_head
 
 
 def usual(model: str, classes: int) -> dict[str, Any]:

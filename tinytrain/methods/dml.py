@@ -25,10 +25,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tinytrain import cosine_head, initial
 from tinytrain.config import schema
 from tinytrain.config.schema import Config
 from tinytrain.method import Method, Objective, Step, Training, functional, with_fused_batch_norm
+from tinytrain.nn import cosine_head, initializers
 
 OFF = ["dml.weight=0"]
 
@@ -38,7 +38,7 @@ def build(inner: Any, config: Config, training: Training) -> "Dml":
 
     With model.weights both students begin from them, without the head; else the slow one is drawn by itself.
     """
-    initialize = functools.partial(initial.draw, config=config, stream=2)
+    initialize = functools.partial(initializers.draw, config=config, stream=2)
     return Dml(functional(inner, "dml"), config.dml, bool(config.model.weights), initialize)
 
 

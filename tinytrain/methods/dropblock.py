@@ -20,12 +20,12 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from tinytrain import graph
-from tinytrain.blocks import Tensor
 from tinytrain.config.schema import Config
 from tinytrain.errors import UserError
-from tinytrain.graph import Call
 from tinytrain.method import Method, Training, functional
+from tinytrain.nn import graph
+from tinytrain.nn.blocks import Tensor
+from tinytrain.nn.graph import Call
 
 STAGES = 2
 ACTIVATIONS = (layers.ReLU, layers.Activation)

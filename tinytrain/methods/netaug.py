@@ -26,11 +26,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tinytrain import initial, optim
+from tinytrain import optim
 from tinytrain.config.schema import Config
 from tinytrain.errors import UserError
-from tinytrain.graph import walk
 from tinytrain.method import Method, Objective, Step, Training, functional, with_fused_batch_norm
+from tinytrain.nn import initializers
+from tinytrain.nn.graph import walk
 from tinytrain.super_network import SuperNetwork
 from tinytrain.width_choices import Width
 
@@ -222,5 +223,5 @@ def build(inner: keras.Model | Method, config: Config, training: Training) -> Ne
         outer_steps=math.ceil(epochs) * training.steps_per_epoch,
         statistics=training.batches(STATISTICS_SEED, min(batches, training.steps_per_epoch)),
         keep_weights=bool(config.model.weights),
-        initialize=functools.partial(initial.draw, config=config, stream=2),
+        initialize=functools.partial(initializers.draw, config=config, stream=2),
     )

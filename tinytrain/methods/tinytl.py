@@ -29,10 +29,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from tinytrain.blocks import HE_FAN_OUT, Tensor, make_divisible
 from tinytrain.config.schema import Config
 from tinytrain.errors import UserError
-from tinytrain.graph import Call, walk
 from tinytrain.lean_layers import (
     AffineBatchNormalization,
     GroupedConv2D,
@@ -42,7 +40,9 @@ from tinytrain.lean_layers import (
     standardized,
 )
 from tinytrain.method import FusedBatchNormalization, Method, Training, functional
-from tinytrain.weights import CLASSIFIER
+from tinytrain.nn.blocks import HE_FAN_OUT, Tensor, make_divisible
+from tinytrain.nn.graph import Call, walk
+from tinytrain.nn.pretrained import CLASSIFIER
 
 LITE = "_lite_"  # in the names of the layers of a lite residual module, and of no others
 GROUPS = 2

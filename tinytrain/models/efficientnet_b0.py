@@ -5,15 +5,7 @@ The hidden layer of a squeeze-excite has a quarter of the block's input channels
 
 import keras
 
-from tinytrain.blocks import (
-    Tensor,
-    classifier,
-    conv_bn,
-    depthwise_bn,
-    image_input,
-    make_divisible,
-    squeeze_excite,
-)
+from tinytrain.nn.blocks import Tensor, classifier, conv_bn, depthwise_bn, image_input, make_divisible, squeeze_excite
 
 USUAL = {"width": 1.0, "resolution": 224}
 ROWS = [USUAL]  # what `tinytrain list models` shows

@@ -5,7 +5,7 @@ Inverted residuals with kernels of 3, 5 and 7, ReLU6, no 1x1 convolution before 
 
 import keras
 
-from tinytrain.blocks import classifier, conv_bn, depthwise_bn, image_input, inverted_residual, make_divisible
+from tinytrain.nn.blocks import classifier, conv_bn, depthwise_bn, image_input, inverted_residual, make_divisible
 
 USUAL = {"width": 1.0, "resolution": 176}
 ROWS = [USUAL]  # what `tinytrain list models` shows

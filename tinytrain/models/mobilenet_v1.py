@@ -6,7 +6,7 @@ CIFAR-100 study (methods.md B.3): stem stride 1 and ReLU instead of ReLU6.
 
 import keras
 
-from tinytrain.blocks import classifier, conv_bn, depthwise_bn, image_input, make_divisible
+from tinytrain.nn.blocks import classifier, conv_bn, depthwise_bn, image_input, make_divisible
 
 USUAL = {"width": 0.25, "resolution": 96}
 ROWS = [

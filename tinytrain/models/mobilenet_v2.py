@@ -7,7 +7,7 @@ stage.
 
 import keras
 
-from tinytrain.blocks import classifier, conv_bn, depthwise_bn, image_input, inverted_residual, make_divisible
+from tinytrain.nn.blocks import classifier, conv_bn, depthwise_bn, image_input, inverted_residual, make_divisible
 
 USUAL = {"width": 0.35, "resolution": 160}
 ROWS = [

@@ -6,8 +6,8 @@ At width 0.35 it has 448 channels before the classifier where MobileNetV2 keeps 
 
 import keras
 
-from tinytrain.blocks import make_divisible
 from tinytrain.models.mobilenet_v2 import network
+from tinytrain.nn.blocks import make_divisible
 
 USUAL = {"width": 0.35, "resolution": 144}
 ROWS = [USUAL]  # what `tinytrain list models` shows

@@ -7,7 +7,7 @@ at least 16 wide (NetAug code; methods.md B.6).
 
 import keras
 
-from tinytrain.blocks import (
+from tinytrain.nn.blocks import (
     Tensor,
     activate,
     conv,

@@ -2,8 +2,8 @@
 
 import keras
 
-from tinytrain.blocks import make_divisible
 from tinytrain.models.mobilenet_v3_large import network
+from tinytrain.nn.blocks import make_divisible
 
 USUAL = {"width": 0.35, "resolution": 96}
 ROWS = [{"width": 1.0, "resolution": 224}, USUAL]  # what `tinytrain list models` shows

@@ -6,7 +6,7 @@ shortcut, also where it keeps stride and width (at width 0.35 that is block 11, 
 
 import keras
 
-from tinytrain.blocks import classifier, conv_bn, depthwise_bn, image_input, inverted_residual, make_divisible
+from tinytrain.nn.blocks import classifier, conv_bn, depthwise_bn, image_input, inverted_residual, make_divisible
 
 USUAL = {"width": 0.35, "resolution": 160}
 ROWS = [USUAL, {"width": 1.0, "resolution": 160}, {"width": 1.0, "resolution": 224}]  # of `tinytrain list models`

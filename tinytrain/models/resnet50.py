@@ -6,7 +6,7 @@ symmetrically, as in both; BatchNorm's epsilon is Keras' 1.001e-5 (methods.md B.
 
 import keras
 
-from tinytrain.blocks import Tensor, activate, batch_norm, classifier, conv, image_input, make_divisible
+from tinytrain.nn.blocks import Tensor, activate, batch_norm, classifier, conv, image_input, make_divisible
 
 USUAL = {"width": 1.0, "resolution": 224}
 ROWS = [USUAL]  # what `tinytrain list models` shows

@@ -6,7 +6,7 @@ As in the reference, the 1x1 convolution of a strided shortcut has a bias and no
 
 import keras
 
-from tinytrain.blocks import activate, classifier, conv, conv_bn, image_input, make_divisible
+from tinytrain.nn.blocks import activate, classifier, conv, conv_bn, image_input, make_divisible
 
 USUAL = {"width": 1.0, "resolution": 32, "stem": "cifar", "classes": 10}
 ROWS = [USUAL]  # what `tinytrain list models` shows

@@ -6,7 +6,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from tinytrain import metrics, train, weights
+from tinytrain import metrics, train
 from tinytrain.config import load as configs
 from tinytrain.data import identity, splits
 from tinytrain.data.batches import Images
@@ -14,6 +14,7 @@ from tinytrain.deploy import flatbuffer
 from tinytrain.errors import UserError
 from tinytrain.evaluation import dequantize, to_int8
 from tinytrain.exported import GOLDEN_FILE, MODEL_FILE
+from tinytrain.nn import pretrained
 from tinytrain.reporting.runs import Export, Subject
 
 FLOAT, FINETUNED, INT8 = "float", "fine-tuned float", "int8"  # the kinds of models, as a report calls them
@@ -76,7 +77,7 @@ def test_images(subject: Subject, proven: Golden | None) -> LabelledImages:
 
 def of_float(subject: Subject, test: LabelledImages) -> np.ndarray:
     """Returns the probabilities (N, classes) of the float model."""
-    model = weights.trained(subject.run)
+    model = pretrained.trained(subject.run)
     logits = train.predict(model, test.images)
     if "am_softmax" in configs.methods(subject.config):
         logits = logits * float(subject.config.am_softmax.scale)  # they are cosines

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from tinytrain import macs
 from tinytrain.config import plugins
 from tinytrain.deploy import boards, firmware, fits, memory, tflm_ops
+from tinytrain.nn import macs
 
 USUAL_CLASSES = 1000
 OPERATORS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "MUL", "AVERAGE_POOL_2D", "HARD_SWISH")

@@ -24,9 +24,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from tinytrain import imagenet, origin
+from tinytrain import origin
 from tinytrain.config.schema import Model
 from tinytrain.errors import UserError, escaped, nearest
+from tinytrain.nn import imagenet
 from tinytrain.run import Run, refuse_links
 
 IMAGENET = "imagenet"

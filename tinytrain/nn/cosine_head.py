@@ -18,10 +18,10 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from tinytrain.blocks import Tensor
 from tinytrain.errors import UserError
-from tinytrain.graph import walk
 from tinytrain.method import Objective
+from tinytrain.nn.blocks import Tensor
+from tinytrain.nn.graph import walk
 
 SHORTEST = 1e-24  # square of a length below which nothing is normalised; that of Keras' UnitNormalization
 
