@@ -417,8 +417,8 @@ def test_a_start_or_a_teacher_that_knows_the_test_images_is_told(place, capsys, 
 
 @pytest.mark.parametrize("word", ["run", "run/model.keras"])
 def test_a_teacher_of_other_classes_is_refused_by_name(place, word):
-    from tinytrain import teachers
     from tinytrain.errors import UserError
+    from tinytrain.methods.distill import teachers
 
     word = str(place / word)
     student = keras.saving.load_model(place / "run/model.keras", compile=False)

@@ -14,9 +14,9 @@ from tinytrain.config import plugins
 from tinytrain.errors import UserError
 from tinytrain.method import Method, Objective, Training
 from tinytrain.methods.netaug import NetAug, batch_statistics, build, recalibrate, usual_width_factors
+from tinytrain.methods.netaug.super_network import SuperNetwork
 from tinytrain.nn import blocks, macs
 from tinytrain.run import Run
-from tinytrain.super_network import SuperNetwork
 
 WIDTHS, EXPANSIONS = [1.0, 1.8, 2.6], [1.0, 1.6, 2.2, 2.8]
 

@@ -17,11 +17,12 @@ from bench_helpers import exported
 from firmware_helpers import EMULATED, emit, make, needs_compiler
 from int8_models import conv_model
 
-from tinytrain import evaluation, export_summary, lr_study, origin, teachers, tflite_origin
+from tinytrain import evaluation, export_summary, lr_study, origin, tflite_origin
 from tinytrain.config import load as configs
 from tinytrain.config import schema
 from tinytrain.errors import UserError
 from tinytrain.exported import COMPACT_FILE, GOLDEN_FILE, REPORT_FILE, Exported, read_report
+from tinytrain.methods.distill import teachers
 from tinytrain.nn import pretrained
 from tinytrain.reporting import predictions, runs
 from tinytrain.run import Run

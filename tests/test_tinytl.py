@@ -8,7 +8,6 @@ from keras import layers
 from sklearn.cluster import KMeans
 from test_twin import outputs, small
 
-from tinytrain import lean_layers
 from tinytrain.config import plugins
 from tinytrain.config.schema import Config, Model, Tinytl
 from tinytrain.deploy import flatbuffer, tflite, twin
@@ -16,7 +15,7 @@ from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import UserError
 from tinytrain.method import Method, Training
 from tinytrain.methods import tinytl
-from tinytrain.methods.tinytl import TinyTL
+from tinytrain.methods.tinytl import TinyTL, memory_saving_layers
 
 CLASSES = 5
 # MobileNetV2-Tiny at width 0.35 and 144 pixels: channels in, channels out and side of the input of each inverted
@@ -202,7 +201,7 @@ def test_group_norm_and_standardized_weights_are_the_formulas():
 def test_depthwise_weights_are_standardized_channel_by_channel():
     kernel = np.random.default_rng(0).normal(2, 3, (3, 3, 4, 1)).astype("float32")
     expected = (kernel - kernel.mean((0, 1))) / (kernel.std((0, 1), ddof=1) + 1e-5)
-    np.testing.assert_allclose(lean_layers.standardized(kernel, depthwise=True), expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(memory_saving_layers.standardized(kernel, depthwise=True), expected, rtol=0, atol=1e-5)
 
 
 def test_k_means_is_that_of_scikit_learn():
@@ -230,9 +229,9 @@ def test_frozen_weights_take_256_values_a_layer_and_lose_less_than_even_steps():
 @pytest.mark.parametrize(
     ("plain", "lean"),
     [
-        (layers.ReLU(), lean_layers.MaskReLU()),
-        (layers.ReLU(6.0), lean_layers.MaskReLU(6.0)),
-        (layers.Activation("hard_swish"), lean_layers.LeanHardSwish("hard_swish")),
+        (layers.ReLU(), memory_saving_layers.MaskReLU()),
+        (layers.ReLU(6.0), memory_saving_layers.MaskReLU(6.0)),
+        (layers.Activation("hard_swish"), memory_saving_layers.LeanHardSwish("hard_swish")),
     ],
 )
 def test_lean_activations_have_the_values_and_gradients_of_tensorflow(plain, lean):

@@ -22,10 +22,10 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from tinytrain.channels import Group, groups
 from tinytrain.errors import UserError
+from tinytrain.methods.netaug.channels import Group, groups
+from tinytrain.methods.netaug.search_space import Width, choices, draw
 from tinytrain.nn.graph import Call, walk
-from tinytrain.width_choices import Width, choices, draw
 
 VECTOR = 16  # float32 values that the CPU computes at once
 

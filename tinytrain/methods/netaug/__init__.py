@@ -30,10 +30,10 @@ from tinytrain import optim
 from tinytrain.config.schema import Config
 from tinytrain.errors import UserError
 from tinytrain.method import Method, Objective, Step, Training, functional, with_fused_batch_norm
+from tinytrain.methods.netaug.search_space import Width
+from tinytrain.methods.netaug.super_network import SuperNetwork
 from tinytrain.nn import initializers
 from tinytrain.nn.graph import walk
-from tinytrain.super_network import SuperNetwork
-from tinytrain.width_choices import Width
 
 WIDTH_FACTORS = {  # of the released configs; the others have the first
     "mobilenet_v2": [1.0, 1.8, 2.6],

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tinytrain.channels import Group
+from tinytrain.methods.netaug.channels import Group
 from tinytrain.nn.blocks import make_divisible
 
 LEAST_SQUEEZED = 16

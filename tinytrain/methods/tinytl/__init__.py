@@ -31,7 +31,8 @@ from keras import layers
 
 from tinytrain.config.schema import Config
 from tinytrain.errors import UserError
-from tinytrain.lean_layers import (
+from tinytrain.method import FusedBatchNormalization, Method, Training, functional
+from tinytrain.methods.tinytl.memory_saving_layers import (
     AffineBatchNormalization,
     GroupedConv2D,
     LeanHardSwish,
@@ -39,7 +40,6 @@ from tinytrain.lean_layers import (
     StandardizedConv2D,
     standardized,
 )
-from tinytrain.method import FusedBatchNormalization, Method, Training, functional
 from tinytrain.nn.blocks import HE_FAN_OUT, Tensor, make_divisible
 from tinytrain.nn.graph import Call, walk
 from tinytrain.nn.pretrained import CLASSIFIER

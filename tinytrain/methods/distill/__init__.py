@@ -11,9 +11,9 @@ NetAug the teacher's part is added to the loss of both networks of a step.
 import keras
 import tensorflow as tf
 
-from tinytrain import teachers
 from tinytrain.config.schema import Config
 from tinytrain.method import Around, Method, Objective, Step, Training
+from tinytrain.methods.distill import teachers
 
 OFF = ["distill.weight=0"]
 
