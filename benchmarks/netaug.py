@@ -34,10 +34,10 @@ import_tensorflow()
 import numpy as np
 import tensorflow as tf
 
-from tinytrain import trainer
 from tinytrain.config import load as configs
-from tinytrain.method import Training
 from tinytrain.nn import macs
+from tinytrain.train import trainer
+from tinytrain.train.method import Training
 
 BATCH, CLASSES = 64, 10
 STEPS_PER_EPOCH = 1000  # so many that all steps lie in the first half of the training, which draws widths as well

@@ -20,11 +20,11 @@ import_tensorflow()
 import keras
 import numpy as np
 
-from tinytrain import optim
 from tinytrain.config import plugins, schema
 from tinytrain.data import batches
 from tinytrain.data.augment.augmentation import Augmentation
-from tinytrain.method import Method
+from tinytrain.train import optimizers
+from tinytrain.train.method import Method
 
 BATCH, CLASSES = 64, 10
 PREPARED = 8  # batches that can lie ready: the prefetch of the pipeline and its two threads
@@ -48,7 +48,9 @@ def measure(resolution: int, steps: int, rounds: int) -> list[dict[str, Any]]:
     model = plugins.load("models", "mobilenet_v2").build(classes=CLASSES, resolution=resolution, channels=3, width=0.35)
     method = Method(model)
     method.compile(
-        optim.build(schema.Optim(), steps), keras.losses.CategoricalCrossentropy(from_logits=True), jit_compile=False
+        optimizers.build(schema.Optim(), steps),
+        keras.losses.CategoricalCrossentropy(from_logits=True),
+        jit_compile=False,
     )
     method.optimizer.build(method.trainable_variables)
     method.make_train_function()

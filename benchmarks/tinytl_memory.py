@@ -38,12 +38,12 @@ def method_of(contestant, resolution):
     """Returns the compiled method."""
     import keras
 
-    from tinytrain import optim
     from tinytrain.config import plugins
     from tinytrain.config.schema import Optim
-    from tinytrain.method import Method
     from tinytrain.methods.tinytl import TinyTL
     from tinytrain.nn.pretrained import CLASSIFIER
+    from tinytrain.train import optimizers
+    from tinytrain.train.method import Method
 
     model = plugins.load("models", "mobilenet_v2").build(classes=CLASSES, resolution=resolution, channels=3, width=0.35)
     method = Method(model) if contestant == "full" else TinyTL(model, residual=contestant == "tinytl")
@@ -51,7 +51,7 @@ def method_of(contestant, resolution):
         for layer in method.network.layers:
             layer.trainable = layer.name == CLASSIFIER
     loss = keras.losses.CategoricalCrossentropy(from_logits=True)
-    method.compile(optim.build(Optim(name="adam", weight_decay=0.0), 10), loss, jit_compile=False)
+    method.compile(optimizers.build(Optim(name="adam", weight_decay=0.0), 10), loss, jit_compile=False)
     method.optimizer.build(method.trainable_variables)
     return method
 

@@ -21,14 +21,14 @@ import_tensorflow()
 import keras
 import numpy as np
 
-from tinytrain import optim
-from tinytrain.checkpoint import Checkpoint
 from tinytrain.config import plugins, schema
 from tinytrain.data import batches as pipeline
 from tinytrain.data.augment.augmentation import Augmentation
-from tinytrain.method import Method
-from tinytrain.progress import StopAtNaN
 from tinytrain.run import Run
+from tinytrain.train import optimizers
+from tinytrain.train.checkpoint import Checkpoint
+from tinytrain.train.method import Method
+from tinytrain.train.progress import StopAtNaN
 
 CASES = [("mobilenet_v2", 0.35, 32, 64), ("mobilenet_v2", 0.35, 96, 64), ("mobilenet_v1", 0.25, 96, 64)]
 CLASSES = 10
@@ -80,7 +80,7 @@ def measure(name, width, resolution, batch, count, rounds):
     steps = count // batch
     method = Method(own)
     method.compile(
-        optim.build(config.optim, steps),
+        optimizers.build(config.optim, steps),
         keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1),
         metrics=[keras.metrics.CategoricalAccuracy("top1")],
         jit_compile=False,

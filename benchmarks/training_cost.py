@@ -19,12 +19,12 @@ import_tensorflow()
 import keras
 import numpy as np
 
-from tinytrain import trainer
 from tinytrain.config import load as configs
 from tinytrain.data import batches as pipeline
 from tinytrain.data.augment.augmentation import Augmentation
-from tinytrain.method import Training
 from tinytrain.nn import macs
+from tinytrain.train import trainer
+from tinytrain.train.method import Training
 
 CLASSES = 100
 NETWORKS = [  # model, width, resolution, stem, batch

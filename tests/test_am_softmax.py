@@ -8,15 +8,15 @@ from keras import layers
 from test_distill import NO_TRAINING, by_hand, softmax
 from test_netaug import compiled, images, labels, netaug, shallow
 
-from tinytrain import optim, train
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.errors import UserError
-from tinytrain.method import Method, Objective
 from tinytrain.methods import am_softmax
 from tinytrain.methods.am_softmax import AMSoftmax
 from tinytrain.methods.distill import Distill
 from tinytrain.nn import cosine_head, macs
+from tinytrain.train import fit, optimizers
+from tinytrain.train.method import Method, Objective
 
 X, Y = images(16, 16), labels(16)
 MIXED = 0.7 * Y + 0.3 * labels(16, seed=5)
@@ -152,7 +152,7 @@ def test_directions_do_not_decay_and_kernels_do():
     decayed = dict(zip([v.path for v in method.trainable_variables], method.optimizer.decayed, strict=True))
     assert [path for path, yes in decayed.items() if path.endswith("logits/directions") and not yes]
     assert decayed["stem_conv/kernel"]
-    assert not optim.decays(method.network.get_layer("logits").directions)
+    assert not optimizers.decays(method.network.get_layer("logits").directions)
 
 
 def test_the_finished_model_is_plain_keras_with_unit_directions(tmp_path):
@@ -223,7 +223,7 @@ def test_every_model_takes_a_cosine_head(name):
 @pytest.mark.slow
 def test_a_run_learns_and_its_best_epoch_is_what_is_saved(tmp_path):
     words = ["method=am_softmax", "optim.epochs=6", "model.width=0.25", "optim.batch=32", "augment.crop=0"]
-    run = train.fit(configs.load(None, words), tmp_path / "run", mcu="stm32f746")
+    run = fit.fit(configs.load(None, words), tmp_path / "run", mcu="stm32f746")
     assert run.metrics()["test"]["top1"] > 0.7
     assert run.config().am_softmax.scale == pytest.approx(3.107, abs=1e-3)
     model = keras.saving.load_model(run.model_path)

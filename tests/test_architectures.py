@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from tinytrain import int8_model, train
+from tinytrain import int8_model
 from tinytrain.cli.lists import models
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
@@ -15,6 +15,7 @@ from tinytrain.deploy import boards, flatbuffer, tflite, twin
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.evaluation import to_int8
 from tinytrain.exporting import export
+from tinytrain.train import fit
 
 SHORT = ["data.test_fraction=0.5", "optim.epochs=1", "optim.batch=32", "model.width=0.25", "model.resolution=32"]
 
@@ -22,7 +23,7 @@ SHORT = ["data.test_fraction=0.5", "optim.epochs=1", "optim.batch=32", "model.wi
 @pytest.mark.slow
 @pytest.mark.parametrize("name", plugins.names("models"))
 def test_a_network_trained_for_a_few_steps_is_exported(name, tmp_path):
-    run = train.fit(configs.load(None, [*SHORT, f"model.name={name}"]), tmp_path / "run")
+    run = fit.fit(configs.load(None, [*SHORT, f"model.name={name}"]), tmp_path / "run")
     report, folder = export(run.folder, "stm32f746", overrides=["qat.epochs=0.2", "export.parity_images=64"])
     assert report["parity"] == {"images": 64, "different": 0}
     assert report["accuracy"]["images"] > 800
@@ -33,7 +34,7 @@ def test_a_network_trained_for_a_few_steps_is_exported(name, tmp_path):
 @pytest.mark.slow
 def test_what_is_too_large_is_exported_and_only_the_fit_says_no(tmp_path):
     words = [*SHORT[:3], "model.name=mobilenet_v1", "model.width=0.75", "model.resolution=32"]
-    run = train.fit(configs.load(None, words), tmp_path / "run")
+    run = fit.fit(configs.load(None, words), tmp_path / "run")
     report, _ = export(run.folder, "stm32f746", overrides=["qat.epochs=0", "export.parity_images=16"])
     assert (report["fits"], report["parity"]["different"]) == (False, 0)
 
@@ -50,9 +51,9 @@ def test_the_tflite_and_its_graph_agree_on_a_thousand_test_images(name, tmp_path
         "model.width=0.35",
         f"model.name={name}",
     ]
-    run = train.fit(configs.load(None, words), tmp_path / "run")
+    run = fit.fit(configs.load(None, words), tmp_path / "run")
     config = run.config()
-    source = train.load_source(config)
+    source = fit.load_source(config)
     data = splits.Split(source, config)
     images = np.concatenate([data.arrays(split)[0] for split in ("test", "val")])
     tuned = int8_model.fine_tune(

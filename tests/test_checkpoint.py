@@ -8,10 +8,12 @@ import keras
 import numpy as np
 import pytest
 
-from tinytrain import checkpoint, comparing, lr_search, train
+from tinytrain import comparing
 from tinytrain.config import load as configs
 from tinytrain.errors import UserError
 from tinytrain.run import Run
+from tinytrain.train import checkpoint, fit
+from tinytrain.train.lr_search import search
 
 SMALL = [
     "model.name=resnet8",
@@ -110,7 +112,7 @@ DAMAGES = [*damaged(npz(state=np.zeros(1)))]
 @pytest.fixture(scope="module")
 def interrupted(tmp_path_factory):
     """A run that was stopped after its last epoch, before anything was measured."""
-    run = train.fit(configs.load(None, SMALL), tmp_path_factory.mktemp("checkpoint") / "run")
+    run = fit.fit(configs.load(None, SMALL), tmp_path_factory.mktemp("checkpoint") / "run")
     run.metrics_path.unlink()
     run.model_path.unlink()
     return run, run.last_path.read_bytes(), run.best_path.read_bytes()
@@ -150,7 +152,7 @@ def test_what_the_sentence_says_helps(interrupted, tmp_path):
     for path in (broken.config_path, broken.split_path, broken.history_path):
         path.write_bytes((run.folder / path.name).read_bytes())
     broken.best_path.write_bytes(best[:99])
-    again = train.fit(broken.config(), broken.folder, resume=True)
+    again = fit.fit(broken.config(), broken.folder, resume=True)
     assert again.metrics()["epochs"] == 1
     checkpoint.history(again.last_path)
     with np.load(again.best_path) as ours, np.load(io.BytesIO(best)) as theirs:
@@ -173,22 +175,22 @@ def test_a_damaged_history_is_the_same_sentence(tmp_path, damage):
 @pytest.mark.parametrize("way", ["grid", "range"])
 def test_a_damaged_checkpoint_of_a_search_is_told(tmp_path, way):
     config = configs.load(None, [*SMALL, f"search.way={way}", "search.epochs=1", "search.points=2", "optim.batch=2"])
-    source = train.load_source(config)
-    config = train.resolve(config, source)
+    source = fit.load_source(config)
+    config = fit.resolve(config, source)
     run = Run(tmp_path)
     folder = run.folder / "search" / {"grid": "trial-000", "range": "first-epoch"}[way]
     folder.mkdir(parents=True)
     (folder / "last.npz").write_bytes(b"")
     (folder / "best.npz").write_bytes(b"")
     with pytest.raises(UserError, match=r"npz' is damaged .*: delete '.*/search/.*/last.npz' and resume"):
-        lr_search.find(run, config, train.Split(source, config))
+        search.find(run, config, fit.Split(source, config))
 
 
 @pytest.mark.parametrize("content", ["{}", '{"lr": "0.1"}', '{"lr": NaN}', '{"lr": -1.0}', '{"lr": 1e300}'])
 def test_a_damaged_result_of_a_search_is_told(tmp_path, content):
     (tmp_path / "search.json").write_text(content)
     with pytest.raises(UserError, match=r"search.json' holds no learning rate"):
-        lr_search.find(Run(tmp_path), configs.load(), None)
+        search.find(Run(tmp_path), configs.load(), None)
 
 
 def test_compare_tells_it_and_goes_on_with_the_other_runs(interrupted, tmp_path, capsys):

@@ -7,10 +7,11 @@ import subprocess
 import pytest
 from kills import command, epochs, kill
 
-from tinytrain import comparison_table, train
+from tinytrain import comparison_table
 from tinytrain.config import load as configs
 from tinytrain.errors import UserError
 from tinytrain.run import Run
+from tinytrain.train import fit
 
 SMALL = "[model]\nwidth = 0.25\n[augment]\ncrop = 0\n[optim]\nepochs = 1\n"
 
@@ -198,9 +199,9 @@ def test_a_training_that_fails_names_its_config(command_line, two_configs, monke
 
     def fail(config, *_, **__):
         tried.append(config.optim.lr)
-        raise train.UserError("too few images")
+        raise fit.UserError("too few images")
 
-    monkeypatch.setattr(train, "fit", fail)
+    monkeypatch.setattr(fit, "fit", fail)
     said = command_line("compare", *two_configs)[2]
     assert "2 of 2 runs failed" in said
     assert "low.toml: too few images" in said

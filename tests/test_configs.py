@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from tinytrain import optim
 from tinytrain.cli.lists import names
 from tinytrain.config import load
 from tinytrain.config.plugins import data_folder
+from tinytrain.train import optimizers
 
 CONFIGS = data_folder("configs")
 FILES = [path for path in sorted(CONFIGS.rglob("*.toml")) if path.parent.name != "tables"]
@@ -54,7 +54,7 @@ def test_a_transfer_is_as_published(model, number):
     decay = 3e-5 if model == "mobilenet_v3_large" else 4e-5
     assert (loaded.optim.weight_decay, loaded.optim.label_smoothing) == (decay, 0.1)
     assert (loaded.optim.epochs, loaded.optim.warmup_epochs, loaded.optim.batch) == (55, 5, 256)
-    assert float(optim.build(loaded.optim, 10).learning_rate) == pytest.approx(base_lr)  # of the first step
+    assert float(optimizers.build(loaded.optim, 10).learning_rate) == pytest.approx(base_lr)  # of the first step
     assert loaded.data.split == ("trainval" if DATASETS[number] == "oxford_flowers102" else "auto")
     augment = loaded.augment
     assert (augment.resized_crop, augment.crop, augment.flip, augment.saturation) == (0.08, 0, True, 0.5)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinytrain import train
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config, Data
 from tinytrain.data import balance, splits
@@ -16,6 +15,7 @@ from tinytrain.data import batches as pipeline
 from tinytrain.data.source import Fact, Pool, Source
 from tinytrain.datasets import digits, folder
 from tinytrain.errors import UserError
+from tinytrain.train import fit
 
 
 def source(contents, labels, pools=("all",)):
@@ -126,7 +126,7 @@ def test_data_seed_holds_the_split_while_seed_changes_the_rest():
     read = digits.load("", Data())
 
     def parts(*words):
-        config = train.resolve(configs.load(None, list(words)), read)
+        config = fit.resolve(configs.load(None, list(words)), read)
         return splits.as_names(read, splits.Split(read, config).subsets), config.data.seed
 
     assert parts("seed=1")[1] == 1
@@ -151,7 +151,7 @@ def large(tmp_path, monkeypatch):
 
     pool = Pool(np.arange(COUNT) % 2, [str(n) for n in range(COUNT)], "large", images)
     read = Source(["even", "odd"], {"all": pool}, 3, SIDE)
-    config = train.resolve(configs.load(None, [f"model.resolution={SIDE}"]), read)
+    config = fit.resolve(configs.load(None, [f"model.resolution={SIDE}"]), read)
     found = splits.Split(read, config)
     found.arrays("train")
     return found
@@ -181,7 +181,7 @@ def test_training_evaluation_and_prediction_never_hold_the_split_in_memory(large
 
     assert peak(batches) < whole / 4
     assert peak(lambda: [None for _ in large.batches("train")]) < whole / 2  # three batches of 256 on their way
-    assert peak(lambda: train.predict(model, large.arrays("train")[0], batch=32)) < 20 * step < whole
+    assert peak(lambda: fit.predict(model, large.arrays("train")[0], batch=32)) < 20 * step < whole
 
 
 def test_a_view_is_the_images_in_the_order_asked_for(large):

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import tensorflow_datasets
 
-from tinytrain import train
 from tinytrain.config import catalog
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Data
@@ -16,6 +15,7 @@ from tinytrain.data import batches, splits
 from tinytrain.data.source import Fact, Pool, Source
 from tinytrain.datasets import named, tfds
 from tinytrain.errors import UserError
+from tinytrain.train import fit
 
 ROWS = catalog.ROWS
 THROUGH_TFDS = [name for name, row in ROWS.items() if row.tfds]
@@ -208,8 +208,8 @@ def test_a_joined_pool_serves_the_images_of_all(image_folder):
     for split, count in (("train", 6), ("test", 4)):
         root = image_folder(f"images/{split}", count=count).parent
     config = configs.load(None, [f"data.spec=folder:{root}", "data.split=random", "model.resolution=16"])
-    source = train.load_source(config)
-    config = train.resolve(config, source)
+    source = fit.load_source(config)
+    config = fit.resolve(config, source)
     data = splits.Split(source, config)
     assert config.data.split == "random"
     total = {name: data.arrays(name)[0] for name in data.subsets}

@@ -8,13 +8,13 @@ import tensorflow as tf
 from keras.src.legacy.saving import legacy_h5_format  # the format of the published files; Keras writes it nowhere else
 from test_netaug import compiled, images, labels, netaug, shallow
 
-from tinytrain import train
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.errors import UserError
-from tinytrain.method import Method, Objective, Training
 from tinytrain.methods import distill
 from tinytrain.methods.distill import Distill, teachers
+from tinytrain.train import fit
+from tinytrain.train.method import Method, Objective, Training
 
 NO_TRAINING = Training(1, 1, lambda seed, steps: tf.data.Dataset.range(steps))
 
@@ -137,7 +137,7 @@ def test_no_teacher_is_told(word, said):
 )
 def test_a_mistake_in_a_method_leaves_no_run_behind(tmp_path, words, said):
     with pytest.raises(UserError, match=said):
-        train.fit(configs.load(None, ["model.width=0.25", *words]), tmp_path / "run")
+        fit.fit(configs.load(None, ["model.width=0.25", *words]), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -9,18 +9,18 @@ import tensorflow as tf
 from test_distill import NO_TRAINING, softmax
 from test_netaug import compiled, images, labels, shallow
 
-from tinytrain import checkpoint, train
 from tinytrain.config import load as configs
 from tinytrain.config import schema
 from tinytrain.errors import UserError
-from tinytrain.method import Method, Objective
 from tinytrain.methods import dml
 from tinytrain.methods.am_softmax import AMSoftmax
 from tinytrain.methods.distill import Distill
 from tinytrain.methods.dml import Dml
 from tinytrain.nn import macs
 from tinytrain.nn.blocks import classifier
-from tinytrain.trainer import build_method
+from tinytrain.train import checkpoint, fit
+from tinytrain.train.method import Method, Objective
+from tinytrain.train.trainer import build_method
 
 X, Y = images(16, 16), labels(16)
 HARD = keras.losses.CategoricalCrossentropy(from_logits=True)
@@ -204,7 +204,7 @@ def test_another_method_inside_is_refused():
 @pytest.mark.parametrize("form", ["paper", "released"])
 def test_a_run_learns_and_is_the_plain_network(tmp_path, form):
     words = ["method=dml", f"dml.form={form}", "optim.epochs=5", "model.width=0.25", "optim.batch=32"]
-    run = train.fit(configs.load(None, [*words, "augment.crop=0"]), tmp_path / "run", mcu="stm32f746")
+    run = fit.fit(configs.load(None, [*words, "augment.crop=0"]), tmp_path / "run", mcu="stm32f746")
     assert run.metrics()["test"]["top1"] > 0.6
     assert keras.saving.load_model(run.model_path).get_layer("logits").use_bias
 

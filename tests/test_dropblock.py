@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import pytest
 
-from tinytrain import checkpoint
 from tinytrain.config import plugins
 from tinytrain.config.schema import Config
 from tinytrain.errors import UserError
 from tinytrain.methods import dropblock
+from tinytrain.train import checkpoint
 
 
 def by_hand(drawn, block_size, keep):

@@ -12,7 +12,7 @@ import tensorflow as tf
 import tomli_w
 from conftest import needs_tool
 
-from tinytrain import evaluation, export_summary, int8_model, metrics, train, trainer
+from tinytrain import evaluation, export_summary, int8_model, metrics
 from tinytrain.config import load as configs
 from tinytrain.config import schema
 from tinytrain.data import splits
@@ -21,13 +21,14 @@ from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import UserError
 from tinytrain.export_summary import summary
 from tinytrain.exporting import export
+from tinytrain.train import fit, trainer
 
 WORDS = ["optim.epochs=8", "model.width=0.25", "optim.batch=32"]
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return train.fit(configs.load(None, WORDS), tmp_path_factory.mktemp("export") / "run")
+    return fit.fit(configs.load(None, WORDS), tmp_path_factory.mktemp("export") / "run")
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +102,7 @@ def test_the_proof_is_on_the_test_images_and_agrees_with_tensorflow_lite(exporte
     with np.load(folder / "golden.npz") as golden:
         inputs, outputs, labels = golden["inputs"], golden["outputs"], golden["labels"]
     config = run.config()
-    data = splits.Split(train.load_source(config), config)
+    data = splits.Split(fit.load_source(config), config)
     np.testing.assert_array_equal(inputs, evaluation.to_int8(data.arrays("test")[0]))
     np.testing.assert_array_equal(labels, data.arrays("test")[1])
     interpreter = tf.lite.Interpreter(
@@ -182,7 +183,7 @@ def test_the_fine_tuned_weights_are_measured_in_float_too(run, tmp_path, monkeyp
     )
     words = ["qat.epochs=0.1", "export.parity_images=1"]
     report, folder = export(run.folder, "stm32f746", tmp_path / "e", words, diagnose=True)
-    data = splits.Split(train.load_source(run.config()), run.config())
+    data = splits.Split(fit.load_source(run.config()), run.config())
     threes = {name: float((data.arrays(name)[1] == 3).mean()) for name in ("val", "test")}
     for found, name in ((report["accuracy"], "test"), (report["accuracy"]["val"], "val")):
         assert found["float"] == pytest.approx(run.metrics()[name]["top1"])
@@ -202,7 +203,7 @@ def test_the_fine_tuned_weights_are_measured_in_float_too(run, tmp_path, monkeyp
 
 @pytest.mark.slow
 def test_a_cosine_head_is_exported_as_any_other_classifier(exported, tmp_path):
-    run = train.fit(configs.load(None, [*WORDS, "method=am_softmax"]), tmp_path / "run")
+    run = fit.fit(configs.load(None, [*WORDS, "method=am_softmax"]), tmp_path / "run")
     for epochs, tolerance in ((0, 0.04), (1, 0.06)):
         report, folder = export(run.folder, "stm32f746", tmp_path / f"e{epochs}", [f"qat.epochs={epochs}"])
         assert report["model"]["ops"] == exported[0]["model"]["ops"]
@@ -220,7 +221,7 @@ def test_a_cosine_head_is_exported_as_any_other_classifier(exported, tmp_path):
 def test_test_images_are_never_quantized_with(run, monkeypatch, tmp_path):
     """Calibration and fine-tuning see training images only."""
     config = run.config()
-    data = splits.Split(train.load_source(config), config)
+    data = splits.Split(fit.load_source(config), config)
     allowed = {image.tobytes() for image in (np.asarray(data.arrays("train")[0], np.float32) - 128) / 128}
     seen = []
     fine_tune = qat.fine_tune

@@ -3,9 +3,9 @@
 import keras
 import pytest
 
-from tinytrain import train, training_memory
 from tinytrain.config import load as configs
 from tinytrain.errors import UserError
+from tinytrain.train import fit, memory
 
 
 def network():
@@ -18,28 +18,28 @@ def network():
 
 def test_the_least_memory_of_a_step_by_hand():
     weights = (3 * 3 * 3 * 8 + 8) + (3 * 3 * 8 + 8) + (8 * 10 + 10)
-    assert training_memory.step_bytes(network(), 7) == 7 * 4 * (128 + 128 + 10) + 3 * 4 * weights
+    assert memory.step_bytes(network(), 7) == 7 * 4 * (128 + 128 + 10) + 3 * 4 * weights
 
 
 def test_half_precision_halves_the_maps():
     keras.config.set_dtype_policy("mixed_float16")
     try:
-        half = training_memory.step_bytes(network(), 1000)
+        half = memory.step_bytes(network(), 1000)
     finally:
         keras.config.set_dtype_policy("float32")
-    whole = training_memory.step_bytes(network(), 1000)
+    whole = memory.step_bytes(network(), 1000)
     assert whole - half == 1000 * 2 * (128 + 128 + 10)
 
 
 def test_a_step_that_is_too_large_is_refused_and_nothing_is_written(tmp_path, monkeypatch):
     words = ["optim.batch=64", "model.width=0.25", "optim.epochs=1", "data.check=false"]
-    monkeypatch.setattr(training_memory, "machine_bytes", lambda: 1_000_000)
+    monkeypatch.setattr(memory, "machine_bytes", lambda: 1_000_000)
     with pytest.raises(
         UserError, match=r"a step of 64 images at 8 pixels needs at least .* GB, this machine has 0.0 GB"
     ):
-        train.fit(configs.load(None, [*words, "model.resolution=8"]), tmp_path / "run")
+        fit.fit(configs.load(None, [*words, "model.resolution=8"]), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_the_machine_has_memory():
-    assert 10**8 < training_memory.machine_bytes() < 10**15
+    assert 10**8 < memory.machine_bytes() < 10**15

@@ -9,9 +9,9 @@ import pytest
 from int8_models import conv_model
 from PIL import Image
 
-from tinytrain import train
 from tinytrain.config import load as configs
 from tinytrain.run import Run
+from tinytrain.train import fit
 
 CLASSES = ("blue", "green", "red")
 SMALL = [
@@ -44,7 +44,7 @@ def trained(tmp_path_factory):
     """A finished run on 36 images in class folders."""
     place = tmp_path_factory.mktemp("trained")
     make(place / "images")
-    train.fit(configs.load(None, [*SMALL, f"data.spec=folder:{place / 'images'}"]), place / "run")
+    fit.fit(configs.load(None, [*SMALL, f"data.spec=folder:{place / 'images'}"]), place / "run")
     return place
 
 
@@ -125,7 +125,7 @@ def test_the_split_of_a_run_is_restored_and_not_drawn_again(place, command_line)
     run.split_path.write_text(json.dumps(split))
     run.content_path.unlink()
     config = run.config()
-    data = identity.split_of(run, train.load_source(config), config)
+    data = identity.split_of(run, fit.load_source(config), config)
     for name, images in split.items():
         pixels, labels = data.arrays(name)
         for image, label, pixel in zip(images, labels, pixels[:], strict=True):
@@ -176,7 +176,7 @@ def test_a_label_or_a_split_that_was_changed_in_a_table_is_refused(tmp_path, com
     splits = ["train"] * 8 + ["val"] * 2 + ["test"] * 2
     rows = [[f"{name}/{i:03d}.png", name, splits[i]] for name in CLASSES for i in range(12)]
     table(images, rows)
-    train.fit(configs.load(None, [*SMALL, f"data.spec=csv:{images / 'table.csv'}"]), tmp_path / "run")
+    fit.fit(configs.load(None, [*SMALL, f"data.spec=csv:{images / 'table.csv'}"]), tmp_path / "run")
     assert command_line("evaluate", "run")[0] == 0
     for column, value, sentence in (
         (1, "red", "1 image of another class: blue/000.png (now red)"),
@@ -388,11 +388,11 @@ def test_a_report_of_another_model_is_not_believed(tmp_path):
 
 
 def test_a_classifier_of_other_classes_is_not_begun_from(place, capsys):
-    from tinytrain import trainer
+    from tinytrain.train import trainer
 
-    config = train.resolve(
+    config = fit.resolve(
         configs.load(None, [*SMALL, f"model.weights={place / 'run'}", "model.channels=3"]),
-        train.load_source(configs.load(None, [f"data.spec=folder:{place / 'images'}"])),
+        fit.load_source(configs.load(None, [f"data.spec=folder:{place / 'images'}"])),
     )
     saved = keras.saving.load_model(place / "run/model.keras", compile=False).get_layer("logits").get_weights()[0]
     for names, taken in ((CLASSES, True), (("red", "green", "blue"), False), ((), True)):
@@ -407,10 +407,10 @@ def test_a_start_or_a_teacher_that_knows_the_test_images_is_told(place, capsys, 
     theirs = set(Run(place / "run").split()["train"])
     for seed in (0, 1):  # the run was trained with 0
         config = configs.load(None, [*SMALL, f"data.spec=folder:{place / 'images'}", f"seed={seed}", *words])
-        source = train.load_source(config)
-        data = train.Split(source, train.resolve(config, source))
-        train._tell_seen(data, config)
-        ours = set(train.splits.as_names(source, data.subsets)["test"])
+        source = fit.load_source(config)
+        data = fit.Split(source, fit.resolve(config, source))
+        fit._tell_seen(data, config)
+        ours = set(fit.splits.as_names(source, data.subsets)["test"])
         told = f"was trained on {len(theirs & ours)} of these {len(ours)} test images"
         assert (told in capsys.readouterr().err) == bool(seed)
 

@@ -7,11 +7,11 @@ import keras
 import numpy as np
 import pytest
 
-from tinytrain import train, trainer
 from tinytrain.config import load as configs
 from tinytrain.data import batches
 from tinytrain.errors import UserError
 from tinytrain.nn import pretrained
+from tinytrain.train import fit, trainer
 
 
 def build(*words, classes=100):
@@ -131,7 +131,7 @@ def test_the_kept_weights_are_those_of_the_best_or_of_the_last_epoch(tmp_path, i
         "data.check=false",
     ]
     config = configs.load(None, [*words, "model.width=0.25", "model.resolution=16", f"optim.keep={keep}"])
-    run = train.fit(config, tmp_path / keep)
+    run = fit.fit(config, tmp_path / keep)
     rows = list(csv.DictReader(run.history_path.open()))
     top1 = [round(float(row["val_top1"]), 4) for row in rows]
     expected = max(epoch for epoch, value in enumerate(top1, 1) if value == max(top1)) if keep == "best" else 3

@@ -13,14 +13,18 @@ import optuna
 import pytest
 from kills import assert_same_weights, command, epochs, history, kill, weights
 
-from tinytrain import checkpoint, lr_range, lr_search, lr_study, lr_trial, train
 from tinytrain.config import load as configs
 from tinytrain.config import schema
 from tinytrain.data import splits
 from tinytrain.errors import UserError
-from tinytrain.lr_study import Trials, beating, open_storage
-from tinytrain.progress import Diverged
 from tinytrain.run import Run
+from tinytrain.train import checkpoint, fit
+from tinytrain.train.lr_search import range_test
+from tinytrain.train.lr_search import search as lr_search
+from tinytrain.train.lr_search import study as lr_study
+from tinytrain.train.lr_search import trial as lr_trial
+from tinytrain.train.lr_search.study import Trials, beating, open_storage
+from tinytrain.train.progress import Diverged
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 SMALL = ["model.name=resnet8", "model.width=0.25", "augment.crop=0", "optim.batch=64", "optim.epochs=1"]
@@ -234,8 +238,8 @@ def test_a_trial_is_plain_training(fake):
 
 def study_name(*words):
     config = configs.load(None, [*words, "search.way=tpe"])
-    config = train.resolve(config, train.load_source(config))
-    return lr_search._name(config, splits.Split(train.load_source(config), config))
+    config = fit.resolve(config, fit.load_source(config))
+    return lr_search._name(config, splits.Split(fit.load_source(config), config))
 
 
 def test_searches_that_would_be_equal_share_a_study():
@@ -354,7 +358,7 @@ def test_two_trainings_on_one_study_train_its_trials_once_and_agree(tmp_path):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """An uninterrupted training with a search before it."""
-    return train.fit(configs.load(None, [*FULL, *SEARCH]), tmp_path_factory.mktemp("runs") / "whole")
+    return fit.fit(configs.load(None, [*FULL, *SEARCH]), tmp_path_factory.mktemp("runs") / "whole")
 
 
 @pytest.mark.slow
@@ -362,10 +366,10 @@ def test_the_trials_are_those_of_a_plain_training_and_leave_the_training_after_t
     found = json.loads((whole.folder / "search.json").read_text())
     row = found["trials"][0]
     words = ["optim.schedule=constant", "optim.epochs=3", "optim.weight_decay=5e-4", "optim.decay=all"]
-    plain = train.fit(configs.load(None, [*SMALL, *words, f"optim.lr={row['lr']}"]), tmp_path / "plain")
+    plain = fit.fit(configs.load(None, [*SMALL, *words, f"optim.lr={row['lr']}"]), tmp_path / "plain")
     assert row["top1"] == [line["val_balanced_top1"] for line in history(plain)]
     assert len(set(row["top1"])) > 1
-    given = train.fit(configs.load(None, [*FULL, f"optim.lr={found['lr']}"]), tmp_path / "given")
+    given = fit.fit(configs.load(None, [*FULL, f"optim.lr={found['lr']}"]), tmp_path / "given")
     for name, values in weights(given.last_path).items():
         np.testing.assert_array_equal(values, weights(whole.last_path)[name])
 
@@ -391,15 +395,15 @@ def test_a_killed_search_goes_on_after_its_last_epoch_and_finds_the_same(whole, 
 
 
 def test_the_rates_rise_by_equal_factors():
-    rates = lr_range.rates(1e-4, 1e-1, 31)
+    rates = range_test.rates(1e-4, 1e-1, 31)
     np.testing.assert_allclose(rates[[0, 10, 20, 30]], [1e-4, 1e-3, 1e-2, 1e-1])
 
 
 def test_the_losses_are_smoothed_until_they_diverge():
-    assert lr_range.smoothed([2.0, 1.0, 4.0]) == pytest.approx([2, 1.99, 2.0101])
-    assert len(lr_range.smoothed([1.0, 1.0, 402.0, 1.0])) == 2  # 0.01 · 402 + 0.99 = 5.01 is above 5 times the best
-    assert len(lr_range.smoothed([1.0, 1.0, 400.0, 1.0])) == 4  # 4.99 is not
-    assert len(lr_range.smoothed([1.0, 1.0, float("inf"), 1.0])) == 2
+    assert range_test.smoothed([2.0, 1.0, 4.0]) == pytest.approx([2, 1.99, 2.0101])
+    assert len(range_test.smoothed([1.0, 1.0, 402.0, 1.0])) == 2  # 0.01 · 402 + 0.99 = 5.01 is above 5 times the best
+    assert len(range_test.smoothed([1.0, 1.0, 400.0, 1.0])) == 4  # 4.99 is not
+    assert len(range_test.smoothed([1.0, 1.0, float("inf"), 1.0])) == 2
 
 
 def test_the_rate_is_where_the_loss_falls_fastest_but_at_the_ends():
@@ -409,24 +413,24 @@ def test_the_rate_is_where_the_loss_falls_fastest_but_at_the_ends():
     losses[30:] -= 0.1
     losses[39] -= 0.15  # the centred difference over 38 … 40 sees the second half of the fall
     losses[40:] -= 0.3
-    lrs = lr_range.rates(0.001, 1, 60)
-    assert lr_range.steepest(lrs, losses.tolist()) == lrs[39]
+    lrs = range_test.rates(0.001, 1, 60)
+    assert range_test.steepest(lrs, losses.tolist()) == lrs[39]
 
 
 @pytest.mark.parametrize(("steps", "enough"), [(16, False), (17, True)])
 def test_too_few_steps_are_refused(steps, enough):
-    lrs, losses = lr_range.rates(0.001, 1, steps), [1.0 - 0.01 * i for i in range(steps)]
+    lrs, losses = range_test.rates(0.001, 1, steps), [1.0 - 0.01 * i for i in range(steps)]
     if enough:
-        assert lr_range.steepest(lrs, losses) == lrs[10]
+        assert range_test.steepest(lrs, losses) == lrs[10]
         return
     with pytest.raises(UserError, match=r"got 16 steps before the loss diverged.*expected at least 17.*optim.batch"):
-        lr_range.steepest(lrs, losses)
+        range_test.steepest(lrs, losses)
 
 
 @pytest.mark.slow
 def test_a_range_test_is_one_epoch_of_rising_rates(tmp_path):
     words = [*SMALL, "optim.batch=32", "optim.lr=0.01", "search.way=range", "search.low=0.0001", "search.high=1"]
-    run = train.fit(configs.load(None, words), tmp_path / "run")
+    run = fit.fit(configs.load(None, words), tmp_path / "run")
     found = json.loads((run.folder / "search.json").read_text())
     assert len(found["curve"]["lr"]) <= 1295 // 32
     assert found["curve"]["lr"][0] == pytest.approx(0.0001)

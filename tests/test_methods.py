@@ -9,12 +9,13 @@ import pytest
 import tensorflow as tf
 from kills import assert_same_weights
 
-from tinytrain import checkpoint, train, trainer
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.config.schema import Config
 from tinytrain.deploy import cosine, twin
 from tinytrain.run import Run
+from tinytrain.train import checkpoint, trainer
+from tinytrain.train import fit as train
 
 SHORT = ["model.name=mobilenet_v2_tiny", "model.width=0.1", "model.resolution=32", "model.dropout=0.1"]
 SHORT += ["data.train_images=128", "optim.epochs=2", "optim.batch=64", "optim.warmup_epochs=0"]

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss, top_k_accuracy_score
 
-from tinytrain import metrics, trainer
+from tinytrain import metrics
 from tinytrain.data import balance
+from tinytrain.train import trainer
 
 RANDOM = np.random.default_rng(0)
 LOGITS = RANDOM.normal(size=(200, 7)).astype("float32") * 3

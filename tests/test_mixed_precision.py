@@ -9,10 +9,10 @@ import pytest
 import tensorflow as tf
 from test_netaug import images, labels, shallow
 
-from tinytrain import trainer
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
-from tinytrain.method import Training
+from tinytrain.train import trainer
+from tinytrain.train.method import Training
 
 X, Y = images(16, 16), labels(16)
 NESTED = ["netaug+distill+sam", "dml+sam"]

@@ -8,15 +8,16 @@ import pytest
 import tensorflow as tf
 from kills import assert_same_weights, command, epochs, kill
 
-from tinytrain import optim, train
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.errors import UserError
-from tinytrain.method import Method, Objective, Training
 from tinytrain.methods.netaug import NetAug, batch_statistics, build, recalibrate, usual_width_factors
 from tinytrain.methods.netaug.super_network import SuperNetwork
 from tinytrain.nn import blocks, macs
 from tinytrain.run import Run
+from tinytrain.train import fit as train
+from tinytrain.train import optimizers
+from tinytrain.train.method import Method, Objective, Training
 
 WIDTHS, EXPANSIONS = [1.0, 1.8, 2.6], [1.0, 1.6, 2.2, 2.8]
 
@@ -130,7 +131,7 @@ def netaug(model, widths=WIDTHS, expansions=EXPANSIONS, outer_steps=100, keep_we
 
 def compiled(method, lr=0.05):
     method.compile(
-        optim.SGD(lr, coupled_decay=1e-3),
+        optimizers.SGD(lr, coupled_decay=1e-3),
         keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1),
         metrics=[keras.metrics.CategoricalAccuracy("top1")],
         jit_compile=False,
@@ -275,7 +276,7 @@ def test_each_traced_step_trains_the_channels_of_its_own_network():
     """What moves in a step is what the tiny network or the one drawn for this very step uses; decay is off."""
     method = netaug(shallow(), outer_steps=6, x=images(32, 16))
     method.compile(
-        optim.SGD(0.05, momentum=0.0, nesterov=False), keras.losses.CategoricalCrossentropy(from_logits=True)
+        optimizers.SGD(0.05, momentum=0.0, nesterov=False), keras.losses.CategoricalCrossentropy(from_logits=True)
     )
     method.optimizer.build(method.trainable_variables)
     step = tf.function(lambda x, y: method.train_step((x, y)))
@@ -396,7 +397,7 @@ def test_sorting_brings_the_important_channels_first_and_changes_nothing_else(na
     method = compiled(netaug(model))
     randomized(method.super_network.model)
     for variable in method.trainable_variables:
-        optim.slots(method.optimizer, variable)[0].assign(2 * variable.value)
+        optimizers.slots(method.optimizer, variable)[0].assign(2 * variable.value)
     x = images()
     before = method.super_network.model(x, training=False)
     kernel = method.super_network.model.get_layer("block2_project_conv").kernel
@@ -408,7 +409,7 @@ def test_sorting_brings_the_important_channels_first_and_changes_nothing_else(na
     scale = float(np.abs(before).max())
     np.testing.assert_allclose(method.super_network.model(x, training=False), before, atol=1e-4 * scale)
     for variable in method.trainable_variables:  # the momentum has moved along
-        np.testing.assert_array_equal(optim.slots(method.optimizer, variable)[0].numpy(), 2 * variable.numpy())
+        np.testing.assert_array_equal(optimizers.slots(method.optimizer, variable)[0].numpy(), 2 * variable.numpy())
 
 
 def test_the_statistics_are_the_mean_over_batches_of_mean_and_biased_variance():
@@ -494,7 +495,7 @@ def test_mixed_precision_trains_and_sorts():
     assert any(
         np.abs(variable - old).max() > 0 for variable, old in zip(method.trainable_variables, before, strict=True)
     )
-    (velocity,) = optim.slots(method.optimizer, method.trainable_variables[0])
+    (velocity,) = optimizers.slots(method.optimizer, method.trainable_variables[0])
     assert velocity.shape == method.trainable_variables[0].shape
 
 

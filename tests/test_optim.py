@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tinytrain import optim
 from tinytrain.config.schema import Optim
+from tinytrain.train import optimizers
 
 GRADIENTS = np.random.default_rng(0).normal(size=(12, 3)).astype("float32")
 LR = [0.1] * 4 + [0.01] * 4 + [0.3] * 4  # a drop and a rise: where Keras' own SGD differs
@@ -42,7 +42,7 @@ def sgd_by_hand(nesterov, decay, momentum=0.9):
 @pytest.mark.parametrize("nesterov", [False, True])
 @pytest.mark.parametrize("decay", [0.0, 0.05])
 def test_sgd(nesterov, decay):
-    ours = run(optim.SGD(Steps(), 0.9, nesterov, decay))
+    ours = run(optimizers.SGD(Steps(), 0.9, nesterov, decay))
     np.testing.assert_allclose(ours, sgd_by_hand(nesterov, decay), rtol=1e-5)
 
 
@@ -62,51 +62,51 @@ def test_adam():
         m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
         w = w - lr * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
         expected.append(w)
-    np.testing.assert_allclose(run(optim.Adam(Steps(), coupled_decay=0.05)), expected, rtol=2e-5)
+    np.testing.assert_allclose(run(optimizers.Adam(Steps(), coupled_decay=0.05)), expected, rtol=2e-5)
 
 
 @pytest.mark.parametrize("name", ["bias", "gamma", "beta"])
-@pytest.mark.parametrize("kind", [optim.SGD, optim.Adam])
+@pytest.mark.parametrize("kind", [optimizers.SGD, optimizers.Adam])
 def test_no_decay_on_biases_and_batch_norm(kind, name):
     np.testing.assert_array_equal(run(kind(Steps(), coupled_decay=0.5), name), run(kind(Steps()), name))
     assert (run(kind(Steps(), coupled_decay=0.5)) != run(kind(Steps()))).any()
 
 
 def test_the_schedule_at_its_corners():
-    schedule = optim.WarmupCosine(0.4, warmup_steps=10, total_steps=110)
+    schedule = optimizers.WarmupCosine(0.4, warmup_steps=10, total_steps=110)
     values = {step: float(schedule(step)) for step in (0, 4, 9, 10, 60, 109, 110, 200)}
     expected = {0: 0.04, 4: 0.2, 9: 0.4, 10: 0.4, 60: 0.2, 109: 0.2 * (1 + np.cos(np.pi * 0.99)), 110: 0.0, 200: 0.0}
     assert values == pytest.approx(expected, abs=1e-7)
-    assert float(optim.WarmupCosine(0.4, 0, 10)(0)) == pytest.approx(0.4)
+    assert float(optimizers.WarmupCosine(0.4, 0, 10)(0)) == pytest.approx(0.4)
 
 
 def test_the_warmup_begins_at_a_share_of_the_peak():
     """NetAug's on ImageNet: lr/16, a 5-step warm-up here: 0.4·(1/16 + 15/16·t/5)."""
-    schedule = optim.WarmupCosine(0.4, warmup_steps=5, total_steps=15, warmup_from=1 / 16)
+    schedule = optimizers.WarmupCosine(0.4, warmup_steps=5, total_steps=15, warmup_from=1 / 16)
     values = {step: float(schedule(step)) for step in (0, 1, 2, 4, 5, 10, 15)}
     assert values == pytest.approx({0: 0.025, 1: 0.1, 2: 0.175, 4: 0.325, 5: 0.4, 10: 0.2, 15: 0.0}, abs=1e-7)
-    again = optim.WarmupCosine.from_config(schedule.get_config())
+    again = optimizers.WarmupCosine.from_config(schedule.get_config())
     assert float(again(1)) == pytest.approx(0.1)
 
 
 def test_build_reads_the_share_of_the_warmup():
-    built = optim.build(Optim(lr=0.2, epochs=4, warmup_epochs=1.0, warmup_from=0.25), steps_per_epoch=5)
+    built = optimizers.build(Optim(lr=0.2, epochs=4, warmup_epochs=1.0, warmup_from=0.25), steps_per_epoch=5)
     assert float(built.learning_rate) == pytest.approx(0.05)
 
 
 def test_build_reads_the_config():
-    built = optim.build(
+    built = optimizers.build(
         Optim(lr=0.2, epochs=4, warmup_epochs=1.0, weight_decay=0.01, nesterov=False), steps_per_epoch=5
     )
-    assert isinstance(built, optim.SGD)
+    assert isinstance(built, optimizers.SGD)
     assert (built.nesterov, built.coupled_decay) == (False, 0.01)
     assert float(built.learning_rate) == pytest.approx(0.2 / 5)
-    assert isinstance(optim.build(Optim(name="adam"), 5), optim.Adam)
+    assert isinstance(optimizers.build(Optim(name="adam"), 5), optimizers.Adam)
 
 
 def test_an_epoch_at_a_time():
     """torch's CosineAnnealingLR stepped once an epoch: the last of 300 trains at ½(1 + cos(π·299/300))."""
-    built = optim.build(Optim(lr=0.05, epochs=300, warmup_epochs=0, schedule="cosine_epochs"), steps_per_epoch=4)
+    built = optimizers.build(Optim(lr=0.05, epochs=300, warmup_epochs=0, schedule="cosine_epochs"), steps_per_epoch=4)
     rates = []
     for step in (0, 3, 4, 600, 1199):
         built.iterations.assign(step)
@@ -124,7 +124,7 @@ def test_biases_have_a_rate_of_their_own_and_who_decays(name):
     for decay in ("kernels", "all"):
         variables = [keras.Variable([1.0], name=name) for name in names]
         config = Optim(name=name, lr=0.1, schedule="constant", weight_decay=0.5, bias_lr=2, decay=decay, nesterov=False)
-        built = optim.build(config, 1)
+        built = optimizers.build(config, 1)
         built.build(variables)
         built.apply([tf.constant([1.0])] * 5, variables)
         moved[decay] = [1 - float(variable[0]) for variable in variables]

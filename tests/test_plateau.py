@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from tinytrain import plateau, train
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Optim
 from tinytrain.config.schema import Plateau as Options
-from tinytrain.plateau import Plateau
+from tinytrain.train import fit, plateau
+from tinytrain.train.plateau import Plateau
 
 WARMUP = [0.1, 0.28, 0.46, 0.64, 0.82, 1.0]  # epochs 0 to 5, of the rate that was found
 FALLING = [1 / (epoch + 1) for epoch in range(200)]
@@ -78,7 +78,7 @@ def test_a_training_follows_it_and_a_resumed_one_goes_on_with_it(tmp_path, monke
     words = ["model.width=0.1", "optim.schedule=plateau", "optim.warmup_epochs=1", "optim.warmup_from=0.1"]
     words += ["optim.epochs=40", "optim.lr=0.2", "optim.bias_lr=2", "plateau.patience=0", "plateau.stop_patience=2"]
     words += ["plateau.threshold=0.2", "data.train_images=200"]
-    whole = train.fit(configs.load(None, words), tmp_path / "whole")
+    whole = fit.fit(configs.load(None, words), tmp_path / "whole")
     rows = np.genfromtxt(whole.history_path, delimiter=",", names=True)
     schedule = Plateau(Optim(lr=0.2, epochs=40, warmup_epochs=1, warmup_from=0.1), configs.load(None, words).plateau)
     for row in rows:
@@ -104,9 +104,9 @@ def test_a_training_follows_it_and_a_resumed_one_goes_on_with_it(tmp_path, monke
 
     monkeypatch.setattr(plateau.Plateau, "after_epoch", killed)
     with pytest.raises(Killed):
-        train.fit(configs.load(None, words), tmp_path / "run")
+        fit.fit(configs.load(None, words), tmp_path / "run")
     monkeypatch.undo()
-    again = train.fit(configs.load(tmp_path / "run/config.toml"), tmp_path / "run", resume=True)
+    again = fit.fit(configs.load(tmp_path / "run/config.toml"), tmp_path / "run", resume=True)
     with np.load(whole.last_path) as expected, np.load(again.last_path) as found:
         for name in expected.files:
             if name != "state":

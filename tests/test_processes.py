@@ -13,12 +13,13 @@ from firmware_helpers import EMULATED, emit, needs_emulator
 from int8_models import conv_model
 from kills import command
 
-from tinytrain import disk, int8_model, locks, train
+from tinytrain import disk, int8_model, locks
 from tinytrain.cli import flags, main
 from tinytrain.config import load as configs
 from tinytrain.deploy import boards, emulator, firmware, oracle, ports
 from tinytrain.errors import TinytrainError, UserError
 from tinytrain.run import Run, write_text
+from tinytrain.train import fit as train
 
 SMALL = ["model.name=resnet8", "model.width=0.25", "optim.epochs=1", "optim.batch=64", "augment.crop=0"]
 RACE = """

@@ -12,11 +12,11 @@ import pytest
 from browser import PROGRAM, browser
 from PIL import Image
 
-from tinytrain import train
 from tinytrain.config import load as configs
 from tinytrain.exporting import export
 from tinytrain.reporting import predictions, runs
 from tinytrain.reporting.write import report
+from tinytrain.train import fit
 
 EVIL = "<img src=x onerror=window.injected=1>"
 CLASSES = [EVIL, "$x$ & {{ 7 * 7 }}", '<b>&"ü 日本', "plain"]
@@ -38,7 +38,7 @@ def run(tmp_path_factory):
             Image.fromarray(pixels).save(root / "images" / name / f"{i:03d}.png")
     words = [f"data.spec=folder:{root / 'images'}", "optim.epochs=10", "optim.batch=16", "model.width=0.25"]
     words += ["data.test_fraction=0.4", "model.resolution=16"]
-    found = train.fit(configs.load(None, words), root / "run")
+    found = fit.fit(configs.load(None, words), root / "run")
     export(found.folder, "stm32f746", overrides=["qat.epochs=0"], diagnose=True)
     return found
 

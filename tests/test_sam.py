@@ -7,10 +7,10 @@ import tensorflow as tf
 from test_netaug import compiled, images, labels, netaug, shallow
 
 from tinytrain.config import load as configs
-from tinytrain.method import Method, Objective, Training
 from tinytrain.methods import sam
 from tinytrain.methods.distill import Distill
 from tinytrain.methods.sam import SAM
+from tinytrain.train.method import Method, Objective, Training
 
 LOSS = keras.losses.CategoricalCrossentropy(from_logits=True)
 X, Y = images(16, 16), labels(16)

@@ -6,8 +6,8 @@ from tinytrain import scaling
 from tinytrain.config import load as configs
 from tinytrain.config import schema
 from tinytrain.errors import UserError
-from tinytrain.plateau import Plateau
 from tinytrain.scaling import Scale
+from tinytrain.train.plateau import Plateau
 
 
 def scaled(scale, *words, train=45_000, val=5_000, classes=10):

@@ -17,7 +17,7 @@ from bench_helpers import exported
 from firmware_helpers import EMULATED, emit, make, needs_compiler
 from int8_models import conv_model
 
-from tinytrain import evaluation, export_summary, lr_study, origin, tflite_origin
+from tinytrain import evaluation, export_summary, origin, tflite_origin
 from tinytrain.config import load as configs
 from tinytrain.config import schema
 from tinytrain.errors import UserError
@@ -26,6 +26,7 @@ from tinytrain.methods.distill import teachers
 from tinytrain.nn import pretrained
 from tinytrain.reporting import predictions, runs
 from tinytrain.run import Run
+from tinytrain.train.lr_search import study
 
 SHELL = "a b $(touch PWNED) `touch PWNED` 'q' \"d\";touch PWNED #%s"  # no slash, so it is a folder's name
 
@@ -124,7 +125,7 @@ def test_a_model_of_other_images_than_its_run_is_refused(tmp_path):
 
 
 def test_a_graph_that_is_none_is_a_sentence(tmp_path):
-    from tinytrain import train
+    from tinytrain.train import fit
 
     run = Run(run_folder(tmp_path / "run"))
     run.last_path.touch()
@@ -133,7 +134,7 @@ def test_a_graph_that_is_none_is_a_sentence(tmp_path):
     for content in ("{", "[]", '"keras.layers.Dense"', model.to_json()):
         run.graph_path.write_text(content)
         with pytest.raises(UserError, match=r"graph.json' is no network of Keras"):
-            train._begun_model(run, schema.Config())
+            fit._begun_model(run, schema.Config())
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "3", "[" * 100_000, "\x00"])
@@ -230,20 +231,20 @@ def test_a_report_of_now_is_read_and_an_old_one_too(tmp_path):
 def test_a_study_of_pickles_is_refused(tmp_path):
     (tmp_path / "search.db").write_bytes(pickle.dumps(Attack()))
     with pytest.raises(UserError, match="cannot use the database of the search"):
-        lr_study.open_storage(f"sqlite:///{tmp_path / 'search.db'}")
+        study.open_storage(f"sqlite:///{tmp_path / 'search.db'}")
 
 
 def test_a_pickle_as_a_value_in_a_study_is_not_read(tmp_path):
     url = f"sqlite:///{tmp_path / 'search.db'}"
     search = configs.load(None, ["search.way=grid", "search.low=0.01", "search.high=0.1"]).search
-    trials = lr_study.Trials(lr_study.open_storage(url), "study", search, 0, "me")
+    trials = study.Trials(study.open_storage(url), "study", search, 0, "me")
     trial = trials.next()
     trials.lr(trial)
     with sqlite3.connect(tmp_path / "search.db") as database:
         database.execute("UPDATE trial_user_attributes SET value_json = ?", (pickle.dumps(Attack()),))
         database.execute("UPDATE trial_params SET distribution_json = ?", (pickle.dumps(Attack()),))
-    with pytest.raises(lr_study.FAULTS):  # of which `find` makes a sentence; Optuna stores JSON only
-        lr_study.Trials(lr_study.open_storage(url), "study", search, 0, "me").all()
+    with pytest.raises(study.FAULTS):  # of which `find` makes a sentence; Optuna stores JSON only
+        study.Trials(study.open_storage(url), "study", search, 0, "me").all()
 
 
 # Links

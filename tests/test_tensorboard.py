@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from tinytrain.errors import UserError
-from tinytrain.tensorboard_log import TAGS, TensorBoardLog
+from tinytrain.train.tensorboard import TAGS, TensorBoardLog
 
 SMALL = ["optim.epochs=3", "model.width=0.25", "optim.batch=32", "augment.crop=0", "log.tensorboard=true"]
 FOLDERS = {"train": "", "val": "val_"}

@@ -13,9 +13,9 @@ from tinytrain.config.schema import Config, Model, Tinytl
 from tinytrain.deploy import flatbuffer, tflite, twin
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import UserError
-from tinytrain.method import Method, Training
 from tinytrain.methods import tinytl
 from tinytrain.methods.tinytl import TinyTL, memory_saving_layers
+from tinytrain.train.method import Method, Training
 
 CLASSES = 5
 # MobileNetV2-Tiny at width 0.35 and 144 pixels: channels in, channels out and side of the input of each inverted

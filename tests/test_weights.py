@@ -11,14 +11,15 @@ from keras.src.legacy.saving import legacy_h5_format  # the format of the publis
 from keras.src.utils import file_utils
 from test_twin import trained
 
-from tinytrain import checkpoint, exporting, train, trainer
+from tinytrain import exporting
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config, Device, Model
 from tinytrain.data import batches
 from tinytrain.deploy import flatbuffer, memory, tflite, twin
 from tinytrain.errors import UserError
-from tinytrain.method import Method
 from tinytrain.nn import imagenet, macs, pretrained
+from tinytrain.train import checkpoint, fit, trainer
+from tinytrain.train.method import Method
 
 PREPROCESS = {
     "mobilenet_v1": keras.applications.mobilenet.preprocess_input,
@@ -277,7 +278,7 @@ def test_a_run_resumes_when_the_file_it_began_from_is_gone(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     words = ["optim.epochs=2", "optim.batch=16", "model.resolution=32", "model.weights=first.keras"]
     config = configs.load(None, [f"data.spec=folder:{image_folder()}", *words])
-    whole = train.fit(config, "whole")
+    whole = fit.fit(config, "whole")
     assert whole.config().model.weights == str(tmp_path / "first.keras")
     after_epoch = checkpoint.Checkpoint.on_epoch_end
 
@@ -288,9 +289,9 @@ def test_a_run_resumes_when_the_file_it_began_from_is_gone(tmp_path, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint.Checkpoint, "on_epoch_end", stop)
         with pytest.raises(Stop):
-            train.fit(config, "killed")
+            fit.fit(config, "killed")
     (tmp_path / "first.keras").unlink()
-    resumed = train.fit(configs.load(tmp_path / "killed/config.toml"), "killed", resume=True)
+    resumed = fit.fit(configs.load(tmp_path / "killed/config.toml"), "killed", resume=True)
     models = [keras.saving.load_model(run.model_path) for run in (whole, resumed)]
     assert [model.get_layer("preprocessing").scale for model in models] == [[0.9, 1.2, 1.1]] * 2
     for ours, theirs in zip(*(model.get_weights() for model in models), strict=True):
@@ -298,7 +299,7 @@ def test_a_run_resumes_when_the_file_it_began_from_is_gone(tmp_path, monkeypatch
     assert resumed.metrics()["test"] == whole.metrics()["test"]
     shutil.rmtree(tmp_path / "killed")
     with pytest.raises(UserError, match="does not exist"):
-        train.fit(config, "killed")
+        fit.fit(config, "killed")
 
 
 def stem(padding, **options):
@@ -354,7 +355,7 @@ def test_an_exported_run_with_preprocessing_has_no_operator_more(tmp_path, image
     plain = flatbuffer.read(tflite.convert_untrained(trained(build(3, **options))))
     words = [f"data.spec=folder:{image_folder()}", "model.name=mobilenet_v2", f"model.weights={tmp_path}"]
     short = ["model.resolution=32", "optim.epochs=1", "optim.lr=1e-3", "qat.epochs=1", "optim.batch=16"]
-    run = train.fit(configs.load(None, words + short), tmp_path / "run", mcu="stm32f746")
+    run = fit.fit(configs.load(None, words + short), tmp_path / "run", mcu="stm32f746")
     assert keras.saving.load_model(run.model_path).get_layer("preprocessing").scale == [0.9, 1.2, 1.1]
     report, folder = exporting.export(run.folder, "stm32f746")
     assert flatbuffer.read((folder / "model.tflite").read_bytes()).counts == plain.counts

@@ -6,8 +6,8 @@ import sys
 import pytest
 from conftest import REPOSITORY
 
-from tinytrain import train
 from tinytrain.config import load as configs
+from tinytrain.train import fit
 
 
 @pytest.mark.slow
@@ -20,7 +20,7 @@ def test_a_wheel_exports_outside_the_checkout(tmp_path):
     python("-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path / "dist", REPOSITORY)
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     python("-m", "pip", "install", "--quiet", "--no-deps", "--target", tmp_path / "site", wheel)
-    run = train.fit(configs.load(None, ["optim.epochs=1", "model.width=0.25"]), tmp_path / "run")
+    run = fit.fit(configs.load(None, ["optim.epochs=1", "model.width=0.25"]), tmp_path / "run")
     # -P keeps the current folder off the path; PYTHONPATH comes before the editable installation
     code = "import sys, tinytrain; print(tinytrain.__file__); from tinytrain.cli.main import main; main(sys.argv[1:])"
     environment = {"PYTHONPATH": str(tmp_path / "site"), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}

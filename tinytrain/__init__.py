@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from tinytrain.exporting import export
     from tinytrain.reporting.write import report
     from tinytrain.reproducing import reproduce
-    from tinytrain.train import fit
+    from tinytrain.train.fit import fit
 
 MODULES = {
     "bench": "benching",
     "compare": "comparing",
     "evaluate": "evaluation",
     "export": "exporting",
-    "fit": "train",
+    "fit": "train.fit",
     "report": "reporting.write",
     "reproduce": "reproducing",
 }

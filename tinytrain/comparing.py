@@ -18,7 +18,7 @@ from typing import Any
 
 import keras
 
-from tinytrain import comparison_table, disk, train
+from tinytrain import comparison_table, disk
 from tinytrain.config import catalog
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
@@ -27,6 +27,7 @@ from tinytrain.data.source import Source
 from tinytrain.errors import UserError, escaped
 from tinytrain.locks import Held
 from tinytrain.run import Run, make_folder
+from tinytrain.train import fit
 
 TABLE_BYTES = 100_000  # about, and the first files of a run
 
@@ -152,11 +153,11 @@ def _refuse_runs_of_other_images(plan: Sequence[Planned]) -> None:
         config = run.config()
         key = repr(config.data)
         try:
-            source = sources.get(key) or train.load_source(config)
+            source = sources.get(key) or fit.load_source(config)
         except UserError:  # told where it is trained
             continue
         sources[key] = source
-        identity.split_of(run, source, train.resolve(config, source))
+        identity.split_of(run, source, fit.resolve(config, source))
 
 
 def _datasets(plan: list[Planned]) -> dict[str, list[str]]:
@@ -224,7 +225,7 @@ def _trained(planned: Planned) -> Run:
     )  # each run traces anew, which TensorFlow takes for a mistake
     begun = run.config_path.is_file()
     try:
-        return train.fit(planned.config, planned.folder, resume=begun)
+        return fit.fit(planned.config, planned.folder, resume=begun)
     except Held:
         raise
     except UserError as error:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tinytrain import disk, train
+from tinytrain import disk
 from tinytrain.config.schema import Config
 from tinytrain.data import batches, check, splits
 from tinytrain.data.augment import picture
@@ -15,6 +15,7 @@ from tinytrain.data.augment.picture import font
 from tinytrain.data.source import Finding, Source
 from tinytrain.errors import UserError
 from tinytrain.run import write_atomically
+from tinytrain.train import fit
 
 LISTED = 20  # files of a finding: where every image has a size of its own, all of them would be
 PICTURE_BYTES = 500_000  # about: two PNGs of small images
@@ -32,8 +33,8 @@ def report(config: Config, out: Path) -> dict[str, Any]:
     Raises UserError for data that cannot be read at all; what `fit` would refuse is among the findings otherwise.
     """
     disk.require(out.parent, PICTURE_BYTES, "the picture", "name another file with --out")
-    asked, source = config, train.read_source(config)
-    config = train.resolve(config, source)
+    asked, source = config, fit.read_source(config)
+    config = fit.resolve(config, source)
     subsets, refused = _subsets(source, config)
     first = subsets.get("train") or subsets["all"]
     mean, deviation = check.statistics(source, first)

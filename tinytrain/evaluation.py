@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytrain import measured, metrics, train
+from tinytrain import measured, metrics
 from tinytrain.config.schema import Config
 from tinytrain.data import identity
 from tinytrain.data.batches import Images
 from tinytrain.nn import pretrained
 from tinytrain.run import Run
+from tinytrain.train import fit
 
 if TYPE_CHECKING:
     from tinytrain.deploy.flatbuffer import Tensor
@@ -68,7 +69,7 @@ def evaluate(
     else:
         found = measured.of_run(run, _config_of(run, config), split)
     _tell(found)
-    return train.evaluate(model, found.images, found.labels)
+    return fit.evaluate(model, found.images, found.labels)
 
 
 def _config_of(run: Run, asked: Config) -> Config:

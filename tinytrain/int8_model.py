@@ -8,7 +8,7 @@ import numpy as np
 import tf_keras
 from tqdm import tqdm
 
-from tinytrain import measured, tflite_origin, train
+from tinytrain import measured, tflite_origin
 from tinytrain.config.schema import Config
 from tinytrain.data import batches as pipeline
 from tinytrain.data import identity
@@ -19,6 +19,7 @@ from tinytrain.deploy.pixels import Pixels
 from tinytrain.evaluation import to_int8
 from tinytrain.nn import macs, pretrained
 from tinytrain.run import Run
+from tinytrain.train import fit
 
 FINE_TUNE_SEED = 1_000_003  # added to the run's seed: other batches than in the training
 NOISE_IMAGES = 16  # what a .tflite without data is proven on
@@ -72,8 +73,8 @@ def from_run(run: Run, config: Config, diagnose: bool = False) -> Int8Model:
     A cosine head becomes one fully connected layer (deploy/cosine.py): the float scores are cosines, the int8 ones in
     about the logits of the loss, s·cosθ times the length of the image's features over the mean one.
     """
-    source = train.load_source(config)
-    config = train.resolve(config, source)  # a run from before a key was there has that key's default
+    source = fit.load_source(config)
+    config = fit.resolve(config, source)  # a run from before a key was there has that key's default
     data = identity.split_of(run, source, config)
     model = pretrained.trained(run)
     images, labels = data.arrays("test")
@@ -92,15 +93,15 @@ def from_run(run: Run, config: Config, diagnose: bool = False) -> Int8Model:
         classes=source.classes,
         images=to_int8(images),
         labels=labels,
-        float_scores=train.predict(model, images),
+        float_scores=fit.predict(model, images),
         macs=macs.count(model),
         resize=config.data.resize,
-        finetuned_scores=train.predict(float_twin, images) if finetuned else None,
+        finetuned_scores=fit.predict(float_twin, images) if finetuned else None,
         val=Validation(
             images=to_int8(val_images),
             labels=val_labels,
-            float_scores=train.predict(model, val_images),
-            finetuned_scores=train.predict(float_twin, val_images) if finetuned else None,
+            float_scores=fit.predict(model, val_images),
+            finetuned_scores=fit.predict(float_twin, val_images) if finetuned else None,
         ),
         layers=_diagnose(tuned, float_twin, val_images, config.seed) if diagnose else None,
     )

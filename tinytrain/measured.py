@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tinytrain import tflite_origin, train
+from tinytrain import tflite_origin
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config, Data
 from tinytrain.data import identity
@@ -20,6 +20,7 @@ from tinytrain.data.source import Source
 from tinytrain.data.splits import Split, Subset
 from tinytrain.errors import UserError
 from tinytrain.run import Run
+from tinytrain.train import fit
 
 if TYPE_CHECKING:
     from tinytrain.deploy.flatbuffer import Summary
@@ -87,8 +88,8 @@ def settings(
 
 def of_run(run: Run, config: Config, split: str | None) -> Measured:
     """Returns a split, by default test, of the data that `run` was trained on; `config` is its own."""
-    source = train.load_source(config)
-    config = train.resolve(config, source)
+    source = fit.load_source(config)
+    config = fit.resolve(config, source)
     images, labels = identity.split_of(run, source, config).arrays(split or "test")
     return Measured(images, labels, source.classes, config.data.resize)
 
@@ -135,7 +136,7 @@ def of_other(
 
     Raises UserError for other classes than the model's, or a split that the data has not.
     """
-    source, spec = train.load_source(config), config.data.spec
+    source, spec = fit.load_source(config), config.data.spec
     data, name = _split_or_all(source, config, split)
     if not known and outputs != len(source.classes):
         raise UserError(
@@ -162,7 +163,7 @@ def _place(spec: str) -> tuple[str, str]:
 def _split_or_all(source: Source, config: Config, split: str | None) -> tuple[Split, str]:
     """Returns the images that are measured, and the name of their split: one that the data has, or all of it."""
     spec, drawn = config.data.spec, _asks_for_a_draw(config.data)
-    config = train.resolve(config, source)
+    config = fit.resolve(config, source)
     if drawn:
         return Split(source, config), split or "test"
     name = "all" if set(source.pools) == {"all"} else split or "test"

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinytrain import comparing, figures, paper_tables, reproduction_table, scaling, train
+from tinytrain import comparing, figures, paper_tables, reproduction_table, scaling
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
 from tinytrain.data import splits
 from tinytrain.data.source import Source
 from tinytrain.errors import UserError
 from tinytrain.paper_tables import Table
+from tinytrain.train import fit
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,7 @@ def _sources() -> Callable[[Config], Source]:
     def load(config: Config) -> Source:
         key = (config.data.spec, config.data.split)
         if key not in known:
-            known[key] = train.load_source(config)
+            known[key] = fit.load_source(config)
         return known[key]
 
     return load

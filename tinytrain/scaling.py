@@ -18,9 +18,9 @@ they cost little and decide how sure a figure is.
 import copy
 from dataclasses import dataclass
 
-from tinytrain import lr_usual
 from tinytrain.config.schema import Config
 from tinytrain.errors import UserError
+from tinytrain.train.lr_search import defaults
 
 FEWEST_VAL_IMAGES = 1000
 SMALLEST_BATCH = 8
@@ -83,7 +83,7 @@ def batched(config: Config, factor: float) -> Config:
         share = optim.batch / before
         optim.lr *= share
         search.step *= share
-        low, high = lr_usual.learning_rates(config.model.name)
+        low, high = defaults.learning_rates(config.model.name)
         search.low = share * (low if search.low == "auto" else search.low)
         search.high = share * (high if search.high == "auto" else search.high)
     return config
@@ -98,8 +98,8 @@ def _scale_epochs(config: Config, share: float) -> None:
         config.optim.warmup_epochs = float(round(config.optim.warmup_epochs))
     plateau, search = config.plateau, config.search
     plateau.patience, plateau.stop_patience = _counted(plateau.patience, share), _counted(plateau.stop_patience, share)
-    if search.way in lr_usual.EPOCHS:
-        whole = lr_usual.epochs(search.way) if search.epochs == "auto" else search.epochs
+    if search.way in defaults.EPOCHS:
+        whole = defaults.epochs(search.way) if search.epochs == "auto" else search.epochs
         search.epochs = _counted(int(whole), share)
 
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import keras
 
-from tinytrain import lr_usual
 from tinytrain.config import catalog, plugins
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
 from tinytrain.nn import macs, pretrained
 from tinytrain.paper_tables import Table, every_config
+from tinytrain.train.lr_search import defaults
 
 # `taskset -c 0 python benchmarks/training_cost.py` on 2026-11-25: processor seconds on one of two x86-64 cores with
 # AVX-512, TensorFlow 2.21, float32, other work beside it.
@@ -68,7 +68,7 @@ def seconds_per_image(config: Config, classes: int) -> float:
 def _searched(config: Config) -> int:
     """Returns the epochs of the search for the learning rate, none of them pruned."""
     search = config.search
-    epochs = lr_usual.epochs(search.way) if search.epochs == "auto" else search.epochs
+    epochs = defaults.epochs(search.way) if search.epochs == "auto" else search.epochs
     return {"tpe": search.trials * epochs, "grid": search.points * epochs, "range": 2}.get(search.way, 0)
 
 

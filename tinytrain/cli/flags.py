@@ -51,8 +51,8 @@ def _fit(values: Any, words: list[str]) -> tuple[Any, str]:
     from tinytrain.quiet import import_tensorflow
 
     import_tensorflow()
-    from tinytrain.fit_summary import summary
-    from tinytrain.train import fit
+    from tinytrain.train.fit import fit
+    from tinytrain.train.text import summary
 
     run = fit(config, out, values.mcu, values.resume)
     result = run.metrics()

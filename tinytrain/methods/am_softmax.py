@@ -20,8 +20,8 @@ import keras
 import tensorflow as tf
 
 from tinytrain.config.schema import Config
-from tinytrain.method import Method, Objective, Step, Training, functional, with_fused_batch_norm
 from tinytrain.nn import cosine_head
+from tinytrain.train.method import Method, Objective, Step, Training, functional, with_fused_batch_norm
 
 
 def usual(model: str, classes: int) -> dict[str, Any]:

@@ -27,8 +27,8 @@ import tensorflow as tf
 
 from tinytrain.config import schema
 from tinytrain.config.schema import Config
-from tinytrain.method import Method, Objective, Step, Training, functional, with_fused_batch_norm
 from tinytrain.nn import cosine_head, initializers
+from tinytrain.train.method import Method, Objective, Step, Training, functional, with_fused_batch_norm
 
 OFF = ["dml.weight=0"]
 

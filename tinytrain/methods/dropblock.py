@@ -22,10 +22,10 @@ from keras import layers
 
 from tinytrain.config.schema import Config
 from tinytrain.errors import UserError
-from tinytrain.method import Method, Training, functional
 from tinytrain.nn import graph
 from tinytrain.nn.blocks import Tensor
 from tinytrain.nn.graph import Call
+from tinytrain.train.method import Method, Training, functional
 
 STAGES = 2
 ACTIVATIONS = (layers.ReLU, layers.Activation)

@@ -18,7 +18,7 @@ import keras
 import tensorflow as tf
 
 from tinytrain.config.schema import Config
-from tinytrain.method import STATISTICS, Around, Method, Objective, Step, Training
+from tinytrain.train.method import STATISTICS, Around, Method, Objective, Step, Training
 
 OFF = ["sam.rho=0"]
 

@@ -19,9 +19,9 @@ import tensorflow as tf
 from keras import layers
 
 from tinytrain.errors import UserError
-from tinytrain.method import Objective
 from tinytrain.nn.blocks import Tensor
 from tinytrain.nn.graph import walk
+from tinytrain.train.method import Objective
 
 SHORTEST = 1e-24  # square of a length below which nothing is normalised; that of Keras' UnitNormalization
 

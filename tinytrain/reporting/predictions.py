@@ -6,7 +6,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from tinytrain import metrics, train
+from tinytrain import metrics
 from tinytrain.config import load as configs
 from tinytrain.data import identity, splits
 from tinytrain.data.batches import Images
@@ -16,6 +16,7 @@ from tinytrain.evaluation import dequantize, to_int8
 from tinytrain.exported import GOLDEN_FILE, MODEL_FILE
 from tinytrain.nn import pretrained
 from tinytrain.reporting.runs import Export, Subject
+from tinytrain.train import fit
 
 FLOAT, FINETUNED, INT8 = "float", "fine-tuned float", "int8"  # the kinds of models, as a report calls them
 
@@ -68,8 +69,8 @@ def test_images(subject: Subject, proven: Golden | None) -> LabelledImages:
     if proven and proven.labels is not None and classes and len(names) == len(proven.labels):
         pixels = (proven.inputs.astype(np.int16) + 128).astype(np.uint8)
         return LabelledImages(pixels, proven.labels, names, classes)
-    source = train.load_source(subject.config)
-    config = train.resolve(subject.config, source)
+    source = fit.load_source(subject.config)
+    config = fit.resolve(subject.config, source)
     data = identity.split_of(subject.run, source, config)
     images, labels = data.arrays("test")
     return LabelledImages(images, labels, splits.as_names(source, data.subsets)["test"], source.classes)
@@ -78,7 +79,7 @@ def test_images(subject: Subject, proven: Golden | None) -> LabelledImages:
 def of_float(subject: Subject, test: LabelledImages) -> np.ndarray:
     """Returns the probabilities (N, classes) of the float model."""
     model = pretrained.trained(subject.run)
-    logits = train.predict(model, test.images)
+    logits = fit.predict(model, test.images)
     if "am_softmax" in configs.methods(subject.config):
         logits = logits * float(subject.config.am_softmax.scale)  # they are cosines
     return metrics.softmax(logits)

@@ -12,8 +12,8 @@ import keras
 import tensorflow as tf
 
 from tinytrain.config.schema import Config
-from tinytrain.method import Around, Method, Objective, Step, Training
 from tinytrain.methods.distill import teachers
+from tinytrain.train.method import Around, Method, Objective, Step, Training
 
 OFF = ["distill.weight=0"]
 

@@ -26,14 +26,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tinytrain import optim
 from tinytrain.config.schema import Config
 from tinytrain.errors import UserError
-from tinytrain.method import Method, Objective, Step, Training, functional, with_fused_batch_norm
 from tinytrain.methods.netaug.search_space import Width
 from tinytrain.methods.netaug.super_network import SuperNetwork
 from tinytrain.nn import initializers
 from tinytrain.nn.graph import walk
+from tinytrain.train import optimizers
+from tinytrain.train.method import Method, Objective, Step, Training, functional, with_fused_batch_norm
 
 WIDTH_FACTORS = {  # of the released configs; the others have the first
     "mobilenet_v2": [1.0, 1.8, 2.6],
@@ -138,7 +138,7 @@ class NetAug(Method):
             if choice.group.kind in ("inner", "squeezed"):
                 order = np.argsort(-self.super_network.importance(choice.group), kind="stable")
                 for variable, axis in carriers:
-                    for kept in [variable, *(optim.slots(optimizer, variable) if optimizer else [])]:
+                    for kept in [variable, *(optimizers.slots(optimizer, variable) if optimizer else [])]:
                         kept.assign(np.take(kept.numpy(), order, axis))
 
 

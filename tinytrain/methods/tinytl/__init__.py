@@ -31,7 +31,6 @@ from keras import layers
 
 from tinytrain.config.schema import Config
 from tinytrain.errors import UserError
-from tinytrain.method import FusedBatchNormalization, Method, Training, functional
 from tinytrain.methods.tinytl.memory_saving_layers import (
     AffineBatchNormalization,
     GroupedConv2D,
@@ -43,6 +42,7 @@ from tinytrain.methods.tinytl.memory_saving_layers import (
 from tinytrain.nn.blocks import HE_FAN_OUT, Tensor, make_divisible
 from tinytrain.nn.graph import Call, walk
 from tinytrain.nn.pretrained import CLASSIFIER
+from tinytrain.train.method import FusedBatchNormalization, Method, Training, functional
 
 LITE = "_lite_"  # in the names of the layers of a lite residual module, and of no others
 GROUPS = 2

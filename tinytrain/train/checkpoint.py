@@ -8,8 +8,8 @@ import keras
 import numpy as np
 
 from tinytrain.errors import UserError
-from tinytrain.method import Method
 from tinytrain.run import Run, write_atomically
+from tinytrain.train.method import Method
 
 
 def save(path: Path, variables: list[keras.Variable], state: dict[str, Any]) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from tinytrain import checkpoint, optim, training_memory
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.config.schema import Config
@@ -16,11 +15,12 @@ from tinytrain.data import balance, batches
 from tinytrain.data.augment.augmentation import Augmentation
 from tinytrain.data.batches import Images
 from tinytrain.data.splits import Split
-from tinytrain.method import Method, Training
 from tinytrain.nn import initializers, pretrained
-from tinytrain.plateau import Plateau, PlateauSchedule
-from tinytrain.progress import Clock, Progress, StopAtNaN
 from tinytrain.run import Run
+from tinytrain.train import checkpoint, memory, optimizers
+from tinytrain.train.method import Method, Training
+from tinytrain.train.plateau import Plateau, PlateauSchedule
+from tinytrain.train.progress import Clock, Progress, StopAtNaN
 
 
 class Trainer:
@@ -42,7 +42,7 @@ class Trainer:
         elif config.data.balance == "balanced_sampling":
             images, labels = balance.evenly(images, labels, config.seed)
         self.batch = min(config.optim.batch, len(images))
-        training_memory.refuse_too_much(model, self.batch)
+        memory.refuse_too_much(model, self.batch)
         self.steps = len(images) // self.batch
         augmentation = Augmentation(config.augment, int(config.model.resolution))
         self.batches = functools.partial(
@@ -126,7 +126,7 @@ def compile_method(
     smoothing = config.optim.label_smoothing
     plain = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
     method.compile(
-        optimizer=optim.build(config.optim, steps_per_epoch),
+        optimizer=optimizers.build(config.optim, steps_per_epoch),
         loss=plain if class_weights is None else balance.WeightedCrossEntropy(class_weights, smoothing),
         metrics=[keras.metrics.MeanMetricWrapper(share_of_predicted, "top1"), balance.BalancedTop1(classes)],
         jit_compile=config.device.jit,

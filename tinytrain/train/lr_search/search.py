@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 import optuna
 
-from tinytrain import lr_range, lr_study
 from tinytrain.config import schema
 from tinytrain.config.schema import Config
 from tinytrain.data.splits import Split
 from tinytrain.errors import UserError, escaped
-from tinytrain.lr_study import Trials
-from tinytrain.lr_trial import Report, freed, plain, why_pruned
 from tinytrain.run import Run, make_folder, read_json, write_json, write_text
+from tinytrain.train.lr_search import range_test, study
+from tinytrain.train.lr_search.study import Trials
+from tinytrain.train.lr_search.trial import Report, freed, plain, why_pruned
 
 
 def check(config: Config) -> None:
@@ -37,7 +37,7 @@ def check(config: Config) -> None:
         return
     if low >= high:
         raise UserError(f"search.low = {low:g} and search.high = {high:g}: expected low below high")
-    if search.way == "tpe" and lr_study.highest(search) <= low:
+    if search.way == "tpe" and study.highest(search) <= low:
         raise UserError(
             f"search.step = {search.step:g} is larger than the range from search.low = {low:g} to search.high = "
             f"{high:g}: expected at most {high - low:g}"
@@ -48,7 +48,7 @@ def check(config: Config) -> None:
             "say optim.name=sgd or search.way=none"
         )
     if search.storage and search.way != "range":
-        lr_study.open_storage(search.storage)
+        study.open_storage(search.storage)
 
 
 def find(run: Run, config: Config, data: Split) -> float:
@@ -80,7 +80,7 @@ def _range_test(folder: Path, config: Config, data: Split) -> dict[str, Any]:
     make_folder(run.folder)
     with freed():
         low, high = float(config.search.low), float(config.search.high)
-        return lr_range.search(run, plain(config, config.optim.lr, 1), data, low, high)
+        return range_test.search(run, plain(config, config.optim.lr, 1), data, low, high)
 
 
 def _study(run: Run, config: Config, data: Split) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def _study(run: Run, config: Config, data: Split) -> dict[str, Any]:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     url = config.search.storage or f"sqlite:///{(run.folder / 'search.db').resolve()}"
     try:
-        storage = lr_study.open_storage(url)
+        storage = study.open_storage(url)
         owner = _owner(run.folder / "search") if config.search.storage else ""
         trials = Trials(storage, config.search.study or _name(config, data), config.search, config.seed, owner)
         while trial := trials.next():
@@ -97,8 +97,8 @@ def _study(run: Run, config: Config, data: Split) -> dict[str, Any]:
             except optuna.exceptions.UpdateFinishedTrialError:
                 _tell(f"trial {trial.number + 1} was given up by another worker, who took this one for dead")
         return _result(trials)
-    except lr_study.FAULTS as error:
-        raise lr_study.cannot_use(url, error) from None
+    except study.FAULTS as error:
+        raise study.cannot_use(url, error) from None
 
 
 def _trial(trials: Trials, trial: optuna.Trial, folder: Path, config: Config, data: Split) -> None:
@@ -122,11 +122,11 @@ def _result(trials: Trials) -> dict[str, Any]:
             f"received search.low = {trials.search.low:g}, expected a lower one"
         )
     return {
-        "lr": lr_study.rounded(best.params["lr"]),
+        "lr": study.rounded(best.params["lr"]),
         "trials": [
             {
                 "number": row.number,
-                "lr": lr_study.rounded(row.params["lr"]),
+                "lr": study.rounded(row.params["lr"]),
                 "epochs": len(row.intermediate_values),
                 "top1": [row.intermediate_values[step] for step in sorted(row.intermediate_values)],
                 "state": row.state.name.lower(),

@@ -11,12 +11,13 @@ from typing import Any
 import keras
 import optuna
 
-from tinytrain import checkpoint, lr_study
 from tinytrain.config.schema import Config
 from tinytrain.data.splits import Split
-from tinytrain.progress import Diverged
 from tinytrain.run import Run, make_folder
-from tinytrain.trainer import Trainer, build_model
+from tinytrain.train import checkpoint
+from tinytrain.train.lr_search import study
+from tinytrain.train.progress import Diverged
+from tinytrain.train.trainer import Trainer, build_model
 
 
 def plain(config: Config, lr: float, epochs: int) -> Config:
@@ -80,7 +81,7 @@ def why_pruned(config: Config, data: Split, run: Run, report: Report) -> str:
     """Trains a trial; returns why it did not come to its end, or "" if it did."""
     make_folder(run.folder)
     try:
-        with lr_study.beating(report.trial), freed():
+        with study.beating(report.trial), freed():
             history = train(config, data, run, report)
         why = f"pruned after {_epochs(report)}" if report.stopped else ""
     except Diverged:

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tinytrain import checkpoint, disk, lr_usual, metrics, origin
+from tinytrain import disk, metrics, origin
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.config.schema import Config
@@ -25,11 +25,13 @@ from tinytrain.data.batches import Images
 from tinytrain.data.source import Source
 from tinytrain.data.splits import Split
 from tinytrain.errors import Mistakes, UserError, escaped
-from tinytrain.method import Method
 from tinytrain.nn import initializers, macs
 from tinytrain.run import Run, write_json, write_text
-from tinytrain.tensorboard_log import TensorBoardLog
-from tinytrain.trainer import Trainer, build_model
+from tinytrain.train import checkpoint
+from tinytrain.train.lr_search import defaults
+from tinytrain.train.method import Method
+from tinytrain.train.tensorboard import TensorBoardLog
+from tinytrain.train.trainer import Trainer, build_model
 
 LARGEST_AUTO_RESOLUTION = 96
 
@@ -62,9 +64,9 @@ def _fit(config: Config, out: Path | None, mcu: str | None, resume: bool, until_
     config = resolve(config, source)
     searches = config.search.way != "none"
     if searches:
-        from tinytrain import lr_search  # with Optuna and its database, which no other training needs
+        from tinytrain.train.lr_search import search  # with Optuna and its database, which no other training needs
     if searches and run is None:
-        lr_search.check(config)
+        search.check(config)
     model = _begun_model(run, config) or build_model(config, len(source.classes), source.classes)
     data = _data(run, source, config, model, mcu)
     _tell_seen(data, config)
@@ -80,7 +82,7 @@ def _fit(config: Config, out: Path | None, mcu: str | None, resume: bool, until_
         run = _begin(out, config, data, model, until_end)
     origin.record(run, source.classes)
     if searches:
-        trainer.compile(lr_search.find(run, config, data))
+        trainer.compile(search.find(run, config, data))
     try:
         trainer.fit(run, _callbacks(run, trainer))
     except tf.errors.ResourceExhaustedError:
@@ -245,7 +247,7 @@ def resolve(config: Config, source: Source) -> Config:
     )
     on_gpu = bool(tf.config.list_physical_devices("GPU"))
     usual = plugins.load("models", config.model.name).USUAL
-    low, high = lr_usual.learning_rates(config.model.name)
+    low, high = defaults.learning_rates(config.model.name)
     methods = {name: plugins.load("methods", name) for name in plugins.names("methods")}
     found = {
         "data.resize": source.resize,
@@ -259,7 +261,7 @@ def resolve(config: Config, source: Source) -> Config:
         "augment.flip": source.flip,
         "search.low": low,
         "search.high": high,
-        "search.epochs": lr_usual.epochs(config.search.way),
+        "search.epochs": defaults.epochs(config.search.way),
         "device.precision": "mixed_float16" if on_gpu else "float32",
         "device.jit": on_gpu and all(getattr(methods[name], "JIT", True) for name in configs.methods(config)),
     }

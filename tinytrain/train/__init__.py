@@ -1,0 +1,1 @@
+"""One training: the trainer, what a method is, optimizers and schedules, checkpoints."""
