@@ -24,9 +24,10 @@ from typing import Any
 import numpy as np
 from cost import BOARD, NETWORKS, QUICK, images, network
 
-from tinytrain.deploy import boards, carray, compact, firmware, flatbuffer, memory, tflite, tflm_ops, twin
+from tinytrain.deploy import boards, carray, compact, firmware, flatbuffer, memory, tflm_ops
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import TinytrainError
+from tinytrain.quantize import convert, tf_keras_clone
 
 WANTED_RUNTIME_SHARE = 0.6
 STOCK = ("tflm", "few")
@@ -80,7 +81,7 @@ def stock(content: bytes, tflm: Path) -> dict[str, Any]:
 def compare(name: str, options: dict[str, Any], ours_dir: Path, stock_dir: Path) -> dict[str, Any]:
     """Returns {"model", "ours", "tflm", "few"}."""
     model = network(name, options)
-    content = tflite.convert_post_training(twin.rebuild(model), images(model))
+    content = convert.convert_post_training(tf_keras_clone.rebuild(model), images(model))
     return {
         "model": f"{name} {options['width']:g} at {options['resolution']}",
         "ours": measured(compact.compact(content), ours_dir, None),

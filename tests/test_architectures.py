@@ -11,10 +11,11 @@ from tinytrain.cli.lists import models
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.data import batches, splits
-from tinytrain.deploy import boards, flatbuffer, tflite, twin
+from tinytrain.deploy import boards, flatbuffer
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.evaluation import to_int8
 from tinytrain.exporting import export
+from tinytrain.quantize import convert, tf_keras_clone
 from tinytrain.train import fit
 
 SHORT = ["data.test_fraction=0.5", "optim.epochs=1", "optim.batch=32", "model.width=0.25", "model.resolution=32"]
@@ -57,12 +58,12 @@ def test_the_tflite_and_its_graph_agree_on_a_thousand_test_images(name, tmp_path
     data = splits.Split(source, config)
     images = np.concatenate([data.arrays(split)[0] for split in ("test", "val")])
     tuned = int8_model.fine_tune(
-        twin.rebuild(keras.saving.load_model(run.model_path, compile=False)),
+        tf_keras_clone.rebuild(keras.saving.load_model(run.model_path, compile=False)),
         config,
         *data.arrays("train"),
         classes=len(source.classes),
     )
-    content = tflite.convert(tuned)
+    content = convert.convert(tuned)
     output = flatbuffer.read(content).outputs[0]
     found = Oracle(content).run(to_int8(images)[:1000]).astype(int)
     graph = tuned.predict(batches.normalize(images[:1000]), verbose=0) / output.scale[0] + output.zero_point[0]

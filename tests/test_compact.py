@@ -6,8 +6,9 @@ import pytest
 import tensorflow as tf
 
 from tinytrain.config import plugins
-from tinytrain.deploy import compact, flatbuffer, memory, tflite, twin
+from tinytrain.deploy import compact, flatbuffer, memory
 from tinytrain.deploy.oracle import Oracle
+from tinytrain.quantize import convert, tf_keras_clone
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +16,7 @@ def converted():
     model = plugins.load("models", "mobilenet_v2").build(classes=10, channels=3, width=0.35, resolution=32)
     model.layers[-1].bias.assign(np.linspace(-1, 1, 10))  # the converter leaves out a bias of zeros
     noise = np.random.default_rng(0).uniform(-1, 1, (8, 32, 32, 3)).astype("float32")
-    return tflite.convert_post_training(twin.rebuild(model), noise)
+    return convert.convert_post_training(tf_keras_clone.rebuild(model), noise)
 
 
 @pytest.mark.slow

@@ -6,17 +6,18 @@ import pytest
 from test_qat import images
 from test_twin import BODIES, head, small, trained
 
-from tinytrain.deploy import diagnosis, flatbuffer, qat, tflite, twin
+from tinytrain.deploy import flatbuffer
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.evaluation import dequantize
+from tinytrain.quantize import convert, error_analysis, qat, tf_keras_clone
 
 
 def diagnosed(model, shape, count=40):
     """Returns (rows by layer name in their order, fake-quantized graph, int8 images, float images)."""
     int8, floats = images(count, shape)
-    built = twin.rebuild(model)
+    built = tf_keras_clone.rebuild(model)
     quantized = qat.quantize(built, floats)
-    return {row["layer"]: row for row in diagnosis.layers(quantized, built, floats)}, quantized, int8, floats
+    return {row["layer"]: row for row in error_analysis.layers(quantized, built, floats)}, quantized, int8, floats
 
 
 @pytest.mark.parametrize("body", ["hard swish", "gate, map kept", "swish as an argument", "padding of ResNet"])
@@ -24,7 +25,7 @@ def test_the_total_of_the_last_layer_is_what_tflm_gives_against_keras(body):
     image = keras.Input((12, 12, 3))
     model = trained(keras.Model(image, head(BODIES[body](image))))
     rows, quantized, int8, floats = diagnosed(model, (12, 12, 3))
-    content = tflite.convert(quantized)
+    content = convert.convert(quantized)
     expected = np.asarray(model(floats, training=False))
     found = dequantize(Oracle(content).run(int8), flatbuffer.read(content).outputs[0])
     ratio = 10 * np.log10(np.square(expected).sum() / np.square(expected - found).sum())
@@ -61,5 +62,5 @@ def test_eight_bits_of_a_uniform_signal_are_about_50_db():
 
 
 def test_no_noise_is_no_infinity():
-    assert diagnosis.decibels(1.0, 0.0) == diagnosis.EXACT_DB
-    assert diagnosis.decibels(1.0, 0.1) == pytest.approx(10)
+    assert error_analysis.decibels(1.0, 0.0) == error_analysis.EXACT_DB
+    assert error_analysis.decibels(1.0, 0.1) == pytest.approx(10)

@@ -16,11 +16,12 @@ from tinytrain import evaluation, export_summary, int8_model, metrics
 from tinytrain.config import load as configs
 from tinytrain.config import schema
 from tinytrain.data import splits
-from tinytrain.deploy import carray, diagnosis, flatbuffer, qat
+from tinytrain.deploy import carray, flatbuffer
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import UserError
 from tinytrain.export_summary import summary
 from tinytrain.exporting import export
+from tinytrain.quantize import error_analysis, qat
 from tinytrain.train import fit, trainer
 
 WORDS = ["optim.epochs=8", "model.width=0.25", "optim.batch=32"]
@@ -177,9 +178,9 @@ def test_the_fine_tuned_weights_are_measured_in_float_too(run, tmp_path, monkeyp
 
     monkeypatch.setattr(int8_model, "fine_tune", spoiled)
     seen = []
-    layers = diagnosis.layers
+    layers = error_analysis.layers
     monkeypatch.setattr(
-        diagnosis, "layers", lambda model, twin, images: seen.append(images) or layers(model, twin, images)
+        error_analysis, "layers", lambda model, twin, images: seen.append(images) or layers(model, twin, images)
     )
     words = ["qat.epochs=0.1", "export.parity_images=1"]
     report, folder = export(run.folder, "stm32f746", tmp_path / "e", words, diagnose=True)

@@ -8,9 +8,10 @@ import pytest
 from firmware_helpers import ALL_EMULATED, EMULATED, emit, needs_tflm
 from int8_models import broadcast_model, converted_model
 
-from tinytrain.deploy import boards, carray, firmware, fits, flatbuffer, tflite, tflm_ops, twin
+from tinytrain.deploy import boards, carray, firmware, fits, flatbuffer, tflm_ops
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import TinytrainError, UserError
+from tinytrain.quantize import convert, tf_keras_clone
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +81,9 @@ def test_the_firmwares_own_operators_equal_the_interpreter(tmp_path, body, names
     """Every value of a map with odd sides, in which each int8 value occurs."""
     image = keras.Input((11, 13, 5))
     frame = np.random.default_rng(0).integers(-128, 128, (1, 11, 13, 5), np.int8)
-    model = tflite.convert_post_training(twin.rebuild(keras.Model(image, body(image))), frame.astype("float32") / 128)
+    model = convert.convert_post_training(
+        tf_keras_clone.rebuild(keras.Model(image, body(image))), frame.astype("float32") / 128
+    )
     kinds = tflm_ops.registrations(flatbuffer.read(model).operators)
     assert {name for name, kind in kinds.items() if kind == "own"} >= names
     output = Oracle(model).run(frame)
@@ -118,7 +121,7 @@ def test_an_average_over_a_part_of_the_map_is_refused_by_the_firmwares_own(tmp_p
     image = keras.Input((6, 5, 4))
     frame = np.random.default_rng(0).uniform(-1, 1, (1, 6, 5, 4)).astype("float32")
     network = keras.Model(image, keras.layers.AveragePooling2D((3, 5))(image))
-    content = tflite.convert_post_training(twin.rebuild(network), frame)
+    content = convert.convert_post_training(tf_keras_clone.rebuild(network), frame)
     assert tflm_ops.registrations(flatbuffer.read(content).operators)["AVERAGE_POOL_2D"] == "int8"
     forced = emulated(tmp_path, content, {"AVERAGE_POOL_2D": "own"})
     assert forced["failed"].startswith("init: the arena is too small or an operator refused")

@@ -8,9 +8,10 @@ import export_reports
 import pytest
 
 from tinytrain.config import plugins
-from tinytrain.deploy import boards, flatbuffer, instructions, latency, loops, tflite
+from tinytrain.deploy import boards, flatbuffer, instructions, latency, loops
 from tinytrain.deploy.flatbuffer import Operator, Summary, Tensor
 from tinytrain.export_summary import summary
+from tinytrain.quantize import convert
 
 
 def tensor(*shape):
@@ -101,7 +102,7 @@ def test_a_network_is_predicted_within_three_percent(name, width, resolution, cl
     """The counts are those of docs/quantization.md."""
     build = plugins.load("models", name).build
     model = build(classes=classes, channels=3, width=width, resolution=resolution)
-    predicted = instructions.total(flatbuffer.read(tflite.convert_untrained(model)))
+    predicted = instructions.total(flatbuffer.read(convert.convert_untrained(model)))
     assert predicted == pytest.approx(counted, rel=0.03)
 
 

@@ -3,7 +3,8 @@
 import keras
 import numpy as np
 
-from tinytrain.deploy import flatbuffer, lookup, tflite, twin
+from tinytrain.deploy import flatbuffer, lookup
+from tinytrain.quantize import convert, tf_keras_clone
 
 
 def converted(*activations):
@@ -13,7 +14,7 @@ def converted(*activations):
     for activation in activations:
         x = keras.layers.Activation(activation)(x)
     noise = np.random.default_rng(0).uniform(-1, 1, (8, 8, 8, 3)).astype("float32")
-    content = tflite.convert_post_training(twin.rebuild(keras.Model(image, x)), noise)
+    content = convert.convert_post_training(tf_keras_clone.rebuild(keras.Model(image, x)), noise)
     return content, flatbuffer.read(content)
 
 

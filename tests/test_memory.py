@@ -11,9 +11,10 @@ from keras import layers
 from test_twin import small, trained
 
 from tinytrain.config import plugins
-from tinytrain.deploy import boards, compact, fits, memory, planner, tflite, twin
+from tinytrain.deploy import boards, compact, fits, memory, planner
 from tinytrain.deploy.memory import Memory
 from tinytrain.deploy.planner import Buffer, Schedule, Step
+from tinytrain.quantize import convert, tf_keras_clone
 
 
 def test_place_by_hand():
@@ -75,7 +76,7 @@ def recorded_head_bytes(path):
 @pytest.mark.parametrize("name", plugins.names("models"))
 def test_plan_estimate_and_bound_of_every_model(name, tmp_path):
     model = small(name, resolution=48)
-    content = compact.compact(tflite.convert_untrained(model))
+    content = compact.compact(convert.convert_untrained(model))
     path = tmp_path / "model.tflite"
     path.write_bytes(content)
     assert planner.head_bytes(planner.read(content), cmsis_nn=False) == recorded_head_bytes(path)
@@ -90,7 +91,7 @@ def test_fit_measures_a_network_as_large_as_it_will_be_once_trained():
     model = build(classes=5, resolution=48, channels=3, width=0.25)
     needed = fits.once_trained(model, board)
     noise = np.random.default_rng(0).uniform(-1, 1, (4, 48, 48, 3)).astype("float32")
-    real = compact.compact(tflite.convert_post_training(twin.rebuild(trained(model), folded=True), noise))
+    real = compact.compact(convert.convert_post_training(tf_keras_clone.rebuild(trained(model), folded=True), noise))
     assert needed.flash_bytes == pytest.approx(fits.estimated(real, needed.arena_bytes, board).flash_bytes, abs=200)
     assert needed.arena_bytes == memory.target_arena_bytes(real)
 
@@ -102,7 +103,7 @@ def test_the_estimate_of_a_network_that_was_not_used_to_fit_it():
     x = layers.Activation("silu")(layers.BatchNormalization()(x))
     x = layers.Add()([x, layers.Conv2D(20, 1, activation="relu6")(x)])
     model = keras.Model(image, layers.Dense(7)(layers.Dropout(0.1)(layers.GlobalAveragePooling2D()(x))))
-    content = compact.compact(tflite.convert_untrained(model))
+    content = compact.compact(convert.convert_untrained(model))
     arena_bytes, model_bytes = memory.estimate(model)
     assert arena_bytes == pytest.approx(memory.target_arena_bytes(content), rel=0.1)
     assert model_bytes == pytest.approx(len(content), rel=0.15)  # 4 KB
@@ -170,7 +171,7 @@ def test_suggest_needs_not_both_where_the_resolution_is_enough():
 def test_the_bound_adds_scratch_to_what_the_interpreter_needs():
     image = keras.Input((16, 16, 8))
     x = layers.DepthwiseConv2D(7, padding="same")(image)
-    content = tflite.convert_untrained(keras.Model(image, layers.Dense(3)(layers.GlobalAveragePooling2D()(x))))
+    content = convert.convert_untrained(keras.Model(image, layers.Dense(3)(layers.GlobalAveragePooling2D()(x))))
     scratch = 8 * 49 * 2
     assert scratch <= memory.cmsis_nn_bytes(content) <= scratch + 16 + 2 * memory.SCRATCH_HANDLE_BYTES
     assert memory.target_arena_bytes(content) >= memory.Oracle(content).arena_bytes + scratch

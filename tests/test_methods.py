@@ -12,7 +12,7 @@ from kills import assert_same_weights
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.config.schema import Config
-from tinytrain.deploy import cosine, twin
+from tinytrain.quantize import cosine_head, tf_keras_clone
 from tinytrain.run import Run
 from tinytrain.train import checkpoint, trainer
 from tinytrain.train import fit as train
@@ -68,7 +68,9 @@ def test_every_method_resumes_to_the_same_weights_and_leaves_a_plain_model(name,
     model = keras.saving.load_model(whole.model_path)  # plain Keras: no custom objects
     assert model.output_shape == (None, 10)
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
-    twin.rebuild(cosine.linear(model, np.zeros((1, 32, 32, 1), np.float32), 1.0))  # what `tinytrain export` begins with
+    tf_keras_clone.rebuild(
+        cosine_head.linear(model, np.zeros((1, 32, 32, 1), np.float32), 1.0)
+    )  # what `tinytrain export` begins with
 
 
 @pytest.mark.parametrize(

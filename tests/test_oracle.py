@@ -11,9 +11,10 @@ import tensorflow as tf
 from keras import layers
 from test_twin import trained
 
-from tinytrain.deploy import oracle, tflite, twin
+from tinytrain.deploy import oracle
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import UserError
+from tinytrain.quantize import convert, tf_keras_clone
 
 SHAPE = (12, 12, 3)
 
@@ -25,8 +26,8 @@ def model():
     x = layers.ReLU(6.0)(layers.Conv2D(8, 3, 2, padding="same")(image))
     x = layers.Add()([layers.ReLU(6.0)(layers.DepthwiseConv2D(3, padding="same")(x)), x])
     x = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 1)(x))
-    built = twin.rebuild(trained(keras.Model(image, x)))
-    return tflite.convert_post_training(built, images(20, seed=1).astype("float32") / 128)
+    built = tf_keras_clone.rebuild(trained(keras.Model(image, x)))
+    return convert.convert_post_training(built, images(20, seed=1).astype("float32") / 128)
 
 
 def images(count, seed=0):

@@ -8,10 +8,11 @@ from keras import layers
 from test_twin import BODIES, head, small, trained
 
 from tinytrain.config import plugins
-from tinytrain.deploy import cosine, flatbuffer, qat, tflite, twin
+from tinytrain.deploy import flatbuffer
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import TinytrainError, UserError
 from tinytrain.nn.cosine_head import with_cosine_head
+from tinytrain.quantize import convert, cosine_head, qat, tf_keras_clone
 
 OPERATORS = {
     "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "MUL", "AVERAGE_POOL_2D", "MAX_POOL_2D", "PAD",
@@ -34,8 +35,8 @@ def int8_of(model, floats, content):
 def assert_graph_equals_tflite(model, shape):
     """Both give the same int8 outputs on noise."""
     int8, floats = images(40, shape)
-    quantized = qat.quantize(twin.rebuild(model), floats[:20])
-    content = tflite.convert(quantized)
+    quantized = qat.quantize(tf_keras_clone.rebuild(model), floats[:20])
+    content = convert.convert(quantized)
     summary = flatbuffer.read(content)
     assert (summary.inputs[0].scale, summary.inputs[0].zero_point) == ((1 / 128,), (0,))
     assert set(summary.counts) <= OPERATORS
@@ -46,7 +47,7 @@ def assert_graph_equals_tflite(model, shape):
 
 def test_mobilenet_v2_is_the_operators_that_cmsis_nn_has():
     model = small("mobilenet_v2", resolution=64, channels=1)
-    content = tflite.convert_post_training(twin.rebuild(model), images(8, (64, 64, 1))[1])
+    content = convert.convert_post_training(tf_keras_clone.rebuild(model), images(8, (64, 64, 1))[1])
     counts = {"CONV_2D": 35, "DEPTHWISE_CONV_2D": 17, "ADD": 10, "AVERAGE_POOL_2D": 1, "FULLY_CONNECTED": 1}
     assert flatbuffer.read(content).counts == counts
 
@@ -99,8 +100,8 @@ def test_every_model_is_int8_and_every_operator_of_its_graph_exact(name):
     The whole graph is not compared here: noise through an untrained network of 50 layers makes much of one odd step.
     """
     int8, floats = images(24, (32, 32, 3))
-    quantized = qat.quantize(twin.rebuild(small(name)), floats)
-    content = tflite.convert(quantized)
+    quantized = qat.quantize(tf_keras_clone.rebuild(small(name)), floats)
+    content = convert.convert(quantized)
     summary = flatbuffer.read(content)
     assert (summary.inputs[0].scale, summary.inputs[0].zero_point) == ((1 / 128,), (0,))
     assert set(summary.counts) <= OPERATORS
@@ -143,7 +144,7 @@ def test_no_operator_more_than_needed(body, expected):
 def test_post_training_quantization_stays_near_the_float_model():
     model = small("mobilenet_v1")
     int8, floats = images(60, (32, 32, 3))
-    content = tflite.convert_post_training(twin.rebuild(model), floats)
+    content = convert.convert_post_training(tf_keras_clone.rebuild(model), floats)
     output = flatbuffer.read(content).outputs[0]
     found = (Oracle(content).run(int8).astype(float) - output.zero_point[0]) * output.scale[0]
     expected = np.asarray(model(floats, training=False))
@@ -159,7 +160,7 @@ def depthwise_net():
 
 def test_the_input_is_pixel_minus_128_whatever_the_calibration_images_hold():
     dim = images(10, (8, 8, 3))[1] / 4
-    summary = flatbuffer.read(tflite.convert_post_training(twin.rebuild(depthwise_net()), dim))
+    summary = flatbuffer.read(convert.convert_post_training(tf_keras_clone.rebuild(depthwise_net()), dim))
     assert (summary.inputs[0].scale, summary.inputs[0].zero_point) == ((1 / 128,), (0,))
 
 
@@ -167,7 +168,7 @@ def test_weights_are_quantized_per_channel_and_symmetric():
     model = depthwise_net()
     kernel, bias = model.get_layer("depthwise").get_weights()
     model.get_layer("depthwise").set_weights([kernel * 10.0 ** np.arange(-4, 4)[:, None], bias])
-    content = tflite.convert_post_training(twin.rebuild(model), images(10, (8, 8, 3))[1])
+    content = convert.convert_post_training(tf_keras_clone.rebuild(model), images(10, (8, 8, 3))[1])
     interpreter = tf.lite.Interpreter(model_content=content)
     weights = next(t for t in interpreter.get_tensor_details() if tuple(t["shape"]) == (1, 3, 3, 8))
     expected = np.abs(model.get_layer("depthwise").get_weights()[0]).max((0, 1, 3)) / 127
@@ -211,7 +212,7 @@ def tune(built, steps=30, batches=None):
 
 
 def test_fine_tuning_learns_repeats_itself_and_leaves_the_twin_alone():
-    built = twin.rebuild(stripe_net())
+    built = tf_keras_clone.rebuild(stripe_net())
     before = built.get_weights()
     tuned, losses = tune(built)
     again, same_losses = tune(built)
@@ -223,14 +224,14 @@ def test_fine_tuning_learns_repeats_itself_and_leaves_the_twin_alone():
     for one, other in zip(built.get_weights(), before, strict=True):
         np.testing.assert_array_equal(one, other)
     x, y = stripes(200, seed=1)
-    content = tflite.convert(tuned)
+    content = convert.convert(tuned)
     found = Oracle(content).run(np.round(x * 128).clip(-128, 127).astype("int8"))
     assert (found.argmax(1) == y.argmax(1)).mean() > 0.9
 
 
 def test_the_float_model_teaches_its_int8_self():
     """The loss of a step against the formula, in which both models are still what they were before it."""
-    built = twin.rebuild(stripe_net())
+    built = tf_keras_clone.rebuild(stripe_net())
     x, y = stripes(32)
     losses = []
     for weight in (0.0, 0.7):
@@ -243,7 +244,7 @@ def test_the_float_model_teaches_its_int8_self():
 
 
 def test_the_ranges_start_from_the_calibration_images():
-    built = twin.rebuild(stripe_net())
+    built = tf_keras_clone.rebuild(stripe_net())
     x, _ = stripes(100)
     found = qat.ranges(built, x)
     logits = np.stack([built(part, training=False).numpy() for part in np.split(x, 2)])  # batches of 50
@@ -253,14 +254,14 @@ def test_the_ranges_start_from_the_calibration_images():
 
 
 def test_no_steps_is_post_training_quantization():
-    built = twin.rebuild(stripe_net())
+    built = tf_keras_clone.rebuild(stripe_net())
     x, _ = stripes(100)
     tuned = qat.fine_tune(built, iter(()), 0, 0.1, x)
     np.testing.assert_array_equal(tuned(x, training=False), qat.quantize(built, x)(x, training=False))
 
 
 def test_too_few_batches_a_loss_that_is_none_and_no_calibration_are_refused():
-    built = twin.rebuild(stripe_net())
+    built = tf_keras_clone.rebuild(stripe_net())
     x, y = stripes(32)
     with pytest.raises(UserError, match="after 1 of 2 steps"):
         qat.fine_tune(built, [(x, y)], 2, 0.1, x)
@@ -273,7 +274,7 @@ def test_too_few_batches_a_loss_that_is_none_and_no_calibration_are_refused():
 def test_weights_that_the_last_step_broke_are_refused():
     x, y = stripes(32)
     with pytest.raises(UserError, match="weights are not finite"):
-        qat.fine_tune(twin.rebuild(stripe_net()), [(x, y)], 1, 1e39, x)
+        qat.fine_tune(tf_keras_clone.rebuild(stripe_net()), [(x, y)], 1, 1e39, x)
 
 
 def test_check_int8_names_the_operator_that_is_not():
@@ -285,18 +286,18 @@ def test_check_int8_names_the_operator_that_is_not():
 
     converter = tf.lite.TFLiteConverter.from_concrete_functions([network.get_concrete_function()])
     with pytest.raises(TinytrainError, match=r"CONV_2D.*float32"):
-        tflite.check_int8(converter.convert())
+        convert.check_int8(converter.convert())
 
 
 def test_conversion_is_silent(capfd):
-    tflite.convert_untrained(stripe_net())
+    convert.convert_untrained(stripe_net())
     assert capfd.readouterr() == ("", "")
 
 
 def test_an_untrained_conversion_has_the_size_of_a_trained_one():
     model = keras.models.clone_model(small("mobilenet_v1"))
-    size = len(tflite.convert_untrained(model))
-    real = tflite.convert_post_training(twin.rebuild(trained(model)), images(4, (32, 32, 3))[1])
+    size = len(convert.convert_untrained(model))
+    real = convert.convert_post_training(tf_keras_clone.rebuild(trained(model)), images(4, (32, 32, 3))[1])
     assert size == pytest.approx(len(real), rel=0.002)
 
 
@@ -313,12 +314,12 @@ def cosine_net(factor=1.0):
 def test_a_cosine_head_is_one_fully_connected_operator():
     plain, model = cosine_net()
     int8, floats = images(60, (8, 8, 3))
-    linear = cosine.linear(model, floats, 3.0)
-    assert twin.check_equal(linear, twin.rebuild(linear)) <= twin.TOLERANCE
-    content = tflite.convert_post_training(twin.rebuild(linear), floats)
+    linear = cosine_head.linear(model, floats, 3.0)
+    assert tf_keras_clone.check_equal(linear, tf_keras_clone.rebuild(linear)) <= tf_keras_clone.TOLERANCE
+    content = convert.convert_post_training(tf_keras_clone.rebuild(linear), floats)
     counts = flatbuffer.read(content).counts
-    assert counts == flatbuffer.read(tflite.convert_post_training(twin.rebuild(plain), floats)).counts
-    assert counts == flatbuffer.read(tflite.convert_untrained(model)).counts
+    assert counts == flatbuffer.read(convert.convert_post_training(tf_keras_clone.rebuild(plain), floats)).counts
+    assert counts == flatbuffer.read(convert.convert_untrained(model)).counts
     assert counts["FULLY_CONNECTED"] == 1
     # The classes of every image in the order of the float model, where two do not differ by less than a rounding.
     cosines = np.asarray(model(floats))
@@ -338,7 +339,7 @@ def test_the_logits_of_the_linear_head_are_those_of_the_loss_by_hand():
         lengths = np.sqrt((x**2).sum(axis=1))
         kernel = np.float64(model.get_layer("logits").kernel)
         expected = 5.0 * (x / lengths[:, None]) @ kernel * (lengths / lengths.mean())[:, None]
-        found = cosine.linear(model, floats, 5.0)
+        found = cosine_head.linear(model, floats, 5.0)
         np.testing.assert_allclose(found(floats), expected, atol=1e-4)
         assert not any(isinstance(layer, layers.UnitNormalization) for layer in found.layers)
         np.testing.assert_allclose(model.get_layer("logits").kernel, kernel, atol=0)  # that of the run is left alone
@@ -346,8 +347,8 @@ def test_the_logits_of_the_linear_head_are_those_of_the_loss_by_hand():
 
 def test_a_model_without_cosine_head_is_left_alone():
     model = stripe_net()
-    assert cosine.linear(model, images(4, (8, 8, 3))[1], 3.0) is model
-    assert cosine.without_norm(model) is model
+    assert cosine_head.linear(model, images(4, (8, 8, 3))[1], 3.0) is model
+    assert cosine_head.without_norm(model) is model
 
 
 @pytest.mark.parametrize(
@@ -362,4 +363,4 @@ def test_a_normalisation_that_int8_needs_is_refused_by_its_name(place):
     y = layers.Dense(4)(y) if place == "no classifier behind" else y
     model = keras.Model(image, [y, z] if place == "read twice" else y)
     with pytest.raises(UserError, match="'unit' of class UnitNormalization cannot be exported to int8"):
-        twin.rebuild(cosine.without_norm(model))
+        tf_keras_clone.rebuild(cosine_head.without_norm(model))

@@ -10,11 +10,12 @@ from test_twin import outputs, small
 
 from tinytrain.config import plugins
 from tinytrain.config.schema import Config, Model, Tinytl
-from tinytrain.deploy import flatbuffer, tflite, twin
+from tinytrain.deploy import flatbuffer
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import UserError
 from tinytrain.methods import tinytl
 from tinytrain.methods.tinytl import TinyTL, memory_saving_layers
+from tinytrain.quantize import convert, tf_keras_clone
 from tinytrain.train.method import Method, Training
 
 CLASSES = 5
@@ -325,15 +326,15 @@ def test_a_model_without_inverted_blocks_is_refused_and_trains_biases():
 
 def test_group_norm_is_refused_by_the_export():
     with pytest.raises(UserError, match="'stem_bn' of class GroupNormalization cannot be exported to int8"):
-        twin.rebuild(TinyTL(small("mobilenet_v2"), "group").finish())
+        tf_keras_clone.rebuild(TinyTL(small("mobilenet_v2"), "group").finish())
 
 
 def test_the_finished_model_runs_in_int8():
     model = transfer(small("mobilenet_v2", resolution=40)).finish()
-    built = twin.rebuild(model)
-    assert twin.check_equal(model, built) <= twin.TOLERANCE
+    built = tf_keras_clone.rebuild(model)
+    assert tf_keras_clone.check_equal(model, built) <= tf_keras_clone.TOLERANCE
     images = np.random.default_rng(0).integers(-128, 128, (8, 40, 40, 3), np.int8)
-    content = tflite.convert_post_training(built, images.astype("float32") / 128)
+    content = convert.convert_post_training(built, images.astype("float32") / 128)
     counts = flatbuffer.read(content).counts  # a grouped convolution is one CONV_2D; a map of one pixel needs no RESIZE
     assert {name: counts[name] for name in ("CONV_2D", "ADD")} == {"CONV_2D": 35 + 32, "ADD": 10 + 16}
     assert counts["RESIZE_BILINEAR"] == 16

@@ -7,12 +7,12 @@ import tf_keras
 from keras import layers
 
 from tinytrain.config import plugins
-from tinytrain.deploy import twin
-from tinytrain.deploy.counterparts import pads_as_same
-from tinytrain.deploy.hard_swish import HardSwish
-from tinytrain.deploy.twin_builder import Clip
 from tinytrain.errors import TinytrainError, UserError
 from tinytrain.nn.graph import walk
+from tinytrain.quantize import tf_keras_clone
+from tinytrain.quantize.clone_builder import Clip
+from tinytrain.quantize.conversion_rules import pads_as_same
+from tinytrain.quantize.hard_swish import HardSwish
 
 
 def trained(model, seed=0):
@@ -42,7 +42,7 @@ def outputs(model, seed=1):
 
 
 def assert_twin_equal(model):
-    built = twin.rebuild(model)
+    built = tf_keras_clone.rebuild(model)
     expected = outputs(model)
     np.testing.assert_allclose(outputs(built), expected, atol=1e-4 * np.abs(expected).max())
     return built
@@ -62,19 +62,19 @@ def test_batch_norm_is_folded_as_by_hand():
     model = keras.Model(image, layers.Flatten()(layers.BatchNormalization(epsilon=1.0, name="bn")(x)))
     model.get_layer("conv").set_weights([np.full((1, 1, 1, 1), 2.0)])
     model.get_layer("bn").set_weights([np.array([value]) for value in (3.0, 1.0, 0.5, 8.0)])  # gamma beta mean variance
-    kernel, bias = twin.rebuild(model).get_layer("conv").get_weights()
+    kernel, bias = tf_keras_clone.rebuild(model).get_layer("conv").get_weights()
     assert kernel.item() == pytest.approx(2 * 3 / 3)
     assert bias.item() == pytest.approx(1 - 0.5 * 3 / 3)
 
 
 def test_check_equal_accepts_the_twin_and_refuses_another():
     model = small("mobilenet_v2")
-    built = twin.rebuild(model)
-    assert twin.check_equal(model, built) <= twin.TOLERANCE
+    built = tf_keras_clone.rebuild(model)
+    assert tf_keras_clone.check_equal(model, built) <= tf_keras_clone.TOLERANCE
     kernel, bias = built.get_layer("logits").get_weights()
     built.get_layer("logits").set_weights([kernel, bias + 0.01 * np.abs(outputs(model)).max()])
     with pytest.raises(TinytrainError, match=r"off by 0\.0"):
-        twin.check_equal(model, built)
+        tf_keras_clone.check_equal(model, built)
 
 
 def test_check_equal_compares_a_mixed_precision_model_in_float32():
@@ -83,7 +83,7 @@ def test_check_equal_compares_a_mixed_precision_model_in_float32():
         model = small("mobilenet_v1")
     finally:
         keras.config.set_dtype_policy("float32")
-    assert twin.check_equal(model, twin.rebuild(model)) <= twin.TOLERANCE
+    assert tf_keras_clone.check_equal(model, tf_keras_clone.rebuild(model)) <= tf_keras_clone.TOLERANCE
 
 
 def head(x):
@@ -140,7 +140,7 @@ def test_every_rewriting_keeps_the_function(body):
 
 def kinds(body):
     image = keras.Input((12, 12, 3))
-    return [type(layer) for layer in twin.rebuild(keras.Model(image, head(body(image)))).layers]
+    return [type(layer) for layer in tf_keras_clone.rebuild(keras.Model(image, head(body(image)))).layers]
 
 
 def test_gates_and_paddings_cost_no_operator_where_they_can():
@@ -169,10 +169,10 @@ def test_an_unknown_layer_is_named():
     image = keras.Input((8, 8, 3))
     model = keras.Model(image, head(layers.UpSampling2D(name="grow")(image)))
     with pytest.raises(UserError, match="'grow' of class UpSampling2D"):
-        twin.rebuild(model)
+        tf_keras_clone.rebuild(model)
     model = keras.Model(image, head(layers.Conv2D(2, 1, activation="gelu", name="soft")(image)))
     with pytest.raises(UserError, match="'soft' of class Conv2D applies 'gelu'"):
-        twin.rebuild(model)
+        tf_keras_clone.rebuild(model)
 
 
 def test_walk_numbers_tensors_and_finds_shared_layers():

@@ -15,9 +15,10 @@ from tinytrain import exporting
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config, Device, Model
 from tinytrain.data import batches
-from tinytrain.deploy import flatbuffer, memory, tflite, twin
+from tinytrain.deploy import flatbuffer, memory
 from tinytrain.errors import UserError
 from tinytrain.nn import imagenet, macs, pretrained
+from tinytrain.quantize import convert, tf_keras_clone
 from tinytrain.train import checkpoint, fit, trainer
 from tinytrain.train.method import Method
 
@@ -323,9 +324,9 @@ def stem(padding, **options):
 )
 def test_the_folded_twin_is_equal_but_at_the_border(padding, options):
     model = stem(padding, **options)
-    exact = twin.rebuild(model)
-    twin.check_equal(model, exact)
-    folded = twin.fold(model, exact)
+    exact = tf_keras_clone.rebuild(model)
+    tf_keras_clone.check_equal(model, exact)
+    folded = tf_keras_clone.fold(model, exact)
     assert "preprocessing" in [layer.name for layer in exact.layers]
     assert "preprocessing" not in [layer.name for layer in folded.layers]
     x = np.random.default_rng(0).uniform(-1, 1, (2, 12, 12, 3)).astype("float32")
@@ -340,19 +341,19 @@ def test_a_rescaling_that_cannot_be_folded_stays():
     two_readers = keras.layers.Add()([keras.layers.Conv2D(3, 1)(x), x])
     for end in (two_readers, keras.layers.Conv2D(6, 3, groups=3)(x), keras.layers.MaxPooling2D(2)(x)):
         model = keras.Model(image, end)
-        folded = twin.fold(model, twin.rebuild(model))
-        twin.check_equal(model, folded)
+        folded = tf_keras_clone.fold(model, tf_keras_clone.rebuild(model))
+        tf_keras_clone.check_equal(model, folded)
         assert "preprocessing" in [layer.name for layer in folded.layers]
     plain = keras.Model(image, keras.layers.Conv2D(3, 1)(image))
-    built = twin.rebuild(plain)
-    assert twin.fold(plain, built) is built
+    built = tf_keras_clone.rebuild(plain)
+    assert tf_keras_clone.fold(plain, built) is built
 
 
 @pytest.mark.slow
 def test_an_exported_run_with_preprocessing_has_no_operator_more(tmp_path, image_folder):
     options = {"name": "mobilenet_v2", "width": 0.35}
     rescaled(**options).save(tmp_path / "model.keras")
-    plain = flatbuffer.read(tflite.convert_untrained(trained(build(3, **options))))
+    plain = flatbuffer.read(convert.convert_untrained(trained(build(3, **options))))
     words = [f"data.spec=folder:{image_folder()}", "model.name=mobilenet_v2", f"model.weights={tmp_path}"]
     short = ["model.resolution=32", "optim.epochs=1", "optim.lr=1e-3", "qat.epochs=1", "optim.batch=16"]
     run = fit.fit(configs.load(None, words + short), tmp_path / "run", mcu="stm32f746")

@@ -14,10 +14,11 @@ from tinytrain.data import batches as pipeline
 from tinytrain.data import identity
 from tinytrain.data.augment.augmentation import Augmentation
 from tinytrain.data.batches import Images
-from tinytrain.deploy import cosine, diagnosis, foreign, latency, pixels, qat, tflite, twin
+from tinytrain.deploy import foreign, latency, pixels
 from tinytrain.deploy.pixels import Pixels
 from tinytrain.evaluation import to_int8
 from tinytrain.nn import macs, pretrained
+from tinytrain.quantize import convert, cosine_head, error_analysis, qat, tf_keras_clone
 from tinytrain.run import Run
 from tinytrain.train import fit
 
@@ -70,8 +71,8 @@ class Int8Model:
 def from_run(run: Run, config: Config, diagnose: bool = False) -> Int8Model:
     """Returns the quantized model of a finished run, measured layer by layer if `diagnose`.
 
-    A cosine head becomes one fully connected layer (deploy/cosine.py): the float scores are cosines, the int8 ones in
-    about the logits of the loss, s·cosθ times the length of the image's features over the mean one.
+    A cosine head becomes one fully connected layer (quantize/cosine_head.py): the float scores are cosines, the
+    int8 ones in about the logits of the loss, s·cosθ times the length of the image's features over the mean one.
     """
     source = fit.load_source(config)
     config = fit.resolve(config, source)  # a run from before a key was there has that key's default
@@ -80,16 +81,16 @@ def from_run(run: Run, config: Config, diagnose: bool = False) -> Int8Model:
     images, labels = data.arrays("test")
     val_images, val_labels = data.arrays("val")
     train_images, train_labels = data.arrays("train")
-    linear = cosine.linear(model, calibration_images(config, train_images), float(config.am_softmax.scale))
-    float_twin = twin.rebuild(linear)
-    twin.check_equal(linear, float_twin)
-    float_twin = twin.fold(linear, float_twin)
+    linear = cosine_head.linear(model, calibration_images(config, train_images), float(config.am_softmax.scale))
+    float_twin = tf_keras_clone.rebuild(linear)
+    tf_keras_clone.check_equal(linear, float_twin)
+    float_twin = tf_keras_clone.fold(linear, float_twin)
     tuned = fine_tune(float_twin, config, train_images, train_labels, classes=len(source.classes))
-    diagnosis.take_weights(tuned, float_twin)
+    error_analysis.take_weights(tuned, float_twin)
     finetuned = steps(config, len(train_images)) > 0
     return Int8Model(
         name=config.model.name,
-        content=tflite.convert(tuned),
+        content=convert.convert(tuned),
         classes=source.classes,
         images=to_int8(images),
         labels=labels,
@@ -153,7 +154,7 @@ def calibration_images(config: Config, images: Images) -> np.ndarray:
 
 def _diagnose(tuned: tf_keras.Model, float_twin: tf_keras.Model, images: Images, seed: int) -> list[dict[str, Any]]:
     chosen = np.random.default_rng(seed).permutation(len(images))[:DIAGNOSED_IMAGES]
-    return diagnosis.layers(tuned, float_twin, pipeline.normalize(images[np.sort(chosen)]).numpy())
+    return error_analysis.layers(tuned, float_twin, pipeline.normalize(images[np.sort(chosen)]).numpy())
 
 
 def from_file(path: Path, config: Config, data: str | None) -> Int8Model:

@@ -4,12 +4,13 @@ import keras
 
 from tinytrain.config import plugins
 from tinytrain.config.schema import Config
-from tinytrain.deploy import boards, compact, cosine, firmware, flatbuffer, memory, tflite
+from tinytrain.deploy import boards, compact, firmware, flatbuffer, memory
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.firmware import Sizes
 from tinytrain.deploy.memory import Memory
 from tinytrain.errors import DoesNotFit
 from tinytrain.nn import pretrained
+from tinytrain.quantize import convert, cosine_head
 
 
 def on_board(sizes: Sizes, board: Board) -> Memory:
@@ -34,7 +35,7 @@ def refuse_if_too_large(model: keras.Model, config: Config, classes: int, word: 
 
     The error names the nearest smaller width and resolution that fit, found by estimate and proven by conversion.
     """
-    board, model = boards.load(word), cosine.without_norm(model)
+    board, model = boards.load(word), cosine_head.without_norm(model)
     needed = once_trained(model, board)
     if not needed.fits:
         what = f"{config.model.name} of width {config.model.width:g} at {config.model.resolution} pixels"
@@ -64,5 +65,5 @@ def remedy(model: keras.Model, needed: Memory, config: Config, classes: int, boa
 
 def once_trained(model: keras.Model, board: Board) -> Memory:
     """Returns the memory that `model` takes on `board` once it is trained."""
-    content = compact.compact(tflite.convert_untrained(model))
+    content = compact.compact(convert.convert_untrained(model))
     return estimated(content, memory.target_arena_bytes(content), board)

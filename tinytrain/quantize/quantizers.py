@@ -16,7 +16,7 @@ from tensorflow_model_optimization.quantization.keras.quantizers import (
     Quantizer,
 )
 
-from tinytrain.deploy import hard_swish
+from tinytrain.quantize import hard_swish
 
 Tensor: TypeAlias = Any
 Before: TypeAlias = Callable[[Tensor], Tensor]

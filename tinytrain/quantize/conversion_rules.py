@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tinytrain.deploy.twin_builder import Builder, Clip, Tensor, activation_of
 from tinytrain.errors import UserError
 from tinytrain.nn.graph import Call
+from tinytrain.quantize.clone_builder import Builder, Clip, Tensor, activation_of
 
 FUSED = ("linear", "relu", "relu6")  # what CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED clip by themselves
 

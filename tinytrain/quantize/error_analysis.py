@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tinytrain.deploy import qat
-from tinytrain.deploy.twin_builder import Clip
+from tinytrain.quantize import qat
+from tinytrain.quantize.clone_builder import Clip
 
 BATCH = 50
 EXACT_DB = 200.0  # stands for no noise at all, which has no finite ratio

@@ -18,10 +18,10 @@ import keras
 import numpy as np
 import tf_keras
 
-from tinytrain.deploy import counterparts
-from tinytrain.deploy.twin_builder import Builder
 from tinytrain.errors import TinytrainError, UserError
 from tinytrain.nn.graph import walk
+from tinytrain.quantize import conversion_rules
+from tinytrain.quantize.clone_builder import Builder
 
 TOLERANCE = 1e-4  # of the largest output: what float32 rounding in another order of operations explains, and a margin
 
@@ -40,7 +40,7 @@ def rebuild(model: keras.Model, folded: bool = False) -> tf_keras.Model:
     source = tf_keras.Input(builder.graph.shapes[image][1:], name="input")
     builder.made[image] = tf_keras.layers.Activation("linear", name="image")(source)
     for call in builder.graph.calls:
-        counterparts.rebuild(builder, call)
+        conversion_rules.rebuild(builder, call)
     outputs = [builder.made[number] for number in builder.graph.outputs]
     return tf_keras.Model(source, outputs[0] if len(outputs) == 1 else outputs, name=model.name)
 

@@ -20,9 +20,9 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tinytrain.deploy.hard_swish import HardSwish
-from tinytrain.deploy.twin_builder import Clip
 from tinytrain.errors import UserError
+from tinytrain.quantize.clone_builder import Clip
+from tinytrain.quantize.hard_swish import HardSwish
 
 INPUT_RANGE = (-1.0, 127 / 128)
 CALIBRATION_BATCH = 50
@@ -123,7 +123,7 @@ def _training_step(
 
 def _quantizers(twin: tf_keras.Model) -> dict[str, tuple[Any, list[Any]]]:
     """Returns by the name of each layer the quantizer of its output, or None, and those of its inputs."""
-    from tinytrain.deploy.quantizers import Same
+    from tinytrain.quantize.quantizers import Same
 
     chosen: dict[str, tuple[Any, list[Any]]] = {}
     source: dict[str, Any] = {}  # of layers that pass their input's quantization on: whose it is
@@ -148,7 +148,7 @@ PASSING = (
 
 
 def _own_quantizer(layer: tf_keras.layers.Layer) -> Any:
-    from tinytrain.deploy.quantizers import Fixed, Moving
+    from tinytrain.quantize.quantizers import Fixed, Moving
 
     readers = [node.outbound_layer for node in layer.outbound_nodes]
     if layer.name == "image":
@@ -168,7 +168,7 @@ def _wrap(twin: tf_keras.Model, quantizers: dict[str, tuple[Any, list[Any]]]) ->
     """Returns a copy of `twin` with every layer in a QuantizeWrapperV2 named after it."""
     import tensorflow_model_optimization as tfmot
 
-    from tinytrain.deploy.quantizers import Operator
+    from tinytrain.quantize.quantizers import Operator
 
     def wrap(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
         if isinstance(layer, Clip):

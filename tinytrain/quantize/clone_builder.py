@@ -7,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tinytrain.deploy.hard_swish import HardSwish
 from tinytrain.errors import UserError
 from tinytrain.nn.graph import Call, Graph
+from tinytrain.quantize.hard_swish import HardSwish
 
 Tensor: TypeAlias = Any
 

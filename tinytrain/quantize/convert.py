@@ -10,8 +10,9 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tinytrain.deploy import cosine, flatbuffer, qat, twin
+from tinytrain.deploy import flatbuffer
 from tinytrain.errors import TinytrainError
+from tinytrain.quantize import cosine_head, qat, tf_keras_clone
 from tinytrain.quiet import quiet
 
 
@@ -45,7 +46,7 @@ def convert_untrained(model: keras.Model, seed: int = 0) -> bytes:
     Biases are made random: all zero, as they are before training, the converter would store them only once.
     """
     generator = np.random.default_rng(seed)
-    built = twin.rebuild(cosine.without_norm(model), folded=True)
+    built = tf_keras_clone.rebuild(cosine_head.without_norm(model), folded=True)
     for layer in built.layers:
         if layer.weights:
             kernel, bias = layer.get_weights()
