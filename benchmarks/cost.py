@@ -29,10 +29,12 @@ import keras
 import tensorflow as tf
 
 from tinytrain.config import plugins
-from tinytrain.deploy import boards, carray, compact, firmware, flatbuffer, instructions, memory
+from tinytrain.deploy import boards, carray, firmware, instructions, memory
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import TinytrainError
 from tinytrain.quantize import convert, tf_keras_clone
+from tinytrain.tflite import model as flatbuffer
+from tinytrain.tflite import strip
 
 BOARD = "mps2_an500"
 CLASSES = 10
@@ -122,7 +124,7 @@ def run(content: bytes, stock_operators: bool) -> dict[str, Any]:
 def compare(name: str, options: dict[str, Any]) -> dict[str, Any]:
     """Returns {"name", "options", "tf_lite", "ours"}."""
     model = network(name, options)
-    ours = compact.compact(convert.convert_post_training(tf_keras_clone.rebuild(model), images(model)))
+    ours = strip.compact(convert.convert_post_training(tf_keras_clone.rebuild(model), images(model)))
     results = {"tf_lite": run(plain(model), True), "ours": run(ours, False)}
     return {"name": name, "options": options, **results}
 

@@ -8,7 +8,7 @@ Sources (docs/latency.md says more of each):
 
 from dataclasses import dataclass
 
-from tinytrain.deploy.flatbuffer import Operator, Summary, Tensor
+from tinytrain.tflite.model import Operator, Summary, Tensor
 
 MHZ = 1e6
 H743_CLOCKS_HZ = (400 * MHZ, 480 * MHZ)  # the README names none: the board's usual rate, and the chip's highest

@@ -16,10 +16,10 @@ import_tensorflow()
 
 from tinytrain import int8_model, metrics
 from tinytrain.config import load as configs
-from tinytrain.deploy import flatbuffer
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.evaluation import dequantize
 from tinytrain.run import Run
+from tinytrain.tflite import model as flatbuffer
 
 WAYS = {"post_training": ["qat.epochs=0"], "labels": ["qat.distill=0"], "labels_and_float_model": ["qat.distill=1"]}
 

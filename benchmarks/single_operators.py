@@ -25,8 +25,9 @@ import_tensorflow()
 from operator_models import Case, model
 from scipy.optimize import nnls
 
-from tinytrain.deploy import boards, carray, emulator, firmware, flatbuffer, instructions, loops, ports, tflm_ops
-from tinytrain.deploy.flatbuffer import Operator
+from tinytrain.deploy import boards, carray, emulator, firmware, instructions, loops, ports, tflm_ops
+from tinytrain.tflite import model as flatbuffer
+from tinytrain.tflite.model import Operator
 
 ARENA_BYTES = 1_000_000
 MODEL_BYTES, MODEL_CASES = 2_000_000, 110  # of one program: the emulated board has 4 MB of each memory

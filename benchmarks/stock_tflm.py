@@ -24,10 +24,12 @@ from typing import Any
 import numpy as np
 from cost import BOARD, NETWORKS, QUICK, images, network
 
-from tinytrain.deploy import boards, carray, compact, firmware, flatbuffer, memory, tflm_ops
+from tinytrain.deploy import boards, carray, firmware, memory, tflm_ops
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import TinytrainError
 from tinytrain.quantize import convert, tf_keras_clone
+from tinytrain.tflite import model as flatbuffer
+from tinytrain.tflite import strip
 
 WANTED_RUNTIME_SHARE = 0.6
 STOCK = ("tflm", "few")
@@ -84,7 +86,7 @@ def compare(name: str, options: dict[str, Any], ours_dir: Path, stock_dir: Path)
     content = convert.convert_post_training(tf_keras_clone.rebuild(model), images(model))
     return {
         "model": f"{name} {options['width']:g} at {options['resolution']}",
-        "ours": measured(compact.compact(content), ours_dir, None),
+        "ours": measured(strip.compact(content), ours_dir, None),
         "tflm": stock(content, stock_dir),
         "few": measured(content, stock_dir, dict.fromkeys(flatbuffer.read(content).counts, "general")),
     }

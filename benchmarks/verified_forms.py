@@ -24,9 +24,10 @@ import_tensorflow()
 from operator_models import Case, joined_model
 from single_operators import convolutions, depthwise, groups, others, stock
 
-from tinytrain.deploy import boards, carray, emulator, firmware, flatbuffer, forms, ports, tflm_ops
+from tinytrain.deploy import boards, carray, emulator, firmware, forms, ports, tflm_ops
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import TinytrainError
+from tinytrain.tflite import model
 
 BOARD, ARENA_BYTES = "mps2_an500", 2_000_000
 EACH = 2  # cases of each form
@@ -85,7 +86,7 @@ def some(cases: Iterator[Case]) -> list[Case]:
 def run(cases: list[Case], with_own: bool, build: Path) -> dict[str, list[str]]:
     """Returns {form: [verdict of each of its cases]}, run in one program."""
     content = joined_model(cases)
-    graph = flatbuffer.read(content)
+    graph = model.read(content)
     kinds = tflm_ops.registrations(graph.operators)
     if not with_own:
         kinds = {name: _library(name, graph) if kind == "own" else kind for name, kind in kinds.items()}
@@ -107,7 +108,7 @@ def run(cases: list[Case], with_own: bool, build: Path) -> dict[str, list[str]]:
     return verdicts
 
 
-def _library(name: str, graph: flatbuffer.Summary) -> str:
+def _library(name: str, graph: model.Summary) -> str:
     """Returns the best kind of the library's own for all uses of an operator."""
     uses = [operator for operator in graph.operators if operator.name == name]
     return "int8" if all(map(tflm_ops.is_int8, uses)) else "general"

@@ -11,11 +11,12 @@ from tinytrain.cli.lists import models
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.data import batches, splits
-from tinytrain.deploy import boards, flatbuffer
+from tinytrain.deploy import boards
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.evaluation import to_int8
 from tinytrain.exporting import export
 from tinytrain.quantize import convert, tf_keras_clone
+from tinytrain.tflite import model
 from tinytrain.train import fit
 
 SHORT = ["data.test_fraction=0.5", "optim.epochs=1", "optim.batch=32", "model.width=0.25", "model.resolution=32"]
@@ -64,7 +65,7 @@ def test_the_tflite_and_its_graph_agree_on_a_thousand_test_images(name, tmp_path
         classes=len(source.classes),
     )
     content = convert.convert(tuned)
-    output = flatbuffer.read(content).outputs[0]
+    output = model.read(content).outputs[0]
     found = Oracle(content).run(to_int8(images)[:1000]).astype(int)
     graph = tuned.predict(batches.normalize(images[:1000]), verbose=0) / output.scale[0] + output.zero_point[0]
     assert len(found) == 1000

@@ -13,9 +13,10 @@ from conftest import needs_tool
 from int8_models import FILTERS, INPUT_SHAPE, conv_model
 from tensorflow.lite.python import schema_py_generated as schema
 
-from tinytrain.deploy import carray, flatbuffer, tflm_ops
-from tinytrain.deploy.flatbuffer import Operator, Tensor
+from tinytrain.deploy import carray, tflm_ops
 from tinytrain.errors import UserError
+from tinytrain.tflite import model as flatbuffer
+from tinytrain.tflite.model import Operator, Tensor
 
 INPUT = np.random.default_rng(1).integers(-128, 128, INPUT_SHAPE).astype(np.int8)
 OUTPUT = np.random.default_rng(2).integers(-128, 128, (1, 4, 4, FILTERS)).astype(np.int8)

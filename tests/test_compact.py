@@ -6,9 +6,11 @@ import pytest
 import tensorflow as tf
 
 from tinytrain.config import plugins
-from tinytrain.deploy import compact, flatbuffer, memory
+from tinytrain.deploy import memory
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.quantize import convert, tf_keras_clone
+from tinytrain.tflite import model as flatbuffer
+from tinytrain.tflite import strip
 
 
 @pytest.fixture(scope="module")
@@ -21,16 +23,16 @@ def converted():
 
 @pytest.mark.slow
 def test_it_computes_the_same_in_the_same_arena_with_a_fifth_less(converted):
-    small = compact.compact(converted)
+    small = strip.compact(converted)
     images = np.random.default_rng(1).integers(-128, 128, (8, 32, 32, 3)).astype(np.int8)
     np.testing.assert_array_equal(Oracle(small).run(images), Oracle(converted).run(images))
     assert memory.target_arena_bytes(small) <= memory.target_arena_bytes(converted)
     assert len(small) < 0.8 * len(converted)
-    assert compact.compact(small) == small
+    assert strip.compact(small) == small
 
 
 def test_what_tflm_reads_is_kept(converted):
-    before, after = flatbuffer.read(converted), flatbuffer.read(compact.compact(converted))
+    before, after = flatbuffer.read(converted), flatbuffer.read(strip.compact(converted))
     assert before.counts == after.counts
     assert [(t.shape, t.dtype, t.scale, t.zero_point) for t in (*before.inputs, *before.outputs)] == [
         (t.shape, t.dtype, t.scale, t.zero_point) for t in (*after.inputs, *after.outputs)
@@ -55,7 +57,7 @@ def test_the_bias_scale_that_tflm_checks_is_kept():
     converter.inference_input_type = converter.inference_output_type = tf.int8
     converter._experimental_disable_per_channel_quantization_for_dense_layers = True
     content = converter.convert()
-    small = compact.compact(content)
+    small = strip.compact(content)
     bias = next(node for node in flatbuffer.read(small).operators if node.name == "FULLY_CONNECTED").inputs[2]
     assert len(bias.scale) == 1
     images = (noise * 127).astype(np.int8)

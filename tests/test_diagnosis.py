@@ -6,10 +6,10 @@ import pytest
 from test_qat import images
 from test_twin import BODIES, head, small, trained
 
-from tinytrain.deploy import flatbuffer
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.evaluation import dequantize
 from tinytrain.quantize import convert, error_analysis, qat, tf_keras_clone
+from tinytrain.tflite import model as flatbuffer
 
 
 def diagnosed(model, shape, count=40):

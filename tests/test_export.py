@@ -16,12 +16,13 @@ from tinytrain import evaluation, export_summary, int8_model, metrics
 from tinytrain.config import load as configs
 from tinytrain.config import schema
 from tinytrain.data import splits
-from tinytrain.deploy import carray, flatbuffer
+from tinytrain.deploy import carray
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import UserError
 from tinytrain.export_summary import summary
 from tinytrain.exporting import export
 from tinytrain.quantize import error_analysis, qat
+from tinytrain.tflite import model as flatbuffer
 from tinytrain.train import fit, trainer
 
 WORDS = ["optim.epochs=8", "model.width=0.25", "optim.batch=32"]

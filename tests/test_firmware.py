@@ -11,8 +11,9 @@ from conftest import REPOSITORY
 from firmware_helpers import EMULATED, INPUT, emit, make, needs_compiler
 from int8_models import FILTERS, conv_model
 
-from tinytrain.deploy import boards, firmware, fits, flatbuffer
+from tinytrain.deploy import boards, firmware, fits
 from tinytrain.errors import DoesNotFit, UserError
+from tinytrain.tflite import model
 
 # The emitted folder
 
@@ -131,7 +132,7 @@ def test_the_limit_of_ram_is_what_the_linker_takes(tmp_path, name):
 @pytest.mark.parametrize("name", ["stm32f746g_disco", "nucleo_h743zi"])
 def test_where_the_input_is_not_kept_the_estimate_counts_the_copy_of_the_output(tmp_path, name):
     """The first arena beside which the firmware has no room for the input (kImageFits), and the last that leaves it."""
-    board, summary = boards.load(name), flatbuffer.read(conv_model())
+    board, summary = boards.load(name), model.read(conv_model())
     most = board.ram_bytes - firmware.STACK_BYTES - 8 * 1024 - INPUT.size
     other_ram_bytes = {}
     for arena_bytes in (most, most + 16):

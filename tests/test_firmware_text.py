@@ -9,7 +9,7 @@ from firmware_helpers import EMULATED, FULL_ARENA_BYTES, emit, make, needs_emula
 from int8_models import FILTERS
 
 from tinytrain.deploy import boards, carray
-from tinytrain.deploy.flatbuffer import Tensor
+from tinytrain.tflite.model import Tensor
 
 PIXELS = np.arange(48, dtype=np.uint8) * 5
 LOAD = "db load 48%db " + PIXELS[:31].tobytes().hex() + "%db " + PIXELS[31:].tobytes().hex().upper() + "%"

@@ -8,10 +8,11 @@ import pytest
 from firmware_helpers import ALL_EMULATED, EMULATED, emit, needs_tflm
 from int8_models import broadcast_model, converted_model
 
-from tinytrain.deploy import boards, carray, firmware, fits, flatbuffer, tflm_ops
+from tinytrain.deploy import boards, carray, firmware, fits, tflm_ops
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import TinytrainError, UserError
 from tinytrain.quantize import convert, tf_keras_clone
+from tinytrain.tflite import model as flatbuffer
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,12 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 from tinytrain import evaluation
 from tinytrain.config.schema import Export
-from tinytrain.deploy import carray, ends, firmware, flatbuffer, lite, memory, pixels
-from tinytrain.deploy.flatbuffer import Tensor
+from tinytrain.deploy import carray, firmware, memory
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import DoesNotFit, UserError
+from tinytrain.tflite import int8_io, pixels, tflite_interpreter
+from tinytrain.tflite import model as flatbuffer
+from tinytrain.tflite.model import Tensor
 
 
 def changed(content, change):
@@ -139,7 +141,7 @@ def test_what_the_firmware_cannot_feed_is_refused(tmp_path, command_line, conten
 def test_ends_of_another_type_are_left_out(kind):
     """What is left is the network that the converter makes with int8 ends: same results, same arena."""
     whole, plain = converted_model(kind), converted_model()
-    found, left_out = ends.int8_ends(whole)
+    found, left_out = int8_io.int8_ends(whole)
     assert left_out == [f"{kind} input", f"{kind} output"]
     graph, wanted = flatbuffer.read(found), flatbuffer.read(plain)
     assert graph.counts == wanted.counts
@@ -151,7 +153,7 @@ def test_ends_of_another_type_are_left_out(kind):
 
 def test_int8_ends_are_left_as_they_are():
     content = conv_model()
-    assert ends.int8_ends(content) == (content, [])
+    assert int8_io.int8_ends(content) == (content, [])
 
 
 def image(scale, zero):
@@ -481,7 +483,7 @@ def test_tensorflow_lite_is_the_second_opinion(share, parts):
     signal = outputs.astype(float).var(axis=0).mean()
     steps = round(np.sqrt(share * signal))
     moved = (outputs + steps * np.where(outputs > 0, -1, 1)).astype(np.int8)  # away from the ends
-    found = lite.compare(content, images, moved, macs=240)
+    found = tflite_interpreter.compare(content, images, moved, macs=240)
     assert (found["images"], found["largest_steps"], found["parts"]) == (5, steps, parts)
     assert found["noise"] == pytest.approx(steps**2 / signal)
 
@@ -491,8 +493,10 @@ def test_a_step_of_rounding_is_no_difference_where_the_outputs_hardly_vary():
     images = np.zeros((3, 4, 4, 3), np.int8)
     outputs = Oracle(content).run(images).reshape(3, -1)
     beside = outputs + np.where(outputs > 0, -1, 1).astype(np.int8)
-    assert not lite.compare(content, images, beside, macs=240)["parts"]
-    assert lite.compare(content, images, outputs + np.where(outputs > 0, -2, 2).astype(np.int8), macs=240)["parts"]
+    assert not tflite_interpreter.compare(content, images, beside, macs=240)["parts"]
+    assert tflite_interpreter.compare(
+        content, images, outputs + np.where(outputs > 0, -2, 2).astype(np.int8), macs=240
+    )["parts"]
 
 
 @pytest.mark.parametrize(
@@ -501,9 +505,9 @@ def test_a_step_of_rounding_is_no_difference_where_the_outputs_hardly_vary():
 )
 def test_of_a_large_model_tensorflow_lite_sees_fewer_images(monkeypatch, images, macs, compared):
     """5·10^9 multiply-accumulates in all, but 4 images at least and 50 at most."""
-    monkeypatch.setattr(lite, "_run", lambda _, shown: (np.zeros((len(shown), 4), np.int8), {}))
+    monkeypatch.setattr(tflite_interpreter, "_run", lambda _, shown: (np.zeros((len(shown), 4), np.int8), {}))
     shown = np.zeros((images, 4, 4, 3), np.int8)
-    assert lite.compare(b"", shown, np.zeros((images, 4), np.int8), macs)["images"] == compared
+    assert tflite_interpreter.compare(b"", shown, np.zeros((images, 4), np.int8), macs)["images"] == compared
 
 
 def dilated_model():

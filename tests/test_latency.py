@@ -8,10 +8,11 @@ import export_reports
 import pytest
 
 from tinytrain.config import plugins
-from tinytrain.deploy import boards, flatbuffer, instructions, latency, loops
-from tinytrain.deploy.flatbuffer import Operator, Summary, Tensor
+from tinytrain.deploy import boards, instructions, latency, loops
 from tinytrain.export_summary import summary
 from tinytrain.quantize import convert
+from tinytrain.tflite import model as flatbuffer
+from tinytrain.tflite.model import Operator, Summary, Tensor
 
 
 def tensor(*shape):

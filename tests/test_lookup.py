@@ -3,8 +3,9 @@
 import keras
 import numpy as np
 
-from tinytrain.deploy import flatbuffer, lookup
+from tinytrain.deploy import lookup
 from tinytrain.quantize import convert, tf_keras_clone
+from tinytrain.tflite import model
 
 
 def converted(*activations):
@@ -15,7 +16,7 @@ def converted(*activations):
         x = keras.layers.Activation(activation)(x)
     noise = np.random.default_rng(0).uniform(-1, 1, (8, 8, 8, 3)).astype("float32")
     content = convert.convert_post_training(tf_keras_clone.rebuild(keras.Model(image, x)), noise)
-    return content, flatbuffer.read(content)
+    return content, model.read(content)
 
 
 def real(tensor, values):

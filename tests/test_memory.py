@@ -11,10 +11,11 @@ from keras import layers
 from test_twin import small, trained
 
 from tinytrain.config import plugins
-from tinytrain.deploy import boards, compact, fits, memory, planner
+from tinytrain.deploy import boards, fits, memory, planner
 from tinytrain.deploy.memory import Memory
 from tinytrain.deploy.planner import Buffer, Schedule, Step
 from tinytrain.quantize import convert, tf_keras_clone
+from tinytrain.tflite import strip
 
 
 def test_place_by_hand():
@@ -76,7 +77,7 @@ def recorded_head_bytes(path):
 @pytest.mark.parametrize("name", plugins.names("models"))
 def test_plan_estimate_and_bound_of_every_model(name, tmp_path):
     model = small(name, resolution=48)
-    content = compact.compact(convert.convert_untrained(model))
+    content = strip.compact(convert.convert_untrained(model))
     path = tmp_path / "model.tflite"
     path.write_bytes(content)
     assert planner.head_bytes(planner.read(content), cmsis_nn=False) == recorded_head_bytes(path)
@@ -91,7 +92,7 @@ def test_fit_measures_a_network_as_large_as_it_will_be_once_trained():
     model = build(classes=5, resolution=48, channels=3, width=0.25)
     needed = fits.once_trained(model, board)
     noise = np.random.default_rng(0).uniform(-1, 1, (4, 48, 48, 3)).astype("float32")
-    real = compact.compact(convert.convert_post_training(tf_keras_clone.rebuild(trained(model), folded=True), noise))
+    real = strip.compact(convert.convert_post_training(tf_keras_clone.rebuild(trained(model), folded=True), noise))
     assert needed.flash_bytes == pytest.approx(fits.estimated(real, needed.arena_bytes, board).flash_bytes, abs=200)
     assert needed.arena_bytes == memory.target_arena_bytes(real)
 
@@ -103,7 +104,7 @@ def test_the_estimate_of_a_network_that_was_not_used_to_fit_it():
     x = layers.Activation("silu")(layers.BatchNormalization()(x))
     x = layers.Add()([x, layers.Conv2D(20, 1, activation="relu6")(x)])
     model = keras.Model(image, layers.Dense(7)(layers.Dropout(0.1)(layers.GlobalAveragePooling2D()(x))))
-    content = compact.compact(convert.convert_untrained(model))
+    content = strip.compact(convert.convert_untrained(model))
     arena_bytes, model_bytes = memory.estimate(model)
     assert arena_bytes == pytest.approx(memory.target_arena_bytes(content), rel=0.1)
     assert model_bytes == pytest.approx(len(content), rel=0.15)  # 4 KB

@@ -6,7 +6,7 @@ from test_carray import shaped
 
 from tinytrain import proving
 from tinytrain.deploy import firmware, forms, tflm_ops
-from tinytrain.deploy.flatbuffer import Operator, Summary, Tensor
+from tinytrain.tflite.model import Operator, Summary, Tensor
 
 MAP = (1, 6, 5, 8)
 

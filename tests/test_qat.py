@@ -8,11 +8,11 @@ from keras import layers
 from test_twin import BODIES, head, small, trained
 
 from tinytrain.config import plugins
-from tinytrain.deploy import flatbuffer
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import TinytrainError, UserError
 from tinytrain.nn.cosine_head import with_cosine_head
 from tinytrain.quantize import convert, cosine_head, qat, tf_keras_clone
+from tinytrain.tflite import model as flatbuffer
 
 OPERATORS = {
     "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "MUL", "AVERAGE_POOL_2D", "MAX_POOL_2D", "PAD",

@@ -15,7 +15,7 @@ from scipy import stats
 from sklearn.metrics import confusion_matrix, log_loss
 
 from tinytrain.config.schema import Config
-from tinytrain.deploy import flatbuffer, planner
+from tinytrain.deploy import planner
 from tinytrain.errors import UserError
 from tinytrain.reporting import (
     cards,
@@ -32,6 +32,7 @@ from tinytrain.reporting import (
 )
 from tinytrain.reporting.predictions import LabelledImages
 from tinytrain.reporting.runs import Export
+from tinytrain.tflite import model
 
 CLASSES = 7
 
@@ -196,7 +197,7 @@ def test_the_memory_map_is_the_planners_and_nothing_overlaps():
 
 
 def test_the_times_of_operators_add_up():
-    graph = flatbuffer.read(converted_model())
+    graph = model.read(converted_model())
     rows = operators.rows(graph, 40.0, operators.estimated_shares(graph))
     assert sum(row.ms for row in rows) == pytest.approx(40)
     assert [row.kind for row in rows] == [operator.name for operator in graph.operators]

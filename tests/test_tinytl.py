@@ -10,12 +10,12 @@ from test_twin import outputs, small
 
 from tinytrain.config import plugins
 from tinytrain.config.schema import Config, Model, Tinytl
-from tinytrain.deploy import flatbuffer
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import UserError
 from tinytrain.methods import tinytl
 from tinytrain.methods.tinytl import TinyTL, memory_saving_layers
 from tinytrain.quantize import convert, tf_keras_clone
+from tinytrain.tflite import model as flatbuffer
 from tinytrain.train.method import Method, Training
 
 CLASSES = 5

@@ -15,10 +15,11 @@ from tinytrain import exporting
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config, Device, Model
 from tinytrain.data import batches
-from tinytrain.deploy import flatbuffer, memory
+from tinytrain.deploy import memory
 from tinytrain.errors import UserError
 from tinytrain.nn import imagenet, macs, pretrained
 from tinytrain.quantize import convert, tf_keras_clone
+from tinytrain.tflite import model as flatbuffer
 from tinytrain.train import checkpoint, fit, trainer
 from tinytrain.train.method import Method
 

@@ -16,7 +16,7 @@ from tinytrain.run import Run
 from tinytrain.train import fit
 
 if TYPE_CHECKING:
-    from tinytrain.deploy.flatbuffer import Tensor
+    from tinytrain.tflite.model import Tensor
 
 AT_ONCE = 2**26  # bytes of images that are handed to the interpreter at once
 
@@ -44,7 +44,7 @@ def evaluate(
     are prepared as those that the model was trained on, where that is known.
 
     Args:
-        target: a finished run, or an int8 .tflite with an image in and scores out (deploy/foreign.py); one that
+        target: a finished run, or an int8 .tflite with an image in and scores out (tflite/imported.py); one that
             `tinytrain export` wrote into a run folder finds its data by itself.
         data: a SPEC; by default the data of the run.
         split: "train", "val" or "test"; by default test, or all images of other data without splits.
@@ -80,11 +80,11 @@ def _config_of(run: Run, asked: Config) -> Config:
 
 
 def _evaluate_file(path: Path, data: str | None, split: str | None, overrides: Sequence[str]) -> dict[str, Any]:
-    from tinytrain.deploy import foreign, pixels
     from tinytrain.deploy.oracle import Oracle
+    from tinytrain.tflite import imported, pixels
 
     config = measured.settings(path, overrides, data, "evaluate", ("export.",))
-    graph = (read := foreign.read(path)).graph
+    graph = (read := imported.read(path)).graph
     found = measured.of_file(path, graph, config, data, split)
     _tell(found)
     source, target, count = graph.inputs[0], graph.outputs[0], len(found.images)

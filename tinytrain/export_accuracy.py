@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 
 from tinytrain import metrics
-from tinytrain.deploy.flatbuffer import Summary
 from tinytrain.evaluation import dequantize
 from tinytrain.int8_model import Int8Model, Validation
+from tinytrain.tflite.model import Summary
 
 
 def section(model: Int8Model, outputs: np.ndarray, validated: np.ndarray | None, graph: Summary) -> dict[str, Any]:

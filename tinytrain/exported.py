@@ -12,11 +12,12 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from tinytrain.deploy import carray, flatbuffer
-from tinytrain.deploy.flatbuffer import Summary
+from tinytrain.deploy import carray
 from tinytrain.errors import UserError, shown
 from tinytrain.quiet import quiet
 from tinytrain.run import refuse_links
+from tinytrain.tflite import model as flatbuffer
+from tinytrain.tflite.model import Summary
 
 MODEL_FILE, COMPACT_FILE = "model.tflite", "model.compact.tflite"  # what TensorFlow reads; what the firmware holds
 GOLDEN_FILE, REPORT_FILE = "golden.npz", "report.json"

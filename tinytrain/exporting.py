@@ -14,13 +14,15 @@ from tqdm import tqdm
 from tinytrain import disk, export_accuracy, export_checks, int8_model, locks, measured, proving
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
-from tinytrain.deploy import boards, carray, compact, firmware, fits, flatbuffer, latency, lite, memory, pixels, planner
+from tinytrain.deploy import boards, carray, firmware, fits, latency, memory, planner
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.errors import DoesNotFit, UserError, escaped
 from tinytrain.exported import COMPACT_FILE, GOLDEN_FILE, MODEL_FILE, REPORT_FILE
 from tinytrain.int8_model import Int8Model
 from tinytrain.run import Run, make_folder, write_json
+from tinytrain.tflite import model as flatbuffer
+from tinytrain.tflite import pixels, strip, tflite_interpreter
 
 START_MARGINS_BYTES = (0, 512, 4096)  # a small model takes more while it is prepared than it uses in the end
 AMPLE_ARENA_BYTES = 2 * 1024 * 1024  # in the emulator, which has 4 MB of RAM
@@ -121,7 +123,7 @@ def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Pat
 
 def _write(draft: Path, model: Int8Model, outputs: np.ndarray, board: Board, config: Config) -> dict[str, Any]:
     """Writes the models, golden.npz and firmware/ into `draft`; returns what is proven and measured of them."""
-    graph, compacted = flatbuffer.read(model.content, model.name), compact.compact(model.content)
+    graph, compacted = flatbuffer.read(model.content, model.name), strip.compact(model.content)
     arena_bytes, how = _arena(draft, model, compacted, outputs, board)
     arena_bytes += config.export.arena_margin_bytes
     _write_models(draft, model, compacted, outputs)
@@ -140,7 +142,7 @@ def _write(draft: Path, model: Int8Model, outputs: np.ndarray, board: Board, con
         "input": _input(model, graph),
         "accuracy": export_accuracy.section(model, outputs, validated, graph),
         "parity": _parity(sources, model.images, outputs, config.export.parity_images),
-        "tensorflow_lite": lite.compare(model.content, model.images, outputs, model.macs),
+        "tensorflow_lite": tflite_interpreter.compare(model.content, model.images, outputs, model.macs),
         **_memory(sources, graph, compacted, arena_bytes, board),
         "arena_basis": {"how": how, "unplanned_operators": memory.unplanned(graph)},
         **_emulated(sources, board),

@@ -14,12 +14,13 @@ from tinytrain.data import batches as pipeline
 from tinytrain.data import identity
 from tinytrain.data.augment.augmentation import Augmentation
 from tinytrain.data.batches import Images
-from tinytrain.deploy import foreign, latency, pixels
-from tinytrain.deploy.pixels import Pixels
+from tinytrain.deploy import latency
 from tinytrain.evaluation import to_int8
 from tinytrain.nn import macs, pretrained
 from tinytrain.quantize import convert, cosine_head, error_analysis, qat, tf_keras_clone
 from tinytrain.run import Run
+from tinytrain.tflite import imported, pixels
+from tinytrain.tflite.pixels import Pixels
 from tinytrain.train import fit
 
 FINE_TUNE_SEED = 1_000_003  # added to the run's seed: other batches than in the training
@@ -161,9 +162,9 @@ def from_file(path: Path, config: Config, data: str | None) -> Int8Model:
     """Returns an int8 .tflite of unknown origin, to be proven on images of `data` (`measured.of_file`), or on noise.
 
     `config` is what `measured.settings` returns: [export] says what pixels are to it, by default that is read off its
-    input (deploy/pixels.py); [data] how images are brought to its size.
+    input (tflite/pixels.py); [data] how images are brought to its size.
     """
-    found = foreign.read(path)
+    found = imported.read(path)
     source = found.graph.inputs[0]
     taken = pixels.of(source, config.export)
     classes, resize = list(tflite_origin.of(path).classes), ""
@@ -179,7 +180,7 @@ def from_file(path: Path, config: Config, data: str | None) -> Int8Model:
         shape = (NOISE_IMAGES, *source.shape[1:])
         images, labels = np.random.default_rng(0).integers(-128, 128, shape, np.int8), None
     notes = [f"{end} left out: int8 goes in and out" for end in found.left_out]
-    if foreign.is_image(source):
+    if imported.is_image(source):
         notes += [str(taken), *([taken.hint] if taken.hint else [])]
     notes += shown.notes if data else []
     return Int8Model(

@@ -23,7 +23,7 @@ from tinytrain.run import Run
 from tinytrain.train import fit
 
 if TYPE_CHECKING:
-    from tinytrain.deploy.flatbuffer import Summary
+    from tinytrain.tflite.model import Summary
 
 IMAGES = ("data.resize", "data.skip_bad")  # keys about how images are read
 SPLITS = tuple(

@@ -8,7 +8,7 @@ form that the model has it (deploy/forms.py).
 from typing import Any
 
 from tinytrain.deploy import firmware, forms
-from tinytrain.deploy.flatbuffer import Summary
+from tinytrain.tflite.model import Summary
 
 GOLDEN_EQUAL, GOLDEN_DIFFERENT, NOT_REACHED = "equal", "different", "not reached"
 

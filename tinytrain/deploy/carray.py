@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tinytrain.deploy import flatbuffer, tflm_ops
-from tinytrain.deploy.flatbuffer import Operator, Tensor
+from tinytrain.deploy import tflm_ops
 from tinytrain.errors import UserError
+from tinytrain.tflite import model as flatbuffer
+from tinytrain.tflite.model import Operator, Tensor
 
 ALIGNMENT_BYTES = 16  # TFLM wants it of the model, and CMSIS-NN reads words
 _BYTES_PER_LINE = 24

@@ -16,11 +16,12 @@ import numpy as np
 
 from tinytrain import disk
 from tinytrain.config import plugins
-from tinytrain.deploy import carray, flatbuffer, lookup, tflm_ops
+from tinytrain.deploy import carray, lookup, tflm_ops
 from tinytrain.deploy.boards import Board
-from tinytrain.deploy.flatbuffer import Summary
 from tinytrain.errors import DoesNotFit, TinytrainError, UserError
 from tinytrain.run import make_folder
+from tinytrain.tflite import model as flatbuffer
+from tinytrain.tflite.model import Summary
 
 COMPILER = "arm-none-eabi-gcc"
 EMULATOR = "qemu-system-arm"

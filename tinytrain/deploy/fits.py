@@ -4,13 +4,15 @@ import keras
 
 from tinytrain.config import plugins
 from tinytrain.config.schema import Config
-from tinytrain.deploy import boards, compact, firmware, flatbuffer, memory
+from tinytrain.deploy import boards, firmware, memory
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.firmware import Sizes
 from tinytrain.deploy.memory import Memory
 from tinytrain.errors import DoesNotFit
 from tinytrain.nn import pretrained
 from tinytrain.quantize import convert, cosine_head
+from tinytrain.tflite import model as flatbuffer
+from tinytrain.tflite import strip
 
 
 def on_board(sizes: Sizes, board: Board) -> Memory:
@@ -65,5 +67,5 @@ def remedy(model: keras.Model, needed: Memory, config: Config, classes: int, boa
 
 def once_trained(model: keras.Model, board: Board) -> Memory:
     """Returns the memory that `model` takes on `board` once it is trained."""
-    content = compact.compact(convert.convert_untrained(model))
+    content = strip.compact(convert.convert_untrained(model))
     return estimated(content, memory.target_arena_bytes(content), board)

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from tinytrain.deploy import tflm_ops
-from tinytrain.deploy.flatbuffer import Operator
+from tinytrain.tflite.model import Operator
 
 TABLE = Path(__file__).parent / "verified_forms.txt"
 EQUAL, DIFFERENT, REFUSED = "equal", "different", "refused"

@@ -8,7 +8,7 @@ TFLM of August 2026, gcc 12.2.
 from typing import NamedTuple
 
 from tinytrain.deploy import loops, tflm_ops
-from tinytrain.deploy.flatbuffer import Operator, Summary
+from tinytrain.tflite.model import Operator, Summary
 
 
 class Cost(NamedTuple):

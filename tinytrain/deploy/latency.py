@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from tinytrain.deploy import instructions
 from tinytrain.deploy.boards import Board
-from tinytrain.deploy.flatbuffer import Operator, Summary
+from tinytrain.tflite.model import Operator, Summary
 
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 COUNTED, ESTIMATED = "instructions counted in the emulator", "instructions estimated by operator"

@@ -11,8 +11,8 @@ import flatbuffers
 import numpy as np
 
 from tinytrain.deploy import tflm_ops
-from tinytrain.deploy.flatbuffer import Operator, Summary, builtin_code
 from tinytrain.deploy.oracle import Oracle
+from tinytrain.tflite.model import Operator, Summary, builtin_code
 
 VALUES = np.arange(-128, 128, dtype=np.int8)
 

@@ -6,7 +6,7 @@ calls them; instructions.py holds what each count costs.
 
 import math
 
-from tinytrain.deploy.flatbuffer import Operator
+from tinytrain.tflite.model import Operator
 
 Counts = tuple[float, ...]
 

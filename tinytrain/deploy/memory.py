@@ -15,10 +15,10 @@ from typing import Any
 import keras
 
 from tinytrain.deploy import planner
-from tinytrain.deploy.flatbuffer import Summary
 from tinytrain.deploy.oracle import Oracle
 from tinytrain.nn.graph import Call, walk
 from tinytrain.quantize.clone_builder import activation_of
+from tinytrain.tflite.model import Summary
 
 SCRATCH_HANDLE_BYTES = 16  # a pointer and a request in the arena, for each scratch buffer
 BOUND, MEASURED, UNKNOWN = "upper bound", "measured in the emulator", "unknown"  # what the size of an arena is

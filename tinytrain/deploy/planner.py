@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from tinytrain.deploy import flatbuffer
+from tinytrain.tflite import model as flatbuffer
 
 Shape = tuple[int, ...]
 ALIGNMENT_BYTES = 16  # MicroArenaBufferAlignment

@@ -10,10 +10,10 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tinytrain.deploy import flatbuffer
 from tinytrain.errors import TinytrainError
 from tinytrain.quantize import cosine_head, qat, tf_keras_clone
 from tinytrain.quiet import quiet
+from tinytrain.tflite import model as flatbuffer
 
 
 def convert(model: tf_keras.Model) -> bytes:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from tinytrain.deploy import flatbuffer, planner
+from tinytrain.deploy import planner
 from tinytrain.exported import MODEL_FILE
 from tinytrain.reporting import board_charts, facts, memory_map, operators
 from tinytrain.reporting.facts import Todo
@@ -11,6 +11,7 @@ from tinytrain.reporting.memory_map import MemoryMap
 from tinytrain.reporting.operators import Row
 from tinytrain.reporting.runs import Export, Subject
 from tinytrain.reporting.svg import Chart
+from tinytrain.tflite import model as flatbuffer
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinytrain.deploy import instructions, latency
-from tinytrain.deploy.flatbuffer import Operator, Summary
+from tinytrain.tflite.model import Operator, Summary
 
 
 @dataclass(frozen=True)

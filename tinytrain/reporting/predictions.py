@@ -10,12 +10,12 @@ from tinytrain import metrics
 from tinytrain.config import load as configs
 from tinytrain.data import identity, splits
 from tinytrain.data.batches import Images
-from tinytrain.deploy import flatbuffer
 from tinytrain.errors import UserError
 from tinytrain.evaluation import dequantize, to_int8
 from tinytrain.exported import GOLDEN_FILE, MODEL_FILE
 from tinytrain.nn import pretrained
 from tinytrain.reporting.runs import Export, Subject
+from tinytrain.tflite import model as flatbuffer
 from tinytrain.train import fit
 
 FLOAT, FINETUNED, INT8 = "float", "fine-tuned float", "int8"  # the kinds of models, as a report calls them

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinytrain.deploy import ends, flatbuffer
-from tinytrain.deploy.flatbuffer import Operator, Summary, Tensor
 from tinytrain.errors import UserError
+from tinytrain.tflite import int8_io, model
+from tinytrain.tflite.model import Operator, Summary, Tensor
 
 _ENDS = ("QUANTIZE", "DEQUANTIZE")
 _QUANTIZE = "quantize it to int8 throughout, with a representative dataset and supported_ops TFLITE_BUILTINS_INT8"
@@ -41,9 +41,9 @@ def read(path: Path) -> Foreign:
     content, what = path.read_bytes(), f"'{path}'"
     if not content:
         raise UserError(f"{what} is empty: expected a .tflite file")
-    flatbuffer.read(content, what)
-    content, left_out = ends.int8_ends(content)
-    graph = flatbuffer.read(content, what)
+    model.read(content, what)
+    content, left_out = int8_io.int8_ends(content)
+    graph = model.read(content, what)
     _refuse(graph, what)
     return Foreign(content, graph, left_out)
 

@@ -12,7 +12,7 @@ import flatbuffers
 import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 
-from tinytrain.deploy.flatbuffer import builtin_code
+from tinytrain.tflite.model import builtin_code
 
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 WEIGHTS, BIAS = 1, 2  # their places among the inputs

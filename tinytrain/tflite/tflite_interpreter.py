@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tinytrain.deploy import flatbuffer
 from tinytrain.quiet import quiet
+from tinytrain.tflite import model as flatbuffer
 
 MOST_IMAGES, LEAST_IMAGES = 50, 4  # where they part, they part on most images; the variance needs some
 MOST_MACS = 5_000_000_000  # of all images, about ten seconds of the reference kernels

@@ -14,8 +14,8 @@ import numpy as np
 
 from tinytrain.config.schema import Export
 from tinytrain.deploy import carray
-from tinytrain.deploy.flatbuffer import Tensor
 from tinytrain.errors import UserError
+from tinytrain.tflite.model import Tensor
 
 USUAL_RANGES = ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0), (-1.0, 127 / 128), (-0.5, 0.5), (-128.0, 127.0))
 NEAR = 0.1  # of the span: calibration images need not hold the darkest and the brightest pixel

@@ -8,7 +8,7 @@ from typing import Any
 
 import flatbuffers
 
-from tinytrain.deploy.flatbuffer import builtin_code
+from tinytrain.tflite.model import builtin_code
 
 OUTSIDE = ("FLOAT32", "UINT8")  # what the converter puts around int8
 

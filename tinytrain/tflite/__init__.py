@@ -1,0 +1,1 @@
+"""The .tflite file: what it says of itself, and what is changed in it."""
