@@ -29,8 +29,9 @@ import keras
 import tensorflow as tf
 
 from tinytrain.config import plugins
-from tinytrain.deploy import boards, carray, firmware, instructions, memory
-from tinytrain.deploy.oracle import Oracle
+from tinytrain.deploy import boards, c_source, firmware, memory
+from tinytrain.deploy.tflm import instructions
+from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.errors import TinytrainError
 from tinytrain.quantize import convert, tf_keras_clone
 from tinytrain.tflite import model as flatbuffer
@@ -105,7 +106,7 @@ def run(content: bytes, stock_operators: bool) -> dict[str, Any]:
         )
         if stock_operators:
             operators = dict.fromkeys(graph.counts, "general")
-            (sources / "model" / "model_ops.h").write_text(carray.ops_header(operators))
+            (sources / "model" / "model_ops.h").write_text(c_source.ops_header(operators))
         sizes = firmware.link(sources, board, firmware.tflm_dir())
         printed = firmware.emulate(sources, board, firmware.tflm_dir())
     if printed["failed"]:

@@ -17,7 +17,8 @@ from typing import Any
 
 from published import BY_MACS, FITTED, H743_CLOCKS_HZ, OTHER_KERNELS, Row, graph
 
-from tinytrain.deploy import instructions, latency
+from tinytrain.deploy import latency
+from tinytrain.deploy.tflm import instructions
 
 KERNELS = "int8"  # TFLM's `*_INT8` registrations: the firmware's own operators did not run there
 

@@ -16,7 +16,7 @@ import_tensorflow()
 
 from tinytrain import int8_model, metrics
 from tinytrain.config import load as configs
-from tinytrain.deploy.oracle import Oracle
+from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.evaluation import dequantize
 from tinytrain.run import Run
 from tinytrain.tflite import model as flatbuffer

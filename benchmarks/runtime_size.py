@@ -2,7 +2,7 @@
 
 Links the real firmware for stm32f746g_disco with the library in TFLM_DIR, once for each operator: with the operators
 that nearly every network has (CORE), plus or minus the one in question, so that code they share counts once. The table
-in tinytrain/deploy/tflm_ops.py holds the numbers; `--table` prints it anew. `--quick` only compares
+in tinytrain/deploy/tflm/operators.py holds the numbers; `--table` prints it anew. `--quick` only compares
 the sums of that table with the links of three models.
 
     TFLM_DIR=... python benchmarks/runtime_size.py [--quick] [--table] [--json]
@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tinytrain.deploy import boards, carray, firmware, tflm_ops
+from tinytrain.deploy import boards, c_source, firmware
+from tinytrain.deploy.tflm import operators as tflm_ops
 from tinytrain.errors import TinytrainError
 
 CORE = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "AVERAGE_POOL_2D")
@@ -75,7 +76,7 @@ class Linker:
         """Returns the sizes with `operators`, {name: kind}, see tflm_ops.registrations."""
         key = tuple(sorted(operators.items()))
         if key not in self.known:
-            (self.folder / "model" / "model_ops.h").write_text(carray.ops_header(operators))
+            (self.folder / "model" / "model_ops.h").write_text(c_source.ops_header(operators))
             self.known[key] = firmware.link(self.folder, self.board, self.tflm, self.build)
         return self.known[key]
 

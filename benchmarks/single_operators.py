@@ -1,7 +1,7 @@
-"""Instructions of single operators: counted on an emulated core beside what deploy/instructions.py predicts.
+"""Instructions of single operators: counted on an emulated core beside what deploy/tflm/instructions.py predicts.
 
 The operators stand in a few models of a hundred each (operator_models.py); the firmware's profile counts each of them.
-`--fit` prints the coefficients that fit what was counted, as they stand in deploy/instructions.py.
+`--fit` prints the coefficients that fit what was counted, as they stand in deploy/tflm/instructions.py.
 
     TFLM_DIR=... python benchmarks/single_operators.py [--board mps2_an500] [--quick] [--fit] [--json]
 """
@@ -25,7 +25,8 @@ import_tensorflow()
 from operator_models import Case, model
 from scipy.optimize import nnls
 
-from tinytrain.deploy import boards, carray, emulator, firmware, instructions, loops, ports, tflm_ops
+from tinytrain.deploy import boards, c_source, emulator, firmware, ports
+from tinytrain.deploy.tflm import cmsis_nn_counts, instructions, operators
 from tinytrain.tflite import model as flatbuffer
 from tinytrain.tflite.model import Operator
 
@@ -48,7 +49,7 @@ class Counted:
     @property
     def route(self) -> str:
         """Which code ran it."""
-        return loops.route(self.operator, self.kind)
+        return cmsis_nn_counts.route(self.operator, self.kind)
 
     @property
     def predicted(self) -> float:
@@ -114,7 +115,7 @@ def count(cases: list[Case], board: boards.Board, general: bool) -> list[Counted
     """Returns the instructions of each case on an emulated board, `general` by TFLM's code only."""
     content = model(cases)
     graph = flatbuffer.read(content)
-    kinds = dict.fromkeys(graph.counts, "general") if general else tflm_ops.registrations(graph.operators)
+    kinds = dict.fromkeys(graph.counts, "general") if general else operators.registrations(graph.operators)
     source, target = (np.zeros(tensors[0].shape, np.int8) for tensors in (graph.inputs, graph.outputs))
     with tempfile.TemporaryDirectory() as folder:
         sources = firmware.emit(
@@ -127,7 +128,7 @@ def count(cases: list[Case], board: boards.Board, general: bool) -> list[Counted
             golden_input=source,
             golden_output=target,
         )
-        (sources / "model" / "model_ops.h").write_text(carray.ops_header(kinds))
+        (sources / "model" / "model_ops.h").write_text(c_source.ops_header(kinds))
         with emulator.emulated(sources, board, firmware.tflm_dir()) as device:
             link, hello = ports.connect(device)
             counts = [hello.in_unit(ticks) for ticks in link.profile(source.tobytes())]
@@ -149,7 +150,7 @@ def groups(cases: list[Case]) -> Iterator[list[Case]]:
 
 def fitted(found: list[Counted]) -> np.ndarray:
     """Returns the coefficients, none below 0, that fit operators of one route best in relative terms."""
-    rows = np.array([(1, *loops.counts(one.operator, one.kind)) for one in found], float)
+    rows = np.array([(1, *cmsis_nn_counts.counts(one.operator, one.kind)) for one in found], float)
     weights = 1 / np.array([one.instructions for one in found])
     result = np.zeros(rows.shape[1])
     used = rows.any(axis=0)

@@ -24,8 +24,9 @@ from typing import Any
 import numpy as np
 from cost import BOARD, NETWORKS, QUICK, images, network
 
-from tinytrain.deploy import boards, carray, firmware, memory, tflm_ops
-from tinytrain.deploy.oracle import Oracle
+from tinytrain.deploy import boards, c_source, firmware, memory
+from tinytrain.deploy.tflm import operators as tflm_ops
+from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.errors import TinytrainError
 from tinytrain.quantize import convert, tf_keras_clone
 from tinytrain.tflite import model as flatbuffer
@@ -50,7 +51,7 @@ def emitted(folder: Path, content: bytes, operators: dict[str, str] | None) -> P
         golden_output=Oracle(content).run(image),
     )
     if operators is not None:
-        (sources / "model" / "model_ops.h").write_text(carray.ops_header(operators))
+        (sources / "model" / "model_ops.h").write_text(c_source.ops_header(operators))
     return sources
 
 

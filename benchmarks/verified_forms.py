@@ -1,7 +1,8 @@
 """Which operators, in which forms, give on the emulated Cortex-M7 what TFLM's reference kernels give.
 
 The cases of single_operators.py, some of each form, and forms that only foreign models have stand in a few models; the
-output of a model holds the outputs of all its operators. `--write` puts the table where deploy/forms.py reads it.
+output of a model holds the outputs of all its operators. `--write` puts the table where
+deploy/tflm/verified_forms.py reads it.
 
     TFLM_DIR=... python benchmarks/verified_forms.py [--write] [--json]
 """
@@ -24,8 +25,9 @@ import_tensorflow()
 from operator_models import Case, joined_model
 from single_operators import convolutions, depthwise, groups, others, stock
 
-from tinytrain.deploy import boards, carray, emulator, firmware, forms, ports, tflm_ops
-from tinytrain.deploy.oracle import Oracle
+from tinytrain.deploy import boards, c_source, emulator, firmware, ports
+from tinytrain.deploy.tflm import operators, verified_forms
+from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.errors import TinytrainError
 from tinytrain.tflite import model
 
@@ -87,7 +89,7 @@ def run(cases: list[Case], with_own: bool, build: Path) -> dict[str, list[str]]:
     """Returns {form: [verdict of each of its cases]}, run in one program."""
     content = joined_model(cases)
     graph = model.read(content)
-    kinds = tflm_ops.registrations(graph.operators)
+    kinds = operators.registrations(graph.operators)
     if not with_own:
         kinds = {name: _library(name, graph) if kind == "own" else kind for name, kind in kinds.items()}
     image = np.random.default_rng(0).integers(-128, 128, graph.inputs[0].shape, np.int8)
@@ -102,8 +104,10 @@ def run(cases: list[Case], with_own: bool, build: Path) -> dict[str, list[str]]:
     for operator in graph.operators[: len(cases)]:
         end = start + math.prod(operator.outputs[0].shape)
         equal = found is not None and bool((found[start:end] == expected[start:end]).all())
-        verdict = forms.EQUAL if equal else forms.REFUSED if found is None else forms.DIFFERENT
-        verdicts[forms.of(operator, kinds[operator.name])].append(verdict)
+        verdict = (
+            verified_forms.EQUAL if equal else verified_forms.REFUSED if found is None else verified_forms.DIFFERENT
+        )
+        verdicts[verified_forms.of(operator, kinds[operator.name])].append(verdict)
         start = end
     return verdicts
 
@@ -111,7 +115,7 @@ def run(cases: list[Case], with_own: bool, build: Path) -> dict[str, list[str]]:
 def _library(name: str, graph: model.Summary) -> str:
     """Returns the best kind of the library's own for all uses of an operator."""
     uses = [operator for operator in graph.operators if operator.name == name]
-    return "int8" if all(map(tflm_ops.is_int8, uses)) else "general"
+    return "int8" if all(map(operators.is_int8, uses)) else "general"
 
 
 def _on_board(
@@ -130,7 +134,7 @@ def _on_board(
             golden_input=image,
             golden_output=expected,
         )
-        (sources / "model" / "model_ops.h").write_text(carray.ops_header(kinds))
+        (sources / "model" / "model_ops.h").write_text(c_source.ops_header(kinds))
         program = firmware.build(sources, board, firmware.tflm_dir(), build)
         with emulator.running(program, board) as device:
             link, _ = ports.connect(device)
@@ -141,7 +145,10 @@ def table(verdicts: dict[str, list[str]]) -> str:
     """Returns the text of verified_forms.txt: form, verdict, how many cases."""
     rows = []
     for form, found in sorted(verdicts.items()):
-        worst = next((verdict for verdict in (forms.REFUSED, forms.DIFFERENT) if verdict in found), forms.EQUAL)
+        worst = next(
+            (verdict for verdict in (verified_forms.REFUSED, verified_forms.DIFFERENT) if verdict in found),
+            verified_forms.EQUAL,
+        )
         rows.append(f"{form}\t{worst}\t{len(found)}\n")
     head = f"# Written by `{COMMAND}` ({BOARD}, TFLM of August 2026 with CMSIS-NN).\n# form\tverdict\tcases\n"
     return head + "".join(rows)
@@ -150,7 +157,7 @@ def table(verdicts: dict[str, list[str]]) -> str:
 def main() -> int:
     """Prints the table; 1 if an operator of this firmware itself is wrong."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--write", action="store_true", help=f"replace {forms.TABLE.name}")
+    parser.add_argument("--write", action="store_true", help=f"replace {verified_forms.TABLE.name}")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON line at the end")
     options = parser.parse_args()
     if reason := firmware.lacking(emulator=True):
@@ -172,11 +179,15 @@ def main() -> int:
             for form, found in run(cases, with_own, Path(build)).items():
                 verdicts[form] += found
             if options.write:
-                forms.TABLE.write_text(table(verdicts), "utf-8")
+                verified_forms.TABLE.write_text(table(verdicts), "utf-8")
     print(table(verdicts), end="")
     if options.json:
         print(json.dumps({"board": BOARD, "forms": verdicts}))
-    return 1 if any(form.split()[1] == "own" and set(found) != {forms.EQUAL} for form, found in verdicts.items()) else 0
+    return (
+        1
+        if any(form.split()[1] == "own" and set(found) != {verified_forms.EQUAL} for form, found in verdicts.items())
+        else 0
+    )
 
 
 if __name__ == "__main__":

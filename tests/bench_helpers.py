@@ -6,7 +6,7 @@ import numpy as np
 from firmware_helpers import emit, stand_in_output
 from int8_models import FILTERS, INPUT_SHAPE, conv_model
 
-from tinytrain.exported import COMPACT_FILE, GOLDEN_FILE
+from tinytrain.deploy.exported import COMPACT_FILE, GOLDEN_FILE
 
 OUTPUTS = 16 * FILTERS
 IMAGES = 12

@@ -12,7 +12,7 @@ from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.data import batches, splits
 from tinytrain.deploy import boards
-from tinytrain.deploy.oracle import Oracle
+from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.evaluation import to_int8
 from tinytrain.exporting import export
 from tinytrain.quantize import convert, tf_keras_clone

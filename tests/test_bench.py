@@ -19,10 +19,10 @@ from tinytrain.benching import bench
 from tinytrain.deploy import boards, emulator, firmware
 from tinytrain.deploy.board_link import BoardLink
 from tinytrain.deploy.board_requests import BoardRefused, BoardRestarted
+from tinytrain.deploy.exported import COMPACT_FILE, GOLDEN_FILE, Exported
 from tinytrain.deploy.messages import Kind
 from tinytrain.deploy.mlperf import Mlperf
 from tinytrain.errors import TinytrainError, UserError
-from tinytrain.exported import COMPACT_FILE, GOLDEN_FILE, Exported
 
 BOARD = boards.load(EMULATED)
 

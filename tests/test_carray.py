@@ -13,7 +13,8 @@ from conftest import needs_tool
 from int8_models import FILTERS, INPUT_SHAPE, conv_model
 from tensorflow.lite.python import schema_py_generated as schema
 
-from tinytrain.deploy import carray, tflm_ops
+from tinytrain.deploy import c_source
+from tinytrain.deploy.tflm import operators
 from tinytrain.errors import UserError
 from tinytrain.tflite import model as flatbuffer
 from tinytrain.tflite.model import Operator, Tensor
@@ -32,7 +33,7 @@ def write(folder, model=None, **changes):
         "golden_input": INPUT,
         "golden_output": OUTPUT,
     }
-    carray.write(folder, model=conv_model() if model is None else model, **arguments | changes)
+    c_source.write(folder, model=conv_model() if model is None else model, **arguments | changes)
 
 
 def tensor(dtype):
@@ -46,15 +47,15 @@ def use(name, *dtypes, out="int8"):
 def test_the_arrays_read_back_equal(tmp_path):
     write(tmp_path)
     path = tmp_path / "model_data.cc"
-    assert carray.read_model_data(path) == conv_model()
-    assert np.array_equal(carray.read_array(path, "GoldenInput"), INPUT.ravel())
-    assert np.array_equal(carray.read_array(path, "GoldenOutput"), OUTPUT.ravel())
+    assert c_source.read_model_data(path) == conv_model()
+    assert np.array_equal(c_source.read_array(path, "GoldenInput"), INPUT.ravel())
+    assert np.array_equal(c_source.read_array(path, "GoldenOutput"), OUTPUT.ravel())
 
 
 def test_an_array_that_is_missing_is_named(tmp_path):
     write(tmp_path)
     with pytest.raises(UserError, match="kNothing"):
-        carray.read_array(tmp_path / "model_data.cc", "Nothing")
+        c_source.read_array(tmp_path / "model_data.cc", "Nothing")
 
 
 @needs_tool("arm-none-eabi-gcc")
@@ -87,7 +88,7 @@ def test_the_header_describes_the_model(tmp_path):
 
 @pytest.mark.parametrize("label", ["plain", 'a "b" \\', "äöü – 猫", "??/ trigraph", "line\nbreak", "\x01" + "7", ""])
 def test_a_label_survives_c(label):
-    literal = carray.c_string(label)
+    literal = c_source.c_string(label)
     assert literal.isascii()
     assert "??" not in literal
     assert "\n" not in literal
@@ -96,23 +97,23 @@ def test_a_label_survives_c(label):
 
 
 def test_pixels_map_as_the_network_was_trained():
-    signed = carray.pixel_values(Tensor("", (), "int8", (1 / 128,), (0,), False))
+    signed = c_source.pixel_values(Tensor("", (), "int8", (1 / 128,), (0,), False))
     assert np.array_equal(signed, np.arange(256) - 128)
-    raw = carray.pixel_values(Tensor("", (), "int8", (1.0,), (-128,), False), scale=1, offset=0)
+    raw = c_source.pixel_values(Tensor("", (), "int8", (1.0,), (-128,), False), scale=1, offset=0)
     assert np.array_equal(raw, np.arange(256) - 128)
-    narrow = carray.pixel_values(Tensor("", (), "int8", (1 / 256,), (0,), False))
+    narrow = c_source.pixel_values(Tensor("", (), "int8", (1 / 256,), (0,), False))
     assert (narrow[0], narrow[64], narrow[128], narrow[255]) == (-128, -128, 0, 127)  # clipped, not wrapped
 
 
 def test_given_pixels_are_written(tmp_path):
     pixels = np.arange(256).astype(np.int8)
     write(tmp_path, pixels=pixels)
-    assert np.array_equal(carray.read_array(tmp_path / "model_data.cc", "PixelToInput"), pixels)
+    assert np.array_equal(c_source.read_array(tmp_path / "model_data.cc", "PixelToInput"), pixels)
     with pytest.raises(UserError, match="pixels"):
         write(tmp_path, pixels=np.arange(255).astype(np.int8))
     each = np.arange(3 * 256).astype(np.int8).reshape(3, 256)  # a table for each channel
     write(tmp_path, pixels=each, bgr=True)
-    assert np.array_equal(carray.read_array(tmp_path / "model_data.cc", "PixelToInput").reshape(3, 256), each)
+    assert np.array_equal(c_source.read_array(tmp_path / "model_data.cc", "PixelToInput").reshape(3, 256), each)
     header = (tmp_path / "model_data.h").read_text()
     assert "kPixelTables = 3;" in header
     assert "kPixelsAreBgr = true;" in header
@@ -167,8 +168,8 @@ def test_exactly_the_models_operators_are_registered(tmp_path):
     ],
 )
 def test_the_special_registrations_only_where_every_use_allows_them(uses, expected):
-    assert tflm_ops.registrations(uses) == expected
-    assert list(tflm_ops.registrations(uses)) == list(expected)
+    assert operators.registrations(uses) == expected
+    assert list(operators.registrations(uses)) == list(expected)
 
 
 def shaped(name, *shapes, **options):
@@ -207,23 +208,23 @@ MAP, VECTOR = (1, 6, 5, 8), (1, 1, 1, 8)
     ],
 )
 def test_what_the_firmwares_own_operators_can_do(operator, own):
-    assert tflm_ops.is_own(operator) is own
+    assert operators.is_own(operator) is own
 
 
 @needs_tflm
 def test_the_table_is_that_of_the_resolver():
     text = (TFLM_HEADERS / "micro_mutable_op_resolver.h").read_text()
     methods = set(re.findall(r"TfLiteStatus (Add\w+)\(", text)) - {"AddCustom", "AddBuiltin", "AddEthosU"}
-    assert {op.method for op in tflm_ops.OPS.values()} == methods
+    assert {op.method for op in operators.OPS.values()} == methods
     for body in re.split(r"TfLiteStatus (?=Add\w+\()", text)[1:]:
         name = re.search(r'AddBuiltin\(\s*BuiltinOperator_(\w+)|AddCustom\(\s*"([^"]+)"', body)
         method = re.match(r"\w+", body)[0]
         if method in methods:
-            assert tflm_ops.OPS[name[1] or name[2]].method == method
+            assert operators.OPS[name[1] or name[2]].method == method
 
 
 @needs_tflm
-@pytest.mark.parametrize("op", [op for op in tflm_ops.OPS.values() if op.int8_register], ids=lambda op: op.name)
+@pytest.mark.parametrize("op", [op for op in operators.OPS.values() if op.int8_register], ids=lambda op: op.name)
 def test_the_int8_registrations_exist(op):
     assert f" {op.int8_register}()" in (TFLM_HEADERS.parents[2] / op.int8_header).read_text()
 

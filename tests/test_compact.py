@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tinytrain.config import plugins
 from tinytrain.deploy import memory
-from tinytrain.deploy.oracle import Oracle
+from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.quantize import convert, tf_keras_clone
 from tinytrain.tflite import model as flatbuffer
 from tinytrain.tflite import strip

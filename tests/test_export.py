@@ -16,8 +16,8 @@ from tinytrain import evaluation, export_summary, int8_model, metrics
 from tinytrain.config import load as configs
 from tinytrain.config import schema
 from tinytrain.data import splits
-from tinytrain.deploy import carray
-from tinytrain.deploy.oracle import Oracle
+from tinytrain.deploy import c_source
+from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.errors import UserError
 from tinytrain.export_summary import summary
 from tinytrain.exporting import export
@@ -90,9 +90,9 @@ def test_the_c_array_is_the_model_and_the_golden_output_its_answer(exported):
     _, folder = exported
     content = (folder / "model.compact.tflite").read_bytes()
     source = folder / "firmware/model/model_data.cc"
-    assert carray.read_model_data(source) == content
-    golden_input = carray.read_array(source, "GoldenInput").astype(np.int8).reshape(1, 32, 32, 1)
-    golden_output = carray.read_array(source, "GoldenOutput").astype(np.int8)
+    assert c_source.read_model_data(source) == content
+    golden_input = c_source.read_array(source, "GoldenInput").astype(np.int8).reshape(1, 32, 32, 1)
+    golden_output = c_source.read_array(source, "GoldenOutput").astype(np.int8)
     np.testing.assert_array_equal(Oracle(content).run(golden_input)[0], golden_output)
     assert "alignas(16)" in source.read_text()
 
@@ -313,7 +313,7 @@ def test_a_network_that_cannot_fit_is_refused_with_status_3_before_training(comm
 def test_the_suggested_width_fits_and_the_next_one_does_not():
     import re
 
-    from tinytrain.deploy import fits
+    from tinytrain.deploy import fit_check
     from tinytrain.errors import DoesNotFit
 
     def refusal(width, resolution=96):
@@ -322,7 +322,7 @@ def test_the_suggested_width_fits_and_the_next_one_does_not():
         config = configs.load(None, words)
         model = trainer.build_model(config, 10)
         try:
-            fits.refuse_if_too_large(model, config, 10, "stm32f746")
+            fit_check.refuse_if_too_large(model, config, 10, "stm32f746")
         except DoesNotFit as error:
             return str(error)
         return ""

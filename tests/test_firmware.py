@@ -11,7 +11,7 @@ from conftest import REPOSITORY
 from firmware_helpers import EMULATED, INPUT, emit, make, needs_compiler
 from int8_models import FILTERS, conv_model
 
-from tinytrain.deploy import boards, firmware, fits
+from tinytrain.deploy import boards, firmware, fit_check
 from tinytrain.errors import DoesNotFit, UserError
 from tinytrain.tflite import model
 
@@ -106,7 +106,7 @@ def test_the_arena_is_in_the_fastest_ram_that_holds_it(tmp_path, name, arena_byt
     assert symbols["arena_start"] - first <= firmware.STACK_BYTES + 64
     assert symbols["arena_start"] % 16 == 0
     assert symbols["bss_start"] >= board.values["RAM_ORIGIN"]
-    assert fits.on_board(sizes, board).fits
+    assert fit_check.on_board(sizes, board).fits
 
 
 @needs_compiler
@@ -120,12 +120,12 @@ def test_the_limit_of_ram_is_what_the_linker_takes(tmp_path, name):
         8192 + room
     ) // 16 * 16 - 256  # where no image is kept, .bss keeps an output; alignment and .noinit count nowhere
     whole = firmware.link(emit(tmp_path / "most", arena_bytes=most), board, None)
-    assert fits.on_board(whole, board).fits
+    assert fit_check.on_board(whole, board).fits
     over = emit(tmp_path / "over", arena_bytes=8192 + room + 16)
     with pytest.raises(DoesNotFit, match="RAM has"):
         firmware.link(over, board, None)
     larger = dataclasses.replace(some, arena_bytes=8192 + room + 16)
-    assert not fits.on_board(larger, board).fits
+    assert not fit_check.on_board(larger, board).fits
 
 
 @needs_compiler

@@ -12,8 +12,8 @@ from firmware_helpers import EMULATED, needs_emulator
 from simulated_board import open_device
 
 from tinytrain.deploy import boards, emulator, firmware, frames, messages
+from tinytrain.deploy.exported import Exported
 from tinytrain.deploy.messages import Kind
-from tinytrain.exported import Exported
 
 BOARD = boards.load(EMULATED)
 BAUDDIV = 0x40004010  # of CMSDK UART 0 (DDI0479): the clock over the rate

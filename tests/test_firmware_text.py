@@ -8,7 +8,7 @@ import pytest
 from firmware_helpers import EMULATED, FULL_ARENA_BYTES, emit, make, needs_emulator, stand_in_output
 from int8_models import FILTERS
 
-from tinytrain.deploy import boards, carray
+from tinytrain.deploy import boards, c_source
 from tinytrain.tflite.model import Tensor
 
 PIXELS = np.arange(48, dtype=np.uint8) * 5
@@ -78,7 +78,7 @@ def test_results_are_the_softmax_of_the_output(folder):
     """The pixels become int8 by the model's table; the stand-in's output, and with it a softmax, is known."""
     *_, results = talk(folder, LOAD + "infer 1 0%results%")
     header = (folder / "model" / "model_data.h").read_text()
-    pixels = carray.read_array(folder / "model" / "model_data.cc", "PixelToInput")
+    pixels = c_source.read_array(folder / "model" / "model_data.cc", "PixelToInput")
     output = stand_in_output(pixels[PIXELS], 16 * FILTERS).astype(np.float64)
     scale = float(re.search(r"kOutputScale = (.*)f;", header)[1])
     share = np.exp((output - output.max()) * scale)
@@ -209,4 +209,4 @@ def test_a_hang_is_caught_and_told_after_the_restart(tmp_path):
 )
 def test_the_model_has_the_id_of_its_benchmark(shape, classes, expected):
     tensors = [Tensor("t", size, "int8", (1.0,), (0,), constant=False) for size in (shape, (1, classes))]
-    assert carray.mlperf_id("mine", *tensors) == expected
+    assert c_source.mlperf_id("mine", *tensors) == expected

@@ -8,8 +8,9 @@ import pytest
 from firmware_helpers import ALL_EMULATED, EMULATED, emit, needs_tflm
 from int8_models import broadcast_model, converted_model
 
-from tinytrain.deploy import boards, carray, firmware, fits, tflm_ops
-from tinytrain.deploy.oracle import Oracle
+from tinytrain.deploy import boards, c_source, firmware, fit_check
+from tinytrain.deploy.tflm import operators
+from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.errors import TinytrainError, UserError
 from tinytrain.quantize import convert, tf_keras_clone
 from tinytrain.tflite import model as flatbuffer
@@ -35,7 +36,7 @@ def real():
 def test_the_real_model_links_for_every_board_of_the_librarys_core(tmp_path, real, name):
     board = boards.load(name)
     sizes = link(emit(tmp_path, **real), board)
-    assert fits.on_board(sizes, board).fits
+    assert fit_check.on_board(sizes, board).fits
     assert sizes.arena_bytes == real["arena_bytes"]
 
 
@@ -85,7 +86,7 @@ def test_the_firmwares_own_operators_equal_the_interpreter(tmp_path, body, names
     model = convert.convert_post_training(
         tf_keras_clone.rebuild(keras.Model(image, body(image))), frame.astype("float32") / 128
     )
-    kinds = tflm_ops.registrations(flatbuffer.read(model).operators)
+    kinds = operators.registrations(flatbuffer.read(model).operators)
     assert {name for name, kind in kinds.items() if kind == "own"} >= names
     output = Oracle(model).run(frame)
     arguments = {"model": model, "name": "own", "arena_bytes": 32_768, "golden_input": frame, "golden_output": output}
@@ -103,7 +104,7 @@ def emulated(tmp_path, content, kinds=None):
     arguments = {"arena_bytes": 32_768, "golden_input": frame, "golden_output": Oracle(content).run(frame)}
     folder = emit(tmp_path, model=content, name="made", **arguments)
     if kinds:
-        (folder / "model" / "model_ops.h").write_text(carray.ops_header(kinds))
+        (folder / "model" / "model_ops.h").write_text(c_source.ops_header(kinds))
     return firmware.emulate(folder, boards.load(EMULATED), firmware.tflm_dir())
 
 
@@ -123,7 +124,7 @@ def test_an_average_over_a_part_of_the_map_is_refused_by_the_firmwares_own(tmp_p
     frame = np.random.default_rng(0).uniform(-1, 1, (1, 6, 5, 4)).astype("float32")
     network = keras.Model(image, keras.layers.AveragePooling2D((3, 5))(image))
     content = convert.convert_post_training(tf_keras_clone.rebuild(network), frame)
-    assert tflm_ops.registrations(flatbuffer.read(content).operators)["AVERAGE_POOL_2D"] == "int8"
+    assert operators.registrations(flatbuffer.read(content).operators)["AVERAGE_POOL_2D"] == "int8"
     forced = emulated(tmp_path, content, {"AVERAGE_POOL_2D": "own"})
     assert forced["failed"].startswith("init: the arena is too small or an operator refused")
 

@@ -13,8 +13,8 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 from tinytrain import evaluation
 from tinytrain.config.schema import Export
-from tinytrain.deploy import carray, firmware, memory
-from tinytrain.deploy.oracle import Oracle
+from tinytrain.deploy import c_source, firmware, memory
+from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.errors import DoesNotFit, UserError
 from tinytrain.tflite import int8_io, pixels, tflite_interpreter
 from tinytrain.tflite import model as flatbuffer
@@ -285,7 +285,7 @@ def test_pixels_reach_the_network_as_it_was_trained(tmp_path, command_line, imag
     assert inputs.min() < -120  # dark pixels: not all at one end, as they would be if taken for -1 to 1
     assert inputs.max() > 80
     np.testing.assert_array_equal(outputs, Oracle(content).run(inputs).reshape(len(inputs), -1))
-    table = carray.read_array(tmp_path / "e/firmware/model/model_data.cc", "PixelToInput")
+    table = c_source.read_array(tmp_path / "e/firmware/model/model_data.cc", "PixelToInput")
     np.testing.assert_array_equal(table, np.arange(256) - 128)
     measured = evaluation.evaluate(tmp_path / "theirs.tflite", data=f"folder:{folder}")
     assert measured["top1"] == pytest.approx(report["accuracy"]["int8"])

@@ -8,7 +8,8 @@ import export_reports
 import pytest
 
 from tinytrain.config import plugins
-from tinytrain.deploy import boards, instructions, latency, loops
+from tinytrain.deploy import boards, latency
+from tinytrain.deploy.tflm import cmsis_nn_counts, instructions
 from tinytrain.export_summary import summary
 from tinytrain.quantize import convert
 from tinytrain.tflite import model as flatbuffer
@@ -67,13 +68,13 @@ def test_every_operator_is_named_with_its_place():
 def test_the_counts_of_a_small_convolution_by_hand():
     # 4x4 image, 3x3 window, 3 filters of 2 channels: 9 taps and 18 values a pixel; one of 3 filters is odd.
     single = operator("CONV_2D", (1, 4, 4, 2), (1, 4, 4, 3), (3, 3, 3, 2))
-    assert loops.counts(single, "int8") == (16 * 9, 16 * 18, 16 * 3, 16 * 3 * 18, 16)
+    assert cmsis_nn_counts.counts(single, "int8") == (16 * 9, 16 * 18, 16 * 3, 16 * 3 * 18, 16)
     # Depthwise: corners see 4 taps, edges 6, the four in the middle 9; so 10 rows of 12 windows; channel 5 is odd.
     single = operator("DEPTHWISE_CONV_2D", (1, 4, 4, 5), (1, 4, 4, 5), (1, 3, 3, 5))
-    assert loops.counts(single, "int8") == (16 * 4, 10 * 4 * 4, 100 * 4, 16, 100)
+    assert cmsis_nn_counts.counts(single, "int8") == (16 * 4, 10 * 4 * 4, 100 * 4, 16, 100)
     # 1x1 on 5 pixels with 3 filters of 8 channels: one pair of filters, 3 pairs of pixels, the last one half.
     single = operator("CONV_2D", (1, 1, 5, 8), (1, 1, 5, 3), (3, 1, 1, 8))
-    assert loops.counts(single, "int8") == (8, 3, 2 * 4 * 8, 5 * 8)
+    assert cmsis_nn_counts.counts(single, "int8") == (8, 3, 2 * 4 * 8, 5 * 8)
 
 
 @pytest.mark.parametrize("name", ["L2_NORMALIZATION", "REDUCE_MAX", "UNIDIRECTIONAL_SEQUENCE_LSTM"])

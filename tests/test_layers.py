@@ -22,7 +22,7 @@ LIGHT = [
     "paper_tables",
     "table_columns",
     "scaling",
-    "exported",
+    "deploy.exported",
     "deploy.ports",
     "deploy.mlperf",
     "deploy.emulator",

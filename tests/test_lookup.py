@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from tinytrain.deploy import lookup
+from tinytrain.deploy.tflm import lookup_tables
 from tinytrain.quantize import convert, tf_keras_clone
 from tinytrain.tflite import model
 
@@ -25,11 +25,11 @@ def real(tensor, values):
 
 def test_each_operator_has_the_table_of_its_function_in_the_order_of_the_model():
     content, summary = converted("hard_silu", "sigmoid")
-    assert [use.name for use in lookup.operators(summary)] == ["HARD_SWISH", "LOGISTIC"]
-    tables = lookup.tables(content, summary)
+    assert [use.name for use in lookup_tables.operators(summary)] == ["HARD_SWISH", "LOGISTIC"]
+    tables = lookup_tables.tables(content, summary)
     assert (tables.shape, tables.dtype) == ((2, 256), np.int8)
     functions = [lambda x: x * np.clip(x + 3, 0, 6) / 6, lambda x: 1 / (1 + np.exp(-x))]
-    for table, use, function in zip(tables, lookup.operators(summary), functions, strict=True):
+    for table, use, function in zip(tables, lookup_tables.operators(summary), functions, strict=True):
         expected = function(real(use.inputs[0], np.arange(-128, 128)))
         low, high = (real(use.outputs[0], np.array(limit)) for limit in (-128, 127))
         np.testing.assert_allclose(
@@ -39,4 +39,4 @@ def test_each_operator_has_the_table_of_its_function_in_the_order_of_the_model()
 
 def test_a_model_without_such_operators_has_no_table():
     content, summary = converted("relu")
-    assert lookup.tables(content, summary).shape == (0, 256)
+    assert lookup_tables.tables(content, summary).shape == (0, 256)

@@ -14,10 +14,10 @@ from tinytrain.bench_summary import failure, summary
 from tinytrain.deploy import frames, messages
 from tinytrain.deploy.board_link import BoardLink
 from tinytrain.deploy.board_requests import EXCHANGE_S
+from tinytrain.deploy.exported import Exported
 from tinytrain.deploy.messages import BoardWrong, Kind
 from tinytrain.deploy.mlperf import INFER_TIMEOUT_S
 from tinytrain.errors import TinytrainError, UserError
-from tinytrain.exported import Exported
 from tinytrain.run import write_json
 
 SEEDS = range(150)

@@ -11,22 +11,23 @@ from keras import layers
 from test_twin import small, trained
 
 from tinytrain.config import plugins
-from tinytrain.deploy import boards, fits, memory, planner
+from tinytrain.deploy import boards, fit_check, memory
 from tinytrain.deploy.memory import Memory
-from tinytrain.deploy.planner import Buffer, Schedule, Step
+from tinytrain.deploy.tflm import memory_planner
+from tinytrain.deploy.tflm.memory_planner import Buffer, Schedule, Step
 from tinytrain.quantize import convert, tf_keras_clone
 from tinytrain.tflite import strip
 
 
 def test_place_by_hand():
     # 32 first, at 0; 16 lives beside it, behind; the other 16 lives later than 32, so at 0; 48 meets nobody.
-    assert planner.place([Buffer(16, 0, 1), Buffer(32, 1, 2), Buffer(16, 3, 4)]) == 48
-    assert planner.place([Buffer(48, 5, 6), Buffer(16, 0, 1), Buffer(32, 1, 2)]) == 48
+    assert memory_planner.place([Buffer(16, 0, 1), Buffer(32, 1, 2), Buffer(16, 3, 4)]) == 48
+    assert memory_planner.place([Buffer(48, 5, 6), Buffer(16, 0, 1), Buffer(32, 1, 2)]) == 48
     # 48 lies behind 64, which is gone when 32 comes: it goes into the gap.
-    assert planner.place([Buffer(64, 0, 0), Buffer(48, 0, 1), Buffer(32, 1, 2)]) == 112
+    assert memory_planner.place([Buffer(64, 0, 0), Buffer(48, 0, 1), Buffer(32, 1, 2)]) == 112
     # Of equal size the later one goes first. In the order of the list the last would find both others in its way.
-    assert planner.place([Buffer(16, 0, 1), Buffer(16, 3, 4), Buffer(16, 1, 2), Buffer(16, 2, 3)]) == 32
-    assert planner.place([]) == 0
+    assert memory_planner.place([Buffer(16, 0, 1), Buffer(16, 3, 4), Buffer(16, 1, 2), Buffer(16, 2, 3)]) == 32
+    assert memory_planner.place([]) == 0
 
 
 SHAPES = {0: (1, 8, 8, 3), 1: (1, 4, 4, 48), 2: (1, 1, 1, 48)}
@@ -47,13 +48,13 @@ SHAPES = {0: (1, 8, 8, 3), 1: (1, 4, 4, 48), 2: (1, 1, 1, 48)}
     ],
 )
 def test_scratch_of_cmsis_nn_by_hand(step, expected):
-    assert planner.scratch_bytes(step, SHAPES) == expected
+    assert memory_planner.scratch_bytes(step, SHAPES) == expected
 
 
 def test_scratch_lives_beside_the_tensors_of_its_operator():
     schedule = Schedule([Step("DEPTHWISE_CONV_2D", (1,), (3,), (5, 5))], SHAPES | {3: (1, 4, 4, 48)}, (1,), (3,))
-    assert planner.head_bytes(schedule, cmsis_nn=False) == 2 * 768
-    assert planner.head_bytes(schedule, cmsis_nn=True) == 2 * 768 + 2400
+    assert memory_planner.head_bytes(schedule, cmsis_nn=False) == 2 * 768
+    assert memory_planner.head_bytes(schedule, cmsis_nn=True) == 2 * 768 + 2400
 
 
 RECORD = """
@@ -80,7 +81,7 @@ def test_plan_estimate_and_bound_of_every_model(name, tmp_path):
     content = strip.compact(convert.convert_untrained(model))
     path = tmp_path / "model.tflite"
     path.write_bytes(content)
-    assert planner.head_bytes(planner.read(content), cmsis_nn=False) == recorded_head_bytes(path)
+    assert memory_planner.head_bytes(memory_planner.read(content), cmsis_nn=False) == recorded_head_bytes(path)
     arena_bytes, model_bytes = memory.estimate(model)
     assert arena_bytes == pytest.approx(memory.target_arena_bytes(content), rel=0.1)
     assert model_bytes == pytest.approx(len(content), rel=0.03)
@@ -90,10 +91,12 @@ def test_fit_measures_a_network_as_large_as_it_will_be_once_trained():
     """Biases are zero before training, and the converter would store equal ones once."""
     build, board = plugins.load("models", "mobilenet_v2").build, boards.load("stm32f746")
     model = build(classes=5, resolution=48, channels=3, width=0.25)
-    needed = fits.once_trained(model, board)
+    needed = fit_check.once_trained(model, board)
     noise = np.random.default_rng(0).uniform(-1, 1, (4, 48, 48, 3)).astype("float32")
     real = strip.compact(convert.convert_post_training(tf_keras_clone.rebuild(trained(model), folded=True), noise))
-    assert needed.flash_bytes == pytest.approx(fits.estimated(real, needed.arena_bytes, board).flash_bytes, abs=200)
+    assert needed.flash_bytes == pytest.approx(
+        fit_check.estimated(real, needed.arena_bytes, board).flash_bytes, abs=200
+    )
     assert needed.arena_bytes == memory.target_arena_bytes(real)
 
 
@@ -108,15 +111,15 @@ def test_the_estimate_of_a_network_that_was_not_used_to_fit_it():
     arena_bytes, model_bytes = memory.estimate(model)
     assert arena_bytes == pytest.approx(memory.target_arena_bytes(content), rel=0.1)
     assert model_bytes == pytest.approx(len(content), rel=0.15)  # 4 KB
-    real, graph = planner.read(content), memory.schedule_of(model)[0]
+    real, graph = memory_planner.read(content), memory.schedule_of(model)[0]
     for cmsis_nn in (False, True):
-        assert planner.head_bytes(graph, cmsis_nn) == planner.head_bytes(real, cmsis_nn)
+        assert memory_planner.head_bytes(graph, cmsis_nn) == memory_planner.head_bytes(real, cmsis_nn)
 
 
 def test_memory_says_what_is_too_large():
-    fits = Memory(100, 200, 200, 900, 1000)
-    assert fits.fits
-    assert fits.excess() == ""
+    fit_check = Memory(100, 200, 200, 900, 1000)
+    assert fit_check.fits
+    assert fit_check.excess() == ""
     assert not Memory(100, 201, 200, 900, 1000).fits
     large = Memory(2000, 3000, 2999, 1001, 1000)
     assert large.excess() == "3,000 bytes of RAM where there are 2,999 and 1,001 bytes of flash where there are 1,000"

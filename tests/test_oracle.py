@@ -11,8 +11,8 @@ import tensorflow as tf
 from keras import layers
 from test_twin import trained
 
-from tinytrain.deploy import oracle
-from tinytrain.deploy.oracle import Oracle
+from tinytrain.deploy.tflm import interpreter
+from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.errors import UserError
 from tinytrain.quantize import convert, tf_keras_clone
 
@@ -106,6 +106,8 @@ def test_no_images_are_refused():
 
 
 def test_the_worker_imports_no_tensorflow():
-    program = f"import sys; sys.argv = ['x', 'none', '/dev/null']; sys.path.insert(0, {str(oracle.WORKER.parent)!r})\n"
+    program = (
+        f"import sys; sys.argv = ['x', 'none', '/dev/null']; sys.path.insert(0, {str(interpreter.WORKER.parent)!r})\n"
+    )
     program += "import tflm_worker; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True).returncode == 0

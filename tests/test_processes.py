@@ -16,7 +16,8 @@ from kills import command
 from tinytrain import disk, int8_model, locks
 from tinytrain.cli import flags, main
 from tinytrain.config import load as configs
-from tinytrain.deploy import boards, emulator, firmware, oracle, ports
+from tinytrain.deploy import boards, emulator, firmware, ports
+from tinytrain.deploy.tflm import interpreter
 from tinytrain.errors import TinytrainError, UserError
 from tinytrain.run import Run, write_text
 from tinytrain.train import fit as train
@@ -327,9 +328,9 @@ def test_a_broken_pipe_of_anything_else_is_not_silent(monkeypatch):
 def test_the_death_of_the_interpreter_is_told_with_its_status_and_words(monkeypatch, tmp_path, script, kind, sentence):
     (tmp_path / "sh").write_text(f"#!/bin/sh\n{script}\n")
     (tmp_path / "sh").chmod(0o755)
-    monkeypatch.setattr(oracle.sys, "executable", str(tmp_path / "sh"))
+    monkeypatch.setattr(interpreter.sys, "executable", str(tmp_path / "sh"))
     with pytest.raises(kind) as told:
-        _ = oracle.Oracle(b"model").arena_bytes
+        _ = interpreter.Oracle(b"model").arena_bytes
     assert sentence in str(told.value)
     assert type(told.value) is kind
 

@@ -5,7 +5,9 @@ import pytest
 from test_carray import shaped
 
 from tinytrain import proving
-from tinytrain.deploy import firmware, forms, tflm_ops
+from tinytrain.deploy import firmware
+from tinytrain.deploy.tflm import operators as tflm_ops
+from tinytrain.deploy.tflm import verified_forms
 from tinytrain.tflite.model import Operator, Summary, Tensor
 
 MAP = (1, 6, 5, 8)
@@ -56,7 +58,7 @@ def transposed(taps, stride):
     ],
 )
 def test_the_form_of_an_operator_tells_what_chooses_its_kernel(operator, form):
-    assert forms.of(operator, tflm_ops.registrations([operator])[operator.name]) == form
+    assert verified_forms.of(operator, tflm_ops.registrations([operator])[operator.name]) == form
 
 
 def summary(*operators):
@@ -128,6 +130,6 @@ def test_a_model_that_does_not_fit_need_not_start_in_the_emulator():
 
 
 def test_the_table_holds_the_firmwares_own_operators_and_they_are_equal():
-    own = {form: verdict for form, verdict in forms.verified().items() if form.split()[1] == "own"}
+    own = {form: verdict for form, verdict in verified_forms.verified().items() if form.split()[1] == "own"}
     assert {form.split()[0] for form in own} == {name for name, op in tflm_ops.OPS.items() if op.own}
-    assert set(own.values()) == {forms.EQUAL}
+    assert set(own.values()) == {verified_forms.EQUAL}

@@ -8,7 +8,7 @@ from keras import layers
 from test_twin import BODIES, head, small, trained
 
 from tinytrain.config import plugins
-from tinytrain.deploy.oracle import Oracle
+from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.errors import TinytrainError, UserError
 from tinytrain.nn.cosine_head import with_cosine_head
 from tinytrain.quantize import convert, cosine_head, qat, tf_keras_clone

@@ -15,7 +15,7 @@ from scipy import stats
 from sklearn.metrics import confusion_matrix, log_loss
 
 from tinytrain.config.schema import Config
-from tinytrain.deploy import planner
+from tinytrain.deploy.tflm import memory_planner
 from tinytrain.errors import UserError
 from tinytrain.reporting import (
     cards,
@@ -182,9 +182,9 @@ def test_shades_of_many_classes_lose_no_confusion():
 
 
 def test_the_memory_map_is_the_planners_and_nothing_overlaps():
-    schedule = planner.read(converted_model())
+    schedule = memory_planner.read(converted_model())
     found = memory_map.read(schedule)
-    assert found.head_bytes == planner.head_bytes(schedule, cmsis_nn=True)
+    assert found.head_bytes == memory_planner.head_bytes(schedule, cmsis_nn=True)
     for number, (offset, one) in enumerate(found.blocks):
         for start, other in found.blocks[number + 1 :]:
             together = one.first <= other.last and other.first <= one.last

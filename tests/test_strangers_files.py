@@ -20,8 +20,8 @@ from int8_models import conv_model
 from tinytrain import evaluation, export_summary, origin, tflite_origin
 from tinytrain.config import load as configs
 from tinytrain.config import schema
+from tinytrain.deploy.exported import COMPACT_FILE, GOLDEN_FILE, REPORT_FILE, Exported, read_report
 from tinytrain.errors import UserError
-from tinytrain.exported import COMPACT_FILE, GOLDEN_FILE, REPORT_FILE, Exported, read_report
 from tinytrain.methods.distill import teachers
 from tinytrain.nn import pretrained
 from tinytrain.reporting import predictions, runs

@@ -10,7 +10,7 @@ from test_twin import outputs, small
 
 from tinytrain.config import plugins
 from tinytrain.config.schema import Config, Model, Tinytl
-from tinytrain.deploy.oracle import Oracle
+from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.errors import UserError
 from tinytrain.methods import tinytl
 from tinytrain.methods.tinytl import TinyTL, memory_saving_layers

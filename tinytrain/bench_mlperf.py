@@ -13,12 +13,12 @@ from tqdm import tqdm
 
 from tinytrain import metrics
 from tinytrain.bench_binary import WINDOWS, accuracy, drawn, identity
-from tinytrain.deploy import carray
+from tinytrain.deploy import c_source
 from tinytrain.deploy.board_link import BoardLink
+from tinytrain.deploy.exported import Exported
 from tinytrain.deploy.messages import Hello
 from tinytrain.deploy.mlperf import Mlperf, Window, inferences_for
 from tinytrain.errors import TinytrainError
-from tinytrain.exported import Exported
 
 IMAGES = 200  # of the accuracy run by default, as many as MLPerf Tiny takes for image classification
 _LENGTHENED = 5  # how often a window that was too short is run again, longer
@@ -50,7 +50,7 @@ def probabilities(exported: Exported, asked: list[int]) -> np.ndarray:
     tensor = exported.summary.outputs[0]
     outputs = exported.outputs[asked].reshape(len(asked), -1).astype(np.float64)
     real = (outputs - tensor.zero_point[0]) * tensor.scale[0]
-    return real if exported.summary.operators[-1].name in carray.PROBABILITIES else metrics.softmax(real)
+    return real if exported.summary.operators[-1].name in c_source.PROBABILITIES else metrics.softmax(real)
 
 
 def _results(device: Mlperf, hello: Hello, exported: Exported, images: int | None) -> tuple[list[int], np.ndarray]:

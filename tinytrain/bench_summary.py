@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from tinytrain.exported import BENCH_FILE, PICTURE_FILE
+from tinytrain.deploy.exported import BENCH_FILE, PICTURE_FILE
 
 DIFFERENCES_SHOWN = 10
 OPERATORS_SHOWN = 10

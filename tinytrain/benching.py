@@ -15,9 +15,9 @@ from tinytrain import bench_binary, bench_mlperf, bench_picture, disk, locks
 from tinytrain.deploy import boards, emulator, firmware, ports
 from tinytrain.deploy.board_link import BoardLink
 from tinytrain.deploy.board_requests import BoardRestarted
+from tinytrain.deploy.exported import BENCH_FILE, PICTURE_FILE, Exported
 from tinytrain.deploy.messages import Hello
 from tinytrain.errors import UserError, unknown
-from tinytrain.exported import BENCH_FILE, PICTURE_FILE, Exported
 from tinytrain.run import make_folder, write_atomically, write_json
 
 PROTOCOLS = ("binary", "mlperf")

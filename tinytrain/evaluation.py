@@ -80,7 +80,7 @@ def _config_of(run: Run, asked: Config) -> Config:
 
 
 def _evaluate_file(path: Path, data: str | None, split: str | None, overrides: Sequence[str]) -> dict[str, Any]:
-    from tinytrain.deploy.oracle import Oracle
+    from tinytrain.deploy.tflm.interpreter import Oracle
     from tinytrain.tflite import imported, pixels
 
     config = measured.settings(path, overrides, data, "evaluate", ("export.",))

@@ -14,11 +14,12 @@ from tqdm import tqdm
 from tinytrain import disk, export_accuracy, export_checks, int8_model, locks, measured, proving
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
-from tinytrain.deploy import boards, carray, firmware, fits, latency, memory, planner
+from tinytrain.deploy import boards, c_source, firmware, fit_check, latency, memory
 from tinytrain.deploy.boards import Board
-from tinytrain.deploy.oracle import Oracle
+from tinytrain.deploy.exported import COMPACT_FILE, GOLDEN_FILE, MODEL_FILE, REPORT_FILE
+from tinytrain.deploy.tflm import memory_planner
+from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.errors import DoesNotFit, UserError, escaped
-from tinytrain.exported import COMPACT_FILE, GOLDEN_FILE, MODEL_FILE, REPORT_FILE
 from tinytrain.int8_model import Int8Model
 from tinytrain.run import Run, make_folder, write_json
 from tinytrain.tflite import model as flatbuffer
@@ -149,7 +150,7 @@ def _write(draft: Path, model: Int8Model, outputs: np.ndarray, board: Board, con
         **export_accuracy.diagnosis(model, validated, graph),
     }
     report |= latency.report(graph, board, report.get("emulated", {}).get("instructions"))
-    report["fits"] = fits.Memory(**report["memory"]).fits
+    report["fits"] = fit_check.Memory(**report["memory"]).fits
     if how == memory.UNKNOWN and report["fits"]:  # what was too large without the unknown part stays so
         report |= {"fits": None, "memory": report["memory"] | {"arena_bytes": None, "ram_bytes": None}}
     report |= proving.section(report, graph)
@@ -173,7 +174,7 @@ def _arena(draft: Path, model: Int8Model, compacted: bytes, outputs: np.ndarray,
 
     if most := used_bytes(AMPLE_ARENA_BYTES):
         for margin_bytes in START_MARGINS_BYTES:
-            if used_bytes(arena_bytes := planner.align(most) + margin_bytes):
+            if used_bytes(arena_bytes := memory_planner.align(most) + margin_bytes):
                 return arena_bytes, memory.MEASURED
     return bound_bytes, memory.UNKNOWN
 
@@ -227,7 +228,7 @@ def _parity(sources: Path, images: np.ndarray, outputs: np.ndarray, count: int) 
     Equal outputs prove both that it computes what model.tflite does and that it reaches the compiler unharmed.
     """
     count = min(count or len(images), len(images))
-    content = carray.read_model_data(sources / "model" / "model_data.cc")
+    content = c_source.read_model_data(sources / "model" / "model_data.cc")
     found = _run(content, images[:count], "parity of the C array")
     different = (found != outputs[:count]).reshape(count, -1).any(axis=1)
     return {"images": count, "different": int(different.sum())}
@@ -236,11 +237,11 @@ def _parity(sources: Path, images: np.ndarray, outputs: np.ndarray, count: int) 
 def _memory(sources: Path, graph: Any, content: bytes, arena_bytes: int, board: Board) -> dict[str, Any]:
     """Returns the sections "memory" and "sizes": linked if TFLM and the compiler are there, else estimated."""
     sizes = firmware.estimate(graph, len(content), arena_bytes, board)
-    if not firmware.lacking() and fits.on_board(sizes, board).fits:
+    if not firmware.lacking() and fit_check.on_board(sizes, board).fits:
         sizes = firmware.link(sources, board, firmware.tflm_dir())
     text = f"{sizes.model_bytes:,} model, {sizes.runtime_bytes:,} runtime, {sizes.firmware_bytes:,} firmware; "
     return {
-        "memory": fits.on_board(sizes, board).report(),
+        "memory": fit_check.on_board(sizes, board).report(),
         "sizes": text + ("linked" if sizes.measured else "runtime estimated, set TFLM_DIR to link it"),
     }
 

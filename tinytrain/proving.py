@@ -2,12 +2,13 @@
 
 Proven is what TFLM computes alike from the C array, TensorFlow Lite alike but for rounding, and the emulated core
 alike: the golden image of this model, or where nothing can be emulated here, each of its operators in the
-form that the model has it (deploy/forms.py).
+form that the model has it (deploy/tflm/verified_forms.py).
 """
 
 from typing import Any
 
-from tinytrain.deploy import firmware, forms
+from tinytrain.deploy import firmware
+from tinytrain.deploy.tflm import verified_forms
 from tinytrain.tflite.model import Summary
 
 GOLDEN_EQUAL, GOLDEN_DIFFERENT, NOT_REACHED = "equal", "different", "not reached"
@@ -55,7 +56,7 @@ def _not_compared(lite: dict[str, Any]) -> list[str]:
 
 def _never_run(graph: Summary) -> list[str]:
     """Returns the operators whose form is not known to be right on the emulated core."""
-    found = forms.unverified(graph.operators)
+    found = verified_forms.unverified(graph.operators)
     known = [form for form, verdict in found.items() if verdict]
     never = [form for form, verdict in found.items() if not verdict]
     reasons = [f"known to be wrong on the emulated core: {', '.join(known)}"] if known else []

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tinytrain.data import identity
-from tinytrain.exported import COMPACT_FILE, MODEL_FILE, REPORT_FILE, read_report
+from tinytrain.deploy.exported import COMPACT_FILE, MODEL_FILE, REPORT_FILE, read_report
 from tinytrain.run import Run
 from tinytrain.tflite import pixels
 

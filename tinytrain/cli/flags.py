@@ -133,13 +133,13 @@ def _refuse_wrong_or_too_large(report: dict[str, Any]) -> None:
         raise TinytrainError(f"the export of '{report['source']}' is wrong, so do not flash it: {'; '.join(wrong)}")
     if report["fits"] is not False:
         return
-    from tinytrain.deploy import boards, fits
+    from tinytrain.deploy import boards, fit_check
 
     board = boards.load(report["board"])
     remedy = f"train it smaller: fit --mcu {board.name} says how"
     if Path(report["source"]).is_file():
         remedy = "a smaller network or a larger board would (`tinytrain list boards`)"
-    raise fits.too_large(f"'{report['source']}'", fits.Memory(**report["memory"]), board, remedy)
+    raise fit_check.too_large(f"'{report['source']}'", fit_check.Memory(**report["memory"]), board, remedy)
 
 
 def _evaluate(values: Any, words: list[str]) -> tuple[Any, str]:

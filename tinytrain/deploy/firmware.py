@@ -16,8 +16,9 @@ import numpy as np
 
 from tinytrain import disk
 from tinytrain.config import plugins
-from tinytrain.deploy import carray, lookup, tflm_ops
+from tinytrain.deploy import c_source
 from tinytrain.deploy.boards import Board
+from tinytrain.deploy.tflm import lookup_tables, operators
 from tinytrain.errors import DoesNotFit, TinytrainError, UserError
 from tinytrain.run import make_folder
 from tinytrain.tflite import model as flatbuffer
@@ -86,7 +87,7 @@ def emit(
         draft = temporary / "firmware"
         shutil.copytree(plugins.data_folder("firmware"), draft, ignore=_ignore)
         (draft / "model").mkdir()
-        carray.write(
+        c_source.write(
             draft / "model",
             model=model,
             name=name,
@@ -96,7 +97,7 @@ def emit(
             golden_output=golden_output,
             pixels=pixels,
             bgr=bgr,
-            tables=lookup.tables(model, flatbuffer.read(model, name)),
+            tables=lookup_tables.tables(model, flatbuffer.read(model, name)),
         )
         keeps = keeps_image(board, arena_bytes, golden_input.size)
         (draft / "model" / "board.mk").write_text(f"BOARD ?= {board.name}\nTARGET_KEEPS_IMAGE := {keeps:d}\n", "utf-8")
@@ -283,13 +284,13 @@ def estimate(summary: Summary, model_bytes: int, arena_bytes: int, board: Board)
         sum(int(np.prod(tensor.shape)) for tensor in tensors) for tensors in (summary.inputs, summary.outputs)
     )
     copy_of_output_bytes = 0 if keeps_image(board, arena_bytes, input_bytes) else output_bytes
-    tables = tflm_ops.TABLE_BYTES * len(lookup.operators(summary))
+    tables = operators.TABLE_BYTES * len(lookup_tables.operators(summary))
     return Sizes(
         model_bytes=model_bytes,
-        runtime_bytes=tflm_ops.runtime_bytes(summary.operators),
-        firmware_bytes=tflm_ops.FIRMWARE_BYTES + input_bytes + output_bytes + tables,
+        runtime_bytes=operators.runtime_bytes(summary.operators),
+        firmware_bytes=operators.FIRMWARE_BYTES + input_bytes + output_bytes + tables,
         arena_bytes=arena_bytes,
         stack_bytes=STACK_BYTES,
-        other_ram_bytes=tflm_ops.OTHER_RAM_BYTES + copy_of_output_bytes,
+        other_ram_bytes=operators.OTHER_RAM_BYTES + copy_of_output_bytes,
         measured=False,
     )

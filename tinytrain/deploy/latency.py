@@ -17,8 +17,8 @@ is worth nobody has published, so its interval goes as far above the likely valu
 import math
 from dataclasses import dataclass
 
-from tinytrain.deploy import instructions
 from tinytrain.deploy.boards import Board
+from tinytrain.deploy.tflm import instructions
 from tinytrain.tflite.model import Operator, Summary
 
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")

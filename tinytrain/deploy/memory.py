@@ -14,8 +14,8 @@ from typing import Any
 
 import keras
 
-from tinytrain.deploy import planner
-from tinytrain.deploy.oracle import Oracle
+from tinytrain.deploy.tflm import memory_planner
+from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.nn.graph import Call, walk
 from tinytrain.quantize.clone_builder import activation_of
 from tinytrain.tflite.model import Summary
@@ -65,14 +65,14 @@ def target_arena_bytes(model: bytes) -> int:
 
     It is none for a model with operators that are UNPLANNED.
     """
-    return planner.align(Oracle(model).arena_bytes + cmsis_nn_bytes(model))
+    return memory_planner.align(Oracle(model).arena_bytes + cmsis_nn_bytes(model))
 
 
 def cmsis_nn_bytes(model: bytes) -> int:
     """Returns what CMSIS-NN's scratch buffers add to the arena of the .tflite `model`."""
-    schedule = planner.read(model)
-    more = planner.head_bytes(schedule, cmsis_nn=True) - planner.head_bytes(schedule, cmsis_nn=False)
-    return max(more, 0) + SCRATCH_HANDLE_BYTES * planner.scratch_count(schedule)
+    schedule = memory_planner.read(model)
+    more = memory_planner.head_bytes(schedule, cmsis_nn=True) - memory_planner.head_bytes(schedule, cmsis_nn=False)
+    return max(more, 0) + SCRATCH_HANDLE_BYTES * memory_planner.scratch_count(schedule)
 
 
 # The tail of the arena: multiplier and shift of each output channel, and what fits the interpreter's own record for
@@ -96,7 +96,7 @@ def estimate(model: keras.Model) -> tuple[int, int]:
     schedule, weighted, weights, channels = schedule_of(model)
     operators = len(schedule.steps)
     arena = (
-        planner.head_bytes(schedule, cmsis_nn=True)
+        memory_planner.head_bytes(schedule, cmsis_nn=True)
         + ARENA_CONSTANT_BYTES
         + ARENA_OPERATOR_BYTES * operators
         + ARENA_CHANNEL_BYTES * channels
@@ -108,14 +108,14 @@ def estimate(model: keras.Model) -> tuple[int, int]:
         + MODEL_WEIGHTED_BYTES * weighted
         + MODEL_CHANNEL_BYTES * channels
     )
-    return planner.align(arena), content
+    return memory_planner.align(arena), content
 
 
-def schedule_of(model: keras.Model) -> tuple[planner.Schedule, int, int, int]:
+def schedule_of(model: keras.Model) -> tuple[memory_planner.Schedule, int, int, int]:
     """Returns the operators that `model` will become, how many have weights, their weights and output channels."""
     graph = walk(model)
     name = list(range(len(graph.shapes)))  # under which tensor the result of a call is found; folded calls make none
-    schedule, weighted, weights, channels = planner.Schedule(), 0, 0, 0
+    schedule, weighted, weights, channels = memory_planner.Schedule(), 0, 0, 0
     for call in graph.calls:
         inputs = tuple(name[number] for number in call.inputs)
         if _is_free(call.layer, first=inputs[0] in graph.inputs):
@@ -142,21 +142,24 @@ def _is_free(layer: keras.Layer, first: bool) -> bool:
     return isinstance(layer, FREE)
 
 
-def _steps(call: Call, inputs: tuple[int, ...], shapes: list[tuple[int | None, ...]]) -> list[planner.Step]:
+def _steps(call: Call, inputs: tuple[int, ...], shapes: list[tuple[int | None, ...]]) -> list[memory_planner.Step]:
     """Returns the operators of one call; swish is two, the first of which makes one more tensor of the same shape."""
     layer = call.layer
     if isinstance(layer, keras.layers.DepthwiseConv2D):
         plain = max(layer.dilation_rate) == 1
-        return [planner.Step("DEPTHWISE_CONV_2D", inputs, call.outputs, layer.kernel_size, plain)]
+        return [memory_planner.Step("DEPTHWISE_CONV_2D", inputs, call.outputs, layer.kernel_size, plain)]
     if isinstance(layer, keras.layers.Conv2D):
         plain = max(layer.dilation_rate) == 1 and layer.groups == 1
-        return [planner.Step("CONV_2D", inputs, call.outputs, layer.kernel_size, plain)]
+        return [memory_planner.Step("CONV_2D", inputs, call.outputs, layer.kernel_size, plain)]
     if activation_of(layer) == "silu":
         shapes.append(shapes[call.output])
         gate = (len(shapes) - 1,)
-        return [planner.Step("LOGISTIC", inputs, gate), planner.Step("MUL", (*inputs, *gate), call.outputs)]
+        return [
+            memory_planner.Step("LOGISTIC", inputs, gate),
+            memory_planner.Step("MUL", (*inputs, *gate), call.outputs),
+        ]
     pooled = isinstance(layer, keras.layers.GlobalAveragePooling2D | keras.layers.AveragePooling2D)
-    return [planner.Step("AVERAGE_POOL_2D" if pooled else type(layer).__name__, inputs, call.outputs)]
+    return [memory_planner.Step("AVERAGE_POOL_2D" if pooled else type(layer).__name__, inputs, call.outputs)]
 
 
 def suggest(

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from tinytrain.deploy import planner
-from tinytrain.exported import MODEL_FILE
+from tinytrain.deploy.exported import MODEL_FILE
+from tinytrain.deploy.tflm import memory_planner
 from tinytrain.reporting import board_charts, facts, memory_map, operators
 from tinytrain.reporting.facts import Todo
 from tinytrain.reporting.memory_map import MemoryMap
@@ -50,7 +50,7 @@ def section(subject: Subject, export: Export, name: str) -> BoardSection:
     if model.is_file():
         content = model.read_bytes()
         graph = flatbuffer.read(content, f"'{model}'")
-        found = memory_map.read(planner.read(content))
+        found = memory_map.read(memory_planner.read(content))
         rows, how = _timed(export, graph)
     layers = report.get("diagnosis", {}).get("layers", [])
     return BoardSection(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinytrain.deploy import planner
+from tinytrain.deploy.tflm import memory_planner
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class MemoryMap:
     head_bytes: what all of it takes, at least the most that lives at once.
     """
 
-    blocks: list[tuple[int, planner.Buffer]]
+    blocks: list[tuple[int, memory_planner.Buffer]]
     live_bytes: np.ndarray
     head_bytes: int
 
@@ -29,9 +29,9 @@ class MemoryMap:
         return sum(buffer.size_bytes for _, buffer in self.blocks if buffer.scratch and buffer.first == time)
 
 
-def read(schedule: planner.Schedule) -> MemoryMap:
+def read(schedule: memory_planner.Schedule) -> MemoryMap:
     """Returns the map of a schedule."""
-    blocks = planner.placed(planner.buffers(schedule, cmsis_nn=True))
+    blocks = memory_planner.placed(memory_planner.buffers(schedule, cmsis_nn=True))
     live = np.zeros(len(schedule.steps) + 1, np.int64)
     for _, buffer in blocks:
         live[buffer.first : buffer.last + 1] += buffer.size_bytes

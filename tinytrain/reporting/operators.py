@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from tinytrain.deploy import instructions, latency
+from tinytrain.deploy import latency
+from tinytrain.deploy.tflm import instructions
 from tinytrain.tflite.model import Operator, Summary
 
 

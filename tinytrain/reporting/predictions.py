@@ -10,9 +10,9 @@ from tinytrain import metrics
 from tinytrain.config import load as configs
 from tinytrain.data import identity, splits
 from tinytrain.data.batches import Images
+from tinytrain.deploy.exported import GOLDEN_FILE, MODEL_FILE
 from tinytrain.errors import UserError
 from tinytrain.evaluation import dequantize, to_int8
-from tinytrain.exported import GOLDEN_FILE, MODEL_FILE
 from tinytrain.nn import pretrained
 from tinytrain.reporting.runs import Export, Subject
 from tinytrain.tflite import model as flatbuffer

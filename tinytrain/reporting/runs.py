@@ -11,8 +11,8 @@ from typing import Any
 
 from tinytrain import origin
 from tinytrain.config.schema import Config
+from tinytrain.deploy.exported import BENCH_FILE, REPORT_FILE, read_report
 from tinytrain.errors import UserError
-from tinytrain.exported import BENCH_FILE, REPORT_FILE, read_report
 from tinytrain.run import Run
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytrain.deploy import tflm_ops
+from tinytrain.deploy.tflm import operators as tflm_ops
 from tinytrain.errors import UserError
 
 IDENTIFIER = b"TFL3"  # at bytes 4 to 8
@@ -130,12 +130,12 @@ def _refuse_lacking(summary: Summary, what: str) -> None:
     if flex := [name for name in lacking if name.startswith("Flex")]:
         raise UserError(
             f"{what} uses {', '.join(flex)} of TensorFlow itself (SELECT_TF_OPS), which TensorFlow Lite Micro does not "
-            "have; build the model from operators it has (tinytrain/deploy/tflm_ops.py lists them)"
+            "have; build the model from operators it has (tinytrain/deploy/tflm/operators.py lists them)"
         )
     if lacking:
         raise UserError(
             f"{what} uses {', '.join(lacking)}, which TensorFlow Lite Micro does not have"
-            "; build the model from operators it has (tinytrain/deploy/tflm_ops.py lists them)"
+            "; build the model from operators it has (tinytrain/deploy/tflm/operators.py lists them)"
         )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinytrain.config.schema import Export
-from tinytrain.deploy import carray
+from tinytrain.deploy import c_source
 from tinytrain.errors import UserError
 from tinytrain.tflite.model import Tensor
 
@@ -49,7 +49,7 @@ class Pixels:
         scale = (self.high - self.low) / 255
         count = max(len(self.mean), len(self.std))
         pairs = zip(self.mean * (count // len(self.mean)), self.std * (count // len(self.std)), strict=True)
-        return np.array([carray.pixel_values(tensor, scale / std, (self.low - mean) / std) for mean, std in pairs])
+        return np.array([c_source.pixel_values(tensor, scale / std, (self.low - mean) / std) for mean, std in pairs])
 
     def to_input(self, images: np.ndarray, tensor: Tensor) -> np.ndarray:
         """Returns uint8 images (N, H, W, C) in the order R, G, B as the network's int8 input."""

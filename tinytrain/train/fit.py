@@ -76,7 +76,7 @@ def _fit(config: Config, out: Path | None, mcu: str | None, resume: bool, until_
         for sentence in trainer.method.warnings():
             print(f"warning: {sentence}", file=sys.stderr)
         if mcu:
-            from tinytrain.deploy.fits import refuse_if_too_large
+            from tinytrain.deploy.fit_check import refuse_if_too_large
 
             refuse_if_too_large(trainer.method.plain, config, len(source.classes), mcu)
         run = _begin(out, config, data, model, until_end)
@@ -143,7 +143,7 @@ def _data(run: Run | None, source: Source, config: Config, model: keras.Model, m
     mistakes = Mistakes(mistakes_in(source))
     data = mistakes.kept(identity.split_of, run, source, config) if run else mistakes.kept(Split, source, config)
     if mistakes.errors and mcu and run is None:
-        from tinytrain.deploy.fits import refuse_if_too_large
+        from tinytrain.deploy.fit_check import refuse_if_too_large
 
         # A method may change the network that is converted; it cannot be made without images.
         mistakes.kept(refuse_if_too_large, model, config, len(source.classes), mcu)

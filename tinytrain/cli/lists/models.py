@@ -6,13 +6,14 @@ import numpy as np
 from tqdm import tqdm
 
 from tinytrain.config import plugins
-from tinytrain.deploy import boards, firmware, fits, memory, tflm_ops
+from tinytrain.deploy import boards, firmware, fit_check, memory
+from tinytrain.deploy.tflm import operators
 from tinytrain.nn import macs
 
 USUAL_CLASSES = 1000
 OPERATORS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "MUL", "AVERAGE_POOL_2D", "HARD_SWISH")
-RUNTIME_BYTES = tflm_ops.RUNTIME_BASE_BYTES + sum(
-    tflm_ops.flash_bytes(name, "own" if tflm_ops.OPS[name].own else "int8") for name in OPERATORS
+RUNTIME_BYTES = operators.RUNTIME_BASE_BYTES + sum(
+    operators.flash_bytes(name, "own" if operators.OPS[name].own else "int8") for name in OPERATORS
 )
 
 
@@ -64,10 +65,10 @@ def fits_board(arena_bytes: int, model_bytes: int, word: str) -> bool:
     sizes = firmware.Sizes(
         model_bytes=model_bytes,
         runtime_bytes=RUNTIME_BYTES,
-        firmware_bytes=tflm_ops.FIRMWARE_BYTES,
+        firmware_bytes=operators.FIRMWARE_BYTES,
         arena_bytes=arena_bytes,
         stack_bytes=firmware.STACK_BYTES,
-        other_ram_bytes=tflm_ops.OTHER_RAM_BYTES,
+        other_ram_bytes=operators.OTHER_RAM_BYTES,
         measured=False,
     )
-    return fits.on_board(sizes, board).fits
+    return fit_check.on_board(sizes, board).fits

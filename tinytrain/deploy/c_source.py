@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinytrain.deploy import tflm_ops
+from tinytrain.deploy.tflm import operators as tflm_ops
 from tinytrain.errors import UserError
 from tinytrain.tflite import model as flatbuffer
 from tinytrain.tflite.model import Operator, Tensor

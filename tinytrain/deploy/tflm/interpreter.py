@@ -1,7 +1,8 @@
 """The reference for what the firmware computes: TFLM's own interpreter, from the `tflite_micro` wheel.
 
 Outputs on the target equal its outputs bit for bit; TensorFlow's own interpreter differs (firmware.md, "The oracle").
-It runs in processes of its own (tflm_worker.py): it writes to the terminal, and too small an arena can crash it.
+It runs in processes of its own (interpreter_process.py): it writes to the terminal, and too small an arena can crash
+it.
 """
 
 import os
@@ -19,7 +20,7 @@ import numpy as np
 from tinytrain import disk
 from tinytrain.errors import TinytrainError, UserError
 
-WORKER = Path(__file__).parent / "tflm_worker.py"
+WORKER = Path(__file__).parent / "interpreter_process.py"
 KILLS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)  # from outside: the model is not at fault
 PROCESSES = 2
 

@@ -12,7 +12,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from tinytrain.deploy import carray
+from tinytrain.deploy import c_source
 from tinytrain.errors import UserError, shown
 from tinytrain.quiet import quiet
 from tinytrain.run import refuse_links
@@ -135,7 +135,7 @@ class Exported:
     @cached_property
     def _pixels_of(self) -> np.ndarray:
         """(1 or channels, 256) for an int8 input from -128 on: a pixel that the firmware turns into it, -1 for none."""
-        tables = carray.read_array(self.sources / _ARRAYS, "PixelToInput").reshape(-1, 256)
+        tables = c_source.read_array(self.sources / _ARRAYS, "PixelToInput").reshape(-1, 256)
         found = np.full(tables.shape, -1)
         for row, table in zip(found, tables, strict=True):
             row[table.astype(np.int16) + 128] = np.arange(256)

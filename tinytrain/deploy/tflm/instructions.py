@@ -7,7 +7,7 @@ TFLM of August 2026, gcc 12.2.
 
 from typing import NamedTuple
 
-from tinytrain.deploy import loops, tflm_ops
+from tinytrain.deploy.tflm import cmsis_nn_counts, operators
 from tinytrain.tflite.model import Operator, Summary
 
 
@@ -65,7 +65,7 @@ def total(graph: Summary) -> float | None:
 
 def by_operator(graph: Summary) -> list[Cost]:
     """Returns the predicted instructions of every operator, in the order of the model."""
-    kinds = tflm_ops.registrations(graph.operators)
+    kinds = operators.registrations(graph.operators)
     return [
         Cost(operator.name, place, predict(operator, kinds[operator.name]))
         for place, operator in enumerate(graph.operators)
@@ -82,8 +82,10 @@ def predict(operator: Operator, kind: str) -> float | None:
 
     None if no operator that runs like it was ever counted.
     """
-    coefficients = COEFFICIENTS.get(loops.route(operator, kind))
+    coefficients = COEFFICIENTS.get(cmsis_nn_counts.route(operator, kind))
     if coefficients is None:
         return None
     constant, *factors = coefficients
-    return constant + sum(factor * count for factor, count in zip(factors, loops.counts(operator, kind), strict=True))
+    return constant + sum(
+        factor * count for factor, count in zip(factors, cmsis_nn_counts.counts(operator, kind), strict=True)
+    )

@@ -10,8 +10,8 @@ from typing import Any
 import flatbuffers
 import numpy as np
 
-from tinytrain.deploy import tflm_ops
-from tinytrain.deploy.oracle import Oracle
+from tinytrain.deploy.tflm import operators as tflm_ops
+from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.tflite.model import Operator, Summary, builtin_code
 
 VALUES = np.arange(-128, 128, dtype=np.int8)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from tinytrain.deploy import tflm_ops
+from tinytrain.deploy.tflm import operators as tflm_ops
 from tinytrain.tflite.model import Operator
 
 TABLE = Path(__file__).parent / "verified_forms.txt"

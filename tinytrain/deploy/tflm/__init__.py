@@ -1,0 +1,1 @@
+"""TensorFlow Lite Micro: its interpreter, the memory it plans, the operators it has and what they cost."""
