@@ -25,7 +25,8 @@ import_tensorflow()
 from operator_models import Case, model
 from scipy.optimize import nnls
 
-from tinytrain.deploy import boards, c_source, emulator, firmware, ports
+from tinytrain.benching.serial import emulator, ports
+from tinytrain.deploy import boards, c_source, firmware
 from tinytrain.deploy.tflm import cmsis_nn_counts, instructions, operators
 from tinytrain.tflite import model as flatbuffer
 from tinytrain.tflite.model import Operator

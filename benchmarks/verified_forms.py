@@ -25,7 +25,8 @@ import_tensorflow()
 from operator_models import Case, joined_model
 from single_operators import convolutions, depthwise, groups, others, stock
 
-from tinytrain.deploy import boards, c_source, emulator, firmware, ports
+from tinytrain.benching.serial import emulator, ports
+from tinytrain.deploy import boards, c_source, firmware
 from tinytrain.deploy.tflm import operators, verified_forms
 from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.errors import TinytrainError

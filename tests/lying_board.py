@@ -10,9 +10,9 @@ from types import SimpleNamespace
 
 from simulated_board import SimulatedBoard
 
-from tinytrain import bench_binary, bench_mlperf
-from tinytrain.deploy import board_link, board_requests, frames, mlperf
-from tinytrain.deploy.frames import Decoder
+from tinytrain.benching import binary, mlperf_runner
+from tinytrain.benching.serial import board, cobs_frames, mlperf, requests
+from tinytrain.benching.serial.cobs_frames import Decoder
 
 TIMEOUT_S = 0.05
 NUMBERS = [0, 1, 2, 3, 255, 4096, 2**16 - 1, 2**31, 2**32 - 1]
@@ -24,7 +24,7 @@ class Clock:
     def __init__(self, monkeypatch):
         self.now = 0.0
         fake = SimpleNamespace(monotonic=self.read, perf_counter=self.read, sleep=self.sleep)
-        for module in (board_link, board_requests, mlperf, bench_binary, bench_mlperf):
+        for module in (board, requests, mlperf, binary, mlperf_runner):
             if hasattr(module, "time"):
                 monkeypatch.setattr(module, "time", fake)
 
@@ -78,11 +78,11 @@ class LyingPort(Line):
         self.refuse = self.board.refuse
 
     def _changed(self, frame, answer):
-        payload = frames.decode(answer.strip(b"\0")).payload
+        payload = cobs_frames.decode(answer.strip(b"\0")).payload
         if frame.kind == 4:
             self.clock.now += struct.unpack("<II", frame.payload)[1] * 1.0  # a second an inference
         changed = self.lie(frame.kind, payload)
-        return answer if changed is payload else frames.encode(frame.kind | 0x80, frame.sequence, changed)
+        return answer if changed is payload else cobs_frames.encode(frame.kind | 0x80, frame.sequence, changed)
 
     def write(self, data):
         self.clock.now += len(data) * 10 / self.baudrate

@@ -14,8 +14,8 @@ import zlib
 import serial
 from firmware_helpers import stand_in_output
 
-from tinytrain.deploy import frames
-from tinytrain.deploy.frames import Decoder
+from tinytrain.benching.serial import cobs_frames
+from tinytrain.benching.serial.cobs_frames import Decoder
 
 BOOT = b"m-timestamp-mode-performance\r\nm-lap-us-12\r\n%sm-init-done\r\nm-ready\r\n"
 CLOCK_HZ = 200_000_000
@@ -104,9 +104,9 @@ class SimulatedBoard:
     def _answer(self, frame):
         if frame.kind in self.refuse:
             code, text = self.refuse[frame.kind]
-            return frames.encode(0xFF, frame.sequence, bytes([code]) + text)
+            return cobs_frames.encode(0xFF, frame.sequence, bytes([code]) + text)
         payload = getattr(self, f"_answer_{frame.kind}")(frame.payload)
-        return frames.encode(frame.kind | 0x80, frame.sequence, payload)
+        return cobs_frames.encode(frame.kind | 0x80, frame.sequence, payload)
 
     def _answer_1(self, _):
         numbers = (len(self.input), self.output_bytes, 8192, 128, 4096, self.operators, CLOCK_HZ, 1, 1)

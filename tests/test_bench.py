@@ -13,15 +13,16 @@ from faulty_line import FaultyLine
 from firmware_helpers import EMULATED, FULL_ARENA_BYTES, make, needs_emulator
 from simulated_board import SimulatedBoard, open_device
 
-from tinytrain import bench_binary
-from tinytrain.bench_summary import failure, summary
-from tinytrain.benching import bench
-from tinytrain.deploy import boards, emulator, firmware
-from tinytrain.deploy.board_link import BoardLink
-from tinytrain.deploy.board_requests import BoardRefused, BoardRestarted
+from tinytrain.benching import binary as bench_binary
+from tinytrain.benching.serial import emulator
+from tinytrain.benching.serial.board import BoardLink
+from tinytrain.benching.serial.messages import Kind
+from tinytrain.benching.serial.mlperf import Mlperf
+from tinytrain.benching.serial.requests import BoardRefused, BoardRestarted
+from tinytrain.benching.text import failure, summary
+from tinytrain.commands.bench import bench
+from tinytrain.deploy import boards, firmware
 from tinytrain.deploy.exported import COMPACT_FILE, GOLDEN_FILE, Exported
-from tinytrain.deploy.messages import Kind
-from tinytrain.deploy.mlperf import Mlperf
 from tinytrain.errors import TinytrainError, UserError
 
 BOARD = boards.load(EMULATED)
@@ -239,7 +240,7 @@ def test_outputs_that_differ_are_listed_and_fail(folder, command_line, tmp_path)
         return bytes([output[0] ^ 1]) + output[1:] if infers > 1 else output
 
     with simulated(folder, change=change) as board, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tinytrain.benching.WINDOW_S", 0.1)
+        patch.setattr("tinytrain.commands.bench.WINDOW_S", 0.1)
         status, printed, said = command_line("bench", folder, "--port", board.device, "--out", tmp_path, "--json")
     assert status == 1
     assert f"{IMAGES - 1} of {IMAGES} outputs of sim differ from the host's" in said

@@ -8,9 +8,9 @@ from firmware_helpers import INPUT, stand_in_output
 from int8_models import conv_model
 from simulated_board import SimulatedBoard, open_device
 
-from tinytrain.deploy import ports
-from tinytrain.deploy.board_link import BoardLink
-from tinytrain.deploy.board_requests import BoardRefused, BoardRestarted, BoardSilent
+from tinytrain.benching.serial import ports
+from tinytrain.benching.serial.board import BoardLink
+from tinytrain.benching.serial.requests import BoardRefused, BoardRestarted, BoardSilent
 from tinytrain.errors import UserError
 
 IMAGE = INPUT.tobytes()

@@ -11,9 +11,10 @@ from bench_helpers import exported
 from firmware_helpers import EMULATED, needs_emulator
 from simulated_board import open_device
 
-from tinytrain.deploy import boards, emulator, firmware, frames, messages
+from tinytrain.benching.serial import cobs_frames, emulator, messages
+from tinytrain.benching.serial.messages import Kind
+from tinytrain.deploy import boards, firmware
 from tinytrain.deploy.exported import Exported
-from tinytrain.deploy.messages import Kind
 
 BOARD = boards.load(EMULATED)
 BAUDDIV = 0x40004010  # of CMSDK UART 0 (DDI0479): the clock over the rate
@@ -31,7 +32,7 @@ def program(export):
 
 def answers(port, count, wait_s=10.0):
     """Returns the next `count` frames that arrive."""
-    decoder, found, ends = frames.Decoder(), [], time.monotonic() + wait_s
+    decoder, found, ends = cobs_frames.Decoder(), [], time.monotonic() + wait_s
     while len(found) < count and time.monotonic() < ends:
         found += decoder.feed(port.read(256))[0]
     return found
@@ -40,7 +41,9 @@ def answers(port, count, wait_s=10.0):
 def image_and_infer(export, image, number):
     pixels = export.input_of(image)
     request = struct.pack("<II", zlib.crc32(pixels), 1)
-    return frames.encode(Kind.IMAGE, 0, struct.pack("<I", 0) + pixels), frames.encode(Kind.INFER, number, request)
+    return cobs_frames.encode(Kind.IMAGE, 0, struct.pack("<I", 0) + pixels), cobs_frames.encode(
+        Kind.INFER, number, request
+    )
 
 
 @needs_emulator
@@ -90,7 +93,7 @@ def test_a_rate_at_which_nothing_good_comes_is_given_up(program):
             usual, fast = BOARD.clock_hz // 115_200, BOARD.clock_hz // 921_600
             with open_device(device) as port:
                 for number in range(50):  # on a busy machine it may be given up before one looks
-                    port.write(frames.encode(Kind.BAUD, number, struct.pack("<I", 921_600)))
+                    port.write(cobs_frames.encode(Kind.BAUD, number, struct.pack("<I", 921_600)))
                     assert [frame.kind for frame in answers(port, 1)] == [Kind.BAUD | messages.ANSWER]
                     if divider() == fast:
                         break

@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 
-from tinytrain.deploy.frames import Decoder, Frame, decode, encode, stuff, unstuff
+from tinytrain.benching.serial.cobs_frames import Decoder, Frame, decode, encode, stuff, unstuff
 
 # https://en.wikipedia.org/wiki/Consistent_Overhead_Byte_Stuffing, encoding examples, without the delimiter
 EXAMPLES = [

@@ -23,9 +23,9 @@ LIGHT = [
     "table_columns",
     "scaling",
     "deploy.exported",
-    "deploy.ports",
-    "deploy.mlperf",
-    "deploy.emulator",
+    "benching.serial.ports",
+    "benching.serial.mlperf",
+    "benching.serial.emulator",
 ]
 HEAVY = {"tensorflow", "keras", "keras_cv", "tf_keras", "sklearn", "tensorflow_datasets", "matplotlib", "jinja2"}
 # A module may import modules of its own or a lower level, never of a higher one.

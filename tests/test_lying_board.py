@@ -9,14 +9,16 @@ import pytest
 from bench_helpers import OUTPUTS, exported
 from lying_board import Clock, LyingPort, TextPort, random_lie, random_text_lie
 
-from tinytrain import bench_binary, bench_mlperf, benching
-from tinytrain.bench_summary import failure, summary
-from tinytrain.deploy import frames, messages
-from tinytrain.deploy.board_link import BoardLink
-from tinytrain.deploy.board_requests import EXCHANGE_S
+from tinytrain.benching import binary as bench_binary
+from tinytrain.benching import mlperf_runner
+from tinytrain.benching.serial import cobs_frames, messages
+from tinytrain.benching.serial.board import BoardLink
+from tinytrain.benching.serial.messages import BoardWrong, Kind
+from tinytrain.benching.serial.mlperf import INFER_TIMEOUT_S
+from tinytrain.benching.serial.requests import EXCHANGE_S
+from tinytrain.benching.text import failure, summary
+from tinytrain.commands import bench
 from tinytrain.deploy.exported import Exported
-from tinytrain.deploy.messages import BoardWrong, Kind
-from tinytrain.deploy.mlperf import INFER_TIMEOUT_S
 from tinytrain.errors import TinytrainError, UserError
 from tinytrain.run import write_json
 
@@ -38,7 +40,7 @@ def binary(export, clock, lie, window_s=3.0, **behavior):
     port = LyingPort(clock, export.model, 48, OUTPUTS, lie, **behavior)
     link = BoardLink(port)
     hello = link.hello()
-    benching.refuse_another_model(hello, export, "fake")
+    bench.refuse_another_model(hello, export, "fake")
     return bench_binary.measure(link, hello, export, 2, window_s)
 
 
@@ -46,7 +48,7 @@ def text(export, clock, lie, window_s=3.0, inference_us=1_000_000):
     """Returns the result through MLPerf's protocol; the board gives the host's own probabilities."""
     asked = list(bench_binary.drawn(SimpleNamespace(emulated=False, board="sim"), None, len(export.inputs)))
     rows = iter([*asked[:2], 0, *asked * 100])
-    expected = bench_mlperf.probabilities(export, list(range(len(export.inputs))))
+    expected = mlperf_runner.probabilities(export, list(range(len(export.inputs))))
     port = TextPort(
         clock,
         lambda: f"m-results-[{','.join(f'{value:.3f}' for value in expected[next(rows)])}]",
@@ -54,7 +56,7 @@ def text(export, clock, lie, window_s=3.0, inference_us=1_000_000):
         inference_us,
     )
     hello = SimpleNamespace(board="sim", emulated=False, engine="python", model="conv")
-    return bench_mlperf.measure(SimpleNamespace(port=port), hello, export, 2, window_s)
+    return mlperf_runner.measure(SimpleNamespace(port=port), hello, export, 2, window_s)
 
 
 def honest(_, what):
@@ -150,7 +152,7 @@ def test_other_frames_for_ever_end(export, clock):
     port = LyingPort(clock, export.model, 48, OUTPUTS, honest)
     link = BoardLink(port)
     link.hello()
-    other, read = frames.encode(Kind.STATUS | messages.ANSWER, 1, bytes(28)), port.read
+    other, read = cobs_frames.encode(Kind.STATUS | messages.ANSWER, 1, bytes(28)), port.read
     port.read = lambda count: other if count == 1 else read(count)
     port.write = lambda data: None
     link._inference_s = 1e9  # what a lie has made it believe
@@ -173,7 +175,7 @@ def flood(clock, each_s):
 @pytest.mark.parametrize("each_s", [1.0, 1e-4], ids=["a line a second", "as fast as it goes"])
 def test_lines_for_ever_end(clock, each_s):
     port = TextPort(clock, lambda: "", honest)
-    device = bench_mlperf.Mlperf(port)
+    device = mlperf_runner.Mlperf(port)
     port.read = flood(clock, each_s)
     for ask in (device.name, device.synchronize, lambda: device.infer(1), lambda: device.load(bytes(300))):
         before = clock.now
@@ -185,7 +187,7 @@ def test_lines_for_ever_end(clock, each_s):
 
 def test_ready_for_ever_ends(clock):
     port = TextPort(clock, lambda: "", lambda command, lines: ["m-ready"])
-    device = bench_mlperf.Mlperf(port)
+    device = mlperf_runner.Mlperf(port)
     port.read = lambda _: b"m-ready\r\n" if clock.read() else b""
     with pytest.raises(TinytrainError, match="answers 'name' without one"):
         device.synchronize()
@@ -196,7 +198,7 @@ def test_an_input_that_is_taken_too_slowly_ends(clock):
         clock.now += 4
         return lines
 
-    device = bench_mlperf.Mlperf(TextPort(clock, lambda: "", slowly))
+    device = mlperf_runner.Mlperf(TextPort(clock, lambda: "", slowly))
     with pytest.raises(TinytrainError, match="has not taken 27648 bytes of input after"):
         device.load(bytes(27_648))
     assert clock.now < 300

@@ -9,7 +9,7 @@ import re
 import pytest
 from PIL import Image
 
-from tinytrain import bench_picture
+from tinytrain.benching import plot
 from tinytrain.run import Run
 
 CLASSES = ("$\\frac$ 50 %", "Gänseblümchen", "a  b", "日本 Ω")
@@ -20,7 +20,7 @@ def test_a_model_file_may_look_like_mathematics():
     profile = {"operators": rows, "kinds": {"CONV_2D": 1.0}, "unit": "cycles"}
     result = {"profile": profile, "model": "$a^$.tflite", "board": "mps2_an500", "emulated": True}
     file = io.BytesIO()
-    bench_picture.draw(result | {"latency": {"median": 5, "unit": "cycles"}}, file)
+    plot.draw(result | {"latency": {"median": 5, "unit": "cycles"}}, file)
     with Image.open(file) as picture:
         assert picture.width == 9 * 120
 

@@ -14,9 +14,10 @@ from int8_models import conv_model
 from kills import command
 
 from tinytrain import disk, int8_model, locks
+from tinytrain.benching.serial import emulator, ports
 from tinytrain.cli import flags, main
 from tinytrain.config import load as configs
-from tinytrain.deploy import boards, emulator, firmware, ports
+from tinytrain.deploy import boards, firmware
 from tinytrain.deploy.tflm import interpreter
 from tinytrain.errors import TinytrainError, UserError
 from tinytrain.run import Run, write_text

@@ -21,7 +21,7 @@ from tinytrain.config.schema import Config
 from tinytrain.errors import DoesNotFit, TinytrainError, UserError
 
 if TYPE_CHECKING:
-    from tinytrain.benching import bench
+    from tinytrain.commands.bench import bench
     from tinytrain.comparing import compare
     from tinytrain.evaluation import evaluate
     from tinytrain.exporting import export
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tinytrain.train.fit import fit
 
 MODULES = {
-    "bench": "benching",
+    "bench": "commands.bench",
     "compare": "comparing",
     "evaluate": "evaluation",
     "export": "exporting",

@@ -161,15 +161,15 @@ def _bench(values: Any, words: list[str]) -> tuple[Any, str]:
     if len(words) != 1:
         raise UserError(f"bench needs the DIR of one export, received {' '.join(words) or 'nothing'}")
     images = whole("images", values.images, MOST_IMAGES) if values.images else None
-    from tinytrain.bench_summary import summary
-    from tinytrain.benching import bench
+    from tinytrain.benching.text import summary
+    from tinytrain.commands.bench import bench
 
     result, folder = bench(words[0], values.port, images, values.protocol or "binary", values.out)
     return result, summary(result, folder)
 
 
 def _refuse_wrong_answers(result: dict[str, Any]) -> None:
-    from tinytrain.bench_summary import failure
+    from tinytrain.benching.text import failure
 
     if why := failure(result):
         raise TinytrainError(why)

@@ -1,7 +1,7 @@
 """MLPerf Tiny's text protocol, host side: what its runner sends, and in the same pieces (firmware/PROTOCOL.md).
 
 After mlcommons/tiny, benchmark/runner/device_under_test.py and serial_device.py. The protocol has no checksum and
-nothing is sent again: it is for measuring as others measure. deploy/board_link.py is for whatever must be right.
+nothing is sent again: it is for measuring as others measure. benching/serial/board.py is for whatever must be right.
 """
 
 import re
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import serial
 
-from tinytrain.deploy.frames import Decoder
+from tinytrain.benching.serial.cobs_frames import Decoder
 from tinytrain.errors import TinytrainError, shown
 
 BYTES_PER_COMMAND = 31  # of an input, as the runner sends them

@@ -11,12 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tinytrain import bench_binary, bench_mlperf, bench_picture, disk, locks
-from tinytrain.deploy import boards, emulator, firmware, ports
-from tinytrain.deploy.board_link import BoardLink
-from tinytrain.deploy.board_requests import BoardRestarted
+from tinytrain import disk, locks
+from tinytrain.benching import binary, mlperf_runner, plot
+from tinytrain.benching.serial import emulator, ports
+from tinytrain.benching.serial.board import BoardLink
+from tinytrain.benching.serial.messages import Hello
+from tinytrain.benching.serial.requests import BoardRestarted
+from tinytrain.deploy import boards, firmware
 from tinytrain.deploy.exported import BENCH_FILE, PICTURE_FILE, Exported
-from tinytrain.deploy.messages import Hello
 from tinytrain.errors import UserError, unknown
 from tinytrain.run import make_folder, write_atomically, write_json
 
@@ -59,11 +61,11 @@ def bench(
     with locks.held(target / f".{BENCH_FILE}.lock", f"'{target / BENCH_FILE}'"):
         with _board(exported, port) as (link, hello), _operator_named(names):
             refuse_another_model(hello, exported, link.port.port)
-            measure = bench_mlperf.measure if protocol == "mlperf" else bench_binary.measure
+            measure = mlperf_runner.measure if protocol == "mlperf" else binary.measure
             result = measure(link, hello, exported, images, WINDOW_S if window_s is None else window_s)
         write_json(target / BENCH_FILE, result)
         if "profile" in result:
-            write_atomically(target / PICTURE_FILE, lambda file: bench_picture.draw(result, file))
+            write_atomically(target / PICTURE_FILE, lambda file: plot.draw(result, file))
     return result, target
 
 

@@ -13,8 +13,8 @@ from typing import TypeVar
 
 import serial
 
-from tinytrain.deploy import frames, messages
-from tinytrain.deploy.messages import Hello, Kind
+from tinytrain.benching.serial import cobs_frames, messages
+from tinytrain.benching.serial.messages import Hello, Kind
 from tinytrain.errors import TinytrainError
 
 TRIES = 8
@@ -68,11 +68,11 @@ class Requests:
         self.traffic = Traffic()
         self.said: deque[str] = deque(maxlen=_LINES_KEPT)
         self.doing = ""
-        self.longest_payload = frames.LONGEST_PAYLOAD
+        self.longest_payload = cobs_frames.LONGEST_PAYLOAD
         self.first_baud = port.baudrate
         self.known = False  # it has said HELLO: a restart from now on is none that was wished for
         self.sure_of_baud = True  # False while another rate is tried
-        self._decoder = frames.Decoder()
+        self._decoder = cobs_frames.Decoder()
         self._sequence = int(time.monotonic() * 1000) % 2**16  # hardly that of the host before
 
     @property
@@ -83,7 +83,7 @@ class Requests:
     def hello(self, tries: int | None = None) -> Hello:
         """Returns what the board is and holds."""
         found = self.ask(Kind.HELLO, struct.pack("<H", messages.VERSION), messages.read_hello, tries=tries)
-        self.longest_payload, self.known = min(found.longest_payload, frames.LONGEST_PAYLOAD), True
+        self.longest_payload, self.known = min(found.longest_payload, cobs_frames.LONGEST_PAYLOAD), True
         return found
 
     def ask(
@@ -99,7 +99,7 @@ class Requests:
         `work_s` is how long the board works on it. Raises BoardRefused, BoardRestarted or BoardSilent.
         """
         sequence = self.next_number()
-        request = frames.encode(kind, sequence, payload)
+        request = cobs_frames.encode(kind, sequence, payload)
         line_s = (len(request) + self.longest_payload) * 10 / self.port.baudrate  # 10 bits a byte
         wait_s, ends = work_s + self.patience_s + line_s, time.monotonic() + EXCHANGE_S
         for attempt in range(tries or self.tries):
@@ -127,7 +127,7 @@ class Requests:
         except OSError as error:  # SerialException is one
             raise self._gone(error) from None
 
-    def _wait(self, kind: Kind, sequence: int, wait_s: float) -> frames.Frame | None:
+    def _wait(self, kind: Kind, sequence: int, wait_s: float) -> cobs_frames.Frame | None:
         """Returns the answer to the request `sequence`, or None without one for `wait_s`."""
         wanted = {(kind | messages.ANSWER, sequence), (messages.ERROR, sequence)}
         deadline = time.monotonic() + wait_s
@@ -187,7 +187,7 @@ class Requests:
         return f"; it said last: {' | '.join(lines)}" if lines else ""
 
 
-def _read_answer(kind: Kind, answer: frames.Frame, read: Callable[[bytes], Answer]) -> Answer:
+def _read_answer(kind: Kind, answer: cobs_frames.Frame, read: Callable[[bytes], Answer]) -> Answer:
     if answer.kind == messages.ERROR:
         raise BoardRefused(kind, *messages.read_error(answer.payload))
     try:

@@ -9,9 +9,9 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tinytrain.deploy import frames, messages
-from tinytrain.deploy.board_requests import Answer, BoardRefused, BoardSilent, Requests
-from tinytrain.deploy.messages import BoardWrong, Kind, Status
+from tinytrain.benching.serial import cobs_frames, messages
+from tinytrain.benching.serial.messages import BoardWrong, Kind, Status
+from tinytrain.benching.serial.requests import Answer, BoardRefused, BoardSilent, Requests
 from tinytrain.errors import TinytrainError
 
 RATES = (921600, 460800, 230400)  # baud, the fastest first
@@ -133,7 +133,7 @@ class BoardLink(Requests):
     def _send(self, image: bytes) -> None:
         step = self.longest_payload - 4
         pieces = [
-            frames.encode(Kind.IMAGE, self.next_number(), struct.pack("<I", start) + image[start : start + step])
+            cobs_frames.encode(Kind.IMAGE, self.next_number(), struct.pack("<I", start) + image[start : start + step])
             for start in range(0, len(image), step)
         ]
         self.write(b"".join(pieces))

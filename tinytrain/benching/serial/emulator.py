@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from tinytrain import disk
+from tinytrain.benching.serial.requests import FAILED, BoardRestarted, BoardSilent
 from tinytrain.deploy import firmware
-from tinytrain.deploy.board_requests import FAILED, BoardRestarted, BoardSilent
 from tinytrain.deploy.boards import Board
 from tinytrain.errors import TinytrainError
 

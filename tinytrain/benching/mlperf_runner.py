@@ -12,12 +12,12 @@ import numpy as np
 from tqdm import tqdm
 
 from tinytrain import metrics
-from tinytrain.bench_binary import WINDOWS, accuracy, drawn, identity
+from tinytrain.benching.binary import WINDOWS, accuracy, drawn, identity
+from tinytrain.benching.serial.board import BoardLink
+from tinytrain.benching.serial.messages import Hello
+from tinytrain.benching.serial.mlperf import Mlperf, Window, inferences_for
 from tinytrain.deploy import c_source
-from tinytrain.deploy.board_link import BoardLink
 from tinytrain.deploy.exported import Exported
-from tinytrain.deploy.messages import Hello
-from tinytrain.deploy.mlperf import Mlperf, Window, inferences_for
 from tinytrain.errors import TinytrainError
 
 IMAGES = 200  # of the accuracy run by default, as many as MLPerf Tiny takes for image classification

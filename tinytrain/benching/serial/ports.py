@@ -3,9 +3,9 @@
 import serial
 from serial.tools import list_ports
 
-from tinytrain.deploy.board_link import BoardLink
-from tinytrain.deploy.board_requests import BoardSilent, Traffic
-from tinytrain.deploy.messages import Hello
+from tinytrain.benching.serial.board import BoardLink
+from tinytrain.benching.serial.messages import Hello
+from tinytrain.benching.serial.requests import BoardSilent, Traffic
 from tinytrain.errors import TinytrainError, UserError
 
 AUTO = "auto"

@@ -1,0 +1,1 @@
+"""One straight function for each command, in the file of its name."""
