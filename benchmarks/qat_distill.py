@@ -14,10 +14,11 @@ from tinytrain.quiet import import_tensorflow
 
 import_tensorflow()
 
-from tinytrain import int8_model, metrics
+from tinytrain import metrics
 from tinytrain.config import load as configs
 from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.evaluation import dequantize
+from tinytrain.exporting import int8_model
 from tinytrain.run import Run
 from tinytrain.tflite import model as flatbuffer
 

@@ -12,15 +12,17 @@ import tensorflow as tf
 import tomli_w
 from conftest import needs_tool
 
-from tinytrain import evaluation, export_summary, int8_model, metrics
+from tinytrain import evaluation, metrics
+from tinytrain.commands.export import export
 from tinytrain.config import load as configs
 from tinytrain.config import schema
 from tinytrain.data import splits
 from tinytrain.deploy import c_source
 from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.errors import UserError
-from tinytrain.export_summary import summary
-from tinytrain.exporting import export
+from tinytrain.exporting import int8_model
+from tinytrain.exporting import text as export_summary
+from tinytrain.exporting.text import summary
 from tinytrain.quantize import error_analysis, qat
 from tinytrain.tflite import model as flatbuffer
 from tinytrain.train import fit, trainer

@@ -10,7 +10,7 @@ import pytest
 from tinytrain.config import plugins
 from tinytrain.deploy import boards, latency
 from tinytrain.deploy.tflm import cmsis_nn_counts, instructions
-from tinytrain.export_summary import summary
+from tinytrain.exporting.text import summary
 from tinytrain.quantize import convert
 from tinytrain.tflite import model as flatbuffer
 from tinytrain.tflite.model import Operator, Summary, Tensor

@@ -13,13 +13,14 @@ from firmware_helpers import EMULATED, emit, needs_emulator
 from int8_models import conv_model
 from kills import command
 
-from tinytrain import disk, int8_model, locks
+from tinytrain import disk, locks
 from tinytrain.benching.serial import emulator, ports
 from tinytrain.cli import flags, main
 from tinytrain.config import load as configs
 from tinytrain.deploy import boards, firmware
 from tinytrain.deploy.tflm import interpreter
 from tinytrain.errors import TinytrainError, UserError
+from tinytrain.exporting import int8_model
 from tinytrain.run import Run, write_text
 from tinytrain.train import fit as train
 

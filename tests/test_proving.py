@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from test_carray import shaped
 
-from tinytrain import proving
 from tinytrain.deploy import firmware
 from tinytrain.deploy.tflm import operators as tflm_ops
 from tinytrain.deploy.tflm import verified_forms
+from tinytrain.exporting import proof
 from tinytrain.tflite.model import Operator, Summary, Tensor
 
 MAP = (1, 6, 5, 8)
@@ -77,32 +77,32 @@ EMULATED = {"board": "mps2_an500", "golden": "equal", "different_bytes": 0, "fai
 
 
 def test_without_an_emulator_operators_of_verified_forms_are_a_proof():
-    assert proving.section(report(), summary(USUAL)) == {"proven": True, "unproven": []}
+    assert proof.section(report(), summary(USUAL)) == {"proven": True, "unproven": []}
 
 
 def test_an_operator_that_was_never_run_in_its_form_is_not_proven(monkeypatch):
     monkeypatch.setattr(firmware, "lacking", lambda **_: "TFLM_DIR is not set")
     strange = shaped("CONV_2D", MAP, (16, 11, 2, 8), MAP)
-    found = proving.section(report(), summary(USUAL, strange))
+    found = proof.section(report(), summary(USUAL, strange))
     reason = "never run on the emulated core in this form: CONV_2D int8 11x2 same (TFLM_DIR is not set)"
     assert found == {"proven": False, "unproven": [reason]}
-    assert proving.wrong(report()) == []  # not known to be wrong: status 0
+    assert proof.wrong(report()) == []  # not known to be wrong: status 0
 
 
 def test_the_transposed_convolution_that_cmsis_nn_computes_wrong_is_not_proven_and_another_is():
     """CMSIS-NN#230: 4x4 with stride 2; 5x5 was found so, too."""
     for taps in (4, 5):
-        found = proving.section(report(), summary(transposed(taps, 2)))
+        found = proof.section(report(), summary(transposed(taps, 2)))
         form = f"TRANSPOSE_CONV int8 {taps}x{taps}/2 same"
         assert found["unproven"] == [f"known to be wrong on the emulated core: {form}"]
-    assert proving.section(report(), summary(transposed(3, 2)))["proven"]
+    assert proof.section(report(), summary(transposed(3, 2)))["proven"]
 
 
 def test_the_emulators_word_counts_more_than_the_table():
     strange = summary(shaped("CONV_2D", MAP, (16, 11, 2, 8), MAP))
-    assert proving.section(report(emulated=EMULATED), strange)["proven"]
+    assert proof.section(report(emulated=EMULATED), strange)["proven"]
     different = report(emulated=EMULATED | {"golden": "different", "different_bytes": 3})
-    assert not proving.section(different, summary(USUAL))["proven"]
+    assert not proof.section(different, summary(USUAL))["proven"]
 
 
 @pytest.mark.parametrize(
@@ -120,13 +120,13 @@ def test_the_emulators_word_counts_more_than_the_table():
     ],
 )
 def test_what_is_wrong_is_a_sentence(changes, sentence):
-    assert proving.wrong(report(**changes)) == [sentence]
+    assert proof.wrong(report(**changes)) == [sentence]
 
 
 def test_a_model_that_does_not_fit_need_not_start_in_the_emulator():
     changes = {"fits": False, "emulated": EMULATED | {"golden": "not reached", "failed": "no room"}}
-    assert proving.wrong(report(**changes)) == []
-    assert not proving.section(report(**changes), summary(USUAL))["proven"]
+    assert proof.wrong(report(**changes)) == []
+    assert not proof.section(report(**changes), summary(USUAL))["proven"]
 
 
 def test_the_table_holds_the_firmwares_own_operators_and_they_are_equal():

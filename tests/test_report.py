@@ -12,8 +12,8 @@ import pytest
 from browser import PROGRAM, browser
 from PIL import Image
 
+from tinytrain.commands.export import export
 from tinytrain.config import load as configs
-from tinytrain.exporting import export
 from tinytrain.reporting import predictions, runs
 from tinytrain.reporting.write import report
 from tinytrain.train import fit

@@ -17,11 +17,12 @@ from bench_helpers import exported
 from firmware_helpers import EMULATED, emit, make, needs_compiler
 from int8_models import conv_model
 
-from tinytrain import evaluation, export_summary, origin, tflite_origin
+from tinytrain import evaluation, origin, tflite_origin
 from tinytrain.config import load as configs
 from tinytrain.config import schema
 from tinytrain.deploy.exported import COMPACT_FILE, GOLDEN_FILE, REPORT_FILE, Exported, read_report
 from tinytrain.errors import UserError
+from tinytrain.exporting import text as export_summary
 from tinytrain.methods.distill import teachers
 from tinytrain.nn import pretrained
 from tinytrain.reporting import predictions, runs

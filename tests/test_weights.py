@@ -11,7 +11,7 @@ from keras.src.legacy.saving import legacy_h5_format  # the format of the publis
 from keras.src.utils import file_utils
 from test_twin import trained
 
-from tinytrain import exporting
+from tinytrain.commands import export
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config, Device, Model
 from tinytrain.data import batches
@@ -359,7 +359,7 @@ def test_an_exported_run_with_preprocessing_has_no_operator_more(tmp_path, image
     short = ["model.resolution=32", "optim.epochs=1", "optim.lr=1e-3", "qat.epochs=1", "optim.batch=16"]
     run = fit.fit(configs.load(None, words + short), tmp_path / "run", mcu="stm32f746")
     assert keras.saving.load_model(run.model_path).get_layer("preprocessing").scale == [0.9, 1.2, 1.1]
-    report, folder = exporting.export(run.folder, "stm32f746")
+    report, folder = export.export(run.folder, "stm32f746")
     assert flatbuffer.read((folder / "model.tflite").read_bytes()).counts == plain.counts
     assert report["parity"]["different"] == 0
     assert report["accuracy"]["int8"] >= report["accuracy"]["float"] - 0.2

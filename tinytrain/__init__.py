@@ -22,9 +22,9 @@ from tinytrain.errors import DoesNotFit, TinytrainError, UserError
 
 if TYPE_CHECKING:
     from tinytrain.commands.bench import bench
+    from tinytrain.commands.export import export
     from tinytrain.comparing import compare
     from tinytrain.evaluation import evaluate
-    from tinytrain.exporting import export
     from tinytrain.reporting.write import report
     from tinytrain.reproducing import reproduce
     from tinytrain.train.fit import fit
@@ -33,7 +33,7 @@ MODULES = {
     "bench": "commands.bench",
     "compare": "comparing",
     "evaluate": "evaluation",
-    "export": "exporting",
+    "export": "commands.export",
     "fit": "train.fit",
     "report": "reporting.write",
     "reproduce": "reproducing",

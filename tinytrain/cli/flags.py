@@ -118,8 +118,8 @@ def _export(values: Any, words: list[str]) -> tuple[Any, str]:
     from tinytrain.quiet import import_tensorflow
 
     import_tensorflow()
-    from tinytrain.export_summary import summary
-    from tinytrain.exporting import export
+    from tinytrain.commands.export import export
+    from tinytrain.exporting.text import summary
 
     report, folder = export(plain[0], board.name, values.out, overrides, values.data, values.diagnose)
     return report, summary(report, folder)
@@ -127,9 +127,9 @@ def _export(values: Any, words: list[str]) -> tuple[Any, str]:
 
 def _refuse_wrong_or_too_large(report: dict[str, Any]) -> None:
     """Raises TinytrainError for an export that computes something else, DoesNotFit for one that does not fit."""
-    from tinytrain import proving
+    from tinytrain.exporting import proof
 
-    if wrong := proving.wrong(report):
+    if wrong := proof.wrong(report):
         raise TinytrainError(f"the export of '{report['source']}' is wrong, so do not flash it: {'; '.join(wrong)}")
     if report["fits"] is not False:
         return

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from tinytrain import disk, export_accuracy, export_checks, int8_model, locks, measured, proving
+from tinytrain import disk, locks, measured
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
 from tinytrain.deploy import boards, c_source, firmware, fit_check, latency, memory
@@ -20,7 +20,8 @@ from tinytrain.deploy.exported import COMPACT_FILE, GOLDEN_FILE, MODEL_FILE, REP
 from tinytrain.deploy.tflm import memory_planner
 from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.errors import DoesNotFit, UserError, escaped
-from tinytrain.int8_model import Int8Model
+from tinytrain.exporting import accuracy, checks, int8_model, proof
+from tinytrain.exporting.int8_model import Int8Model
 from tinytrain.run import Run, make_folder, write_json
 from tinytrain.tflite import model as flatbuffer
 from tinytrain.tflite import pixels, strip, tflite_interpreter
@@ -55,14 +56,14 @@ def export(
     target, board = Path(target), boards.load(mcu)
     from_file = target.is_file()
     folder = _named(Path(out)) if out else (target.parent if from_file else target) / f"export-{board.name}"
-    export_checks.refuse_taken(folder)
-    export_checks.refuse_other_library(board)
-    export_checks.refuse_full_disk(target, folder)
+    checks.refuse_taken(folder)
+    checks.refuse_other_library(board)
+    checks.refuse_full_disk(target, folder)
     if not from_file:
         Run.open(target)
     make_folder(folder.parent)
     with locks.held(folder.with_name(f".{folder.name}.lock"), f"the export '{folder}'"):
-        export_checks.refuse_taken(folder)  # another process may have ended since
+        checks.refuse_taken(folder)  # another process may have ended since
         if from_file:
             model, config = _model_of_file(target, overrides, data, diagnose)
         else:
@@ -141,19 +142,19 @@ def _write(draft: Path, model: Int8Model, outputs: np.ndarray, board: Board, con
         },
         "classes": model.classes,
         "input": _input(model, graph),
-        "accuracy": export_accuracy.section(model, outputs, validated, graph),
+        "accuracy": accuracy.section(model, outputs, validated, graph),
         "parity": _parity(sources, model.images, outputs, config.export.parity_images),
         "tensorflow_lite": tflite_interpreter.compare(model.content, model.images, outputs, model.macs),
         **_memory(sources, graph, compacted, arena_bytes, board),
         "arena_basis": {"how": how, "unplanned_operators": memory.unplanned(graph)},
         **_emulated(sources, board),
-        **export_accuracy.diagnosis(model, validated, graph),
+        **accuracy.diagnosis(model, validated, graph),
     }
     report |= latency.report(graph, board, report.get("emulated", {}).get("instructions"))
     report["fits"] = fit_check.Memory(**report["memory"]).fits
     if how == memory.UNKNOWN and report["fits"]:  # what was too large without the unknown part stays so
         report |= {"fits": None, "memory": report["memory"] | {"arena_bytes": None, "ram_bytes": None}}
-    report |= proving.section(report, graph)
+    report |= proof.section(report, graph)
     return report
 
 
@@ -255,7 +256,7 @@ def _emulated(sources: Path, board: Board) -> dict[str, Any]:
     if twin is None or firmware.lacking(emulator=True):
         return {}
     printed = _printed(sources, twin)
-    golden = {None: proving.NOT_REACHED, True: proving.GOLDEN_EQUAL, False: proving.GOLDEN_DIFFERENT}
+    golden = {None: proof.NOT_REACHED, True: proof.GOLDEN_EQUAL, False: proof.GOLDEN_DIFFERENT}
     return {
         "emulated": {
             "board": twin.name,

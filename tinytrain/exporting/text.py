@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from tinytrain.export_accuracy import quantization_change
+from tinytrain.exporting.accuracy import quantization_change
 
 LAYERS_SHOWN = 15
 FITS = {True: "yes", False: "NO", None: "unknown"}

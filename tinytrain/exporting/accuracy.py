@@ -6,7 +6,7 @@ import numpy as np
 
 from tinytrain import metrics
 from tinytrain.evaluation import dequantize
-from tinytrain.int8_model import Int8Model, Validation
+from tinytrain.exporting.int8_model import Int8Model, Validation
 from tinytrain.tflite.model import Summary
 
 
