@@ -22,7 +22,8 @@ from tinytrain.quiet import import_tensorflow
 
 import_tensorflow()
 
-from tinytrain import comparing, paired
+from tinytrain import paired
+from tinytrain.commands import compare
 from tinytrain.config import load as configs
 from tinytrain.run import Run
 
@@ -63,7 +64,7 @@ def plan(data, seeds, out):
                 folder = out / case.replace(",", "").replace(" ", "-") / drawing / f"seed{seed}"
                 given = [f"data.spec={data[name]}", f"model.init={drawing}", f"seed={seed}", "data.check=false"]
                 config = configs.load(None, [*words.split(), *given])
-                runs.append(comparing.Planned(case, drawing, seed, config, folder, Path(__file__)))
+                runs.append(compare.Planned(case, drawing, seed, config, folder, Path(__file__)))
     return runs
 
 
@@ -136,7 +137,7 @@ def main():
             if (run := Run(planned.folder)).finished:
                 finished(planned, run)
     else:
-        comparing.train_all(runs, args.out / "results", finished)
+        compare.train_all(runs, args.out / "results", finished)
     found = rows(results)
     print("\n".join(table(found)))
     if args.json:

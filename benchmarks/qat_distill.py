@@ -15,9 +15,9 @@ from tinytrain.quiet import import_tensorflow
 import_tensorflow()
 
 from tinytrain import metrics
+from tinytrain.commands.evaluate import dequantize
 from tinytrain.config import load as configs
 from tinytrain.deploy.tflm.interpreter import Oracle
-from tinytrain.evaluation import dequantize
 from tinytrain.exporting import int8_model
 from tinytrain.run import Run
 from tinytrain.tflite import model as flatbuffer

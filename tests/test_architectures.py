@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from tinytrain.cli.lists import models
+from tinytrain.commands.evaluate import to_int8
 from tinytrain.commands.export import export
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.data import batches, splits
 from tinytrain.deploy import boards
 from tinytrain.deploy.tflm.interpreter import Oracle
-from tinytrain.evaluation import to_int8
 from tinytrain.exporting import int8_model
 from tinytrain.quantize import convert, tf_keras_clone
 from tinytrain.tflite import model

@@ -5,7 +5,7 @@ import pytest
 from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
-from tinytrain import data_report
+from tinytrain.commands import data
 from tinytrain.config.schema import Augment
 from tinytrain.data.augment import picture as augmentation_picture
 
@@ -44,7 +44,7 @@ def test_the_density_by_hand():
 def test_labels_keep_their_letters_and_blanks(tmp_path):
     """The picture of samples has each name as Pillow draws it with Matplotlib's own font."""
     names = ["Gänseblümchen", "a  b", "Ωмега", "$x$"]
-    data_report.write_picture(tmp_path / "a.png", np.zeros((0, 8, 8, 3), np.uint8), np.zeros(0, int), names)
+    data.write_picture(tmp_path / "a.png", np.zeros((0, 8, 8, 3), np.uint8), np.zeros(0, int), names)
     font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), 11)
     with Image.open(tmp_path / "a.png") as picture:
         for row, name in enumerate(names):

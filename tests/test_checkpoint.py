@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from tinytrain import comparing
+from tinytrain.commands import compare
 from tinytrain.config import load as configs
 from tinytrain.errors import UserError
 from tinytrain.run import Run
@@ -203,5 +203,5 @@ def test_compare_tells_it_and_goes_on_with_the_other_runs(interrupted, tmp_path,
         (begun / name).write_bytes((run.folder / name).read_bytes())
     (begun / "last.npz").write_bytes(last[:1000])
     with pytest.raises(UserError, match=r"1 of 2 runs failed.*seed0/last.npz' is damaged .*: delete"):
-        comparing.compare([file], None, 2, tmp_path / "out")
+        compare.compare([file], None, 2, tmp_path / "out")
     assert Run(tmp_path / "out/one/digits/seed1").finished

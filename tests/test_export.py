@@ -12,7 +12,8 @@ import tensorflow as tf
 import tomli_w
 from conftest import needs_tool
 
-from tinytrain import evaluation, metrics
+from tinytrain import metrics
+from tinytrain.commands import evaluate
 from tinytrain.commands.export import export
 from tinytrain.config import load as configs
 from tinytrain.config import schema
@@ -107,7 +108,7 @@ def test_the_proof_is_on_the_test_images_and_agrees_with_tensorflow_lite(exporte
         inputs, outputs, labels = golden["inputs"], golden["outputs"], golden["labels"]
     config = run.config()
     data = splits.Split(fit.load_source(config), config)
-    np.testing.assert_array_equal(inputs, evaluation.to_int8(data.arrays("test")[0]))
+    np.testing.assert_array_equal(inputs, evaluate.to_int8(data.arrays("test")[0]))
     np.testing.assert_array_equal(labels, data.arrays("test")[1])
     interpreter = tf.lite.Interpreter(
         model_path=str(folder / "model.tflite"),
@@ -125,10 +126,10 @@ def test_the_proof_is_on_the_test_images_and_agrees_with_tensorflow_lite(exporte
 @pytest.mark.slow
 def test_evaluate_measures_the_run_and_the_exported_file(exported, run):
     report, folder = exported
-    assert evaluation.evaluate(run.folder)["top1"] == pytest.approx(run.metrics()["test"]["top1"])
-    assert evaluation.evaluate(run.folder, split="val")["images"] == 143
-    assert evaluation.evaluate(folder / "model.tflite")["top1"] == pytest.approx(report["accuracy"]["int8"])
-    assert evaluation.evaluate(folder / "model.tflite", data="digits")["images"] == 359
+    assert evaluate.evaluate(run.folder)["top1"] == pytest.approx(run.metrics()["test"]["top1"])
+    assert evaluate.evaluate(run.folder, split="val")["images"] == 143
+    assert evaluate.evaluate(folder / "model.tflite")["top1"] == pytest.approx(report["accuracy"]["int8"])
+    assert evaluate.evaluate(folder / "model.tflite", data="digits")["images"] == 359
 
 
 @pytest.mark.slow
@@ -161,7 +162,7 @@ def test_diagnose_shows_the_noise_of_each_layer_and_the_loss_of_each_class(run, 
         mean = sum(row[kind] * row["images"] for row in classes) / 143
         assert mean == pytest.approx(on_val[kind])
     assert on_val["float"] == pytest.approx(run.metrics()["val"]["top1"])
-    assert on_val["int8"] == pytest.approx(evaluation.evaluate(folder / "model.tflite", split="val")["top1"])
+    assert on_val["int8"] == pytest.approx(evaluate.evaluate(folder / "model.tflite", split="val")["top1"])
     assert report["accuracy"]["float_finetuned"] is on_val["float_finetuned"] is None  # nothing was fine-tuned
     assert layers[0]["layer"] in out
     assert "change" in out
@@ -356,5 +357,5 @@ def test_the_tables_name_what_quantization_alone_changed():
 
 def test_metrics_of_int8_outputs_are_in_real_units():
     tensor = flatbuffer.Tensor("logits", (1, 2), "int8", (0.5,), (3,), False)
-    np.testing.assert_array_equal(evaluation.dequantize(np.array([[3, 5]], np.int8), tensor), [[0.0, 1.0]])
+    np.testing.assert_array_equal(evaluate.dequantize(np.array([[3, 5]], np.int8), tensor), [[0.0, 1.0]])
     assert metrics.top_k(np.array([[0.0, 1.0]]), np.array([1]), 1) == 1.0

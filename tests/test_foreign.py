@@ -11,7 +11,7 @@ from firmware_helpers import needs_tflm
 from int8_models import conv_model, converted_model
 from tensorflow.lite.python import schema_py_generated as schema
 
-from tinytrain import evaluation
+from tinytrain.commands import evaluate
 from tinytrain.config.schema import Export
 from tinytrain.deploy import c_source, firmware, memory
 from tinytrain.deploy.tflm.interpreter import Oracle
@@ -287,7 +287,7 @@ def test_pixels_reach_the_network_as_it_was_trained(tmp_path, command_line, imag
     np.testing.assert_array_equal(outputs, Oracle(content).run(inputs).reshape(len(inputs), -1))
     table = c_source.read_array(tmp_path / "e/firmware/model/model_data.cc", "PixelToInput")
     np.testing.assert_array_equal(table, np.arange(256) - 128)
-    measured = evaluation.evaluate(tmp_path / "theirs.tflite", data=f"folder:{folder}")
+    measured = evaluate.evaluate(tmp_path / "theirs.tflite", data=f"folder:{folder}")
     assert measured["top1"] == pytest.approx(report["accuracy"]["int8"])
     narrow, _ = export_again(command_line, tmp_path, "export.input_range=0..127")
     assert (narrow["input"]["pixel_0"], narrow["input"]["pixel_255"]) == (0, 127)

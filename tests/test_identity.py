@@ -326,7 +326,7 @@ def of_eight_pixels(folder, name="model.tflite", scale=1.0, zero=-128):
 
 def test_what_an_export_knows_travels_with_its_tflite(tmp_path, command_line, monkeypatch):
     """report.json beside the file: classes in order, crop in place of stretch, what pixels are."""
-    from tinytrain import evaluation
+    from tinytrain.commands import evaluate
 
     path = of_eight_pixels(tmp_path / "e")
     make(tmp_path / "other", count=2, size=(16, 8), classes="abc")
@@ -343,7 +343,7 @@ def test_what_an_export_knows_travels_with_its_tflite(tmp_path, command_line, mo
         lambda self, images: fed.append(images) or np.zeros((len(images), 5), np.int8),
     )
     seen = []
-    monkeypatch.setattr(evaluation.metrics, "summary", lambda logits, labels: seen.append(labels) or {})
+    monkeypatch.setattr(evaluate.metrics, "summary", lambda logits, labels: seen.append(labels) or {})
     _, error = evaluated(command_line, "e/model.tflite", "--data", "folder:other")
     assert "does not name its classes" in error
     assert "by stretch: data.resize says otherwise" in error
@@ -377,7 +377,7 @@ def test_evaluate_hints_at_the_keys_of_a_model_that_takes_bgr_less_means(tmp_pat
 
 
 def test_a_report_of_another_model_is_not_believed(tmp_path):
-    from tinytrain import tflite_origin
+    from tinytrain.evaluation import tflite_origin
 
     path = of_eight_pixels(tmp_path / "e")
     report = {"source": "r", "model": {"bytes": path.stat().st_size + 1}, "classes": list("abcde"), "input": {}}

@@ -13,9 +13,9 @@ from browser import PROGRAM, browser
 from PIL import Image
 
 from tinytrain.commands.export import export
+from tinytrain.commands.report import report
 from tinytrain.config import load as configs
 from tinytrain.reporting import predictions, runs
-from tinytrain.reporting.write import report
 from tinytrain.train import fit
 
 EVIL = "<img src=x onerror=window.injected=1>"

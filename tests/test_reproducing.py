@@ -8,15 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinytrain import (
-    comparing,
-    comparison_table,
-    figures,
-    paper_tables,
-    reproducing,
-    reproduction_table,
-    scaling,
-)
+from tinytrain import comparison_table, figures, paper_tables, reproduction_table, scaling
+from tinytrain.commands import compare, reproduce
 from tinytrain.config import load as configs
 from tinytrain.errors import UserError
 from tinytrain.run import Run
@@ -87,7 +80,7 @@ def shown(tmp_path, table_file):
                 folder = tmp_path / "out" / arm.folder / "digits" / f"seed{seed}"
                 fake(folder, config, top1, images=images)
                 papers[folder] = whole
-                finished.append(comparing.Planned(label, "digits", seed, config, folder, table_file))
+                finished.append(compare.Planned(label, "digits", seed, config, folder, table_file))
         return reproduction_table.Shown(table, finished, papers, {"digits": "digits"})
 
     return make
@@ -234,16 +227,16 @@ def test_every_dataset_has_a_panel_of_its_classes(shown, image_folder):
 
 def test_specs_stand_for_datasets_by_name_then_in_order():
     table = paper_tables.load("002/4")
-    places = reproducing.placed(table, ["folder:a", "cars196:b", "folder:c"])
+    places = reproduce.placed(table, ["folder:a", "cars196:b", "folder:c"])
     found = [(place.dataset, place.spec, place.name) for place in places]
     assert found == [
         ("imagenet2012", "folder:a", "a"),
         ("food101", "folder:c", "c"),
         ("cars196", "cars196:b", "cars196"),
     ]
-    assert [place.spec for place in reproducing.placed(table, None)] == paper_tables.papers_data(table)
+    assert [place.spec for place in reproduce.placed(table, None)] == paper_tables.papers_data(table)
     with pytest.raises(UserError, match="seed003-table4 has 1 of the paper's datasets"):
-        reproducing.placed(paper_tables.load("003/4"), ["digits", "cifar10"])
+        reproduce.placed(paper_tables.load("003/4"), ["digits", "cifar10"])
 
 
 @pytest.mark.parametrize(
@@ -293,10 +286,10 @@ def test_images_are_not_enlarged_and_texts_say_what_was_done(table_file, image_f
         trained.extend(plan)
         raise UserError("enough")
 
-    monkeypatch.setattr(comparing, "train_all", train_all)
+    monkeypatch.setattr(compare, "train_all", train_all)
     spec = f"folder:{image_folder(count=40)}"
     with pytest.raises(UserError, match="enough"):
-        reproducing.reproduce("002/7", [spec], "0.1,0.5", 2, tmp_path / "out", ["model.width=0.2"], batch=64)
+        reproduce.reproduce("002/7", [spec], "0.1,0.5", 2, tmp_path / "out", ["model.width=0.2"], batch=64)
     assert [(planned.name, planned.seed) for planned in trained[:2]] == [("plain", 0), ("weight decay 1e-5", 0)]
     assert len(trained) == 14
     config = trained[0].config
@@ -310,8 +303,8 @@ def test_images_are_not_enlarged_and_texts_say_what_was_done(table_file, image_f
 def planned(monkeypatch, word, data, scale=None, **options):
     """Returns what `reproduce` would train."""
     trained = []
-    monkeypatch.setattr(comparing, "train_all", lambda plan, path, finished: trained.extend(plan))
-    reproducing.reproduce(word, data, scale, **options)
+    monkeypatch.setattr(compare, "train_all", lambda plan, path, finished: trained.extend(plan))
+    reproduce.reproduce(word, data, scale, **options)
     return trained
 
 

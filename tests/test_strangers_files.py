@@ -17,11 +17,13 @@ from bench_helpers import exported
 from firmware_helpers import EMULATED, emit, make, needs_compiler
 from int8_models import conv_model
 
-from tinytrain import evaluation, origin, tflite_origin
+from tinytrain import origin
+from tinytrain.commands import evaluate
 from tinytrain.config import load as configs
 from tinytrain.config import schema
 from tinytrain.deploy.exported import COMPACT_FILE, GOLDEN_FILE, REPORT_FILE, Exported, read_report
 from tinytrain.errors import UserError
+from tinytrain.evaluation import tflite_origin
 from tinytrain.exporting import text as export_summary
 from tinytrain.methods.distill import teachers
 from tinytrain.nn import pretrained
@@ -83,7 +85,7 @@ def test_a_run_with_code_in_its_model_is_refused_and_not_run(tmp_path):
     with_lambda(folder / "model.keras")
     subject = runs.read([folder])[0]
     for use in (
-        lambda: evaluation.evaluate(folder),
+        lambda: evaluate.evaluate(folder),
         lambda: pretrained.read(str(folder), "model.weights", []),
         lambda: predictions.of_float(subject, None),
     ):
@@ -122,7 +124,7 @@ def test_a_model_of_other_images_than_its_run_is_refused(tmp_path):
         folder / "model.keras"
     )
     with pytest.raises(UserError, match=r"takes \(None, 9, 9, 3\) .* expected \(None, 8, 8, 1\) and 1 by config.toml"):
-        evaluation.evaluate(folder)
+        evaluate.evaluate(folder)
 
 
 def test_a_graph_that_is_none_is_a_sentence(tmp_path):

@@ -22,21 +22,21 @@ from tinytrain.errors import DoesNotFit, TinytrainError, UserError
 
 if TYPE_CHECKING:
     from tinytrain.commands.bench import bench
+    from tinytrain.commands.compare import compare
+    from tinytrain.commands.evaluate import evaluate
     from tinytrain.commands.export import export
-    from tinytrain.comparing import compare
-    from tinytrain.evaluation import evaluate
-    from tinytrain.reporting.write import report
-    from tinytrain.reproducing import reproduce
+    from tinytrain.commands.report import report
+    from tinytrain.commands.reproduce import reproduce
     from tinytrain.train.fit import fit
 
 MODULES = {
     "bench": "commands.bench",
-    "compare": "comparing",
-    "evaluate": "evaluation",
+    "compare": "commands.compare",
+    "evaluate": "commands.evaluate",
     "export": "commands.export",
     "fit": "train.fit",
-    "report": "reporting.write",
-    "reproduce": "reproducing",
+    "report": "commands.report",
+    "reproduce": "commands.reproduce",
 }
 __all__ = [
     "Config",

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from tinytrain import comparison_table, paired, table_columns
-from tinytrain.comparing import Planned
+from tinytrain.commands.compare import Planned
 from tinytrain.config.schema import Config
 from tinytrain.paper_tables import Arm, Table
 from tinytrain.run import Run, write_text

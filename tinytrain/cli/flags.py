@@ -83,7 +83,7 @@ def _compare(values: Any, words: list[str]) -> tuple[Any, str]:
     from tinytrain.quiet import import_tensorflow
 
     import_tensorflow()
-    from tinytrain.comparing import compare
+    from tinytrain.commands.compare import compare
 
     data = values.data.split(",") if values.data else None
     return compare(plain, data, seeds, values.out or "compare", overrides)
@@ -102,7 +102,7 @@ def _reproduce(values: Any, words: list[str]) -> tuple[Any, str]:
     from tinytrain.quiet import import_tensorflow
 
     import_tensorflow()
-    from tinytrain.reproducing import reproduce
+    from tinytrain.commands.reproduce import reproduce
 
     data = values.data.split(",") if values.data else None
     return reproduce(plain[0], data, values.scale, seeds, values.out, overrides, batch)
@@ -151,7 +151,7 @@ def _evaluate(values: Any, words: list[str]) -> tuple[Any, str]:
     from tinytrain.quiet import import_tensorflow
 
     import_tensorflow()
-    from tinytrain.evaluation import evaluate
+    from tinytrain.commands.evaluate import evaluate
 
     result = evaluate(Path(words[0]), values.data, values.split, overrides)
     return result, "  ".join(f"{name} {value:.4g}" for name, value in result.items() if isinstance(value, int | float))
@@ -185,7 +185,7 @@ def _report(values: Any, words: list[str]) -> tuple[Any, str]:
     from tinytrain.quiet import import_tensorflow
 
     import_tensorflow()
-    from tinytrain.reporting.write import report
+    from tinytrain.commands.report import report
 
     result = report(words, values.out or "report.html")
     names = ", ".join(run["name"] for run in result["runs"])
@@ -200,7 +200,7 @@ def _data(values: Any, words: list[str]) -> tuple[Any, str]:
     from tinytrain.quiet import import_tensorflow
 
     import_tensorflow()
-    from tinytrain import data_report
+    from tinytrain.commands import data as data_report
 
     result = data_report.report(config, Path(values.out or "samples.png"))
     return result, data_report.as_text(result)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from tinytrain import disk, locks, measured
+from tinytrain import disk, locks
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
 from tinytrain.deploy import boards, c_source, firmware, fit_check, latency, memory
@@ -20,6 +20,7 @@ from tinytrain.deploy.exported import COMPACT_FILE, GOLDEN_FILE, MODEL_FILE, REP
 from tinytrain.deploy.tflm import memory_planner
 from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.errors import DoesNotFit, UserError, escaped
+from tinytrain.evaluation import measured
 from tinytrain.exporting import accuracy, checks, int8_model, proof
 from tinytrain.exporting.int8_model import Int8Model
 from tinytrain.run import Run, make_folder, write_json

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from tinytrain import metrics
-from tinytrain.evaluation import dequantize
+from tinytrain.commands.evaluate import dequantize
 from tinytrain.exporting.int8_model import Int8Model, Validation
 from tinytrain.tflite.model import Summary
 

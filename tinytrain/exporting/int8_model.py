@@ -8,14 +8,14 @@ import numpy as np
 import tf_keras
 from tqdm import tqdm
 
-from tinytrain import measured, tflite_origin
+from tinytrain.commands.evaluate import to_int8
 from tinytrain.config.schema import Config
 from tinytrain.data import batches as pipeline
 from tinytrain.data import identity
 from tinytrain.data.augment.augmentation import Augmentation
 from tinytrain.data.batches import Images
 from tinytrain.deploy import latency
-from tinytrain.evaluation import to_int8
+from tinytrain.evaluation import measured, tflite_origin
 from tinytrain.nn import macs, pretrained
 from tinytrain.quantize import convert, cosine_head, error_analysis, qat, tf_keras_clone
 from tinytrain.run import Run

@@ -7,12 +7,12 @@ from zipfile import BadZipFile
 import numpy as np
 
 from tinytrain import metrics
+from tinytrain.commands.evaluate import dequantize, to_int8
 from tinytrain.config import load as configs
 from tinytrain.data import identity, splits
 from tinytrain.data.batches import Images
 from tinytrain.deploy.exported import GOLDEN_FILE, MODEL_FILE
 from tinytrain.errors import UserError
-from tinytrain.evaluation import dequantize, to_int8
 from tinytrain.nn import pretrained
 from tinytrain.reporting.runs import Export, Subject
 from tinytrain.tflite import model as flatbuffer

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytrain import measured, metrics
+from tinytrain import metrics
 from tinytrain.config.schema import Config
 from tinytrain.data import identity
 from tinytrain.data.batches import Images
+from tinytrain.evaluation import measured
 from tinytrain.nn import pretrained
 from tinytrain.run import Run
 from tinytrain.train import fit

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinytrain import comparing, figures, paper_tables, reproduction_table, scaling
+from tinytrain import figures, paper_tables, reproduction_table, scaling
+from tinytrain.commands import compare
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
 from tinytrain.data import splits
@@ -31,7 +32,7 @@ class Place:
     @property
     def name(self) -> str:
         """What its folders are called."""
-        return comparing.data_name(self.spec)
+        return compare.data_name(self.spec)
 
 
 def reproduce(
@@ -71,7 +72,7 @@ def reproduce(
     datasets = {place.name: place.dataset for place in places}
     results = reproduction_table.Results(out, reproduction_table.Shown(table, [], papers, datasets), stated)
     try:
-        comparing.train_all(plan, out / "table.md", results.add)
+        compare.train_all(plan, out / "table.md", results.add)
     finally:  # if some runs failed, the figures show the others
         drawn = figures.write(table, results.shown.finished, out / "figures") if results.runs else []
     result = {"table": table.name, "out": str(out), "rows": results.rows, "figures": list(map(str, drawn))}
@@ -149,7 +150,7 @@ def _plan(
     out: Path,
     overrides: list[str],
     batch: int | None,
-) -> tuple[list[comparing.Planned], dict[Path, Config]]:
+) -> tuple[list[compare.Planned], dict[Path, Config]]:
     """Returns all runs in the order in which they are trained, and by its folder the config of each at full size."""
     source_of = _sources()
     about_data = [word for word in overrides if word.startswith("data.")]  # they say how many images there are to scale
@@ -167,8 +168,8 @@ def _plan(
                 if batch:
                     config = scaling.batched(config, batch / paper_tables.batch(table))
                 config = configs.apply(config, others)
-                plan.append(comparing.Planned(arm.label, place.name, seed, config, folder, table.path))
-    comparing.refuse_shared_folders(plan)
+                plan.append(compare.Planned(arm.label, place.name, seed, config, folder, table.path))
+    compare.refuse_shared_folders(plan)
     return plan, papers
 
 

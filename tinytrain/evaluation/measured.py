@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tinytrain import tflite_origin
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config, Data
 from tinytrain.data import identity
@@ -19,6 +18,7 @@ from tinytrain.data.batches import Images
 from tinytrain.data.source import Source
 from tinytrain.data.splits import Split, Subset
 from tinytrain.errors import UserError
+from tinytrain.evaluation import tflite_origin
 from tinytrain.run import Run
 from tinytrain.train import fit
 

@@ -1,0 +1,1 @@
+"""The images that a model is measured on, and where a .tflite comes from."""
