@@ -22,9 +22,9 @@ from tinytrain.quiet import import_tensorflow
 
 import_tensorflow()
 
-from tinytrain import paired
 from tinytrain.commands import compare
 from tinytrain.config import load as configs
+from tinytrain.experiments import paired
 from tinytrain.run import Run
 
 DRAWINGS = ("he", "torch")

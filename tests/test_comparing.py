@@ -7,9 +7,9 @@ import subprocess
 import pytest
 from kills import command, epochs, kill
 
-from tinytrain import comparison_table
 from tinytrain.config import load as configs
 from tinytrain.errors import UserError
+from tinytrain.experiments import results_table
 from tinytrain.run import Run
 from tinytrain.train import fit
 
@@ -133,7 +133,7 @@ def row(config, data, seed, top1):
 
 def test_the_average_is_of_the_means_of_the_datasets():
     runs = [row("a", "x", 0, 0.5), row("a", "x", 1, 0.6), row("a", "y", 0, 0.9), row("b", "x", 0, 0.7)]
-    rows = comparison_table.summary(runs, ["a", "b"], {"a": ["x", "y"], "b": ["x", "y"]})
+    rows = results_table.summary(runs, ["a", "b"], {"a": ["x", "y"], "b": ["x", "y"]})
     named = {(line["config"], line["data"]): line for line in rows}
     assert list(named) == [("a", "x"), ("a", "y"), ("a", "average"), ("b", "x")]  # b is not through with y
     assert named["a", "average"]["test_top1"] == pytest.approx(0.725)  # of 0.55 and 0.9; of the runs it would be 0.667
@@ -141,12 +141,12 @@ def test_the_average_is_of_the_means_of_the_datasets():
     assert named["a", "y"]["test_top1_deviation"] is None
     assert named["b", "x"]["points"] == pytest.approx(20)  # on seed 0, the only one that b has
     assert named["a", "average"]["points"] == 0
-    text = comparison_table.as_markdown(rows, "how")
+    text = results_table.as_markdown(rows, "how")
     assert "| a | x | 2 | 55.00 ± 7.07 | +0.00 |  | 27.50 ± 3.54 | 10.5 ± 0.7 | 1.0 ± 0.0 |  |  |" in text
     assert "| b | x | 1 | 70.00 | +20.00 |  | 35.00 | 10.0 | 1.0 | 30.0 | 1.5 |" in text
-    both = comparison_table.summary([row("b", "x", seed, 0.5) for seed in (0, 1)], ["b"], {"b": ["x"]})
+    both = results_table.summary([row("b", "x", seed, 0.5) for seed in (0, 1)], ["b"], {"b": ["x"]})
     # The deviations are those of 10, 11 and of 30, 33: 1/√2 and 3/√2.
-    assert "| 10.5 ± 0.7 | 1.0 ± 0.0 | 31.5 ± 2.1 | 1.5 ± 0.0 |" in comparison_table.as_markdown(both, "how")
+    assert "| 10.5 ± 0.7 | 1.0 ± 0.0 | 31.5 ± 2.1 | 1.5 ± 0.0 |" in results_table.as_markdown(both, "how")
 
 
 def test_a_difference_to_the_first_has_the_interval_of_its_pairs():
@@ -154,7 +154,7 @@ def test_a_difference_to_the_first_has_the_interval_of_its_pairs():
     runs = [row(name, "x", seed, top1) for name, values in tops.items() for seed, top1 in enumerate(values)]
     runs += [row("a", "y", seed, 0.3) for seed in range(2)]
     runs += [row("b", "y", seed, top1) for seed, top1 in enumerate([0.33, 0.32])]
-    rows = comparison_table.summary(runs, [*tops], {"a": ["x", "y"], "b": ["x", "y"], "c": ["x"]})
+    rows = results_table.summary(runs, [*tops], {"a": ["x", "y"], "b": ["x", "y"], "c": ["x"]})
     named = {(line["config"], line["data"]): line for line in rows}
     # Differences 5, 4 and 6 points: 5 ± 4.3027 · 1 / √3.
     assert (named["b", "x"]["points_low"], named["b", "x"]["points_high"]) == pytest.approx((2.516, 7.484), abs=1e-3)
@@ -162,7 +162,7 @@ def test_a_difference_to_the_first_has_the_interval_of_its_pairs():
     # The two seeds that are through with both datasets: (5 + 3) / 2 and (4 + 2) / 2, 3.5 ± 12.706 · 0.5.
     average = named["b", "average"]
     assert (average["points_low"], average["points_high"]) == pytest.approx((-2.853, 9.853), abs=1e-3)
-    assert "| b | x | 3 | 55.00 ± 9.00 | +5.00 | +2.52 to +7.48 |" in comparison_table.as_markdown(rows, "how")
+    assert "| b | x | 3 | 55.00 ± 9.00 | +5.00 | +2.52 to +7.48 |" in results_table.as_markdown(rows, "how")
 
 
 def finished_run(folder, search=None):
@@ -186,8 +186,8 @@ def test_what_the_search_took_stands_apart_from_the_training(tmp_path):
         "range": {"trials": [], "epochs": 2, "seconds": 5},
         "without the sum": {"trials": trials, "seconds": 12.34},  # as older runs have it
     }
-    rows = [comparison_table.run_row(name, "x", 0, finished_run(tmp_path / name, searches[name])) for name in searches]
-    comparison_table.write_csv(tmp_path / "results.csv", rows)
+    rows = [results_table.run_row(name, "x", 0, finished_run(tmp_path / name, searches[name])) for name in searches]
+    results_table.write_csv(tmp_path / "results.csv", rows)
     written = list(csv.DictReader((tmp_path / "results.csv").open()))
     assert [(line["epochs"], line["training_seconds"]) for line in written] == [("2", "61.0")] * 4
     spent = [(line["search_epochs"], line["search_seconds"]) for line in written]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tinytrain import paired
+from tinytrain.experiments import paired
 
 
 def test_the_interval_is_students():

@@ -5,9 +5,10 @@ import re
 import pytest
 from conftest import REPOSITORY
 
-from tinytrain import figures, paper_tables
 from tinytrain.config import load as configs
 from tinytrain.errors import UserError
+from tinytrain.experiments.papers import figures
+from tinytrain.experiments.papers import tables as paper_tables
 
 FILES = sorted(paper_tables.folder().glob("*.toml"))
 ASKED = {"000": [1], "001": [2, 4, *range(6, 13)], "002": range(1, 8), "003": range(2, 13)}

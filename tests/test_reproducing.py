@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinytrain import comparison_table, figures, paper_tables, reproduction_table, scaling
 from tinytrain.commands import compare, reproduce
 from tinytrain.config import load as configs
 from tinytrain.errors import UserError
+from tinytrain.experiments import results_table
+from tinytrain.experiments.papers import figures, results, scaling, tables
 from tinytrain.run import Run
 
 TABLE = """# A table.
@@ -71,39 +72,39 @@ def shown(tmp_path, table_file):
     """Returns a function: {arm: test top-1 of each seed} -> what is shown of runs with these figures."""
 
     def make(tops, images=1000):
-        table, finished, papers = paper_tables.load(str(table_file)), [], {}
+        table, finished, papers = tables.load(str(table_file)), [], {}
         for label, values in tops.items():
             (arm,) = [arm for arm in table.arms if arm.label == label]
             for seed, top1 in enumerate(values):
-                whole = paper_tables.config_of(table, arm, "digits", "digits", {}, seed)
+                whole = tables.config_of(table, arm, "digits", "digits", {}, seed)
                 config = scaling.scaled(whole, scaling.Scale(0.2, 1), 1000, 100, 10)
                 folder = tmp_path / "out" / arm.folder / "digits" / f"seed{seed}"
                 fake(folder, config, top1, images=images)
                 papers[folder] = whole
                 finished.append(compare.Planned(label, "digits", seed, config, folder, table_file))
-        return reproduction_table.Shown(table, finished, papers, {"digits": "digits"})
+        return results.Shown(table, finished, papers, {"digits": "digits"})
 
     return make
 
 
 def test_the_paper_stands_beside_ours_with_the_difference(shown, tmp_path):
     found = shown({"low": [0.4, 0.42], "a high one": [0.45, 0.43]})
-    rows = reproduction_table.rows(found)
+    rows = results.rows(found)
     first = rows[0]
     assert (first["arm"], first["column"], first["paper"], first["seeds"]) == ("low", "test_top1", 50.0, 2)
     assert first["ours"] == pytest.approx(41)
     assert first["deviation"] == pytest.approx(2**0.5)
     assert first["difference"] == pytest.approx(-9)
-    text = reproduction_table.as_markdown(found, rows, ["said"])
+    text = results.as_markdown(found, rows, ["said"])
     assert "**Seed 003, Table 99: two rates**" in text
     assert "| low | test top-1 % | 50.00 | 41.00 ± 1.41 | -9.00 | 2 |" in text
     assert "| a high one | val loss, last epoch | 2.2500 | 1.5000 ± 0.0000 | -0.7500 | 2 |" in text
     assert "| low | val top-1 %, epoch 10 | 49.00 | 20.00 ± 0.00 | -29.00 | 2 |" in text  # its epoch 2 of 2
     assert "| low | AP50 %, voc | 20.00 | not run |  |  |" in text
     assert "unknown" not in text  # neither the paper nor we have a figure
-    assert "2 of 10 epochs, 70 training, 10 val and 1,000 test images of digits" in reproduction_table.images(found)
+    assert "2 of 10 epochs, 70 training, 10 val and 1,000 test images of digits" in results.images(found)
     assert "ours is of epoch" not in text
-    comparison_table.write_csv(tmp_path / "table.csv", rows)
+    results_table.write_csv(tmp_path / "table.csv", rows)
     read = list(csv.DictReader((tmp_path / "table.csv").open()))
     assert [float(row["difference"]) for row in read[:2]] == [pytest.approx(-9), pytest.approx(-1)]
     assert read[3]["ours"] == ""
@@ -133,7 +134,7 @@ def test_the_paper_stands_beside_ours_with_the_difference(shown, tmp_path):
     ],
 )
 def test_the_order_is_told_by_the_interval_of_paired_differences(shown, tops, verdict):
-    text = "\n".join(reproduction_table.order(shown(tops)))
+    text = "\n".join(results.order(shown(tops)))
     assert f"- a high one against low: paper +2.00, {verdict}" in text.splitlines()
     word = verdict.rpartition(": ")[2].partition(" (")[0]
     if word != "nothing can be said":
@@ -141,7 +142,7 @@ def test_the_order_is_told_by_the_interval_of_paired_differences(shown, tops, ve
 
 
 def test_one_seed_says_nothing_of_the_order(shown):
-    text = "\n".join(reproduction_table.order(shown({"low": [0.40], "a high one": [0.60], "unknown": [0.5]})))
+    text = "\n".join(results.order(shown({"low": [0.40], "a high one": [0.60], "unknown": [0.5]})))
     assert "- a high one against low: paper +2.00, ours +20.00 (one seed): nothing can be said" in text
     assert "With one seed nothing can be said of the order of the arms." in text
     assert "sign" not in text
@@ -154,7 +155,7 @@ def test_without_a_true_difference_none_is_shown_in_95_of_100_cases(seeds):
     random = np.random.default_rng(seeds)
     common = random.normal(50, 3, (4000, seeds))
     first, second = (common + random.normal(0, 1.5, (4000, seeds)) for _ in range(2))
-    words = [reproduction_table.judged(list(one), 1.3).partition(" (")[0] for one in first - second]
+    words = [results.judged(list(one), 1.3).partition(" (")[0] for one in first - second]
     share = words.count("no difference shown") / len(words)
     assert share == pytest.approx(0.95, abs=3 * (0.95 * 0.05 / 4000) ** 0.5)  # three standard errors
     assert set(words) == {"no difference shown", "same sign", "other sign"}
@@ -162,19 +163,19 @@ def test_without_a_true_difference_none_is_shown_in_95_of_100_cases(seeds):
 
 def test_a_true_difference_is_shown_with_its_sign():
     random = np.random.default_rng(0)
-    words = [reproduction_table.judged(list(row), 1.0).partition(" (")[0] for row in random.normal(-4, 1, (1000, 5))]
+    words = [results.judged(list(row), 1.0).partition(" (")[0] for row in random.normal(-4, 1, (1000, 5))]
     assert words.count("other sign") / len(words) > 0.99
     assert "same sign" not in words
 
 
 def test_no_difference_is_no_sign():
-    assert reproduction_table.judged([0.0, 0.0], 1.5) == "no difference shown (none in any seed)"
-    assert reproduction_table.judged([0.0], 1.5) == "nothing can be said"
-    assert reproduction_table.judged([1.0, 2.0], 0) == "the paper has no difference"
+    assert results.judged([0.0, 0.0], 1.5) == "no difference shown (none in any seed)"
+    assert results.judged([0.0], 1.5) == "nothing can be said"
+    assert results.judged([1.0, 2.0], 0) == "the paper has no difference"
 
 
 def test_nothing_is_said_of_the_order_of_one_arm(shown):
-    assert reproduction_table.order(shown({"low": [0.4]})) == []
+    assert results.order(shown({"low": [0.4]})) == []
 
 
 @pytest.mark.parametrize(
@@ -187,7 +188,7 @@ def test_nothing_is_said_of_the_order_of_one_arm(shown):
     ],
 )
 def test_spearman(first, second, expected):  # the third by hand: ranks 1, 2.5, 2.5, 4 and 1, 3, 2, 4
-    assert reproduction_table.spearman(first, second) == pytest.approx(expected, abs=1e-4)
+    assert results.spearman(first, second) == pytest.approx(expected, abs=1e-4)
 
 
 def test_figures_are_drawn(shown, tmp_path):
@@ -226,7 +227,7 @@ def test_every_dataset_has_a_panel_of_its_classes(shown, image_folder):
 
 
 def test_specs_stand_for_datasets_by_name_then_in_order():
-    table = paper_tables.load("002/4")
+    table = tables.load("002/4")
     places = reproduce.placed(table, ["folder:a", "cars196:b", "folder:c"])
     found = [(place.dataset, place.spec, place.name) for place in places]
     assert found == [
@@ -234,9 +235,9 @@ def test_specs_stand_for_datasets_by_name_then_in_order():
         ("food101", "folder:c", "c"),
         ("cars196", "cars196:b", "cars196"),
     ]
-    assert [place.spec for place in reproduce.placed(table, None)] == paper_tables.papers_data(table)
+    assert [place.spec for place in reproduce.placed(table, None)] == tables.papers_data(table)
     with pytest.raises(UserError, match="seed003-table4 has 1 of the paper's datasets"):
-        reproduce.placed(paper_tables.load("003/4"), ["digits", "cifar10"])
+        reproduce.placed(tables.load("003/4"), ["digits", "cifar10"])
 
 
 @pytest.mark.parametrize(
@@ -271,8 +272,8 @@ def test_a_mistake_is_one_sentence_and_trains_nothing(command_line, tmp_path, wo
 
 
 def test_a_run_of_another_scale_is_refused(command_line, table_file, tmp_path):
-    table = paper_tables.load(str(table_file))
-    whole = paper_tables.config_of(table, table.arms[0], "digits", "digits", {}, 0)
+    table = tables.load(str(table_file))
+    whole = tables.config_of(table, table.arms[0], "digits", "digits", {}, 0)
     fake(tmp_path / "out/low/digits/seed0", whole, 0.4)
     status, _, error = command_line("reproduce", table_file, "--scale", "0.5,1", "--out", "out")
     assert status == 2
@@ -314,8 +315,8 @@ def test_what_stands_in_place_of_the_papers_data_is_split_as_it_comes(image_fold
         monkeypatch, "001/9", ["digits", second]
     )  # in place of Pets and of DTD, which has a split of its own
     assert {run.config.data.split for run in found} == {"auto"}
-    table = paper_tables.load("001/9")
-    assert paper_tables.config_of(table, table.arms[0], "dtd", "dtd", {}, 0).data.split == "paper"
+    table = tables.load("001/9")
+    assert tables.config_of(table, table.arms[0], "dtd", "dtd", {}, 0).data.split == "paper"
 
 
 def test_words_about_the_data_come_before_the_scale(image_folder, monkeypatch, tmp_path):

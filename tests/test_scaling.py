@@ -2,11 +2,11 @@
 
 import pytest
 
-from tinytrain import scaling
 from tinytrain.config import load as configs
 from tinytrain.config import schema
 from tinytrain.errors import UserError
-from tinytrain.scaling import Scale
+from tinytrain.experiments.papers import scaling
+from tinytrain.experiments.papers.scaling import Scale
 from tinytrain.train.plateau import Plateau
 
 

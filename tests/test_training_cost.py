@@ -2,10 +2,10 @@
 
 import pytest
 
-from tinytrain import paper_tables, training_cost
 from tinytrain.cli.lists import configs as config_table
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
+from tinytrain.experiments.papers import cost, tables
 from tinytrain.nn import macs
 
 # MobileNetV1 for CIFAR-100 (methods.md B.1): 46.447 M MACs, of which the depthwise ones by hand, side² · 9 · channels.
@@ -14,15 +14,15 @@ ALL = 46_446_592
 
 
 def test_a_step_costs_what_its_macs_say():
-    table = paper_tables.load("003/4")
-    config = paper_tables.config_of(table, table.arms[0], "cifar100", "cifar100", {}, 0)
-    expected = training_cost.OVERHEAD + training_cost.DENSE * (ALL - DEPTHWISE) + training_cost.DEPTHWISE * DEPTHWISE
-    assert training_cost.seconds_per_image(config, 100) == pytest.approx(expected, rel=1e-3)
+    table = tables.load("003/4")
+    config = tables.config_of(table, table.arms[0], "cifar100", "cifar100", {}, 0)
+    expected = cost.OVERHEAD + cost.DENSE * (ALL - DEPTHWISE) + cost.DEPTHWISE * DEPTHWISE
+    assert cost.seconds_per_image(config, 100) == pytest.approx(expected, rel=1e-3)
 
 
 @pytest.mark.parametrize("name", plugins.names("models"))
 def test_every_architecture_is_counted(name):
-    dense, depthwise, features = training_cost._macs(name, ())
+    dense, depthwise, features = cost._macs(name, ())
     usual = plugins.load("models", name).USUAL
     model = plugins.load("models", name).build(**{"channels": 3, "stem": "imagenet"} | usual | {"classes": 7})
     assert dense + depthwise + 7 * features == macs.count(model)
@@ -30,31 +30,31 @@ def test_every_architecture_is_counted(name):
 
 
 def test_the_hours_are_epochs_times_images_times_arms():
-    table = paper_tables.load("003/4")
-    config = paper_tables.config_of(table, table.arms[0], "cifar100", "cifar100", {}, 0)
-    image = training_cost.seconds_per_image(config, 100)
-    assert training_cost.hours(table) == pytest.approx(3 * 15 * (40_000 + 10_000 / 3) * image / 3600)
+    table = tables.load("003/4")
+    config = tables.config_of(table, table.arms[0], "cifar100", "cifar100", {}, 0)
+    image = cost.seconds_per_image(config, 100)
+    assert cost.hours(table) == pytest.approx(3 * 15 * (40_000 + 10_000 / 3) * image / 3600)
 
 
 def test_a_teacher_of_the_table_answers_for_its_students():
-    table = paper_tables.load("002/2")
-    every = {arm.label: config for arm, config in paper_tables.every_config(table)}
+    table = tables.load("002/2")
+    every = {arm.label: config for arm, config in tables.every_config(table)}
     taught, teacher = every["MobileNetV2-Tiny, distillation"], every["teacher at 144"]
-    epochs, train = taught.optim.epochs, training_cost._images(taught)[0]
-    forward = training_cost.seconds_per_image(teacher, 1000) / 3
-    alone = training_cost.seconds(taught, epochs)
-    assert training_cost.seconds(taught, epochs, teacher) - alone == pytest.approx(epochs * train * forward)
-    plain = sum(training_cost.seconds(config, config.optim.epochs) for config in every.values()) / 3600
-    assert training_cost.hours(table) - plain > 20_000  # of ResNet50's answers, in hours
+    epochs, train = taught.optim.epochs, cost._images(taught)[0]
+    forward = cost.seconds_per_image(teacher, 1000) / 3
+    alone = cost.seconds(taught, epochs)
+    assert cost.seconds(taught, epochs, teacher) - alone == pytest.approx(epochs * train * forward)
+    plain = sum(cost.seconds(config, config.optim.epochs) for config in every.values()) / 3600
+    assert cost.hours(table) - plain > 20_000  # of ResNet50's answers, in hours
 
 
 def test_methods_and_searches_cost_more():
     words = ["data.spec=cifar10", "data.val_images=5000", "model.name=mobilenet_v1", "model.resolution=32"]
     plain, sam, dml_sam, tpe = (
-        training_cost.seconds(configs.load(None, [*words, *more]), 10)
+        cost.seconds(configs.load(None, [*words, *more]), 10)
         for more in ([], ["method=sam"], ["method=dml+sam"], ["search.way=tpe"])
     )
-    image = training_cost.seconds_per_image(configs.load(None, words), 10)
+    image = cost.seconds_per_image(configs.load(None, words), 10)
     epoch = (45_000 + 5_000 / 3) * image
     assert plain == pytest.approx(10 * epoch)
     assert sam - plain == pytest.approx(10 * 45_000 * image)
@@ -73,12 +73,12 @@ def test_methods_and_searches_cost_more():
     ],
 )
 def test_the_images_are_those_of_the_split(words, train, val):
-    found = training_cost._images(configs.load(None, words))
+    found = cost._images(configs.load(None, words))
     assert found == (pytest.approx(train, abs=1), pytest.approx(val, abs=1))
 
 
 def test_the_list_shows_paper_table_and_hours(monkeypatch):
-    monkeypatch.setattr(training_cost, "_macs", lambda name, options: (10**7, 10**6, 1000))
+    monkeypatch.setattr(cost, "_macs", lambda name, options: (10**7, 10**6, 1000))
     rows = config_table.rows()
     (row,) = [row for row in rows if row["name"] == "seed003-table10"]
     assert (row["paper"], row["tables"], row["runs"]) == ("003", [8, 9, 10], 3)
@@ -93,4 +93,4 @@ def test_the_list_shows_paper_table_and_hours(monkeypatch):
     names = [row["name"] for row in rows]
     assert names.index("seed001-table2") < names.index("seed001-table10") < names.index("digits")
     assert next(row for row in rows if row["name"] == "digits")["core_hours"] is None
-    assert sum(row["paper"] != "" for row in rows) == len(list(paper_tables.folder().glob("*.toml")))
+    assert sum(row["paper"] != "" for row in rows) == len(list(tables.folder().glob("*.toml")))

@@ -90,12 +90,12 @@ def _compare(values: Any, words: list[str]) -> tuple[Any, str]:
 
 
 def _reproduce(values: Any, words: list[str]) -> tuple[Any, str]:
-    from tinytrain import paper_tables, scaling
+    from tinytrain.experiments.papers import scaling, tables
 
     plain, overrides = separated(words)
     if len(plain) != 1:
         raise UserError(f"reproduce needs one TABLE, such as seed003-table4, received {' '.join(plain) or 'none'}")
-    paper_tables.load(plain[0])
+    tables.load(plain[0])
     scaling.parse(values.scale)
     batch = whole("batch", values.batch, schema.MOST_BATCH, scaling.SMALLEST_BATCH) if values.batch else None
     seeds = whole("seeds", values.seeds or "1", MOST_SEEDS)

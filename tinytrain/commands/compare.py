@@ -18,13 +18,14 @@ from typing import Any
 
 import keras
 
-from tinytrain import comparison_table, disk
+from tinytrain import disk
 from tinytrain.config import catalog
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
 from tinytrain.data import identity
 from tinytrain.data.source import Source
 from tinytrain.errors import UserError, escaped
+from tinytrain.experiments import results_table
 from tinytrain.locks import Held
 from tinytrain.run import Run, make_folder
 from tinytrain.train import fit
@@ -70,7 +71,7 @@ def compare(
     """
     out, overrides, files = Path(out), list(overrides or []), [configs.path_of(path) for path in paths]
     plan = _plan(files, data, seeds, out, overrides)
-    results = comparison_table.Results(out, _datasets(plan), _command(files, data, seeds, out, overrides))
+    results = results_table.Results(out, _datasets(plan), _command(files, data, seeds, out, overrides))
     train_all(plan, out / "results.md", lambda run, done: results.add(run.name, run.data, run.seed, done))
     return {"out": str(out), "rows": results.rows, "runs": results.runs}, results.text
 

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinytrain import figures, paper_tables, reproduction_table, scaling
 from tinytrain.commands import compare
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
 from tinytrain.data import splits
 from tinytrain.data.source import Source
 from tinytrain.errors import UserError
-from tinytrain.paper_tables import Table
+from tinytrain.experiments.papers import figures, scaling, tables
+from tinytrain.experiments.papers import results as reproduction_table
+from tinytrain.experiments.papers.tables import Table
 from tinytrain.train import fit
 
 
@@ -62,7 +63,7 @@ def reproduce(
     Raises UserError as `comparing.compare` does, before anything is trained.
     """
     shares, overrides = scaling.parse(scale), list(overrides or [])
-    table = paper_tables.load(word)
+    table = tables.load(word)
     out = Path(out) if out else Path("reproduce") / table.name
     _refuse_words(table, overrides, seeds, batch)
     places = placed(table, data)
@@ -85,7 +86,7 @@ def placed(table: Table, data: list[str] | None) -> list[Place]:
     Datasets of the paper that no SPEC is left for are left out. Raises UserError for more SPECs than datasets, if one
     is named twice, if none is left for the one that networks are transferred from, and if no column could be filled.
     """
-    datasets = paper_tables.papers_data(table)
+    datasets = tables.papers_data(table)
     if not data:
         return [Place(dataset, dataset) for dataset in datasets]
     if len(data) > len(datasets):
@@ -96,7 +97,7 @@ def placed(table: Table, data: list[str] | None) -> list[Place]:
     named = _named(data, datasets)
     others = iter([spec for spec in data if spec not in named.values()])
     specs = [(dataset, named.get(dataset) or next(others, "")) for dataset in datasets]
-    if not specs[0][1] and paper_tables.begins_from_the_first(table):
+    if not specs[0][1] and tables.begins_from_the_first(table):
         raise UserError(
             f"{table.name} transfers what it has trained on {datasets[0]}: expected a SPEC for that first in --data, "
             f"received {', '.join(data)}"
@@ -131,7 +132,7 @@ def _refuse_words(table: Table, overrides: list[str], seeds: int, batch: int | N
             f"received --batch {batch}: expected at least {scaling.SMALLEST_BATCH} images a step, fewer have no "
             "batch statistics"
         )
-    varied = paper_tables.varied(table) if overrides else set()
+    varied = tables.varied(table) if overrides else set()
     for word in overrides:
         dotted = word.partition("=")[0].strip()
         if dotted in ("seed", "data.spec"):
@@ -160,13 +161,13 @@ def _plan(
         for arm in table.arms:
             for place in [place for place in places if not arm.datasets or place.dataset in arm.datasets]:
                 words = {"out": str(out), "arm": arm.folder, "data": place.name, "first": places[0].name}
-                whole = paper_tables.config_of(table, arm, place.spec, place.dataset, words, seed)
+                whole = tables.config_of(table, arm, place.spec, place.dataset, words, seed)
                 found = configs.apply(copy.deepcopy(whole), about_data)
                 config = _fitted(found, place, scale, source_of(found))
                 folder = out / arm.folder / place.name / f"seed{seed}"
                 papers[folder] = whole
                 if batch:
-                    config = scaling.batched(config, batch / paper_tables.batch(table))
+                    config = scaling.batched(config, batch / tables.batch(table))
                 config = configs.apply(config, others)
                 plan.append(compare.Planned(arm.label, place.name, seed, config, folder, table.path))
     compare.refuse_shared_folders(plan)
@@ -179,11 +180,7 @@ def _fitted(whole: Config, place: Place, scale: scaling.Scale, source: Source) -
     subsets = splits.split(source, whole.data, splits.seed(whole))
     val_images = len(subsets["val"].indices) if subsets["val"].pool == base else 0
     config = scaling.scaled(whole, scale, len(subsets["train"].indices), val_images, len(source.classes))
-    if (
-        not paper_tables.stands_for_itself(place.spec, place.dataset)
-        and source.side
-        and config.model.resolution != "auto"
-    ):
+    if not tables.stands_for_itself(place.spec, place.dataset) and source.side and config.model.resolution != "auto":
         config.model.resolution = min(int(config.model.resolution), max(source.side, 8))
     return config
 
@@ -208,13 +205,13 @@ def _stated(
     lines = []
     if not scale.full:
         lines.append(f"Scaled: {scale.epochs:g} of the epochs and {scale.images:g} of the training images.")
-    others = [place for place in places if not paper_tables.stands_for_itself(place.spec, place.dataset)]
+    others = [place for place in places if not tables.stands_for_itself(place.spec, place.dataset)]
     lines += [f"`{place.spec}` stands in place of the paper's {place.dataset}." for place in others]
-    absent = set(paper_tables.papers_data(table)) - {place.dataset for place in places}
+    absent = set(tables.papers_data(table)) - {place.dataset for place in places}
     if absent:
         lines.append(f"Not trained on: {', '.join(sorted(absent))}.")
     if batch:
-        lines.append(f"Batches of {batch} in place of {paper_tables.batch(table)}, sgd's rates in proportion.")
+        lines.append(f"Batches of {batch} in place of {tables.batch(table)}, sgd's rates in proportion.")
     if overrides:
         lines.append(f"Set for every arm: `{shlex.join(overrides)}`.")
     return lines

@@ -5,9 +5,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from tinytrain import paper_tables, training_cost
 from tinytrain.config import catalog, plugins
 from tinytrain.config import load as configs
+from tinytrain.experiments.papers import cost as training_cost
+from tinytrain.experiments.papers import tables as paper_tables
 
 
 def rows() -> list[dict[str, Any]]:

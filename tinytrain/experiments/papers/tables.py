@@ -24,11 +24,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tinytrain import table_columns
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.config.schema import Config
 from tinytrain.errors import UserError, unknown
+from tinytrain.experiments.papers import columns as table_columns
 
 KEYS = {
     *("title", "paper", "tables", "claim", "base", "data", "columns", "order", "figures"),

@@ -20,7 +20,7 @@ from tinytrain.config.schema import Augment
 from tinytrain.data import splits
 from tinytrain.data.augment.augmentation import Augmentation
 from tinytrain.data.augment.picture import beta_density
-from tinytrain.paper_tables import Table
+from tinytrain.experiments.papers.tables import Table
 from tinytrain.run import Run, make_folder, write_atomically
 from tinytrain.train import fit
 

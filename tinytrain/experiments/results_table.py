@@ -6,7 +6,8 @@ import statistics
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from tinytrain import origin, paired
+from tinytrain import origin
+from tinytrain.experiments import paired
 from tinytrain.run import Run, read_json, write_text
 
 Row: TypeAlias = dict[str, Any]

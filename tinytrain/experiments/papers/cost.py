@@ -16,8 +16,8 @@ import keras
 from tinytrain.config import catalog, plugins
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
+from tinytrain.experiments.papers.tables import Table, every_config
 from tinytrain.nn import macs, pretrained
-from tinytrain.paper_tables import Table, every_config
 from tinytrain.train.lr_search import defaults
 
 # `taskset -c 0 python benchmarks/training_cost.py` on 2026-11-25: processor seconds on one of two x86-64 cores with

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from tinytrain import comparison_table, paired, table_columns
 from tinytrain.commands.compare import Planned
 from tinytrain.config.schema import Config
-from tinytrain.paper_tables import Arm, Table
+from tinytrain.experiments import paired, results_table
+from tinytrain.experiments.papers import columns
+from tinytrain.experiments.papers.columns import Column
+from tinytrain.experiments.papers.tables import Arm, Table
 from tinytrain.run import Run, write_text
-from tinytrain.table_columns import Column
 
 Row: TypeAlias = dict[str, Any]
 NOTHING = "nothing can be said"
@@ -51,7 +52,7 @@ class Shown:
     def value(self, planned: Planned, column: Column) -> float | None:
         """Returns the figure of one run in the column's unit."""
         share = planned.config.optim.epochs / self.papers[planned.folder].optim.epochs
-        return table_columns.value(column, Run(planned.folder), share)
+        return columns.value(column, Run(planned.folder), share)
 
 
 class Results:
@@ -65,19 +66,19 @@ class Results:
 
     def __init__(self, out: Path, shown: Shown, stated: list[str]) -> None:
         self.out, self.shown, self.stated = out, shown, stated
-        self.runs: list[comparison_table.Row] = []  # the lines of results.csv
+        self.runs: list[results_table.Row] = []  # the lines of results.csv
         self.rows: list[Row] = []  # those of table.csv
         self.text = ""  # table.md
 
     def add(self, planned: Planned, run: Run) -> None:
         """Adds a finished run and writes the files."""
-        self.runs.append(comparison_table.run_row(planned.name, planned.data, planned.seed, run))
+        self.runs.append(results_table.run_row(planned.name, planned.data, planned.seed, run))
         self.shown.finished.append(planned)
         self.rows = rows(self.shown)
-        said = [*self.stated, images(self.shown), comparison_table.origins(self.runs)]
+        said = [*self.stated, images(self.shown), results_table.origins(self.runs)]
         self.text = as_markdown(self.shown, self.rows, said)
-        comparison_table.write_csv(self.out / "results.csv", self.runs)
-        comparison_table.write_csv(self.out / "table.csv", self.rows)
+        results_table.write_csv(self.out / "results.csv", self.runs)
+        results_table.write_csv(self.out / "table.csv", self.rows)
         write_text(self.out / "table.md", self.text + "\n")
 
 

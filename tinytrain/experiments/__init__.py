@@ -1,0 +1,1 @@
+"""Many runs side by side: their results in one table."""
