@@ -1,9 +1,9 @@
 """What a training step costs a core: seconds of processor time for an image and a network, against its MACs.
 
 The plane t = overhead + a·(MACs that are not depthwise) + b·(depthwise MACs) is fitted to plain steps of several
-networks, by least squares of the relative error; tinytrain/experiments/papers/cost.py holds the result as constants, with machine
-and date. Then the same for methods and augmentations, as multiples of the plain step of the same network. Processor
-time is used, not the clock: other work on the machine hardly changes it. Images are noise.
+networks, by least squares of the relative error; tinytrain/experiments/papers/cost.py holds the result as constants,
+with machine and date. Then the same for methods and augmentations, as multiples of the plain step of the same network.
+Processor time is used, not the clock: other work on the machine hardly changes it. Images are noise.
 
     taskset -c 0 python benchmarks/training_cost.py [--quick] [--json]
 """

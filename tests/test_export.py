@@ -12,7 +12,6 @@ import tensorflow as tf
 import tomli_w
 from conftest import needs_tool
 
-from tinytrain import metrics
 from tinytrain.commands import evaluate
 from tinytrain.commands.export import export
 from tinytrain.config import load as configs
@@ -25,6 +24,7 @@ from tinytrain.exporting import int8_model
 from tinytrain.exporting import text as export_summary
 from tinytrain.exporting.text import summary
 from tinytrain.quantize import error_analysis, qat
+from tinytrain.tasks.classify import metrics
 from tinytrain.tflite import model as flatbuffer
 from tinytrain.train import fit, trainer
 

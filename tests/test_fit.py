@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from kills import assert_same_weights, command, history, kill, weights
 
-from tinytrain import metrics
 from tinytrain.config import load as configs
 from tinytrain.config import schema
 from tinytrain.data import splits
 from tinytrain.errors import DoesNotFit, Mistakes, UserError
 from tinytrain.run import Run
+from tinytrain.tasks.classify import metrics
 from tinytrain.train import fit as train
 from tinytrain.train import text
 

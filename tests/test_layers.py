@@ -17,7 +17,7 @@ LIGHT = [
     "errors",
     "cli.lists.names",
     "run",
-    "disk",
+    "files",
     "locks",
     "experiments.papers.tables",
     "experiments.papers.columns",

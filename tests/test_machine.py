@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from tinytrain import machine, origin
+from tinytrain import machine
+from tinytrain import provenance as origin
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
 from tinytrain.reporting import provenance, runs

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss, top_k_accuracy_score
 
-from tinytrain import metrics
 from tinytrain.data import balance
+from tinytrain.tasks.classify import metrics
 from tinytrain.train import trainer
 
 RANDOM = np.random.default_rng(0)

@@ -13,7 +13,8 @@ from firmware_helpers import EMULATED, emit, needs_emulator
 from int8_models import conv_model
 from kills import command
 
-from tinytrain import disk, locks
+from tinytrain import files as disk
+from tinytrain import locks
 from tinytrain.benching.serial import emulator, ports
 from tinytrain.cli import flags, main
 from tinytrain.config import load as configs

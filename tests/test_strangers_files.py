@@ -17,7 +17,7 @@ from bench_helpers import exported
 from firmware_helpers import EMULATED, emit, make, needs_compiler
 from int8_models import conv_model
 
-from tinytrain import origin
+from tinytrain import provenance
 from tinytrain.commands import evaluate
 from tinytrain.config import load as configs
 from tinytrain.config import schema
@@ -147,7 +147,7 @@ def test_a_damaged_file_of_a_run_is_a_sentence(tmp_path, content):
     for path, read in [
         (run.metrics_path, run.metrics),
         (run.split_path, run.split),
-        (run.origin_path, lambda: origin.read(run)),
+        (run.origin_path, lambda: provenance.read(run)),
     ]:
         path.write_text(content)
         with pytest.raises(UserError, match=rf"cannot read '.*{path.name}': .*not as tinytrain wrote it"):

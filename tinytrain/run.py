@@ -24,7 +24,8 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Any
 
-from tinytrain import disk, locks
+from tinytrain import files as disk
+from tinytrain import locks
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.config.schema import Config

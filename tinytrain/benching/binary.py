@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from tinytrain import metrics
 from tinytrain.benching.serial.board import BoardLink, Inference
 from tinytrain.benching.serial.messages import BoardWrong, Hello, Status
 from tinytrain.deploy import latency
 from tinytrain.deploy.exported import Exported
+from tinytrain.tasks.classify import metrics
 
 WINDOWS = 5
 _INFERENCE_S = (1e-6, 3600.0)  # a board's: beyond, its clock or its counter lies

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from tinytrain import metrics
 from tinytrain.benching.binary import WINDOWS, accuracy, drawn, identity
 from tinytrain.benching.serial.board import BoardLink
 from tinytrain.benching.serial.messages import Hello
@@ -19,6 +18,7 @@ from tinytrain.benching.serial.mlperf import Mlperf, Window, inferences_for
 from tinytrain.deploy import c_source
 from tinytrain.deploy.exported import Exported
 from tinytrain.errors import TinytrainError
+from tinytrain.tasks.classify import metrics
 
 IMAGES = 200  # of the accuracy run by default, as many as MLPerf Tiny takes for image classification
 _LENGTHENED = 5  # how often a window that was too short is run again, longer

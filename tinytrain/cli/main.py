@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 from absl import flags
 
-from tinytrain import disk
+from tinytrain import files
 from tinytrain.cli.flags import COMMANDS, Command
 from tinytrain.errors import TinytrainError, UserError, escaped, is_utf8, readable, unknown
 from tinytrain.run import json_text
@@ -86,7 +86,7 @@ def _run(argv: list[str]) -> int:
         return 0
     _refuse_other_encodings(argv)
     values, words = _parse(command, argv[1:])
-    with nullcontext() if argv[0] == "list" else disk.temporary():
+    with nullcontext() if argv[0] == "list" else files.temporary():
         result, text = command.run(values, words)
     _print(*filter(None, [escaped(text), values.json and json_text(result, "the result")]))
     command.verdict(result)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tinytrain import disk, locks
+from tinytrain import files, locks
 from tinytrain.benching import binary, mlperf_runner, plot
 from tinytrain.benching.serial import emulator, ports
 from tinytrain.benching.serial.board import BoardLink
@@ -55,7 +55,7 @@ def bench(
     exported = Exported.open(Path(folder))
     target = Path(out) if out else exported.folder
     make_folder(target)
-    disk.require(target, RESULT_BYTES, "the result", "name another folder with --out")
+    files.require(target, RESULT_BYTES, "the result", "name another folder with --out")
     _refuse_count(images, exported)
     names = [operator.name for operator in exported.summary.operators]
     with locks.held(target / f".{BENCH_FILE}.lock", f"'{target / BENCH_FILE}'"):

@@ -18,7 +18,7 @@ from typing import Any
 
 import keras
 
-from tinytrain import disk
+from tinytrain import files as disk
 from tinytrain.config import catalog
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tinytrain import disk
+from tinytrain import files
 from tinytrain.config.schema import Config
 from tinytrain.data import batches, check, splits
 from tinytrain.data.augment import picture
@@ -32,7 +32,7 @@ def report(config: Config, out: Path) -> dict[str, Any]:
 
     Raises UserError for data that cannot be read at all; what `fit` would refuse is among the findings otherwise.
     """
-    disk.require(out.parent, PICTURE_BYTES, "the picture", "name another file with --out")
+    files.require(out.parent, PICTURE_BYTES, "the picture", "name another file with --out")
     asked, source = config, fit.read_source(config)
     config = fit.resolve(config, source)
     subsets, refused = _subsets(source, config)

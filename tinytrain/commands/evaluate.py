@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytrain import metrics
 from tinytrain.config.schema import Config
 from tinytrain.data import identity
 from tinytrain.data.batches import Images
 from tinytrain.evaluation import measured
 from tinytrain.nn import pretrained
 from tinytrain.run import Run
+from tinytrain.tasks.classify import metrics
 from tinytrain.train import fit
 
 if TYPE_CHECKING:

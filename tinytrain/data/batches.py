@@ -19,7 +19,7 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from tinytrain import disk
+from tinytrain import files
 from tinytrain.data import eight_bit
 from tinytrain.data.source import Pool
 
@@ -180,7 +180,7 @@ def _reserved(path: Path, shape: tuple[int, ...]) -> Iterator[np.memmap]:
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.is_dir():
                 shutil.rmtree(path)
-            array = _reserve(until_filled.enter_context(disk.draft(path)), shape)
+            array = _reserve(until_filled.enter_context(files.draft(path)), shape)
         except OSError as error:
             raise _NoRoomError from error
         yield array

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytrain import origin
+from tinytrain import provenance
 from tinytrain.config.schema import Config
 from tinytrain.data.source import Pool, Source
 from tinytrain.data.splits import Split, Subset, as_names
@@ -73,7 +73,7 @@ def run_of(word: str) -> Run | None:
 
 def classes_of(run: Run) -> list[str]:
     """Returns the names of the classes of a run, in order; [] for a run from before they were recorded."""
-    found = origin.read(run).get("classes", [])
+    found = provenance.read(run).get("classes", [])
     if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
         raise UserError(f"'{run.origin_path}' holds no names of classes; it is not as tinytrain wrote it")
     return found

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytrain import disk
+from tinytrain import files
 from tinytrain.config import plugins
 from tinytrain.deploy import c_source
 from tinytrain.deploy.boards import Board
@@ -83,7 +83,7 @@ def emit(
     if target.exists():
         raise UserError(f"{target} exists already; remove it or give another folder")
     make_folder(folder)
-    with disk.folder(folder) as temporary:
+    with files.folder(folder) as temporary:
         draft = temporary / "firmware"
         shutil.copytree(plugins.data_folder("firmware"), draft, ignore=_ignore)
         (draft / "model").mkdir()
@@ -134,7 +134,7 @@ def check_library(board: Board) -> None:
     """Raises UserError, before any other work, if what TFLM_DIR names is not there or was not built for `board`."""
     tflm = tflm_dir()
     if tflm and not lacking():
-        with disk.folder() as build:
+        with files.folder() as build:
             _make(plugins.data_folder("firmware"), board, tflm, "library", BUILD=str(build))
 
 
@@ -178,7 +178,7 @@ def link(firmware: Path, board: Board, tflm: Path | None, build: Path | None = N
 
     """
     if build is None:
-        with disk.folder() as temporary:
+        with files.folder() as temporary:
             return link(firmware, board, tflm, temporary)
     lines = _make(firmware, board, tflm, "size", BUILD=str(build))
     sections = {name: int(size) for name, size in (line.split() for line in lines.splitlines() if line)}
@@ -215,7 +215,7 @@ def emulate(firmware: Path, board: Board, tflm: Path | None) -> dict[str, Any]:
         TinytrainError: the build or the emulator failed.
 
     """
-    with disk.folder() as build:
+    with files.folder() as build:
         _make(firmware, board, tflm, "all", BUILD=str(build))
         return parse_output(_make(firmware, board, tflm, "emulate", BUILD=str(build), check=False))
 

@@ -6,7 +6,7 @@ import statistics
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from tinytrain import origin
+from tinytrain import provenance
 from tinytrain.experiments import paired
 from tinytrain.run import Run, read_json, write_text
 
@@ -55,7 +55,7 @@ def run_row(config: str, data: str, seed: int, run: Run) -> Row:
     spent = {name: result[name] for name in ("epochs", "best_epoch")} | {"training_seconds": round(seconds, 1)}
     spent |= _searched(run)
     size = {name: result[name] for name in ("params", "macs")}
-    size["commits"] = " ".join(origin.read(run).get("commits", []))
+    size["commits"] = " ".join(provenance.read(run).get("commits", []))
     named = {"config": config, "data": data, "seed": seed}
     return named | test | {"val_top1": result["val"]["top1"]} | spent | size
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tinytrain import disk
+from tinytrain import files
 from tinytrain.deploy import boards, firmware
 from tinytrain.deploy.boards import Board
 from tinytrain.errors import UserError
@@ -37,7 +37,7 @@ def refuse_full_disk(target: Path, folder: Path) -> None:
         image_bytes = int(config.model.resolution) ** 2 * int(config.model.channels)
         images = image_bytes * len(run.split().get("test", ()))
     needed = images + MODEL_COPIES * model_bytes + FIRMWARE_FOLDER_BYTES
-    disk.require(folder, needed, "the export", "name another folder with --out")
+    files.require(folder, needed, "the export", "name another folder with --out")
     build = 0 if firmware.lacking() else BUILD_BYTES
     needed = images + model_bytes + build
-    disk.require(disk.temporary_place(), needed, "the export's proof", "name another folder with TMPDIR")
+    files.require(files.temporary_place(), needed, "the export's proof", "name another folder with TMPDIR")

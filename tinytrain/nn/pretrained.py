@@ -24,7 +24,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tinytrain import origin
+from tinytrain import provenance
 from tinytrain.config.schema import Model
 from tinytrain.errors import UserError, escaped, nearest
 from tinytrain.nn import imagenet
@@ -166,7 +166,7 @@ def load_file(path: Path) -> keras.Model:
 
 def _same_classes(folder: Path, classes: Sequence[str]) -> bool:
     """Returns whether the run in `folder`, if it is one that names its classes, has `classes`; tells it if not."""
-    theirs = origin.read(Run(folder)).get("classes", [])
+    theirs = provenance.read(Run(folder)).get("classes", [])
     if not theirs or not classes or list(theirs) == list(classes):
         return True
     order = "in another order" if sorted(theirs) == sorted(classes) else "different"

@@ -6,7 +6,6 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from tinytrain import metrics
 from tinytrain.commands.evaluate import dequantize, to_int8
 from tinytrain.config import load as configs
 from tinytrain.data import identity, splits
@@ -15,6 +14,7 @@ from tinytrain.deploy.exported import GOLDEN_FILE, MODEL_FILE
 from tinytrain.errors import UserError
 from tinytrain.nn import pretrained
 from tinytrain.reporting.runs import Export, Subject
+from tinytrain.tasks.classify import metrics
 from tinytrain.tflite import model as flatbuffer
 from tinytrain.train import fit
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinytrain import origin
+from tinytrain import provenance
 from tinytrain.config.schema import Config
 from tinytrain.deploy.exported import BENCH_FILE, REPORT_FILE, read_report
 from tinytrain.errors import UserError
@@ -63,7 +63,7 @@ def _subject(run: Run, name: str) -> Subject:
         config=run.config(),
         metrics=_json(run.metrics_path) if run.finished else {},
         history=_read(run.history_path, _rows) or [],
-        origin=_read(run.origin_path, lambda _: origin.read(run)) or {},
+        origin=_read(run.origin_path, lambda _: provenance.read(run)) or {},
         split=_json(run.split_path),
         search=_json(run.folder / "search.json"),
         exports=[_export(path.parent) for path in sorted(run.folder.glob(f"[!.]*/{REPORT_FILE}"))],  # none half written

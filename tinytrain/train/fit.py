@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tinytrain import disk, metrics, origin
+from tinytrain import files, provenance
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.config.schema import Config
@@ -27,6 +27,7 @@ from tinytrain.data.splits import Split
 from tinytrain.errors import Mistakes, UserError, escaped
 from tinytrain.nn import initializers, macs
 from tinytrain.run import Run, write_json, write_text
+from tinytrain.tasks.classify import metrics
 from tinytrain.train import checkpoint
 from tinytrain.train.lr_search import defaults
 from tinytrain.train.method import Method
@@ -80,7 +81,7 @@ def _fit(config: Config, out: Path | None, mcu: str | None, resume: bool, until_
 
             refuse_if_too_large(trainer.method.plain, config, len(source.classes), mcu)
         run = _begin(out, config, data, model, until_end)
-    origin.record(run, source.classes)
+    provenance.record(run, source.classes)
     if searches:
         trainer.compile(search.find(run, config, data))
     try:
@@ -209,7 +210,7 @@ def _finish(run: Run, data: Split, method: Method, history: list[dict[str, float
 
 
 def _save_model(run: Run, model: keras.Model) -> None:
-    with disk.told(run.model_path), disk.draft(run.model_path) as temporary:
+    with files.told(run.model_path), files.draft(run.model_path) as temporary:
         model.save(temporary)
 
 

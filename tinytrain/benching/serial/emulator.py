@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from tinytrain import disk
+from tinytrain import files
 from tinytrain.benching.serial.requests import FAILED, BoardRestarted, BoardSilent
 from tinytrain.deploy import firmware
 from tinytrain.deploy.boards import Board
@@ -35,7 +35,7 @@ def emulated(sources: Path, board: Board, tflm: Path | None) -> Iterator[str]:
     `tflm` is TFLM_DIR, or None for the stand-in engine. Raises TinytrainError if it cannot be built or does not start.
     """
     with (
-        disk.folder() as build,
+        files.folder() as build,
         running(firmware.build(sources, board, tflm, build), board) as device,
     ):
         yield device
@@ -48,7 +48,7 @@ def running(elf: Path, board: Board) -> Iterator[str]:
     A fault of the program ends the emulator. Raises BoardRestarted with the registers if what is done with the device
     fails for that reason.
     """
-    with disk.folder() as folder, tempfile.TemporaryFile() as errors:
+    with files.folder() as folder, tempfile.TemporaryFile() as errors:
         said = folder / "said"
         process = subprocess.Popen(
             _command(elf, board, said), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors

@@ -17,7 +17,7 @@ from typing import IO
 
 import numpy as np
 
-from tinytrain import disk
+from tinytrain import files
 from tinytrain.errors import TinytrainError, UserError
 
 WORKER = Path(__file__).parent / "interpreter_process.py"
@@ -41,7 +41,7 @@ class Oracle:
         if not len(images):
             raise UserError("no images to run the .tflite on: expected (N, H, W, C) int8 with N at least 1")
         count = min(PROCESSES, len(images))
-        with disk.folder() as folder:
+        with files.folder() as folder:
             model, source = _given(folder, self.model, "images.npy", images)
             results = [folder / f"outputs{part}.npy" for part in range(count)]
             with tempfile.TemporaryFile("w+") as log:
@@ -58,7 +58,7 @@ class Oracle:
 
     def each(self, values: np.ndarray) -> np.ndarray:
         """Returns the outputs (K, N) int8 of a model of K inputs and outputs (1, N), all inputs `values` (N,) int8."""
-        with disk.folder() as folder, tempfile.TemporaryFile("w+") as log:
+        with files.folder() as folder, tempfile.TemporaryFile("w+") as log:
             model, source = _given(folder, self.model, "values.npy", values)
             result = folder / "outputs.npy"
             worker = _start(log, "each", model, source, result)
@@ -72,7 +72,7 @@ class Oracle:
 
         With pointers of 64 bits and without the scratch buffers of CMSIS-NN: memory.py corrects the latter.
         """
-        with disk.folder() as folder, tempfile.TemporaryFile("w+") as log:
+        with files.folder() as folder, tempfile.TemporaryFile("w+") as log:
             model, _ = _given(folder, self.model)
             worker = _start(log, "arena", model)
             printed = worker.communicate()[0]
@@ -126,7 +126,7 @@ def _check(workers: list[subprocess.Popen], log: IO[str]) -> None:
 def _given(folder: Path, model: bytes, name: str = "", array: np.ndarray | None = None) -> tuple[Path, Path]:
     """Writes what a worker reads into `folder`, and returns the paths of the model and of the array."""
     paths = folder / "model.tflite", folder / name
-    with disk.told(disk.temporary_place(), "free some room, or name another folder with TMPDIR"):
+    with files.told(files.temporary_place(), "free some room, or name another folder with TMPDIR"):
         paths[0].write_bytes(model)
         if array is not None:
             np.save(paths[1], array)
