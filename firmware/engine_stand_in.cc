@@ -1,5 +1,5 @@
 // An engine without a library, for tests of everything around it. It is no network: its output mixes the input's bytes,
-// so that each input has its own output, known to the host (tests/firmware_helpers.py computes the same). On the data of a real
+// so that each input has its own output, known to the host (tests/helpers/firmware_helpers.py computes the same). On the data of a real
 // model it therefore reports a different golden output.
 
 #include <cstdint>

@@ -91,7 +91,7 @@ def estimate(model: keras.Model) -> tuple[int, int]:
     """Returns (arena_bytes, model_bytes) of a functional `model` in int8, from its graph alone, without converting it.
 
     The arena as `target_arena_bytes` finds it, the model as compact.py makes it for the firmware. Within 10 and 3 %
-    (tests/test_memory.py): good for choosing a width or resolution, not for the report.
+    (tests/deploy/test_memory.py): good for choosing a width or resolution, not for the report.
     """
     schedule, weighted, weights, channels = schedule_of(model)
     operators = len(schedule.steps)

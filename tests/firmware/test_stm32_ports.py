@@ -88,7 +88,7 @@ def run(tmp_path_factory):
             "RULES": ", ".join("{" + ", ".join(map(hex, rule)) + "}" for rule in rules),
         }
         include = [f"-I{folder}", f"-I{REPOSITORY / 'firmware'}"]
-        source, program = REPOSITORY / "tests" / "stm32_model.c", folder / f"{name}{broken.replace(' ', '')}"
+        source, program = REPOSITORY / "tests/helpers/stm32_model.c", folder / f"{name}{broken.replace(' ', '')}"
         flags = [*include, *(f"-D{key}={value}" for key, value in defines.items())]
         subprocess.run(["gcc", "-O1", "-Wall", "-Werror", *flags, source, "-o", program], check=True)
         done = subprocess.run([program], capture_output=True, text=True, timeout=60, check=True)

@@ -1,6 +1,6 @@
 """A board of Python on a pseudo terminal, for what the emulator cannot show: cycles, rates, silence, a bad line.
 
-It answers as firmware/PROTOCOL.md says; the emulated firmware itself is what tests/test_bench.py is about.
+It answers as firmware/PROTOCOL.md says; the emulated firmware itself is what tests/benching/test_bench.py is about.
 """
 
 import os

@@ -141,7 +141,7 @@ def _check_words(text):
         words = re.sub(r"-C \S+|-\w+", "", made[1]).split()
         assert all(any(_knows(makefile, word) for makefile in MAKEFILES) for word in words), words
     if text.startswith("pytest"):
-        assert all((REPOSITORY / file).is_file() for file in re.findall(r"tests/\w+\.py", text))
+        assert all((REPOSITORY / file).is_file() for file in re.findall(r"tests/[\w/]+\.py", text))
 
 
 def _knows(makefile, word):
