@@ -22,7 +22,6 @@ from tinytrain.quiet import import_tensorflow
 
 import_tensorflow()
 
-from tinytrain.commands import compare
 from tinytrain.config import load as configs
 from tinytrain.experiments import paired
 from tinytrain.run import Run
@@ -64,7 +63,7 @@ def plan(data, seeds, out):
                 folder = out / case.replace(",", "").replace(" ", "-") / drawing / f"seed{seed}"
                 given = [f"data.spec={data[name]}", f"model.init={drawing}", f"seed={seed}", "data.check=false"]
                 config = configs.load(None, [*words.split(), *given])
-                runs.append(compare.Planned(case, drawing, seed, config, folder, Path(__file__)))
+                runs.append(runs.Planned(case, drawing, seed, config, folder, Path(__file__)))
     return runs
 
 
@@ -137,7 +136,7 @@ def main():
             if (run := Run(planned.folder)).finished:
                 finished(planned, run)
     else:
-        compare.train_all(runs, args.out / "results", finished)
+        runs.train_all(runs, args.out / "results", finished)
     found = rows(results)
     print("\n".join(table(found)))
     if args.json:

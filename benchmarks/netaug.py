@@ -27,6 +27,7 @@ import sys
 import time
 from pathlib import Path
 
+from tinytrain.nn.build import build_model
 from tinytrain.quiet import import_tensorflow
 
 import_tensorflow()
@@ -84,7 +85,7 @@ class Ours:
         x = random.uniform(-1, 1, (BATCH, resolution, resolution, 3)).astype("float32")
         y = np.eye(CLASSES, dtype="float32")[random.integers(0, CLASSES, BATCH)]
         batches = tf.data.Dataset.from_tensors((x, y)).repeat()
-        model = trainer.build_model(config, CLASSES)
+        model = build_model(config, CLASSES)
         self.tiny_macs = macs.count(model)
         training = Training(STEPS_PER_EPOCH, BATCH, lambda seed, steps: batches.take(steps))
         self.method = trainer.build_method(model, config, training)

@@ -14,13 +14,13 @@ from tinytrain.quiet import import_tensorflow
 
 import_tensorflow()
 
-from tinytrain.commands.evaluate import dequantize
 from tinytrain.config import load as configs
 from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.exporting import int8_model
 from tinytrain.run import Run
 from tinytrain.tasks.classify import metrics
 from tinytrain.tflite import model as flatbuffer
+from tinytrain.tflite.int8_values import dequantize
 
 WAYS = {"post_training": ["qat.epochs=0"], "labels": ["qat.distill=0"], "labels_and_float_model": ["qat.distill=1"]}
 

@@ -12,6 +12,7 @@ import argparse
 import json
 import time
 
+from tinytrain.nn.build import build_model
 from tinytrain.quiet import import_tensorflow
 
 import_tensorflow()
@@ -72,7 +73,7 @@ def seconds_per_image(words, steps):
         return pipeline.training_batches(images, labels, CLASSES, batch, seed, count, augmentation)
 
     training = Training(4, batch, lambda seed, n: batches(seed, range(n)), [str(n) for n in range(CLASSES)])
-    model = trainer.build_model(config, CLASSES)
+    model = build_model(config, CLASSES)
     method = trainer.build_method(model, config, training)
     trainer.compile_method(method, config, 4, CLASSES)
     method.make_train_function()

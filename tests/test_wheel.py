@@ -6,8 +6,8 @@ import sys
 import pytest
 from conftest import REPOSITORY
 
+from tinytrain.commands import fit
 from tinytrain.config import load as configs
-from tinytrain.train import fit
 
 
 @pytest.mark.slow

@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from tinytrain.commands.compare import compare
     from tinytrain.commands.evaluate import evaluate
     from tinytrain.commands.export import export
+    from tinytrain.commands.fit import fit
     from tinytrain.commands.report import report
     from tinytrain.commands.reproduce import reproduce
-    from tinytrain.train.fit import fit
 
 MODULES = {
     "bench": "commands.bench",
     "compare": "commands.compare",
     "evaluate": "commands.evaluate",
     "export": "commands.export",
-    "fit": "train.fit",
+    "fit": "commands.fit",
     "report": "commands.report",
     "reproduce": "commands.reproduce",
 }

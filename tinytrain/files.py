@@ -6,15 +6,17 @@ process that was killed: the next process that makes a draft in the same folder 
 
 import contextlib
 import functools
+import json
 import os
 import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO, Any
 
 from tinytrain import locks
-from tinytrain.errors import UserError
+from tinytrain.errors import TinytrainError, UserError
 
 PREFIX = ".tinytrain-"
 REMEDY = "free some room or name another folder"
@@ -140,3 +142,63 @@ def _remove_if_left(path: Path) -> None:
                 path.unlink()
     finally:
         os.close(handle)
+
+
+def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+    """Calls `write` on a temporary file beside `path`, then renames it: no reader ever sees half a file."""
+    with told(path), draft(path) as temporary, temporary.open("wb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file atomically."""
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a JSON file atomically, indented; raises TinytrainError for NaN and infinity, which JSON has not."""
+    write_text(path, json_text(value, f"'{path}'", indent=2) + "\n")
+
+
+def json_text(value: Any, what: str, indent: int | None = None) -> str:
+    """Returns `value` as JSON; raises TinytrainError, in which it is called `what`, for NaN and infinity."""
+    try:
+        return json.dumps(value, indent=indent, allow_nan=False)
+    except ValueError:
+        raise TinytrainError(f"cannot write {what}: one of its numbers is not finite") from None
+
+
+def read_json(path: Path, kind: type = dict) -> Any:
+    """Returns what a JSON file that we wrote holds; raises UserError for one that is damaged or of another `kind`."""
+    try:
+        found = json.loads(path.read_text())
+        if not isinstance(found, kind):
+            raise ValueError(f"it holds a {type(found).__name__}, expected a {kind.__name__}")
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"cannot read '{path}': {error}; it is not as tinytrain wrote it") from None
+    return found
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder and those above it; raises UserError if that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder '{folder}': {error.strerror}; name another one with --out") from None
+
+
+def refuse_links(folder: Path) -> None:
+    """Raises UserError for a link in `folder`, however deep, that leads out of it.
+
+    The folder may come from a stranger: a link would have us read, write or delete elsewhere.
+    """
+    root = folder.resolve()
+    for place, folders, names in os.walk(folder):
+        for path in (Path(place, name) for name in [*folders, *names]):
+            if path.is_symlink() and not path.resolve().is_relative_to(root):
+                raise UserError(
+                    f"'{path}' is a link that leads out of '{folder}', to '{os.readlink(path)}': "
+                    "replace it with what it leads to, or remove it"
+                )

@@ -9,7 +9,8 @@ from typing import Any
 from tinytrain import machine
 from tinytrain.config import plugins
 from tinytrain.errors import escaped
-from tinytrain.run import Run, read_json, write_json
+from tinytrain.files import read_json, write_json
+from tinytrain.run import Run
 
 NOT_EQUAL = "the weights will not be those, to the last bit, of a run that stayed on one"
 PACKAGES = ("tensorflow", "keras", "numpy")  # what the weights of a run depend on, beside Python

@@ -16,70 +16,23 @@ metrics.json   val and test figures; written last, so that a run with it is fini
 
 import csv
 import io
-import json
-import os
 import shlex
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from tinytrain import files as disk
-from tinytrain import locks
+from tinytrain import files, locks
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.config.schema import Config
-from tinytrain.errors import TinytrainError, UserError, is_utf8, readable
+from tinytrain.errors import UserError, is_utf8, readable
+from tinytrain.files import make_folder, read_json, refuse_links, write_text
 
 RUNS = Path("runs")
 LOCK_FILE = ".lock"
 # What a training does not read, or not to train: a run that goes on takes it as it is given then.
 FREE = ("log.", "qat.", "export.", "data.check")
-
-
-def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    """Calls `write` on a temporary file beside `path`, then renames it: no reader ever sees half a file."""
-    with disk.told(path), disk.draft(path) as temporary, temporary.open("wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a text file atomically."""
-    write_atomically(path, lambda file: file.write(text.encode()))
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON file atomically, indented; raises TinytrainError for NaN and infinity, which JSON has not."""
-    write_text(path, json_text(value, f"'{path}'", indent=2) + "\n")
-
-
-def json_text(value: Any, what: str, indent: int | None = None) -> str:
-    """Returns `value` as JSON; raises TinytrainError, in which it is called `what`, for NaN and infinity."""
-    try:
-        return json.dumps(value, indent=indent, allow_nan=False)
-    except ValueError:
-        raise TinytrainError(f"cannot write {what}: one of its numbers is not finite") from None
-
-
-def read_json(path: Path, kind: type = dict) -> Any:
-    """Returns what a JSON file that we wrote holds; raises UserError for one that is damaged or of another `kind`."""
-    try:
-        found = json.loads(path.read_text())
-        if not isinstance(found, kind):
-            raise ValueError(f"it holds a {type(found).__name__}, expected a {kind.__name__}")
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"cannot read '{path}': {error}; it is not as tinytrain wrote it") from None
-    return found
-
-
-def make_folder(folder: Path) -> None:
-    """Makes a folder and those above it; raises UserError if that cannot be."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot make the folder '{folder}': {error.strerror}; name another one with --out") from None
 
 
 def _numbered(stem: Path) -> Path:
@@ -95,21 +48,6 @@ def _numbered(stem: Path) -> Path:
         except OSError as error:
             raise UserError(f"cannot make the folder '{folder}': {error.strerror}; name another with --out") from None
     raise UserError(f"'{stem}-001' and all numbers to 999999 are taken: name another folder with --out")
-
-
-def refuse_links(folder: Path) -> None:
-    """Raises UserError for a link in `folder`, however deep, that leads out of it.
-
-    The folder may come from a stranger: a link would have us read, write or delete elsewhere.
-    """
-    root = folder.resolve()
-    for place, folders, files in os.walk(folder):
-        for path in (Path(place, name) for name in [*folders, *files]):
-            if path.is_symlink() and not path.resolve().is_relative_to(root):
-                raise UserError(
-                    f"'{path}' is a link that leads out of '{folder}', to '{os.readlink(path)}': "
-                    "replace it with what it leads to, or remove it"
-                )
 
 
 class Run:
@@ -165,7 +103,7 @@ class Run:
         Raises UserError, which names the other process, if one is writing it.
         """
         with locks.held(self.folder / LOCK_FILE, f"the run '{self.folder}'"):
-            disk.sweep(self.folder.absolute())
+            files.sweep(self.folder.absolute())
             yield
 
     @classmethod

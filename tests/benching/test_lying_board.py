@@ -20,7 +20,7 @@ from tinytrain.benching.text import failure, summary
 from tinytrain.commands import bench
 from tinytrain.deploy.exported import Exported
 from tinytrain.errors import TinytrainError, UserError
-from tinytrain.run import write_json
+from tinytrain.files import write_json
 
 SEEDS = range(150)
 

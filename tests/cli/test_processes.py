@@ -22,7 +22,8 @@ from tinytrain.deploy import boards, firmware
 from tinytrain.deploy.tflm import interpreter
 from tinytrain.errors import TinytrainError, UserError
 from tinytrain.exporting import int8_model
-from tinytrain.run import Run, write_text
+from tinytrain.files import write_text
+from tinytrain.run import Run
 from tinytrain.train import fit as train
 
 SMALL = ["model.name=resnet8", "model.width=0.25", "optim.epochs=1", "optim.batch=64", "augment.crop=0"]

@@ -12,21 +12,23 @@ import tensorflow as tf
 import tomli_w
 from conftest import needs_tool
 
-from tinytrain.commands import evaluate
+from tinytrain.commands import evaluate, fit
 from tinytrain.commands.export import export
 from tinytrain.config import load as configs
 from tinytrain.config import schema
 from tinytrain.data import splits
+from tinytrain.data.load import load_source
 from tinytrain.deploy import c_source
 from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.errors import UserError
 from tinytrain.exporting import int8_model
 from tinytrain.exporting import text as export_summary
 from tinytrain.exporting.text import summary
+from tinytrain.nn.build import build_model
 from tinytrain.quantize import error_analysis, qat
 from tinytrain.tasks.classify import metrics
+from tinytrain.tflite import int8_values
 from tinytrain.tflite import model as flatbuffer
-from tinytrain.train import fit, trainer
 
 WORDS = ["optim.epochs=8", "model.width=0.25", "optim.batch=32"]
 
@@ -107,8 +109,8 @@ def test_the_proof_is_on_the_test_images_and_agrees_with_tensorflow_lite(exporte
     with np.load(folder / "golden.npz") as golden:
         inputs, outputs, labels = golden["inputs"], golden["outputs"], golden["labels"]
     config = run.config()
-    data = splits.Split(fit.load_source(config), config)
-    np.testing.assert_array_equal(inputs, evaluate.to_int8(data.arrays("test")[0]))
+    data = splits.Split(load_source(config), config)
+    np.testing.assert_array_equal(inputs, int8_values.to_int8(data.arrays("test")[0]))
     np.testing.assert_array_equal(labels, data.arrays("test")[1])
     interpreter = tf.lite.Interpreter(
         model_path=str(folder / "model.tflite"),
@@ -188,7 +190,7 @@ def test_the_fine_tuned_weights_are_measured_in_float_too(run, tmp_path, monkeyp
     )
     words = ["qat.epochs=0.1", "export.parity_images=1"]
     report, folder = export(run.folder, "stm32f746", tmp_path / "e", words, diagnose=True)
-    data = splits.Split(fit.load_source(run.config()), run.config())
+    data = splits.Split(load_source(run.config()), run.config())
     threes = {name: float((data.arrays(name)[1] == 3).mean()) for name in ("val", "test")}
     for found, name in ((report["accuracy"], "test"), (report["accuracy"]["val"], "val")):
         assert found["float"] == pytest.approx(run.metrics()[name]["top1"])
@@ -226,7 +228,7 @@ def test_a_cosine_head_is_exported_as_any_other_classifier(exported, tmp_path):
 def test_test_images_are_never_quantized_with(run, monkeypatch, tmp_path):
     """Calibration and fine-tuning see training images only."""
     config = run.config()
-    data = splits.Split(fit.load_source(config), config)
+    data = splits.Split(load_source(config), config)
     allowed = {image.tobytes() for image in (np.asarray(data.arrays("train")[0], np.float32) - 128) / 128}
     seen = []
     fine_tune = qat.fine_tune
@@ -323,7 +325,7 @@ def test_the_suggested_width_fits_and_the_next_one_does_not():
         words = ["model.name=mobilenet_v2", f"model.width={width}", f"model.resolution={resolution}"]
         words += ["model.channels=3", "model.stem=imagenet", "device.precision=float32"]
         config = configs.load(None, words)
-        model = trainer.build_model(config, 10)
+        model = build_model(config, 10)
         try:
             fit_check.refuse_if_too_large(model, config, 10, "stm32f746")
         except DoesNotFit as error:
@@ -357,5 +359,5 @@ def test_the_tables_name_what_quantization_alone_changed():
 
 def test_metrics_of_int8_outputs_are_in_real_units():
     tensor = flatbuffer.Tensor("logits", (1, 2), "int8", (0.5,), (3,), False)
-    np.testing.assert_array_equal(evaluate.dequantize(np.array([[3, 5]], np.int8), tensor), [[0.0, 1.0]])
+    np.testing.assert_array_equal(int8_values.dequantize(np.array([[3, 5]], np.int8), tensor), [[0.0, 1.0]])
     assert metrics.top_k(np.array([[0.0, 1.0]]), np.array([1]), 1) == 1.0

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from kills import assert_same_weights, command, history, kill, weights
 
+from tinytrain.commands import fit as train
 from tinytrain.config import load as configs
 from tinytrain.config import schema
 from tinytrain.data import splits
+from tinytrain.data.load import load_source
 from tinytrain.errors import DoesNotFit, Mistakes, UserError
 from tinytrain.run import Run
 from tinytrain.tasks.classify import metrics
-from tinytrain.train import fit as train
 from tinytrain.train import text
 
 SMALL = ["optim.epochs=3", "model.width=0.25", "optim.batch=32", "augment.crop=0"]
@@ -50,7 +51,7 @@ def test_the_saved_model_is_plain_keras_and_has_the_reported_accuracy(finished):
     model = keras.saving.load_model(finished.model_path)
     assert not any("Fused" in type(layer).__name__ for layer in model.layers)
     config = finished.config()
-    data = splits.Split(train.load_source(config), config)
+    data = splits.Split(load_source(config), config)
     images, labels = data.arrays("test")
     logits = model.predict((np.asarray(images, "float32") - 128) / 128, verbose=0)
     assert metrics.top_k(logits, labels, 1) == pytest.approx(finished.metrics()["test"]["top1"], abs=1e-9)

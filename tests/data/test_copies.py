@@ -15,7 +15,8 @@ from tinytrain.data import batches as pipeline
 from tinytrain.data.source import Fact, Pool, Source
 from tinytrain.datasets import digits, folder
 from tinytrain.errors import UserError
-from tinytrain.train import fit
+from tinytrain.nn.predict import predict
+from tinytrain.train.resolve import resolve
 
 
 def source(contents, labels, pools=("all",)):
@@ -126,7 +127,7 @@ def test_data_seed_holds_the_split_while_seed_changes_the_rest():
     read = digits.load("", Data())
 
     def parts(*words):
-        config = fit.resolve(configs.load(None, list(words)), read)
+        config = resolve(configs.load(None, list(words)), read)
         return splits.as_names(read, splits.Split(read, config).subsets), config.data.seed
 
     assert parts("seed=1")[1] == 1
@@ -151,7 +152,7 @@ def large(tmp_path, monkeypatch):
 
     pool = Pool(np.arange(COUNT) % 2, [str(n) for n in range(COUNT)], "large", images)
     read = Source(["even", "odd"], {"all": pool}, 3, SIDE)
-    config = fit.resolve(configs.load(None, [f"model.resolution={SIDE}"]), read)
+    config = resolve(configs.load(None, [f"model.resolution={SIDE}"]), read)
     found = splits.Split(read, config)
     found.arrays("train")
     return found
@@ -181,7 +182,7 @@ def test_training_evaluation_and_prediction_never_hold_the_split_in_memory(large
 
     assert peak(batches) < whole / 4
     assert peak(lambda: [None for _ in large.batches("train")]) < whole / 2  # three batches of 256 on their way
-    assert peak(lambda: fit.predict(model, large.arrays("train")[0], batch=32)) < 20 * step < whole
+    assert peak(lambda: predict(model, large.arrays("train")[0], batch=32)) < 20 * step < whole
 
 
 def test_a_view_is_the_images_in_the_order_asked_for(large):

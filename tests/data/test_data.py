@@ -9,9 +9,10 @@ from PIL import Image
 from tinytrain.config.schema import Config, Data
 from tinytrain.data import batches as pipeline
 from tinytrain.data import splits
+from tinytrain.data.load import load_source
 from tinytrain.datasets import digits, folder, tfds
 from tinytrain.errors import UserError
-from tinytrain.train import fit
+from tinytrain.train.resolve import resolve
 
 
 def test_a_folder_gives_its_images_in_order(image_folder):
@@ -46,12 +47,12 @@ def test_bad_files_are_all_listed_at_once_or_skipped(image_folder):
     (root / "green/cut.png").write_bytes(whole[: len(whole) // 2])
     spec = f"folder:{root}"
     with pytest.raises(UserError) as error:
-        fit.load_source(Config(data=Data(spec=spec)))
+        load_source(Config(data=Data(spec=spec)))
     assert "3 of 39 files" in str(error.value)
     for name in ("words.png: not an image of a format that is read (JPEG", "empty.png: empty file", "cut.png: damaged"):
         assert name in str(error.value)
     assert "data.skip_bad=true" in str(error.value)
-    assert len(fit.load_source(Config(data=Data(spec=spec, skip_bad=True))).pools["all"].labels) == 36
+    assert len(load_source(Config(data=Data(spec=spec, skip_bad=True))).pools["all"].labels) == 36
 
 
 def test_images_of_several_sizes_are_padded_unless_data_resize_says_how(image_folder):
@@ -60,7 +61,7 @@ def test_images_of_several_sizes_are_padded_unless_data_resize_says_how(image_fo
     source = folder.load(str(root), Data())
     assert (source.side, source.resize) == (0, "pad")
     asked = [Config(data=Data(spec=f"folder:{root}", resize=how)) for how in ("auto", "crop")]
-    assert [fit.resolve(config, source).data.resize for config in asked] == ["pad", "crop"]
+    assert [resolve(config, source).data.resize for config in asked] == ["pad", "crop"]
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ def test_the_network_sees_color_if_any_image_is(image_folder, first, other, chan
     image_folder(classes=("red",), mode=first)
     source = folder.load(str(image_folder(classes=("blue",), mode=other)), Data())
     assert source.channels == channels
-    assert fit.resolve(Config(), source).model.channels == channels
+    assert resolve(Config(), source).model.channels == channels
 
 
 @pytest.mark.parametrize(

@@ -11,14 +11,14 @@ from PIL import Image
 
 from tinytrain.config.schema import Config, Data
 from tinytrain.data import check, image_files, splits
+from tinytrain.data.load import read_source
 from tinytrain.datasets import digits, folder, tfds
 from tinytrain.run import Run
-from tinytrain.train import fit
 
 
 def findings(root, **asked):
     config = Config(data=Data(spec=f"folder:{root}", **asked))
-    source = fit.read_source(config)
+    source = read_source(config)
     return {finding.kind: finding for finding in check.findings(source, splits.split(source, config.data, 0), config)}
 
 

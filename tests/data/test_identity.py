@@ -10,8 +10,12 @@ from int8_models import conv_model
 from PIL import Image
 
 from tinytrain.config import load as configs
+from tinytrain.data import splits
+from tinytrain.data.load import load_source
+from tinytrain.nn.build import build_model
 from tinytrain.run import Run
 from tinytrain.train import fit
+from tinytrain.train.resolve import resolve
 
 CLASSES = ("blue", "green", "red")
 SMALL = [
@@ -125,7 +129,7 @@ def test_the_split_of_a_run_is_restored_and_not_drawn_again(place, command_line)
     run.split_path.write_text(json.dumps(split))
     run.content_path.unlink()
     config = run.config()
-    data = identity.split_of(run, fit.load_source(config), config)
+    data = identity.split_of(run, load_source(config), config)
     for name, images in split.items():
         pixels, labels = data.arrays(name)
         for image, label, pixel in zip(images, labels, pixels[:], strict=True):
@@ -388,15 +392,14 @@ def test_a_report_of_another_model_is_not_believed(tmp_path):
 
 
 def test_a_classifier_of_other_classes_is_not_begun_from(place, capsys):
-    from tinytrain.train import trainer
 
-    config = fit.resolve(
+    config = resolve(
         configs.load(None, [*SMALL, f"model.weights={place / 'run'}", "model.channels=3"]),
-        fit.load_source(configs.load(None, [f"data.spec=folder:{place / 'images'}"])),
+        load_source(configs.load(None, [f"data.spec=folder:{place / 'images'}"])),
     )
     saved = keras.saving.load_model(place / "run/model.keras", compile=False).get_layer("logits").get_weights()[0]
     for names, taken in ((CLASSES, True), (("red", "green", "blue"), False), ((), True)):
-        kernel = trainer.build_model(config, 3, names).get_layer("logits").get_weights()[0]
+        kernel = build_model(config, 3, names).get_layer("logits").get_weights()[0]
         assert np.array_equal(kernel, saved) == taken
         assert ("are in another order: the classifier is not taken from it" in capsys.readouterr().err) != taken
 
@@ -407,10 +410,10 @@ def test_a_start_or_a_teacher_that_knows_the_test_images_is_told(place, capsys, 
     theirs = set(Run(place / "run").split()["train"])
     for seed in (0, 1):  # the run was trained with 0
         config = configs.load(None, [*SMALL, f"data.spec=folder:{place / 'images'}", f"seed={seed}", *words])
-        source = fit.load_source(config)
-        data = fit.Split(source, fit.resolve(config, source))
+        source = load_source(config)
+        data = fit.Split(source, resolve(config, source))
         fit._tell_seen(data, config)
-        ours = set(fit.splits.as_names(source, data.subsets)["test"])
+        ours = set(splits.as_names(source, data.subsets)["test"])
         told = f"was trained on {len(theirs & ours)} of these {len(ours)} test images"
         assert (told in capsys.readouterr().err) == bool(seed)
 

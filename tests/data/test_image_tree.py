@@ -13,11 +13,11 @@ from PIL import Image
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config, Data
 from tinytrain.data import batches, check, image_files, splits
+from tinytrain.data.load import read_source
 from tinytrain.data.source import split_of
 from tinytrain.datasets import csv, folder
 from tinytrain.errors import UserError
 from tinytrain.run import Run
-from tinytrain.train import fit
 
 
 def left_out(source):
@@ -366,7 +366,7 @@ def test_what_was_chosen_is_told_even_where_nothing_else_is_looked_for(image_fol
     image_folder(classes=("red",))
     root = image_folder(classes=("blue",), size=(20, 16), mode="L")
     asked = Config(data=Data(spec=f"folder:{root}", check=False))
-    source = fit.read_source(asked)
+    source = read_source(asked)
     assert [finding.kind for finding in check.without_asking(source, asked)] == ["sizes", "modes"]
     everything = check.findings(source, splits.split(source, asked.data, 0), asked)
     assert [finding.kind for finding in everything] == ["tiny class", "sizes", "modes"]

@@ -12,10 +12,11 @@ from tinytrain.config import catalog
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Data
 from tinytrain.data import batches, splits
+from tinytrain.data.load import load_source
 from tinytrain.data.source import Fact, Pool, Source
 from tinytrain.datasets import named, tfds
 from tinytrain.errors import UserError
-from tinytrain.train import fit
+from tinytrain.train.resolve import resolve
 
 ROWS = catalog.ROWS
 THROUGH_TFDS = [name for name, row in ROWS.items() if row.tfds]
@@ -208,8 +209,8 @@ def test_a_joined_pool_serves_the_images_of_all(image_folder):
     for split, count in (("train", 6), ("test", 4)):
         root = image_folder(f"images/{split}", count=count).parent
     config = configs.load(None, [f"data.spec=folder:{root}", "data.split=random", "model.resolution=16"])
-    source = fit.load_source(config)
-    config = fit.resolve(config, source)
+    source = load_source(config)
+    config = resolve(config, source)
     data = splits.Split(source, config)
     assert config.data.split == "random"
     total = {name: data.arrays(name)[0] for name in data.subsets}

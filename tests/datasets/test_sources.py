@@ -9,8 +9,10 @@ from PIL import Image
 
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
+from tinytrain.data import splits
+from tinytrain.data.load import load_source
 from tinytrain.data.splits import Split
-from tinytrain.train import fit
+from tinytrain.train.resolve import resolve
 
 ELSEWHERE = {"named", "tfds"}  # test_data_named.py has the datasets of tensorflow-datasets
 CLASSES, PER_CLASS = ("cat", "dog", "eel"), 6
@@ -48,7 +50,7 @@ FIXED = {"digits"}  # whose images no file holds
 def load(kind, root, seed=0):
     argument = str(EXAMPLES[kind](root, seed))
     config = configs.load(None, [f"data.spec={kind}{':' if argument else ''}{argument}", "model.resolution=8"])
-    return fit.load_source(config), config
+    return load_source(config), config
 
 
 def decoded(pool):
@@ -78,13 +80,13 @@ def test_every_source_keeps_its_promises(kind, tmp_path):
 @pytest.mark.parametrize("kind", EXAMPLES)
 def test_every_source_is_split_and_decoded(kind, tmp_path):
     source, config = load(kind, tmp_path)
-    config = fit.resolve(config, source)
+    config = resolve(config, source)
     data = Split(source, config)
     for name in ("train", "val", "test"):
         images, labels = data.arrays(name)
         assert images.shape == (len(labels), 8, 8, int(config.model.channels))
         assert set(labels) == set(range(len(source.classes)))
-    parts = [name for names in fit.splits.as_names(source, data.subsets).values() for name in names]
+    parts = [name for names in splits.as_names(source, data.subsets).values() for name in names]
     assert len(parts) == len(set(parts)) == sum(len(pool.labels) for pool in source.pools.values())
 
 

@@ -16,6 +16,7 @@ from tensorflow.lite.python import schema_py_generated as schema
 from tinytrain.deploy import c_source
 from tinytrain.deploy.tflm import operators
 from tinytrain.errors import UserError
+from tinytrain.tflite import int8_values
 from tinytrain.tflite import model as flatbuffer
 from tinytrain.tflite.model import Operator, Tensor
 
@@ -97,11 +98,11 @@ def test_a_label_survives_c(label):
 
 
 def test_pixels_map_as_the_network_was_trained():
-    signed = c_source.pixel_values(Tensor("", (), "int8", (1 / 128,), (0,), False))
+    signed = int8_values.pixel_values(Tensor("", (), "int8", (1 / 128,), (0,), False))
     assert np.array_equal(signed, np.arange(256) - 128)
-    raw = c_source.pixel_values(Tensor("", (), "int8", (1.0,), (-128,), False), scale=1, offset=0)
+    raw = int8_values.pixel_values(Tensor("", (), "int8", (1.0,), (-128,), False), scale=1, offset=0)
     assert np.array_equal(raw, np.arange(256) - 128)
-    narrow = c_source.pixel_values(Tensor("", (), "int8", (1 / 256,), (0,), False))
+    narrow = int8_values.pixel_values(Tensor("", (), "int8", (1 / 256,), (0,), False))
     assert (narrow[0], narrow[64], narrow[128], narrow[255]) == (-128, -128, 0, 127)  # clipped, not wrapped
 
 

@@ -199,7 +199,7 @@ def test_a_training_that_fails_names_its_config(command_line, two_configs, monke
 
     def fail(config, *_, **__):
         tried.append(config.optim.lr)
-        raise fit.UserError("too few images")
+        raise UserError("too few images")
 
     monkeypatch.setattr(fit, "fit", fail)
     said = command_line("compare", *two_configs)[2]

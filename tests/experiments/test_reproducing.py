@@ -11,7 +11,7 @@ from PIL import Image
 from tinytrain.commands import compare, reproduce
 from tinytrain.config import load as configs
 from tinytrain.errors import UserError
-from tinytrain.experiments import results_table
+from tinytrain.experiments import results_table, runs
 from tinytrain.experiments.papers import figures, results, scaling, tables
 from tinytrain.run import Run
 
@@ -81,7 +81,7 @@ def shown(tmp_path, table_file):
                 folder = tmp_path / "out" / arm.folder / "digits" / f"seed{seed}"
                 fake(folder, config, top1, images=images)
                 papers[folder] = whole
-                finished.append(compare.Planned(label, "digits", seed, config, folder, table_file))
+                finished.append(runs.Planned(label, "digits", seed, config, folder, table_file))
         return results.Shown(table, finished, papers, {"digits": "digits"})
 
     return make

@@ -8,6 +8,7 @@ from keras import layers
 from test_distill import NO_TRAINING, by_hand, softmax
 from test_netaug import compiled, images, labels, netaug, shallow
 
+from tinytrain.commands import fit
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.errors import UserError
@@ -15,7 +16,7 @@ from tinytrain.methods import am_softmax
 from tinytrain.methods.am_softmax import AMSoftmax
 from tinytrain.methods.distill import Distill
 from tinytrain.nn import cosine_head, macs
-from tinytrain.train import fit, optimizers
+from tinytrain.train import optimizers
 from tinytrain.train.method import Method, Objective
 
 X, Y = images(16, 16), labels(16)

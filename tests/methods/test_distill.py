@@ -8,12 +8,12 @@ import tensorflow as tf
 from keras.src.legacy.saving import legacy_h5_format  # the format of the published files; Keras writes it nowhere else
 from test_netaug import compiled, images, labels, netaug, shallow
 
+from tinytrain.commands import fit
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.errors import UserError
 from tinytrain.methods import distill
 from tinytrain.methods.distill import Distill, teachers
-from tinytrain.train import fit
 from tinytrain.train.method import Method, Objective, Training
 
 NO_TRAINING = Training(1, 1, lambda seed, steps: tf.data.Dataset.range(steps))

@@ -9,6 +9,7 @@ import tensorflow as tf
 from test_distill import NO_TRAINING, softmax
 from test_netaug import compiled, images, labels, shallow
 
+from tinytrain.commands import fit
 from tinytrain.config import load as configs
 from tinytrain.config import schema
 from tinytrain.errors import UserError
@@ -18,7 +19,7 @@ from tinytrain.methods.distill import Distill
 from tinytrain.methods.dml import Dml
 from tinytrain.nn import macs
 from tinytrain.nn.blocks import classifier
-from tinytrain.train import checkpoint, fit
+from tinytrain.train import checkpoint
 from tinytrain.train.method import Method, Objective
 from tinytrain.train.trainer import build_method
 

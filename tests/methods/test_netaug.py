@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from kills import assert_same_weights, command, epochs, kill
 
+from tinytrain.commands import fit as train
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.errors import UserError
@@ -15,7 +16,6 @@ from tinytrain.methods.netaug import NetAug, batch_statistics, build, recalibrat
 from tinytrain.methods.netaug.super_network import SuperNetwork
 from tinytrain.nn import blocks, macs
 from tinytrain.run import Run
-from tinytrain.train import fit as train
 from tinytrain.train import optimizers
 from tinytrain.train.method import Method, Objective, Training
 

@@ -7,17 +7,18 @@ import numpy as np
 import pytest
 
 from tinytrain.cli.lists import models
-from tinytrain.commands.evaluate import to_int8
+from tinytrain.commands import fit
 from tinytrain.commands.export import export
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.data import batches, splits
+from tinytrain.data.load import load_source
 from tinytrain.deploy import boards
 from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.exporting import int8_model
 from tinytrain.quantize import convert, tf_keras_clone
 from tinytrain.tflite import model
-from tinytrain.train import fit
+from tinytrain.tflite.int8_values import to_int8
 
 SHORT = ["data.test_fraction=0.5", "optim.epochs=1", "optim.batch=32", "model.width=0.25", "model.resolution=32"]
 
@@ -55,7 +56,7 @@ def test_the_tflite_and_its_graph_agree_on_a_thousand_test_images(name, tmp_path
     ]
     run = fit.fit(configs.load(None, words), tmp_path / "run")
     config = run.config()
-    source = fit.load_source(config)
+    source = load_source(config)
     data = splits.Split(source, config)
     images = np.concatenate([data.arrays(split)[0] for split in ("test", "val")])
     tuned = int8_model.fine_tune(

@@ -7,11 +7,12 @@ import keras
 import numpy as np
 import pytest
 
+from tinytrain.commands import fit
 from tinytrain.config import load as configs
 from tinytrain.data import batches
 from tinytrain.errors import UserError
 from tinytrain.nn import pretrained
-from tinytrain.train import fit, trainer
+from tinytrain.nn.build import build_model
 
 
 def build(*words, classes=100):
@@ -22,7 +23,7 @@ def build(*words, classes=100):
         "model.width=0.25",
         "model.stem=cifar",
     ]
-    return trainer.build_model(configs.load(None, [*base, "device.precision=float32", *words]), classes)
+    return build_model(configs.load(None, [*base, "device.precision=float32", *words]), classes)
 
 
 def kernels(model):

@@ -11,16 +11,17 @@ from keras.src.legacy.saving import legacy_h5_format  # the format of the publis
 from keras.src.utils import file_utils
 from test_twin import trained
 
-from tinytrain.commands import export
+from tinytrain.commands import export, fit
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config, Device, Model
 from tinytrain.data import batches
 from tinytrain.deploy import memory
 from tinytrain.errors import UserError
 from tinytrain.nn import imagenet, macs, pretrained
+from tinytrain.nn.build import build_model
 from tinytrain.quantize import convert, tf_keras_clone
 from tinytrain.tflite import model as flatbuffer
-from tinytrain.train import checkpoint, fit, trainer
+from tinytrain.train import checkpoint
 from tinytrain.train.method import Method
 
 PREPROCESS = {
@@ -41,7 +42,7 @@ def pixels(side, count=3):
 
 
 def build(classes=5, precision="float32", **options):
-    return trainer.build_model(Config(model=Model(**FITTING | options), device=Device(precision=precision)), classes)
+    return build_model(Config(model=Model(**FITTING | options), device=Device(precision=precision)), classes)
 
 
 def application(name, width, source, side=SIDE):
@@ -232,7 +233,7 @@ def test_a_file_of_ours_gives_its_weights_and_its_preprocessing(tmp_path, monkey
 def test_the_first_layer_that_does_not_fit_is_named(tmp_path):
     config = Config(model=Model(**FITTING), device=Device(precision="float32"))
     (tmp_path / "config.toml").write_text(configs.dump(config))
-    trained(trainer.build_model(config, 5)).save(tmp_path / "model.keras")
+    trained(build_model(config, 5)).save(tmp_path / "model.keras")
     fault = (
         r"the layer 'stem_conv' is 3x3x3x8 in the file and 3x3x3x32 in mobilenet_v1; it was trained with model.name="
     )

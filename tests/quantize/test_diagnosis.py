@@ -6,10 +6,10 @@ import pytest
 from test_qat import images
 from test_twin import BODIES, head, small, trained
 
-from tinytrain.commands.evaluate import dequantize
 from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.quantize import convert, error_analysis, qat, tf_keras_clone
 from tinytrain.tflite import model as flatbuffer
+from tinytrain.tflite.int8_values import dequantize
 
 
 def diagnosed(model, shape, count=40):

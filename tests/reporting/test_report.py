@@ -12,11 +12,11 @@ import pytest
 from browser import PROGRAM, browser
 from PIL import Image
 
+from tinytrain.commands import fit
 from tinytrain.commands.export import export
 from tinytrain.commands.report import report
 from tinytrain.config import load as configs
 from tinytrain.reporting import predictions, runs
-from tinytrain.train import fit
 
 EVIL = "<img src=x onerror=window.injected=1>"
 CLASSES = [EVIL, "$x$ & {{ 7 * 7 }}", '<b>&"ü 日本', "plain"]

@@ -10,10 +10,12 @@ import pytest
 
 from tinytrain.commands import compare
 from tinytrain.config import load as configs
+from tinytrain.data.load import load_source
 from tinytrain.errors import UserError
 from tinytrain.run import Run
 from tinytrain.train import checkpoint, fit
 from tinytrain.train.lr_search import search
+from tinytrain.train.resolve import resolve
 
 SMALL = [
     "model.name=resnet8",
@@ -175,8 +177,8 @@ def test_a_damaged_history_is_the_same_sentence(tmp_path, damage):
 @pytest.mark.parametrize("way", ["grid", "range"])
 def test_a_damaged_checkpoint_of_a_search_is_told(tmp_path, way):
     config = configs.load(None, [*SMALL, f"search.way={way}", "search.epochs=1", "search.points=2", "optim.batch=2"])
-    source = fit.load_source(config)
-    config = fit.resolve(config, source)
+    source = load_source(config)
+    config = resolve(config, source)
     run = Run(tmp_path)
     folder = run.folder / "search" / {"grid": "trial-000", "range": "first-epoch"}[way]
     folder.mkdir(parents=True)

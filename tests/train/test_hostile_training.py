@@ -3,9 +3,10 @@
 import keras
 import pytest
 
+from tinytrain.commands import fit
 from tinytrain.config import load as configs
 from tinytrain.errors import UserError
-from tinytrain.train import fit, memory
+from tinytrain.train import memory
 
 
 def network():

@@ -13,18 +13,21 @@ import optuna
 import pytest
 from kills import assert_same_weights, command, epochs, history, kill, weights
 
+from tinytrain.commands import fit
 from tinytrain.config import load as configs
 from tinytrain.config import schema
 from tinytrain.data import splits
+from tinytrain.data.load import load_source
 from tinytrain.errors import UserError
 from tinytrain.run import Run
-from tinytrain.train import checkpoint, fit
+from tinytrain.train import checkpoint
 from tinytrain.train.lr_search import range_test
 from tinytrain.train.lr_search import search as lr_search
 from tinytrain.train.lr_search import study as lr_study
 from tinytrain.train.lr_search import trial as lr_trial
 from tinytrain.train.lr_search.study import Trials, beating, open_storage
 from tinytrain.train.progress import Diverged
+from tinytrain.train.resolve import resolve
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 SMALL = ["model.name=resnet8", "model.width=0.25", "augment.crop=0", "optim.batch=64", "optim.epochs=1"]
@@ -238,8 +241,8 @@ def test_a_trial_is_plain_training(fake):
 
 def study_name(*words):
     config = configs.load(None, [*words, "search.way=tpe"])
-    config = fit.resolve(config, fit.load_source(config))
-    return lr_search._name(config, splits.Split(fit.load_source(config), config))
+    config = resolve(config, load_source(config))
+    return lr_search._name(config, splits.Split(load_source(config), config))
 
 
 def test_searches_that_would_be_equal_share_a_study():

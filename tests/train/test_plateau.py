@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from tinytrain.commands import fit
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Optim
 from tinytrain.config.schema import Plateau as Options
-from tinytrain.train import fit, plateau
+from tinytrain.train import plateau
 from tinytrain.train.plateau import Plateau
 
 WARMUP = [0.1, 0.28, 0.46, 0.64, 0.82, 1.0]  # epochs 0 to 5, of the rate that was found

@@ -51,7 +51,7 @@ def _fit(values: Any, words: list[str]) -> tuple[Any, str]:
     from tinytrain.quiet import import_tensorflow
 
     import_tensorflow()
-    from tinytrain.train.fit import fit
+    from tinytrain.commands.fit import fit
     from tinytrain.train.text import summary
 
     run = fit(config, out, values.mcu, values.resume)

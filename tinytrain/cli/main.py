@@ -13,7 +13,7 @@ from absl import flags
 from tinytrain import files
 from tinytrain.cli.flags import COMMANDS, Command
 from tinytrain.errors import TinytrainError, UserError, escaped, is_utf8, readable, unknown
-from tinytrain.run import json_text
+from tinytrain.files import json_text
 
 USAGE = """tinytrain trains tiny vision networks and puts them on microcontrollers.
 

@@ -20,7 +20,7 @@ from tinytrain.benching.serial.requests import BoardRestarted
 from tinytrain.deploy import boards, firmware
 from tinytrain.deploy.exported import BENCH_FILE, PICTURE_FILE, Exported
 from tinytrain.errors import UserError, unknown
-from tinytrain.run import make_folder, write_atomically, write_json
+from tinytrain.files import make_folder, write_atomically, write_json
 
 PROTOCOLS = ("binary", "mlperf")
 WINDOW_S = 10.0

@@ -12,10 +12,11 @@ from tinytrain.config.schema import Config
 from tinytrain.data import batches, check, splits
 from tinytrain.data.augment import picture
 from tinytrain.data.augment.picture import font
+from tinytrain.data.load import read_source
 from tinytrain.data.source import Finding, Source
 from tinytrain.errors import UserError
-from tinytrain.run import write_atomically
-from tinytrain.train import fit
+from tinytrain.files import write_atomically
+from tinytrain.train.resolve import resolve
 
 LISTED = 20  # files of a finding: where every image has a size of its own, all of them would be
 PICTURE_BYTES = 500_000  # about: two PNGs of small images
@@ -33,8 +34,8 @@ def report(config: Config, out: Path) -> dict[str, Any]:
     Raises UserError for data that cannot be read at all; what `fit` would refuse is among the findings otherwise.
     """
     files.require(out.parent, PICTURE_BYTES, "the picture", "name another file with --out")
-    asked, source = config, fit.read_source(config)
-    config = fit.resolve(config, source)
+    asked, source = config, read_source(config)
+    config = resolve(config, source)
     subsets, refused = _subsets(source, config)
     first = subsets.get("train") or subsets["all"]
     mean, deviation = check.statistics(source, first)

@@ -9,28 +9,17 @@ import numpy as np
 
 from tinytrain.config.schema import Config
 from tinytrain.data import identity
-from tinytrain.data.batches import Images
 from tinytrain.evaluation import measured
 from tinytrain.nn import pretrained
 from tinytrain.run import Run
 from tinytrain.tasks.classify import metrics
-from tinytrain.train import fit
+from tinytrain.tasks.classify.evaluate import evaluate as evaluate_classifier
+from tinytrain.tflite.int8_values import dequantize
 
 if TYPE_CHECKING:
-    from tinytrain.tflite.model import Tensor
+    pass
 
 AT_ONCE = 2**26  # bytes of images that are handed to the interpreter at once
-
-
-def to_int8(images: Images) -> np.ndarray:
-    """Returns uint8 pixels as the int8 input of our models: q = pixel - 128."""
-    pixels = np.array(images)
-    return np.bitwise_xor(pixels, np.uint8(128), out=pixels).view(np.int8)  # the same bits, and no wider array
-
-
-def dequantize(outputs: np.ndarray, tensor: "Tensor") -> np.ndarray:
-    """Returns int8 outputs in real units: (q - zero point)·scale."""
-    return (outputs.astype(np.float32) - tensor.zero_point[0]) * np.float32(tensor.scale[0])
 
 
 def evaluate(
@@ -70,7 +59,7 @@ def evaluate(
     else:
         found = measured.of_run(run, _config_of(run, config), split)
     _tell(found)
-    return fit.evaluate(model, found.images, found.labels)
+    return evaluate_classifier(model, found.images, found.labels)
 
 
 def _config_of(run: Run, asked: Config) -> Config:

@@ -23,7 +23,8 @@ from tinytrain.errors import DoesNotFit, UserError, escaped
 from tinytrain.evaluation import measured
 from tinytrain.exporting import accuracy, checks, int8_model, proof
 from tinytrain.exporting.int8_model import Int8Model
-from tinytrain.run import Run, make_folder, write_json
+from tinytrain.files import make_folder, write_json
+from tinytrain.run import Run
 from tinytrain.tflite import model as flatbuffer
 from tinytrain.tflite import pixels, strip, tflite_interpreter
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from tinytrain import files
 from tinytrain.errors import UserError
+from tinytrain.files import write_text
 from tinytrain.reporting import page, runs
-from tinytrain.run import write_text
 
 PAGE_BYTES = 300_000  # about, of one run
 

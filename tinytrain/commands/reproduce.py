@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinytrain.commands import compare
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
 from tinytrain.data import splits
+from tinytrain.data.load import load_source
 from tinytrain.data.source import Source
 from tinytrain.errors import UserError
+from tinytrain.experiments import runs
 from tinytrain.experiments.papers import figures, scaling, tables
 from tinytrain.experiments.papers import results as reproduction_table
 from tinytrain.experiments.papers.tables import Table
-from tinytrain.train import fit
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Place:
     @property
     def name(self) -> str:
         """What its folders are called."""
-        return compare.data_name(self.spec)
+        return runs.data_name(self.spec)
 
 
 def reproduce(
@@ -73,7 +73,7 @@ def reproduce(
     datasets = {place.name: place.dataset for place in places}
     results = reproduction_table.Results(out, reproduction_table.Shown(table, [], papers, datasets), stated)
     try:
-        compare.train_all(plan, out / "table.md", results.add)
+        runs.train_all(plan, out / "table.md", results.add)
     finally:  # if some runs failed, the figures show the others
         drawn = figures.write(table, results.shown.finished, out / "figures") if results.runs else []
     result = {"table": table.name, "out": str(out), "rows": results.rows, "figures": list(map(str, drawn))}
@@ -151,7 +151,7 @@ def _plan(
     out: Path,
     overrides: list[str],
     batch: int | None,
-) -> tuple[list[compare.Planned], dict[Path, Config]]:
+) -> tuple[list[runs.Planned], dict[Path, Config]]:
     """Returns all runs in the order in which they are trained, and by its folder the config of each at full size."""
     source_of = _sources()
     about_data = [word for word in overrides if word.startswith("data.")]  # they say how many images there are to scale
@@ -169,8 +169,8 @@ def _plan(
                 if batch:
                     config = scaling.batched(config, batch / tables.batch(table))
                 config = configs.apply(config, others)
-                plan.append(compare.Planned(arm.label, place.name, seed, config, folder, table.path))
-    compare.refuse_shared_folders(plan)
+                plan.append(runs.Planned(arm.label, place.name, seed, config, folder, table.path))
+    runs.refuse_shared_folders(plan)
     return plan, papers
 
 
@@ -192,7 +192,7 @@ def _sources() -> Callable[[Config], Source]:
     def load(config: Config) -> Source:
         key = (config.data.spec, config.data.split)
         if key not in known:
-            known[key] = fit.load_source(config)
+            known[key] = load_source(config)
         return known[key]
 
     return load

@@ -25,6 +25,12 @@ def names(room: str) -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules([str(PACKAGE / room)]))
 
 
+def file(room: str, name: str) -> Path:
+    """Returns the file that holds `tinytrain.<room>.<name>`: a module, or the first file of a package."""
+    package = PACKAGE / room / name / "__init__.py"
+    return package if package.is_file() else PACKAGE / room / f"{name}.py"
+
+
 def check(room: str, name: str) -> None:
     """Raises UserError, naming the nearest word, unless `name` is a module of `room`. Imports nothing."""
     if name not in names(room):

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tinytrain.data.batches import Images, IndexedView
+from tinytrain.data.images import Images, IndexedView
 from tinytrain.errors import UserError
 
 

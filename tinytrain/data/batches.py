@@ -21,36 +21,11 @@ from tqdm import tqdm
 
 from tinytrain import files
 from tinytrain.data import eight_bit
+from tinytrain.data.images import Images
 from tinytrain.data.source import Pool
 
 CACHE_VERSION = 2
 Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]  # (pixels, labels, seed)
-
-
-class IndexedView:
-    """Some of the images of an array, in any order and any number of times: only what is asked for is read.
-
-    images: (M, H, W, C), usually a memory map that is larger than the memory; index: (N,) the image in each place.
-    """
-
-    def __init__(self, images: "Images", index: np.ndarray) -> None:
-        self.images, self.index = images, index
-        self.shape: tuple[int, ...] = (len(index), *images.shape[1:])
-        self.dtype: np.dtype = images.dtype
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def __getitem__(self, places: Any) -> np.ndarray:
-        return self.images[self.index[places]]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """All of it, in memory: numpy.asarray(view)."""
-        whole = self[:]
-        return whole if dtype is None else whole.astype(dtype, copy=False)
-
-
-Images = np.ndarray | IndexedView  # (N, H, W, C) uint8
 
 
 def decode(pool: Pool, resolution: int, channels: int, resize: str) -> np.ndarray:

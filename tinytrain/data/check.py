@@ -19,7 +19,7 @@ from tinytrain.config.schema import Config
 from tinytrain.data import batches, eight_bit, image_files
 from tinytrain.data.source import Fact, Finding, Pool, Source
 from tinytrain.errors import UserError
-from tinytrain.run import write_text
+from tinytrain.files import write_text
 
 if TYPE_CHECKING:
     from tinytrain.data.splits import Subset  # which asks this module what images are copies of each other

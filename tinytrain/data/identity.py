@@ -21,7 +21,8 @@ from tinytrain.config.schema import Config
 from tinytrain.data.source import Pool, Source
 from tinytrain.data.splits import Split, Subset, as_names
 from tinytrain.errors import UserError, escaped
-from tinytrain.run import Run, read_json, write_json
+from tinytrain.files import read_json, write_json
+from tinytrain.run import Run
 
 SHOWN = 3  # examples in a sentence
 

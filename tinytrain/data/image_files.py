@@ -22,7 +22,7 @@ from tinytrain.config.schema import Data
 from tinytrain.data import batches, eight_bit, image_tree
 from tinytrain.data.source import Fact, Finding, Pool, Source
 from tinytrain.errors import UserError
-from tinytrain.run import write_text
+from tinytrain.files import write_text
 
 THREADS = 4
 AHEAD = 64  # images that are decoded before they are asked for

@@ -19,7 +19,7 @@ from PIL import Image
 from tinytrain.config.schema import Config, Data
 from tinytrain.data import batches as pipeline
 from tinytrain.data import check, copies
-from tinytrain.data.batches import IndexedView
+from tinytrain.data.images import IndexedView
 from tinytrain.data.source import Pool, Source
 from tinytrain.errors import UserError
 

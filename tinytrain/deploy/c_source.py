@@ -13,6 +13,7 @@ import numpy as np
 from tinytrain.deploy.tflm import operators as tflm_ops
 from tinytrain.errors import UserError
 from tinytrain.tflite import model as flatbuffer
+from tinytrain.tflite.int8_values import pixel_values
 from tinytrain.tflite.model import Operator, Tensor
 
 ALIGNMENT_BYTES = 16  # TFLM wants it of the model, and CMSIS-NN reads words
@@ -77,16 +78,6 @@ def write(
 def mlperf_id(name: str, source: Tensor, target: Tensor) -> str:
     """Returns the id by which MLPerf Tiny's runner knows a model with this input and output, else `name`."""
     return MLPERF_IDS.get((tuple(source.shape), int(np.prod(target.shape))), name)
-
-
-def pixel_values(tensor: Tensor, scale: float = 1 / 128, offset: float = -1.0) -> np.ndarray:
-    """Returns (256,) int8: the quantized input for each 8-bit pixel, if the network takes `pixel * scale + offset`.
-
-    The default is tinytrain's own input in [-1, 1); MLPerf Tiny's models take 0..255, scale 1 and offset 0.
-    """
-    real = np.arange(256, dtype=np.float64) * scale + offset
-    steps = np.floor(real / np.float32(tensor.scale[0]) + 0.5)  # half up
-    return np.clip(steps + tensor.zero_point[0], -128, 127).astype(np.int8)
 
 
 def read_model_data(path: Path) -> bytes:

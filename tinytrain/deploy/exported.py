@@ -14,8 +14,8 @@ import numpy as np
 
 from tinytrain.deploy import c_source
 from tinytrain.errors import UserError, shown
+from tinytrain.files import refuse_links
 from tinytrain.quiet import quiet
-from tinytrain.run import refuse_links
 from tinytrain.tflite import model as flatbuffer
 from tinytrain.tflite.model import Summary
 

@@ -20,7 +20,7 @@ from tinytrain.deploy import c_source
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.tflm import lookup_tables, operators
 from tinytrain.errors import DoesNotFit, TinytrainError, UserError
-from tinytrain.run import make_folder
+from tinytrain.files import make_folder
 from tinytrain.tflite import model as flatbuffer
 from tinytrain.tflite.model import Summary
 

@@ -14,13 +14,14 @@ import numpy as np
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config, Data
 from tinytrain.data import identity
-from tinytrain.data.batches import Images
+from tinytrain.data.images import Images
+from tinytrain.data.load import load_source
 from tinytrain.data.source import Source
 from tinytrain.data.splits import Split, Subset
 from tinytrain.errors import UserError
 from tinytrain.evaluation import tflite_origin
 from tinytrain.run import Run
-from tinytrain.train import fit
+from tinytrain.train.resolve import resolve
 
 if TYPE_CHECKING:
     from tinytrain.tflite.model import Summary
@@ -88,8 +89,8 @@ def settings(
 
 def of_run(run: Run, config: Config, split: str | None) -> Measured:
     """Returns a split, by default test, of the data that `run` was trained on; `config` is its own."""
-    source = fit.load_source(config)
-    config = fit.resolve(config, source)
+    source = load_source(config)
+    config = resolve(config, source)
     images, labels = identity.split_of(run, source, config).arrays(split or "test")
     return Measured(images, labels, source.classes, config.data.resize)
 
@@ -136,7 +137,7 @@ def of_other(
 
     Raises UserError for other classes than the model's, or a split that the data has not.
     """
-    source, spec = fit.load_source(config), config.data.spec
+    source, spec = load_source(config), config.data.spec
     data, name = _split_or_all(source, config, split)
     if not known and outputs != len(source.classes):
         raise UserError(
@@ -163,7 +164,7 @@ def _place(spec: str) -> tuple[str, str]:
 def _split_or_all(source: Source, config: Config, split: str | None) -> tuple[Split, str]:
     """Returns the images that are measured, and the name of their split: one that the data has, or all of it."""
     spec, drawn = config.data.spec, _asks_for_a_draw(config.data)
-    config = fit.resolve(config, source)
+    config = resolve(config, source)
     if drawn:
         return Split(source, config), split or "test"
     name = "all" if set(source.pools) == {"all"} else split or "test"

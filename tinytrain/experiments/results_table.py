@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 
 from tinytrain import provenance
 from tinytrain.experiments import paired
-from tinytrain.run import Run, read_json, write_text
+from tinytrain.files import read_json, write_text
+from tinytrain.run import Run
 
 Row: TypeAlias = dict[str, Any]
 MEASURED = (  # what is averaged over the seeds

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from tinytrain.commands.evaluate import dequantize
 from tinytrain.exporting.int8_model import Int8Model, Validation
 from tinytrain.tasks.classify import metrics
+from tinytrain.tflite.int8_values import dequantize
 from tinytrain.tflite.model import Summary
 
 

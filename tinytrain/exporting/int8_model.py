@@ -8,20 +8,22 @@ import numpy as np
 import tf_keras
 from tqdm import tqdm
 
-from tinytrain.commands.evaluate import to_int8
 from tinytrain.config.schema import Config
 from tinytrain.data import batches as pipeline
 from tinytrain.data import identity
 from tinytrain.data.augment.augmentation import Augmentation
-from tinytrain.data.batches import Images
+from tinytrain.data.images import Images
+from tinytrain.data.load import load_source
 from tinytrain.deploy import latency
 from tinytrain.evaluation import measured, tflite_origin
 from tinytrain.nn import macs, pretrained
+from tinytrain.nn.predict import predict
 from tinytrain.quantize import convert, cosine_head, error_analysis, qat, tf_keras_clone
 from tinytrain.run import Run
 from tinytrain.tflite import imported, pixels
+from tinytrain.tflite.int8_values import to_int8
 from tinytrain.tflite.pixels import Pixels
-from tinytrain.train import fit
+from tinytrain.train.resolve import resolve
 
 FINE_TUNE_SEED = 1_000_003  # added to the run's seed: other batches than in the training
 NOISE_IMAGES = 16  # what a .tflite without data is proven on
@@ -75,8 +77,8 @@ def from_run(run: Run, config: Config, diagnose: bool = False) -> Int8Model:
     A cosine head becomes one fully connected layer (quantize/cosine_head.py): the float scores are cosines, the
     int8 ones in about the logits of the loss, s·cosθ times the length of the image's features over the mean one.
     """
-    source = fit.load_source(config)
-    config = fit.resolve(config, source)  # a run from before a key was there has that key's default
+    source = load_source(config)
+    config = resolve(config, source)  # a run from before a key was there has that key's default
     data = identity.split_of(run, source, config)
     model = pretrained.trained(run)
     images, labels = data.arrays("test")
@@ -95,15 +97,15 @@ def from_run(run: Run, config: Config, diagnose: bool = False) -> Int8Model:
         classes=source.classes,
         images=to_int8(images),
         labels=labels,
-        float_scores=fit.predict(model, images),
+        float_scores=predict(model, images),
         macs=macs.count(model),
         resize=config.data.resize,
-        finetuned_scores=fit.predict(float_twin, images) if finetuned else None,
+        finetuned_scores=predict(float_twin, images) if finetuned else None,
         val=Validation(
             images=to_int8(val_images),
             labels=val_labels,
-            float_scores=fit.predict(model, val_images),
-            finetuned_scores=fit.predict(float_twin, val_images) if finetuned else None,
+            float_scores=predict(model, val_images),
+            finetuned_scores=predict(float_twin, val_images) if finetuned else None,
         ),
         layers=_diagnose(tuned, float_twin, val_images, config.seed) if diagnose else None,
     )

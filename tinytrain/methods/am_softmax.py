@@ -21,7 +21,9 @@ import tensorflow as tf
 
 from tinytrain.config.schema import Config
 from tinytrain.nn import cosine_head
-from tinytrain.train.method import Method, Objective, Step, Training, functional, with_fused_batch_norm
+from tinytrain.nn.fused_batch_norm import with_fused_batch_norm
+from tinytrain.train import additive_margin
+from tinytrain.train.method import Method, Objective, Step, Training, functional
 
 
 def usual(model: str, classes: int) -> dict[str, Any]:
@@ -56,7 +58,7 @@ class AMSoftmax(Method):
 
     def gradients(self, x: tf.Tensor, objective: Objective, number: tf.Tensor) -> Step:
         """Returns what plain training finds for the loss of the cosines."""
-        return super().gradients(x, cosine_head.am_softmax(objective, self.margin, self.scale), number)
+        return super().gradients(x, additive_margin.am_softmax(objective, self.margin, self.scale), number)
 
     def finish(self) -> keras.Model:
         """Returns the plain model with the trained weights, the directions with length 1."""

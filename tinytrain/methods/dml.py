@@ -28,7 +28,9 @@ import tensorflow as tf
 from tinytrain.config import schema
 from tinytrain.config.schema import Config
 from tinytrain.nn import cosine_head, initializers
-from tinytrain.train.method import Method, Objective, Step, Training, functional, with_fused_batch_norm
+from tinytrain.nn.fused_batch_norm import with_fused_batch_norm
+from tinytrain.train import additive_margin
+from tinytrain.train.method import Method, Objective, Step, Training, functional
 
 OFF = ["dml.weight=0"]
 
@@ -97,7 +99,7 @@ class Dml(Method):
         if options.head == "softmax":
             own, scale = own + objective.total(cosines), 1.0
         else:
-            own += cosine_head.am_softmax(objective, margin, scale).total(cosines)
+            own += additive_margin.am_softmax(objective, margin, scale).total(cosines)
         fast, slow = tf.nn.log_softmax(logits), tf.nn.log_softmax(scale * cosines)
         if options.form == "paper":
             return own + options.weight * (divergence(slow, fast) + divergence(fast, slow))

@@ -9,7 +9,6 @@ in the same order:
 `am_softmax` is the loss that goes with it, of AM-Softmax and of the slow student of mutual learning.
 """
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -21,23 +20,8 @@ from keras import layers
 from tinytrain.errors import UserError
 from tinytrain.nn.blocks import Tensor
 from tinytrain.nn.graph import walk
-from tinytrain.train.method import Objective
 
 SHORTEST = 1e-24  # square of a length below which nothing is normalised; that of Keras' UnitNormalization
-
-
-def am_softmax(objective: Objective, margin: float, scale: float) -> Objective:
-    """Returns `objective`, of logits, as one of cosines (B, classes): AM-Softmax with margin m and scale s.
-
-    The loss of the labels y sees s·(cosθ − m·y); for mixed labels the margin is mixed likewise. What other methods have
-    added, such as a teacher's answers, sees s·cosθ: the logits of the class probabilities. The margin makes the true
-    class harder than it is; a teacher's answers must be compared with what the network says, not with that.
-    """
-
-    def labels(cosines: tf.Tensor) -> tf.Tensor:
-        return objective.loss(scale * (cosines - margin * tf.cast(objective.y, cosines.dtype)))
-
-    return dataclasses.replace(objective, loss=labels, part=lambda cosines: objective.part(scale * cosines))
 
 
 def with_cosine_head(model: keras.Model, dropout: float | None = None, keep_weights: bool = True) -> keras.Model:

@@ -27,8 +27,9 @@ import numpy as np
 from tinytrain import provenance
 from tinytrain.config.schema import Model
 from tinytrain.errors import UserError, escaped, nearest
+from tinytrain.files import refuse_links
 from tinytrain.nn import imagenet
-from tinytrain.run import Run, refuse_links
+from tinytrain.run import Run
 
 IMAGENET = "imagenet"
 PREPROCESSING = "preprocessing"  # the name of the Rescaling

@@ -6,17 +6,19 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from tinytrain.commands.evaluate import dequantize, to_int8
 from tinytrain.config import load as configs
 from tinytrain.data import identity, splits
-from tinytrain.data.batches import Images
+from tinytrain.data.images import Images
+from tinytrain.data.load import load_source
 from tinytrain.deploy.exported import GOLDEN_FILE, MODEL_FILE
 from tinytrain.errors import UserError
 from tinytrain.nn import pretrained
+from tinytrain.nn.predict import predict
 from tinytrain.reporting.runs import Export, Subject
 from tinytrain.tasks.classify import metrics
 from tinytrain.tflite import model as flatbuffer
-from tinytrain.train import fit
+from tinytrain.tflite.int8_values import dequantize, to_int8
+from tinytrain.train.resolve import resolve
 
 FLOAT, FINETUNED, INT8 = "float", "fine-tuned float", "int8"  # the kinds of models, as a report calls them
 
@@ -69,8 +71,8 @@ def test_images(subject: Subject, proven: Golden | None) -> LabelledImages:
     if proven and proven.labels is not None and classes and len(names) == len(proven.labels):
         pixels = (proven.inputs.astype(np.int16) + 128).astype(np.uint8)
         return LabelledImages(pixels, proven.labels, names, classes)
-    source = fit.load_source(subject.config)
-    config = fit.resolve(subject.config, source)
+    source = load_source(subject.config)
+    config = resolve(subject.config, source)
     data = identity.split_of(subject.run, source, config)
     images, labels = data.arrays("test")
     return LabelledImages(images, labels, splits.as_names(source, data.subsets)["test"], source.classes)
@@ -79,7 +81,7 @@ def test_images(subject: Subject, proven: Golden | None) -> LabelledImages:
 def of_float(subject: Subject, test: LabelledImages) -> np.ndarray:
     """Returns the probabilities (N, classes) of the float model."""
     model = pretrained.trained(subject.run)
-    logits = fit.predict(model, test.images)
+    logits = predict(model, test.images)
     if "am_softmax" in configs.methods(subject.config):
         logits = logits * float(subject.config.am_softmax.scale)  # they are cosines
     return metrics.softmax(logits)

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from tinytrain.config.schema import Export
-from tinytrain.deploy import c_source
 from tinytrain.errors import UserError
+from tinytrain.tflite import int8_values
 from tinytrain.tflite.model import Tensor
 
 USUAL_RANGES = ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0), (-1.0, 127 / 128), (-0.5, 0.5), (-128.0, 127.0))
@@ -49,7 +49,7 @@ class Pixels:
         scale = (self.high - self.low) / 255
         count = max(len(self.mean), len(self.std))
         pairs = zip(self.mean * (count // len(self.mean)), self.std * (count // len(self.std)), strict=True)
-        return np.array([c_source.pixel_values(tensor, scale / std, (self.low - mean) / std) for mean, std in pairs])
+        return np.array([int8_values.pixel_values(tensor, scale / std, (self.low - mean) / std) for mean, std in pairs])
 
     def to_input(self, images: np.ndarray, tensor: Tensor) -> np.ndarray:
         """Returns uint8 images (N, H, W, C) in the order R, G, B as the network's int8 input."""

@@ -8,7 +8,8 @@ import keras
 import numpy as np
 
 from tinytrain.errors import UserError
-from tinytrain.run import Run, write_atomically
+from tinytrain.files import write_atomically
+from tinytrain.run import Run
 from tinytrain.train.method import Method
 
 

@@ -1,4 +1,4 @@
-"""`tinytrain fit`: from a config to a trained model, straight down."""
+"""One training, straight down: from a config to a run folder with a trained model."""
 
 import contextlib
 import dataclasses
@@ -6,9 +6,8 @@ import os
 import shlex
 import statistics
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -18,43 +17,46 @@ import tensorflow as tf
 
 from tinytrain import files, provenance
 from tinytrain.config import load as configs
-from tinytrain.config import plugins
 from tinytrain.config.schema import Config
-from tinytrain.data import batches, check, identity, splits
-from tinytrain.data.batches import Images
+from tinytrain.data import check, identity
+from tinytrain.data.load import mistakes_in, read_source
 from tinytrain.data.source import Source
 from tinytrain.data.splits import Split
 from tinytrain.errors import Mistakes, UserError, escaped
-from tinytrain.nn import initializers, macs
-from tinytrain.run import Run, write_json, write_text
-from tinytrain.tasks.classify import metrics
+from tinytrain.files import write_json, write_text
+from tinytrain.nn import macs
+from tinytrain.nn.build import build_model
+from tinytrain.run import Run
+from tinytrain.tasks.classify.evaluate import evaluate
 from tinytrain.train import checkpoint
-from tinytrain.train.lr_search import defaults
 from tinytrain.train.method import Method
+from tinytrain.train.resolve import resolve
 from tinytrain.train.tensorboard import TensorBoardLog
-from tinytrain.train.trainer import Trainer, build_model
+from tinytrain.train.trainer import Trainer
 
-LARGEST_AUTO_RESOLUTION = 96
+FitCheck = Callable[[keras.Model, Config, int], None]  # (model, config, classes): raises DoesNotFit
 
 
-def fit(config: Config, out: Path | str | None = None, mcu: str | None = None, resume: bool = False) -> Run:
+def fit(config: Config, out: Path | None = None, resume: bool = False, fit_check: FitCheck | None = None) -> Run:
     """Trains the model of `config` and returns its run folder, finished.
 
     Args:
         config: the run; with `resume` the one it was begun with, or `Config()` to take what the run folder holds.
         out: the run folder, by default the first free runs/DATA-MODEL-NNN.
-        mcu: a board or microcontroller; the untrained network is converted and refused if it does not fit.
         resume: go on after the last whole epoch of the run in `out`, as if it had never stopped.
+        fit_check: called with the untrained network of a new run, to refuse one that is too large for a board.
 
     Raises:
-        UserError: a mistake in the config or the data, or another process writes the run. DoesNotFit: too large for
-        `mcu`. KeyboardInterrupt has a note that says how to go on.
+        UserError: a mistake in the config or the data, or another process writes the run. KeyboardInterrupt has a note
+        that says how to go on. What `fit_check` raises.
     """
     with contextlib.ExitStack() as until_end:
-        return _fit(config, Path(out) if out else None, mcu, resume, until_end)
+        return _fit(config, out, resume, fit_check, until_end)
 
 
-def _fit(config: Config, out: Path | None, mcu: str | None, resume: bool, until_end: contextlib.ExitStack) -> Run:
+def _fit(
+    config: Config, out: Path | None, resume: bool, fit_check: FitCheck | None, until_end: contextlib.ExitStack
+) -> Run:
     run = Run.open(out) if resume and out else None
     if run:
         config = until_end.enter_context(_going_on(run, config))
@@ -69,17 +71,15 @@ def _fit(config: Config, out: Path | None, mcu: str | None, resume: bool, until_
     if searches and run is None:
         search.check(config)
     model = _begun_model(run, config) or build_model(config, len(source.classes), source.classes)
-    data = _data(run, source, config, model, mcu)
+    data = _data(run, source, config, model, fit_check)
     _tell_seen(data, config)
     trainer = Trainer(config, data, model)
     if run is None:
         _tell_findings(data, asked)
         for sentence in trainer.method.warnings():
             print(f"warning: {sentence}", file=sys.stderr)
-        if mcu:
-            from tinytrain.deploy.fit_check import refuse_if_too_large
-
-            refuse_if_too_large(trainer.method.plain, config, len(source.classes), mcu)
+        if fit_check:
+            fit_check(trainer.method.plain, config, len(source.classes))
         run = _begin(out, config, data, model, until_end)
     provenance.record(run, source.classes)
     if searches:
@@ -136,18 +136,16 @@ def _callbacks(run: Run, trainer: Trainer) -> list[keras.callbacks.Callback]:
     return [TensorBoardLog(run.folder / "tensorboard", lambda: trainer.history)]
 
 
-def _data(run: Run | None, source: Source, config: Config, model: keras.Model, mcu: str | None) -> Split:
+def _data(run: Run | None, source: Source, config: Config, model: keras.Model, fit_check: FitCheck | None) -> Split:
     """Returns the split images, those of `run` if it goes on.
 
-    Raises all that is wrong with them as one error, for a new run with what `mcu` says of the model.
+    Raises all that is wrong with them as one error, for a new run with what `fit_check` says of the model.
     """
     mistakes = Mistakes(mistakes_in(source))
     data = mistakes.kept(identity.split_of, run, source, config) if run else mistakes.kept(Split, source, config)
-    if mistakes.errors and mcu and run is None:
-        from tinytrain.deploy.fit_check import refuse_if_too_large
-
+    if mistakes.errors and fit_check and run is None:
         # A method may change the network that is converted; it cannot be made without images.
-        mistakes.kept(refuse_if_too_large, model, config, len(source.classes), mcu)
+        mistakes.kept(fit_check, model, config, len(source.classes))
     mistakes.raise_all()
     return data
 
@@ -212,79 +210,3 @@ def _finish(run: Run, data: Split, method: Method, history: list[dict[str, float
 def _save_model(run: Run, model: keras.Model) -> None:
     with files.told(run.model_path), files.draft(run.model_path) as temporary:
         model.save(temporary)
-
-
-def load_source(config: Config) -> Source:
-    """Returns the data source that data.spec names, its splits joined as data.split says.
-
-    Raises UserError for files in it that cannot be read, too, unless data.skip_bad leaves them out.
-    """
-    source = read_source(config)
-    Mistakes(mistakes_in(source)).raise_all()
-    return source
-
-
-def mistakes_in(source: Source) -> list[str]:
-    """Returns what was found in a source that forbids training on it, in words with all files."""
-    severe = [finding for finding in source.findings if finding.severe]
-    return [f"{one.what}; {one.todo}:" + "".join(f"\n  {line}" for line in one.files) for one in severe]
-
-
-def read_source(config: Config) -> Source:
-    """Returns what `load_source` does, with files that cannot be read among its findings."""
-    module, argument = configs.room(config.data.spec)
-    return splits.arrange(plugins.load("datasets", module).load(argument, config.data), config.data.split)
-
-
-def resolve(config: Config, source: Source) -> Config:
-    """Returns a copy of `config` in which every "auto" is what the data, the model and the device ask for."""
-    config = dataclasses.replace(
-        config,
-        **{
-            part.name: dataclasses.replace(getattr(config, part.name))
-            for part in dataclasses.fields(config)
-            if dataclasses.is_dataclass(getattr(config, part.name))
-        },
-    )
-    on_gpu = bool(tf.config.list_physical_devices("GPU"))
-    usual = plugins.load("models", config.model.name).USUAL
-    low, high = defaults.learning_rates(config.model.name)
-    methods = {name: plugins.load("methods", name) for name in plugins.names("methods")}
-    found = {
-        "data.resize": source.resize,
-        "data.split": source.split,
-        "data.seed": config.seed,
-        "model.width": usual["width"],
-        "model.resolution": min(source.side or LARGEST_AUTO_RESOLUTION, LARGEST_AUTO_RESOLUTION),
-        "model.channels": source.channels,
-        "model.stem": usual.get("stem", "imagenet"),
-        "model.init": initializers.kind_of(config),
-        "augment.flip": source.flip,
-        "search.low": low,
-        "search.high": high,
-        "search.epochs": defaults.epochs(config.search.way),
-        "device.precision": "mixed_float16" if on_gpu else "float32",
-        "device.jit": on_gpu and all(getattr(methods[name], "JIT", True) for name in configs.methods(config)),
-    }
-    for module in methods.values():
-        if hasattr(module, "usual"):
-            found |= module.usual(config.model.name, len(source.classes))
-    for dotted, value in found.items():
-        if configs.get_key(config, dotted) == "auto":
-            configs.set_key(config, dotted, value)
-    config.model.weights = configs.absolute(config.model.weights)
-    config.search.storage = configs.absolute_database(config.search.storage)
-    return config
-
-
-def evaluate(model: keras.Model, images: Images, labels: np.ndarray) -> dict[str, Any]:
-    """Returns what `metrics.summary` does of a float model on uint8 images."""
-    return metrics.summary(predict(model, images), labels)
-
-
-def predict(model: keras.Model, images: Images, batch: int = 256) -> np.ndarray:
-    """Returns the logits (N, classes) float32 of uint8 images (N, R, R, C)."""
-    traced = tf.function(lambda x: model(x, training=False))
-    step = traced.get_concrete_function(tf.TensorSpec([None, *images.shape[1:]], tf.float32))  # one trace for all sizes
-    parts = [step(batches.normalize(images[i : i + batch])).numpy() for i in range(0, len(images), batch)]
-    return np.concatenate(parts).astype(np.float32)

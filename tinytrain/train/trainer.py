@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -13,9 +12,8 @@ from tinytrain.config import plugins
 from tinytrain.config.schema import Config
 from tinytrain.data import balance, batches
 from tinytrain.data.augment.augmentation import Augmentation
-from tinytrain.data.batches import Images
+from tinytrain.data.images import Images
 from tinytrain.data.splits import Split
-from tinytrain.nn import initializers, pretrained
 from tinytrain.run import Run
 from tinytrain.train import checkpoint, memory, optimizers
 from tinytrain.train.method import Method, Training
@@ -141,24 +139,3 @@ def share_of_predicted(y_true: Any, y_pred: Any) -> Any:
     """
     predicted = keras.ops.one_hot(keras.ops.argmax(y_pred, -1), y_true.shape[-1], dtype=y_true.dtype)
     return keras.ops.sum(y_true * predicted, -1)
-
-
-def build_model(config: Config, classes: int, names: Sequence[str] = ()) -> keras.Model:
-    """Returns the untrained model of a config without "auto", with the weights that model.weights names.
-
-    What they do not cover, the classifier of other classes or all of it, is drawn from the seed.
-
-    Args:
-        config: the run.
-        classes: how many classes there are.
-        names: what they are called, if that is known: the classifier of a run is for the same names in the same order.
-    """
-    keras.utils.set_random_seed(config.seed)
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(config.device.precision)
-    options = pretrained.architecture_options(config.model)
-    build = functools.partial(plugins.load("models", config.model.name).build, classes=classes, **options)
-    try:
-        return pretrained.initialized(lambda **more: initializers.drawn(build(**more), config), config.model, names)
-    finally:
-        keras.config.set_dtype_policy(policy)

@@ -18,9 +18,7 @@ def _first_sentence(path: Path) -> str:
 
 def _room(name: str) -> Callable[[], dict[str, str]]:
     def rows() -> dict[str, str]:
-        return {
-            word: f"{word:20} {_first_sentence(plugins.PACKAGE / name / f'{word}.py')}" for word in plugins.names(name)
-        }
+        return {word: f"{word:20} {_first_sentence(plugins.file(name, word))}" for word in plugins.names(name)}
 
     return rows
 
@@ -67,7 +65,7 @@ LISTS: dict[str, Callable[[], dict[str, str]]] = {
     "configs": _configs,
     "keys": _keys,
 }
-TABLES = {"models": "model_table", "configs": "config_table", "boards": "board_table"}
+TABLES = ("models", "configs", "boards")
 
 
 def show(words: list[str], classes: int | None = None) -> tuple[Any, str]:
@@ -91,6 +89,6 @@ def _table(name: str, *options: int) -> tuple[Any, str]:
         from tinytrain.quiet import import_tensorflow
 
         import_tensorflow()
-    table = importlib.import_module(f"tinytrain.{TABLES[name]}")
+    table = importlib.import_module(f"tinytrain.cli.lists.{name}")
     rows = table.rows(*options)
     return {name: rows}, "\n".join(table.as_text(rows))

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from tinytrain.config.schema import Augment
 from tinytrain.data.augment.augmentation import Augmentation
-from tinytrain.run import write_atomically
+from tinytrain.files import write_atomically
 
 CELL, COLUMNS, LABEL_WIDTH, PLOT_HEIGHT = 64, 8, 160, 180  # pixels, images, pixels, pixels
 NONE: dict[str, Any] = {"flip": False, "crop": 0.0}

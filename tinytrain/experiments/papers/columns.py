@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tinytrain.errors import unknown
-from tinytrain.run import Run, read_json
+from tinytrain.files import read_json
+from tinytrain.run import Run
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,16 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from tinytrain.commands.compare import Planned
 from tinytrain.config.schema import Augment
 from tinytrain.data import splits
 from tinytrain.data.augment.augmentation import Augmentation
 from tinytrain.data.augment.picture import beta_density
+from tinytrain.data.load import load_source
 from tinytrain.experiments.papers.tables import Table
-from tinytrain.run import Run, make_folder, write_atomically
-from tinytrain.train import fit
+from tinytrain.experiments.runs import Planned
+from tinytrain.files import make_folder, write_atomically
+from tinytrain.run import Run
+from tinytrain.train.resolve import resolve
 
 SAMPLES = 6  # images of the MixUp figure
 DRAWS, SHARES = 64, (0.95, 0.85, 0.7, 0.55)  # shown are those of so many draws whose shares come nearest to these
@@ -164,7 +166,7 @@ def classes(table: Table, finished: list[Planned]) -> Figure:
 
 
 def _class_shares(axes: Any, planned: Planned) -> None:
-    source = fit.load_source(planned.config)
+    source = load_source(planned.config)
     for number, (name, part) in enumerate(
         splits.split(source, planned.config.data, splits.seed(planned.config)).items()
     ):
@@ -180,8 +182,8 @@ def _class_shares(axes: Any, planned: Planned) -> None:
 
 def _images(planned: Planned) -> tuple[np.ndarray, np.ndarray, Any]:
     """Returns (images (SAMPLES, R, R, C) uint8, labels, source): training images of as many classes as there are."""
-    source = fit.load_source(planned.config)
-    config = fit.resolve(planned.config, source)
+    source = load_source(planned.config)
+    config = resolve(planned.config, source)
     images, labels = splits.Split(source, config).arrays("train")
     first = [int(np.flatnonzero(labels == label)[0]) for label in np.unique(labels)]
     chosen = (first * SAMPLES)[:SAMPLES]

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from tinytrain.commands.compare import Planned
 from tinytrain.config.schema import Config
 from tinytrain.experiments import paired, results_table
 from tinytrain.experiments.papers import columns
 from tinytrain.experiments.papers.columns import Column
 from tinytrain.experiments.papers.tables import Arm, Table
-from tinytrain.run import Run, write_text
+from tinytrain.experiments.runs import Planned
+from tinytrain.files import write_text
+from tinytrain.run import Run
 
 Row: TypeAlias = dict[str, Any]
 NOTHING = "nothing can be said"

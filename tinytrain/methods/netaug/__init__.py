@@ -31,9 +31,10 @@ from tinytrain.errors import UserError
 from tinytrain.methods.netaug.search_space import Width
 from tinytrain.methods.netaug.super_network import SuperNetwork
 from tinytrain.nn import initializers
+from tinytrain.nn.fused_batch_norm import with_fused_batch_norm
 from tinytrain.nn.graph import walk
 from tinytrain.train import optimizers
-from tinytrain.train.method import Method, Objective, Step, Training, functional, with_fused_batch_norm
+from tinytrain.train.method import Method, Objective, Step, Training, functional
 
 WIDTH_FACTORS = {  # of the released configs; the others have the first
     "mobilenet_v2": [1.0, 1.8, 2.6],

@@ -40,9 +40,10 @@ from tinytrain.methods.tinytl.memory_saving_layers import (
     standardized,
 )
 from tinytrain.nn.blocks import HE_FAN_OUT, Tensor, make_divisible
+from tinytrain.nn.fused_batch_norm import FusedBatchNormalization
 from tinytrain.nn.graph import Call, walk
 from tinytrain.nn.pretrained import CLASSIFIER
-from tinytrain.train.method import FusedBatchNormalization, Method, Training, functional
+from tinytrain.train.method import Method, Training, functional
 
 LITE = "_lite_"  # in the names of the layers of a lite residual module, and of no others
 GROUPS = 2

@@ -19,8 +19,9 @@ import numpy as np
 from tinytrain.config.schema import Config
 from tinytrain.data.splits import Split
 from tinytrain.errors import UserError
+from tinytrain.nn.build import build_model
 from tinytrain.run import Run
-from tinytrain.train.trainer import Trainer, build_model
+from tinytrain.train.trainer import Trainer
 
 SMOOTHING, DIVERGED = 0.01, 5.0
 FIRST, LAST = 10, 5  # points that are left out

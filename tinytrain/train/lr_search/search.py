@@ -23,7 +23,8 @@ from tinytrain.config import schema
 from tinytrain.config.schema import Config
 from tinytrain.data.splits import Split
 from tinytrain.errors import UserError, escaped
-from tinytrain.run import Run, make_folder, read_json, write_json, write_text
+from tinytrain.files import make_folder, read_json, write_json, write_text
+from tinytrain.run import Run
 from tinytrain.train.lr_search import range_test, study
 from tinytrain.train.lr_search.study import Trials
 from tinytrain.train.lr_search.trial import Report, freed, plain, why_pruned

@@ -13,11 +13,13 @@ import optuna
 
 from tinytrain.config.schema import Config
 from tinytrain.data.splits import Split
-from tinytrain.run import Run, make_folder
+from tinytrain.files import make_folder
+from tinytrain.nn.build import build_model
+from tinytrain.run import Run
 from tinytrain.train import checkpoint
 from tinytrain.train.lr_search import study
 from tinytrain.train.progress import Diverged
-from tinytrain.train.trainer import Trainer, build_model
+from tinytrain.train.trainer import Trainer
 
 
 def plain(config: Config, lr: float, epochs: int) -> Config:

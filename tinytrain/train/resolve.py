@@ -1,0 +1,55 @@
+"""Every "auto" of a config, replaced by what the data, the model and the device ask for."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from tinytrain.config import load as configs
+from tinytrain.config import plugins
+from tinytrain.config.schema import Config
+from tinytrain.data.source import Source
+from tinytrain.nn import initializers
+from tinytrain.train.lr_search import defaults
+
+LARGEST_AUTO_RESOLUTION = 96
+
+
+def resolve(config: Config, source: Source) -> Config:
+    """Returns a copy of `config` in which every "auto" is what the data, the model and the device ask for."""
+    config = dataclasses.replace(
+        config,
+        **{
+            part.name: dataclasses.replace(getattr(config, part.name))
+            for part in dataclasses.fields(config)
+            if dataclasses.is_dataclass(getattr(config, part.name))
+        },
+    )
+    on_gpu = bool(tf.config.list_physical_devices("GPU"))
+    usual = plugins.load("models", config.model.name).USUAL
+    low, high = defaults.learning_rates(config.model.name)
+    methods = {name: plugins.load("methods", name) for name in plugins.names("methods")}
+    found = {
+        "data.resize": source.resize,
+        "data.split": source.split,
+        "data.seed": config.seed,
+        "model.width": usual["width"],
+        "model.resolution": min(source.side or LARGEST_AUTO_RESOLUTION, LARGEST_AUTO_RESOLUTION),
+        "model.channels": source.channels,
+        "model.stem": usual.get("stem", "imagenet"),
+        "model.init": initializers.kind_of(config),
+        "augment.flip": source.flip,
+        "search.low": low,
+        "search.high": high,
+        "search.epochs": defaults.epochs(config.search.way),
+        "device.precision": "mixed_float16" if on_gpu else "float32",
+        "device.jit": on_gpu and all(getattr(methods[name], "JIT", True) for name in configs.methods(config)),
+    }
+    for module in methods.values():
+        if hasattr(module, "usual"):
+            found |= module.usual(config.model.name, len(source.classes))
+    for dotted, value in found.items():
+        if configs.get_key(config, dotted) == "auto":
+            configs.set_key(config, dotted, value)
+    config.model.weights = configs.absolute(config.model.weights)
+    config.search.storage = configs.absolute_database(config.search.storage)
+    return config
