@@ -38,7 +38,7 @@ import tensorflow as tf
 from tinytrain.config import load as configs
 from tinytrain.nn import macs
 from tinytrain.train import trainer
-from tinytrain.train.method import Training
+from tinytrain.train.method import TrainingContext
 
 BATCH, CLASSES = 64, 10
 STEPS_PER_EPOCH = 1000  # so many that all steps lie in the first half of the training, which draws widths as well
@@ -87,7 +87,7 @@ class Ours:
         batches = tf.data.Dataset.from_tensors((x, y)).repeat()
         model = build_model(config, CLASSES)
         self.tiny_macs = macs.count(model)
-        training = Training(STEPS_PER_EPOCH, BATCH, lambda seed, steps: batches.take(steps))
+        training = TrainingContext(STEPS_PER_EPOCH, BATCH, lambda seed, steps: batches.take(steps))
         self.method = trainer.build_method(model, config, training)
         trainer.compile_method(self.method, config, STEPS_PER_EPOCH, CLASSES)
         self.method.make_train_function()

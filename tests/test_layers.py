@@ -39,7 +39,7 @@ LEVELS = [
     ["evaluation"],
     ["deploy"],
     ["tflite", "quantize"],
-    ["tasks", "train", "methods"],
+    ["train", "tasks", "methods"],
     ["nn", "models"],
     ["data", "datasets"],
     ["machine", "run", "provenance"],

@@ -51,7 +51,7 @@ def test_the_loss_is_that_of_the_paper(margin, scale):
     w = stretched(method)
     step = method.gradients(X, objective(), tf.constant(0))
     cosines = unit(features(method.network), 1) @ unit(w, 0)
-    np.testing.assert_allclose(step.logits, cosines, atol=1e-5)
+    np.testing.assert_allclose(step.outputs, cosines, atol=1e-5)
     true = np.argmax(Y, axis=1)
     losses = []
     for row, y in zip(cosines, true, strict=True):
@@ -112,7 +112,7 @@ def test_the_margin_is_no_matter_of_a_teacher():
     teacher = shallow()
     method = Distill(AMSoftmax(shallow(), margin, scale), teacher, weight, temperature)
     step = method.gradients(X, objective(), tf.constant(0))
-    cosines, y = np.float64(step.logits), np.float64(Y)
+    cosines, y = np.float64(step.outputs), np.float64(Y)
     taught = np.float64(teacher(X, training=False))
     soft = by_hand(0 * y, taught, scale * cosines, weight, temperature)
     hard = by_hand(y, taught, scale * (cosines - margin * y), 0.0, 1.0)
@@ -124,7 +124,7 @@ def test_label_smoothing_and_the_margin_go_together():
     smooth = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)
     method = AMSoftmax(shallow(), 0.35, 3.0)
     step = method.gradients(X, objective(loss=smooth), tf.constant(0))
-    logits = 3.0 * (np.float64(step.logits) - 0.35 * np.float64(Y))
+    logits = 3.0 * (np.float64(step.outputs) - 0.35 * np.float64(Y))
     expected = -((0.9 * np.float64(Y) + 0.01) * np.log(softmax(logits))).sum(axis=1).mean()
     assert float(step.loss) == pytest.approx(expected, rel=1e-5)
 

@@ -14,9 +14,9 @@ from tinytrain.config import plugins
 from tinytrain.errors import UserError
 from tinytrain.methods import distill
 from tinytrain.methods.distill import Distill, teachers
-from tinytrain.train.method import Method, Objective, Training
+from tinytrain.train.method import Method, Objective, TrainingContext
 
-NO_TRAINING = Training(1, 1, lambda seed, steps: tf.data.Dataset.range(steps))
+NO_TRAINING = TrainingContext(1, 1, lambda seed, steps: tf.data.Dataset.range(steps))
 
 
 def softmax(values):
@@ -40,10 +40,10 @@ def test_the_loss_is_that_of_the_formula(weight, temperature):
     step = method.gradients(x, Objective(lambda logits: loss(y, logits), lambda value: value), tf.constant(0))
     taught = np.float64(teacher(x, training=False))
     assert float(step.loss) == pytest.approx(
-        by_hand(np.float64(y), taught, np.float64(step.logits), weight, temperature), rel=1e-5
+        by_hand(np.float64(y), taught, np.float64(step.outputs), weight, temperature), rel=1e-5
     )
     # The gradient of the bias before the logits is the mean of (softmax(z) - y) + w T (softmax(z/T) - softmax(t/T)).
-    logits = np.float64(step.logits)
+    logits = np.float64(step.outputs)
     soft = softmax(logits / temperature) - softmax(taught / temperature)
     expected = (softmax(logits) - y.numpy() + weight * temperature * soft).mean(axis=0)
     np.testing.assert_allclose(step.gradients[-1], expected, atol=1e-6)

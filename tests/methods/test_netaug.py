@@ -17,7 +17,7 @@ from tinytrain.methods.netaug.super_network import SuperNetwork
 from tinytrain.nn import blocks, macs
 from tinytrain.run import Run
 from tinytrain.train import optimizers
-from tinytrain.train.method import Method, Objective, Training
+from tinytrain.train.method import Method, Objective, TrainingContext
 
 WIDTHS, EXPANSIONS = [1.0, 1.8, 2.6], [1.0, 1.6, 2.2, 2.8]
 
@@ -355,7 +355,7 @@ def test_the_wider_channels_begin_as_in_the_released_code():
 def test_model_init_draws_the_largest_network(init):
     """fan_in and C_out are those of the largest network, where the kernels are drawn."""
     config = configs.load(None, ["method=netaug", "netaug.width_factors=[1,1.8]", f"model.init={init}"])
-    training = Training(10, 8, lambda seed, steps: tf.data.Dataset.from_tensors((images(), labels())))
+    training = TrainingContext(10, 8, lambda seed, steps: tf.data.Dataset.from_tensors((images(), labels())))
     model = build(tiny(), config, training).super_network.model
     kernels = {name: model.get_layer(name).kernel.numpy() for name in ("block9_project_conv", "block9_depthwise")}
     for name, kernel in kernels.items():
@@ -375,7 +375,7 @@ def test_model_init_draws_the_largest_network(init):
 
 def test_given_weights_are_kept_by_build():
     config = configs.load(None, ["method=netaug", "netaug.width_factors=[1,1.8]"])
-    training = Training(10, 8, lambda seed, steps: tf.data.Dataset.from_tensors((images(), labels())))
+    training = TrainingContext(10, 8, lambda seed, steps: tf.data.Dataset.from_tensors((images(), labels())))
     model = tiny()
     for weights in ("", "imagenet"):
         config.model.weights = weights
@@ -387,7 +387,7 @@ def test_given_weights_are_kept_by_build():
 def test_the_schedule_is_that_of_the_released_code(epochs, warmup, last):
     # remaining = epochs - epoch > half of what follows the warm-up: 155 epochs with 5 of warm-up widen both up to 79
     config = configs.load(None, [f"optim.epochs={epochs}", f"optim.warmup_epochs={warmup}", "netaug.width_factors=[1]"])
-    found = build(tiny(), config, Training(10, 8, lambda seed, steps: tf.data.Dataset.from_tensors(steps)))
+    found = build(tiny(), config, TrainingContext(10, 8, lambda seed, steps: tf.data.Dataset.from_tensors(steps)))
     assert found.outer_steps == 10 * (last + 1)
 
 
@@ -560,13 +560,13 @@ def test_any_functional_model_is_widened():
 def test_mistakes_in_the_config_are_told(words, said):
     config = configs.load(None, ["method=netaug", *words])
     with pytest.raises(UserError, match=said):
-        build(tiny(), config, Training(10, 8, lambda seed, steps: tf.data.Dataset.range(steps)))
+        build(tiny(), config, TrainingContext(10, 8, lambda seed, steps: tf.data.Dataset.range(steps)))
 
 
 def test_netaug_must_be_the_innermost_method():
     config = configs.load(None, ["method=distill+netaug"])
     with pytest.raises(UserError, match="netaug changes the network itself: expected it first"):
-        build(Method(tiny()), config, Training(10, 8, lambda seed, steps: tf.data.Dataset.range(steps)))
+        build(Method(tiny()), config, TrainingContext(10, 8, lambda seed, steps: tf.data.Dataset.range(steps)))
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from tinytrain.methods import tinytl
 from tinytrain.methods.tinytl import TinyTL, memory_saving_layers
 from tinytrain.quantize import convert, tf_keras_clone
 from tinytrain.tflite import model as flatbuffer
-from tinytrain.train.method import Method, Training
+from tinytrain.train.method import Method, TrainingContext
 
 CLASSES = 5
 # MobileNetV2-Tiny at width 0.35 and 144 pixels: channels in, channels out and side of the input of each inverted
@@ -302,7 +302,7 @@ def config(**options):
 
 
 def training():
-    return Training(1, 4, lambda seed, steps: None)
+    return TrainingContext(1, 4, lambda seed, steps: None)
 
 
 def test_random_weights_are_refused():

@@ -52,11 +52,11 @@ def _fit(values: Any, words: list[str]) -> tuple[Any, str]:
 
     import_tensorflow()
     from tinytrain.commands.fit import fit
-    from tinytrain.train.text import summary
+    from tinytrain.train import task
 
     run = fit(config, out, values.mcu, values.resume)
     result = run.metrics()
-    return result | {"run": str(run.folder)}, summary(run.folder, result)
+    return result | {"run": str(run.folder)}, task.of(run.config(), []).line(run.folder, result)
 
 
 def _config_to_resume(out: Path | None, config: schema.Config, typed: set[str]) -> schema.Config:

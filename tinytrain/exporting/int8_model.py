@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 import tf_keras
 from tqdm import tqdm
 
@@ -12,7 +13,7 @@ from tinytrain.config.schema import Config
 from tinytrain.data import batches as pipeline
 from tinytrain.data import identity
 from tinytrain.data.augment.augmentation import Augmentation
-from tinytrain.data.images import Images
+from tinytrain.data.images import Images, Samples
 from tinytrain.data.load import load_dataset
 from tinytrain.deploy import latency
 from tinytrain.evaluation import measured, tflite_origin
@@ -126,9 +127,8 @@ def fine_tune(
     batch = min(config.qat.batch, len(images))
     count = steps(config, len(images))
     batches = pipeline.training_batches(
-        images,
-        labels,
-        classes,
+        Samples.of(images, labels),
+        lambda label, _: tf.one_hot(label, classes),
         batch,
         config.seed + FINE_TUNE_SEED,
         range(count),

@@ -30,18 +30,18 @@ from tinytrain.config.schema import Config
 from tinytrain.nn import cosine_head, initializers
 from tinytrain.nn.fused_batch_norm import with_fused_batch_norm
 from tinytrain.train import additive_margin
-from tinytrain.train.method import Method, Objective, Step, Training, functional
+from tinytrain.train.method import Method, Objective, Step, TrainingContext, require_functional
 
 OFF = ["dml.weight=0"]
 
 
-def build(inner: Any, config: Config, training: Training) -> "Dml":
+def build(inner: Any, config: Config, training: TrainingContext) -> "Dml":
     """Returns mutual learning of the plain model `inner`; raises UserError around another method.
 
     With model.weights both students begin from them, without the head; else the slow one is drawn by itself.
     """
     initialize = functools.partial(initializers.draw, config=config, stream=2)
-    return Dml(functional(inner, "dml"), config.dml, bool(config.model.weights), initialize)
+    return Dml(require_functional(inner, "dml"), config.dml, bool(config.model.weights), initialize)
 
 
 class Dml(Method):

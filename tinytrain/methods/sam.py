@@ -18,12 +18,12 @@ import keras
 import tensorflow as tf
 
 from tinytrain.config.schema import Config
-from tinytrain.train.method import STATISTICS, Around, Method, Objective, Step, Training
+from tinytrain.train.method import STATISTICS, Method, MethodWrapper, Objective, Step, TrainingContext
 
 OFF = ["sam.rho=0"]
 
 
-class SAM(Around):
+class SAM(MethodWrapper):
     """Sharpness-aware minimization around `inner`; `rho` is the length of the step uphill, 0 is what `inner` does.
 
     batch_norm: "both" or "first", the passes that update the running statistics.
@@ -68,7 +68,7 @@ class SAM(Around):
         return [tf.where(finite, step, tf.zeros_like(step)) for step in steps], finite
 
 
-def build(inner: keras.Model | Method, config: Config, training: Training) -> SAM:
+def build(inner: keras.Model | Method, config: Config, training: TrainingContext) -> SAM:
     """Returns SAM around `inner` as [sam] of `config` says."""
     method = inner if isinstance(inner, Method) else Method(inner)
     return SAM(method, config.sam.rho, config.sam.batch_norm)

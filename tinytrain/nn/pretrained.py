@@ -183,10 +183,10 @@ def trained(run: Run) -> keras.Model:
     model, config = load_file(run.model_path), run.config().model
     expected = (None, config.resolution, config.resolution, config.channels)
     known = "auto" not in expected  # as in every run that `fit` wrote
-    if (known and model.input_shape != expected) or len(model.outputs) != 1:
+    if known and model.input_shape != expected:
         raise UserError(
-            f"'{run.model_path}' is not the model of its run: it takes {model.input_shape} and has "
-            f"{len(model.outputs)} outputs, expected {expected} and 1 by config.toml"
+            f"'{run.model_path}' is not the model of its run: it takes {model.input_shape}, expected {expected} by "
+            "config.toml"
         )
     return model
 

@@ -13,12 +13,12 @@ import tensorflow as tf
 
 from tinytrain.config.schema import Config
 from tinytrain.methods.distill import teachers
-from tinytrain.train.method import Around, Method, Objective, Step, Training
+from tinytrain.train.method import Method, MethodWrapper, Objective, Step, TrainingContext
 
 OFF = ["distill.weight=0"]
 
 
-class Distill(Around):
+class Distill(MethodWrapper):
     """Adds the teacher's part to the loss of every network that `inner` trains.
 
     teacher: images (B, H, W, C) -> logits (B, classes); its weights are neither trained nor saved with the student's.
@@ -41,7 +41,7 @@ class Distill(Around):
         return self.inner.gradients(x, objective.plus(part), number)
 
 
-def build(inner: keras.Model | Method, config: Config, training: Training) -> Distill:
+def build(inner: keras.Model | Method, config: Config, training: TrainingContext) -> Distill:
     """Returns distillation around `inner` as [distill] of `config` says."""
     method = inner if isinstance(inner, Method) else Method(inner)
     teacher = teachers.load(config.distill.teacher, method.network, training.classes)

@@ -15,7 +15,7 @@ every layer and change nothing (benchmarks/netaug.py).
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -152,8 +152,8 @@ class SuperNetwork:
 
     def __call__(
         self, x: tf.Tensor, widths: Sequence[Width], training: bool, weights: list[tf.Tensor] | None = None
-    ) -> tf.Tensor:
-        """Returns the logits (B, classes) of images (B, H, W, C) by the network of these widths.
+    ) -> Any:
+        """Returns the outputs for images (B, H, W, C) by the network of these widths.
 
         In training BatchNorm uses the statistics of the batch and updates the first channels of the running ones.
         `weights` are what `cut` returned for these widths, if gradients with respect to them are wanted.
@@ -164,7 +164,7 @@ class SuperNetwork:
         for call in self.graph.calls:
             inputs = [tensors[number] for number in call.inputs]
             tensors[call.output] = self._run(call, inputs, widths, own, training)
-        return tensors[self.graph.outputs[0]]
+        return tf.nest.pack_sequence_as(self.model.output, [tensors[number] for number in self.graph.outputs])
 
     def _run(
         self, call: Call, inputs: list[tf.Tensor], widths: Sequence[Width], own: dict[int, tf.Tensor], training: bool
