@@ -82,7 +82,7 @@ def shown(tmp_path, table_file):
                 fake(folder, config, top1, images=images)
                 papers[folder] = whole
                 finished.append(runs.Planned(label, "digits", seed, config, folder, table_file))
-        return results.Shown(table, finished, papers, {"digits": "digits"})
+        return results.Reproduction(table, finished, papers, {"digits": "digits"})
 
     return make
 
@@ -155,7 +155,7 @@ def test_without_a_true_difference_none_is_shown_in_95_of_100_cases(seeds):
     random = np.random.default_rng(seeds)
     common = random.normal(50, 3, (4000, seeds))
     first, second = (common + random.normal(0, 1.5, (4000, seeds)) for _ in range(2))
-    words = [results.judged(list(one), 1.3).partition(" (")[0] for one in first - second]
+    words = [results.verdict(list(one), 1.3).partition(" (")[0] for one in first - second]
     share = words.count("no difference shown") / len(words)
     assert share == pytest.approx(0.95, abs=3 * (0.95 * 0.05 / 4000) ** 0.5)  # three standard errors
     assert set(words) == {"no difference shown", "same sign", "other sign"}
@@ -163,15 +163,15 @@ def test_without_a_true_difference_none_is_shown_in_95_of_100_cases(seeds):
 
 def test_a_true_difference_is_shown_with_its_sign():
     random = np.random.default_rng(0)
-    words = [results.judged(list(row), 1.0).partition(" (")[0] for row in random.normal(-4, 1, (1000, 5))]
+    words = [results.verdict(list(row), 1.0).partition(" (")[0] for row in random.normal(-4, 1, (1000, 5))]
     assert words.count("other sign") / len(words) > 0.99
     assert "same sign" not in words
 
 
 def test_no_difference_is_no_sign():
-    assert results.judged([0.0, 0.0], 1.5) == "no difference shown (none in any seed)"
-    assert results.judged([0.0], 1.5) == "nothing can be said"
-    assert results.judged([1.0, 2.0], 0) == "the paper has no difference"
+    assert results.verdict([0.0, 0.0], 1.5) == "no difference shown (none in any seed)"
+    assert results.verdict([0.0], 1.5) == "nothing can be said"
+    assert results.verdict([1.0, 2.0], 0) == "the paper has no difference"
 
 
 def test_nothing_is_said_of_the_order_of_one_arm(shown):

@@ -35,7 +35,7 @@ def test_a_table_parses_and_every_arm_is_a_valid_config(path):
     table = paper_tables.load_file(path)
     assert re.fullmatch(r"# Seed \d{3}[^\n]*\.", path.read_text().splitlines()[0])
     assert table.name == f"seed{table.paper}-table{table.numbers[-1]}"
-    assert table.order in [column.word for column in table.columns]
+    assert table.order in [column.name for column in table.columns]
     assert set(table.figures) <= set(figures.FIGURES) == set(paper_tables.FIGURES)
     assert table.claim
     assert len({arm.folder for arm in table.arms}) == len(table.arms)
