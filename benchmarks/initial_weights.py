@@ -29,7 +29,7 @@ from tinytrain.run import Run
 
 INITS = ("he", "torch")
 SMALL = "model.stem=cifar model.resolution=32 data.val_images=1000"
-CASES = {  # name: (data, KEY=VALUE words)
+CASES = {  # name: (data, KEY=VALUE arguments)
     "resnet8, 5,000 of CIFAR-10": (
         "cifar10",
         f"model.name=resnet8 {SMALL} data.train_images=5000 optim.epochs=10",
@@ -59,11 +59,11 @@ def plan(data, seeds, out):
     """Returns the runs of all cases with data, those of the first seed first."""
     runs = []
     for seed in range(seeds):
-        for case, (name, words) in CASES.items():
+        for case, (name, keys) in CASES.items():
             for init in INITS if name in data else ():
                 folder = out / case.replace(",", "").replace(" ", "-") / init / f"seed{seed}"
                 overrides = [f"data.spec={data[name]}", f"model.init={init}", f"seed={seed}", "data.check=false"]
-                config = configs.load(None, [*words.split(), *overrides])
+                config = configs.load(None, [*keys.split(), *overrides])
                 runs.append(Planned(case, init, seed, config, folder, Path(__file__)))
     return runs
 
@@ -118,7 +118,7 @@ def main():
     parser.add_argument("--out", type=Path, default=Path("runs/initial_weights"))
     parser.add_argument("--data", nargs="*", default=[], metavar="NAME=SPEC", help="cifar10=SPEC, cells=SPEC")
     args = parser.parse_args()
-    data = dict(word.split("=", 1) for word in args.data)
+    data = dict(argument.split("=", 1) for argument in args.data)
     if unknown := data.keys() - {name for name, _ in CASES.values()}:
         parser.error(f"no case has the data {sorted(unknown)}: name cifar10, cells or digits")
     if args.quick or not data:

@@ -73,15 +73,15 @@ class Ours:
     """Our training step with a method ("": plain); `overrides` are KEY=VALUE words."""
 
     def __init__(self, method, resolution, overrides=()):
-        words = f"model.width=0.35 model.resolution={resolution} model.channels=3 model.stem=imagenet".split()
-        words += [
+        keys = f"model.width=0.35 model.resolution={resolution} model.channels=3 model.stem=imagenet".split()
+        keys += [
             "model.name=mobilenet_v2_tiny",
             "device.precision=float32",
             "device.jit=false",
             f"method={method}",
             *overrides,
         ]
-        config = configs.load(None, words)
+        config = configs.load(None, keys)
         random = np.random.default_rng(0)
         x = random.uniform(-1, 1, (BATCH, resolution, resolution, 3)).astype("float32")
         y = np.eye(CLASSES, dtype="float32")[random.integers(0, CLASSES, BATCH)]
@@ -114,10 +114,10 @@ class Torch:
 
     def __init__(self, python, resolution, threads, environment):
         sizes = {"resolution": resolution, "batch": BATCH, "classes": CLASSES, "threads": threads}
-        words = [word for name, size in sizes.items() for word in (f"--{name}", str(size))]
+        flags = [flag for name, size in sizes.items() for flag in (f"--{name}", str(size))]
         self.drawn = []  # mean multiply-adds of the networks drawn in each call
         self.process = subprocess.Popen(
-            [python, str(WORKER), *words],
+            [python, str(WORKER), *flags],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

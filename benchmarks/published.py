@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from tinytrain.tflite.model import Operator, Summary, Tensor
 
 MHZ = 1e6
-H743_CLOCKS_HZ = (
-    400 * MHZ,
-    480 * MHZ,
-)  # the README names none: the usual rate of the board, and the highest of the chip
+# The README names no clock: these are the usual one of the board and the highest of the chip.
+H743_CLOCKS_HZ = (400 * MHZ, 480 * MHZ)
 
 Block = tuple[int, int, int, int]  # expansion, filters, stride, kernel
 MCUNETS: dict[str, tuple[int, int, int, list[Block]]] = {  # filters of the stem, resolution, classes, blocks

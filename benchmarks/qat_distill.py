@@ -25,11 +25,11 @@ from tinytrain.tflite.int8_values import dequantize
 VARIANTS = {"post_training": ["qat.epochs=0"], "labels": ["qat.distill=0"], "labels_and_float_model": ["qat.distill=1"]}
 
 
-def measure(run, words, images):
+def measure(run, overrides, images):
     """Returns a row: test top-1 in percent, float and of each variant in int8, on the first `images` test images."""
     row = {"run": str(run.folder)}
-    for variant, overrides in VARIANTS.items():
-        model = int8_model.from_run(run, configs.apply(run.config(), [*words, *overrides]))
+    for variant, keys in VARIANTS.items():
+        model = int8_model.from_run(run, configs.apply(run.config(), [*overrides, *keys]))
         output = flatbuffer.read(model.content).outputs[0]
         scores = dequantize(Oracle(model.content).run(model.images[:images]), output)
         row["float_percent"] = round(100 * metrics.top_k(model.float_scores[:images], model.labels[:images], 1), 2)
@@ -43,11 +43,11 @@ def main():
     parser.add_argument("--quick", action="store_true", help="1,000 test images")
     parser.add_argument("--json", action="store_true", help="one JSON line last")
     options = parser.parse_args()
-    words = [word for word in options.runs if "=" in word]
+    overrides = [argument for argument in options.runs if "=" in argument]
     rows = []
     print(f"{'run':40} {'float':>7} {'after':>7} {'labels':>7} {'labels + float model':>21}   (test top-1, %)")
-    for folder in (word for word in options.runs if "=" not in word):
-        row = measure(Run.open(Path(folder)), words, 1000 if options.quick else None)
+    for folder in (argument for argument in options.runs if "=" not in argument):
+        row = measure(Run.open(Path(folder)), overrides, 1000 if options.quick else None)
         rows.append(row)
         values = [row[f"{variant}_percent"] for variant in ("float", *VARIANTS)]
         print(f"{folder:40} {values[0]:7.2f} {values[1]:7.2f} {values[2]:7.2f} {values[3]:21.2f}", flush=True)

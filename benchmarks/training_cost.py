@@ -55,10 +55,10 @@ VARIANTS = [
 ]
 
 
-def seconds_per_image(words, steps):
+def seconds_per_image(overrides, steps):
     """Returns (processor seconds of a training step for an image, MACs of the network, its depthwise MACs)."""
     config = configs.load(
-        None, ["augment.crop=0", "augment.flip=true", "device.jit=false", "optim.warmup_epochs=0", *words]
+        None, ["augment.crop=0", "augment.flip=true", "device.jit=false", "optim.warmup_epochs=0", *overrides]
     )
     config = configs.apply(config, ["model.channels=3", "device.precision=float32", "am_softmax.scale=10"])
     if config.netaug.width_factors == "auto":
@@ -95,7 +95,7 @@ def fitted(rows):
     return np.linalg.lstsq(design, np.ones(len(rows)), rcond=None)[0]
 
 
-def words_of(name, width, resolution, stem, batch):
+def overrides_of(name, width, resolution, stem, batch):
     return [
         f"model.name={name}",
         f"model.width={width}",
@@ -113,7 +113,7 @@ def measured(networks, steps):
     """Prints and returns a row for each network."""
     rows = []
     for network in networks:
-        seconds, count, depthwise = seconds_per_image(words_of(*network), steps)
+        seconds, count, depthwise = seconds_per_image(overrides_of(*network), steps)
         row = {"network": name_of(network), "macs": count, "depthwise_macs": depthwise, "ms_per_image": 1e3 * seconds}
         rows.append(row)
         print(f"{row['network']:32}{count / 1e6:10.1f} M MACs{1e3 * seconds:10.2f} ms an image", flush=True)
@@ -134,7 +134,7 @@ def varied(network, plain, variants, steps):
     """Prints and returns a row for each variant of a network; `plain` is the ms per image of its plain step."""
     rows = []
     for variant in variants:
-        ms = 1e3 * seconds_per_image([*words_of(*network), variant], steps)[0]
+        ms = 1e3 * seconds_per_image([*overrides_of(*network), variant], steps)[0]
         rows.append({"network": name_of(network), "variant": variant, "times_plain": ms / plain, "more_ms": ms - plain})
         print(f"{name_of(network):32} {variant:28}{ms / plain:6.2f} times, {ms - plain:+.2f} ms", flush=True)
     return rows

@@ -78,8 +78,8 @@ def sample(cases: Iterator[Case]) -> list[Case]:
     """Returns at most CASES_PER_FORM cases of each form, at even distances."""
     by_form: dict[tuple[object, ...], list[Case]] = defaultdict(list)
     for case in cases:
-        whole = case.window == case.shape[:2]
-        key = (case.name, "whole" if whole else case.window, case.stride, case.same, case.pad, len(case.shape))
+        is_global = case.window == case.shape[:2]
+        key = (case.name, "global" if is_global else case.window, case.stride, case.same, case.pad, len(case.shape))
         if case.constant_bytes <= MOST_BYTES:
             by_form[(*key, case.filters > case.shape[-1], tuple(side == 1 for side in case.second))].append(case)
     samples = [np.unique(np.linspace(0, len(group) - 1, CASES_PER_FORM).astype(int)) for group in by_form.values()]

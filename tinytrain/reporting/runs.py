@@ -74,9 +74,8 @@ def _subject(run: Run, name: str) -> Subject:
         provenance=_read(run.origin_path, lambda _: provenance.read(run)) or {},
         split=_json(run.split_path),
         search=_json(run.folder / "search.json"),
-        exports=[
-            _export(path.parent) for path in sorted(run.folder.glob(f"[!.]*/{REPORT_FILE}"))
-        ],  # a hidden one is half written
+        # a hidden folder is an export half written
+        exports=[_export(path.parent) for path in sorted(run.folder.glob(f"[!.]*/{REPORT_FILE}"))],
     )
 
 

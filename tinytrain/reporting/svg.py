@@ -96,9 +96,8 @@ def _svg(name: str, alt: str, role: str, size: tuple[int, int], draw: Callable[[
 def _cleaned(svg: str) -> str:
     """Returns the content of the <svg> in a Matplotlib file, with CSS variables as colors and without fonts."""
     body = svg[svg.index("</metadata>") + len("</metadata>") : svg.rindex("</svg>")]
-    body = re.sub(
-        r"<defs>\s*<style.*?</style>\s*</defs>", "", body, count=1, flags=re.DOTALL
-    )  # it would apply to the whole page
+    # The style sheet of one chart would apply to the whole page.
+    body = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", body, count=1, flags=re.DOTALL)
     body = re.sub(r'<g id="[^"]*"', "<g", body)
     body = re.sub(r" ?font-family: [^;\"]*;?", "", body)
     body = body.replace("xlink:href", "href")

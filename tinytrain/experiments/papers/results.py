@@ -23,7 +23,7 @@ from tinytrain.files import write_text
 from tinytrain.run import Run
 
 Row: TypeAlias = dict[str, Any]
-NOTHING = "nothing can be said"
+NO_VERDICT = "nothing can be said"
 HEADER = ("arm", "figure", "paper", "ours", "difference", "seeds")
 
 
@@ -217,10 +217,10 @@ def verdict(ours: list[float], paper: float) -> str:
     if paper == 0:
         return "the paper has no difference"
     if len(ours) == 1:
-        return NOTHING
+        return NO_VERDICT
     interval = paired.interval(ours)
     if interval is None:
-        return f"{NOTHING} (all seeds differ by the same)" if any(ours) else "no difference shown (none in any seed)"
+        return f"{NO_VERDICT} (all seeds differ by the same)" if any(ours) else "no difference shown (none in any seed)"
     judgment = {0: "no difference shown", 1: "same sign", -1: "other sign"}[
         paired.sign(ours) * (1 if paper > 0 else -1)
     ]
@@ -248,7 +248,7 @@ def _pairs(reproduction: Reproduction, compared: list[Arm], column: Column) -> s
     total = sum(verdicts.values())
     if not total:
         return "No two arms can be compared yet."
-    if verdicts.keys() == {NOTHING}:
+    if verdicts.keys() == {NO_VERDICT}:
         return "With one seed nothing can be said of the order of the arms."
     counted = ", ".join(f"{count} {text}" for text, count in sorted(verdicts.items(), key=lambda item: -item[1]))
     papers = [arm.paper[column.name] for arm in compared]
