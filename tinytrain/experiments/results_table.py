@@ -16,14 +16,8 @@ MEASURED = (  # columns that are averaged over the seeds
     *("test_top1", "test_map"),
     *("epochs", "training_seconds", "search_epochs", "search_seconds"),
 )
-TEST_METRICS = (
-    "top1",
-    "top5",
-    "balanced_top1",
-    "macro_f1",
-    "map",
-    "map_mrr",
-)  # columns of results.csv, with the prefix test_
+# Columns of results.csv, there with the prefix "test_".
+TEST_METRICS = ("top1", "top5", "balanced_top1", "macro_f1", "map", "map_mrr")
 AVERAGE = "average"
 HEADER = (
     *("config", "data", "seeds", "test top-1 %", "to the first", "95 % interval", "test mAP %"),
