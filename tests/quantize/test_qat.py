@@ -83,9 +83,9 @@ class Reference:
 
     def with_kernel(self, kernel):
         """Returns the only operator whose int8 kernel is `kernel`, but for halves rounded the other way."""
-        found = [node for node in self.operators if self._same(node["inputs"][1], kernel)]
-        assert len(found) == 1
-        return found[0]
+        matches = [node for node in self.operators if self._same(node["inputs"][1], kernel)]
+        assert len(matches) == 1
+        return matches[0]
 
     def _same(self, tensor, kernel):
         own = self.lite.get_tensor(tensor)
@@ -111,9 +111,9 @@ def test_every_model_is_int8_and_every_operator_of_its_graph_exact(name):
     for wrapper in (wrapper for wrapper in qat.operators(quantized) if wrapper.quantize_config.kernel):
         node = reference.with_kernel(int8_kernel(wrapper))
         x, expected = reference.real(node["inputs"][0]), reference.real(node["outputs"][0])
-        found = wrapper(np.reshape(x, (1, -1)) if node["op_name"] == "FULLY_CONNECTED" else x, training=False)
+        actual = wrapper(np.reshape(x, (1, -1)) if node["op_name"] == "FULLY_CONNECTED" else x, training=False)
         step = reference.details[node["outputs"][0]]["quantization"][0]
-        steps = np.abs(found.numpy().reshape(expected.shape) - expected) / step
+        steps = np.abs(actual.numpy().reshape(expected.shape) - expected) / step
         assert steps.max() < 1.01
         if (
             node["op_name"] != "FULLY_CONNECTED"
@@ -146,9 +146,9 @@ def test_post_training_quantization_stays_near_the_float_model():
     int8, floats = images(60, (32, 32, 3))
     content = convert.convert_post_training(tf_keras_clone.rebuild(model), floats)
     output = flatbuffer.read(content).outputs[0]
-    found = (Oracle(content).run(int8).astype(float) - output.zero_point[0]) * output.scale[0]
+    scores = (Oracle(content).run(int8).astype(float) - output.zero_point[0]) * output.scale[0]
     expected = np.asarray(model(floats, training=False))
-    assert np.abs(found - expected).mean() < 0.05 * (expected.max() - expected.min())
+    assert np.abs(scores - expected).mean() < 0.05 * (expected.max() - expected.min())
 
 
 def depthwise_net():
@@ -211,7 +211,7 @@ def tune(built, steps=30, batches=None):
     return tuned, losses
 
 
-def test_fine_tuning_learns_repeats_itself_and_leaves_the_twin_alone():
+def test_fine_tuning_learns_repeats_itself_and_leaves_the_clone_alone():
     built = tf_keras_clone.rebuild(stripe_net())
     before = built.get_weights()
     tuned, losses = tune(built)
@@ -219,14 +219,14 @@ def test_fine_tuning_learns_repeats_itself_and_leaves_the_twin_alone():
     assert len(losses) == 30
     assert losses[-1] < 0.5 * losses[0]
     assert losses == same_losses
-    for one, other in zip(tuned.get_weights(), again.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
-    for one, other in zip(built.get_weights(), before, strict=True):
-        np.testing.assert_array_equal(one, other)
+    for weight, other in zip(tuned.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, other)
+    for weight, other in zip(built.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, other)
     x, y = stripes(200, seed=1)
     content = convert.convert(tuned)
-    found = Oracle(content).run(np.round(x * 128).clip(-128, 127).astype("int8"))
-    assert (found.argmax(1) == y.argmax(1)).mean() > 0.9
+    scores = Oracle(content).run(np.round(x * 128).clip(-128, 127).astype("int8"))
+    assert (scores.argmax(1) == y.argmax(1)).mean() > 0.9
 
 
 def test_the_float_model_teaches_its_int8_self():
@@ -246,9 +246,9 @@ def test_the_float_model_teaches_its_int8_self():
 def test_the_ranges_start_from_the_calibration_images():
     built = tf_keras_clone.rebuild(stripe_net())
     x, _ = stripes(100)
-    found = qat.ranges(built, x)
+    ranges = qat.ranges(built, x)
     logits = np.stack([built(part, training=False).numpy() for part in np.split(x, 2)])  # batches of 50
-    assert found["dense" if "dense" in found else built.layers[-1].name] == pytest.approx(
+    assert ranges["dense" if "dense" in ranges else built.layers[-1].name] == pytest.approx(
         (logits.min((1, 2)).mean(), logits.max((1, 2)).mean()), rel=1e-4
     )
 
@@ -323,11 +323,11 @@ def test_a_cosine_head_is_one_fully_connected_operator():
     assert counts["FULLY_CONNECTED"] == 1
     # The classes of every image in the order of the float model, where two do not differ by less than a rounding.
     cosines = np.asarray(model(floats))
-    found = Oracle(content).run(int8).astype(int)
+    scores = Oracle(content).run(int8).astype(int)
     near = 0.05 * np.ptp(cosines)
     for a, b in np.ndindex(4, 4):
         apart = cosines[:, a] - cosines[:, b] > near
-        assert (found[:, a] > found[:, b])[apart].all()
+        assert (scores[:, a] > scores[:, b])[apart].all()
     assert (np.ptp(np.sort(cosines)[:, -2:], axis=1) > near).sum() > 10
 
 
@@ -339,9 +339,9 @@ def test_the_logits_of_the_linear_head_are_those_of_the_loss_by_hand():
         lengths = np.sqrt((x**2).sum(axis=1))
         kernel = np.float64(model.get_layer("logits").kernel)
         expected = 5.0 * (x / lengths[:, None]) @ kernel * (lengths / lengths.mean())[:, None]
-        found = cosine_head.linear(model, floats, 5.0)
-        np.testing.assert_allclose(found(floats), expected, atol=1e-4)
-        assert not any(isinstance(layer, layers.UnitNormalization) for layer in found.layers)
+        linear = cosine_head.linear(model, floats, 5.0)
+        np.testing.assert_allclose(linear(floats), expected, atol=1e-4)
+        assert not any(isinstance(layer, layers.UnitNormalization) for layer in linear.layers)
         np.testing.assert_allclose(model.get_layer("logits").kernel, kernel, atol=0)  # that of the run is left alone
 
 
@@ -352,15 +352,15 @@ def test_a_model_without_cosine_head_is_left_alone():
 
 
 @pytest.mark.parametrize(
-    "place", ["a bias behind", "an activation behind", "no classifier behind", "read twice", "rows"]
+    "case", ["a bias behind", "an activation behind", "no classifier behind", "read twice", "rows"]
 )
-def test_a_normalisation_that_int8_needs_is_refused_by_its_name(place):
+def test_a_normalization_that_int8_needs_is_refused_by_its_name(case):
     image = keras.Input((8, 8, 3))
     x = layers.GlobalAveragePooling2D(name="pool")(layers.Conv2D(8, 3)(image))
-    y = layers.UnitNormalization(axis=0 if place == "rows" else -1, name="unit")(x)
-    biased, activation = place == "a bias behind", "relu" if place == "an activation behind" else None
+    y = layers.UnitNormalization(axis=0 if case == "rows" else -1, name="unit")(x)
+    biased, activation = case == "a bias behind", "relu" if case == "an activation behind" else None
     y, z = layers.Dense(8, activation, use_bias=biased)(y), y
-    y = layers.Dense(4)(y) if place == "no classifier behind" else y
-    model = keras.Model(image, [y, z] if place == "read twice" else y)
+    y = layers.Dense(4)(y) if case == "no classifier behind" else y
+    model = keras.Model(image, [y, z] if case == "read twice" else y)
     with pytest.raises(UserError, match="'unit' of class UnitNormalization cannot be exported to int8"):
         tf_keras_clone.rebuild(cosine_head.without_norm(model))

@@ -67,7 +67,7 @@ def test_images(subject: Subject, proven: Golden | None) -> LabelledImages:
 
     Raises UserError if the data is not there any more, or is another.
     """
-    classes, names = subject.origin.get("classes"), subject.split.get("test", [])
+    classes, names = subject.provenance.get("classes"), subject.split.get("test", [])
     if proven and proven.labels is not None and classes and len(names) == len(proven.labels):
         pixels = (proven.inputs.astype(np.int16) + 128).astype(np.uint8)
         return LabelledImages(pixels, proven.labels, names, classes)
