@@ -41,7 +41,7 @@ HOLD = """
 import sys, time
 from contextlib import ExitStack
 from pathlib import Path
-from tinytrain import disk, locks
+from tinytrain import files as disk, locks
 from tinytrain.run import Run
 held = ExitStack()
 {statements}
@@ -215,9 +215,8 @@ def test_what_a_killed_process_left_goes_and_what_a_living_one_writes_stays(tmp_
     (tmp_path / ".tinytrain-link").symlink_to("last.npz")
     assert [len(hidden(tmp_path)), len(hidden(temporary))] == [6, 2]
     killed(dead)
-    program = (
-        "from pathlib import Path; from tinytrain import disk\nwith disk.draft(Path('other.txt')), disk.folder(): pass"
-    )
+    program = "from pathlib import Path; from tinytrain import files as disk\n"
+    program += "with disk.draft(Path('other.txt')), disk.folder(): pass"
     variables = os.environ | {"TMPDIR": str(temporary)}
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=variables, check=True)
     assert [len(hidden(tmp_path)), len(hidden(temporary))] == [4, 1]  # of the living one, and what is not ours

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from tinytrain.cli.words import separated, whole
+from tinytrain.config import fields, library, schema
 from tinytrain.config import load as configs
-from tinytrain.config import schema
 from tinytrain.errors import TinytrainError, UserError, unknown
 
-MOST_SEEDS, MOST_IMAGES, MOST_CLASSES = 1000, schema.MOST_IMAGES, 100_000  # beyond is a slip, or has no end
+MOST_SEEDS, MOST_IMAGES, MOST_CLASSES = 1000, fields.MOST_IMAGES, 100_000  # beyond is a slip, or has no end
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def _fit(values: Any, words: list[str]) -> tuple[Any, str]:
         raise UserError(f"fit takes one config file, received {', '.join(plain)}")
     if plain and values.recipe:
         raise UserError(f"fit takes a config file or --recipe, received '{plain[0]}' and --recipe {values.recipe}")
-    plain += [str(configs.recipe(values.recipe))] if values.recipe else []
+    plain += [str(library.recipe(values.recipe))] if values.recipe else []
     out = Path(values.out) if values.out else None
     path = Path(plain[0]) if plain else None
     config = configs.load(path, overrides)
@@ -97,7 +97,7 @@ def _reproduce(values: Any, words: list[str]) -> tuple[Any, str]:
         raise UserError(f"reproduce needs one TABLE, such as seed003-table4, received {' '.join(plain) or 'none'}")
     tables.load(plain[0])
     scaling.parse(values.scale)
-    batch = whole("batch", values.batch, schema.MOST_BATCH, scaling.SMALLEST_BATCH) if values.batch else None
+    batch = whole("batch", values.batch, fields.MOST_BATCH, scaling.SMALLEST_BATCH) if values.batch else None
     seeds = whole("seeds", values.seeds or "1", MOST_SEEDS)
     from tinytrain.quiet import import_tensorflow
 

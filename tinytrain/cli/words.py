@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from tinytrain.config import load as configs
+from tinytrain.config.paths import is_there
 from tinytrain.errors import UserError
 
 
 def is_setting(word: str) -> bool:
     """Returns whether `word` is KEY=VALUE: a key of the config, or nearly one, and the name of no file or folder."""
     dotted, equals, _ = word.partition("=")
-    return bool(equals) and configs.is_nearly_a_key(dotted.strip()) and not configs.is_there(Path(word))
+    return bool(equals) and configs.is_nearly_a_key(dotted.strip()) and not is_there(Path(word))
 
 
 def separated(words: list[str]) -> tuple[list[str], list[str]]:

@@ -26,5 +26,5 @@ def mistakes_in(source: Source) -> list[str]:
 
 def read_source(config: Config) -> Source:
     """Returns what `load_source` does, with files that cannot be read among its findings."""
-    module, argument = configs.room(config.data.spec)
+    module, argument = configs.parse_spec(config.data.spec)
     return splits.arrange(plugins.load("datasets", module).load(argument, config.data), config.data.split)

@@ -65,7 +65,7 @@ def _fit(
     configs.check(config)
     asked, source = config, read_source(config)
     config = resolve(config, source)
-    searches = config.search.way != "none"
+    searches = config.search.algorithm != "none"
     if searches:
         from tinytrain.train.lr_search import search  # with Optuna and its database, which no other training needs
     if searches and run is None:
@@ -91,7 +91,7 @@ def _fit(
             f"not enough memory to train {trainer.batch:,} images a step: remove the unfinished run '{run.folder}' "
             "and begin again with a lower optim.batch, model.resolution or model.width"
         ) from None
-    _finish(run, data, trainer.method, trainer.history, config.optim.keep)
+    _finish(run, data, trainer.method, trainer.history, config.optim.checkpoint)
     return run
 
 
@@ -187,7 +187,7 @@ def _begun_model(run: Run | None, config: Config) -> keras.Model | None:
 
 
 def _finish(run: Run, data: Split, method: Method, history: list[dict[str, float]], keep: str) -> None:
-    """Saves the plain model, as optim.keep says, and measures it: the only look at the test images."""
+    """Saves the plain model, as optim.checkpoint says, and measures it: the only look at the test images."""
     epoch = len(history)  # whose weights the method has
     if keep == "best":
         epoch = checkpoint.load(run.best_path, method.network.variables)["epoch"]

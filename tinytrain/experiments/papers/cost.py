@@ -68,8 +68,8 @@ def seconds_per_image(config: Config, classes: int) -> float:
 def _searched(config: Config) -> int:
     """Returns the epochs of the search for the learning rate, none of them pruned."""
     search = config.search
-    epochs = defaults.epochs(search.way) if search.epochs == "auto" else search.epochs
-    return {"tpe": search.trials * epochs, "grid": search.points * epochs, "range": 2}.get(search.way, 0)
+    epochs = defaults.epochs(search.algorithm) if search.epochs == "auto" else search.epochs
+    return {"tpe": search.trials * epochs, "grid": search.points * epochs, "range": 2}.get(search.algorithm, 0)
 
 
 @functools.cache

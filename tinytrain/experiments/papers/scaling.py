@@ -98,8 +98,8 @@ def _scale_epochs(config: Config, share: float) -> None:
         config.optim.warmup_epochs = float(round(config.optim.warmup_epochs))
     plateau, search = config.plateau, config.search
     plateau.patience, plateau.stop_patience = _counted(plateau.patience, share), _counted(plateau.stop_patience, share)
-    if search.way in defaults.EPOCHS:
-        whole = defaults.epochs(search.way) if search.epochs == "auto" else search.epochs
+    if search.algorithm in defaults.EPOCHS:
+        whole = defaults.epochs(search.algorithm) if search.epochs == "auto" else search.epochs
         search.epochs = _counted(int(whole), share)
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from tinytrain.config import load as configs
-from tinytrain.config import plugins
+from tinytrain.config import plugins, toml_files
 from tinytrain.config.schema import Config
 from tinytrain.errors import UserError, unknown
 from tinytrain.experiments.papers import columns as table_columns
@@ -128,7 +128,7 @@ def load(word: str) -> Table:
 
 def load_file(path: Path) -> Table:
     """Returns the table of one file; raises UserError for what is missing, unknown or of no use."""
-    found = configs.read_toml(path, "table")
+    found = toml_files.read(path, "table")
     _refuse_unknown(path, found, KEYS, "key of a table")
     if missing := {"title", "paper", "tables", "base", "columns", "arms"} - set(found):
         raise UserError(f"'{path}' is no table of a paper: it lacks {', '.join(sorted(missing))}")
@@ -139,7 +139,7 @@ def load_file(path: Path) -> Table:
             raise unknown(f"arm in '{path}'", arm.against, found["arms"])
     _refuse_mistakes(path, found)
     steps = {
-        name: Step(step.get("base", ""), dict(configs.flat(step.get("set", {}))))
+        name: Step(step.get("base", ""), dict(toml_files.flat(step.get("set", {}))))
         for name, step in found.get("datasets", {}).items()
     }
     return Table(
@@ -153,7 +153,7 @@ def load_file(path: Path) -> Table:
         columns,
         found.get("order", columns[0].word),
         found.get("figures", []),
-        dict(configs.flat(found.get("set", {}))),
+        dict(toml_files.flat(found.get("set", {}))),
         arms,
         steps,
         found.get("ran", ""),
@@ -235,7 +235,7 @@ def batch(table: Table) -> int:
 
 def varied(table: Table) -> set[str]:
     """Returns the keys in which arms or datasets differ, which no word may set for all of them."""
-    found = [dict(configs.flat(dataclasses.asdict(config))) for _, config in every_config(table)]
+    found = [dict(toml_files.flat(dataclasses.asdict(config))) for _, config in every_config(table)]
     return {dotted for dotted in found[0] if any(other[dotted] != found[0][dotted] for other in found)}
 
 
@@ -256,7 +256,7 @@ def _arm(path: Path, label: str, values: dict, first: str, columns: list[table_c
     _refuse_unknown(path, values, ARM_KEYS, f"key of the arm '{label}'")
     paper = values.get("paper", {})
     _refuse_unknown(path, paper, {column.word for column in columns}, f"column of the arm '{label}'")
-    settings = dict(configs.flat(values.get("set", {})))
+    settings = dict(toml_files.flat(values.get("set", {})))
     against, datasets = values.get("against", first), values.get("datasets", [])
     return Arm(label, values.get("base", ""), settings, paper, against, datasets)
 
