@@ -10,6 +10,7 @@ from tinytrain.config import plugins
 
 LIGHT = [
     "cli.main",
+    "cli.commands",
     "cli.flags",
     "config.load",
     "cli.words",

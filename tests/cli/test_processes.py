@@ -16,7 +16,7 @@ from kills import command
 from tinytrain import files as disk
 from tinytrain import locks
 from tinytrain.benching.serial import emulator, ports
-from tinytrain.cli import flags, main
+from tinytrain.cli import commands, flags, main
 from tinytrain.config import load as configs
 from tinytrain.deploy import boards, firmware
 from tinytrain.deploy.tflm import interpreter
@@ -291,9 +291,9 @@ def test_only_a_reader_of_our_output_who_has_gone_is_no_fault(tmp_path):
 
 
 def test_messages_that_nobody_reads_end_the_command_and_no_more():
-    program = "import sys; from tinytrain.cli import flags, main\n"
+    program = "import sys; from tinytrain.cli import commands, flags, main\n"
     program += "def run(*_):\n  for _ in range(10):\n    print('x' * 9999, file=sys.stderr, flush=True)\n"
-    program += "flags.COMMANDS['list'] = flags.Command('', {}, run); main.main(['list'])"
+    program += "commands.COMMANDS['list'] = flags.Command('', '', (), run); main.main(['list'])"
     words = shlex.join([sys.executable, "-c", program])
     done = subprocess.run(
         ["bash", "-c", f"{words} 2>&1 | true; echo ${{PIPESTATUS[0]}}"], capture_output=True, text=True
@@ -305,7 +305,7 @@ def test_a_broken_pipe_of_anything_else_is_not_silent(monkeypatch):
     def broken(*_):
         raise BrokenPipeError(32, "Broken pipe")
 
-    monkeypatch.setitem(flags.COMMANDS, "list", flags.Command("", {}, broken))
+    monkeypatch.setitem(commands.COMMANDS, "list", flags.Command("", "", (), broken))
     with pytest.raises(BrokenPipeError):  # a traceback, status 1
         main.main(["list"])
 
