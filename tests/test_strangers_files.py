@@ -239,7 +239,7 @@ def test_a_study_of_pickles_is_refused(tmp_path):
 
 def test_a_pickle_as_a_value_in_a_study_is_not_read(tmp_path):
     url = f"sqlite:///{tmp_path / 'search.db'}"
-    search = configs.load(None, ["search.way=grid", "search.low=0.01", "search.high=0.1"]).search
+    search = configs.load(None, ["search.algorithm=grid", "search.low=0.01", "search.high=0.1"]).search
     trials = study.Trials(study.open_storage(url), "study", search, 0, "me")
     trial = trials.next()
     trials.lr(trial)

@@ -14,8 +14,8 @@ from command_plan import Table
 from commands_page import Row
 from conftest import REPOSITORY
 
-from tinytrain.cli import main
-from tinytrain.cli.flags import COMMANDS
+from tinytrain.cli import flags
+from tinytrain.cli.commands import COMMANDS
 from tinytrain.config import load, schema
 
 TABLE = Table.read()
@@ -131,7 +131,7 @@ def _check_words(text):
     """Fails for a flag, key, make target or script in a command, or in a usage line, that does not exist."""
     if called := re.search(r"tinytrain ([a-z]+)", text):
         assert called[1] in COMMANDS
-        known = {*COMMANDS[called[1]].flags, "json", "help"}
+        known = {*(flag.name for flag in COMMANDS[called[1]].flags), "json", "help"}
         assert set(re.findall(r"--([a-z]+)", text)) <= known
         assert set(re.findall(r"(?<![\w$/])([a-z_]+(?:\.[a-z_]+)?)=", text)) <= set(load.keys())
     if script := re.search(r"benchmarks/\w+\.py", text):
@@ -160,9 +160,10 @@ def _tinytrain_calls(line):
 def _check_call(words):
     if words in (["--help"], ["--version"]):
         return
-    values, rest = main._parse(COMMANDS[words[0]], words[1:]) if "--help" not in words else (None, [])
-    assert values is None or values.json is False
-    load.apply(schema.Config(), [word for word in rest if "=" in word])
+    if "--help" not in words:
+        values, _, overrides = flags.parse(COMMANDS[words[0]], words[1:])
+        assert values.json is False
+        load.apply(schema.Config(), overrides)
 
 
 def test_a_page_is_run_in_its_own_folder(monkeypatch, tmp_path):

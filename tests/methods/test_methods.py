@@ -86,7 +86,7 @@ def test_a_run_that_stopped_after_its_last_epoch_saves_the_network_that_it_had_t
     small = ["model.resolution=16", "model.stem=cifar", "data.train_images=64", "data.check=false"]
     small += [] if name == "tinytl" else ["model.name=resnet8", "model.width=0.25"]
     more = ["tinytl.norm=group", "tinytl.weight_bits=8"] if norm else []
-    run = fit(name, tmp_path, "run", *small, *more, "optim.epochs=1", "optim.keep=last", small=small)
+    run = fit(name, tmp_path, "run", *small, *more, "optim.epochs=1", "optim.checkpoint=last", small=small)
     expected, result = keras.saving.load_model(run.model_path).get_weights(), run.metrics()
     run.metrics_path.unlink()
     run.model_path.unlink()

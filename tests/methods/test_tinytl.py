@@ -9,7 +9,8 @@ from sklearn.cluster import KMeans
 from test_twin import outputs, small
 
 from tinytrain.config import plugins
-from tinytrain.config.schema import Config, Model, Tinytl
+from tinytrain.config.method_keys import Tinytl
+from tinytrain.config.schema import Config, Model
 from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.errors import UserError
 from tinytrain.methods import tinytl

@@ -1,4 +1,4 @@
-"""`model.init`, `norm_epsilon`, `mean`, `deviation` and `optim.keep` against their formulas."""
+"""`model.init`, `norm_epsilon`, `mean`, `std` and `optim.checkpoint` against their formulas."""
 
 import csv
 from statistics import NormalDist
@@ -79,10 +79,9 @@ def test_auto_is_torch_and_netaug_for_netaug():
     assert np.array_equal(auto["logits"][0], netaug["logits"][0])
 
 
-def test_the_default_of_older_runs_is_he():
-    """Before, "default" was what the blocks draw: normal with √(2/fan_out), fan_out of a depthwise kernel its area."""
-    assert configs.load(None, ["model.init=default"]).model.init == "he"
-    for name, (kernel, *_) in kernels(build("model.init=default")).items():
+def test_he_is_normal_by_the_fan_out():
+    """What the blocks draw: normal with √(2/fan_out), fan_out of a depthwise kernel its area."""
+    for name, (kernel, *_) in kernels(build("model.init=he")).items():
         if kernel.ndim == 4 and kernel.size > 800:
             fan_out = kernel.shape[0] ** 2 * (1 if "depthwise" in name else kernel.shape[3])
             assert kernel.std() == pytest.approx((2 / fan_out) ** 0.5, rel=0.1), name
@@ -109,7 +108,7 @@ def test_epsilon_is_kept_by_what_begins_from_the_weights(tmp_path):
 
 def test_pixels_are_normalised_as_the_paper_does():
     mean, deviation = [0.5071, 0.4865, 0.4409], [0.2009, 0.1984, 0.2023]
-    model = build(f"model.mean={mean}", f"model.deviation={deviation}")
+    model = build(f"model.mean={mean}", f"model.std={deviation}")
     pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
     found = keras.Model(model.input, model.get_layer(pretrained.PREPROCESSING).output)(batches.normalize(pixels))
     np.testing.assert_allclose(found, (pixels / 255 - mean) / deviation, atol=2e-5)
@@ -118,8 +117,8 @@ def test_pixels_are_normalised_as_the_paper_does():
 def test_gray_images_take_the_mean_of_the_colors_and_other_numbers_are_refused():
     model = build("model.mean=[0.5, 0.4, 0.3]", "model.channels=1")
     assert np.ravel(model.get_layer(pretrained.PREPROCESSING).offset) == pytest.approx([128 / 255 - 0.4])
-    with pytest.raises(UserError, match=r"model.deviation = \[0.5\] for 3 channels"):
-        build("model.deviation=[0.5]")
+    with pytest.raises(UserError, match=r"model.std = \[0.5\] for 3 channels"):
+        build("model.std=[0.5]")
 
 
 @pytest.mark.parametrize("keep", ["best", "last"])
@@ -131,7 +130,7 @@ def test_the_kept_weights_are_those_of_the_best_or_of_the_last_epoch(tmp_path, i
         "optim.lr=0.02",
         "data.check=false",
     ]
-    config = configs.load(None, [*words, "model.width=0.25", "model.resolution=16", f"optim.keep={keep}"])
+    config = configs.load(None, [*words, "model.width=0.25", "model.resolution=16", f"optim.checkpoint={keep}"])
     run = fit.fit(config, tmp_path / keep)
     rows = list(csv.DictReader(run.history_path.open()))
     top1 = [round(float(row["val_top1"]), 4) for row in rows]

@@ -25,7 +25,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tinytrain.config import schema
+from tinytrain.config import method_keys
 from tinytrain.config.schema import Config
 from tinytrain.nn import cosine_head, initializers
 from tinytrain.nn.fused_batch_norm import with_fused_batch_norm
@@ -57,7 +57,7 @@ class Dml(Method):
     def __init__(
         self,
         model: keras.Model,
-        options: schema.Dml,
+        options: method_keys.Dml,
         keep_weights: bool = False,
         initialize: Callable[..., None] = lambda slow, skip: None,
         **kwargs: Any,

@@ -8,7 +8,7 @@ weights are copied layer by layer, all but the classifier. Ours differ in three 
 - ResNet50 sees blue, green, red: the input channels of its first kernel are turned around.
 Equal they are where both pad alike, for an even side before each stride of 2: multiples of 32 pixels.
 
-Without them model.mean and model.deviation, if given, are such a Rescaling.
+Without them model.mean and model.std, if given, are such a Rescaling.
 
 A path takes a model that we trained. The layers of the same name are copied, the classifier if it has as many classes
 (of a run: the same ones in the same order), and the Rescaling, if it has one, is kept.
@@ -65,18 +65,18 @@ def initialized(build: Callable[..., keras.Model], config: Model, classes: Seque
 
 def architecture_options(config: Model) -> dict[str, Any]:
     """Returns what `build` of an architecture takes of [model]: the rest is about its numbers."""
-    numbers = ("name", "weights", "init", "norm_epsilon", "mean", "deviation")
+    numbers = ("name", "weights", "init", "norm_epsilon", "mean", "std")
     return {name: value for name, value in dataclasses.asdict(config).items() if name not in numbers}
 
 
 def _normalized(model: keras.Model, config: Model) -> keras.Model:
-    """Returns `model` behind the Rescaling of model.mean and deviation: (pixel/255 - mean)/deviation."""
-    if config.mean == "none" and config.deviation == "none":
+    """Returns `model` behind the Rescaling of model.mean and model.std: (pixel/255 - mean)/std."""
+    if config.mean == "none" and config.std == "none":
         return model
     channels = model.input_shape[-1]
     mean = _for_channels(config.mean, 0.0, channels, "mean")
-    deviation = _for_channels(config.deviation, 1.0, channels, "deviation")
-    scale, offset = 128 / 255 / deviation, (128 / 255 - mean) / deviation  # of y = (pixel - 128)/128
+    std = _for_channels(config.std, 1.0, channels, "std")
+    scale, offset = 128 / 255 / std, (128 / 255 - mean) / std  # of y = (pixel - 128)/128
     return _with_rescaling(model, scale.tolist(), offset.tolist())
 
 

@@ -80,7 +80,7 @@ def fit(config: Config, out: Path | None = None, resume: bool = False, fit_check
 
 def _check_search(config: Config) -> None:
     """Raises UserError if the search of the learning rate that `config` wants cannot be done."""
-    if config.search.way != "none":
+    if config.search.algorithm != "none":
         from tinytrain.train.lr_search import search  # with Optuna and its database, which no other training needs
 
         search.check(config)
@@ -88,7 +88,7 @@ def _check_search(config: Config) -> None:
 
 def _train(run: Run, trainer: Trainer) -> None:
     """Searches for the learning rate, if the config says so, and trains to the end."""
-    if trainer.config.search.way != "none":
+    if trainer.config.search.algorithm != "none":
         from tinytrain.train.lr_search import search
 
         trainer.compile(search.find(run, trainer.config, trainer.data))
@@ -195,10 +195,10 @@ def _begun_network(run: Run | None, config: Config) -> keras.Model | None:
 
 
 def _finish(run: Run, trainer: Trainer) -> None:
-    """Saves the plain model, as optim.keep says, and measures it: the only look at the test images."""
+    """Saves the plain model, as optim.checkpoint says, and measures it: the only look at the test images."""
     method, history = trainer.method, trainer.history
     epoch = len(history)  # whose weights the method has
-    if trainer.config.optim.keep == "best":
+    if trainer.config.optim.checkpoint == "best":
         epoch = checkpoint.load(run.best_path, method.network.variables)["epoch"]
     model = method.finish()
     _save_model(run, model)

@@ -52,7 +52,7 @@ def test_methods_and_searches_cost_more():
     words = ["data.spec=cifar10", "data.val_images=5000", "model.name=mobilenet_v1", "model.resolution=32"]
     plain, sam, dml_sam, tpe = (
         cost.seconds(configs.load(None, [*words, *more]), 10)
-        for more in ([], ["method=sam"], ["method=dml+sam"], ["search.way=tpe"])
+        for more in ([], ["method=sam"], ["method=dml+sam"], ["search.algorithm=tpe"])
     )
     image = cost.seconds_per_image(configs.load(None, words), 10)
     epoch = (45_000 + 5_000 / 3) * image

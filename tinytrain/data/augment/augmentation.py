@@ -4,8 +4,6 @@ KerasCV layers draw from a stateful generator, whose numbers depend on what was 
 a generator that is a pure function of (seed, step), so that a resumed run draws what an uninterrupted one would.
 """
 
-import dataclasses
-
 import keras_cv
 import tensorflow as tf
 
@@ -18,7 +16,6 @@ class Augmentation:
     """The layers that [augment] asks for, in the order of its keys. Call it with a batch and a seed."""
 
     def __init__(self, config: Augment, resolution: int) -> None:
-        config = with_ablated(config)
         self.generator = StatelessGenerator()
         self.layers = _image_layers(config, resolution)
         self.mixing = _mixing(config)
@@ -39,13 +36,6 @@ class Augmentation:
             mixed = self.mixing({"images": pixels, "labels": labels})
             pixels, labels = mixed["images"], mixed["labels"]
         return pixels, labels
-
-
-def with_ablated(config: Augment) -> Augment:
-    """Returns `config` with the regimes that `ablated` stands for written out (methods.md D.1)."""
-    if not config.ablated:
-        return config
-    return dataclasses.replace(config, randaugment=2, randaugment_magnitude=9.0, mixup=0.2, cutmix=1.0)
 
 
 def _image_layers(config: Augment, resolution: int) -> list:

@@ -75,8 +75,8 @@ def seconds_per_image(config: Config, classes: int) -> float:
 def _search_epochs(config: Config) -> int:
     """Returns the epochs of the learning-rate search if no trial is pruned."""
     search = config.search
-    epochs = defaults.epochs(search.way) if search.epochs == "auto" else search.epochs
-    return {"tpe": search.trials * epochs, "grid": search.points * epochs, "range": 2}.get(search.way, 0)
+    epochs = defaults.epochs(search.algorithm) if search.epochs == "auto" else search.epochs
+    return {"tpe": search.trials * epochs, "grid": search.points * epochs, "range": 2}.get(search.algorithm, 0)
 
 
 @functools.cache
