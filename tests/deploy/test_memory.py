@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from test_twin import small, trained
+from small_networks import small, trained
 
 from tinytrain.config import plugins
 from tinytrain.deploy import boards, fit_check, memory

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from distillation_formula import by_hand, softmax
 from keras import layers
-from test_distill import NO_TRAINING, by_hand, softmax
-from test_netaug import compiled, images, labels, netaug, shallow
+from small_training import NO_TRAINING, compiled, images, labels, netaug, shallow
 
 from tinytrain.commands import fit
 from tinytrain.config import load as configs

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_distill import NO_TRAINING, softmax
-from test_netaug import compiled, images, labels, shallow
+from distillation_formula import softmax
+from small_training import NO_TRAINING, compiled, images, labels, shallow
 
 from tinytrain.commands import fit
 from tinytrain.config import load as configs

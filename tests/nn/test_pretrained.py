@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from keras.src.legacy.saving import legacy_h5_format  # the format of the published files; Keras writes it nowhere else
 from keras.src.utils import file_utils
-from test_twin import trained
+from small_networks import trained
 
 from tinytrain.commands import export, fit
 from tinytrain.config import load as configs

@@ -3,12 +3,11 @@
 import copy
 import json
 
-import flatbuffers
 import keras
 import numpy as np
 import pytest
 from firmware_helpers import needs_tflm
-from int8_models import conv_model, converted_model
+from int8_models import changed, conv_model, converted_model, of_eight_pixels
 from tensorflow.lite.python import schema_py_generated as schema
 
 from tinytrain.commands import evaluate
@@ -19,15 +18,6 @@ from tinytrain.errors import DoesNotFit, UserError
 from tinytrain.tflite import int8_io, pixels, tflite_interpreter
 from tinytrain.tflite import model as flatbuffer
 from tinytrain.tflite.model import Tensor
-
-
-def changed(content, change):
-    """Returns the .tflite `content` after `change(model, graph)` of the schema's objects."""
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
-    change(model, model.subgraphs[0])
-    builder = flatbuffers.Builder(1024)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
 
 
 def batch_of_two(_, graph):
@@ -263,13 +253,6 @@ def test_a_float_ended_file_is_exported_and_says_what_it_feeds(tmp_path, command
     assert report["parity"]["different"] == 0
     assert report["latency_range_ms"][0] < report["latency_ms"] < report["latency_range_ms"][1]
     assert flatbuffer.read((tmp_path / "e/model.tflite").read_bytes()).inputs[0].dtype == "int8"
-
-
-def of_eight_pixels(_, graph):
-    """The network sees the first pixel of an 8x8 image."""
-    graph.tensors[0].shape, graph.tensors[3].shape = [1, 8, 8, 3], [1, 1, 1, 5]
-    options = graph.operators[0].builtinOptions
-    options.strideW = options.strideH = 8
 
 
 @pytest.mark.slow
