@@ -138,7 +138,6 @@ def imagenet_student(resolution):
     return plugins.load("models", "mobilenet_v1").build(classes=1000, channels=3, resolution=resolution, width=0.25)
 
 
-@pytest.mark.slow
 def test_a_published_network_teaches_with_its_own_pixels_and_logits(tmp_path, monkeypatch):
     """A file of the published name with random weights; Keras knows no hash for MobileNetV2's."""
     published = keras.applications.MobileNetV2(weights=None, alpha=1.0)

@@ -201,7 +201,7 @@ def test_another_method_inside_is_refused():
         dml.build(Method(shallow()), schema.Config(), NO_TRAINING)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("form", ["paper", "released"])
 def test_a_run_learns_and_is_the_plain_network(tmp_path, form):
     words = ["method=dml", f"dml.form={form}", "optim.epochs=5", "model.width=0.25", "optim.batch=32"]

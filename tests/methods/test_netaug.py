@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import architectures
 from kills import assert_same_weights, command, epochs, kill
 from small_training import EXPANSIONS, WIDTHS, compiled, images, labels, netaug, shallow
 
@@ -81,8 +82,7 @@ def test_widths_are_rounded_to_one(base, factors, expected):
     assert sorted({tuple(choice.widths) for choice in network.choices}) == sorted([(3,), tuple(expected), (10,)])
 
 
-@pytest.mark.parametrize("name", plugins.names("models"))
-@pytest.mark.slow
+@pytest.mark.parametrize("name", architectures(short=["mobilenet_v2_tiny", "mobilenet_v3_small", "resnet8"]))
 def test_the_sliced_tiny_network_is_the_plain_one(name):
     model = tiny(name, width={"resnet50": 0.125, "efficientnet_b0": 0.25, "mobilenet_v1": 0.125}.get(name))
     randomized(model)
@@ -533,7 +533,7 @@ def test_netaug_must_be_the_innermost_method():
         build(Method(tiny()), config, Training(10, 8, lambda seed, steps: tf.data.Dataset.range(steps)))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_run_resumes_to_the_same_weights(tmp_path):
     words = ["method=netaug", "model.name=mobilenet_v2_tiny", "model.width=0.1", "model.stem=imagenet"]
     words += ["optim.epochs=3", "optim.batch=128", "netaug.statistics_images=256"]

@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import architectures
 from int8_models import noise_images
 from keras import layers
 from small_networks import BODIES, head, small, trained
 
-from tinytrain.config import plugins
 from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.errors import TinytrainError, UserError
 from tinytrain.nn.cosine_head import with_cosine_head
@@ -87,8 +87,7 @@ class Reference:
         return own.shape == kernel.shape and (own == kernel).mean() > 0.99
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", plugins.names("models"))
+@pytest.mark.parametrize("name", architectures(short=["mobilenet_v1", "mobilenet_v3_small", "resnet8"]))
 def test_every_model_is_int8_and_every_operator_of_its_graph_exact(name):
     """Each convolution, given the inputs it has in TensorFlow's interpreter, gives the same int8 outputs.
 
