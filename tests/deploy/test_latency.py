@@ -86,13 +86,12 @@ def test_a_model_with_an_operator_that_was_never_counted_has_no_estimate(name):
     assert counted["latency_ms"] == pytest.approx(970)  # 1 s at a cycle each, times the likely 0.97
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "width", "resolution", "classes", "counted"),
     [
         ("resnet8", 1.0, 32, 10, 29_545_200),
         ("mobilenet_v1", 0.25, 96, 2, 24_025_853),
-        ("mobilenet_v2", 0.35, 96, 10, 44_232_060),
+        pytest.param("mobilenet_v2", 0.35, 96, 10, 44_232_060, marks=pytest.mark.long),
     ],
 )
 def test_a_network_is_predicted_within_three_percent(name, width, resolution, classes, counted):

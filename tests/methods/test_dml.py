@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_distill import NO_TRAINING, softmax
-from test_netaug import compiled, images, labels, shallow
+from distillation_formula import softmax
+from small_training import NO_TRAINING, compiled, images, labels, shallow
 
 from tinytrain.commands import fit
 from tinytrain.config import load as configs
@@ -201,7 +201,7 @@ def test_another_method_inside_is_refused():
         dml.build(Method(shallow()), schema.Config(), NO_TRAINING)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("form", ["paper", "released"])
 def test_a_run_learns_and_is_the_plain_network(tmp_path, form):
     words = ["method=dml", f"dml.form={form}", "optim.epochs=5", "model.width=0.25", "optim.batch=32"]

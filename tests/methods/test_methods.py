@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import shortened
 from kills import assert_same_weights
 
 from tinytrain.commands import fit as train
@@ -59,8 +60,7 @@ def stop_after_an_epoch(monkeypatch):
     return monkeypatch.undo
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", shortened(NAMES, short=["dml", "netaug"]))
 def test_every_method_resumes_to_the_same_weights_and_leaves_a_plain_model(name, tmp_path, stop_after_an_epoch):
     with pytest.raises(Stopped):
         fit(name, tmp_path, "stopped")
@@ -78,7 +78,7 @@ def test_every_method_resumes_to_the_same_weights_and_leaves_a_plain_model(name,
 
 @pytest.mark.parametrize(
     "name",
-    ["netaug", *(pytest.param(name, marks=pytest.mark.slow) for name in ["", *NAMES, *NESTED] if name != "netaug")],
+    shortened(["", *NAMES, *NESTED], short=["netaug"]),
 )
 def test_a_run_that_stopped_after_its_last_epoch_saves_the_network_that_it_had_trained(name, tmp_path):
     """Nothing of a method may be lost that last.npz does not hold."""
@@ -121,7 +121,7 @@ def off_switch(name):
     return getattr(plugins.load("methods", name), "OFF", [])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in NAMES if off_switch(name)])
 def test_every_method_that_is_switched_off_is_plain_training(name, tmp_path):
     ours, plain = fit(name, tmp_path, "off", *off_switch(name)), fit("", tmp_path, "plain")

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 from sklearn.cluster import KMeans
-from test_twin import outputs, small
+from small_networks import outputs, small
 
 from tinytrain.config import plugins
 from tinytrain.config.method_keys import Tinytl

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
-from test_twin import trained
+from small_networks import trained
 
 from tinytrain.deploy.tflm import interpreter
 from tinytrain.deploy.tflm.interpreter import Oracle

@@ -3,12 +3,11 @@
 import copy
 import json
 
-import flatbuffers
 import keras
 import numpy as np
 import pytest
 from firmware_helpers import needs_tflm
-from int8_models import conv_model, converted_model
+from int8_models import changed, conv_model, converted_model, of_eight_pixels
 from tensorflow.lite.python import schema_py_generated as schema
 
 from tinytrain.commands import evaluate
@@ -19,15 +18,6 @@ from tinytrain.errors import DoesNotFit, UserError
 from tinytrain.tflite import pixels, tflite_interpreter
 from tinytrain.tflite.int8_io import with_int8_io
 from tinytrain.tflite.model import Model, Tensor
-
-
-def changed(content, change):
-    """Returns the .tflite `content` after `change(model, graph)` of the schema's objects."""
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
-    change(model, model.subgraphs[0])
-    builder = flatbuffers.Builder(1024)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
 
 
 def batch_of_two(_, graph):
@@ -136,7 +126,6 @@ def test_what_the_firmware_cannot_feed_is_refused(tmp_path, command_line, conten
     assert not list(tmp_path.glob("export-*"))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["float32", "uint8"])
 def test_ends_of_another_type_are_left_out(kind):
     """What is left is the network that the converter makes with int8 ends: same results, same arena."""
@@ -249,7 +238,6 @@ def export(command_line, tmp_path, content, *words):
     return json.loads(out.splitlines()[-1]), out
 
 
-@pytest.mark.slow
 def test_a_float_ended_file_is_exported_and_says_what_it_feeds(tmp_path, command_line):
     report, out = export(command_line, tmp_path, converted_model("float32"))
     assert report["model"]["ops"] == Model.parse(converted_model()).counts
@@ -265,14 +253,6 @@ def test_a_float_ended_file_is_exported_and_says_what_it_feeds(tmp_path, command
     assert Model.parse((tmp_path / "e/model.tflite").read_bytes()).inputs[0].dtype == "int8"
 
 
-def of_eight_pixels(_, graph):
-    """The network sees the first pixel of an 8x8 image."""
-    graph.tensors[0].shape, graph.tensors[3].shape = [1, 8, 8, 3], [1, 1, 1, 5]
-    options = graph.operators[0].builtinOptions
-    options.strideW = options.strideH = 8
-
-
-@pytest.mark.slow
 def test_pixels_reach_the_network_as_it_was_trained(tmp_path, command_line, image_folder):
     """A network that takes 0 to 255: its outputs on images are those of the pixels themselves, by hand."""
     content = changed(conv_model(scale=1.0, zero=-128), of_eight_pixels)
@@ -304,7 +284,6 @@ def not_an_image(_, graph):
     graph.tensors[0].shape, graph.tensors[3].shape = [1, 16, 1, 3], [1, 16, 1, 5]
 
 
-@pytest.mark.slow
 def test_what_is_no_square_image_is_proven_on_noise_only(tmp_path, command_line, image_folder):
     content = changed(conv_model(), not_an_image)
     report, _ = export(command_line, tmp_path, content)
@@ -315,7 +294,6 @@ def test_what_is_no_square_image_is_proven_on_noise_only(tmp_path, command_line,
     assert "takes images of 1x16: only square ones can be read" in error
 
 
-@pytest.mark.slow
 def test_a_file_too_large_for_the_board_is_told_with_numbers(tmp_path, command_line):
     content = changed(conv_model(), lambda model, _: model.buffers.append(_noise(2_000_000)))
     (tmp_path / "theirs.tflite").write_bytes(changed(content, _used))
@@ -340,7 +318,6 @@ def _used(model, graph):
 
 
 @needs_tflm
-@pytest.mark.slow
 def test_the_emulator_proves_it_and_counts_its_instructions(tmp_path, command_line):
     report, out = export(command_line, tmp_path, converted_model("uint8"))
     assert report["emulated"]["golden"] == "equal"
@@ -377,7 +354,6 @@ def test_an_arena_that_nobody_can_compute_has_no_estimate(tmp_path, command_line
 
 
 @needs_tflm
-@pytest.mark.slow
 def test_an_arena_that_nobody_can_compute_is_measured_in_the_emulator(tmp_path, command_line):
     (tmp_path / "theirs.tflite").write_bytes(changed(conv_model(), transposed))
     _, out, _ = command_line("export", "theirs.tflite", "--mcu", "stm32f746", "--out", "e", "--json")
@@ -531,7 +507,6 @@ def dilated_model():
     return converter.convert()
 
 
-@pytest.mark.slow
 def test_what_tflm_computes_otherwise_than_tensorflow_lite_is_not_exported_as_right(tmp_path, command_line):
     content = dilated_model()
     assert "SPACE_TO_BATCH_ND" in Model.parse(content).counts

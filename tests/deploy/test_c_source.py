@@ -10,7 +10,7 @@ import flatbuffers
 import numpy as np
 import pytest
 from conftest import needs_tool
-from int8_models import FILTERS, INPUT_SHAPE, conv_model
+from int8_models import FILTERS, INPUT_SHAPE, conv_model, shaped
 from tensorflow.lite.python import schema_py_generated as schema
 
 from tinytrain.deploy import c_source
@@ -169,12 +169,6 @@ def test_exactly_the_models_operators_are_registered(tmp_path):
 def test_the_special_registrations_only_where_every_use_allows_them(uses, expected):
     assert operators.registrations(uses) == expected
     assert list(operators.registrations(uses)) == list(expected)
-
-
-def shaped(name, *shapes, **options):
-    """An int8 operator; the last shape is that of its output."""
-    *inputs, output = (Tensor("", shape, "int8", (1.0,), (0,), False) for shape in shapes)
-    return Operator(name, tuple(inputs), (output,), options)
 
 
 MAP, VECTOR = (1, 6, 5, 8), (1, 1, 1, 8)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_carray import shaped
+from int8_models import shaped
 
 from tinytrain.deploy import firmware
 from tinytrain.deploy.tflm import operators as tflm_ops

@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from test_qat import images
-from test_twin import BODIES, head, small, trained
+from int8_models import noise_images
+from small_networks import BODIES, head, small, trained
 
 from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.quantize import convert, error_analysis, qat, tf_keras_clone
@@ -13,7 +13,7 @@ from tinytrain.tflite.int8_values import dequantize
 
 def diagnosed(model, shape, count=40):
     """Returns (rows by layer name in their order, fake-quantized graph, int8 images, float images)."""
-    int8, floats = images(count, shape)
+    int8, floats = noise_images(count, shape)
     built = tf_keras_clone.rebuild(model)
     quantized = qat.quantize(built, floats)
     return {row["layer"]: row for row in error_analysis.layers(quantized, built, floats)}, quantized, int8, floats

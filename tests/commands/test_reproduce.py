@@ -332,8 +332,8 @@ def test_a_number_of_images_is_that_of_the_full_size(monkeypatch):
     assert run.config.data.train_images == 100
 
 
-@pytest.mark.slow
-def test_other_datasets_begin_from_the_first_one(tinytrain, image_folder, tmp_path):
+@pytest.mark.long
+def test_other_datasets_begin_from_the_first_one(command_line, image_folder, tmp_path):
     path = tmp_path / "seed002_table98.toml"
     path.write_text(
         TABLE.replace('["test_top1", "last_val_loss", "val_top1@10", "ap50:voc"]', '["test_top1"]')
@@ -347,15 +347,15 @@ def test_other_datasets_begin_from_the_first_one(tinytrain, image_folder, tmp_pa
         .replace("epochs = 10", "epochs = 1")
     )
     spec = f"folder:{image_folder(count=40, mode='L')}"
-    done = tinytrain("reproduce", path, "--data", f"digits,{spec}", "--seeds", 2, "--out", "out", "model.width=0.1")
-    assert done.returncode == 0, done.stderr
+    words = ["--data", f"digits,{spec}", "--seeds", 2, "--out", "out", "model.width=0.1"]
+    status, _, error = command_line("reproduce", path, *words)
+    assert status == 0, error
     for seed in (0, 1):
         config = Run(tmp_path / f"out/a_high_one/images/seed{seed}").config()
         assert config.model.weights == str(tmp_path / f"out/a_high_one/digits/seed{seed}")
 
 
-@pytest.mark.slow
-def test_a_table_is_trained_goes_on_and_prints_itself(tinytrain, table_file, tmp_path):
+def test_a_table_is_trained_goes_on_and_prints_itself(command_line, table_file, tmp_path):
     words = [
         "reproduce",
         table_file,
@@ -368,17 +368,17 @@ def test_a_table_is_trained_goes_on_and_prints_itself(tinytrain, table_file, tmp
         "--json",
         "model.width=0.25",
     ]
-    done = tinytrain(*words)
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout.splitlines()[-1])
+    status, out, error = command_line(*words)
+    assert status == 0, error
+    result = json.loads(out.splitlines()[-1])
     assert (result["table"], result["out"]) == ("seed003-table99", "out")
     for label, folder in [("low", "low"), ("a high one", "a_high_one")]:
         metrics = json.loads((tmp_path / f"out/{folder}/digits/seed0/metrics.json").read_text())
         (row,) = [row for row in result["rows"] if (row["arm"], row["column"]) == (label, "test_top1")]
         assert row["ours"] == pytest.approx(100 * metrics["test"]["top1"])
-    assert "Scaled: 0.1 of the epochs and 0.2 of the training images." in done.stdout
-    assert "1 of 10 epochs, 259 training" in done.stdout  # a fifth of the 1,295 that are left of 1,797
-    assert (tmp_path / "out/table.md").read_text().strip() == done.stdout.rpartition("\n{")[0].strip()
+    assert "Scaled: 0.1 of the epochs and 0.2 of the training images." in out
+    assert "1 of 10 epochs, 259 training" in out  # a fifth of the 1,295 that are left of 1,797
+    assert (tmp_path / "out/table.md").read_text().strip() == out.rpartition("\n{")[0].strip()
     assert sorted(path.name for path in (tmp_path / "out/figures").iterdir()) == [
         "accuracy.png",
         "classes.png",
@@ -388,7 +388,5 @@ def test_a_table_is_trained_goes_on_and_prints_itself(tinytrain, table_file, tmp
     run = tmp_path / "out/a_high_one/digits/seed0"
     (run / "metrics.json").unlink()  # as if it had been killed at its very end
     before = (tmp_path / "out/low/digits/seed0/model.keras").stat().st_mtime_ns
-    again = tinytrain(*words)
-    assert again.returncode == 0, again.stderr
-    assert again.stdout == done.stdout
+    assert command_line(*words)[:2] == (0, out)
     assert (tmp_path / "out/low/digits/seed0/model.keras").stat().st_mtime_ns == before
