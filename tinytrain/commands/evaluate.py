@@ -51,7 +51,7 @@ def evaluate(
     run = Run.open(target)
     run.metrics()
     config = measured.settings(target, overrides, data, "evaluate", (), run.config())
-    model = pretrained.trained(run)
+    model = pretrained.load_trained(run)
     what = f"the model of '{run.folder}'"
     if data and not measured.is_data_of(run, config):
         classes = identity.classes_of(run)

@@ -1,4 +1,4 @@
-"""What a float network says to images, batch by batch."""
+"""Runs a float network on images, batch by batch."""
 
 import keras
 import numpy as np

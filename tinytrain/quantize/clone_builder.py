@@ -31,7 +31,7 @@ class Builder:
         self.made: dict[int, Tensor] = {}
         self.as_same: set[int] = set()  # tensors that a padding left out was to make: who reads them pads "same"
         self.rescaled: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # of an absorbed Rescaling: scale, offset
-        self._readers = graph.readers()
+        self._readers = graph.consumers()
         self._names: dict[str, int] = {}
 
     def input(self, call: Call) -> Tensor:

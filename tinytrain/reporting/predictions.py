@@ -80,7 +80,7 @@ def test_images(subject: Subject, proven: Golden | None) -> LabelledImages:
 
 def of_float(subject: Subject, test: LabelledImages) -> np.ndarray:
     """Returns the probabilities (N, classes) of the float model."""
-    model = pretrained.trained(subject.run)
+    model = pretrained.load_trained(subject.run)
     logits = predict(model, test.images)
     if "am_softmax" in configs.methods(subject.config):
         logits = logits * float(subject.config.am_softmax.scale)  # they are cosines
