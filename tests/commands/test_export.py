@@ -17,7 +17,7 @@ from tinytrain.commands.export import export
 from tinytrain.config import load as configs
 from tinytrain.config import schema
 from tinytrain.data import splits
-from tinytrain.data.load import load_source
+from tinytrain.data.load import load_dataset
 from tinytrain.deploy import c_source
 from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.errors import UserError
@@ -109,7 +109,7 @@ def test_the_proof_is_on_the_test_images_and_agrees_with_tensorflow_lite(exporte
     with np.load(folder / "golden.npz") as golden:
         inputs, outputs, labels = golden["inputs"], golden["outputs"], golden["labels"]
     config = run.config()
-    data = splits.Split(load_source(config), config)
+    data = splits.Splits(load_dataset(config), config)
     np.testing.assert_array_equal(inputs, int8_values.to_int8(data.arrays("test")[0]))
     np.testing.assert_array_equal(labels, data.arrays("test")[1])
     interpreter = tf.lite.Interpreter(
@@ -190,7 +190,7 @@ def test_the_fine_tuned_weights_are_measured_in_float_too(run, tmp_path, monkeyp
     )
     words = ["qat.epochs=0.1", "export.parity_images=1"]
     report, folder = export(run.folder, "stm32f746", tmp_path / "e", words, diagnose=True)
-    data = splits.Split(load_source(run.config()), run.config())
+    data = splits.Splits(load_dataset(run.config()), run.config())
     threes = {name: float((data.arrays(name)[1] == 3).mean()) for name in ("val", "test")}
     for found, name in ((report["accuracy"], "test"), (report["accuracy"]["val"], "val")):
         assert found["float"] == pytest.approx(run.metrics()[name]["top1"])
@@ -228,7 +228,7 @@ def test_a_cosine_head_is_exported_as_any_other_classifier(exported, tmp_path):
 def test_test_images_are_never_quantized_with(run, monkeypatch, tmp_path):
     """Calibration and fine-tuning see training images only."""
     config = run.config()
-    data = splits.Split(load_source(config), config)
+    data = splits.Splits(load_dataset(config), config)
     allowed = {image.tobytes() for image in (np.asarray(data.arrays("train")[0], np.float32) - 128) / 128}
     seen = []
     fine_tune = qat.fine_tune

@@ -15,7 +15,7 @@ from tinytrain.commands import fit as train
 from tinytrain.config import load as configs
 from tinytrain.config import schema
 from tinytrain.data import splits
-from tinytrain.data.load import load_source
+from tinytrain.data.load import load_dataset
 from tinytrain.errors import DoesNotFit, Mistakes, UserError
 from tinytrain.run import Run
 from tinytrain.tasks.classify import metrics
@@ -51,7 +51,7 @@ def test_the_saved_model_is_plain_keras_and_has_the_reported_accuracy(finished):
     model = keras.saving.load_model(finished.model_path)
     assert not any("Fused" in type(layer).__name__ for layer in model.layers)
     config = finished.config()
-    data = splits.Split(load_source(config), config)
+    data = splits.Splits(load_dataset(config), config)
     images, labels = data.arrays("test")
     logits = model.predict((np.asarray(images, "float32") - 128) / 128, verbose=0)
     assert metrics.top_k(logits, labels, 1) == pytest.approx(finished.metrics()["test"]["top1"], abs=1e-9)

@@ -128,8 +128,8 @@ def test_every_mode_is_turned_upright_and_measured_so(turn, mode):
     image = Image.fromarray(values.astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(values).convert(mode)
     image.getexif()[0x0112] = turn
     image = opened(image, "PNG", exif=image.getexif())
-    fact = image_files.fact(image)
-    assert (fact.size, fact.mode) == (upright.shape[::-1], mode)
+    info = image_files.info(image)
+    assert (info.size, info.mode) == (upright.shape[::-1], mode)
     np.testing.assert_array_equal(np.asarray(eight_bit.flat(image)[0].convert("L")), upright)
 
 
@@ -156,10 +156,10 @@ def test_color_spaces_that_have_no_way_to_gray_go_by_rgb():
 def test_what_an_image_is_is_what_its_pixels_are(monkeypatch):
     """The sums are those of NumPy's float64, and the hash does not depend on the rows that are hashed at once."""
     values = np.random.default_rng(0).integers(0, 256, (50, 37, 3), dtype=np.uint8)
-    found = image_files.fact(Image.fromarray(values))
+    found = image_files.info(Image.fromarray(values))
     np.testing.assert_allclose(found.mean, (values / 255).mean(axis=(0, 1)), rtol=1e-12)
     np.testing.assert_allclose(found.square, ((values / 255) ** 2).mean(axis=(0, 1)), rtol=1e-12)
     monkeypatch.setattr(image_files, "BAND", 100)
-    assert image_files.fact(Image.fromarray(values)) == found
+    assert image_files.info(Image.fromarray(values)) == found
     values[49, 36, 2] ^= 1
-    assert image_files.fact(Image.fromarray(values)).digest != found.digest
+    assert image_files.info(Image.fromarray(values)).digest != found.digest

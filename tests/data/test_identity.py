@@ -11,7 +11,7 @@ from PIL import Image
 
 from tinytrain.config import load as configs
 from tinytrain.data import splits
-from tinytrain.data.load import load_source
+from tinytrain.data.load import load_dataset
 from tinytrain.nn.build import build_model
 from tinytrain.run import Run
 from tinytrain.train import fit
@@ -129,7 +129,7 @@ def test_the_split_of_a_run_is_restored_and_not_drawn_again(place, command_line)
     run.split_path.write_text(json.dumps(split))
     run.content_path.unlink()
     config = run.config()
-    data = identity.split_of(run, load_source(config), config)
+    data = identity.split_of(run, load_dataset(config), config)
     for name, images in split.items():
         pixels, labels = data.arrays(name)
         for image, label, pixel in zip(images, labels, pixels[:], strict=True):
@@ -395,7 +395,7 @@ def test_a_classifier_of_other_classes_is_not_begun_from(place, capsys):
 
     config = resolve(
         configs.load(None, [*SMALL, f"model.weights={place / 'run'}", "model.channels=3"]),
-        load_source(configs.load(None, [f"data.spec=folder:{place / 'images'}"])),
+        load_dataset(configs.load(None, [f"data.spec=folder:{place / 'images'}"])),
     )
     saved = keras.saving.load_model(place / "run/model.keras", compile=False).get_layer("logits").get_weights()[0]
     for names, taken in ((CLASSES, True), (("red", "green", "blue"), False), ((), True)):
@@ -410,8 +410,8 @@ def test_a_start_or_a_teacher_that_knows_the_test_images_is_told(place, capsys, 
     theirs = set(Run(place / "run").split()["train"])
     for seed in (0, 1):  # the run was trained with 0
         config = configs.load(None, [*SMALL, f"data.spec=folder:{place / 'images'}", f"seed={seed}", *words])
-        source = load_source(config)
-        data = fit.Split(source, resolve(config, source))
+        source = load_dataset(config)
+        data = fit.Splits(source, resolve(config, source))
         fit._tell_seen(data, config)
         ours = set(splits.as_names(source, data.subsets)["test"])
         told = f"was trained on {len(theirs & ours)} of these {len(ours)} test images"

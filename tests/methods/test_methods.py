@@ -13,7 +13,7 @@ from tinytrain.commands import fit as train
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.config.schema import Config
-from tinytrain.data.load import load_source
+from tinytrain.data.load import load_dataset
 from tinytrain.nn.build import build_model
 from tinytrain.quantize import cosine_head, tf_keras_clone
 from tinytrain.run import Run
@@ -35,7 +35,7 @@ def words(name, folder, small=()):
     network, needing = folder / "network.keras", [part for part in name.split("+") if part in NEEDS]
     if needing and not network.exists():
         config = configs.load(None, [*SHORT, *small])
-        build_model(resolve(config, load_source(config)), classes=10).save(network)
+        build_model(resolve(config, load_dataset(config)), classes=10).save(network)
     more = [word.format(network=network) for part in needing for word in NEEDS[part]]
     return [*SHORT, f"method={name}", *more]
 
@@ -102,9 +102,9 @@ def test_every_method_learns_a_batch_by_heart(name, tmp_path):
     # so little through that nothing can be learnt from.
     more = ["model.init=he"] if name == "tinytl" else []
     config = configs.load(None, [*words(name, tmp_path, more), *more, "optim.schedule=constant", "optim.lr=0.1"])
-    source = load_source(config)
+    source = load_dataset(config)
     config = resolve(config, source)
-    learner = trainer.Trainer(config, train.Split(source, config), build_model(config, 10))
+    learner = trainer.Trainer(config, train.Splits(source, config), build_model(config, 10))
     [(x, y)] = learner.batches(0, range(1))
     before = [variable.numpy() for variable in learner.method.trainable_variables]
     step, losses = tf.function(learner.method.train_step), []

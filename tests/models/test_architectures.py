@@ -12,7 +12,7 @@ from tinytrain.commands.export import export
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.data import batches, splits
-from tinytrain.data.load import load_source
+from tinytrain.data.load import load_dataset
 from tinytrain.deploy import boards
 from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.exporting import int8_model
@@ -56,8 +56,8 @@ def test_the_tflite_and_its_graph_agree_on_a_thousand_test_images(name, tmp_path
     ]
     run = fit.fit(configs.load(None, words), tmp_path / "run")
     config = run.config()
-    source = load_source(config)
-    data = splits.Split(source, config)
+    source = load_dataset(config)
+    data = splits.Splits(source, config)
     images = np.concatenate([data.arrays(split)[0] for split in ("test", "val")])
     tuned = int8_model.fine_tune(
         tf_keras_clone.rebuild(keras.saving.load_model(run.model_path, compile=False)),

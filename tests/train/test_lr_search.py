@@ -17,7 +17,7 @@ from tinytrain.commands import fit
 from tinytrain.config import load as configs
 from tinytrain.config import schema
 from tinytrain.data import splits
-from tinytrain.data.load import load_source
+from tinytrain.data.load import load_dataset
 from tinytrain.errors import UserError
 from tinytrain.run import Run
 from tinytrain.train import checkpoint
@@ -241,8 +241,8 @@ def test_a_trial_is_plain_training(fake):
 
 def study_name(*words):
     config = configs.load(None, [*words, "search.way=tpe"])
-    config = resolve(config, load_source(config))
-    return lr_search._name(config, splits.Split(load_source(config), config))
+    config = resolve(config, load_dataset(config))
+    return lr_search._name(config, splits.Splits(load_dataset(config), config))
 
 
 def test_searches_that_would_be_equal_share_a_study():

@@ -22,13 +22,13 @@ from tqdm import tqdm
 from tinytrain import files
 from tinytrain.data import eight_bit
 from tinytrain.data.images import Images
-from tinytrain.data.source import Pool
+from tinytrain.data.source import ImageSet
 
 CACHE_VERSION = 2
 Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]  # (pixels, labels, seed)
 
 
-def decode(pool: Pool, resolution: int, channels: int, resize: str) -> np.ndarray:
+def decode(pool: ImageSet, resolution: int, channels: int, resize: str) -> np.ndarray:
     """Returns the images of `pool` as (N, resolution, resolution, channels) uint8, from the cache if they are there."""
     identity = json.dumps([CACHE_VERSION, pool.key, len(pool.names), resolution, channels, resize])
     path = cache_folder() / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.npy"
@@ -130,7 +130,7 @@ class _Order:
         return kept[1]
 
 
-def _decode_to(path: Path, pool: Pool, shape: tuple[int, int, int, int], resize: str) -> np.ndarray:
+def _decode_to(path: Path, pool: ImageSet, shape: tuple[int, int, int, int], resize: str) -> np.ndarray:
     _, resolution, _, channels = shape
     decoded = pool.images(lambda image: prepare(image, resolution, channels, resize))
     counted = tqdm(decoded, "decoding", total=shape[0], unit="image", leave=False, delay=1, disable=None)

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from tinytrain.config.schema import Config
 from tinytrain.data import batches, eight_bit, image_files
-from tinytrain.data.source import Fact, Finding, Pool, Source
+from tinytrain.data.source import Dataset, Finding, ImageInfo, ImageSet
 from tinytrain.errors import UserError
 from tinytrain.files import write_text
 
@@ -30,13 +30,13 @@ UNEVEN = 5  # times as many images in the largest class as in the smallest
 SHOWN = 5
 
 
-def findings(source: Source, subsets: "dict[str, Subset]", asked: Config | None = None) -> list[Finding]:
+def findings(source: Dataset, subsets: "dict[str, Subset]", asked: Config | None = None) -> list[Finding]:
     """Returns all that is wrong with the images of each split, severe first.
 
     `asked` is the config as the user gave it: what one of its keys answers is not asked again.
     """
     asked = asked or Config()
-    known = {name: facts(source.pools[name]) for name in {part.pool for part in subsets.values()}}
+    known = {name: infos(source.image_sets[name]) for name in {part.image_set for part in subsets.values()}}
     found = [
         *source.findings,
         *_unused(source, asked),
@@ -47,15 +47,15 @@ def findings(source: Source, subsets: "dict[str, Subset]", asked: Config | None 
     return sorted(found, key=lambda finding: not finding.severe)
 
 
-def without_asking(source: Source, asked: Config) -> list[Finding]:
+def without_asking(source: Dataset, asked: Config) -> list[Finding]:
     """Returns what is told even where data.check is false: what was left out, and what was chosen for the user."""
-    known = {name: pool.facts for name, pool in source.pools.items() if pool.facts is not None}
+    known = {name: pool.infos for name, pool in source.image_sets.items() if pool.infos is not None}
     return [*source.findings, *_unused(source, asked), *_shapes(source, known, asked)]
 
 
-def _unused(source: Source, asked: Config) -> list[Finding]:
+def _unused(source: Dataset, asked: Config) -> list[Finding]:
     """Returns the numbers of images to hold out for a split that the data brings itself."""
-    counts = {name: getattr(asked.data, f"{name}_images") for name in ("val", "test") if name in source.pools}
+    counts = {name: getattr(asked.data, f"{name}_images") for name in ("val", "test") if name in source.image_sets}
     return [
         Finding(
             "unused key",
@@ -67,39 +67,39 @@ def _unused(source: Source, asked: Config) -> list[Finding]:
     ]
 
 
-def facts(pool: Pool) -> list[Fact]:
+def infos(pool: ImageSet) -> list[ImageInfo]:
     """Returns what each image of `pool` is, in order; decoded the first time, unless its source already knows."""
-    if pool.facts is not None:
-        return pool.facts
+    if pool.infos is not None:
+        return pool.infos
     name = hashlib.sha256(json.dumps([CACHE_VERSION, pool.key, len(pool.names)]).encode()).hexdigest()[:32]
     store = batches.cache_folder() / f"facts-{name}.json"
     with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):  # not there, or damaged
-        known = [Fact.of_row(row) for row in json.loads(store.read_text())]
+        known = [ImageInfo.of_row(row) for row in json.loads(store.read_text())]
         if len(known) == len(pool.names):
             return known
-    decoded = pool.images(cast(Any, image_files.fact))
+    decoded = pool.images(cast(Any, image_files.info))
     counted = tqdm(decoded, "checking", total=len(pool.names), unit="image", leave=False, delay=1, disable=None)
-    found = cast(list[Fact], list(counted))
+    found = cast(list[ImageInfo], list(counted))
     try:
         store.parent.mkdir(parents=True, exist_ok=True)
-        write_text(store, json.dumps([fact.row() for fact in found]))
+        write_text(store, json.dumps([info.row() for info in found]))
     except (OSError, UserError):
         pass  # a read-only or full disk: check again the next time
     return found
 
 
-def statistics(source: Source, part: "Subset") -> tuple[list[float], list[float]]:
+def statistics(source: Dataset, part: "Subset") -> tuple[list[float], list[float]]:
     """Returns the mean and the standard deviation of all pixels of a split, per channel (R, G, B or gray), in 0..1.
 
     Both are empty for a split without images.
     """
-    known = facts(source.pools[part.pool])
+    known = infos(source.image_sets[part.image_set])
     chosen = [known[index] for index in part.indices]
     if not chosen:
         return [], []
-    pixels = np.array([fact.size[0] * fact.size[1] for fact in chosen], float)
-    mean = np.average([fact.mean for fact in chosen], axis=0, weights=pixels)
-    square = np.average([fact.square for fact in chosen], axis=0, weights=pixels)
+    pixels = np.array([info.size[0] * info.size[1] for info in chosen], float)
+    mean = np.average([info.mean for info in chosen], axis=0, weights=pixels)
+    square = np.average([info.square for info in chosen], axis=0, weights=pixels)
     channels = 1 if source.channels == 1 else 3
     return mean[:channels].tolist(), np.sqrt(np.maximum(square - mean**2, 0))[:channels].tolist()
 
@@ -108,20 +108,20 @@ def as_lines(found: Sequence[Finding], shown: int = SHOWN) -> list[str]:
     """Returns the findings as text, with at most `shown` files of each."""
     lines = []
     for finding in found:
-        lines.append(f"{'error' if finding.severe else 'warning'}: {finding.what}; {finding.todo}")
+        lines.append(f"{'error' if finding.severe else 'warning'}: {finding.what}; {finding.hint}")
         lines += [f"  {file}" for file in finding.files[:shown]]
         if len(finding.files) > shown:
             lines.append(f"  … and {len(finding.files) - shown:,} more")
     return lines
 
 
-def _duplicates(source: Source, subsets: "dict[str, Subset]", known: dict[str, list[Fact]]) -> list[Finding]:
+def _duplicates(source: Dataset, subsets: "dict[str, Subset]", known: dict[str, list[ImageInfo]]) -> list[Finding]:
     """Returns images that are there more than once: under several classes, in several splits, within one split."""
     same: dict[str, list[tuple[str, str, int]]] = defaultdict(list)  # content -> (split, name, class)
     for split, part in subsets.items():
-        pool = source.pools[part.pool]
+        pool = source.image_sets[part.image_set]
         for index in part.indices:
-            same[known[part.pool][index].digest].append((split, pool.names[index], int(pool.labels[index])))
+            same[known[part.image_set][index].digest].append((split, pool.names[index], int(pool.strata[index])))
     groups: dict[str, list[str]] = {"conflict": [], "leak": [], "duplicate": []}
     for members in same.values():
         if len(members) > 1:
@@ -138,13 +138,13 @@ def _duplicates(source: Source, subsets: "dict[str, Subset]", known: dict[str, l
         "duplicate": ("more than once in the same split", "keep one of each"),
     }
     return [
-        Finding(kind, f"{_count(len(groups[kind]), 'image')} {what}", todo, tuple(sorted(groups[kind])))
-        for kind, (what, todo) in sentences.items()
+        Finding(kind, f"{_count(len(groups[kind]), 'image')} {what}", hint, tuple(sorted(groups[kind])))
+        for kind, (what, hint) in sentences.items()
         if groups[kind]
     ]
 
 
-def _classes(source: Source, subsets: "dict[str, Subset]", asked: Config) -> list[Finding]:
+def _classes(source: Dataset, subsets: "dict[str, Subset]", asked: Config) -> list[Finding]:
     """Returns classes that are missing in a split, tiny in train, or much smaller than others."""
     counts = class_counts(source, subsets)
     found = []
@@ -170,36 +170,38 @@ def _classes(source: Source, subsets: "dict[str, Subset]", asked: Config) -> lis
     return found
 
 
-def class_counts(source: Source, subsets: "dict[str, Subset]") -> dict[str, dict[str, int]]:
+def class_counts(source: Dataset, subsets: "dict[str, Subset]") -> dict[str, dict[str, int]]:
     """Returns {split: {class: images}}."""
     bins = {
-        split: np.bincount(source.pools[part.pool].labels[part.indices], minlength=len(source.classes))
+        split: np.bincount(source.image_sets[part.image_set].strata[part.indices], minlength=len(source.classes))
         for split, part in subsets.items()
     }
     return {split: dict(zip(source.classes, row.tolist(), strict=True)) for split, row in bins.items()}
 
 
-def _shapes(source: Source, known: dict[str, list[Fact]], asked: Config) -> list[Finding]:
+def _shapes(source: Dataset, known: dict[str, list[ImageInfo]], asked: Config) -> list[Finding]:
     """Returns what is told about images of several sizes or modes, and about transparent ones."""
     pairs = [
-        (name, fact) for key, rows in known.items() for name, fact in zip(source.pools[key].names, rows, strict=True)
+        (name, info)
+        for key, rows in known.items()
+        for name, info in zip(source.image_sets[key].names, rows, strict=True)
     ]
     found = []
     if asked.data.resize == "auto":
         others = " or ".join(how for how in ("pad", "stretch", "crop") if how != source.resize)
-        todo = f"data.resize={source.resize} brings them to one size, unless you say {others}"
-        found += _mixed("sizes", [(name, "{}x{}".format(*fact.size)) for name, fact in pairs], todo)
-    if asked.model.channels == "auto" and len({fact.mode in eight_bit.GRAY for _, fact in pairs}) > 1:
-        todo = "model.channels=3 is taken, since some are color, unless you say 1 (gray)"
-        found += _mixed("modes", [(name, fact.mode) for name, fact in pairs], todo)
-    transparent = tuple(name for name, fact in pairs if fact.transparent)
+        hint = f"data.resize={source.resize} brings them to one size, unless you say {others}"
+        found += _mixed("sizes", [(name, "{}x{}".format(*info.size)) for name, info in pairs], hint)
+    if asked.model.channels == "auto" and len({info.mode in eight_bit.GRAY for _, info in pairs}) > 1:
+        hint = "model.channels=3 is taken, since some are color, unless you say 1 (gray)"
+        found += _mixed("modes", [(name, info.mode) for name, info in pairs], hint)
+    transparent = tuple(name for name, info in pairs if info.transparent)
     if transparent:
         what = f"{_count(len(transparent), 'image')} with transparent parts, which are put on white"
         found.append(Finding("transparent", what, "save them without transparency for another background", transparent))
     return found
 
 
-def _mixed(kind: str, pairs: list[tuple[str, str]], todo: str) -> list[Finding]:
+def _mixed(kind: str, pairs: list[tuple[str, str]], hint: str) -> list[Finding]:
     """Returns the finding that (image, size or mode) differ, if they do.
 
     The files named are those that differ from most; none where no size or mode is that of most images.
@@ -212,7 +214,7 @@ def _mixed(kind: str, pairs: list[tuple[str, str]], todo: str) -> list[Finding]:
     rare = rare if 2 * times > len(pairs) else []
     listed = ", ".join(f"{name} ({count:,})" for name, count in words.most_common(3))
     what = f"the images have {len(words)} {kind}, most often {listed}"
-    return [Finding(kind, what, todo, tuple(line for _, line in rare))]
+    return [Finding(kind, what, hint, tuple(line for _, line in rare))]
 
 
 def _count(number: int, one: str, many: str = "") -> str:

@@ -2,8 +2,8 @@
 
 origin.json    the names of the classes, in order
 split.json     the names of the images in each split
-content.json   for each of these "DIGEST CLASS", the hash of its decoded pixels ("-" where no file says it) and its
-               class index, and in "left_out" how many images data.train_images leaves out
+content.json   for each of these "DIGEST ANNOTATION", the hash of its decoded pixels ("-" where no file says it) and its
+               class index (of other tasks all numbers), and in "left_out" how many images data.train_images leaves out
 
 A run goes on with its own images in its own splits: they are found by their names, not drawn again.
 """
@@ -18,8 +18,8 @@ import numpy as np
 
 from tinytrain import provenance
 from tinytrain.config.schema import Config
-from tinytrain.data.source import Pool, Source
-from tinytrain.data.splits import Split, Subset, as_names
+from tinytrain.data.source import Dataset, ImageSet
+from tinytrain.data.splits import Splits, Subset, as_names
 from tinytrain.errors import UserError, escaped
 from tinytrain.files import read_json, write_json
 from tinytrain.run import Run
@@ -27,17 +27,19 @@ from tinytrain.run import Run
 SHOWN = 3  # examples in a sentence
 
 
-def record(run: Run, data: Split) -> None:
+def record(run: Run, data: Splits) -> None:
     """Writes split.json and content.json into a new run."""
-    left_out = sum(len(pool.labels) for pool in data.source.pools.values()) - sum(
+    left_out = sum(len(pool.annotations) for pool in data.dataset.image_sets.values()) - sum(
         len(part.indices) for part in data.subsets.values()
     )
-    content = {name: _content(data.source.pools[part.pool], part.indices) for name, part in data.subsets.items()}
+    content = {
+        name: _content(data.dataset.image_sets[part.image_set], part.indices) for name, part in data.subsets.items()
+    }
     write_json(run.content_path, content | {"left_out": left_out})
-    write_json(run.split_path, as_names(data.source, data.subsets))
+    write_json(run.split_path, as_names(data.dataset, data.subsets))
 
 
-def split_of(run: Run, source: Source, config: Config) -> Split:
+def split_of(run: Run, source: Dataset, config: Config) -> Splits:
     """Returns the images of `source` in the splits that `run` was trained with.
 
     Args:
@@ -53,7 +55,7 @@ def split_of(run: Run, source: Source, config: Config) -> Split:
         tell(f"'{run.folder}' has no split.json: whether its images have changed cannot be told")
         if changes:
             raise _changed(run, config, changes)
-        return Split(source, config)
+        return Splits(source, config)
     content = _read(run.content_path) or {}
     subsets, moved = _find(stored, source, content.get("left_out", 0 if not config.data.train_images else None))
     changes += moved
@@ -61,7 +63,7 @@ def split_of(run: Run, source: Source, config: Config) -> Split:
         changes = _changed_content(stored, content, source, subsets)
     if changes:
         raise _changed(run, config, changes)
-    return Split(source, config, subsets)
+    return Splits(source, config, subsets)
 
 
 def run_of(word: str) -> Run | None:
@@ -121,24 +123,24 @@ def tell(words: str) -> None:
     print(escaped(f"tinytrain: {words}"), file=sys.stderr)
 
 
-def trained_on(run: Run, data: Split, split: str) -> int:
+def trained_on(run: Run, data: Splits, split: str) -> int:
     """Returns how many images of a split of `data` the run was trained on, as far as that is recorded.
 
     Images are told by their content, or where no file says it by their names, if both come from the same data.
     """
     names, content = (_read(path) or {} for path in (run.split_path, run.content_path))
     part = data.subsets[split]
-    pool = data.source.pools[part.pool]
+    pool = data.dataset.image_sets[part.image_set]
     digests = {row.partition(" ")[0] for row in content.get("train", [])} - {"-"}
-    if pool.facts is not None and digests:
-        return sum(pool.facts[index].digest in digests for index in part.indices)
-    if pool.facts is not None or digests or run.config().data.spec != data.spec:
+    if pool.infos is not None and digests:
+        return sum(pool.infos[index].digest in digests for index in part.indices)
+    if pool.infos is not None or digests or run.config().data.spec != data.spec:
         return 0
     known = set(names.get("train", []))
     return sum(pool.names[index] in known for index in part.indices)
 
 
-def tell_trained_on(run: Run, data: Split, split: str, what: str) -> None:
+def tell_trained_on(run: Run, data: Splits, split: str, what: str) -> None:
     """Prints how many images of a split of `data` the run was trained on, if there are any, to standard error."""
     if count := trained_on(run, data, split):
         tell(
@@ -147,18 +149,18 @@ def tell_trained_on(run: Run, data: Split, split: str, what: str) -> None:
         )
 
 
-def _find(stored: dict[str, list[str]], source: Source, left_out: int | None) -> tuple[dict[str, Subset], list[str]]:
+def _find(stored: dict[str, list[str]], source: Dataset, left_out: int | None) -> tuple[dict[str, Subset], list[str]]:
     """Returns (the stored splits of `source`, what has changed); `left_out`: how many images are in none, if known."""
-    base = "train" if "train" in source.pools else "all"
+    base = "train" if "train" in source.image_sets else "all"
     places: dict[str, list[tuple[str, int]]] = defaultdict(list)
-    for name, pool in source.pools.items():
+    for name, pool in source.image_sets.items():
         for index, image in enumerate(pool.names):
             places[image].append((name, index))
     for found in places.values():
         found.reverse()  # images of the same name are taken in order
     subsets, removed, moved = {}, [], []
     for split, names in stored.items():
-        wanted, indices = split if split in source.pools else base, []
+        wanted, indices = split if split in source.image_sets else base, []
         for image in names:
             own = next((place for place in reversed(places[image]) if place[0] == wanted), None)
             if own:
@@ -177,12 +179,12 @@ def _find(stored: dict[str, list[str]], source: Source, left_out: int | None) ->
 
 
 def _changed_content(
-    stored: dict[str, list[str]], content: dict[str, Any], source: Source, subsets: dict[str, Subset]
+    stored: dict[str, list[str]], content: dict[str, Any], source: Dataset, subsets: dict[str, Subset]
 ) -> list[str]:
     """Returns what has changed of images that have kept their names: pixels and classes."""
     replaced, relabelled = [], []
     for split, part in subsets.items():
-        now = _content(source.pools[part.pool], part.indices)
+        now = _content(source.image_sets[part.image_set], part.indices)
         recorded = content.get(split, now)
         if len(recorded) != len(now):
             raise UserError(f"content.json of the run has {len(recorded):,} {split} images, split.json {len(now):,}")
@@ -192,13 +194,14 @@ def _changed_content(
             if "-" not in (digest, other) and digest != other:
                 replaced.append(image)
             elif label != number:
-                relabelled.append(f"{image} (now {source.classes[int(number)]})")
+                relabelled.append(f"{image} (now {source.classes[int(float(number.split()[0]))]})")
     return [*_some("with other pixels under the same name", replaced), *_some("of another class", relabelled)]
 
 
-def _content(pool: Pool, indices: np.ndarray) -> list[str]:
-    digests = [fact.digest for fact in pool.facts] if pool.facts is not None else ["-"] * len(pool.labels)
-    return [f"{digests[index]} {pool.labels[index]}" for index in indices.tolist()]
+def _content(pool: ImageSet, indices: np.ndarray) -> list[str]:
+    digests = [info.digest for info in pool.infos] if pool.infos is not None else ["-"] * len(pool.annotations)
+    rows = pool.annotations.reshape(len(pool.annotations), -1) if len(pool.annotations) else pool.annotations
+    return [f"{digests[index]} {' '.join(map(str, rows[index].tolist()))}" for index in indices.tolist()]
 
 
 def _changed_classes(known: list[str], now: list[str]) -> list[str]:

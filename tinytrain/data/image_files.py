@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from tinytrain.config.schema import Data
 from tinytrain.data import batches, eight_bit, image_tree
-from tinytrain.data.source import Fact, Finding, Pool, Source
+from tinytrain.data.source import Dataset, Finding, ImageInfo, ImageSet
 from tinytrain.errors import UserError
 from tinytrain.files import write_text
 
@@ -43,7 +43,7 @@ class Scan:
     """What one file turned out to be, or why it is no image; passing: another try may find no problem."""
 
     path: Path
-    fact: Fact = Fact()
+    info: ImageInfo = ImageInfo()
     problem: str = ""
     passing: bool = False
 
@@ -54,7 +54,7 @@ def source(
     files: dict[str, list[tuple[Path, int]]],
     data: Data,
     beside: image_tree.Level | None = None,
-) -> Source:
+) -> Dataset:
     """Returns the data source of image files: {split: [(path, class index)]}.
 
     Files that cannot be read are a severe finding, unless data.skip_bad leaves them out. `beside` is what stands below
@@ -73,11 +73,11 @@ def source(
         split: _pool(root, [(by_path[path], label) for path, label in pairs if not by_path[path].problem])
         for split, pairs in files.items()
     }
-    one_size = len({one.fact.size for one in good}) == 1
-    side = max(good[0].fact.size) if one_size else 0
-    channels = 1 if all(one.fact.mode in eight_bit.GRAY for one in good) else 3
+    one_size = len({one.info.size for one in good}) == 1
+    side = max(good[0].info.size) if one_size else 0
+    channels = 1 if all(one.info.mode in eight_bit.GRAY for one in good) else 3
     resize = "stretch" if one_size else "pad"
-    return Source(classes, pools, channels=channels, side=side, resize=resize, findings=tuple(findings))
+    return Dataset(classes, pools, channels=channels, side=side, resize=resize, findings=tuple(findings))
 
 
 def scan(paths: Sequence[Path], root: Path) -> list[Scan]:
@@ -92,13 +92,13 @@ def scan(paths: Sequence[Path], root: Path) -> list[Scan]:
         counted = tqdm(found, "reading", total=len(new), unit="file", leave=False, delay=1, disable=None)
         scanned = {_key(one.path): one for one in counted}
     if scanned:
-        known |= {key: (one.problem, one.fact) for key, one in scanned.items()}
+        known |= {key: (one.problem, one.info) for key, one in scanned.items()}
         passing = {key for key, one in scanned.items() if one.passing}
         _write(store, {key: [known[key][0], *known[key][1].row()] for key in keys if key not in passing})
     return [Scan(path, known[key][1], known[key][0]) for path, key in zip(paths, keys, strict=True)]
 
 
-def fact(image: Image.Image) -> Fact:
+def info(image: Image.Image) -> ImageInfo:
     """Returns what an image is and what its pixels are, as the network sees them: upright, in RGB, on white."""
     mode = image.mode
     upright, transparent = eight_bit.flat(image)
@@ -107,7 +107,7 @@ def fact(image: Image.Image) -> Fact:
     counts = np.array(upright.histogram(), np.int64).reshape(3, 256)  # of R, G, B: exact, and no copy of the image
     values, total = np.arange(256), upright.width * upright.height
     mean, square = counts @ values / (255 * total), counts @ values**2 / (255**2 * total)
-    return Fact(upright.size, mode, _digest(upright), tuple(mean.tolist()), tuple(square.tolist()), transparent)
+    return ImageInfo(upright.size, mode, _digest(upright), tuple(mean.tolist()), tuple(square.tolist()), transparent)
 
 
 def _digest(image: Image.Image) -> str:
@@ -160,8 +160,8 @@ def _key(path: Path) -> str:
     return f"{path.absolute()}|{stat.st_size}|{stat.st_mtime_ns}"
 
 
-def _read(store: Path) -> dict[str, tuple[str, Fact]]:
-    """Returns {key of a file: (problem, fact)} as `_write` kept them, without what is damaged."""
+def _read(store: Path) -> dict[str, tuple[str, ImageInfo]]:
+    """Returns {key of a file: (problem, info)} as `_write` kept them, without what is damaged."""
     try:
         version, rows = json.loads(store.read_text())
         whole = {key: known for key, row in rows.items() if (known := _of_row(row))}
@@ -170,10 +170,10 @@ def _read(store: Path) -> dict[str, tuple[str, Fact]]:
     return whole if version == CACHE_VERSION else {}
 
 
-def _of_row(row: Any) -> tuple[str, Fact] | None:
+def _of_row(row: Any) -> tuple[str, ImageInfo] | None:
     try:
-        problem, *fact = row
-        known = Fact.of_row(fact)
+        problem, *info = row
+        known = ImageInfo.of_row(info)
     except (ValueError, TypeError):
         return None
     return (problem, known) if isinstance(problem, str) and bool(problem) != bool(known.digest) else None
@@ -189,7 +189,7 @@ def _write(store: Path, rows: dict[str, list]) -> None:
 
 def _scan_file(path: Path) -> Scan:
     try:
-        return Scan(path, _decoded(path, fact))
+        return Scan(path, _decoded(path, info))
     except UnidentifiedImageError:
         return Scan(path, problem=_no_image(path))
     except Image.DecompressionBombError as error:
@@ -255,7 +255,7 @@ def _left_out(scanned: list[Scan], beside: image_tree.Level) -> list[Finding]:
     return found
 
 
-def _pool(root: Path, pairs: list[tuple[Scan, int]]) -> Pool:
+def _pool(root: Path, pairs: list[tuple[Scan, int]]) -> ImageSet:
     paths = [one.path for one, _ in pairs]
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
 
@@ -273,10 +273,10 @@ def _pool(root: Path, pairs: list[tuple[Scan, int]]) -> Pool:
                     decoded = list(threads.map(decode, paths[start : start + AHEAD]))
                 yield from decoded
 
-    return Pool(
-        labels=np.array([label for _, label in pairs], np.int64),
+    return ImageSet(
+        annotations=np.array([label for _, label in pairs], np.int64),
         names=[str(path.relative_to(root)) if path.is_relative_to(root) else str(path) for path in paths],
         key=hashlib.sha256(json.dumps(stats).encode()).hexdigest(),
         images=images,
-        facts=[one.fact for one, _ in pairs],
+        infos=[one.info for one, _ in pairs],
     )

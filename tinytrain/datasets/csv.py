@@ -9,11 +9,11 @@ from pathlib import Path
 
 from tinytrain.config.schema import Data
 from tinytrain.data import image_files
-from tinytrain.data.source import Source, split_of
+from tinytrain.data.source import Dataset, split_of
 from tinytrain.errors import UserError
 
 
-def load(argument: str, data: Data) -> Source:
+def load(argument: str, data: Data) -> Dataset:
     """Returns the images of the table `argument`; raises UserError for what cannot be trained on."""
     table = Path(argument).expanduser()
     rows = _rows(table)

@@ -9,11 +9,11 @@ import numpy as np
 from PIL import Image
 
 from tinytrain.config.schema import Data
-from tinytrain.data.source import Pool, Source
+from tinytrain.data.source import Dataset, ImageSet
 from tinytrain.errors import UserError
 
 
-def load(argument: str, data: Data) -> Source:
+def load(argument: str, data: Data) -> Dataset:
     """Returns the digits as one pool; nothing may follow the word."""
     from sklearn.datasets import load_digits
 
@@ -26,5 +26,5 @@ def load(argument: str, data: Data) -> Source:
         return (prepare(Image.fromarray(image)) for image in pixels)
 
     names = [f"digit-{number:04d}" for number in range(len(pixels))]
-    pool = Pool(bunch.target.astype(np.int64), names, "scikit-learn digits", images)
-    return Source([str(digit) for digit in range(10)], {"all": pool}, channels=1, side=32, flip=False)
+    pool = ImageSet(bunch.target.astype(np.int64), names, "scikit-learn digits", images)
+    return Dataset([str(digit) for digit in range(10)], {"all": pool}, channels=1, side=32, flip=False)

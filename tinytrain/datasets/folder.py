@@ -9,13 +9,13 @@ from pathlib import Path
 
 from tinytrain.config.schema import Data
 from tinytrain.data import image_files, image_tree
-from tinytrain.data.source import SHORT_NAMES, SPLIT_NAMES, Source, split_word
+from tinytrain.data.source import SHORT_NAMES, SPLIT_NAMES, Dataset, split_word
 from tinytrain.errors import UserError
 
 Folders = dict[str, Path]  # name: path
 
 
-def load(argument: str, data: Data) -> Source:
+def load(argument: str, data: Data) -> Dataset:
     """Returns the images below the folder `argument`; raises UserError for what cannot be trained on."""
     root = _folder(argument)
     top = image_tree.level(root)

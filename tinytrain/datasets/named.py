@@ -9,12 +9,12 @@ from pathlib import Path
 
 from tinytrain.config.catalog import ROWS, Row, usage
 from tinytrain.config.schema import Data
-from tinytrain.data.source import Source
+from tinytrain.data.source import Dataset
 from tinytrain.datasets import folder, tfds
 from tinytrain.errors import UserError, unknown
 
 
-def load(argument: str, data: Data) -> Source:
+def load(argument: str, data: Data) -> Dataset:
     """Returns the dataset NAME[:PATH|:LIST] of the table; raises UserError where its classes or images are others."""
     name, _, rest = argument.partition(":")
     if name not in ROWS:
@@ -52,7 +52,7 @@ def _listed(name: str, path: str, row: Row) -> list[str]:
     return words
 
 
-def _refuse_others(name: str, row: Row, source: Source) -> None:
+def _refuse_others(name: str, row: Row, source: Dataset) -> None:
     if len(source.classes) != row.classes:
         raise UserError(
             f"'{name}' has {row.classes:,} classes, {len(source.classes):,} were found: name the folder that holds one "
@@ -61,9 +61,9 @@ def _refuse_others(name: str, row: Row, source: Source) -> None:
     if any(finding.severe for finding in source.findings):
         return  # the files that cannot be read are told instead
     wrong = [
-        f"{split} {len(source.pools[split].labels):,} instead of {count:,}"
+        f"{split} {len(source.image_sets[split].annotations):,} instead of {count:,}"
         for split, count in row.images.items()
-        if split in source.pools and len(source.pools[split].labels) != count
+        if split in source.image_sets and len(source.image_sets[split].annotations) != count
     ]
     if wrong:
         raise UserError(

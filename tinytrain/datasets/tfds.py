@@ -16,13 +16,13 @@ from PIL import Image
 
 from tinytrain.config.catalog import TRAIN_TEST
 from tinytrain.config.schema import Data
-from tinytrain.data.source import Pool, Source
+from tinytrain.data.source import Dataset, ImageSet
 from tinytrain.errors import UserError, nearest
 
 OFFICIAL = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}  # theirs: ours
 
 
-def load(argument: str, data: Data) -> Source:
+def load(argument: str, data: Data) -> Dataset:
     """Returns the dataset `argument`, downloaded and prepared if it is not there yet."""
     return load_parts(argument)
 
@@ -33,7 +33,7 @@ def load_parts(
     label: str = "",
     only: Sequence[str] = (),
     without: str = "",
-) -> Source:
+) -> Dataset:
     """Returns some splits and classes of a dataset of tensorflow-datasets.
 
     Args:
@@ -63,10 +63,12 @@ def load_parts(
     numbers = {name: number for number, name in enumerate(kept)}
     new = np.array([numbers.get(name, -1) for name in classes])  # our index of each of their classes
     pools = {ours: _pool(builder, theirs, label, new) for ours, theirs in splits.items()}
-    pools = {ours: pool for ours, pool in pools.items() if len(pool.labels)}  # ImageNet's test images have no labels
+    pools = {
+        ours: pool for ours, pool in pools.items() if len(pool.annotations)
+    }  # ImageNet's test images have no labels
     height, width, channels = builder.info.features["image"].shape
     side = max(height, width) if height and width else 0
-    return Source(kept, pools, channels=1 if channels == 1 else 3, side=side)
+    return Dataset(kept, pools, channels=1 if channels == 1 else 3, side=side)
 
 
 def _prepare(builder: Any, argument: str) -> None:
@@ -113,7 +115,7 @@ def _classification(tfds: Any, builder: Any, argument: str) -> str:
     return "label" if "label" in labels else labels[0]
 
 
-def _pool(builder: Any, split: str, label: str, new: np.ndarray) -> Pool:
+def _pool(builder: Any, split: str, label: str, new: np.ndarray) -> ImageSet:
     """Returns the images of a split whose class is kept: `new` is our index of each of their classes, or -1."""
     import tensorflow_datasets as tfds
 
@@ -136,4 +138,4 @@ def _pool(builder: Any, split: str, label: str, new: np.ndarray) -> Pool:
     names = [f"{split}-{number:06d}" for number in np.flatnonzero(keep)]
     key = f"tfds {builder.info.full_name} {split} {len(labels)}"
     key += "" if keep.all() and (new == np.arange(len(new))).all() else f" {new.tolist()}"
-    return Pool(labels[keep], names, key, images)
+    return ImageSet(labels[keep], names, key, images)

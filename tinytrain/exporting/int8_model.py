@@ -13,7 +13,7 @@ from tinytrain.data import batches as pipeline
 from tinytrain.data import identity
 from tinytrain.data.augment.augmentation import Augmentation
 from tinytrain.data.images import Images
-from tinytrain.data.load import load_source
+from tinytrain.data.load import load_dataset
 from tinytrain.deploy import latency
 from tinytrain.evaluation import measured, tflite_origin
 from tinytrain.nn import macs, pretrained
@@ -77,7 +77,7 @@ def from_run(run: Run, config: Config, diagnose: bool = False) -> Int8Model:
     A cosine head becomes one fully connected layer (quantize/cosine_head.py): the float scores are cosines, the
     int8 ones in about the logits of the loss, s·cosθ times the length of the image's features over the mean one.
     """
-    source = load_source(config)
+    source = load_dataset(config)
     config = resolve(config, source)  # a run from before a key was there has that key's default
     data = identity.split_of(run, source, config)
     model = pretrained.load_trained(run)

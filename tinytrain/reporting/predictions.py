@@ -9,7 +9,7 @@ import numpy as np
 from tinytrain.config import load as configs
 from tinytrain.data import identity, splits
 from tinytrain.data.images import Images
-from tinytrain.data.load import load_source
+from tinytrain.data.load import load_dataset
 from tinytrain.deploy.exported import GOLDEN_FILE, MODEL_FILE
 from tinytrain.errors import UserError
 from tinytrain.nn import pretrained
@@ -71,7 +71,7 @@ def test_images(subject: Subject, proven: Golden | None) -> LabelledImages:
     if proven and proven.labels is not None and classes and len(names) == len(proven.labels):
         pixels = (proven.inputs.astype(np.int16) + 128).astype(np.uint8)
         return LabelledImages(pixels, proven.labels, names, classes)
-    source = load_source(subject.config)
+    source = load_dataset(subject.config)
     config = resolve(subject.config, source)
     data = identity.split_of(subject.run, source, config)
     images, labels = data.arrays("test")

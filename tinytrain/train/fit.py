@@ -19,9 +19,9 @@ from tinytrain import files, provenance
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
 from tinytrain.data import check, identity
-from tinytrain.data.load import mistakes_in, read_source
-from tinytrain.data.source import Source
-from tinytrain.data.splits import Split
+from tinytrain.data.load import mistakes_in, read_dataset
+from tinytrain.data.source import Dataset
+from tinytrain.data.splits import Splits
 from tinytrain.errors import Mistakes, UserError, escaped
 from tinytrain.files import write_json, write_text
 from tinytrain.nn import macs
@@ -63,7 +63,7 @@ def _fit(
         if run.finished:
             return run
     configs.check(config)
-    asked, source = config, read_source(config)
+    asked, source = config, read_dataset(config)
     config = resolve(config, source)
     searches = config.search.way != "none"
     if searches:
@@ -95,7 +95,7 @@ def _fit(
     return run
 
 
-def _begin(out: Path | None, config: Config, data: Split, model: keras.Model, until_end: contextlib.ExitStack) -> Run:
+def _begin(out: Path | None, config: Config, data: Splits, model: keras.Model, until_end: contextlib.ExitStack) -> Run:
     """Returns a new run that holds its images and its config, locked until `until_end`."""
     run = Run.create(out, f"{config.data.spec.partition(':')[0]}-{config.model.name}")
     until_end.enter_context(_written(run))
@@ -136,13 +136,13 @@ def _callbacks(run: Run, trainer: Trainer) -> list[keras.callbacks.Callback]:
     return [TensorBoardLog(run.folder / "tensorboard", lambda: trainer.history)]
 
 
-def _data(run: Run | None, source: Source, config: Config, model: keras.Model, fit_check: FitCheck | None) -> Split:
+def _data(run: Run | None, source: Dataset, config: Config, model: keras.Model, fit_check: FitCheck | None) -> Splits:
     """Returns the split images, those of `run` if it goes on.
 
     Raises all that is wrong with them as one error, for a new run with what `fit_check` says of the model.
     """
     mistakes = Mistakes(mistakes_in(source))
-    data = mistakes.kept(identity.split_of, run, source, config) if run else mistakes.kept(Split, source, config)
+    data = mistakes.kept(identity.split_of, run, source, config) if run else mistakes.kept(Splits, source, config)
     if mistakes.errors and fit_check and run is None:
         # A method may change the network that is converted; it cannot be made without images.
         mistakes.kept(fit_check, model, config, len(source.classes))
@@ -150,19 +150,19 @@ def _data(run: Run | None, source: Source, config: Config, model: keras.Model, f
     return data
 
 
-def _tell_findings(data: Split, asked: Config) -> None:
+def _tell_findings(data: Splits, asked: Config) -> None:
     """Prints what is wrong with the data, and what was chosen for the user, to standard error, once for a run."""
     if asked.data.check:
-        found = check.findings(data.source, data.subsets, asked)
+        found = check.findings(data.dataset, data.subsets, asked)
     else:
-        found = check.without_asking(data.source, asked)
+        found = check.without_asking(data.dataset, asked)
     for line in check.as_lines([dataclasses.replace(finding, severe=False) for finding in found]):
         print(escaped(line), file=sys.stderr)
     if any(len(finding.files) > check.SHOWN for finding in found):
         print(escaped(f"`tinytrain data {shlex.quote(asked.data.spec)} --json` names all files"), file=sys.stderr)
 
 
-def _tell_seen(data: Split, config: Config) -> None:
+def _tell_seen(data: Splits, config: Config) -> None:
     """Prints which test images a network was trained on that this training begins from or is taught by."""
     sources = [("model.weights", config.model.weights)]
     if "distill" in configs.methods(config):
@@ -186,7 +186,7 @@ def _begun_model(run: Run | None, config: Config) -> keras.Model | None:
         raise UserError(f"'{run.graph_path}' is no network of Keras: {error}; train the run anew") from None
 
 
-def _finish(run: Run, data: Split, method: Method, history: list[dict[str, float]], keep: str) -> None:
+def _finish(run: Run, data: Splits, method: Method, history: list[dict[str, float]], keep: str) -> None:
     """Saves the plain model, as optim.keep says, and measures it: the only look at the test images."""
     epoch = len(history)  # whose weights the method has
     if keep == "best":

@@ -7,14 +7,14 @@ import tensorflow as tf
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.config.schema import Config
-from tinytrain.data.source import Source
+from tinytrain.data.source import Dataset
 from tinytrain.nn import initializers
 from tinytrain.train.lr_search import defaults
 
 LARGEST_AUTO_RESOLUTION = 96
 
 
-def resolve(config: Config, source: Source) -> Config:
+def resolve(config: Config, source: Dataset) -> Config:
     """Returns a copy of `config` in which every "auto" is what the data, the model and the device ask for."""
     config = dataclasses.replace(
         config,

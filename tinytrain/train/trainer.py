@@ -13,7 +13,7 @@ from tinytrain.config.schema import Config
 from tinytrain.data import balance, batches
 from tinytrain.data.augment.augmentation import Augmentation
 from tinytrain.data.images import Images
-from tinytrain.data.splits import Split
+from tinytrain.data.splits import Splits
 from tinytrain.run import Run
 from tinytrain.train import checkpoint, memory, optimizers
 from tinytrain.train.method import Method, Training
@@ -30,11 +30,11 @@ class Trainer:
         model: the plain model that is trained.
     """
 
-    def __init__(self, config: Config, data: Split, model: keras.Model) -> None:
+    def __init__(self, config: Config, data: Splits, model: keras.Model) -> None:
         self.config, self.data, self.history = config, data, []  # type: ignore[var-annotated]
         images: Images
         images, labels = data.arrays("train")
-        self.classes, self.class_weights = len(data.source.classes), None
+        self.classes, self.class_weights = len(data.dataset.classes), None
         if config.data.balance == "class_weights":
             self.class_weights = balance.class_weights(labels, self.classes)
         elif config.data.balance == "balanced_sampling":
@@ -47,7 +47,7 @@ class Trainer:
             batches.training_batches, images, labels, self.classes, self.batch, augment=augmentation
         )
         training = Training(
-            self.steps, self.batch, lambda seed, steps: self.batches(seed, range(steps)), data.source.classes
+            self.steps, self.batch, lambda seed, steps: self.batches(seed, range(steps)), data.dataset.classes
         )
         self.method = build_method(model, config, training)
         self.compile(config.optim.lr)
@@ -72,7 +72,7 @@ class Trainer:
             epochs=epochs,
             steps_per_epoch=self.steps,
             shuffle=False,
-            validation_data=self.data.batches("val"),
+            validation_data=batches.evaluation_batches(*self.data.arrays("val"), self.classes),
             verbose=0,
             callbacks=[
                 clock := Clock(),

@@ -21,7 +21,7 @@ import optuna
 
 from tinytrain.config import schema
 from tinytrain.config.schema import Config
-from tinytrain.data.splits import Split
+from tinytrain.data.splits import Splits
 from tinytrain.errors import UserError, escaped
 from tinytrain.files import make_folder, read_json, write_json, write_text
 from tinytrain.run import Run
@@ -52,7 +52,7 @@ def check(config: Config) -> None:
         study.open_storage(search.storage)
 
 
-def find(run: Run, config: Config, data: Split) -> float:
+def find(run: Run, config: Config, data: Splits) -> float:
     """Returns the learning rate that [search] of `config` finds; search.json in the run folder keeps it.
 
     search.json: {"way", "lr", "trials": [{"number", "lr", "epochs", "top1": [of each epoch], "state"}], "epochs",
@@ -76,7 +76,7 @@ def find(run: Run, config: Config, data: Split) -> float:
     return result["lr"]
 
 
-def _range_test(folder: Path, config: Config, data: Split) -> dict[str, Any]:
+def _range_test(folder: Path, config: Config, data: Splits) -> dict[str, Any]:
     run = Run(folder / "first-epoch")
     make_folder(run.folder)
     with freed():
@@ -84,7 +84,7 @@ def _range_test(folder: Path, config: Config, data: Split) -> dict[str, Any]:
         return range_test.search(run, plain(config, config.optim.lr, 1), data, low, high)
 
 
-def _study(run: Run, config: Config, data: Split) -> dict[str, Any]:
+def _study(run: Run, config: Config, data: Splits) -> dict[str, Any]:
     """Trains trials until the study has all of them; returns {"lr", "trials", "epochs", "seconds"}."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     url = config.search.storage or f"sqlite:///{(run.folder / 'search.db').resolve()}"
@@ -102,7 +102,7 @@ def _study(run: Run, config: Config, data: Split) -> dict[str, Any]:
         raise study.cannot_use(url, error) from None
 
 
-def _trial(trials: Trials, trial: optuna.Trial, folder: Path, config: Config, data: Split) -> None:
+def _trial(trials: Trials, trial: optuna.Trial, folder: Path, config: Config, data: Splits) -> None:
     """Trains one trial to its end and tells the study and the user what came out."""
     config = plain(config, trials.lr(trial), int(config.search.epochs))
     report, run = Report(trial), Run(folder / f"trial-{trial.number:03d}")
@@ -139,7 +139,7 @@ def _result(trials: Trials) -> dict[str, Any]:
     }
 
 
-def _name(config: Config, data: Split) -> str:
+def _name(config: Config, data: Splits) -> str:
     """Returns the name of the study: equal for workers whose trials would be equal, wherever their database is."""
     search = dataclasses.replace(config.search, storage="", study="")
     labels = {name: np.bincount(data.arrays(name)[1]).tolist() for name in ("train", "val")}

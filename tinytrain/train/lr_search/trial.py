@@ -12,7 +12,7 @@ import keras
 import optuna
 
 from tinytrain.config.schema import Config
-from tinytrain.data.splits import Split
+from tinytrain.data.splits import Splits
 from tinytrain.files import make_folder
 from tinytrain.nn.build import build_model
 from tinytrain.run import Run
@@ -65,7 +65,7 @@ class Report(keras.callbacks.Callback):
         self.model.stop_training = self(epoch, float((logs or {})["val_balanced_top1"]))
 
 
-def train(config: Config, data: Split, run: Run, report: Report) -> list[dict[str, float]]:
+def train(config: Config, data: Splits, run: Run, report: Report) -> list[dict[str, float]]:
     """Trains a trial from its last checkpoint in `run` until `report` stops it; returns its history, a row an epoch.
 
     Raises Diverged if the loss is not finite.
@@ -74,12 +74,12 @@ def train(config: Config, data: Split, run: Run, report: Report) -> list[dict[st
     stops = [report(int(row["epoch"]) - 1, row["val_balanced_top1"]) for row in history]  # a kill may forestall one
     if any(stops) or len(history) == config.optim.epochs:
         return history
-    trainer = Trainer(config, data, build_model(config, len(data.source.classes), data.source.classes))
+    trainer = Trainer(config, data, build_model(config, len(data.dataset.classes), data.dataset.classes))
     trainer.fit(run, [report])
     return trainer.history
 
 
-def why_pruned(config: Config, data: Split, run: Run, report: Report) -> str:
+def why_pruned(config: Config, data: Splits, run: Run, report: Report) -> str:
     """Trains a trial; returns why it did not come to its end, or "" if it did."""
     make_folder(run.folder)
     try:
