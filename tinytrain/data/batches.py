@@ -20,7 +20,7 @@ from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from tinytrain import files
-from tinytrain.data import eight_bit
+from tinytrain.data.decode import upright_8bit
 from tinytrain.data.images import Images
 from tinytrain.data.source import ImageSet
 
@@ -54,7 +54,7 @@ def prepare(image: Image.Image, resolution: int, channels: int, resize: str) -> 
     is put on white.
     """
     mode, size = ("L" if channels == 1 else "RGB"), (resolution, resolution)
-    upright, _ = eight_bit.flat(image)
+    upright, _ = upright_8bit(image)
     if upright.mode != mode:
         upright = upright.convert(mode)
     if upright.size != size:

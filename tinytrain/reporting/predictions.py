@@ -73,7 +73,7 @@ def test_images(subject: Subject, proven: Golden | None) -> LabelledImages:
         return LabelledImages(pixels, proven.labels, names, classes)
     source = load_dataset(subject.config)
     config = resolve(subject.config, source)
-    data = identity.split_of(subject.run, source, config)
+    data = identity.recorded_splits(subject.run, source, config)
     images, labels = data.arrays("test")
     return LabelledImages(images, labels, splits.as_names(source, data.subsets)["test"], source.classes)
 

@@ -142,7 +142,9 @@ def _data(run: Run | None, source: Dataset, config: Config, model: keras.Model, 
     Raises all that is wrong with them as one error, for a new run with what `fit_check` says of the model.
     """
     mistakes = Mistakes(mistakes_in(source))
-    data = mistakes.kept(identity.split_of, run, source, config) if run else mistakes.kept(Splits, source, config)
+    data = (
+        mistakes.kept(identity.recorded_splits, run, source, config) if run else mistakes.kept(Splits, source, config)
+    )
     if mistakes.errors and fit_check and run is None:
         # A method may change the network that is converted; it cannot be made without images.
         mistakes.kept(fit_check, model, config, len(source.classes))
@@ -155,7 +157,7 @@ def _tell_findings(data: Splits, asked: Config) -> None:
     if asked.data.check:
         found = check.findings(data.dataset, data.subsets, asked)
     else:
-        found = check.without_asking(data.dataset, asked)
+        found = check.unconditional_findings(data.dataset, asked)
     for line in check.as_lines([dataclasses.replace(finding, severe=False) for finding in found]):
         print(escaped(line), file=sys.stderr)
     if any(len(finding.files) > check.SHOWN for finding in found):
@@ -169,7 +171,7 @@ def _tell_seen(data: Splits, config: Config) -> None:
         sources.append(("distill.teacher", config.distill.teacher))
     for key, word in sources:
         if run := identity.run_of(word):
-            identity.tell_trained_on(run, data, "test", f"{key} = '{word}'")
+            identity.note_trained_on(run, data, "test", f"{key} = '{word}'")
 
 
 def _begun_model(run: Run | None, config: Config) -> keras.Model | None:
