@@ -130,7 +130,7 @@ def test_the_split_of_a_run_is_restored_and_not_drawn_again(place, command_line)
     run.split_path.write_text(json.dumps(split))
     run.content_path.unlink()
     config = run.config()
-    data = identity.split_of(run, load_dataset(config), config)
+    data = identity.recorded_splits(run, load_dataset(config), config)
     for name, images in split.items():
         pixels, labels = data.arrays(name)
         for image, label, pixel in zip(images, labels, pixels[:], strict=True):

@@ -190,8 +190,8 @@ def test_the_body_keeps_its_weights_and_directions_begin_with_length_1():
 @pytest.mark.parametrize(
     ("classes", "scale"), [(2, 3.0), (10, 3.107), (37, 5.068), (100, 6.499), (196, 7.457), (500, 8.786), (1, 3.0)]
 )
-def test_the_usual_scale_is_the_table_of_the_specification(classes, scale):
-    assert am_softmax.usual_scale(classes) == pytest.approx(scale, abs=6e-4)
+def test_the_default_scale_is_the_table_of_the_specification(classes, scale):
+    assert am_softmax.default_scale(classes) == pytest.approx(scale, abs=6e-4)
 
 
 def test_a_config_says_margin_and_scale():

@@ -69,7 +69,7 @@ def test_around_netaug_both_networks_are_taught():
     taught = softmax(np.float64(teacher(x, training=False)))
     step = method.gradients(x, Objective(lambda logits: loss(y, logits), lambda value: value), tf.constant(3))
     expected = np.zeros(10)
-    for widths in (inner.super_network.smallest, inner.drawn(tf.constant(3))):
+    for widths in (inner.super_network.smallest, inner.draw_widths(tf.constant(3))):
         logits = softmax(np.float64(inner.super_network(x, widths, training=True)))
         expected += (2 * logits - y.numpy() - taught).mean(axis=0)
     np.testing.assert_allclose(step.gradients[-1], expected, atol=1e-5)

@@ -136,8 +136,8 @@ def test_every_method_has_a_meaning_and_its_own_keys(name):
     assert module.__doc__.strip()
     default, own = Config(), [dotted for dotted in [*configs.keys()] if dotted.startswith(f"{name}.")]
     auto = {dotted for dotted in own if configs.get_key(default, dotted) == "auto"}
-    usual = module.usual("mobilenet_v2", 10) if auto else {}
-    assert set(usual) == auto
-    for dotted, value in usual.items():
+    defaults = module.defaults("mobilenet_v2", 10) if auto else {}
+    assert set(defaults) == auto
+    for dotted, value in defaults.items():
         configs.set_key(default, dotted, value)  # of the type of the key, and in its range
     assert all(word.startswith(f"{name}.") for word in off_switch(name))

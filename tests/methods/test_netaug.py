@@ -14,7 +14,7 @@ from tinytrain.commands import fit as train
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.errors import UserError
-from tinytrain.methods.netaug import batch_statistics, build, recalibrate, usual_width_factors
+from tinytrain.methods.netaug import batch_statistics, build, default_width_factors, recalibrate
 from tinytrain.methods.netaug.super_network import SuperNetwork
 from tinytrain.nn import macs
 from tinytrain.run import Run
@@ -23,9 +23,9 @@ from tinytrain.train.method import Method, Objective, TrainingContext
 
 
 def tiny(name="mobilenet_v2_tiny", resolution=32, classes=10, width=None):
-    usual = plugins.load("models", name).USUAL
+    defaults = plugins.load("models", name).DEFAULTS
     return plugins.load("models", name).build(
-        classes=classes, channels=3, resolution=resolution, width=width or usual["width"]
+        classes=classes, channels=3, resolution=resolution, width=width or defaults["width"]
     )
 
 
@@ -162,7 +162,7 @@ def test_the_gradient_is_the_sum_of_two_plain_networks():
     assert [kinds.count(kind) for kind in ("fixed", "outer", "inner", "squeezed")] == [2, 3, 2, 1]
     x, y = images(32, resolution=16), labels(32)
     loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)
-    drawn = [int(width) for width in method.drawn(tf.constant(7))]
+    drawn = [int(width) for width in method.draw_widths(tf.constant(7))]
     expected = [np.zeros(variable.shape, np.float64) for variable in method.trainable_variables]
     for widths in (method.super_network.smallest, drawn):
         plain = cut(method.super_network, widths)
@@ -191,7 +191,7 @@ def test_a_step_is_traced_once_and_depends_on_its_number_alone():
     for _ in range(4):
         step(images(), labels())
     assert len(traces) == 1
-    draws = [[int(width) for width in method.drawn(tf.constant(n))] for n in (3, 3, 4)]
+    draws = [[int(width) for width in method.draw_widths(tf.constant(n))] for n in (3, 3, 4)]
     assert draws[0] == draws[1] != draws[2]
 
 
@@ -228,8 +228,8 @@ def test_a_shortcut_makes_blocks_share_one_width():
 def test_in_the_second_half_only_the_expansion_is_widened():
     method = netaug(tiny(), outer_steps=5)
     choices = method.super_network.choices
-    late = [int(width) for width in method.drawn(tf.constant(5))]
-    early = [int(width) for width in method.drawn(tf.constant(4))]
+    late = [int(width) for width in method.draw_widths(tf.constant(5))]
+    early = [int(width) for width in method.draw_widths(tf.constant(4))]
     outer = [number for number, choice in enumerate(choices) if choice.group.kind == "outer"]
     assert all(late[number] == choices[number].widths[0] for number in outer)
     assert any(early[number] != choices[number].widths[0] for number in outer)
@@ -256,7 +256,7 @@ def test_each_traced_step_trains_the_channels_of_its_own_network():
         before = kernel.numpy()
         step(images(32, 16, number), labels(32, number))
         moved = (kernel.numpy() != before)[0, 0]
-        drawn = [int(width) for width in method.drawn(tf.constant(number))]
+        drawn = [int(width) for width in method.draw_widths(tf.constant(number))]
         used = np.zeros_like(moved)
         used[: drawn[read], : drawn[written]] = True
         used[:12, :32] = True  # of the tiny network
@@ -279,7 +279,7 @@ def test_each_traced_step_trains_the_channels_of_its_own_network():
 )
 def test_the_lists_are_those_of_the_released_configs(name, factors):
     config = configs.load(None, ["method=netaug", f"model.name={name}"])
-    assert usual_width_factors(name) == factors
+    assert default_width_factors(name) == factors
     assert config.netaug.expansion_factors == EXPANSIONS
 
 

@@ -232,7 +232,7 @@ def test_frozen_weights_take_256_values_a_layer_and_lose_less_than_even_steps():
     [
         (layers.ReLU(), memory_saving_layers.MaskReLU()),
         (layers.ReLU(6.0), memory_saving_layers.MaskReLU(6.0)),
-        (layers.Activation("hard_swish"), memory_saving_layers.LeanHardSwish("hard_swish")),
+        (layers.Activation("hard_swish"), memory_saving_layers.HardSwish("hard_swish")),
     ],
 )
 def test_lean_activations_have_the_values_and_gradients_of_tensorflow(plain, lean):

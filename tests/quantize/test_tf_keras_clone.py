@@ -113,7 +113,7 @@ def test_walk_numbers_tensors_and_finds_shared_layers():
         assert set(call.inputs) <= written
         written |= set(call.outputs)
     assert graph.shapes[graph.outputs[0]] == (None, 4)
-    assert [call.layer.name for call in graph.readers()[graph.inputs[0]]] == ["shared", "shared"]
+    assert [call.layer.name for call in graph.consumers()[graph.inputs[0]]] == ["shared", "shared"]
 
 
 def test_walk_refuses_a_model_without_graph():

@@ -132,7 +132,7 @@ def _refuse_runs_of_other_images(plan: Sequence[Planned]) -> None:
         except UserError:  # raised again when it is trained
             continue
         sources[key] = source
-        identity.split_of(run, source, resolve(config, source))
+        identity.recorded_splits(run, source, resolve(config, source))
 
 
 def refuse_shared_folders(plan: Sequence[Planned]) -> None:

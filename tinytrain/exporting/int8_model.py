@@ -82,8 +82,8 @@ def from_run(run: Run, config: Config, diagnose: bool = False) -> Int8Model:
     """
     source = load_dataset(config)
     config = resolve(config, source)  # a run from before a key was there has that key's default
-    data = identity.split_of(run, source, config)
-    model = pretrained.trained(run)
+    data = identity.recorded_splits(run, source, config)
+    model = pretrained.load_trained(run)
     images, labels = data.arrays("test")
     val_images, val_labels = data.arrays("val")
     train_images, train_labels = data.arrays("train")

@@ -150,7 +150,9 @@ def _split(
     Raises all that is wrong with them as one error, for a new run with what `fit_check` says of the model.
     """
     mistakes = Mistakes(mistakes_in(dataset))
-    data = mistakes.kept(identity.split_of, run, dataset, config) if run else mistakes.kept(Splits, dataset, config)
+    data = (
+        mistakes.kept(identity.recorded_splits, run, dataset, config) if run else mistakes.kept(Splits, dataset, config)
+    )
     if mistakes.errors and fit_check and run is None:
         # A method may change the network that is converted; it cannot be made without images.
         mistakes.kept(fit_check, network, config, len(dataset.classes))
@@ -163,10 +165,10 @@ def _tell_findings(data: Splits, asked: Config) -> None:
     if asked.data.check:
         found = check.findings(data.dataset, data.subsets, asked)
     else:
-        found = check.without_asking(data.dataset, asked)
+        found = check.unconditional_findings(data.dataset, asked)
     for line in check.as_lines([dataclasses.replace(finding, severe=False) for finding in found]):
         print(escaped(line), file=sys.stderr)
-    if any(len(finding.files) > check.SHOWN for finding in found):
+    if any(len(finding.files) > check.SHOWN_FILES for finding in found):
         print(escaped(f"`tinytrain data {shlex.quote(asked.data.spec)} --json` names all files"), file=sys.stderr)
 
 
@@ -177,7 +179,7 @@ def _tell_seen(data: Splits, config: Config) -> None:
         sources.append(("distill.teacher", config.distill.teacher))
     for key, word in sources:
         if run := identity.run_of(word):
-            identity.tell_trained_on(run, data, "test", f"{key} = '{word}'")
+            identity.note_trained_on(run, data, "test", f"{key} = '{word}'")
 
 
 def _begun_network(run: Run | None, config: Config) -> keras.Model | None:

@@ -114,10 +114,10 @@ def test_sliding_rows_and_columns_is_the_projective_transform(size):
     images = batch(*size, 3)
     slope, shift = 0.21, -2.7
     for image in images:
-        rows = geometry.slide_rows(tf.constant(image), slope, shift, FILL[3])
-        columns = geometry.slide_columns(tf.constant(image), slope, shift, FILL[3])
+        rows = geometry.shift_rows(tf.constant(image), slope, shift, FILL[3])
+        columns = geometry.shift_columns(tf.constant(image), slope, shift, FILL[3])
         for slid, matrix in ((rows, [1, slope, shift, 0, 1, 0]), (columns, [1, 0, 0, slope, 1, shift])):
-            seen = geometry.transform(tf.constant(image), tf.constant(matrix, tf.float32), FILL[3])
+            seen = geometry.affine_transform(tf.constant(image), tf.constant(matrix, tf.float32), FILL[3])
             apart = np.abs(slid.numpy().astype(int) - seen.numpy())
             assert (apart > 1).any(-1).mean() < 0.002
 
@@ -126,7 +126,7 @@ def test_sliding_rows_and_columns_is_the_projective_transform(size):
 def test_nearest_rotation_is_that_of_pil(channels):
     images = batch(31, 24, channels)
     for degrees in (-10, 3, 7):
-        ours = classical.turn(tf.constant(images), tf.fill((7,), True), tf.fill((7,), float(degrees))).numpy()
+        ours = classical.rotate(tf.constant(images), tf.fill((7,), True), tf.fill((7,), float(degrees))).numpy()
         theirs = np.stack([np.asarray(as_pil(image).rotate(degrees)) for image in images]).reshape(ours.shape)
         assert (ours != theirs).any(-1).mean() < 0.01  # PIL takes the nearest pixel in fixed point: ties differ
 

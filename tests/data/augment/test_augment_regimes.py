@@ -111,7 +111,7 @@ SILENT = """
 from tinytrain.quiet import import_tensorflow
 import_tensorflow()
 import tensorflow as tf
-from tinytrain.augment import Augmentation
+from tinytrain.data.augment.augmentation import Augmentation
 from tinytrain.schema import Augment
 layers = Augmentation(Augment(**{regime}), 8)
 batch = tf.zeros((2, 8, 8, 3), tf.uint8), tf.zeros((2, 7)), tf.zeros(2, tf.int64)
@@ -432,7 +432,7 @@ def test_rotation_turns_by_whole_degrees_with_its_probability():
     np.testing.assert_array_equal(counts[0], np.arange(-10, 11))
     assert chi_square(counts[1], 400) < 45.3  # 20 degrees of freedom, p = 0.001
     expected = 0.3 * 20 / 21  # a turn by 0 is none
-    assert abs(drawn["turned"].numpy().mean() - expected) < 3.3 * math.sqrt(0.21 / 8400)
+    assert abs(drawn["rotated"].numpy().mean() - expected) < 3.3 * math.sqrt(0.21 / 8400)
 
 
 def test_erasing_writes_noise_in_one_box_of_some_of_the_images():

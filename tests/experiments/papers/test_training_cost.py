@@ -23,8 +23,8 @@ def test_a_step_costs_what_its_macs_say():
 @pytest.mark.parametrize("name", plugins.names("models"))
 def test_every_architecture_is_counted(name):
     dense, depthwise, features = cost._macs(name, ())
-    usual = plugins.load("models", name).USUAL
-    model = plugins.load("models", name).build(**{"channels": 3, "stem": "imagenet"} | usual | {"classes": 7})
+    defaults = plugins.load("models", name).DEFAULTS
+    model = plugins.load("models", name).build(**{"channels": 3, "stem": "imagenet"} | defaults | {"classes": 7})
     assert dense + depthwise + 7 * features == macs.count(model)
     assert (depthwise == 0) == name.startswith("resnet")
 
