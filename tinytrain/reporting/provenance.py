@@ -36,7 +36,7 @@ def rows(subject: Subject) -> list[tuple[str, str]]:
         ("training time", facts.duration(facts.training_seconds(subject)) if subject.history else ""),
         ("tinytrain", " ".join([origin.get("tinytrain", ""), *origin.get("commits", [])])),
         ("packages", versions),
-        ("machine", "; then ".join(machine.words(each) for each in origin.get("machines", []))),
+        ("machine", "; then ".join(machine.as_text(each) for each in origin.get("machines", []))),
         ("run folder", str(subject.run.folder)),
     ]
     return [(what, value) for what, value in found if value.strip()]

@@ -99,7 +99,7 @@ def _begin(out: Path | None, config: Config, data: Splits, model: keras.Model, u
     """Returns a new run that holds its images and its config, locked until `until_end`."""
     run = Run.create(out, f"{config.data.spec.partition(':')[0]}-{config.model.name}")
     until_end.enter_context(_written(run))
-    run.refuse_begun()  # another process may have begun it, and ended, since
+    run.refuse_existing()  # another process may have begun it, and ended, since
     identity.record(run, data)
     if config.model.weights:
         write_text(run.graph_path, model.to_json())
@@ -124,8 +124,8 @@ def _going_on(run: Run, config: Config) -> Iterator[Config]:
     """Locks a run that goes on, and gives its config, after taking over what training does not read from `config`."""
     with _written(run):
         if config != Config():
-            run.refuse_another(config)
-            run.take(config)
+            run.refuse_other_config(config)
+            run.update_config(config)
         yield run.config()
 
 
@@ -143,11 +143,13 @@ def _data(run: Run | None, source: Dataset, config: Config, model: keras.Model, 
     """
     mistakes = Mistakes(mistakes_in(source))
     data = (
-        mistakes.kept(identity.recorded_splits, run, source, config) if run else mistakes.kept(Splits, source, config)
+        mistakes.collect(identity.recorded_splits, run, source, config)
+        if run
+        else mistakes.collect(Splits, source, config)
     )
     if mistakes.errors and fit_check and run is None:
         # A method may change the network that is converted; it cannot be made without images.
-        mistakes.kept(fit_check, model, config, len(source.classes))
+        mistakes.collect(fit_check, model, config, len(source.classes))
     mistakes.raise_all()
     return data
 
@@ -210,5 +212,5 @@ def _finish(run: Run, data: Splits, method: Method, history: list[dict[str, floa
 
 
 def _save_model(run: Run, model: keras.Model) -> None:
-    with files.told(run.model_path), files.draft(run.model_path) as temporary:
+    with files.write_errors(run.model_path), files.draft(run.model_path) as temporary:
         model.save(temporary)
