@@ -88,10 +88,10 @@ def nearest(word: str, choices: Iterable[str], cutoff: float = 0.55) -> str:
     return f"; did you mean '{matches[0]}'?" if matches else ""
 
 
-def unknown(kind: str, word: str, choices: Iterable[str]) -> UserError:
+def unknown(kind: str, name: str, choices: Iterable[str]) -> UserError:
     """Returns the error for an unknown name, with the nearest of `choices` and all of them."""
-    names = sorted(choices)
-    return UserError(f"unknown {kind} '{word}'{nearest(word, names)} (known: {', '.join(names)})")
+    known = sorted(choices)
+    return UserError(f"unknown {kind} '{name}'{nearest(name, known)} (known: {', '.join(known)})")
 
 
 class Mistakes:
