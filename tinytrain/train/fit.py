@@ -162,7 +162,7 @@ def _tell_findings(data: Splits, asked: Config) -> None:
         found = check.unconditional_findings(data.dataset, asked)
     for line in check.as_lines([dataclasses.replace(finding, severe=False) for finding in found]):
         print(escaped(line), file=sys.stderr)
-    if any(len(finding.files) > check.SHOWN for finding in found):
+    if any(len(finding.files) > check.SHOWN_FILES for finding in found):
         print(escaped(f"`tinytrain data {shlex.quote(asked.data.spec)} --json` names all files"), file=sys.stderr)
 
 
