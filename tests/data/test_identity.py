@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import int8_models
 import keras
 import numpy as np
 import pytest
@@ -320,9 +321,7 @@ def test_a_key_that_evaluate_does_not_read_is_refused(place, command_line, words
 
 def of_eight_pixels(folder, name="model.tflite", scale=1.0, zero=-128):
     """A .tflite of 5 classes for images of 8x8 pixels, 0 to 255, which answers the mean of the pixels it takes."""
-    import test_foreign
-
-    content = test_foreign.changed(conv_model(scale=scale, zero=zero), test_foreign.of_eight_pixels)
+    content = int8_models.changed(conv_model(scale=scale, zero=zero), int8_models.of_eight_pixels)
     folder.mkdir(exist_ok=True)
     (folder / name).write_bytes(content)
     return folder / name

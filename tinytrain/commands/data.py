@@ -40,7 +40,7 @@ def report(config: Config, out: Path) -> dict[str, Any]:
     first = subsets.get("train") or subsets["all"]
     mean, deviation = check.statistics(source, first)
     pool, model = source.image_sets[first.image_set], config.model
-    images = batches.decode(pool, int(model.resolution), int(model.channels), config.data.resize)
+    images, _ = batches.decode(pool, int(model.resolution), int(model.channels), config.data.resize)
     write_picture(
         out, images, np.where(np.isin(np.arange(len(images)), first.indices), pool.strata, -1), source.classes
     )

@@ -72,6 +72,13 @@ class ImageInfo:
         raise ValueError("not a row of an ImageInfo")
 
 
+def strata(annotations: np.ndarray) -> np.ndarray:
+    """Returns (N,) int64, the class that each image counts for: the first number of its annotation (N, …)."""
+    while annotations.ndim > 1:
+        annotations = annotations[:, 0]
+    return annotations.astype(np.int64)
+
+
 @dataclass(frozen=True)
 class Finding:
     """A problem of the data: its kind, a sentence, a hint what to do, the files; a severe one forbids training."""
@@ -102,10 +109,7 @@ class ImageSet:
     @property
     def strata(self) -> np.ndarray:
         """(N,) int64, the class that each image counts for when images are split and counted: its first one."""
-        first = self.annotations
-        while first.ndim > 1:
-            first = first[:, 0]
-        return first.astype(np.int64)
+        return strata(self.annotations)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from PIL import Image
 
 from tinytrain.config.schema import Config, Data
 from tinytrain.data import batches, check, copies
-from tinytrain.data.images import IndexedView
+from tinytrain.data.images import Images, Samples
 from tinytrain.data.source import Dataset, ImageSet
 from tinytrain.errors import UserError
 
@@ -44,15 +44,18 @@ class Splits:
         self.spec = config.data.spec
         self.subsets = draw(dataset, config.data, seed(config)) if subsets is None else subsets
 
-    def arrays(self, name: str) -> tuple[IndexedView, np.ndarray]:
-        """Returns the images (N, R, R, C) uint8 and the annotations (N, …) of a split; no image is read yet.
-
-        name: "train", "val" or "test". The annotations are those of the images as they are stored.
-        """
+    def samples(self, name: str) -> Samples:
+        """Returns the images of a split, "train", "val" or "test", with their annotations; no image is read yet."""
         subset = self.subsets[name]
         image_set = self.dataset.image_sets[subset.image_set]
-        images = batches.decode(image_set, int(self.model.resolution), int(self.model.channels), self.resize)
-        return IndexedView(images, subset.indices), image_set.annotations[subset.indices]
+        resolution, channels = int(self.model.resolution), int(self.model.channels)
+        images, transforms = batches.decode(image_set, resolution, channels, self.resize)
+        return Samples(images, image_set.annotations, transforms).take(subset.indices)
+
+    def arrays(self, name: str) -> tuple[Images, np.ndarray]:
+        """Returns the images (N, R, R, C) uint8 and the annotations (N, …) of a split; no image is read yet."""
+        samples = self.samples(name)
+        return samples.images, samples.annotations
 
 
 def seed(config: Config) -> int:

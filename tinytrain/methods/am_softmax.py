@@ -24,7 +24,7 @@ from tinytrain.config.schema import Config
 from tinytrain.nn import cosine_head
 from tinytrain.nn.fused_batch_norm import with_fused_batch_norm
 from tinytrain.train import additive_margin
-from tinytrain.train.method import Method, Objective, Step, Training, functional
+from tinytrain.train.method import Method, Objective, Step, TrainingContext, require_functional
 
 
 def defaults(model: str, classes: int) -> dict[str, Any]:
@@ -37,10 +37,10 @@ def default_scale(classes: int) -> float:
     return max(math.sqrt(2) * math.log(classes - 1), 3.0) if classes > 1 else 3.0
 
 
-def build(inner: Any, config: Config, training: Training) -> "AMSoftmax":
+def build(inner: Any, config: Config, training: TrainingContext) -> "AMSoftmax":
     """Returns AM-Softmax around the plain model `inner`; raises UserError around another method."""
     options = config.am_softmax
-    return AMSoftmax(functional(inner, "am_softmax"), options.margin, float(options.scale))
+    return AMSoftmax(require_functional(inner, "am_softmax"), options.margin, float(options.scale))
 
 
 class AMSoftmax(Method):

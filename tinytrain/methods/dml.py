@@ -26,23 +26,23 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tinytrain.config import schema
+from tinytrain.config import method_keys
 from tinytrain.config.schema import Config
 from tinytrain.nn import cosine_head, initializers
 from tinytrain.nn.fused_batch_norm import with_fused_batch_norm
 from tinytrain.train import additive_margin
-from tinytrain.train.method import Method, Objective, Step, Training, functional
+from tinytrain.train.method import Method, Objective, Step, TrainingContext, require_functional
 
 OFF = ["dml.weight=0"]
 
 
-def build(inner: Any, config: Config, training: Training) -> "Dml":
+def build(inner: Any, config: Config, training: TrainingContext) -> "Dml":
     """Returns mutual learning of the plain model `inner`; raises UserError around another method.
 
     With model.weights, both students start from these weights, except the head; else the slow one has its own draw.
     """
     initialize = functools.partial(initializers.draw_weights, config=config, stream=2)
-    return Dml(functional(inner, "dml"), config.dml, bool(config.model.weights), initialize)
+    return Dml(require_functional(inner, "dml"), config.dml, bool(config.model.weights), initialize)
 
 
 class Dml(Method):
@@ -60,7 +60,7 @@ class Dml(Method):
     def __init__(
         self,
         model: keras.Model,
-        options: schema.Dml,
+        options: method_keys.Dml,
         keep_weights: bool = False,
         initialize: Callable[..., None] = lambda slow, skip: None,
         **kwargs: Any,

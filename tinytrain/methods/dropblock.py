@@ -24,15 +24,15 @@ from tinytrain.config.schema import Config
 from tinytrain.errors import UserError
 from tinytrain.nn.blocks import Tensor
 from tinytrain.nn.graph import Call, walk
-from tinytrain.train.method import Method, Training, functional
+from tinytrain.train.method import Method, TrainingContext, require_functional
 
 STAGES = 2
 ACTIVATIONS = (layers.ReLU, layers.Activation)
 
 
-def build(inner: Any, config: Config, training: Training) -> "DropBlockTraining":
+def build(inner: Any, config: Config, training: TrainingContext) -> "DropBlockTraining":
     """Returns DropBlock around the plain model `inner`; raises UserError around another method or without blocks."""
-    return DropBlockTraining(functional(inner, "dropblock"), config.dropblock.block_size, config.dropblock.keep)
+    return DropBlockTraining(require_functional(inner, "dropblock"), config.dropblock.block_size, config.dropblock.keep)
 
 
 class DropBlock(layers.Layer):

@@ -18,12 +18,12 @@ import keras
 import tensorflow as tf
 
 from tinytrain.config.schema import Config
-from tinytrain.train.method import STATISTICS, Around, Method, Objective, Step, Training
+from tinytrain.train.method import STATISTICS, Method, MethodWrapper, Objective, Step, TrainingContext
 
 OFF = ["sam.rho=0"]
 
 
-class SAM(Around):
+class SAM(MethodWrapper):
     """Sharpness-aware minimization around another method.
 
     Args:
@@ -71,7 +71,7 @@ class SAM(Around):
         return [tf.where(finite, value, tf.zeros_like(value)) for value in perturbations], finite
 
 
-def build(inner: keras.Model | Method, config: Config, training: Training) -> SAM:
+def build(inner: keras.Model | Method, config: Config, training: TrainingContext) -> SAM:
     """Returns SAM around `inner`, as configured by [sam]."""
     method = inner if isinstance(inner, Method) else Method(inner)
     return SAM(method, config.sam.rho, config.sam.batch_norm)

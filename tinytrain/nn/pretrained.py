@@ -8,7 +8,7 @@ the ones here, so weights are copied layer by layer, all but the classifier. Thr
 - ResNet50 takes blue, green, red: the input channels of its first kernel are reversed.
 Both compute the same where both pad alike, with an even side before each stride of 2: at multiples of 32 pixels.
 
-Without "imagenet", model.mean and model.deviation, if given, become such a Rescaling.
+Without "imagenet", model.mean and model.std, if given, become such a Rescaling.
 
 A path uses a model that tinytrain trained. Layers of the same name are copied; the classifier if it has as many
 classes (and, in a run, the same ones in the same order). A Rescaling is kept.
@@ -65,18 +65,18 @@ def build_with_weights(build: Callable[..., keras.Model], config: Model, classes
 
 def architecture_options(config: Model) -> dict[str, Any]:
     """Returns the keys of [model] that `build` of an architecture takes; the others are about values of weights."""
-    others = ("name", "weights", "init", "norm_epsilon", "mean", "deviation")
+    others = ("name", "weights", "init", "norm_epsilon", "mean", "std")
     return {name: value for name, value in dataclasses.asdict(config).items() if name not in others}
 
 
 def _with_normalization(model: keras.Model, config: Model) -> keras.Model:
-    """Returns `model` after a Rescaling by model.mean and model.deviation: (pixel/255 - mean)/deviation."""
-    if config.mean == "none" and config.deviation == "none":
+    """Returns `model` after a Rescaling by model.mean and model.std: (pixel/255 - mean)/std."""
+    if config.mean == "none" and config.std == "none":
         return model
     channels = model.input_shape[-1]
     mean = _for_channels(config.mean, 0.0, channels, "mean")
-    deviation = _for_channels(config.deviation, 1.0, channels, "deviation")
-    scale, offset = 128 / 255 / deviation, (128 / 255 - mean) / deviation  # of y = (pixel - 128)/128
+    std = _for_channels(config.std, 1.0, channels, "std")
+    scale, offset = 128 / 255 / std, (128 / 255 - mean) / std  # of y = (pixel - 128)/128
     return _with_rescaling(model, scale.tolist(), offset.tolist())
 
 
@@ -196,10 +196,10 @@ def load_trained(run: Run) -> keras.Model:
     model, config = load_file(run.model_path), run.config().model
     expected = (None, config.resolution, config.resolution, config.channels)
     resolved = "auto" not in expected  # as in every run that `fit` wrote
-    if (resolved and model.input_shape != expected) or len(model.outputs) != 1:
+    if resolved and model.input_shape != expected:
         raise UserError(
-            f"'{run.model_path}' is not the model of its run: it takes {model.input_shape} and has "
-            f"{len(model.outputs)} outputs, expected {expected} and 1 by config.toml"
+            f"'{run.model_path}' is not the model of its run: it takes {model.input_shape}, expected {expected} by "
+            "config.toml"
         )
     return model
 

@@ -5,7 +5,7 @@ import dataclasses
 import tensorflow as tf
 
 from tinytrain.config import load as configs
-from tinytrain.config import plugins
+from tinytrain.config import paths, plugins
 from tinytrain.config.schema import Config
 from tinytrain.data.source import Dataset
 from tinytrain.nn import initializers
@@ -40,7 +40,7 @@ def resolve(config: Config, source: Dataset) -> Config:
         "augment.flip": source.flip,
         "search.low": low,
         "search.high": high,
-        "search.epochs": defaults.epochs(config.search.way),
+        "search.epochs": defaults.epochs(config.search.algorithm),
         "device.precision": "mixed_float16" if on_gpu else "float32",
         "device.jit": on_gpu and all(getattr(methods[name], "JIT", True) for name in configs.methods(config)),
     }
@@ -50,6 +50,6 @@ def resolve(config: Config, source: Dataset) -> Config:
     for dotted, value in found.items():
         if configs.get_key(config, dotted) == "auto":
             configs.set_key(config, dotted, value)
-    config.model.weights = configs.absolute(config.model.weights)
-    config.search.storage = configs.absolute_database(config.search.storage)
+    config.model.weights = paths.absolute_weights(config.model.weights)
+    config.search.storage = paths.absolute_database(config.search.storage)
     return config

@@ -4,8 +4,6 @@ KerasCV layers draw from a stateful generator, whose numbers depend on all earli
 generator that depends on (seed, step) only, so a resumed run draws the same numbers as an uninterrupted one.
 """
 
-import dataclasses
-
 import keras_cv
 import tensorflow as tf
 
@@ -23,7 +21,6 @@ class Augmentation:
     """
 
     def __init__(self, config: Augment, resolution: int) -> None:
-        config = with_ablated(config)
         self.generator = StatelessGenerator()
         self.layers = _image_layers(config, resolution)
         self.mixing = _mixing(config)
@@ -49,13 +46,6 @@ class Augmentation:
             mixed = self.mixing({"images": pixels, "labels": labels})
             pixels, labels = mixed["images"], mixed["labels"]
         return pixels, labels
-
-
-def with_ablated(config: Augment) -> Augment:
-    """Returns `config` with the regimes that `ablated` stands for written out (methods.md D.1)."""
-    if not config.ablated:
-        return config
-    return dataclasses.replace(config, randaugment=2, randaugment_magnitude=9.0, mixup=0.2, cutmix=1.0)
 
 
 def _image_layers(config: Augment, resolution: int) -> list:

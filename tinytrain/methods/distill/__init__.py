@@ -13,12 +13,12 @@ import tensorflow as tf
 
 from tinytrain.config.schema import Config
 from tinytrain.methods.distill import teachers
-from tinytrain.train.method import Around, Method, Objective, Step, Training
+from tinytrain.train.method import Method, MethodWrapper, Objective, Step, TrainingContext
 
 OFF = ["distill.weight=0"]
 
 
-class Distill(Around):
+class Distill(MethodWrapper):
     """Adds the teacher's term to the loss of every network that `inner` trains.
 
     Args:
@@ -46,7 +46,7 @@ class Distill(Around):
         return self.inner.gradients(x, objective.plus(teacher_loss), number)
 
 
-def build(inner: keras.Model | Method, config: Config, training: Training) -> Distill:
+def build(inner: keras.Model | Method, config: Config, training: TrainingContext) -> Distill:
     """Returns distillation around `inner`, as configured by [distill]."""
     method = inner if isinstance(inner, Method) else Method(inner)
     teacher = teachers.load(config.distill.teacher, method.network, training.classes)

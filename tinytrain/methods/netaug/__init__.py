@@ -35,7 +35,7 @@ from tinytrain.nn import initializers
 from tinytrain.nn.fused_batch_norm import with_fused_batch_norm
 from tinytrain.nn.graph import walk
 from tinytrain.train import optimizers
-from tinytrain.train.method import Method, Objective, Step, Training, functional
+from tinytrain.train.method import Method, Objective, Step, TrainingContext, require_functional
 
 WIDTH_FACTORS = {  # of the released configs; other architectures use those of mobilenet_v2
     "mobilenet_v2": [1.0, 1.8, 2.6],
@@ -99,12 +99,12 @@ class NetAug(Method):
         """The network that holds all the others."""
         return self._super_network()
 
-    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Returns the logits (B, classes) of the tiny network for the images (B, H, W, C)."""
+    def call(self, x: tf.Tensor, training: bool = False) -> Any:
+        """Returns the outputs of the tiny network for the images (B, H, W, C)."""
         return self.network(x, training=training)
 
     def gradients(self, x: tf.Tensor, objective: Objective, number: tf.Tensor) -> Step:
-        """Returns loss and logits of the tiny network, and the sum of its gradients and the wider network's."""
+        """Returns loss and outputs of the tiny network, and the sum of its gradients and the wider network's."""
         drawn = self.draw_widths(number)
         tiny, wider = (self._step_of(x, objective, widths) for widths in (self.super_network.smallest, drawn))
         return tiny._replace(gradients=self.super_network.sum_gradients(tiny.gradients, wider.gradients, drawn))
@@ -214,14 +214,14 @@ def default_width_factors(name: str) -> list[float]:
     return list(WIDTH_FACTORS.get(name, WIDTH_FACTORS["mobilenet_v2"]))
 
 
-def build(inner: keras.Model | Method, config: Config, training: Training) -> NetAug:
+def build(inner: keras.Model | Method, config: Config, training: TrainingContext) -> NetAug:
     """Returns NetAug around the functional model `inner`, as configured by [netaug].
 
     Raises:
         UserError: `inner` is another method, its layers cannot be widened, or keys of the config do not fit.
     """
     options = config.netaug
-    model = functional(inner, "netaug")
+    model = require_functional(inner, "netaug")
     if config.device.jit is True:
         raise UserError("device.jit = true cannot compile networks of another width in every step: expected false")
     widths = default_width_factors(model.name) if options.width_factors == "auto" else options.width_factors

@@ -16,7 +16,7 @@ every layer and change nothing.
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -160,8 +160,8 @@ class SuperNetwork:
 
     def __call__(
         self, x: tf.Tensor, widths: Sequence[Width], training: bool, weights: list[tf.Tensor] | None = None
-    ) -> tf.Tensor:
-        """Returns the logits (B, classes) of the network of these widths.
+    ) -> Any:
+        """Returns the outputs of the network of these widths.
 
         In training, BatchNorm uses the statistics of the batch and updates the first channels of the running ones.
 

@@ -44,7 +44,7 @@ from tinytrain.nn.blocks import HE_FAN_OUT, Tensor, make_divisible
 from tinytrain.nn.fused_batch_norm import FusedBatchNormalization
 from tinytrain.nn.graph import Call, walk
 from tinytrain.nn.pretrained import CLASSIFIER
-from tinytrain.train.method import Method, Training, functional
+from tinytrain.train.method import Method, TrainingContext, require_functional
 
 LITE = "_lite_"  # in the names of the layers of a lite residual module, and of no others
 GROUPS = 2  # of the k x k convolution
@@ -53,13 +53,13 @@ CHANNELS_PER_GROUP = 8  # of a GroupNorm
 ELEMENTWISE = (layers.BatchNormalization, layers.ReLU, layers.Activation, layers.ZeroPadding2D, layers.Multiply)
 
 
-def build(inner: Any, config: Config, training: Training) -> "TinyTL":
+def build(inner: Any, config: Config, training: TrainingContext) -> "TinyTL":
     """Returns TinyTL around the plain model `inner`, as configured by [tinytl].
 
     Raises:
         UserError: `inner` is another method, model.weights is empty, or the model has no inverted residual blocks.
     """
-    model = functional(inner, "tinytl")
+    model = require_functional(inner, "tinytl")
     if not config.model.weights:
         raise UserError(
             "tinytl freezes the weights that training begins from, and model.weights = '' makes them random: "

@@ -19,8 +19,8 @@ import numpy as np
 from tinytrain.config.schema import Config
 from tinytrain.data.splits import Splits
 from tinytrain.errors import UserError
-from tinytrain.nn.build import build_model
 from tinytrain.run import Run
+from tinytrain.train.task import build_network
 from tinytrain.train.trainer import Trainer
 
 SMOOTHING, DIVERGED = 0.01, 5.0
@@ -55,8 +55,9 @@ def refuse_too_few(steps: int, when: str) -> None:
     """Raises UserError unless the range test has enough points."""
     if steps < FEWEST:
         raise UserError(
-            f"search.way = 'range' got {steps} steps {when}, of which the first {FIRST} and the last {LAST} do not "
-            f"count: expected at least {FEWEST}, so take a smaller optim.batch, a lower search.high or search.way=tpe"
+            f"search.algorithm = 'range' got {steps} steps {when}, of which the first {FIRST} and the last {LAST} "
+            f"do not count: expected at least {FEWEST}, so take a smaller optim.batch, a lower search.high or "
+            "search.algorithm=tpe"
         )
 
 
@@ -70,7 +71,7 @@ def search(run: Run, plain: Config, data: Splits, low: float, high: float) -> di
         low: the first learning rate.
         high: the last one, unless the loss diverges before it.
     """
-    trainer = Trainer(plain, data, build_model(plain, len(data.dataset.classes), data.dataset.classes))
+    trainer = Trainer(plain, data, build_network(plain, data.dataset.classes))
     refuse_too_few(trainer.steps, "an epoch")
     trainer.fit(run)
     optim = dataclasses.replace(plain.optim, momentum=0.0, nesterov=False)
