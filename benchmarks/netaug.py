@@ -39,7 +39,7 @@ import tensorflow as tf
 from tinytrain.config import load as configs
 from tinytrain.nn import macs
 from tinytrain.train import trainer
-from tinytrain.train.method import Training
+from tinytrain.train.method import TrainingContext
 
 BATCH, CLASSES = 64, 10
 STEPS_PER_EPOCH = 1000  # enough for all steps to lie in the first half of the training, which draws widths too
@@ -88,7 +88,7 @@ class Ours:
         batches = tf.data.Dataset.from_tensors((x, y)).repeat()
         model = build_model(config, CLASSES)
         self.tiny_macs = macs.count(model)
-        training = Training(STEPS_PER_EPOCH, BATCH, lambda seed, steps: batches.take(steps))
+        training = TrainingContext(STEPS_PER_EPOCH, BATCH, lambda seed, steps: batches.take(steps))
         self.method = trainer.build_method(model, config, training)
         trainer.compile_method(self.method, config, STEPS_PER_EPOCH, CLASSES)
         self.method.make_train_function()
@@ -105,7 +105,7 @@ class Ours:
     def macs_ratio(self, count):
         """Returns the multiply-adds of the last `count` steps over those of as many plain steps."""
         last = int(self.method.optimizer.iterations)
-        drawn = [self.method.sampled_macs(number) for number in range(last - count, last)]
+        drawn = [self.method.drawn_macs(number) for number in range(last - count, last)]
         return 1 + statistics.mean(drawn) / self.tiny_macs
 
 

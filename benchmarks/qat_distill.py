@@ -19,7 +19,6 @@ from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.exporting import int8_model
 from tinytrain.run import Run
 from tinytrain.tasks.classify import metrics
-from tinytrain.tflite import model as flatbuffer
 from tinytrain.tflite.int8_values import dequantize
 
 VARIANTS = {"post_training": ["qat.epochs=0"], "labels": ["qat.distill=0"], "labels_and_float_model": ["qat.distill=1"]}
@@ -30,8 +29,8 @@ def measure(run, overrides, images):
     row = {"run": str(run.folder)}
     for variant, keys in VARIANTS.items():
         model = int8_model.from_run(run, configs.apply(run.config(), [*overrides, *keys]))
-        output = flatbuffer.read(model.content).outputs[0]
-        scores = dequantize(Oracle(model.content).run(model.images[:images]), output)
+        output = model.tflite.outputs[0]
+        scores = dequantize(Oracle(model.tflite.content).run(model.images[:images]), output)
         row["float_percent"] = round(100 * metrics.top_k(model.float_scores[:images], model.labels[:images], 1), 2)
         row[f"{variant}_percent"] = round(100 * metrics.top_k(scores, model.labels[:images], 1), 2)
     return row

@@ -28,8 +28,7 @@ from scipy.optimize import nnls
 from tinytrain.benching.serial import emulator, ports
 from tinytrain.deploy import boards, c_source, firmware
 from tinytrain.deploy.tflm import cmsis_nn_counts, instructions, operators
-from tinytrain.tflite import model as flatbuffer
-from tinytrain.tflite.model import Operator
+from tinytrain.tflite.model import Model, Operator
 
 ARENA_BYTES = 1_000_000
 MODEL_BYTES, MODEL_CASES = 2_000_000, 110  # at most in one program: each memory of the emulated board has 4 MB
@@ -114,15 +113,14 @@ def stock() -> Iterator[Case]:
 
 def count(cases: list[Case], board: boards.Board, general: bool) -> list[Counted]:
     """Returns the instructions of each case on an emulated board, with `general` by TFLM's code only."""
-    content = model(cases)
-    graph = flatbuffer.read(content)
+    graph = Model.parse(model(cases))
     kinds = dict.fromkeys(graph.counts, "general") if general else operators.registrations(graph.operators)
     source, target = (np.zeros(tensors[0].shape, np.int8) for tensors in (graph.inputs, graph.outputs))
     with tempfile.TemporaryDirectory() as folder:
         sources = firmware.emit(
             Path(folder),
             board,
-            model=content,
+            model=graph,
             name="single operators",
             arena_bytes=ARENA_BYTES,
             labels=[],

@@ -25,7 +25,7 @@ from tinytrain.data import batches as pipeline
 from tinytrain.data.augment.augmentation import Augmentation
 from tinytrain.nn import macs
 from tinytrain.train import trainer
-from tinytrain.train.method import Training
+from tinytrain.train.method import TrainingContext
 
 CLASSES = 100
 NETWORKS = [  # model, width, resolution, stem, batch
@@ -72,7 +72,7 @@ def seconds_per_image(overrides, steps):
     def batches(seed, count):
         return pipeline.training_batches(images, labels, CLASSES, batch, seed, count, augmentation)
 
-    training = Training(4, batch, lambda seed, n: batches(seed, range(n)), [str(n) for n in range(CLASSES)])
+    training = TrainingContext(4, batch, lambda seed, n: batches(seed, range(n)), [str(n) for n in range(CLASSES)])
     model = build_model(config, CLASSES)
     method = trainer.build_method(model, config, training)
     trainer.compile_method(method, config, 4, CLASSES)

@@ -14,8 +14,8 @@ from typing import Any
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
 from tinytrain.data import splits
-from tinytrain.data.load import load_source
-from tinytrain.data.source import Source
+from tinytrain.data.load import load_dataset
+from tinytrain.data.source import Dataset
 from tinytrain.errors import UserError
 from tinytrain.experiments import runs
 from tinytrain.experiments.papers import figures, scaling, tables
@@ -174,25 +174,25 @@ def _plan(
     return plan, papers
 
 
-def _fitted(whole: Config, place: Place, scale: scaling.Scale, source: Source) -> Config:
+def _fitted(whole: Config, place: Place, scale: scaling.Scale, source: Dataset) -> Config:
     """Returns `whole` at `scale`; other images than the paper's are not enlarged."""
-    base = "train" if "train" in source.pools else "all"
-    subsets = splits.split(source, whole.data, splits.seed(whole))
-    val_images = len(subsets["val"].indices) if subsets["val"].pool == base else 0
+    base = "train" if "train" in source.image_sets else "all"
+    subsets = splits.draw(source, whole.data, splits.seed(whole))
+    val_images = len(subsets["val"].indices) if subsets["val"].image_set == base else 0
     config = scaling.scaled(whole, scale, len(subsets["train"].indices), val_images, len(source.classes))
     if not tables.stands_for_itself(place.spec, place.dataset) and source.side and config.model.resolution != "auto":
         config.model.resolution = min(int(config.model.resolution), max(source.side, 8))
     return config
 
 
-def _sources() -> Callable[[Config], Source]:
-    """Returns `train.load_source` that remembers what it has read."""
-    known: dict[tuple[str, str], Source] = {}
+def _sources() -> Callable[[Config], Dataset]:
+    """Returns `load_dataset` that remembers what it has read."""
+    known: dict[tuple[str, str], Dataset] = {}
 
-    def load(config: Config) -> Source:
+    def load(config: Config) -> Dataset:
         key = (config.data.spec, config.data.split)
         if key not in known:
-            known[key] = load_source(config)
+            known[key] = load_dataset(config)
         return known[key]
 
     return load

@@ -15,8 +15,8 @@ from tinytrain import files
 from tinytrain.config import catalog
 from tinytrain.config.schema import Config
 from tinytrain.data import identity
-from tinytrain.data.load import load_source
-from tinytrain.data.source import Source
+from tinytrain.data.load import load_dataset
+from tinytrain.data.source import Dataset
 from tinytrain.errors import UserError, escaped
 from tinytrain.files import make_folder
 from tinytrain.locks import Held
@@ -120,7 +120,7 @@ def _refuse_runs_of_other_images(plan: Sequence[Planned]) -> None:
     A dataset is not read if all runs on it are finished.
     """
     unfinished = {planned.config.data.spec for planned in plan if not Run(planned.folder).finished}
-    sources: dict[str, Source] = {}
+    sources: dict[str, Dataset] = {}
     for planned in plan:
         run = Run(planned.folder)
         if planned.config.data.spec not in unfinished or not (run.config_path.is_file() and run.split_path.is_file()):
@@ -128,11 +128,11 @@ def _refuse_runs_of_other_images(plan: Sequence[Planned]) -> None:
         config = run.config()
         key = repr(config.data)
         try:
-            source = sources.get(key) or load_source(config)
+            source = sources.get(key) or load_dataset(config)
         except UserError:  # raised again when it is trained
             continue
         sources[key] = source
-        identity.split_of(run, source, resolve(config, source))
+        identity.recorded_splits(run, source, resolve(config, source))
 
 
 def refuse_shared_folders(plan: Sequence[Planned]) -> None:

@@ -19,7 +19,7 @@ from tinytrain.config.schema import Augment
 from tinytrain.data import splits
 from tinytrain.data.augment.augmentation import Augmentation
 from tinytrain.data.augment.picture import beta_density
-from tinytrain.data.load import load_source
+from tinytrain.data.load import load_dataset
 from tinytrain.experiments.papers.tables import Table
 from tinytrain.experiments.runs import Planned
 from tinytrain.files import make_folder, write_atomically
@@ -170,11 +170,11 @@ def classes(table: Table, finished: list[Planned]) -> Figure:
 
 
 def _class_shares(axes: Any, planned: Planned) -> None:
-    source = load_source(planned.config)
+    source = load_dataset(planned.config)
     for number, (name, part) in enumerate(
-        splits.split(source, planned.config.data, splits.seed(planned.config)).items()
+        splits.draw(source, planned.config.data, splits.seed(planned.config)).items()
     ):
-        counts = np.bincount(source.pools[part.pool].labels[part.indices], minlength=len(source.classes))
+        counts = np.bincount(source.image_sets[part.image_set].strata[part.indices], minlength=len(source.classes))
         positions = np.arange(len(counts)) + (number - 1) * 0.27
         axes.bar(positions, 100 * counts / counts.sum(), width=0.27, label=f"{name}, {counts.sum():,} images")
     axes.set(ylabel="share of the images / %", title=f"Classes of {planned.data}")
@@ -186,9 +186,9 @@ def _class_shares(axes: Any, planned: Planned) -> None:
 
 def _images(planned: Planned) -> tuple[np.ndarray, np.ndarray, Any]:
     """Returns (images (SAMPLES, R, R, C) uint8, labels, source): training images of as many classes as possible."""
-    source = load_source(planned.config)
+    source = load_dataset(planned.config)
     config = resolve(planned.config, source)
-    images, labels = splits.Split(source, config).arrays("train")
+    images, labels = splits.Splits(source, config).arrays("train")
     first = [int(np.flatnonzero(labels == label)[0]) for label in np.unique(labels)]
     chosen = (first * SAMPLES)[:SAMPLES]
     return np.stack([images[index] for index in chosen]), labels[chosen], source
