@@ -168,7 +168,7 @@ def test_an_export_that_another_process_writes_is_refused(tmp_path, command_line
     assert not (tmp_path / "export-x").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_of_two_exports_at_once_into_one_folder_one_is_whole_and_one_is_told(tmp_path):
     (tmp_path / "model.tflite").write_bytes(conv_model())
     words = command("export", "model.tflite", "--mcu", "stm32f746", "--out", "both")
@@ -226,7 +226,7 @@ def test_what_a_killed_process_left_goes_and_what_a_living_one_writes_stays(tmp_
     assert (hidden(tmp_path), hidden(temporary)) == ([".hidden", ".tinytrain-link"], [])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_fit_killed_in_the_middle_of_a_file_leaves_nothing_behind_when_it_has_gone_on(tmp_path, tinytrain):
     (tmp_path / "tmp").mkdir()
     words = ["fit", "--out", "run", *SMALL]
@@ -241,7 +241,7 @@ def test_fit_killed_in_the_middle_of_a_file_leaves_nothing_behind_when_it_has_go
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_export_killed_in_the_middle_of_a_file_leaves_nothing_behind_after_the_next(tmp_path, tinytrain):
     (tmp_path / "model.tflite").write_bytes(conv_model())
     (tmp_path / "tmp").mkdir()

@@ -24,7 +24,7 @@ def table(folder):
     return [without_times(row) for row in csv.DictReader((folder / "results.csv").open())]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_adaptive_recipe_loses_nothing_when_killed_in_the_search_and_in_the_training(tmp_path, image_folder):
     data = f"folder:{image_folder(count=24)}"
     words = ["compare", "adaptive", "--data", data, "--out", "killed", *SMALL, *SEARCH]

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_distill import NO_TRAINING, softmax
-from test_netaug import compiled, images, labels, shallow
+from distillation_formula import softmax
+from small_training import NO_TRAINING, compiled, images, labels, shallow
 
 from tinytrain.commands import fit
 from tinytrain.config import load as configs
@@ -75,7 +75,7 @@ def test_loss_and_gradients_are_those_of_the_formulas(form, scale, weight):
     )
     with tf.GradientTape() as tape:
         tape.watch([z, cosines])
-        loss = method.both(objective(), z, cosines)
+        loss = method.joint_loss(objective(), z, cosines)
     found = tape.gradient(loss, [z, cosines])
     loss_by_hand, *by_hand = expected(options, np.float64(Y), np.float64(z), np.float64(cosines))
     assert float(loss) == pytest.approx(loss_by_hand, rel=1e-5)
@@ -89,7 +89,7 @@ def test_a_step_trains_both_networks_on_the_same_batch(options):
     z, cosines = (np.float64(network(X, training=True)) for network in (method.network, method.slow))
     step = method.gradients(X, objective(), tf.constant(0))
     loss, of_fast, _ = expected(options, np.float64(Y), z, cosines)
-    np.testing.assert_allclose(step.logits, z, atol=1e-5)
+    np.testing.assert_allclose(step.outputs, z, atol=1e-5)
     assert float(step.loss) == pytest.approx(loss, rel=1e-5)
     gradients = dict(zip([id(v) for v in method.trainable_variables], step.gradients, strict=True))
     np.testing.assert_allclose(gradients[id(method.network.get_layer("logits").bias)], of_fast.sum(0), atol=1e-6)
@@ -201,7 +201,7 @@ def test_another_method_inside_is_refused():
         dml.build(Method(shallow()), schema.Config(), NO_TRAINING)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("form", ["paper", "released"])
 def test_a_run_learns_and_is_the_plain_network(tmp_path, form):
     words = ["method=dml", f"dml.form={form}", "optim.epochs=5", "model.width=0.25", "optim.batch=32"]
@@ -220,7 +220,7 @@ def test_a_softmax_head_learns_from_the_labels_and_the_other_s_answers_without_m
     z, slow = (random.normal(0, 2, (16, 10)) for _ in range(2))
     f, s, y = log_softmax(z), log_softmax(slow), np.float64(Y)
     by_hand = -(y * (f + s)).sum(1).mean() + (np.exp(s) * (s - f)).sum(1).mean() + (np.exp(f) * (f - s)).sum(1).mean()
-    found = Dml(shallow(), options).both(objective(), tf.constant(z, "float32"), tf.constant(slow, "float32"))
+    found = Dml(shallow(), options).joint_loss(objective(), tf.constant(z, "float32"), tf.constant(slow, "float32"))
     assert float(found) == pytest.approx(by_hand, rel=1e-5)
 
 

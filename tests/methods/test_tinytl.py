@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 from sklearn.cluster import KMeans
-from test_twin import outputs, small
+from small_networks import outputs, small
 
 from tinytrain.config import plugins
 from tinytrain.config.method_keys import Tinytl
@@ -16,8 +16,7 @@ from tinytrain.errors import UserError
 from tinytrain.methods import tinytl
 from tinytrain.methods.tinytl import TinyTL, memory_saving_layers
 from tinytrain.quantize import convert, tf_keras_clone
-from tinytrain.tflite import model as flatbuffer
-from tinytrain.train.method import Method, Training
+from tinytrain.train.method import Method, TrainingContext
 
 CLASSES = 5
 # MobileNetV2-Tiny at width 0.35 and 144 pixels: channels in, channels out and side of the input of each inverted
@@ -233,7 +232,7 @@ def test_frozen_weights_take_256_values_a_layer_and_lose_less_than_even_steps():
     [
         (layers.ReLU(), memory_saving_layers.MaskReLU()),
         (layers.ReLU(6.0), memory_saving_layers.MaskReLU(6.0)),
-        (layers.Activation("hard_swish"), memory_saving_layers.LeanHardSwish("hard_swish")),
+        (layers.Activation("hard_swish"), memory_saving_layers.HardSwish("hard_swish")),
     ],
 )
 def test_lean_activations_have_the_values_and_gradients_of_tensorflow(plain, lean):
@@ -303,7 +302,7 @@ def config(**options):
 
 
 def training():
-    return Training(1, 4, lambda seed, steps: None)
+    return TrainingContext(1, 4, lambda seed, steps: None)
 
 
 def test_random_weights_are_refused():
@@ -335,8 +334,8 @@ def test_the_finished_model_runs_in_int8():
     built = tf_keras_clone.rebuild(model)
     assert tf_keras_clone.check_equal(model, built) <= tf_keras_clone.TOLERANCE
     images = np.random.default_rng(0).integers(-128, 128, (8, 40, 40, 3), np.int8)
-    content = convert.convert_post_training(built, images.astype("float32") / 128)
-    counts = flatbuffer.read(content).counts  # a grouped convolution is one CONV_2D; a map of one pixel needs no RESIZE
+    tflite = convert.convert_post_training(built, images.astype("float32") / 128)
+    counts = tflite.counts  # a grouped convolution is one CONV_2D; a map of one pixel needs no RESIZE
     assert {name: counts[name] for name in ("CONV_2D", "ADD")} == {"CONV_2D": 35 + 32, "ADD": 10 + 16}
     assert counts["RESIZE_BILINEAR"] == 16
-    assert Oracle(content).run(images).shape == (8, CLASSES)
+    assert Oracle(tflite.content).run(images).shape == (8, CLASSES)

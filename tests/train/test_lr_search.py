@@ -17,7 +17,7 @@ from tinytrain.commands import fit
 from tinytrain.config import load as configs
 from tinytrain.config import method_keys, schema
 from tinytrain.data import splits
-from tinytrain.data.load import load_source
+from tinytrain.data.load import load_dataset
 from tinytrain.errors import UserError
 from tinytrain.run import Run
 from tinytrain.train import checkpoint
@@ -241,8 +241,8 @@ def test_a_trial_is_plain_training(fake):
 
 def study_name(*words):
     config = configs.load(None, [*words, "search.algorithm=tpe"])
-    config = resolve(config, load_source(config))
-    return lr_search._name(config, splits.Split(load_source(config), config))
+    config = resolve(config, load_dataset(config))
+    return lr_search._name(config, splits.Splits(load_dataset(config), config))
 
 
 def test_searches_that_would_be_equal_share_a_study():
@@ -340,7 +340,7 @@ def test_a_worker_taken_for_dead_gives_its_trial_up(fake, capsys):
     assert "took this one for dead" in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_trainings_on_one_study_train_its_trials_once_and_agree(tmp_path):
     words = [
         *SMALL,
@@ -365,13 +365,29 @@ def test_two_trainings_on_one_study_train_its_trials_once_and_agree(tmp_path):
 # Real trainings.
 
 
+def test_a_search_trains_each_trial_and_then_with_the_best_rate(tmp_path):
+    """In short what the long tests below compare bit for bit."""
+    words = [*SMALL, "model.resolution=16", "data.train_images=64", "search.way=grid", "search.points=2"]
+    words += ["search.epochs=2", "search.low=0.01", "search.high=0.1"]
+    words += ["optim.schedule=constant", "optim.warmup_epochs=0"]
+    run = fit.fit(configs.load(None, words), tmp_path / "run")
+    found = json.loads(run.search_path.read_text())
+    assert [(row["lr"], row["state"], len(row["top1"])) for row in found["trials"]] == [
+        (0.01, "complete", 2),
+        (0.1, "complete", 2),
+    ]
+    last = [row["top1"][-1] for row in found["trials"]]
+    assert found["lr"] == found["trials"][last.index(max(last))]["lr"]
+    assert [row["lr"] for row in history(run)] == [pytest.approx(found["lr"])]
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """An uninterrupted training with a search before it."""
     return fit.fit(configs.load(None, [*FULL, *SEARCH]), tmp_path_factory.mktemp("runs") / "whole")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_trials_are_those_of_a_plain_training_and_leave_the_training_after_them_alone(whole, tmp_path):
     found = json.loads((whole.folder / "search.json").read_text())
     row = found["trials"][0]
@@ -384,7 +400,7 @@ def test_the_trials_are_those_of_a_plain_training_and_leave_the_training_after_t
         np.testing.assert_array_equal(values, weights(whole.last_path)[name])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_search_goes_on_after_its_last_epoch_and_finds_the_same(whole, tmp_path):
     words = ["fit", "--out", "run"]
     # After the second epoch of the second trial.
@@ -437,7 +453,6 @@ def test_too_few_steps_are_refused(steps, enough):
         range_test.steepest(lrs, losses)
 
 
-@pytest.mark.slow
 def test_a_range_test_is_one_epoch_of_rising_rates(tmp_path):
     words = [*SMALL, "optim.batch=32", "optim.lr=0.01", "search.algorithm=range", "search.low=0.0001", "search.high=1"]
     run = fit.fit(configs.load(None, words), tmp_path / "run")

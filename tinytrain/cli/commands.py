@@ -11,7 +11,7 @@ from tinytrain.cli.lists.names import LISTS
 from tinytrain.config import fields, library, schema
 from tinytrain.config import load as configs
 from tinytrain.errors import TinytrainError, UserError
-from tinytrain.experiments.papers.scaling import SMALLEST_BATCH
+from tinytrain.experiments.papers.scaling import LEAST_BATCH
 
 MOST_SEEDS, MOST_CLASSES = 1000, 100_000  # beyond is a slip, or has no end
 
@@ -36,11 +36,11 @@ def _fit(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, s
 
     import_tensorflow()
     from tinytrain.commands.fit import fit
-    from tinytrain.train.text import summary
+    from tinytrain.train import task
 
     run = fit(config, out, values.mcu, values.resume)
     result = run.metrics()
-    return result | {"run": str(run.folder)}, summary(run.folder, result)
+    return result | {"run": str(run.folder)}, task.of(run.config(), []).line(run.folder, result)
 
 
 def _config_to_resume(out: Path | None, config: schema.Config, typed: set[str]) -> schema.Config:
@@ -48,15 +48,15 @@ def _config_to_resume(out: Path | None, config: schema.Config, typed: set[str]) 
 
     Raises UserError if another of the keys `typed` says something else.
     """
-    from tinytrain.run import FREE, Run
+    from tinytrain.run import CHANGEABLE_KEYS, Run
 
     if out is None:
         raise UserError("--resume needs --out RUN, the folder of the run to go on with")
     run = Run.open(out)
-    run.refuse_another(config, typed)
+    run.refuse_other_config(config, typed)
     stored = run.config()
     for dotted in typed:
-        if dotted.startswith(FREE):
+        if dotted.startswith(CHANGEABLE_KEYS):
             configs.set_key(stored, dotted, configs.get_key(config, dotted))
     return stored
 
@@ -216,7 +216,7 @@ COMMANDS = {
         (
             text("data", "SPEC,SPEC…", "in place of the paper's datasets"),
             text("scale", "S", "share of the epochs and images, or two of them joined by a comma (default: 1)"),
-            integer("batch", "B", "images a step, learning rates in proportion", SMALLEST_BATCH, fields.MOST_BATCH),
+            integer("batch", "B", "images a step, learning rates in proportion", LEAST_BATCH, fields.MOST_BATCH),
             integer("seeds", "N", "how many seeds, from 0", 1, MOST_SEEDS, default=1),
             text("out", "DIR", "the folder of the runs, table.md, table.csv and figures/ (default: reproduce/TABLE)"),
         ),

@@ -79,6 +79,7 @@ def check(config: Config) -> None:
         if isinstance(value, str) and not is_utf8(value):
             raise UserError(f"{dotted} = '{readable(value)}' is not UTF-8: rename the file or folder that it names")
     plugins.check("models", config.model.name)
+    plugins.check("tasks", config.task)
     names = methods(config)
     if len(set(names)) < len(names) or "" in names:
         raise UserError(f"method = '{config.method}': expected names joined by +, each once, such as netaug+distill")

@@ -11,7 +11,7 @@ from types import ModuleType
 from tinytrain.errors import unknown
 
 PACKAGE = Path(__file__).parents[1]
-FOLDERS = ("datasets", "models", "methods")
+FOLDERS = ("datasets", "models", "methods", "tasks")
 
 
 def data_folder(name: str) -> Path:

@@ -233,6 +233,7 @@ class Config:
         0,
         MOST_SEED,
     )
+    task: str = key("classify", "what the network learns: a file name in tinytrain/tasks")
     method: str = key("", "how it is trained: names from `tinytrain list methods` joined by +, the innermost first")
     data: Data = field(default_factory=Data)
     model: Model = field(default_factory=Model)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinytrain.data import batches, eight_bit, image_files
+from tinytrain.data import batches, decode, image_files
 
 DEEP = np.array([[0, 100, 255, 256], [257, 300, 25700, 65535]], np.uint16)
 
@@ -38,28 +38,28 @@ def tiff(values, bits, kind, order="<", photometric=1):
 def test_sixteen_bits_are_over_257_whatever_they_hold(order, largest):
     values = np.minimum(DEEP, largest).astype(np.uint16)
     expected = np.round(values / 257)
-    np.testing.assert_array_equal(np.asarray(eight_bit.flat(tiff(values, 16, 1, order))[0]), expected)
+    np.testing.assert_array_equal(np.asarray(decode.upright_8bit(tiff(values, 16, 1, order))[0]), expected)
     png = opened(Image.fromarray(values), "PNG")
-    np.testing.assert_array_equal(np.asarray(eight_bit.flat(png)[0]), expected)
+    np.testing.assert_array_equal(np.asarray(decode.upright_8bit(png)[0]), expected)
     pgm = opened(Image.fromarray(values), "PPM")  # Pillow gives it as mode "I"
-    np.testing.assert_array_equal(np.asarray(eight_bit.flat(pgm)[0]), expected)
+    np.testing.assert_array_equal(np.asarray(decode.upright_8bit(pgm)[0]), expected)
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_floating_point_is_times_255(order):
     values = np.array([[0, 0.25, 0.5], [0.001, 0.999, 1]], np.float32)
-    found = np.asarray(eight_bit.flat(tiff(values, 32, 3, order))[0])
+    found = np.asarray(decode.upright_8bit(tiff(values, 32, 3, order))[0])
     np.testing.assert_array_equal(found, [[0, 64, 128], [0, 255, 255]])
-    dark = np.asarray(eight_bit.flat(tiff(values / 10, 32, 3, order))[0])
+    dark = np.asarray(decode.upright_8bit(tiff(values / 10, 32, 3, order))[0])
     np.testing.assert_array_equal(dark, [[0, 6, 13], [0, 25, 26]])
 
 
 def test_where_zero_is_white_the_image_is_turned_over():
     np.testing.assert_array_equal(
-        np.asarray(eight_bit.flat(tiff(DEEP, 16, 1, photometric=0))[0]), 255 - np.round(DEEP / 257)
+        np.asarray(decode.upright_8bit(tiff(DEEP, 16, 1, photometric=0))[0]), 255 - np.round(DEEP / 257)
     )
     values = np.array([[0, 1]], np.float32)
-    np.testing.assert_array_equal(np.asarray(eight_bit.flat(tiff(values, 32, 3, photometric=0))[0]), [[255, 0]])
+    np.testing.assert_array_equal(np.asarray(decode.upright_8bit(tiff(values, 32, 3, photometric=0))[0]), [[255, 0]])
 
 
 @pytest.mark.parametrize(
@@ -75,8 +75,8 @@ def test_where_zero_is_white_the_image_is_turned_over():
     ],
 )
 def test_a_type_or_value_without_a_white_is_refused(tmp_path, values, bits, kind, sentence):
-    with pytest.raises(eight_bit.NoScale) as error:
-        eight_bit.flat(tiff(values, bits, kind))
+    with pytest.raises(decode.UnknownWhiteLevel) as error:
+        decode.upright_8bit(tiff(values, bits, kind))
     assert sentence in str(error.value)
 
 
@@ -96,7 +96,7 @@ def test_what_is_transparent_is_on_white(mode):
         image.putdata([1, 1, 0])
         expected = [255, 255, 100]
         image = image.convert("PA") if mode == "PA" else opened(image, "PNG")
-    flat, transparent = eight_bit.flat(image)
+    flat, transparent = decode.upright_8bit(image)
     assert (transparent, flat.mode) == (True, "L" if mode == "LA" else "RGB")
     np.testing.assert_array_equal(np.asarray(flat.convert("L"))[0], expected)
     np.testing.assert_array_equal(batches.prepare(image, 3, 1, "pad")[1, :, 0], expected)
@@ -105,7 +105,7 @@ def test_what_is_transparent_is_on_white(mode):
 def test_an_alpha_channel_that_hides_nothing_changes_nothing():
     values = np.random.default_rng(0).integers(0, 256, (4, 4, 3), dtype=np.uint8)
     image = Image.fromarray(values).convert("RGBA")
-    flat, transparent = eight_bit.flat(image)
+    flat, transparent = decode.upright_8bit(image)
     assert not transparent
     np.testing.assert_array_equal(np.asarray(flat), values)
 
@@ -128,9 +128,9 @@ def test_every_mode_is_turned_upright_and_measured_so(turn, mode):
     image = Image.fromarray(values.astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(values).convert(mode)
     image.getexif()[0x0112] = turn
     image = opened(image, "PNG", exif=image.getexif())
-    fact = image_files.fact(image)
-    assert (fact.size, fact.mode) == (upright.shape[::-1], mode)
-    np.testing.assert_array_equal(np.asarray(eight_bit.flat(image)[0].convert("L")), upright)
+    info = image_files.info(image)
+    assert (info.size, info.mode) == (upright.shape[::-1], mode)
+    np.testing.assert_array_equal(np.asarray(decode.upright_8bit(image)[0].convert("L")), upright)
 
 
 @pytest.mark.parametrize("compression", [None, "tiff_lzw"])
@@ -141,7 +141,7 @@ def test_a_tiff_file_is_turned_once(tmp_path, compression, turn):
     upright = {3: values[::-1, ::-1], 5: values.T, 6: np.rot90(values, -1), 8: np.rot90(values)}[turn]
     path = tmp_path / "lying.tif"
     Image.fromarray(values).save(path, tiffinfo={274: turn}, compression=compression)
-    found = image_files._decoded(path, lambda image: np.asarray(eight_bit.flat(image)[0]))
+    found = image_files._decode(path, lambda image: np.asarray(decode.upright_8bit(image)[0]))
     np.testing.assert_array_equal(found, upright)
 
 
@@ -156,10 +156,10 @@ def test_color_spaces_that_have_no_way_to_gray_go_by_rgb():
 def test_what_an_image_is_is_what_its_pixels_are(monkeypatch):
     """The sums are those of NumPy's float64, and the hash does not depend on the rows that are hashed at once."""
     values = np.random.default_rng(0).integers(0, 256, (50, 37, 3), dtype=np.uint8)
-    found = image_files.fact(Image.fromarray(values))
+    found = image_files.info(Image.fromarray(values))
     np.testing.assert_allclose(found.mean, (values / 255).mean(axis=(0, 1)), rtol=1e-12)
     np.testing.assert_allclose(found.square, ((values / 255) ** 2).mean(axis=(0, 1)), rtol=1e-12)
-    monkeypatch.setattr(image_files, "BAND", 100)
-    assert image_files.fact(Image.fromarray(values)) == found
+    monkeypatch.setattr(image_files, "HASHED_PIXELS", 100)
+    assert image_files.info(Image.fromarray(values)) == found
     values[49, 36, 2] ^= 1
-    assert image_files.fact(Image.fromarray(values)).digest != found.digest
+    assert image_files.info(Image.fromarray(values)).digest != found.digest

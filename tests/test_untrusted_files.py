@@ -73,7 +73,7 @@ def test_a_model_with_code_in_it_is_refused_and_not_run(tmp_path, name):
     path = with_lambda(tmp_path / name)
     student = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)])
     for use in (
-        lambda: pretrained.read(str(path), "model.weights", ["imagenet"]),
+        lambda: pretrained.load_weights(str(path), "model.weights", ["imagenet"]),
         lambda: teachers.load(str(path), student),
     ):
         with pytest.raises(UserError, match=r"is no Keras model: .*Lambda"):
@@ -86,7 +86,7 @@ def test_a_run_with_code_in_its_model_is_refused_and_not_run(tmp_path):
     subject = runs.read([folder])[0]
     for use in (
         lambda: evaluate.evaluate(folder),
-        lambda: pretrained.read(str(folder), "model.weights", []),
+        lambda: pretrained.load_weights(str(folder), "model.weights", []),
         lambda: predictions.of_float(subject, None),
     ):
         with pytest.raises(UserError, match=r"is no Keras model: .*Lambda"):
@@ -270,7 +270,7 @@ def test_a_link_out_of_a_run_folder_is_refused_and_one_inside_is_not(tmp_path):
         ("tensorboard", "/nowhere"),
     ]:
         (run / name).symlink_to(target)
-        for use in (Run.open, runs.read, lambda folder: pretrained.read(str(folder), "model.weights", [])):
+        for use in (Run.open, runs.read, lambda folder: pretrained.load_weights(str(folder), "model.weights", [])):
             with pytest.raises(UserError, match=rf"{name}' is a link that leads out of .*, to '"):
                 use([run] if use is runs.read else run)
         (run / name).unlink()

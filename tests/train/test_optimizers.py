@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tinytrain.config.schema import Optim
-from tinytrain.train import optimizers
+from tinytrain.train import optimizers, schedules
 
 GRADIENTS = np.random.default_rng(0).normal(size=(12, 3)).astype("float32")
 LR = [0.1] * 4 + [0.01] * 4 + [0.3] * 4  # a drop and a rise: where Keras' own SGD differs
@@ -73,19 +73,19 @@ def test_no_decay_on_biases_and_batch_norm(kind, name):
 
 
 def test_the_schedule_at_its_corners():
-    schedule = optimizers.WarmupCosine(0.4, warmup_steps=10, total_steps=110)
+    schedule = schedules.WarmupCosine(0.4, warmup_steps=10, total_steps=110)
     values = {step: float(schedule(step)) for step in (0, 4, 9, 10, 60, 109, 110, 200)}
     expected = {0: 0.04, 4: 0.2, 9: 0.4, 10: 0.4, 60: 0.2, 109: 0.2 * (1 + np.cos(np.pi * 0.99)), 110: 0.0, 200: 0.0}
     assert values == pytest.approx(expected, abs=1e-7)
-    assert float(optimizers.WarmupCosine(0.4, 0, 10)(0)) == pytest.approx(0.4)
+    assert float(schedules.WarmupCosine(0.4, 0, 10)(0)) == pytest.approx(0.4)
 
 
 def test_the_warmup_begins_at_a_share_of_the_peak():
     """NetAug's on ImageNet: lr/16, a 5-step warm-up here: 0.4·(1/16 + 15/16·t/5)."""
-    schedule = optimizers.WarmupCosine(0.4, warmup_steps=5, total_steps=15, warmup_from=1 / 16)
+    schedule = schedules.WarmupCosine(0.4, warmup_steps=5, total_steps=15, warmup_from=1 / 16)
     values = {step: float(schedule(step)) for step in (0, 1, 2, 4, 5, 10, 15)}
     assert values == pytest.approx({0: 0.025, 1: 0.1, 2: 0.175, 4: 0.325, 5: 0.4, 10: 0.2, 15: 0.0}, abs=1e-7)
-    again = optimizers.WarmupCosine.from_config(schedule.get_config())
+    again = schedules.WarmupCosine.from_config(schedule.get_config())
     assert float(again(1)) == pytest.approx(0.1)
 
 

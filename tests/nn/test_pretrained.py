@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from keras.src.legacy.saving import legacy_h5_format  # the format of the published files; Keras writes it nowhere else
 from keras.src.utils import file_utils
-from test_twin import trained
+from small_networks import trained
 
 from tinytrain.commands import export, fit
 from tinytrain.config import load as configs
@@ -20,7 +20,7 @@ from tinytrain.errors import UserError
 from tinytrain.nn import imagenet, macs, pretrained
 from tinytrain.nn.build import build_model
 from tinytrain.quantize import convert, tf_keras_clone
-from tinytrain.tflite import model as flatbuffer
+from tinytrain.tflite.model import Model as TFLiteModel
 from tinytrain.train import checkpoint
 from tinytrain.train.method import Method
 
@@ -33,6 +33,7 @@ PREPROCESS = {
     "resnet50": keras.applications.resnet.preprocess_input,
 }
 CASES = [(name, width) for name, published in imagenet.PUBLISHED.items() for width in published.widths]
+SHORT_CASES = [("mobilenet_v1", 0.25), ("mobilenet_v2", 0.35), ("mobilenet_v3_small", 1.0)]
 SIDE = 64
 FITTING = {"name": "mobilenet_v1", "width": 0.25, "resolution": 32, "channels": 3, "stem": "imagenet"}
 
@@ -117,7 +118,7 @@ def features(model, images):
 
 @pytest.mark.parametrize(
     ("name", "width"),
-    [pytest.param(*case, marks=[] if case == ("mobilenet_v1", 0.25) else pytest.mark.slow) for case in CASES],
+    [pytest.param(*case, marks=[] if case in SHORT_CASES else pytest.mark.long) for case in CASES],
 )
 def test_published_weights_give_the_outputs_of_keras_applications(publish, monkeypatch, name, width):
     path = publish(name, width)
@@ -275,7 +276,6 @@ class Stop(Exception):
     pass
 
 
-@pytest.mark.slow
 def test_a_run_resumes_when_the_file_it_began_from_is_gone(tmp_path, monkeypatch, image_folder):
     rescaled().save(tmp_path / "first.keras")
     monkeypatch.chdir(tmp_path)
@@ -351,16 +351,16 @@ def test_a_rescaling_that_cannot_be_folded_stays():
     assert tf_keras_clone.fold(plain, built) is built
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_exported_run_with_preprocessing_has_no_operator_more(tmp_path, image_folder):
     options = {"name": "mobilenet_v2", "width": 0.35}
     rescaled(**options).save(tmp_path / "model.keras")
-    plain = flatbuffer.read(convert.convert_untrained(trained(build(3, **options))))
+    plain = convert.convert_untrained(trained(build(3, **options)))
     words = [f"data.spec=folder:{image_folder()}", "model.name=mobilenet_v2", f"model.weights={tmp_path}"]
     short = ["model.resolution=32", "optim.epochs=1", "optim.lr=1e-3", "qat.epochs=1", "optim.batch=16"]
     run = fit.fit(configs.load(None, words + short), tmp_path / "run", mcu="stm32f746")
     assert keras.saving.load_model(run.model_path).get_layer("preprocessing").scale == [0.9, 1.2, 1.1]
     report, folder = export.export(run.folder, "stm32f746")
-    assert flatbuffer.read((folder / "model.tflite").read_bytes()).counts == plain.counts
+    assert TFLiteModel.parse((folder / "model.tflite").read_bytes()).counts == plain.counts
     assert report["parity"]["different"] == 0
     assert report["accuracy"]["int8"] >= report["accuracy"]["float"] - 0.2
