@@ -306,7 +306,9 @@ def test_squeezed_channels_are_those_of_the_released_code():
 
 def test_the_wider_channels_begin_as_in_the_released_code():
     """A.5: convolutions uniform in ±1/√fan-in, dense layers normal with a deviation of 0.02."""
-    model = SuperNetwork(tiny("mobilenet_v2", 32), WIDTHS, EXPANSIONS).model
+    config = configs.load(None, ["method=netaug", "netaug.width_factors=[1,1.8]"])
+    context = TrainingContext(10, 8, lambda seed, steps: tf.data.Dataset.from_tensors((images(), labels())))
+    model = build(tiny("mobilenet_v2", 32), config, context).super_network.model
     for name, fan_in in (("stem_conv", 27), ("block5_depthwise", 9), ("block9_project_conv", None)):
         kernel = model.get_layer(name).kernel.numpy()
         bound = 1 / np.sqrt(fan_in or kernel.shape[2])

@@ -12,13 +12,13 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import scipy.stats
 import tensorflow as tf
 from matplotlib.figure import Figure
 
 from tinytrain.config.schema import Augment
 from tinytrain.data import splits
 from tinytrain.data.augment.augmentation import Augmentation
-from tinytrain.data.augment.picture import beta_density
 from tinytrain.data.load import load_dataset
 from tinytrain.experiments.papers.tables import Table
 from tinytrain.experiments.runs import Planned
@@ -146,7 +146,7 @@ def _density(axes: Any, alpha: float) -> None:
     shares = np.linspace(0.001, 0.999, 999)
     for value in sorted({alpha, 0.2, 0.4, 1.0, 2.0}):
         width = 2.5 if value == alpha else 1
-        axes.plot(shares, [beta_density(share, value) for share in shares], linewidth=width, label=f"α = {value:g}")
+        axes.plot(shares, scipy.stats.beta.pdf(shares, value, value), linewidth=width, label=f"α = {value:g}")
     axes.set(xlabel="share λ of the first image", ylabel="density of Beta(α, α)", ylim=(0, MOST_DENSITY), xlim=(0, 1))
     axes.legend(fontsize=8)
     axes.grid(alpha=0.3)
