@@ -85,13 +85,13 @@ def test_the_keys_of_a_method_that_no_run_uses_make_no_difference(tmp_path):
     (tmp_path / "config.toml").write_text("[optim]\nlr = 0.2\n")
     run = Run(tmp_path)
     other = configs.load(None, ["optim.lr=0.2", "distill.teacher=elsewhere"])
-    run.refuse_another(other)
+    run.refuse_other_config(other)
     other.method = "distill"
     with pytest.raises(UserError, match="method = 'distill'"):
-        run.refuse_another(other)
+        run.refuse_other_config(other)
     (tmp_path / "config.toml").write_text(configs.dump(other))
     with pytest.raises(UserError, match=r"distill\.teacher"):
-        run.refuse_another(configs.load(None, ["method=distill", "optim.lr=0.2", "distill.teacher=here"]))
+        run.refuse_other_config(configs.load(None, ["method=distill", "optim.lr=0.2", "distill.teacher=here"]))
 
 
 @pytest.mark.parametrize(

@@ -188,21 +188,21 @@ def test_what_was_chosen_is_told_beside_the_limits_of_the_board(command_line, im
 
 def test_errors_are_told_as_one():
     mistakes = Mistakes()
-    assert mistakes.kept(lambda one, two: one + two, 1, 2) == 3
+    assert mistakes.collect(lambda one, two: one + two, 1, 2) == 3
     mistakes.raise_all()
 
     def fail(error):
         raise error
 
-    assert mistakes.kept(fail, DoesNotFit("too large")) is None
+    assert mistakes.collect(fail, DoesNotFit("too large")) is None
     with pytest.raises(DoesNotFit, match=r"^too large$"):
         mistakes.raise_all()
-    mistakes.kept(fail, UserError("no image"))
+    mistakes.collect(fail, UserError("no image"))
     with pytest.raises(UserError) as error:
         mistakes.raise_all()
     assert str(error.value) == "2 things are wrong:\n1. too large\n2. no image"
     with pytest.raises(KeyError):
-        mistakes.kept(fail, KeyError("our own bug"))
+        mistakes.collect(fail, KeyError("our own bug"))
 
 
 @pytest.fixture
@@ -264,7 +264,7 @@ def test_a_resumed_run_keeps_what_export_and_the_log_are_told_now(tmp_path):
     run = Run(tmp_path)
     stored = configs.load(None, SMALL)
     run.config_path.write_text(configs.dump(stored))
-    run.take(configs.load(None, [*SMALL, "qat.epochs=7", "log.tensorboard=true", "optim.lr=0.9"]))
+    run.update_config(configs.load(None, [*SMALL, "qat.epochs=7", "log.tensorboard=true", "optim.lr=0.9"]))
     expected = configs.load(None, [*SMALL, "qat.epochs=7", "log.tensorboard=true"])
     assert run.config() == expected  # and not what a training reads
 

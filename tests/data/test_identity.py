@@ -11,7 +11,7 @@ from int8_models import conv_model
 from PIL import Image
 
 from tinytrain.config import load as configs
-from tinytrain.data import splits
+from tinytrain.data import identity, splits
 from tinytrain.data.load import load_dataset
 from tinytrain.nn.build import build_model
 from tinytrain.run import Run
@@ -229,6 +229,15 @@ def evaluated(command_line, *words):
     status, out, error = command_line("evaluate", *words, "--json")
     assert status == 0, error
     return json.loads(out.splitlines()[-1]), error
+
+
+def test_labels_follow_the_names_of_their_classes():
+    known, given = ["red", "blue", "green"], ["blue", "green", "red"]  # a cycle: no permutation that is its own inverse
+    labels = np.array([0, 0, 1, 2, 2, 2])
+    found, notes = identity.in_order_of(known, given, labels, "the model", "other")
+    assert [known[label] for label in found] == [given[label] for label in labels]
+    assert len(notes) == 1
+    assert identity.in_order_of(given, given, labels, "the model", "other")[0].tolist() == labels.tolist()
 
 
 def test_other_data_is_matched_by_the_names_of_its_classes(place, command_line):

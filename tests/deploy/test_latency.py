@@ -164,3 +164,18 @@ def test_the_interval_comes_first():
 def printed(changes):
     """Returns the summary of an export with the latency keys of `changes`."""
     return summary(export_reports.report(**changes), Path("out"))
+
+
+@pytest.mark.parametrize(
+    ("single", "by_hand"),
+    [
+        (operator("CONV_2D", (1, 8, 8, 16), (1, 4, 4, 32), (32, 3, 3, 16), **STRIDE), 4 * 4 * 32 * 3 * 3 * 16),
+        (operator("CONV_2D", (1, 8, 8, 16), (1, 8, 8, 32), (32, 1, 1, 4)), 8 * 8 * 32 * 4),  # in 4 groups
+        (operator("DEPTHWISE_CONV_2D", (1, 8, 8, 16), (1, 8, 8, 16), (1, 5, 3, 16)), 8 * 8 * 16 * 5 * 3),
+        (operator("FULLY_CONNECTED", (1, 64), (1, 10), (10, 64)), 640),
+        (operator("ADD", (1, 8, 8, 16), (1, 8, 8, 16), (1, 8, 8, 16)), 0),
+    ],
+)
+def test_multiply_accumulates_by_hand(single, by_hand):
+    assert latency.macs(single) == by_hand
+    assert latency.total_macs(graph(single, single)) == 2 * by_hand

@@ -48,15 +48,15 @@ def _config_to_resume(out: Path | None, config: schema.Config, typed: set[str]) 
 
     Raises UserError if another of the keys `typed` says something else.
     """
-    from tinytrain.run import FREE, Run
+    from tinytrain.run import CHANGEABLE_KEYS, Run
 
     if out is None:
         raise UserError("--resume needs --out RUN, the folder of the run to go on with")
     run = Run.open(out)
-    run.refuse_another(config, typed)
+    run.refuse_other_config(config, typed)
     stored = run.config()
     for dotted in typed:
-        if dotted.startswith(FREE):
+        if dotted.startswith(CHANGEABLE_KEYS):
             configs.set_key(stored, dotted, configs.get_key(config, dotted))
     return stored
 

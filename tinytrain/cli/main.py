@@ -78,7 +78,7 @@ def _run(argv: list[str]) -> int:
         return 0
     _refuse_other_encodings(argv)
     values, operands, overrides = flags.parse(command, argv[1:])
-    with nullcontext() if argv[0] == "list" else files.temporary():
+    with nullcontext() if argv[0] == "list" else files.private_temporary_folder():
         result, text = command.run(values, operands, overrides)
     _print(*filter(None, [escaped(text), values.json and json_text(result, "the result")]))
     command.verdict(result)

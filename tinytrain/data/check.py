@@ -43,13 +43,13 @@ def findings(dataset: Dataset, subsets: "dict[str, Subset]", config: Config | No
             finding that would recommend it.
     """
     config = config or Config()
-    known = {name: infos(dataset.image_sets[name]) for name in {part.image_set for part in subsets.values()}}
+    image_infos = {name: infos(dataset.image_sets[name]) for name in {part.image_set for part in subsets.values()}}
     unsorted = [
         *dataset.findings,
         *_unused_keys(dataset, config),
-        *_duplicates(dataset, subsets, known),
+        *_duplicates(dataset, subsets, image_infos),
         *_class_findings(dataset, subsets, config),
-        *_size_and_mode_findings(dataset, known, config),
+        *_size_and_mode_findings(dataset, image_infos, config),
     ]
     return sorted(unsorted, key=lambda finding: not finding.severe)
 
@@ -61,8 +61,10 @@ def unconditional_findings(dataset: Dataset, config: Config) -> list[Finding]:
         dataset: the dataset.
         config: the config as the user wrote it.
     """
-    known = {name: image_set.infos for name, image_set in dataset.image_sets.items() if image_set.infos is not None}
-    return [*dataset.findings, *_unused_keys(dataset, config), *_size_and_mode_findings(dataset, known, config)]
+    image_infos = {
+        name: image_set.infos for name, image_set in dataset.image_sets.items() if image_set.infos is not None
+    }
+    return [*dataset.findings, *_unused_keys(dataset, config), *_size_and_mode_findings(dataset, image_infos, config)]
 
 
 def _unused_keys(dataset: Dataset, config: Config) -> list[Finding]:
@@ -108,8 +110,8 @@ def statistics(dataset: Dataset, part: "Subset") -> tuple[list[float], list[floa
 
     The channels are R, G, B or gray. Both lists are empty for a split without images.
     """
-    known = infos(dataset.image_sets[part.image_set])
-    split_infos = [known[index] for index in part.indices]
+    all_infos = infos(dataset.image_sets[part.image_set])
+    split_infos = [all_infos[index] for index in part.indices]
     if not split_infos:
         return [], []
     pixels = np.array([info.size[0] * info.size[1] for info in split_infos], float)
@@ -130,13 +132,15 @@ def as_lines(reported: Sequence[Finding], shown: int = SHOWN_FILES) -> list[str]
     return lines
 
 
-def _duplicates(dataset: Dataset, subsets: "dict[str, Subset]", known: dict[str, list[ImageInfo]]) -> list[Finding]:
+def _duplicates(
+    dataset: Dataset, subsets: "dict[str, Subset]", image_infos: dict[str, list[ImageInfo]]
+) -> list[Finding]:
     """Returns the images that occur more than once: in several classes, in several splits, or within one split."""
     occurrences: dict[str, list[tuple[str, str, int]]] = defaultdict(list)  # digest -> (split, name, class index)
     for split, part in subsets.items():
         image_set = dataset.image_sets[part.image_set]
         for index in part.indices:
-            occurrences[known[part.image_set][index].digest].append(
+            occurrences[image_infos[part.image_set][index].digest].append(
                 (split, image_set.names[index], int(image_set.strata[index]))
             )
     groups: dict[str, list[str]] = {"conflict": [], "leak": [], "duplicate": []}
@@ -198,11 +202,11 @@ def class_counts(dataset: Dataset, subsets: "dict[str, Subset]") -> dict[str, di
     return {split: dict(zip(dataset.classes, row.tolist(), strict=True)) for split, row in bins.items()}
 
 
-def _size_and_mode_findings(dataset: Dataset, known: dict[str, list[ImageInfo]], config: Config) -> list[Finding]:
+def _size_and_mode_findings(dataset: Dataset, image_infos: dict[str, list[ImageInfo]], config: Config) -> list[Finding]:
     """Returns the findings about images of several sizes or modes, and about transparent ones."""
     pairs = [
         (name, info)
-        for key, rows in known.items()
+        for key, rows in image_infos.items()
         for name, info in zip(dataset.image_sets[key].names, rows, strict=True)
     ]
     problems = []

@@ -105,7 +105,7 @@ def _begin(out: Path | None, config: Config, data: Splits, model: keras.Model, u
     """Returns a new run that holds its images and its config, locked until `until_end`."""
     run = Run.create(out, f"{config.data.spec.partition(':')[0]}-{config.model.name}")
     until_end.enter_context(_written(run))
-    run.refuse_begun()  # another process may have begun it, and ended, since
+    run.refuse_existing()  # another process may have begun it, and ended, since
     identity.record(run, data)
     if config.model.weights:
         write_text(run.graph_path, model.to_json())
@@ -130,8 +130,8 @@ def _going_on(run: Run, config: Config) -> Iterator[Config]:
     """Locks a run that goes on, and gives its config, after taking over what training does not read from `config`."""
     with _written(run):
         if config != Config():
-            run.refuse_another(config)
-            run.take(config)
+            run.refuse_other_config(config)
+            run.update_config(config)
         yield run.config()
 
 
@@ -151,11 +151,13 @@ def _split(
     """
     mistakes = Mistakes(mistakes_in(dataset))
     data = (
-        mistakes.kept(identity.recorded_splits, run, dataset, config) if run else mistakes.kept(Splits, dataset, config)
+        mistakes.collect(identity.recorded_splits, run, dataset, config)
+        if run
+        else mistakes.collect(Splits, dataset, config)
     )
     if mistakes.errors and fit_check and run is None:
         # A method may change the network that is converted; it cannot be made without images.
-        mistakes.kept(fit_check, network, config, len(dataset.classes))
+        mistakes.collect(fit_check, network, config, len(dataset.classes))
     mistakes.raise_all()
     return data
 
@@ -223,5 +225,5 @@ def _measured(trainer: Trainer, model: keras.Model, split: str) -> dict[str, Any
 
 
 def _save_model(run: Run, model: keras.Model) -> None:
-    with files.told(run.model_path), files.draft(run.model_path) as temporary:
+    with files.write_errors(run.model_path), files.draft(run.model_path) as temporary:
         model.save(temporary)
