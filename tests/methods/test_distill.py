@@ -159,4 +159,4 @@ def test_published_weights_that_are_not_there_are_told(tmp_path, monkeypatch):
     monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(tmp_path / ".keras"))
     monkeypatch.setattr("tinytrain.nn.imagenet.NETWORK_TIMEOUT_S", 0.01)
     with pytest.raises(UserError, match="needs its published weights"):
-        teachers.load("applications:NASNetMobile", imagenet_student(224))
+        teachers.load("applications:MobileNetV2", imagenet_student(224))

@@ -112,7 +112,7 @@ from tinytrain.quiet import import_tensorflow
 import_tensorflow()
 import tensorflow as tf
 from tinytrain.data.augment.augmentation import Augmentation
-from tinytrain.schema import Augment
+from tinytrain.config.schema import Augment
 layers = Augmentation(Augment(**{regime}), 8)
 batch = tf.zeros((2, 8, 8, 3), tf.uint8), tf.zeros((2, 7)), tf.zeros(2, tf.int64)
 tf.function(layers.__call__)(*batch)
