@@ -1,16 +1,16 @@
 """The firmware of an export beside the same int8 model in TensorFlow Lite Micro's stock setup, on the emulated M7.
 
-Stock: all operators registered as `MicroMutableOpResolver` offers them, error strings kept, the converter's file as it
-is (`tflm`); and the same with just the operators of the model, as a careful user does it by hand (`few`). Ours: what
-`tinytrain export` emits. All models hold the same weights and run in the same program, so the rest is equal.
-`runtime` is the flash of TFLM, CMSIS-NN and libc, linked for the emulated board, since with all operators not every
-network fits an STM32F746; `arena` is what TFLM used of it; `instructions` are those of one inference in QEMU.
+Stock is the converter's unchanged file with error strings and all operators that `MicroMutableOpResolver` offers
+(`tflm`), or with just the operators of the model, as a careful user registers them by hand (`few`). Ours is what
+`tinytrain export` writes. All have the same weights and run in the same program. `runtime` is the flash of TFLM,
+CMSIS-NN and libc, linked for the emulated board, because with all operators not every network fits an STM32F746.
+`arena` is what TFLM used of it, and `instructions` are those of one inference in QEMU.
 
     TFLM_DIR=... TFLM_STOCK_DIR=... python benchmarks/stock_tflm.py [--quick] [--json]
 
 TFLM_DIR is a library without error strings (BUILD_TYPE=release), TFLM_STOCK_DIR one with them
-(BUILD_TYPE=release_with_logs). Exit status 1 if ours has not 40 % less runtime than both, needs more instructions or
-arena anywhere, or an output is not that of the interpreter.
+(BUILD_TYPE=release_with_logs). Exit status 1 if our runtime is not 40 % smaller than both, if ours needs more
+instructions or a larger arena for any network, or if an output is not that of the interpreter.
 """
 
 import argparse
@@ -29,36 +29,36 @@ from tinytrain.deploy.tflm import operators as tflm_ops
 from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.errors import TinytrainError
 from tinytrain.quantize import convert, tf_keras_clone
-from tinytrain.tflite import model as flatbuffer
-from tinytrain.tflite import strip
+from tinytrain.tflite.model import Model
+from tinytrain.tflite.strip import strip
 
-WANTED_RUNTIME_SHARE = 0.6
+MOST_RUNTIME_SHARE = 0.6
 STOCK = ("tflm", "few")
 KEYS = ("runtime_bytes", "flash_bytes", "arena_bytes", "instructions")
 
 
-def emitted(folder: Path, content: bytes, operators: dict[str, str] | None) -> Path:
+def emitted(folder: Path, model: Model, operators: dict[str, str] | None) -> Path:
     """Returns the firmware folder of the .tflite; `operators` overrides the registrations that the export chooses."""
-    image = np.random.default_rng(2).integers(-128, 128, flatbuffer.read(content).inputs[0].shape, np.int8)
+    image = np.random.default_rng(2).integers(-128, 128, model.inputs[0].shape, np.int8)
     sources = firmware.emit(
         folder,
         boards.load(BOARD),
-        model=content,
+        model=model,
         name="stock",
-        arena_bytes=memory.target_arena_bytes(content),
+        arena_bytes=memory.target_arena_bytes(model),
         labels=[],
         golden_input=image,
-        golden_output=Oracle(content).run(image),
+        golden_output=Oracle(model.content).run(image),
     )
     if operators is not None:
         (sources / "model" / "model_ops.h").write_text(c_source.ops_header(operators))
     return sources
 
 
-def measured(content: bytes, tflm: Path, operators: dict[str, str] | None) -> dict[str, Any]:
-    """Returns the KEYS and whether the output is the interpreter's."""
+def measured(model: Model, tflm: Path, operators: dict[str, str] | None) -> dict[str, Any]:
+    """Returns the figures of KEYS, and whether the output is that of the interpreter."""
     with tempfile.TemporaryDirectory() as folder:
-        sources = emitted(Path(folder), content, operators)
+        sources = emitted(Path(folder), model, operators)
         sizes = firmware.link(sources, boards.load(BOARD), tflm)
         printed = firmware.emulate(sources, boards.load(BOARD), tflm)
     if "inference" not in printed:
@@ -72,49 +72,49 @@ def measured(content: bytes, tflm: Path, operators: dict[str, str] | None) -> di
     }
 
 
-def stock(content: bytes, tflm: Path) -> dict[str, Any]:
-    """Returns what all operators of the resolver make; without those of the signal library if TFLM was built so."""
+def stock(model: Model, tflm: Path) -> dict[str, Any]:
+    """Returns the figures with all operators of the resolver, without the signal library's if TFLM lacks them."""
     every = dict.fromkeys(tflm_ops.OPS, "general")
     try:
-        return measured(content, tflm, every)
+        return measured(model, tflm, every)
     except TinytrainError:
-        return measured(content, tflm, {name: kind for name, kind in every.items() if not name.startswith("Signal")})
+        return measured(model, tflm, {name: kind for name, kind in every.items() if not name.startswith("Signal")})
 
 
 def compare(name: str, options: dict[str, Any], ours_dir: Path, stock_dir: Path) -> dict[str, Any]:
     """Returns {"model", "ours", "tflm", "few"}."""
-    model = network(name, options)
-    content = convert.convert_post_training(tf_keras_clone.rebuild(model), images(model))
+    keras_model = network(name, options)
+    model = convert.convert_post_training(tf_keras_clone.rebuild(keras_model), images(keras_model))
     return {
         "model": f"{name} {options['width']:g} at {options['resolution']}",
-        "ours": measured(strip.compact(content), ours_dir, None),
-        "tflm": stock(content, stock_dir),
-        "few": measured(content, stock_dir, dict.fromkeys(flatbuffer.read(content).counts, "general")),
+        "ours": measured(strip(model), ours_dir, None),
+        "tflm": stock(model, stock_dir),
+        "few": measured(model, stock_dir, dict.fromkeys(model.counts, "general")),
     }
 
 
 def lines(row: dict[str, Any]) -> list[str]:
-    """Returns the table's lines of one model."""
-    found = []
+    """Returns the lines of a model in the table."""
+    table = []
     for kind in (*STOCK, "ours"):
         numbers = "".join(f"{row[kind][key]:>16,}" for key in KEYS)
         equal = "equal" if row[kind]["equal"] else "DIFFERENT"
-        found.append(f"{row['model'] if kind == 'tflm' else '':30}{kind:6}{numbers}  {equal}")
+        table.append(f"{row['model'] if kind == 'tflm' else '':30}{kind:6}{numbers}  {equal}")
     for kind in STOCK:
         shares = "".join(f"{100 * (share(row, kind, key) - 1):>+14.1f} %" for key in KEYS)
-        found.append(f"{f'ours to {kind}':>36}{shares}")
-    return found
+        table.append(f"{f'ours to {kind}':>36}{shares}")
+    return table
 
 
 def share(row: dict[str, Any], kind: str, key: str) -> float:
-    """Returns ours as a part of stock."""
+    """Returns our figure over that of a stock setup."""
     return float(row["ours"][key] / row[kind][key])
 
 
 def is_good(row: dict[str, Any]) -> bool:
-    """Returns whether the row keeps what the docstring promises."""
+    """Returns whether a row meets the conditions of exit status 0, see the module's docstring."""
     return all(row[kind]["equal"] for kind in (*STOCK, "ours")) and all(
-        share(row, kind, "runtime_bytes") <= WANTED_RUNTIME_SHARE
+        share(row, kind, "runtime_bytes") <= MOST_RUNTIME_SHARE
         and share(row, kind, "arena_bytes") <= 1
         and share(row, kind, "instructions") <= 1
         for kind in STOCK

@@ -33,7 +33,7 @@ def test_the_table_is_what_the_runs_say(tinytrain, tmp_path, two_configs):
     assert done.returncode == 0, done.stderr
     order = [line.removesuffix(":") for line in done.stderr.splitlines() if line.startswith("table/")]
     assert order == [f"table/{name}/digits/seed{seed}" for seed in (0, 1) for name in ("low", "high")]
-    top1, written = {}, list(csv.DictReader((tmp_path / "table/results.csv").open()))
+    top1, table = {}, list(csv.DictReader((tmp_path / "table/results.csv").open()))
     for name in ("low", "high"):
         runs = [json.loads((tmp_path / f"table/{name}/digits/seed{seed}/metrics.json").read_text()) for seed in (0, 1)]
         a, b = (100 * run["test"]["top1"] for run in runs)
@@ -41,14 +41,14 @@ def test_the_table_is_what_the_runs_say(tinytrain, tmp_path, two_configs):
         spread = abs(a - b) / 2**0.5  # of two numbers
         line = next(line for line in done.stdout.splitlines() if line.startswith(f"| {name} |"))
         assert line.startswith(f"| {name} | digits | 2 | {top1[name]:.2f} ± {spread:.2f} | ")
-        mine = [row for row in written if row["config"] == name]
-        assert [float(row["test_map"]) for row in mine] == [run["test"]["map"] for run in runs]
+        rows = [row for row in table if row["config"] == name]
+        assert [float(row["test_map"]) for row in rows] == [run["test"]["map"] for run in runs]
     points = f"| {top1['high'] - top1['low']:+.2f} |"
     assert points in (tmp_path / "table/results.md").read_text()
     history = list(csv.DictReader((tmp_path / "table/low/digits/seed1/history.csv").open()))
     steps = 1295 // 32
     assert float(history[0]["seconds"]) == pytest.approx(steps * 32 / float(history[0]["images_per_second"]))
-    assert float(written[2]["training_seconds"]) == pytest.approx(float(history[0]["seconds"]), abs=0.06)
+    assert float(table[2]["training_seconds"]) == pytest.approx(float(history[0]["seconds"]), abs=0.06)
     assert "tinytrain compare low.toml high.toml --seeds 2 --out table optim.weight_decay=0" in done.stdout
     before = snapshot(tmp_path / "table")
     again = tinytrain("compare", *two_configs, "--seeds", 2, "--out", "table", "--json", "optim.weight_decay=0")
@@ -190,8 +190,8 @@ def test_what_the_search_took_stands_apart_from_the_training(tmp_path):
     results_table.write_csv(tmp_path / "results.csv", rows)
     written = list(csv.DictReader((tmp_path / "results.csv").open()))
     assert [(line["epochs"], line["training_seconds"]) for line in written] == [("2", "61.0")] * 4
-    spent = [(line["search_epochs"], line["search_seconds"]) for line in written]
-    assert spent == [("0", "0.0"), ("7", "12.3"), ("2", "5"), ("7", "12.3")]
+    effort = [(line["search_epochs"], line["search_seconds"]) for line in written]
+    assert effort == [("0", "0.0"), ("7", "12.3"), ("2", "5"), ("7", "12.3")]
 
 
 def test_a_training_that_fails_names_its_config(command_line, two_configs, monkeypatch):
@@ -202,7 +202,7 @@ def test_a_training_that_fails_names_its_config(command_line, two_configs, monke
         raise UserError("too few images")
 
     monkeypatch.setattr(fit, "fit", fail)
-    said = command_line("compare", *two_configs)[2]
-    assert "2 of 2 runs failed" in said
-    assert "low.toml: too few images" in said
+    error = command_line("compare", *two_configs)[2]
+    assert "2 of 2 runs failed" in error
+    assert "low.toml: too few images" in error
     assert len(tried) == 2  # the second config does not wait for the first

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinytrain.commands import compare, reproduce
+from tinytrain.commands import reproduce
 from tinytrain.config import load as configs
 from tinytrain.errors import UserError
 from tinytrain.experiments import results_table, runs
@@ -68,41 +68,41 @@ def fake(folder, config, top1, val_top1=(0.1, 0.2), images=1000):
 
 
 @pytest.fixture
-def shown(tmp_path, table_file):
-    """Returns a function: {arm: test top-1 of each seed} -> what is shown of runs with these figures."""
+def reproduced(tmp_path, table_file):
+    """Returns a function from {arm: test top-1 of each seed} to the reproduction with such runs."""
 
     def make(tops, images=1000):
-        table, finished, papers = tables.load(str(table_file)), [], {}
+        table, finished, full_size = tables.load(str(table_file)), [], {}
         for label, values in tops.items():
             (arm,) = [arm for arm in table.arms if arm.label == label]
             for seed, top1 in enumerate(values):
-                whole = tables.config_of(table, arm, "digits", "digits", {}, seed)
-                config = scaling.scaled(whole, scaling.Scale(0.2, 1), 1000, 100, 10)
+                config_at_full_size = tables.config_of(table, arm, "digits", "digits", {}, seed)
+                config = scaling.scaled(config_at_full_size, scaling.Scale(0.2, 1), 1000, 100, 10)
                 folder = tmp_path / "out" / arm.folder / "digits" / f"seed{seed}"
                 fake(folder, config, top1, images=images)
-                papers[folder] = whole
+                full_size[folder] = config_at_full_size
                 finished.append(runs.Planned(label, "digits", seed, config, folder, table_file))
-        return results.Shown(table, finished, papers, {"digits": "digits"})
+        return results.Reproduction(table, finished, full_size, {"digits": "digits"})
 
     return make
 
 
-def test_the_paper_stands_beside_ours_with_the_difference(shown, tmp_path):
-    found = shown({"low": [0.4, 0.42], "a high one": [0.45, 0.43]})
-    rows = results.rows(found)
+def test_the_paper_stands_beside_ours_with_the_difference(reproduced, tmp_path):
+    reproduction = reproduced({"low": [0.4, 0.42], "a high one": [0.45, 0.43]})
+    rows = results.rows(reproduction)
     first = rows[0]
     assert (first["arm"], first["column"], first["paper"], first["seeds"]) == ("low", "test_top1", 50.0, 2)
     assert first["ours"] == pytest.approx(41)
     assert first["deviation"] == pytest.approx(2**0.5)
     assert first["difference"] == pytest.approx(-9)
-    text = results.as_markdown(found, rows, ["said"])
+    text = results.as_markdown(reproduction, rows, ["a note"])
     assert "**Seed 003, Table 99: two rates**" in text
     assert "| low | test top-1 % | 50.00 | 41.00 ± 1.41 | -9.00 | 2 |" in text
     assert "| a high one | val loss, last epoch | 2.2500 | 1.5000 ± 0.0000 | -0.7500 | 2 |" in text
     assert "| low | val top-1 %, epoch 10 | 49.00 | 20.00 ± 0.00 | -29.00 | 2 |" in text  # its epoch 2 of 2
     assert "| low | AP50 %, voc | 20.00 | not run |  |  |" in text
     assert "unknown" not in text  # neither the paper nor we have a figure
-    assert "2 of 10 epochs, 70 training, 10 val and 1,000 test images of digits" in results.images(found)
+    assert "2 of 10 epochs, 70 training, 10 val and 1,000 test images of digits" in results.training_note(reproduction)
     assert "ours is of epoch" not in text
     results_table.write_csv(tmp_path / "table.csv", rows)
     read = list(csv.DictReader((tmp_path / "table.csv").open()))
@@ -133,16 +133,16 @@ def test_the_paper_stands_beside_ours_with_the_difference(shown, tmp_path):
         ),
     ],
 )
-def test_the_order_is_told_by_the_interval_of_paired_differences(shown, tops, verdict):
-    text = "\n".join(results.order(shown(tops)))
+def test_the_order_is_told_by_the_interval_of_paired_differences(reproduced, tops, verdict):
+    text = "\n".join(results.order(reproduced(tops)))
     assert f"- a high one against low: paper +2.00, {verdict}" in text.splitlines()
-    word = verdict.rpartition(": ")[2].partition(" (")[0]
-    if word != "nothing can be said":
-        assert f"Of 1 pair of arms: 1 {word}." in text
+    judgment = verdict.rpartition(": ")[2].partition(" (")[0]
+    if judgment != "nothing can be said":
+        assert f"Of 1 pair of arms: 1 {judgment}." in text
 
 
-def test_one_seed_says_nothing_of_the_order(shown):
-    text = "\n".join(results.order(shown({"low": [0.40], "a high one": [0.60], "unknown": [0.5]})))
+def test_one_seed_says_nothing_of_the_order(reproduced):
+    text = "\n".join(results.order(reproduced({"low": [0.40], "a high one": [0.60], "unknown": [0.5]})))
     assert "- a high one against low: paper +2.00, ours +20.00 (one seed): nothing can be said" in text
     assert "With one seed nothing can be said of the order of the arms." in text
     assert "sign" not in text
@@ -155,27 +155,27 @@ def test_without_a_true_difference_none_is_shown_in_95_of_100_cases(seeds):
     random = np.random.default_rng(seeds)
     common = random.normal(50, 3, (4000, seeds))
     first, second = (common + random.normal(0, 1.5, (4000, seeds)) for _ in range(2))
-    words = [results.judged(list(one), 1.3).partition(" (")[0] for one in first - second]
-    share = words.count("no difference shown") / len(words)
+    verdicts = [results.verdict(list(row), 1.3).partition(" (")[0] for row in first - second]
+    share = verdicts.count("no difference shown") / len(verdicts)
     assert share == pytest.approx(0.95, abs=3 * (0.95 * 0.05 / 4000) ** 0.5)  # three standard errors
-    assert set(words) == {"no difference shown", "same sign", "other sign"}
+    assert set(verdicts) == {"no difference shown", "same sign", "other sign"}
 
 
 def test_a_true_difference_is_shown_with_its_sign():
     random = np.random.default_rng(0)
-    words = [results.judged(list(row), 1.0).partition(" (")[0] for row in random.normal(-4, 1, (1000, 5))]
-    assert words.count("other sign") / len(words) > 0.99
-    assert "same sign" not in words
+    verdicts = [results.verdict(list(row), 1.0).partition(" (")[0] for row in random.normal(-4, 1, (1000, 5))]
+    assert verdicts.count("other sign") / len(verdicts) > 0.99
+    assert "same sign" not in verdicts
 
 
 def test_no_difference_is_no_sign():
-    assert results.judged([0.0, 0.0], 1.5) == "no difference shown (none in any seed)"
-    assert results.judged([0.0], 1.5) == "nothing can be said"
-    assert results.judged([1.0, 2.0], 0) == "the paper has no difference"
+    assert results.verdict([0.0, 0.0], 1.5) == "no difference shown (none in any seed)"
+    assert results.verdict([0.0], 1.5) == "nothing can be said"
+    assert results.verdict([1.0, 2.0], 0) == "the paper has no difference"
 
 
-def test_nothing_is_said_of_the_order_of_one_arm(shown):
-    assert results.order(shown({"low": [0.4]})) == []
+def test_nothing_is_said_of_the_order_of_one_arm(reproduced):
+    assert results.order(reproduced({"low": [0.4]})) == []
 
 
 @pytest.mark.parametrize(
@@ -191,9 +191,9 @@ def test_spearman(first, second, expected):  # the third by hand: ranks 1, 2.5, 
     assert results.spearman(first, second) == pytest.approx(expected, abs=1e-4)
 
 
-def test_figures_are_drawn(shown, tmp_path):
-    found = shown({"low": [0.4, 0.42], "a high one": [0.45]})
-    paths = figures.write(found.table, found.finished, tmp_path / "figures")
+def test_figures_are_drawn(reproduced, tmp_path):
+    reproduction = reproduced({"low": [0.4, 0.42], "a high one": [0.45]})
+    paths = figures.write(reproduction.table, reproduction.finished, tmp_path / "figures")
     assert [path.name for path in paths] == ["accuracy.png", "rates.png", "mixup.png", "classes.png"]
     for path in paths:
         image = np.asarray(Image.open(path).convert("RGB"))
@@ -201,23 +201,23 @@ def test_figures_are_drawn(shown, tmp_path):
         assert len(np.unique(image.reshape(-1, 3), axis=0)) > 20  # more than an empty frame
 
 
-def test_a_class_or_a_folder_may_look_like_mathematics(shown, image_folder, tmp_path):
-    found = shown({"low": [0.4, 0.42]})
+def test_a_class_or_a_folder_may_look_like_mathematics(reproduced, image_folder, tmp_path):
+    reproduction = reproduced({"low": [0.4, 0.42]})
     root = image_folder("$a^$", classes=("$\\x$", "50 % $_$", "Gänseblümchen"), count=20)
     config = configs.load(None, [f"data.spec=folder:{root}"])
-    finished = [dataclasses.replace(run, data="$a^$", config=config) for run in found.finished]
-    paths = figures.write(found.table, finished, tmp_path / "figures")
+    finished = [dataclasses.replace(run, data="$a^$", config=config) for run in reproduction.finished]
+    paths = figures.write(reproduction.table, finished, tmp_path / "figures")
     assert all(path.stat().st_size > 5000 for path in paths)
 
 
-def test_every_dataset_has_a_panel_of_its_classes(shown, image_folder):
-    found = shown({"low": [0.4], "a high one": [0.45]})
+def test_every_dataset_has_a_panel_of_its_classes(reproduced, image_folder):
+    reproduction = reproduced({"low": [0.4], "a high one": [0.45]})
     spec = f"folder:{image_folder(count=20)}"
     other = [
         dataclasses.replace(planned, data="images", config=configs.load(None, [f"data.spec={spec}"]))
-        for planned in found.finished
+        for planned in reproduction.finished
     ]
-    drawn = figures.classes(found.table, found.finished + other)
+    drawn = figures.classes(reproduction.table, reproduction.finished + other)
     titles = [axes.get_title() for axes in drawn.axes]
     assert titles == ["Classes of digits", "Classes of images"]
     ticks = [text.get_text() for text in drawn.axes[1].get_xticklabels()]
@@ -229,8 +229,7 @@ def test_every_dataset_has_a_panel_of_its_classes(shown, image_folder):
 def test_specs_stand_for_datasets_by_name_then_in_order():
     table = tables.load("002/4")
     places = reproduce.placed(table, ["folder:a", "cars196:b", "folder:c"])
-    found = [(place.dataset, place.spec, place.name) for place in places]
-    assert found == [
+    assert [(place.dataset, place.spec, place.name) for place in places] == [
         ("imagenet2012", "folder:a", "a"),
         ("food101", "folder:c", "c"),
         ("cars196", "cars196:b", "cars196"),
@@ -287,7 +286,7 @@ def test_images_are_not_enlarged_and_texts_say_what_was_done(table_file, image_f
         trained.extend(plan)
         raise UserError("enough")
 
-    monkeypatch.setattr(compare, "train_all", train_all)
+    monkeypatch.setattr(runs, "train_all", train_all)
     spec = f"folder:{image_folder(count=40)}"
     with pytest.raises(UserError, match="enough"):
         reproduce.reproduce("002/7", [spec], "0.1,0.5", 2, tmp_path / "out", ["model.width=0.2"], batch=64)
@@ -301,20 +300,19 @@ def test_images_are_not_enlarged_and_texts_say_what_was_done(table_file, image_f
     assert config.data.train_images == round(0.5 * (3 * 40 - 24 - 3))  # 8 of each for test and 1 for val
 
 
-def planned(monkeypatch, word, data, scale=None, **options):
-    """Returns what `reproduce` would train."""
+def planned(monkeypatch, name, data, scale=None, **options):
+    """Returns the runs that `reproduce` would train."""
     trained = []
-    monkeypatch.setattr(compare, "train_all", lambda plan, path, finished: trained.extend(plan))
-    reproduce.reproduce(word, data, scale, **options)
+    monkeypatch.setattr(runs, "train_all", lambda plan, path, finished: trained.extend(plan))
+    reproduce.reproduce(name, data, scale, **options)
     return trained
 
 
 def test_what_stands_in_place_of_the_papers_data_is_split_as_it_comes(image_folder, monkeypatch):
     second = f"folder:{image_folder(count=40)}"
-    found = planned(
-        monkeypatch, "001/9", ["digits", second]
-    )  # in place of Pets and of DTD, which has a split of its own
-    assert {run.config.data.split for run in found} == {"auto"}
+    # in place of Pets and of DTD, which has a split of its own
+    plan = planned(monkeypatch, "001/9", ["digits", second])
+    assert {run.config.data.split for run in plan} == {"auto"}
     table = tables.load("001/9")
     assert tables.config_of(table, table.arms[0], "dtd", "dtd", {}, 0).data.split == "paper"
 

@@ -9,6 +9,7 @@ from conftest import needs_tool
 from int8_models import FILTERS, INPUT_SHAPE, conv_model
 
 from tinytrain.deploy import boards, firmware
+from tinytrain.tflite.model import Model
 
 EMULATED = "mps2_an500"
 ALL_EMULATED = [name for name in boards.names() if boards.load(name).emulated]
@@ -32,6 +33,7 @@ def stand_in_output(values, count):
 
 
 def emit(folder, **changes):
+    """Writes a firmware folder; `model`, if it is given, are the bytes of a .tflite."""
     arguments = {
         "model": conv_model(),
         "name": "conv",
@@ -39,8 +41,9 @@ def emit(folder, **changes):
         "labels": ["cat", "dog"],
         "golden_input": INPUT,
         "golden_output": stand_in_output(INPUT, 16 * FILTERS),
-    }
-    return firmware.emit(folder, boards.load("stm32f746"), **arguments | changes)
+    } | changes
+    arguments["model"] = Model.parse(arguments["model"])
+    return firmware.emit(folder, boards.load("stm32f746"), **arguments)
 
 
 def make(folder, *words):

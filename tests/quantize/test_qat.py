@@ -14,7 +14,7 @@ from tinytrain.errors import TinytrainError, UserError
 from tinytrain.nn.cosine_head import with_cosine_head
 from tinytrain.quantize import convert, cosine_head, qat, tf_keras_clone
 from tinytrain.quantize import fine_tune as fine_tuning
-from tinytrain.tflite import model as flatbuffer
+from tinytrain.tflite.model import Model
 from tinytrain.train import task
 
 OPERATORS = {
@@ -29,9 +29,9 @@ def images(count, shape, seed=0):
     return int8, int8.astype("float32") / 128
 
 
-def int8_of(model, floats, content):
+def int8_of(model, floats, tflite):
     """Returns the outputs of the fake-quantized graph as the int8 values of the .tflite."""
-    output = flatbuffer.read(content).outputs[0]
+    output = tflite.outputs[0]
     return np.round(model(floats, training=False).numpy() / output.scale[0]) + output.zero_point[0]
 
 
@@ -39,20 +39,19 @@ def assert_graph_equals_tflite(model, shape):
     """Both give the same int8 outputs on noise."""
     int8, floats = images(40, shape)
     quantized = qat.quantize(tf_keras_clone.rebuild(model), floats[:20])
-    content = convert.convert(quantized)
-    summary = flatbuffer.read(content)
-    assert (summary.inputs[0].scale, summary.inputs[0].zero_point) == ((1 / 128,), (0,))
-    assert set(summary.counts) <= OPERATORS
-    difference = np.abs(int8_of(quantized, floats, content) - Oracle(content).run(int8))
+    tflite = convert.convert(quantized)
+    assert (tflite.inputs[0].scale, tflite.inputs[0].zero_point) == ((1 / 128,), (0,))
+    assert set(tflite.counts) <= OPERATORS
+    difference = np.abs(int8_of(quantized, floats, tflite) - Oracle(tflite.content).run(int8))
     assert difference.mean() <= 0.005  # of 160 outputs not one may differ
-    return summary
+    return tflite
 
 
 def test_mobilenet_v2_is_the_operators_that_cmsis_nn_has():
     model = small("mobilenet_v2", resolution=64, channels=1)
-    content = convert.convert_post_training(tf_keras_clone.rebuild(model), images(8, (64, 64, 1))[1])
+    tflite = convert.convert_post_training(tf_keras_clone.rebuild(model), images(8, (64, 64, 1))[1])
     counts = {"CONV_2D": 35, "DEPTHWISE_CONV_2D": 17, "ADD": 10, "AVERAGE_POOL_2D": 1, "FULLY_CONNECTED": 1}
-    assert flatbuffer.read(content).counts == counts
+    assert tflite.counts == counts
 
 
 def int8_kernel(wrapper):
@@ -86,9 +85,9 @@ class Reference:
 
     def with_kernel(self, kernel):
         """Returns the only operator whose int8 kernel is `kernel`, but for halves rounded the other way."""
-        found = [node for node in self.operators if self._same(node["inputs"][1], kernel)]
-        assert len(found) == 1
-        return found[0]
+        matches = [node for node in self.operators if self._same(node["inputs"][1], kernel)]
+        assert len(matches) == 1
+        return matches[0]
 
     def _same(self, tensor, kernel):
         own = self.lite.get_tensor(tensor)
@@ -104,19 +103,18 @@ def test_every_model_is_int8_and_every_operator_of_its_graph_exact(name):
     """
     int8, floats = images(24, (32, 32, 3))
     quantized = qat.quantize(tf_keras_clone.rebuild(small(name)), floats)
-    content = convert.convert(quantized)
-    summary = flatbuffer.read(content)
-    assert (summary.inputs[0].scale, summary.inputs[0].zero_point) == ((1 / 128,), (0,))
-    assert set(summary.counts) <= OPERATORS
-    assert Oracle(content).run(int8[:1]).shape == (1, 5)
-    reference = Reference(content, int8[:1])
+    tflite = convert.convert(quantized)
+    assert (tflite.inputs[0].scale, tflite.inputs[0].zero_point) == ((1 / 128,), (0,))
+    assert set(tflite.counts) <= OPERATORS
+    assert Oracle(tflite.content).run(int8[:1]).shape == (1, 5)
+    reference = Reference(tflite.content, int8[:1])
     different = total = 0
     for wrapper in (wrapper for wrapper in qat.operators(quantized) if wrapper.quantize_config.kernel):
         node = reference.with_kernel(int8_kernel(wrapper))
         x, expected = reference.real(node["inputs"][0]), reference.real(node["outputs"][0])
-        found = wrapper(np.reshape(x, (1, -1)) if node["op_name"] == "FULLY_CONNECTED" else x, training=False)
+        actual = wrapper(np.reshape(x, (1, -1)) if node["op_name"] == "FULLY_CONNECTED" else x, training=False)
         step = reference.details[node["outputs"][0]]["quantization"][0]
-        steps = np.abs(found.numpy().reshape(expected.shape) - expected) / step
+        steps = np.abs(actual.numpy().reshape(expected.shape) - expected) / step
         assert steps.max() < 1.01
         if (
             node["op_name"] != "FULLY_CONNECTED"
@@ -147,11 +145,11 @@ def test_no_operator_more_than_needed(body, expected):
 def test_post_training_quantization_stays_near_the_float_model():
     model = small("mobilenet_v1")
     int8, floats = images(60, (32, 32, 3))
-    content = convert.convert_post_training(tf_keras_clone.rebuild(model), floats)
-    output = flatbuffer.read(content).outputs[0]
-    found = (Oracle(content).run(int8).astype(float) - output.zero_point[0]) * output.scale[0]
+    tflite = convert.convert_post_training(tf_keras_clone.rebuild(model), floats)
+    output = tflite.outputs[0]
+    scores = (Oracle(tflite.content).run(int8).astype(float) - output.zero_point[0]) * output.scale[0]
     expected = np.asarray(model(floats, training=False))
-    assert np.abs(found - expected).mean() < 0.05 * (expected.max() - expected.min())
+    assert np.abs(scores - expected).mean() < 0.05 * (expected.max() - expected.min())
 
 
 def depthwise_net():
@@ -163,16 +161,16 @@ def depthwise_net():
 
 def test_the_input_is_pixel_minus_128_whatever_the_calibration_images_hold():
     dim = images(10, (8, 8, 3))[1] / 4
-    summary = flatbuffer.read(convert.convert_post_training(tf_keras_clone.rebuild(depthwise_net()), dim))
-    assert (summary.inputs[0].scale, summary.inputs[0].zero_point) == ((1 / 128,), (0,))
+    tflite = convert.convert_post_training(tf_keras_clone.rebuild(depthwise_net()), dim)
+    assert (tflite.inputs[0].scale, tflite.inputs[0].zero_point) == ((1 / 128,), (0,))
 
 
 def test_weights_are_quantized_per_channel_and_symmetric():
     model = depthwise_net()
     kernel, bias = model.get_layer("depthwise").get_weights()
     model.get_layer("depthwise").set_weights([kernel * 10.0 ** np.arange(-4, 4)[:, None], bias])
-    content = convert.convert_post_training(tf_keras_clone.rebuild(model), images(10, (8, 8, 3))[1])
-    interpreter = tf.lite.Interpreter(model_content=content)
+    tflite = convert.convert_post_training(tf_keras_clone.rebuild(model), images(10, (8, 8, 3))[1])
+    interpreter = tf.lite.Interpreter(model_content=tflite.content)
     weights = next(t for t in interpreter.get_tensor_details() if tuple(t["shape"]) == (1, 3, 3, 8))
     expected = np.abs(model.get_layer("depthwise").get_weights()[0]).max((0, 1, 3)) / 127
     np.testing.assert_allclose(weights["quantization_parameters"]["scales"], expected, rtol=1e-5)
@@ -221,7 +219,7 @@ def tune(built, steps=30):
     return fine_tune(built, *stripes(640), steps, 0.05)
 
 
-def test_fine_tuning_learns_repeats_itself_and_leaves_the_twin_alone():
+def test_fine_tuning_learns_repeats_itself_and_leaves_the_clone_alone():
     built = tf_keras_clone.rebuild(stripe_net())
     before = built.get_weights()
     tuned, losses = tune(built)
@@ -229,14 +227,14 @@ def test_fine_tuning_learns_repeats_itself_and_leaves_the_twin_alone():
     assert len(losses) == 30
     assert losses[-1] < 0.5 * losses[0]
     assert losses == same_losses
-    for one, other in zip(tuned.get_weights(), again.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
-    for one, other in zip(built.get_weights(), before, strict=True):
-        np.testing.assert_array_equal(one, other)
+    for weight, other in zip(tuned.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, other)
+    for weight, other in zip(built.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, other)
     x, y = stripes(200, seed=1)
-    content = convert.convert(tuned)
-    found = Oracle(content).run(np.round(x * 128).clip(-128, 127).astype("int8"))
-    assert (found.argmax(1) == y.argmax(1)).mean() > 0.9
+    tflite = convert.convert(tuned)
+    scores = Oracle(tflite.content).run(np.round(x * 128).clip(-128, 127).astype("int8"))
+    assert (scores.argmax(1) == y.argmax(1)).mean() > 0.9
 
 
 def test_the_float_model_teaches_its_int8_self():
@@ -279,9 +277,9 @@ def test_the_fine_tune_is_sgd_with_momentum_coupled_decay_and_a_cosine_by_hand()
 def test_the_ranges_start_from_the_calibration_images():
     built = tf_keras_clone.rebuild(stripe_net())
     x, _ = stripes(100)
-    found = qat.ranges(built, x)
+    ranges = qat.ranges(built, x)
     logits = np.stack([built(part, training=False).numpy() for part in np.split(x, 2)])  # batches of 50
-    assert found["dense" if "dense" in found else built.layers[-1].name] == pytest.approx(
+    assert ranges["dense" if "dense" in ranges else built.layers[-1].name] == pytest.approx(
         (logits.min((1, 2)).mean(), logits.max((1, 2)).mean()), rel=1e-4
     )
 
@@ -319,7 +317,7 @@ def test_check_int8_names_the_operator_that_is_not():
 
     converter = tf.lite.TFLiteConverter.from_concrete_functions([network.get_concrete_function()])
     with pytest.raises(TinytrainError, match=r"CONV_2D.*float32"):
-        convert.check_int8(converter.convert())
+        convert.check_int8(Model.parse(converter.convert()))
 
 
 def test_conversion_is_silent(capfd):
@@ -329,9 +327,9 @@ def test_conversion_is_silent(capfd):
 
 def test_an_untrained_conversion_has_the_size_of_a_trained_one():
     model = keras.models.clone_model(small("mobilenet_v1"))
-    size = len(convert.convert_untrained(model))
+    size = len(convert.convert_untrained(model).content)
     real = convert.convert_post_training(tf_keras_clone.rebuild(trained(model)), images(4, (32, 32, 3))[1])
-    assert size == pytest.approx(len(real), rel=0.002)
+    assert size == pytest.approx(len(real.content), rel=0.002)
 
 
 def cosine_net(factor=1.0):
@@ -349,18 +347,18 @@ def test_a_cosine_head_is_one_fully_connected_operator():
     int8, floats = images(60, (8, 8, 3))
     linear = cosine_head.linear(model, floats, 3.0)
     assert tf_keras_clone.check_equal(linear, tf_keras_clone.rebuild(linear)) <= tf_keras_clone.TOLERANCE
-    content = convert.convert_post_training(tf_keras_clone.rebuild(linear), floats)
-    counts = flatbuffer.read(content).counts
-    assert counts == flatbuffer.read(convert.convert_post_training(tf_keras_clone.rebuild(plain), floats)).counts
-    assert counts == flatbuffer.read(convert.convert_untrained(model)).counts
+    tflite = convert.convert_post_training(tf_keras_clone.rebuild(linear), floats)
+    counts = tflite.counts
+    assert counts == convert.convert_post_training(tf_keras_clone.rebuild(plain), floats).counts
+    assert counts == convert.convert_untrained(model).counts
     assert counts["FULLY_CONNECTED"] == 1
     # The classes of every image in the order of the float model, where two do not differ by less than a rounding.
     cosines = np.asarray(model(floats))
-    found = Oracle(content).run(int8).astype(int)
+    scores = Oracle(tflite.content).run(int8).astype(int)
     near = 0.05 * np.ptp(cosines)
     for a, b in np.ndindex(4, 4):
         apart = cosines[:, a] - cosines[:, b] > near
-        assert (found[:, a] > found[:, b])[apart].all()
+        assert (scores[:, a] > scores[:, b])[apart].all()
     assert (np.ptp(np.sort(cosines)[:, -2:], axis=1) > near).sum() > 10
 
 
@@ -372,9 +370,9 @@ def test_the_logits_of_the_linear_head_are_those_of_the_loss_by_hand():
         lengths = np.sqrt((x**2).sum(axis=1))
         kernel = np.float64(model.get_layer("logits").kernel)
         expected = 5.0 * (x / lengths[:, None]) @ kernel * (lengths / lengths.mean())[:, None]
-        found = cosine_head.linear(model, floats, 5.0)
-        np.testing.assert_allclose(found(floats), expected, atol=1e-4)
-        assert not any(isinstance(layer, layers.UnitNormalization) for layer in found.layers)
+        linear = cosine_head.linear(model, floats, 5.0)
+        np.testing.assert_allclose(linear(floats), expected, atol=1e-4)
+        assert not any(isinstance(layer, layers.UnitNormalization) for layer in linear.layers)
         np.testing.assert_allclose(model.get_layer("logits").kernel, kernel, atol=0)  # that of the run is left alone
 
 
@@ -385,15 +383,15 @@ def test_a_model_without_cosine_head_is_left_alone():
 
 
 @pytest.mark.parametrize(
-    "place", ["a bias behind", "an activation behind", "no classifier behind", "read twice", "rows"]
+    "case", ["a bias behind", "an activation behind", "no classifier behind", "read twice", "rows"]
 )
-def test_a_normalisation_that_int8_needs_is_refused_by_its_name(place):
+def test_a_normalization_that_int8_needs_is_refused_by_its_name(case):
     image = keras.Input((8, 8, 3))
     x = layers.GlobalAveragePooling2D(name="pool")(layers.Conv2D(8, 3)(image))
-    y = layers.UnitNormalization(axis=0 if place == "rows" else -1, name="unit")(x)
-    biased, activation = place == "a bias behind", "relu" if place == "an activation behind" else None
+    y = layers.UnitNormalization(axis=0 if case == "rows" else -1, name="unit")(x)
+    biased, activation = case == "a bias behind", "relu" if case == "an activation behind" else None
     y, z = layers.Dense(8, activation, use_bias=biased)(y), y
-    y = layers.Dense(4)(y) if place == "no classifier behind" else y
-    model = keras.Model(image, [y, z] if place == "read twice" else y)
+    y = layers.Dense(4)(y) if case == "no classifier behind" else y
+    model = keras.Model(image, [y, z] if case == "read twice" else y)
     with pytest.raises(UserError, match="'unit' of class UnitNormalization cannot be exported to int8"):
         tf_keras_clone.rebuild(cosine_head.without_norm(model))

@@ -1,4 +1,4 @@
-"""The twin against Keras: equal outputs, folding worked by hand, and every rewriting it knows."""
+"""The tf_keras clone against Keras: equal outputs, folding worked by hand, and every conversion rule."""
 
 import keras
 import numpy as np
@@ -41,7 +41,7 @@ def outputs(model, seed=1):
     return np.asarray(model(np.random.default_rng(seed).uniform(-1, 1, shape).astype("float32"), training=False))
 
 
-def assert_twin_equal(model):
+def assert_clone_equal(model):
     built = tf_keras_clone.rebuild(model)
     expected = outputs(model)
     np.testing.assert_allclose(outputs(built), expected, atol=1e-4 * np.abs(expected).max())
@@ -50,7 +50,7 @@ def assert_twin_equal(model):
 
 @pytest.mark.parametrize("name", plugins.names("models"))
 def test_every_model_has_an_equal_twin(name):
-    built = assert_twin_equal(small(name, resolution=64))
+    built = assert_clone_equal(small(name, resolution=64))
     kinds = {type(layer).__name__ for layer in built.layers}
     assert not kinds & {"BatchNormalization", "Dropout", "GlobalAveragePooling2D"}
     assert "AveragePooling2D" in kinds
@@ -67,7 +67,7 @@ def test_batch_norm_is_folded_as_by_hand():
     assert bias.item() == pytest.approx(1 - 0.5 * 3 / 3)
 
 
-def test_check_equal_accepts_the_twin_and_refuses_another():
+def test_check_equal_accepts_the_clone_and_refuses_another():
     model = small("mobilenet_v2")
     built = tf_keras_clone.rebuild(model)
     assert tf_keras_clone.check_equal(model, built) <= tf_keras_clone.TOLERANCE
@@ -133,9 +133,9 @@ BODIES = {
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
-def test_every_rewriting_keeps_the_function(body):
+def test_every_conversion_rule_keeps_the_function(body):
     image = keras.Input((12, 12, 3))
-    assert_twin_equal(trained(keras.Model(image, head(body(image)))))
+    assert_clone_equal(trained(keras.Model(image, head(body(image)))))
 
 
 def kinds(body):
@@ -148,10 +148,10 @@ def test_gates_and_paddings_cost_no_operator_where_they_can():
     assert tf_keras.layers.ZeroPadding2D not in kinds(BODIES["padding of MobileNet"])
     assert tf_keras.layers.ZeroPadding2D in kinds(BODIES["padding before a pool"])
     assert kinds(BODIES["hard swish"]).count(HardSwish) == 1
-    found = kinds(BODIES["gate, reshaped"])
-    assert found.count(Clip) == 1
-    assert found.count(tf_keras.layers.Reshape) == 1  # the vector of factors, for Keras; none of the operators
-    assert found.count(tf_keras.layers.Conv2D) == 1  # on a map of 1x1 a convolution is a Dense
+    layer_types = kinds(BODIES["gate, reshaped"])
+    assert layer_types.count(Clip) == 1
+    assert layer_types.count(tf_keras.layers.Reshape) == 1  # the vector of factors, for Keras; none of the operators
+    assert layer_types.count(tf_keras.layers.Conv2D) == 1  # on a map of 1x1 a convolution is a Dense
 
 
 def test_which_padding_is_that_of_same_by_hand():

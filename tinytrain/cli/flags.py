@@ -97,7 +97,7 @@ def _reproduce(values: Any, words: list[str]) -> tuple[Any, str]:
         raise UserError(f"reproduce needs one TABLE, such as seed003-table4, received {' '.join(plain) or 'none'}")
     tables.load(plain[0])
     scaling.parse(values.scale)
-    batch = whole("batch", values.batch, schema.MOST_BATCH, scaling.SMALLEST_BATCH) if values.batch else None
+    batch = whole("batch", values.batch, schema.MOST_BATCH, scaling.LEAST_BATCH) if values.batch else None
     seeds = whole("seeds", values.seeds or "1", MOST_SEEDS)
     from tinytrain.quiet import import_tensorflow
 

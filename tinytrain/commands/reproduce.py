@@ -71,11 +71,11 @@ def reproduce(
     command = _command(word, data, shares, seeds, out, overrides, batch)
     stated = [*_stated(table, places, shares, overrides, batch), f"`{command}`"]
     datasets = {place.name: place.dataset for place in places}
-    results = reproduction_table.Results(out, reproduction_table.Shown(table, [], papers, datasets), stated)
+    results = reproduction_table.Results(out, reproduction_table.Reproduction(table, [], papers, datasets), stated)
     try:
         runs.train_all(plan, out / "table.md", results.add)
     finally:  # if some runs failed, the figures show the others
-        drawn = figures.write(table, results.shown.finished, out / "figures") if results.runs else []
+        drawn = figures.write(table, results.reproduction.finished, out / "figures") if results.runs else []
     result = {"table": table.name, "out": str(out), "rows": results.rows, "figures": list(map(str, drawn))}
     return result, results.text
 
@@ -103,7 +103,7 @@ def placed(table: Table, data: list[str] | None) -> list[Place]:
             f"received {', '.join(data)}"
         )
     found = [Place(dataset, spec) for dataset, spec in specs if spec]
-    measured = [column.data for column in table.columns if column.measure.place]
+    measured = [column.data for column in table.columns if column.measure.source]
     if not {"", *(place.dataset for place in found)}.intersection(measured):
         raise UserError(
             f"{table.name} compares what was measured on {', '.join(dict.fromkeys(measured))}, received "
@@ -127,9 +127,9 @@ def _named(data: list[str], datasets: list[str]) -> dict[str, str]:
 def _refuse_words(table: Table, overrides: list[str], seeds: int, batch: int | None) -> None:
     if seeds < 1:
         raise UserError(f"reproduce trains with the seeds 0 to N - 1, received --seeds {seeds}: expected at least 1")
-    if batch is not None and batch < scaling.SMALLEST_BATCH:
+    if batch is not None and batch < scaling.LEAST_BATCH:
         raise UserError(
-            f"received --batch {batch}: expected at least {scaling.SMALLEST_BATCH} images a step, fewer have no "
+            f"received --batch {batch}: expected at least {scaling.LEAST_BATCH} images a step, fewer have no "
             "batch statistics"
         )
     varied = tables.varied(table) if overrides else set()

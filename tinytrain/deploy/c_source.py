@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from tinytrain.deploy.tflm import operators as tflm_ops
+from tinytrain.deploy.tflm import supported
 from tinytrain.errors import UserError
-from tinytrain.tflite import model as flatbuffer
 from tinytrain.tflite.int8_values import pixel_values
-from tinytrain.tflite.model import Operator, Tensor
+from tinytrain.tflite.model import Model, Operator, Tensor
 
 ALIGNMENT_BYTES = 16  # TFLM wants it of the model, and CMSIS-NN reads words
 _BYTES_PER_LINE = 24
@@ -26,7 +26,7 @@ _NOTE = "// Written by `tinytrain export`. Do not edit: export again.\n"
 def write(
     folder: Path,
     *,
-    model: bytes,
+    model: Model,
     name: str,
     arena_bytes: int,
     labels: Sequence[str],
@@ -40,7 +40,7 @@ def write(
 
     Args:
         folder: where to write.
-        model: the .tflite file, one int8 input and one int8 output.
+        model: of one int8 input and one int8 output.
         name: the model's name, as the firmware prints it.
         arena_bytes: size of the tensor arena.
         labels: class names in the order of the output; may be empty.
@@ -52,27 +52,27 @@ def write(
         tables: (n, 256) int8, the results of the operators that are looked up; see lookup.py.
 
     Raises:
-        UserError: the model is none (see flatbuffer.read), or has other inputs, outputs or sizes than given.
+        UserError: TFLM cannot run the model (`supported.check`), or it has other inputs, outputs or sizes than given.
     """
-    summary = flatbuffer.read(model, name)
-    source, target = _only(summary.inputs, "input", name), _only(summary.outputs, "output", name)
+    supported.check(model, name)
+    source, target = _only(model.inputs, "input", name), _only(model.outputs, "output", name)
     arrays = {
-        "Model": np.frombuffer(model, np.uint8),
+        "Model": np.frombuffer(model.content, np.uint8),
         "GoldenInput": _sized(golden_input, source, "golden input"),
         "GoldenOutput": _sized(golden_output, target, "golden output"),
         "PixelToInput": pixel_values(source) if pixels is None else _checked_pixels(pixels, source),
         "Tables": np.empty((0, 256), np.int8) if tables is None else tables.reshape(-1, 256),
     }
     counts = {
-        "kOperatorCount": len(summary.operators),
+        "kOperatorCount": len(model.operators),
         "kLabelCount": len(labels),
         "kTableCount": len(arrays["Tables"]),
         "kPixelTables": arrays["PixelToInput"].size // 256,
     }
-    header = _header(name, len(model), arena_bytes, source, target, summary.operators, counts, bgr)
+    header = _header(name, len(model.content), arena_bytes, source, target, model.operators, counts, bgr)
     (folder / "model_data.h").write_text(header, "utf-8")
     (folder / "model_data.cc").write_text(_source(name, labels, arrays), "utf-8")
-    (folder / "model_ops.h").write_text(ops_header(tflm_ops.registrations(summary.operators)), "utf-8")
+    (folder / "model_ops.h").write_text(ops_header(tflm_ops.registrations(model.operators)), "utf-8")
 
 
 def mlperf_id(name: str, source: Tensor, target: Tensor) -> str:

@@ -21,8 +21,7 @@ from tinytrain.deploy.boards import Board
 from tinytrain.deploy.tflm import lookup_tables, operators
 from tinytrain.errors import DoesNotFit, TinytrainError, UserError
 from tinytrain.files import make_folder
-from tinytrain.tflite import model as flatbuffer
-from tinytrain.tflite.model import Summary
+from tinytrain.tflite.model import Model
 
 COMPILER = "arm-none-eabi-gcc"
 EMULATOR = "qemu-system-arm"
@@ -61,7 +60,7 @@ def emit(
     folder: Path,
     board: Board,
     *,
-    model: bytes,
+    model: Model,
     name: str,
     arena_bytes: int,
     labels: Sequence[str],
@@ -76,7 +75,7 @@ def emit(
     is the one that `make` builds for by default.
 
     Raises:
-        UserError: `folder`/firmware exists already, or the model is none for the firmware.
+        UserError: `folder`/firmware exists already, or the model is not one for the firmware.
 
     """
     target = folder / "firmware"
@@ -97,7 +96,7 @@ def emit(
             golden_output=golden_output,
             pixels=pixels,
             bgr=bgr,
-            tables=lookup_tables.tables(model, flatbuffer.read(model, name)),
+            tables=lookup_tables.tables(model),
         )
         keeps = keeps_image(board, arena_bytes, golden_input.size)
         (draft / "model" / "board.mk").write_text(f"BOARD ?= {board.name}\nTARGET_KEEPS_IMAGE := {keeps:d}\n", "utf-8")
@@ -275,19 +274,19 @@ def parse_output(text: str) -> dict[str, Any]:
     return result
 
 
-def estimate(summary: Summary, model_bytes: int, arena_bytes: int, board: Board) -> Sizes:
+def estimate(model: Model, arena_bytes: int, board: Board) -> Sizes:
     """Returns the sizes as TFLM with CMSIS-NN and its error texts gives them on `board`, without compiler and TFLM.
 
     The error against real links stands beside the table in tflm_ops.py.
     """
     input_bytes, output_bytes = (
-        sum(int(np.prod(tensor.shape)) for tensor in tensors) for tensors in (summary.inputs, summary.outputs)
+        sum(int(np.prod(tensor.shape)) for tensor in tensors) for tensors in (model.inputs, model.outputs)
     )
     copy_of_output_bytes = 0 if keeps_image(board, arena_bytes, input_bytes) else output_bytes
-    tables = operators.TABLE_BYTES * len(lookup_tables.operators(summary))
+    tables = operators.TABLE_BYTES * len(lookup_tables.operators(model))
     return Sizes(
-        model_bytes=model_bytes,
-        runtime_bytes=operators.runtime_bytes(summary.operators),
+        model_bytes=len(model.content),
+        runtime_bytes=operators.runtime_bytes(model.operators),
         firmware_bytes=operators.FIRMWARE_BYTES + input_bytes + output_bytes + tables,
         arena_bytes=arena_bytes,
         stack_bytes=STACK_BYTES,

@@ -14,15 +14,17 @@ from tinytrain.data.augment.augmentation import Augmentation
 from tinytrain.data.batches import normalize, training_batches
 from tinytrain.data.images import Images, Samples
 from tinytrain.data.load import load_dataset
-from tinytrain.deploy import latency
+from tinytrain.deploy import imported, latency
+from tinytrain.deploy.tflm import supported
 from tinytrain.evaluation import measured, tflite_origin
 from tinytrain.nn import macs, pretrained
 from tinytrain.nn.predict import predict
 from tinytrain.quantize import convert, cosine_head, error_analysis, tf_keras_clone
 from tinytrain.quantize.fine_tune import fine_tune
 from tinytrain.run import Run
-from tinytrain.tflite import imported, pixels
+from tinytrain.tflite import pixels
 from tinytrain.tflite.int8_values import to_int8
+from tinytrain.tflite.model import Model
 from tinytrain.tflite.pixels import Pixels
 from tinytrain.train import task as tasks
 from tinytrain.train.resolve import resolve
@@ -60,7 +62,7 @@ class Int8Model:
     """
 
     name: str
-    content: bytes
+    tflite: Model
     classes: list[str]
     images: np.ndarray
     labels: np.ndarray | None
@@ -95,10 +97,12 @@ def from_run(run: Run, config: Config, diagnose: bool = False) -> Int8Model:
     tuned = quantized(float_clone, task, config, train, calibration)
     error_analysis.take_weights(tuned, float_clone)
     finetuned = steps(config, len(train.images)) > 0
+    converted = convert.convert(tuned)
+    supported.check(converted, "the converted model")
     return Int8Model(
         name=config.model.name,
         task=task,
-        content=convert.convert(tuned),
+        tflite=converted,
         classes=dataset.classes,
         images=to_int8(test.images),
         labels=test.annotations,
@@ -159,12 +163,12 @@ def from_file(path: Path, config: Config, data: str | None) -> Int8Model:
     `config` is what `measured.settings` returns: [export] says what pixels are to it, by default that is read off its
     input (tflite/pixels.py); [data] how images are brought to its size.
     """
-    found = imported.read(path)
-    source = found.graph.inputs[0]
+    tflite, made_int8 = imported.read(path)
+    source = tflite.inputs[0]
     taken = pixels.of(source, config.export)
     classes, resize = list(tflite_origin.of(path).classes), ""
     if data:
-        shown = measured.of_file(path, found.graph, config, data, None)
+        shown = measured.of_file(path, tflite, config, data, None)
         images, labels, classes, resize = (
             taken.to_input(np.asarray(shown.images), source),
             shown.labels,
@@ -174,18 +178,18 @@ def from_file(path: Path, config: Config, data: str | None) -> Int8Model:
     else:
         shape = (NOISE_IMAGES, *source.shape[1:])
         images, labels = np.random.default_rng(0).integers(-128, 128, shape, np.int8), None
-    notes = [f"{end} left out: int8 goes in and out" for end in found.left_out]
+    notes = [f"{end} left out: int8 goes in and out" for end in made_int8]
     if imported.is_image(source):
         notes += [str(taken), *([taken.hint] if taken.hint else [])]
     notes += shown.notes if data else []
     return Int8Model(
         name=path.stem,
-        content=found.content,
+        tflite=tflite,
         classes=classes,
         images=images,
         labels=labels,
         float_scores=None,
-        macs=latency.total_macs(found.graph),
+        macs=latency.total_macs(tflite.operators),
         task=tasks.of(config, classes),
         pixels=taken,
         resize=resize,

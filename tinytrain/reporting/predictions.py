@@ -11,12 +11,12 @@ from tinytrain.data import identity, splits
 from tinytrain.data.images import Images
 from tinytrain.data.load import load_dataset
 from tinytrain.deploy.exported import GOLDEN_FILE, MODEL_FILE
+from tinytrain.deploy.tflm import supported
 from tinytrain.errors import UserError
 from tinytrain.nn import pretrained
 from tinytrain.nn.predict import predict
 from tinytrain.reporting.runs import Export, Subject
 from tinytrain.tasks.classify import metrics
-from tinytrain.tflite import model as flatbuffer
 from tinytrain.tflite.int8_values import dequantize, to_int8
 from tinytrain.train.resolve import resolve
 
@@ -51,7 +51,7 @@ def golden(export: Export) -> Golden | None:
     path, model = export.folder / GOLDEN_FILE, export.folder / MODEL_FILE
     if not (path.is_file() and model.is_file()):
         return None
-    graph = flatbuffer.read(model.read_bytes(), f"'{model}'")
+    graph = supported.parse(model.read_bytes(), f"'{model}'")
     try:
         with np.load(path) as saved:
             outputs = saved["outputs"].reshape(len(saved["outputs"]), -1)
@@ -67,7 +67,7 @@ def test_images(subject: Subject, proven: Golden | None) -> LabelledImages:
 
     Raises UserError if the data is not there any more, or is another.
     """
-    classes, names = subject.origin.get("classes"), subject.split.get("test", [])
+    classes, names = subject.provenance.get("classes"), subject.split.get("test", [])
     if proven and proven.labels is not None and classes and len(names) == len(proven.labels):
         pixels = (proven.inputs.astype(np.int16) + 128).astype(np.uint8)
         return LabelledImages(pixels, proven.labels, names, classes)

@@ -11,7 +11,7 @@ from tinytrain.experiments.papers import figures
 from tinytrain.experiments.papers import tables as paper_tables
 
 FILES = sorted(paper_tables.folder().glob("*.toml"))
-ASKED = {"000": [1], "001": [2, 4, *range(6, 13)], "002": range(1, 8), "003": range(2, 13)}
+TABLES = {"000": [1], "001": [2, 4, *range(6, 13)], "002": range(1, 8), "003": range(2, 13)}
 
 
 def config_of(word, label, dataset=None, seed=0):
@@ -20,14 +20,14 @@ def config_of(word, label, dataset=None, seed=0):
     (arm,) = [arm for arm in table.arms if arm.label == label]
     names = paper_tables.papers_data(table)
     data = dataset or names[0]
-    places = {"out": "/out", "arm": arm.folder, "data": data, "first": names[0]}
-    return paper_tables.config_of(table, arm, data, data, places, seed)
+    placeholders = {"out": "/out", "arm": arm.folder, "data": data, "first": names[0]}
+    return paper_tables.config_of(table, arm, data, data, placeholders, seed)
 
 
 def differences(word, label, other):
-    one, two = config_of(word, label), config_of(word, other)
-    values = {dotted: (configs.get_key(one, dotted), configs.get_key(two, dotted)) for dotted in [*configs.keys()]}
-    return {dotted: mine for dotted, (mine, theirs) in values.items() if mine != theirs}
+    config, other_config = config_of(word, label), config_of(word, other)
+    values = {key: (configs.get_key(config, key), configs.get_key(other_config, key)) for key in [*configs.keys()]}
+    return {key: value for key, (value, other_value) in values.items() if value != other_value}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -35,7 +35,7 @@ def test_a_table_parses_and_every_arm_is_a_valid_config(path):
     table = paper_tables.load_file(path)
     assert re.fullmatch(r"# Seed \d{3}[^\n]*\.", path.read_text().splitlines()[0])
     assert table.name == f"seed{table.paper}-table{table.numbers[-1]}"
-    assert table.order in [column.word for column in table.columns]
+    assert table.order in [column.name for column in table.columns]
     assert set(table.figures) <= set(figures.FIGURES) == set(paper_tables.FIGURES)
     assert table.claim
     assert len({arm.folder for arm in table.arms}) == len(table.arms)
@@ -67,8 +67,8 @@ def test_what_was_run_is_what_the_docs_say():
     assert f"{len(tables) - 5} of {len(tables)} were never run" in page
 
 
-def test_all_that_was_asked_for_is_there():
-    wanted = {f"seed{paper}-table{number}" for paper, numbers in ASKED.items() for number in numbers}
+def test_every_table_has_a_name():
+    wanted = {f"seed{paper}-table{number}" for paper, numbers in TABLES.items() for number in numbers}
     assert set(paper_tables.names()) == wanted
 
 
@@ -188,8 +188,8 @@ def test_table_1_of_seed_002_is_as_specified(label):
     plain, netaug = config_of("002/1", label), config_of("002/1", f"{label}, NetAug")
     for config in (plain, netaug):
         optim = config.optim
-        found = (config.model.name, config.model.width, config.model.resolution, optim.lr, optim.weight_decay)
-        assert found == TABLE1[label][:5]
+        settings = (config.model.name, config.model.width, config.model.resolution, optim.lr, optim.weight_decay)
+        assert settings == TABLE1[label][:5]
         assert (optim.momentum, optim.nesterov, optim.batch, optim.epochs, optim.warmup_epochs) == (
             0.9,
             True,

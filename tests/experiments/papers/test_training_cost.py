@@ -73,8 +73,7 @@ def test_methods_and_searches_cost_more():
     ],
 )
 def test_the_images_are_those_of_the_split(words, train, val):
-    found = cost._images(configs.load(None, words))
-    assert found == (pytest.approx(train, abs=1), pytest.approx(val, abs=1))
+    assert cost._images(configs.load(None, words)) == (pytest.approx(train, abs=1), pytest.approx(val, abs=1))
 
 
 def test_the_list_shows_paper_table_and_hours(monkeypatch):
