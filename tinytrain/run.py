@@ -9,7 +9,7 @@ search.json    what the learning-rate search tried and found, if there was one
 history.csv    one row an epoch
 tensorboard/   the same for TensorBoard, with log.tensorboard
 last.npz       all there is to go on with after the last whole epoch
-best.npz       the weights with the best top-1 on the val split, of equal ones the last
+best.npz       the weights with the best score on the val split, of equal ones the last
 model.keras    the plain model with those weights
 metrics.json   val and test figures; written last, so that a run with it is finished
 """
