@@ -107,7 +107,7 @@ class Ours:
     def macs_ratio(self, count):
         """Returns the multiply-adds of the last `count` steps over those of as many plain steps."""
         last = int(self.method.optimizer.iterations)
-        drawn = [self.method.sampled_macs(number) for number in range(last - count, last)]
+        drawn = [self.method.drawn_macs(number) for number in range(last - count, last)]
         return 1 + statistics.mean(drawn) / self.tiny_macs
 
 

@@ -248,7 +248,7 @@ def test_whatever_a_decoder_raises_is_the_problem_of_its_file(image_folder, monk
 @pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(5, "I/O error"), MemoryError()])
 def test_a_problem_that_may_pass_is_not_remembered(image_folder, monkeypatch, error):
     root = image_folder(classes=("blue", "red"), count=2)
-    decoded = image_files._decoded
+    decoded = image_files._decode
 
     def fail(path, work):
         if path.name == "001.png":
@@ -256,7 +256,7 @@ def test_a_problem_that_may_pass_is_not_remembered(image_folder, monkeypatch, er
         return decoded(path, work)
 
     with monkeypatch.context() as patched:
-        patched.setattr(image_files, "_decoded", fail)
+        patched.setattr(image_files, "_decode", fail)
         [finding] = folder.load(str(root), Data()).findings
         assert len(finding.files) == 2
         assert "damaged" not in finding.files[0]
@@ -285,7 +285,7 @@ def test_large_images_are_decoded_one_at_a_time(image_folder, monkeypatch):
 
     monkeypatch.setattr(image_files, "info", watched)
     for room in (600, 100):
-        monkeypatch.setattr(image_files, "_BUDGET", image_files._Budget(room))
+        monkeypatch.setattr(image_files, "_BUDGET", image_files._PixelBudget(room))
         shutil.rmtree(batches.cache_folder(), ignore_errors=True)
         assert len(folder.load(str(root), Data()).image_sets["all"].names) == 24
     assert most[600] <= 2
@@ -372,6 +372,6 @@ def test_what_was_chosen_is_told_even_where_nothing_else_is_looked_for(image_fol
     root = image_folder(classes=("blue",), size=(20, 16), mode="L")
     asked = Config(data=Data(spec=f"folder:{root}", check=False))
     source = read_dataset(asked)
-    assert [finding.kind for finding in check.without_asking(source, asked)] == ["sizes", "modes"]
+    assert [finding.kind for finding in check.unconditional_findings(source, asked)] == ["sizes", "modes"]
     everything = check.findings(source, splits.draw(source, asked.data, 0), asked)
     assert [finding.kind for finding in everything] == ["tiny class", "sizes", "modes"]

@@ -34,6 +34,9 @@ def test_the_split_column_is_official(image_folder, tmp_path):
     source = csv.load(table(tmp_path, "\ufeffpath,label,split\n" + "\n".join(rows)), Data())
     parts = splits.draw(source, Data(), 0)
     assert {name: len(part.indices) for name, part in parts.items()} == {"train": 12, "val": 2, "test": 4}
+    names = splits.as_names(source, parts)  # a draw of as many images would take others
+    assert sorted(names["val"]) == ["images/blue/006.png", "images/red/006.png"]
+    assert sorted(names["test"]) == [f"images/{name}/00{n}.png" for name in ("blue", "red") for n in (7, 8)]
 
 
 @pytest.mark.parametrize(

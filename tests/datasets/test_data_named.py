@@ -110,9 +110,9 @@ def test_a_class_list_that_is_none_is_refused(tmp_path, text, sentence):
 
 
 def test_a_name_is_a_word_of_a_config():
-    assert configs.room("cifar10") == ("named", "cifar10")
-    assert configs.room("birdsnap:a:b") == ("named", "birdsnap:a:b")
-    assert configs.room("tfds:cifar10") == ("tfds", "cifar10")
+    assert configs.parse_spec("cifar10") == ("named", "cifar10")
+    assert configs.parse_spec("birdsnap:a:b") == ("named", "birdsnap:a:b")
+    assert configs.parse_spec("tfds:cifar10") == ("tfds", "cifar10")
     with pytest.raises(UserError, match="did you mean 'cifar100'"):
         configs.load(None, ["data.spec=cifar1000"])
 

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import shortened
 from kills import assert_same_weights
 
 from tinytrain.commands import fit as train
@@ -59,8 +60,7 @@ def stop_after_an_epoch(monkeypatch):
     return monkeypatch.undo
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", shortened(NAMES, short=["dml", "netaug"]))
 def test_every_method_resumes_to_the_same_weights_and_leaves_a_plain_model(name, tmp_path, stop_after_an_epoch):
     with pytest.raises(Stopped):
         fit(name, tmp_path, "stopped")
@@ -78,7 +78,7 @@ def test_every_method_resumes_to_the_same_weights_and_leaves_a_plain_model(name,
 
 @pytest.mark.parametrize(
     "name",
-    ["netaug", *(pytest.param(name, marks=pytest.mark.slow) for name in ["", *NAMES, *NESTED] if name != "netaug")],
+    shortened(["", *NAMES, *NESTED], short=["netaug"]),
 )
 def test_a_run_that_stopped_after_its_last_epoch_saves_the_network_that_it_had_trained(name, tmp_path):
     """Nothing of a method may be lost that last.npz does not hold."""
@@ -86,7 +86,7 @@ def test_a_run_that_stopped_after_its_last_epoch_saves_the_network_that_it_had_t
     small = ["model.resolution=16", "model.stem=cifar", "data.train_images=64", "data.check=false"]
     small += [] if name == "tinytl" else ["model.name=resnet8", "model.width=0.25"]
     more = ["tinytl.norm=group", "tinytl.weight_bits=8"] if norm else []
-    run = fit(name, tmp_path, "run", *small, *more, "optim.epochs=1", "optim.keep=last", small=small)
+    run = fit(name, tmp_path, "run", *small, *more, "optim.epochs=1", "optim.checkpoint=last", small=small)
     expected, result = keras.saving.load_model(run.model_path).get_weights(), run.metrics()
     run.metrics_path.unlink()
     run.model_path.unlink()
@@ -121,7 +121,7 @@ def off_switch(name):
     return getattr(plugins.load("methods", name), "OFF", [])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in NAMES if off_switch(name)])
 def test_every_method_that_is_switched_off_is_plain_training(name, tmp_path):
     ours, plain = fit(name, tmp_path, "off", *off_switch(name)), fit("", tmp_path, "plain")
@@ -136,8 +136,8 @@ def test_every_method_has_a_meaning_and_its_own_keys(name):
     assert module.__doc__.strip()
     default, own = Config(), [dotted for dotted in [*configs.keys()] if dotted.startswith(f"{name}.")]
     auto = {dotted for dotted in own if configs.get_key(default, dotted) == "auto"}
-    usual = module.usual("mobilenet_v2", 10) if auto else {}
-    assert set(usual) == auto
-    for dotted, value in usual.items():
+    defaults = module.defaults("mobilenet_v2", 10) if auto else {}
+    assert set(defaults) == auto
+    for dotted, value in defaults.items():
         configs.set_key(default, dotted, value)  # of the type of the key, and in its range
     assert all(word.startswith(f"{name}.") for word in off_switch(name))

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_netaug import compiled, images, labels, netaug, shallow
+from small_training import compiled, images, labels, netaug, shallow
 
 from tinytrain.config import load as configs
 from tinytrain.methods import sam

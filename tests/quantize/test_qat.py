@@ -4,10 +4,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import architectures
+from int8_models import noise_images
 from keras import layers
-from test_twin import BODIES, head, small, trained
+from small_networks import BODIES, head, small, trained
 
-from tinytrain.config import plugins
 from tinytrain.config.schema import Config, Optim, Qat
 from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.errors import TinytrainError, UserError
@@ -23,12 +24,6 @@ OPERATORS = {
 }  # fmt: skip
 
 
-def images(count, shape, seed=0):
-    """Returns int8 noise and the float32 images that it stands for, q = pixel - 128, x = q/128."""
-    int8 = np.random.default_rng(seed).integers(-128, 128, (count, *shape), np.int8)
-    return int8, int8.astype("float32") / 128
-
-
 def int8_of(model, floats, tflite):
     """Returns the outputs of the fake-quantized graph as the int8 values of the .tflite."""
     output = tflite.outputs[0]
@@ -37,7 +32,7 @@ def int8_of(model, floats, tflite):
 
 def assert_graph_equals_tflite(model, shape):
     """Both give the same int8 outputs on noise."""
-    int8, floats = images(40, shape)
+    int8, floats = noise_images(40, shape)
     quantized = qat.quantize(tf_keras_clone.rebuild(model), floats[:20])
     tflite = convert.convert(quantized)
     assert (tflite.inputs[0].scale, tflite.inputs[0].zero_point) == ((1 / 128,), (0,))
@@ -49,7 +44,7 @@ def assert_graph_equals_tflite(model, shape):
 
 def test_mobilenet_v2_is_the_operators_that_cmsis_nn_has():
     model = small("mobilenet_v2", resolution=64, channels=1)
-    tflite = convert.convert_post_training(tf_keras_clone.rebuild(model), images(8, (64, 64, 1))[1])
+    tflite = convert.convert_post_training(tf_keras_clone.rebuild(model), noise_images(8, (64, 64, 1))[1])
     counts = {"CONV_2D": 35, "DEPTHWISE_CONV_2D": 17, "ADD": 10, "AVERAGE_POOL_2D": 1, "FULLY_CONNECTED": 1}
     assert tflite.counts == counts
 
@@ -94,14 +89,13 @@ class Reference:
         return own.shape == kernel.shape and (own == kernel).mean() > 0.99
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", plugins.names("models"))
+@pytest.mark.parametrize("name", architectures(short=["mobilenet_v1", "mobilenet_v3_small", "resnet8"]))
 def test_every_model_is_int8_and_every_operator_of_its_graph_exact(name):
     """Each convolution, given the inputs it has in TensorFlow's interpreter, gives the same int8 outputs.
 
     The whole graph is not compared here: noise through an untrained network of 50 layers makes much of one odd step.
     """
-    int8, floats = images(24, (32, 32, 3))
+    int8, floats = noise_images(24, (32, 32, 3))
     quantized = qat.quantize(tf_keras_clone.rebuild(small(name)), floats)
     tflite = convert.convert(quantized)
     assert (tflite.inputs[0].scale, tflite.inputs[0].zero_point) == ((1 / 128,), (0,))
@@ -144,7 +138,7 @@ def test_no_operator_more_than_needed(body, expected):
 
 def test_post_training_quantization_stays_near_the_float_model():
     model = small("mobilenet_v1")
-    int8, floats = images(60, (32, 32, 3))
+    int8, floats = noise_images(60, (32, 32, 3))
     tflite = convert.convert_post_training(tf_keras_clone.rebuild(model), floats)
     output = tflite.outputs[0]
     scores = (Oracle(tflite.content).run(int8).astype(float) - output.zero_point[0]) * output.scale[0]
@@ -160,7 +154,7 @@ def depthwise_net():
 
 
 def test_the_input_is_pixel_minus_128_whatever_the_calibration_images_hold():
-    dim = images(10, (8, 8, 3))[1] / 4
+    dim = noise_images(10, (8, 8, 3))[1] / 4
     tflite = convert.convert_post_training(tf_keras_clone.rebuild(depthwise_net()), dim)
     assert (tflite.inputs[0].scale, tflite.inputs[0].zero_point) == ((1 / 128,), (0,))
 
@@ -169,7 +163,7 @@ def test_weights_are_quantized_per_channel_and_symmetric():
     model = depthwise_net()
     kernel, bias = model.get_layer("depthwise").get_weights()
     model.get_layer("depthwise").set_weights([kernel * 10.0 ** np.arange(-4, 4)[:, None], bias])
-    tflite = convert.convert_post_training(tf_keras_clone.rebuild(model), images(10, (8, 8, 3))[1])
+    tflite = convert.convert_post_training(tf_keras_clone.rebuild(model), noise_images(10, (8, 8, 3))[1])
     interpreter = tf.lite.Interpreter(model_content=tflite.content)
     weights = next(t for t in interpreter.get_tensor_details() if tuple(t["shape"]) == (1, 3, 3, 8))
     expected = np.abs(model.get_layer("depthwise").get_weights()[0]).max((0, 1, 3)) / 127
@@ -328,7 +322,7 @@ def test_conversion_is_silent(capfd):
 def test_an_untrained_conversion_has_the_size_of_a_trained_one():
     model = keras.models.clone_model(small("mobilenet_v1"))
     size = len(convert.convert_untrained(model).content)
-    real = convert.convert_post_training(tf_keras_clone.rebuild(trained(model)), images(4, (32, 32, 3))[1])
+    real = convert.convert_post_training(tf_keras_clone.rebuild(trained(model)), noise_images(4, (32, 32, 3))[1])
     assert size == pytest.approx(len(real.content), rel=0.002)
 
 
@@ -344,7 +338,7 @@ def cosine_net(factor=1.0):
 
 def test_a_cosine_head_is_one_fully_connected_operator():
     plain, model = cosine_net()
-    int8, floats = images(60, (8, 8, 3))
+    int8, floats = noise_images(60, (8, 8, 3))
     linear = cosine_head.linear(model, floats, 3.0)
     assert tf_keras_clone.check_equal(linear, tf_keras_clone.rebuild(linear)) <= tf_keras_clone.TOLERANCE
     tflite = convert.convert_post_training(tf_keras_clone.rebuild(linear), floats)
@@ -365,7 +359,7 @@ def test_a_cosine_head_is_one_fully_connected_operator():
 def test_the_logits_of_the_linear_head_are_those_of_the_loss_by_hand():
     for factor in (1.0, 40.0):
         model = cosine_net(factor)[1]
-        _, floats = images(120, (8, 8, 3))
+        _, floats = noise_images(120, (8, 8, 3))
         x = np.float64(keras.Model(model.input, model.get_layer("pool").output)(floats))
         lengths = np.sqrt((x**2).sum(axis=1))
         kernel = np.float64(model.get_layer("logits").kernel)
@@ -378,7 +372,7 @@ def test_the_logits_of_the_linear_head_are_those_of_the_loss_by_hand():
 
 def test_a_model_without_cosine_head_is_left_alone():
     model = stripe_net()
-    assert cosine_head.linear(model, images(4, (8, 8, 3))[1], 3.0) is model
+    assert cosine_head.linear(model, noise_images(4, (8, 8, 3))[1], 3.0) is model
     assert cosine_head.without_norm(model) is model
 
 

@@ -22,7 +22,6 @@ EVIL = "<img src=x onerror=window.injected=1>"
 CLASSES = [EVIL, "$x$ & {{ 7 * 7 }}", '<b>&"ü 日本', "plain"]
 BOARD = "export-stm32f746g_disco"
 needs_chromium = pytest.mark.skipif(PROGRAM is None, reason="chromium is missing: make browser")
-pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -176,7 +176,9 @@ def test_a_damaged_history_is_the_same_sentence(tmp_path, damage):
 
 @pytest.mark.parametrize("way", ["grid", "range"])
 def test_a_damaged_checkpoint_of_a_search_is_told(tmp_path, way):
-    config = configs.load(None, [*SMALL, f"search.way={way}", "search.epochs=1", "search.points=2", "optim.batch=2"])
+    config = configs.load(
+        None, [*SMALL, f"search.algorithm={way}", "search.epochs=1", "search.points=2", "optim.batch=2"]
+    )
     source = load_dataset(config)
     config = resolve(config, source)
     run = Run(tmp_path)

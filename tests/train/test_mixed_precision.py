@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_netaug import images, labels, shallow
+from small_training import images, labels, shallow
 
 from tinytrain.config import load as configs
 from tinytrain.config import plugins

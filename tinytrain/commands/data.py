@@ -33,7 +33,7 @@ def report(config: Config, out: Path) -> dict[str, Any]:
 
     Raises UserError for data that cannot be read at all; what `fit` would refuse is among the findings otherwise.
     """
-    files.require(out.parent, PICTURE_BYTES, "the picture", "name another file with --out")
+    files.require_space(out.parent, PICTURE_BYTES, "the picture", "name another file with --out")
     asked, source = config, read_dataset(config)
     config = resolve(config, source)
     subsets, refused = _subsets(source, config)

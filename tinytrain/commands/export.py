@@ -116,7 +116,10 @@ def _with_overrides(config: Config, overrides: Sequence[str]) -> Config:
 def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Path, source: str) -> dict[str, Any]:
     """Writes the export under a temporary name, then gives it its own; returns report.json."""
     outputs = _run(model.tflite.content, model.images, "int8 model on the test images")
-    with files.folder(folder.parent) as draft, files.told(folder, "free some room, or name another folder with --out"):
+    with (
+        files.folder(folder.parent) as draft,
+        files.write_errors(folder, "free some room, or name another folder with --out"),
+    ):
         report = {"source": source} | _write(draft, model, outputs, board, config)
         write_json(draft / REPORT_FILE, report)
         if folder.exists():

@@ -21,7 +21,7 @@ from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from tinytrain import files
-from tinytrain.data import eight_bit
+from tinytrain.data.decode import upright_8bit
 from tinytrain.data.images import Samples
 from tinytrain.data.source import ImageSet
 
@@ -85,7 +85,7 @@ def prepare(image: Image.Image, resolution: int, channels: int, resize: str) -> 
         resize: "stretch" ignores the aspect, "crop" keeps the centre square, "pad" adds black borders.
     """
     mode, size = ("L" if channels == 1 else "RGB"), (resolution, resolution)
-    upright, _ = eight_bit.flat(image)
+    upright, _ = upright_8bit(image)
     if upright.mode != mode:
         upright = upright.convert(mode)
     transform = _transform(upright.size, resolution, resize)

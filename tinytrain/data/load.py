@@ -27,5 +27,5 @@ def mistakes_in(dataset: Dataset) -> list[str]:
 
 def read_dataset(config: Config) -> Dataset:
     """Returns what `load_dataset` does, with files that cannot be read among its findings."""
-    module, argument = configs.room(config.data.spec)
+    module, argument = configs.parse_spec(config.data.spec)
     return splits.arrange(plugins.load("datasets", module).load(argument, config.data), config.data.split)

@@ -79,7 +79,7 @@ def draw(dataset: Dataset, data: Data, seed: int) -> dict[str, Subset]:
     _refuse_small_classes(dataset, base, needed=1 + len(holdouts))
     strata = image_sets[base].strata
     everything = np.arange(len(strata))
-    units = copies.units_of([info.digest for info in check.infos(image_sets[base])]) if holdouts else everything
+    units = copies.group_copies([info.digest for info in check.infos(image_sets[base])]) if holdouts else everything
     left, subsets = everything, {name: Subset(name, np.arange(len(one.names))) for name, one in image_sets.items()}
     for number, (name, share) in enumerate(holdouts.items()):
         try:
@@ -149,11 +149,11 @@ def _stratified(
     counts = _exact(sizes, share, name) if isinstance(share, int) else _rounded(sizes, share)
     own = labels[indices]
     order = {int(label): random.permutation(np.flatnonzero(own == label)) for label in present}
-    draw = copies.Draw(own, units[indices], dict(zip(order, counts.tolist(), strict=True)), leave)
-    draw.classes(order)
+    holdout = copies.GroupedHoldout(own, units[indices], dict(zip(order, counts.tolist(), strict=True)), leave)
+    holdout.hold_out_classes(order)
     if isinstance(share, int):
-        draw.settle(order)
-    return indices[~draw.chosen], indices[draw.chosen]
+        holdout.correct_total(order)
+    return indices[~holdout.mask], indices[holdout.mask]
 
 
 def _rounded(sizes: np.ndarray, share: float) -> np.ndarray:

@@ -91,7 +91,7 @@ def of_run(run: Run, config: Config, split: str | None) -> Measured:
     """Returns a split, by default test, of the data that `run` was trained on; `config` is its own."""
     source = load_dataset(config)
     config = resolve(config, source)
-    images, labels = identity.split_of(run, source, config).arrays(split or "test")
+    images, labels = identity.recorded_splits(run, source, config).arrays(split or "test")
     return Measured(images, labels, source.classes, config.data.resize)
 
 
@@ -144,8 +144,8 @@ def of_other(
             f"{what} has {outputs} outputs, '{spec}' has {len(source.classes)} classes: they must be the same"
         )
     images, labels = data.arrays(name)
-    labels, notes = identity.in_order_of(known, source.classes, labels, what, spec)
-    if run and (count := identity.trained_on(run, data, name)):
+    labels, notes = identity.match_labels(known, source.classes, labels, what, spec)
+    if run and (count := identity.count_trained_on(run, data, name)):
         notes.append(f"{what} was trained on {count:,} of these {len(labels):,} images: the figures are too good")
     return Measured(images, labels, list(known) or source.classes, data.resize, tuple(notes))
 

@@ -65,7 +65,7 @@ def train_all(plan: Sequence[Planned], table: Path, finished: Callable[[Planned,
     _refuse_runs_of_other_configs(plan)
     _refuse_runs_of_other_images(plan)
     make_folder(table.parent)
-    files.require(table.parent, TABLE_BYTES, "the tables", "name another folder with --out")
+    files.require_space(table.parent, TABLE_BYTES, "the tables", "name another folder with --out")
     with _hint_on_interrupt():
         errors = _train_each(plan, finished)
     if errors:
@@ -111,7 +111,7 @@ def _refuse_runs_of_other_configs(plan: Sequence[Planned]) -> None:
     """Raises UserError if a folder holds a run that was begun with another config than the planned one."""
     for planned in plan:
         if (run := Run(planned.folder)).config_path.is_file():
-            run.refuse_another(planned.config)
+            run.refuse_other_config(planned.config)
 
 
 def _refuse_runs_of_other_images(plan: Sequence[Planned]) -> None:
@@ -132,7 +132,7 @@ def _refuse_runs_of_other_images(plan: Sequence[Planned]) -> None:
         except UserError:  # raised again when it is trained
             continue
         sources[key] = source
-        identity.split_of(run, source, resolve(config, source))
+        identity.recorded_splits(run, source, resolve(config, source))
 
 
 def refuse_shared_folders(plan: Sequence[Planned]) -> None:

@@ -85,8 +85,8 @@ def from_run(run: Run, config: Config, diagnose: bool = False) -> Int8Model:
     """
     dataset = load_dataset(config)
     config = resolve(config, dataset)  # a run from before a key was there has that key's default
-    data = identity.split_of(run, dataset, config)
-    model = pretrained.trained(run)
+    data = identity.recorded_splits(run, dataset, config)
+    model = pretrained.load_trained(run)
     train, val, test = (data.samples(split) for split in ("train", "val", "test"))
     calibration = calibration_images(config, train.images)
     linear = cosine_head.linear(model, calibration, float(config.am_softmax.scale))

@@ -1,4 +1,4 @@
-"""The outputs of a float network for images, batch by batch."""
+"""Runs a float network on images, batch by batch."""
 
 from typing import Any
 

@@ -36,7 +36,7 @@ class Builder:
         self.tensors: dict[int, Tensor] = {}  # number of a tensor in `graph` -> tensor of the clone
         self.padded_by_reader: set[int] = set()  # outputs of dropped paddings: the convolution behind pads "same"
         self.rescaled: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # reader's output -> folded (scale, offset)
-        self._readers = graph.readers()
+        self._readers = graph.consumers()
         self._name_counts: dict[str, int] = {}
 
     def input(self, call: Call) -> Tensor:

@@ -67,13 +67,13 @@ def _cosine_head(model: keras.Model) -> tuple[layers.UnitNormalization, layers.D
     out: `tf_keras_clone.rebuild` refuses it by name.
     """
     graph = walk(model)
-    last = graph.maker(graph.outputs[0])
+    last = graph.producer(graph.outputs[0])
     if last is None or not _is_linear(last.layer):
         return None
-    norm = graph.maker(last.inputs[0])
+    norm = graph.producer(last.inputs[0])
     if norm is None or not isinstance(norm.layer, layers.UnitNormalization) or norm.layer not in model.layers:
         return None
-    readers = len(graph.readers()[norm.output]) + (norm.output in graph.outputs)
+    readers = len(graph.consumers()[norm.output]) + (norm.output in graph.outputs)
     read_once = readers == 1 and norm.layer not in graph.shared_layers()
     along_features = norm.layer.axis in (-1, len(graph.shapes[norm.output]) - 1)
     return (norm.layer, last.layer) if read_once and along_features else None

@@ -72,14 +72,14 @@ def test_images(subject: Subject, proven: Golden | None) -> LabelledImages:
         return LabelledImages(pixels, proven.labels, names, classes)
     source = load_dataset(subject.config)
     config = resolve(subject.config, source)
-    data = identity.split_of(subject.run, source, config)
+    data = identity.recorded_splits(subject.run, source, config)
     images, labels = data.arrays("test")
     return LabelledImages(images, labels, splits.as_names(source, data.subsets)["test"], source.classes)
 
 
 def of_float(subject: Subject, test: LabelledImages) -> np.ndarray:
     """Returns the logits (N, classes) of the float model."""
-    logits = predict(pretrained.trained(subject.run), test.images)
+    logits = predict(pretrained.load_trained(subject.run), test.images)
     if "am_softmax" in configs.methods(subject.config):
         logits = logits * float(subject.config.am_softmax.scale)  # they are cosines
     return logits

@@ -36,7 +36,7 @@ def rows(subject: Subject) -> list[tuple[str, str]]:
         ("training time", facts.duration(facts.training_seconds(subject)) if subject.history else ""),
         ("tinytrain", " ".join([recorded.get("tinytrain", ""), *recorded.get("commits", [])])),
         ("packages", versions),
-        ("machine", "; then ".join(machine.words(entry) for entry in recorded.get("machines", []))),
+        ("machine", "; then ".join(machine.as_text(entry) for entry in recorded.get("machines", []))),
         ("run folder", str(subject.run.folder)),
     ]
     return [(name, value) for name, value in known if value.strip()]

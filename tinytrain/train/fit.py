@@ -80,7 +80,7 @@ def fit(config: Config, out: Path | None = None, resume: bool = False, fit_check
 
 def _check_search(config: Config) -> None:
     """Raises UserError if the search of the learning rate that `config` wants cannot be done."""
-    if config.search.way != "none":
+    if config.search.algorithm != "none":
         from tinytrain.train.lr_search import search  # with Optuna and its database, which no other training needs
 
         search.check(config)
@@ -88,7 +88,7 @@ def _check_search(config: Config) -> None:
 
 def _train(run: Run, trainer: Trainer) -> None:
     """Searches for the learning rate, if the config says so, and trains to the end."""
-    if trainer.config.search.way != "none":
+    if trainer.config.search.algorithm != "none":
         from tinytrain.train.lr_search import search
 
         trainer.compile(search.find(run, trainer.config, trainer.data))
@@ -105,7 +105,7 @@ def _begin(out: Path | None, config: Config, data: Splits, model: keras.Model, u
     """Returns a new run that holds its images and its config, locked until `until_end`."""
     run = Run.create(out, f"{config.data.spec.partition(':')[0]}-{config.model.name}")
     until_end.enter_context(_written(run))
-    run.refuse_begun()  # another process may have begun it, and ended, since
+    run.refuse_existing()  # another process may have begun it, and ended, since
     identity.record(run, data)
     if config.model.weights:
         write_text(run.graph_path, model.to_json())
@@ -130,8 +130,8 @@ def _going_on(run: Run, config: Config) -> Iterator[Config]:
     """Locks a run that goes on, and gives its config, after taking over what training does not read from `config`."""
     with _written(run):
         if config != Config():
-            run.refuse_another(config)
-            run.take(config)
+            run.refuse_other_config(config)
+            run.update_config(config)
         yield run.config()
 
 
@@ -150,10 +150,14 @@ def _split(
     Raises all that is wrong with them as one error, for a new run with what `fit_check` says of the model.
     """
     mistakes = Mistakes(mistakes_in(dataset))
-    data = mistakes.kept(identity.split_of, run, dataset, config) if run else mistakes.kept(Splits, dataset, config)
+    data = (
+        mistakes.collect(identity.recorded_splits, run, dataset, config)
+        if run
+        else mistakes.collect(Splits, dataset, config)
+    )
     if mistakes.errors and fit_check and run is None:
         # A method may change the network that is converted; it cannot be made without images.
-        mistakes.kept(fit_check, network, config, len(dataset.classes))
+        mistakes.collect(fit_check, network, config, len(dataset.classes))
     mistakes.raise_all()
     return data
 
@@ -163,10 +167,10 @@ def _tell_findings(data: Splits, asked: Config) -> None:
     if asked.data.check:
         found = check.findings(data.dataset, data.subsets, asked)
     else:
-        found = check.without_asking(data.dataset, asked)
+        found = check.unconditional_findings(data.dataset, asked)
     for line in check.as_lines([dataclasses.replace(finding, severe=False) for finding in found]):
         print(escaped(line), file=sys.stderr)
-    if any(len(finding.files) > check.SHOWN for finding in found):
+    if any(len(finding.files) > check.SHOWN_FILES for finding in found):
         print(escaped(f"`tinytrain data {shlex.quote(asked.data.spec)} --json` names all files"), file=sys.stderr)
 
 
@@ -177,7 +181,7 @@ def _tell_seen(data: Splits, config: Config) -> None:
         sources.append(("distill.teacher", config.distill.teacher))
     for key, word in sources:
         if run := identity.run_of(word):
-            identity.tell_trained_on(run, data, "test", f"{key} = '{word}'")
+            identity.note_trained_on(run, data, "test", f"{key} = '{word}'")
 
 
 def _begun_network(run: Run | None, config: Config) -> keras.Model | None:
@@ -195,10 +199,10 @@ def _begun_network(run: Run | None, config: Config) -> keras.Model | None:
 
 
 def _finish(run: Run, trainer: Trainer) -> None:
-    """Saves the plain model, as optim.keep says, and measures it: the only look at the test images."""
+    """Saves the plain model, as optim.checkpoint says, and measures it: the only look at the test images."""
     method, history = trainer.method, trainer.history
     epoch = len(history)  # whose weights the method has
-    if trainer.config.optim.keep == "best":
+    if trainer.config.optim.checkpoint == "best":
         epoch = checkpoint.load(run.best_path, method.network.variables)["epoch"]
     model = method.finish()
     _save_model(run, model)
@@ -221,5 +225,5 @@ def _measured(trainer: Trainer, model: keras.Model, split: str) -> dict[str, Any
 
 
 def _save_model(run: Run, model: keras.Model) -> None:
-    with files.told(run.model_path), files.draft(run.model_path) as temporary:
+    with files.write_errors(run.model_path), files.draft(run.model_path) as temporary:
         model.save(temporary)

@@ -9,7 +9,7 @@ how they nest. None subclasses a functional model (Keras rewrites the base class
 
 A module of the room has `build(inner, config, training)` and may have
 - `OFF`, KEY=VALUE words with which it is plain training, number for number, if there are such;
-- `usual(model, classes)`, {dotted key: value} of what "auto" means in its keys, for the name of a model;
+- `defaults(model, classes)`, {dotted key: value} of what "auto" means in its keys, for the name of a model;
 - `JIT = False`, if XLA cannot compile its step.
 """
 

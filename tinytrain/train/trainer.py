@@ -89,7 +89,7 @@ class Trainer:
         """Returns (whole epochs done, history) after bringing back the last checkpoint, if there is one."""
         if not run.last_path.exists():
             return 0, []
-        if self.optim.keep == "best":  # told now, not after the epochs that are left
+        if self.optim.checkpoint == "best":  # told now, not after the epochs that are left
             checkpoint.read(run.best_path, self.method.network.variables)
         state = checkpoint.load(run.last_path, checkpoint.trained_variables(self.method))
         run.write_history(state["history"])  # a kill between the two left the last line out

@@ -75,8 +75,8 @@ def seconds_per_image(config: Config, classes: int) -> float:
 def _search_epochs(config: Config) -> int:
     """Returns the epochs of the learning-rate search if no trial is pruned."""
     search = config.search
-    epochs = defaults.epochs(search.way) if search.epochs == "auto" else search.epochs
-    return {"tpe": search.trials * epochs, "grid": search.points * epochs, "range": 2}.get(search.way, 0)
+    epochs = defaults.epochs(search.algorithm) if search.epochs == "auto" else search.epochs
+    return {"tpe": search.trials * epochs, "grid": search.points * epochs, "range": 2}.get(search.algorithm, 0)
 
 
 @functools.cache
@@ -84,7 +84,7 @@ def _macs(name: str, options: tuple) -> tuple[int, int, int]:
     """Returns the MACs for one image: (all other layers, depthwise convolutions, the classifier for each class)."""
     sizes = {key: value for key, value in options if value != "auto"}
     module = plugins.load("models", name)
-    model = module.build(**{"channels": 3, "stem": "imagenet"} | module.USUAL | sizes | {"classes": 2})
+    model = module.build(**{"channels": 3, "stem": "imagenet"} | module.DEFAULTS | sizes | {"classes": 2})
     depthwise = sum(macs.of_layer(layer) for layer in model.layers if isinstance(layer, keras.layers.DepthwiseConv2D))
     classifier = macs.of_layer(model.layers[-1])
     return macs.count(model) - depthwise - classifier, depthwise, classifier // 2

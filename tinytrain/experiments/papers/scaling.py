@@ -115,8 +115,8 @@ def _scale_epochs(config: Config, share: float) -> None:
         _scaled_count(plateau.patience, share),
         _scaled_count(plateau.stop_patience, share),
     )
-    if search.way in defaults.EPOCHS:
-        full_epochs = defaults.epochs(search.way) if search.epochs == "auto" else search.epochs
+    if search.algorithm in defaults.EPOCHS:
+        full_epochs = defaults.epochs(search.algorithm) if search.epochs == "auto" else search.epochs
         search.epochs = _scaled_count(int(full_epochs), share)
 
 

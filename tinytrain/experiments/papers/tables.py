@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from tinytrain.config import load as configs
-from tinytrain.config import plugins
+from tinytrain.config import plugins, toml_files
 from tinytrain.config.schema import Config
 from tinytrain.errors import UserError, unknown
 from tinytrain.experiments.papers import columns as table_columns
@@ -135,7 +135,7 @@ def load(name_or_path: str) -> Table:
 
 def load_file(path: Path) -> Table:
     """Returns the table in a file; raises UserError for keys that are missing, unknown or invalid."""
-    content = configs.read_toml(path, "table")
+    content = toml_files.read(path, "table")
     _refuse_unknown(path, content, KEYS, "key of a table")
     if missing := {"title", "paper", "tables", "base", "columns", "arms"} - set(content):
         raise UserError(f"'{path}' is no table of a paper: it lacks {', '.join(sorted(missing))}")
@@ -148,7 +148,7 @@ def load_file(path: Path) -> Table:
             raise unknown(f"arm in '{path}'", arm.against, content["arms"])
     _refuse_mistakes(path, content)
     dataset_settings = {
-        name: DatasetSettings(values.get("base", ""), dict(configs.flat(values.get("set", {}))))
+        name: DatasetSettings(values.get("base", ""), dict(toml_files.flat(values.get("set", {}))))
         for name, values in content.get("datasets", {}).items()
     }
     return Table(
@@ -162,7 +162,7 @@ def load_file(path: Path) -> Table:
         columns,
         content.get("order", columns[0].name),
         content.get("figures", []),
-        dict(configs.flat(content.get("set", {}))),
+        dict(toml_files.flat(content.get("set", {}))),
         arms,
         dataset_settings,
         content.get("ran", ""),
@@ -254,7 +254,7 @@ def batch(table: Table) -> int:
 
 def varied(table: Table) -> set[str]:
     """Returns the keys in which arms or datasets differ, so that no override may set them for all."""
-    first, *others = [dict(configs.flat(dataclasses.asdict(config))) for _, config in every_config(table)]
+    first, *others = [dict(toml_files.flat(dataclasses.asdict(config))) for _, config in every_config(table)]
     return {dotted for dotted in first if any(other[dotted] != first[dotted] for other in others)}
 
 
@@ -275,7 +275,7 @@ def _arm(path: Path, label: str, values: dict, first: str, columns: list[table_c
     _refuse_unknown(path, values, ARM_KEYS, f"key of the arm '{label}'")
     paper = values.get("paper", {})
     _refuse_unknown(path, paper, {column.name for column in columns}, f"column of the arm '{label}'")
-    settings = dict(configs.flat(values.get("set", {})))
+    settings = dict(toml_files.flat(values.get("set", {})))
     against, datasets = values.get("against", first), values.get("datasets", [])
     return Arm(label, values.get("base", ""), settings, paper, against, datasets)
 

@@ -55,8 +55,9 @@ def refuse_too_few(steps: int, when: str) -> None:
     """Raises UserError unless the range test has enough points."""
     if steps < FEWEST:
         raise UserError(
-            f"search.way = 'range' got {steps} steps {when}, of which the first {FIRST} and the last {LAST} do not "
-            f"count: expected at least {FEWEST}, so take a smaller optim.batch, a lower search.high or search.way=tpe"
+            f"search.algorithm = 'range' got {steps} steps {when}, of which the first {FIRST} and the last {LAST} "
+            f"do not count: expected at least {FEWEST}, so take a smaller optim.batch, a lower search.high or "
+            "search.algorithm=tpe"
         )
 
 

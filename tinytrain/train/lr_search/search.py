@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import optuna
 
-from tinytrain.config import schema
+from tinytrain.config import fields
 from tinytrain.config.schema import Config
 from tinytrain.data.source import strata
 from tinytrain.data.splits import Splits
@@ -37,21 +37,21 @@ def check(config: Config) -> None:
     """Raises UserError, before anything is written, if [search] of `config`, without "auto", cannot be done."""
     search = config.search
     low, high = float(search.low), float(search.high)
-    if search.way == "none":
+    if search.algorithm == "none":
         return
     if low >= high:
         raise UserError(f"search.low = {low:g} and search.high = {high:g}: expected low below high")
-    if search.way == "tpe" and study.highest(search) <= low:
+    if search.algorithm == "tpe" and study.highest(search) <= low:
         raise UserError(
             f"search.step = {search.step:g} is larger than the range from search.low = {low:g} to search.high = "
             f"{high:g}: expected at most {high - low:g}"
         )
     if config.optim.name != "sgd":
         raise UserError(
-            f"search.way = '{search.way}' looks for a learning rate of SGD, but optim.name = '{config.optim.name}': "
-            "say optim.name=sgd or search.way=none"
+            f"search.algorithm = '{search.algorithm}' looks for a learning rate of SGD, but optim.name = "
+            f"'{config.optim.name}': say optim.name=sgd or search.algorithm=none"
         )
-    if search.storage and search.way != "range":
+    if search.storage and search.algorithm != "range":
         study.open_storage(search.storage)
 
 
@@ -68,13 +68,13 @@ def find(run: Run, config: Config, data: Splits) -> float:
     path, folder = run.search_path, run.folder / "search"
     if path.is_file():
         lr = read_json(path).get("lr")
-        if type(lr) is not float or not 0 < lr <= schema.MOST_RATE:
+        if type(lr) is not float or not 0 < lr <= fields.MOST_RATE:
             raise UserError(f"'{path}' holds no learning rate; it is not as tinytrain wrote it")
         return lr
     make_folder(folder)
-    result = _range_test(folder, config, data) if config.search.way == "range" else _study(run, config, data)
+    result = _range_test(folder, config, data) if config.search.algorithm == "range" else _study(run, config, data)
     _sweep(folder)
-    write_json(path, {"way": config.search.way} | result)
+    write_json(path, {"way": config.search.algorithm} | result)
     _tell(f"learning rate {result['lr']:.6g}")
     return result["lr"]
 
@@ -94,7 +94,8 @@ def _study(run: Run, config: Config, data: Splits) -> dict[str, Any]:
     try:
         storage = study.open_storage(url)
         owner = _owner(run.folder / "search") if config.search.storage else ""
-        trials = Trials(storage, config.search.study or _name(config, data), config.search, config.seed, owner)
+        name = config.search.study or (not owner and study.only_name(storage)) or _name(config, data)
+        trials = Trials(storage, name, config.search, config.seed, owner)
         while trial := trials.next():
             try:
                 _trial(trials, trial, run.folder / "search", config, data)
