@@ -61,9 +61,9 @@ def test_all_that_is_measured_has_a_figure_in_0_to_1(name):
     assert {task.figures.main.key, task.figures.balanced.key, task.figures.second.key} <= keys
     assert all(0 <= result[key] <= 1 for key in keys)
     assert result["images"] == 40
-    assert task.figure(outputs, ANNOTATIONS) == pytest.approx(result[task.figures.main.key])
-    assert 0 <= task.golden_case(outputs, ANNOTATIONS) < 40
-    assert task.golden_case(outputs, None) == 0
+    assert task.figures.measure(outputs, ANNOTATIONS) == pytest.approx(result[task.figures.main.key])
+    assert 0 <= task.figures.golden_case(outputs, ANNOTATIONS) < 40
+    assert task.figures.golden_case(outputs, None) == 0
 
 
 @pytest.mark.parametrize("name", NAMES)
