@@ -146,6 +146,7 @@ def _write(draft: Path, model: Int8Model, outputs: np.ndarray, board: Board, con
             "macs": model.macs,
             "ops": graph.counts,
         },
+        "task": model.task.name,
         "classes": model.classes,
         "input": _input(model, graph),
         "accuracy": accuracy.section(model, outputs, validated, graph),
@@ -197,7 +198,7 @@ def _write_models(draft: Path, model: Int8Model, stripped: Model, outputs: np.nd
 
 def _emit(draft: Path, model: Int8Model, stripped: Model, outputs: np.ndarray, arena_bytes: int, board: Board) -> Path:
     """Writes draft/firmware for the stripped model, and returns its path."""
-    golden = _golden(outputs, model.labels)
+    golden = model.task.figures.golden_case(outputs, model.labels)
     return firmware.emit(
         draft,
         board,
@@ -221,12 +222,6 @@ def _run(content: bytes, images: np.ndarray, what: str) -> np.ndarray:
     with tqdm(total=len(images), desc=what, unit="image", leave=False, disable=None) as bar:
         found = Oracle(content).run(images, lambda done, _: bar.update(done - bar.n) and None)
     return found.reshape(len(images), -1)  # MCUNet's files give (1, 1, 1, classes)
-
-
-def _golden(outputs: np.ndarray, labels: np.ndarray | None) -> int:
-    """Returns the number of the golden image: the first one that is classified right, else the first."""
-    right = outputs.argmax(axis=1) == labels if labels is not None else np.zeros(len(outputs), bool)
-    return int(right.argmax())
 
 
 def _parity(sources: Path, images: np.ndarray, outputs: np.ndarray, count: int) -> dict[str, int]:
