@@ -72,9 +72,9 @@ def _row(name: str, options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def fits_board(arena_bytes: int, model_bytes: int, word: str) -> bool:
-    """Returns whether a model of these sizes fits the board `word`, by estimates of all else."""
-    board = boards.load(word)
+def fits_board(arena_bytes: int, model_bytes: int, board_name: str) -> bool:
+    """Returns whether a model of these sizes fits the board `board_name`, by estimates of all else."""
+    board = boards.load(board_name)
     sizes = firmware.Sizes(
         model_bytes=model_bytes,
         runtime_bytes=RUNTIME_BYTES,
