@@ -105,7 +105,7 @@ def plugged_in(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "method", ["", pytest.param("sam", marks=pytest.mark.long), pytest.param("netaug", marks=pytest.mark.slow)]
+    "method", ["", pytest.param("sam", marks=pytest.mark.long), pytest.param("netaug", marks=pytest.mark.long)]
 )
 def test_it_trains_and_is_evaluated(method, tmp_path):
     config = configs.load(None, [*WORDS, f"method={method}", "netaug.statistics_images=40"])
