@@ -48,8 +48,8 @@ def test_sixteen_bits_are_over_257_whatever_they_hold(order, largest):
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_floating_point_is_times_255(order):
     values = np.array([[0, 0.25, 0.5], [0.001, 0.999, 1]], np.float32)
-    found = np.asarray(decode.upright_8bit(tiff(values, 32, 3, order))[0])
-    np.testing.assert_array_equal(found, [[0, 64, 128], [0, 255, 255]])
+    gray = np.asarray(decode.upright_8bit(tiff(values, 32, 3, order))[0])
+    np.testing.assert_array_equal(gray, [[0, 64, 128], [0, 255, 255]])
     dark = np.asarray(decode.upright_8bit(tiff(values / 10, 32, 3, order))[0])
     np.testing.assert_array_equal(dark, [[0, 6, 13], [0, 25, 26]])
 
@@ -141,8 +141,8 @@ def test_a_tiff_file_is_turned_once(tmp_path, compression, turn):
     upright = {3: values[::-1, ::-1], 5: values.T, 6: np.rot90(values, -1), 8: np.rot90(values)}[turn]
     path = tmp_path / "lying.tif"
     Image.fromarray(values).save(path, tiffinfo={274: turn}, compression=compression)
-    found = image_files._decode(path, lambda image: np.asarray(decode.upright_8bit(image)[0]))
-    np.testing.assert_array_equal(found, upright)
+    pixels = image_files._decode(path, lambda image: np.asarray(decode.upright_8bit(image)[0]))
+    np.testing.assert_array_equal(pixels, upright)
 
 
 def test_color_spaces_that_have_no_way_to_gray_go_by_rgb():

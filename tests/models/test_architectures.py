@@ -117,11 +117,11 @@ def listed(command_line, monkeypatch):
     "names", [["mobilenet_v1"], pytest.param(plugins.names("models"), marks=pytest.mark.long)], ids=["one", "all"]
 )
 def test_the_list_holds_each_row_of_the_specification(listed, names):
-    found, out = listed(names)
+    rows, out = listed(names)
     expected = {key: sizes for key, sizes in B1.items() if key[0] in names}
-    assert set(found) >= set(expected)
+    assert set(rows) >= set(expected)
     for key, (params, millions) in expected.items():
-        row = found[key]
+        row = rows[key]
         assert row["params"] == params
         digits = len(millions.partition(".")[2])
         assert f"{row['macs'] / 1e6:.{digits}f}" == millions
@@ -129,18 +129,18 @@ def test_the_list_holds_each_row_of_the_specification(listed, names):
         assert set(row["fits"]) == set(boards.names())
         assert row["int8_bytes"] > 0.9 * params
         assert row["arena_bytes"] > row["resolution"] ** 2 * 3
-    assert found["mobilenet_v1", 0.25, 96]["fits"] == {name: name != "nucleo_f401re" for name in boards.names()}
-    large = found["resnet50" if "resnet50" in names else "mobilenet_v1", 1.0, 224]
+    assert rows["mobilenet_v1", 0.25, 96]["fits"] == {name: name != "nucleo_f401re" for name in boards.names()}
+    large = rows["resnet50" if "resnet50" in names else "mobilenet_v1", 1.0, 224]
     assert not any(large["fits"].values())
     assert "no board" in out
 
 
 def test_the_list_is_for_as_many_classes_as_are_asked_for(listed):
     """A classifier of F features has F + 1 parameters a class; MobileNetV2 has 1,280 features."""
-    found, _ = listed(["mobilenet_v2"], "--classes", "3")
-    assert {row["classes"] for row in found.values()} == {3}
-    assert found["mobilenet_v2", 0.35, 160]["params"] == B1["mobilenet_v2", 0.35, 160][0] - 997 * 1281
-    assert found["mobilenet_v2", 0.35, 160]["fits"]["nucleo_h743zi"]
+    rows, _ = listed(["mobilenet_v2"], "--classes", "3")
+    assert {row["classes"] for row in rows.values()} == {3}
+    assert rows["mobilenet_v2", 0.35, 160]["params"] == B1["mobilenet_v2", 0.35, 160][0] - 997 * 1281
+    assert rows["mobilenet_v2", 0.35, 160]["fits"]["nucleo_h743zi"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import statistics
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from tinytrain import provenance
+from tinytrain import provenance, tables
 from tinytrain.config.schema import Config
 from tinytrain.experiments import paired
 from tinytrain.files import read_json, write_text
@@ -153,8 +153,8 @@ def trained_at(runs: list[Row]) -> str:
 
 def as_markdown(rows: list[Row], footer: str) -> str:
     """Returns the table of `summary` rows in Markdown, `footer` in a line below it."""
-    lines = [HEADER, ("---", "---", *["---:"] * (len(HEADER) - 2)), *(_cells(row) for row in rows)]
-    return "\n".join([*("| " + " | ".join(line) + " |" for line in lines), "", footer])
+    table = tables.markdown([HEADER, *map(_cells, rows)], "<<" + ">" * (len(HEADER) - 2))
+    return f"{table}\n\n{footer}"
 
 
 def _cells(row: Row) -> tuple[str, ...]:
