@@ -128,7 +128,7 @@ def operator_rows(linker: Linker) -> list[dict[str, object]]:
 
 
 def measured(linker: Linker, rows: list[dict[str, object]]) -> tuple[int, dict[str, int]]:
-    """Returns the base and the bytes of each operator as just measured; without rows, those of tflm_ops.py."""
+    """Returns the base and the bytes of each operator as just measured; without rows, of deploy/tflm/operators.py."""
     if not rows:
         return tflm_ops.RUNTIME_BASE_BYTES, {op.name: op.int8_flash_bytes for op in tflm_ops.OPS.values()}
     table = {str(row["operator"]): int(str(row["ours_bytes"])) for row in rows}
@@ -136,7 +136,7 @@ def measured(linker: Linker, rows: list[dict[str, object]]) -> tuple[int, dict[s
 
 
 def print_table(rows: list[dict[str, object]], base: int, linker: Linker) -> None:
-    """Prints the lines of tflm_ops.py: names and bytes, those of *_INT8 first where there are both."""
+    """Prints the lines of deploy/tflm/operators.py: names and bytes, those of *_INT8 first where there are both."""
     sizes = linker.sizes(int8(CORE))
     print(f"RUNTIME_BASE_BYTES = {base}")
     print(f"FIRMWARE_BYTES = {sizes.firmware_bytes - 32}  # without golden input and output")
@@ -152,7 +152,7 @@ def _cell(row: dict[str, object]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="check the committed table on three models only")
-    parser.add_argument("--table", action="store_true", help="print the lines of tflm_ops.py as well")
+    parser.add_argument("--table", action="store_true", help="print the lines of deploy/tflm/operators.py as well")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON last")
     arguments = parser.parse_args()
     if reason := firmware.lacking():

@@ -22,7 +22,7 @@ from tinytrain.config import schema
 from tinytrain.data import splits
 from tinytrain.data.load import load_source
 from tinytrain.deploy import c_source
-from tinytrain.deploy.tflm.interpreter import Oracle
+from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.errors import UserError
 from tinytrain.exporting import int8_model
 from tinytrain.exporting import text as export_summary
@@ -129,7 +129,7 @@ def test_the_c_array_is_the_model_and_the_golden_output_its_answer(exported):
     assert c_source.read_model_data(source) == content
     golden_input = c_source.read_array(source, "GoldenInput").astype(np.int8).reshape(1, 32, 32, 1)
     golden_output = c_source.read_array(source, "GoldenOutput").astype(np.int8)
-    np.testing.assert_array_equal(Oracle(content).run(golden_input)[0], golden_output)
+    np.testing.assert_array_equal(ReferenceInterpreter(content).run(golden_input)[0], golden_output)
     assert "alignas(16)" in source.read_text()
 
 

@@ -21,13 +21,13 @@ from tinytrain.tflite.strip import strip
 
 def test_place_by_hand():
     # 32 first, at 0; 16 lives beside it, behind; the other 16 lives later than 32, so at 0; 48 meets nobody.
-    assert memory_planner.place([Buffer(16, 0, 1), Buffer(32, 1, 2), Buffer(16, 3, 4)]) == 48
-    assert memory_planner.place([Buffer(48, 5, 6), Buffer(16, 0, 1), Buffer(32, 1, 2)]) == 48
+    assert memory_planner.planned_bytes([Buffer(16, 0, 1), Buffer(32, 1, 2), Buffer(16, 3, 4)]) == 48
+    assert memory_planner.planned_bytes([Buffer(48, 5, 6), Buffer(16, 0, 1), Buffer(32, 1, 2)]) == 48
     # 48 lies behind 64, which is gone when 32 comes: it goes into the gap.
-    assert memory_planner.place([Buffer(64, 0, 0), Buffer(48, 0, 1), Buffer(32, 1, 2)]) == 112
+    assert memory_planner.planned_bytes([Buffer(64, 0, 0), Buffer(48, 0, 1), Buffer(32, 1, 2)]) == 112
     # Of equal size the later one goes first. In the order of the list the last would find both others in its way.
-    assert memory_planner.place([Buffer(16, 0, 1), Buffer(16, 3, 4), Buffer(16, 1, 2), Buffer(16, 2, 3)]) == 32
-    assert memory_planner.place([]) == 0
+    assert memory_planner.planned_bytes([Buffer(16, 0, 1), Buffer(16, 3, 4), Buffer(16, 1, 2), Buffer(16, 2, 3)]) == 32
+    assert memory_planner.planned_bytes([]) == 0
 
 
 SHAPES = {0: (1, 8, 8, 3), 1: (1, 4, 4, 48), 2: (1, 1, 1, 48)}
@@ -187,5 +187,5 @@ def test_the_bound_adds_scratch_to_what_the_interpreter_needs():
     tflite = convert.convert_untrained(keras.Model(image, layers.Dense(3)(layers.GlobalAveragePooling2D()(x))))
     scratch = 8 * 49 * 2
     assert scratch <= memory.cmsis_nn_bytes(tflite) <= scratch + 16 + 2 * memory.SCRATCH_HANDLE_BYTES
-    assert memory.target_arena_bytes(tflite) >= memory.Oracle(tflite.content).arena_bytes + scratch
+    assert memory.target_arena_bytes(tflite) >= memory.ReferenceInterpreter(tflite.content).arena_bytes + scratch
     assert np.mod(memory.target_arena_bytes(tflite), 16) == 0

@@ -30,21 +30,21 @@ def estimated(model: Model, arena_bytes: int, board: Board) -> Memory:
     return on_board(firmware.estimate(model, arena_bytes, board), board)
 
 
-def too_large(what: str, needed: Memory, board: Board, remedy: str) -> DoesNotFit:
+def too_large(network: str, needed: Memory, board: Board, remedy: str) -> DoesNotFit:
     """Returns the error for a model that does not fit, with the numbers and what would fit."""
-    return DoesNotFit(f"{what} does not fit {board.name}: it needs {needed.excess()}; {remedy}")
+    return DoesNotFit(f"{network} does not fit {board.name}: it needs {needed.excess()}; {remedy}")
 
 
-def refuse_if_too_large(model: keras.Model, config: Config, classes: int, word: str) -> None:
-    """Raises DoesNotFit unless the untrained `model`, converted to int8, fits the board `word`.
+def refuse_if_too_large(model: keras.Model, config: Config, classes: int, mcu: str) -> None:
+    """Raises DoesNotFit unless the untrained `model`, converted to int8, fits the board or microcontroller `mcu`.
 
     The error names the nearest smaller width and resolution that fit, found by estimate and proven by conversion.
     """
-    board, model = boards.load(word), cosine_head.without_norm(model)
+    board, model = boards.load(mcu), cosine_head.without_norm(model)
     needed = once_trained(model, board)
     if not needed.fits:
-        what = f"{config.model.name} of width {config.model.width:g} at {config.model.resolution} pixels"
-        raise too_large(what, needed, board, remedy(model, needed, config, classes, board))
+        network = f"{config.model.name} of width {config.model.width:g} at {config.model.resolution} pixels"
+        raise too_large(network, needed, board, remedy(model, needed, config, classes, board))
 
 
 def remedy(model: keras.Model, needed: Memory, config: Config, classes: int, board: Board) -> str:

@@ -78,9 +78,9 @@ def report(operators: Sequence[Operator], board: Board, counted: float | None = 
     `counted` as in `predict`. Missing are figures of the core or, if there are some, the counts of
     "uncounted_operators".
     """
-    found = predict(operators, board, counted)
-    if found:
-        return found.report()
+    prediction = predict(operators, board, counted)
+    if prediction:
+        return prediction.report()
     uncounted = instructions.uncounted(operators) if board.core in CORES else []
     basis = {"core": board.core, "uncounted_operators": uncounted}
     return {"latency_ms": None, "latency_range_ms": None, "latency_basis": basis}

@@ -10,7 +10,7 @@ The arena of the target is bounded from above by two numbers:
 from dataclasses import asdict, dataclass
 
 from tinytrain.deploy.tflm import memory_planner
-from tinytrain.deploy.tflm.interpreter import Oracle
+from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.tflite.model import Model
 
 SCRATCH_HANDLE_BYTES = 16  # a pointer and a request in the arena, for each scratch buffer
@@ -58,7 +58,7 @@ def target_arena_bytes(model: Model) -> int:
 
     It is none for a model with operators that are UNPLANNED.
     """
-    return memory_planner.align(Oracle(model.content).arena_bytes + cmsis_nn_bytes(model))
+    return memory_planner.align(ReferenceInterpreter(model.content).arena_bytes + cmsis_nn_bytes(model))
 
 
 def cmsis_nn_bytes(model: Model) -> int:

@@ -11,7 +11,7 @@ from tinytrain.exporting import proof
 
 def board_for(board: Board) -> Board | None:
     """Returns the emulated board with the core of `board`; None if there is none, or TFLM or a tool is missing."""
-    emulated = boards.emulated_twin(board)
+    emulated = boards.emulated_board(board)
     return None if emulated is None or firmware.lacking(emulator=True) else emulated
 
 

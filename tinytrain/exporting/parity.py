@@ -6,13 +6,13 @@ import numpy as np
 from tqdm import tqdm
 
 from tinytrain.deploy import c_source
-from tinytrain.deploy.tflm.interpreter import Oracle
+from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 
 
 def run(content: bytes, images: np.ndarray, description: str) -> np.ndarray:
     """Returns the outputs (N, classes) int8 of a .tflite for images (N, H, W, C) int8; a bar shows the progress."""
     with tqdm(total=len(images), desc=description, unit="image", leave=False, disable=None) as bar:
-        outputs = Oracle(content).run(images, lambda done, _: bar.update(done - bar.n) and None)
+        outputs = ReferenceInterpreter(content).run(images, lambda done, _: bar.update(done - bar.n) and None)
     return outputs.reshape(len(images), -1)  # MCUNet's files give (1, 1, 1, classes)
 
 
