@@ -19,6 +19,7 @@ from published import BY_MACS, FITTED, H743_CLOCKS_HZ, OTHER_KERNELS, Row, opera
 
 from tinytrain.deploy import latency
 from tinytrain.deploy.tflm import instructions
+from tinytrain.tflite.macs import total_macs
 
 KERNELS = "int8"  # TFLM's `*_INT8` registrations: the firmware's own operators did not run there
 
@@ -31,7 +32,7 @@ def instructions_of(network: str) -> float:
 def instructions_per_mac(core: str) -> float:
     """Returns the instructions a MAC of the core's networks whose operators are known, their geometric mean."""
     networks = [row.network for row in FITTED if row.core == core]
-    return geometric_mean(instructions_of(name) / latency.total_macs(operators(name)) for name in networks)
+    return geometric_mean(instructions_of(name) / total_macs(operators(name)) for name in networks)
 
 
 def cycles_per_instruction(row: Row) -> float:

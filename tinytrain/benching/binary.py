@@ -11,9 +11,9 @@ from tqdm import tqdm
 
 from tinytrain.benching.serial.board import BoardLink, Inference
 from tinytrain.benching.serial.messages import BoardWrong, Hello, Status
-from tinytrain.deploy import latency
 from tinytrain.deploy.exported import Exported
 from tinytrain.tasks.classify import metrics
+from tinytrain.tflite.macs import macs
 
 WINDOWS = 5
 _INFERENCE_S = (1e-6, 3600.0)  # a board's: beyond, its clock or its counter lies
@@ -183,7 +183,7 @@ def _profile(link: BoardLink, hello: Hello, exported: Exported) -> dict[str, Any
             "index": i,
             "name": operator.name,
             "output": list(operator.outputs[0].shape[1:]),
-            "macs": latency.macs(operator),
+            "macs": macs(operator),
             "counts": count,
             "share": count / total,
         }

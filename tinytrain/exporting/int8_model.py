@@ -14,7 +14,7 @@ from tinytrain.data import identity
 from tinytrain.data.augment.augmentation import Augmentation
 from tinytrain.data.images import Images
 from tinytrain.data.load import load_source
-from tinytrain.deploy import imported, latency
+from tinytrain.deploy import imported
 from tinytrain.deploy.tflm import supported
 from tinytrain.evaluation import measured, tflite_origin
 from tinytrain.nn import macs, pretrained
@@ -23,6 +23,7 @@ from tinytrain.quantize import convert, cosine_head, error_analysis, qat, tf_ker
 from tinytrain.run import Run
 from tinytrain.tflite import pixels
 from tinytrain.tflite.int8_values import to_int8
+from tinytrain.tflite.macs import total_macs
 from tinytrain.tflite.model import Model
 from tinytrain.tflite.pixels import Pixels
 from tinytrain.train.resolve import resolve
@@ -196,7 +197,7 @@ def from_file(path: Path, config: Config, data: str | None) -> Int8Model:
         images=images,
         labels=labels,
         float_scores=None,
-        macs=latency.total_macs(tflite.operators),
+        macs=total_macs(tflite.operators),
         pixels=taken,
         resize=resize,
         notes=tuple(notes),
