@@ -11,15 +11,15 @@ from PIL import Image
 
 from tinytrain.config.schema import Config, Data
 from tinytrain.data import check, image_files, splits
-from tinytrain.data.load import read_source
+from tinytrain.data.load import read_dataset
 from tinytrain.datasets import digits, folder, tfds
 from tinytrain.run import Run
 
 
 def findings(root, **asked):
     config = Config(data=Data(spec=f"folder:{root}", **asked))
-    source = read_source(config)
-    return {finding.kind: finding for finding in check.findings(source, splits.split(source, config.data, 0), config)}
+    source = read_dataset(config)
+    return {finding.kind: finding for finding in check.findings(source, splits.draw(source, config.data, 0), config)}
 
 
 @pytest.fixture
@@ -80,22 +80,22 @@ def test_what_was_read_is_read_again_where_its_cache_is_damaged(image_folder, tm
     damage(store)
     assert image_files.scan(paths, tmp_path / "images") == expected
     assert store.read_text() == written
-    pool = dataclasses.replace(folder.load(str(tmp_path / "images"), Data()).pools["all"], facts=None)
-    assert check.facts(pool) == [one.fact for one in expected]
+    pool = dataclasses.replace(folder.load(str(tmp_path / "images"), Data()).image_sets["all"], infos=None)
+    assert check.infos(pool) == [one.info for one in expected]
     (store,) = (tmp_path / "cache/tinytrain").glob("facts-*.json")
     written = store.read_text()
     damage(store)
-    assert check.facts(pool) == [one.fact for one in expected]
+    assert check.infos(pool) == [one.info for one in expected]
     assert store.read_text() == written
 
 
 def test_facts_of_fewer_images_than_there_are_are_read_again(image_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    pool = dataclasses.replace(folder.load(str(image_folder(count=2)), Data()).pools["all"], facts=None)
-    expected = check.facts(pool)
+    pool = dataclasses.replace(folder.load(str(image_folder(count=2)), Data()).image_sets["all"], infos=None)
+    expected = check.infos(pool)
     (store,) = (tmp_path / "cache/tinytrain").glob("facts-*.json")
     store.write_text(json.dumps(json.loads(store.read_text())[1:]))
-    assert check.facts(pool) == expected
+    assert check.infos(pool) == expected
 
 
 def test_files_that_are_no_images_are_severe_and_first(official):
@@ -103,10 +103,10 @@ def test_files_that_are_no_images_are_severe_and_first(official):
     whole = (official / "train/red/000.png").read_bytes()
     (official / "train/red/cut.png").write_bytes(whole[: len(whole) // 2])
     Image.new("L", (4, 4)).save(official / "train/red/gray.png")
-    found = findings(official)
-    assert next(iter(found)) == "unreadable"
-    assert found["unreadable"].severe
-    assert [line.partition("images/")[2].partition(":")[0] for line in found["unreadable"].files] == [
+    by_kind = findings(official)
+    assert next(iter(by_kind)) == "unreadable"
+    assert by_kind["unreadable"].severe
+    assert [line.partition("images/")[2].partition(":")[0] for line in by_kind["unreadable"].files] == [
         "train/red/cut.png",
         "train/red/words.png",
     ]
@@ -116,12 +116,12 @@ def test_the_same_pixels_are_found_in_other_files_splits_and_classes(official):
     shutil.copy(official / "train/red/000.png", official / "train/red/again.png")
     Image.open(official / "train/red/001.png").save(official / "test/red/leak.bmp")  # another format, the same pixels
     shutil.copy(official / "train/red/002.png", official / "train/blue/wrong.png")
-    found = findings(official)
-    assert set(found) == {"duplicate", "leak", "conflict"}
-    assert found["duplicate"].files == ("train/red/000.png (train) = train/red/again.png (train)",)
-    assert found["leak"].files == ("train/red/001.png (train) = test/red/leak.bmp (test)",)
-    assert found["conflict"].files == ("train/blue/wrong.png (train) = train/red/002.png (train)",)
-    assert found["leak"].what.startswith("1 image in more than one split")
+    by_kind = findings(official)
+    assert set(by_kind) == {"duplicate", "leak", "conflict"}
+    assert by_kind["duplicate"].files == ("train/red/000.png (train) = train/red/again.png (train)",)
+    assert by_kind["leak"].files == ("train/red/001.png (train) = test/red/leak.bmp (test)",)
+    assert by_kind["conflict"].files == ("train/blue/wrong.png (train) = train/red/002.png (train)",)
+    assert by_kind["leak"].what.startswith("1 image in more than one split")
 
 
 def test_tiny_and_uneven_classes_are_named(official):
@@ -130,18 +130,18 @@ def test_tiny_and_uneven_classes_are_named(official):
     random = np.random.default_rng(2)
     for number in range(12, 20):
         Image.fromarray(random.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(official / f"train/red/{number}.png")
-    found = findings(official)
-    assert found["tiny class"].files == ("green: 3",)
-    assert "20 training images of red, 3 of green" in found["uneven classes"].what
+    by_kind = findings(official)
+    assert by_kind["tiny class"].files == ("green: 3",)
+    assert "20 training images of red, 3 of green" in by_kind["uneven classes"].what
 
 
 def test_sizes_and_modes_are_counted_and_the_rare_files_named(official):
     noise = np.random.default_rng(3).integers(0, 256, (20, 30), dtype=np.uint8)
     Image.fromarray(noise).save(official / "val/red/000.png")
-    found = findings(official)
-    assert "16x16 (53), 30x20 (1)" in found["sizes"].what
-    assert found["sizes"].files == ("val/red/000.png: 30x20",)
-    assert found["modes"].files == ("val/red/000.png: L",)
+    by_kind = findings(official)
+    assert "16x16 (53), 30x20 (1)" in by_kind["sizes"].what
+    assert by_kind["sizes"].files == ("val/red/000.png: 30x20",)
+    assert by_kind["modes"].files == ("val/red/000.png: L",)
 
 
 def test_what_a_key_answers_is_not_asked_again(official):
@@ -151,10 +151,10 @@ def test_what_a_key_answers_is_not_asked_again(official):
         (official / f"train/green/{number:03d}.png").unlink()
     for number in range(12, 20):
         Image.fromarray(noise + np.uint8(number)).convert("RGB").save(official / f"train/red/{number}.png")
-    asked = findings(official)
-    assert set(asked) == {"sizes", "modes", "tiny class", "uneven classes"}
-    assert asked["sizes"].todo == "data.resize=pad brings them to one size, unless you say stretch or crop"
-    assert asked["modes"].todo == "model.channels=3 is taken, since some are color, unless you say 1 (gray)"
+    by_kind = findings(official)
+    assert set(by_kind) == {"sizes", "modes", "tiny class", "uneven classes"}
+    assert by_kind["sizes"].hint == "data.resize=pad brings them to one size, unless you say stretch or crop"
+    assert by_kind["modes"].hint == "model.channels=3 is taken, since some are color, unless you say 1 (gray)"
     assert set(findings(official, resize="crop", balance="class_weights")) == {"modes", "tiny class"}
 
 
@@ -163,9 +163,9 @@ def test_transparent_images_are_told(official):
     Image.fromarray(pixels).save(official / "val/red/000.png")
     pixels[..., 3] = 255
     Image.fromarray(pixels).save(official / "val/red/001.png")
-    found = findings(official)
-    assert found["transparent"].files == ("val/red/000.png",)
-    assert found["transparent"].what == "1 image with transparent parts, which are put on white"
+    by_kind = findings(official)
+    assert by_kind["transparent"].files == ("val/red/000.png",)
+    assert by_kind["transparent"].what == "1 image with transparent parts, which are put on white"
 
 
 def test_no_file_is_named_where_no_size_is_that_of_most(official):
@@ -177,11 +177,11 @@ def test_no_file_is_named_where_no_size_is_that_of_most(official):
 
 def test_what_is_no_file_is_decoded_once(monkeypatch):
     with tensorflow_datasets.testing.mock_data(num_examples=30):
-        pool = tfds.load("fashion_mnist", Data()).pools["train"]
-        first = check.facts(pool)
-        monkeypatch.setattr(image_files, "fact", lambda _: pytest.fail("decoded twice"))
-        assert check.facts(pool) == first
-    assert {fact.size for fact in first} == {(28, 28)}
+        pool = tfds.load("fashion_mnist", Data()).image_sets["train"]
+        first = check.infos(pool)
+        monkeypatch.setattr(image_files, "info", lambda _: pytest.fail("decoded twice"))
+        assert check.infos(pool) == first
+    assert {info.size for info in first} == {(28, 28)}
 
 
 def test_mean_and_deviation_are_those_of_the_pixels(image_folder):
@@ -190,7 +190,7 @@ def test_mean_and_deviation_are_those_of_the_pixels(image_folder):
     source = folder.load(str(root), Data(resize="stretch"))
     part = splits.Subset("all", np.arange(30))
     mean, deviation = check.statistics(source, part)
-    pixels = [np.asarray(Image.open(root / name)).reshape(-1, 3) / 255 for name in source.pools["all"].names[:30]]
+    pixels = [np.asarray(Image.open(root / name)).reshape(-1, 3) / 255 for name in source.image_sets["all"].names[:30]]
     np.testing.assert_allclose(mean, np.concatenate(pixels).mean(axis=0))
     np.testing.assert_allclose(deviation, np.concatenate(pixels).std(axis=0))
     gray = digits.load("", Data())
@@ -212,9 +212,9 @@ def test_of_images_of_many_sizes_the_command_names_a_few_and_json_all(tmp_path, 
 
 
 def test_long_lists_are_cut():
-    found = [check.Finding("duplicate", "7 images twice", "keep one", tuple("abcdefg"))]
-    assert check.as_lines(found)[-1] == "  … and 2 more"
-    assert len(check.as_lines(found, shown=100)) == 8
+    duplicates = [check.Finding("duplicate", "7 images twice", "keep one", tuple("abcdefg"))]
+    assert check.as_lines(duplicates)[-1] == "  … and 2 more"
+    assert len(check.as_lines(duplicates, shown=100)) == 8
 
 
 def test_the_command_prints_counts_findings_and_a_picture(official, command_line, tmp_path):
@@ -242,10 +242,10 @@ def test_data_that_fit_refuses_is_shown_all_the_same(image_folder, command_line)
     assert status == 0
     result = json.loads(stdout.splitlines()[-1])
     assert result["splits"] == {"all": {"blue": 12, "empty": 0, "lonely": 1, "red": 12}}
-    found = {finding["kind"]: finding for finding in result["findings"]}
-    assert {"no split", "missing class", "tiny class"} <= set(found)
-    assert "empty (0), lonely (1): every class needs at least 3" in found["no split"]["what"]
-    assert found["tiny class"]["files"] == ["lonely: 1"]
+    by_kind = {finding["kind"]: finding for finding in result["findings"]}
+    assert {"no split", "missing class", "tiny class"} <= set(by_kind)
+    assert "empty (0), lonely (1): every class needs at least 3" in by_kind["no split"]["what"]
+    assert by_kind["tiny class"]["files"] == ["lonely: 1"]
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_netaug import compiled, images, labels, netaug, shallow
+from small_training import compiled, images, labels, netaug, shallow
 
 from tinytrain.config import load as configs
 from tinytrain.methods import sam
 from tinytrain.methods.distill import Distill
 from tinytrain.methods.sam import SAM
-from tinytrain.train.method import Method, Objective, Training
+from tinytrain.train.method import Method, Objective, TrainingContext
 
 LOSS = keras.losses.CategoricalCrossentropy(from_logits=True)
 X, Y = images(16, 16), labels(16)
@@ -64,15 +64,15 @@ def test_rho_zero_is_plain_training(batch_norm):
 
 
 def test_the_statistics_are_those_of_the_first_pass_or_of_both():
-    found = {}
+    statistics = {}
     for batch_norm in ("plain", "first", "both"):
         keras.utils.set_random_seed(0)
         inner = Method(shallow())
         method = inner if batch_norm == "plain" else SAM(inner, 0.5, batch_norm)
         tf.function(lambda method=method: method.gradients(X, objective(), tf.constant(0)).loss)()
-        found[batch_norm] = {v.path: v.numpy() for v in inner.non_trainable_variables if "moving" in v.name}
+        statistics[batch_norm] = {v.path: v.numpy() for v in inner.non_trainable_variables if "moving" in v.name}
     moved = []
-    keys = {name: list(values.values()) for name, values in found.items()}
+    keys = {name: list(values.values()) for name, values in statistics.items()}
     for one, two, three in zip(keys["plain"], keys["first"], keys["both"], strict=True):
         np.testing.assert_allclose(two, one, rtol=1e-5, atol=1e-7)
         moved.append(np.abs(three - one).max())
@@ -139,5 +139,5 @@ def test_a_training_that_overflows_leaves_the_weights_finite():
 
 def test_the_config_says_how():
     config = configs.load(None, ["method=sam", "sam.rho=0.1", "sam.batch_norm=first"])
-    found = sam.build(shallow(), config, Training(1, 1, lambda seed, steps: tf.data.Dataset.range(steps)))
+    found = sam.build(shallow(), config, TrainingContext(1, 1, lambda seed, steps: tf.data.Dataset.range(steps)))
     assert (found.rho, found.batch_norm) == (0.1, "first")

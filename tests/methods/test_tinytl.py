@@ -6,16 +6,17 @@ import pytest
 import tensorflow as tf
 from keras import layers
 from sklearn.cluster import KMeans
-from test_twin import outputs, small
+from small_networks import outputs, small
 
 from tinytrain.config import plugins
-from tinytrain.config.schema import Config, Model, Tinytl
+from tinytrain.config.method_keys import Tinytl
+from tinytrain.config.schema import Config, Model
 from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.errors import UserError
 from tinytrain.methods import tinytl
 from tinytrain.methods.tinytl import TinyTL, memory_saving_layers
 from tinytrain.quantize import convert, tf_keras_clone
-from tinytrain.train.method import Method, Training
+from tinytrain.train.method import Method, TrainingContext
 
 CLASSES = 5
 # MobileNetV2-Tiny at width 0.35 and 144 pixels: channels in, channels out and side of the input of each inverted
@@ -49,8 +50,8 @@ def transfer(model, classes=CLASSES, steps=3, **options):
     return method
 
 
-def same(found, expected):
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+def same(values, expected):
+    np.testing.assert_allclose(values, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
 def values(model):
@@ -80,8 +81,8 @@ def test_as_many_parameters_are_trained_as_counted_by_hand(residual, extra):
 )
 def test_the_inverted_blocks_of_each_architecture_are_found(name, blocks):
     model = plugins.load("models", name).build(classes=2, resolution=64, channels=3, width=0.25)
-    found = tinytl.inverted_blocks(model)
-    assert [block.name for block in found] == [f"block{number}" for number in range(1, blocks + 1)]
+    found_blocks = tinytl.inverted_blocks(model)
+    assert [block.name for block in found_blocks] == [f"block{number}" for number in range(1, blocks + 1)]
 
 
 @pytest.mark.parametrize("norm", ["batch", "group"])
@@ -231,7 +232,7 @@ def test_frozen_weights_take_256_values_a_layer_and_lose_less_than_even_steps():
     [
         (layers.ReLU(), memory_saving_layers.MaskReLU()),
         (layers.ReLU(6.0), memory_saving_layers.MaskReLU(6.0)),
-        (layers.Activation("hard_swish"), memory_saving_layers.LeanHardSwish("hard_swish")),
+        (layers.Activation("hard_swish"), memory_saving_layers.HardSwish("hard_swish")),
     ],
 )
 def test_lean_activations_have_the_values_and_gradients_of_tensorflow(plain, lean):
@@ -250,14 +251,14 @@ def test_the_gradients_are_those_of_the_finished_model():
     method = transfer(small("mobilenet_v2", resolution=32), residual=False)
     finished = method.finish()
     x = np.random.default_rng(1).uniform(-1, 1, (4, 32, 32, 3)).astype("float32")
-    found = []
+    gradients = []
     for network in (method.network, finished):
         variables = {f"{layer.name} {w.name}": w for layer in network.layers for w in layer.weights}
         variables = [variables[name] for name in sorted(variables) if name.endswith((" beta", " bias"))]
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(network(x, training=False) ** 2)
-        found.append(tape.gradient(loss, [variable.value for variable in variables]))
-    for ours, expected in zip(*found, strict=True):
+        gradients.append(tape.gradient(loss, [variable.value for variable in variables]))
+    for ours, expected in zip(*gradients, strict=True):
         np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-4 * max(float(np.abs(expected).max()), 1e-3))
 
 
@@ -301,7 +302,7 @@ def config(**options):
 
 
 def training():
-    return Training(1, 4, lambda seed, steps: None)
+    return TrainingContext(1, 4, lambda seed, steps: None)
 
 
 def test_random_weights_are_refused():

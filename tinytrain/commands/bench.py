@@ -55,7 +55,7 @@ def bench(
     exported = Exported.open(Path(folder))
     target = Path(out) if out else exported.folder
     make_folder(target)
-    files.require(target, RESULT_BYTES, "the result", "name another folder with --out")
+    files.require_space(target, RESULT_BYTES, "the result", "name another folder with --out")
     _refuse_count(images, exported)
     names = [operator.name for operator in exported.summary.operators]
     with locks.held(target / f".{BENCH_FILE}.lock", f"'{target / BENCH_FILE}'"):

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tinytrain import files
+from tinytrain import files, tables
 from tinytrain.config.schema import Config
 from tinytrain.data import batches, check, splits
 from tinytrain.data.augment import picture
 from tinytrain.data.augment.picture import font
-from tinytrain.data.load import read_source
-from tinytrain.data.source import Finding, Source
+from tinytrain.data.load import read_dataset
+from tinytrain.data.source import Dataset, Finding
 from tinytrain.errors import UserError
 from tinytrain.files import write_atomically
 from tinytrain.train.resolve import resolve
@@ -33,20 +33,20 @@ def report(config: Config, out: Path) -> dict[str, Any]:
 
     Raises UserError for data that cannot be read at all; what `fit` would refuse is among the findings otherwise.
     """
-    files.require(out.parent, PICTURE_BYTES, "the picture", "name another file with --out")
-    asked, source = config, read_source(config)
+    files.require_space(out.parent, PICTURE_BYTES, "the picture", "name another file with --out")
+    written, source = config, read_dataset(config)
     config = resolve(config, source)
     subsets, refused = _subsets(source, config)
     first = subsets.get("train") or subsets["all"]
     mean, deviation = check.statistics(source, first)
-    pool, model = source.pools[first.pool], config.model
-    images = batches.decode(pool, int(model.resolution), int(model.channels), config.data.resize)
+    pool, model = source.image_sets[first.image_set], config.model
+    images, _ = batches.decode(pool, int(model.resolution), int(model.channels), config.data.resize)
     write_picture(
-        out, images, np.where(np.isin(np.arange(len(images)), first.indices), pool.labels, -1), source.classes
+        out, images, np.where(np.isin(np.arange(len(images)), first.indices), pool.strata, -1), source.classes
     )
     augmented = out.with_name(f"{out.stem}-augmented.png")
     shown = np.random.default_rng(config.seed).permutation(first.indices)[: picture.COLUMNS]
-    picture.write(augmented, images[shown], pool.labels[shown], len(source.classes), config.augment, config.seed)
+    picture.write(augmented, images[shown], pool.strata[shown], len(source.classes), config.augment, config.seed)
     return {
         "data": config.data.spec,
         "images": sum(len(part.indices) for part in subsets.values()),
@@ -54,18 +54,20 @@ def report(config: Config, out: Path) -> dict[str, Any]:
         "splits": check.class_counts(source, subsets),
         "mean": [round(value, 4) for value in mean],
         "deviation": [round(value, 4) for value in deviation],
-        "findings": [dataclasses.asdict(finding) for finding in [*refused, *check.findings(source, subsets, asked)]],
+        "findings": [dataclasses.asdict(finding) for finding in [*refused, *check.findings(source, subsets, written)]],
         "picture": str(out),
         "augmented": str(augmented),
     }
 
 
-def _subsets(source: Source, config: Config) -> tuple[dict[str, splits.Subset], list[Finding]]:
+def _subsets(source: Dataset, config: Config) -> tuple[dict[str, splits.Subset], list[Finding]]:
     """Returns the split, or the data as it comes and why it cannot be split."""
     try:
-        return splits.split(source, config.data, splits.seed(config)), []
+        return splits.draw(source, config.data, splits.seed(config)), []
     except UserError as error:
-        whole = {name: splits.Subset(name, np.arange(len(pool.labels))) for name, pool in source.pools.items()}
+        whole = {
+            name: splits.Subset(name, np.arange(len(pool.annotations))) for name, pool in source.image_sets.items()
+        }
         return whole, [Finding("no split", str(error), "add images of these classes, or leave them out", severe=True)]
 
 
@@ -78,23 +80,24 @@ def as_text(result: dict[str, Any]) -> str:
         + ", ".join(f"{count:,} {split}" for split, count in total.items()),
         f"mean {result['mean']}, deviation {result['deviation']} of the training pixels, per channel in 0..1",
         "",
-        f"{'class':24}" + "".join(f"{split:>9}{'%':>7}" for split in parts),
+        *_counts(parts, total),
+        "",
     ]
-    for name in next(iter(parts.values())):
-        cells = (f"{row[name]:9,}{100 * row[name] / max(1, total[split]):7.2f}" for split, row in parts.items())
-        lines.append(f"{name:24}" + "".join(cells))
-    found = check.as_lines([check.Finding(**finding) for finding in result["findings"]], LISTED)
+    findings = check.as_lines([check.Finding(**finding) for finding in result["findings"]], LISTED)
     if any(len(finding["files"]) > LISTED for finding in result["findings"]):
-        found.append("--json names all files")
-    return "\n".join(
-        [
-            *lines,
-            "",
-            *(found or ["nothing wrong was found"]),
-            "",
-            f"samples of each class: {result['picture']}, augmented: {result['augmented']}",
-        ]
-    )
+        findings.append("--json names all files")
+    pictures = f"samples of each class: {result['picture']}, augmented: {result['augmented']}"
+    return "\n".join([*lines, *(findings or ["nothing wrong was found"]), "", pictures])
+
+
+def _counts(parts: dict[str, dict[str, int]], total: dict[str, int]) -> list[str]:
+    """Returns the table of the images of each class in each split, and their share of the split in percent."""
+    rows = [["class"], *([name] for name in next(iter(parts.values())))]
+    for split, counts in parts.items():
+        rows[0] += [split, "%"]
+        for row in rows[1:]:
+            row += [f"{counts[row[0]]:,}", f"{100 * counts[row[0]] / max(1, total[split]):.2f}"]
+    return tables.aligned(rows, ["<24", *[">9", ">7"] * len(parts)])
 
 
 def write_picture(out: Path, images: np.ndarray, labels: np.ndarray, classes: list[str]) -> None:

@@ -32,7 +32,7 @@ REGIMES = {
     "cutmix": {"cutmix": 1.0},
     "fmix": {"fmix": 1.0},
     "some mixed": {"mixup": 0.2, "cutmix": 1.0, "fmix": 1.0, "mix_probability": 0.7},
-    "ablated": {"ablated": True, "flip": True},
+    "ablated": {"randaugment": 2, "mixup": 0.2, "cutmix": 1.0, "flip": True},
     "all": {
         "flip": True,
         "crop": 0.1,
@@ -86,10 +86,10 @@ def test_seed_and_step_are_all_that_a_batch_depends_on(regime):
 
 @pytest.mark.parametrize("regime", REGIMES)
 def test_a_pipeline_gives_what_the_layers_give_eagerly(regime):
-    images, classes = noise(16), RANDOM.integers(0, 5, 16)
+    images, classes = noise(32), RANDOM.integers(0, 5, 32)
     layers = Augmentation(Augment(**{**PLAIN, **REGIMES[regime]}), 12)
-    data = batches.training_batches(images, classes, 5, 8, 0, range(3, 5), layers)
-    order = np.random.default_rng([0, 1]).permutation(16)[8:]
+    data = batches.training_batches(images, classes, 5, 16, 0, range(3, 5), layers)
+    order = np.random.default_rng([0, 1]).permutation(32)[16:]  # of the second step of the second epoch
     x, y = next(iter(data))
     pixels, labels = augment(REGIMES[regime], images[order], np.eye(5, dtype=np.float32)[classes[order]], step=3)
     np.testing.assert_allclose(x, batches.normalize(pixels), atol=1e-6)
@@ -97,7 +97,7 @@ def test_a_pipeline_gives_what_the_layers_give_eagerly(regime):
 
 
 @pytest.mark.parametrize("regime", REGIMES)
-@pytest.mark.parametrize("shape", [(1, 12, 12, 3), (5, 13, 9, 1), (4, 7, 15, 3)])
+@pytest.mark.parametrize("shape", [(5, 13, 9, 1), (1, 7, 15, 3)])
 def test_any_size_gray_and_color_and_a_single_image(regime, shape):
     images, labels = noise(*shape), one_hot(shape[0])
     pixels, mixed = augment(REGIMES[regime], images, labels)
@@ -111,15 +111,14 @@ SILENT = """
 from tinytrain.quiet import import_tensorflow
 import_tensorflow()
 import tensorflow as tf
-from tinytrain.augment import Augmentation
-from tinytrain.schema import Augment
+from tinytrain.data.augment.augmentation import Augmentation
+from tinytrain.config.schema import Augment
 layers = Augmentation(Augment(**{regime}), 8)
 batch = tf.zeros((2, 8, 8, 3), tf.uint8), tf.zeros((2, 7)), tf.zeros(2, tf.int64)
 tf.function(layers.__call__)(*batch)
 """
 
 
-@pytest.mark.slow
 def test_onednn_does_not_complain_about_what_it_is_given():  # as it does of bytes, once in a process
     regime = REGIMES["all"] | REGIMES["jitter"] | REGIMES["rotation"] | REGIMES["small_crop"] | {"autoaugment": True}
     done = subprocess.run([sys.executable, "-c", SILENT.format(regime=regime)], capture_output=True, text=True)
@@ -128,22 +127,12 @@ def test_onednn_does_not_complain_about_what_it_is_given():  # as it does of byt
 
 
 def test_only_mixing_changes_labels_and_the_type():
-    images, labels = noise(6), one_hot(6)
+    images, labels = noise(16), one_hot(16)
     for name, regime in REGIMES.items():
         pixels, mixed = augment(regime, images, labels)
-        mixes = any(regime.get(key) for key in ("mixup", "cutmix", "fmix", "ablated"))
+        mixes = any(regime.get(key) for key in ("mixup", "cutmix", "fmix"))
         assert pixels.dtype == (np.float32 if mixes else np.uint8), name
         assert mixes or (mixed == labels).all(), name
-
-
-def test_ablated_is_randaugment_and_one_of_two_mixings():
-    images, labels = noise(8), one_hot(8)
-    spelled = {"randaugment": 2, "randaugment_magnitude": 9.0, "mixup": 0.2, "cutmix": 1.0}
-    for step in range(3):
-        for ours, theirs in zip(
-            augment({"ablated": True}, images, labels, step), augment(spelled, images, labels, step), strict=True
-        ):
-            np.testing.assert_array_equal(ours, theirs)
 
 
 # RandAugment, AutoAugment, AugMix: what is drawn
@@ -171,10 +160,10 @@ def test_randaugment_draws_each_operation_as_often_and_half_of_them_act():
     }
     argument = drawn["argument"].numpy()
     for name, value in expected.items():
-        found = argument[operation == operations.number(name)]
-        np.testing.assert_allclose(np.abs(found), value, rtol=1e-5)
+        arguments = argument[operation == operations.number(name)]
+        np.testing.assert_allclose(np.abs(arguments), value, rtol=1e-5)
         if name.startswith(("Shear", "Translate", "Rotate")):
-            assert abs((found > 0).mean() - 0.5) < 3.3 * 0.5 / math.sqrt(len(found))
+            assert abs((arguments > 0).mean() - 0.5) < 3.3 * 0.5 / math.sqrt(len(arguments))
 
 
 @pytest.mark.parametrize(
@@ -199,8 +188,8 @@ def test_randaugment_draws_each_operation_as_often_and_half_of_them_act():
 )
 def test_a_level_by_hand(variant, level, expected):
     scale = levels.VARIANTS[variant][1]
-    found = scale(tf.constant([float(level)]), tf.constant([1.0]), 20, 40)
-    np.testing.assert_allclose(found, [expected], rtol=1e-5)
+    argument = scale(tf.constant([float(level)]), tf.constant([1.0]), 20, 40)
+    np.testing.assert_allclose(argument, [expected], rtol=1e-5)
 
 
 def test_augmix_draws_what_the_paper_says():
@@ -217,8 +206,8 @@ def test_augmix_draws_what_the_paper_says():
     assert set(np.unique(of("Posterize"))) == {3, 4}  # 2 bits at level 5 itself only
     assert of("Solarize").min() >= 128
     for name, most in {"ShearX": 0.15, "ShearY": 0.15, "TranslateX": 0.225 * 80, "TranslateY": 0.225 * 96}.items():
-        found = np.sort(np.abs(of(name))) / most  # uniform in [0, 1]: Kolmogorov and Smirnov, p = 0.001
-        assert np.abs(found - np.arange(len(found)) / len(found)).max() < 1.95 / math.sqrt(len(found))
+        levels = np.sort(np.abs(of(name))) / most  # uniform in [0, 1]: Kolmogorov and Smirnov, p = 0.001
+        assert np.abs(levels - np.arange(len(levels)) / len(levels)).max() < 1.95 / math.sqrt(len(levels))
     assert of("Color").min() > 0.55
     assert of("Color").max() < 1.45
     weights, strength = drawn["weights"], drawn["strength"]
@@ -429,9 +418,9 @@ def test_jitter_stays_in_its_range_and_in_every_order():
         "Color": (0.5, 1.5),
         "Hue": (-0.1, 0.1),
     }.items():
-        found = np.sort(argument[operation == operations.number(name)])
-        assert len(found) == 6000
-        assert np.abs((found - low) / (high - low) - np.arange(6000) / 6000).max() < 1.95 / math.sqrt(6000)
+        factors = np.sort(argument[operation == operations.number(name)])
+        assert len(factors) == 6000
+        assert np.abs((factors - low) / (high - low) - np.arange(6000) / 6000).max() < 1.95 / math.sqrt(6000)
     orders = np.unique(operation, axis=1, return_counts=True)[1]
     assert len(orders) == 24
     assert chi_square(orders, 250) < 49.7  # 23 degrees of freedom, p = 0.001
@@ -443,7 +432,7 @@ def test_rotation_turns_by_whole_degrees_with_its_probability():
     np.testing.assert_array_equal(counts[0], np.arange(-10, 11))
     assert chi_square(counts[1], 400) < 45.3  # 20 degrees of freedom, p = 0.001
     expected = 0.3 * 20 / 21  # a turn by 0 is none
-    assert abs(drawn["turned"].numpy().mean() - expected) < 3.3 * math.sqrt(0.21 / 8400)
+    assert abs(drawn["rotated"].numpy().mean() - expected) < 3.3 * math.sqrt(0.21 / 8400)
 
 
 def test_erasing_writes_noise_in_one_box_of_some_of_the_images():
