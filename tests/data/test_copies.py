@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from encoding import one_hot
 from PIL import Image
 
 from tinytrain.config import load as configs
@@ -176,12 +177,13 @@ def test_training_evaluation_and_prediction_never_hold_the_split_in_memory(large
     step = 32 * SIDE * SIDE * 3
 
     def batches():
-        images, labels = balance.evenly(*large.arrays("train"), seed=0)
-        for _ in pipeline.training_batches(images, labels, 2, 32, 0, range(20)):
+        samples = large.samples("train")
+        samples = samples.take(balance.oversample(samples.annotations, seed=0))
+        for _ in pipeline.training_batches(samples, one_hot(2), 32, 0, range(20)):
             pass
 
     assert peak(batches) < whole / 4
-    evaluation = lambda: [None for _ in pipeline.evaluation_batches(*large.arrays("train"), 2)]  # noqa: E731
+    evaluation = lambda: [None for _ in pipeline.evaluation_batches(large.samples("train"), one_hot(2))]  # noqa: E731
     assert peak(evaluation) < whole / 2  # three batches of 256 on their way
     assert peak(lambda: predict(model, large.arrays("train")[0], batch=32)) < 20 * step < whole
 

@@ -44,7 +44,7 @@ def test_every_dataset_by_name(name, tmp_path, any_count):
     with tensorflow_datasets.testing.mock_data(num_examples=40):
         source = named.load(spec_of(name, tmp_path), Data())
         pool = source.image_sets["train"]
-        images = list(pool.images(lambda image: batches.prepare(image, 8, source.channels, "stretch")))
+        images = list(pool.images(lambda image: batches.prepare(image, 8, source.channels, "stretch")[0]))
     assert len(source.classes) == row.classes
     assert row.without not in source.classes
     assert set(source.image_sets) <= set(row.splits)

@@ -18,6 +18,7 @@ from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.exporting import int8_model
 from tinytrain.quantize import convert, tf_keras_clone
 from tinytrain.tflite.int8_values import to_int8
+from tinytrain.train import task
 
 SHORT = ["data.test_fraction=0.5", "optim.epochs=1", "optim.batch=32", "model.width=0.25", "model.resolution=32"]
 
@@ -58,11 +59,13 @@ def test_the_tflite_and_its_graph_agree_on_a_thousand_test_images(name, tmp_path
     source = load_dataset(config)
     data = splits.Splits(source, config)
     images = np.concatenate([data.arrays(split)[0] for split in ("test", "val")])
-    tuned = int8_model.fine_tune(
+    training = data.samples("train")
+    tuned = int8_model.quantized(
         tf_keras_clone.rebuild(keras.saving.load_model(run.model_path, compile=False)),
+        task.of(config, source.classes),
         config,
-        *data.arrays("train"),
-        classes=len(source.classes),
+        training,
+        int8_model.calibration_images(config, training.images),
     )
     tflite = convert.convert(tuned)
     output = tflite.outputs[0]

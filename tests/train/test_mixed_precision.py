@@ -12,7 +12,7 @@ from small_training import images, labels, shallow
 
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
-from tinytrain.train import trainer
+from tinytrain.train import task, trainer
 from tinytrain.train.method import TrainingContext
 
 X, Y = images(16, 16), labels(16)
@@ -40,7 +40,7 @@ def made(name, folder, *more):
     config = configs.load(None, words)
     training = TrainingContext(10, 16, lambda seed, steps: tf.data.Dataset.from_tensors((X, Y)))
     method = trainer.build_method(network(), config, training)
-    trainer.compile_method(method, config, 10, 10)
+    trainer.compile_method(method, task.of(config, [str(n) for n in range(10)]), config.optim, 10)
     return method
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from tinytrain import tables
 from tinytrain.deploy.exported import BENCH_FILE, PICTURE_FILE
+from tinytrain.train import figures
 
 DIFFERENCES_SHOWN = 10
 OPERATORS_SHOWN = 10
@@ -50,7 +51,8 @@ def _accuracy(result: dict[str, Any]) -> str:
     accuracy = result["accuracy"]
     if accuracy is None:
         return "unknown: the export has no labels"
-    return f"top-1 {100 * accuracy['board']:.2f} % on the board, {100 * accuracy['host']:.2f} % on the host"
+    label = figures.of(result.get("task", "classify")).main.label
+    return f"{label} {100 * accuracy['board']:.2f} % on the board, {100 * accuracy['host']:.2f} % on the host"
 
 
 def _latency(result: dict[str, Any]) -> str:

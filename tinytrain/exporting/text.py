@@ -6,6 +6,7 @@ from typing import Any
 
 from tinytrain import tables
 from tinytrain.exporting.accuracy import quantization_change
+from tinytrain.train import figures
 
 LAYERS_SHOWN = 15
 FITS = {True: "yes", False: "NO", None: "unknown"}
@@ -15,11 +16,12 @@ MEASURED_WITH = "with TFLM_DIR, the compiler and the emulator at hand, export me
 def summary(report: dict[str, Any], folder: Path) -> str:
     """Returns the report as a table to read."""
     parity, used = report["parity"], report["memory"]
+    label = figures.of(report.get("task", "classify")).main.label
     rows = [
         ("model", _model(report)),
         *[("input", note) for note in report["input"]["notes"]],
-        ("accuracy", _accuracy(report["accuracy"])),
-        *_val(report["accuracy"].get("val")),
+        ("accuracy", _accuracy(report["accuracy"], label)),
+        *_val(report["accuracy"].get("val"), label),
         ("parity", f"{parity['different']} of {parity['images']:,} outputs differ from the golden ones in TFLM"),
         ("TF Lite", _tensorflow_lite(report["tensorflow_lite"])),
         ("RAM", _ram(report)),
@@ -91,16 +93,16 @@ def _latency(report: dict[str, Any]) -> str:
     return f"{low:.{digits}f} to {high:.{digits}f} ms, predicted ({likely})"
 
 
-def _accuracy(found: dict[str, Any]) -> str:
+def _accuracy(found: dict[str, Any], label: str) -> str:
     if not found["images"]:
         return "unknown: proven on noise; --data SPEC measures it on images"
     names = {"float": "float", "float_finetuned": "fine-tuned in float", "int8": "int8"}
     shares = [f"{name} {100 * found[kind]:.2f} %" for kind, name in names.items() if found.get(kind) is not None]
-    return f"{', '.join(shares)} top-1 on {found['images']:,} images"
+    return f"{', '.join(shares)} {label} on {found['images']:,} images"
 
 
-def _val(found: dict[str, Any] | None) -> list[tuple[str, str]]:
-    return [("val", f"{_accuracy(found)}, to tune qat.* by")] if found else []
+def _val(found: dict[str, Any] | None, label: str) -> list[tuple[str, str]]:
+    return [("val", f"{_accuracy(found, label)}, to tune qat.* by")] if found else []
 
 
 def _diagnosis(found: dict[str, Any]) -> list[str]:

@@ -40,7 +40,7 @@ def sources(
     folder: Path, arena_bytes: int, model: Int8Model, stripped: Model, outputs: np.ndarray, board: Board
 ) -> Path:
     """Writes folder/firmware for the stripped model, and returns its path."""
-    golden = _golden(outputs, model.labels)
+    golden = model.task.figures.golden_case(outputs, model.labels)
     return firmware.emit(
         folder,
         board,
@@ -53,9 +53,3 @@ def sources(
         pixels=model.pixels.tables(stripped.inputs[0]),
         bgr=model.pixels.bgr,
     )
-
-
-def _golden(outputs: np.ndarray, labels: np.ndarray | None) -> int:
-    """Returns the number of the golden image: the first one that is classified right, else the first."""
-    right = outputs.argmax(axis=1) == labels if labels is not None else np.zeros(len(outputs), bool)
-    return int(right.argmax())

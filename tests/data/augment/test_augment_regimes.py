@@ -4,6 +4,7 @@ import math
 import subprocess
 import sys
 
+import encoding
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -14,6 +15,7 @@ from tinytrain.data import batches
 from tinytrain.data.augment import classical, levels, mixing, operations, policies
 from tinytrain.data.augment.augmentation import Augmentation
 from tinytrain.data.augment.generator import StatelessGenerator
+from tinytrain.data.images import Samples
 
 RANDOM = np.random.default_rng(0)
 PLAIN = {"flip": False, "crop": 0.0}
@@ -88,7 +90,7 @@ def test_seed_and_step_are_all_that_a_batch_depends_on(regime):
 def test_a_pipeline_gives_what_the_layers_give_eagerly(regime):
     images, classes = noise(32), RANDOM.integers(0, 5, 32)
     layers = Augmentation(Augment(**{**PLAIN, **REGIMES[regime]}), 12)
-    data = batches.training_batches(images, classes, 5, 16, 0, range(3, 5), layers)
+    data = batches.training_batches(Samples.of(images, classes), encoding.one_hot(5), 16, 0, range(3, 5), layers)
     order = np.random.default_rng([0, 1]).permutation(32)[16:]  # of the second step of the second epoch
     x, y = next(iter(data))
     pixels, labels = augment(REGIMES[regime], images[order], np.eye(5, dtype=np.float32)[classes[order]], step=3)

@@ -5,9 +5,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, log_loss, top_k_accuracy_score
 
-from tinytrain.data import balance
-from tinytrain.tasks.classify import metrics
-from tinytrain.train import trainer
+from tinytrain.tasks.classify import metrics, training_metrics
 
 RANDOM = np.random.default_rng(0)
 LOGITS = RANDOM.normal(size=(200, 7)).astype("float32") * 3
@@ -63,7 +61,7 @@ def test_balanced_top1_against_scikit_learn_and_the_metric_of_the_training():
     expected = balanced_accuracy_score(some, few.argmax(1))
     assert metrics.balanced_top1(few, some) == pytest.approx(expected)
     assert abs(expected - metrics.top_k(few, some, 1)) > 0.01
-    metric = balance.BalancedTop1(7)
+    metric = training_metrics.BalancedTop1(7)
     for part in (slice(0, 25), slice(25, 60)):
         metric.update_state(np.eye(7)[some[part]], few[part])
     assert float(metric.result()) == pytest.approx(expected, rel=1e-6)
@@ -74,12 +72,12 @@ def test_top1_of_the_training_is_keras_own_for_whole_images_and_weighted_by_the_
     logits = random.normal(size=(64, 5)).astype(np.float32)
     whole = np.eye(5, dtype=np.float32)[random.integers(0, 5, 64)]
     expected = keras.metrics.CategoricalAccuracy()(whole, logits)
-    found = keras.metrics.MeanMetricWrapper(trainer.share_of_predicted)
+    found = keras.metrics.MeanMetricWrapper(training_metrics.share_of_predicted)
     assert float(found(whole, logits)) == pytest.approx(float(expected))
     # a right guess of the larger part, of the smaller one, of none, and of an image mixed with one of its class
     mixed = np.array([[0.7, 0.3, 0], [0.7, 0.3, 0], [0.7, 0.3, 0], [1, 0, 0]], np.float32)
     guesses = 9 * np.eye(3, dtype=np.float32)[[0, 1, 2, 0]]
-    assert np.asarray(trainer.share_of_predicted(mixed, guesses)) == pytest.approx([0.7, 0.3, 0, 1])
+    assert np.asarray(training_metrics.share_of_predicted(mixed, guesses)) == pytest.approx([0.7, 0.3, 0, 1])
 
 
 def test_the_reciprocal_rank_by_hand():

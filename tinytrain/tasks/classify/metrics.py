@@ -17,6 +17,16 @@ def top_k(scores: np.ndarray, labels: np.ndarray, k: int) -> float:
     return float((order == labels[:, None]).any(axis=1).mean())
 
 
+def top1(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Returns the share of images, 0..1, whose true class has the highest score, of equal ones the first."""
+    return top_k(scores, labels, 1)
+
+
+def first_right(scores: np.ndarray, labels: np.ndarray | None) -> int:
+    """Returns the number of the first image that is classified right; 0 if there is none, or labels are unknown."""
+    return 0 if labels is None else int((scores.argmax(axis=1) == labels).argmax())
+
+
 def recall(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Returns per class (classes,) the share of its images that are classified right, 0..1; NaN without images."""
     classes = np.arange(scores.shape[1])
