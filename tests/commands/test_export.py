@@ -18,7 +18,7 @@ from tensorflow.lite.python import schema_py_generated as tflite_schema
 from tinytrain.commands import evaluate, fit
 from tinytrain.commands.export import export
 from tinytrain.config import load as configs
-from tinytrain.config import schema
+from tinytrain.config import plugins, schema
 from tinytrain.data import splits
 from tinytrain.data.load import load_dataset
 from tinytrain.deploy import c_source
@@ -42,7 +42,7 @@ def record_parses(monkeypatch):
         frame = sys._getframe(1)
         while frame.f_code.co_filename == tflite_schema.__file__:
             frame = frame.f_back
-        if "tinytrain" in Path(frame.f_code.co_filename).parts:
+        if plugins.PACKAGE in Path(frame.f_code.co_filename).parents:
             parsed.append(bytes(table._tab.Bytes))
         return unpack(tree, table)
 
