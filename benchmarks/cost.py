@@ -32,7 +32,7 @@ from tinytrain import tables
 from tinytrain.config import plugins
 from tinytrain.deploy import boards, c_source, firmware, memory
 from tinytrain.deploy.tflm import instructions
-from tinytrain.deploy.tflm.interpreter import Oracle
+from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.errors import TinytrainError
 from tinytrain.quantize import convert, tf_keras_clone
 from tinytrain.tflite.model import Model
@@ -97,7 +97,7 @@ def run(graph: Model, stock_operators: bool) -> dict[str, Any]:
     """Returns what the .tflite costs in the firmware, as TFLM registers operators or as tinytrain does."""
     board = boards.load(BOARD)
     image = np.random.default_rng(2).integers(-128, 128, graph.inputs[0].shape, np.int8)
-    golden = Oracle(graph.content).run(image)
+    golden = ReferenceInterpreter(graph.content).run(image)
     with tempfile.TemporaryDirectory() as folder:
         sources = firmware.emit(
             Path(folder),

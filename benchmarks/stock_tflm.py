@@ -27,7 +27,7 @@ from cost import BOARD, NETWORKS, QUICK, images, network
 from tinytrain import tables
 from tinytrain.deploy import boards, c_source, firmware, memory
 from tinytrain.deploy.tflm import operators as tflm_ops
-from tinytrain.deploy.tflm.interpreter import Oracle
+from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.errors import TinytrainError
 from tinytrain.quantize import convert, tf_keras_clone
 from tinytrain.tflite.model import Model
@@ -49,7 +49,7 @@ def emitted(folder: Path, model: Model, operators: dict[str, str] | None) -> Pat
         arena_bytes=memory.target_arena_bytes(model),
         labels=[],
         golden_input=image,
-        golden_output=Oracle(model.content).run(image),
+        golden_output=ReferenceInterpreter(model.content).run(image),
     )
     if operators is not None:
         (sources / "model" / "model_ops.h").write_text(c_source.ops_header(operators))

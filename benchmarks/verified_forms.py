@@ -28,7 +28,7 @@ from single_operators import convolutions, depthwise, groups, others, stock
 from tinytrain.benching.serial import emulator, ports
 from tinytrain.deploy import boards, c_source, firmware
 from tinytrain.deploy.tflm import operators, verified_forms
-from tinytrain.deploy.tflm.interpreter import Oracle
+from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.errors import TinytrainError
 from tinytrain.tflite.model import Model
 
@@ -99,7 +99,7 @@ def run(cases: list[Case], with_own: bool, build: Path) -> dict[str, list[str]]:
     if not with_own:
         kinds = {name: _library(name, graph) if kind == "own" else kind for name, kind in kinds.items()}
     image = np.random.default_rng(0).integers(-128, 128, graph.inputs[0].shape, np.int8)
-    expected = Oracle(graph.content).run(image)[0].reshape(-1)
+    expected = ReferenceInterpreter(graph.content).run(image)[0].reshape(-1)
     try:
         output = _on_board(graph, kinds, image, expected, build)
     except TinytrainError as error:

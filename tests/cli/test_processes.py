@@ -333,7 +333,7 @@ def test_the_death_of_the_interpreter_is_told_with_its_status_and_words(monkeypa
     (tmp_path / "sh").chmod(0o755)
     monkeypatch.setattr(interpreter.sys, "executable", str(tmp_path / "sh"))
     with pytest.raises(kind) as told:
-        _ = interpreter.Oracle(b"model").arena_bytes
+        _ = interpreter.ReferenceInterpreter(b"model").arena_bytes
     assert sentence in str(told.value)
     assert type(told.value) is kind
 

@@ -10,7 +10,7 @@ from int8_models import broadcast_model, converted_model
 
 from tinytrain.deploy import boards, c_source, firmware, fit_check
 from tinytrain.deploy.tflm import operators
-from tinytrain.deploy.tflm.interpreter import Oracle
+from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.errors import TinytrainError, UserError
 from tinytrain.quantize import convert, tf_keras_clone
 from tinytrain.tflite.model import Model
@@ -88,7 +88,7 @@ def test_the_firmwares_own_operators_equal_the_interpreter(tmp_path, body, names
     )
     kinds = operators.registrations(model.operators)
     assert {name for name, kind in kinds.items() if kind == "own"} >= names
-    output = Oracle(model.content).run(frame)
+    output = ReferenceInterpreter(model.content).run(frame)
     arguments = {
         "model": model.content,
         "name": "own",
@@ -107,7 +107,11 @@ def emulated(tmp_path, content, kinds=None):
     """Returns what the firmware of a model with noise as its golden image prints; `kinds` in place of those chosen."""
     shape = Model.parse(content).inputs[0].shape
     frame = np.random.default_rng(0).integers(-128, 128, shape, np.int8)
-    arguments = {"arena_bytes": 32_768, "golden_input": frame, "golden_output": Oracle(content).run(frame)}
+    arguments = {
+        "arena_bytes": 32_768,
+        "golden_input": frame,
+        "golden_output": ReferenceInterpreter(content).run(frame),
+    }
     folder = emit(tmp_path, model=content, name="made", **arguments)
     if kinds:
         (folder / "model" / "model_ops.h").write_text(c_source.ops_header(kinds))

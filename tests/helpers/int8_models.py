@@ -67,10 +67,10 @@ def broadcast_model(name: str, first: tuple[int, ...], second: tuple[int, ...]) 
     return bytes(builder.Output())
 
 
-def converted_model(ends: str = "int8") -> bytes:
+def converted_model(io_type: str = "int8") -> bytes:
     """Returns a converted int8 model of the operators tinytrain emits: convolutions, ADD, MEAN, FULLY_CONNECTED …
 
-    `ends`: what goes in and out, "int8", "uint8" or "float32", the converter's default.
+    io_type: of its input and output, "int8", "uint8" or "float32", the converter's default.
     """
     import tensorflow as tf
 
@@ -95,7 +95,7 @@ def converted_model(ends: str = "int8") -> bytes:
         [image] for image in random.uniform(-1, 1, (20, 1, 16, 16, 3)).astype("f")
     )
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = converter.inference_output_type = getattr(tf, ends)
+    converter.inference_input_type = converter.inference_output_type = getattr(tf, io_type)
     return converter.convert()
 
 

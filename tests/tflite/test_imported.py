@@ -1,4 +1,4 @@
-"""A .tflite made elsewhere: what is refused and why, float and uint8 ends, what its pixels mean, a whole export."""
+"""A .tflite made elsewhere: what is refused and why, inputs and outputs of other types, its pixels, a whole export."""
 
 import copy
 import json
@@ -13,7 +13,7 @@ from tensorflow.lite.python import schema_py_generated as schema
 from tinytrain.commands import evaluate
 from tinytrain.config.schema import Export
 from tinytrain.deploy import c_source, firmware, memory
-from tinytrain.deploy.tflm.interpreter import Oracle
+from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.errors import DoesNotFit, UserError
 from tinytrain.tflite import pixels, tflite_interpreter
 from tinytrain.tflite.int8_io import with_int8_io
@@ -127,8 +127,8 @@ def test_what_the_firmware_cannot_feed_is_refused(tmp_path, command_line, conten
 
 
 @pytest.mark.parametrize("kind", ["float32", "uint8"])
-def test_ends_of_another_type_are_left_out(kind):
-    """What is left is the network that the converter makes with int8 ends: same results, same arena."""
+def test_inputs_and_outputs_of_another_type_become_int8(kind):
+    """What is left is the network that the converter makes with int8 input and output: same results, same arena."""
     whole, wanted = Model.parse(converted_model(kind)), Model.parse(converted_model())
     found, made_int8 = with_int8_io(whole)
     assert made_int8 == [f"{kind} input", f"{kind} output"]
@@ -136,11 +136,13 @@ def test_ends_of_another_type_are_left_out(kind):
     assert graph.counts == wanted.counts
     assert [t.dtype for t in (*graph.inputs, *graph.outputs)] == ["int8", "int8"]
     images = np.random.default_rng(0).integers(-128, 128, (20, 16, 16, 3), np.int8)
-    np.testing.assert_array_equal(Oracle(found.content).run(images), Oracle(wanted.content).run(images))
+    np.testing.assert_array_equal(
+        ReferenceInterpreter(found.content).run(images), ReferenceInterpreter(wanted.content).run(images)
+    )
     assert memory.target_arena_bytes(found) == memory.target_arena_bytes(wanted)
 
 
-def test_int8_ends_are_left_as_they_are():
+def test_int8_input_and_output_are_left_as_they_are():
     model = Model.parse(conv_model())
     assert with_int8_io(model) == (model, [])
 
@@ -238,7 +240,7 @@ def export(command_line, tmp_path, content, *words):
     return json.loads(out.splitlines()[-1]), out
 
 
-def test_a_float_ended_file_is_exported_and_says_what_it_feeds(tmp_path, command_line):
+def test_a_file_of_float_input_and_output_is_exported_and_says_what_it_feeds(tmp_path, command_line):
     report, out = export(command_line, tmp_path, converted_model("float32"))
     assert report["model"]["ops"] == Model.parse(converted_model()).counts
     assert report["input"]["shape"] == [1, 16, 16, 3]
@@ -264,7 +266,7 @@ def test_pixels_reach_the_network_as_it_was_trained(tmp_path, command_line, imag
         inputs, outputs = golden["inputs"], golden["outputs"]
     assert inputs.min() < -120  # dark pixels: not all at one end, as they would be if taken for -1 to 1
     assert inputs.max() > 80
-    np.testing.assert_array_equal(outputs, Oracle(content).run(inputs).reshape(len(inputs), -1))
+    np.testing.assert_array_equal(outputs, ReferenceInterpreter(content).run(inputs).reshape(len(inputs), -1))
     table = c_source.read_array(tmp_path / "e/firmware/model/model_data.cc", "PixelToInput")
     np.testing.assert_array_equal(table, np.arange(256) - 128)
     measured = evaluate.evaluate(tmp_path / "theirs.tflite", data=f"folder:{folder}")
@@ -455,7 +457,7 @@ def test_tensorflow_lite_is_the_second_opinion(share, parts):
     """Outputs of TFLM, moved on by noise of a known share of their variance: 0.25 is allowed."""
     content = conv_model()
     images = np.random.default_rng(0).integers(-128, 128, (5, 4, 4, 3), np.int8)
-    outputs = Oracle(content).run(images).reshape(5, -1)
+    outputs = ReferenceInterpreter(content).run(images).reshape(5, -1)
     signal = outputs.astype(float).var(axis=0).mean()
     steps = round(np.sqrt(share * signal))
     moved = (outputs + steps * np.where(outputs > 0, -1, 1)).astype(np.int8)  # away from the ends
@@ -467,7 +469,7 @@ def test_tensorflow_lite_is_the_second_opinion(share, parts):
 def test_a_step_of_rounding_is_no_difference_where_the_outputs_hardly_vary():
     content = conv_model()
     images = np.zeros((3, 4, 4, 3), np.int8)
-    outputs = Oracle(content).run(images).reshape(3, -1)
+    outputs = ReferenceInterpreter(content).run(images).reshape(3, -1)
     beside = outputs + np.where(outputs > 0, -1, 1).astype(np.int8)
     assert not tflite_interpreter.compare(Model.parse(content), images, beside, macs=240)["parts"]
     assert tflite_interpreter.compare(

@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from tinytrain.benching.serial.board import BoardLink, Inference
 from tinytrain.benching.serial.messages import BoardWrong, Hello, Status
-from tinytrain.deploy import latency
 from tinytrain.deploy.exported import Exported
+from tinytrain.tflite.macs import macs
 from tinytrain.train import figures
 
 WINDOWS = 5
@@ -184,7 +184,7 @@ def _profile(link: BoardLink, hello: Hello, exported: Exported) -> dict[str, Any
             "index": i,
             "name": operator.name,
             "output": list(operator.outputs[0].shape[1:]),
-            "macs": latency.macs(operator),
+            "macs": macs(operator),
             "counts": count,
             "share": count / total,
         }

@@ -96,7 +96,7 @@ def _board(exported: Exported, port: str | None) -> Iterator[tuple[BoardLink, He
     if why := firmware.lacking(emulator=True):
         raise UserError(f"the firmware cannot be emulated here: {why}; or name a board's port with --port")
     board = boards.load(exported.report["board"])
-    twin = boards.emulated_twin(board)
+    twin = boards.emulated_board(board)
     if twin is None:
         raise UserError(
             f"no emulated board has the {board.core} of {board.name}: name the port of a real one with --port"

@@ -49,7 +49,7 @@ def write(
         pixels: (256,) int8, the input value of each 8-bit pixel, or (channels, 256) in the model's order where they
             differ. Default: `pixel_values` of the model's input.
         bgr: whether the model takes the channels in the order B, G, R; pixels come as R, G, B.
-        tables: (n, 256) int8, the results of the operators that are looked up; see lookup.py.
+        tables: (n, 256) int8, the results of the operators that are looked up; see tflm/lookup_tables.py.
 
     Raises:
         UserError: TFLM cannot run the model (`supported.check`), or it has other inputs, outputs or sizes than given.

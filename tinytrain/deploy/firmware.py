@@ -71,7 +71,7 @@ def emit(
 ) -> Path:
     """Writes `folder`/firmware, all that the build needs beside TFLM, and returns its path.
 
-    It is written under a temporary name and renamed. The arguments after `board` are those of `carray.write`; `board`
+    It is written under a temporary name and renamed. The arguments after `board` are those of `c_source.write`; `board`
     is the one that `make` builds for by default.
 
     Raises:
@@ -277,7 +277,7 @@ def parse_output(text: str) -> dict[str, Any]:
 def estimate(model: Model, arena_bytes: int, board: Board) -> Sizes:
     """Returns the sizes as TFLM with CMSIS-NN and its error texts gives them on `board`, without compiler and TFLM.
 
-    The error against real links stands beside the table in tflm_ops.py.
+    The error against real links stands beside the table in tflm/operators.py.
     """
     input_bytes, output_bytes = (
         sum(int(np.prod(tensor.shape)) for tensor in tensors) for tensors in (model.inputs, model.outputs)

@@ -42,8 +42,8 @@ def read(path: Path) -> tuple[Model, list[str]]:
 def _refuse(model: Model, file: str) -> None:
     for name, tensors in (("input", model.inputs), ("output", model.outputs)):
         if len(tensors) != 1:
-            found = ", ".join(f"{tensor.dtype} {tensor.shape}" for tensor in tensors)
-            raise UserError(f"{file} has {len(tensors)} {name}s ({found}): the firmware needs exactly one int8 {name}")
+            types = ", ".join(f"{tensor.dtype} {tensor.shape}" for tensor in tensors)
+            raise UserError(f"{file} has {len(tensors)} {name}s ({types}): the firmware needs exactly one int8 {name}")
     _refuse_other_types(model, file)
     for name, tensor in (("input", model.inputs[0]), ("output", model.outputs[0])):
         if tensor.dtype != "int8" or len(tensor.scale) != 1:
@@ -95,12 +95,12 @@ def _refuse_other_types(model: Model, file: str) -> None:
 
 def _computing(model: Model, test: Callable[[Tensor], bool]) -> list[Operator]:
     """Returns the operators that read or write a tensor of which `test` is true; conversions only if no other does."""
-    found = [
+    computing = [
         operator
         for operator in model.operators
         if any(tensor is not None and test(tensor) for tensor in (*operator.inputs, *operator.outputs))
     ]
-    return [operator for operator in found if operator.name not in CONVERSIONS] or found
+    return [operator for operator in computing if operator.name not in CONVERSIONS] or computing
 
 
 def _is_int8(operator: Operator) -> bool:

@@ -24,8 +24,8 @@ def refuse_taken(folder: Path) -> None:
 def refuse_other_library(board: Board) -> None:
     """Raises UserError, before the long work, if TFLM_DIR does not serve for a board that the firmware is built for."""
     firmware.check_library(board)
-    if (twin := boards.emulated_twin(board)) and not firmware.lacking(emulator=True):
-        firmware.check_library(twin)
+    if (emulated := boards.emulated_board(board)) and not firmware.lacking(emulator=True):
+        firmware.check_library(emulated)
 
 
 def refuse_full_disk(target: Path, folder: Path) -> None:

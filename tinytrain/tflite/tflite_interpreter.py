@@ -1,9 +1,10 @@
 """The second opinion on what a .tflite computes: TensorFlow Lite's interpreter, with its reference kernels.
 
-The firmware computes what TFLM does (oracle.py). But TFLM can be wrong itself: it takes the shapes that stand in the
-file, for one, where TensorFlow Lite works them out. The two round differently in places, and a deep network multiplies
-what that changes: outputs of an untrained EfficientNet-B0 are up to 42 steps apart. Its noise is 0.03 of the signal; a
-network that TFLM computes wrong had 80 times more noise than signal. So outputs part where the noise is large.
+The firmware computes what TFLM does (deploy/tflm/interpreter.py). But TFLM can be wrong itself: it takes the shapes in
+the file as they are, for one, where TensorFlow Lite computes them. The two round differently in places, and a deep
+network multiplies what that changes: outputs of an untrained EfficientNet-B0 are up to 42 steps apart. Its noise is
+0.03 of the signal; a network that TFLM computed wrong had 80 times more noise than signal. So outputs count as
+different where the noise is large.
 """
 
 import warnings
@@ -39,11 +40,11 @@ def compare(model: Model, images: np.ndarray, outputs: np.ndarray, macs: int) ->
     drawn = np.unique(np.linspace(0, len(images) - 1, count).round().astype(int))
     result = {"images": 0, "largest_steps": 0, "noise": 0.0, "noise_limit": NOISE_LIMIT, "parts": False}
     try:
-        found, shapes = _run(model.content, images[drawn])
+        reference, shapes = _run(model.content, images[drawn])
     except (RuntimeError, ValueError) as error:
         return result | {"reason": "", "failed": (str(error) or type(error).__name__).splitlines()[0]}
-    difference = (outputs[drawn].reshape(len(drawn), -1) - found.astype(float)).round()
-    signal = max(float(found.astype(float).var(axis=0).mean()), ROUNDING_STEPS**2)
+    difference = (outputs[drawn].reshape(len(drawn), -1) - reference.astype(float)).round()
+    signal = max(float(reference.astype(float).var(axis=0).mean()), ROUNDING_STEPS**2)
     steps, noise = int(np.abs(difference).max()), float((difference**2).mean()) / signal
     parts = steps > ROUNDING_STEPS and noise > NOISE_LIMIT
     result |= {"images": len(drawn), "largest_steps": steps, "noise": noise, "parts": parts}

@@ -1,11 +1,13 @@
-"""Runs a .tflite in the tflite_micro interpreter, in a process of its own: a script, started by oracle.py.
+"""Runs a .tflite in the tflite_micro interpreter, in a process of its own: a script, started by interpreter.py.
 
 The interpreter writes to the terminal and can take the process down when its arena is too small, so nothing else runs
 here, and TensorFlow is not imported.
 
-    tflm_worker.py run MODEL IMAGES.npy OUTPUTS.npy FIRST STEP    images FIRST, FIRST+STEP, …; a line "." for each
-    tflm_worker.py arena MODEL                                    prints the bytes of the smallest arena that works
-    tflm_worker.py each MODEL VALUES.npy OUTPUTS.npy              one inference, all inputs VALUES; saves all outputs
+The arguments on its command line:
+
+    run MODEL IMAGES.npy OUTPUTS.npy FIRST STEP    images FIRST, FIRST+STEP, …; prints a line "." for each
+    arena MODEL                                    prints the bytes of the smallest arena that works
+    each MODEL VALUES.npy OUTPUTS.npy              one inference, all inputs VALUES; saves all outputs
 """
 
 import os
@@ -55,7 +57,7 @@ def _save(path: str, outputs: np.ndarray) -> None:
         np.save(path, outputs)
     except OSError as error:
         print(f"{path}: {error.strerror or error}", file=sys.stderr)
-        sys.exit(os.EX_IOERR)  # which oracle.py knows from a model that does not run
+        sys.exit(os.EX_IOERR)  # which interpreter.py tells from a model that does not run
 
 
 def _enough_bytes(model: bytes, image: np.ndarray) -> int:
@@ -101,17 +103,17 @@ def _graph(model: bytes) -> Any:
     return schema.Model.GetRootAsModel(model, 0).Subgraphs(0)
 
 
-def main(mode: str, model_path: str, *words: str) -> None:
-    """Does what the words of the command line say."""
+def main(mode: str, model_path: str, *arguments: str) -> None:
+    """Runs the mode that the command line names."""
     with open(model_path, "rb") as file:
         model = file.read()
     if mode == "arena":
         print(smallest_arena(model, _zeros(model)))
     elif mode == "each":
-        values_path, outputs_path = words
+        values_path, outputs_path = arguments
         _save(outputs_path, each(model, np.load(values_path)))
     else:
-        images_path, outputs_path, first, step = words
+        images_path, outputs_path, first, step = arguments
         _save(outputs_path, run(model, np.load(images_path, mmap_mode="r"), int(first), int(step)))
 
 
