@@ -47,10 +47,10 @@ def device(program):
 def crashing(folder, tmp_path, statement):
     """Returns the program whose engine executes `statement` in each inference."""
     copy = exported(tmp_path / "crash") / "firmware"
-    engine = (copy / "engine_stand_in.cc").read_text()
+    engine = (copy / "app/engine_stand_in.cc").read_text()
     body = engine.replace("  uint32_t hash = 2166136261u;", f"  {statement}\n  uint32_t hash = 2166136261u;")
     assert body != engine
-    (copy / "engine_crash.cc").write_text(body)
+    (copy / "app/engine_crash.cc").write_text(body)
     done = make(copy, f"BOARD={EMULATED}", "ENGINE=crash")
     assert done.returncode == 0, done.stderr
     return copy / "build" / f"{EMULATED}-crash" / "firmware.elf"

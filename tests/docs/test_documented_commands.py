@@ -21,7 +21,7 @@ from tinytrain.config import load, schema
 TABLE = Table.read()
 ROWS = documented_commands.load()
 FOUND = [(page, text) for page, texts in documented_commands.FOUND.items() for text in texts]
-MAKEFILES = [(REPOSITORY / name).read_text() for name in ("Makefile", "firmware/Makefile")]
+MAKEFILES = [(REPOSITORY / name).read_text() for name in ("Makefile", "firmware/platform/Makefile")]
 IDS = [f"{page}: {text[:60]}" for page, text in FOUND]
 
 

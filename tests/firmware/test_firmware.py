@@ -21,7 +21,8 @@ from tinytrain.tflite import model
 def test_the_folder_holds_all_that_the_build_needs(tmp_path):
     folder = emit(tmp_path / "export")
     names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    sources = {"Makefile", "README.md", "link.ld.S", "startup.c", "main.cc", "engine_tflm.cc", "boards/mps2_an500.h"}
+    sources = {"Makefile", "README.md", "PROTOCOL.md", "app/main.cc", "app/engine_tflm.cc", "platform/Makefile"}
+    sources |= {"platform/link.ld.S", "platform/startup.c", "platform/boards/mps2_an500.h"}
     assert sources <= names
     assert {"model/model_data.h", "model/model_data.cc", "model/model_ops.h", "model/board.mk"} <= names
     assert not any(name.startswith("build") for name in names)
@@ -205,12 +206,11 @@ def test_a_wrong_clock_of_another_family_does_not_compile(tmp_path, name, old, n
 def refuse(tmp_path, name, old, new, message):
     """Changes the header of a board and builds for it, which fails with `message`."""
     folder = emit(tmp_path)
-    header = folder / "boards" / f"{name}.h"
+    header = folder / "platform/boards" / f"{name}.h"
     assert old in header.read_text()
     header.write_text(header.read_text().replace(old, new))
-    done = make(
-        folder, f"BOARD={name}", f"build/{name}-stand_in/ports/{boards.load(name).values['PORT']}.o", "ENGINE=stand_in"
-    )
+    port = f"build/{name}-stand_in/platform/ports/{boards.load(name).values['PORT']}.o"
+    done = make(folder, f"BOARD={name}", port, "ENGINE=stand_in")
     assert done.returncode != 0
     assert message in done.stderr
 

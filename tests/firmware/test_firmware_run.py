@@ -73,7 +73,7 @@ def test_too_small_an_arena_fails_with_a_line(tmp_path):
 @needs_emulator
 def test_a_model_of_another_size_than_its_description_fails(tmp_path):
     folder = emit(tmp_path)
-    engine = folder / "engine_stand_in.cc"
+    engine = folder / "app/engine_stand_in.cc"
     engine.write_text(engine.read_text().replace("{ return kOutputBytes; }", "{ return kOutputBytes + 1; }"))
     done = emulate(folder)
     assert done.returncode != 0
@@ -82,11 +82,11 @@ def test_a_model_of_another_size_than_its_description_fails(tmp_path):
 
 def crash(folder, statement, board=EMULATED):
     """Runs a stand-in engine that executes `statement` in its first inference."""
-    engine = (folder / "engine_stand_in.cc").read_text()
+    engine = (folder / "app/engine_stand_in.cc").read_text()
     body = engine.replace("  uint32_t hash = 2166136261u;", f"  {statement}\n  uint32_t hash = 2166136261u;")
     assert body != engine
     declarations = 'extern "C" [[noreturn]] void abort(void);\n' + OVERFLOW
-    (folder / "engine_crash.cc").write_text(declarations + body)
+    (folder / "app/engine_crash.cc").write_text(declarations + body)
     return make(folder, "emulate", f"BOARD={board}", "ENGINE=crash", "TIMEOUT_S=30")
 
 
@@ -148,7 +148,7 @@ def test_static_objects_are_constructed_and_data_is_initialized(tmp_path):
     static volatile unsigned zero;
     static volatile float half = 0.5f;
     """
-    engine = folder / "engine_stand_in.cc"
+    engine = folder / "app/engine_stand_in.cc"
     text = engine.read_text().replace("namespace {", check + "namespace {", 1)
     engine.write_text(
         text.replace(

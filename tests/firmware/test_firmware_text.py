@@ -177,10 +177,10 @@ def test_inferences_longer_than_the_watchdog_waits_are_no_hang(folder):
 @needs_emulator
 def test_a_hang_is_caught_and_told_after_the_restart(tmp_path):
     folder = emit(tmp_path)
-    engine = (folder / "engine_stand_in.cc").read_text()
+    engine = (folder / "app/engine_stand_in.cc").read_text()
     start = "  uint32_t hash = 2166136261u;"
     assert start in engine
-    (folder / "engine_hang.cc").write_text(engine.replace(start, f"  for (volatile int i = 1; i;) {{}}\n{start}"))
+    (folder / "app/engine_hang.cc").write_text(engine.replace(start, f"  for (volatile int i = 1; i;) {{}}\n{start}"))
     make(folder, f"BOARD={EMULATED}", "ENGINE=hang")
     elf = folder / "build" / f"{EMULATED}-hang" / "firmware.elf"
     emulator = boards.load(EMULATED).emulator.split()

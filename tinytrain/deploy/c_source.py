@@ -98,7 +98,7 @@ def read_array(path: Path, name: str) -> np.ndarray:
 
 def ops_header(kinds: dict[str, str]) -> str:
     """Returns the text of model_ops.h for `kinds`, which is what `tflm_ops.registrations` returns."""
-    headers = {"own": lambda op: "operators_tflm.h", "int8": lambda op: op.int8_header}
+    headers = {"own": lambda op: "app/operators_tflm.h", "int8": lambda op: op.int8_header}
     chosen = {headers[kind](tflm_ops.OPS[name]) for name, kind in kinds.items() if kind in headers}
     # The resolver's header goes first: kernels/transpose.h uses what only that one includes.
     includes = ["tensorflow/lite/micro/micro_mutable_op_resolver.h", *sorted(chosen)]

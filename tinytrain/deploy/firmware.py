@@ -1,6 +1,6 @@
 """The firmware folder of an export: written, linked for its sizes, run in the emulator.
 
-Everything is done by `firmware/Makefile`; this module calls make and reads what it prints.
+Everything is done by `firmware/platform/Makefile`; this module calls make and reads what it prints.
 """
 
 import os
@@ -26,12 +26,12 @@ from tinytrain.tflite.model import Summary
 
 COMPILER = "arm-none-eabi-gcc"
 EMULATOR = "qemu-system-arm"
-STACK_BYTES = 4096  # STACK_BYTES of firmware/Makefile
-BESIDE_ARENA_BYTES = 8 * 1024  # kOtherRamBytes of firmware/inference.cc
+STACK_BYTES = 4096  # STACK_BYTES of firmware/platform/Makefile
+BESIDE_ARENA_BYTES = 8 * 1024  # kOtherRamBytes of firmware/app/inference.cc
 _GENERATED = ("build", "model")  # folders beside the sources that do not belong to them
 # What the Makefile asks for.
 TFLM_FILES = ("lib/libtensorflow-microlite.a", "include/tensorflow/lite/micro/micro_interpreter.h")
-_MAKE_TIMEOUT_S = 1200  # more than TIMEOUT_S of firmware/Makefile
+_MAKE_TIMEOUT_S = 1200  # more than TIMEOUT_S of firmware/platform/Makefile
 
 
 @dataclass(frozen=True)
