@@ -1,4 +1,4 @@
-// The inference engine behind a small C interface: engine_tflm.cc is TensorFlow Lite Micro, engine_stand_in.cc needs no
+// The inference engine behind a small C interface: engine_tflm.cc is TensorFlow Lite Micro, engine_stub.cc needs no
 // library.
 #pragma once
 

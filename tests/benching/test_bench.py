@@ -47,7 +47,7 @@ def device(program):
 def crashing(folder, tmp_path, statement):
     """Returns the program whose engine executes `statement` in each inference."""
     copy = exported(tmp_path / "crash") / "firmware"
-    engine = (copy / "app/engine_stand_in.cc").read_text()
+    engine = (copy / "app/engine_stub.cc").read_text()
     body = engine.replace("  uint32_t hash = 2166136261u;", f"  {statement}\n  uint32_t hash = 2166136261u;")
     assert body != engine
     (copy / "app/engine_crash.cc").write_text(body)
@@ -63,7 +63,7 @@ def crashing(folder, tmp_path, statement):
 def test_all_answers_are_the_hosts(folder, device, tmp_path):
     result, target = bench(folder, device, out=tmp_path / "out")
     assert json.loads((target / "bench.json").read_text()) == result
-    assert (result["board"], result["engine"], result["emulated"]) == (EMULATED, "stand_in", True)
+    assert (result["board"], result["engine"], result["emulated"]) == (EMULATED, "stub", True)
     assert (result["images"], result["different"], result["differences"]) == (IMAGES, 0, [])
     assert result["accuracy"] == {"board": 1.0, "host": 1.0}
     latency = result["latency"]

@@ -60,7 +60,7 @@ def test_every_board_compiles_and_starts_with_its_vectors(tmp_path, name):
     board, folder = boards.load(name), emit(tmp_path)
     sizes = firmware.link(folder, board, None, tmp_path / "build")
     image = tmp_path / "image.bin"
-    elf = tmp_path / "build" / f"{name}-stand_in" / "firmware.elf"
+    elf = tmp_path / "build" / f"{name}-stub" / "firmware.elf"
     subprocess.run(["arm-none-eabi-objcopy", "-O", "binary", elf, image], check=True)
     irq, symbols = int(board.values["UART_IRQ"]), addresses(elf)
     stack_top, *handlers = np.frombuffer(image.read_bytes(), "<u4", count=16 + int(board.values["IRQS"])).tolist()
@@ -100,7 +100,7 @@ H743_DTCM_BYTES = 128 * 1024 - firmware.STACK_BYTES - 64  # without the stack an
 def test_the_arena_is_in_the_fastest_ram_that_holds_it(tmp_path, name, arena_bytes, first, last):
     board, folder = boards.load(name), emit(tmp_path, arena_bytes=arena_bytes)
     sizes = firmware.link(folder, board, None, tmp_path / "build")
-    symbols = addresses(tmp_path / "build" / f"{name}-stand_in" / "firmware.elf")
+    symbols = addresses(tmp_path / "build" / f"{name}-stub" / "firmware.elf")
     fast = board.values.get("FAST_RAM_ORIGIN", board.values["RAM_ORIGIN"])
     assert (symbols["stack_limit"], symbols["stack_top"]) == (fast, fast + firmware.STACK_BYTES)
     assert first <= symbols["arena_start"] < symbols["arena_end"] <= last
@@ -209,8 +209,8 @@ def refuse(tmp_path, name, old, new, message):
     header = folder / "platform/boards" / f"{name}.h"
     assert old in header.read_text()
     header.write_text(header.read_text().replace(old, new))
-    port = f"build/{name}-stand_in/platform/ports/{boards.load(name).values['PORT']}.o"
-    done = make(folder, f"BOARD={name}", port, "ENGINE=stand_in")
+    port = f"build/{name}-stub/platform/ports/{boards.load(name).values['PORT']}.o"
+    done = make(folder, f"BOARD={name}", port, "ENGINE=stub")
     assert done.returncode != 0
     assert message in done.stderr
 
@@ -218,12 +218,12 @@ def refuse(tmp_path, name, old, new, message):
 @needs_compiler
 def test_a_changed_header_builds_anew(tmp_path):
     folder = emit(tmp_path)
-    assert make(folder, "ENGINE=stand_in").returncode == 0
-    target = folder / "build" / "stm32f746g_disco-stand_in" / "firmware.elf"
+    assert make(folder, "ENGINE=stub").returncode == 0
+    target = folder / "build" / "stm32f746g_disco-stub" / "firmware.elf"
     before = target.read_bytes()
     data = folder / "model" / "model_data.h"
     data.write_text(data.read_text().replace("kArenaBytes = 8192", "kArenaBytes = 9216"))
-    assert make(folder, "ENGINE=stand_in").returncode == 0
+    assert make(folder, "ENGINE=stub").returncode == 0
     assert target.read_bytes() != before
 
 
@@ -236,10 +236,10 @@ def test_a_changed_header_builds_anew(tmp_path):
     [
         ((), ["TFLM_DIR is not set; set it to", "https://github.com/tensorflow/tflite-micro"]),
         (("TFLM_DIR=/nowhere",), ["TFLM_DIR is '/nowhere'", "libtensorflow-microlite.a", "https://"]),
-        (("BOARD=stm32", "ENGINE=stand_in"), ["BOARD is 'stm32'", *boards.names()]),
-        (("ENGINE=other",), ["ENGINE is 'other'", "stand_in tflm"]),
-        (("emulate", "ENGINE=stand_in"), ["stm32f746g_disco has no emulator", EMULATED]),
-        (("flash", f"BOARD={EMULATED}", "ENGINE=stand_in"), ["nothing to flash"]),
+        (("BOARD=stm32", "ENGINE=stub"), ["BOARD is 'stm32'", *boards.names()]),
+        (("ENGINE=other",), ["ENGINE is 'other'", "stub tflm"]),
+        (("emulate", "ENGINE=stub"), ["stm32f746g_disco has no emulator", EMULATED]),
+        (("flash", f"BOARD={EMULATED}", "ENGINE=stub"), ["nothing to flash"]),
     ],
 )
 def test_make_says_in_one_line_what_to_set(tmp_path, words, messages):
@@ -252,7 +252,7 @@ def test_make_says_in_one_line_what_to_set(tmp_path, words, messages):
 def test_make_without_a_model_points_to_the_export(tmp_path):
     folder = emit(tmp_path)
     (folder / "model" / "model_data.cc").unlink()
-    done = make(folder, "ENGINE=stand_in")
+    done = make(folder, "ENGINE=stub")
     assert "`tinytrain export`" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 

@@ -1,11 +1,11 @@
-"""The firmware in QEMU with the stand-in engine: startup, serial port, timer, faults and every line it prints."""
+"""The firmware in QEMU with the stub engine: startup, serial port, timer, faults and every line it prints."""
 
 import re
 import subprocess
 import threading
 
 import pytest
-from firmware_helpers import ALL_EMULATED, EMULATED, INPUT, emit, emulate, make, needs_emulator, stand_in_output
+from firmware_helpers import ALL_EMULATED, EMULATED, INPUT, emit, emulate, make, needs_emulator, stub_output
 from int8_models import FILTERS, conv_model
 
 from tinytrain.deploy import boards, firmware
@@ -19,7 +19,7 @@ def test_the_firmware_runs_and_says_so(tmp_path, board):
     printed = firmware.parse_output(done.stdout)
     assert printed["board"] == board
     assert printed["clock"] == "25000000 Hz"
-    assert printed["engine"] == "stand_in"
+    assert printed["engine"] == "stub"
     assert printed["model"] == f"conv ({len(conv_model())} bytes)"
     assert (printed["arena_used_bytes"], printed["arena_bytes"]) == (48 + 80, 8192)
     assert printed["golden"] == "equal (80 bytes)"
@@ -43,7 +43,7 @@ def test_the_firmware_runs_and_says_so(tmp_path, board):
 
 @needs_emulator
 def test_a_different_golden_output_is_counted_and_fails(tmp_path):
-    golden = stand_in_output(INPUT, 16 * FILTERS)
+    golden = stub_output(INPUT, 16 * FILTERS)
     golden[[7, 31]] += 1
     folder = emit(tmp_path, golden_output=golden)
     done = emulate(folder)
@@ -73,7 +73,7 @@ def test_too_small_an_arena_fails_with_a_line(tmp_path):
 @needs_emulator
 def test_a_model_of_another_size_than_its_description_fails(tmp_path):
     folder = emit(tmp_path)
-    engine = folder / "app/engine_stand_in.cc"
+    engine = folder / "app/engine_stub.cc"
     engine.write_text(engine.read_text().replace("{ return kOutputBytes; }", "{ return kOutputBytes + 1; }"))
     done = emulate(folder)
     assert done.returncode != 0
@@ -81,8 +81,8 @@ def test_a_model_of_another_size_than_its_description_fails(tmp_path):
 
 
 def crash(folder, statement, board=EMULATED):
-    """Runs a stand-in engine that executes `statement` in its first inference."""
-    engine = (folder / "app/engine_stand_in.cc").read_text()
+    """Runs a stub engine that executes `statement` in its first inference."""
+    engine = (folder / "app/engine_stub.cc").read_text()
     body = engine.replace("  uint32_t hash = 2166136261u;", f"  {statement}\n  uint32_t hash = 2166136261u;")
     assert body != engine
     declarations = 'extern "C" [[noreturn]] void abort(void);\n' + OVERFLOW
@@ -148,7 +148,7 @@ def test_static_objects_are_constructed_and_data_is_initialized(tmp_path):
     static volatile unsigned zero;
     static volatile float half = 0.5f;
     """
-    engine = folder / "app/engine_stand_in.cc"
+    engine = folder / "app/engine_stub.cc"
     text = engine.read_text().replace("namespace {", check + "namespace {", 1)
     engine.write_text(
         text.replace(
@@ -164,8 +164,8 @@ def test_static_objects_are_constructed_and_data_is_initialized(tmp_path):
 def test_a_board_without_its_clock_talks_all_the_same(tmp_path):
     """The STM32F4's firmware on QEMU's netduinoplus2, an STM32F405 with core, memory and USART2, but no RCC."""
     folder = emit(tmp_path)
-    assert make(folder, "BOARD=nucleo_f401re", "ENGINE=stand_in").returncode == 0
-    elf = folder / "build" / "nucleo_f401re-stand_in" / "firmware.elf"
+    assert make(folder, "BOARD=nucleo_f401re", "ENGINE=stub").returncode == 0
+    elf = folder / "build" / "nucleo_f401re-stub" / "firmware.elf"
     command = ["qemu-system-arm", "-M", "netduinoplus2", "-display", "none", "-monitor", "none", "-kernel", elf]
     with subprocess.Popen(
         [*command, "-serial", "null", "-serial", "stdio"], stdin=subprocess.PIPE, stdout=subprocess.PIPE

@@ -203,7 +203,7 @@ def test_bytes_and_errors_of_the_line_are_handed_on(run, name):
     start = lines.index("received 65")
     assert sorted(lines[start + 1 : start + 4]) == ["line error", "line error", "received 66"]
     assert "received 67" not in lines  # an overrun alone has no byte
-    assert lines[-2:] == ["barked 1", "barked 0"]
+    assert lines[-2:] == ["reset by watchdog 1", "reset by watchdog 0"]
 
 
 @needs_tool("gcc")

@@ -1,4 +1,4 @@
-"""What the tests of the firmware share: an emitted folder, make, the stand-in engine's output."""
+"""What the tests of the firmware share: an emitted folder, make, the stub engine's output."""
 
 import os
 import subprocess
@@ -20,8 +20,8 @@ needs_emulator = pytest.mark.skipif(bool(LACKING), reason=LACKING)
 needs_tflm = pytest.mark.skipif(bool(firmware.lacking(emulator=True)), reason=firmware.lacking(emulator=True))
 
 
-def stand_in_output(values, count):
-    """Returns what engine_stand_in.cc computes: FNV-1a of the input, then a linear congruential generator."""
+def stub_output(values, count):
+    """Returns what engine_stub.cc computes: FNV-1a of the input, then a linear congruential generator."""
     state, output = 2166136261, []
     for value in values.astype(np.uint8).ravel().tolist():
         state = (state ^ value) * 16777619 % 2**32
@@ -38,7 +38,7 @@ def emit(folder, **changes):
         "arena_bytes": 8192,
         "labels": ["cat", "dog"],
         "golden_input": INPUT,
-        "golden_output": stand_in_output(INPUT, 16 * FILTERS),
+        "golden_output": stub_output(INPUT, 16 * FILTERS),
     }
     return firmware.emit(folder, boards.load("stm32f746"), **arguments | changes)
 
@@ -52,4 +52,4 @@ def make(folder, *words):
 
 
 def emulate(folder, *words, board=EMULATED):
-    return make(folder, "emulate", f"BOARD={board}", "ENGINE=stand_in", *words)
+    return make(folder, "emulate", f"BOARD={board}", "ENGINE=stub", *words)

@@ -12,7 +12,7 @@ import tty
 import zlib
 
 import serial
-from firmware_helpers import stand_in_output
+from firmware_helpers import stub_output
 
 from tinytrain.benching.serial import cobs_frames
 from tinytrain.benching.serial.cobs_frames import Decoder
@@ -141,7 +141,7 @@ class SimulatedBoard:
     def _output(self):
         import numpy as np
 
-        return stand_in_output(np.frombuffer(bytes(self.input), np.int8), self.output_bytes).tobytes()
+        return stub_output(np.frombuffer(bytes(self.input), np.int8), self.output_bytes).tobytes()
 
 
 def open_device(device, baud=115200):

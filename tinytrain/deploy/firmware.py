@@ -159,7 +159,7 @@ def keeps_image(board: Board, arena_bytes: int, input_bytes: int) -> bool:
 def build(firmware: Path, board: Board, tflm: Path | None, build: Path) -> Path:
     """Builds the folder `firmware` for `board` into the folder `build`; returns the program. Else like `link`."""
     _make(firmware, board, tflm, "all", BUILD=str(build))
-    return build / f"{board.name}-{'tflm' if tflm else 'stand_in'}" / "firmware.elf"
+    return build / f"{board.name}-{'tflm' if tflm else 'stub'}" / "firmware.elf"
 
 
 def link(firmware: Path, board: Board, tflm: Path | None, build: Path | None = None) -> Sizes:
@@ -168,7 +168,7 @@ def link(firmware: Path, board: Board, tflm: Path | None, build: Path | None = N
     Args:
         firmware: what `emit` returned.
         board: the board.
-        tflm: TFLM_DIR, or None for the stand-in engine.
+        tflm: TFLM_DIR, or None for the stub engine.
         build: where to put what is built; by default a temporary folder.
 
     Raises:
@@ -221,7 +221,7 @@ def emulate(firmware: Path, board: Board, tflm: Path | None) -> dict[str, Any]:
 
 
 def _make(firmware: Path, board: Board, tflm: Path | None, goal: str, *, check: bool = True, **variables: str) -> str:
-    engine = {"ENGINE": "tflm", "TFLM_DIR": str(_complete(tflm))} if tflm else {"ENGINE": "stand_in"}
+    engine = {"ENGINE": "tflm", "TFLM_DIR": str(_complete(tflm))} if tflm else {"ENGINE": "stub"}
     words = [f"{key}={value}" for key, value in {"BOARD": board.name, **engine, **variables}.items()]
     command = ["make", "--no-print-directory", "-s", "-C", str(firmware), goal, *words]
     environment = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}

@@ -32,7 +32,7 @@ START_S = 60  # of wall time; a large model takes 9 million instructions to plan
 def emulated(sources: Path, board: Board, tflm: Path | None) -> Iterator[str]:
     """Builds the firmware folder `sources`, runs it, and yields the device to open; ends QEMU in any case.
 
-    `tflm` is TFLM_DIR, or None for the stand-in engine. Raises TinytrainError if it cannot be built or does not start.
+    `tflm` is TFLM_DIR, or None for the stub engine. Raises TinytrainError if it cannot be built or does not start.
     """
     with (
         files.folder() as build,

@@ -57,7 +57,7 @@ const int8_t* engine_output(void) { return output; }
 size_t engine_output_bytes(void) { return kOutputBytes; }
 size_t engine_arena_used_bytes(void) { return used_bytes; }
 size_t engine_operator_count(void) { return 1; }
-const char* engine_name(void) { return "stand_in"; }
+const char* engine_name(void) { return "stub"; }
 const char* engine_error(void) { return error; }
 
 }  // extern "C"

@@ -1,4 +1,4 @@
-#include "frame_protocol.h"
+#include "binary_protocol.h"
 
 #include <algorithm>
 #include <cstring>
@@ -6,14 +6,14 @@
 #include "board.h"
 #include "crc32.h"
 #include "engine.h"
-#include "frames.h"
+#include "cobs_framing.h"
 #include "inference.h"
 #include "model/model_data.h"
 #include "post_mortem.h"
 #include "serial.h"
 #include "ticks.h"
 
-namespace frame_protocol {
+namespace binary_protocol {
 namespace {
 
 enum Type : uint8_t {
@@ -32,10 +32,10 @@ enum Error : uint8_t { kUnknownType = 1, kWrongPayload = 2, kWrongImage = 3, kEn
 
 constexpr uint16_t kVersion = 1;
 constexpr uint64_t kPatienceTicks = uint64_t{2} * BOARD_CLOCK_HZ;  // a tick is a cycle of the clock
-using frames::kCrcBytes;
-using frames::kFrameBytes;
-using frames::kHeaderBytes;
-using frames::kPayloadBytes;
+using cobs_framing::kCrcBytes;
+using cobs_framing::kFrameBytes;
+using cobs_framing::kHeaderBytes;
+using cobs_framing::kPayloadBytes;
 
 // Numbers go in and out as the core has them: little-endian.
 class Reader {
@@ -96,7 +96,7 @@ void Fail(Error code, const char* text) {
   PutBytes(text, std::strlen(text));
 }
 
-void SendAnswer() { frames::Write(answer, answer_bytes); }
+void SendAnswer() { cobs_framing::Write(answer, answer_bytes); }
 
 void Finish(uint16_t sequence) {
   const auto length = static_cast<uint16_t>(answer_bytes - kHeaderBytes);
@@ -209,7 +209,7 @@ void Status(Reader payload) {
   Put<uint32_t>(stack_used_bytes());
   Put<uint32_t>(stack_bytes());
   Put<uint32_t>(serial_lost_bytes());
-  Put<uint32_t>(frames::Damaged());
+  Put<uint32_t>(cobs_framing::Damaged());
   Put<uint32_t>(serial_line_errors());
 }
 
@@ -248,7 +248,7 @@ void Answer(uint8_t type, uint16_t sequence, Reader payload) {
   if (answer[0] == (kReset | kAnswer)) restart();
 }
 
-void Handle(const frames::Frame& frame) {
+void Handle(const cobs_framing::Frame& frame) {
   fallback_baud = 0;
   uint16_t sequence;
   std::memcpy(&sequence, frame.data + 1, sizeof sequence);
@@ -263,12 +263,12 @@ void Handle(const frames::Frame& frame) {
 }  // namespace
 
 void Receive(uint8_t byte) {
-  const frames::Frame frame = frames::Receive(byte);
+  const cobs_framing::Frame frame = cobs_framing::Receive(byte);
   if (frame.data != nullptr) Handle(frame);
 }
 
 void Idle() {
-  frames::Idle();
+  cobs_framing::Idle();
   if (fallback_baud != 0 && ticks_now() - baud_changed > kPatienceTicks) {
     board_set_baud(fallback_baud);
     baud = fallback_baud;
@@ -276,4 +276,4 @@ void Idle() {
   }
 }
 
-}  // namespace frame_protocol
+}  // namespace binary_protocol
