@@ -26,7 +26,9 @@ from operator_models import Case, model
 from scipy.optimize import nnls
 
 from tinytrain.benching.serial import emulator, ports
-from tinytrain.deploy import boards, c_source, firmware
+from tinytrain.deploy import boards, c_source, make
+from tinytrain.deploy.c_source import Contents
+from tinytrain.deploy.targets import makefile
 from tinytrain.deploy.tflm import cmsis_nn_counts, instructions, operators
 from tinytrain.tflite import model as flatbuffer
 from tinytrain.tflite.model import Operator
@@ -119,20 +121,22 @@ def count(cases: list[Case], board: boards.Board, general: bool) -> list[Counted
     kinds = dict.fromkeys(graph.counts, "general") if general else operators.registrations(graph.operators)
     source, target = (np.zeros(tensors[0].shape, np.int8) for tensors in (graph.inputs, graph.outputs))
     with tempfile.TemporaryDirectory() as folder:
-        sources = firmware.emit(
+        sources = makefile.write(
             Path(folder),
             board,
-            model=content,
-            name="single operators",
-            arena_bytes=ARENA_BYTES,
-            labels=[],
-            golden_input=source,
-            golden_output=target,
+            Contents(
+                model=content,
+                name="single operators",
+                arena_bytes=ARENA_BYTES,
+                labels=[],
+                golden_input=source,
+                golden_outputs=[target],
+            ),
         )
         (sources / "model" / "model_ops.h").write_text(c_source.ops_header(kinds))
-        with emulator.emulated(sources, board, firmware.tflm_dir()) as device:
+        with emulator.emulated(sources, board, make.tflm_dir()) as device:
             link, hello = ports.connect(device)
-            counts = [hello.in_unit(ticks) for ticks in link.profile(source.tobytes())]
+            counts = [hello.in_unit(ticks) for ticks in link.profile(source.tobytes(), len(graph.operators))]
     found = zip(cases, graph.operators, counts, strict=True)
     return [Counted(case, operator, kinds[operator.name], number) for case, operator, number in found]
 
@@ -183,7 +187,7 @@ def main() -> int:
     parser.add_argument("--fit", action="store_true", help="print coefficients that fit what was counted")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON line at the end")
     options = parser.parse_args()
-    if reason := firmware.lacking(emulator=True):
+    if reason := make.lacking(emulator=True):
         print(reason, file=sys.stderr)
         return 2
     board, step = boards.load(options.board), QUICK if options.quick else 1

@@ -24,7 +24,9 @@ from typing import Any
 import numpy as np
 from cost import BOARD, NETWORKS, QUICK, images, network
 
-from tinytrain.deploy import boards, c_source, firmware, memory
+from tinytrain.deploy import boards, c_source, firmware, make, memory, self_test
+from tinytrain.deploy.c_source import Contents
+from tinytrain.deploy.targets import makefile
 from tinytrain.deploy.tflm import operators as tflm_ops
 from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.errors import TinytrainError
@@ -40,15 +42,17 @@ KEYS = ("runtime_bytes", "flash_bytes", "arena_bytes", "instructions")
 def emitted(folder: Path, content: bytes, operators: dict[str, str] | None) -> Path:
     """Returns the firmware folder of the .tflite; `operators` overrides the registrations that the export chooses."""
     image = np.random.default_rng(2).integers(-128, 128, flatbuffer.read(content).inputs[0].shape, np.int8)
-    sources = firmware.emit(
+    sources = makefile.write(
         folder,
         boards.load(BOARD),
-        model=content,
-        name="stock",
-        arena_bytes=memory.target_arena_bytes(content),
-        labels=[],
-        golden_input=image,
-        golden_output=Oracle(content).run(image),
+        Contents(
+            model=content,
+            name="stock",
+            arena_bytes=memory.target_arena_bytes(content),
+            labels=[],
+            golden_input=image,
+            golden_outputs=[Oracle(content).run(image)],
+        ),
     )
     if operators is not None:
         (sources / "model" / "model_ops.h").write_text(c_source.ops_header(operators))
@@ -60,7 +64,7 @@ def measured(content: bytes, tflm: Path, operators: dict[str, str] | None) -> di
     with tempfile.TemporaryDirectory() as folder:
         sources = emitted(Path(folder), content, operators)
         sizes = firmware.link(sources, boards.load(BOARD), tflm)
-        printed = firmware.emulate(sources, boards.load(BOARD), tflm)
+        printed = self_test.emulate(sources, boards.load(BOARD), tflm)
     if "inference" not in printed:
         raise TinytrainError(printed["failed"])
     return {
@@ -126,8 +130,8 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help=f"only {' and '.join(QUICK)}")
     parser.add_argument("--json", action="store_true", help="print the rows as one JSON line at the end")
     arguments = parser.parse_args()
-    ours_dir, stock_dir = firmware.tflm_dir(), os.environ.get("TFLM_STOCK_DIR")
-    if reason := firmware.lacking(emulator=True):
+    ours_dir, stock_dir = make.tflm_dir(), os.environ.get("TFLM_STOCK_DIR")
+    if reason := make.lacking(emulator=True):
         print(reason, file=sys.stderr)
         return 2
     if ours_dir is None or not stock_dir:

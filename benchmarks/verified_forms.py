@@ -26,7 +26,9 @@ from operator_models import Case, joined_model
 from single_operators import convolutions, depthwise, groups, others, stock
 
 from tinytrain.benching.serial import emulator, ports
-from tinytrain.deploy import boards, c_source, firmware
+from tinytrain.deploy import boards, c_source, make
+from tinytrain.deploy.c_source import Contents
+from tinytrain.deploy.targets import makefile
 from tinytrain.deploy.tflm import operators, verified_forms
 from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.errors import TinytrainError
@@ -125,21 +127,23 @@ def _on_board(
     """Returns the output (bytes,) int8 of the model on the emulated board."""
     board = boards.load(BOARD)
     with tempfile.TemporaryDirectory() as folder:
-        sources = firmware.emit(
+        sources = makefile.write(
             Path(folder),
             board,
-            model=content,
-            name="forms",
-            arena_bytes=ARENA_BYTES,
-            labels=[],
-            golden_input=image,
-            golden_output=expected,
+            Contents(
+                model=content,
+                name="forms",
+                arena_bytes=ARENA_BYTES,
+                labels=[],
+                golden_input=image,
+                golden_outputs=[expected],
+            ),
         )
         (sources / "model" / "model_ops.h").write_text(c_source.ops_header(kinds))
-        program = firmware.build(sources, board, firmware.tflm_dir(), build)
+        program = make.build(sources, board, make.tflm_dir(), build)
         with emulator.running(program, board) as device:
             link, _ = ports.connect(device)
-            return np.frombuffer(link.infer(image.tobytes(), output_bytes=expected.size).output, np.int8)
+            return np.frombuffer(link.infer(image.tobytes(), output_bytes=expected.size).outputs, np.int8)
 
 
 def table(verdicts: dict[str, list[str]]) -> str:
@@ -161,7 +165,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help=f"replace {verified_forms.TABLE.name}")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON line at the end")
     options = parser.parse_args()
-    if reason := firmware.lacking(emulator=True):
+    if reason := make.lacking(emulator=True):
         print(reason, file=sys.stderr)
         return 2
     usual = some(case for cases in (convolutions(), depthwise(), others(), foreign()) for case in cases)

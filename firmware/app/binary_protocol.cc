@@ -25,12 +25,13 @@ enum Type : uint8_t {
   kProfile = 6,
   kStatus = 7,
   kReset = 8,
+  kOutputInfo = 9,
   kAnswer = 0x80,
   kError = 0xFF,
 };
 enum Error : uint8_t { kUnknownType = 1, kWrongPayload = 2, kWrongImage = 3, kEngineFailed = 4 };
 
-constexpr uint16_t kVersion = 1;
+constexpr uint16_t kVersion = 2;
 constexpr uint64_t kPatienceTicks = uint64_t{2} * BOARD_CLOCK_HZ;  // a tick is a cycle of the clock
 using cobs_framing::kCrcBytes;
 using cobs_framing::kFrameBytes;
@@ -110,7 +111,7 @@ void Finish(uint16_t sequence) {
 uint32_t ImageCrc() { return Crc32(inference::Image(), kInputBytes); }
 
 void Hello(Reader payload) {
-  if (payload.Take<uint16_t>() != kVersion || !payload.ended()) return Fail(kWrongPayload, "HELLO takes version 1");
+  if (payload.Take<uint16_t>() != kVersion || !payload.ended()) return Fail(kWrongPayload, "HELLO takes version 2");
   Begin(kHello | kAnswer);
   Put<uint16_t>(kVersion);
   Put<uint16_t>(kPayloadBytes);
@@ -122,6 +123,7 @@ void Hello(Reader payload) {
   const bool ready = inference::Error()[0] == '\0';
   Put<uint32_t>(ready ? engine_arena_used_bytes() : 0);
   Put<uint32_t>(stack_bytes());
+  Put<uint32_t>(kOutputCount);
   Put<uint32_t>(ready ? engine_operator_count() : 0);
   Put<uint32_t>(BOARD_CLOCK_HZ);
   Put<uint32_t>(BOARD_COUNTS);
@@ -152,8 +154,18 @@ void Image(Reader payload) {
   std::memcpy(inference::NewImage() + offset, payload.rest(), payload.left());
 }
 
-void PutOutput(uint32_t offset) {
-  PutBytes(inference::Output() + offset, kOutputBytes - offset);
+// All outputs, one after the other, from `offset` on, as much as fits.
+void PutOutputs(uint32_t offset) {
+  for (uint32_t i = 0; i < kOutputCount; ++i) {
+    const uint32_t begin = std::max(offset, kOutputs[i].offset), end = kOutputs[i].offset + kOutputs[i].bytes;
+    if (begin < end) PutBytes(inference::Output(i) + begin - kOutputs[i].offset, end - begin);
+  }
+}
+
+uint32_t OutputsCrc() {
+  uint32_t crc = 0;
+  for (uint32_t i = 0; i < kOutputCount; ++i) crc = Crc32(inference::Output(i), kOutputs[i].bytes, crc);
+  return crc;
 }
 
 bool EngineIsReady() {
@@ -172,15 +184,31 @@ void Infer(Reader payload) {
   Begin(kInfer | kAnswer);
   Put<uint32_t>(count);
   Put<uint64_t>(ticks);
-  PutOutput(0);
+  Put<uint32_t>(OutputsCrc());
+  PutOutputs(0);
 }
 
 void Output(Reader payload) {
   const auto offset = payload.Take<uint32_t>();
-  if (!payload.ended() || offset >= kOutputBytes) return Fail(kWrongPayload, "OUTPUT takes an offset into the output");
+  if (!payload.ended() || offset >= kOutputBytes) return Fail(kWrongPayload, "OUTPUT takes an offset into the outputs");
   if (!EngineIsReady()) return;
   Begin(kOutput | kAnswer);
-  PutOutput(offset);
+  PutOutputs(offset);
+}
+
+void OutputInfo(Reader payload) {
+  const auto index = payload.Take<uint16_t>();
+  if (!payload.ended() || index >= kOutputCount) {
+    return Fail(kWrongPayload, "OUTPUT_INFO takes the number of an output");
+  }
+  if (!EngineIsReady()) return;
+  const EngineOutput output = engine_output(index);
+  Begin(kOutputInfo | kAnswer);
+  Put<uint32_t>(output.bytes);
+  Put<float>(output.scale);
+  Put<int32_t>(output.zero_point);
+  Put<uint32_t>(output.rank);
+  for (size_t i = 0; i < output.rank; ++i) Put<uint32_t>(output.shape[i]);
 }
 
 void Profile(Reader payload) {
@@ -227,6 +255,7 @@ void Execute(uint8_t type, Reader payload) {
     case kProfile: return Profile(payload);
     case kStatus: return Status(payload);
     case kReset: return Reset(payload);
+    case kOutputInfo: return OutputInfo(payload);
     default: return Fail(kUnknownType, "no such type");
   }
 }

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from bench_helpers import IMAGES, OUTPUTS, exported
 from faulty_line import FaultyLine
-from firmware_helpers import EMULATED, FULL_ARENA_BYTES, make, needs_emulator
+from firmware_helpers import EMULATED, FULL_ARENA_BYTES, needs_emulator, run_make
 from simulated_board import SimulatedBoard, open_device
 
 from tinytrain.benching import binary as bench_binary
@@ -21,7 +21,7 @@ from tinytrain.benching.serial.mlperf import Mlperf
 from tinytrain.benching.serial.requests import BoardRefused, BoardRestarted
 from tinytrain.benching.text import failure, summary
 from tinytrain.commands.bench import bench
-from tinytrain.deploy import boards, firmware
+from tinytrain.deploy import boards, firmware, make
 from tinytrain.deploy.exported import COMPACT_FILE, GOLDEN_FILE, Exported
 from tinytrain.errors import TinytrainError, UserError
 
@@ -35,7 +35,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def program(folder):
-    return firmware.build(folder / "firmware", BOARD, None, folder / "build")
+    return make.build(folder / "firmware", BOARD, None, folder / "build")
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def crashing(folder, tmp_path, statement):
     body = engine.replace("  uint32_t hash = 2166136261u;", f"  {statement}\n  uint32_t hash = 2166136261u;")
     assert body != engine
     (copy / "app/engine_crash.cc").write_text(body)
-    done = make(copy, f"BOARD={EMULATED}", "ENGINE=crash")
+    done = run_make(copy, f"BOARD={EMULATED}", "ENGINE=crash")
     assert done.returncode == 0, done.stderr
     return copy / "build" / f"{EMULATED}-crash" / "firmware.elf"
 
@@ -104,7 +104,7 @@ def test_both_protocols_give_the_same_answers(folder, device, tmp_path):
 def test_a_board_without_room_to_keep_the_input_answers_alike(tmp_path):
     """Both protocols: the input is sent for each inference or window, and the first output of a window counts."""
     full = exported(tmp_path / "full", arena_bytes=FULL_ARENA_BYTES)
-    program = firmware.build(full / "firmware", BOARD, None, tmp_path / "build")
+    program = make.build(full / "firmware", BOARD, None, tmp_path / "build")
     with emulator.running(program, BOARD) as device, open_device(device) as port:
         link, image = BoardLink(port), Exported.open(full).input_of(0)
         link.hello()
@@ -140,7 +140,7 @@ def test_a_bad_line_costs_time_and_no_answer(folder, device, seed, faults):
         link.hello()
         before = link.status()
         for image in [*range(IMAGES)] * 2:
-            output = link.infer(export.input_of(image), output_bytes=OUTPUTS).output
+            output = link.infer(export.input_of(image), output_bytes=OUTPUTS).outputs
             assert np.frombuffer(output, np.int8).tolist() == export.output_of(image).tolist()
         assert len(link.profile(export.input_of(0), 1)) == 1
         after = link.status()
@@ -179,7 +179,7 @@ def test_a_hang_is_caught_and_reported_after_the_restart(folder, tmp_path):
             link.infer(b"\x07" + export.input_of(0)[1:])
         assert link.hello().restarted == "watchdog: it hung in operator 0"
         image = next(i for i in range(IMAGES) if export.inputs[i].flat[0] != 7)
-        assert link.infer(export.input_of(image), output_bytes=OUTPUTS).output == export.output_of(image).tobytes()
+        assert link.infer(export.input_of(image), output_bytes=OUTPUTS).outputs == export.output_of(image).tobytes()
 
 
 @needs_emulator

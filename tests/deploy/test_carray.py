@@ -32,7 +32,7 @@ def write(folder, model=None, **changes):
         "arena_bytes": 4096,
         "labels": ["cat", "dog"],
         "golden_input": INPUT,
-        "golden_output": OUTPUT,
+        "golden_outputs": [OUTPUT],
     }
     c_source.write(folder, model=conv_model() if model is None else model, **arguments | changes)
 
@@ -50,7 +50,7 @@ def test_the_arrays_read_back_equal(tmp_path):
     path = tmp_path / "model_data.cc"
     assert c_source.read_model_data(path) == conv_model()
     assert np.array_equal(c_source.read_array(path, "GoldenInput"), INPUT.ravel())
-    assert np.array_equal(c_source.read_array(path, "GoldenOutput"), OUTPUT.ravel())
+    assert np.array_equal(c_source.read_array(path, "GoldenOutputs"), OUTPUT.ravel())
 
 
 def test_an_array_that_is_missing_is_named(tmp_path):
@@ -126,7 +126,7 @@ def test_given_pixels_are_written(tmp_path):
     ("changes", "message"),
     [
         ({"golden_input": INPUT[:, :2]}, "golden input should be 48"),
-        ({"golden_output": OUTPUT.astype(np.int16)}, "golden output .* received int16"),
+        ({"golden_outputs": [OUTPUT.astype(np.int16)]}, "golden output .* received int16"),
         ({"model": conv_model("float32")}, "int8 input; received float32"),
         ({"model": conv_model(outputs=2)}, "exactly one .* output"),
         ({"model": conv_model(custom="FlexErf")}, "FlexErf"),

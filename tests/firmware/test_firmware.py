@@ -8,10 +8,10 @@ import subprocess
 import numpy as np
 import pytest
 from conftest import REPOSITORY
-from firmware_helpers import EMULATED, INPUT, emit, make, needs_compiler
+from firmware_helpers import EMULATED, INPUT, emit, needs_compiler, run_make
 from int8_models import FILTERS, conv_model
 
-from tinytrain.deploy import boards, firmware, fit_check
+from tinytrain.deploy import boards, firmware, fit_check, make
 from tinytrain.errors import DoesNotFit, UserError
 from tinytrain.tflite import model
 
@@ -210,7 +210,7 @@ def refuse(tmp_path, name, old, new, message):
     assert old in header.read_text()
     header.write_text(header.read_text().replace(old, new))
     port = f"build/{name}-stub/platform/ports/{boards.load(name).values['PORT']}.o"
-    done = make(folder, f"BOARD={name}", port, "ENGINE=stub")
+    done = run_make(folder, f"BOARD={name}", port, "ENGINE=stub")
     assert done.returncode != 0
     assert message in done.stderr
 
@@ -218,12 +218,12 @@ def refuse(tmp_path, name, old, new, message):
 @needs_compiler
 def test_a_changed_header_builds_anew(tmp_path):
     folder = emit(tmp_path)
-    assert make(folder, "ENGINE=stub").returncode == 0
+    assert run_make(folder, "ENGINE=stub").returncode == 0
     target = folder / "build" / "stm32f746g_disco-stub" / "firmware.elf"
     before = target.read_bytes()
     data = folder / "model" / "model_data.h"
     data.write_text(data.read_text().replace("kArenaBytes = 8192", "kArenaBytes = 9216"))
-    assert make(folder, "ENGINE=stub").returncode == 0
+    assert run_make(folder, "ENGINE=stub").returncode == 0
     assert target.read_bytes() != before
 
 
@@ -243,7 +243,7 @@ def test_a_changed_header_builds_anew(tmp_path):
     ],
 )
 def test_make_says_in_one_line_what_to_set(tmp_path, words, messages):
-    done = make(emit(tmp_path), *words)
+    done = run_make(emit(tmp_path), *words)
     assert done.returncode != 0
     assert len(done.stderr.strip().splitlines()) == 1
     assert all(message in done.stderr for message in messages)
@@ -252,15 +252,15 @@ def test_make_says_in_one_line_what_to_set(tmp_path, words, messages):
 def test_make_without_a_model_points_to_the_export(tmp_path):
     folder = emit(tmp_path)
     (folder / "model" / "model_data.cc").unlink()
-    done = make(folder, "ENGINE=stub")
+    done = run_make(folder, "ENGINE=stub")
     assert "`tinytrain export`" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 
 def test_help_and_clean_need_nothing(tmp_path):
     folder = emit(tmp_path)
-    assert "stm32f746g_disco" in make(folder, "help").stdout
-    assert make(folder, "clean").returncode == 0
+    assert "stm32f746g_disco" in run_make(folder, "help").stdout
+    assert run_make(folder, "clean").returncode == 0
 
 
 SOFT = "-mfloat-abi=soft"
@@ -293,7 +293,7 @@ def test_a_library_for_another_core_or_fpu_is_refused(tmp_path, monkeypatch, fla
     subprocess.run(["arm-none-eabi-gcc", *flags, "-mthumb", "-c", "f.c", "-o", "f.o"], cwd=tmp_path, check=True)
     archive = library / "lib" / "libtensorflow-microlite.a"
     subprocess.run(["arm-none-eabi-ar", "rc", archive, tmp_path / "f.o"], check=True)
-    done = make(folder, f"build/{name}-tflm/checked", f"BOARD={name}", f"TFLM_DIR={library}")
+    done = run_make(folder, f"build/{name}-tflm/checked", f"BOARD={name}", f"TFLM_DIR={library}")
     board = boards.load(name)
     wanted = f"{archive} is for {refused}; {name} has a {board.core} with {board.values['FPU']}: build it with"
     assert (done.returncode != 0) == bool(refused)
@@ -301,4 +301,4 @@ def test_a_library_for_another_core_or_fpu_is_refused(tmp_path, monkeypatch, fla
     monkeypatch.setenv("TFLM_DIR", str(library))  # and in Python, without a model, before the work
     told = pytest.raises(UserError, match=re.escape(f"for {name}: {wanted}")) if refused else contextlib.nullcontext()
     with told:
-        firmware.check_library(board)
+        make.check_library(board)

@@ -5,7 +5,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from firmware_helpers import EMULATED, FULL_ARENA_BYTES, emit, make, needs_emulator, stub_output
+from firmware_helpers import EMULATED, FULL_ARENA_BYTES, emit, needs_emulator, run_make, stub_output
 from int8_models import FILTERS
 
 from tinytrain.deploy import boards, c_source
@@ -17,7 +17,7 @@ LOAD = "db load 48%db " + PIXELS[:31].tobytes().hex() + "%db " + PIXELS[31:].tob
 
 def talk(folder, text, *variables, engine="stub"):
     """Builds the firmware and sends `text`; returns the lines of the boot and those of each command."""
-    done = make(folder, f"BOARD={EMULATED}", f"ENGINE={engine}", *variables)
+    done = run_make(folder, f"BOARD={EMULATED}", f"ENGINE={engine}", *variables)
     assert done.returncode == 0, done.stderr
     elf = folder / "build" / f"{EMULATED}-{engine}" / "firmware.elf"
     emulator = boards.load(EMULATED).emulator.split()
@@ -181,7 +181,7 @@ def test_a_hang_is_caught_and_told_after_the_restart(tmp_path):
     start = "  uint32_t hash = 2166136261u;"
     assert start in engine
     (folder / "app/engine_hang.cc").write_text(engine.replace(start, f"  for (volatile int i = 1; i;) {{}}\n{start}"))
-    make(folder, f"BOARD={EMULATED}", "ENGINE=hang")
+    run_make(folder, f"BOARD={EMULATED}", "ENGINE=hang")
     elf = folder / "build" / f"{EMULATED}-hang" / "firmware.elf"
     emulator = boards.load(EMULATED).emulator.split()
     command = ["qemu-system-arm", *emulator, "-display", "none", "-monitor", "none", "-serial", "stdio", "-kernel", elf]

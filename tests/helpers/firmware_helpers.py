@@ -8,16 +8,18 @@ import pytest
 from conftest import needs_tool
 from int8_models import FILTERS, INPUT_SHAPE, conv_model
 
-from tinytrain.deploy import boards, firmware
+from tinytrain.deploy import boards, make
+from tinytrain.deploy.c_source import Contents
+from tinytrain.deploy.targets import makefile
 
 EMULATED = "mps2_an500"
 ALL_EMULATED = [name for name in boards.names() if boards.load(name).emulated]
 INPUT = np.random.default_rng(1).integers(-128, 128, INPUT_SHAPE).astype(np.int8)
 FULL_ARENA_BYTES = 320 * 1024 - 4096 - 8192 - INPUT.size + 16  # leaves an STM32F746 no room to keep the input
 needs_compiler = needs_tool("arm-none-eabi-gcc")
-LACKING = firmware.lacking(emulator=True, tflm=False)
+LACKING = make.lacking(emulator=True, tflm=False)
 needs_emulator = pytest.mark.skipif(bool(LACKING), reason=LACKING)
-needs_tflm = pytest.mark.skipif(bool(firmware.lacking(emulator=True)), reason=firmware.lacking(emulator=True))
+needs_tflm = pytest.mark.skipif(bool(make.lacking(emulator=True)), reason=make.lacking(emulator=True))
 
 
 def stub_output(values, count):
@@ -31,6 +33,12 @@ def stub_output(values, count):
     return np.array(output, np.uint8).view(np.int8)
 
 
+def stub_outputs(values, tensors):
+    """Returns what engine_stub.cc computes for each of these outputs of a model, (elements,) int8."""
+    sizes = [int(np.prod(tensor.shape)) for tensor in tensors]
+    return np.split(stub_output(values, sum(sizes)), np.cumsum(sizes)[:-1])
+
+
 def emit(folder, **changes):
     arguments = {
         "model": conv_model(),
@@ -38,12 +46,12 @@ def emit(folder, **changes):
         "arena_bytes": 8192,
         "labels": ["cat", "dog"],
         "golden_input": INPUT,
-        "golden_output": stub_output(INPUT, 16 * FILTERS),
+        "golden_outputs": [stub_output(INPUT, 16 * FILTERS)],
     }
-    return firmware.emit(folder, boards.load("stm32f746"), **arguments | changes)
+    return makefile.write(folder, boards.load("stm32f746"), Contents(**arguments | changes))
 
 
-def make(folder, *words):
+def run_make(folder, *words):
     command = ["make", "-s", "-C", str(folder), *words]
     variables = {key: value for key, value in os.environ.items() if key not in ("TFLM_DIR", "MAKEFLAGS")}
     done = subprocess.run(command, capture_output=True, env=variables, check=False)
@@ -52,4 +60,4 @@ def make(folder, *words):
 
 
 def emulate(folder, *words, board=EMULATED):
-    return make(folder, "emulate", f"BOARD={board}", "ENGINE=stub", *words)
+    return run_make(folder, "emulate", f"BOARD={board}", "ENGINE=stub", *words)

@@ -13,7 +13,7 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 from tinytrain.commands import evaluate
 from tinytrain.config.schema import Export
-from tinytrain.deploy import c_source, firmware, memory
+from tinytrain.deploy import c_source, firmware, memory, self_test
 from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.errors import DoesNotFit, UserError
 from tinytrain.tflite import int8_io, pixels, tflite_interpreter
@@ -397,7 +397,7 @@ def test_a_network_that_is_too_large_for_the_emulated_board_is_exported_all_the_
     def too_large(*_):
         raise DoesNotFit("the firmware does not fit mps2_an500: FLASH has 4194304 bytes, 9 too few")
 
-    monkeypatch.setattr(firmware, "emulate", too_large)
+    monkeypatch.setattr(self_test, "emulate", too_large)
     report, out = export(command_line, tmp_path, changed(conv_model(), transposed))
     assert report["arena_basis"]["how"] == "unknown"
     assert (report["fits"], report["proven"]) == (None, False)
@@ -446,7 +446,7 @@ def emulated(monkeypatch):
 
     def printing(text):
         monkeypatch.setattr(firmware, "lacking", lambda **asked: "" if asked.get("emulator") else "no compiler")
-        monkeypatch.setattr(firmware, "emulate", lambda *_: firmware.parse_output(f"\ntinytrain: firmware\n{text}"))
+        monkeypatch.setattr(self_test, "emulate", lambda *_: self_test.parse(f"\ntinytrain: firmware\n{text}"))
 
     return printing
 

@@ -14,9 +14,11 @@ from tqdm import tqdm
 from tinytrain import files, locks
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
-from tinytrain.deploy import boards, c_source, firmware, fit_check, latency, memory
+from tinytrain.deploy import boards, c_source, firmware, fit_check, latency, make, memory, self_test
 from tinytrain.deploy.boards import Board
+from tinytrain.deploy.c_source import Contents
 from tinytrain.deploy.exported import COMPACT_FILE, GOLDEN_FILE, MODEL_FILE, REPORT_FILE
+from tinytrain.deploy.targets import makefile
 from tinytrain.deploy.tflm import memory_planner
 from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.errors import DoesNotFit, UserError, escaped
@@ -166,7 +168,7 @@ def _arena(draft: Path, model: Int8Model, compacted: bytes, outputs: np.ndarray,
     if not memory.unplanned(flatbuffer.read(compacted)):
         return bound_bytes, memory.BOUND
     twin = boards.emulated_twin(board)
-    if twin is None or firmware.lacking(emulator=True):
+    if twin is None or make.lacking(emulator=True):
         return bound_bytes, memory.UNKNOWN
 
     def used_bytes(arena_bytes: int) -> int:
@@ -194,18 +196,17 @@ def _write_models(draft: Path, model: Int8Model, compacted: bytes, outputs: np.n
 def _emit(draft: Path, model: Int8Model, compacted: bytes, outputs: np.ndarray, arena_bytes: int, board: Board) -> Path:
     """Writes draft/firmware for the compact model, and returns its path."""
     golden = _golden(outputs, model.labels)
-    return firmware.emit(
-        draft,
-        board,
+    contents = Contents(
         model=compacted,
         name=model.name,
         arena_bytes=arena_bytes,
         labels=model.classes,
         golden_input=model.images[golden],
-        golden_output=outputs[golden],
+        golden_outputs=[outputs[golden]],
         pixels=model.pixels.tables(flatbuffer.read(compacted).inputs[0]),
         bgr=model.pixels.bgr,
     )
+    return makefile.write(draft, board, contents)
 
 
 def _input(model: Int8Model, graph: flatbuffer.Summary) -> dict[str, Any]:
@@ -240,8 +241,8 @@ def _parity(sources: Path, images: np.ndarray, outputs: np.ndarray, count: int) 
 def _memory(sources: Path, graph: Any, content: bytes, arena_bytes: int, board: Board) -> dict[str, Any]:
     """Returns the sections "memory" and "sizes": linked if TFLM and the compiler are there, else estimated."""
     sizes = firmware.estimate(graph, len(content), arena_bytes, board)
-    if not firmware.lacking() and fit_check.on_board(sizes, board).fits:
-        sizes = firmware.link(sources, board, firmware.tflm_dir())
+    if not make.lacking() and fit_check.on_board(sizes, board).fits:
+        sizes = firmware.link(sources, board, make.tflm_dir())
     text = f"{sizes.model_bytes:,} model, {sizes.runtime_bytes:,} runtime, {sizes.firmware_bytes:,} firmware; "
     return {
         "memory": fit_check.on_board(sizes, board).report(),
@@ -255,7 +256,7 @@ def _emulated(sources: Path, board: Board) -> dict[str, Any]:
     Empty if TFLM, the compiler or the emulator is not there. A firmware that does not start there says why in "failed".
     """
     twin = boards.emulated_twin(board)
-    if twin is None or firmware.lacking(emulator=True):
+    if twin is None or make.lacking(emulator=True):
         return {}
     printed = _printed(sources, twin)
     golden = {None: proof.NOT_REACHED, True: proof.GOLDEN_EQUAL, False: proof.GOLDEN_DIFFERENT}
@@ -274,6 +275,6 @@ def _emulated(sources: Path, board: Board) -> dict[str, Any]:
 def _printed(sources: Path, twin: Board) -> dict[str, Any]:
     """Returns what the firmware prints on the emulated board; of one that is too large for it "failed" alone."""
     try:
-        return firmware.emulate(sources, twin, firmware.tflm_dir())
+        return self_test.emulate(sources, twin, make.tflm_dir())
     except DoesNotFit as error:
         return {"failed": str(error)}

@@ -22,7 +22,7 @@ def data_folder(name: str) -> Path:
 
 def names(room: str) -> list[str]:
     """Returns the words that `room` knows: its module names, sorted."""
-    return sorted(module.name for module in pkgutil.iter_modules([str(PACKAGE / room)]))
+    return sorted(module.name for module in pkgutil.iter_modules([str(PACKAGE.joinpath(*room.split(".")))]))
 
 
 def file(room: str, name: str) -> Path:
@@ -34,7 +34,7 @@ def file(room: str, name: str) -> Path:
 def check(room: str, name: str) -> None:
     """Raises UserError, naming the nearest word, unless `name` is a module of `room`. Imports nothing."""
     if name not in names(room):
-        raise unknown(room.removesuffix("s"), name, names(room))
+        raise unknown(room.rpartition(".")[2].removesuffix("s"), name, names(room))
 
 
 def load(room: str, name: str) -> ModuleType:
