@@ -36,8 +36,8 @@ from tinytrain.deploy.tflm import instructions
 from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.errors import TinytrainError
 from tinytrain.quantize import convert, tf_keras_clone
-from tinytrain.tflite import model as flatbuffer
-from tinytrain.tflite import strip
+from tinytrain.tflite.model import Model
+from tinytrain.tflite.strip import strip
 
 BOARD = "mps2_an500"
 CLASSES = 10
@@ -90,19 +90,19 @@ def plain(model: keras.Model) -> bytes:
         return converter.convert()
 
 
-def run(content: bytes, stock_operators: bool) -> dict[str, Any]:
+def run(graph: Model, stock_operators: bool) -> dict[str, Any]:
     """Returns what the .tflite costs in the firmware, as TFLM registers operators or as tinytrain does."""
-    board, graph = boards.load(BOARD), flatbuffer.read(content)
+    board = boards.load(BOARD)
     image = np.random.default_rng(2).integers(-128, 128, graph.inputs[0].shape, np.int8)
-    golden = Oracle(content).run(image)
+    golden = Oracle(graph.content).run(image)
     with tempfile.TemporaryDirectory() as folder:
         sources = makefile.write(
             Path(folder),
             board,
             Contents(
-                model=content,
+                model=graph,
                 name="cost",
-                arena_bytes=2 * memory.target_arena_bytes(content),
+                arena_bytes=2 * memory.target_arena_bytes(graph),
                 labels=[],
                 golden_input=image,
                 golden_outputs=[golden],
@@ -118,19 +118,19 @@ def run(content: bytes, stock_operators: bool) -> dict[str, Any]:
     return {
         "instructions": printed["inference"]["median"],
         "arena": printed["arena_used_bytes"],
-        "model": len(content),
+        "model": len(graph.content),
         "flash": sizes.flash_bytes - image.size - golden.size,
         "equal": printed["golden_equal"],
         "operators": graph.counts,
-        "predicted": round(instructions.total(graph)),
+        "predicted": round(instructions.total(graph.operators)),
     }
 
 
 def compare(name: str, options: dict[str, Any]) -> dict[str, Any]:
     """Returns {"name", "options", "tf_lite", "ours"}."""
     model = network(name, options)
-    ours = strip.compact(convert.convert_post_training(tf_keras_clone.rebuild(model), images(model)))
-    results = {"tf_lite": run(plain(model), True), "ours": run(ours, False)}
+    ours = strip(convert.convert_post_training(tf_keras_clone.rebuild(model), images(model)))
+    results = {"tf_lite": run(Model.parse(plain(model)), True), "ours": run(ours, False)}
     return {"name": name, "options": options, **results}
 
 

@@ -15,7 +15,7 @@ import sys
 from statistics import geometric_mean
 from typing import Any
 
-from published import BY_MACS, FITTED, H743_CLOCKS_HZ, OTHER_KERNELS, Row, graph
+from published import BY_MACS, FITTED, H743_CLOCKS_HZ, OTHER_KERNELS, Row, operators
 
 from tinytrain.deploy import latency
 from tinytrain.deploy.tflm import instructions
@@ -25,14 +25,13 @@ KERNELS = "int8"  # TFLM's `*_INT8` registrations: the firmware's own operators 
 
 def instructions_of(network: str) -> float:
     """Returns the estimated instructions of one inference of a published network."""
-    operators = graph(network).operators
-    return sum(instructions.predict(operator, KERNELS) + instructions.CALL for operator in operators)
+    return sum(instructions.predict(operator, KERNELS) + instructions.CALL for operator in operators(network))
 
 
 def instructions_per_mac(core: str) -> float:
     """Returns the instructions a MAC of the core's networks whose operators are known, their geometric mean."""
     networks = [row.network for row in FITTED if row.core == core]
-    return geometric_mean(instructions_of(name) / latency.total_macs(graph(name)) for name in networks)
+    return geometric_mean(instructions_of(name) / latency.total_macs(operators(name)) for name in networks)
 
 
 def cycles_per_instruction(row: Row) -> float:

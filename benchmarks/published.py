@@ -8,7 +8,7 @@ Sources (docs/latency.md says more of each):
 
 from dataclasses import dataclass
 
-from tinytrain.tflite.model import Operator, Summary, Tensor
+from tinytrain.tflite.model import Operator, Tensor
 
 MHZ = 1e6
 H743_CLOCKS_HZ = (400 * MHZ, 480 * MHZ)  # the README names none: the board's usual rate, and the chip's highest
@@ -107,7 +107,7 @@ OTHER_KERNELS = [
 ]
 
 
-def graph(network: str) -> Summary:
+def operators(network: str) -> list[Operator]:
     """Returns the operators of a network as its published .tflite has them, without the ends (softmax, quantize)."""
     if network in MCUNETS:
         return _mcunet(*MCUNETS[network])
@@ -141,9 +141,6 @@ class _Layers:
         values = self.shape[-1]
         self._operator("FULLY_CONNECTED", [_tensor(1, values), _tensor(outputs, values)], (outputs,))
 
-    def graph(self) -> Summary:
-        return Summary(tuple(self.operators), (), ())
-
     def _weighted(self, name: str, weights: tuple[int, ...], filters: int, stride: int) -> None:
         height, width, _ = self.shape
         shape = (-(-height // stride), -(-width // stride), filters)
@@ -159,7 +156,7 @@ def _tensor(*shape: int) -> Tensor:
     return Tensor("", shape, "int8", (1.0,), (0,), False)
 
 
-def _mcunet(stem: int, resolution: int, classes: int, blocks: list[Block]) -> Summary:
+def _mcunet(stem: int, resolution: int, classes: int, blocks: list[Block]) -> list[Operator]:
     layers = _Layers(resolution, resolution, 3)
     layers.convolution(stem, (3, 3), 2)
     for expansion, filters, stride, kernel in blocks:
@@ -172,10 +169,10 @@ def _mcunet(stem: int, resolution: int, classes: int, blocks: list[Block]) -> Su
             layers.add()
     layers.mean()
     layers.dense(classes)
-    return layers.graph()
+    return layers.operators
 
 
-def _resnet8() -> Summary:
+def _resnet8() -> list[Operator]:
     layers = _Layers(32, 32, 3)
     layers.convolution(16, (3, 3))
     for filters, stride in ((16, 1), (32, 2), (64, 2)):
@@ -188,10 +185,10 @@ def _resnet8() -> Summary:
         layers.add()
     layers.average()
     layers.dense(10)
-    return layers.graph()
+    return layers.operators
 
 
-def _mobilenet() -> Summary:
+def _mobilenet() -> list[Operator]:
     layers = _Layers(96, 96, 3)
     layers.convolution(8, (3, 3), 2)
     blocks = [(16, 1), (32, 2), (32, 1), (64, 2), (64, 1), (128, 2), *[(128, 1)] * 5, (256, 2), (256, 1)]
@@ -200,10 +197,10 @@ def _mobilenet() -> Summary:
         layers.convolution(filters, (1, 1))
     layers.average()
     layers.dense(2)
-    return layers.graph()
+    return layers.operators
 
 
-def _ds_cnn() -> Summary:
+def _ds_cnn() -> list[Operator]:
     layers = _Layers(49, 10, 1)
     layers.convolution(64, (10, 4), 2)
     for _ in range(4):
@@ -211,11 +208,11 @@ def _ds_cnn() -> Summary:
         layers.convolution(64, (1, 1))
     layers.average()
     layers.dense(12)
-    return layers.graph()
+    return layers.operators
 
 
-def _autoencoder() -> Summary:
+def _autoencoder() -> list[Operator]:
     layers = _Layers(640)
     for outputs in (128, 128, 128, 128, 8, 128, 128, 128, 128, 640):
         layers.dense(outputs)
-    return layers.graph()
+    return layers.operators

@@ -19,7 +19,6 @@ from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.exporting import int8_model
 from tinytrain.run import Run
 from tinytrain.tasks.classify import metrics
-from tinytrain.tflite import model as flatbuffer
 from tinytrain.tflite.int8_values import dequantize
 
 WAYS = {"post_training": ["qat.epochs=0"], "labels": ["qat.distill=0"], "labels_and_float_model": ["qat.distill=1"]}
@@ -30,8 +29,8 @@ def measure(run, words, images):
     row = {"run": str(run.folder)}
     for way, own in WAYS.items():
         model = int8_model.from_run(run, configs.apply(run.config(), [*words, *own]))
-        output = flatbuffer.read(model.content).outputs[0]
-        scores = dequantize(Oracle(model.content).run(model.images[:images]), output)
+        output = model.tflite.outputs[0]
+        scores = dequantize(Oracle(model.tflite.content).run(model.images[:images]), output)
         row["float_percent"] = round(100 * metrics.top_k(model.float_scores[:images], model.labels[:images], 1), 2)
         row[f"{way}_percent"] = round(100 * metrics.top_k(scores, model.labels[:images], 1), 2)
     return row

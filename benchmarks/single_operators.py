@@ -30,8 +30,7 @@ from tinytrain.deploy import boards, c_source, make
 from tinytrain.deploy.c_source import Contents
 from tinytrain.deploy.targets import makefile
 from tinytrain.deploy.tflm import cmsis_nn_counts, instructions, operators
-from tinytrain.tflite import model as flatbuffer
-from tinytrain.tflite.model import Operator
+from tinytrain.tflite.model import Model, Operator
 
 ARENA_BYTES = 1_000_000
 MODEL_BYTES, MODEL_CASES = 2_000_000, 110  # of one program: the emulated board has 4 MB of each memory
@@ -116,8 +115,7 @@ def stock() -> Iterator[Case]:
 
 def count(cases: list[Case], board: boards.Board, general: bool) -> list[Counted]:
     """Returns the instructions of each case on an emulated board, `general` by TFLM's code only."""
-    content = model(cases)
-    graph = flatbuffer.read(content)
+    graph = Model.parse(model(cases))
     kinds = dict.fromkeys(graph.counts, "general") if general else operators.registrations(graph.operators)
     source, target = (np.zeros(tensors[0].shape, np.int8) for tensors in (graph.inputs, graph.outputs))
     with tempfile.TemporaryDirectory() as folder:
@@ -125,7 +123,7 @@ def count(cases: list[Case], board: boards.Board, general: bool) -> list[Counted
             Path(folder),
             board,
             Contents(
-                model=content,
+                model=graph,
                 name="single operators",
                 arena_bytes=ARENA_BYTES,
                 labels=[],

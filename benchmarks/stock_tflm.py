@@ -31,27 +31,27 @@ from tinytrain.deploy.tflm import operators as tflm_ops
 from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.errors import TinytrainError
 from tinytrain.quantize import convert, tf_keras_clone
-from tinytrain.tflite import model as flatbuffer
-from tinytrain.tflite import strip
+from tinytrain.tflite.model import Model
+from tinytrain.tflite.strip import strip
 
 WANTED_RUNTIME_SHARE = 0.6
 STOCK = ("tflm", "few")
 KEYS = ("runtime_bytes", "flash_bytes", "arena_bytes", "instructions")
 
 
-def emitted(folder: Path, content: bytes, operators: dict[str, str] | None) -> Path:
+def emitted(folder: Path, model: Model, operators: dict[str, str] | None) -> Path:
     """Returns the firmware folder of the .tflite; `operators` overrides the registrations that the export chooses."""
-    image = np.random.default_rng(2).integers(-128, 128, flatbuffer.read(content).inputs[0].shape, np.int8)
+    image = np.random.default_rng(2).integers(-128, 128, model.inputs[0].shape, np.int8)
     sources = makefile.write(
         folder,
         boards.load(BOARD),
         Contents(
-            model=content,
+            model=model,
             name="stock",
-            arena_bytes=memory.target_arena_bytes(content),
+            arena_bytes=memory.target_arena_bytes(model),
             labels=[],
             golden_input=image,
-            golden_outputs=[Oracle(content).run(image)],
+            golden_outputs=[Oracle(model.content).run(image)],
         ),
     )
     if operators is not None:
@@ -59,10 +59,10 @@ def emitted(folder: Path, content: bytes, operators: dict[str, str] | None) -> P
     return sources
 
 
-def measured(content: bytes, tflm: Path, operators: dict[str, str] | None) -> dict[str, Any]:
+def measured(model: Model, tflm: Path, operators: dict[str, str] | None) -> dict[str, Any]:
     """Returns the KEYS and whether the output is the interpreter's."""
     with tempfile.TemporaryDirectory() as folder:
-        sources = emitted(Path(folder), content, operators)
+        sources = emitted(Path(folder), model, operators)
         sizes = firmware.link(sources, boards.load(BOARD), tflm)
         printed = self_test.emulate(sources, boards.load(BOARD), tflm)
     if "inference" not in printed:
@@ -76,24 +76,24 @@ def measured(content: bytes, tflm: Path, operators: dict[str, str] | None) -> di
     }
 
 
-def stock(content: bytes, tflm: Path) -> dict[str, Any]:
+def stock(model: Model, tflm: Path) -> dict[str, Any]:
     """Returns what all operators of the resolver make; without those of the signal library if TFLM was built so."""
     every = dict.fromkeys(tflm_ops.OPS, "general")
     try:
-        return measured(content, tflm, every)
+        return measured(model, tflm, every)
     except TinytrainError:
-        return measured(content, tflm, {name: kind for name, kind in every.items() if not name.startswith("Signal")})
+        return measured(model, tflm, {name: kind for name, kind in every.items() if not name.startswith("Signal")})
 
 
 def compare(name: str, options: dict[str, Any], ours_dir: Path, stock_dir: Path) -> dict[str, Any]:
     """Returns {"model", "ours", "tflm", "few"}."""
-    model = network(name, options)
-    content = convert.convert_post_training(tf_keras_clone.rebuild(model), images(model))
+    keras_model = network(name, options)
+    model = convert.convert_post_training(tf_keras_clone.rebuild(keras_model), images(keras_model))
     return {
         "model": f"{name} {options['width']:g} at {options['resolution']}",
-        "ours": measured(strip.compact(content), ours_dir, None),
-        "tflm": stock(content, stock_dir),
-        "few": measured(content, stock_dir, dict.fromkeys(flatbuffer.read(content).counts, "general")),
+        "ours": measured(strip(model), ours_dir, None),
+        "tflm": stock(model, stock_dir),
+        "few": measured(model, stock_dir, dict.fromkeys(model.counts, "general")),
     }
 
 

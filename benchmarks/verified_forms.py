@@ -32,7 +32,7 @@ from tinytrain.deploy.targets import makefile
 from tinytrain.deploy.tflm import operators, verified_forms
 from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.errors import TinytrainError
-from tinytrain.tflite import model
+from tinytrain.tflite.model import Model
 
 BOARD, ARENA_BYTES = "mps2_an500", 2_000_000
 EACH = 2  # cases of each form
@@ -90,15 +90,14 @@ def some(cases: Iterator[Case]) -> list[Case]:
 
 def run(cases: list[Case], with_own: bool, build: Path) -> dict[str, list[str]]:
     """Returns {form: [verdict of each of its cases]}, run in one program."""
-    content = joined_model(cases)
-    graph = model.read(content)
+    graph = Model.parse(joined_model(cases))
     kinds = operators.registrations(graph.operators)
     if not with_own:
         kinds = {name: _library(name, graph) if kind == "own" else kind for name, kind in kinds.items()}
     image = np.random.default_rng(0).integers(-128, 128, graph.inputs[0].shape, np.int8)
-    expected = Oracle(content).run(image)[0].reshape(-1)
+    expected = Oracle(graph.content).run(image)[0].reshape(-1)
     try:
-        found = _on_board(content, kinds, image, expected, build)
+        found = _on_board(graph, kinds, image, expected, build)
     except TinytrainError as error:
         print(f"  {', '.join(map(str, cases[:3]))} …: {error}", file=sys.stderr)
         found = None
@@ -115,15 +114,13 @@ def run(cases: list[Case], with_own: bool, build: Path) -> dict[str, list[str]]:
     return verdicts
 
 
-def _library(name: str, graph: model.Summary) -> str:
+def _library(name: str, graph: Model) -> str:
     """Returns the best kind of the library's own for all uses of an operator."""
     uses = [operator for operator in graph.operators if operator.name == name]
     return "int8" if all(map(operators.is_int8, uses)) else "general"
 
 
-def _on_board(
-    content: bytes, kinds: dict[str, str], image: np.ndarray, expected: np.ndarray, build: Path
-) -> np.ndarray:
+def _on_board(model: Model, kinds: dict[str, str], image: np.ndarray, expected: np.ndarray, build: Path) -> np.ndarray:
     """Returns the output (bytes,) int8 of the model on the emulated board."""
     board = boards.load(BOARD)
     with tempfile.TemporaryDirectory() as folder:
@@ -131,7 +128,7 @@ def _on_board(
             Path(folder),
             board,
             Contents(
-                model=content,
+                model=model,
                 name="forms",
                 arena_bytes=ARENA_BYTES,
                 labels=[],

@@ -3,7 +3,9 @@
 import json
 import os
 import shutil
+import sys
 import tomllib
+from pathlib import Path
 
 import export_reports
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 import tensorflow as tf
 import tomli_w
 from conftest import needs_tool
+from tensorflow.lite.python import schema_py_generated as tflite_schema
 
 from tinytrain.commands import evaluate, fit
 from tinytrain.commands.export import export
@@ -28,7 +31,7 @@ from tinytrain.nn.build import build_model
 from tinytrain.quantize import error_analysis, qat
 from tinytrain.tasks.classify import metrics
 from tinytrain.tflite import int8_values
-from tinytrain.tflite import model as flatbuffer
+from tinytrain.tflite.model import Model, Tensor
 
 WORDS = ["optim.epochs=8", "model.width=0.25", "optim.batch=32"]
 
@@ -38,10 +41,38 @@ def run(tmp_path_factory):
     return fit.fit(configs.load(None, WORDS), tmp_path_factory.mktemp("export") / "run")
 
 
+def record_parses(monkeypatch, parsed):
+    """Appends each .tflite that tinytrain's own code parses to `parsed`; TensorFlow's converter parses some, too."""
+    unpack = tflite_schema.ModelT._UnPack
+
+    def spy(tree, table):
+        frame = sys._getframe(1)
+        while frame.f_code.co_filename == tflite_schema.__file__:
+            frame = frame.f_back
+        if "tinytrain" in Path(frame.f_code.co_filename).parts:
+            parsed.append(bytes(table._tab.Bytes))
+        return unpack(tree, table)
+
+    monkeypatch.setattr(tflite_schema.ModelT, "_UnPack", spy)
+
+
 @pytest.fixture(scope="module")
-def exported(run):
-    report, folder = export(run.folder, "stm32f746", overrides=["qat.epochs=1"])
+def parsed():
+    """The .tflite files that the export of `exported` parsed."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def exported(run, parsed):
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        record_parses(monkeypatch, parsed)
+        report, folder = export(run.folder, "stm32f746", overrides=["qat.epochs=1"])
     return report, folder
+
+
+@pytest.mark.slow
+def test_an_export_parses_its_model_once(exported, parsed):
+    assert parsed == [(exported[1] / "model.tflite").read_bytes()]
 
 
 @pytest.mark.slow
@@ -84,7 +115,7 @@ def test_int8_is_about_as_accurate_as_float(exported, run):
 def test_the_operators_are_int8_and_few(exported):
     report, folder = exported
     assert set(report["model"]["ops"]) <= {"CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "FULLY_CONNECTED"}
-    graph = flatbuffer.read((folder / "model.tflite").read_bytes())
+    graph = Model.parse((folder / "model.tflite").read_bytes())
     for operator in graph.operators:
         assert {t.dtype for t in (*operator.inputs, *operator.outputs) if t is not None} <= {"int8", "int32"}
     assert (graph.inputs[0].scale, graph.inputs[0].zero_point) == ((1 / 128,), (0,))
@@ -220,7 +251,7 @@ def test_a_cosine_head_is_exported_as_any_other_classifier(exported, tmp_path):
         assert accuracy["float"] == pytest.approx(run.metrics()["test"]["top1"])
         assert accuracy["float"] > 0.5
         assert accuracy["int8"] > accuracy["float"] - tolerance
-        output = flatbuffer.read((folder / "model.tflite").read_bytes()).outputs[0]
+        output = Model.parse((folder / "model.tflite").read_bytes()).outputs[0]
         assert 1 < 255 * output.scale[0] < 10  # s·cosθ, s = 3.1, not the raw products
 
 
@@ -358,6 +389,6 @@ def test_the_tables_name_what_quantization_alone_changed():
 
 
 def test_metrics_of_int8_outputs_are_in_real_units():
-    tensor = flatbuffer.Tensor("logits", (1, 2), "int8", (0.5,), (3,), False)
+    tensor = Tensor("logits", (1, 2), "int8", (0.5,), (3,), False)
     np.testing.assert_array_equal(int8_values.dequantize(np.array([[3, 5]], np.int8), tensor), [[0.0, 1.0]])
     assert metrics.top_k(np.array([[0.0, 1.0]]), np.array([1]), 1) == 1.0

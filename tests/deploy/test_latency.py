@@ -12,8 +12,7 @@ from tinytrain.deploy import boards, latency
 from tinytrain.deploy.tflm import cmsis_nn_counts, instructions
 from tinytrain.exporting.text import summary
 from tinytrain.quantize import convert
-from tinytrain.tflite import model as flatbuffer
-from tinytrain.tflite.model import Operator, Summary, Tensor
+from tinytrain.tflite.model import Operator, Tensor
 
 
 def tensor(*shape):
@@ -23,10 +22,6 @@ def tensor(*shape):
 def operator(name, source, target, weights=(), **options):
     inputs = (tensor(*source), tensor(*weights)) if weights else (tensor(*source),)
     return Operator(name, inputs, (tensor(*target),), options)
-
-
-def graph(*operators):
-    return Summary(operators, operators[0].inputs[:1], operators[-1].outputs)
 
 
 STRIDE = {"strideH": 2, "strideW": 2}
@@ -55,13 +50,13 @@ COUNTED = [
 
 @pytest.mark.parametrize(("counted", "single"), COUNTED, ids=lambda value: getattr(value, "name", None))
 def test_an_operator_is_predicted_within_seven_percent(counted, single):
-    assert instructions.by_operator(graph(single))[0].instructions == pytest.approx(counted, rel=0.07)
+    assert instructions.by_operator([single])[0].instructions == pytest.approx(counted, rel=0.07)
 
 
 def test_every_operator_is_named_with_its_place():
-    found = instructions.by_operator(graph(*(single for _, single in COUNTED)))
+    found = instructions.by_operator([single for _, single in COUNTED])
     assert [(name, place) for name, place, _ in found] == [(s.name, i) for i, (_, s) in enumerate(COUNTED)]
-    total = instructions.total(graph(*(single for _, single in COUNTED)))
+    total = instructions.total([single for _, single in COUNTED])
     assert total == pytest.approx(sum(cost for *_, cost in found) + 85 * len(COUNTED))
 
 
@@ -80,7 +75,7 @@ def test_the_counts_of_a_small_convolution_by_hand():
 @pytest.mark.parametrize("name", ["L2_NORMALIZATION", "REDUCE_MAX", "UNIDIRECTIONAL_SEQUENCE_LSTM"])
 def test_a_model_with_an_operator_that_was_never_counted_has_no_estimate(name):
     """Neither of the whole nor of the latency; counted in the emulator, it has one."""
-    model, board = graph(operator(name, (1, 100), (1, 100)), COUNTED[0][1]), boards.load("stm32f746")
+    model, board = [operator(name, (1, 100), (1, 100)), COUNTED[0][1]], boards.load("stm32f746")
     assert instructions.uncounted(model) == [name]
     assert instructions.total(model) is None
     assert [cost.instructions is None for cost in instructions.by_operator(model)] == [True, False]
@@ -104,7 +99,7 @@ def test_a_network_is_predicted_within_three_percent(name, width, resolution, cl
     """The counts are those of docs/quantization.md."""
     build = plugins.load("models", name).build
     model = build(classes=classes, channels=3, width=width, resolution=resolution)
-    predicted = instructions.total(flatbuffer.read(convert.convert_untrained(model)))
+    predicted = instructions.total(convert.convert_untrained(model).operators)
     assert predicted == pytest.approx(counted, rel=0.03)
 
 
@@ -122,14 +117,14 @@ PUBLISHED = [
 def test_the_interval_holds_the_published_latencies(name, ms, clock_hz, counted):
     board = boards.load(name)
     scale = clock_hz / board.clock_hz  # the published board may have run at another clock than ours
-    found = latency.predict(graph(COUNTED[0][1]), board, counted)
+    found = latency.predict([COUNTED[0][1]], board, counted)
     assert found.low_ms < ms * scale < found.high_ms
     assert found.likely_ms == pytest.approx(ms * scale, rel=0.15)
     assert found.how == latency.COUNTED
 
 
 def test_what_the_emulator_did_not_count_is_less_certain():
-    board, conv = boards.load("stm32f746"), graph(COUNTED[1][1])
+    board, conv = boards.load("stm32f746"), [COUNTED[1][1]]
     number = instructions.total(conv)
     counted, estimated = latency.predict(conv, board, number), latency.predict(conv, board)
     assert estimated.likely_ms == counted.likely_ms == pytest.approx(number * 0.97 / 216e3)
@@ -142,8 +137,8 @@ def test_a_core_without_published_figures_gets_no_number(tmp_path):
     text = boards.load("stm32f746").path.read_text().replace('"cortex-m7"', '"cortex-m33"')
     (tmp_path / "other.h").write_text(text)
     board = boards.read(tmp_path / "other.h")
-    assert latency.predict(graph(COUNTED[0][1]), board) is None
-    report = latency.report(graph(COUNTED[0][1]), board)
+    assert latency.predict([COUNTED[0][1]], board) is None
+    report = latency.report([COUNTED[0][1]], board)
     assert (report["latency_ms"], report["latency_range_ms"]) == (None, None)
     assert "unknown: nobody has published" in printed(report)
     assert "cortex-m33" in printed(report)
@@ -153,13 +148,13 @@ def test_a_core_without_figures_is_the_reason_even_if_an_operator_was_never_coun
     """Counting it would give no latency, so export must not say that it would."""
     board = dataclasses.replace(boards.load("stm32f746"), core="cortex-m33")
     strange = operator("CUMSUM", (1, 4, 4, 8), (1, 4, 4, 8))
-    changes = latency.report(graph(strange), board)
+    changes = latency.report([strange], board)
     assert changes["latency_basis"] == {"core": "cortex-m33", "uncounted_operators": []}
     assert "latency   unknown: nobody has published latencies of TFLM with CMSIS-NN on a cortex-m33" in printed(changes)
 
 
 def test_the_interval_comes_first():
-    report = latency.predict(graph(COUNTED[1][1]), boards.load("stm32f746"), 2_678_571).report()
+    report = latency.predict([COUNTED[1][1]], boards.load("stm32f746"), 2_678_571).report()
     assert json.loads(json.dumps(report)) == report
     assert report["latency_ms"] == pytest.approx(2_678_571 * 0.97 / 216e3, abs=0.01)
     assert report["latency_range_ms"] == [9.92, 17.36]

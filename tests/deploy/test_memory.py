@@ -16,7 +16,7 @@ from tinytrain.deploy.memory import Memory
 from tinytrain.deploy.tflm import memory_planner
 from tinytrain.deploy.tflm.memory_planner import Buffer, Schedule, Step
 from tinytrain.quantize import convert, tf_keras_clone
-from tinytrain.tflite import strip
+from tinytrain.tflite.strip import strip
 
 
 def test_place_by_hand():
@@ -78,13 +78,13 @@ def recorded_head_bytes(path):
 @pytest.mark.parametrize("name", plugins.names("models"))
 def test_plan_estimate_and_bound_of_every_model(name, tmp_path):
     model = small(name, resolution=48)
-    content = strip.compact(convert.convert_untrained(model))
+    stripped = strip(convert.convert_untrained(model))
     path = tmp_path / "model.tflite"
-    path.write_bytes(content)
-    assert memory_planner.head_bytes(memory_planner.read(content), cmsis_nn=False) == recorded_head_bytes(path)
+    path.write_bytes(stripped.content)
+    assert memory_planner.head_bytes(memory_planner.schedule(stripped), cmsis_nn=False) == recorded_head_bytes(path)
     arena_bytes, model_bytes = memory.estimate(model)
-    assert arena_bytes == pytest.approx(memory.target_arena_bytes(content), rel=0.1)
-    assert model_bytes == pytest.approx(len(content), rel=0.03)
+    assert arena_bytes == pytest.approx(memory.target_arena_bytes(stripped), rel=0.1)
+    assert model_bytes == pytest.approx(len(stripped.content), rel=0.03)
 
 
 def test_fit_measures_a_network_as_large_as_it_will_be_once_trained():
@@ -93,7 +93,7 @@ def test_fit_measures_a_network_as_large_as_it_will_be_once_trained():
     model = build(classes=5, resolution=48, channels=3, width=0.25)
     needed = fit_check.once_trained(model, board)
     noise = np.random.default_rng(0).uniform(-1, 1, (4, 48, 48, 3)).astype("float32")
-    real = strip.compact(convert.convert_post_training(tf_keras_clone.rebuild(trained(model), folded=True), noise))
+    real = strip(convert.convert_post_training(tf_keras_clone.rebuild(trained(model), folded=True), noise))
     assert needed.flash_bytes == pytest.approx(
         fit_check.estimated(real, needed.arena_bytes, board).flash_bytes, abs=200
     )
@@ -107,11 +107,11 @@ def test_the_estimate_of_a_network_that_was_not_used_to_fit_it():
     x = layers.Activation("silu")(layers.BatchNormalization()(x))
     x = layers.Add()([x, layers.Conv2D(20, 1, activation="relu6")(x)])
     model = keras.Model(image, layers.Dense(7)(layers.Dropout(0.1)(layers.GlobalAveragePooling2D()(x))))
-    content = strip.compact(convert.convert_untrained(model))
+    stripped = strip(convert.convert_untrained(model))
     arena_bytes, model_bytes = memory.estimate(model)
-    assert arena_bytes == pytest.approx(memory.target_arena_bytes(content), rel=0.1)
-    assert model_bytes == pytest.approx(len(content), rel=0.15)  # 4 KB
-    real, graph = memory_planner.read(content), memory.schedule_of(model)[0]
+    assert arena_bytes == pytest.approx(memory.target_arena_bytes(stripped), rel=0.1)
+    assert model_bytes == pytest.approx(len(stripped.content), rel=0.15)  # 4 KB
+    real, graph = memory_planner.schedule(stripped), memory.schedule_of(model)[0]
     for cmsis_nn in (False, True):
         assert memory_planner.head_bytes(graph, cmsis_nn) == memory_planner.head_bytes(real, cmsis_nn)
 
@@ -175,8 +175,8 @@ def test_suggest_needs_not_both_where_the_resolution_is_enough():
 def test_the_bound_adds_scratch_to_what_the_interpreter_needs():
     image = keras.Input((16, 16, 8))
     x = layers.DepthwiseConv2D(7, padding="same")(image)
-    content = convert.convert_untrained(keras.Model(image, layers.Dense(3)(layers.GlobalAveragePooling2D()(x))))
+    tflite = convert.convert_untrained(keras.Model(image, layers.Dense(3)(layers.GlobalAveragePooling2D()(x))))
     scratch = 8 * 49 * 2
-    assert scratch <= memory.cmsis_nn_bytes(content) <= scratch + 16 + 2 * memory.SCRATCH_HANDLE_BYTES
-    assert memory.target_arena_bytes(content) >= memory.Oracle(content).arena_bytes + scratch
-    assert np.mod(memory.target_arena_bytes(content), 16) == 0
+    assert scratch <= memory.cmsis_nn_bytes(tflite) <= scratch + 16 + 2 * memory.SCRATCH_HANDLE_BYTES
+    assert memory.target_arena_bytes(tflite) >= memory.Oracle(tflite.content).arena_bytes + scratch
+    assert np.mod(memory.target_arena_bytes(tflite), 16) == 0

@@ -8,7 +8,7 @@ from tinytrain.deploy import firmware
 from tinytrain.deploy.tflm import operators as tflm_ops
 from tinytrain.deploy.tflm import verified_forms
 from tinytrain.exporting import proof
-from tinytrain.tflite.model import Operator, Summary, Tensor
+from tinytrain.tflite.model import Operator, Tensor
 
 MAP = (1, 6, 5, 8)
 
@@ -61,10 +61,6 @@ def test_the_form_of_an_operator_tells_what_chooses_its_kernel(operator, form):
     assert verified_forms.of(operator, tflm_ops.registrations([operator])[operator.name]) == form
 
 
-def summary(*operators):
-    return Summary(operators, operators[0].inputs[:1], operators[-1].outputs)
-
-
 def report(**changes):
     """The sections of a report in which nothing is wrong, with changes."""
     lite = {"images": 50, "largest_steps": 1, "noise": 1e-4, "noise_limit": 0.25, "parts": False}
@@ -77,13 +73,13 @@ EMULATED = {"board": "mps2_an500", "golden": "equal", "different_bytes": 0, "fai
 
 
 def test_without_an_emulator_operators_of_verified_forms_are_a_proof():
-    assert proof.section(report(), summary(USUAL)) == {"proven": True, "unproven": []}
+    assert proof.section(report(), [USUAL]) == {"proven": True, "unproven": []}
 
 
 def test_an_operator_that_was_never_run_in_its_form_is_not_proven(monkeypatch):
     monkeypatch.setattr(firmware, "lacking", lambda **_: "TFLM_DIR is not set")
     strange = shaped("CONV_2D", MAP, (16, 11, 2, 8), MAP)
-    found = proof.section(report(), summary(USUAL, strange))
+    found = proof.section(report(), [USUAL, strange])
     reason = "never run on the emulated core in this form: CONV_2D int8 11x2 same (TFLM_DIR is not set)"
     assert found == {"proven": False, "unproven": [reason]}
     assert proof.wrong(report()) == []  # not known to be wrong: status 0
@@ -92,17 +88,17 @@ def test_an_operator_that_was_never_run_in_its_form_is_not_proven(monkeypatch):
 def test_the_transposed_convolution_that_cmsis_nn_computes_wrong_is_not_proven_and_another_is():
     """CMSIS-NN#230: 4x4 with stride 2; 5x5 was found so, too."""
     for taps in (4, 5):
-        found = proof.section(report(), summary(transposed(taps, 2)))
+        found = proof.section(report(), [transposed(taps, 2)])
         form = f"TRANSPOSE_CONV int8 {taps}x{taps}/2 same"
         assert found["unproven"] == [f"known to be wrong on the emulated core: {form}"]
-    assert proof.section(report(), summary(transposed(3, 2)))["proven"]
+    assert proof.section(report(), [transposed(3, 2)])["proven"]
 
 
 def test_the_emulators_word_counts_more_than_the_table():
-    strange = summary(shaped("CONV_2D", MAP, (16, 11, 2, 8), MAP))
+    strange = [shaped("CONV_2D", MAP, (16, 11, 2, 8), MAP)]
     assert proof.section(report(emulated=EMULATED), strange)["proven"]
     different = report(emulated=EMULATED | {"golden": "different", "different_bytes": 3})
-    assert not proof.section(different, summary(USUAL))["proven"]
+    assert not proof.section(different, [USUAL])["proven"]
 
 
 @pytest.mark.parametrize(
@@ -126,7 +122,7 @@ def test_what_is_wrong_is_a_sentence(changes, sentence):
 def test_a_model_that_does_not_fit_need_not_start_in_the_emulator():
     changes = {"fits": False, "emulated": EMULATED | {"golden": "not reached", "failed": "no room"}}
     assert proof.wrong(report(**changes)) == []
-    assert not proof.section(report(**changes), summary(USUAL))["proven"]
+    assert not proof.section(report(**changes), [USUAL])["proven"]
 
 
 def test_the_table_holds_the_firmwares_own_operators_and_they_are_equal():

@@ -13,7 +13,7 @@ from int8_models import FILTERS, conv_model
 
 from tinytrain.deploy import boards, firmware, fit_check, make
 from tinytrain.errors import DoesNotFit, UserError
-from tinytrain.tflite import model
+from tinytrain.tflite.model import Model
 
 # The emitted folder
 
@@ -38,7 +38,7 @@ def test_an_existing_folder_is_not_overwritten(tmp_path):
 
 def test_a_failed_export_leaves_nothing(tmp_path):
     with pytest.raises(UserError):
-        emit(tmp_path, model=b"no model at all")
+        emit(tmp_path, model=conv_model(custom="Erf"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -133,12 +133,12 @@ def test_the_limit_of_ram_is_what_the_linker_takes(tmp_path, name):
 @pytest.mark.parametrize("name", ["stm32f746g_disco", "nucleo_h743zi"])
 def test_where_the_input_is_not_kept_the_estimate_counts_the_copy_of_the_output(tmp_path, name):
     """The first arena beside which the firmware has no room for the input (kImageFits), and the last that leaves it."""
-    board, summary = boards.load(name), model.read(conv_model())
+    board, model = boards.load(name), Model.parse(conv_model())
     most = board.ram_bytes - firmware.STACK_BYTES - 8 * 1024 - INPUT.size
     other_ram_bytes = {}
     for arena_bytes in (most, most + 16):
         linked = firmware.link(emit(tmp_path / str(arena_bytes), arena_bytes=arena_bytes), board, None)
-        estimated = firmware.estimate(summary, len(conv_model()), arena_bytes, board)
+        estimated = firmware.estimate(model, arena_bytes, board)
         other_ram_bytes[arena_bytes] = (linked.other_ram_bytes, estimated.other_ram_bytes)
     kept, not_kept = other_ram_bytes.values()
     assert not_kept[1] - kept[1] == 16 * FILTERS

@@ -80,7 +80,7 @@ def test_results_are_the_softmax_of_the_output(folder):
     header = (folder / "model" / "model_data.h").read_text()
     pixels = c_source.read_array(folder / "model" / "model_data.cc", "PixelToInput")
     output = stub_output(pixels[PIXELS], 16 * FILTERS).astype(np.float64)
-    scale = float(re.search(r"kOutputScale = (.*)f;", header)[1])
+    scale = float(re.search(r"\{0, 80, (.*?)f,", header)[1])
     share = np.exp((output - output.max()) * scale)
     values = re.fullmatch(r"m-results-\[([^]]+)\]", *results)[1].split(",")  # the runner's own expression
     assert all(re.fullmatch(r"[01]\.\d{3}", value) for value in values)
@@ -98,7 +98,7 @@ def test_pixels_reach_a_model_of_bgr_channels_with_means(tmp_path):
     assert bytes.fromhex(shown) == PIXELS.tobytes()
     taken = np.clip(PIXELS.reshape(-1, 3)[:, ::-1].astype(int) - means, -128, 127).astype(np.int8)
     output = stub_output(taken, 16 * FILTERS).astype(np.float64)
-    scale = float(re.search(r"kOutputScale = (.*)f;", (folder / "model" / "model_data.h").read_text())[1])
+    scale = float(re.search(r"\{0, 80, (.*?)f,", (folder / "model" / "model_data.h").read_text())[1])
     share = np.exp((output - output.max()) * scale)
     values = re.fullmatch(r"m-results-\[([^]]+)\]", *answers[-1])[1].split(",")
     np.testing.assert_allclose([float(value) for value in values], share / share.sum(), atol=0.00051)

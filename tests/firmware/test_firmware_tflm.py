@@ -13,7 +13,7 @@ from tinytrain.deploy.tflm import operators
 from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.errors import TinytrainError, UserError
 from tinytrain.quantize import convert, tf_keras_clone
-from tinytrain.tflite import model as flatbuffer
+from tinytrain.tflite.model import Model
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_the_real_model_gives_the_golden_output(tmp_path, real, name):
     assert printed["engine"] == "tflm"
     assert printed["golden_equal"], printed["text"]
     assert printed["done"]
-    assert printed["operators"] == str(len(flatbuffer.read(real["model"]).operators))
+    assert printed["operators"] == str(len(Model.parse(real["model"]).operators))
     assert 1_000 < printed["arena_used_bytes"] < 32_768
     assert 100_000 < printed["inference"]["median"] < 10_000_000
     assert printed["stack_used_bytes"] < firmware.STACK_BYTES / 2
@@ -86,11 +86,11 @@ def test_the_firmwares_own_operators_equal_the_interpreter(tmp_path, body, names
     model = convert.convert_post_training(
         tf_keras_clone.rebuild(keras.Model(image, body(image))), frame.astype("float32") / 128
     )
-    kinds = operators.registrations(flatbuffer.read(model).operators)
+    kinds = operators.registrations(model.operators)
     assert {name for name, kind in kinds.items() if kind == "own"} >= names
-    output = Oracle(model).run(frame)
+    output = Oracle(model.content).run(frame)
     arguments = {
-        "model": model,
+        "model": model.content,
         "name": "own",
         "arena_bytes": 32_768,
         "golden_input": frame,
@@ -105,7 +105,7 @@ OUTER = (1, 6, 1, 5), (1, 1, 6, 5)
 
 def emulated(tmp_path, content, kinds=None):
     """Returns what the firmware of a model with noise as its golden image prints; `kinds` in place of those chosen."""
-    shape = flatbuffer.read(content).inputs[0].shape
+    shape = Model.parse(content).inputs[0].shape
     frame = np.random.default_rng(0).integers(-128, 128, shape, np.int8)
     arguments = {"arena_bytes": 32_768, "golden_input": frame, "golden_outputs": [Oracle(content).run(frame)]}
     folder = emit(tmp_path, model=content, name="made", **arguments)
@@ -129,9 +129,9 @@ def test_an_average_over_a_part_of_the_map_is_refused_by_the_firmwares_own(tmp_p
     image = keras.Input((6, 5, 4))
     frame = np.random.default_rng(0).uniform(-1, 1, (1, 6, 5, 4)).astype("float32")
     network = keras.Model(image, keras.layers.AveragePooling2D((3, 5))(image))
-    content = convert.convert_post_training(tf_keras_clone.rebuild(network), frame)
-    assert operators.registrations(flatbuffer.read(content).operators)["AVERAGE_POOL_2D"] == "int8"
-    forced = emulated(tmp_path, content, {"AVERAGE_POOL_2D": "own"})
+    model = convert.convert_post_training(tf_keras_clone.rebuild(network), frame)
+    assert operators.registrations(model.operators)["AVERAGE_POOL_2D"] == "int8"
+    forced = emulated(tmp_path, model.content, {"AVERAGE_POOL_2D": "own"})
     assert forced["failed"].startswith("init: the arena is too small or an operator refused")
 
 
@@ -176,7 +176,7 @@ def test_an_operator_that_is_not_registered_fails_with_a_line(tmp_path, real):
 def test_the_estimate_is_close_to_the_link(tmp_path, real):
     board = boards.load("stm32f746")
     linked = firmware.link(emit(tmp_path, **real), board, make.tflm_dir())
-    estimated = firmware.estimate(flatbuffer.read(real["model"]), len(real["model"]), real["arena_bytes"], board)
+    estimated = firmware.estimate(Model.parse(real["model"]), real["arena_bytes"], board)
     assert not estimated.measured
     assert estimated.model_bytes == linked.model_bytes
     assert abs(estimated.ram_bytes - linked.ram_bytes) < 1_024

@@ -16,7 +16,7 @@ from tinytrain.commands.bench import bench
 from tinytrain.deploy import boards, c_source, make
 from tinytrain.deploy.exported import COMPACT_FILE, GOLDEN_FILE, Exported
 from tinytrain.errors import UserError
-from tinytrain.tflite import model as flatbuffer
+from tinytrain.tflite.model import Model
 
 BOARD = boards.load(EMULATED)
 SIZES = 8 * 8 * 8, 10  # of the two outputs; together they take two frames
@@ -42,7 +42,7 @@ def program(folder):
 def test_the_generated_source_describes_each_output(folder, model):
     header = (folder / "firmware/model/model_data.h").read_text()
     rows = re.search(r"kOutputs\[kOutputCount\] = \{\n(.*?)\n\};", header, re.DOTALL)[1].splitlines()
-    for row, offset, tensor in zip(rows, (0, SIZES[0]), flatbuffer.read(model).outputs, strict=True):
+    for row, offset, tensor in zip(rows, (0, SIZES[0]), Model.parse(model).outputs, strict=True):
         numbers = [float(number) for number in re.findall(r"-?[\d.]+(?:e-\d+)?", row.split("//")[0])]
         size = int(np.prod(tensor.shape))
         assert numbers[:2] == [offset, size]
@@ -56,7 +56,7 @@ def test_the_generated_source_describes_each_output(folder, model):
 
 def test_whether_results_are_probabilities_is_that_of_the_first_output(folder, model):
     """The first one is the map; a softmax makes the second."""
-    assert "SOFTMAX" in flatbuffer.read(model).counts
+    assert "SOFTMAX" in Model.parse(model).counts
     assert "kOutputIsProbability = false" in (folder / "firmware/model/model_data.h").read_text()
 
 
@@ -99,7 +99,7 @@ def test_the_board_describes_its_outputs(program, model):
         link = BoardLink(port)
         hello = link.hello()
         assert (hello.outputs, hello.output_bytes) == (2, sum(SIZES))
-        for index, tensor in enumerate(flatbuffer.read(model).outputs):
+        for index, tensor in enumerate(Model.parse(model).outputs):
             info = link.output_info(index)
             assert (info.size_bytes, info.shape) == (SIZES[index], tensor.shape)
             assert (info.scale, info.zero_point) == (np.float32(tensor.scale[0]), tensor.zero_point[0])

@@ -7,7 +7,7 @@ from firmware_helpers import emit, stub_outputs
 from int8_models import FILTERS, conv_model
 
 from tinytrain.deploy.exported import COMPACT_FILE, GOLDEN_FILE, golden_outputs
-from tinytrain.tflite import model as flatbuffer
+from tinytrain.tflite.model import Model
 
 OUTPUTS = 16 * FILTERS
 IMAGES = 12
@@ -19,7 +19,7 @@ def exported(folder, count=IMAGES, labels=True, model=None, **changes):
     `changes` are fields of Contents.
     """
     model = model or conv_model()
-    graph = flatbuffer.read(model)
+    graph = Model.parse(model)
     shape = graph.inputs[0].shape
     inputs = np.random.default_rng(2).integers(-128, 128, (count, *shape[1:])).astype(np.int8)
     answers = [stub_outputs(image, graph.outputs) for image in inputs]

@@ -11,6 +11,7 @@ from int8_models import FILTERS, INPUT_SHAPE, conv_model
 from tinytrain.deploy import boards, make
 from tinytrain.deploy.c_source import Contents
 from tinytrain.deploy.targets import makefile
+from tinytrain.tflite.model import Model
 
 EMULATED = "mps2_an500"
 ALL_EMULATED = [name for name in boards.names() if boards.load(name).emulated]
@@ -40,6 +41,7 @@ def stub_outputs(values, tensors):
 
 
 def emit(folder, **changes):
+    """Writes a firmware folder; `model`, if it is given, are the bytes of a .tflite."""
     arguments = {
         "model": conv_model(),
         "name": "conv",
@@ -47,8 +49,9 @@ def emit(folder, **changes):
         "labels": ["cat", "dog"],
         "golden_input": INPUT,
         "golden_outputs": [stub_output(INPUT, 16 * FILTERS)],
-    }
-    return makefile.write(folder, boards.load("stm32f746"), Contents(**arguments | changes))
+    } | changes
+    arguments["model"] = Model.parse(arguments["model"])
+    return makefile.write(folder, boards.load("stm32f746"), Contents(**arguments))
 
 
 def run_make(folder, *words):

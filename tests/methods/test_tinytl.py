@@ -15,7 +15,6 @@ from tinytrain.errors import UserError
 from tinytrain.methods import tinytl
 from tinytrain.methods.tinytl import TinyTL, memory_saving_layers
 from tinytrain.quantize import convert, tf_keras_clone
-from tinytrain.tflite import model as flatbuffer
 from tinytrain.train.method import Method, Training
 
 CLASSES = 5
@@ -334,8 +333,8 @@ def test_the_finished_model_runs_in_int8():
     built = tf_keras_clone.rebuild(model)
     assert tf_keras_clone.check_equal(model, built) <= tf_keras_clone.TOLERANCE
     images = np.random.default_rng(0).integers(-128, 128, (8, 40, 40, 3), np.int8)
-    content = convert.convert_post_training(built, images.astype("float32") / 128)
-    counts = flatbuffer.read(content).counts  # a grouped convolution is one CONV_2D; a map of one pixel needs no RESIZE
+    tflite = convert.convert_post_training(built, images.astype("float32") / 128)
+    counts = tflite.counts  # a grouped convolution is one CONV_2D; a map of one pixel needs no RESIZE
     assert {name: counts[name] for name in ("CONV_2D", "ADD")} == {"CONV_2D": 35 + 32, "ADD": 10 + 16}
     assert counts["RESIZE_BILINEAR"] == 16
-    assert Oracle(content).run(images).shape == (8, CLASSES)
+    assert Oracle(tflite.content).run(images).shape == (8, CLASSES)

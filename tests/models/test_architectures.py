@@ -17,7 +17,6 @@ from tinytrain.deploy import boards
 from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.exporting import int8_model
 from tinytrain.quantize import convert, tf_keras_clone
-from tinytrain.tflite import model
 from tinytrain.tflite.int8_values import to_int8
 
 SHORT = ["data.test_fraction=0.5", "optim.epochs=1", "optim.batch=32", "model.width=0.25", "model.resolution=32"]
@@ -65,9 +64,9 @@ def test_the_tflite_and_its_graph_agree_on_a_thousand_test_images(name, tmp_path
         *data.arrays("train"),
         classes=len(source.classes),
     )
-    content = convert.convert(tuned)
-    output = model.read(content).outputs[0]
-    found = Oracle(content).run(to_int8(images)[:1000]).astype(int)
+    tflite = convert.convert(tuned)
+    output = tflite.outputs[0]
+    found = Oracle(tflite.content).run(to_int8(images)[:1000]).astype(int)
     graph = tuned.predict(batches.normalize(images[:1000]), verbose=0) / output.scale[0] + output.zero_point[0]
     assert len(found) == 1000
     assert (found.argmax(1) == graph.argmax(1)).mean() >= 0.99

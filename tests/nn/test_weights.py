@@ -20,7 +20,7 @@ from tinytrain.errors import UserError
 from tinytrain.nn import imagenet, macs, pretrained
 from tinytrain.nn.build import build_model
 from tinytrain.quantize import convert, tf_keras_clone
-from tinytrain.tflite import model as flatbuffer
+from tinytrain.tflite.model import Model as TFLiteModel
 from tinytrain.train import checkpoint
 from tinytrain.train.method import Method
 
@@ -355,12 +355,12 @@ def test_a_rescaling_that_cannot_be_folded_stays():
 def test_an_exported_run_with_preprocessing_has_no_operator_more(tmp_path, image_folder):
     options = {"name": "mobilenet_v2", "width": 0.35}
     rescaled(**options).save(tmp_path / "model.keras")
-    plain = flatbuffer.read(convert.convert_untrained(trained(build(3, **options))))
+    plain = convert.convert_untrained(trained(build(3, **options)))
     words = [f"data.spec=folder:{image_folder()}", "model.name=mobilenet_v2", f"model.weights={tmp_path}"]
     short = ["model.resolution=32", "optim.epochs=1", "optim.lr=1e-3", "qat.epochs=1", "optim.batch=16"]
     run = fit.fit(configs.load(None, words + short), tmp_path / "run", mcu="stm32f746")
     assert keras.saving.load_model(run.model_path).get_layer("preprocessing").scale == [0.9, 1.2, 1.1]
     report, folder = export.export(run.folder, "stm32f746")
-    assert flatbuffer.read((folder / "model.tflite").read_bytes()).counts == plain.counts
+    assert TFLiteModel.parse((folder / "model.tflite").read_bytes()).counts == plain.counts
     assert report["parity"]["different"] == 0
     assert report["accuracy"]["int8"] >= report["accuracy"]["float"] - 0.2

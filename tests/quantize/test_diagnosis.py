@@ -8,7 +8,6 @@ from test_twin import BODIES, head, small, trained
 
 from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.quantize import convert, error_analysis, qat, tf_keras_clone
-from tinytrain.tflite import model as flatbuffer
 from tinytrain.tflite.int8_values import dequantize
 
 
@@ -25,9 +24,9 @@ def test_the_total_of_the_last_layer_is_what_tflm_gives_against_keras(body):
     image = keras.Input((12, 12, 3))
     model = trained(keras.Model(image, head(BODIES[body](image))))
     rows, quantized, int8, floats = diagnosed(model, (12, 12, 3))
-    content = convert.convert(quantized)
+    tflite = convert.convert(quantized)
     expected = np.asarray(model(floats, training=False))
-    found = dequantize(Oracle(content).run(int8), flatbuffer.read(content).outputs[0])
+    found = dequantize(Oracle(tflite.content).run(int8), tflite.outputs[0])
     ratio = 10 * np.log10(np.square(expected).sum() / np.square(expected - found).sum())
     assert rows[quantized.layers[-1].layer.name]["total_db"] == pytest.approx(ratio, abs=0.1)
 

@@ -12,7 +12,7 @@ from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.errors import TinytrainError, UserError
 from tinytrain.nn.cosine_head import with_cosine_head
 from tinytrain.quantize import convert, cosine_head, qat, tf_keras_clone
-from tinytrain.tflite import model as flatbuffer
+from tinytrain.tflite.model import Model
 
 OPERATORS = {
     "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "MUL", "AVERAGE_POOL_2D", "MAX_POOL_2D", "PAD",
@@ -26,9 +26,9 @@ def images(count, shape, seed=0):
     return int8, int8.astype("float32") / 128
 
 
-def int8_of(model, floats, content):
+def int8_of(model, floats, tflite):
     """Returns the outputs of the fake-quantized graph as the int8 values of the .tflite."""
-    output = flatbuffer.read(content).outputs[0]
+    output = tflite.outputs[0]
     return np.round(model(floats, training=False).numpy() / output.scale[0]) + output.zero_point[0]
 
 
@@ -36,20 +36,19 @@ def assert_graph_equals_tflite(model, shape):
     """Both give the same int8 outputs on noise."""
     int8, floats = images(40, shape)
     quantized = qat.quantize(tf_keras_clone.rebuild(model), floats[:20])
-    content = convert.convert(quantized)
-    summary = flatbuffer.read(content)
-    assert (summary.inputs[0].scale, summary.inputs[0].zero_point) == ((1 / 128,), (0,))
-    assert set(summary.counts) <= OPERATORS
-    difference = np.abs(int8_of(quantized, floats, content) - Oracle(content).run(int8))
+    tflite = convert.convert(quantized)
+    assert (tflite.inputs[0].scale, tflite.inputs[0].zero_point) == ((1 / 128,), (0,))
+    assert set(tflite.counts) <= OPERATORS
+    difference = np.abs(int8_of(quantized, floats, tflite) - Oracle(tflite.content).run(int8))
     assert difference.mean() <= 0.005  # of 160 outputs not one may differ
-    return summary
+    return tflite
 
 
 def test_mobilenet_v2_is_the_operators_that_cmsis_nn_has():
     model = small("mobilenet_v2", resolution=64, channels=1)
-    content = convert.convert_post_training(tf_keras_clone.rebuild(model), images(8, (64, 64, 1))[1])
+    tflite = convert.convert_post_training(tf_keras_clone.rebuild(model), images(8, (64, 64, 1))[1])
     counts = {"CONV_2D": 35, "DEPTHWISE_CONV_2D": 17, "ADD": 10, "AVERAGE_POOL_2D": 1, "FULLY_CONNECTED": 1}
-    assert flatbuffer.read(content).counts == counts
+    assert tflite.counts == counts
 
 
 def int8_kernel(wrapper):
@@ -101,12 +100,11 @@ def test_every_model_is_int8_and_every_operator_of_its_graph_exact(name):
     """
     int8, floats = images(24, (32, 32, 3))
     quantized = qat.quantize(tf_keras_clone.rebuild(small(name)), floats)
-    content = convert.convert(quantized)
-    summary = flatbuffer.read(content)
-    assert (summary.inputs[0].scale, summary.inputs[0].zero_point) == ((1 / 128,), (0,))
-    assert set(summary.counts) <= OPERATORS
-    assert Oracle(content).run(int8[:1]).shape == (1, 5)
-    reference = Reference(content, int8[:1])
+    tflite = convert.convert(quantized)
+    assert (tflite.inputs[0].scale, tflite.inputs[0].zero_point) == ((1 / 128,), (0,))
+    assert set(tflite.counts) <= OPERATORS
+    assert Oracle(tflite.content).run(int8[:1]).shape == (1, 5)
+    reference = Reference(tflite.content, int8[:1])
     different = total = 0
     for wrapper in (wrapper for wrapper in qat.operators(quantized) if wrapper.quantize_config.kernel):
         node = reference.with_kernel(int8_kernel(wrapper))
@@ -144,9 +142,9 @@ def test_no_operator_more_than_needed(body, expected):
 def test_post_training_quantization_stays_near_the_float_model():
     model = small("mobilenet_v1")
     int8, floats = images(60, (32, 32, 3))
-    content = convert.convert_post_training(tf_keras_clone.rebuild(model), floats)
-    output = flatbuffer.read(content).outputs[0]
-    found = (Oracle(content).run(int8).astype(float) - output.zero_point[0]) * output.scale[0]
+    tflite = convert.convert_post_training(tf_keras_clone.rebuild(model), floats)
+    output = tflite.outputs[0]
+    found = (Oracle(tflite.content).run(int8).astype(float) - output.zero_point[0]) * output.scale[0]
     expected = np.asarray(model(floats, training=False))
     assert np.abs(found - expected).mean() < 0.05 * (expected.max() - expected.min())
 
@@ -160,16 +158,16 @@ def depthwise_net():
 
 def test_the_input_is_pixel_minus_128_whatever_the_calibration_images_hold():
     dim = images(10, (8, 8, 3))[1] / 4
-    summary = flatbuffer.read(convert.convert_post_training(tf_keras_clone.rebuild(depthwise_net()), dim))
-    assert (summary.inputs[0].scale, summary.inputs[0].zero_point) == ((1 / 128,), (0,))
+    tflite = convert.convert_post_training(tf_keras_clone.rebuild(depthwise_net()), dim)
+    assert (tflite.inputs[0].scale, tflite.inputs[0].zero_point) == ((1 / 128,), (0,))
 
 
 def test_weights_are_quantized_per_channel_and_symmetric():
     model = depthwise_net()
     kernel, bias = model.get_layer("depthwise").get_weights()
     model.get_layer("depthwise").set_weights([kernel * 10.0 ** np.arange(-4, 4)[:, None], bias])
-    content = convert.convert_post_training(tf_keras_clone.rebuild(model), images(10, (8, 8, 3))[1])
-    interpreter = tf.lite.Interpreter(model_content=content)
+    tflite = convert.convert_post_training(tf_keras_clone.rebuild(model), images(10, (8, 8, 3))[1])
+    interpreter = tf.lite.Interpreter(model_content=tflite.content)
     weights = next(t for t in interpreter.get_tensor_details() if tuple(t["shape"]) == (1, 3, 3, 8))
     expected = np.abs(model.get_layer("depthwise").get_weights()[0]).max((0, 1, 3)) / 127
     np.testing.assert_allclose(weights["quantization_parameters"]["scales"], expected, rtol=1e-5)
@@ -224,8 +222,8 @@ def test_fine_tuning_learns_repeats_itself_and_leaves_the_twin_alone():
     for one, other in zip(built.get_weights(), before, strict=True):
         np.testing.assert_array_equal(one, other)
     x, y = stripes(200, seed=1)
-    content = convert.convert(tuned)
-    found = Oracle(content).run(np.round(x * 128).clip(-128, 127).astype("int8"))
+    tflite = convert.convert(tuned)
+    found = Oracle(tflite.content).run(np.round(x * 128).clip(-128, 127).astype("int8"))
     assert (found.argmax(1) == y.argmax(1)).mean() > 0.9
 
 
@@ -286,7 +284,7 @@ def test_check_int8_names_the_operator_that_is_not():
 
     converter = tf.lite.TFLiteConverter.from_concrete_functions([network.get_concrete_function()])
     with pytest.raises(TinytrainError, match=r"CONV_2D.*float32"):
-        convert.check_int8(converter.convert())
+        convert.check_int8(Model.parse(converter.convert()))
 
 
 def test_conversion_is_silent(capfd):
@@ -296,9 +294,9 @@ def test_conversion_is_silent(capfd):
 
 def test_an_untrained_conversion_has_the_size_of_a_trained_one():
     model = keras.models.clone_model(small("mobilenet_v1"))
-    size = len(convert.convert_untrained(model))
+    size = len(convert.convert_untrained(model).content)
     real = convert.convert_post_training(tf_keras_clone.rebuild(trained(model)), images(4, (32, 32, 3))[1])
-    assert size == pytest.approx(len(real), rel=0.002)
+    assert size == pytest.approx(len(real.content), rel=0.002)
 
 
 def cosine_net(factor=1.0):
@@ -316,14 +314,14 @@ def test_a_cosine_head_is_one_fully_connected_operator():
     int8, floats = images(60, (8, 8, 3))
     linear = cosine_head.linear(model, floats, 3.0)
     assert tf_keras_clone.check_equal(linear, tf_keras_clone.rebuild(linear)) <= tf_keras_clone.TOLERANCE
-    content = convert.convert_post_training(tf_keras_clone.rebuild(linear), floats)
-    counts = flatbuffer.read(content).counts
-    assert counts == flatbuffer.read(convert.convert_post_training(tf_keras_clone.rebuild(plain), floats)).counts
-    assert counts == flatbuffer.read(convert.convert_untrained(model)).counts
+    tflite = convert.convert_post_training(tf_keras_clone.rebuild(linear), floats)
+    counts = tflite.counts
+    assert counts == convert.convert_post_training(tf_keras_clone.rebuild(plain), floats).counts
+    assert counts == convert.convert_untrained(model).counts
     assert counts["FULLY_CONNECTED"] == 1
     # The classes of every image in the order of the float model, where two do not differ by less than a rounding.
     cosines = np.asarray(model(floats))
-    found = Oracle(content).run(int8).astype(int)
+    found = Oracle(tflite.content).run(int8).astype(int)
     near = 0.05 * np.ptp(cosines)
     for a, b in np.ndindex(4, 4):
         apart = cosines[:, a] - cosines[:, b] > near

@@ -32,7 +32,7 @@ from tinytrain.reporting import (
 )
 from tinytrain.reporting.predictions import LabelledImages
 from tinytrain.reporting.runs import Export
-from tinytrain.tflite import model
+from tinytrain.tflite.model import Model
 
 CLASSES = 7
 
@@ -182,7 +182,7 @@ def test_shades_of_many_classes_lose_no_confusion():
 
 
 def test_the_memory_map_is_the_planners_and_nothing_overlaps():
-    schedule = memory_planner.read(converted_model())
+    schedule = memory_planner.schedule(Model.parse(converted_model()))
     found = memory_map.read(schedule)
     assert found.head_bytes == memory_planner.head_bytes(schedule, cmsis_nn=True)
     for number, (offset, one) in enumerate(found.blocks):
@@ -197,7 +197,7 @@ def test_the_memory_map_is_the_planners_and_nothing_overlaps():
 
 
 def test_the_times_of_operators_add_up():
-    graph = model.read(converted_model())
+    graph = Model.parse(converted_model())
     rows = operators.rows(graph, 40.0, operators.estimated_shares(graph))
     assert sum(row.ms for row in rows) == pytest.approx(40)
     assert [row.kind for row in rows] == [operator.name for operator in graph.operators]

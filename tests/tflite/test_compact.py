@@ -1,4 +1,4 @@
-"""The compact flatbuffer against the one it was made from: same graph, same outputs, same arena, fewer bytes."""
+"""The stripped model against the one it was made from: same graph, same outputs, same arena, fewer bytes."""
 
 import keras
 import numpy as np
@@ -9,8 +9,8 @@ from tinytrain.config import plugins
 from tinytrain.deploy import memory
 from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.quantize import convert, tf_keras_clone
-from tinytrain.tflite import model as flatbuffer
-from tinytrain.tflite import strip
+from tinytrain.tflite.model import Model
+from tinytrain.tflite.strip import strip
 
 
 @pytest.fixture(scope="module")
@@ -23,16 +23,16 @@ def converted():
 
 @pytest.mark.slow
 def test_it_computes_the_same_in_the_same_arena_with_a_fifth_less(converted):
-    small = strip.compact(converted)
+    small = strip(converted)
     images = np.random.default_rng(1).integers(-128, 128, (8, 32, 32, 3)).astype(np.int8)
-    np.testing.assert_array_equal(Oracle(small).run(images), Oracle(converted).run(images))
+    np.testing.assert_array_equal(Oracle(small.content).run(images), Oracle(converted.content).run(images))
     assert memory.target_arena_bytes(small) <= memory.target_arena_bytes(converted)
-    assert len(small) < 0.8 * len(converted)
-    assert strip.compact(small) == small
+    assert len(small.content) < 0.8 * len(converted.content)
+    assert strip(small).content == small.content
 
 
 def test_what_tflm_reads_is_kept(converted):
-    before, after = flatbuffer.read(converted), flatbuffer.read(strip.compact(converted))
+    before, after = converted, Model.parse(strip(converted).content)
     assert before.counts == after.counts
     assert [(t.shape, t.dtype, t.scale, t.zero_point) for t in (*before.inputs, *before.outputs)] == [
         (t.shape, t.dtype, t.scale, t.zero_point) for t in (*after.inputs, *after.outputs)
@@ -56,9 +56,9 @@ def test_the_bias_scale_that_tflm_checks_is_kept():
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.int8
     converter._experimental_disable_per_channel_quantization_for_dense_layers = True
-    content = converter.convert()
-    small = strip.compact(content)
-    bias = next(node for node in flatbuffer.read(small).operators if node.name == "FULLY_CONNECTED").inputs[2]
+    model = Model.parse(converter.convert())
+    small = strip(model)
+    bias = next(node for node in small.operators if node.name == "FULLY_CONNECTED").inputs[2]
     assert len(bias.scale) == 1
     images = (noise * 127).astype(np.int8)
-    np.testing.assert_array_equal(Oracle(small).run(images), Oracle(content).run(images))
+    np.testing.assert_array_equal(Oracle(small.content).run(images), Oracle(model.content).run(images))

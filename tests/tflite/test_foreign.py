@@ -16,9 +16,9 @@ from tinytrain.config.schema import Export
 from tinytrain.deploy import c_source, firmware, memory, self_test
 from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.errors import DoesNotFit, UserError
-from tinytrain.tflite import int8_io, pixels, tflite_interpreter
-from tinytrain.tflite import model as flatbuffer
-from tinytrain.tflite.model import Tensor
+from tinytrain.tflite import pixels, tflite_interpreter
+from tinytrain.tflite.int8_io import with_int8_io
+from tinytrain.tflite.model import Model, Tensor
 
 
 def changed(content, change):
@@ -140,20 +140,20 @@ def test_what_the_firmware_cannot_feed_is_refused(tmp_path, command_line, conten
 @pytest.mark.parametrize("kind", ["float32", "uint8"])
 def test_ends_of_another_type_are_left_out(kind):
     """What is left is the network that the converter makes with int8 ends: same results, same arena."""
-    whole, plain = converted_model(kind), converted_model()
-    found, left_out = int8_io.int8_ends(whole)
-    assert left_out == [f"{kind} input", f"{kind} output"]
-    graph, wanted = flatbuffer.read(found), flatbuffer.read(plain)
+    whole, wanted = Model.parse(converted_model(kind)), Model.parse(converted_model())
+    found, made_int8 = with_int8_io(whole)
+    assert made_int8 == [f"{kind} input", f"{kind} output"]
+    graph = Model.parse(found.content)
     assert graph.counts == wanted.counts
     assert [t.dtype for t in (*graph.inputs, *graph.outputs)] == ["int8", "int8"]
     images = np.random.default_rng(0).integers(-128, 128, (20, 16, 16, 3), np.int8)
-    np.testing.assert_array_equal(Oracle(found).run(images), Oracle(plain).run(images))
-    assert memory.target_arena_bytes(found) == memory.target_arena_bytes(plain)
+    np.testing.assert_array_equal(Oracle(found.content).run(images), Oracle(wanted.content).run(images))
+    assert memory.target_arena_bytes(found) == memory.target_arena_bytes(wanted)
 
 
 def test_int8_ends_are_left_as_they_are():
-    content = conv_model()
-    assert int8_io.int8_ends(content) == (content, [])
+    model = Model.parse(conv_model())
+    assert with_int8_io(model) == (model, [])
 
 
 def image(scale, zero):
@@ -252,7 +252,7 @@ def export(command_line, tmp_path, content, *words):
 @pytest.mark.slow
 def test_a_float_ended_file_is_exported_and_says_what_it_feeds(tmp_path, command_line):
     report, out = export(command_line, tmp_path, converted_model("float32"))
-    assert report["model"]["ops"] == flatbuffer.read(converted_model()).counts
+    assert report["model"]["ops"] == Model.parse(converted_model()).counts
     assert report["input"]["shape"] == [1, 16, 16, 3]
     assert (report["input"]["pixel_0"], report["input"]["pixel_255"]) == (-1.0, 1.0)
     assert report["input"]["notes"][:2] == [
@@ -262,7 +262,7 @@ def test_a_float_ended_file_is_exported_and_says_what_it_feeds(tmp_path, command
     assert "unknown: proven on noise; --data SPEC measures it on images" in out
     assert report["parity"]["different"] == 0
     assert report["latency_range_ms"][0] < report["latency_ms"] < report["latency_range_ms"][1]
-    assert flatbuffer.read((tmp_path / "e/model.tflite").read_bytes()).inputs[0].dtype == "int8"
+    assert Model.parse((tmp_path / "e/model.tflite").read_bytes()).inputs[0].dtype == "int8"
 
 
 def of_eight_pixels(_, graph):
@@ -483,7 +483,7 @@ def test_tensorflow_lite_is_the_second_opinion(share, parts):
     signal = outputs.astype(float).var(axis=0).mean()
     steps = round(np.sqrt(share * signal))
     moved = (outputs + steps * np.where(outputs > 0, -1, 1)).astype(np.int8)  # away from the ends
-    found = tflite_interpreter.compare(content, images, moved, macs=240)
+    found = tflite_interpreter.compare(Model.parse(content), images, moved, macs=240)
     assert (found["images"], found["largest_steps"], found["parts"]) == (5, steps, parts)
     assert found["noise"] == pytest.approx(steps**2 / signal)
 
@@ -493,9 +493,9 @@ def test_a_step_of_rounding_is_no_difference_where_the_outputs_hardly_vary():
     images = np.zeros((3, 4, 4, 3), np.int8)
     outputs = Oracle(content).run(images).reshape(3, -1)
     beside = outputs + np.where(outputs > 0, -1, 1).astype(np.int8)
-    assert not tflite_interpreter.compare(content, images, beside, macs=240)["parts"]
+    assert not tflite_interpreter.compare(Model.parse(content), images, beside, macs=240)["parts"]
     assert tflite_interpreter.compare(
-        content, images, outputs + np.where(outputs > 0, -2, 2).astype(np.int8), macs=240
+        Model.parse(content), images, outputs + np.where(outputs > 0, -2, 2).astype(np.int8), macs=240
     )["parts"]
 
 
@@ -507,7 +507,10 @@ def test_of_a_large_model_tensorflow_lite_sees_fewer_images(monkeypatch, images,
     """5·10^9 multiply-accumulates in all, but 4 images at least and 50 at most."""
     monkeypatch.setattr(tflite_interpreter, "_run", lambda _, shown: (np.zeros((len(shown), 4), np.int8), {}))
     shown = np.zeros((images, 4, 4, 3), np.int8)
-    assert tflite_interpreter.compare(b"", shown, np.zeros((images, 4), np.int8), macs)["images"] == compared
+    assert (
+        tflite_interpreter.compare(Model.parse(conv_model()), shown, np.zeros((images, 4), np.int8), macs)["images"]
+        == compared
+    )
 
 
 def dilated_model():
@@ -531,7 +534,7 @@ def dilated_model():
 @pytest.mark.slow
 def test_what_tflm_computes_otherwise_than_tensorflow_lite_is_not_exported_as_right(tmp_path, command_line):
     content = dilated_model()
-    assert "SPACE_TO_BATCH_ND" in flatbuffer.read(content).counts
+    assert "SPACE_TO_BATCH_ND" in Model.parse(content).counts
     report, error = wrong(command_line, tmp_path, content)
     assert report["parity"]["different"] == 0  # TFLM agrees with itself
     assert report["tensorflow_lite"]["largest_steps"] > 1

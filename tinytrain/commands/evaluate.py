@@ -34,7 +34,7 @@ def evaluate(
     are prepared as those that the model was trained on, where that is known.
 
     Args:
-        target: a finished run, or an int8 .tflite with an image in and scores out (tflite/imported.py); one that
+        target: a finished run, or an int8 .tflite with an image in and scores out (deploy/imported.py); one that
             `tinytrain export` wrote into a run folder finds its data by itself.
         data: a SPEC; by default the data of the run.
         split: "train", "val" or "test"; by default test, or all images of other data without splits.
@@ -70,20 +70,21 @@ def _config_of(run: Run, asked: Config) -> Config:
 
 
 def _evaluate_file(path: Path, data: str | None, split: str | None, overrides: Sequence[str]) -> dict[str, Any]:
+    from tinytrain.deploy import imported
     from tinytrain.deploy.tflm.interpreter import Oracle
-    from tinytrain.tflite import imported, pixels
+    from tinytrain.tflite import pixels
 
     config = measured.settings(path, overrides, data, "evaluate", ("export.",))
-    graph = (read := imported.read(path)).graph
-    found = measured.of_file(path, graph, config, data, split)
+    model, _ = imported.read(path)
+    found = measured.of_file(path, model, config, data, split)
     _tell(found)
-    source, target, count = graph.inputs[0], graph.outputs[0], len(found.images)
+    source, target, count = model.inputs[0], model.outputs[0], len(found.images)
     step, taken = max(1, AT_ONCE // int(np.prod(source.shape))), pixels.of(source, config.export)
     if pixels.is_default(config.export):  # neither typed nor told by a report.json beside the file
         otherwise = taken.hint or "export.input_range, channel_order, mean and std say otherwise"
         identity.tell(f"'{path}' takes {taken}: {otherwise}")
     parts = [
-        Oracle(read.content).run(taken.to_input(np.asarray(found.images[start : start + step]), source))
+        Oracle(model.content).run(taken.to_input(np.asarray(found.images[start : start + step]), source))
         for start in range(0, count, step)
     ]
     return metrics.summary(dequantize(np.concatenate(parts).reshape(count, -1), target), found.labels)

@@ -27,8 +27,9 @@ from tinytrain.exporting import accuracy, checks, int8_model, proof
 from tinytrain.exporting.int8_model import Int8Model
 from tinytrain.files import make_folder, write_json
 from tinytrain.run import Run
-from tinytrain.tflite import model as flatbuffer
-from tinytrain.tflite import pixels, strip, tflite_interpreter
+from tinytrain.tflite import pixels, tflite_interpreter
+from tinytrain.tflite.model import Model
+from tinytrain.tflite.strip import strip
 
 START_MARGINS_BYTES = (0, 512, 4096)  # a small model takes more while it is prepared than it uses in the end
 AMPLE_ARENA_BYTES = 2 * 1024 * 1024  # in the emulator, which has 4 MB of RAM
@@ -116,7 +117,7 @@ def _with_overrides(config: Config, overrides: Sequence[str]) -> Config:
 
 def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Path, source: str) -> dict[str, Any]:
     """Writes the export under a temporary name, then gives it its own; returns report.json."""
-    outputs = _run(model.content, model.images, "int8 model on the test images")
+    outputs = _run(model.tflite.content, model.images, "int8 model on the test images")
     with files.folder(folder.parent) as draft, files.told(folder, "free some room, or name another folder with --out"):
         report = {"source": source} | _write(draft, model, outputs, board, config)
         write_json(draft / REPORT_FILE, report)
@@ -129,18 +130,18 @@ def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Pat
 
 def _write(draft: Path, model: Int8Model, outputs: np.ndarray, board: Board, config: Config) -> dict[str, Any]:
     """Writes the models, golden.npz and firmware/ into `draft`; returns what is proven and measured of them."""
-    graph, compacted = flatbuffer.read(model.content, model.name), strip.compact(model.content)
-    arena_bytes, how = _arena(draft, model, compacted, outputs, board)
+    graph, stripped = model.tflite, strip(model.tflite)
+    arena_bytes, how = _arena(draft, model, stripped, outputs, board)
     arena_bytes += config.export.arena_margin_bytes
-    _write_models(draft, model, compacted, outputs)
-    sources = _emit(draft, model, compacted, outputs, arena_bytes, board)
-    validated = _run(model.content, model.val.images, "int8 model on the val images") if model.val else None
+    _write_models(draft, model, stripped, outputs)
+    sources = _emit(draft, model, stripped, outputs, arena_bytes, board)
+    validated = _run(model.tflite.content, model.val.images, "int8 model on the val images") if model.val else None
     report = {
         "board": board.name,
         "fits": False,
         "model": {
-            "bytes": len(model.content),
-            "compact_bytes": len(compacted),
+            "bytes": len(graph.content),
+            "compact_bytes": len(stripped.content),
             "macs": model.macs,
             "ops": graph.counts,
         },
@@ -148,24 +149,24 @@ def _write(draft: Path, model: Int8Model, outputs: np.ndarray, board: Board, con
         "input": _input(model, graph),
         "accuracy": accuracy.section(model, outputs, validated, graph),
         "parity": _parity(sources, model.images, outputs, config.export.parity_images),
-        "tensorflow_lite": tflite_interpreter.compare(model.content, model.images, outputs, model.macs),
-        **_memory(sources, graph, compacted, arena_bytes, board),
+        "tensorflow_lite": tflite_interpreter.compare(graph, model.images, outputs, model.macs),
+        **_memory(sources, stripped, arena_bytes, board),
         "arena_basis": {"how": how, "unplanned_operators": memory.unplanned(graph)},
         **_emulated(sources, board),
         **accuracy.diagnosis(model, validated, graph),
     }
-    report |= latency.report(graph, board, report.get("emulated", {}).get("instructions"))
+    report |= latency.report(graph.operators, board, report.get("emulated", {}).get("instructions"))
     report["fits"] = fit_check.Memory(**report["memory"]).fits
     if how == memory.UNKNOWN and report["fits"]:  # what was too large without the unknown part stays so
         report |= {"fits": None, "memory": report["memory"] | {"arena_bytes": None, "ram_bytes": None}}
-    report |= proof.section(report, graph)
+    report |= proof.section(report, graph.operators)
     return report
 
 
-def _arena(draft: Path, model: Int8Model, compacted: bytes, outputs: np.ndarray, board: Board) -> tuple[int, str]:
+def _arena(draft: Path, model: Int8Model, stripped: Model, outputs: np.ndarray, board: Board) -> tuple[int, str]:
     """Returns the bytes of the arena and what they are: memory.BOUND, MEASURED, or UNKNOWN where no bound is known."""
-    bound_bytes = memory.target_arena_bytes(compacted)
-    if not memory.unplanned(flatbuffer.read(compacted)):
+    bound_bytes = memory.target_arena_bytes(stripped)
+    if not memory.unplanned(stripped):
         return bound_bytes, memory.BOUND
     twin = boards.emulated_twin(board)
     if twin is None or make.lacking(emulator=True):
@@ -174,7 +175,7 @@ def _arena(draft: Path, model: Int8Model, compacted: bytes, outputs: np.ndarray,
     def used_bytes(arena_bytes: int) -> int:
         """Returns what is used of an arena of this size, 0 if the firmware does not start with it."""
         with tempfile.TemporaryDirectory(prefix=".arena-", dir=draft) as folder:
-            sources = _emit(Path(folder), model, compacted, outputs, arena_bytes, board)
+            sources = _emit(Path(folder), model, stripped, outputs, arena_bytes, board)
             return _printed(sources, twin).get("arena_used_bytes", 0)
 
     if most := used_bytes(AMPLE_ARENA_BYTES):
@@ -184,32 +185,32 @@ def _arena(draft: Path, model: Int8Model, compacted: bytes, outputs: np.ndarray,
     return bound_bytes, memory.UNKNOWN
 
 
-def _write_models(draft: Path, model: Int8Model, compacted: bytes, outputs: np.ndarray) -> None:
+def _write_models(draft: Path, model: Int8Model, stripped: Model, outputs: np.ndarray) -> None:
     """Writes both .tflite files and golden.npz."""
     arrays = {"inputs": model.images, "outputs": outputs, "labels": model.labels, "finetuned": model.finetuned_scores}
     known = {name: array for name, array in arrays.items() if array is not None}
-    (draft / MODEL_FILE).write_bytes(model.content)
-    (draft / COMPACT_FILE).write_bytes(compacted)
+    (draft / MODEL_FILE).write_bytes(model.tflite.content)
+    (draft / COMPACT_FILE).write_bytes(stripped.content)
     np.savez_compressed(draft / GOLDEN_FILE, **known)  # type: ignore[arg-type]  # numpy's other keyword is a bool
 
 
-def _emit(draft: Path, model: Int8Model, compacted: bytes, outputs: np.ndarray, arena_bytes: int, board: Board) -> Path:
-    """Writes draft/firmware for the compact model, and returns its path."""
+def _emit(draft: Path, model: Int8Model, stripped: Model, outputs: np.ndarray, arena_bytes: int, board: Board) -> Path:
+    """Writes draft/firmware for the stripped model, and returns its path."""
     golden = _golden(outputs, model.labels)
     contents = Contents(
-        model=compacted,
+        model=stripped,
         name=model.name,
         arena_bytes=arena_bytes,
         labels=model.classes,
         golden_input=model.images[golden],
         golden_outputs=[outputs[golden]],
-        pixels=model.pixels.tables(flatbuffer.read(compacted).inputs[0]),
+        pixels=model.pixels.tables(stripped.inputs[0]),
         bgr=model.pixels.bgr,
     )
     return makefile.write(draft, board, contents)
 
 
-def _input(model: Int8Model, graph: flatbuffer.Summary) -> dict[str, Any]:
+def _input(model: Int8Model, graph: Model) -> dict[str, Any]:
     shape = list(graph.inputs[0].shape)
     return {"shape": shape, **model.pixels.report(), "resize": model.resize, "notes": list(model.notes)}
 
@@ -227,7 +228,7 @@ def _golden(outputs: np.ndarray, labels: np.ndarray | None) -> int:
 
 
 def _parity(sources: Path, images: np.ndarray, outputs: np.ndarray, count: int) -> dict[str, int]:
-    """Runs the compact model as it stands in the C array, read back from the file the compiler will see.
+    """Runs the stripped model as it stands in the C array, read back from the file the compiler will see.
 
     Equal outputs prove both that it computes what model.tflite does and that it reaches the compiler unharmed.
     """
@@ -238,9 +239,9 @@ def _parity(sources: Path, images: np.ndarray, outputs: np.ndarray, count: int) 
     return {"images": count, "different": int(different.sum())}
 
 
-def _memory(sources: Path, graph: Any, content: bytes, arena_bytes: int, board: Board) -> dict[str, Any]:
+def _memory(sources: Path, model: Model, arena_bytes: int, board: Board) -> dict[str, Any]:
     """Returns the sections "memory" and "sizes": linked if TFLM and the compiler are there, else estimated."""
-    sizes = firmware.estimate(graph, len(content), arena_bytes, board)
+    sizes = firmware.estimate(model, arena_bytes, board)
     if not make.lacking() and fit_check.on_board(sizes, board).fits:
         sizes = firmware.link(sources, board, make.tflm_dir())
     text = f"{sizes.model_bytes:,} model, {sizes.runtime_bytes:,} runtime, {sizes.firmware_bytes:,} firmware; "

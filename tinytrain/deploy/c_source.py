@@ -11,12 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from tinytrain.deploy.tflm import lookup_tables
+from tinytrain.deploy.tflm import lookup_tables, supported
 from tinytrain.deploy.tflm import operators as tflm_ops
 from tinytrain.errors import UserError
-from tinytrain.tflite import model as flatbuffer
 from tinytrain.tflite.int8_values import pixel_values
-from tinytrain.tflite.model import Summary, Tensor
+from tinytrain.tflite.model import Model, Tensor
 
 ALIGNMENT_BYTES = 16  # TFLM wants it of the model, and CMSIS-NN reads words
 _BYTES_PER_LINE = 24
@@ -30,7 +29,7 @@ class Contents:
     """What firmware holds of an export.
 
     Args:
-        model: the .tflite file, one int8 input and any number of int8 outputs.
+        model: of one int8 input and any number of int8 outputs.
         name: the model's name, as the firmware prints it.
         arena_bytes: size of the tensor arena.
         labels: class names in the order of the first output; may be empty.
@@ -41,7 +40,7 @@ class Contents:
         bgr: whether the model takes the channels in the order B, G, R; pixels come as R, G, B.
     """
 
-    model: bytes
+    model: Model
     name: str
     arena_bytes: int
     labels: Sequence[str]
@@ -55,39 +54,39 @@ def write(folder: Path, contents: Contents) -> None:
     """Writes model_data.h, model_data.cc and model_ops.h into `folder`, which exists.
 
     Raises:
-        UserError: the model is none (see flatbuffer.read), or has other inputs, outputs or sizes than given.
+        UserError: TFLM cannot run the model (`supported.check`), or it has other inputs, outputs or sizes than given.
     """
     model, name = contents.model, contents.name
-    summary = flatbuffer.read(model, name)
-    source, outputs = _input(summary.inputs, name), _outputs(summary.outputs, name)
+    supported.check(model, name)
+    source, outputs = _input(model.inputs, name), _outputs(model.outputs, name)
     pixels = pixel_values(source) if contents.pixels is None else _checked_pixels(contents.pixels, source)
     arrays = {
-        "Model": np.frombuffer(model, np.uint8),
+        "Model": np.frombuffer(model.content, np.uint8),
         "GoldenInput": _sized(contents.golden_input, source, "golden input"),
         "GoldenOutputs": _golden_outputs(contents.golden_outputs, outputs),
         "PixelToInput": pixels,
-        "Tables": lookup_tables.tables(model, summary).reshape(-1, 256),
+        "Tables": lookup_tables.tables(model).reshape(-1, 256),
     }
     counts = {
-        "kModelBytes": len(model),
+        "kModelBytes": len(model.content),
         "kArenaBytes": contents.arena_bytes,
         "kInputBytes": arrays["GoldenInput"].size,
         "kOutputBytes": arrays["GoldenOutputs"].size,
         "kOutputCount": len(outputs),
-        "kOperatorCount": len(summary.operators),
+        "kOperatorCount": len(model.operators),
         "kLabelCount": len(contents.labels),
         "kTableCount": len(arrays["Tables"]),
         "kPixelTables": pixels.size // 256,
     }
-    header = _header(name, source, outputs, counts, is_probability(summary), contents.bgr)
+    header = _header(name, source, outputs, counts, is_probability(model), contents.bgr)
     (folder / "model_data.h").write_text(header, "utf-8")
     (folder / "model_data.cc").write_text(_source(name, contents.labels, arrays), "utf-8")
-    (folder / "model_ops.h").write_text(ops_header(tflm_ops.registrations(summary.operators)), "utf-8")
+    (folder / "model_ops.h").write_text(ops_header(tflm_ops.registrations(model.operators)), "utf-8")
 
 
-def is_probability(summary: Summary) -> bool:
+def is_probability(model: Model) -> bool:
     """Returns whether the first output comes out of a softmax or a sigmoid, so that it needs none."""
-    makers = [operator for operator in summary.operators if summary.outputs[0] in operator.outputs]
+    makers = [operator for operator in model.operators if model.outputs[0] in operator.outputs]
     return bool(makers) and makers[-1].name in PROBABILITIES
 
 

@@ -14,11 +14,11 @@ from zipfile import BadZipFile
 import numpy as np
 
 from tinytrain.deploy import c_source
+from tinytrain.deploy.tflm import supported
 from tinytrain.errors import UserError, shown
 from tinytrain.files import refuse_links
 from tinytrain.quiet import quiet
-from tinytrain.tflite import model as flatbuffer
-from tinytrain.tflite.model import Summary
+from tinytrain.tflite.model import Model
 
 MODEL_FILE, COMPACT_FILE = "model.tflite", "model.compact.tflite"  # what TensorFlow reads; what the firmware holds
 GOLDEN_FILE, REPORT_FILE = "golden.npz", "report.json"
@@ -146,11 +146,11 @@ class Exported:
         return zlib.crc32(self.model)
 
     @cached_property
-    def summary(self) -> Summary:
-        """The operators of the model that the firmware holds. Starts TensorFlow, which has the format."""
+    def summary(self) -> Model:
+        """The model that the firmware holds, parsed. Starts TensorFlow, which has the format."""
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         with quiet():
-            return flatbuffer.read(self.model, f"'{self.folder / COMPACT_FILE}'")
+            return supported.parse(self.model, f"'{self.folder / COMPACT_FILE}'")
 
     def input_of(self, image: int) -> bytes:
         """Returns the int8 input of an image as bytes."""

@@ -10,7 +10,7 @@ from tinytrain import files
 from tinytrain.deploy import make
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.tflm import lookup_tables, operators
-from tinytrain.tflite.model import Summary
+from tinytrain.tflite.model import Model
 
 STACK_BYTES = 4096  # STACK_BYTES of firmware/platform/Makefile
 BESIDE_ARENA_BYTES = 8 * 1024  # kOtherRamBytes of firmware/app/inference.cc
@@ -88,19 +88,19 @@ def _own_flash_bytes(linker_map: Path) -> int:
     )
 
 
-def estimate(summary: Summary, model_bytes: int, arena_bytes: int, board: Board) -> Sizes:
+def estimate(model: Model, arena_bytes: int, board: Board) -> Sizes:
     """Returns the sizes as TFLM with CMSIS-NN and its error texts gives them on `board`, without compiler and TFLM.
 
-    The error against real links stands beside the table in tflm_ops.py.
+    The error against real links stands beside the table in deploy/tflm/operators.py.
     """
     input_bytes, output_bytes = (
-        sum(int(np.prod(tensor.shape)) for tensor in tensors) for tensors in (summary.inputs, summary.outputs)
+        sum(int(np.prod(tensor.shape)) for tensor in tensors) for tensors in (model.inputs, model.outputs)
     )
     copy_of_output_bytes = 0 if keeps_image(board, arena_bytes, input_bytes) else output_bytes
-    tables = operators.TABLE_BYTES * len(lookup_tables.operators(summary))
+    tables = operators.TABLE_BYTES * len(lookup_tables.operators(model))
     return Sizes(
-        model_bytes=model_bytes,
-        runtime_bytes=operators.runtime_bytes(summary.operators),
+        model_bytes=len(model.content),
+        runtime_bytes=operators.runtime_bytes(model.operators),
         firmware_bytes=operators.FIRMWARE_BYTES + input_bytes + output_bytes + tables,
         arena_bytes=arena_bytes,
         stack_bytes=STACK_BYTES,

@@ -11,8 +11,8 @@ from tinytrain.deploy.memory import Memory
 from tinytrain.errors import DoesNotFit
 from tinytrain.nn import pretrained
 from tinytrain.quantize import convert, cosine_head
-from tinytrain.tflite import model as flatbuffer
-from tinytrain.tflite import strip
+from tinytrain.tflite.model import Model
+from tinytrain.tflite.strip import strip
 
 
 def on_board(sizes: Sizes, board: Board) -> Memory:
@@ -21,10 +21,9 @@ def on_board(sizes: Sizes, board: Board) -> Memory:
     return Memory(sizes.arena_bytes, sizes.ram_bytes, limit_bytes, sizes.flash_bytes, board.flash_bytes)
 
 
-def estimated(model: bytes, arena_bytes: int, board: Board) -> Memory:
+def estimated(model: Model, arena_bytes: int, board: Board) -> Memory:
     """Returns the memory of an int8 .tflite on `board` without linking it."""
-    sizes = firmware.estimate(flatbuffer.read(model), len(model), arena_bytes, board)
-    return on_board(sizes, board)
+    return on_board(firmware.estimate(model, arena_bytes, board), board)
 
 
 def too_large(what: str, needed: Memory, board: Board, remedy: str) -> DoesNotFit:
@@ -67,5 +66,5 @@ def remedy(model: keras.Model, needed: Memory, config: Config, classes: int, boa
 
 def once_trained(model: keras.Model, board: Board) -> Memory:
     """Returns the memory that `model` takes on `board` once it is trained."""
-    content = strip.compact(convert.convert_untrained(model))
-    return estimated(content, memory.target_arena_bytes(content), board)
+    stripped = strip(convert.convert_untrained(model))
+    return estimated(stripped, memory.target_arena_bytes(stripped), board)

@@ -15,11 +15,12 @@ is worth nobody has published, so its interval goes as far above the likely valu
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.tflm import instructions
-from tinytrain.tflite.model import Operator, Summary
+from tinytrain.tflite.model import Operator
 
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 COUNTED, ESTIMATED = "instructions counted in the emulator", "instructions estimated by operator"
@@ -71,27 +72,27 @@ class Prediction:
         }
 
 
-def report(graph: Summary, board: Board, counted: float | None = None) -> dict[str, object]:
+def report(operators: Sequence[Operator], board: Board, counted: float | None = None) -> dict[str, object]:
     """Returns the keys of report.json: the prediction, or nulls with what is missing for one.
 
     `counted` as in `predict`. Missing are figures of the core or, if there are some, the counts of
     "uncounted_operators".
     """
-    found = predict(graph, board, counted)
+    found = predict(operators, board, counted)
     if found:
         return found.report()
-    uncounted = instructions.uncounted(graph) if board.core in CORES else []
+    uncounted = instructions.uncounted(operators) if board.core in CORES else []
     basis = {"core": board.core, "uncounted_operators": uncounted}
     return {"latency_ms": None, "latency_range_ms": None, "latency_basis": basis}
 
 
-def predict(graph: Summary, board: Board, counted: float | None = None) -> Prediction | None:
+def predict(operators: Sequence[Operator], board: Board, counted: float | None = None) -> Prediction | None:
     """Returns the predicted latency of a model on `board`.
 
     None for a core without published figures, and for a model with an operator that was never counted. `counted` are
     the instructions of one inference in the emulator; without them they are estimated.
     """
-    core, number = CORES.get(board.core), counted or instructions.total(graph)
+    core, number = CORES.get(board.core), counted or instructions.total(operators)
     if core is None or number is None:
         return None
     low, likely, high = (number * cycles / board.clock_hz * 1e3 for cycles in (core.low, core.likely, core.high))
@@ -113,6 +114,6 @@ def macs(operator: Operator) -> int:
     return math.prod(out // weights[0] * side if i == 0 else side for i, side in enumerate(weights))
 
 
-def total_macs(summary: Summary) -> int:
+def total_macs(operators: Sequence[Operator]) -> int:
     """Returns the multiply-accumulates of one inference."""
-    return sum(macs(operator) for operator in summary.operators)
+    return sum(macs(operator) for operator in operators)

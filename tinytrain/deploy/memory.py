@@ -18,7 +18,7 @@ from tinytrain.deploy.tflm import memory_planner
 from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.nn.graph import Call, walk
 from tinytrain.quantize.clone_builder import activation_of
-from tinytrain.tflite.model import Summary
+from tinytrain.tflite.model import Model
 
 SCRATCH_HANDLE_BYTES = 16  # a pointer and a request in the arena, for each scratch buffer
 BOUND, MEASURED, UNKNOWN = "upper bound", "measured in the emulator", "unknown"  # what the size of an arena is
@@ -55,22 +55,22 @@ class Memory:
         return " and ".join(parts)
 
 
-def unplanned(graph: Summary) -> list[str]:
+def unplanned(model: Model) -> list[str]:
     """Returns the operators of a model for which `target_arena_bytes` is no bound, each name once."""
-    return [name for name in graph.counts if name in UNPLANNED]
+    return [name for name in model.counts if name in UNPLANNED]
 
 
-def target_arena_bytes(model: bytes) -> int:
+def target_arena_bytes(model: Model) -> int:
     """Returns an upper bound, a multiple of 16, of the arena that a .tflite needs on a Cortex-M with CMSIS-NN.
 
     It is none for a model with operators that are UNPLANNED.
     """
-    return memory_planner.align(Oracle(model).arena_bytes + cmsis_nn_bytes(model))
+    return memory_planner.align(Oracle(model.content).arena_bytes + cmsis_nn_bytes(model))
 
 
-def cmsis_nn_bytes(model: bytes) -> int:
-    """Returns what CMSIS-NN's scratch buffers add to the arena of the .tflite `model`."""
-    schedule = memory_planner.read(model)
+def cmsis_nn_bytes(model: Model) -> int:
+    """Returns what CMSIS-NN's scratch buffers add to the arena of a model."""
+    schedule = memory_planner.schedule(model)
     more = memory_planner.head_bytes(schedule, cmsis_nn=True) - memory_planner.head_bytes(schedule, cmsis_nn=False)
     return max(more, 0) + SCRATCH_HANDLE_BYTES * memory_planner.scratch_count(schedule)
 

@@ -24,7 +24,7 @@ from tinytrain.run import Run
 from tinytrain.train.resolve import resolve
 
 if TYPE_CHECKING:
-    from tinytrain.tflite.model import Summary
+    from tinytrain.tflite.model import Model
 
 IMAGES = ("data.resize", "data.skip_bad")  # keys about how images are read
 SPLITS = tuple(
@@ -95,7 +95,7 @@ def of_run(run: Run, config: Config, split: str | None) -> Measured:
     return Measured(images, labels, source.classes, config.data.resize)
 
 
-def of_file(path: Path, graph: "Summary", config: Config, data: str | None, split: str | None) -> Measured:
+def of_file(path: Path, graph: "Model", config: Config, data: str | None, split: str | None) -> Measured:
     """Returns the images that a .tflite is measured on, as large as its input; the arguments are those of `evaluate`.
 
     `config` is what `settings` returns. Raises UserError if there are none, or the input is no square image.

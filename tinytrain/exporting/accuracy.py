@@ -7,23 +7,23 @@ import numpy as np
 from tinytrain.exporting.int8_model import Int8Model, Validation
 from tinytrain.tasks.classify import metrics
 from tinytrain.tflite.int8_values import dequantize
-from tinytrain.tflite.model import Summary
+from tinytrain.tflite.model import Model
 
 
-def section(model: Int8Model, outputs: np.ndarray, validated: np.ndarray | None, graph: Summary) -> dict[str, Any]:
+def section(model: Int8Model, outputs: np.ndarray, validated: np.ndarray | None, graph: Model) -> dict[str, Any]:
     """Returns the section "accuracy": top-1 on the images that the model is proven on, and under "val" on val images.
 
     Args:
         model: the model with its images.
         outputs: (N, classes) int8 of its images.
         validated: (M, classes) int8 of its val images, None if it has none.
-        graph: what its .tflite says of itself.
+        graph: its .tflite.
     """
     on_val = None if model.val is None or validated is None else _top_1(model.val, validated, graph)
     return _top_1(model, outputs, graph) | {"val": on_val}
 
 
-def _top_1(known: Int8Model | Validation, outputs: np.ndarray, graph: Summary) -> dict[str, Any]:
+def _top_1(known: Int8Model | Validation, outputs: np.ndarray, graph: Model) -> dict[str, Any]:
     """Returns top-1 of the trained model, of the fine-tuned weights in float and of the int8 outputs, and the images.
 
     The middle one is None without a fine-tune, where it is the first.
@@ -39,7 +39,7 @@ def _top_1(known: Int8Model | Validation, outputs: np.ndarray, graph: Summary) -
     return found | {"images": len(outputs)}
 
 
-def diagnosis(model: Int8Model, validated: np.ndarray | None, graph: Summary) -> dict[str, Any]:
+def diagnosis(model: Int8Model, validated: np.ndarray | None, graph: Model) -> dict[str, Any]:
     """Returns the section "diagnosis", if the model was measured layer by layer: layers and classes of the val images.
 
     Classes that quantization has taken most from come first. The arguments are those of `section`.

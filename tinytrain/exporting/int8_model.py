@@ -14,14 +14,16 @@ from tinytrain.data import identity
 from tinytrain.data.augment.augmentation import Augmentation
 from tinytrain.data.images import Images
 from tinytrain.data.load import load_source
-from tinytrain.deploy import latency
+from tinytrain.deploy import imported, latency
+from tinytrain.deploy.tflm import supported
 from tinytrain.evaluation import measured, tflite_origin
 from tinytrain.nn import macs, pretrained
 from tinytrain.nn.predict import predict
 from tinytrain.quantize import convert, cosine_head, error_analysis, qat, tf_keras_clone
 from tinytrain.run import Run
-from tinytrain.tflite import imported, pixels
+from tinytrain.tflite import pixels
 from tinytrain.tflite.int8_values import to_int8
+from tinytrain.tflite.model import Model
 from tinytrain.tflite.pixels import Pixels
 from tinytrain.train.resolve import resolve
 
@@ -57,7 +59,7 @@ class Int8Model:
     """
 
     name: str
-    content: bytes
+    tflite: Model
     classes: list[str]
     images: np.ndarray
     labels: np.ndarray | None
@@ -91,9 +93,11 @@ def from_run(run: Run, config: Config, diagnose: bool = False) -> Int8Model:
     tuned = fine_tune(float_twin, config, train_images, train_labels, classes=len(source.classes))
     error_analysis.take_weights(tuned, float_twin)
     finetuned = steps(config, len(train_images)) > 0
+    converted = convert.convert(tuned)
+    supported.check(converted, "the converted model")
     return Int8Model(
         name=config.model.name,
-        content=convert.convert(tuned),
+        tflite=converted,
         classes=source.classes,
         images=to_int8(images),
         labels=labels,
@@ -166,12 +170,12 @@ def from_file(path: Path, config: Config, data: str | None) -> Int8Model:
     `config` is what `measured.settings` returns: [export] says what pixels are to it, by default that is read off its
     input (tflite/pixels.py); [data] how images are brought to its size.
     """
-    found = imported.read(path)
-    source = found.graph.inputs[0]
+    tflite, made_int8 = imported.read(path)
+    source = tflite.inputs[0]
     taken = pixels.of(source, config.export)
     classes, resize = list(tflite_origin.of(path).classes), ""
     if data:
-        shown = measured.of_file(path, found.graph, config, data, None)
+        shown = measured.of_file(path, tflite, config, data, None)
         images, labels, classes, resize = (
             taken.to_input(np.asarray(shown.images), source),
             shown.labels,
@@ -181,18 +185,18 @@ def from_file(path: Path, config: Config, data: str | None) -> Int8Model:
     else:
         shape = (NOISE_IMAGES, *source.shape[1:])
         images, labels = np.random.default_rng(0).integers(-128, 128, shape, np.int8), None
-    notes = [f"{end} left out: int8 goes in and out" for end in found.left_out]
+    notes = [f"{end} left out: int8 goes in and out" for end in made_int8]
     if imported.is_image(source):
         notes += [str(taken), *([taken.hint] if taken.hint else [])]
     notes += shown.notes if data else []
     return Int8Model(
         name=path.stem,
-        content=found.content,
+        tflite=tflite,
         classes=classes,
         images=images,
         labels=labels,
         float_scores=None,
-        macs=latency.total_macs(found.graph),
+        macs=latency.total_macs(tflite.operators),
         pixels=taken,
         resize=resize,
         notes=tuple(notes),

@@ -5,21 +5,22 @@ alike: the golden image of this model, or where nothing can be emulated here, ea
 form that the model has it (deploy/tflm/verified_forms.py).
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from tinytrain.deploy import make
 from tinytrain.deploy.tflm import verified_forms
-from tinytrain.tflite.model import Summary
+from tinytrain.tflite.model import Operator
 
 GOLDEN_EQUAL, GOLDEN_DIFFERENT, NOT_REACHED = "equal", "different", "not reached"
 
 
-def section(report: dict[str, Any], graph: Summary) -> dict[str, Any]:
+def section(report: dict[str, Any], operators: Iterable[Operator]) -> dict[str, Any]:
     """Returns {"proven": bool, "unproven": [a reason, …]} for a report with the sections of the comparisons."""
     reasons = [*wrong(report), *_not_compared(report["tensorflow_lite"])]
     emulated = report.get("emulated")
     if emulated is None:
-        reasons += _never_run(graph)
+        reasons += _never_run(operators)
     elif emulated["failed"] and emulated["golden"] == NOT_REACHED and not report["fits"]:
         reasons.append(_not_run(emulated))
     return {"proven": not reasons, "unproven": reasons}
@@ -54,9 +55,9 @@ def _not_compared(lite: dict[str, Any]) -> list[str]:
     return [f"TensorFlow Lite cannot run it to compare: {lite['failed']}"] if lite["failed"] else []
 
 
-def _never_run(graph: Summary) -> list[str]:
+def _never_run(operators: Iterable[Operator]) -> list[str]:
     """Returns the operators whose form is not known to be right on the emulated core."""
-    found = verified_forms.unverified(graph.operators)
+    found = verified_forms.unverified(operators)
     known = [form for form, verdict in found.items() if verdict]
     never = [form for form, verdict in found.items() if not verdict]
     reasons = [f"known to be wrong on the emulated core: {', '.join(known)}"] if known else []

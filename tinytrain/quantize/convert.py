@@ -13,10 +13,10 @@ import tf_keras
 from tinytrain.errors import TinytrainError
 from tinytrain.quantize import cosine_head, qat, tf_keras_clone
 from tinytrain.quiet import quiet
-from tinytrain.tflite import model as flatbuffer
+from tinytrain.tflite.model import Model
 
 
-def convert(model: tf_keras.Model) -> bytes:
+def convert(model: tf_keras.Model) -> Model:
     """Returns the int8 .tflite of a fake-quantized `model`, batch 1, after `check_int8`.
 
     The graph is traced with the weights as they are: the converter quantizes constants per output channel as the
@@ -31,16 +31,17 @@ def convert(model: tf_keras.Model) -> bytes:
     finally:
         for wrapper in qat.operators(model):
             wrapper.quantize_config.converting = False
-    check_int8(content)
-    return content
+    converted = Model.parse(content, "the converted model")
+    check_int8(converted)
+    return converted
 
 
-def convert_post_training(float_twin: tf_keras.Model, calibration: np.ndarray) -> bytes:
+def convert_post_training(float_twin: tf_keras.Model, calibration: np.ndarray) -> Model:
     """Returns the int8 .tflite of the float twin, ranges from `calibration` (N, R, R, C) float32 in [-1, 1)."""
     return convert(qat.quantize(float_twin, calibration))
 
 
-def convert_untrained(model: keras.Model, seed: int = 0) -> bytes:
+def convert_untrained(model: keras.Model, seed: int = 0) -> Model:
     """Returns an int8 .tflite with operators, arena and size of `model` once trained; its outputs mean nothing.
 
     Biases are made random: all zero, as they are before training, the converter would store them only once.
@@ -79,13 +80,13 @@ def _converter(model: tf_keras.Model) -> tf.lite.TFLiteConverter:
     return converter
 
 
-def check_int8(model: bytes) -> None:
-    """Raises TinytrainError, naming operator and tensor, unless all of the .tflite `model` computes in int8.
+def check_int8(model: Model) -> None:
+    """Raises TinytrainError, naming operator and tensor, unless all of the model computes in int8.
 
     Allowed are int8 tensors and int32 constants (biases, shapes); not allowed is anything else that an operator reads
     or writes, nor QUANTIZE and DEQUANTIZE. The name of the tensor holds the name of the layer that it comes from.
     """
-    for operator in flatbuffer.read(model, "the converted model").operators:
+    for operator in model.operators:
         for tensor in (*filter(None, operator.inputs), *operator.outputs):
             allowed = tensor.dtype == "int8" or (tensor.dtype == "int32" and tensor.constant)
             if operator.name in ("QUANTIZE", "DEQUANTIZE") or not allowed:

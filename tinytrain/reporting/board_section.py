@@ -4,14 +4,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tinytrain.deploy.exported import MODEL_FILE
-from tinytrain.deploy.tflm import memory_planner
+from tinytrain.deploy.tflm import memory_planner, supported
 from tinytrain.reporting import board_charts, facts, memory_map, operators
 from tinytrain.reporting.facts import Todo
 from tinytrain.reporting.memory_map import MemoryMap
 from tinytrain.reporting.operators import Row
 from tinytrain.reporting.runs import Export, Subject
 from tinytrain.reporting.svg import Chart
-from tinytrain.tflite import model as flatbuffer
+from tinytrain.tflite.model import Model
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,8 @@ def section(subject: Subject, export: Export, name: str) -> BoardSection:
     found = rows = None
     how = ""
     if model.is_file():
-        content = model.read_bytes()
-        graph = flatbuffer.read(content, f"'{model}'")
-        found = memory_map.read(memory_planner.read(content))
+        graph = supported.parse(model.read_bytes(), f"'{model}'")
+        found = memory_map.read(memory_planner.schedule(graph))
         rows, how = _timed(export, graph)
     layers = report.get("diagnosis", {}).get("layers", [])
     return BoardSection(
@@ -69,7 +68,7 @@ def section(subject: Subject, export: Export, name: str) -> BoardSection:
     )
 
 
-def _timed(export: Export, graph: flatbuffer.Summary) -> tuple[list[Row] | None, str]:
+def _timed(export: Export, graph: Model) -> tuple[list[Row] | None, str]:
     """Returns the operators with their times, and how those were found."""
     total = facts.latency(export)
     if not total:

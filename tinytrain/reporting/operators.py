@@ -6,7 +6,7 @@ from typing import Any
 
 from tinytrain.deploy import latency
 from tinytrain.deploy.tflm import instructions
-from tinytrain.tflite.model import Operator, Summary
+from tinytrain.tflite.model import Model, Operator
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Row:
     ms: float
 
 
-def rows(graph: Summary, total_ms: float, shares: list[float]) -> list[Row]:
+def rows(graph: Model, total_ms: float, shares: list[float]) -> list[Row]:
     """Returns a row for each operator in the order they run; their times add up to `total_ms` of one inference.
 
     shares: what each operator takes, in proportion to the others.
@@ -40,13 +40,13 @@ def layer(operator: Operator) -> str:
     return quantized[1] if quantized else name
 
 
-def estimated_shares(graph: Summary) -> list[float] | None:
+def estimated_shares(graph: Model) -> list[float] | None:
     """Returns the instructions of each operator, estimated; None if one of them was never counted."""
-    known = [cost.instructions for cost in instructions.by_operator(graph) if cost.instructions is not None]
+    known = [cost.instructions for cost in instructions.by_operator(graph.operators) if cost.instructions is not None]
     return known if len(known) == len(graph.operators) else None
 
 
-def measured_shares(bench: dict[str, Any], graph: Summary) -> list[float] | None:
+def measured_shares(bench: dict[str, Any], graph: Model) -> list[float] | None:
     """Returns the share of each operator that `tinytrain bench` measured, None if it did not, or of another model."""
     found = bench.get("profile", {}).get("operators", [])
     same = [row["name"] for row in found] == [operator.name for operator in graph.operators]

@@ -11,12 +11,12 @@ from tinytrain.data import identity, splits
 from tinytrain.data.images import Images
 from tinytrain.data.load import load_source
 from tinytrain.deploy.exported import GOLDEN_FILE, MODEL_FILE, read_golden_outputs
+from tinytrain.deploy.tflm import supported
 from tinytrain.errors import UserError
 from tinytrain.nn import pretrained
 from tinytrain.nn.predict import predict
 from tinytrain.reporting.runs import Export, Subject
 from tinytrain.tasks.classify import metrics
-from tinytrain.tflite import model as flatbuffer
 from tinytrain.tflite.int8_values import dequantize, to_int8
 from tinytrain.train.resolve import resolve
 
@@ -51,7 +51,7 @@ def golden(export: Export) -> Golden | None:
     path, model = export.folder / GOLDEN_FILE, export.folder / MODEL_FILE
     if not (path.is_file() and model.is_file()):
         return None
-    graph = flatbuffer.read(model.read_bytes(), f"'{model}'")
+    graph = supported.parse(model.read_bytes(), f"'{model}'")
     try:
         with np.load(path) as saved:
             outputs = read_golden_outputs(saved)[0]

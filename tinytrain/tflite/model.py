@@ -1,22 +1,22 @@
-"""What a .tflite file says about itself: operators in the order they run, tensors, quantization.
+"""A .tflite file: its operators in the order they run, its tensors and their quantization, and edits of it.
 
 The format: https://github.com/tensorflow/tensorflow/blob/master/tensorflow/compiler/mlir/lite/schema/schema.fbs
 """
 
+import copy
 import struct
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+import flatbuffers
 import numpy as np
 
-from tinytrain.deploy.tflm import operators as tflm_ops
 from tinytrain.errors import UserError
 
 IDENTIFIER = b"TFL3"  # at bytes 4 to 8
 SCHEMA_VERSION = 3
-VELA = "ethos-u"  # the custom operator that Vela puts in place of those that it compiled
 _SMALL = 16  # values of a constant that are kept
 _OTHER_FILES = {
     b"version https://git-lfs.github.com/spec/": "it is a Git LFS pointer, the address of the file: `git lfs pull` "
@@ -50,8 +50,8 @@ _DAMAGE = (
 class Tensor:
     """One tensor. `scale` and `zero_point` have one entry, one for each channel, or none where it is not quantized.
 
-    signature: the shape with -1 for a size that is not fixed, where the file tells; values: of a small constant of
-    int32, such as axes and paddings.
+    signature: the shape with -1 for a size that is not fixed, where the file has one; values: of a small constant of
+    int32, such as axes and paddings; index: its number in the subgraph.
     """
 
     name: str
@@ -62,6 +62,7 @@ class Tensor:
     constant: bool
     signature: tuple[int, ...] = ()
     values: tuple[int, ...] = ()
+    index: int = field(default=-1, compare=False)
 
 
 @dataclass(frozen=True)
@@ -77,84 +78,100 @@ class Operator:
     options: dict[str, Any] = field(default_factory=dict, compare=False)
 
 
-@dataclass(frozen=True)
-class Summary:
-    """A model of one subgraph: its operators in the order they run, its inputs and outputs."""
+@dataclass(frozen=True, eq=False, repr=False)
+class Model:
+    """A .tflite file, parsed once. It is never changed: an edit makes another Model out of `copy_tree` with `pack`.
 
+    content: the bytes of the file; operators: in the order they run, of all subgraphs; inputs, outputs: of the first
+    subgraph; subgraphs: how many there are.
+    """
+
+    content: bytes
     operators: tuple[Operator, ...]
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+    subgraphs: int
+    _tree: Any  # the schema's ModelT
+
+    @classmethod
+    def parse(cls, content: bytes, name: str = "the model") -> "Model":
+        """Parses the bytes of a .tflite file; `name` stands for it in errors.
+
+        Raises:
+            UserError: `content` is no TFLite flatbuffer, or is damaged.
+        """
+        from tensorflow.lite.python import schema_py_generated as schema
+
+        if content[4:8] != IDENTIFIER:
+            known = next((text for start, text in _OTHER_FILES.items() if content.startswith(start)), "")
+            raise UserError(
+                f"{name} is no TFLite flatbuffer: "
+                + (
+                    known
+                    or f"bytes 4 to 8 are {content[4:8]!r} (of {len(content)} bytes); they should be {IDENTIFIER!r}"
+                )
+            )
+        try:
+            return cls._of_tree(content, schema.ModelT.InitFromPackedBuf(content, 0))
+        except _DAMAGE as error:
+            raise UserError(
+                f"{name} is a damaged TFLite flatbuffer: it has {len(content)} bytes and cannot be read to its end "
+                f"({type(error).__name__}); convert or download it again"
+            ) from None
+
+    @classmethod
+    def pack(cls, tree: Any) -> "Model":
+        """Returns the model of an edited object tree (ModelT), which must not be changed any more."""
+        builder = flatbuffers.Builder(1 << 20)
+        builder.Finish(tree.Pack(builder), file_identifier=IDENTIFIER)
+        return cls._of_tree(bytes(builder.Output()), tree)
+
+    @classmethod
+    def _of_tree(cls, content: bytes, tree: Any) -> "Model":
+        if tree.version != SCHEMA_VERSION:
+            raise ValueError(f"schema version {tree.version}")
+        operators: list[Operator] = []
+        for graph in tree.subgraphs:
+            tensors = _tensors(graph, tree)
+            operators += [_operator(node, tensors, tree) for node in _list(graph.operators)]
+        first = tree.subgraphs[0]
+        tensors = _tensors(first, tree)
+        inputs, outputs = _pick(first.inputs, tensors), _pick(first.outputs, tensors)
+        return cls(content, tuple(operators), inputs, outputs, len(tree.subgraphs), tree)
 
     @property
     def counts(self) -> dict[str, int]:
         """How often each operator occurs, in order of first use."""
         return dict(Counter(operator.name for operator in self.operators))
 
-
-def read(model: bytes, what: str = "the model") -> Summary:
-    """Returns the summary of the .tflite file `model`; `what` names it in errors.
-
-    Raises:
-        UserError: `model` is no TFLite flatbuffer, is damaged, has several subgraphs, or holds an operator that TFLM
-            lacks.
-    """
-    if model[4:8] != IDENTIFIER:
-        known = next((text for start, text in _OTHER_FILES.items() if model.startswith(start)), "")
-        raise UserError(
-            f"{what} is no TFLite flatbuffer: "
-            + (known or f"bytes 4 to 8 are {model[4:8]!r} (of {len(model)} bytes); they should be {IDENTIFIER!r}")
-        )
-    try:
-        summary, subgraphs = _summarize(model)
-    except _DAMAGE as error:
-        raise UserError(
-            f"{what} is a damaged TFLite flatbuffer: it has {len(model)} bytes and cannot be read to its end "
-            f"({type(error).__name__}); convert or download it again"
-        ) from None
-    _refuse_lacking(summary, what)
-    if subgraphs > 1:
-        raise UserError(
-            f"{what} has {subgraphs} subgraphs, as IF, WHILE and CALL_ONCE need them: the firmware runs and measures "
-            "networks of one; build the network without control flow and variables"
-        )
-    return summary
+    def copy_tree(self) -> Any:
+        """Returns a copy of the schema's object tree (ModelT), to be edited; constants share their bytes with it."""
+        constants = {id(buffer.data): buffer.data for buffer in self._tree.buffers}
+        return copy.deepcopy(self._tree, constants)
 
 
-def _refuse_lacking(summary: Summary, what: str) -> None:
-    lacking = [name for name in summary.counts if name not in tflm_ops.OPS]
-    if VELA in lacking:
-        raise UserError(
-            f"{what} was compiled by Vela for Arm's Ethos-U NPU (operator {VELA}), which no Cortex-M runs by itself: "
-            "take the .tflite that Vela was given"
-        )
-    if flex := [name for name in lacking if name.startswith("Flex")]:
-        raise UserError(
-            f"{what} uses {', '.join(flex)} of TensorFlow itself (SELECT_TF_OPS), which TensorFlow Lite Micro does not "
-            "have; build the model from operators it has (tinytrain/deploy/tflm/operators.py lists them)"
-        )
-    if lacking:
-        raise UserError(
-            f"{what} uses {', '.join(lacking)}, which TensorFlow Lite Micro does not have"
-            "; build the model from operators it has (tinytrain/deploy/tflm/operators.py lists them)"
-        )
+def indices(vector: Any) -> list[int]:
+    """Returns a vector of tensor numbers of the object tree, which may be None or a read-only array, as a list."""
+    return [int(index) for index in _list(vector)]
 
 
-def _summarize(model: bytes) -> tuple[Summary, int]:
-    """Returns (the summary, how many subgraphs there are); with several, the summary has the operators of all."""
+def operator_name(node: Any, tree: Any) -> str:
+    """Returns the TFLite name of an operator of the object tree `tree`, such as "CONV_2D", or its custom name."""
     from tensorflow.lite.python import schema_py_generated as schema
 
-    tree = schema.ModelT.InitFromPackedBuf(model, 0)
-    if tree.version != SCHEMA_VERSION:
-        raise ValueError(f"schema version {tree.version}")
-    names = [_operator_name(code, schema) for code in tree.operatorCodes]
-    operators: list[Operator] = []
-    for graph in tree.subgraphs:
-        tensors = [_tensor(tensor, tree.buffers, schema) for tensor in _list(graph.tensors)]
-        operators += [_operator(node, names, tensors) for node in _list(graph.operators)]
-    first = tree.subgraphs[0]
-    tensors = [_tensor(tensor, tree.buffers, schema) for tensor in _list(first.tensors)]
-    summary = Summary(tuple(operators), _pick(first.inputs, tensors), _pick(first.outputs, tensors))
-    return summary, len(tree.subgraphs)
+    if not 0 <= node.opcodeIndex < len(tree.operatorCodes):
+        raise IndexError("an operator code outside the model")
+    code = tree.operatorCodes[node.opcodeIndex]
+    # Numbers above 127 stand in a newer field; older files have only the first one.
+    name = _names(schema.BuiltinOperator)[max(code.builtinCode, code.deprecatedBuiltinCode)]
+    return code.customCode.decode() if name == "CUSTOM" else name
+
+
+def type_name(tensor: Any) -> str:
+    """Returns the type of a tensor of the object tree, such as "int8"."""
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    return _names(schema.TensorType)[tensor.type].lower()
 
 
 def _list(vector: Any) -> list[Any]:
@@ -162,21 +179,19 @@ def _list(vector: Any) -> list[Any]:
     return [] if vector is None else list(vector)
 
 
-def _pick(indices: Any, tensors: list[Tensor]) -> tuple[Tensor, ...]:
-    if any(not 0 <= index < len(tensors) for index in _list(indices)):
+def _pick(numbers: Any, tensors: list[Tensor]) -> tuple[Tensor, ...]:
+    if any(not 0 <= index < len(tensors) for index in _list(numbers)):
         raise IndexError("a tensor index outside the model")
-    return tuple(tensors[index] for index in _list(indices))
+    return tuple(tensors[index] for index in _list(numbers))
 
 
-def _operator(node: Any, names: list[str], tensors: list[Tensor]) -> Operator:
+def _operator(node: Any, tensors: list[Tensor], tree: Any) -> Operator:
     inputs = tuple(None if index == -1 else _pick([index], tensors)[0] for index in _list(node.inputs))
-    if not 0 <= node.opcodeIndex < len(names):
-        raise IndexError("an operator code outside the model")
     options = vars(node.builtinOptions) if node.builtinOptions else {}
-    return _whole(Operator(names[node.opcodeIndex], inputs, _pick(node.outputs, tensors), options))
+    return _complete(Operator(operator_name(node, tree), inputs, _pick(node.outputs, tensors), options))
 
 
-def _whole(operator: Operator) -> Operator:
+def _complete(operator: Operator) -> Operator:
     """Returns `operator`; raises ValueError if it lacks an input, its output or the sides of its weights."""
     name, rank = operator.name, _WEIGHTS_RANK.get(operator.name)
     if len(operator.inputs) < _LEAST_INPUTS.get(name, 2 if rank else 1):
@@ -189,40 +204,31 @@ def _whole(operator: Operator) -> Operator:
     return operator
 
 
-def builtin_code(code: Any) -> int:
-    """Returns the number of an operator: above 127 it stands in a newer field, older files have only the first one."""
-    return max(code.builtinCode, code.deprecatedBuiltinCode)
-
-
-def _operator_name(code: Any, schema: Any) -> str:
-    name = _enum(schema.BuiltinOperator, builtin_code(code))
-    return code.customCode.decode() if name == "CUSTOM" else name
-
-
-def _enum(enum: Any, value: int) -> str:
-    return _names(enum)[value]
-
-
 @cache
 def _names(enum: Any) -> dict[int, str]:
     return {number: name for name, number in vars(enum).items() if isinstance(number, int)}
 
 
-def _tensor(tensor: Any, buffers: list[Any], schema: Any) -> Tensor:
-    quantization = tensor.quantization
+def _tensors(graph: Any, tree: Any) -> list[Tensor]:
+    return [_tensor(index, tensor, tree.buffers) for index, tensor in enumerate(_list(graph.tensors))]
+
+
+def _tensor(index: int, tensor: Any, buffers: list[Any]) -> Tensor:
+    quantization, dtype, data = tensor.quantization, type_name(tensor), buffers[tensor.buffer].data
     return Tensor(
         name=(tensor.name or b"").decode(),
-        shape=tuple(int(size) for size in _list(tensor.shape)),
-        dtype=_enum(schema.TensorType, tensor.type).lower(),
+        shape=tuple(indices(tensor.shape)),
+        dtype=dtype,
         scale=tuple(float(scale) for scale in _list(quantization and quantization.scale)),
-        zero_point=tuple(int(zero) for zero in _list(quantization and quantization.zeroPoint)),
-        constant=buffers[tensor.buffer].data is not None,
-        signature=tuple(int(size) for size in _list(tensor.shapeSignature)),
-        values=_small_integers(tensor, buffers[tensor.buffer].data, schema),
+        zero_point=tuple(indices(quantization and quantization.zeroPoint)),
+        constant=data is not None,
+        signature=tuple(indices(tensor.shapeSignature)),
+        values=_small_integers(dtype, data),
+        index=index,
     )
 
 
-def _small_integers(tensor: Any, data: Any, schema: Any) -> tuple[int, ...]:
-    if tensor.type != schema.TensorType.INT32 or data is None or len(data) > 4 * _SMALL:
+def _small_integers(dtype: str, data: Any) -> tuple[int, ...]:
+    if dtype != "int32" or data is None or len(data) > 4 * _SMALL:
         return ()
     return tuple(int(value) for value in np.frombuffer(bytes(bytearray(data)), "<i4"))

@@ -8,33 +8,29 @@ buffer to 16 bytes, where CMSIS-NN wants 4. The result computes the same; Tensor
 
 from typing import Any
 
-import flatbuffers
 import numpy as np
-from tensorflow.lite.python import schema_py_generated as schema
 
-from tinytrain.tflite.model import builtin_code
+from tinytrain.tflite.model import Model, indices, operator_name
 
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
-WEIGHTS, BIAS = 1, 2  # their places among the inputs
+WEIGHTS, BIAS = 1, 2  # their positions among the inputs
 
 
-def compact(content: bytes) -> bytes:
-    """Returns the .tflite `content` without what TFLM never reads; the same operators, weights and arena."""
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
-    model.description = model.metadata = model.metadataBuffer = model.signatureDefs = None
-    for graph in model.subgraphs:
+def strip(model: Model) -> Model:
+    """Returns the model without what TFLM never reads: the same operators, weights and arena."""
+    tree = model.copy_tree()
+    tree.description = tree.metadata = tree.metadataBuffer = tree.signatureDefs = None
+    for graph in tree.subgraphs:
         graph.name = None
         for tensor in graph.tensors:
-            _strip(tensor)
-        for bias in _biases(model, graph):
+            _strip_tensor(tensor)
+        for bias in _biases(tree, graph):
             bias.quantization = None
-    _share_buffers(model)
-    builder = flatbuffers.Builder(len(content))
-    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())
+    _share_buffers(tree)
+    return Model.pack(tree)
 
 
-def _strip(tensor: Any) -> None:
+def _strip_tensor(tensor: Any) -> None:
     tensor.name = tensor.shapeSignature = None
     quantization = tensor.quantization
     if quantization is None or quantization.scale is None or not len(quantization.scale):
@@ -45,29 +41,29 @@ def _strip(tensor: Any) -> None:
         quantization.zeroPoint = np.zeros(1, np.int64)
 
 
-def _biases(model: Any, graph: Any) -> list[Any]:
+def _biases(tree: Any, graph: Any) -> list[Any]:
     """Returns the biases whose quantization is not read."""
-    codes = {getattr(schema.BuiltinOperator, name): name for name in WEIGHTED}
-    found = []
+    biases = []
     for node in graph.operators:
-        name = codes.get(builtin_code(model.operatorCodes[node.opcodeIndex]), "")
-        if name and len(node.inputs) > BIAS and node.inputs[BIAS] >= 0:
-            scales = graph.tensors[node.inputs[WEIGHTS]].quantization.scale
+        name, inputs = operator_name(node, tree), indices(node.inputs)
+        if name in WEIGHTED and len(inputs) > BIAS and inputs[BIAS] >= 0:
+            scales = graph.tensors[inputs[WEIGHTS]].quantization.scale
             if name != "FULLY_CONNECTED" or len(scales) > 1:
-                found.append(graph.tensors[node.inputs[BIAS]])
-    return found
+                biases.append(graph.tensors[inputs[BIAS]])
+    return biases
 
 
-def _share_buffers(model: Any) -> None:
+def _share_buffers(tree: Any) -> None:
     """Gives equal buffers one number; all that are empty become number 0, as TFLM demands."""
+    empty = type(tree.buffers[0])()
     numbers: dict[bytes, int] = {b"": 0}
-    kept = [schema.BufferT()]
-    for graph in model.subgraphs:
+    kept = [empty]
+    for graph in tree.subgraphs:
         for tensor in graph.tensors:
-            data = model.buffers[tensor.buffer].data
+            data = tree.buffers[tensor.buffer].data
             key = b"" if data is None else bytes(np.asarray(data, np.uint8))
             if key not in numbers:
                 numbers[key] = len(kept)
-                kept.append(model.buffers[tensor.buffer])
+                kept.append(tree.buffers[tensor.buffer])
             tensor.buffer = numbers[key]
-    model.buffers = kept
+    tree.buffers = kept

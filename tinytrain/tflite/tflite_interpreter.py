@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinytrain.quiet import quiet
-from tinytrain.tflite import model as flatbuffer
+from tinytrain.tflite.model import Model
 
 MOST_IMAGES, LEAST_IMAGES = 50, 4  # where they part, they part on most images; the variance needs some
 MOST_MACS = 5_000_000_000  # of all images, about ten seconds of the reference kernels
@@ -20,11 +20,11 @@ ROUNDING_STEPS = 1  # outputs so near are equal, whatever the signal
 NOISE_LIMIT = 0.25  # of the signal, both as variances
 
 
-def compare(model: bytes, images: np.ndarray, outputs: np.ndarray, macs: int) -> dict[str, Any]:
+def compare(model: Model, images: np.ndarray, outputs: np.ndarray, macs: int) -> dict[str, Any]:
     """Returns the section "tensorflow_lite" of report.json: how far TFLM's outputs are from TensorFlow Lite's.
 
     Args:
-        model: the .tflite, int8 in and out.
+        model: int8 in and out.
         images: (N, …) int8. Compared are some of them, evenly drawn: at most MOST_IMAGES, and of a model so large that
             these would take more than MOST_MACS fewer, down to LEAST_IMAGES.
         outputs: (N, classes) int8, TFLM's.
@@ -39,7 +39,7 @@ def compare(model: bytes, images: np.ndarray, outputs: np.ndarray, macs: int) ->
     drawn = np.unique(np.linspace(0, len(images) - 1, count).round().astype(int))
     result = {"images": 0, "largest_steps": 0, "noise": 0.0, "noise_limit": NOISE_LIMIT, "parts": False}
     try:
-        found, shapes = _run(model, images[drawn])
+        found, shapes = _run(model.content, images[drawn])
     except (RuntimeError, ValueError) as error:
         return result | {"reason": "", "failed": (str(error) or type(error).__name__).splitlines()[0]}
     difference = (outputs[drawn].reshape(len(drawn), -1) - found.astype(float)).round()
@@ -50,14 +50,14 @@ def compare(model: bytes, images: np.ndarray, outputs: np.ndarray, macs: int) ->
     return result | {"reason": _reason(model, shapes) if parts else "", "failed": ""}
 
 
-def _run(model: bytes, images: np.ndarray) -> tuple[np.ndarray, dict[str, tuple[list[int], list[int]]]]:
+def _run(content: bytes, images: np.ndarray) -> tuple[np.ndarray, dict[str, tuple[list[int], list[int]]]]:
     """Returns (outputs (N, classes) int8, {tensor: (its shape in the file, its shape)} where they are not the same)."""
     import tensorflow as tf
 
     with warnings.catch_warnings(), quiet():
         warnings.simplefilter("ignore")  # tf.lite is to move to a package of its own
         interpreter = tf.lite.Interpreter(
-            model_content=model, experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_REF
+            model_content=content, experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_REF
         )
         before = {row["name"]: row["shape"].tolist() for row in interpreter.get_tensor_details()}
         interpreter.allocate_tensors()
@@ -72,9 +72,9 @@ def _run(model: bytes, images: np.ndarray) -> tuple[np.ndarray, dict[str, tuple[
     return np.array(outputs), other
 
 
-def _reason(model: bytes, shapes: dict[str, tuple[list[int], list[int]]]) -> str:
+def _reason(model: Model, shapes: dict[str, tuple[list[int], list[int]]]) -> str:
     """Returns what the first tensor of another shape than in the file tells, "" if there is none."""
-    for operator in flatbuffer.read(model).operators:
+    for operator in model.operators:
         for tensor in operator.outputs:
             if tensor.name in shapes:
                 stated, real = (tuple(shape) for shape in shapes[tensor.name])

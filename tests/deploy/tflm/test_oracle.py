@@ -27,7 +27,7 @@ def model():
     x = layers.Add()([layers.ReLU(6.0)(layers.DepthwiseConv2D(3, padding="same")(x)), x])
     x = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 1)(x))
     built = tf_keras_clone.rebuild(trained(keras.Model(image, x)))
-    return convert.convert_post_training(built, images(20, seed=1).astype("float32") / 128)
+    return convert.convert_post_training(built, images(20, seed=1).astype("float32") / 128).content
 
 
 def images(count, seed=0):
@@ -109,5 +109,5 @@ def test_the_worker_imports_no_tensorflow():
     program = (
         f"import sys; sys.argv = ['x', 'none', '/dev/null']; sys.path.insert(0, {str(interpreter.WORKER.parent)!r})\n"
     )
-    program += "import tflm_worker; sys.exit('tensorflow' in sys.modules)"
+    program += "import interpreter_process; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True).returncode == 0

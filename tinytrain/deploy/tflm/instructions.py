@@ -5,10 +5,12 @@ squares over single operators counted on the emulated Cortex-M7: `benchmarks/sin
 TFLM of August 2026, gcc 12.2.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from tinytrain.deploy.tflm import cmsis_nn_counts, operators
-from tinytrain.tflite.model import Operator, Summary
+from tinytrain.deploy.tflm import cmsis_nn_counts
+from tinytrain.deploy.tflm import operators as tflm_ops
+from tinytrain.tflite.model import Operator
 
 
 class Cost(NamedTuple):
@@ -56,25 +58,24 @@ COEFFICIENTS: dict[str, tuple[float, ...]] = {
 CALL = 85.0  # TFLM's own, for each operator
 
 
-def total(graph: Summary) -> float | None:
+def total(operators: Sequence[Operator]) -> float | None:
     """Returns the predicted instructions of one inference, None if an operator was never counted."""
-    costs = [cost.instructions for cost in by_operator(graph)]
+    costs = [cost.instructions for cost in by_operator(operators)]
     known = [cost for cost in costs if cost is not None]
     return sum(cost + CALL for cost in known) if len(known) == len(costs) else None
 
 
-def by_operator(graph: Summary) -> list[Cost]:
+def by_operator(operators: Sequence[Operator]) -> list[Cost]:
     """Returns the predicted instructions of every operator, in the order of the model."""
-    kinds = operators.registrations(graph.operators)
+    kinds = tflm_ops.registrations(operators)
     return [
-        Cost(operator.name, place, predict(operator, kinds[operator.name]))
-        for place, operator in enumerate(graph.operators)
+        Cost(operator.name, place, predict(operator, kinds[operator.name])) for place, operator in enumerate(operators)
     ]
 
 
-def uncounted(graph: Summary) -> list[str]:
+def uncounted(operators: Sequence[Operator]) -> list[str]:
     """Returns the operators that were never counted, so that nothing is known of their instructions; each name once."""
-    return list(dict.fromkeys(cost.name for cost in by_operator(graph) if cost.instructions is None))
+    return list(dict.fromkeys(cost.name for cost in by_operator(operators) if cost.instructions is None))
 
 
 def predict(operator: Operator, kind: str) -> float | None:

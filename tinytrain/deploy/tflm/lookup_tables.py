@@ -5,38 +5,33 @@ a Cortex-M7; a table takes 4, and 256 bytes of flash. The tables are what TFLM's
 """
 
 import copy
-from typing import Any
 
-import flatbuffers
 import numpy as np
 
 from tinytrain.deploy.tflm import operators as tflm_ops
 from tinytrain.deploy.tflm.interpreter import Oracle
-from tinytrain.tflite.model import Operator, Summary, builtin_code
+from tinytrain.tflite.model import Model, Operator, operator_name
 
 VALUES = np.arange(-128, 128, dtype=np.int8)
 
 
-def operators(summary: Summary) -> list[Operator]:
+def operators(model: Model) -> list[Operator]:
     """Returns the operators that the firmware looks up, in the order of the model."""
-    kinds = tflm_ops.registrations(summary.operators)
-    return [use for use in summary.operators if use.name in tflm_ops.LOOKED_UP and kinds[use.name] == "own"]
+    kinds = tflm_ops.registrations(model.operators)
+    return [use for use in model.operators if use.name in tflm_ops.LOOKED_UP and kinds[use.name] == "own"]
 
 
-def tables(model: bytes, summary: Summary) -> np.ndarray:
-    """Returns (n, 256) int8: what each of the n `operators` of the .tflite `model` gives for -128, -127 … 127."""
-    names = {use.name for use in operators(summary)}
-    return Oracle(_only_lookups(model, names)).each(VALUES) if names else np.empty((0, 256), np.int8)
+def tables(model: Model) -> np.ndarray:
+    """Returns (n, 256) int8: what each of the n `operators` of the model gives for -128, -127 … 127."""
+    names = {use.name for use in operators(model)}
+    return Oracle(_only(model, names).content).each(VALUES) if names else np.empty((0, 256), np.int8)
 
 
-def _only_lookups(content: bytes, names: set[str]) -> bytes:
-    """Returns a .tflite of the operators `names` alone, each with an input and an output of its own, (1, 256)."""
-    from tensorflow.lite.python import schema_py_generated as schema
-
-    model: Any = schema.ModelT.InitFromPackedBuf(content, 0)
-    graph = model.subgraphs[0]
-    codes = {getattr(schema.BuiltinOperator, name) for name in names}
-    uses = [node for node in graph.operators if builtin_code(model.operatorCodes[node.opcodeIndex]) in codes]
+def _only(model: Model, names: set[str]) -> Model:
+    """Returns a model of the operators `names` alone, each with an input and an output of its own, (1, 256)."""
+    tree = model.copy_tree()
+    graph = tree.subgraphs[0]
+    uses = [node for node in graph.operators if operator_name(node, tree) in names]
     tensors = [copy.copy(graph.tensors[index]) for node in uses for index in (node.inputs[0], node.outputs[0])]
     for tensor in tensors:
         tensor.shape, tensor.shapeSignature, tensor.buffer = [1, 256], None, 0
@@ -44,8 +39,6 @@ def _only_lookups(content: bytes, names: set[str]) -> bytes:
         node.inputs, node.outputs = [2 * number], [2 * number + 1]
     graph.tensors, graph.operators = tensors, uses
     graph.inputs, graph.outputs = list(range(0, len(tensors), 2)), list(range(1, len(tensors), 2))
-    model.subgraphs, model.buffers = [graph], [schema.BufferT()]
-    model.metadata = model.signatureDefs = model.metadataBuffer = None
-    builder = flatbuffers.Builder(len(tensors) * 256)
-    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())
+    tree.buffers = [type(tree.buffers[0])()]  # an empty one
+    tree.metadata = tree.signatureDefs = tree.metadataBuffer = None
+    return Model.pack(tree)

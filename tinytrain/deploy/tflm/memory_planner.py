@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from tinytrain.tflite import model as flatbuffer
+from tinytrain.tflite.model import Model, Operator, Tensor
 
 Shape = tuple[int, ...]
 ALIGNMENT_BYTES = 16  # MicroArenaBufferAlignment
@@ -23,7 +23,7 @@ class Step:
     name: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    kernel: tuple[int, int] = (1, 1)
+    kernel: tuple[int, ...] = (1, 1)
     plain: bool = True
 
 
@@ -121,26 +121,29 @@ def _tensors(schedule: Schedule) -> list[Buffer]:
     return [Buffer(align(math.prod(schedule.shapes[tensor])), first[tensor], last[tensor]) for tensor in sorted(first)]
 
 
-def read(model: bytes) -> Schedule:
-    """Returns the schedule of the first subgraph of a .tflite, constants left out."""
-    from tensorflow.lite.python import schema_py_generated as schema
+def schedule(model: Model) -> Schedule:
+    """Returns the schedule of a .tflite of one subgraph, constants left out."""
+    tensors = [tensor for operator in model.operators for tensor in (*_activations(operator), *operator.outputs)]
+    return Schedule(
+        steps=[_step(operator) for operator in model.operators],
+        shapes={tensor.index: tensor.shape for tensor in (*model.inputs, *tensors, *model.outputs)},
+        inputs=tuple(tensor.index for tensor in model.inputs),
+        outputs=tuple(tensor.index for tensor in model.outputs),
+    )
 
-    tree = schema.ModelT.InitFromPackedBuf(model, 0)
-    graph = tree.subgraphs[0]
-    names = {number: name for name, number in vars(schema.BuiltinOperator).items() if isinstance(number, int)}
-    live = {i for i, tensor in enumerate(graph.tensors) if tree.buffers[tensor.buffer].data is None}
-    schedule = Schedule(inputs=tuple(map(int, graph.inputs)), outputs=tuple(map(int, graph.outputs)))
-    schedule.shapes = {i: tuple(map(int, graph.tensors[i].shape)) for i in live}
-    for node in graph.operators:
-        code = tree.operatorCodes[node.opcodeIndex]
-        name = names[flatbuffer.builtin_code(code)]
-        kernel, plain = (1, 1), True
-        if name in ("CONV_2D", "DEPTHWISE_CONV_2D"):
-            _, height, width, depth = map(int, graph.tensors[node.inputs[1]].shape)
-            kernel = (height, width)
-            plain = node.builtinOptions.dilationHFactor == node.builtinOptions.dilationWFactor == 1 and (
-                name != "CONV_2D" or depth == schedule.shapes[int(node.inputs[0])][-1]
-            )
-        inputs = tuple(int(tensor) for tensor in node.inputs if tensor in live)
-        schedule.steps.append(Step(name, inputs, tuple(map(int, node.outputs)), kernel, plain))
-    return schedule
+
+def _activations(operator: Operator) -> list[Tensor]:
+    """Returns the inputs of an operator that are no constants."""
+    return [tensor for tensor in operator.inputs if tensor is not None and not tensor.constant]
+
+
+def _step(operator: Operator) -> Step:
+    inputs, outputs = (
+        tuple(tensor.index for tensor in tensors) for tensors in (_activations(operator), operator.outputs)
+    )
+    if operator.name not in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+        return Step(operator.name, inputs, outputs)
+    source, weights = (() if tensor is None else tensor.shape for tensor in operator.inputs[:2])
+    dilation = max(operator.options.get("dilationHFactor", 1), operator.options.get("dilationWFactor", 1))
+    grouped = operator.name == "CONV_2D" and weights[3] != source[-1]
+    return Step(operator.name, inputs, outputs, weights[1:3], plain=dilation == 1 and not grouped)

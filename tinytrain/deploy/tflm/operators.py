@@ -125,7 +125,7 @@ class _Tensor(Protocol):
 
 
 class _Use(Protocol):
-    """An operator in a model, such as flatbuffer.Operator."""
+    """An operator in a model, such as tflite.model.Operator."""
 
     @property
     def name(self) -> str: ...

@@ -2,14 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
+from tinytrain.deploy.tflm import supported
 from tinytrain.errors import UserError
-from tinytrain.tflite import int8_io, model
-from tinytrain.tflite.model import Operator, Summary, Tensor
+from tinytrain.tflite.int8_io import CONVERSIONS, with_int8_io
+from tinytrain.tflite.model import Model, Operator, Tensor
 
-_ENDS = ("QUANTIZE", "DEQUANTIZE")
 _QUANTIZE = "quantize it to int8 throughout, with a representative dataset and supported_ops TFLITE_BUILTINS_INT8"
 # What would help where the converter leaves an operator in float since TensorFlow Lite has no int8 kernel of it.
 _INSTEAD = {
@@ -22,99 +21,91 @@ _INSTEAD = {
 }
 
 
-@dataclass(frozen=True)
-class Foreign:
-    """A .tflite of one int8 input and one int8 output; `left_out` are the ends that were not, such as "uint8 input"."""
+def read(path: Path) -> tuple[Model, list[str]]:
+    """Reads the .tflite file at `path` and removes what keeps its input or its output from being int8.
 
-    content: bytes
-    graph: Summary
-    left_out: list[str]
-
-
-def read(path: Path) -> Foreign:
-    """Returns the int8 network in the .tflite file at `path`.
+    Returns:
+        (the model, of one int8 input and one int8 output; those that were of another type, such as "uint8 input").
 
     Raises:
         UserError: no readable .tflite, or one that the firmware cannot feed: several inputs or outputs, a batch, no
             fixed size, operators that do not compute in int8, an operator that TFLM lacks.
     """
-    content, what = path.read_bytes(), f"'{path}'"
+    content, file = path.read_bytes(), f"'{path}'"
     if not content:
-        raise UserError(f"{what} is empty: expected a .tflite file")
-    model.read(content, what)
-    content, left_out = int8_io.int8_ends(content)
-    graph = model.read(content, what)
-    _refuse(graph, what)
-    return Foreign(content, graph, left_out)
+        raise UserError(f"{file} is empty: expected a .tflite file")
+    model, made_int8 = with_int8_io(supported.parse(content, file))
+    _refuse(model, file)
+    return model, made_int8
 
 
-def _refuse(graph: Summary, what: str) -> None:
-    for name, tensors in (("input", graph.inputs), ("output", graph.outputs)):
+def _refuse(model: Model, file: str) -> None:
+    for name, tensors in (("input", model.inputs), ("output", model.outputs)):
         if len(tensors) != 1:
             found = ", ".join(f"{tensor.dtype} {tensor.shape}" for tensor in tensors)
-            raise UserError(f"{what} has {len(tensors)} {name}s ({found}): the firmware needs exactly one int8 {name}")
-    _refuse_other_types(graph, what)
-    for name, tensor in (("input", graph.inputs[0]), ("output", graph.outputs[0])):
+            raise UserError(f"{file} has {len(tensors)} {name}s ({found}): the firmware needs exactly one int8 {name}")
+    _refuse_other_types(model, file)
+    for name, tensor in (("input", model.inputs[0]), ("output", model.outputs[0])):
         if tensor.dtype != "int8" or len(tensor.scale) != 1:
             quantized = "" if tensor.scale else " without a scale"
             raise UserError(
-                f"{what} has an {name} of {tensor.dtype}{quantized}: the firmware needs int8 with a scale; convert it "
+                f"{file} has an {name} of {tensor.dtype}{quantized}: the firmware needs int8 with a scale; convert it "
                 f"with inference_{name}_type int8"
             )
-    source, target = graph.inputs[0], graph.outputs[0]
+    source, target = model.inputs[0], model.outputs[0]
     if -1 in source.signature[1:]:
         sides = ", ".join("?" if side == -1 else str(side) for side in source.signature)
         fixed = ", ".join(["1", *("96" if side == -1 else str(side) for side in source.signature[1:])])
         raise UserError(
-            f"{what} takes an input of no fixed size ({sides}): the firmware needs one; convert it with one, such as "
+            f"{file} takes an input of no fixed size ({sides}): the firmware needs one; convert it with one, such as "
             f"keras.Input(({fixed[3:]})) in place of None, or a concrete function of tf.TensorSpec(({fixed}))"
         )
     if source.shape[:1] != (1,) or target.shape[:1] != (1,):
         raise UserError(
-            f"{what} takes {source.shape} and gives {target.shape}: expected one input at a time, (1, …); convert it "
+            f"{file} takes {source.shape} and gives {target.shape}: expected one input at a time, (1, …); convert it "
             "with a batch of 1"
         )
 
 
-def _refuse_other_types(graph: Summary, what: str) -> None:
+def _refuse_other_types(model: Model, file: str) -> None:
     """Raises UserError if an operator computes in another type than int8, and says what would help."""
-    if wide := _computing(graph, lambda tensor: tensor.dtype == "int16" and not tensor.constant):
+    if wide := _computing(model, lambda tensor: tensor.dtype == "int16" and not tensor.constant):
         raise UserError(
-            f"{what} computes in int16 ({_counted(wide)}), the 16x8 quantization: the firmware computes in int8; "
+            f"{file} computes in int16 ({_counted(wide)}), the 16x8 quantization: the firmware computes in int8; "
             "convert it with supported_ops TFLITE_BUILTINS_INT8, without EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16"
         )
-    if old := _computing(graph, lambda tensor: tensor.dtype == "uint8" and bool(tensor.scale)):
+    if old := _computing(model, lambda tensor: tensor.dtype == "uint8" and bool(tensor.scale)):
         raise UserError(
-            f"{what} computes in uint8 ({_counted(old)}), the quantization of TensorFlow 1: the firmware computes in "
+            f"{file} computes in uint8 ({_counted(old)}), the quantization of TensorFlow 1: the firmware computes in "
             "int8; convert the float network anew with TensorFlow 2 and supported_ops TFLITE_BUILTINS_INT8"
         )
-    floats = _computing(graph, lambda tensor: tensor.dtype == "float32")
+    floats = _computing(model, lambda tensor: tensor.dtype == "float32")
     if not floats:
         return
-    if not any(_is_int8(operator) for operator in graph.operators):
-        raise UserError(f"{what} computes in float32 ({_counted(floats)}): {_QUANTIZE}")
+    if not any(_is_int8(operator) for operator in model.operators):
+        raise UserError(f"{file} computes in float32 ({_counted(floats)}): {_QUANTIZE}")
     names = dict.fromkeys(operator.name for operator in floats)
     instead = [f"in place of {name} take {_INSTEAD[name]}" for name in names if name in _INSTEAD]
     raise UserError(
-        f"{what} computes in int8, but for {_counted(floats)}, which the converter left in float32 since TensorFlow "
+        f"{file} computes in int8, but for {_counted(floats)}, which the converter left in float32 since TensorFlow "
         "Lite has no int8 kernel for it; converting it anew will not help: "
         + ("; ".join(instead) if instead else "build the network without it, and train it")
     )
 
 
-def _computing(graph: Summary, test: Callable[[Tensor], bool]) -> list[Operator]:
+def _computing(model: Model, test: Callable[[Tensor], bool]) -> list[Operator]:
     """Returns the operators that read or write a tensor of which `test` is true; conversions only if no other does."""
     found = [
         operator
-        for operator in graph.operators
+        for operator in model.operators
         if any(tensor is not None and test(tensor) for tensor in (*operator.inputs, *operator.outputs))
     ]
-    return [operator for operator in found if operator.name not in _ENDS] or found
+    return [operator for operator in found if operator.name not in CONVERSIONS] or found
 
 
 def _is_int8(operator: Operator) -> bool:
     """Returns whether an operator computes in int8."""
-    return operator.name not in _ENDS and any(tensor.dtype == "int8" for tensor in operator.outputs)
+    return operator.name not in CONVERSIONS and any(tensor.dtype == "int8" for tensor in operator.outputs)
 
 
 def _counted(operators: list[Operator]) -> str:
