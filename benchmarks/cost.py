@@ -105,7 +105,7 @@ def run(graph: Model, stock_operators: bool) -> dict[str, Any]:
                 arena_bytes=2 * memory.target_arena_bytes(graph),
                 labels=[],
                 golden_input=image,
-                golden_outputs=[golden],
+                golden_outputs=golden,
             ),
         )
         if stock_operators:

@@ -30,7 +30,7 @@ def measure(run, words, images):
     for way, own in WAYS.items():
         model = int8_model.from_run(run, configs.apply(run.config(), [*words, *own]))
         output = model.tflite.outputs[0]
-        scores = dequantize(Oracle(model.tflite.content).run(model.images[:images]), output)
+        scores = dequantize(Oracle(model.tflite.content).run(model.images[:images])[0], output)
         row["float_percent"] = round(100 * metrics.top_k(model.float_scores[:images], model.labels[:images], 1), 2)
         row[f"{way}_percent"] = round(100 * metrics.top_k(scores, model.labels[:images], 1), 2)
     return row

@@ -51,7 +51,7 @@ def emitted(folder: Path, model: Model, operators: dict[str, str] | None) -> Pat
             arena_bytes=memory.target_arena_bytes(model),
             labels=[],
             golden_input=image,
-            golden_outputs=[Oracle(model.content).run(image)],
+            golden_outputs=Oracle(model.content).run(image),
         ),
     )
     if operators is not None:

@@ -95,7 +95,7 @@ def run(cases: list[Case], with_own: bool, build: Path) -> dict[str, list[str]]:
     if not with_own:
         kinds = {name: _library(name, graph) if kind == "own" else kind for name, kind in kinds.items()}
     image = np.random.default_rng(0).integers(-128, 128, graph.inputs[0].shape, np.int8)
-    expected = Oracle(graph.content).run(image)[0].reshape(-1)
+    expected = Oracle(graph.content).run(image)[0][0].reshape(-1)
     try:
         found = _on_board(graph, kinds, image, expected, build)
     except TinytrainError as error:

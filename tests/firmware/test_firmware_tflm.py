@@ -88,13 +88,13 @@ def test_the_firmwares_own_operators_equal_the_interpreter(tmp_path, body, names
     )
     kinds = operators.registrations(model.operators)
     assert {name for name, kind in kinds.items() if kind == "own"} >= names
-    output = Oracle(model.content).run(frame)
+    outputs = Oracle(model.content).run(frame)
     arguments = {
         "model": model.content,
         "name": "own",
         "arena_bytes": 32_768,
         "golden_input": frame,
-        "golden_outputs": [output],
+        "golden_outputs": outputs,
     }
     printed = self_test.emulate(emit(tmp_path, **arguments), boards.load(EMULATED), make.tflm_dir())
     assert printed["golden_equal"], printed["text"]
@@ -107,7 +107,7 @@ def emulated(tmp_path, content, kinds=None):
     """Returns what the firmware of a model with noise as its golden image prints; `kinds` in place of those chosen."""
     shape = Model.parse(content).inputs[0].shape
     frame = np.random.default_rng(0).integers(-128, 128, shape, np.int8)
-    arguments = {"arena_bytes": 32_768, "golden_input": frame, "golden_outputs": [Oracle(content).run(frame)]}
+    arguments = {"arena_bytes": 32_768, "golden_input": frame, "golden_outputs": Oracle(content).run(frame)}
     folder = emit(tmp_path, model=content, name="made", **arguments)
     if kinds:
         (folder / "model" / "model_ops.h").write_text(c_source.ops_header(kinds))

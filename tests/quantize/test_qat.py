@@ -39,7 +39,7 @@ def assert_graph_equals_tflite(model, shape):
     tflite = convert.convert(quantized)
     assert (tflite.inputs[0].scale, tflite.inputs[0].zero_point) == ((1 / 128,), (0,))
     assert set(tflite.counts) <= OPERATORS
-    difference = np.abs(int8_of(quantized, floats, tflite) - Oracle(tflite.content).run(int8))
+    difference = np.abs(int8_of(quantized, floats, tflite) - Oracle(tflite.content).run(int8)[0])
     assert difference.mean() <= 0.005  # of 160 outputs not one may differ
     return tflite
 
@@ -103,7 +103,7 @@ def test_every_model_is_int8_and_every_operator_of_its_graph_exact(name):
     tflite = convert.convert(quantized)
     assert (tflite.inputs[0].scale, tflite.inputs[0].zero_point) == ((1 / 128,), (0,))
     assert set(tflite.counts) <= OPERATORS
-    assert Oracle(tflite.content).run(int8[:1]).shape == (1, 5)
+    assert Oracle(tflite.content).run(int8[:1])[0].shape == (1, 5)
     reference = Reference(tflite.content, int8[:1])
     different = total = 0
     for wrapper in (wrapper for wrapper in qat.operators(quantized) if wrapper.quantize_config.kernel):
@@ -144,7 +144,7 @@ def test_post_training_quantization_stays_near_the_float_model():
     int8, floats = images(60, (32, 32, 3))
     tflite = convert.convert_post_training(tf_keras_clone.rebuild(model), floats)
     output = tflite.outputs[0]
-    found = (Oracle(tflite.content).run(int8).astype(float) - output.zero_point[0]) * output.scale[0]
+    found = (Oracle(tflite.content).run(int8)[0].astype(float) - output.zero_point[0]) * output.scale[0]
     expected = np.asarray(model(floats, training=False))
     assert np.abs(found - expected).mean() < 0.05 * (expected.max() - expected.min())
 
@@ -223,7 +223,7 @@ def test_fine_tuning_learns_repeats_itself_and_leaves_the_twin_alone():
         np.testing.assert_array_equal(one, other)
     x, y = stripes(200, seed=1)
     tflite = convert.convert(tuned)
-    found = Oracle(tflite.content).run(np.round(x * 128).clip(-128, 127).astype("int8"))
+    found = Oracle(tflite.content).run(np.round(x * 128).clip(-128, 127).astype("int8"))[0]
     assert (found.argmax(1) == y.argmax(1)).mean() > 0.9
 
 
@@ -321,7 +321,7 @@ def test_a_cosine_head_is_one_fully_connected_operator():
     assert counts["FULLY_CONNECTED"] == 1
     # The classes of every image in the order of the float model, where two do not differ by less than a rounding.
     cosines = np.asarray(model(floats))
-    found = Oracle(tflite.content).run(int8).astype(int)
+    found = Oracle(tflite.content).run(int8)[0].astype(int)
     near = 0.05 * np.ptp(cosines)
     for a, b in np.ndindex(4, 4):
         apart = cosines[:, a] - cosines[:, b] > near

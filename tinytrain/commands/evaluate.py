@@ -84,7 +84,7 @@ def _evaluate_file(path: Path, data: str | None, split: str | None, overrides: S
         otherwise = taken.hint or "export.input_range, channel_order, mean and std say otherwise"
         identity.tell(f"'{path}' takes {taken}: {otherwise}")
     parts = [
-        Oracle(model.content).run(taken.to_input(np.asarray(found.images[start : start + step]), source))
+        Oracle(model.content).run(taken.to_input(np.asarray(found.images[start : start + step]), source))[0]
         for start in range(0, count, step)
     ]
     return metrics.summary(dequantize(np.concatenate(parts).reshape(count, -1), target), found.labels)

@@ -3,7 +3,8 @@
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,10 @@ from tqdm import tqdm
 from tinytrain import files, locks
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
-from tinytrain.deploy import boards, c_source, firmware, fit_check, latency, make, memory, self_test
+from tinytrain.deploy import boards, c_source, firmware, fit_check, latency, make, memory, self_test, targets
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.c_source import Contents
-from tinytrain.deploy.exported import COMPACT_FILE, GOLDEN_FILE, MODEL_FILE, REPORT_FILE
+from tinytrain.deploy.exported import COMPACT_FILE, GOLDEN_FILE, MODEL_FILE, REPORT_FILE, golden_outputs
 from tinytrain.deploy.targets import makefile
 from tinytrain.deploy.tflm import memory_planner
 from tinytrain.deploy.tflm.interpreter import Oracle
@@ -128,14 +129,20 @@ def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Pat
     return report
 
 
-def _write(draft: Path, model: Int8Model, outputs: np.ndarray, board: Board, config: Config) -> dict[str, Any]:
+def _write(draft: Path, model: Int8Model, outputs: list[np.ndarray], board: Board, config: Config) -> dict[str, Any]:
     """Writes the models, golden.npz and firmware/ into `draft`; returns what is proven and measured of them."""
     graph, stripped = model.tflite, strip(model.tflite)
     arena_bytes, how = _arena(draft, model, stripped, outputs, board)
     arena_bytes += config.export.arena_margin_bytes
     _write_models(draft, model, stripped, outputs)
-    sources = _emit(draft, model, stripped, outputs, arena_bytes, board)
-    validated = _run(model.tflite.content, model.val.images, "int8 model on the val images") if model.val else None
+    contents = _contents(model, stripped, outputs, arena_bytes)
+    validated = _run(model.tflite.content, model.val.images, "int8 model on the val images")[0] if model.val else None
+    with _projects(draft, config.export.target, board, contents) as sources:
+        measured_sections = {
+            "parity": _parity(sources, model.images, outputs, config.export.parity_images),
+            **_memory(sources, stripped, arena_bytes, board),
+            **_emulated(sources, board),
+        }
     report = {
         "board": board.name,
         "fits": False,
@@ -147,12 +154,11 @@ def _write(draft: Path, model: Int8Model, outputs: np.ndarray, board: Board, con
         },
         "classes": model.classes,
         "input": _input(model, graph),
-        "accuracy": accuracy.section(model, outputs, validated, graph),
-        "parity": _parity(sources, model.images, outputs, config.export.parity_images),
+        "outputs": _outputs(graph),
+        "accuracy": accuracy.section(model, outputs[0], validated, graph),
         "tensorflow_lite": tflite_interpreter.compare(graph, model.images, outputs, model.macs),
-        **_memory(sources, stripped, arena_bytes, board),
         "arena_basis": {"how": how, "unplanned_operators": memory.unplanned(graph)},
-        **_emulated(sources, board),
+        **measured_sections,
         **accuracy.diagnosis(model, validated, graph),
     }
     report |= latency.report(graph.operators, board, report.get("emulated", {}).get("instructions"))
@@ -163,7 +169,7 @@ def _write(draft: Path, model: Int8Model, outputs: np.ndarray, board: Board, con
     return report
 
 
-def _arena(draft: Path, model: Int8Model, stripped: Model, outputs: np.ndarray, board: Board) -> tuple[int, str]:
+def _arena(draft: Path, model: Int8Model, stripped: Model, outputs: list[np.ndarray], board: Board) -> tuple[int, str]:
     """Returns the bytes of the arena and what they are: memory.BOUND, MEASURED, or UNKNOWN where no bound is known."""
     bound_bytes = memory.target_arena_bytes(stripped)
     if not memory.unplanned(stripped):
@@ -175,7 +181,7 @@ def _arena(draft: Path, model: Int8Model, stripped: Model, outputs: np.ndarray, 
     def used_bytes(arena_bytes: int) -> int:
         """Returns what is used of an arena of this size, 0 if the firmware does not start with it."""
         with tempfile.TemporaryDirectory(prefix=".arena-", dir=draft) as folder:
-            sources = _emit(Path(folder), model, stripped, outputs, arena_bytes, board)
+            sources = makefile.write(Path(folder), board, _contents(model, stripped, outputs, arena_bytes))
             return _printed(sources, twin).get("arena_used_bytes", 0)
 
     if most := used_bytes(AMPLE_ARENA_BYTES):
@@ -185,29 +191,40 @@ def _arena(draft: Path, model: Int8Model, stripped: Model, outputs: np.ndarray, 
     return bound_bytes, memory.UNKNOWN
 
 
-def _write_models(draft: Path, model: Int8Model, stripped: Model, outputs: np.ndarray) -> None:
+def _write_models(draft: Path, model: Int8Model, stripped: Model, outputs: list[np.ndarray]) -> None:
     """Writes both .tflite files and golden.npz."""
-    arrays = {"inputs": model.images, "outputs": outputs, "labels": model.labels, "finetuned": model.finetuned_scores}
-    known = {name: array for name, array in arrays.items() if array is not None}
+    optional = {"labels": model.labels, "finetuned": model.finetuned_scores}
+    known = {name: array for name, array in optional.items() if array is not None}
+    arrays = {"inputs": model.images, **golden_outputs(outputs), **known}
     (draft / MODEL_FILE).write_bytes(model.tflite.content)
     (draft / COMPACT_FILE).write_bytes(stripped.content)
-    np.savez_compressed(draft / GOLDEN_FILE, **known)  # type: ignore[arg-type]  # numpy's other keyword is a bool
+    np.savez_compressed(draft / GOLDEN_FILE, **arrays)  # type: ignore[arg-type]  # numpy's other keyword is a bool
 
 
-def _emit(draft: Path, model: Int8Model, stripped: Model, outputs: np.ndarray, arena_bytes: int, board: Board) -> Path:
-    """Writes draft/firmware for the stripped model, and returns its path."""
-    golden = _golden(outputs, model.labels)
-    contents = Contents(
+@contextmanager
+def _projects(draft: Path, target: str, board: Board, contents: Contents) -> Iterator[Path]:
+    """Writes draft/firmware for `target`, and yields the Makefile project of the same contents, to prove them with."""
+    project = targets.write(target, draft, board, contents)
+    if target == targets.PROVEN:
+        yield project
+    else:
+        with files.folder() as folder:
+            yield makefile.write(folder, board, contents)
+
+
+def _contents(model: Int8Model, stripped: Model, outputs: list[np.ndarray], arena_bytes: int) -> Contents:
+    """Returns what the firmware holds of the stripped model."""
+    golden = _golden(outputs[0], model.labels)
+    return Contents(
         model=stripped,
         name=model.name,
         arena_bytes=arena_bytes,
         labels=model.classes,
         golden_input=model.images[golden],
-        golden_outputs=[outputs[golden]],
+        golden_outputs=[output[golden] for output in outputs],
         pixels=model.pixels.tables(stripped.inputs[0]),
         bgr=model.pixels.bgr,
     )
-    return makefile.write(draft, board, contents)
 
 
 def _input(model: Int8Model, graph: Model) -> dict[str, Any]:
@@ -215,27 +232,42 @@ def _input(model: Int8Model, graph: Model) -> dict[str, Any]:
     return {"shape": shape, **model.pixels.report(), "resize": model.resize, "notes": list(model.notes)}
 
 
-def _run(content: bytes, images: np.ndarray, what: str) -> np.ndarray:
+def _outputs(graph: Model) -> list[dict[str, Any]]:
+    """Returns the section "outputs": what each output is; real = scale · (int8 - zero_point)."""
+    return [
+        {
+            "name": output.name,
+            "shape": list(output.shape),
+            "scale": output.scale[0],
+            "zero_point": output.zero_point[0],
+        }
+        for output in graph.outputs
+    ]
+
+
+def _run(content: bytes, images: np.ndarray, what: str) -> list[np.ndarray]:
+    """Returns each output of the model for all images, (N, elements) int8."""
     with tqdm(total=len(images), desc=what, unit="image", leave=False, disable=None) as bar:
-        found = Oracle(content).run(images, lambda done, _: bar.update(done - bar.n) and None)
-    return found.reshape(len(images), -1)  # MCUNet's files give (1, 1, 1, classes)
+        outputs = Oracle(content).run(images, lambda done, _: bar.update(done - bar.n) and None)
+    return [output.reshape(len(images), -1) for output in outputs]  # MCUNet's files give (1, 1, 1, classes)
 
 
-def _golden(outputs: np.ndarray, labels: np.ndarray | None) -> int:
+def _golden(scores: np.ndarray, labels: np.ndarray | None) -> int:
     """Returns the number of the golden image: the first one that is classified right, else the first."""
-    right = outputs.argmax(axis=1) == labels if labels is not None else np.zeros(len(outputs), bool)
+    right = scores.argmax(axis=1) == labels if labels is not None else np.zeros(len(scores), bool)
     return int(right.argmax())
 
 
-def _parity(sources: Path, images: np.ndarray, outputs: np.ndarray, count: int) -> dict[str, int]:
+def _parity(sources: Path, images: np.ndarray, outputs: list[np.ndarray], count: int) -> dict[str, int]:
     """Runs the stripped model as it stands in the C array, read back from the file the compiler will see.
 
     Equal outputs prove both that it computes what model.tflite does and that it reaches the compiler unharmed.
     """
     count = min(count or len(images), len(images))
     content = c_source.read_model_data(sources / "model" / "model_data.cc")
-    found = _run(content, images[:count], "parity of the C array")
-    different = (found != outputs[:count]).reshape(count, -1).any(axis=1)
+    compiled = _run(content, images[:count], "parity of the C array")
+    pairs = zip(compiled, outputs, strict=True)
+    different = np.any([(output != expected[:count]).any(axis=1) for output, expected in pairs], axis=0)
     return {"images": count, "different": int(different.sum())}
 
 

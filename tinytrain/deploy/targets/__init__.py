@@ -20,6 +20,7 @@ from tinytrain.deploy.boards import Board
 from tinytrain.deploy.c_source import Contents
 
 FOLDER = "deploy.targets"
+PROVEN = "makefile"  # the target that `export` builds and emulates
 
 
 def write(target: str, folder: Path, board: Board, contents: Contents) -> Path:

@@ -31,11 +31,17 @@ class Oracle:
     def __init__(self, model: bytes) -> None:
         self.model = model
 
-    def run(self, images: np.ndarray, progress: Callable[[int, int], None] | None = None) -> np.ndarray:
-        """Returns the outputs (N, classes) int8 of `images` (N, H, W, C) int8, where q = pixel - 128.
+    def run(self, images: np.ndarray, progress: Callable[[int, int], None] | None = None) -> list[np.ndarray]:
+        """Returns each of the model's outputs for all images, (N, …) int8, in the order of the model.
 
-        Two processes share the images; `progress(done, N)` is called as they go on. Raises UserError with TFLM's
-        own words if it cannot run the model.
+        Two processes share the images.
+
+        Args:
+            images: (N, H, W, C) int8.
+            progress: is called as they go on, with the number of images done and N.
+
+        Raises:
+            UserError: TFLM cannot run the model; the message is its own.
         """
         images = np.ascontiguousarray(images, dtype=np.int8)
         if not len(images):
@@ -43,17 +49,18 @@ class Oracle:
         count = min(PROCESSES, len(images))
         with files.folder() as folder:
             model, source = _given(folder, self.model, "images.npy", images)
-            results = [folder / f"outputs{part}.npy" for part in range(count)]
+            results = [folder / f"outputs{part}.npz" for part in range(count)]
             with tempfile.TemporaryFile("w+") as log:
                 workers = [
                     _start(log, "run", model, source, result, part, count) for part, result in enumerate(results)
                 ]
                 _wait(workers, len(images), progress)
                 _check(workers, log)
-            parts = [np.load(result) for result in results]
-        outputs = np.empty((len(images), *parts[0].shape[1:]), np.int8)
-        for part, found in enumerate(parts):
-            outputs[part::count] = found
+            parts = [_loaded(result) for result in results]
+        outputs = [np.empty((len(images), *output.shape[1:]), np.int8) for output in parts[0]]
+        for part, shares in enumerate(parts):
+            for output, share in zip(outputs, shares, strict=True):
+                output[part::count] = share
         return outputs
 
     def each(self, values: np.ndarray) -> np.ndarray:
@@ -78,6 +85,12 @@ class Oracle:
             printed = worker.communicate()[0]
             _check([worker], log)
         return int(printed)
+
+
+def _loaded(path: Path) -> list[np.ndarray]:
+    """Returns the arrays that a worker has saved with np.savez."""
+    with np.load(path) as saved:
+        return [saved[f"arr_{number}"] for number in range(len(saved.files))]
 
 
 def _start(log: IO[str], *words: object) -> subprocess.Popen:
