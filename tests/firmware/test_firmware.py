@@ -51,6 +51,13 @@ def test_tflm_is_seen_by_the_files_named_after_it_only():
             assert not re.search(r"tflite::|#include.*tensorflow|TfLite|HAL_|stm32f7xx", path.read_text()), path
 
 
+def test_the_platform_includes_nothing_of_the_application():
+    platform = REPOSITORY / "firmware" / "platform"
+    for path in platform.rglob("*.[chS]"):
+        for name in re.findall(r'#include "(\S+)"', path.read_text()):
+            assert (platform / name).is_file(), f"{path} includes {name}"
+
+
 # Building
 
 

@@ -1,11 +1,12 @@
-"""A model with two outputs on the emulated board: the self test, the binary protocol and bench see both."""
+"""A model with two outputs, from export to the emulated board: self test, binary protocol and bench see both."""
 
+import json
 import re
 
 import numpy as np
 import pytest
 from bench_helpers import IMAGES, exported
-from firmware_helpers import EMULATED, emulate, needs_emulator
+from firmware_helpers import EMULATED, emulate, needs_emulator, needs_tflm
 from int8_models import two_output_model
 from simulated_board import SimulatedBoard, open_device
 
@@ -119,3 +120,47 @@ def test_a_board_with_another_number_of_outputs_holds_another_model(folder, tmp_
         pytest.raises(UserError, match="holds another model"),
     ):
         bench(folder, board.device, out=tmp_path)
+
+
+# From export to bench
+
+
+def reference(content, images):
+    """Returns TensorFlow Lite's two outputs for each image, from its reference kernels, int8."""
+    import tensorflow as tf
+
+    kernels = tf.lite.experimental.OpResolverType.BUILTIN_REF
+    interpreter = tf.lite.Interpreter(model_content=content, experimental_op_resolver_type=kernels)
+    interpreter.allocate_tensors()
+    outputs = [], []
+    for image in images:
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[None])
+        interpreter.invoke()
+        for rows, details in zip(outputs, interpreter.get_output_details(), strict=True):
+            rows.append(interpreter.get_tensor(details["index"])[0].reshape(-1))
+    return [np.array(rows).astype(int) for rows in outputs]
+
+
+@needs_tflm
+def test_a_tflite_with_two_outputs_is_exported_proven_and_measured(model, tmp_path, command_line):
+    (tmp_path / "two_outputs.tflite").write_bytes(model)
+    status, _, errors = command_line("export", "two_outputs.tflite", "--mcu", "stm32f746", "--out", "e")
+    assert status == 0, errors
+    report = json.loads((tmp_path / "e/report.json").read_text())
+    assert (report["proven"], report["parity"]["different"], report["emulated"]["golden"]) == (True, 0, "equal")
+    assert report["outputs"] == [
+        {"name": tensor.name, "shape": list(tensor.shape), "scale": tensor.scale[0], "zero_point": tensor.zero_point[0]}
+        for tensor in Model.parse(model).outputs
+    ]
+    with np.load(tmp_path / "e/golden.npz") as golden:
+        assert set(golden) == {"inputs", "outputs_0", "outputs_1"}
+        pairs = zip((golden["outputs_0"], golden["outputs_1"]), reference(model, golden["inputs"]), strict=True)
+        for (output, expected), size in zip(pairs, SIZES, strict=True):
+            assert output.shape == (len(golden["inputs"]), size)
+            assert len(np.unique(output)) > 3  # a constant would show nothing
+            assert np.abs(output - expected).max() <= 1  # TFLM's kernels round otherwise in places
+    status, printed, errors = command_line("bench", "e", "--images", "3", "--json")
+    assert status == 0, errors
+    result = json.loads(printed.splitlines()[-1])
+    assert (result["images"], result["different"], result["engine"]) == (3, 0, "tflm")
+    assert len(result["profile"]["operators"]) == len(Model.parse(model).operators)
