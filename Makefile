@@ -2,18 +2,18 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo
-WORKERS := -n 2 --dist loadfile  # tests of one file share what they have trained
+WORKERS := -n 2 --dist loadfile --no-loadscope-reorder  # tests of one file share what they have trained
 
 STUDY := runs/study
 DATA := cifar10
 ARMS := baseline teacher netaug distill netaug_distill dropout mixup randaugment baseline_double_lr
 
-.PHONY: help demo study test check documented-commands firmware-tools browser lock clean
+.PHONY: help demo study test test-all documented-commands firmware-tools browser lock clean
 help:
 	@echo "make demo            train the digits demo, export it for an STM32F746, print the report"
 	@echo "make study           the study of docs/training-methods.md (hours; typed again it goes on); DATA=folder:PATH for other images"
-	@echo "make test            all tests"
-	@echo "make check           formatter, linter, type checker and the fast tests"
+	@echo "make test            formatter, linter, type checker, and the tests of every behaviour (15 minutes)"
+	@echo "make test-all        the same and the long tests: whole trainings, kill and resume, every architecture (40 minutes)"
 	@echo "make documented-commands  run every command of README.md, docs and firmware (an hour); PAGE=README for one page"
 	@echo "make firmware-tools  what the firmware tests need from Debian: compiler, emulator, flasher"
 	@echo "make browser         what the tests of reports need from Debian: Chromium"
@@ -28,17 +28,12 @@ study: .venv/installed
 	$(BIN)/tinytrain compare $(ARMS:%=configs/study/%.toml) --data $(DATA) --seeds 3 --out $(STUDY) \
 	  distill.teacher=$(STUDY)/teacher/$(notdir $(DATA:folder:%=%))/seed{seed}
 
-test: .venv/installed
+test: TESTS := -m "not long"
+test test-all: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest $(WORKERS)
-
-check: .venv/installed
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/pytest $(WORKERS) -m "not slow"
+	$(BIN)/pytest $(WORKERS) $(TESTS)
 
 documented-commands: .venv/installed
 	$(BIN)/python docs/commands/documented_commands.py $(PAGE:%=--page %)

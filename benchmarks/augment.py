@@ -1,9 +1,9 @@
-"""Speed of augmentation: ours, keras_cv's and keras' layers inside tf.data, and the same operations in PIL.
+"""Speed of augmentation: ours, the layers of keras_cv and keras inside tf.data, and the same operations in PIL.
 
-Batches of 64 noise images a step. The layers run in `Dataset.map(…, num_parallel_calls=2)`, PIL in two processes that
-hand their batches to this one. The libraries' layers draw other operations and magnitudes than the papers (methods.md
-F.18, F.20), keras_cv's RandAugment with our probability of 0.5; PIL's regimes are ours. All four take turns in every
-round; images a second are the median of the rounds.
+Batches of 64 noise images. The layers run in `Dataset.map(…, num_parallel_calls=2)`, PIL in two processes that send
+their batches to this one. The layers of the libraries draw other operations and magnitudes than the papers; keras_cv's
+RandAugment has our probability of 0.5. The regimes in PIL are ours. All four take turns in every round. Images per
+second are the median of the rounds.
 
     python benchmarks/augment.py [--quick] [--json]
 """
@@ -30,7 +30,7 @@ REGIMES = {
 
 
 def layers(regime):
-    """Returns {contestant: layer} of the two libraries, with the settings that come nearest."""
+    """Returns {library: function that makes its layer}, with the settings nearest to the regime."""
     import keras
     import keras_cv
 
@@ -49,7 +49,7 @@ def layers(regime):
 
 
 def ours(regime, side):
-    """Returns a function of (step, images, labels) that is tinytrain's regime alone."""
+    """Returns tinytrain's regime as a function of (step, images, labels)."""
     import tensorflow as tf
 
     from tinytrain.config.schema import Augment
@@ -60,7 +60,7 @@ def ours(regime, side):
 
 
 def library(regime, contestant):
-    """Returns a function of (step, images, labels) that is a library's layer."""
+    """Returns the layer of a library as a function of (step, images, labels)."""
     layer = layers(regime)[contestant]()
     if regime in ("MixUp", "CutMix"):
         return lambda step, images, labels: layer({"images": images, "labels": labels})
@@ -82,7 +82,7 @@ def batches(change, side):
 
 
 def speed(iterator, seconds):
-    """Returns images a second; what was computed ahead while others had their turn is thrown away first."""
+    """Returns images per second, after discarding the batches that were computed during the turns of others."""
     for _ in range(4):
         next(iterator)
     start, count = time.perf_counter(), 0
@@ -93,32 +93,32 @@ def speed(iterator, seconds):
 
 
 def pil_speed(pool, regime, seconds):
-    """Returns images a second of two processes that are never without work."""
+    """Returns images per second of two processes that always have work."""
     waiting = [pool.apply_async(augment_pil.batch, (regime,)) for _ in range(2 * PROCESSES)]
     start, count = time.perf_counter(), 0
     while count < 4 or time.perf_counter() - start < seconds:
         waiting.pop(0).get()
         waiting.append(pool.apply_async(augment_pil.batch, (regime,)))
         count += 1
-    found = count * BATCH / (time.perf_counter() - start)
-    for left in waiting:
-        left.get()
-    return found
+    images_per_second = count * BATCH / (time.perf_counter() - start)
+    for remaining in waiting:
+        remaining.get()
+    return images_per_second
 
 
 def measure(regime, side, seconds, rounds):
     """Returns one row of the table."""
     changes = {"ours": ours(regime, side)} | {name: library(regime, name) for name in ("keras_cv", "keras")}
     iterators = {name: batches(change, side) for name, change in changes.items()}
-    found = {name: [] for name in (*changes, "pil")}
+    speeds = {name: [] for name in (*changes, "pil")}
     with multiprocessing.get_context("spawn").Pool(PROCESSES, augment_pil.begin, (1, side, BATCH)) as pool:
-        pil_speed(pool, regime, 0)  # the workers are there
+        pil_speed(pool, regime, 0)  # waits until the workers have started
         for _ in range(rounds):
-            found["pil"].append(pil_speed(pool, regime, seconds))
+            speeds["pil"].append(pil_speed(pool, regime, seconds))
             for name, iterator in iterators.items():
-                found[name].append(speed(iterator, seconds))
+                speeds[name].append(speed(iterator, seconds))
     row = {"regime": regime, "pixels": side}
-    return row | {f"{name}_images_per_second": round(statistics.median(values)) for name, values in found.items()}
+    return row | {f"{name}_images_per_second": round(statistics.median(values)) for name, values in speeds.items()}
 
 
 def main():

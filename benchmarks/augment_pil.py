@@ -1,4 +1,4 @@
-"""The same regimes as tinytrain's, image by image in PIL and numpy, for processes without TensorFlow."""
+"""The augmentation regimes of tinytrain, image by image in PIL and NumPy, for processes without TensorFlow."""
 
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
@@ -17,14 +17,14 @@ random = np.random.default_rng()
 
 
 def begin(seed, side, count):
-    """Prepares a worker: its images and its generator."""
+    """Creates the images and the random generator of a worker process."""
     global images, random
     random = np.random.default_rng(seed)
     images = np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
 
 
 def batch(regime):
-    """Returns a batch (B, H, W, 3) of augmented images, and labels where they are mixed."""
+    """Returns a batch (B, H, W, 3) of augmented images, with labels if the regime mixes them."""
     return REGIMES[regime]()
 
 
@@ -65,7 +65,7 @@ def _blend(values, share):
 def _rand_augment(image):
     for name in random.choice(RAND_AUGMENT, 2):
         if random.random() < 0.5:
-            image = _apply(image, name, _weaker(9.0))
+            image = _apply(image, name, _rand_augment_arguments(9.0))
     return image
 
 
@@ -74,32 +74,32 @@ def _aug_mix(image):
     for weight in random.dirichlet((1, 1, 1)).astype(np.float32):
         chain = image
         for name in random.choice(AUG_MIX, random.integers(1, 4)):
-            chain = _apply(chain, name, _stronger(random.uniform(0, 5)))
+            chain = _apply(chain, name, _aug_mix_arguments(random.uniform(0, 5)))
         mixed += weight * np.asarray(chain, np.float32)
     return Image.blend(image, Image.fromarray(np.clip(mixed, 0, 255).astype(np.uint8)), random.beta(1, 1))
 
 
-def _weaker(level):
-    """Returns the arguments of RandAugment at a level, by kind of operation."""
+def _rand_augment_arguments(level):
+    """Returns the arguments of RandAugment's operations at a level."""
     return {"Posterize": int(level * 0.4), "Solarize": int(level * 25.6), "blend": 0.1 + level * 0.18, "level": level}
 
 
-def _stronger(level):
-    """Returns the arguments of AugMix at a level."""
+def _aug_mix_arguments(level):
+    """Returns the arguments of AugMix's operations at a level."""
     blend = 1 + (level if random.random() < 0.5 else -level) * 0.09
     return {"Posterize": 4 - int(level * 0.4), "Solarize": 256 - int(level * 25.6), "blend": blend, "level": level}
 
 
-def _apply(image, name, argument):
+def _apply(image, name, arguments):
     if name in OPERATIONS:
-        return OPERATIONS[name](image, argument)
+        return OPERATIONS[name](image, arguments)
     if name in ENHANCE:
-        return ENHANCE[name](image).enhance(argument["blend"])
-    return _move(image, name, argument["level"] * (1 if random.random() < 0.5 else -1))
+        return ENHANCE[name](image).enhance(arguments["blend"])
+    return _move(image, name, arguments["level"] * (1 if random.random() < 0.5 else -1))
 
 
-def _solarize_add(image, argument):
-    added = int(argument["level"] * 11)
+def _solarize_add(image, arguments):
+    added = int(arguments["level"] * 11)
     return image.point([min(255, level + added) if level < 128 else level for level in range(256)] * 3)
 
 
@@ -107,8 +107,8 @@ OPERATIONS = {
     "AutoContrast": lambda image, _: ImageOps.autocontrast(image),
     "Equalize": lambda image, _: ImageOps.equalize(image),
     "Invert": lambda image, _: ImageOps.invert(image),
-    "Posterize": lambda image, argument: ImageOps.posterize(image, argument["Posterize"]),
-    "Solarize": lambda image, argument: ImageOps.solarize(image, argument["Solarize"]),
+    "Posterize": lambda image, arguments: ImageOps.posterize(image, arguments["Posterize"]),
+    "Solarize": lambda image, arguments: ImageOps.solarize(image, arguments["Solarize"]),
     "SolarizeAdd": _solarize_add,
 }
 ENHANCE = {

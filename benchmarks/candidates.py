@@ -1,8 +1,8 @@
-"""The table of docs/choosing-a-model.md: MACs, arena and model of networks for 10 classes, and the boards they fit.
+"""The table of docs/choosing-a-model.md: MACs, arena and size of networks for 10 classes, and the boards they fit.
 
     python benchmarks/candidates.py
 
-Estimated from the graphs (deploy/memory.py), untrained, of color images; Markdown.
+All is estimated from the graphs of untrained networks for color images (deploy/memory.py). Prints Markdown.
 """
 
 from tinytrain.cli.lists import models
@@ -24,7 +24,7 @@ CANDIDATES = (  # architecture, width, resolution, stem
 
 
 def row(name: str, width: float, resolution: int, stem: str) -> str:
-    """Returns the line of one network."""
+    """Returns the row of one network in Markdown."""
     model = plugins.load("models", name).build(width=width, resolution=resolution, classes=10, channels=3, stem=stem)
     arena, size = memory.estimate(model)
     label = f"{name} {width:g} at {resolution}{', stem=cifar' if stem == 'cifar' and name != 'resnet8' else ''}"

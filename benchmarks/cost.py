@@ -1,10 +1,10 @@
-"""What an inference costs on the emulated Cortex-M7: TensorFlow Lite's own post-training conversion beside ours.
+"""Cost of an inference on the emulated Cortex-M7: TensorFlow Lite's own post-training conversion beside ours.
 
-Every network is built once, with random weights and the statistics of noise images, and converted twice from the same
-calibration images: by `tf.lite.TFLiteConverter` as its documentation says ("tf_lite": all int8, the file as it is, the
-operators as TFLM registers them), and by tinytrain's post-training quantization ("ours": the compact model with the
-firmware's own choice of operators). Both run in the same firmware. `instructions` are of one inference, `arena` is what
-TFLM used of it, `model` the bytes of the flatbuffer, `flash` all of the firmware without the golden image.
+Every network is built once, with random weights and the statistics of noise images, and converted twice with the same
+calibration images: by `tf.lite.TFLiteConverter` as its documentation says ("tf_lite": all int8, unchanged file,
+operators as TFLM registers them), and by tinytrain's post-training quantization ("ours": stripped file, operators as
+the firmware chooses them). Both run in the same firmware. `instructions` are those of one inference, `arena` is what
+TFLM used of it, `model` the size of the flatbuffer, and `flash` that of the firmware without the golden image.
 
     TFLM_DIR=... python benchmarks/cost.py [--quick] [--only NAME] [--json]
 """
@@ -42,7 +42,7 @@ from tinytrain.tflite.strip import strip
 BOARD = "mps2_an500"
 CLASSES = 10
 CALIBRATION_IMAGES = 8
-# Sizes for a microcontroller; the two large networks at a width that the emulated board's 4 MB hold.
+# Sizes for a microcontroller; the two large networks are so narrow that they fit the 4 MB of the emulated board.
 NETWORKS: list[tuple[str, dict[str, Any]]] = [
     ("mobilenet_v1", {"width": 0.25, "resolution": 96}),
     ("mobilenet_v2", {"width": 0.35, "resolution": 96}),
@@ -59,7 +59,7 @@ QUICK = ("mobilenet_v2", "resnet8")
 
 
 def network(name: str, options: dict[str, Any]) -> keras.Model:
-    """Returns the network with random weights, its BatchNorm statistics those of noise images."""
+    """Returns the network with random weights and BatchNorm statistics of noise images."""
     keras.utils.set_random_seed(0)
     model = plugins.load("models", name).build(classes=CLASSES, channels=3, **options)
     random = np.random.default_rng(0)
@@ -79,13 +79,17 @@ def images(model: keras.Model) -> np.ndarray:
 
 
 def plain(model: keras.Model) -> bytes:
-    """Returns what TensorFlow Lite's documentation tells for "full integer quantization"."""
+    """Returns the .tflite of "full integer quantization" as in TensorFlow Lite's documentation."""
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = lambda: ([image[None]] for image in images(model))
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.int8
-    with quiet(), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():  # it prints the graph and more
+    with (
+        quiet(),
+        contextlib.redirect_stdout(io.StringIO()),
+        warnings.catch_warnings(),
+    ):  # the converter prints the graph and more
         warnings.simplefilter("ignore")
         return converter.convert()
 
@@ -135,25 +139,25 @@ def compare(name: str, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def lines(row: dict[str, Any]) -> list[str]:
-    """Returns two lines of the table."""
+    """Returns the lines of a network in the table."""
     title = f"{row['name']} {row['options']['width']:g} at {row['options']['resolution']}"
-    found = []
+    table = []
     for kind in ("tf_lite", "ours"):
-        part = row[kind]
-        numbers = "".join(f"{part[key]:>14,}" for key in ("instructions", "arena", "model", "flash"))
-        equal = "equal" if part["equal"] else "DIFFERENT"
-        operators = sum(part["operators"].values())
-        found.append(f"{title if kind == 'tf_lite' else '':28}{kind:8}{numbers}{operators:>11}  {equal}")
+        cost = row[kind]
+        numbers = "".join(f"{cost[key]:>14,}" for key in ("instructions", "arena", "model", "flash"))
+        equal = "equal" if cost["equal"] else "DIFFERENT"
+        operators = sum(cost["operators"].values())
+        table.append(f"{title if kind == 'tf_lite' else '':28}{kind:8}{numbers}{operators:>11}  {equal}")
     shares = "".join(
         f"{100 * (row['ours'][key] / row['tf_lite'][key] - 1):>+12.1f} %"
         for key in ("instructions", "arena", "model", "flash")
     )
     error = 100 * (row["ours"]["predicted"] / row["ours"]["instructions"] - 1)
-    return [*found, f"{'':36}{shares}   instructions predicted within {error:+.1f} %"]
+    return [*table, f"{'':36}{shares}   instructions predicted within {error:+.1f} %"]
 
 
 def main() -> int:
-    """Prints the table; exit status 1 if ours is behind anywhere or an output differs from the interpreter's."""
+    """Prints the table; exit status 1 if ours costs more in any respect or an output is not the interpreter's."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help=f"only {' and '.join(QUICK)}")
     parser.add_argument("--only", help="only this network")
@@ -171,9 +175,9 @@ def main() -> int:
     if options.json:
         print(json.dumps({"board": BOARD, "networks": rows}))
     keys = ("instructions", "arena", "model", "flash")
-    behind = [row["name"] for row in rows if any(row["ours"][key] > row["tf_lite"][key] for key in keys)]
+    worse = [row["name"] for row in rows if any(row["ours"][key] > row["tf_lite"][key] for key in keys)]
     different = [row["name"] for row in rows if not (row["ours"]["equal"] and row["tf_lite"]["equal"])]
-    return 1 if behind or different else 0
+    return 1 if worse or different else 0
 
 
 if __name__ == "__main__":

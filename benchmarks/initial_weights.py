@@ -1,12 +1,12 @@
 """Accuracy by initial weights: model.init=he against model.init=torch.
 
-Both are trained on the same images, with the same seed, order and augmentation: a pair differs in the drawing alone.
-The drawing is chosen by val top-1; test top-1 stands beside it. A line holds the mean of the paired differences
-(torch - he) in points of top-1 and their 95 % t interval.
+Both are trained on the same images with the same seed, order and augmentation, so that a pair differs only in the
+initial weights. Decide by val top-1; test top-1 stands beside it. Each line has the mean of the paired differences
+(torch - he) in percentage points of top-1 and their 95 % t interval.
 
-Data is given as NAME=SPEC; a case whose data is not given is left out, without any the digits of scikit-learn are used.
-Each run is kept in --out, and the same command goes on after an interruption without training a finished run again;
-with --finished it trains nothing and shows what is there.
+Data is given as NAME=SPEC, and cases without data are left out; the digits of scikit-learn are used if none is given.
+Each run is kept in --out, and the same command goes on after an interruption without training finished runs again. With
+--finished it trains nothing and shows the finished runs.
 
     python benchmarks/initial_weights.py [--quick] [--json] [--seeds 3] [--finished] [--out runs/initial_weights]
         [--data cifar10=folder:PATH cells=folder:PATH]
@@ -24,11 +24,12 @@ import_tensorflow()
 
 from tinytrain.config import load as configs
 from tinytrain.experiments import paired
+from tinytrain.experiments.runs import Planned, train_all
 from tinytrain.run import Run
 
-DRAWINGS = ("he", "torch")
+INITS = ("he", "torch")
 SMALL = "model.stem=cifar model.resolution=32 data.val_images=1000"
-CASES = {  # name: (data, KEY=VALUE words)
+CASES = {  # name: (data, KEY=VALUE arguments)
     "resnet8, 5,000 of CIFAR-10": (
         "cifar10",
         f"model.name=resnet8 {SMALL} data.train_images=5000 optim.epochs=10",
@@ -55,56 +56,56 @@ ALL = "all pairs"
 
 
 def plan(data, seeds, out):
-    """Returns the runs of all cases whose data is given, those of the first seed first."""
+    """Returns the runs of all cases with data, those of the first seed first."""
     runs = []
     for seed in range(seeds):
-        for case, (name, words) in CASES.items():
-            for drawing in DRAWINGS if name in data else ():
-                folder = out / case.replace(",", "").replace(" ", "-") / drawing / f"seed{seed}"
-                given = [f"data.spec={data[name]}", f"model.init={drawing}", f"seed={seed}", "data.check=false"]
-                config = configs.load(None, [*words.split(), *given])
-                runs.append(runs.Planned(case, drawing, seed, config, folder, Path(__file__)))
+        for case, (name, keys) in CASES.items():
+            for init in INITS if name in data else ():
+                folder = out / case.replace(",", "").replace(" ", "-") / init / f"seed{seed}"
+                overrides = [f"data.spec={data[name]}", f"model.init={init}", f"seed={seed}", "data.check=false"]
+                config = configs.load(None, [*keys.split(), *overrides])
+                runs.append(Planned(case, init, seed, config, folder, Path(__file__)))
     return runs
 
 
 def rows(results):
-    """Returns a row a case and one over all pairs of {(case, drawing, seed): {"val", "test"}}, in points."""
+    """Returns a row for each case and one over all pairs, from {(case, init, seed): {"val", "test"}} in percent."""
     cases = list(dict.fromkeys(case for case, _, _ in results))
     return [row(case, [case], results) for case in cases] + [row(ALL, cases, results)] * (len(cases) > 1)
 
 
 def row(name, cases, results):
-    """Returns the means of both drawings and the differences of all pairs that are complete."""
+    """Returns the means of both initial weights and of their differences, over all complete pairs."""
     seeds = sorted({(case, seed) for case, _, seed in results if case in cases})
-    pairs = [pair for pair in seeds if all((pair[0], drawing, pair[1]) in results for drawing in DRAWINGS)]
-    found = {"case": name, "pairs": len(pairs)}
+    pairs = [pair for pair in seeds if all((pair[0], init, pair[1]) in results for init in INITS)]
+    figures = {"case": name, "pairs": len(pairs)}
     for split in ("val", "test") if pairs else ():
-        ours, torch = ([results[case, drawing, seed][split] for case, seed in pairs] for drawing in DRAWINGS)
-        differences = [after - before for before, after in zip(ours, torch, strict=True)]
+        he, torch = ([results[case, init, seed][split] for case, seed in pairs] for init in INITS)
+        differences = [b - a for a, b in zip(he, torch, strict=True)]
         low, high = paired.interval(differences) or (None, None)
-        found |= {
-            f"{split}_he_percent": statistics.mean(ours),
+        figures |= {
+            f"{split}_he_percent": statistics.mean(he),
             f"{split}_torch_percent": statistics.mean(torch),
             f"{split}_difference_points": statistics.mean(differences),
             f"{split}_low_points": low,
             f"{split}_high_points": high,
         }
-    return found
+    return figures
 
 
-def table(found):
+def table(rows):
     """Returns the lines of the table, val before test."""
     head = f"{'case':38} {'pairs':>5}" + f" {'':4} {'he':>7} {'torch':>7} {'torch-he':>13}  95 % interval"
     lines = [head]
-    for line in found:
-        for split in ("val", "test") if line["pairs"] else ():
-            low, high = line[f"{split}_low_points"], line[f"{split}_high_points"]
-            between = "one pair: none" if low is None else f"{low:+.2f} to {high:+.2f}"
+    for row in rows:
+        for split in ("val", "test") if row["pairs"] else ():
+            low, high = row[f"{split}_low_points"], row[f"{split}_high_points"]
+            interval = "one pair: none" if low is None else f"{low:+.2f} to {high:+.2f}"
             numbers = (
-                f"{line[f'{split}_he_percent']:7.2f} {line[f'{split}_torch_percent']:7.2f} "
-                f"{line[f'{split}_difference_points']:+13.2f}"
+                f"{row[f'{split}_he_percent']:7.2f} {row[f'{split}_torch_percent']:7.2f} "
+                f"{row[f'{split}_difference_points']:+13.2f}"
             )
-            lines.append(f"{line['case']:38} {line['pairs']:5} {split:4} {numbers}  {between}")
+            lines.append(f"{row['case']:38} {row['pairs']:5} {split:4} {numbers}  {interval}")
     return lines
 
 
@@ -113,11 +114,11 @@ def main():
     parser.add_argument("--quick", action="store_true", help="the digits with two seeds: under two minutes")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--finished", action="store_true", help="train nothing: the table of the finished runs")
+    parser.add_argument("--finished", action="store_true", help="train nothing, print the table of the finished runs")
     parser.add_argument("--out", type=Path, default=Path("runs/initial_weights"))
     parser.add_argument("--data", nargs="*", default=[], metavar="NAME=SPEC", help="cifar10=SPEC, cells=SPEC")
     args = parser.parse_args()
-    data = dict(word.split("=", 1) for word in args.data)
+    data = dict(argument.split("=", 1) for argument in args.data)
     if unknown := data.keys() - {name for name, _ in CASES.values()}:
         parser.error(f"no case has the data {sorted(unknown)}: name cifar10, cells or digits")
     if args.quick or not data:
@@ -125,8 +126,8 @@ def main():
     results = {}
 
     def finished(planned, run):
-        measured = run.metrics()
-        top1 = {split: 100 * measured[split]["top1"] for split in ("val", "test")}
+        metrics = run.metrics()
+        top1 = {split: 100 * metrics[split]["top1"] for split in ("val", "test")}
         results[planned.name, planned.data, planned.seed] = top1
         print(f"{planned.folder}: val {top1['val']:.2f} %, test {top1['test']:.2f} %", file=sys.stderr, flush=True)
 
@@ -136,11 +137,11 @@ def main():
             if (run := Run(planned.folder)).finished:
                 finished(planned, run)
     else:
-        runs.train_all(runs, args.out / "results", finished)
-    found = rows(results)
-    print("\n".join(table(found)))
+        train_all(runs, args.out / "results", finished)
+    table_rows = rows(results)
+    print("\n".join(table(table_rows)))
     if args.json:
-        print(json.dumps({"rows": found}))
+        print(json.dumps({"rows": table_rows}))
 
 
 if __name__ == "__main__":

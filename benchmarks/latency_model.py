@@ -1,10 +1,11 @@
-"""Published latencies beside those that deploy/latency.py predicts: cycles an instruction of each core, and the errors.
+"""Published latencies beside the predictions of deploy/latency.py: cycles per instruction of each core, and the errors.
 
-Of each row the instructions are estimated by operator, with TFLM's own kernels as they were measured. A row is
-predicted from the other rows of its core alone (leave one out), so its error is one of prediction; `held` says whether
-the interval that `tinytrain export` prints holds the row. Rows of which only multiply-accumulates (MACs) are known take
-the instructions a MAC of the core's other networks. The rest are engines with other kernels, whose rows say where an
-engine stands beside TFLM with CMSIS-NN: most lie outside the interval, which is not for them.
+The instructions of each row are estimated by operator, for TFLM's own kernels, which were measured. Each row is
+predicted from the other rows of its core only (leave-one-out), so that its error is a prediction error. `held` says
+whether the interval that `tinytrain export` prints holds the row. If only the multiply-accumulates (MACs) of a network
+are known, the instructions per MAC of the core's other networks are used. The remaining rows are engines with other
+kernels. They show how an engine compares to TFLM with CMSIS-NN; most lie outside the interval, which is not meant for
+them.
 
     python benchmarks/latency_model.py [--quick] [--json]
 """
@@ -20,7 +21,7 @@ from published import BY_MACS, FITTED, H743_CLOCKS_HZ, OTHER_KERNELS, Row, opera
 from tinytrain.deploy import latency
 from tinytrain.deploy.tflm import instructions
 
-KERNELS = "int8"  # TFLM's `*_INT8` registrations: the firmware's own operators did not run there
+KERNELS = "int8"  # TFLM's `*_INT8` registrations: these latencies are not of our firmware's own operators
 
 
 def instructions_of(network: str) -> float:
@@ -29,19 +30,19 @@ def instructions_of(network: str) -> float:
 
 
 def instructions_per_mac(core: str) -> float:
-    """Returns the instructions a MAC of the core's networks whose operators are known, their geometric mean."""
+    """Returns the instructions per MAC on a core, the geometric mean over its networks with known operators."""
     networks = [row.network for row in FITTED if row.core == core]
     return geometric_mean(instructions_of(name) / latency.total_macs(operators(name)) for name in networks)
 
 
 def cycles_per_instruction(row: Row) -> float:
-    """Returns the cycles an instruction that a published row means."""
-    number = row.macs * instructions_per_mac(row.core) if row.macs else instructions_of(row.network)
-    return row.ms / 1e3 * row.clock_hz / number
+    """Returns the cycles per instruction that follow from a published row."""
+    estimate = row.macs * instructions_per_mac(row.core) if row.macs else instructions_of(row.network)
+    return row.ms / 1e3 * row.clock_hz / estimate
 
 
 def published(row: Row) -> dict[str, Any]:
-    """Returns the keys that every row of the table begins with."""
+    """Returns the first columns of every row of the table."""
     return {
         "source": row.source,
         "board": row.board,
@@ -54,43 +55,43 @@ def published(row: Row) -> dict[str, Any]:
 
 
 def fitted_row(row: Row) -> dict[str, Any]:
-    """Returns the row of the table for a row that the model is fitted to, or known by its MACs."""
-    found = cycles_per_instruction(row)
+    """Returns the row of the table for a row of FITTED or BY_MACS."""
+    cycles = cycles_per_instruction(row)
     others = [cycles_per_instruction(other) for other in FITTED if other.core == row.core and other != row]
     core, likely = latency.CORES[row.core], geometric_mean(others)
-    per_ms = row.ms / found
+    ms_per_cycle = row.ms / cycles
     return {
         **published(row),
-        "instructions": round(row.ms / 1e3 * row.clock_hz / found),
-        "cycles_per_instruction": round(found, 3),
-        "predicted_ms": round(likely * per_ms, 1),
-        "error_percent": round(100 * (likely / found - 1), 1),
-        "interval_ms": [round(core.low * per_ms, 1), round(core.high * per_ms, 1)],
-        "held": core.low <= found <= core.high,
+        "instructions": round(row.ms / 1e3 * row.clock_hz / cycles),
+        "cycles_per_instruction": round(cycles, 3),
+        "predicted_ms": round(likely * ms_per_cycle, 1),
+        "error_percent": round(100 * (likely / cycles - 1), 1),
+        "interval_ms": [round(core.low * ms_per_cycle, 1), round(core.high * ms_per_cycle, 1)],
+        "held": core.low <= cycles <= core.high,
         "known_by": "MACs" if row.macs else "operators",
     }
 
 
 def other_row(row: Row) -> dict[str, Any]:
-    """Returns the row of the table for an engine with other kernels, as cycles for each instruction of ours."""
-    found = cycles_per_instruction(row)
+    """Returns the row of the table for an engine with other kernels, in cycles per instruction of ours."""
+    cycles = cycles_per_instruction(row)
     core = latency.CORES[row.core]
     return {
         **published(row),
-        "cycles_per_instruction": round(found, 3),
-        "of_likely": round(found / core.likely, 2),
-        "place": "below" if found < core.low else "above" if found > core.high else "inside",
+        "cycles_per_instruction": round(cycles, 3),
+        "of_likely": round(cycles / core.likely, 2),
+        "place": "below" if cycles < core.low else "above" if cycles > core.high else "inside",
         "known_by": "other kernels",
     }
 
 
 def two_boards() -> list[dict[str, Any]]:
-    """Returns how many times the cycles an engine needs on one board that it needs on another with the same core."""
+    """Returns the ratio of the cycles that an engine needs on two boards with the same core."""
     rows = []
     for row in OTHER_KERNELS:
         for other in OTHER_KERNELS:
-            same = all(getattr(row, key) == getattr(other, key) for key in ("source", "engine", "network", "core"))
-            if same and row.board < other.board:
+            is_same = all(getattr(row, key) == getattr(other, key) for key in ("source", "engine", "network", "core"))
+            if is_same and row.board < other.board:
                 times = row.ms * row.clock_hz / (other.ms * other.clock_hz)
                 rows.append({"core": row.core, "engine": row.engine, "network": row.network}
                             | {"board": row.board, "other_board": other.board, "times": round(times, 2)})  # fmt: skip
@@ -98,7 +99,7 @@ def two_boards() -> list[dict[str, Any]]:
 
 
 def print_fitted(rows: list[dict[str, Any]]) -> None:
-    """Prints the rows that the model is fitted to, and those known by their MACs."""
+    """Prints the rows of FITTED and BY_MACS."""
     titles = f"{'published':>10}{'instructions':>14}{'cycles each':>12}{'predicted':>11}{'error':>8}  interval"
     print(f"{'network':22}{'core':11}{titles}")
     for row in rows:
@@ -112,23 +113,23 @@ def print_fitted(rows: list[dict[str, Any]]) -> None:
 
 
 def print_cores(rows: list[dict[str, Any]]) -> None:
-    """Prints what the fitted rows of each core say, beside what deploy/latency.py uses."""
+    """Prints the cycles per instruction of the fitted rows of each core, beside those that deploy/latency.py uses."""
     for name, core in latency.CORES.items():
-        found = [row for row in rows if row["core"] == name and row["known_by"] == "operators"]
-        ratios = [row["cycles_per_instruction"] for row in found]
-        worst = max(abs(row["error_percent"]) for row in found)
+        fitted = [row for row in rows if row["core"] == name and row["known_by"] == "operators"]
+        ratios = [row["cycles_per_instruction"] for row in fitted]
+        worst = max(abs(row["error_percent"]) for row in fitted)
         clock = (
             f" (at 400 MHz {geometric_mean(ratios) * H743_CLOCKS_HZ[0] / H743_CLOCKS_HZ[1]:.2f})" if "7" in name else ""
         )
         print(
-            f"{name}: {len(found)} rows, {min(ratios):.2f} to {max(ratios):.2f} cycles an instruction, mean "
+            f"{name}: {len(fitted)} rows, {min(ratios):.2f} to {max(ratios):.2f} cycles an instruction, mean "
             f"{geometric_mean(ratios):.2f}{clock}; largest error {worst:.1f} %; export uses {core.likely:.2f} "
             f"({core.low:.2f} to {core.high:.2f})"
         )
 
 
 def print_others(rows: list[dict[str, Any]], pairs: list[dict[str, Any]]) -> None:
-    """Prints the rows of other kernels, and what another board of the same core changes."""
+    """Prints the rows of other kernels, and the effect of the board for the same core."""
     print("\nother kernels: cycles for each of our instructions, also as a share of the likely ones")
     for row in rows:
         print(
@@ -146,7 +147,7 @@ def print_others(rows: list[dict[str, Any]], pairs: list[dict[str, Any]]) -> Non
 def main() -> int:
     """Prints the tables; exit status 1 if an interval does not hold a row that it is fitted to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="the same: it takes a second")
+    parser.add_argument("--quick", action="store_true", help="no effect: all of it takes a second")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON line at the end")
     options = parser.parse_args()
     rows = [fitted_row(row) for row in [*FITTED, *BY_MACS]]

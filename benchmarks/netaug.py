@@ -1,17 +1,18 @@
 """Speed of a NetAug training step: ours, our plain step, and both in PyTorch (netaug_torch.py, eager, channels_last).
 
-MobileNetV2-Tiny of width 0.35, batches of 64 noise images, the same number of threads each. Ours is the compiled step
-that `keras.fit` calls; in the first half of a training it draws widths and expansions, in the second expansions only
-(without PyTorch here). All take turns in every round, the others idle; milliseconds and ratios are medians of rounds.
+MobileNetV2-Tiny of width 0.35, batches of 64 noise images, the same number of threads for each. Ours is the compiled
+step that `keras.fit` calls. In the first half of a training it draws widths and expansions, in the second expansions
+only, which is not measured in PyTorch. All take turns in every round while the others idle. Milliseconds and ratios are
+medians of the rounds.
 
 ours_over_plain  our NetAug step over our plain one
-macs_ratio       the multiply-adds of the tiny and the drawn network over those of the tiny one: what that should be
-overhead         ours_over_plain / macs_ratio: what NetAug costs beyond its arithmetic
+macs_ratio       the multiply-adds of the tiny and the drawn network over those of the tiny one, the ideal ratio
+overhead         ours_over_plain / macs_ratio, the cost of NetAug beyond its arithmetic
 torch_over_ours  PyTorch's NetAug step over ours, each divided by the multiply-adds of the networks that it drew: both
-                 draw from the same distribution, but not the same ones
+                 draw from the same distribution, but not the same networks
 
-PyTorch is no dependency: --torch-python names an interpreter that has it, else its columns are empty. It runs in the
-environment in which it is fastest; with --torch-stock as it comes.
+PyTorch is not a dependency: --torch-python names an interpreter that has it, else its columns are empty. It runs in the
+environment in which it is fastest, or with --torch-stock in the unchanged one.
 
     python benchmarks/netaug.py [--quick] [--json] [--resolutions 32,96] [--threads 2]
         [--torch-python PATH] [--torch-stock]
@@ -38,25 +39,25 @@ import tensorflow as tf
 from tinytrain.config import load as configs
 from tinytrain.nn import macs
 from tinytrain.train import trainer
-from tinytrain.train.method import Training
+from tinytrain.train.method import TrainingContext
 
 BATCH, CLASSES = 64, 10
-STEPS_PER_EPOCH = 1000  # so many that all steps lie in the first half of the training, which draws widths as well
+STEPS_PER_EPOCH = 1000  # enough for all steps to lie in the first half of the training, which draws widths too
 WORKER = Path(__file__).with_name("netaug_torch.py")
 TORCH_ENVIRONMENT = {
-    # oneDNN compiles its kernels for every shape and keeps 1024 of them; the networks that are drawn have thousands.
+    # oneDNN compiles kernels for every shape and caches 1024 of them; the drawn networks have thousands of shapes.
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "20000",
-    # glibc gives large tensors back to the system at once: at 96 pixels a third of a step was page faults. (The step of
-    # TensorFlow, which keeps its memory, gets no faster.)
+    # glibc returns large tensors to the system at once: at 96 pixels a third of a step was page faults. (It makes no
+    # difference for TensorFlow, which keeps its memory.)
     "MALLOC_MMAP_THRESHOLD_": str(2**32),
     "MALLOC_TRIM_THRESHOLD_": str(2**34),
     "MALLOC_TOP_PAD_": str(2**28),
 }
-HALVES = {  # of the training: widths and expansions are drawn, then expansions only
+HALVES = {  # of the training; widths and expansions are drawn, then expansions only
     "first": [],
     "second": ["netaug.expansion_only=1", "optim.warmup_epochs=0"],
 }
-COLUMNS = {  # key: how it is printed
+COLUMNS = {  # key: format
     "ours_plain_milliseconds": "{:9.1f}",
     "ours_netaug_milliseconds": "{:9.1f}",
     "torch_plain_milliseconds": "{:9.1f}",
@@ -69,25 +70,25 @@ COLUMNS = {  # key: how it is printed
 
 
 class Ours:
-    """Our training step with a method ("": plain); `more` are KEY=VALUE words."""
+    """Our training step with a method ("": plain); `overrides` are KEY=VALUE words."""
 
-    def __init__(self, method, resolution, more=()):
-        words = f"model.width=0.35 model.resolution={resolution} model.channels=3 model.stem=imagenet".split()
-        words += [
+    def __init__(self, method, resolution, overrides=()):
+        keys = f"model.width=0.35 model.resolution={resolution} model.channels=3 model.stem=imagenet".split()
+        keys += [
             "model.name=mobilenet_v2_tiny",
             "device.precision=float32",
             "device.jit=false",
             f"method={method}",
-            *more,
+            *overrides,
         ]
-        config = configs.load(None, words)
+        config = configs.load(None, keys)
         random = np.random.default_rng(0)
         x = random.uniform(-1, 1, (BATCH, resolution, resolution, 3)).astype("float32")
         y = np.eye(CLASSES, dtype="float32")[random.integers(0, CLASSES, BATCH)]
         batches = tf.data.Dataset.from_tensors((x, y)).repeat()
         model = build_model(config, CLASSES)
         self.tiny_macs = macs.count(model)
-        training = Training(STEPS_PER_EPOCH, BATCH, lambda seed, steps: batches.take(steps))
+        training = TrainingContext(STEPS_PER_EPOCH, BATCH, lambda seed, steps: batches.take(steps))
         self.method = trainer.build_method(model, config, training)
         trainer.compile_method(self.method, config, STEPS_PER_EPOCH, CLASSES)
         self.method.make_train_function()
@@ -104,7 +105,7 @@ class Ours:
     def macs_ratio(self, count):
         """Returns the multiply-adds of the last `count` steps over those of as many plain steps."""
         last = int(self.method.optimizer.iterations)
-        drawn = [self.method.sampled_macs(number) for number in range(last - count, last)]
+        drawn = [self.method.drawn_macs(number) for number in range(last - count, last)]
         return 1 + statistics.mean(drawn) / self.tiny_macs
 
 
@@ -113,10 +114,10 @@ class Torch:
 
     def __init__(self, python, resolution, threads, environment):
         sizes = {"resolution": resolution, "batch": BATCH, "classes": CLASSES, "threads": threads}
-        words = [word for name, size in sizes.items() for word in (f"--{name}", str(size))]
+        flags = [flag for name, size in sizes.items() for flag in (f"--{name}", str(size))]
         self.drawn = []  # mean multiply-adds of the networks drawn in each call
         self.process = subprocess.Popen(
-            [python, str(WORKER), *words],
+            [python, str(WORKER), *flags],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -128,7 +129,7 @@ class Torch:
         print(kind, count, file=self.process.stdin, flush=True)
         answer = self.process.stdout.readline()
         if not answer:
-            sys.exit(f"{WORKER.name} ended before it had answered: what it wrote is above")
+            sys.exit(f"{WORKER.name} ended before it answered; its output is above")
         seconds, macs_drawn = map(float, answer.split())
         self.drawn += [macs_drawn] if kind == "netaug" else []
         return seconds
@@ -148,47 +149,49 @@ def measure(resolution, half, start_worker, count, warmup, rounds):
         contestants["torch_plain"] = lambda count: worker.steps("plain", count)
     for steps in contestants.values():
         steps(warmup)
-    found = {name: [] for name in contestants}
+    milliseconds = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, steps in contestants.items():
-            found[name].append(1000 * steps(count) / count)
+            milliseconds[name].append(1000 * steps(count) / count)
     macs_ratio, torch_macs_ratio = netaug.macs_ratio(rounds * count), None
     if worker:
         worker.end()
         torch_macs_ratio = 1 + statistics.mean(worker.drawn[-rounds:]) / netaug.tiny_macs
-    return {"resolution": resolution, "half": half, "batch": BATCH} | summary(found, macs_ratio, torch_macs_ratio)
+    return {"resolution": resolution, "half": half, "batch": BATCH} | summary(
+        milliseconds, macs_ratio, torch_macs_ratio
+    )
 
 
-def summary(found, macs_ratio, torch_macs_ratio):
-    """Returns the columns; `found` are milliseconds of each round by contestant."""
-    ratio = lambda a, b: statistics.median(x / y for x, y in zip(found[a], found[b], strict=True))  # noqa: E731
+def summary(milliseconds, macs_ratio, torch_macs_ratio):
+    """Returns the columns from {contestant: milliseconds of each round}."""
+    ratio = lambda a, b: statistics.median(x / y for x, y in zip(milliseconds[a], milliseconds[b], strict=True))  # noqa: E731
     ours_over_plain = ratio("ours_netaug", "ours_plain")
     row = dict.fromkeys(COLUMNS)
-    row |= {f"{name}_milliseconds": statistics.median(times) for name, times in found.items()}
+    row |= {f"{name}_milliseconds": statistics.median(times) for name, times in milliseconds.items()}
     row |= {"ours_over_plain": ours_over_plain, "macs_ratio": macs_ratio, "overhead": ours_over_plain / macs_ratio}
-    if "torch_netaug" in found:
+    if "torch_netaug" in milliseconds:
         row["torch_over_ours"] = ratio("torch_netaug", "ours_netaug") * macs_ratio / torch_macs_ratio
     return {key: value if value is None else round(value, 3) for key, value in row.items()}
 
 
 def with_torch(python):
-    """Returns `python` if it has PyTorch; else says how to get it and returns None."""
+    """Returns `python` if it has PyTorch, else prints how to install it and returns None."""
     try:
         if subprocess.run([python, "-c", "import torch"], capture_output=True).returncode == 0:
             return python
     except OSError:
         pass
     print(
-        f"{python} has no PyTorch: pip install torch (its build for CPUs) in an environment of its own, then "
-        "--torch-python ITS/bin/python",
+        f"{python} has no PyTorch: pip install torch (its build for CPUs) in another environment, then use "
+        "--torch-python ENVIRONMENT/bin/python",
         file=sys.stderr,
     )
     return None
 
 
-def cell(form, value):
-    """Returns a number as it is printed; what was not measured is a dash."""
-    return "-".rjust(len(form.format(0))) if value is None else form.format(value)
+def cell(pattern, value):
+    """Returns a formatted number, or a dash if it was not measured."""
+    return "-".rjust(len(pattern.format(0))) if value is None else pattern.format(value)
 
 
 def main():
@@ -213,7 +216,7 @@ def main():
         share = 64 / resolution  # larger images, fewer steps
         count, warmup, rounds = (4, 8, 3) if options.quick else (10, 40, 7)
         rows.append(measure(resolution, half, start_worker, round(count * share), round(warmup * share), rounds))
-        cells = [cell(form, rows[-1][key]) for key, form in COLUMNS.items()]
+        cells = [cell(pattern, rows[-1][key]) for key, pattern in COLUMNS.items()]
         print(f"{resolution:6} {half:6} {' '.join(cells)}", flush=True)
     if options.json:
         print(json.dumps({"rows": rows}))

@@ -1,12 +1,12 @@
 """NetAug (Cai et al., 2022) on MobileNetV2-Tiny in PyTorch, eager mode: the worker of benchmarks/netaug.py.
 
-Written as its authors' code does it (methods.md A): parameters as wide as the widest network, of which a forward pass
-uses the first channels; each step adds up the gradients of the tiny network and of one that is drawn. Images, kernels
-and so activations are channels_last, twice as fast as without. Whether a sliced kernel is made contiguous makes no
-difference: oneDNN reorders it anyway. netaug.py sets the environment in which PyTorch is fastest.
+It follows the authors' code: the parameters have the widths of the widest network, a forward pass uses the first
+channels of them, and each step adds the gradients of the tiny network and of a drawn one. Images and kernels, and so
+activations, are channels_last, which is twice as fast. Making a sliced kernel contiguous makes no difference, because
+oneDNN reorders it anyway. netaug.py sets the environment in which PyTorch is fastest.
 
-Each line "netaug N" or "plain N" on standard input trains N steps; the answer is a line with the seconds and the mean
-multiply-adds of the networks that were drawn. It waits without using the processor.
+Each line "netaug N" or "plain N" on standard input trains N steps. The answer is a line with the seconds and the mean
+multiply-adds of the drawn networks. The worker waits without using the processor.
 
     python benchmarks/netaug_torch.py [--resolution 32] [--batch 64] [--classes 10] [--threads 2] [--check]
 """
@@ -31,7 +31,7 @@ BLOCKS = [  # channels, stride
 
 
 class Conv(NamedTuple):
-    """A convolution with BatchNorm; `shortcut` adds the input of the convolution two places before."""
+    """A convolution with BatchNorm; with `shortcut`, the input of the convolution two places before is added."""
 
     inputs: int
     outputs: int
@@ -90,7 +90,7 @@ def multiply_adds(convs, classes, resolution):
 
 
 class SlicedConv(nn.Conv2d):
-    """Convolution and BatchNorm of which the first channels are used."""
+    """A convolution with BatchNorm that uses only its first channels."""
 
     def __init__(self, conv):
         groups = conv.inputs if conv.depthwise else 1
@@ -110,7 +110,7 @@ class SlicedConv(nn.Conv2d):
 
 
 class Supernet(nn.Module):
-    """The widest network; a forward pass is given the convolutions of the network to be used."""
+    """The widest network; a forward pass takes the convolutions of the network to compute."""
 
     def __init__(self, classes):
         super().__init__()
@@ -129,7 +129,7 @@ class Supernet(nn.Module):
 
 
 class Plain(nn.Module):
-    """The tiny network made of PyTorch's layers; its parameters are named as those of the super-network."""
+    """The tiny network of PyTorch's layers, with the parameter names of the super-network."""
 
     def __init__(self, classes):
         super().__init__()
@@ -175,7 +175,7 @@ class Trainer:
         )
 
     def step(self):
-        """Takes one step; returns the network that was drawn, without NetAug the tiny one."""
+        """Takes one step and returns the drawn network, without NetAug the tiny one."""
         self.optimizer.zero_grad()
         drawn = TINY
         if self.netaug:
@@ -191,7 +191,7 @@ class Trainer:
         return F.cross_entropy(logits, self.y, label_smoothing=0.1)
 
     def steps(self, count):
-        """Returns (seconds, mean multiply-adds of the networks drawn) of `count` steps."""
+        """Takes `count` steps and returns (seconds, mean multiply-adds of the drawn networks)."""
         start = time.perf_counter()
         drawn = [self.step() for _ in range(count)]
         seconds = time.perf_counter() - start
@@ -201,30 +201,30 @@ class Trainer:
 
 def check():
     """Exits with a message unless the super-network is as wide as it should be and contains the tiny network."""
-    found = parameters(TINY, 1000), parameters(WIDEST, 1000)
-    if found != (737_864, 5_746_567):
-        sys.exit(f"parameters of the tiny and the widest network: {found}, expected 737,864 and 5,746,567 (A.2)")
+    counts = parameters(TINY, 1000), parameters(WIDEST, 1000)
+    if counts != (737_864, 5_746_567):
+        sys.exit(f"parameters of the tiny and the widest network: {counts}, expected 737,864 and 5,746,567")
     if (macs := multiply_adds(WIDEST, 1000, 144)) != 334_426_867:
-        sys.exit(f"multiply-adds of the widest network: {macs}, expected 334.43 million (A.2)")
+        sys.exit(f"multiply-adds of the widest network: {macs}, expected 334.43 million")
     wide, plain = Supernet(10), Plain(10)
     if any(module.weight.shape != conv.shape for module, conv in zip(wide.convs, WIDEST, strict=True)):
         sys.exit("the parameters of the super-network are not those of its widest network")
     tensors = wide.state_dict()
-    first = {name: tensors[name][tuple(map(slice, own.shape))] for name, own in plain.state_dict().items()}
-    plain.load_state_dict(first)
+    slices = {name: tensors[name][tuple(map(slice, own.shape))] for name, own in plain.state_dict().items()}
+    plain.load_state_dict(slices)
     x = torch.rand(4, 3, 32, 32)
     torch.testing.assert_close(wide(x, TINY), plain(x), rtol=1e-5, atol=1e-5)
     for name, expected in plain.state_dict().items():  # the running statistics too
         if "num_batches" not in name:
-            found = wide.state_dict()[name][tuple(map(slice, expected.shape))]
-            torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
-    print("the super-network holds the tiny network; widths and multiply-adds are those of methods.md A.2")
+            actual = wide.state_dict()[name][tuple(map(slice, expected.shape))]
+            torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-5)
+    print("the super-network holds the tiny network; parameters and multiply-adds are those of the authors' code")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--resolution", type=int, default=32, help="side of the images in pixels")
-    parser.add_argument("--batch", type=int, default=64, help="images a step")
+    parser.add_argument("--batch", type=int, default=64, help="images in a step")
     parser.add_argument("--classes", type=int, default=10)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--check", action="store_true", help="check the networks instead of training")

@@ -1,7 +1,7 @@
-"""A .tflite of many independent int8 operators, built by hand: each reads constants and nobody reads its output.
+"""Builds a .tflite with many independent int8 operators: each reads constants, and no other operator reads its output.
 
-So one program of the emulator counts a hundred operators of any shapes. Only the first one reads the model's input, and
-the last one's output is the model's.
+So one program in the emulator counts a hundred operators of any shapes. The first one reads the input of the model, and
+the output of the last one is that of the model.
 """
 
 import math
@@ -13,40 +13,42 @@ import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 
 SCALE, BIAS_LIMIT = 0.05, 1000
-JOINED = 8  # inputs of a CONCATENATION: TFLM takes 10
+MOST_JOINED = 8  # inputs of a CONCATENATION; TFLM takes 10
 
 
 @dataclass(frozen=True)
 class Case:
-    """One operator: its TFLite name, shape of its input without the batch, and what else its kind needs."""
+    """One operator: its TFLite name, the shape of its input without the batch, and its options."""
 
     name: str
     shape: tuple[int, ...]
     window: tuple[int, int] = (1, 1)
-    filters: int = 0  # or outputs of FULLY_CONNECTED
+    filters: int = 0  # or the outputs of FULLY_CONNECTED
     stride: int = 1
-    same: bool = True  # padding SAME, else VALID
-    second: tuple[int, ...] = ()  # shape of the second input, () for that of the first; order of TRANSPOSE, batch 0
+    same: bool = True  # padding SAME instead of VALID
+    second: tuple[
+        int, ...
+    ] = ()  # shape of the second input, () if as the first; or the axes of TRANSPOSE, the batch being 0
     pad: int = 0
     dilation: int = 1
 
     @property
     def constant_bytes(self) -> int:
-        """Bytes of constants that the case puts into the model."""
+        """The bytes of the constants that the case needs in the model."""
         weights = math.prod(self.window) * self.filters * (self.shape[-1] if self.name != "DEPTHWISE_CONV_2D" else 1)
         return 2 * math.prod(self.shape) + weights
 
     def __str__(self) -> str:
-        """Returns such as "CONV_2D 3x3/2 32x32x16 -> 32"."""
+        """Returns a short form, such as "CONV_2D 3x3/2 32x32x16 -> 32"."""
         window = f" {self.window[0]}x{self.window[1]}" + (f"/{self.stride}" if self.stride > 1 else "")
-        more = f" -> {self.filters}" if self.filters else (f" + {self.pad}" if self.pad else "")
+        suffix = f" -> {self.filters}" if self.filters else (f" + {self.pad}" if self.pad else "")
         if self.second:
-            more = f" with {'x'.join(map(str, self.second))}"
-        return f"{self.name}{window if self.window != (1, 1) else ''} {'x'.join(map(str, self.shape))}{more}"
+            suffix = f" with {'x'.join(map(str, self.second))}"
+        return f"{self.name}{window if self.window != (1, 1) else ''} {'x'.join(map(str, self.shape))}{suffix}"
 
 
 def model(cases: list[Case]) -> bytes:
-    """Returns the .tflite of `cases`, in their order; its output is that of the last."""
+    """Returns the .tflite of `cases` in their order; its output is that of the last one."""
     builder = _Builder()
     for case in cases:
         builder.add(case)
@@ -54,7 +56,7 @@ def model(cases: list[Case]) -> bytes:
 
 
 def joined_model(cases: list[Case]) -> bytes:
-    """Returns the .tflite of `cases` whose output (1, bytes) holds the outputs of all, in their order."""
+    """Returns the .tflite of `cases` in their order; its output (1, bytes) consists of all of theirs."""
     builder = _Builder()
     for case in cases:
         builder.add(case)
@@ -97,14 +99,14 @@ class _Builder:
             self._other(case, source)
 
     def join(self) -> None:
-        """Adds a tree of CONCATENATION over what all operators give, none of it scaled anew."""
+        """Adds a tree of CONCATENATION over the outputs of all operators, without requantizing any."""
         parts = []
         for output in [operator.outputs[0] for operator in self.graph.operators]:
             shape = [1, math.prod(self.graph.tensors[output].shape)]
             self._operator("RESHAPE", [output, self._integers(shape)], shape[1:], "ReshapeOptions")
             parts.append(self.graph.operators[-1].outputs[0])
         while len(parts) > 1:
-            groups = [parts[i : i + JOINED] for i in range(0, len(parts), JOINED)]
+            groups = [parts[i : i + MOST_JOINED] for i in range(0, len(parts), MOST_JOINED)]
             parts = [self._joined(group) if len(group) > 1 else group[0] for group in groups]
 
     def _joined(self, parts: list[int]) -> int:
@@ -113,7 +115,7 @@ class _Builder:
         return self.graph.operators[-1].outputs[0]
 
     def content(self) -> bytes:
-        """Returns the file."""
+        """Returns the bytes of the file."""
         self.graph.outputs = [self.graph.operators[-1].outputs[0]]
         builder = flatbuffers.Builder(1 << 20)
         builder.Finish(self.model.Pack(builder), b"TFL3")
@@ -128,8 +130,8 @@ class _Builder:
             -(-side // case.stride) if case.same else (side - 1 - case.dilation * (tap - 1)) // case.stride + 1
             for side, tap in zip(case.shape, case.window, strict=False)
         ]
-        more = {"depthMultiplier": case.filters // channels} if depthwise else {}
-        options = {"strideH": case.stride, "strideW": case.stride, "padding": 0 if case.same else 1} | more
+        options = {"depthMultiplier": case.filters // channels} if depthwise else {}
+        options |= {"strideH": case.stride, "strideW": case.stride, "padding": 0 if case.same else 1}
         options |= {"dilationHFactor": case.dilation, "dilationWFactor": case.dilation}
         kind = "DepthwiseConv2DOptions" if depthwise else "Conv2DOptions"
         self._operator(case.name, [source, weights, self._bias(case.filters)], (*sides, case.filters), kind, **options)
@@ -150,26 +152,26 @@ class _Builder:
         self._operator(case.name, [source], shape, "Pool2DOptions", scale=SCALE, zero=-3, **options)
 
     def _other(self, case: Case, source: int) -> None:
-        channels, kept = case.shape[-1], {"scale": SCALE, "zero": -3}
+        channels, same_range = case.shape[-1], {"scale": SCALE, "zero": -3}
         if case.name == "MEAN":
             self._operator(case.name, [source, self._integers([1, 2])], (channels,), "ReducerOptions")
         elif case.name == "PAD":
             sides = self._integers([[0, 0], [case.pad] * 2, [case.pad] * 2, [0, 0]])
             shape = (case.shape[0] + 2 * case.pad, case.shape[1] + 2 * case.pad, channels)
-            self._operator(case.name, [source, sides], shape, "PadOptions", **kept)
+            self._operator(case.name, [source, sides], shape, "PadOptions", **same_range)
         elif case.name == "RESHAPE":
             shape = [1, math.prod(case.shape)]
-            self._operator(case.name, [source, self._integers(shape)], shape[1:], "ReshapeOptions", **kept)
+            self._operator(case.name, [source, self._integers(shape)], shape[1:], "ReshapeOptions", **same_range)
         elif case.name == "CONCATENATION":
             shape = (*case.shape[:-1], 2 * channels)
             second = self._activation(case.shape)
-            self._operator(case.name, [source, second], shape, "ConcatenationOptions", **kept, axis=len(shape))
+            self._operator(case.name, [source, second], shape, "ConcatenationOptions", **same_range, axis=len(shape))
         else:
             kinds = {"SOFTMAX": "SoftmaxOptions", "QUANTIZE": "QuantizeOptions", "HARD_SWISH": "HardSwishOptions"}
             fixed = {"SOFTMAX": (1 / 256, -128), "LOGISTIC": (1 / 256, -128), "TANH": (1 / 128, 0)}
             scale, zero = fixed.get(case.name, (0.07 if case.name == "QUANTIZE" else SCALE, -3))
-            more = {"beta": 1.0} if case.name == "SOFTMAX" else {}
-            self._operator(case.name, [source], case.shape, kinds.get(case.name, ""), scale=scale, zero=zero, **more)
+            options = {"beta": 1.0} if case.name == "SOFTMAX" else {}
+            self._operator(case.name, [source], case.shape, kinds.get(case.name, ""), scale=scale, zero=zero, **options)
 
     def _operator(
         self,

@@ -1,9 +1,9 @@
 """Published latencies of int8 networks on Cortex-M, and the networks' operators as far as they are known.
 
-Sources (docs/latency.md says more of each):
-- tinyengine: README of mit-han-lab/tinyengine (47bb283), "Measured Results": an STM32H743, -Ofast.
-- tiny: `performance/results.txt` of mlcommons/tiny_results_v0.5 to v1.2, the median of five; clocks from `systems/`.
-- Blocks of MCUNet: its published configurations; their multiply-accumulates are the published ones.
+Sources (more in docs/latency.md):
+- tinyengine: README of mit-han-lab/tinyengine (47bb283), "Measured Results", on an STM32H743 with -Ofast.
+- tiny: `performance/results.txt` of mlcommons/tiny_results_v0.5 to v1.2, median of five; clocks from `systems/`.
+- Blocks of MCUNet: its published configurations. Their multiply-accumulates equal the published ones.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from tinytrain.tflite.model import Operator, Tensor
 
 MHZ = 1e6
-H743_CLOCKS_HZ = (400 * MHZ, 480 * MHZ)  # the README names none: the board's usual rate, and the chip's highest
+# The README names no clock: these are the usual one of the board and the highest of the chip.
+H743_CLOCKS_HZ = (400 * MHZ, 480 * MHZ)
 
 Block = tuple[int, int, int, int]  # expansion, filters, stride, kernel
 MCUNETS: dict[str, tuple[int, int, int, list[Block]]] = {  # filters of the stem, resolution, classes, blocks
@@ -35,7 +36,7 @@ MCUNETS: dict[str, tuple[int, int, int, list[Block]]] = {  # filters of the stem
 
 @dataclass(frozen=True)
 class Row:
-    """One published latency. `macs` where only these are known of the network."""
+    """One published latency; `macs` is set if no more than the MACs of the network is known."""
 
     source: str
     board: str
@@ -54,12 +55,12 @@ def _tinyengine(network: str, ms: float, macs: int = 0, engine: str = "CMSIS-NN"
 def _tiny(
     version: str, board: str, core: str, mhz: float, engine: str, ic: float, vww: float, kws: float = 0, ad: float = 0
 ) -> list[Row]:
-    found = zip(("ic01", "vww01", "kws01", "ad01"), (ic, vww, kws, ad), strict=True)
+    latencies = zip(("ic01", "vww01", "kws01", "ad01"), (ic, vww, kws, ad), strict=True)
     source = f"tiny v{version}"
-    return [Row(source, board, core, engine, network, ms, mhz * MHZ) for network, ms in found if ms]
+    return [Row(source, board, core, engine, network, ms, mhz * MHZ) for network, ms in latencies if ms]
 
 
-# CMSIS-NN's int8 kernels, as TFLM calls them: what the model is fitted to.
+# CMSIS-NN's int8 kernels, as TFLM calls them. The latency model is fitted to these rows.
 FITTED = [
     _tinyengine("in0", 51),
     _tinyengine("in1", 103),
@@ -68,14 +69,14 @@ FITTED = [
     _tinyengine("vww1", 97),
     *_tiny("1.0", "NUCLEO-L4R5ZI", "cortex-m4", 120, "OctoML microTVM + CMSIS-NN", 389.56, 301.2, 99.81, 8.605),
 ]
-# The same, but only the multiply-accumulates of the network are known.
+# The same kernels, but only the multiply-accumulates of the networks are known.
 BY_MACS = [
     _tinyengine("vww0", 53, 6_000_000),
     _tinyengine("vww2", 478, 55_800_000),
     _tinyengine("proxyless-w0.3-r176", 380, 38_300_000),
 ]
 # Engines with other kernels. Skymizer and Nuvoton call CMSIS-NN's older q7 kernels, which scale by shifts alone; TFLM
-# v2.3.1 is of 2020 and calls the CMSIS-NN of then; TFLM's reference kernels are plain C++.
+# v2.3.1 and its CMSIS-NN are from 2020; TFLM's reference kernels are plain C++.
 OTHER_KERNELS = [
     *_tiny("1.1", "DISCO-F746NG", "cortex-m7", 216, "Plumerai", 62.88, 34.08, 17.75, 1.709),
     *_tiny("1.0", "DISCO-F746NG", "cortex-m7", 216, "Plumerai", 64.8, 57.0),
@@ -115,7 +116,7 @@ def operators(network: str) -> list[Operator]:
 
 
 class _Layers:
-    """Adds one operator after the other; `shape` is the last output, (height, width, channels)."""
+    """Adds one operator after another; `shape` is that of the last output, (height, width, channels)."""
 
     def __init__(self, *shape: int) -> None:
         self.shape, self.operators = shape, []
@@ -176,11 +177,11 @@ def _resnet8() -> list[Operator]:
     layers = _Layers(32, 32, 3)
     layers.convolution(16, (3, 3))
     for filters, stride in ((16, 1), (32, 2), (64, 2)):
-        before = layers.shape
+        block_input = layers.shape
         layers.convolution(filters, (3, 3), stride)
         layers.convolution(filters, (3, 3))
         if stride > 1:
-            layers.shape = before
+            layers.shape = block_input
             layers.convolution(filters, (1, 1), stride)
         layers.add()
     layers.average()

@@ -1,7 +1,7 @@
-"""What it gains that the float model teaches its int8 self in the fine-tune of `tinytrain export`.
+"""Gain from distillation in the fine-tune of `tinytrain export`, with the float model as the teacher of the int8 model.
 
-Each run is quantized three ways: after training (qat.epochs=0), fine-tuned on the labels, and fine-tuned on the labels
-and the float model's answers (qat.distill=1). Test top-1 of what TFLM's interpreter answers, in percent.
+Each run is quantized in three ways: after training (qat.epochs=0), fine-tuned on the labels, and fine-tuned on the
+labels and the outputs of the float model (qat.distill=1). Prints the test top-1 of TFLM's interpreter in percent.
 
     python benchmarks/qat_distill.py RUN… [--quick] [--json] [KEY=VALUE …]
 """
@@ -21,18 +21,18 @@ from tinytrain.run import Run
 from tinytrain.tasks.classify import metrics
 from tinytrain.tflite.int8_values import dequantize
 
-WAYS = {"post_training": ["qat.epochs=0"], "labels": ["qat.distill=0"], "labels_and_float_model": ["qat.distill=1"]}
+VARIANTS = {"post_training": ["qat.epochs=0"], "labels": ["qat.distill=0"], "labels_and_float_model": ["qat.distill=1"]}
 
 
-def measure(run, words, images):
-    """Returns one row: test top-1 in percent, float and int8 for each way, on the first `images` test images."""
+def measure(run, overrides, images):
+    """Returns a row: test top-1 in percent, float and of each variant in int8, on the first `images` test images."""
     row = {"run": str(run.folder)}
-    for way, own in WAYS.items():
-        model = int8_model.from_run(run, configs.apply(run.config(), [*words, *own]))
+    for variant, keys in VARIANTS.items():
+        model = int8_model.from_run(run, configs.apply(run.config(), [*overrides, *keys]))
         output = model.tflite.outputs[0]
         scores = dequantize(Oracle(model.tflite.content).run(model.images[:images])[0], output)
         row["float_percent"] = round(100 * metrics.top_k(model.float_scores[:images], model.labels[:images], 1), 2)
-        row[f"{way}_percent"] = round(100 * metrics.top_k(scores, model.labels[:images], 1), 2)
+        row[f"{variant}_percent"] = round(100 * metrics.top_k(scores, model.labels[:images], 1), 2)
     return row
 
 
@@ -42,13 +42,13 @@ def main():
     parser.add_argument("--quick", action="store_true", help="1,000 test images")
     parser.add_argument("--json", action="store_true", help="one JSON line last")
     options = parser.parse_args()
-    words = [word for word in options.runs if "=" in word]
+    overrides = [argument for argument in options.runs if "=" in argument]
     rows = []
     print(f"{'run':40} {'float':>7} {'after':>7} {'labels':>7} {'labels + float model':>21}   (test top-1, %)")
-    for folder in (word for word in options.runs if "=" not in word):
-        row = measure(Run.open(Path(folder)), words, 1000 if options.quick else None)
+    for folder in (argument for argument in options.runs if "=" not in argument):
+        row = measure(Run.open(Path(folder)), overrides, 1000 if options.quick else None)
         rows.append(row)
-        values = [row[f"{way}_percent"] for way in ("float", *WAYS)]
+        values = [row[f"{variant}_percent"] for variant in ("float", *VARIANTS)]
         print(f"{folder:40} {values[0]:7.2f} {values[1]:7.2f} {values[2]:7.2f} {values[3]:21.2f}", flush=True)
     if options.json:
         print(json.dumps({"rows": rows}))

@@ -1,8 +1,8 @@
-"""Training speed of MobileNetV2 0.35 with each augmentation regime, relative to no augmentation at all.
+"""Training speed of MobileNetV2 0.35 with each augmentation regime, relative to no augmentation.
 
-One network is trained in turn on batches of every regime, in one process; the regimes share nothing but the network.
-Batches that were prepared while another regime trained are used up before the clock starts. Images a second and their
-ratio to "none" are medians of the rounds.
+One network is trained on batches of each regime in turn, in one process; the regimes share only the network. Batches
+that were prepared while another regime trained are used up before the clock starts. Images per second and their ratio
+to "none" are medians of the rounds.
 
     python benchmarks/regime_speed.py [--quick] [--json]
 """
@@ -27,7 +27,7 @@ from tinytrain.train import optimizers
 from tinytrain.train.method import Method
 
 BATCH, CLASSES = 64, 10
-PREPARED = 8  # batches that can lie ready: the prefetch of the pipeline and its two threads
+PREPARED = 8  # batches at most that wait ready, in the prefetch of the pipeline and its two threads
 NONE: dict[str, Any] = {"flip": False, "crop": 0.0}
 CLASSICAL: dict[str, Any] = {"flip": True}
 REGIMES: dict[str, dict[str, Any]] = {
@@ -71,9 +71,10 @@ def measure(resolution: int, steps: int, rounds: int) -> list[dict[str, Any]]:
             float(loss)  # waits for the last step
             seconds[name].append(time.perf_counter() - start)
     rows = []
-    for name, found in seconds.items():
-        ratios = [none / own for none, own in zip(seconds["none"][1:], found[1:], strict=True)]
-        speed = statistics.median(steps * BATCH / own for own in found[1:])  # the first round is the warm-up
+    for name, rounds_seconds in seconds.items():
+        timed = rounds_seconds[1:]  # the first round is the warm-up
+        ratios = [none / own for none, own in zip(seconds["none"][1:], timed, strict=True)]
+        speed = statistics.median(steps * BATCH / own for own in timed)
         row = {"resolution": resolution, "regime": name, "images_per_second": round(speed)}
         rows.append(row | {"ratio": round(statistics.median(ratios), 3)})
     return rows

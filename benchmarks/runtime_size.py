@@ -1,9 +1,9 @@
 """Flash that each TFLM operator adds to the firmware, and how well their sum predicts whole models.
 
-Links the real firmware for stm32f746g_disco with the library in TFLM_DIR, once for each operator: with the operators
-that nearly every network has (CORE), plus or minus the one in question, so that code they share counts once. The table
-in tinytrain/deploy/tflm/operators.py holds the numbers; `--table` prints it anew. `--quick` only compares
-the sums of that table with the links of three models.
+Links the real firmware for stm32f746g_disco with the library in TFLM_DIR once for each operator: with the operators of
+nearly every network (CORE), plus or minus the operator in question, so that shared code counts once. The numbers stand
+in the table of tinytrain/deploy/tflm/operators.py, which `--table` prints. `--quick` only compares the sums from that
+table with three linked models.
 
     TFLM_DIR=... python benchmarks/runtime_size.py [--quick] [--table] [--json]
 """
@@ -24,7 +24,7 @@ from tinytrain.errors import TinytrainError
 
 CORE = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "AVERAGE_POOL_2D")
 QUICK = ("mobilenet_v2", "resnet8", "fully connected")
-# Operators of whole models, for the error of the sum.
+# The operators of whole models, to find the error of the sum.
 MODELS = {
     "mobilenet_v1": ("CONV_2D", "DEPTHWISE_CONV_2D", "MEAN", "FULLY_CONNECTED"),
     "mobilenet_v1 (MLPerf Tiny)": (
@@ -47,7 +47,7 @@ MODELS = {
 
 
 def empty_model() -> bytes:
-    """Returns a .tflite of no operators: its input (1, 16) int8 is its output."""
+    """Returns a .tflite without operators: its input, (1, 16) int8, is also its output."""
     import flatbuffers
     from tensorflow.lite.python import schema_py_generated as schema
 
@@ -65,7 +65,7 @@ def empty_model() -> bytes:
 
 
 class Linker:
-    """Links the firmware with any set of operators, and remembers the results."""
+    """Links the firmware with any set of operators and caches the results."""
 
     def __init__(self, folder: Path, tflm: Path):
         self.board, self.tflm, self.build = boards.load("stm32f746g_disco"), tflm, folder / "build"
@@ -78,15 +78,15 @@ class Linker:
             "golden_outputs": [frame],
         }
         self.folder = makefile.write(folder, self.board, Contents(model=empty_model(), **arguments))
-        self.known: dict[tuple[tuple[str, str], ...], firmware.Sizes] = {}
+        self.cache: dict[tuple[tuple[str, str], ...], firmware.Sizes] = {}
 
     def sizes(self, operators: dict[str, str]) -> firmware.Sizes:
         """Returns the sizes with `operators`, {name: kind}, see tflm_ops.registrations."""
         key = tuple(sorted(operators.items()))
-        if key not in self.known:
+        if key not in self.cache:
             (self.folder / "model" / "model_ops.h").write_text(c_source.ops_header(operators))
-            self.known[key] = firmware.link(self.folder, self.board, self.tflm, self.build)
-        return self.known[key]
+            self.cache[key] = firmware.link(self.folder, self.board, self.tflm, self.build)
+        return self.cache[key]
 
     def runtime_bytes(self, operators: dict[str, str]) -> int:
         return self.sizes(operators).runtime_bytes
@@ -97,7 +97,7 @@ def int8(names: tuple[str, ...]) -> dict[str, str]:
 
 
 def operator_bytes(linker: Linker, name: str, kind: str) -> int:
-    """Returns what `name` adds to the core (or, being in it, takes away with it), registered as `kind`."""
+    """Returns the bytes that an operator, registered as `kind`, adds to the other operators of the core."""
     core = int8(CORE)
     without = {key: value for key, value in core.items() if key != name}
     return linker.runtime_bytes(without | {name: kind}) - linker.runtime_bytes(without)
@@ -136,7 +136,7 @@ def operator_rows(linker: Linker) -> list[dict[str, object]]:
 
 
 def measured(linker: Linker, rows: list[dict[str, object]]) -> tuple[int, dict[str, int]]:
-    """Returns the base and the bytes of each operator as just measured; without rows, those of tflm_ops.py."""
+    """Returns the base and the bytes of each operator as measured; without rows, those of deploy/tflm/operators.py."""
     if not rows:
         return tflm_ops.RUNTIME_BASE_BYTES, {op.name: op.int8_flash_bytes for op in tflm_ops.OPS.values()}
     table = {str(row["operator"]): int(str(row["ours_bytes"])) for row in rows}
@@ -144,7 +144,7 @@ def measured(linker: Linker, rows: list[dict[str, object]]) -> tuple[int, dict[s
 
 
 def print_table(rows: list[dict[str, object]], base: int, linker: Linker) -> None:
-    """Prints the lines of tflm_ops.py: names and bytes, those of *_INT8 first where there are both."""
+    """Prints the table of deploy/tflm/operators.py: names and bytes, those of *_INT8 first where there are both."""
     sizes = linker.sizes(int8(CORE))
     print(f"RUNTIME_BASE_BYTES = {base}")
     print(f"FIRMWARE_BYTES = {sizes.firmware_bytes - 32}  # without golden input and output")
@@ -160,7 +160,7 @@ def _cell(row: dict[str, object]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="check the committed table on three models only")
-    parser.add_argument("--table", action="store_true", help="print the lines of tflm_ops.py as well")
+    parser.add_argument("--table", action="store_true", help="print the table of deploy/tflm/operators.py as well")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON last")
     arguments = parser.parse_args()
     if reason := make.lacking():

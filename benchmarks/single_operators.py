@@ -1,7 +1,7 @@
-"""Instructions of single operators: counted on an emulated core beside what deploy/tflm/instructions.py predicts.
+"""Instructions of single operators: counts on an emulated core beside the predictions of deploy/tflm/instructions.py.
 
-The operators stand in a few models of a hundred each (operator_models.py); the firmware's profile counts each of them.
-`--fit` prints the coefficients that fit what was counted, as they stand in deploy/tflm/instructions.py.
+A few models hold about a hundred operators each (operator_models.py), and the firmware's profile counts each of them.
+`--fit` prints the coefficients that fit the counts, in the form of deploy/tflm/instructions.py.
 
     TFLM_DIR=... python benchmarks/single_operators.py [--board mps2_an500] [--quick] [--fit] [--json]
 """
@@ -33,15 +33,15 @@ from tinytrain.deploy.tflm import cmsis_nn_counts, instructions, operators
 from tinytrain.tflite.model import Model, Operator
 
 ARENA_BYTES = 1_000_000
-MODEL_BYTES, MODEL_CASES = 2_000_000, 110  # of one program: the emulated board has 4 MB of each memory
+MODEL_BYTES, MODEL_CASES = 2_000_000, 110  # at most in one program: each memory of the emulated board has 4 MB
 QUICK = 13  # every 13th operator
 SHAPES = [(1, 1, 8), (1, 1, 240), (3, 3, 96), (7, 7, 40), (12, 12, 24), (20, 20, 16), (32, 32, 16)]
-OWN = ("ADD", "MUL", "AVERAGE_POOL_2D", "HARD_SWISH", "LOGISTIC", "TANH")  # counted as TFLM's, too
+OWN = ("ADD", "MUL", "AVERAGE_POOL_2D", "HARD_SWISH", "LOGISTIC", "TANH")  # of the firmware; TFLM's are counted too
 
 
 @dataclass(frozen=True)
 class Counted:
-    """An operator, how it was registered, and its instructions."""
+    """An operator, the kind of its registration, and its counted instructions."""
 
     case: Case
     operator: Operator
@@ -50,7 +50,7 @@ class Counted:
 
     @property
     def route(self) -> str:
-        """Which code ran it."""
+        """The code that ran it."""
         return cmsis_nn_counts.route(self.operator, self.kind)
 
     @property
@@ -60,7 +60,7 @@ class Counted:
 
 
 def convolutions() -> Iterator[Case]:
-    """Yields 1x1 convolutions, then those of larger windows."""
+    """Yields 1x1 convolutions, then larger windows."""
     pairs = [(8, 8), (8, 48), (16, 32), (24, 144), (30, 17), (32, 32), (40, 240), (48, 16), (96, 24), (160, 64)]
     for side in (1, 3, 5, 6, 7, 9, 12):
         yield from (Case("CONV_2D", (side, side, first), filters=second) for first, second in pairs)
@@ -87,7 +87,7 @@ def depthwise() -> Iterator[Case]:
 
 
 def others() -> Iterator[Case]:
-    """Yields the other operators, those that the firmware has its own code for as it runs them."""
+    """Yields the other operators, with the firmware's own code for those that have one."""
     for values in (8, 16, 64, 130, 256, 640, 1280):
         yield from (Case("FULLY_CONNECTED", (values,), filters=count) for count in (2, 5, 10, 32, 101, 200))
     names = ["ADD", "SUB", "MEAN", "CONCATENATION", "RESHAPE", "RELU", "RELU6", "QUANTIZE"]
@@ -103,7 +103,7 @@ def others() -> Iterator[Case]:
 
 
 def stock() -> Iterator[Case]:
-    """Yields operators to be run by TFLM's code where the firmware has its own, or that only TFLM's can do."""
+    """Yields operators for TFLM's code: those that the firmware has its own code for, and those that only TFLM has."""
     for shape in SHAPES:
         yield from (Case(name, shape) for name in OWN if name != "AVERAGE_POOL_2D")
         yield Case("AVERAGE_POOL_2D", shape, shape[:2])
@@ -114,7 +114,7 @@ def stock() -> Iterator[Case]:
 
 
 def count(cases: list[Case], board: boards.Board, general: bool) -> list[Counted]:
-    """Returns the instructions of each case on an emulated board, `general` by TFLM's code only."""
+    """Returns the instructions of each case on an emulated board, with `general` by TFLM's code only."""
     graph = Model.parse(model(cases))
     kinds = dict.fromkeys(graph.counts, "general") if general else operators.registrations(graph.operators)
     source, target = (np.zeros(tensors[0].shape, np.int8) for tensors in (graph.inputs, graph.outputs))
@@ -135,39 +135,39 @@ def count(cases: list[Case], board: boards.Board, general: bool) -> list[Counted
         with emulator.emulated(sources, board, make.tflm_dir()) as device:
             link, hello = ports.connect(device)
             counts = [hello.in_unit(ticks) for ticks in link.profile(source.tobytes(), len(graph.operators))]
-    found = zip(cases, graph.operators, counts, strict=True)
-    return [Counted(case, operator, kinds[operator.name], number) for case, operator, number in found]
+    counted = zip(cases, graph.operators, counts, strict=True)
+    return [Counted(case, operator, kinds[operator.name], number) for case, operator, number in counted]
 
 
 def groups(cases: list[Case]) -> Iterator[list[Case]]:
-    """Yields the cases in groups that one program can hold."""
+    """Yields the cases in groups, each of which fits one program."""
     group: list[Case] = []
     for case in cases:
-        full = sum(other.constant_bytes for other in group) + case.constant_bytes > MODEL_BYTES
-        if group and (full or len(group) == MODEL_CASES):
+        is_full = sum(other.constant_bytes for other in group) + case.constant_bytes > MODEL_BYTES
+        if group and (is_full or len(group) == MODEL_CASES):
             yield group
             group = []
         group.append(case)
     yield group
 
 
-def fitted(found: list[Counted]) -> np.ndarray:
-    """Returns the coefficients, none below 0, that fit operators of one route best in relative terms."""
-    rows = np.array([(1, *cmsis_nn_counts.counts(one.operator, one.kind)) for one in found], float)
-    weights = 1 / np.array([one.instructions for one in found])
+def fitted(counted: list[Counted]) -> np.ndarray:
+    """Returns the coefficients of one route, none below 0, with the least squares of the relative errors."""
+    rows = np.array([(1, *cmsis_nn_counts.counts(case.operator, case.kind)) for case in counted], float)
+    weights = 1 / np.array([case.instructions for case in counted])
     result = np.zeros(rows.shape[1])
     used = rows.any(axis=0)
-    result[used] = nnls(rows[:, used] * weights[:, None], np.ones(len(found)))[0]
+    result[used] = nnls(rows[:, used] * weights[:, None], np.ones(len(counted)))[0]
     return result
 
 
-def line(route: str, found: list[Counted]) -> dict[str, Any]:
-    """Returns the row of a route: the errors of the prediction, and the operator where it is worst."""
-    errors = np.array([one.predicted / one.instructions - 1 for one in found])
-    worst = max(found, key=lambda one: abs(one.predicted / one.instructions - 1))
+def errors_of(route: str, counted: list[Counted]) -> dict[str, Any]:
+    """Returns the row of a route: the errors of the prediction, and the operator with the largest one."""
+    errors = np.array([case.predicted / case.instructions - 1 for case in counted])
+    worst = counted[int(np.abs(errors).argmax())]
     return {
         "route": route,
-        "operators": len(found),
+        "operators": len(counted),
         "lowest_error_percent": round(100 * float(errors.min()), 1),
         "rms_error_percent": round(100 * float(np.sqrt((errors**2).mean())), 1),
         "highest_error_percent": round(100 * float(errors.max()), 1),
@@ -178,25 +178,25 @@ def line(route: str, found: list[Counted]) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Prints a row for each route, with the operator predicted worst."""
+    """Prints a row for each route, with the operator that has the largest error."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--board", default="mps2_an500", help="an emulated board: mps2_an500 or mps2_an386")
     parser.add_argument("--quick", action="store_true", help=f"every {QUICK}th operator")
-    parser.add_argument("--fit", action="store_true", help="print coefficients that fit what was counted")
+    parser.add_argument("--fit", action="store_true", help="print the coefficients that fit the counts")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON line at the end")
     options = parser.parse_args()
     if reason := make.lacking(emulator=True):
         print(reason, file=sys.stderr)
         return 2
     board, step = boards.load(options.board), QUICK if options.quick else 1
-    found: list[Counted] = []
+    counted: list[Counted] = []
     for cases, general in (([*convolutions(), *depthwise(), *others()], False), (list(stock()), True)):
         for group in groups(cases[::step]):
-            found += count(group, board, general)
+            counted += count(group, board, general)
     routes: dict[str, list[Counted]] = {}
-    for one in found:
-        routes.setdefault(one.route, []).append(one)
-    rows = [line(route, ones) for route, ones in routes.items()]
+    for case in counted:
+        routes.setdefault(case.route, []).append(case)
+    rows = [errors_of(route, of_route) for route, of_route in routes.items()]
     print(f"{'route':36}{'operators':>10}{'error of the prediction':>30}  worst: counted, predicted")
     for row in rows:
         low, mean, high = (row[f"{key}_error_percent"] for key in ("lowest", "rms", "highest"))
@@ -204,8 +204,8 @@ def main() -> int:
         numbers = f"{row['counted_instructions']:,}, {row['predicted_instructions']:,}"
         print(f"{row['route']:36}{row['operators']:10}{text:>30}  {row['worst']}: {numbers}")
     if options.fit:
-        for route, ones in routes.items():
-            print(f'    "{route}": ({", ".join(f"{value:.4g}" for value in fitted(ones))}),')
+        for route, of_route in routes.items():
+            print(f'    "{route}": ({", ".join(f"{value:.4g}" for value in fitted(of_route))}),')
     if options.json:
         print(json.dumps({"board": board.name, "rows": rows}))
     return 0 if all(math.isfinite(row["rms_error_percent"]) for row in rows) else 1

@@ -1,16 +1,16 @@
 """The firmware of an export beside the same int8 model in TensorFlow Lite Micro's stock setup, on the emulated M7.
 
-Stock: all operators registered as `MicroMutableOpResolver` offers them, error strings kept, the converter's file as it
-is (`tflm`); and the same with just the operators of the model, as a careful user does it by hand (`few`). Ours: what
-`tinytrain export` emits. All models hold the same weights and run in the same program, so the rest is equal.
-`runtime` is the flash of TFLM, CMSIS-NN and libc, linked for the emulated board, since with all operators not every
-network fits an STM32F746; `arena` is what TFLM used of it; `instructions` are those of one inference in QEMU.
+Stock is the converter's unchanged file with error strings and all operators that `MicroMutableOpResolver` offers
+(`tflm`), or with just the operators of the model, as a careful user registers them by hand (`few`). Ours is what
+`tinytrain export` writes. All have the same weights and run in the same program. `runtime` is the flash of TFLM,
+CMSIS-NN and libc, linked for the emulated board, because with all operators not every network fits an STM32F746.
+`arena` is what TFLM used of it, and `instructions` are those of one inference in QEMU.
 
     TFLM_DIR=... TFLM_STOCK_DIR=... python benchmarks/stock_tflm.py [--quick] [--json]
 
 TFLM_DIR is a library without error strings (BUILD_TYPE=release), TFLM_STOCK_DIR one with them
-(BUILD_TYPE=release_with_logs). Exit status 1 if ours has not 40 % less runtime than both, needs more instructions or
-arena anywhere, or an output is not that of the interpreter.
+(BUILD_TYPE=release_with_logs). Exit status 1 if our runtime is not 40 % smaller than both, if ours needs more
+instructions or a larger arena for any network, or if an output is not that of the interpreter.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from tinytrain.quantize import convert, tf_keras_clone
 from tinytrain.tflite.model import Model
 from tinytrain.tflite.strip import strip
 
-WANTED_RUNTIME_SHARE = 0.6
+MOST_RUNTIME_SHARE = 0.6
 STOCK = ("tflm", "few")
 KEYS = ("runtime_bytes", "flash_bytes", "arena_bytes", "instructions")
 
@@ -60,7 +60,7 @@ def emitted(folder: Path, model: Model, operators: dict[str, str] | None) -> Pat
 
 
 def measured(model: Model, tflm: Path, operators: dict[str, str] | None) -> dict[str, Any]:
-    """Returns the KEYS and whether the output is the interpreter's."""
+    """Returns the figures of KEYS, and whether the output is that of the interpreter."""
     with tempfile.TemporaryDirectory() as folder:
         sources = emitted(Path(folder), model, operators)
         sizes = firmware.link(sources, boards.load(BOARD), tflm)
@@ -77,7 +77,7 @@ def measured(model: Model, tflm: Path, operators: dict[str, str] | None) -> dict
 
 
 def stock(model: Model, tflm: Path) -> dict[str, Any]:
-    """Returns what all operators of the resolver make; without those of the signal library if TFLM was built so."""
+    """Returns the figures with all operators of the resolver, without the signal library's if TFLM lacks them."""
     every = dict.fromkeys(tflm_ops.OPS, "general")
     try:
         return measured(model, tflm, every)
@@ -98,27 +98,27 @@ def compare(name: str, options: dict[str, Any], ours_dir: Path, stock_dir: Path)
 
 
 def lines(row: dict[str, Any]) -> list[str]:
-    """Returns the table's lines of one model."""
-    found = []
+    """Returns the lines of a model in the table."""
+    table = []
     for kind in (*STOCK, "ours"):
         numbers = "".join(f"{row[kind][key]:>16,}" for key in KEYS)
         equal = "equal" if row[kind]["equal"] else "DIFFERENT"
-        found.append(f"{row['model'] if kind == 'tflm' else '':30}{kind:6}{numbers}  {equal}")
+        table.append(f"{row['model'] if kind == 'tflm' else '':30}{kind:6}{numbers}  {equal}")
     for kind in STOCK:
         shares = "".join(f"{100 * (share(row, kind, key) - 1):>+14.1f} %" for key in KEYS)
-        found.append(f"{f'ours to {kind}':>36}{shares}")
-    return found
+        table.append(f"{f'ours to {kind}':>36}{shares}")
+    return table
 
 
 def share(row: dict[str, Any], kind: str, key: str) -> float:
-    """Returns ours as a part of stock."""
+    """Returns our figure over that of a stock setup."""
     return float(row["ours"][key] / row[kind][key])
 
 
 def is_good(row: dict[str, Any]) -> bool:
-    """Returns whether the row keeps what the docstring promises."""
+    """Returns whether a row meets the conditions of exit status 0, see the module's docstring."""
     return all(row[kind]["equal"] for kind in (*STOCK, "ours")) and all(
-        share(row, kind, "runtime_bytes") <= WANTED_RUNTIME_SHARE
+        share(row, kind, "runtime_bytes") <= MOST_RUNTIME_SHARE
         and share(row, kind, "arena_bytes") <= 1
         and share(row, kind, "instructions") <= 1
         for kind in STOCK

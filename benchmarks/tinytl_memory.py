@@ -1,13 +1,13 @@
-"""Training memory: full training, the classifier alone, biases, and TinyTL, each in a process of its own.
+"""Training memory of full training, the classifier alone, biases, and TinyTL, each in its own process.
 
 MobileNetV2 0.35 with Adam. Four figures, from the most real to the most abstract:
-- what a step of 8 images adds to the memory (VmHWM) of the process, above what it holds after steps of one image;
-- what an image adds: the peak at 64 images less that at 8, divided by 56. What does not grow with the batch, such as
-  the graph, the weights and the buffers of the kernels, falls out;
-- what an image leaves for the gradients: the tensors of the forward graph that the backward graph reads;
-- the count of the TinyTL paper, for 8 images: the inputs of trained weights and of smooth activations in float32, one
-  bit a value for ReLU; trained parameters; two moments of Adam.
-The allocator gives large blocks back at once (MALLOC_MMAP_THRESHOLD_), so that the peak is that of the tensors alive.
+- memory of the process (VmHWM) that a step of 8 images adds to that after steps of one image;
+- memory that each image adds: the peak at 64 images minus that at 8, divided by 56. This leaves out everything that
+  does not grow with the batch, such as the graph, the weights and the buffers of the kernels;
+- memory that each image keeps for the gradients: the tensors of the forward graph that the backward graph reads;
+- the count of the TinyTL paper for 8 images: the inputs of trained weights and of smooth activations in float32, one
+  bit per value for ReLU, the trained parameters, and the two moments of Adam.
+The allocator returns large blocks at once (MALLOC_MMAP_THRESHOLD_), so that the peak is that of the live tensors.
 
     python benchmarks/tinytl_memory.py [--quick] [--json]
 """
@@ -28,14 +28,14 @@ FIGURES = {
     "kept_megabytes": "an image leaves for the gradients, MB",
     "paper_megabytes": "the paper's count for 8 images, MB",
 }
-BATCHES = (1, 8, 64)  # warm-up, then the two that are measured
+BATCHES = (1, 8, 64)  # a warm-up, then the two that are measured
 CLASSES = 10
 MEGABYTE = 1e6
 SHAPE_ONLY = ("Shape", "ShapeN", "Size", "ZerosLike", "OnesLike", "BroadcastGradientArgs")
 
 
 def method_of(contestant, resolution):
-    """Returns the compiled method."""
+    """Returns the compiled method of a contestant."""
     import keras
 
     from tinytrain.config import plugins
@@ -57,7 +57,7 @@ def method_of(contestant, resolution):
 
 
 def peak_bytes(run):
-    """Returns the most resident memory of this process while `run()`, and that before."""
+    """Returns the peak of the resident memory of this process during `run()`, and the memory before."""
     Path("/proc/self/clear_refs").write_text("5")
     before = status("VmRSS")
     run()
@@ -86,49 +86,49 @@ def measure(contestant, resolution):
         x, y = tf.random.uniform((images, resolution, resolution, 3), -1, 1), tf.one_hot([0] * images, CLASSES)
         return peak_bytes(run)
 
-    _, (small, before), (large, _) = [steps(images) for images in BATCHES]
-    kept, few, many = kept_bytes(method.network, method.trainable_variables, 8), BATCHES[1], BATCHES[2]
+    _, (small_peak, before), (large_peak, _) = [steps(images) for images in BATCHES]
+    _, small_batch, large_batch = BATCHES
+    kept = kept_bytes(method.network, method.trainable_variables, 8)
     return {
-        "step_of_8_megabytes": (small - before) / MEGABYTE,
-        "image_megabytes": (large - small) / (many - few) / MEGABYTE,
+        "step_of_8_megabytes": (small_peak - before) / MEGABYTE,
+        "image_megabytes": (large_peak - small_peak) / (large_batch - small_batch) / MEGABYTE,
         "kept_megabytes": kept / 8 / MEGABYTE,
         "paper_megabytes": paper_bytes(method, 8, backward=contestant != "classifier") / MEGABYTE,
     }
 
 
 def kept_bytes(network, variables, images):
-    """Returns the bytes of the forward tensors, with an image axis, that the gradients of a step of `images` need.
+    """Returns the bytes of the forward tensors with an image axis that the gradients of a step of `images` need.
 
-    Gradients that nobody asked for are in the graph, but not computed; a tensor of which only the shape is read is not
-    kept either.
+    Unused gradients are in the graph, but they are not computed. A tensor of which only the shape is read is not kept.
     """
     import tensorflow as tf
 
-    made = {}
+    forward_operations = set()
 
     def trace(x):
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(network(x, training=True) ** 2)
-        made["forward"] = {op.name for op in x.graph.get_operations()}
+        forward_operations.update(op.name for op in x.graph.get_operations())
         return tape.gradient(loss, [variable.value for variable in variables])
 
     function = tf.function(trace).get_concrete_function(tf.TensorSpec((images, *network.input_shape[1:])))
     waiting, seen, kept = [tensor.op for tensor in function.outputs], set(), {}
     while waiting:
         op = waiting.pop()
-        if op.name in seen or op.name in made["forward"]:
+        if op.name in seen or op.name in forward_operations:
             continue
         seen.add(op.name)
         for tensor in op.inputs:
             by_image = tensor.shape.rank and tensor.shape[0] == images
-            if tensor.op.name in made["forward"] and by_image and op.type not in SHAPE_ONLY:
+            if tensor.op.name in forward_operations and by_image and op.type not in SHAPE_ONLY:
                 kept[tensor.name] = math.prod(tensor.shape) * tensor.dtype.size
         waiting += [tensor.op for tensor in op.inputs]
     return sum(kept.values())
 
 
 def paper_bytes(method, images, backward):
-    """Returns what the released memory_cost_profiler.py counts for the gradients, with parameters and their moments."""
+    """Returns the bytes that the released memory_cost_profiler.py counts, with parameters and their moments."""
     from keras import layers
 
     bits = 0
@@ -165,9 +165,9 @@ def main():
     rows = []
     print("pixels  figure                                 " + "".join(f"{name:>12}" for name in CONTESTANTS))
     for resolution in (96,) if options.quick else (96, 160):
-        found = {name: in_a_process(name, resolution) for name in CONTESTANTS}
+        measured = {name: in_a_process(name, resolution) for name in CONTESTANTS}
         for key, meaning in FIGURES.items():
-            figures = {f"{name}_megabytes": round(found[name][key], 3) for name in CONTESTANTS}
+            figures = {f"{name}_megabytes": round(measured[name][key], 3) for name in CONTESTANTS}
             rows.append({"case": key.removesuffix("_megabytes"), "resolution": resolution} | figures)
             print(f"{resolution:6}  {meaning:39}" + "".join(f"{figure:12.3f}" for figure in figures.values()))
     if options.json:

@@ -1,8 +1,8 @@
-"""Training speed: `tinytrain fit` with its default settings against the same network in a plain Keras loop.
+"""Training speed of `tinytrain fit` with its default settings against the same network in a plain Keras loop.
 
-The plain loop is what a person writes: keras layers, keras' SGD with momentum, float32 images in memory, `model.fit`,
-XLA off (Keras' default, XLA on, is slower on the CPU). Ours augments, decays and checkpoints besides. Both train in
-turn on the same noise, in one process, after a warm-up; images a second are the median of the rounds.
+The plain loop is what a user would write: Keras layers, Keras' SGD with momentum, float32 images in memory, `model.fit`
+and XLA off (Keras' default, XLA on, is slower on the CPU). Ours also augments, decays weights and writes checkpoints.
+Both train in turn on the same noise, in one process, after a warm-up. Images per second are the median of the rounds.
 
     python benchmarks/train_speed.py [--quick] [--json]
 """
@@ -53,7 +53,7 @@ def plain_epoch(model, images, labels, batch):
 
 
 class Alternate(keras.callbacks.Callback):
-    """Times each of our epochs, its checkpoint included, and lets the other contestant train one after it."""
+    """Times each of our epochs with its checkpoint, and then lets the other contestant train an epoch."""
 
     def __init__(self, checkpoint, other):
         super().__init__()
@@ -65,8 +65,8 @@ class Alternate(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         self.checkpoint.set_model(self.model)
         self.checkpoint.on_epoch_end(epoch, {"val_top1": 0.0, "loss": logs["loss"]})
-        ours = time.perf_counter() - self.start
-        self.seconds.append((ours, self.other()))
+        seconds = time.perf_counter() - self.start
+        self.seconds.append((seconds, self.other()))
 
 
 def measure(name, width, resolution, batch, count, rounds):
@@ -75,10 +75,10 @@ def measure(name, width, resolution, batch, count, rounds):
     images = random.integers(0, 256, (count, resolution, resolution, 3), dtype=np.uint8)
     labels = random.integers(0, CLASSES, count)
     build = plugins.load("models", name).build
-    other, own = (build(classes=CLASSES, resolution=resolution, channels=3, width=width) for _ in range(2))
+    plain_model, our_model = (build(classes=CLASSES, resolution=resolution, channels=3, width=width) for _ in range(2))
     config = schema.Config(augment=schema.Augment(flip=True))
     steps = count // batch
-    method = Method(own)
+    method = Method(our_model)
     method.compile(
         optimizers.build(config.optim, steps),
         keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1),
@@ -88,16 +88,16 @@ def measure(name, width, resolution, batch, count, rounds):
     augmentation = Augmentation(config.augment, resolution)
     batches = pipeline.training_batches(images, labels, CLASSES, batch, 0, range((rounds + 1) * steps), augmentation)
     with tempfile.TemporaryDirectory() as folder:
-        timed = Alternate(Checkpoint(Run(Path(folder)), []), plain_epoch(other, images, labels, batch))
+        alternate = Alternate(Checkpoint(Run(Path(folder)), []), plain_epoch(plain_model, images, labels, batch))
         method.fit(
             batches,
             steps_per_epoch=steps,
             epochs=rounds + 1,
             verbose=0,
             shuffle=False,
-            callbacks=[StopAtNaN(), timed],
+            callbacks=[StopAtNaN(), alternate],
         )
-    pairs = timed.seconds[1:]  # the first round is the warm-up
+    pairs = alternate.seconds[1:]  # the first round is the warm-up
     speed = lambda index: round(statistics.median(steps * batch / pair[index] for pair in pairs), 1)  # noqa: E731
     return {
         "model": name,

@@ -1,9 +1,9 @@
-"""What a training step costs a core: seconds of processor time for an image and a network, against its MACs.
+"""Cost of a training step on one core: processor seconds for an image, and a fit of them to the MACs of the network.
 
-The plane t = overhead + a·(MACs that are not depthwise) + b·(depthwise MACs) is fitted to plain steps of several
-networks, by least squares of the relative error; tinytrain/experiments/papers/cost.py holds the result as constants,
-with machine and date. Then the same for methods and augmentations, as multiples of the plain step of the same network.
-Processor time is used, not the clock: other work on the machine hardly changes it. Images are noise.
+The plane t = overhead + a·(MACs of other layers) + b·(depthwise MACs) is fitted to plain steps of several networks by
+least squares of the relative errors. The result stands in tinytrain/experiments/papers/cost.py as constants, with
+machine and date. Methods and augmentations follow, as multiples of the plain step of the same network. Processor time
+is measured instead of wall time, because other jobs on the machine hardly change it. The images are noise.
 
     taskset -c 0 python benchmarks/training_cost.py [--quick] [--json]
 """
@@ -25,7 +25,7 @@ from tinytrain.data import batches as pipeline
 from tinytrain.data.augment.augmentation import Augmentation
 from tinytrain.nn import macs
 from tinytrain.train import trainer
-from tinytrain.train.method import Training
+from tinytrain.train.method import TrainingContext
 
 CLASSES = 100
 NETWORKS = [  # model, width, resolution, stem, batch
@@ -55,10 +55,10 @@ VARIANTS = [
 ]
 
 
-def seconds_per_image(words, steps):
-    """Returns (processor seconds for an image of a training step, MACs of the network, of them depthwise ones)."""
+def seconds_per_image(overrides, steps):
+    """Returns (processor seconds of a training step for an image, MACs of the network, its depthwise MACs)."""
     config = configs.load(
-        None, ["augment.crop=0", "augment.flip=true", "device.jit=false", "optim.warmup_epochs=0", *words]
+        None, ["augment.crop=0", "augment.flip=true", "device.jit=false", "optim.warmup_epochs=0", *overrides]
     )
     config = configs.apply(config, ["model.channels=3", "device.precision=float32", "am_softmax.scale=10"])
     if config.netaug.width_factors == "auto":
@@ -72,30 +72,30 @@ def seconds_per_image(words, steps):
     def batches(seed, count):
         return pipeline.training_batches(images, labels, CLASSES, batch, seed, count, augmentation)
 
-    training = Training(4, batch, lambda seed, n: batches(seed, range(n)), [str(n) for n in range(CLASSES)])
+    training = TrainingContext(4, batch, lambda seed, n: batches(seed, range(n)), [str(n) for n in range(CLASSES)])
     model = build_model(config, CLASSES)
     method = trainer.build_method(model, config, training)
     trainer.compile_method(method, config, 4, CLASSES)
     method.make_train_function()
-    source, begun = iter(batches(0, range(steps + 20))), 0.0
-    for step in range(steps + 4):  # 16 batches are left: as many lie ready at the end as at the start of the clock
-        if step == 4:  # traced
-            begun = time.process_time()
+    source, start = iter(batches(0, range(steps + 20))), 0.0
+    for step in range(steps + 4):  # the 16 batches beyond keep as many ready at the end as at the start
+        if step == 4:  # traced by now
+            start = time.process_time()
         method.train_function(source)
     depthwise = [layer for layer in model.layers if isinstance(layer, keras.layers.DepthwiseConv2D)]
-    seconds = (time.process_time() - begun) / steps / batch
+    seconds = (time.process_time() - start) / steps / batch
     return seconds, macs.count(model), sum(map(macs.of_layer, depthwise))
 
 
 def fitted(rows):
-    """Returns (overhead, a, b) that make the squares of the relative errors least."""
+    """Returns (overhead, a, b) with the least squares of the relative errors."""
     seconds = np.array([row["ms_per_image"] / 1e3 for row in rows])
     counts = [[1, row["macs"] - row["depthwise_macs"], row["depthwise_macs"]] for row in rows]
     design = np.array(counts) / seconds[:, None]
     return np.linalg.lstsq(design, np.ones(len(rows)), rcond=None)[0]
 
 
-def words_of(name, width, resolution, stem, batch):
+def overrides_of(name, width, resolution, stem, batch):
     return [
         f"model.name={name}",
         f"model.width={width}",
@@ -110,10 +110,10 @@ def name_of(network):
 
 
 def measured(networks, steps):
-    """Returns a row for each network; prints it."""
+    """Prints and returns a row for each network."""
     rows = []
     for network in networks:
-        seconds, count, depthwise = seconds_per_image(words_of(*network), steps)
+        seconds, count, depthwise = seconds_per_image(overrides_of(*network), steps)
         row = {"network": name_of(network), "macs": count, "depthwise_macs": depthwise, "ms_per_image": 1e3 * seconds}
         rows.append(row)
         print(f"{row['network']:32}{count / 1e6:10.1f} M MACs{1e3 * seconds:10.2f} ms an image", flush=True)
@@ -121,7 +121,7 @@ def measured(networks, steps):
 
 
 def estimated(rows):
-    """Adds the estimate of each row; prints the constants and the errors."""
+    """Adds the estimate to each row, and prints the constants and the errors."""
     overhead, dense, depthwise = fitted(rows)
     print(f"overhead {overhead:.3g} s an image, {dense:.3g} s a MAC, {depthwise:.3g} s a depthwise MAC")
     for row in rows:
@@ -131,10 +131,10 @@ def estimated(rows):
 
 
 def varied(network, plain, variants, steps):
-    """Returns a row for each variant of a network whose plain step takes `plain` ms an image; prints it."""
+    """Prints and returns a row for each variant of a network; `plain` is the ms per image of its plain step."""
     rows = []
     for variant in variants:
-        ms = 1e3 * seconds_per_image([*words_of(*network), variant], steps)[0]
+        ms = 1e3 * seconds_per_image([*overrides_of(*network), variant], steps)[0]
         rows.append({"network": name_of(network), "variant": variant, "times_plain": ms / plain, "more_ms": ms - plain})
         print(f"{name_of(network):32} {variant:28}{ms / plain:6.2f} times, {ms - plain:+.2f} ms", flush=True)
     return rows

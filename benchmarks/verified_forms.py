@@ -1,8 +1,8 @@
-"""Which operators, in which forms, give on the emulated Cortex-M7 what TFLM's reference kernels give.
+"""Finds the operators and forms whose outputs on the emulated Cortex-M7 equal those of TFLM's reference kernels.
 
-The cases of single_operators.py, some of each form, and forms that only foreign models have stand in a few models; the
-output of a model holds the outputs of all its operators. `--write` puts the table where
-deploy/tflm/verified_forms.py reads it.
+A few models hold some cases of each form of single_operators.py, and of forms that only imported models have. The
+output of a model consists of the outputs of all its operators. `--write` writes the table that
+deploy/tflm/verified_forms.py reads.
 
     TFLM_DIR=... python benchmarks/verified_forms.py [--write] [--json]
 """
@@ -35,13 +35,13 @@ from tinytrain.errors import TinytrainError
 from tinytrain.tflite.model import Model
 
 BOARD, ARENA_BYTES = "mps2_an500", 2_000_000
-EACH = 2  # cases of each form
-LARGEST_BYTES = 6_000  # of the constants of a case: larger ones take longer and show nothing new
+CASES_PER_FORM = 2
+MOST_BYTES = 6_000  # of the constants of a case: larger ones take longer and show nothing new
 COMMAND = "TFLM_DIR=... python benchmarks/verified_forms.py --write"
 
 
-def foreign() -> Iterator[Case]:
-    """Yields what networks made here do not have."""
+def imported() -> Iterator[Case]:
+    """Yields forms that only imported models have, not the networks of tinytrain."""
     for channels in (8, 5):
         shape = (6, 6, channels)
         yield from (Case("CONV_2D", shape, (tap, tap), 2 * channels, 2, False) for tap in (1, 3, 5))
@@ -71,25 +71,31 @@ def foreign() -> Iterator[Case]:
 
 
 def doubtful() -> Iterator[Case]:
-    """Yields cases of which some are known to be wrong."""
+    """Yields cases of a form in which TFLM is known to give some wrong outputs."""
     for tap, stride in ((2, 2), (3, 1), (3, 2), (4, 2), (5, 2), (4, 1)):
         yield from (Case("TRANSPOSE_CONV", (6, 6, channels), (tap, tap), 6, stride) for channels in (8, 5))
 
 
-def some(cases: Iterator[Case]) -> list[Case]:
-    """Returns at most EACH cases of a form, evenly drawn."""
-    alike: dict[tuple[object, ...], list[Case]] = defaultdict(list)
+def sample(cases: Iterator[Case]) -> list[Case]:
+    """Returns at most CASES_PER_FORM cases of each form, at even distances."""
+    by_form: dict[tuple[object, ...], list[Case]] = defaultdict(list)
     for case in cases:
-        whole = case.window == case.shape[:2]
-        key = (case.name, "whole" if whole else case.window, case.stride, case.same, case.pad, len(case.shape))
-        if case.constant_bytes <= LARGEST_BYTES:
-            alike[(*key, case.filters > case.shape[-1], tuple(side == 1 for side in case.second))].append(case)
-    drawn = [np.unique(np.linspace(0, len(group) - 1, EACH).astype(int)) for group in alike.values()]
-    return [group[i] for group, chosen in zip(alike.values(), drawn, strict=True) for i in chosen]
+        is_global = case.window == case.shape[:2]
+        key = (case.name, "global" if is_global else case.window, case.stride, case.same, case.pad, len(case.shape))
+        if case.constant_bytes <= MOST_BYTES:
+            by_form[(*key, case.filters > case.shape[-1], tuple(side == 1 for side in case.second))].append(case)
+    samples = [np.unique(np.linspace(0, len(group) - 1, CASES_PER_FORM).astype(int)) for group in by_form.values()]
+    return [group[i] for group, indices in zip(by_form.values(), samples, strict=True) for i in indices]
 
 
 def run(cases: list[Case], with_own: bool, build: Path) -> dict[str, list[str]]:
-    """Returns {form: [verdict of each of its cases]}, run in one program."""
+    """Returns {form: [verdict of each of its cases]}, from one program.
+
+    Args:
+        cases: the operators of the program.
+        with_own: whether the firmware's own operators may be used, instead of those of the library.
+        build: a folder for the build.
+    """
     graph = Model.parse(joined_model(cases))
     kinds = operators.registrations(graph.operators)
     if not with_own:
@@ -97,17 +103,17 @@ def run(cases: list[Case], with_own: bool, build: Path) -> dict[str, list[str]]:
     image = np.random.default_rng(0).integers(-128, 128, graph.inputs[0].shape, np.int8)
     expected = Oracle(graph.content).run(image)[0][0].reshape(-1)
     try:
-        found = _on_board(graph, kinds, image, expected, build)
+        output = _on_board(graph, kinds, image, expected, build)
     except TinytrainError as error:
         print(f"  {', '.join(map(str, cases[:3]))} …: {error}", file=sys.stderr)
-        found = None
+        output = None
     verdicts: dict[str, list[str]] = defaultdict(list)
     start = 0
     for operator in graph.operators[: len(cases)]:
         end = start + math.prod(operator.outputs[0].shape)
-        equal = found is not None and bool((found[start:end] == expected[start:end]).all())
+        equal = output is not None and bool((output[start:end] == expected[start:end]).all())
         verdict = (
-            verified_forms.EQUAL if equal else verified_forms.REFUSED if found is None else verified_forms.DIFFERENT
+            verified_forms.EQUAL if equal else verified_forms.REFUSED if output is None else verified_forms.DIFFERENT
         )
         verdicts[verified_forms.of(operator, kinds[operator.name])].append(verdict)
         start = end
@@ -115,7 +121,7 @@ def run(cases: list[Case], with_own: bool, build: Path) -> dict[str, list[str]]:
 
 
 def _library(name: str, graph: Model) -> str:
-    """Returns the best kind of the library's own for all uses of an operator."""
+    """Returns the library's kind of an operator: "int8" if all of its uses are int8, else "general"."""
     uses = [operator for operator in graph.operators if operator.name == name]
     return "int8" if all(map(operators.is_int8, uses)) else "general"
 
@@ -144,20 +150,20 @@ def _on_board(model: Model, kinds: dict[str, str], image: np.ndarray, expected: 
 
 
 def table(verdicts: dict[str, list[str]]) -> str:
-    """Returns the text of verified_forms.txt: form, verdict, how many cases."""
+    """Returns the text of verified_forms.txt: form, worst verdict, number of cases."""
     rows = []
-    for form, found in sorted(verdicts.items()):
+    for form, of_form in sorted(verdicts.items()):
         worst = next(
-            (verdict for verdict in (verified_forms.REFUSED, verified_forms.DIFFERENT) if verdict in found),
+            (verdict for verdict in (verified_forms.REFUSED, verified_forms.DIFFERENT) if verdict in of_form),
             verified_forms.EQUAL,
         )
-        rows.append(f"{form}\t{worst}\t{len(found)}\n")
+        rows.append(f"{form}\t{worst}\t{len(of_form)}\n")
     head = f"# Written by `{COMMAND}` ({BOARD}, TFLM of August 2026 with CMSIS-NN).\n# form\tverdict\tcases\n"
     return head + "".join(rows)
 
 
 def main() -> int:
-    """Prints the table; 1 if an operator of this firmware itself is wrong."""
+    """Prints the table; exit status 1 if an operator of the firmware itself gives a wrong output."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--write", action="store_true", help=f"replace {verified_forms.TABLE.name}")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON line at the end")
@@ -165,21 +171,21 @@ def main() -> int:
     if reason := make.lacking(emulator=True):
         print(reason, file=sys.stderr)
         return 2
-    usual = some(case for cases in (convolutions(), depthwise(), others(), foreign()) for case in cases)
-    # ADD and MUL of one shape are the firmware's own only where all are, so broadcasting ones go apart.
-    plain = [case for case in usual if case.name not in ("ADD", "MUL") or not case.second or case.second[:2] == (1, 1)]
+    common = sample(case for cases in (convolutions(), depthwise(), others(), imported()) for case in cases)
+    # The firmware uses its own ADD and MUL only if no use in the model broadcasts, so those that do get other programs.
+    plain = [case for case in common if case.name not in ("ADD", "MUL") or not case.second or case.second[:2] == (1, 1)]
     own = [case for case in plain if not (case.name == "ADD" and case.second) and case.second != (1, 1, 1)]
     own = [case for case in own if case.name != "AVERAGE_POOL_2D" or case.window == case.shape[:2]]
-    library = [*(case for case in usual if case not in own), *some(stock())]
+    library = [*(case for case in common if case not in own), *sample(stock())]
     programs = [(group, True) for group in groups(own)] + [(group, False) for group in groups(library)]
     verdicts: dict[str, list[str]] = defaultdict(list)
-    five = Case("TRANSPOSE", (3, 4, 2, 5), second=(1, 4, 2, 3))  # stops its program
-    programs += [(list(doubtful()), True), ([five], True)]
-    with tempfile.TemporaryDirectory() as build:  # kept, so that only what depends on the model is built anew
+    transpose = Case("TRANSPOSE", (3, 4, 2, 5), second=(1, 4, 2, 3))  # the program stops at it
+    programs += [(list(doubtful()), True), ([transpose], True)]
+    with tempfile.TemporaryDirectory() as build:  # shared, so that only what depends on the model is built again
         for number, (cases, with_own) in enumerate(programs, 1):
             print(f"program {number} of {len(programs)}: {len(cases)} operators", file=sys.stderr, flush=True)
-            for form, found in run(cases, with_own, Path(build)).items():
-                verdicts[form] += found
+            for form, of_form in run(cases, with_own, Path(build)).items():
+                verdicts[form] += of_form
             if options.write:
                 verified_forms.TABLE.write_text(table(verdicts), "utf-8")
     print(table(verdicts), end="")
@@ -187,7 +193,9 @@ def main() -> int:
         print(json.dumps({"board": BOARD, "forms": verdicts}))
     return (
         1
-        if any(form.split()[1] == "own" and set(found) != {verified_forms.EQUAL} for form, found in verdicts.items())
+        if any(
+            form.split()[1] == "own" and set(of_form) != {verified_forms.EQUAL} for form, of_form in verdicts.items()
+        )
         else 0
     )
 

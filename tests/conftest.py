@@ -1,26 +1,99 @@
-"""Shared helpers: small folders of images, a run of the command line, the tools that some tests need."""
+"""What all tests share: one thread for each process, runs trained once, folders of images, the command line."""
 
+import fcntl
+import gc
+import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+# A thread for each process, as there is a worker for each core. TensorFlow reads it when it is imported.
+os.environ.update({"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"})
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from tinytrain.quiet import import_tensorflow
-
-import_tensorflow()
-
 REPOSITORY = Path(__file__).parent.parent
 
 
+def pytest_configure(config):
+    """Imports TensorFlow where tests run: not in the process that only hands them out to workers."""
+    if not getattr(config.option, "numprocesses", None):
+        from tinytrain.quiet import import_tensorflow
+
+        import_tensorflow()
+
+
+def pytest_collection_finish():
+    """Takes what is there for the whole run out of garbage collection: a million objects of TensorFlow's import."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _memory_is_given_back():
+    """Keras and TensorFlow keep the graphs of a module's networks in cycles that Python seldom collects by itself."""
+    yield
+    for name in {"keras", "tf_keras"} & set(sys.modules):
+        sys.modules[name].backend.clear_session()
+    gc.collect()
+
+
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory, monkeypatch):
+def _own_cache(shared_folder, monkeypatch):
     """Decoded images of a test never meet those of the user."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(shared_folder / "cache"))
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory):
+    """The temporary folder of this run of the tests, one for all workers."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def made_once(shared_folder):
+    """Returns a function that makes a folder or file for all workers: the first that asks makes it, others wait.
+
+    made_once(name, make) calls make(path) if no worker has finished that yet, and returns the path, which tests must
+    leave as it is.
+    """
+
+    def made(name, make):
+        path, done = shared_folder / name, shared_folder / f"{name}.done"
+        with open(shared_folder / f"{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                make(path)
+                done.touch()
+        return path
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def trained_run(made_once):
+    """A run on the digits that has learnt something: mobilenet_v1 of width 0.25, 8 epochs."""
+    from tinytrain.commands import fit
+    from tinytrain.config import load as configs
+    from tinytrain.run import Run
+
+    words = ["optim.epochs=8", "model.width=0.25", "optim.batch=32"]
+    return Run(made_once("trained-run", lambda folder: fit.fit(configs.load(None, words), folder)))
+
+
+@pytest.fixture(scope="session")
+def exported_run(made_once, trained_run):
+    """Its export for an STM32F746 in its own folder, fine-tuned for an epoch: (report, folder)."""
+    from tinytrain.commands.export import export
+
+    made_once("exported-run", lambda _: export(trained_run.folder, "stm32f746", overrides=["qat.epochs=1"]))
+    folder = trained_run.folder / "export-stm32f746g_disco"
+    return json.loads((folder / "report.json").read_text()), folder
 
 
 @pytest.fixture
@@ -43,7 +116,10 @@ def image_folder(tmp_path):
 
 @pytest.fixture
 def tinytrain(tmp_path):
-    """Returns a function that runs the command line in tmp_path and returns the finished process."""
+    """Returns a function that runs the command line in tmp_path and returns the finished process.
+
+    For what only a process of its own shows; `command_line` is faster.
+    """
 
     def run(*words, timeout=300, **environment):
         command = [sys.executable, "-m", "tinytrain", *map(str, words)]
@@ -72,3 +148,16 @@ def command_line(tmp_path, monkeypatch, capfd):
 def needs_tool(name):
     """Returns a mark that skips a test where a program is missing, and says how to get it."""
     return pytest.mark.skipif(shutil.which(name) is None, reason=f"{name} is missing: make firmware-tools")
+
+
+def shortened(names, short):
+    """Returns parameters of a test: all names, those that are not in `short` with the mark `long`."""
+    assert set(short) <= set(names)
+    return [pytest.param(name, marks=[] if name in short else pytest.mark.long) for name in names]
+
+
+def architectures(short):
+    """Returns every architecture as a parameter of a test, those that are not in `short` with the mark `long`."""
+    from tinytrain.config import plugins
+
+    return shortened(plugins.names("models"), short)

@@ -33,6 +33,7 @@ def begun(tmp_path):
 
 def test_origin_holds_the_machine(begun, monkeypatch):
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
+    monkeypatch.delenv("TF_NUM_INTEROP_THREADS")
     origin.record(begun, ["a", "b"])
     (found,) = json.loads(begun.origin_path.read_text())["machines"]
     assert set(found) == set(HERE) == set(machine.NAMES)
@@ -83,7 +84,6 @@ def test_the_processor_is_the_first_one_that_linux_names(tmp_path):
     assert machine.processor(tmp_path / "none")  # Python's word for it
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("word", ["0", "1"])
 def test_onednn_is_what_tensorflow_decided(word):
     code = (

@@ -17,7 +17,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "python.md"
 MORE = """
 import json, sys
 
-small = ["data.train_images=64", "optim.epochs=1", "search.way=none", "model.resolution=8", "model.width=0.35"]
+small = ["data.train_images=64", "optim.epochs=1", "search.algorithm=none", "model.resolution=8", "model.width=0.35"]
 result, _ = tinytrain.compare(["adaptive_baseline"], ["digits"], out="table", overrides=small)
 print(json.dumps([row["config"] for row in result["runs"]]))
 """

@@ -1,6 +1,6 @@
 """tinytrain: trains tiny vision networks in Keras 3 and puts them on microcontrollers, with proof.
 
-The commands that train, measure and write are functions here; TensorFlow is imported when the first one is used.
+The commands that train, measure and write files are functions here. The first one that is used imports TensorFlow.
 
     import tinytrain
 
@@ -10,7 +10,7 @@ The commands that train, measure and write are functions here; TensorFlow is imp
     result, _ = tinytrain.bench(folder)
     tinytrain.report([run], "flowers.html")
 
-Mistakes in what was asked raise `UserError`, whose text says what would be right.
+A mistake of the caller raises `UserError`, whose message says what would be right.
 """
 
 import importlib
@@ -55,7 +55,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Imports one of MODULES, and with it TensorFlow, when it is first asked for."""
+    """Returns one of the functions in MODULES; imports its module, and with it TensorFlow, on first use."""
     if name not in MODULES:
         raise AttributeError(f"module 'tinytrain' has no attribute '{name}'")
     from tinytrain.quiet import import_tensorflow
@@ -65,5 +65,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """Returns what completion offers, before anything of it is imported."""
+    """Returns the names for completion, without importing anything."""
     return sorted({*globals(), *__all__})

@@ -1,4 +1,4 @@
-"""`python -m tinytrain` is the command `tinytrain`."""
+"""Runs the command `tinytrain` as `python -m tinytrain`."""
 
 from tinytrain.cli.main import main
 

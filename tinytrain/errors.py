@@ -1,12 +1,11 @@
-"""The errors a user can meet, and the exit status each one means.
+"""The errors that a user can meet, with their exit statuses.
 
-TinytrainError      1  our own bug or a failure of the machine
+TinytrainError      1  a bug of tinytrain or a failure of the machine
 ├── UserError       2  a mistake in a flag, a config, data or a file
 └── DoesNotFit      3  the model is too large for the board
 
-Only `cli.main` catches them. A message says what is wrong, what was received and what would be right. What was received
-may be anything: a message is made printable and short when the error is made, so that no place where one is written has
-to think of it.
+Only `cli.main` catches them. A message says what is wrong, what was received and what would be right. The received
+value can be anything, so every error makes its message printable and short; code that raises one need not care.
 """
 
 import re
@@ -15,53 +14,56 @@ from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Any
 
-_LONGEST = {"quoted": 200, "word": 500, "message": 4000}  # characters that are shown
+_MAX_LENGTH = {"quoted": 200, "word": 500, "message": 4000}  # in characters
 _QUOTED = re.compile(r"(?<!\w)(['\"])((?:(?!\1).)+)\1", re.DOTALL)
-_WORD = re.compile(rf"\S{{{_LONGEST['word'] + 1},}}")
+_LONG_WORD = re.compile(rf"\S{{{_MAX_LENGTH['word'] + 1},}}")
 _UNPRINTABLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # terminal escapes, bidi marks, surrogates, line separators
 
 
 def escaped(text: str) -> str:
-    r"""Returns `text` with what a terminal obeys or hides, but for line breaks and tabs, as Python writes it: \x1b."""
-    return "".join(map(_escaped, text)) if not (text.isascii() and text.isprintable()) else text
+    r"""Returns `text` with control and other unprintable characters escaped as in Python (\x1b).
+
+    Line breaks and tabs stay.
+    """
+    return "".join(map(_escaped_character, text)) if not (text.isascii() and text.isprintable()) else text
 
 
-def _escaped(character: str) -> str:
+def _escaped_character(character: str) -> str:
     if character in "\n\t" or unicodedata.category(character) not in _UNPRINTABLE:
         return character
     return ascii(character)[1:-1]
 
 
-def shortened(text: str, longest: int = _LONGEST["quoted"]) -> str:
-    """Returns `text`, of one that is longer than `longest` both ends and how many characters were left out."""
-    if len(text) <= longest:
+def shortened(text: str, max_length: int = _MAX_LENGTH["quoted"]) -> str:
+    """Returns `text`; if it is longer than `max_length`, only its ends and the number of characters in between."""
+    if len(text) <= max_length:
         return text
-    end = longest // 4
-    return f"{text[: longest - end]}[… {len(text) - longest:,} characters …]{text[-end:]}"
+    end = max_length // 4
+    return f"{text[: max_length - end]}[… {len(text) - max_length:,} characters …]{text[-end:]}"
 
 
-def _readable(message: str) -> str:
-    """Returns a message that is fit to be printed: escaped, and what it quotes on one line and cut in the middle."""
-    message = _QUOTED.sub(_quoted, escaped(message))
-    message = _WORD.sub(lambda found: shortened(found[0], _LONGEST["word"]), message)
-    return shortened(message, _LONGEST["message"])
+def _printable(message: str) -> str:
+    """Returns a message escaped and shortened, with each quotation on one line."""
+    message = _QUOTED.sub(_shortened_quotation, escaped(message))
+    message = _LONG_WORD.sub(lambda match: shortened(match[0], _MAX_LENGTH["word"]), message)
+    return shortened(message, _MAX_LENGTH["message"])
 
 
-def _quoted(found: re.Match[str]) -> str:
-    return found[1] + shortened(found[2].replace("\n", "\\n")) + found[1]
+def _shortened_quotation(match: re.Match[str]) -> str:
+    return match[1] + shortened(match[2].replace("\n", "\\n")) + match[1]
 
 
 class TinytrainError(Exception):
-    """Base of every error that is told in one message, without a traceback."""
+    """Base class of the errors that are printed as one message, without a traceback."""
 
     exit_status = 1
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(_readable(message))
+        super().__init__(_printable(message))
 
 
 class UserError(TinytrainError):
-    """A mistake the user can mend: a flag, a config key, a folder, a file."""
+    """A mistake that the user can correct: in a flag, a config key, a folder or a file."""
 
     exit_status = 2
 
@@ -73,33 +75,33 @@ class DoesNotFit(TinytrainError):
 
 
 def shown(value: object) -> str:
-    """Returns a received value as Python writes it, cut in the middle; nothing is too long or too deep for it."""
+    """Returns the repr of a received value, shortened; works for any value, however long or deeply nested."""
     try:
         return shortened(repr(value))
-    except (ValueError, RecursionError):  # a number of thousands of digits, a list in a list in a list …
+    except (ValueError, RecursionError):  # an integer of thousands of digits, deeply nested lists
         return f"a {type(value).__name__} that is too long to be shown"
 
 
 def nearest(word: str, choices: Iterable[str], cutoff: float = 0.55) -> str:
     """Returns "; did you mean 'x'?" for the choice closest to `word`, or "" if none is close."""
-    match = get_close_matches(word.lower()[: _LONGEST["quoted"]], list(choices), n=1, cutoff=cutoff)
-    return f"; did you mean '{match[0]}'?" if match else ""
+    matches = get_close_matches(word.lower()[: _MAX_LENGTH["quoted"]], list(choices), n=1, cutoff=cutoff)
+    return f"; did you mean '{matches[0]}'?" if matches else ""
 
 
-def unknown(kind: str, word: str, choices: Iterable[str]) -> UserError:
-    """Returns the error for a name that is none of `choices`, with the nearest one and the whole list."""
-    names = sorted(choices)
-    return UserError(f"unknown {kind} '{word}'{nearest(word, names)} (known: {', '.join(names)})")
+def unknown(kind: str, name: str, choices: Iterable[str]) -> UserError:
+    """Returns the error for an unknown name, with the nearest of `choices` and all of them."""
+    known = sorted(choices)
+    return UserError(f"unknown {kind} '{name}'{nearest(name, known)} (known: {', '.join(known)})")
 
 
 class Mistakes:
-    """Several errors that are told in one message."""
+    """Collects errors, to report them in one message."""
 
     def __init__(self, messages: Iterable[str] = ()) -> None:
         self.errors: list[TinytrainError] = [UserError(message) for message in messages]
 
-    def kept(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Calls `function` and returns what it does; None where it raises an error for the user, which is kept."""
+    def collect(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Returns function(*arguments), or None if it raises UserError or DoesNotFit, which is collected."""
         try:
             return function(*arguments)
         except (UserError, DoesNotFit) as error:
@@ -107,7 +109,7 @@ class Mistakes:
             return None
 
     def raise_all(self) -> None:
-        """Raises the errors as one, a UserError where one of them is; nothing if there are none."""
+        """Raises the collected errors as one, if there are any; a UserError if one of them is, else DoesNotFit."""
         if len(self.errors) > 1:
             text = "".join(f"\n{number}. {error}" for number, error in enumerate(self.errors, start=1))
             kind = UserError if any(isinstance(error, UserError) for error in self.errors) else DoesNotFit
@@ -117,7 +119,7 @@ class Mistakes:
 
 
 def is_utf8(text: str) -> bool:
-    """Returns whether all of `text` can be written as UTF-8; names of files need not."""
+    """Returns whether `text` can be written as UTF-8, which is not true of every file name."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -126,6 +128,6 @@ def is_utf8(text: str) -> bool:
 
 
 def readable(text: str) -> str:
-    r"""Returns `text` with bytes that are not UTF-8, which Python keeps as halves of surrogates, as in \xe4."""
-    shown = "".join(f"\\x{ord(char) - 0xDC00:02x}" if "\udc80" <= char <= "\udcff" else char for char in text)
-    return shown.encode("utf-8", "backslashreplace").decode()
+    r"""Returns `text` with bytes that are not UTF-8, which Python keeps as lone surrogates, written as \xe4."""
+    hexed = "".join(f"\\x{ord(char) - 0xDC00:02x}" if "\udc80" <= char <= "\udcff" else char for char in text)
+    return hexed.encode("utf-8", "backslashreplace").decode()

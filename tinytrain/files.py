@@ -1,7 +1,7 @@
-"""What is written to the disk: drafts that become files at once, room for them, one sentence where that fails.
+"""Writes files atomically, by way of drafts; checks for space; reports a failure in one sentence.
 
-A draft has a name that begins with PREFIX and is locked as long as its process lives. One without a lock was left by a
-process that was killed: the next process that makes a draft in the same folder removes it.
+The name of a draft begins with DRAFT_PREFIX, and it is locked while its process lives. A draft without a lock was left
+by a killed process, and is removed by the next process that makes a draft in the same folder.
 """
 
 import contextlib
@@ -18,13 +18,13 @@ from typing import IO, Any
 from tinytrain import locks
 from tinytrain.errors import TinytrainError, UserError
 
-PREFIX = ".tinytrain-"
+DRAFT_PREFIX = ".tinytrain-"
 REMEDY = "free some room or name another folder"
 
 
 @contextlib.contextmanager
-def told(path: Path | str, remedy: str = REMEDY) -> Iterator[None]:
-    """Turns an OSError of the block, which writes `path`, into a UserError of one sentence."""
+def write_errors(path: Path | str, remedy: str = REMEDY) -> Iterator[None]:
+    """Turns an OSError of the block, which writes `path`, into a UserError that ends with the `remedy`."""
     try:
         yield
     except OSError as error:
@@ -33,9 +33,9 @@ def told(path: Path | str, remedy: str = REMEDY) -> Iterator[None]:
 
 @contextlib.contextmanager
 def draft(path: Path) -> Iterator[Path]:
-    """Yields an empty file beside `path`, of the same suffix, that takes its place when the block ends well."""
-    sweep(path.parent.absolute())
-    handle, name = _locked(lambda: tempfile.mkstemp(path.suffix, PREFIX, path.parent))
+    """Yields an empty file beside `path`, of the same suffix, which replaces it unless the block raises."""
+    remove_leftovers(path.parent.absolute())
+    handle, name = _make_locked(lambda: tempfile.mkstemp(path.suffix, DRAFT_PREFIX, path.parent))
     try:
         yield Path(name)
         os.chmod(name, 0o644)
@@ -47,14 +47,14 @@ def draft(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def folder(parent: Path | None = None) -> Iterator[Path]:
-    """Yields a new folder in `parent`, by default that for temporary files ($TMPDIR).
+    """Yields a new folder in `parent`, by default in the folder for temporary files ($TMPDIR).
 
-    It is removed at the end of the block, unless the block gave it another name.
+    It is removed at the end of the block, unless the block renames it.
     """
-    with told(parent or "a temporary file", REMEDY if parent else "TMPDIR names another folder"):
+    with write_errors(parent or "a temporary file", REMEDY if parent else "TMPDIR names another folder"):
         parent = Path(tempfile.gettempdir()) if parent is None else parent
-        sweep(parent.absolute())
-        handle, name = _locked(lambda: _opened(tempfile.mkdtemp("", PREFIX, parent)))
+        remove_leftovers(parent.absolute())
+        handle, name = _make_locked(lambda: _open_folder(tempfile.mkdtemp("", DRAFT_PREFIX, parent)))
     try:
         yield Path(name)
     finally:
@@ -63,107 +63,110 @@ def folder(parent: Path | None = None) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def temporary() -> Iterator[None]:
-    """Sends all temporary files of this process, those of libraries too, into a folder that is removed at the end."""
-    before = tempfile.tempdir
-    with folder() as own:
-        tempfile.tempdir = str(own)
+def private_temporary_folder() -> Iterator[None]:
+    """Puts all temporary files of this process, those of libraries, too, into a folder that the block removes."""
+    previous = tempfile.tempdir
+    with folder() as private:
+        tempfile.tempdir = str(private)
         try:
             yield
         finally:
-            tempfile.tempdir = before
+            tempfile.tempdir = previous
 
 
-def temporary_place() -> Path:
+def temporary_root() -> Path:
     """Returns the folder for temporary files that the user knows: $TMPDIR, or /tmp."""
-    place = Path(tempfile.gettempdir())
-    return place.parent if place.name.startswith(PREFIX) else place
+    current = Path(tempfile.gettempdir())
+    return current.parent if current.name.startswith(DRAFT_PREFIX) else current
 
 
 @functools.cache  # once in the life of a process
-def sweep(place: Path) -> None:
-    """Removes what processes of this user that are dead have left in the folder `place`."""
+def remove_leftovers(parent: Path) -> None:
+    """Removes the drafts that dead processes of this user have left in the folder `parent`."""
     try:
-        names = [entry.name for entry in os.scandir(place) if entry.name.startswith(PREFIX)]
+        names = [entry.name for entry in os.scandir(parent) if entry.name.startswith(DRAFT_PREFIX)]
     except OSError:
         return
     for name in names:
         with contextlib.suppress(OSError):
-            _remove_if_left(place / name)
+            _remove_if_unlocked(parent / name)
 
 
-def require(place: Path, needed_bytes: int, what: str, remedy: str) -> None:
-    """Raises UserError unless the folder `place`, or where it will be made, can be written and has so much room.
+def require_space(target: Path, needed_bytes: int, what: str, remedy: str) -> None:
+    """Checks that a folder can be written and has enough free space.
 
     Args:
-        place: the folder.
+        target: the folder, which need not exist yet.
         needed_bytes: about how many bytes will be written.
-        what: whose bytes these are, such as "the export".
-        remedy: what else the user can do than to make room.
+        what: what they are for, such as "the export".
+        remedy: what the user can do instead of freeing space.
+
+    Raises:
+        UserError: the folder cannot be written, or has too little space.
     """
-    there = next(folder for folder in (place.absolute(), *place.absolute().parents) if folder.exists())
+    existing = next(folder for folder in (target.absolute(), *target.absolute().parents) if folder.exists())
     try:
-        with tempfile.TemporaryFile(dir=there) as file:
+        with tempfile.TemporaryFile(dir=existing) as file:
             file.write(bytes(4096))
-        free = shutil.disk_usage(there).free
+        free = shutil.disk_usage(existing).free
     except OSError as error:
-        raise UserError(f"cannot write into '{place}': {error.strerror or error}; {remedy}") from None
+        raise UserError(f"cannot write into '{target}': {error.strerror or error}; {remedy}") from None
     if free < needed_bytes:
         raise UserError(
-            f"'{place}' has room for {free:,} bytes, {what} needs about {needed_bytes:,}: free some, or {remedy}"
+            f"'{target}' has room for {free:,} bytes, {what} needs about {needed_bytes:,}: free some, or {remedy}"
         )
 
 
-def _opened(name: str) -> tuple[int, str]:
+def _open_folder(name: str) -> tuple[int, str]:
     return os.open(name, os.O_RDONLY | os.O_DIRECTORY), name
 
 
-def _locked(make: Callable[[], tuple[int, str]]) -> tuple[int, str]:
-    """Returns (open handle, name) of a new file or folder that is locked."""
+def _make_locked(make: Callable[[], tuple[int, str]]) -> tuple[int, str]:
+    """Returns (open handle, name) of a new file or folder of `make`, locked."""
     while True:
         handle, name = make()
         try:
-            kept = locks.lock(handle) and locks.is_at(name, handle)
-        except OSError:  # a file system without locks, where no sweep can lock it either
-            kept = True
-        if kept:
+            locked = locks.try_lock(handle) and locks.is_at(name, handle)
+        except OSError:  # a file system without locks, where no other process can remove it either
+            locked = True
+        if locked:
             return handle, name
-        os.close(handle)  # a sweep of another process came between the two steps, and removes it
+        os.close(handle)  # another process took it for a leftover between the two steps, and removes it
 
 
-def _remove_if_left(path: Path) -> None:
+def _remove_if_unlocked(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
-        found = os.fstat(handle)
-        if found.st_uid == os.getuid() and locks.lock(handle) and locks.is_at(path, handle):
-            if stat.S_ISDIR(found.st_mode):
+        status = os.fstat(handle)
+        if status.st_uid == os.getuid() and locks.try_lock(handle) and locks.is_at(path, handle):
+            if stat.S_ISDIR(status.st_mode):
                 shutil.rmtree(path, ignore_errors=True)
-            elif stat.S_ISREG(found.st_mode):
+            elif stat.S_ISREG(status.st_mode):
                 path.unlink()
     finally:
         os.close(handle)
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    """Calls `write` on a temporary file beside `path`, then renames it: no reader ever sees half a file."""
-    with told(path), draft(path) as temporary, temporary.open("wb") as file:
+    """Calls `write` on a draft of `path`, then renames it, so that no reader sees half a file."""
+    with write_errors(path), draft(path) as temporary, temporary.open("wb") as file:
         write(file)
         file.flush()
         os.fsync(file.fileno())
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file atomically."""
+    """Writes a text file atomically, in UTF-8."""
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON file atomically, indented; raises TinytrainError for NaN and infinity, which JSON has not."""
+    """Writes a JSON file atomically, indented; raises TinytrainError for NaN and infinity, which JSON does not have."""
     write_text(path, json_text(value, f"'{path}'", indent=2) + "\n")
 
 
 def json_text(value: Any, what: str, indent: int | None = None) -> str:
-    """Returns `value` as JSON; raises TinytrainError, in which it is called `what`, for NaN and infinity."""
+    """Returns `value` as JSON; raises TinytrainError, which names `what`, for NaN and infinity."""
     try:
         return json.dumps(value, indent=indent, allow_nan=False)
     except ValueError:
@@ -171,18 +174,22 @@ def json_text(value: Any, what: str, indent: int | None = None) -> str:
 
 
 def read_json(path: Path, kind: type = dict) -> Any:
-    """Returns what a JSON file that we wrote holds; raises UserError for one that is damaged or of another `kind`."""
+    """Returns the value in a JSON file that tinytrain wrote.
+
+    Raises:
+        UserError: the file is damaged, or its value is not of this `kind`.
+    """
     try:
-        found = json.loads(path.read_text())
-        if not isinstance(found, kind):
-            raise ValueError(f"it holds a {type(found).__name__}, expected a {kind.__name__}")
+        value = json.loads(path.read_text())
+        if not isinstance(value, kind):
+            raise ValueError(f"it holds a {type(value).__name__}, expected a {kind.__name__}")
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"cannot read '{path}': {error}; it is not as tinytrain wrote it") from None
-    return found
+    return value
 
 
 def make_folder(folder: Path) -> None:
-    """Makes a folder and those above it; raises UserError if that cannot be."""
+    """Makes a folder and its parents; raises UserError if that is not possible."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -190,13 +197,13 @@ def make_folder(folder: Path) -> None:
 
 
 def refuse_links(folder: Path) -> None:
-    """Raises UserError for a link in `folder`, however deep, that leads out of it.
+    """Raises UserError for a link in `folder`, at any depth, that leads out of it.
 
-    The folder may come from a stranger: a link would have us read, write or delete elsewhere.
+    The folder may come from a stranger, whose link could make tinytrain read, write or delete elsewhere.
     """
     root = folder.resolve()
-    for place, folders, names in os.walk(folder):
-        for path in (Path(place, name) for name in [*folders, *names]):
+    for parent, folders, names in os.walk(folder):
+        for path in (Path(parent, name) for name in [*folders, *names]):
             if path.is_symlink() and not path.resolve().is_relative_to(root):
                 raise UserError(
                     f"'{path}' is a link that leads out of '{folder}', to '{os.readlink(path)}': "

@@ -1,6 +1,6 @@
-"""Locks on what is being written, so that a second process is refused and told which process was first.
+"""Locks on what is being written, so that a second process is refused with the name of the first one.
 
-The kernel keeps a lock (flock) on a hidden file and drops it when its process ends, however it ends: none goes stale.
+A lock is an flock on a hidden file. The kernel releases it when its process ends, in any way, so none becomes stale.
 """
 
 import contextlib
@@ -14,36 +14,41 @@ from pathlib import Path
 
 from tinytrain.errors import UserError, escaped
 
-LONGEST_COMMAND = 200  # characters of a command that a message repeats
-_NAMED_WITHIN_S = 1.0  # how long the holder may take from its lock to its name in the file
+MAX_COMMAND = 200  # characters of the other process's command in a message
+_NAMED_WITHIN_S = 1.0  # how long a process may take from the lock to writing its name into the file
 
 
 class Held(UserError):
-    """Another process writes there."""
+    """Another process holds the lock."""
 
 
 @contextlib.contextmanager
 def held(path: Path, what: str) -> Iterator[None]:
-    """Holds the lock file `path` inside the block and removes it after.
+    """Holds the lock file `path` inside the block and then removes it.
 
     Args:
-        path: the lock file; its folder is there.
-        what: what is being written, as the message for a second process calls it: "the run 'x'".
+        path: the lock file, in a folder that exists.
+        what: what is being written, for the message to a second process, such as "the run 'x'".
 
     Raises:
-        Held: another process, or another thread, holds it. UserError: the file cannot be written.
+        Held: another process or thread holds the lock.
+        UserError: the file cannot be written.
     """
     handle = _acquired(path, what)
     try:
         yield
     finally:
         with contextlib.suppress(OSError):
-            path.unlink()  # before the lock goes: the file that the next one makes is another
+            path.unlink()  # while it is locked, so that the next process makes a new file
         os.close(handle)
 
 
-def lock(handle: int) -> bool:
-    """Returns whether an open file or folder could be locked at once; raises OSError where there are no locks."""
+def try_lock(handle: int) -> bool:
+    """Locks an open file or folder and returns whether it was free.
+
+    Raises:
+        OSError: the file system has no locks.
+    """
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -67,10 +72,10 @@ def _acquired(path: Path, what: str) -> int:
         except OSError as error:
             raise UserError(f"cannot write '{path}': {error.strerror}; name another folder with --out") from None
         try:
-            free = lock(handle)
+            free = try_lock(handle)
         except OSError as error:  # some network drives
-            words = f"warning: no lock on '{path}' ({error.strerror}): let no second process write there"
-            print(escaped(words), file=sys.stderr)
+            warning = f"warning: no lock on '{path}' ({error.strerror}): let no second process write there"
+            print(escaped(warning), file=sys.stderr)
             return handle
         if not free:
             holder = _holder(handle)
@@ -78,19 +83,19 @@ def _acquired(path: Path, what: str) -> int:
             raise Held(
                 f"{what} is being written by {holder}: wait until it has ended, or name another place with --out"
             )
-        if is_at(path, handle):  # else the one before has removed it between our two steps
+        if is_at(path, handle):  # else its last holder removed it between opening and locking
             break
         os.close(handle)
     os.ftruncate(handle, 0)
-    with contextlib.suppress(OSError):  # a full disk: the lock holds without a name
+    with contextlib.suppress(OSError):  # a full disk: the lock works without a name
         os.write(handle, f"{os.getpid()} {_command()}".encode(errors="replace"))
     return handle
 
 
 def _holder(handle: int) -> str:
-    """Returns what the file says of who holds it: "process 17 (tinytrain fit --out x)"."""
+    """Returns the holder that a lock file names, such as "process 17 (tinytrain fit --out x)"."""
     deadline = time.monotonic() + _NAMED_WITHIN_S
-    while not (text := os.pread(handle, 4 * LONGEST_COMMAND, 0).decode(errors="replace")):
+    while not (text := os.pread(handle, 4 * MAX_COMMAND, 0).decode(errors="replace")):
         if time.monotonic() > deadline:
             return "another process"
         time.sleep(0.02)
@@ -100,5 +105,5 @@ def _holder(handle: int) -> str:
 
 def _command() -> str:
     name = Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "python"
-    words = ["tinytrain" if name == "__main__.py" else name, *sys.argv[1:]]
-    return shlex.join(words).replace("\n", " ")[:LONGEST_COMMAND]
+    arguments = ["tinytrain" if name == "__main__.py" else name, *sys.argv[1:]]
+    return shlex.join(arguments).replace("\n", " ")[:MAX_COMMAND]

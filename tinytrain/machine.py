@@ -1,7 +1,7 @@
-"""What of a machine the last bits of a training depend on: equal commands give equal weights on equal ones only.
+"""Describes the properties of a machine that the exact weights of a training depend on.
 
-Sums of floating-point numbers depend on their order, and that on the processor's vector units, on how many threads
-share the work and on whose kernels compute it.
+Equal commands give equal weights, to the last bit, only on machines that are equal in them: a sum of floating-point
+numbers depends on its order, which depends on the processor's vector units, the number of threads and the kernels.
 """
 
 import os
@@ -22,13 +22,13 @@ NAMES = {
 
 
 def describe(config: Config) -> dict[str, Any]:
-    """Returns what this machine is, a key for each of NAMES, and the precision that `config` trains in.
+    """Returns a description of this machine, with the keys of NAMES.
 
-    Thread counts are those that TensorFlow takes: what it was told by its settings or TF_NUM_INTRAOP_THREADS and
-    TF_NUM_INTEROP_THREADS, else one for each processor that the process may use. "gpu" holds their names.
+    The thread counts are those of TensorFlow: its settings, else TF_NUM_INTRAOP_THREADS and TF_NUM_INTEROP_THREADS,
+    else one thread for each processor that the process may use. "gpu" is a list of names, "precision" that of `config`.
     """
     import tensorflow as tf
-    from tensorflow.python.util import _pywrap_util_port  # nothing public says what was decided at the start
+    from tensorflow.python.util import _pywrap_util_port  # no public function tells whether oneDNN is on
 
     threading = tf.config.threading
     return {
@@ -42,27 +42,30 @@ def describe(config: Config) -> dict[str, Any]:
 
 
 def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """Returns the model name of the processor, as Linux tells it, else what Python knows."""
+    """Returns the model name of the processor from Linux, or else Python's name for it."""
     lines = cpuinfo.read_text(errors="replace").splitlines() if cpuinfo.is_file() else []
-    named = [line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == "model name"]
-    return next(iter(named), "") or platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == "model name"]
+    return next(iter(names), "") or platform.processor() or platform.machine()
 
 
-def words(machine: dict[str, Any]) -> str:
-    """Returns a description in words."""
-    return ", ".join(f"{NAMES.get(name, name)} {_word(value)}" for name, value in machine.items())
+def as_text(machine: dict[str, Any]) -> str:
+    """Returns a description as text."""
+    return ", ".join(f"{NAMES.get(name, name)} {_value_text(value)}" for name, value in machine.items())
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
-    """Returns in words what differs between two descriptions, "" if nothing does; what only one has is left out."""
+    """Returns the differences between two descriptions as text, or ""; keys that only one has are ignored."""
     changed = [name for name in before if name in now and before[name] != now[name]]
-    return ", ".join(f"{NAMES.get(name, name)} {_word(before[name])}, now {_word(now[name])}" for name in changed)
+    return ", ".join(
+        f"{NAMES.get(name, name)} {_value_text(before[name])}, now {_value_text(now[name])}" for name in changed
+    )
 
 
-def _threads(kind: str, told: int) -> int:
-    word = os.environ.get(f"TF_NUM_{kind}OP_THREADS", "")
+def _threads(kind: str, setting: int) -> int:
+    """Returns a thread count of TensorFlow; `setting` is 0 if it is not set."""
+    variable = os.environ.get(f"TF_NUM_{kind}OP_THREADS", "")
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return told or (int(word) if word.isdecimal() and int(word) else usable)
+    return setting or (int(variable) if variable.isdecimal() and int(variable) else usable)
 
 
 def _gpu_name(device: Any) -> str:
@@ -71,7 +74,7 @@ def _gpu_name(device: Any) -> str:
     return tf.config.experimental.get_device_details(device).get("device_name", device.name)
 
 
-def _word(value: Any) -> str:
+def _value_text(value: Any) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     return (" and ".join(value) or "none") if isinstance(value, list) else str(value)

@@ -1,4 +1,4 @@
-"""Where a run comes from (origin.json): what trained it, on which machine, and its data's classes."""
+"""The provenance of a run (origin.json): the code and the machines that trained it, and the classes of its data."""
 
 import platform
 import subprocess
@@ -13,39 +13,39 @@ from tinytrain.files import read_json, write_json
 from tinytrain.run import Run
 
 NOT_EQUAL = "the weights will not be those, to the last bit, of a run that stayed on one"
-PACKAGES = ("tensorflow", "keras", "numpy")  # what the weights of a run depend on, beside Python
+PACKAGES = ("tensorflow", "keras", "numpy")  # that the weights of a run depend on, beside Python
 
 
 def record(run: Run, classes: list[str]) -> None:
-    """Writes origin.json into `run`; of a run that goes on, adds the commit and the machine that it goes on with.
+    """Writes origin.json into `run`; for a resumed run, adds the current commit and machine.
 
-    Another kind of machine than the last one is told to standard error in one line.
+    If the machine differs from the last one, a line on standard error says so.
     """
-    known = read(run)
-    machines, here = known.get("machines", []), machine.describe(run.config())
-    if machines and (changed := machine.differences(machines[-1], here)):
+    recorded = read(run)
+    machines, current_machine = recorded.get("machines", []), machine.describe(run.config())
+    if machines and (changed := machine.differences(machines[-1], current_machine)):
         print(escaped(f"this is another kind of machine than before ({changed}): {NOT_EQUAL}"), file=sys.stderr)
-    commits = known.get("commits", [])
-    own = commit()
+    commits = recorded.get("commits", [])
+    current_commit = commit()
     write_json(
         run.origin_path,
         {
             "tinytrain": version("tinytrain"),
-            "commits": commits if own in commits else [*commits, own],
+            "commits": commits if current_commit in commits else [*commits, current_commit],
             "packages": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
-            "machines": machines if here in machines[-1:] else [*machines, here],
+            "machines": machines if current_machine in machines[-1:] else [*machines, current_machine],
             "classes": classes,
         },
     )
 
 
 def read(run: Run) -> dict[str, Any]:
-    """Returns {"tinytrain", "commits", "packages", "machines", "classes"} of a run; older runs have fewer, or none."""
+    """Returns {"tinytrain", "commits", "packages", "machines", "classes"}; older runs lack some or all of them."""
     return read_json(run.origin_path) if run.origin_path.is_file() else {}
 
 
 def commit() -> str:
-    """Returns the commit of the repository that tinytrain runs from, "-dirty" after it if files changed, or ""."""
+    """Returns the commit that tinytrain runs from, with "-dirty" if files have changed, or "" outside of Git."""
     git = ["git", "-C", str(plugins.PACKAGE)]
     try:
         subprocess.run([*git, "ls-files", "--error-unmatch", "__init__.py"], capture_output=True, check=True)

@@ -1,4 +1,4 @@
-"""Keeps the chatter of C++ libraries off the terminal, so that what is printed is ours."""
+"""Keeps the messages of C++ libraries off the terminal."""
 
 import logging
 import os
@@ -13,9 +13,9 @@ from tinytrain.errors import UserError
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Holds back what is written to file descriptor 2 inside the block; shows it after all if the block raises.
+    """Holds back what the block writes to file descriptor 2, and prints it only if the block raises.
 
-    Python's own sys.stderr goes on to reach the terminal. TINYTRAIN_VERBOSE=1 lets everything through.
+    Python's sys.stderr still reaches the terminal. TINYTRAIN_VERBOSE=1 lets everything through.
     """
     if os.environ.get("TINYTRAIN_VERBOSE"):
         yield
@@ -40,7 +40,7 @@ def quiet() -> Iterator[None]:
 
 
 def _hand_back(passed: TextIO, stderr: TextIO) -> None:
-    """Gives the handlers of loggers that were made inside the block, with its sys.stderr, the one that stays."""
+    """Gives `stderr` to the handlers of loggers that were made inside the block and write to `passed`."""
     for logger in [logging.root, *map(logging.getLogger, list(logging.root.manager.loggerDict))]:
         for handler in logger.handlers:
             if isinstance(handler, logging.StreamHandler) and handler.stream is passed:
@@ -50,7 +50,8 @@ def _hand_back(passed: TextIO, stderr: TextIO) -> None:
 def import_tensorflow() -> None:
     """Imports TensorFlow, Keras and KerasCV without their start-up messages.
 
-    Raises UserError if a Python program imported tensorflow_model_optimization before: KerasCV cannot follow it.
+    Raises:
+        UserError: the program has imported tensorflow_model_optimization, after which KerasCV cannot be imported.
     """
     if "tensorflow_model_optimization" in sys.modules and "keras_cv" not in sys.modules:
         raise UserError(
@@ -58,8 +59,8 @@ def import_tensorflow() -> None:
             " name one first, as in `import tinytrain; tinytrain.fit`, and import it after that"
         )
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # tensorflow_model_optimization sets it, and whatever a process starts after that inherits it: KerasCV would take
-    # Keras 2 and its own backend, and print so. A user's own setting is for other programs too: here it is Keras 3.
+    # tensorflow_model_optimization sets it, and processes that are started after that inherit it: KerasCV would use
+    # Keras 2 and its own backend, and print a message. A setting of the user is meant for other programs.
     os.environ.pop("TF_USE_LEGACY_KERAS", None)
     with quiet():
         import tensorflow as tf

@@ -1,14 +1,14 @@
-"""The run folder: everything that one `tinytrain fit` leaves behind, each file written whole or not at all.
+"""The run folder: all files that one `tinytrain fit` writes, each of them atomically.
 
-config.toml    complete: it alone repeats the run
+config.toml    the complete config, which is enough to repeat the run
 origin.json    version and commits of tinytrain that trained it, the machines it ran on, and the classes of its data
-graph.json     the layers of the network, if model.weights had a say in them
+graph.json     the layers of the network, if they depend on model.weights
 split.json     the names of the images in each split
 content.json   the content and the class of each of these images (identity.py)
-search.json    what the learning-rate search tried and found, if there was one
-history.csv    one row an epoch
+search.json    the trials and the result of the learning-rate search, if there was one
+history.csv    one row for each epoch
 tensorboard/   the same for TensorBoard, with log.tensorboard
-last.npz       all there is to go on with after the last whole epoch
+last.npz       the complete state after the last whole epoch, from which to resume
 best.npz       the weights with the best top-1 on the val split, of equal ones the last
 model.keras    the plain model with those weights
 metrics.json   val and test figures; written last, so that a run with it is finished
@@ -31,12 +31,12 @@ from tinytrain.files import make_folder, read_json, refuse_links, write_text
 
 RUNS = Path("runs")
 LOCK_FILE = ".lock"
-# What a training does not read, or not to train: a run that goes on takes it as it is given then.
-FREE = ("log.", "qat.", "export.", "data.check")
+# Keys that do not influence the training: they may change when a run is resumed.
+CHANGEABLE_KEYS = ("log.", "qat.", "export.", "data.check")
 
 
-def _numbered(stem: Path) -> Path:
-    """Makes the first of the folders STEM-001, STEM-002 … that is not there; no two processes get the same one."""
+def _make_numbered(stem: Path) -> Path:
+    """Makes the first of the folders STEM-001, STEM-002 … that is free; no two processes get the same one."""
     make_folder(stem.parent)
     for number in range(1, 10**6):
         folder = stem.with_name(f"{stem.name}-{number:03d}")
@@ -51,7 +51,7 @@ def _numbered(stem: Path) -> Path:
 
 
 class Run:
-    """One run folder, and a path to it. `Run.create` begins one, `Run.open` finds one that is there."""
+    """One run folder, which can be used as a path. `Run.create` makes a new one, `Run.open` opens an existing one."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -71,25 +71,27 @@ class Run:
 
     @classmethod
     def create(cls, folder: Path | None, name: str) -> "Run":
-        """Returns a new run in `folder`, by default in a new folder runs/NAME-NNN of the first free number.
+        """Returns a new run in `folder`, by default in a new folder runs/NAME-NNN with the first free number.
 
-        Of several processes each gets a folder of its own by default.
+        By default, each of several processes gets a folder of its own.
 
-        Raises UserError for a folder that holds a run, Held for one that another process is writing.
+        Raises:
+            UserError: the folder holds a run already, or cannot be made.
+            Held: another process is writing it.
         """
         if folder is None:
-            return cls(_numbered(RUNS / name))
+            return cls(_make_numbered(RUNS / name))
         if not is_utf8(str(folder)):
             raise UserError(f"the run folder '{readable(str(folder))}' is not UTF-8: name another one")
         run = cls(folder)
-        # Of a run that another process has just begun, the lock is the better answer.
+        # For a run that another process has just started, the error of the lock says more.
         with run.writing() if folder.is_dir() else nullcontext():
-            run.refuse_begun()
+            run.refuse_existing()
         make_folder(folder)
         return run
 
-    def refuse_begun(self) -> None:
-        """Raises UserError if there is a file or a run in place of a new one."""
+    def refuse_existing(self) -> None:
+        """Raises UserError if the folder is a file or holds a run already."""
         if self.folder.is_file() or self.config_path.exists() or self.model_path.exists():
             raise UserError(
                 f"'{self.folder}' already holds a {'file' if self.folder.is_file() else 'run'}: name another folder "
@@ -98,12 +100,13 @@ class Run:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Keeps other processes from writing this run inside the block, and removes what killed ones left in it.
+        """Locks the run for the block, and removes what killed processes have left in it.
 
-        Raises UserError, which names the other process, if one is writing it.
+        Raises:
+            Held: another process is writing the run.
         """
         with locks.held(self.folder / LOCK_FILE, f"the run '{self.folder}'"):
-            files.sweep(self.folder.absolute())
+            files.remove_leftovers(self.folder.absolute())
             yield
 
     @classmethod
@@ -118,49 +121,54 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether the run went to its end."""
+        """Whether the training has finished."""
         return self.metrics_path.is_file() and self.model_path.is_file()
 
     def config(self) -> Config:
         """Returns the complete config of the run."""
         return configs.load(self.config_path)
 
-    def refuse_another(self, config: Config, typed: Collection[str] | None = None) -> None:
-        """Raises UserError naming the first key in which `config` differs from the run's; "auto" differs from none.
+    def refuse_other_config(self, config: Config, typed: Collection[str] | None = None) -> None:
+        """Checks that the run can be resumed with `config`.
 
-        The keys of a method that neither uses make no difference, nor those of FREE.
+        Keys may differ if `config` has "auto", if they belong to a method that neither uses, or if they are among
+        CHANGEABLE_KEYS.
 
         Args:
-            config: what is asked for.
-            typed: the dotted keys that were asked for by name; None: all.
+            config: the config to resume with.
+            typed: the dotted keys to compare, those that the user typed; None: all.
+
+        Raises:
+            UserError: a key differs, which it names.
         """
         stored = self.config()
         unused = {*plugins.names("methods")} - {*configs.methods(config), *configs.methods(stored)}
-        known = configs.keys()
-        for dotted in known:
-            if dotted.partition(".")[0] in unused or dotted.startswith(FREE):
+        all_keys = configs.keys()
+        for dotted in all_keys:
+            if dotted.partition(".")[0] in unused or dotted.startswith(CHANGEABLE_KEYS):
                 continue
             if typed is not None and dotted not in typed:
                 continue
-            wanted, kept = configs.get_key(config, dotted), configs.get_key(stored, dotted)
-            if wanted not in (kept, "auto"):
+            new, old = configs.get_key(config, dotted), configs.get_key(stored, dotted)
+            if new not in (old, "auto"):
                 raise UserError(
-                    f"cannot resume '{self.folder}' with {dotted} = {wanted!r}: it was begun with {kept!r}; "
+                    f"cannot resume '{self.folder}' with {dotted} = {new!r}: it was begun with {old!r}; "
                     "ask for the same, name another folder, or delete this one to train it anew"
                 )
 
-    def take(self, config: Config) -> None:
-        """Writes the keys of FREE as `config` has them into config.toml, if they are others there."""
-        stored, changed, known = self.config(), False, configs.keys()
-        for dotted in known:
-            if dotted.startswith(FREE) and configs.get_key(config, dotted) != configs.get_key(stored, dotted):
-                configs.set_key(stored, dotted, configs.get_key(config, dotted))
+    def update_config(self, config: Config) -> None:
+        """Copies the CHANGEABLE_KEYS of `config` to config.toml, if they differ."""
+        stored, changed, all_keys = self.config(), False, configs.keys()
+        for dotted in all_keys:
+            value = configs.get_key(config, dotted)
+            if dotted.startswith(CHANGEABLE_KEYS) and value != configs.get_key(stored, dotted):
+                configs.set_key(stored, dotted, value)
                 changed = True
         if changed:
             write_text(self.config_path, configs.dump(stored))
 
     def split(self) -> dict[str, list[str]]:
-        """Returns the names of the images in each split, as the run was trained."""
+        """Returns the names of the images in each split of the training."""
         return read_json(self.split_path)
 
     def metrics(self) -> dict[str, Any]:
@@ -173,11 +181,11 @@ class Run:
         return read_json(self.metrics_path)
 
     def history(self) -> list[dict[str, str]]:
-        """Returns the rows of history.csv, an epoch each."""
+        """Returns the rows of history.csv, one for each epoch."""
         return list(csv.DictReader(self.history_path.read_text().splitlines()))
 
     def write_history(self, rows: list[dict[str, float]]) -> None:
-        """Writes history.csv, one row an epoch."""
+        """Writes history.csv, one row for each epoch."""
         text = io.StringIO()
         writer = csv.DictWriter(text, fieldnames=list(rows[-1]), lineterminator="\n")
         writer.writeheader()

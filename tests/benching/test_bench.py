@@ -121,14 +121,13 @@ def test_a_board_without_room_to_keep_the_input_answers_alike(tmp_path):
 
 
 @needs_emulator
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("seed", "faults"),
     [
-        (1, {"lose": 0.002}),
-        (2, {"double": 0.002}),
-        (3, {"damage": 0.002}),
-        (4, {"endless": 0.001}),
+        pytest.param(1, {"lose": 0.002}, marks=pytest.mark.long),
+        pytest.param(2, {"double": 0.002}, marks=pytest.mark.long),
+        pytest.param(3, {"damage": 0.002}, marks=pytest.mark.long),
+        pytest.param(4, {"endless": 0.001}, marks=pytest.mark.long),
         (5, {"lose": 0.001, "double": 0.001, "damage": 0.001, "endless": 0.0005}),
     ],
     ids=["lost", "doubled", "damaged", "endless", "all"],

@@ -16,7 +16,7 @@ from kills import command
 from tinytrain import files as disk
 from tinytrain import locks
 from tinytrain.benching.serial import emulator, ports
-from tinytrain.cli import flags, main
+from tinytrain.cli import commands, flags, main
 from tinytrain.config import load as configs
 from tinytrain.deploy import boards, firmware, make
 from tinytrain.deploy.tflm import interpreter
@@ -41,7 +41,7 @@ HOLD = """
 import sys, time
 from contextlib import ExitStack
 from pathlib import Path
-from tinytrain import disk, locks
+from tinytrain import files as disk, locks
 from tinytrain.run import Run
 held = ExitStack()
 {statements}
@@ -168,7 +168,7 @@ def test_an_export_that_another_process_writes_is_refused(tmp_path, command_line
     assert not (tmp_path / "export-x").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_of_two_exports_at_once_into_one_folder_one_is_whole_and_one_is_told(tmp_path):
     (tmp_path / "model.tflite").write_bytes(conv_model())
     words = command("export", "model.tflite", "--mcu", "stm32f746", "--out", "both")
@@ -215,9 +215,8 @@ def test_what_a_killed_process_left_goes_and_what_a_living_one_writes_stays(tmp_
     (tmp_path / ".tinytrain-link").symlink_to("last.npz")
     assert [len(hidden(tmp_path)), len(hidden(temporary))] == [6, 2]
     killed(dead)
-    program = (
-        "from pathlib import Path; from tinytrain import disk\nwith disk.draft(Path('other.txt')), disk.folder(): pass"
-    )
+    program = "from pathlib import Path; from tinytrain import files as disk\n"
+    program += "with disk.draft(Path('other.txt')), disk.folder(): pass"
     variables = os.environ | {"TMPDIR": str(temporary)}
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=variables, check=True)
     assert [len(hidden(tmp_path)), len(hidden(temporary))] == [4, 1]  # of the living one, and what is not ours
@@ -227,7 +226,7 @@ def test_what_a_killed_process_left_goes_and_what_a_living_one_writes_stays(tmp_
     assert (hidden(tmp_path), hidden(temporary)) == ([".hidden", ".tinytrain-link"], [])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_fit_killed_in_the_middle_of_a_file_leaves_nothing_behind_when_it_has_gone_on(tmp_path, tinytrain):
     (tmp_path / "tmp").mkdir()
     words = ["fit", "--out", "run", *SMALL]
@@ -242,7 +241,7 @@ def test_fit_killed_in_the_middle_of_a_file_leaves_nothing_behind_when_it_has_go
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_export_killed_in_the_middle_of_a_file_leaves_nothing_behind_after_the_next(tmp_path, tinytrain):
     (tmp_path / "model.tflite").write_bytes(conv_model())
     (tmp_path / "tmp").mkdir()
@@ -292,9 +291,9 @@ def test_only_a_reader_of_our_output_who_has_gone_is_no_fault(tmp_path):
 
 
 def test_messages_that_nobody_reads_end_the_command_and_no_more():
-    program = "import sys; from tinytrain.cli import flags, main\n"
+    program = "import sys; from tinytrain.cli import commands, flags, main\n"
     program += "def run(*_):\n  for _ in range(10):\n    print('x' * 9999, file=sys.stderr, flush=True)\n"
-    program += "flags.COMMANDS['list'] = flags.Command('', {}, run); main.main(['list'])"
+    program += "commands.COMMANDS['list'] = flags.Command('', '', (), run); main.main(['list'])"
     words = shlex.join([sys.executable, "-c", program])
     done = subprocess.run(
         ["bash", "-c", f"{words} 2>&1 | true; echo ${{PIPESTATUS[0]}}"], capture_output=True, text=True
@@ -306,7 +305,7 @@ def test_a_broken_pipe_of_anything_else_is_not_silent(monkeypatch):
     def broken(*_):
         raise BrokenPipeError(32, "Broken pipe")
 
-    monkeypatch.setitem(flags.COMMANDS, "list", flags.Command("", {}, broken))
+    monkeypatch.setitem(commands.COMMANDS, "list", flags.Command("", "", (), broken))
     with pytest.raises(BrokenPipeError):  # a traceback, status 1
         main.main(["list"])
 

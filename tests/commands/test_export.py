@@ -20,7 +20,7 @@ from tinytrain.commands.export import export
 from tinytrain.config import load as configs
 from tinytrain.config import schema
 from tinytrain.data import splits
-from tinytrain.data.load import load_source
+from tinytrain.data.load import load_dataset
 from tinytrain.deploy import c_source
 from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.errors import UserError
@@ -33,17 +33,10 @@ from tinytrain.tasks.classify import metrics
 from tinytrain.tflite import int8_values
 from tinytrain.tflite.model import Model, Tensor
 
-WORDS = ["optim.epochs=8", "model.width=0.25", "optim.batch=32"]
 
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return fit.fit(configs.load(None, WORDS), tmp_path_factory.mktemp("export") / "run")
-
-
-def record_parses(monkeypatch, parsed):
-    """Appends each .tflite that tinytrain's own code parses to `parsed`; TensorFlow's converter parses some, too."""
-    unpack = tflite_schema.ModelT._UnPack
+def record_parses(monkeypatch):
+    """Returns a list to which each .tflite is added that tinytrain parses; TensorFlow's converter parses some, too."""
+    parsed, unpack = [], tflite_schema.ModelT._UnPack
 
     def spy(tree, table):
         frame = sys._getframe(1)
@@ -54,31 +47,18 @@ def record_parses(monkeypatch, parsed):
         return unpack(tree, table)
 
     monkeypatch.setattr(tflite_schema.ModelT, "_UnPack", spy)
+    return parsed
 
 
-@pytest.fixture(scope="module")
-def parsed():
-    """The .tflite files that the export of `exported` parsed."""
-    return []
+def test_an_export_parses_its_model_once(trained_run, monkeypatch, tmp_path):
+    parsed = record_parses(monkeypatch)
+    _, folder = export(trained_run.folder, "stm32f746", tmp_path / "e", ["qat.epochs=0", "export.parity_images=1"])
+    assert parsed == [(folder / "model.tflite").read_bytes()]
 
 
-@pytest.fixture(scope="module")
-def exported(run, parsed):
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        record_parses(monkeypatch, parsed)
-        report, folder = export(run.folder, "stm32f746", overrides=["qat.epochs=1"])
-    return report, folder
-
-
-@pytest.mark.slow
-def test_an_export_parses_its_model_once(exported, parsed):
-    assert parsed == [(exported[1] / "model.tflite").read_bytes()]
-
-
-@pytest.mark.slow
-def test_the_report_is_the_contract(exported, run):
-    report, folder = exported
-    assert folder == run.folder / "export-stm32f746g_disco"
+def test_the_report_is_the_contract(exported_run, trained_run):
+    report, folder = exported_run
+    assert folder == trained_run.folder / "export-stm32f746g_disco"
     assert json.loads((folder / "report.json").read_text()) == report
     whole = export_reports.report()  # the keys of docs/command-line.md
     assert set(report) - {"emulated"} == set(whole)
@@ -88,10 +68,10 @@ def test_the_report_is_the_contract(exported, run):
     assert (report["board"], report["fits"]) == ("stm32f746g_disco", True)
     assert set(report["model"]) >= {"bytes", "macs", "ops"}
     assert report["model"]["bytes"] == (folder / "model.tflite").stat().st_size
-    assert report["model"]["macs"] == run.metrics()["macs"]
+    assert report["model"]["macs"] == trained_run.metrics()["macs"]
     assert report["parity"] == {"images": 359, "different": 0}
     assert report["classes"] == [str(digit) for digit in range(10)]
-    assert report["input"]["resize"] == run.config().data.resize == "stretch"
+    assert report["input"]["resize"] == trained_run.config().data.resize == "stretch"
     limits = report["memory"]
     assert (limits["ram_limit_bytes"], limits["flash_limit_bytes"]) == (320 * 1024, 1024 * 1024)
     assert 0 < limits["arena_bytes"] < limits["ram_bytes"] < limits["ram_limit_bytes"]
@@ -102,18 +82,16 @@ def test_the_report_is_the_contract(exported, run):
     assert "fits      stm32f746g_disco: yes" in text
 
 
-@pytest.mark.slow
-def test_int8_is_about_as_accurate_as_float(exported, run):
-    accuracy = exported[0]["accuracy"]
+def test_int8_is_about_as_accurate_as_float(exported_run, trained_run):
+    accuracy = exported_run[0]["accuracy"]
     assert accuracy["images"] == 359
-    assert accuracy["float"] == pytest.approx(run.metrics()["test"]["top1"])
+    assert accuracy["float"] == pytest.approx(trained_run.metrics()["test"]["top1"])
     assert accuracy["float"] > 0.5
     assert abs(accuracy["int8"] - accuracy["float"]) < 0.04
 
 
-@pytest.mark.slow
-def test_the_operators_are_int8_and_few(exported):
-    report, folder = exported
+def test_the_operators_are_int8_and_few(exported_run):
+    report, folder = exported_run
     assert set(report["model"]["ops"]) <= {"CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "FULLY_CONNECTED"}
     graph = Model.parse((folder / "model.tflite").read_bytes())
     for operator in graph.operators:
@@ -121,9 +99,8 @@ def test_the_operators_are_int8_and_few(exported):
     assert (graph.inputs[0].scale, graph.inputs[0].zero_point) == ((1 / 128,), (0,))
 
 
-@pytest.mark.slow
-def test_the_c_array_is_the_model_and_the_golden_output_its_answer(exported):
-    _, folder = exported
+def test_the_c_array_is_the_model_and_the_golden_output_its_answer(exported_run):
+    _, folder = exported_run
     content = (folder / "model.compact.tflite").read_bytes()
     source = folder / "firmware/model/model_data.cc"
     assert c_source.read_model_data(source) == content
@@ -133,14 +110,13 @@ def test_the_c_array_is_the_model_and_the_golden_output_its_answer(exported):
     assert "alignas(16)" in source.read_text()
 
 
-@pytest.mark.slow
-def test_the_proof_is_on_the_test_images_and_agrees_with_tensorflow_lite(exported, run):
+def test_the_proof_is_on_the_test_images_and_agrees_with_tensorflow_lite(exported_run, trained_run):
     """TensorFlow's reference kernels are another implementation: at most one step apart on most images."""
-    _, folder = exported
+    _, folder = exported_run
     with np.load(folder / "golden.npz") as golden:
         inputs, outputs, labels = golden["inputs"], golden["outputs"], golden["labels"]
-    config = run.config()
-    data = splits.Split(load_source(config), config)
+    config = trained_run.config()
+    data = splits.Splits(load_dataset(config), config)
     np.testing.assert_array_equal(inputs, int8_values.to_int8(data.arrays("test")[0]))
     np.testing.assert_array_equal(labels, data.arrays("test")[1])
     interpreter = tf.lite.Interpreter(
@@ -156,18 +132,16 @@ def test_the_proof_is_on_the_test_images_and_agrees_with_tensorflow_lite(exporte
     assert np.abs(np.array(theirs).astype(int) - outputs[:50]).max() <= 1
 
 
-@pytest.mark.slow
-def test_evaluate_measures_the_run_and_the_exported_file(exported, run):
-    report, folder = exported
-    assert evaluate.evaluate(run.folder)["top1"] == pytest.approx(run.metrics()["test"]["top1"])
-    assert evaluate.evaluate(run.folder, split="val")["images"] == 143
+def test_evaluate_measures_the_run_and_the_exported_file(exported_run, trained_run):
+    report, folder = exported_run
+    assert evaluate.evaluate(trained_run.folder)["top1"] == pytest.approx(trained_run.metrics()["test"]["top1"])
+    assert evaluate.evaluate(trained_run.folder, split="val")["images"] == 143
     assert evaluate.evaluate(folder / "model.tflite")["top1"] == pytest.approx(report["accuracy"]["int8"])
     assert evaluate.evaluate(folder / "model.tflite", data="digits")["images"] == 359
 
 
-@pytest.mark.slow
-def test_zero_epochs_are_post_training_quantization(run, tmp_path):
-    older = shutil.copytree(run.folder, tmp_path / "older")  # a run from before some keys were there
+def test_zero_epochs_are_post_training_quantization(trained_run, tmp_path):
+    older = shutil.copytree(trained_run.folder, tmp_path / "older")  # a run from before some keys were there
     tables = tomllib.loads((older / "config.toml").read_text())
     (older / "config.toml").write_text(
         tomli_w.dumps({name: tables[name] for name in ("data", "model", "augment", "optim")})
@@ -178,11 +152,10 @@ def test_zero_epochs_are_post_training_quantization(run, tmp_path):
     assert (folder / "firmware/model/model_ops.h").exists()
 
 
-@pytest.mark.slow
-def test_diagnose_shows_the_noise_of_each_layer_and_the_loss_of_each_class(run, command_line):
-    folder = run.folder / "diagnosed"
+def test_diagnose_shows_the_noise_of_each_layer_and_the_loss_of_each_class(trained_run, command_line):
+    folder = trained_run.folder / "diagnosed"
     words = ["--mcu", "mps2_an500", "--out", str(folder), "qat.epochs=0", "--diagnose", "--json"]
-    status, out, _ = command_line("export", str(run.folder), *words)
+    status, out, _ = command_line("export", str(trained_run.folder), *words)
     assert status == 0
     report = json.loads(out.splitlines()[-1])
     layers, classes = report["diagnosis"]["layers"], report["diagnosis"]["classes"]
@@ -190,19 +163,18 @@ def test_diagnose_shows_the_noise_of_each_layer_and_the_loss_of_each_class(run, 
     assert len(layers) == sum(report["model"]["ops"].values()) - report["model"]["ops"].get("AVERAGE_POOL_2D", 0)
     assert {row["class"] for row in classes} == set("0123456789")
     on_val = report["accuracy"]["val"]
-    assert on_val["images"] == sum(row["images"] for row in classes) == len(run.split()["val"]) == 143
+    assert on_val["images"] == sum(row["images"] for row in classes) == len(trained_run.split()["val"]) == 143
     for kind in ("float", "int8"):
         mean = sum(row[kind] * row["images"] for row in classes) / 143
         assert mean == pytest.approx(on_val[kind])
-    assert on_val["float"] == pytest.approx(run.metrics()["val"]["top1"])
+    assert on_val["float"] == pytest.approx(trained_run.metrics()["val"]["top1"])
     assert on_val["int8"] == pytest.approx(evaluate.evaluate(folder / "model.tflite", split="val")["top1"])
     assert report["accuracy"]["float_finetuned"] is on_val["float_finetuned"] is None  # nothing was fine-tuned
     assert layers[0]["layer"] in out
     assert "change" in out
 
 
-@pytest.mark.slow
-def test_the_fine_tuned_weights_are_measured_in_float_too(run, tmp_path, monkeypatch):
+def test_the_fine_tuned_weights_are_measured_in_float_too(trained_run, tmp_path, monkeypatch):
     """A fine-tune that ends with a classifier that always says 3: its float accuracy is the share of threes."""
     fine_tune = int8_model.fine_tune
 
@@ -220,11 +192,11 @@ def test_the_fine_tuned_weights_are_measured_in_float_too(run, tmp_path, monkeyp
         error_analysis, "layers", lambda model, twin, images: seen.append(images) or layers(model, twin, images)
     )
     words = ["qat.epochs=0.1", "export.parity_images=1"]
-    report, folder = export(run.folder, "stm32f746", tmp_path / "e", words, diagnose=True)
-    data = splits.Split(load_source(run.config()), run.config())
+    report, folder = export(trained_run.folder, "stm32f746", tmp_path / "e", words, diagnose=True)
+    data = splits.Splits(load_dataset(trained_run.config()), trained_run.config())
     threes = {name: float((data.arrays(name)[1] == 3).mean()) for name in ("val", "test")}
     for found, name in ((report["accuracy"], "test"), (report["accuracy"]["val"], "val")):
-        assert found["float"] == pytest.approx(run.metrics()[name]["top1"])
+        assert found["float"] == pytest.approx(trained_run.metrics()[name]["top1"])
         assert found["float_finetuned"] == found["int8"] == pytest.approx(threes[name])
     assert f"float {100 * report['accuracy']['float']:.2f} %, fine-tuned in float {100 * threes['test']:.2f} %" in (
         summary(report, folder)
@@ -239,12 +211,13 @@ def test_the_fine_tuned_weights_are_measured_in_float_too(run, tmp_path, monkeyp
     assert {image.tobytes() for image in seen[0]} <= val
 
 
-@pytest.mark.slow
-def test_a_cosine_head_is_exported_as_any_other_classifier(exported, tmp_path):
-    run = fit.fit(configs.load(None, [*WORDS, "method=am_softmax"]), tmp_path / "run")
+@pytest.mark.long
+def test_a_cosine_head_is_exported_as_any_other_classifier(exported_run, tmp_path):
+    words = ["optim.epochs=8", "model.width=0.25", "optim.batch=32", "method=am_softmax"]
+    run = fit.fit(configs.load(None, words), tmp_path / "run")
     for epochs, tolerance in ((0, 0.04), (1, 0.06)):
         report, folder = export(run.folder, "stm32f746", tmp_path / f"e{epochs}", [f"qat.epochs={epochs}"])
-        assert report["model"]["ops"] == exported[0]["model"]["ops"]
+        assert report["model"]["ops"] == exported_run[0]["model"]["ops"]
         assert report["model"]["ops"]["FULLY_CONNECTED"] == 1
         assert report["parity"] == {"images": 359, "different": 0}
         accuracy = report["accuracy"]
@@ -255,11 +228,10 @@ def test_a_cosine_head_is_exported_as_any_other_classifier(exported, tmp_path):
         assert 1 < 255 * output.scale[0] < 10  # s·cosθ, s = 3.1, not the raw products
 
 
-@pytest.mark.slow
-def test_test_images_are_never_quantized_with(run, monkeypatch, tmp_path):
+def test_test_images_are_never_quantized_with(trained_run, monkeypatch, tmp_path):
     """Calibration and fine-tuning see training images only."""
-    config = run.config()
-    data = splits.Split(load_source(config), config)
+    config = trained_run.config()
+    data = splits.Splits(load_dataset(config), config)
     allowed = {image.tobytes() for image in (np.asarray(data.arrays("train")[0], np.float32) - 128) / 128}
     seen = []
     fine_tune = qat.fine_tune
@@ -269,29 +241,27 @@ def test_test_images_are_never_quantized_with(run, monkeypatch, tmp_path):
         return fine_tune(twin, batches, steps, lr, calibration, *rest)
 
     monkeypatch.setattr(qat, "fine_tune", spy)
-    export(run.folder, "stm32f746", tmp_path / "e", ["qat.epochs=0", "export.parity_images=1"])
+    export(trained_run.folder, "stm32f746", tmp_path / "e", ["qat.epochs=0", "export.parity_images=1"])
     assert len(seen[0]) == 500
     assert {image.tobytes() for image in seen[0]} <= allowed
 
 
-@pytest.mark.slow
-def test_a_tflite_of_anyones_is_exported(exported, tmp_path, command_line):
-    _, folder = exported
+def test_a_tflite_of_anyones_is_exported(exported_run, tmp_path, command_line):
+    _, folder = exported_run
     shutil.copy(folder / "model.tflite", tmp_path / "theirs.tflite")
     status, out, _ = command_line("export", "theirs.tflite", "--mcu", "stm32f746", "--out", "e", "--json")
     report = json.loads(out.splitlines()[-1])
     assert status == 0
     assert report["accuracy"] == {"float": None, "float_finetuned": None, "int8": None, "images": 0, "val": None}
     assert report["parity"]["different"] == 0
-    assert report["model"]["macs"] == exported[0]["model"]["macs"]
+    assert report["model"]["macs"] == exported_run[0]["model"]["macs"]
 
 
-@pytest.mark.slow
 @pytest.mark.skipif("TFLM_DIR" not in os.environ, reason="TFLM_DIR is not set: the real engine is not here")
 @needs_tool("qemu-system-arm")
 @needs_tool("arm-none-eabi-gcc")
-def test_the_firmware_gives_the_golden_output_on_the_emulated_core(exported):
-    report, _ = exported
+def test_the_firmware_gives_the_golden_output_on_the_emulated_core(exported_run):
+    report, _ = exported_run
     assert report["emulated"]["golden"] == "equal"
     assert report["emulated"]["arena_used_bytes"] <= report["memory"]["arena_bytes"]
     assert report["emulated"]["instructions"] > report["model"]["macs"]
@@ -335,7 +305,6 @@ def test_an_operator_that_tflm_lacks_is_named(tmp_path):
         export(tmp_path / "erf.tflite", "stm32f746")
 
 
-@pytest.mark.slow
 def test_a_network_that_cannot_fit_is_refused_with_status_3_before_training(command_line, tmp_path):
     words = ["--model", "mobilenet_v2", "model.width=1.0", "model.resolution=96"]
     status, out, error = command_line("fit", *words, "--mcu", "stm32f746", "--out", "run")
@@ -345,7 +314,6 @@ def test_a_network_that_cannot_fit_is_refused_with_status_3_before_training(comm
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.slow
 def test_the_suggested_width_fits_and_the_next_one_does_not():
     import re
 

@@ -15,7 +15,7 @@ from tinytrain.commands import fit as train
 from tinytrain.config import load as configs
 from tinytrain.config import schema
 from tinytrain.data import splits
-from tinytrain.data.load import load_source
+from tinytrain.data.load import load_dataset
 from tinytrain.errors import DoesNotFit, Mistakes, UserError
 from tinytrain.run import Run
 from tinytrain.tasks.classify import metrics
@@ -31,41 +31,39 @@ def finished(tmp_path_factory):
     return run
 
 
-@pytest.mark.slow
-def test_a_run_folder_holds_what_the_contract_says(finished):
-    result = finished.metrics()
+def test_a_run_folder_holds_what_the_contract_says(trained_run):
+    result = trained_run.metrics()
     assert set(result["test"]) >= {"top1", "top5", "map", "loss", "images"}
     assert (result["test"]["images"], result["val"]["images"]) == (359, 143)
-    assert result["epochs"] == 3
+    assert result["epochs"] == 8
     assert result["images_per_second"] > 0
-    config = tomllib.loads(finished.config_path.read_text())
+    config = tomllib.loads(trained_run.config_path.read_text())
     assert "'auto'" not in str(config)
-    assert len(finished.history_path.read_text().splitlines()) == 4
-    split = json.loads(finished.split_path.read_text())
+    assert len(trained_run.history_path.read_text().splitlines()) == 9
+    split = json.loads(trained_run.split_path.read_text())
     assert {name: len(names) for name, names in split.items()} == {"train": 1295, "val": 143, "test": 359}
     assert not set(split["test"]) & set(split["train"] + split["val"])
 
 
-@pytest.mark.slow
-def test_the_saved_model_is_plain_keras_and_has_the_reported_accuracy(finished):
-    model = keras.saving.load_model(finished.model_path)
+def test_the_saved_model_is_plain_keras_and_has_the_reported_accuracy(trained_run):
+    model = keras.saving.load_model(trained_run.model_path)
     assert not any("Fused" in type(layer).__name__ for layer in model.layers)
-    config = finished.config()
-    data = splits.Split(load_source(config), config)
+    config = trained_run.config()
+    data = splits.Splits(load_dataset(config), config)
     images, labels = data.arrays("test")
     logits = model.predict((np.asarray(images, "float32") - 128) / 128, verbose=0)
-    assert metrics.top_k(logits, labels, 1) == pytest.approx(finished.metrics()["test"]["top1"], abs=1e-9)
-    assert finished.metrics()["test"]["top1"] > 0.2  # ten classes, three epochs
+    assert metrics.top_k(logits, labels, 1) == pytest.approx(trained_run.metrics()["test"]["top1"], abs=1e-9)
+    assert trained_run.metrics()["test"]["top1"] > 0.5  # of ten classes
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_config_in_the_folder_repeats_the_run(finished, tmp_path):
     again = train.fit(configs.load(finished.config_path), tmp_path / "again")
     for name, values in weights(finished.last_path).items():
         np.testing.assert_array_equal(values, weights(again.last_path)[name])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kills", [1, 2])
 def test_a_killed_run_resumes_to_the_same_weights(finished, tmp_path, kills):
     words = ["fit", "--out", "run"]
@@ -83,20 +81,18 @@ def test_a_killed_run_resumes_to_the_same_weights(finished, tmp_path, kills):
     assert [row["epoch"] for row in history(Run(tmp_path / "run"))] == [1, 2, 3]
 
 
-@pytest.mark.slow
-def test_a_kill_between_the_last_checkpoint_and_its_line_in_the_history_loses_no_line(finished, tmp_path):
+def test_a_kill_between_the_last_checkpoint_and_its_line_in_the_history_loses_no_line(trained_run, tmp_path):
     run = Run(tmp_path / "run")
     run.folder.mkdir()
-    for path in (finished.config_path, finished.split_path, finished.last_path, finished.best_path):
+    for path in (trained_run.config_path, trained_run.split_path, trained_run.last_path, trained_run.best_path):
         shutil.copy(path, run.folder)
-    lines = finished.history_path.read_text().splitlines(keepends=True)
+    lines = trained_run.history_path.read_text().splitlines(keepends=True)
     run.history_path.write_text("".join(lines[:-1]))
     train.fit(run.config(), run.folder, resume=True)
     assert run.history_path.read_text().splitlines(keepends=True) == lines
-    assert run.metrics() == finished.metrics()
+    assert run.metrics() == trained_run.metrics()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("balanced", "shown"), [(0.934, ""), (0.61, " (61.00 % with each class counted the same)")])
 def test_the_last_line_tells_what_uneven_classes_hide(balanced, shown):
     test = {"top1": 0.9359, "balanced_top1": balanced, "images": 359}
@@ -107,24 +103,24 @@ def test_the_last_line_tells_what_uneven_classes_hide(balanced, shown):
     )
 
 
-def test_a_loss_that_is_not_a_number_stops_with_a_message(tinytrain):
-    stopped = tinytrain("fit", "--out", "run", *SMALL, "optim.lr=1000", "optim.weight_decay=1", "optim.warmup_epochs=0")
-    assert stopped.returncode == 2
-    assert "loss became" in stopped.stderr
-    assert "lower optim.lr" in stopped.stderr
-    assert "Traceback" not in stopped.stderr
+def test_a_loss_that_is_not_a_number_stops_with_a_message(command_line):
+    words = [*SMALL, "optim.lr=1000", "optim.weight_decay=1", "optim.warmup_epochs=0"]
+    status, _, error = command_line("fit", "--out", "run", *words)
+    assert status == 2
+    assert "loss became" in error
+    assert "lower optim.lr" in error
+    assert "Traceback" not in error
 
 
-@pytest.mark.slow
-def test_a_folder_of_color_images_trains_and_resume_of_a_finished_run_repeats_its_result(tinytrain, image_folder):
+def test_a_folder_of_color_images_trains_and_resume_of_a_finished_run_repeats_its_result(command_line, image_folder):
     root = image_folder(count=60)
     words = ["model.width=0.25", "optim.epochs=8", "optim.batch=16", "augment.crop=0"]
-    done = tinytrain("fit", "--data", f"folder:{root}", "--out", "run", "--json", *words)
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout.splitlines()[-1])
+    status, out, error = command_line("fit", "--data", f"folder:{root}", "--out", "run", "--json", *words)
+    assert status == 0, error
+    result = json.loads(out.splitlines()[-1])
     assert result["val"]["top1"] > 0.6  # three classes that differ by their color
-    again = tinytrain("fit", "--out", "run", "--resume", "--json")
-    assert json.loads(again.stdout.splitlines()[-1]) == result
+    _, again, _ = command_line("fit", "--out", "run", "--resume", "--json")
+    assert json.loads(again.splitlines()[-1]) == result
 
 
 def snapshot(folder):
@@ -161,7 +157,6 @@ def test_a_mistake_is_one_sentence_status_2_and_overwrites_nothing(command_line,
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.slow
 def test_what_is_wrong_with_data_and_board_is_told_at_once(command_line, image_folder, tmp_path):
     image_folder(classes=("blue", "red"))
     root = image_folder(classes=("lonely",), count=1, size=(20, 16), mode="L")
@@ -193,21 +188,21 @@ def test_what_was_chosen_is_told_beside_the_limits_of_the_board(command_line, im
 
 def test_errors_are_told_as_one():
     mistakes = Mistakes()
-    assert mistakes.kept(lambda one, two: one + two, 1, 2) == 3
+    assert mistakes.collect(lambda one, two: one + two, 1, 2) == 3
     mistakes.raise_all()
 
     def fail(error):
         raise error
 
-    assert mistakes.kept(fail, DoesNotFit("too large")) is None
+    assert mistakes.collect(fail, DoesNotFit("too large")) is None
     with pytest.raises(DoesNotFit, match=r"^too large$"):
         mistakes.raise_all()
-    mistakes.kept(fail, UserError("no image"))
+    mistakes.collect(fail, UserError("no image"))
     with pytest.raises(UserError) as error:
         mistakes.raise_all()
     assert str(error.value) == "2 things are wrong:\n1. too large\n2. no image"
     with pytest.raises(KeyError):
-        mistakes.kept(fail, KeyError("our own bug"))
+        mistakes.collect(fail, KeyError("our own bug"))
 
 
 @pytest.fixture
@@ -269,7 +264,7 @@ def test_a_resumed_run_keeps_what_export_and_the_log_are_told_now(tmp_path):
     run = Run(tmp_path)
     stored = configs.load(None, SMALL)
     run.config_path.write_text(configs.dump(stored))
-    run.take(configs.load(None, [*SMALL, "qat.epochs=7", "log.tensorboard=true", "optim.lr=0.9"]))
+    run.update_config(configs.load(None, [*SMALL, "qat.epochs=7", "log.tensorboard=true", "optim.lr=0.9"]))
     expected = configs.load(None, [*SMALL, "qat.epochs=7", "log.tensorboard=true"])
     assert run.config() == expected  # and not what a training reads
 

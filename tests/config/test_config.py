@@ -50,7 +50,7 @@ def test_a_mistake_is_named_with_what_would_be_right(word, sentence):
 
 def test_a_folder_given_as_data_is_told_how_it_is_given(tmp_path):
     with pytest.raises(UserError, match=r"is a folder: a folder of class folders is given as folder:"):
-        load.room(str(tmp_path))
+        load.parse_spec(str(tmp_path))
 
 
 def test_a_mistake_in_a_file_names_the_file(tmp_path):

@@ -1,7 +1,10 @@
 """The recipes of the adaptive pipeline: found by name, and what they set against methods.md C."""
 
+import dataclasses
+
 import pytest
 
+from tinytrain.config import library
 from tinytrain.config import load as configs
 
 
@@ -11,7 +14,7 @@ def load(path, *words):
 
 @pytest.mark.parametrize("recipe", ["adaptive", "adaptive_am"])
 def test_the_adaptive_recipes_are_those_of_the_specification(recipe):
-    config = load(configs.recipe(recipe))
+    config = load(library.recipe(recipe))
     optim, augment = config.optim, config.augment
     assert (optim.momentum, optim.nesterov, optim.weight_decay, optim.decay, optim.bias_lr) == (
         0.9,
@@ -29,7 +32,7 @@ def test_the_adaptive_recipes_are_those_of_the_specification(recipe):
         2e-4,
         5,
     )
-    assert (config.search.way, config.search.trials) == ("tpe", 15)
+    assert (config.search.algorithm, config.search.trials) == ("tpe", 15)
     assert (augment.augmix, augment.augmix_severity, augment.augmix_width, augment.augmix_depth) == (True, 5, 3, 0)
     assert (augment.small_crop, augment.small_crop_probability) == (0.9, 0.3)
     assert (augment.rotation, augment.rotation_probability) == (10, 0.3)
@@ -38,14 +41,22 @@ def test_the_adaptive_recipes_are_those_of_the_specification(recipe):
 
 
 def test_the_baseline_is_the_papers():
-    config = load(configs.recipe("adaptive_baseline"))
-    assert (config.method, config.search.way, config.optim.schedule) == ("", "none", "cosine_epochs")
+    config = load(library.recipe("adaptive_baseline"))
+    assert (config.method, config.search.algorithm, config.optim.schedule) == ("", "none", "cosine_epochs")
     assert (config.optim.epochs, config.optim.lr, config.model.dropout) == (200, 0.013, 0.2)
     assert (config.augment.augmix, config.augment.jitter_probability) == (False, 0.5)
 
 
+def test_the_ablated_augmentation_is_that_of_the_specification():
+    """methods.md D.1: RandAugment(2, 9), then MixUp(0.2) or CutMix(1), drawn for each batch; all else as by default."""
+    augment = {"randaugment": 2, "randaugment_magnitude": 9.0, "mixup": 0.2, "cutmix": 1.0}
+    expected = dataclasses.replace(configs.load(), augment=dataclasses.replace(configs.load().augment, **augment))
+    assert configs.load(library.recipe("ablated")) == expected
+    assert expected.augment.mix_probability == 1
+
+
 def test_a_recipe_is_found_by_name(command_line):
-    assert configs.path_of("adaptive") == configs.recipe("adaptive")
+    assert library.path_of("adaptive") == library.recipe("adaptive")
     status, _, error = command_line("fit", "--recipe", "adaptiv")
     assert (status, "did you mean 'adaptive'" in error) == (2, True)
     status, _, error = command_line("fit", "some.toml", "--recipe", "adaptive")
@@ -57,4 +68,4 @@ def test_a_recipe_is_found_by_name(command_line):
 def test_a_file_of_the_name_of_a_recipe_comes_first(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "adaptive").write_text("")
-    assert str(configs.path_of("adaptive")) == "adaptive"
+    assert str(library.path_of("adaptive")) == "adaptive"

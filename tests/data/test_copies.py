@@ -12,7 +12,7 @@ from tinytrain.config import load as configs
 from tinytrain.config.schema import Config, Data
 from tinytrain.data import balance, splits
 from tinytrain.data import batches as pipeline
-from tinytrain.data.source import Fact, Pool, Source
+from tinytrain.data.source import Dataset, ImageInfo, ImageSet
 from tinytrain.datasets import digits, folder
 from tinytrain.errors import UserError
 from tinytrain.nn.predict import predict
@@ -21,10 +21,10 @@ from tinytrain.train.resolve import resolve
 
 def source(contents, labels, pools=("all",)):
     """A source whose images have these contents and classes, the same in each pool."""
-    facts, labels = [Fact(digest=str(content)) for content in contents], np.array(labels, np.int64)
+    infos, labels = [ImageInfo(digest=str(content)) for content in contents], np.array(labels, np.int64)
     names = [str(number) for number in range(len(labels))]
-    made = {name: Pool(labels, names, name, lambda prepare: iter(()), facts) for name in pools}
-    return Source([f"c{label}" for label in np.unique(labels)], made, 3, 8)
+    made = {name: ImageSet(labels, names, name, lambda prepare: iter(()), infos) for name in pools}
+    return Dataset([f"c{label}" for label in np.unique(labels)], made, 3, 8)
 
 
 def sides(found, contents):
@@ -50,7 +50,7 @@ def with_copies(seed):
 @pytest.mark.parametrize("data", [Data(), Data(val_images=17, test_images=31)], ids=["shares", "counts"])
 def test_copies_are_never_parted(seed, data):
     contents, labels = with_copies(seed)
-    found = splits.split(source(contents, labels), data, seed)
+    found = splits.draw(source(contents, labels), data, seed)
     assert {len(places) for places in sides(found, contents).values()} == {1}
     assert sorted(np.concatenate([part.indices for part in found.values()])) == list(range(180))
     for part in found.values():
@@ -64,7 +64,7 @@ def test_copies_are_never_parted(seed, data):
 def test_the_split_of_data_without_copies_is_the_plain_draw():
     """By hand: the first so many of a permutation of each class, drawn in order from [seed, images]."""
     labels = np.tile([0, 1, 2], 40)
-    found = splits.split(source(range(120), labels), Data(), seed=3)
+    found = splits.draw(source(range(120), labels), Data(), seed=3)
     left = np.arange(120)
     for name, share in (("test", 0.2), ("val", 0.1)):
         random = np.random.default_rng([3, len(left)])
@@ -77,7 +77,7 @@ def test_the_split_of_data_without_copies_is_the_plain_draw():
 
 def test_a_class_of_many_copies_and_few_images_still_stands_in_each_split():
     contents = [*range(100), 100, 101, *[102] * 10]
-    found = splits.split(source(contents, [0] * 100 + [1] * 12), Data(test_fraction=0.5), seed=0)
+    found = splits.draw(source(contents, [0] * 100 + [1] * 12), Data(test_fraction=0.5), seed=0)
     assert {len(places) for places in sides(found, contents).values()} == {1}
     assert all((part.indices >= 100).any() for part in found.values())
 
@@ -85,12 +85,12 @@ def test_a_class_of_many_copies_and_few_images_still_stands_in_each_split():
 def test_a_class_of_copies_only_is_refused_by_name():
     contents = [*range(20), *[20, 21] * 5]
     with pytest.raises(UserError, match=r"too few different images of 'c1': .* at least 3 different ones"):
-        splits.split(source(contents, [0] * 20 + [1] * 10), Data(), seed=0)
+        splits.draw(source(contents, [0] * 20 + [1] * 10), Data(), seed=0)
 
 
 def test_official_splits_are_left_as_they_are():
     contents, labels = list(range(30)), np.tile([0, 1, 2], 10)
-    found = splits.split(source(contents, labels, pools=("train", "test")), Data(), seed=0)
+    found = splits.draw(source(contents, labels, pools=("train", "test")), Data(), seed=0)
     assert len(found["test"].indices) == 30  # though each of them is in train as well
     assert len(found["train"].indices) + len(found["val"].indices) == 30
 
@@ -102,7 +102,7 @@ def test_copies_in_files_stay_together_without_the_check_too(image_folder):
             for copy in range(2):  # losslessly, in another format
                 Image.open(root / name / f"{number:03d}.png").save(root / name / f"copy{copy}-{number:03d}.tiff")
     read = folder.load(str(root), Data(check=False))
-    names = splits.as_names(read, splits.split(read, Data(check=False), seed=0))
+    names = splits.as_names(read, splits.draw(read, Data(check=False), seed=0))
     place = {name: split for split, part in names.items() for name in part}
     for name, number in itertools.product(("blue", "green", "red"), range(6)):
         wanted = place[f"{name}/{number:03d}.png"]
@@ -110,16 +110,16 @@ def test_copies_in_files_stay_together_without_the_check_too(image_folder):
 
 
 def test_copies_are_known_where_the_source_does_not_know_its_images():
-    """A source without facts: its images are decoded once to find what is equal."""
+    """A dataset without infos: its images are decoded once to find what is equal."""
     pixels = np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8)
     pixels[20:] = pixels[:20]
-    pool = Pool(
+    pool = ImageSet(
         np.arange(40) % 2,
         [str(n) for n in range(40)],
         "pairs",
         lambda prepare: map(prepare, map(Image.fromarray, pixels)),
     )
-    found = splits.split(Source(["a", "b"], {"all": pool}, 1, 8), Data(check=False), seed=1)
+    found = splits.draw(Dataset(["a", "b"], {"all": pool}, 1, 8), Data(check=False), seed=1)
     assert {len(places) for places in sides(found, list(range(20)) * 2).values()} == {1}
 
 
@@ -128,7 +128,7 @@ def test_data_seed_holds_the_split_while_seed_changes_the_rest():
 
     def parts(*words):
         config = resolve(configs.load(None, list(words)), read)
-        return splits.as_names(read, splits.Split(read, config).subsets), config.data.seed
+        return splits.as_names(read, splits.Splits(read, config).subsets), config.data.seed
 
     assert parts("seed=1")[1] == 1
     assert parts("seed=1", "data.seed=5")[0] == parts("seed=2", "data.seed=5")[0] == parts("seed=5")[0]
@@ -150,10 +150,10 @@ def large(tmp_path, monkeypatch):
         for number in range(COUNT):
             yield prepare(Image.new("RGB", (8, 8), (number % 256, number // 256, 7)))
 
-    pool = Pool(np.arange(COUNT) % 2, [str(n) for n in range(COUNT)], "large", images)
-    read = Source(["even", "odd"], {"all": pool}, 3, SIDE)
+    pool = ImageSet(np.arange(COUNT) % 2, [str(n) for n in range(COUNT)], "large", images)
+    read = Dataset(["even", "odd"], {"all": pool}, 3, SIDE)
     config = resolve(configs.load(None, [f"model.resolution={SIDE}"]), read)
-    found = splits.Split(read, config)
+    found = splits.Splits(read, config)
     found.arrays("train")
     return found
 
@@ -181,7 +181,8 @@ def test_training_evaluation_and_prediction_never_hold_the_split_in_memory(large
             pass
 
     assert peak(batches) < whole / 4
-    assert peak(lambda: [None for _ in large.batches("train")]) < whole / 2  # three batches of 256 on their way
+    evaluation = lambda: [None for _ in pipeline.evaluation_batches(*large.arrays("train"), 2)]  # noqa: E731
+    assert peak(evaluation) < whole / 2  # three batches of 256 on their way
     assert peak(lambda: predict(model, large.arrays("train")[0], batch=32)) < 20 * step < whole
 
 

@@ -1,6 +1,7 @@
 """Folders, splits and batches, against Pillow and by hand."""
 
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 from tinytrain.config.schema import Config, Data
 from tinytrain.data import batches as pipeline
 from tinytrain.data import splits
-from tinytrain.data.load import load_source
+from tinytrain.data.load import load_dataset
 from tinytrain.datasets import digits, folder, tfds
 from tinytrain.errors import UserError
 from tinytrain.train.resolve import resolve
@@ -18,10 +19,10 @@ from tinytrain.train.resolve import resolve
 def test_a_folder_gives_its_images_in_order(image_folder):
     root = image_folder(count=3)
     source = folder.load(str(root), Data())
-    pool = source.pools["all"]
+    pool = source.image_sets["all"]
     assert source.classes == ["blue", "green", "red"]
     assert pool.names[:4] == ["blue/000.png", "blue/001.png", "blue/002.png", "green/000.png"]
-    assert pool.labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert pool.annotations.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     arrays = list(pool.images(lambda image: np.asarray(image)))
     np.testing.assert_array_equal(arrays[3], np.asarray(Image.open(root / "green/000.png")))
     assert (source.side, source.channels) == (16, 3)
@@ -31,8 +32,8 @@ def test_official_splits_are_kept(image_folder):
     for split, count in (("train", 10), ("valid", 3), ("test", 4)):
         image_folder(f"images/{split}", count=count)
     source = folder.load(str(image_folder("images/test", count=4).parent), Data())
-    parts = splits.split(source, Data(), seed=0)
-    assert {name: (part.pool, len(part.indices)) for name, part in parts.items()} == {
+    parts = splits.draw(source, Data(), seed=0)
+    assert {name: (part.image_set, len(part.indices)) for name, part in parts.items()} == {
         "train": ("train", 30),
         "val": ("val", 9),
         "test": ("test", 12),
@@ -47,12 +48,12 @@ def test_bad_files_are_all_listed_at_once_or_skipped(image_folder):
     (root / "green/cut.png").write_bytes(whole[: len(whole) // 2])
     spec = f"folder:{root}"
     with pytest.raises(UserError) as error:
-        load_source(Config(data=Data(spec=spec)))
+        load_dataset(Config(data=Data(spec=spec)))
     assert "3 of 39 files" in str(error.value)
     for name in ("words.png: not an image of a format that is read (JPEG", "empty.png: empty file", "cut.png: damaged"):
         assert name in str(error.value)
     assert "data.skip_bad=true" in str(error.value)
-    assert len(load_source(Config(data=Data(spec=spec, skip_bad=True))).pools["all"].labels) == 36
+    assert len(load_dataset(Config(data=Data(spec=spec, skip_bad=True))).image_sets["all"].annotations) == 36
 
 
 def test_images_of_several_sizes_are_padded_unless_data_resize_says_how(image_folder):
@@ -101,13 +102,13 @@ def test_a_class_with_one_image_is_named(image_folder):
     image_folder(classes=("red", "blue"))
     source = folder.load(str(image_folder(classes=("lonely",), count=1)), Data())
     with pytest.raises(UserError, match=r"lonely \(1\): every class needs at least 3"):
-        splits.split(source, Data(), seed=0)
+        splits.draw(source, Data(), seed=0)
 
 
 def test_the_split_is_stratified_seeded_and_disjoint():
     source = digits.load("", Data())
-    first, again, other = (splits.split(source, Data(), seed) for seed in (1, 1, 2))
-    labels = source.pools["all"].labels
+    first, again, other = (splits.draw(source, Data(), seed) for seed in (1, 1, 2))
+    labels = source.image_sets["all"].annotations
     everything = np.concatenate([part.indices for part in first.values()])
     assert sorted(everything) == list(range(1797))
     for name, share in (("test", 0.2), ("val", 0.8 * 0.1)):
@@ -121,16 +122,16 @@ def test_the_split_is_stratified_seeded_and_disjoint():
 
 def test_train_images_keeps_so_many_of_what_is_left_and_moves_nothing_else():
     source = digits.load("", Data())
-    whole, part = (splits.split(source, Data(train_images=count), 3) for count in (0, 200))
+    whole, part = (splits.draw(source, Data(train_images=count), 3) for count in (0, 200))
     chosen = part["train"].indices
     assert len(chosen) == 200
     assert set(chosen) < set(whole["train"].indices)
     for name in ("val", "test"):
         np.testing.assert_array_equal(part[name].indices, whole[name].indices)
-    counts = np.bincount(source.pools["all"].labels[chosen])
+    counts = np.bincount(source.image_sets["all"].annotations[chosen])
     assert counts.min() >= 19  # there are 174 to 183 images of a digit
     assert counts.max() <= 21
-    more = splits.split(source, Data(train_images=5000), 3)
+    more = splits.draw(source, Data(train_images=5000), 3)
     np.testing.assert_array_equal(more["train"].indices, whole["train"].indices)
 
 
@@ -159,16 +160,24 @@ def test_normalized_pixels_are_int8_over_128():
 
 def test_decoded_images_are_kept_and_found_again(image_folder, monkeypatch):
     source = folder.load(str(image_folder()), Data())
-    first = pipeline.decode(source.pools["all"], 8, 3, "stretch")
+    first = pipeline.decode(source.image_sets["all"], 8, 3, "stretch")
     monkeypatch.setattr(pipeline, "_decode_to", lambda *_: pytest.fail("decoded twice"))
-    np.testing.assert_array_equal(pipeline.decode(source.pools["all"], 8, 3, "stretch"), first)
+    np.testing.assert_array_equal(pipeline.decode(source.image_sets["all"], 8, 3, "stretch"), first)
+
+
+def test_images_brought_to_one_size_in_another_way_are_not_those_in_the_cache():
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (12, 20, 3), np.uint8))
+    images = SimpleNamespace(key="as ever", names=["a"], images=lambda prepare: iter([prepare(image)]))
+    for side, channels, resize in [(8, 3, "pad"), (8, 3, "crop"), (8, 3, "stretch"), (8, 1, "pad"), (6, 3, "pad")]:
+        found = pipeline.decode(images, side, channels, resize)
+        np.testing.assert_array_equal(found[0], pipeline.prepare(image, side, channels, resize))
 
 
 def test_a_changed_image_is_decoded_anew(image_folder):
     root = image_folder()
-    first = np.array(pipeline.decode(folder.load(str(root), Data()).pools["all"], 16, 3, "stretch"))
+    first = np.array(pipeline.decode(folder.load(str(root), Data()).image_sets["all"], 16, 3, "stretch"))
     Image.fromarray(np.full((16, 16, 3), 9, np.uint8)).save(root / "blue/000.png")
-    second = pipeline.decode(folder.load(str(root), Data()).pools["all"], 16, 3, "stretch")
+    second = pipeline.decode(folder.load(str(root), Data()).image_sets["all"], 16, 3, "stretch")
     assert (second[0] == 9).all()
     assert (first[0] != 9).any()
 
@@ -190,7 +199,7 @@ def test_a_changed_image_is_decoded_anew(image_folder):
 )
 def test_a_damaged_cache_is_decoded_anew(image_folder, tmp_path, monkeypatch, damage):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    pool = folder.load(str(image_folder()), Data()).pools["all"]
+    pool = folder.load(str(image_folder()), Data()).image_sets["all"]
     first = np.array(pipeline.decode(pool, 8, 3, "stretch"))
     (path,) = (tmp_path / "cache/tinytrain").glob("*.npy")
     damage(path)
@@ -203,7 +212,12 @@ def test_a_damaged_cache_is_decoded_anew(image_folder, tmp_path, monkeypatch, da
 def test_a_cache_that_cannot_be_written_is_done_without(image_folder, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    assert pipeline.decode(folder.load(str(image_folder()), Data()).pools["all"], 8, 3, "crop").shape == (36, 8, 8, 3)
+    assert pipeline.decode(folder.load(str(image_folder()), Data()).image_sets["all"], 8, 3, "crop").shape == (
+        36,
+        8,
+        8,
+        3,
+    )
 
 
 def batches(steps, seed=0, count=50, batch=8):
@@ -243,8 +257,8 @@ def test_tfds_keeps_the_official_splits(tmp_path):
 
     with tensorflow_datasets.testing.mock_data(num_examples=12):
         source = tfds.load("cifar10", Data())
-        images = pipeline.decode(source.pools["test"], 16, 3, "stretch")
-    assert sorted(source.pools) == ["test", "train"]
+        images = pipeline.decode(source.image_sets["test"], 16, 3, "stretch")
+    assert sorted(source.image_sets) == ["test", "train"]
     assert (len(source.classes), source.side, images.shape) == (10, 32, (12, 16, 16, 3))
 
 

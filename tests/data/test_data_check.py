@@ -11,15 +11,15 @@ from PIL import Image
 
 from tinytrain.config.schema import Config, Data
 from tinytrain.data import check, image_files, splits
-from tinytrain.data.load import read_source
+from tinytrain.data.load import read_dataset
 from tinytrain.datasets import digits, folder, tfds
 from tinytrain.run import Run
 
 
 def findings(root, **asked):
     config = Config(data=Data(spec=f"folder:{root}", **asked))
-    source = read_source(config)
-    return {finding.kind: finding for finding in check.findings(source, splits.split(source, config.data, 0), config)}
+    source = read_dataset(config)
+    return {finding.kind: finding for finding in check.findings(source, splits.draw(source, config.data, 0), config)}
 
 
 @pytest.fixture
@@ -80,22 +80,22 @@ def test_what_was_read_is_read_again_where_its_cache_is_damaged(image_folder, tm
     damage(store)
     assert image_files.scan(paths, tmp_path / "images") == expected
     assert store.read_text() == written
-    pool = dataclasses.replace(folder.load(str(tmp_path / "images"), Data()).pools["all"], facts=None)
-    assert check.facts(pool) == [one.fact for one in expected]
+    pool = dataclasses.replace(folder.load(str(tmp_path / "images"), Data()).image_sets["all"], infos=None)
+    assert check.infos(pool) == [one.info for one in expected]
     (store,) = (tmp_path / "cache/tinytrain").glob("facts-*.json")
     written = store.read_text()
     damage(store)
-    assert check.facts(pool) == [one.fact for one in expected]
+    assert check.infos(pool) == [one.info for one in expected]
     assert store.read_text() == written
 
 
 def test_facts_of_fewer_images_than_there_are_are_read_again(image_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    pool = dataclasses.replace(folder.load(str(image_folder(count=2)), Data()).pools["all"], facts=None)
-    expected = check.facts(pool)
+    pool = dataclasses.replace(folder.load(str(image_folder(count=2)), Data()).image_sets["all"], infos=None)
+    expected = check.infos(pool)
     (store,) = (tmp_path / "cache/tinytrain").glob("facts-*.json")
     store.write_text(json.dumps(json.loads(store.read_text())[1:]))
-    assert check.facts(pool) == expected
+    assert check.infos(pool) == expected
 
 
 def test_files_that_are_no_images_are_severe_and_first(official):
@@ -153,8 +153,8 @@ def test_what_a_key_answers_is_not_asked_again(official):
         Image.fromarray(noise + np.uint8(number)).convert("RGB").save(official / f"train/red/{number}.png")
     asked = findings(official)
     assert set(asked) == {"sizes", "modes", "tiny class", "uneven classes"}
-    assert asked["sizes"].todo == "data.resize=pad brings them to one size, unless you say stretch or crop"
-    assert asked["modes"].todo == "model.channels=3 is taken, since some are color, unless you say 1 (gray)"
+    assert asked["sizes"].hint == "data.resize=pad brings them to one size, unless you say stretch or crop"
+    assert asked["modes"].hint == "model.channels=3 is taken, since some are color, unless you say 1 (gray)"
     assert set(findings(official, resize="crop", balance="class_weights")) == {"modes", "tiny class"}
 
 
@@ -177,11 +177,11 @@ def test_no_file_is_named_where_no_size_is_that_of_most(official):
 
 def test_what_is_no_file_is_decoded_once(monkeypatch):
     with tensorflow_datasets.testing.mock_data(num_examples=30):
-        pool = tfds.load("fashion_mnist", Data()).pools["train"]
-        first = check.facts(pool)
-        monkeypatch.setattr(image_files, "fact", lambda _: pytest.fail("decoded twice"))
-        assert check.facts(pool) == first
-    assert {fact.size for fact in first} == {(28, 28)}
+        pool = tfds.load("fashion_mnist", Data()).image_sets["train"]
+        first = check.infos(pool)
+        monkeypatch.setattr(image_files, "info", lambda _: pytest.fail("decoded twice"))
+        assert check.infos(pool) == first
+    assert {info.size for info in first} == {(28, 28)}
 
 
 def test_mean_and_deviation_are_those_of_the_pixels(image_folder):
@@ -190,7 +190,7 @@ def test_mean_and_deviation_are_those_of_the_pixels(image_folder):
     source = folder.load(str(root), Data(resize="stretch"))
     part = splits.Subset("all", np.arange(30))
     mean, deviation = check.statistics(source, part)
-    pixels = [np.asarray(Image.open(root / name)).reshape(-1, 3) / 255 for name in source.pools["all"].names[:30]]
+    pixels = [np.asarray(Image.open(root / name)).reshape(-1, 3) / 255 for name in source.image_sets["all"].names[:30]]
     np.testing.assert_allclose(mean, np.concatenate(pixels).mean(axis=0))
     np.testing.assert_allclose(deviation, np.concatenate(pixels).std(axis=0))
     gray = digits.load("", Data())

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import int8_models
 import keras
 import numpy as np
 import pytest
@@ -10,8 +11,8 @@ from int8_models import conv_model
 from PIL import Image
 
 from tinytrain.config import load as configs
-from tinytrain.data import splits
-from tinytrain.data.load import load_source
+from tinytrain.data import identity, splits
+from tinytrain.data.load import load_dataset
 from tinytrain.nn.build import build_model
 from tinytrain.run import Run
 from tinytrain.train import fit
@@ -129,7 +130,7 @@ def test_the_split_of_a_run_is_restored_and_not_drawn_again(place, command_line)
     run.split_path.write_text(json.dumps(split))
     run.content_path.unlink()
     config = run.config()
-    data = identity.split_of(run, load_source(config), config)
+    data = identity.recorded_splits(run, load_dataset(config), config)
     for name, images in split.items():
         pixels, labels = data.arrays(name)
         for image, label, pixel in zip(images, labels, pixels[:], strict=True):
@@ -230,6 +231,15 @@ def evaluated(command_line, *words):
     return json.loads(out.splitlines()[-1]), error
 
 
+def test_labels_follow_the_names_of_their_classes():
+    known, given = ["red", "blue", "green"], ["blue", "green", "red"]  # a cycle: no permutation that is its own inverse
+    labels = np.array([0, 0, 1, 2, 2, 2])
+    found, notes = identity.in_order_of(known, given, labels, "the model", "other")
+    assert [known[label] for label in found] == [given[label] for label in labels]
+    assert len(notes) == 1
+    assert identity.in_order_of(given, given, labels, "the model", "other")[0].tolist() == labels.tolist()
+
+
 def test_other_data_is_matched_by_the_names_of_its_classes(place, command_line):
     make(place / "other", count=5, first=50)
     words = ("run", "--data", "folder:other")
@@ -320,9 +330,7 @@ def test_a_key_that_evaluate_does_not_read_is_refused(place, command_line, words
 
 def of_eight_pixels(folder, name="model.tflite", scale=1.0, zero=-128):
     """A .tflite of 5 classes for images of 8x8 pixels, 0 to 255, which answers the mean of the pixels it takes."""
-    import test_foreign
-
-    content = test_foreign.changed(conv_model(scale=scale, zero=zero), test_foreign.of_eight_pixels)
+    content = int8_models.changed(conv_model(scale=scale, zero=zero), int8_models.of_eight_pixels)
     folder.mkdir(exist_ok=True)
     (folder / name).write_bytes(content)
     return folder / name
@@ -395,7 +403,7 @@ def test_a_classifier_of_other_classes_is_not_begun_from(place, capsys):
 
     config = resolve(
         configs.load(None, [*SMALL, f"model.weights={place / 'run'}", "model.channels=3"]),
-        load_source(configs.load(None, [f"data.spec=folder:{place / 'images'}"])),
+        load_dataset(configs.load(None, [f"data.spec=folder:{place / 'images'}"])),
     )
     saved = keras.saving.load_model(place / "run/model.keras", compile=False).get_layer("logits").get_weights()[0]
     for names, taken in ((CLASSES, True), (("red", "green", "blue"), False), ((), True)):
@@ -410,8 +418,8 @@ def test_a_start_or_a_teacher_that_knows_the_test_images_is_told(place, capsys, 
     theirs = set(Run(place / "run").split()["train"])
     for seed in (0, 1):  # the run was trained with 0
         config = configs.load(None, [*SMALL, f"data.spec=folder:{place / 'images'}", f"seed={seed}", *words])
-        source = load_source(config)
-        data = fit.Split(source, resolve(config, source))
+        source = load_dataset(config)
+        data = fit.Splits(source, resolve(config, source))
         fit._tell_seen(data, config)
         ours = set(splits.as_names(source, data.subsets)["test"])
         told = f"was trained on {len(theirs & ours)} of these {len(ours)} test images"

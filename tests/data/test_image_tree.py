@@ -13,7 +13,7 @@ from PIL import Image
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config, Data
 from tinytrain.data import batches, check, image_files, splits
-from tinytrain.data.load import read_source
+from tinytrain.data.load import read_dataset
 from tinytrain.data.source import split_of
 from tinytrain.datasets import csv, folder
 from tinytrain.errors import UserError
@@ -48,7 +48,9 @@ def test_a_folder_that_a_person_takes_for_a_split_is_one(image_folder, train_, v
     source = folder.load(str(image_folder(f"images/{train_}", count=4).parent), Data())
     assert source.classes == ["blue", "green", "red"]
     counts = [4 + number for number, name in enumerate(filter(None, names.values()))]
-    assert [len(source.pools[split].labels) for split, name in names.items() if name] == [3 * n for n in counts]
+    assert [len(source.image_sets[split].annotations) for split, name in names.items() if name] == [
+        3 * n for n in counts
+    ]
 
 
 @pytest.mark.parametrize("name", ["trains", "tests", "station", "training shoes", "dataset", "images", "valley", "set"])
@@ -108,14 +110,14 @@ def test_links_are_followed_but_not_in_circles(image_folder, tmp_path):
     (root / "red/again").symlink_to(elsewhere)
     source = folder.load(str(root), Data())
     assert source.classes == ["blue", "green", "red"]
-    assert [path for path in source.pools["all"].names if path.startswith("red/")] == [
+    assert [path for path in source.image_sets["all"].names if path.startswith("red/")] == [
         "red/000.png",
         "red/001.png",
         "red/again/green/000.png",
         "red/again/green/001.png",
         "red/again/green/002.png",
     ]
-    assert np.bincount(source.pools["all"].labels).tolist() == [2, 3, 5]
+    assert np.bincount(source.image_sets["all"].annotations).tolist() == [2, 3, 5]
     assert left_out(source) == {
         "circle": "a link to a folder that holds it",
         "loop": "a link to a folder that holds it",
@@ -149,8 +151,8 @@ def test_nothing_is_left_out_without_its_name(image_folder):
         "README": "no image",
     }
     assert not any(finding.severe for finding in source.findings)
-    assert {"red/deep/deeper/in.png", "red/image_without_suffix"} <= set(source.pools["all"].names)
-    assert len(source.pools["all"].names) == 11
+    assert {"red/deep/deeper/in.png", "red/image_without_suffix"} <= set(source.image_sets["all"].names)
+    assert len(source.image_sets["all"].names) == 11
     stray = next(finding for finding in source.findings if finding.kind == "no class")
     assert stray.what == "1 image beside the class folders, in no class"
 
@@ -190,7 +192,10 @@ def test_blanks_at_the_ends_of_cells_count_for_nothing(image_folder, tmp_path):
     (tmp_path / "table.csv").write_text("\n".join(rows))
     source = csv.load(str(tmp_path / "table.csv"), Data())
     assert source.classes == ["cold", "warm"]
-    assert {split: pool.labels.tolist() for split, pool in source.pools.items()} == {"train": [1, 1, 0], "val": [0, 1]}
+    assert {split: pool.annotations.tolist() for split, pool in source.image_sets.items()} == {
+        "train": [1, 1, 0],
+        "val": [0, 1],
+    }
 
 
 def test_a_file_of_any_kind_that_cannot_be_decoded_is_named_with_the_reason(image_folder):
@@ -227,14 +232,14 @@ def test_a_file_of_any_kind_that_cannot_be_decoded_is_named_with_the_reason(imag
 @pytest.mark.parametrize("error", [ValueError("x"), IndexError("x"), MemoryError(), RuntimeError("x"), EOFError()])
 def test_whatever_a_decoder_raises_is_the_problem_of_its_file(image_folder, monkeypatch, error):
     root = image_folder(classes=("blue", "red"), count=2)
-    fact = image_files.fact
+    info = image_files.info
 
     def fail(image):
         if image.fp.name.endswith("red/001.png"):
             raise error
-        return fact(image)
+        return info(image)
 
-    monkeypatch.setattr(image_files, "fact", fail)
+    monkeypatch.setattr(image_files, "info", fail)
     [finding] = folder.load(str(root), Data()).findings
     assert finding.severe
     assert [line.partition(": ")[0] for line in finding.files] == [str(root / "red/001.png")]
@@ -243,7 +248,7 @@ def test_whatever_a_decoder_raises_is_the_problem_of_its_file(image_folder, monk
 @pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(5, "I/O error"), MemoryError()])
 def test_a_problem_that_may_pass_is_not_remembered(image_folder, monkeypatch, error):
     root = image_folder(classes=("blue", "red"), count=2)
-    decoded = image_files._decoded
+    decoded = image_files._decode
 
     def fail(path, work):
         if path.name == "001.png":
@@ -251,7 +256,7 @@ def test_a_problem_that_may_pass_is_not_remembered(image_folder, monkeypatch, er
         return decoded(path, work)
 
     with monkeypatch.context() as patched:
-        patched.setattr(image_files, "_decoded", fail)
+        patched.setattr(image_files, "_decode", fail)
         [finding] = folder.load(str(root), Data()).findings
         assert len(finding.files) == 2
         assert "damaged" not in finding.files[0]
@@ -263,26 +268,26 @@ def test_an_image_that_is_gone_when_it_is_decoded_is_named(image_folder):
     source = folder.load(str(root), Data())
     (root / "red/001.png").unlink()
     with pytest.raises(UserError, match=r"cannot read '.*red/001.png' any more"):
-        batches.decode(source.pools["all"], 8, 3, "stretch")
+        batches.decode(source.image_sets["all"], 8, 3, "stretch")
 
 
 def test_large_images_are_decoded_one_at_a_time(image_folder, monkeypatch):
     """Images of 256 pixels with room for 600: never more than two at once; with room for 100: one."""
     root = image_folder(count=8)
-    fact, running, most = image_files.fact, [], {}
+    info, running, most = image_files.info, [], {}
 
     def watched(image):
         running.append(1)
         most[room] = max(most.get(room, 0), len(running))
-        found = fact(image)
+        found = info(image)
         running.pop()
         return found
 
-    monkeypatch.setattr(image_files, "fact", watched)
+    monkeypatch.setattr(image_files, "info", watched)
     for room in (600, 100):
-        monkeypatch.setattr(image_files, "_BUDGET", image_files._Budget(room))
+        monkeypatch.setattr(image_files, "_BUDGET", image_files._PixelBudget(room))
         shutil.rmtree(batches.cache_folder(), ignore_errors=True)
-        assert len(folder.load(str(root), Data()).pools["all"].names) == 24
+        assert len(folder.load(str(root), Data()).image_sets["all"].names) == 24
     assert most[600] <= 2
     assert most[100] == 1
 
@@ -308,7 +313,7 @@ def test_measuring_large_images_takes_little_memory(tmp_path):
         pytest.skip("Linux only")
     before = highest()
     source = folder.load(str(tmp_path / "large"), Data())
-    batches.decode(source.pools["all"], 96, 3, "stretch")
+    batches.decode(source.image_sets["all"], 96, 3, "stretch")
     assert highest() - before < 450_000  # kB
 
 
@@ -366,7 +371,7 @@ def test_what_was_chosen_is_told_even_where_nothing_else_is_looked_for(image_fol
     image_folder(classes=("red",))
     root = image_folder(classes=("blue",), size=(20, 16), mode="L")
     asked = Config(data=Data(spec=f"folder:{root}", check=False))
-    source = read_source(asked)
-    assert [finding.kind for finding in check.without_asking(source, asked)] == ["sizes", "modes"]
-    everything = check.findings(source, splits.split(source, asked.data, 0), asked)
+    source = read_dataset(asked)
+    assert [finding.kind for finding in check.unconditional_findings(source, asked)] == ["sizes", "modes"]
+    everything = check.findings(source, splits.draw(source, asked.data, 0), asked)
     assert [finding.kind for finding in everything] == ["tiny class", "sizes", "modes"]

@@ -19,10 +19,10 @@ def test_a_table_names_its_images(image_folder, tmp_path):
     image_folder(count=3)
     lines = ["path,label", "images/red/001.png,warm", "images/blue/002.png,cold", "images/blue/000.png,cold"]
     source = csv.load(table(tmp_path, "\n".join(lines)), Data())
-    pool = source.pools["all"]
+    pool = source.image_sets["all"]
     assert (source.classes, source.side, source.channels) == (["cold", "warm"], 16, 3)
     assert pool.names == ["images/red/001.png", "images/blue/002.png", "images/blue/000.png"]
-    assert pool.labels.tolist() == [1, 0, 0]
+    assert pool.annotations.tolist() == [1, 0, 0]
     first = next(pool.images(np.asarray))
     np.testing.assert_array_equal(first, np.asarray(Image.open(tmp_path / "images/red/001.png")))
 
@@ -32,8 +32,11 @@ def test_the_split_column_is_official(image_folder, tmp_path):
     words = ["train"] * 6 + ["validation", "test", "test"]
     rows = [f"images/{name}/{n:03d}.png,{name},{words[n]}" for name in ("red", "blue") for n in range(9)]
     source = csv.load(table(tmp_path, "\ufeffpath,label,split\n" + "\n".join(rows)), Data())
-    parts = splits.split(source, Data(), 0)
+    parts = splits.draw(source, Data(), 0)
     assert {name: len(part.indices) for name, part in parts.items()} == {"train": 12, "val": 2, "test": 4}
+    names = splits.as_names(source, parts)  # a draw of as many images would take others
+    assert sorted(names["val"]) == ["images/blue/006.png", "images/red/006.png"]
+    assert sorted(names["test"]) == [f"images/{name}/00{n}.png" for name in ("blue", "red") for n in (7, 8)]
 
 
 @pytest.mark.parametrize(
@@ -64,7 +67,7 @@ def test_a_class_folder_may_hold_folders(image_folder):
     image_folder("images/blue", classes=("day", ".hidden"), count=2)
     source = folder.load(str(image_folder(classes=("green",), count=2)), Data())
     assert source.classes == ["blue", "green", "red"]
-    names = source.pools["all"].names
+    names = source.image_sets["all"].names
     assert names[:3] == ["blue/day/000.png", "blue/day/001.png", "green/000.png"]
     assert names[4:] == ["red/day/000.png", "red/day/001.png", "red/night/000.png", "red/night/001.png"]
 
@@ -78,9 +81,9 @@ def test_unchanged_files_are_not_opened_again(image_folder, monkeypatch):
     monkeypatch.setattr(image_files, "_scan_file", lambda path: opened.append(path.name) or scan_file(path))
     again = folder.load(str(root), Data(skip_bad=True))
     assert opened == []
-    assert again.pools["all"].facts == first.pools["all"].facts
+    assert again.image_sets["all"].infos == first.image_sets["all"].infos
     assert again.findings == first.findings
     Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(root / "blue/003.png")
     changed = folder.load(str(root), Data(skip_bad=True))
     assert opened == ["003.png"]
-    assert changed.pools["all"].facts[3] != first.pools["all"].facts[3]
+    assert changed.image_sets["all"].infos[3] != first.image_sets["all"].infos[3]

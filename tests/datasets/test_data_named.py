@@ -12,8 +12,8 @@ from tinytrain.config import catalog
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Data
 from tinytrain.data import batches, splits
-from tinytrain.data.load import load_source
-from tinytrain.data.source import Fact, Pool, Source
+from tinytrain.data.load import load_dataset
+from tinytrain.data.source import Dataset, ImageInfo, ImageSet
 from tinytrain.datasets import named, tfds
 from tinytrain.errors import UserError
 from tinytrain.train.resolve import resolve
@@ -43,26 +43,26 @@ def test_every_dataset_by_name(name, tmp_path, any_count):
     row = ROWS[name]
     with tensorflow_datasets.testing.mock_data(num_examples=40):
         source = named.load(spec_of(name, tmp_path), Data())
-        pool = source.pools["train"]
+        pool = source.image_sets["train"]
         images = list(pool.images(lambda image: batches.prepare(image, 8, source.channels, "stretch")))
     assert len(source.classes) == row.classes
     assert row.without not in source.classes
-    assert set(source.pools) <= set(row.splits)
-    assert len(images) == len(pool.labels) == len(pool.names) == len(set(pool.names))
+    assert set(source.image_sets) <= set(row.splits)
+    assert len(images) == len(pool.annotations) == len(pool.names) == len(set(pool.names))
     assert all(image.shape == (8, 8, source.channels) for image in images)
-    assert 0 <= pool.labels.min() <= pool.labels.max() < row.classes
+    assert 0 <= pool.annotations.min() <= pool.annotations.max() < row.classes
     assert (source.split, source.paper) == (row.split, row.paper)
 
 
 def test_a_class_left_out_takes_its_images_along(any_count):
     with tensorflow_datasets.testing.mock_data(num_examples=600):
         whole, ours = tfds.load("caltech101", Data()), named.load("caltech101", Data())
-        first = next(whole.pools["train"].images(np.asarray))
-        ours_first = next(ours.pools["train"].images(np.asarray))
-    theirs = [whole.classes[label] for label in whole.pools["train"].labels]
+        first = next(whole.image_sets["train"].images(np.asarray))
+        ours_first = next(ours.image_sets["train"].images(np.asarray))
+    theirs = [whole.classes[label] for label in whole.image_sets["train"].annotations]
     kept = [name for name in theirs if name != "background_google"]
     assert len(kept) < len(theirs)
-    assert [ours.classes[label] for label in ours.pools["train"].labels] == kept
+    assert [ours.classes[label] for label in ours.image_sets["train"].annotations] == kept
     if theirs[0] != "background_google":
         np.testing.assert_array_equal(first, ours_first)
 
@@ -90,7 +90,7 @@ def test_a_folder_with_its_classes_is_taken(image_folder):
     root = image_folder(classes=("no_person", "person"))
     assert named.load(f"visual_wake_words:{root}", Data()).classes == ["no_person", "person"]
     many = image_folder("birds", classes=[f"bird{n:03d}" for n in range(500)], count=3, size=(2, 2))
-    assert len(named.load(f"birdsnap:{many}", Data()).pools["all"].labels) == 1500
+    assert len(named.load(f"birdsnap:{many}", Data()).image_sets["all"].annotations) == 1500
 
 
 @pytest.mark.parametrize(
@@ -110,9 +110,9 @@ def test_a_class_list_that_is_none_is_refused(tmp_path, text, sentence):
 
 
 def test_a_name_is_a_word_of_a_config():
-    assert configs.room("cifar10") == ("named", "cifar10")
-    assert configs.room("birdsnap:a:b") == ("named", "birdsnap:a:b")
-    assert configs.room("tfds:cifar10") == ("tfds", "cifar10")
+    assert configs.parse_spec("cifar10") == ("named", "cifar10")
+    assert configs.parse_spec("birdsnap:a:b") == ("named", "birdsnap:a:b")
+    assert configs.parse_spec("tfds:cifar10") == ("tfds", "cifar10")
     with pytest.raises(UserError, match="did you mean 'cifar100'"):
         configs.load(None, ["data.spec=cifar1000"])
 
@@ -143,16 +143,16 @@ def source_of(counts, classes, **hints):
     for name, count in counts.items():
         labels = np.concatenate([np.arange(classes), random.choice(classes, count - classes, p=share / share.sum())])
         names = [f"{name}-{n}" for n in range(count)]
-        pools[name] = Pool(labels, names, name, lambda _: iter(()), [Fact(digest=text) for text in names])
-    return Source([str(n) for n in range(classes)], pools, channels=3, side=0, **hints)
+        pools[name] = ImageSet(labels, names, name, lambda _: iter(()), [ImageInfo(digest=text) for text in names])
+    return Dataset([str(n) for n in range(classes)], pools, channels=3, side=0, **hints)
 
 
 def sizes(source, data, seed=0):
     source = splits.arrange(source, data.split)
-    parts = splits.split(source, data, seed)
+    parts = splits.draw(source, data, seed)
     names = splits.as_names(source, parts)
     everything = [name for part in names.values() for name in part]
-    assert len(everything) == len(set(everything)) == sum(len(pool.names) for pool in source.pools.values())
+    assert len(everything) == len(set(everything)) == sum(len(pool.names) for pool in source.image_sets.values())
     return {name: len(part.indices) for name, part in parts.items()}
 
 
@@ -198,9 +198,9 @@ def test_a_random_split_joins_what_was_official_and_depends_on_the_seed():
     source = source_of({"train": 300, "val": 30, "test": 70}, 10)
     assert sizes(source, Data(split="random", test_images=50, val_images=40)) == {"train": 310, "val": 40, "test": 50}
     joined = splits.arrange(source, "random")
-    parts = [splits.split(joined, Data(), seed)["test"].indices.tolist() for seed in (0, 0, 1)]
+    parts = [splits.draw(joined, Data(), seed)["test"].indices.tolist() for seed in (0, 0, 1)]
     assert parts[0] == parts[1] != parts[2]
-    labels = joined.pools["all"].labels
+    labels = joined.image_sets["all"].annotations
     shares = np.bincount(labels[parts[0]], minlength=10) / np.bincount(labels, minlength=10)
     assert abs(shares - 0.2).max() < 0.03
 
@@ -209,9 +209,9 @@ def test_a_joined_pool_serves_the_images_of_all(image_folder):
     for split, count in (("train", 6), ("test", 4)):
         root = image_folder(f"images/{split}", count=count).parent
     config = configs.load(None, [f"data.spec=folder:{root}", "data.split=random", "model.resolution=16"])
-    source = load_source(config)
+    source = load_dataset(config)
     config = resolve(config, source)
-    data = splits.Split(source, config)
+    data = splits.Splits(source, config)
     assert config.data.split == "random"
     total = {name: data.arrays(name)[0] for name in data.subsets}
     assert sum(map(len, total.values())) == 30
@@ -263,14 +263,17 @@ def test_a_dataset_on_the_disk_gives_the_images_of_the_chosen_classes(tmp_path, 
     builder.download_and_prepare()
     monkeypatch.setattr(tfds, "_builder", lambda *_: builder)
     source = tfds.load_parts("written", without="junk")
-    pool = source.pools["train"]
-    assert (source.classes, sorted(source.pools)) == (["cat", "dog"], ["train"])
+    pool = source.image_sets["train"]
+    assert (source.classes, sorted(source.image_sets)) == (["cat", "dog"], ["train"])
     found = list(pool.images(np.asarray))
-    assert len(found) == len(pool.labels) == 8
-    for image, label in zip(found, pool.labels, strict=True):
+    assert len(found) == len(pool.annotations) == 8
+    for image, label in zip(found, pool.annotations, strict=True):
         number = next(n for n in range(12) if np.array_equal(Written.PIXELS[n], image))
         assert number % 3 == label
-    assert tfds.load_parts("written", only=["dog", "cat"]).pools["train"].labels.tolist() == (1 - pool.labels).tolist()
-    assert len(tfds.load_parts("written").pools["train"].labels) == 12
+    assert (
+        tfds.load_parts("written", only=["dog", "cat"]).image_sets["train"].annotations.tolist()
+        == (1 - pool.annotations).tolist()
+    )
+    assert len(tfds.load_parts("written").image_sets["train"].annotations) == 12
     with pytest.raises(UserError, match=r"has no val split \(it has "):
         tfds.load_parts("written", {"train": "train", "val": "val"})

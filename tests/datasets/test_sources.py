@@ -10,8 +10,8 @@ from PIL import Image
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.data import splits
-from tinytrain.data.load import load_source
-from tinytrain.data.splits import Split
+from tinytrain.data.load import load_dataset
+from tinytrain.data.splits import Splits
 from tinytrain.train.resolve import resolve
 
 ELSEWHERE = {"named", "tfds"}  # test_data_named.py has the datasets of tensorflow-datasets
@@ -50,7 +50,7 @@ FIXED = {"digits"}  # whose images no file holds
 def load(kind, root, seed=0):
     argument = str(EXAMPLES[kind](root, seed))
     config = configs.load(None, [f"data.spec={kind}{':' if argument else ''}{argument}", "model.resolution=8"])
-    return load_source(config), config
+    return load_dataset(config), config
 
 
 def decoded(pool):
@@ -65,15 +65,15 @@ def test_every_kind_has_an_example():
 def test_every_source_keeps_its_promises(kind, tmp_path):
     source, _ = load(kind, tmp_path)
     assert len(source.classes) == len(set(source.classes)) > 1
-    assert set(source.pools) == {"all"} or "train" in source.pools
-    assert set(source.pools) <= {"all", "train", "val", "test"}
+    assert set(source.image_sets) == {"all"} or "train" in source.image_sets
+    assert set(source.image_sets) <= {"all", "train", "val", "test"}
     assert source.channels in (0, 1, 3)
-    assert len({pool.key for pool in source.pools.values()}) == len(source.pools)
-    for pool in source.pools.values():
-        assert pool.labels.dtype == np.int64
-        assert 0 <= pool.labels.min() <= pool.labels.max() < len(source.classes)
+    assert len({pool.key for pool in source.image_sets.values()}) == len(source.image_sets)
+    for pool in source.image_sets.values():
+        assert pool.annotations.dtype == np.int64
+        assert 0 <= pool.annotations.min() <= pool.annotations.max() < len(source.classes)
         images = decoded(pool)
-        assert len(images) == len(pool.labels) == len(pool.names) == len(set(pool.names))
+        assert len(images) == len(pool.annotations) == len(pool.names) == len(set(pool.names))
         assert images == decoded(pool)  # a second time, and in the same order
 
 
@@ -81,13 +81,13 @@ def test_every_source_keeps_its_promises(kind, tmp_path):
 def test_every_source_is_split_and_decoded(kind, tmp_path):
     source, config = load(kind, tmp_path)
     config = resolve(config, source)
-    data = Split(source, config)
+    data = Splits(source, config)
     for name in ("train", "val", "test"):
         images, labels = data.arrays(name)
         assert images.shape == (len(labels), 8, 8, int(config.model.channels))
         assert set(labels) == set(range(len(source.classes)))
     parts = [name for names in splits.as_names(source, data.subsets).values() for name in names]
-    assert len(parts) == len(set(parts)) == sum(len(pool.labels) for pool in source.pools.values())
+    assert len(parts) == len(set(parts)) == sum(len(pool.annotations) for pool in source.image_sets.values())
 
 
 @pytest.mark.parametrize("kind", sorted({*EXAMPLES} - FIXED))
@@ -96,5 +96,5 @@ def test_other_images_have_another_key(kind, tmp_path):
     keys = []
     for seed in (0, 1):
         source, _ = load(kind, tmp_path, seed)
-        keys.append({pool.key for pool in source.pools.values()})
+        keys.append({pool.key for pool in source.image_sets.values()})
     assert not keys[0] & keys[1]

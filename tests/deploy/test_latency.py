@@ -86,13 +86,12 @@ def test_a_model_with_an_operator_that_was_never_counted_has_no_estimate(name):
     assert counted["latency_ms"] == pytest.approx(970)  # 1 s at a cycle each, times the likely 0.97
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "width", "resolution", "classes", "counted"),
     [
         ("resnet8", 1.0, 32, 10, 29_545_200),
         ("mobilenet_v1", 0.25, 96, 2, 24_025_853),
-        ("mobilenet_v2", 0.35, 96, 10, 44_232_060),
+        pytest.param("mobilenet_v2", 0.35, 96, 10, 44_232_060, marks=pytest.mark.long),
     ],
 )
 def test_a_network_is_predicted_within_three_percent(name, width, resolution, classes, counted):
@@ -165,3 +164,18 @@ def test_the_interval_comes_first():
 def printed(changes):
     """Returns the summary of an export with the latency keys of `changes`."""
     return summary(export_reports.report(**changes), Path("out"))
+
+
+@pytest.mark.parametrize(
+    ("single", "by_hand"),
+    [
+        (operator("CONV_2D", (1, 8, 8, 16), (1, 4, 4, 32), (32, 3, 3, 16), **STRIDE), 4 * 4 * 32 * 3 * 3 * 16),
+        (operator("CONV_2D", (1, 8, 8, 16), (1, 8, 8, 32), (32, 1, 1, 4)), 8 * 8 * 32 * 4),  # in 4 groups
+        (operator("DEPTHWISE_CONV_2D", (1, 8, 8, 16), (1, 8, 8, 16), (1, 5, 3, 16)), 8 * 8 * 16 * 5 * 3),
+        (operator("FULLY_CONNECTED", (1, 64), (1, 10), (10, 64)), 640),
+        (operator("ADD", (1, 8, 8, 16), (1, 8, 8, 16), (1, 8, 8, 16)), 0),
+    ],
+)
+def test_multiply_accumulates_by_hand(single, by_hand):
+    assert latency.macs(single) == by_hand
+    assert latency.total_macs([single, single]) == 2 * by_hand

@@ -7,8 +7,9 @@ import sys
 import keras
 import numpy as np
 import pytest
+from conftest import architectures
 from keras import layers
-from test_twin import small, trained
+from small_networks import small, trained
 
 from tinytrain.config import plugins
 from tinytrain.deploy import boards, fit_check, memory
@@ -74,8 +75,7 @@ def recorded_head_bytes(path):
     return int(re.search(r"allocation head (\d+)", done.stderr)[1])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", plugins.names("models"))
+@pytest.mark.parametrize("name", architectures(short=["mobilenet_v1", "mobilenet_v3_small", "resnet8"]))
 def test_plan_estimate_and_bound_of_every_model(name, tmp_path):
     model = small(name, resolution=48)
     stripped = strip(convert.convert_untrained(model))

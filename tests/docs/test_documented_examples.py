@@ -49,7 +49,7 @@ def test_the_pages_bring_what_they_say(laid):
     run(root, "ruff", "check", *python)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_tests_of_the_pages_pass_on_their_examples(laid):
     """All commands of pytest -q in one process: to start it takes longer than most of the tests."""
     root, _ = laid
@@ -58,7 +58,7 @@ def test_the_tests_of_the_pages_pass_on_their_examples(laid):
     assert len(typed) >= 5
     files = sorted({word for words in typed for word in words if word.endswith(".py")})
     chosen = " or ".join(words[words.index("-k") + 1] for words in typed)
-    found = run(root, "pytest", "-q", "-rps", "-p", "no:cacheprovider", *files, "-k", chosen, "-m", "not slow")
+    found = run(root, "pytest", "-q", "-rps", "-p", "no:cacheprovider", *files, "-k", chosen, "-m", "not long")
     passed = {
         line.split()[1].partition("[")[0] for line in found.splitlines() if line.startswith(("PASSED ", "SKIPPED "))
     }

@@ -153,7 +153,9 @@ def test_static_objects_are_constructed_and_data_is_initialized(tmp_path):
     engine.write_text(
         text.replace(
             "  used_bytes = ",
-            "  if (once.value != 0x1235 || zero != 0 || half * 4 != 2) return false;\n  used_bytes = ",
+            "  if (once.value != 0x1235 || zero != 0 || half * 4 != 2) {\n"
+            '    error = "data is not initialized";\n    return false;\n  }\n'
+            "  used_bytes = ",
         )
     )
     done = emulate(folder)

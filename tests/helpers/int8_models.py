@@ -1,8 +1,10 @@
-"""Small .tflite files for tests: one built by hand in milliseconds, one by TensorFlow's converter."""
+"""Small .tflite files and operators for tests, built by hand or by TensorFlow's converter, and noise to feed them."""
 
 import flatbuffers
 import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
+
+from tinytrain.tflite.model import Operator, Tensor
 
 INPUT_SHAPE = (1, 4, 4, 3)
 FILTERS = 5
@@ -119,6 +121,34 @@ def _converted(network, random, ends: str = "int8") -> bytes:
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = getattr(tf, ends)
     return converter.convert()
+
+
+def noise_images(count, shape, seed=0):
+    """Returns int8 noise and the float32 images that it stands for, q = pixel - 128, x = q/128."""
+    int8 = np.random.default_rng(seed).integers(-128, 128, (count, *shape), np.int8)
+    return int8, int8.astype("float32") / 128
+
+
+def shaped(name, *shapes, **options):
+    """An int8 operator; the last shape is that of its output."""
+    *inputs, output = (Tensor("", shape, "int8", (1.0,), (0,), False) for shape in shapes)
+    return Operator(name, tuple(inputs), (output,), options)
+
+
+def changed(content, change):
+    """Returns the .tflite `content` after `change(model, graph)` of the schema's objects."""
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
+    change(model, model.subgraphs[0])
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def of_eight_pixels(_, graph):
+    """The network sees the first pixel of an 8x8 image."""
+    graph.tensors[0].shape, graph.tensors[3].shape = [1, 8, 8, 3], [1, 1, 1, 5]
+    options = graph.operators[0].builtinOptions
+    options.strideW = options.strideH = 8
 
 
 def _buffer(values):

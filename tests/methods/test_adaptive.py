@@ -8,7 +8,7 @@ import pytest
 from kills import assert_same_weights, command, epochs, history, kill
 
 from tinytrain.commands import compare
-from tinytrain.config import load as configs
+from tinytrain.config import library
 from tinytrain.run import Run
 
 SMALL = ["model.name=resnet8", "model.width=0.25", "optim.batch=16", "optim.epochs=4", "optim.warmup_epochs=1"]
@@ -24,11 +24,11 @@ def table(folder):
     return [without_times(row) for row in csv.DictReader((folder / "results.csv").open())]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_adaptive_recipe_loses_nothing_when_killed_in_the_search_and_in_the_training(tmp_path, image_folder):
     data = f"folder:{image_folder(count=24)}"
     words = ["compare", "adaptive", "--data", data, "--out", "killed", *SMALL, *SEARCH]
-    compare.compare([configs.recipe("adaptive")], [data], out=tmp_path / "whole", overrides=[*SMALL, *SEARCH])
+    compare.compare([library.recipe("adaptive")], [data], out=tmp_path / "whole", overrides=[*SMALL, *SEARCH])
     searching = kill(words, tmp_path, lambda lines: len(epochs(lines)) == 5)  # the second one of the second trial
     training = kill(words, tmp_path, lambda lines: epochs(lines)[-1:] == ["2/4"])
     done = subprocess.run(command(*words), cwd=tmp_path, capture_output=True, text=True)

@@ -4,9 +4,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import architectures
+from distillation_formula import by_hand, softmax
 from keras import layers
-from test_distill import NO_TRAINING, by_hand, softmax
-from test_netaug import compiled, images, labels, netaug, shallow
+from small_training import NO_TRAINING, compiled, images, labels, netaug, shallow
 
 from tinytrain.commands import fit
 from tinytrain.config import load as configs
@@ -51,7 +52,7 @@ def test_the_loss_is_that_of_the_paper(margin, scale):
     w = stretched(method)
     step = method.gradients(X, objective(), tf.constant(0))
     cosines = unit(features(method.network), 1) @ unit(w, 0)
-    np.testing.assert_allclose(step.logits, cosines, atol=1e-5)
+    np.testing.assert_allclose(step.outputs, cosines, atol=1e-5)
     true = np.argmax(Y, axis=1)
     losses = []
     for row, y in zip(cosines, true, strict=True):
@@ -112,7 +113,7 @@ def test_the_margin_is_no_matter_of_a_teacher():
     teacher = shallow()
     method = Distill(AMSoftmax(shallow(), margin, scale), teacher, weight, temperature)
     step = method.gradients(X, objective(), tf.constant(0))
-    cosines, y = np.float64(step.logits), np.float64(Y)
+    cosines, y = np.float64(step.outputs), np.float64(Y)
     taught = np.float64(teacher(X, training=False))
     soft = by_hand(0 * y, taught, scale * cosines, weight, temperature)
     hard = by_hand(y, taught, scale * (cosines - margin * y), 0.0, 1.0)
@@ -124,7 +125,7 @@ def test_label_smoothing_and_the_margin_go_together():
     smooth = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)
     method = AMSoftmax(shallow(), 0.35, 3.0)
     step = method.gradients(X, objective(loss=smooth), tf.constant(0))
-    logits = 3.0 * (np.float64(step.logits) - 0.35 * np.float64(Y))
+    logits = 3.0 * (np.float64(step.outputs) - 0.35 * np.float64(Y))
     expected = -((0.9 * np.float64(Y) + 0.01) * np.log(softmax(logits))).sum(axis=1).mean()
     assert float(step.loss) == pytest.approx(expected, rel=1e-5)
 
@@ -189,8 +190,8 @@ def test_the_body_keeps_its_weights_and_directions_begin_with_length_1():
 @pytest.mark.parametrize(
     ("classes", "scale"), [(2, 3.0), (10, 3.107), (37, 5.068), (100, 6.499), (196, 7.457), (500, 8.786), (1, 3.0)]
 )
-def test_the_usual_scale_is_the_table_of_the_specification(classes, scale):
-    assert am_softmax.usual_scale(classes) == pytest.approx(scale, abs=6e-4)
+def test_the_default_scale_is_the_table_of_the_specification(classes, scale):
+    assert am_softmax.default_scale(classes) == pytest.approx(scale, abs=6e-4)
 
 
 def test_a_config_says_margin_and_scale():
@@ -210,8 +211,7 @@ def test_another_method_inside_and_another_head_are_refused():
         cosine_head.with_cosine_head(keras.Model(image, layers.Dense(4, "softmax", name="soft")(x)))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", plugins.names("models"))
+@pytest.mark.parametrize("name", architectures(short=["mobilenet_v1", "resnet8"]))
 def test_every_model_takes_a_cosine_head(name):
     model = plugins.load("models", name).build(classes=5, resolution=32, channels=3, width=0.25, dropout=0.3)
     found = cosine_head.with_cosine_head(model)
@@ -221,7 +221,7 @@ def test_every_model_takes_a_cosine_head(name):
     assert "dropout" not in {layer.name for layer in replaced.layers}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_learns_and_its_best_epoch_is_what_is_saved(tmp_path):
     words = ["method=am_softmax", "optim.epochs=6", "model.width=0.25", "optim.batch=32", "augment.crop=0"]
     run = fit.fit(configs.load(None, words), tmp_path / "run", mcu="stm32f746")

@@ -5,8 +5,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from distillation_formula import by_hand, softmax
 from keras.src.legacy.saving import legacy_h5_format  # the format of the published files; Keras writes it nowhere else
-from test_netaug import compiled, images, labels, netaug, shallow
+from small_training import NO_TRAINING, compiled, images, labels, netaug, shallow
 
 from tinytrain.commands import fit
 from tinytrain.config import load as configs
@@ -14,21 +15,7 @@ from tinytrain.config import plugins
 from tinytrain.errors import UserError
 from tinytrain.methods import distill
 from tinytrain.methods.distill import Distill, teachers
-from tinytrain.train.method import Method, Objective, Training
-
-NO_TRAINING = Training(1, 1, lambda seed, steps: tf.data.Dataset.range(steps))
-
-
-def softmax(values):
-    powers = np.exp(values - values.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
-
-
-def by_hand(y, teacher, student, weight, temperature):
-    """CE(y, z) + w T² CE(softmax(t/T), z/T), means over the batch, in float64."""
-    hard = -(y * np.log(softmax(student))).sum(axis=-1).mean()
-    soft = -(softmax(teacher / temperature) * np.log(softmax(student / temperature))).sum(axis=-1).mean()
-    return hard + weight * temperature**2 * soft
+from tinytrain.train.method import Method, Objective
 
 
 @pytest.mark.parametrize(("weight", "temperature"), [(1.0, 1.0), (0.5, 4.0)])
@@ -40,10 +27,10 @@ def test_the_loss_is_that_of_the_formula(weight, temperature):
     step = method.gradients(x, Objective(lambda logits: loss(y, logits), lambda value: value), tf.constant(0))
     taught = np.float64(teacher(x, training=False))
     assert float(step.loss) == pytest.approx(
-        by_hand(np.float64(y), taught, np.float64(step.logits), weight, temperature), rel=1e-5
+        by_hand(np.float64(y), taught, np.float64(step.outputs), weight, temperature), rel=1e-5
     )
     # The gradient of the bias before the logits is the mean of (softmax(z) - y) + w T (softmax(z/T) - softmax(t/T)).
-    logits = np.float64(step.logits)
+    logits = np.float64(step.outputs)
     soft = softmax(logits / temperature) - softmax(taught / temperature)
     expected = (softmax(logits) - y.numpy() + weight * temperature * soft).mean(axis=0)
     np.testing.assert_allclose(step.gradients[-1], expected, atol=1e-6)
@@ -82,7 +69,7 @@ def test_around_netaug_both_networks_are_taught():
     taught = softmax(np.float64(teacher(x, training=False)))
     step = method.gradients(x, Objective(lambda logits: loss(y, logits), lambda value: value), tf.constant(3))
     expected = np.zeros(10)
-    for widths in (inner.super_network.smallest, inner.drawn(tf.constant(3))):
+    for widths in (inner.super_network.smallest, inner.draw_widths(tf.constant(3))):
         logits = softmax(np.float64(inner.super_network(x, widths, training=True)))
         expected += (2 * logits - y.numpy() - taught).mean(axis=0)
     np.testing.assert_allclose(step.gradients[-1], expected, atol=1e-5)
@@ -151,7 +138,6 @@ def imagenet_student(resolution):
     return plugins.load("models", "mobilenet_v1").build(classes=1000, channels=3, resolution=resolution, width=0.25)
 
 
-@pytest.mark.slow
 def test_a_published_network_teaches_with_its_own_pixels_and_logits(tmp_path, monkeypatch):
     """A file of the published name with random weights; Keras knows no hash for MobileNetV2's."""
     published = keras.applications.MobileNetV2(weights=None, alpha=1.0)

@@ -6,12 +6,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_distill import NO_TRAINING, softmax
-from test_netaug import compiled, images, labels, shallow
+from distillation_formula import softmax
+from small_training import NO_TRAINING, compiled, images, labels, shallow
 
 from tinytrain.commands import fit
 from tinytrain.config import load as configs
-from tinytrain.config import schema
+from tinytrain.config import method_keys, schema
 from tinytrain.errors import UserError
 from tinytrain.methods import dml
 from tinytrain.methods.am_softmax import AMSoftmax
@@ -25,7 +25,7 @@ from tinytrain.train.trainer import build_method
 
 X, Y = images(16, 16), labels(16)
 HARD = keras.losses.CategoricalCrossentropy(from_logits=True)
-PAPER = schema.Dml(dropout=0.0)
+PAPER = method_keys.Dml(dropout=0.0)
 RELEASED = dataclasses.replace(PAPER, form="released")
 
 
@@ -66,7 +66,7 @@ def expected(options, y, z, cosines):
 @pytest.mark.parametrize("scale", [1.0, 6.5])
 @pytest.mark.parametrize("form", ["paper", "released"])
 def test_loss_and_gradients_are_those_of_the_formulas(form, scale, weight):
-    options = schema.Dml(form, weight, 0.35, scale)
+    options = method_keys.Dml(form, weight, 0.35, scale)
     method = Dml(shallow(), options)
     random = np.random.default_rng(0)
     z, cosines = (
@@ -75,7 +75,7 @@ def test_loss_and_gradients_are_those_of_the_formulas(form, scale, weight):
     )
     with tf.GradientTape() as tape:
         tape.watch([z, cosines])
-        loss = method.both(objective(), z, cosines)
+        loss = method.joint_loss(objective(), z, cosines)
     found = tape.gradient(loss, [z, cosines])
     loss_by_hand, *by_hand = expected(options, np.float64(Y), np.float64(z), np.float64(cosines))
     assert float(loss) == pytest.approx(loss_by_hand, rel=1e-5)
@@ -89,7 +89,7 @@ def test_a_step_trains_both_networks_on_the_same_batch(options):
     z, cosines = (np.float64(network(X, training=True)) for network in (method.network, method.slow))
     step = method.gradients(X, objective(), tf.constant(0))
     loss, of_fast, _ = expected(options, np.float64(Y), z, cosines)
-    np.testing.assert_allclose(step.logits, z, atol=1e-5)
+    np.testing.assert_allclose(step.outputs, z, atol=1e-5)
     assert float(step.loss) == pytest.approx(loss, rel=1e-5)
     gradients = dict(zip([id(v) for v in method.trainable_variables], step.gradients, strict=True))
     np.testing.assert_allclose(gradients[id(method.network.get_layer("logits").bias)], of_fast.sum(0), atol=1e-6)
@@ -137,10 +137,10 @@ def test_each_variable_belongs_to_one_student_and_is_tracked_once():
 
 
 def test_a_checkpoint_brings_back_both_students_and_their_dropout(tmp_path):
-    first = compiled(Dml(with_dropout(), schema.Dml()))
+    first = compiled(Dml(with_dropout(), method_keys.Dml()))
     first.train_step((X, Y))
     checkpoint.save(tmp_path / "last.npz", checkpoint.trained_variables(first), {"epoch": 1})
-    second = compiled(Dml(with_dropout(), schema.Dml()))
+    second = compiled(Dml(with_dropout(), method_keys.Dml()))
     checkpoint.load(tmp_path / "last.npz", checkpoint.trained_variables(second))
     for step in (1, 2):
         for method in (first, second):
@@ -152,7 +152,7 @@ def test_a_checkpoint_brings_back_both_students_and_their_dropout(tmp_path):
 
 
 def test_the_slow_student_is_the_network_with_its_own_dropout_and_a_cosine_head():
-    method = Dml(with_dropout(), schema.Dml(dropout=0.2))
+    method = Dml(with_dropout(), method_keys.Dml(dropout=0.2))
     rates = [layer.rate for layer in method.slow.layers if isinstance(layer, keras.layers.Dropout)]
     assert rates == [0.2]
     assert [layer.rate for layer in method.network.layers if isinstance(layer, keras.layers.Dropout)] == [0.3]
@@ -173,7 +173,7 @@ def test_both_students_begin_from_weights_that_were_given(weights, same):
 
 def test_the_finished_model_has_no_trace_of_the_slow_student(tmp_path):
     model = with_dropout()
-    method = compiled(Dml(model, schema.Dml()))
+    method = compiled(Dml(model, method_keys.Dml()))
     for step in range(2):
         method.train_step((images(16, 16, step), labels(16, step)))
     finished = method.finish()
@@ -201,7 +201,7 @@ def test_another_method_inside_is_refused():
         dml.build(Method(shallow()), schema.Config(), NO_TRAINING)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("form", ["paper", "released"])
 def test_a_run_learns_and_is_the_plain_network(tmp_path, form):
     words = ["method=dml", f"dml.form={form}", "optim.epochs=5", "model.width=0.25", "optim.batch=32"]
@@ -220,7 +220,7 @@ def test_a_softmax_head_learns_from_the_labels_and_the_other_s_answers_without_m
     z, slow = (random.normal(0, 2, (16, 10)) for _ in range(2))
     f, s, y = log_softmax(z), log_softmax(slow), np.float64(Y)
     by_hand = -(y * (f + s)).sum(1).mean() + (np.exp(s) * (s - f)).sum(1).mean() + (np.exp(f) * (f - s)).sum(1).mean()
-    found = Dml(shallow(), options).both(objective(), tf.constant(z, "float32"), tf.constant(slow, "float32"))
+    found = Dml(shallow(), options).joint_loss(objective(), tf.constant(z, "float32"), tf.constant(slow, "float32"))
     assert float(found) == pytest.approx(by_hand, rel=1e-5)
 
 

@@ -22,8 +22,8 @@ def by_hand(drawn, block_size, keep):
 
 def build(name="mobilenet_v2_tiny", resolution=64, **options):
     keras.utils.set_random_seed(0)
-    usual = plugins.load("models", name).USUAL
-    options = {"classes": 4, "channels": 3, "width": usual["width"], "resolution": resolution} | options
+    defaults = plugins.load("models", name).DEFAULTS
+    options = {"classes": 4, "channels": 3, "width": defaults["width"], "resolution": resolution} | options
     return plugins.load("models", name).build(**options)
 
 
@@ -32,7 +32,7 @@ def build(name="mobilenet_v2_tiny", resolution=64, **options):
 def test_the_kept_positions(block_size, keep):
     drawn = np.random.default_rng(block_size).random((60, 9, 7, 1), dtype="float32")
     expected = by_hand(drawn, block_size, keep)
-    np.testing.assert_array_equal(dropblock.kept_positions(drawn, block_size, keep), expected)
+    np.testing.assert_array_equal(dropblock.keep_mask(drawn, block_size, keep), expected)
     assert 0 < expected.mean() < 1
 
 
@@ -99,20 +99,22 @@ def test_a_checkpoint_brings_the_next_masks_back(tmp_path):
 @pytest.mark.parametrize(("height", "width", "block_size", "keep"), [(1, 1, 5, 0.9), (2, 3, 5, 0.7), (6, 4, 3, 0.6)])
 def test_the_share_that_is_kept_is_what_is_kept_of_many_maps(height, width, block_size, keep):
     drawn = np.random.default_rng(0).random((40_000, height, width, 1), dtype="float32")
-    found = np.asarray(dropblock.kept_positions(drawn, block_size, keep)).mean()
-    assert dropblock.kept_share(height, width, block_size, keep) == pytest.approx(found, abs=0.005)
-    assert dropblock.kept_share(1, 1, 5, 0.9) == pytest.approx(1 - 0.1 / 25)  # one draw for the whole map
+    found = np.asarray(dropblock.keep_mask(drawn, block_size, keep)).mean()
+    assert dropblock.expected_keep(height, width, block_size, keep) == pytest.approx(found, abs=0.005)
+    assert dropblock.expected_keep(1, 1, 5, 0.9) == pytest.approx(1 - 0.1 / 25)  # one draw for the whole map
 
 
 def test_a_square_larger_than_the_maps_is_told():
     ends = "block13_project_bn, block14_add, block15_add, block16_project_bn"
-    (told,) = dropblock.exceeded(build(resolution=32), 5, 0.9)
-    assert told.startswith(f"dropblock.block_size = 5 exceeds the maps of 1x1 behind {ends}: 0.996 of their positions")
+    (warning,) = dropblock.small_map_warnings(build(resolution=32), 5, 0.9)
+    assert warning.startswith(
+        f"dropblock.block_size = 5 exceeds the maps of 1x1 behind {ends}: 0.996 of their positions"
+    )
     model = build("resnet8", 12)  # maps of 6x6 and 3x3
-    assert ["maps of 3x3" in line for line in dropblock.exceeded(model, 5, 0.9)] == [True]
-    assert ["of 6x6" in line for line in dropblock.exceeded(model, 7, 0.9)] == [True, False]
-    assert dropblock.exceeded(model, 3, 0.9) == []
-    assert dropblock.exceeded(model, 5, 1) == []
+    assert ["maps of 3x3" in line for line in dropblock.small_map_warnings(model, 5, 0.9)] == [True]
+    assert ["of 6x6" in line for line in dropblock.small_map_warnings(model, 7, 0.9)] == [True, False]
+    assert dropblock.small_map_warnings(model, 3, 0.9) == []
+    assert dropblock.small_map_warnings(model, 5, 1) == []
 
 
 def test_fit_tells_it_before_it_trains(command_line, image_folder):

@@ -7,13 +7,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import shortened
 from kills import assert_same_weights
 
 from tinytrain.commands import fit as train
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.config.schema import Config
-from tinytrain.data.load import load_source
+from tinytrain.data.load import load_dataset
 from tinytrain.nn.build import build_model
 from tinytrain.quantize import cosine_head, tf_keras_clone
 from tinytrain.run import Run
@@ -35,7 +36,7 @@ def words(name, folder, small=()):
     network, needing = folder / "network.keras", [part for part in name.split("+") if part in NEEDS]
     if needing and not network.exists():
         config = configs.load(None, [*SHORT, *small])
-        build_model(resolve(config, load_source(config)), classes=10).save(network)
+        build_model(resolve(config, load_dataset(config)), classes=10).save(network)
     more = [word.format(network=network) for part in needing for word in NEEDS[part]]
     return [*SHORT, f"method={name}", *more]
 
@@ -59,8 +60,7 @@ def stop_after_an_epoch(monkeypatch):
     return monkeypatch.undo
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", shortened(NAMES, short=["dml", "netaug"]))
 def test_every_method_resumes_to_the_same_weights_and_leaves_a_plain_model(name, tmp_path, stop_after_an_epoch):
     with pytest.raises(Stopped):
         fit(name, tmp_path, "stopped")
@@ -78,7 +78,7 @@ def test_every_method_resumes_to_the_same_weights_and_leaves_a_plain_model(name,
 
 @pytest.mark.parametrize(
     "name",
-    ["netaug", *(pytest.param(name, marks=pytest.mark.slow) for name in ["", *NAMES, *NESTED] if name != "netaug")],
+    shortened(["", *NAMES, *NESTED], short=["netaug"]),
 )
 def test_a_run_that_stopped_after_its_last_epoch_saves_the_network_that_it_had_trained(name, tmp_path):
     """Nothing of a method may be lost that last.npz does not hold."""
@@ -86,7 +86,7 @@ def test_a_run_that_stopped_after_its_last_epoch_saves_the_network_that_it_had_t
     small = ["model.resolution=16", "model.stem=cifar", "data.train_images=64", "data.check=false"]
     small += [] if name == "tinytl" else ["model.name=resnet8", "model.width=0.25"]
     more = ["tinytl.norm=group", "tinytl.weight_bits=8"] if norm else []
-    run = fit(name, tmp_path, "run", *small, *more, "optim.epochs=1", "optim.keep=last", small=small)
+    run = fit(name, tmp_path, "run", *small, *more, "optim.epochs=1", "optim.checkpoint=last", small=small)
     expected, result = keras.saving.load_model(run.model_path).get_weights(), run.metrics()
     run.metrics_path.unlink()
     run.model_path.unlink()
@@ -102,9 +102,9 @@ def test_every_method_learns_a_batch_by_heart(name, tmp_path):
     # so little through that nothing can be learnt from.
     more = ["model.init=he"] if name == "tinytl" else []
     config = configs.load(None, [*words(name, tmp_path, more), *more, "optim.schedule=constant", "optim.lr=0.1"])
-    source = load_source(config)
+    source = load_dataset(config)
     config = resolve(config, source)
-    learner = trainer.Trainer(config, train.Split(source, config), build_model(config, 10))
+    learner = trainer.Trainer(config, train.Splits(source, config), build_model(config, 10))
     [(x, y)] = learner.batches(0, range(1))
     before = [variable.numpy() for variable in learner.method.trainable_variables]
     step, losses = tf.function(learner.method.train_step), []
@@ -121,7 +121,7 @@ def off_switch(name):
     return getattr(plugins.load("methods", name), "OFF", [])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in NAMES if off_switch(name)])
 def test_every_method_that_is_switched_off_is_plain_training(name, tmp_path):
     ours, plain = fit(name, tmp_path, "off", *off_switch(name)), fit("", tmp_path, "plain")
@@ -136,8 +136,8 @@ def test_every_method_has_a_meaning_and_its_own_keys(name):
     assert module.__doc__.strip()
     default, own = Config(), [dotted for dotted in [*configs.keys()] if dotted.startswith(f"{name}.")]
     auto = {dotted for dotted in own if configs.get_key(default, dotted) == "auto"}
-    usual = module.usual("mobilenet_v2", 10) if auto else {}
-    assert set(usual) == auto
-    for dotted, value in usual.items():
+    defaults = module.defaults("mobilenet_v2", 10) if auto else {}
+    assert set(defaults) == auto
+    for dotted, value in defaults.items():
         configs.set_key(default, dotted, value)  # of the type of the key, and in its range
     assert all(word.startswith(f"{name}.") for word in off_switch(name))

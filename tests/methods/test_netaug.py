@@ -6,35 +6,27 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import architectures
 from kills import assert_same_weights, command, epochs, kill
+from small_training import EXPANSIONS, WIDTHS, compiled, images, labels, netaug, shallow
 
 from tinytrain.commands import fit as train
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.errors import UserError
-from tinytrain.methods.netaug import NetAug, batch_statistics, build, recalibrate, usual_width_factors
+from tinytrain.methods.netaug import batch_statistics, build, default_width_factors, recalibrate
 from tinytrain.methods.netaug.super_network import SuperNetwork
-from tinytrain.nn import blocks, macs
+from tinytrain.nn import macs
 from tinytrain.run import Run
 from tinytrain.train import optimizers
-from tinytrain.train.method import Method, Objective, Training
-
-WIDTHS, EXPANSIONS = [1.0, 1.8, 2.6], [1.0, 1.6, 2.2, 2.8]
+from tinytrain.train.method import Method, Objective, TrainingContext
 
 
 def tiny(name="mobilenet_v2_tiny", resolution=32, classes=10, width=None):
-    usual = plugins.load("models", name).USUAL
+    defaults = plugins.load("models", name).DEFAULTS
     return plugins.load("models", name).build(
-        classes=classes, channels=3, resolution=resolution, width=width or usual["width"]
+        classes=classes, channels=3, resolution=resolution, width=width or defaults["width"]
     )
-
-
-def images(count=8, resolution=32, seed=0):
-    return tf.constant(np.random.default_rng(seed).uniform(-1, 1, (count, resolution, resolution, 3)), tf.float32)
-
-
-def labels(count=8, seed=1):
-    return tf.one_hot(np.random.default_rng(seed).integers(0, 10, count), 10)
 
 
 def randomized(model, seed=3):
@@ -90,8 +82,7 @@ def test_widths_are_rounded_to_one(base, factors, expected):
     assert sorted({tuple(choice.widths) for choice in network.choices}) == sorted([(3,), tuple(expected), (10,)])
 
 
-@pytest.mark.parametrize("name", plugins.names("models"))
-@pytest.mark.slow
+@pytest.mark.parametrize("name", architectures(short=["mobilenet_v2_tiny", "mobilenet_v3_small", "resnet8"]))
 def test_the_sliced_tiny_network_is_the_plain_one(name):
     model = tiny(name, width={"resnet50": 0.125, "efficientnet_b0": 0.25, "mobilenet_v1": 0.125}.get(name))
     randomized(model)
@@ -122,22 +113,6 @@ def test_training_updates_the_first_channels_of_the_running_statistics():
     np.testing.assert_allclose(ours.moving_mean[:16], theirs.moving_mean, atol=1e-6)
     np.testing.assert_allclose(ours.moving_variance[:16], theirs.moving_variance, atol=1e-6)
     np.testing.assert_array_equal(ours.moving_mean[16:], np.zeros(26))
-
-
-def netaug(model, widths=WIDTHS, expansions=EXPANSIONS, outer_steps=100, keep_weights=True, x=None):
-    statistics = tf.data.Dataset.from_tensors((images() if x is None else x, labels()))
-    return NetAug(model, widths, expansions, 0, outer_steps, statistics, keep_weights)
-
-
-def compiled(method, lr=0.05):
-    method.compile(
-        optimizers.SGD(lr, coupled_decay=1e-3),
-        keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1),
-        metrics=[keras.metrics.CategoricalAccuracy("top1")],
-        jit_compile=False,
-    )
-    method.optimizer.build(method.trainable_variables)
-    return method
 
 
 class Doubled(Method):
@@ -181,24 +156,13 @@ def cut(network, widths):
     return small
 
 
-def shallow():
-    """Every kind of block once: deep enough for all rules, shallow enough that float32 noise stays small."""
-    image = blocks.image_input(16, 3)
-    x = blocks.depthwise_bn(blocks.conv_bn(image, 8, 3, 2, "hard_swish", "stem"), 3, 1, "relu", "block0")
-    x = blocks.inverted_residual(x, 24, 8, 3, 1, True, "block1")
-    y = blocks.depthwise_bn(blocks.conv_bn(x, 20, 1, 1, "relu", "block2_expand"), 3, 1, "relu", "block2")
-    y = blocks.squeeze_excite(y, 6, "relu", "hard_sigmoid", "block2")
-    x = blocks.conv_bn(y, 12, 1, 1, None, "block2_project")
-    return keras.Model(image, blocks.classifier(blocks.conv_bn(x, 32, 1, 1, "relu6", "head"), 10, 0.0))
-
-
 def test_the_gradient_is_the_sum_of_two_plain_networks():
     method = compiled(netaug(shallow()))
     kinds = [choice.group.kind for choice in method.super_network.choices]
     assert [kinds.count(kind) for kind in ("fixed", "outer", "inner", "squeezed")] == [2, 3, 2, 1]
     x, y = images(32, resolution=16), labels(32)
     loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)
-    drawn = [int(width) for width in method.drawn(tf.constant(7))]
+    drawn = [int(width) for width in method.draw_widths(tf.constant(7))]
     expected = [np.zeros(variable.shape, np.float64) for variable in method.trainable_variables]
     for widths in (method.super_network.smallest, drawn):
         plain = cut(method.super_network, widths)
@@ -227,7 +191,7 @@ def test_a_step_is_traced_once_and_depends_on_its_number_alone():
     for _ in range(4):
         step(images(), labels())
     assert len(traces) == 1
-    draws = [[int(width) for width in method.drawn(tf.constant(n))] for n in (3, 3, 4)]
+    draws = [[int(width) for width in method.draw_widths(tf.constant(n))] for n in (3, 3, 4)]
     assert draws[0] == draws[1] != draws[2]
 
 
@@ -264,8 +228,8 @@ def test_a_shortcut_makes_blocks_share_one_width():
 def test_in_the_second_half_only_the_expansion_is_widened():
     method = netaug(tiny(), outer_steps=5)
     choices = method.super_network.choices
-    late = [int(width) for width in method.drawn(tf.constant(5))]
-    early = [int(width) for width in method.drawn(tf.constant(4))]
+    late = [int(width) for width in method.draw_widths(tf.constant(5))]
+    early = [int(width) for width in method.draw_widths(tf.constant(4))]
     outer = [number for number, choice in enumerate(choices) if choice.group.kind == "outer"]
     assert all(late[number] == choices[number].widths[0] for number in outer)
     assert any(early[number] != choices[number].widths[0] for number in outer)
@@ -292,7 +256,7 @@ def test_each_traced_step_trains_the_channels_of_its_own_network():
         before = kernel.numpy()
         step(images(32, 16, number), labels(32, number))
         moved = (kernel.numpy() != before)[0, 0]
-        drawn = [int(width) for width in method.drawn(tf.constant(number))]
+        drawn = [int(width) for width in method.draw_widths(tf.constant(number))]
         used = np.zeros_like(moved)
         used[: drawn[read], : drawn[written]] = True
         used[:12, :32] = True  # of the tiny network
@@ -315,7 +279,7 @@ def test_each_traced_step_trains_the_channels_of_its_own_network():
 )
 def test_the_lists_are_those_of_the_released_configs(name, factors):
     config = configs.load(None, ["method=netaug", f"model.name={name}"])
-    assert usual_width_factors(name) == factors
+    assert default_width_factors(name) == factors
     assert config.netaug.expansion_factors == EXPANSIONS
 
 
@@ -355,7 +319,7 @@ def test_the_wider_channels_begin_as_in_the_released_code():
 def test_model_init_draws_the_largest_network(init):
     """fan_in and C_out are those of the largest network, where the kernels are drawn."""
     config = configs.load(None, ["method=netaug", "netaug.width_factors=[1,1.8]", f"model.init={init}"])
-    training = Training(10, 8, lambda seed, steps: tf.data.Dataset.from_tensors((images(), labels())))
+    training = TrainingContext(10, 8, lambda seed, steps: tf.data.Dataset.from_tensors((images(), labels())))
     model = build(tiny(), config, training).super_network.model
     kernels = {name: model.get_layer(name).kernel.numpy() for name in ("block9_project_conv", "block9_depthwise")}
     for name, kernel in kernels.items():
@@ -375,7 +339,7 @@ def test_model_init_draws_the_largest_network(init):
 
 def test_given_weights_are_kept_by_build():
     config = configs.load(None, ["method=netaug", "netaug.width_factors=[1,1.8]"])
-    training = Training(10, 8, lambda seed, steps: tf.data.Dataset.from_tensors((images(), labels())))
+    training = TrainingContext(10, 8, lambda seed, steps: tf.data.Dataset.from_tensors((images(), labels())))
     model = tiny()
     for weights in ("", "imagenet"):
         config.model.weights = weights
@@ -387,7 +351,7 @@ def test_given_weights_are_kept_by_build():
 def test_the_schedule_is_that_of_the_released_code(epochs, warmup, last):
     # remaining = epochs - epoch > half of what follows the warm-up: 155 epochs with 5 of warm-up widen both up to 79
     config = configs.load(None, [f"optim.epochs={epochs}", f"optim.warmup_epochs={warmup}", "netaug.width_factors=[1]"])
-    found = build(tiny(), config, Training(10, 8, lambda seed, steps: tf.data.Dataset.from_tensors(steps)))
+    found = build(tiny(), config, TrainingContext(10, 8, lambda seed, steps: tf.data.Dataset.from_tensors(steps)))
     assert found.outer_steps == 10 * (last + 1)
 
 
@@ -560,16 +524,16 @@ def test_any_functional_model_is_widened():
 def test_mistakes_in_the_config_are_told(words, said):
     config = configs.load(None, ["method=netaug", *words])
     with pytest.raises(UserError, match=said):
-        build(tiny(), config, Training(10, 8, lambda seed, steps: tf.data.Dataset.range(steps)))
+        build(tiny(), config, TrainingContext(10, 8, lambda seed, steps: tf.data.Dataset.range(steps)))
 
 
 def test_netaug_must_be_the_innermost_method():
     config = configs.load(None, ["method=distill+netaug"])
     with pytest.raises(UserError, match="netaug changes the network itself: expected it first"):
-        build(Method(tiny()), config, Training(10, 8, lambda seed, steps: tf.data.Dataset.range(steps)))
+        build(Method(tiny()), config, TrainingContext(10, 8, lambda seed, steps: tf.data.Dataset.range(steps)))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_run_resumes_to_the_same_weights(tmp_path):
     words = ["method=netaug", "model.name=mobilenet_v2_tiny", "model.width=0.1", "model.stem=imagenet"]
     words += ["optim.epochs=3", "optim.batch=128", "netaug.statistics_images=256"]

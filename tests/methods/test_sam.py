@@ -4,13 +4,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_netaug import compiled, images, labels, netaug, shallow
+from small_training import compiled, images, labels, netaug, shallow
 
 from tinytrain.config import load as configs
 from tinytrain.methods import sam
 from tinytrain.methods.distill import Distill
 from tinytrain.methods.sam import SAM
-from tinytrain.train.method import Method, Objective, Training
+from tinytrain.train.method import Method, Objective, TrainingContext
 
 LOSS = keras.losses.CategoricalCrossentropy(from_logits=True)
 X, Y = images(16, 16), labels(16)
@@ -139,5 +139,5 @@ def test_a_training_that_overflows_leaves_the_weights_finite():
 
 def test_the_config_says_how():
     config = configs.load(None, ["method=sam", "sam.rho=0.1", "sam.batch_norm=first"])
-    found = sam.build(shallow(), config, Training(1, 1, lambda seed, steps: tf.data.Dataset.range(steps)))
+    found = sam.build(shallow(), config, TrainingContext(1, 1, lambda seed, steps: tf.data.Dataset.range(steps)))
     assert (found.rho, found.batch_norm) == (0.1, "first")

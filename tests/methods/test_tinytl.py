@@ -6,16 +6,17 @@ import pytest
 import tensorflow as tf
 from keras import layers
 from sklearn.cluster import KMeans
-from test_twin import outputs, small
+from small_networks import outputs, small
 
 from tinytrain.config import plugins
-from tinytrain.config.schema import Config, Model, Tinytl
+from tinytrain.config.method_keys import Tinytl
+from tinytrain.config.schema import Config, Model
 from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.errors import UserError
 from tinytrain.methods import tinytl
 from tinytrain.methods.tinytl import TinyTL, memory_saving_layers
 from tinytrain.quantize import convert, tf_keras_clone
-from tinytrain.train.method import Method, Training
+from tinytrain.train.method import Method, TrainingContext
 
 CLASSES = 5
 # MobileNetV2-Tiny at width 0.35 and 144 pixels: channels in, channels out and side of the input of each inverted
@@ -231,7 +232,7 @@ def test_frozen_weights_take_256_values_a_layer_and_lose_less_than_even_steps():
     [
         (layers.ReLU(), memory_saving_layers.MaskReLU()),
         (layers.ReLU(6.0), memory_saving_layers.MaskReLU(6.0)),
-        (layers.Activation("hard_swish"), memory_saving_layers.LeanHardSwish("hard_swish")),
+        (layers.Activation("hard_swish"), memory_saving_layers.HardSwish("hard_swish")),
     ],
 )
 def test_lean_activations_have_the_values_and_gradients_of_tensorflow(plain, lean):
@@ -301,7 +302,7 @@ def config(**options):
 
 
 def training():
-    return Training(1, 4, lambda seed, steps: None)
+    return TrainingContext(1, 4, lambda seed, steps: None)
 
 
 def test_random_weights_are_refused():

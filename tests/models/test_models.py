@@ -46,7 +46,7 @@ def test_mobilenet_v1_vww_has_the_macs_of_mlperf_tiny():
 @pytest.mark.parametrize(("channels", "resolution"), [(1, 32), (3, 40)])
 def test_every_model_is_a_functional_image_classifier(name, channels, resolution, tmp_path):
     room = plugins.load("models", name)
-    model = room.build(classes=7, channels=channels, width=room.USUAL["width"], resolution=resolution, dropout=0.1)
+    model = room.build(classes=7, channels=channels, width=room.DEFAULTS["width"], resolution=resolution, dropout=0.1)
     images = np.random.default_rng(0).uniform(-1, 1, (2, resolution, resolution, channels)).astype("float32")
     logits = model(images, training=False).numpy()
     assert logits.shape == (2, 7)

@@ -4,10 +4,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import architectures
+from int8_models import noise_images
 from keras import layers
-from test_twin import BODIES, head, small, trained
+from small_networks import BODIES, head, small, trained
 
-from tinytrain.config import plugins
 from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.errors import TinytrainError, UserError
 from tinytrain.nn.cosine_head import with_cosine_head
@@ -20,12 +21,6 @@ OPERATORS = {
 }  # fmt: skip
 
 
-def images(count, shape, seed=0):
-    """Returns int8 noise and the float32 images that it stands for, q = pixel - 128, x = q/128."""
-    int8 = np.random.default_rng(seed).integers(-128, 128, (count, *shape), np.int8)
-    return int8, int8.astype("float32") / 128
-
-
 def int8_of(model, floats, tflite):
     """Returns the outputs of the fake-quantized graph as the int8 values of the .tflite."""
     output = tflite.outputs[0]
@@ -34,7 +29,7 @@ def int8_of(model, floats, tflite):
 
 def assert_graph_equals_tflite(model, shape):
     """Both give the same int8 outputs on noise."""
-    int8, floats = images(40, shape)
+    int8, floats = noise_images(40, shape)
     quantized = qat.quantize(tf_keras_clone.rebuild(model), floats[:20])
     tflite = convert.convert(quantized)
     assert (tflite.inputs[0].scale, tflite.inputs[0].zero_point) == ((1 / 128,), (0,))
@@ -46,7 +41,7 @@ def assert_graph_equals_tflite(model, shape):
 
 def test_mobilenet_v2_is_the_operators_that_cmsis_nn_has():
     model = small("mobilenet_v2", resolution=64, channels=1)
-    tflite = convert.convert_post_training(tf_keras_clone.rebuild(model), images(8, (64, 64, 1))[1])
+    tflite = convert.convert_post_training(tf_keras_clone.rebuild(model), noise_images(8, (64, 64, 1))[1])
     counts = {"CONV_2D": 35, "DEPTHWISE_CONV_2D": 17, "ADD": 10, "AVERAGE_POOL_2D": 1, "FULLY_CONNECTED": 1}
     assert tflite.counts == counts
 
@@ -82,23 +77,22 @@ class Reference:
 
     def with_kernel(self, kernel):
         """Returns the only operator whose int8 kernel is `kernel`, but for halves rounded the other way."""
-        found = [node for node in self.operators if self._same(node["inputs"][1], kernel)]
-        assert len(found) == 1
-        return found[0]
+        matches = [node for node in self.operators if self._same(node["inputs"][1], kernel)]
+        assert len(matches) == 1
+        return matches[0]
 
     def _same(self, tensor, kernel):
         own = self.lite.get_tensor(tensor)
         return own.shape == kernel.shape and (own == kernel).mean() > 0.99
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", plugins.names("models"))
+@pytest.mark.parametrize("name", architectures(short=["mobilenet_v1", "mobilenet_v3_small", "resnet8"]))
 def test_every_model_is_int8_and_every_operator_of_its_graph_exact(name):
     """Each convolution, given the inputs it has in TensorFlow's interpreter, gives the same int8 outputs.
 
     The whole graph is not compared here: noise through an untrained network of 50 layers makes much of one odd step.
     """
-    int8, floats = images(24, (32, 32, 3))
+    int8, floats = noise_images(24, (32, 32, 3))
     quantized = qat.quantize(tf_keras_clone.rebuild(small(name)), floats)
     tflite = convert.convert(quantized)
     assert (tflite.inputs[0].scale, tflite.inputs[0].zero_point) == ((1 / 128,), (0,))
@@ -109,9 +103,9 @@ def test_every_model_is_int8_and_every_operator_of_its_graph_exact(name):
     for wrapper in (wrapper for wrapper in qat.operators(quantized) if wrapper.quantize_config.kernel):
         node = reference.with_kernel(int8_kernel(wrapper))
         x, expected = reference.real(node["inputs"][0]), reference.real(node["outputs"][0])
-        found = wrapper(np.reshape(x, (1, -1)) if node["op_name"] == "FULLY_CONNECTED" else x, training=False)
+        actual = wrapper(np.reshape(x, (1, -1)) if node["op_name"] == "FULLY_CONNECTED" else x, training=False)
         step = reference.details[node["outputs"][0]]["quantization"][0]
-        steps = np.abs(found.numpy().reshape(expected.shape) - expected) / step
+        steps = np.abs(actual.numpy().reshape(expected.shape) - expected) / step
         assert steps.max() < 1.01
         if (
             node["op_name"] != "FULLY_CONNECTED"
@@ -141,12 +135,12 @@ def test_no_operator_more_than_needed(body, expected):
 
 def test_post_training_quantization_stays_near_the_float_model():
     model = small("mobilenet_v1")
-    int8, floats = images(60, (32, 32, 3))
+    int8, floats = noise_images(60, (32, 32, 3))
     tflite = convert.convert_post_training(tf_keras_clone.rebuild(model), floats)
     output = tflite.outputs[0]
-    found = (Oracle(tflite.content).run(int8)[0].astype(float) - output.zero_point[0]) * output.scale[0]
+    scores = (Oracle(tflite.content).run(int8)[0].astype(float) - output.zero_point[0]) * output.scale[0]
     expected = np.asarray(model(floats, training=False))
-    assert np.abs(found - expected).mean() < 0.05 * (expected.max() - expected.min())
+    assert np.abs(scores - expected).mean() < 0.05 * (expected.max() - expected.min())
 
 
 def depthwise_net():
@@ -157,7 +151,7 @@ def depthwise_net():
 
 
 def test_the_input_is_pixel_minus_128_whatever_the_calibration_images_hold():
-    dim = images(10, (8, 8, 3))[1] / 4
+    dim = noise_images(10, (8, 8, 3))[1] / 4
     tflite = convert.convert_post_training(tf_keras_clone.rebuild(depthwise_net()), dim)
     assert (tflite.inputs[0].scale, tflite.inputs[0].zero_point) == ((1 / 128,), (0,))
 
@@ -166,7 +160,7 @@ def test_weights_are_quantized_per_channel_and_symmetric():
     model = depthwise_net()
     kernel, bias = model.get_layer("depthwise").get_weights()
     model.get_layer("depthwise").set_weights([kernel * 10.0 ** np.arange(-4, 4)[:, None], bias])
-    tflite = convert.convert_post_training(tf_keras_clone.rebuild(model), images(10, (8, 8, 3))[1])
+    tflite = convert.convert_post_training(tf_keras_clone.rebuild(model), noise_images(10, (8, 8, 3))[1])
     interpreter = tf.lite.Interpreter(model_content=tflite.content)
     weights = next(t for t in interpreter.get_tensor_details() if tuple(t["shape"]) == (1, 3, 3, 8))
     expected = np.abs(model.get_layer("depthwise").get_weights()[0]).max((0, 1, 3)) / 127
@@ -209,7 +203,7 @@ def tune(built, steps=30, batches=None):
     return tuned, losses
 
 
-def test_fine_tuning_learns_repeats_itself_and_leaves_the_twin_alone():
+def test_fine_tuning_learns_repeats_itself_and_leaves_the_clone_alone():
     built = tf_keras_clone.rebuild(stripe_net())
     before = built.get_weights()
     tuned, losses = tune(built)
@@ -217,14 +211,14 @@ def test_fine_tuning_learns_repeats_itself_and_leaves_the_twin_alone():
     assert len(losses) == 30
     assert losses[-1] < 0.5 * losses[0]
     assert losses == same_losses
-    for one, other in zip(tuned.get_weights(), again.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
-    for one, other in zip(built.get_weights(), before, strict=True):
-        np.testing.assert_array_equal(one, other)
+    for weight, other in zip(tuned.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, other)
+    for weight, other in zip(built.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, other)
     x, y = stripes(200, seed=1)
     tflite = convert.convert(tuned)
-    found = Oracle(tflite.content).run(np.round(x * 128).clip(-128, 127).astype("int8"))[0]
-    assert (found.argmax(1) == y.argmax(1)).mean() > 0.9
+    scores = Oracle(tflite.content).run(np.round(x * 128).clip(-128, 127).astype("int8"))[0]
+    assert (scores.argmax(1) == y.argmax(1)).mean() > 0.9
 
 
 def test_the_float_model_teaches_its_int8_self():
@@ -244,9 +238,9 @@ def test_the_float_model_teaches_its_int8_self():
 def test_the_ranges_start_from_the_calibration_images():
     built = tf_keras_clone.rebuild(stripe_net())
     x, _ = stripes(100)
-    found = qat.ranges(built, x)
+    ranges = qat.ranges(built, x)
     logits = np.stack([built(part, training=False).numpy() for part in np.split(x, 2)])  # batches of 50
-    assert found["dense" if "dense" in found else built.layers[-1].name] == pytest.approx(
+    assert ranges["dense" if "dense" in ranges else built.layers[-1].name] == pytest.approx(
         (logits.min((1, 2)).mean(), logits.max((1, 2)).mean()), rel=1e-4
     )
 
@@ -295,7 +289,7 @@ def test_conversion_is_silent(capfd):
 def test_an_untrained_conversion_has_the_size_of_a_trained_one():
     model = keras.models.clone_model(small("mobilenet_v1"))
     size = len(convert.convert_untrained(model).content)
-    real = convert.convert_post_training(tf_keras_clone.rebuild(trained(model)), images(4, (32, 32, 3))[1])
+    real = convert.convert_post_training(tf_keras_clone.rebuild(trained(model)), noise_images(4, (32, 32, 3))[1])
     assert size == pytest.approx(len(real.content), rel=0.002)
 
 
@@ -311,7 +305,7 @@ def cosine_net(factor=1.0):
 
 def test_a_cosine_head_is_one_fully_connected_operator():
     plain, model = cosine_net()
-    int8, floats = images(60, (8, 8, 3))
+    int8, floats = noise_images(60, (8, 8, 3))
     linear = cosine_head.linear(model, floats, 3.0)
     assert tf_keras_clone.check_equal(linear, tf_keras_clone.rebuild(linear)) <= tf_keras_clone.TOLERANCE
     tflite = convert.convert_post_training(tf_keras_clone.rebuild(linear), floats)
@@ -321,44 +315,44 @@ def test_a_cosine_head_is_one_fully_connected_operator():
     assert counts["FULLY_CONNECTED"] == 1
     # The classes of every image in the order of the float model, where two do not differ by less than a rounding.
     cosines = np.asarray(model(floats))
-    found = Oracle(tflite.content).run(int8)[0].astype(int)
+    scores = Oracle(tflite.content).run(int8)[0].astype(int)
     near = 0.05 * np.ptp(cosines)
     for a, b in np.ndindex(4, 4):
         apart = cosines[:, a] - cosines[:, b] > near
-        assert (found[:, a] > found[:, b])[apart].all()
+        assert (scores[:, a] > scores[:, b])[apart].all()
     assert (np.ptp(np.sort(cosines)[:, -2:], axis=1) > near).sum() > 10
 
 
 def test_the_logits_of_the_linear_head_are_those_of_the_loss_by_hand():
     for factor in (1.0, 40.0):
         model = cosine_net(factor)[1]
-        _, floats = images(120, (8, 8, 3))
+        _, floats = noise_images(120, (8, 8, 3))
         x = np.float64(keras.Model(model.input, model.get_layer("pool").output)(floats))
         lengths = np.sqrt((x**2).sum(axis=1))
         kernel = np.float64(model.get_layer("logits").kernel)
         expected = 5.0 * (x / lengths[:, None]) @ kernel * (lengths / lengths.mean())[:, None]
-        found = cosine_head.linear(model, floats, 5.0)
-        np.testing.assert_allclose(found(floats), expected, atol=1e-4)
-        assert not any(isinstance(layer, layers.UnitNormalization) for layer in found.layers)
+        linear = cosine_head.linear(model, floats, 5.0)
+        np.testing.assert_allclose(linear(floats), expected, atol=1e-4)
+        assert not any(isinstance(layer, layers.UnitNormalization) for layer in linear.layers)
         np.testing.assert_allclose(model.get_layer("logits").kernel, kernel, atol=0)  # that of the run is left alone
 
 
 def test_a_model_without_cosine_head_is_left_alone():
     model = stripe_net()
-    assert cosine_head.linear(model, images(4, (8, 8, 3))[1], 3.0) is model
+    assert cosine_head.linear(model, noise_images(4, (8, 8, 3))[1], 3.0) is model
     assert cosine_head.without_norm(model) is model
 
 
 @pytest.mark.parametrize(
-    "place", ["a bias behind", "an activation behind", "no classifier behind", "read twice", "rows"]
+    "case", ["a bias behind", "an activation behind", "no classifier behind", "read twice", "rows"]
 )
-def test_a_normalisation_that_int8_needs_is_refused_by_its_name(place):
+def test_a_normalization_that_int8_needs_is_refused_by_its_name(case):
     image = keras.Input((8, 8, 3))
     x = layers.GlobalAveragePooling2D(name="pool")(layers.Conv2D(8, 3)(image))
-    y = layers.UnitNormalization(axis=0 if place == "rows" else -1, name="unit")(x)
-    biased, activation = place == "a bias behind", "relu" if place == "an activation behind" else None
+    y = layers.UnitNormalization(axis=0 if case == "rows" else -1, name="unit")(x)
+    biased, activation = case == "a bias behind", "relu" if case == "an activation behind" else None
     y, z = layers.Dense(8, activation, use_bias=biased)(y), y
-    y = layers.Dense(4)(y) if place == "no classifier behind" else y
-    model = keras.Model(image, [y, z] if place == "read twice" else y)
+    y = layers.Dense(4)(y) if case == "no classifier behind" else y
+    model = keras.Model(image, [y, z] if case == "read twice" else y)
     with pytest.raises(UserError, match="'unit' of class UnitNormalization cannot be exported to int8"):
         tf_keras_clone.rebuild(cosine_head.without_norm(model))

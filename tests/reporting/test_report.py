@@ -22,7 +22,6 @@ EVIL = "<img src=x onerror=window.injected=1>"
 CLASSES = [EVIL, "$x$ & {{ 7 * 7 }}", '<b>&"ü 日本', "plain"]
 BOARD = "export-stm32f746g_disco"
 needs_chromium = pytest.mark.skipif(PROGRAM is None, reason="chromium is missing: make browser")
-pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +37,9 @@ def run(tmp_path_factory):
             Image.fromarray(pixels).save(root / "images" / name / f"{i:03d}.png")
     words = [f"data.spec=folder:{root / 'images'}", "optim.epochs=10", "optim.batch=16", "model.width=0.25"]
     words += ["data.test_fraction=0.4", "model.resolution=16"]
-    found = fit.fit(configs.load(None, words), root / "run")
-    export(found.folder, "stm32f746", overrides=["qat.epochs=0"], diagnose=True)
-    return found
+    trained = fit.fit(configs.load(None, words), root / "run")
+    export(trained.folder, "stm32f746", overrides=["qat.epochs=0"], diagnose=True)
+    return trained
 
 
 @pytest.fixture(scope="module")

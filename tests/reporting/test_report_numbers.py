@@ -49,25 +49,25 @@ def guesses():
 
 def by_hand(labels, predicted, label):
     """Returns precision, recall, F1 and the images of a class; a share of nothing is 0."""
-    hits = sum(1 for mine, theirs in zip(labels, predicted, strict=True) if mine == theirs == label)
-    images, said = list(labels).count(label), list(predicted).count(label)
-    return hits / max(said, 1), hits / max(images, 1), 2 * hits / max(images + said, 1), images
+    hits = sum(1 for true, guess in zip(labels, predicted, strict=True) if true == guess == label)
+    images, guesses = list(labels).count(label), list(predicted).count(label)
+    return hits / max(guesses, 1), hits / max(images, 1), 2 * hits / max(images + guesses, 1), images
 
 
 def test_the_figures_of_each_class_are_those_counted_by_hand(guesses):
     labels, probabilities = guesses
     predicted = probabilities.argmax(axis=1)
-    found = mistakes.figures(labels, predicted, CLASSES)
+    figures = mistakes.figures(labels, predicted, CLASSES)
     for label in range(CLASSES):
-        ours = [each[label] for each in (found.precision, found.recall, found.f1, found.images)]
-        np.testing.assert_allclose(ours, by_hand(labels, predicted, label), atol=1e-12)
+        actual = [figure[label] for figure in (figures.precision, figures.recall, figures.f1, figures.images)]
+        np.testing.assert_allclose(actual, by_hand(labels, predicted, label), atol=1e-12)
 
 
 def test_the_pairs_are_the_largest_counts_beside_the_diagonal(guesses):
     labels, probabilities = guesses
-    found = confusion_matrix(labels, probabilities.argmax(axis=1), labels=range(CLASSES))
-    pairs = mistakes.pairs(found, 100)
-    assert sum(pair.count for pair in pairs) == found.sum() - np.trace(found)
+    counts = confusion_matrix(labels, probabilities.argmax(axis=1), labels=range(CLASSES))
+    pairs = mistakes.pairs(counts, 100)
+    assert sum(pair.count for pair in pairs) == counts.sum() - np.trace(counts)
     assert [pair.count for pair in pairs] == sorted((pair.count for pair in pairs), reverse=True)
     assert all(pair.true != pair.taken and pair.images == (labels == pair.true).sum() for pair in pairs)
     assert mistakes.pairs(np.diag([3, 4]), 5) == []
@@ -112,22 +112,22 @@ def test_a_section_of_any_number_of_classes(classes):
     images = random.integers(0, 256, (len(labels), 8, 8, 3), dtype=np.uint8)
     names = [f"name of class {number}" for number in range(classes)]
     test = LabelledImages(images, labels, [str(label) for label in labels], names)
-    found = class_section.of_predictions(test, {"float": probabilities, "int8": probabilities[::-1]}, 1, [])
-    assert (len(found.classes), len(found.matrices)) == (classes, 2)
-    assert len(found.worst) <= class_section.IMAGES
-    assert sum(len(chart.svg) for chart in found.matrices) < 400_000
+    section = class_section.of_predictions(test, {"float": probabilities, "int8": probabilities[::-1]}, 1, [])
+    assert (len(section.classes), len(section.matrices)) == (classes, 2)
+    assert len(section.worst) <= class_section.IMAGES
+    assert sum(len(chart.svg) for chart in section.matrices) < 400_000
 
 
 def test_what_int8_has_lost_is_held_against_the_same_weights_in_float():
     labels = np.array([0, 0, 1])
     right, wrong = [0.9, 0.1], [0.2, 0.8]
-    found = {
+    probabilities = {
         "float": np.array([right, wrong, [0.1, 0.9]]),
         "fine-tuned float": np.array([wrong, right, [0.1, 0.9]]),
         "int8": np.array([wrong, wrong, [0.1, 0.9]]),
     }
     test = LabelledImages(np.zeros((3, 8, 8, 3), np.uint8), labels, ["first", "second", "third"], ["a", "b"])
-    section = class_section.of_predictions(test, found, 1, [])
+    section = class_section.of_predictions(test, probabilities, 1, [])
     assert [image.file for image in section.lost] == ["second"]  # the first was lost by the fine-tune
     assert section.kinds == ["float", "fine-tuned float", "int8"]
     assert [chart.svg.count("<svg") for chart in section.matrices] == [1, 1, 1]
@@ -183,17 +183,17 @@ def test_shades_of_many_classes_lose_no_confusion():
 
 def test_the_memory_map_is_the_planners_and_nothing_overlaps():
     schedule = memory_planner.schedule(Model.parse(converted_model()))
-    found = memory_map.read(schedule)
-    assert found.head_bytes == memory_planner.head_bytes(schedule, cmsis_nn=True)
-    for number, (offset, one) in enumerate(found.blocks):
-        for start, other in found.blocks[number + 1 :]:
-            together = one.first <= other.last and other.first <= one.last
-            assert not together or offset + one.size_bytes <= start or start + other.size_bytes <= offset
+    layout = memory_map.read(schedule)
+    assert layout.head_bytes == memory_planner.head_bytes(schedule, cmsis_nn=True)
+    for number, (offset, buffer) in enumerate(layout.blocks):
+        for start, other in layout.blocks[number + 1 :]:
+            together = buffer.first <= other.last and other.first <= buffer.last
+            assert not together or offset + buffer.size_bytes <= start or start + other.size_bytes <= offset
     tensors = next(step for step in schedule.steps if step.name == "CONV_2D")
     live = sum(np.prod(schedule.shapes[tensor]) for tensor in (*tensors.inputs, *tensors.outputs))
-    assert found.live_bytes[1] == live + found.scratch_bytes(1)
-    assert found.live_bytes.max() <= found.head_bytes
-    assert found.live_bytes[found.peak] == found.live_bytes[1:].max()
+    assert layout.live_bytes[1] == live + layout.scratch_bytes(1)
+    assert layout.live_bytes.max() <= layout.head_bytes
+    assert layout.live_bytes[layout.peak] == layout.live_bytes[1:].max()
 
 
 def test_the_times_of_operators_add_up():

@@ -10,7 +10,7 @@ import pytest
 
 from tinytrain.commands import compare
 from tinytrain.config import load as configs
-from tinytrain.data.load import load_source
+from tinytrain.data.load import load_dataset
 from tinytrain.errors import UserError
 from tinytrain.run import Run
 from tinytrain.train import checkpoint, fit
@@ -176,8 +176,10 @@ def test_a_damaged_history_is_the_same_sentence(tmp_path, damage):
 
 @pytest.mark.parametrize("way", ["grid", "range"])
 def test_a_damaged_checkpoint_of_a_search_is_told(tmp_path, way):
-    config = configs.load(None, [*SMALL, f"search.way={way}", "search.epochs=1", "search.points=2", "optim.batch=2"])
-    source = load_source(config)
+    config = configs.load(
+        None, [*SMALL, f"search.algorithm={way}", "search.epochs=1", "search.points=2", "optim.batch=2"]
+    )
+    source = load_dataset(config)
     config = resolve(config, source)
     run = Run(tmp_path)
     folder = run.folder / "search" / {"grid": "trial-000", "range": "first-epoch"}[way]
@@ -185,7 +187,7 @@ def test_a_damaged_checkpoint_of_a_search_is_told(tmp_path, way):
     (folder / "last.npz").write_bytes(b"")
     (folder / "best.npz").write_bytes(b"")
     with pytest.raises(UserError, match=r"npz' is damaged .*: delete '.*/search/.*/last.npz' and resume"):
-        search.find(run, config, fit.Split(source, config))
+        search.find(run, config, fit.Splits(source, config))
 
 
 @pytest.mark.parametrize("content", ["{}", '{"lr": "0.1"}', '{"lr": NaN}', '{"lr": -1.0}', '{"lr": 1e300}'])

@@ -15,9 +15,9 @@ from kills import assert_same_weights, command, epochs, history, kill, weights
 
 from tinytrain.commands import fit
 from tinytrain.config import load as configs
-from tinytrain.config import schema
+from tinytrain.config import method_keys, schema
 from tinytrain.data import splits
-from tinytrain.data.load import load_source
+from tinytrain.data.load import load_dataset
 from tinytrain.errors import UserError
 from tinytrain.run import Run
 from tinytrain.train import checkpoint
@@ -33,7 +33,7 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 SMALL = ["model.name=resnet8", "model.width=0.25", "augment.crop=0", "optim.batch=64", "optim.epochs=1"]
 # What a trial must not use is set, too.
 FULL = [*SMALL, "method=dropblock", "optim.schedule=plateau", "optim.bias_lr=2", "optim.weight_decay=5e-4"]
-SEARCH = ["search.way=tpe", "search.trials=2", "search.epochs=3", "search.low=0.005", "search.high=0.1"]
+SEARCH = ["search.algorithm=tpe", "search.trials=2", "search.epochs=3", "search.low=0.005", "search.high=0.1"]
 
 
 def accuracy(lr, epoch):
@@ -106,7 +106,7 @@ def test_tpe_is_optunas_with_repeated_rates_pruned_at_once(fake):
     assert states[:5] == ["complete"] * 5
     assert any(state == "pruned" and 0 < len(values) < 6 for _, values, state in expected)  # or the test shows little
     assert any(state == "pruned" and not values for _, values, state in expected)
-    found = fake("search.way=tpe")
+    found = fake("search.algorithm=tpe")
     assert len(found["trials"]) == 15
     assert found["epochs"] == sum(len(values) for _, values, _ in expected)
     for row, (lr, values, state) in zip(found["trials"], expected, strict=True):
@@ -117,13 +117,13 @@ def test_tpe_is_optunas_with_repeated_rates_pruned_at_once(fake):
 
 
 def test_another_seed_is_another_search(fake):
-    assert [row["lr"] for row in fake("search.way=tpe", "seed=3")["trials"]] == pytest.approx(
+    assert [row["lr"] for row in fake("search.algorithm=tpe", "seed=3")["trials"]] == pytest.approx(
         [lr for lr, _, _ in by_hand(seed=3)[0]]
     )
 
 
 def test_the_grid_has_both_ends_and_the_best_last_epoch_wins(fake):
-    found = fake("search.way=grid", "search.points=9", "search.low=0.002", "search.high=0.018", "search.epochs=4")
+    found = fake("search.algorithm=grid", "search.points=9", "search.low=0.002", "search.high=0.018", "search.epochs=4")
     rates = [0.002, 0.004, 0.006, 0.008, 0.01, 0.012, 0.014, 0.016, 0.018]
     assert [row["lr"] for row in found["trials"]] == rates
     assert {row["epochs"] for row in found["trials"]} == {4}  # nothing is pruned
@@ -135,7 +135,7 @@ def test_the_grid_has_both_ends_and_the_best_last_epoch_wins(fake):
 @pytest.mark.parametrize("way", ["tpe", "grid"])
 @pytest.mark.parametrize("kills", [[(3, 2)], [(6, 1), (1, 0)]])
 def test_a_search_goes_on_where_it_was_killed(fake, tmp_path, way, kills):
-    words = [f"search.way={way}", "search.points=7", "search.trials=9", "search.epochs=3"]
+    words = [f"search.algorithm={way}", "search.points=7", "search.trials=9", "search.epochs=3"]
     whole = fake(*words)
     everything = fake.trained
     fake.run, again = Run(tmp_path / "killed"), []
@@ -152,7 +152,7 @@ def test_a_search_goes_on_where_it_was_killed(fake, tmp_path, way, kills):
 
 @pytest.mark.parametrize("moment", ["before its rate was drawn", "before it was told to be over"])
 def test_a_kill_around_a_trial_loses_nothing(fake, tmp_path, monkeypatch, moment):
-    words = ["search.way=tpe", "search.trials=8", "search.epochs=2"]
+    words = ["search.algorithm=tpe", "search.trials=8", "search.epochs=2"]
     whole = fake(*words)
     fake.run = Run(tmp_path / "killed")
     name = "lr" if moment.startswith("before its") else "end"
@@ -186,7 +186,7 @@ def test_an_epoch_that_was_saved_but_not_reported_is_reported_and_not_trained_ag
 
 
 def test_what_was_found_is_not_searched_again(fake):
-    words = ["search.way=tpe", "search.trials=2"]
+    words = ["search.algorithm=tpe", "search.trials=2"]
     found, lr = fake(*words), fake.lr
     fake.trained = []
     (fake.run.folder / "search.db").unlink()
@@ -205,18 +205,18 @@ def test_a_rate_whose_loss_is_not_finite_is_pruned(fake, monkeypatch):
         return real(config, data, run, report)
 
     monkeypatch.setattr(lr_trial, "train", diverges)
-    found = fake("search.way=grid", "search.epochs=2")
+    found = fake("search.algorithm=grid", "search.epochs=2")
     assert found["lr"] <= 0.012
     diverged = [row for row in found["trials"] if row["lr"] > 0.012]
     assert [(row["state"], row["epochs"]) for row in diverged] == [("pruned", 1)] * 7
     assert (found["seconds"], found["epochs"]) == (7 * 2.5, 7 + 2 * (len(found["trials"]) - 7))  # they cost time, too
     fake.run = Run(fake.run.folder.with_name("hopeless"))
     with pytest.raises(UserError, match=r"none of the 4 trials .* received search.low = 0.02, expected a lower one"):
-        fake("search.way=grid", "search.points=4", "search.low=0.02")
+        fake("search.algorithm=grid", "search.points=4", "search.low=0.02")
 
 
 def test_a_line_a_trial_is_told(fake, capsys):
-    found = fake("search.way=tpe")
+    found = fake("search.algorithm=tpe")
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 16
     first = found["trials"][0]
@@ -229,20 +229,20 @@ def test_a_line_a_trial_is_told(fake, capsys):
 def test_a_trial_is_plain_training(fake):
     words = ["method=netaug+distill", "optim.schedule=plateau", "optim.warmup_epochs=5", "optim.bias_lr=2"]
     words += ["optim.momentum=0.8", "optim.weight_decay=5e-4", "optim.batch=32", "optim.epochs=200", "seed=4"]
-    words += ["augment.mixup=0.2", "model.width=0.5", "sam.rho=0.2", "search.way=grid", "search.points=2"]
+    words += ["augment.mixup=0.2", "model.width=0.5", "sam.rho=0.2", "search.algorithm=grid", "search.points=2"]
     fake(*words, "search.epochs=4")
     config = fake.configs[0]
     assert (config.method, config.optim.schedule, config.optim.warmup_epochs) == ("", "constant", 0)
-    assert (config.optim.bias_lr, config.optim.decay, config.sam.rho) == (1, "all", schema.Sam().rho)
-    assert (config.optim.lr, config.optim.epochs, config.search.way) == (0.005, 4, "none")
+    assert (config.optim.bias_lr, config.optim.decay, config.sam.rho) == (1, "all", method_keys.Sam().rho)
+    assert (config.optim.lr, config.optim.epochs, config.search.algorithm) == (0.005, 4, "none")
     kept = (config.seed, config.optim.momentum, config.optim.weight_decay, config.optim.batch, config.augment.mixup)
     assert (*kept, config.model.width) == (4, 0.8, 5e-4, 32, 0.2, 0.5)
 
 
 def study_name(*words):
-    config = configs.load(None, [*words, "search.way=tpe"])
-    config = resolve(config, load_source(config))
-    return lr_search._name(config, splits.Split(load_source(config), config))
+    config = configs.load(None, [*words, "search.algorithm=tpe"])
+    config = resolve(config, load_dataset(config))
+    return lr_search._name(config, splits.Splits(load_dataset(config), config))
 
 
 def test_searches_that_would_be_equal_share_a_study():
@@ -257,15 +257,16 @@ def test_searches_that_would_be_equal_share_a_study():
 
 
 def trials_of(storage, owner="us", **options):
-    search = schema.Search(**{"way": "tpe", "low": 0.005, "high": 0.029, "trials": 4} | options)
+    search = schema.Search(**{"algorithm": "tpe", "low": 0.005, "high": 0.029, "trials": 4} | options)
     return Trials(storage, "study", search, 0, owner)
 
 
 WORKER = """
 import sys, optuna
-from tinytrain import lr_study, schema
+from tinytrain.config import schema
+from tinytrain.train.lr_search import study as lr_study
 optuna.logging.set_verbosity(optuna.logging.ERROR)
-search = schema.Search(way=sys.argv[2], low=0.001, high=0.03, trials=12, points=12)
+search = schema.Search(algorithm=sys.argv[2], low=0.001, high=0.03, trials=12, points=12)
 trials = lr_study.Trials(lr_study.open_storage(sys.argv[1]), "study", search, 0, sys.argv[3])
 lr_study.POLL_SECONDS = 0.05
 while trial := trials.next():
@@ -333,15 +334,21 @@ def test_a_worker_taken_for_dead_gives_its_trial_up(fake, capsys):
         return real(config, data, run, report)
 
     lr_trial.train = paused  # monkeypatch in `fake` puts it back
-    found = fake("search.way=grid", "search.points=3")
+    found = fake("search.algorithm=grid", "search.points=3")
     assert [row["number"] for row in found["trials"]] == [1, 2, 3]
     assert [row["lr"] for row in found["trials"]] == [0.005, 0.017, 0.029]
     assert "took this one for dead" in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_trainings_on_one_study_train_its_trials_once_and_agree(tmp_path):
-    words = [*SMALL, "search.way=grid", "search.points=3", "search.epochs=1", "search.storage=sqlite:///shared.db"]
+    words = [
+        *SMALL,
+        "search.algorithm=grid",
+        "search.points=3",
+        "search.epochs=1",
+        "search.storage=sqlite:///shared.db",
+    ]
     command = [sys.executable, "-m", "tinytrain", "fit", *words, "--out"]
     workers = [subprocess.Popen([*command, name], cwd=tmp_path, stderr=subprocess.PIPE, text=True) for name in "ab"]
     said = [worker.communicate()[1] for worker in workers]
@@ -358,13 +365,29 @@ def test_two_trainings_on_one_study_train_its_trials_once_and_agree(tmp_path):
 # Real trainings.
 
 
+def test_a_search_trains_each_trial_and_then_with_the_best_rate(tmp_path):
+    """In short what the long tests below compare bit for bit."""
+    words = [*SMALL, "model.resolution=16", "data.train_images=64", "search.way=grid", "search.points=2"]
+    words += ["search.epochs=2", "search.low=0.01", "search.high=0.1"]
+    words += ["optim.schedule=constant", "optim.warmup_epochs=0"]
+    run = fit.fit(configs.load(None, words), tmp_path / "run")
+    found = json.loads(run.search_path.read_text())
+    assert [(row["lr"], row["state"], len(row["top1"])) for row in found["trials"]] == [
+        (0.01, "complete", 2),
+        (0.1, "complete", 2),
+    ]
+    last = [row["top1"][-1] for row in found["trials"]]
+    assert found["lr"] == found["trials"][last.index(max(last))]["lr"]
+    assert [row["lr"] for row in history(run)] == [pytest.approx(found["lr"])]
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """An uninterrupted training with a search before it."""
     return fit.fit(configs.load(None, [*FULL, *SEARCH]), tmp_path_factory.mktemp("runs") / "whole")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_trials_are_those_of_a_plain_training_and_leave_the_training_after_them_alone(whole, tmp_path):
     found = json.loads((whole.folder / "search.json").read_text())
     row = found["trials"][0]
@@ -377,7 +400,7 @@ def test_the_trials_are_those_of_a_plain_training_and_leave_the_training_after_t
         np.testing.assert_array_equal(values, weights(whole.last_path)[name])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_search_goes_on_after_its_last_epoch_and_finds_the_same(whole, tmp_path):
     words = ["fit", "--out", "run"]
     # After the second epoch of the second trial.
@@ -430,9 +453,8 @@ def test_too_few_steps_are_refused(steps, enough):
         range_test.steepest(lrs, losses)
 
 
-@pytest.mark.slow
 def test_a_range_test_is_one_epoch_of_rising_rates(tmp_path):
-    words = [*SMALL, "optim.batch=32", "optim.lr=0.01", "search.way=range", "search.low=0.0001", "search.high=1"]
+    words = [*SMALL, "optim.batch=32", "optim.lr=0.01", "search.algorithm=range", "search.low=0.0001", "search.high=1"]
     run = fit.fit(configs.load(None, words), tmp_path / "run")
     found = json.loads((run.folder / "search.json").read_text())
     assert len(found["curve"]["lr"]) <= 1295 // 32
@@ -454,19 +476,19 @@ def test_a_range_test_is_one_epoch_of_rising_rates(tmp_path):
     [
         (["search.low=0.1", "search.high=0.01"], "search.low = 0.1 and search.high = 0.01: expected low below high"),
         (["search.step=0.1"], "search.step = 0.1 is larger than the range from search.low = 0.005 to"),
-        (["optim.name=adam"], "say optim.name=sgd or search.way=none"),
+        (["optim.name=adam"], "say optim.name=sgd or search.algorithm=none"),
         (["search.storage=nonsense"], "search.storage = 'nonsense'"),
         (["search.storage=sqlite:////no/such/folder/x.db"], "unable to open database file"),
         (["search.storage=sqlite:///:memory:"], "it forgets the trials when this process ends"),
         (["search.storage=mysql+mysqldb://me:secret@localhost/x"], "mysqldb://me:***@localhost/x'"),
         (["search.storage=postgresql+none://localhost/x"], "search.storage = 'postgresql+none"),
         (["search.storage=sqlite:///text.txt"], "file is not a database"),
-        (["search.way=random"], "expected 'none' or 'range' or 'grid' or 'tpe'"),
+        (["search.algorithm=random"], "expected 'none' or 'range' or 'grid' or 'tpe'"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_leaves_no_run(command_line, tmp_path, words, sentence):
     (tmp_path / "text.txt").write_text("no database\n" * 100)
-    status, out, error = command_line("fit", "search.way=tpe", *SMALL, "--out", "run", *words)
+    status, out, error = command_line("fit", "search.algorithm=tpe", *SMALL, "--out", "run", *words)
     assert (status, out) == (2, "")
     assert sentence in error
     assert "secret" not in error
@@ -475,7 +497,7 @@ def test_a_mistake_is_one_sentence_and_leaves_no_run(command_line, tmp_path, wor
 
 
 def test_the_last_candidate_is_not_above_the_range():
-    search = schema.Search(way="tpe", low=0.005, high=0.029, step=0.001)
+    search = schema.Search(algorithm="tpe", low=0.005, high=0.029, step=0.001)
     assert lr_study.highest(search) == 0.029
     assert lr_study.highest(dataclasses.replace(search, high=0.0295)) == 0.029
     assert lr_study.highest(dataclasses.replace(search, low=0.001, step=0.002, high=0.01)) == 0.009

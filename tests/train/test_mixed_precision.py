@@ -7,12 +7,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_netaug import images, labels, shallow
+from small_training import images, labels, shallow
 
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.train import trainer
-from tinytrain.train.method import Training
+from tinytrain.train.method import TrainingContext
 
 X, Y = images(16, 16), labels(16)
 NESTED = ["netaug+distill+sam", "dml+sam"]
@@ -37,7 +37,7 @@ def made(name, folder, *more):
     if "tinytl" in name:
         words += ["model.weights=imagenet"]  # which `network` stands for
     config = configs.load(None, words)
-    training = Training(10, 16, lambda seed, steps: tf.data.Dataset.from_tensors((X, Y)))
+    training = TrainingContext(10, 16, lambda seed, steps: tf.data.Dataset.from_tensors((X, Y)))
     method = trainer.build_method(network(), config, training)
     trainer.compile_method(method, config, 10, 10)
     return method

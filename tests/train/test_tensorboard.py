@@ -55,7 +55,7 @@ def test_a_training_that_goes_on_leaves_no_epoch_twice_and_none_out(tmp_path):
         assert events(tmp_path / "log" / split) == expected(history, prefix)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_run_has_each_epoch_once(tmp_path):
     command = [sys.executable, "-m", "tinytrain", "fit", "--out", str(tmp_path / "run")]
     process = subprocess.Popen([*command, *SMALL], stderr=subprocess.PIPE, text=True)
@@ -72,7 +72,6 @@ def test_a_killed_run_has_each_epoch_once(tmp_path):
         assert events(tmp_path / "run/tensorboard" / split) == expected(rows, prefix)
 
 
-@pytest.mark.slow
 def test_a_run_writes_none_unless_asked(command_line, tmp_path):
     words = ["optim.epochs=1", "model.width=0.25", "model.resolution=16", "data.train_images=128"]
     assert command_line("fit", "--out", "run", *words)[0] == 0

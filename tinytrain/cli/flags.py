@@ -1,290 +1,167 @@
-"""The commands of the command line: what each takes, and what it calls. TensorFlow is imported only where it is needed.
+"""Flags of the command line: each defined once, typed, parsed by absl, and the source of its line in usage and help.
 
-A command's function gets the values of its flags and the words that are no flags; it returns what --json prints and a
-text to read.
+absl's own parsers take more than a flag should, such as 0x10 or digits of other scripts as a number, and their errors
+do not say what would be right; the ones here raise the sentence that the user reads.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from tinytrain.cli.words import separated, whole
-from tinytrain.config import load as configs
-from tinytrain.config import schema
-from tinytrain.errors import TinytrainError, UserError, unknown
+from absl import flags
 
-MOST_SEEDS, MOST_IMAGES, MOST_CLASSES = 1000, schema.MOST_IMAGES, 100_000  # beyond is a slip, or has no end
+from tinytrain.cli.words import separated
+from tinytrain.errors import UserError, unknown
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One flag; made by `text`, `integer`, `choice` and `switch`.
+
+    parser: absl's, None for a switch; value: what stands for its value in usage; details: what help adds in brackets.
+    """
+
+    name: str
+    meaning: str
+    parser: flags.ArgumentParser | None
+    value: str = ""
+    default: Any = None
+    required: bool = False
+    details: str = ""
+
+    @property
+    def usage(self) -> str:
+        """The flag with its value, such as "--seeds N" or "--resume"."""
+        return f"--{self.name} {self.value}".rstrip()
+
+    @property
+    def help(self) -> str:
+        """What the flag means, the values that it takes and its default."""
+        default = f"default: {self.default}" if self.default not in (None, False) else ""
+        details = "; ".join(filter(None, [self.details, default]))
+        return f"{self.meaning} ({details})" if details else self.meaning
+
+    def define(self, values: flags.FlagValues) -> None:
+        """Adds the flag to those that `values` parses."""
+        if self.parser is None:
+            flags.DEFINE_boolean(self.name, self.default, self.help, flag_values=values)
+        else:
+            flags.DEFINE(self.parser, self.name, self.default, self.help, flag_values=values)
+
+
+def text(name: str, value: str, meaning: str, default: str | None = None, required: bool = False) -> Flag:
+    """Returns a flag that takes any text but an empty one; `value` stands for it in usage."""
+    return Flag(name, meaning, _Text(name), value, default, required)
+
+
+def integer(name: str, value: str, meaning: str, low: int, high: int, default: int | None = None) -> Flag:
+    """Returns a flag that takes a whole number from `low` to `high`."""
+    return Flag(name, meaning, _WholeNumber(name, low, high), value, default, details=f"{low:,} to {high:,}")
+
+
+def choice(name: str, choices: Sequence[str], meaning: str, default: str | None = None, value: str = "") -> Flag:
+    """Returns a flag that takes one of `choices`; in usage they stand themselves, unless `value` stands for them."""
+    details = ", ".join(choices) if value else ""
+    return Flag(name, meaning, _Choice(name, choices), value or "|".join(choices), default, details=details)
+
+
+def switch(name: str, meaning: str) -> Flag:
+    """Returns a flag without a value."""
+    return Flag(name, meaning, None, default=False)
+
+
+JSON = switch("json", "print the result as one JSON line at the end")
 
 
 @dataclass(frozen=True)
 class Command:
-    """What a command does, its flags {name: meaning; a switch if it begins with "switch:"} and its function.
+    """What a command does, what it takes and the function that it calls.
 
-    `verdict` raises the error that a result is, once it is printed.
+    meaning: one sentence; operands: what it takes that is no flag, as usage shows it; run: called with the values of
+    the flags, the operands and the KEY=VALUE words, returns what --json prints and a text to read; overrides: whether
+    it takes KEY=VALUE words; verdict: raises the error that a result is, once it is printed.
     """
 
     meaning: str
-    flags: dict[str, str]
-    run: Callable[[Any, list[str]], tuple[Any, str]]
+    operands: str
+    flags: tuple[Flag, ...]
+    run: Callable[[Any, list[str], list[str]], tuple[Any, str]]
+    overrides: bool = True
     verdict: Callable[[Any], None] = lambda _: None
 
 
-def _fit(values: Any, words: list[str]) -> tuple[Any, str]:
-    plain, overrides = separated(words)
-    short = [("data.spec", values.data), ("model.name", values.model)]
-    overrides = [f"{dotted}={value}" for dotted, value in short if value is not None] + overrides
-    if len(plain) > 1:
-        raise UserError(f"fit takes one config file, received {', '.join(plain)}")
-    if plain and values.recipe:
-        raise UserError(f"fit takes a config file or --recipe, received '{plain[0]}' and --recipe {values.recipe}")
-    plain += [str(configs.recipe(values.recipe))] if values.recipe else []
-    out = Path(values.out) if values.out else None
-    path = Path(plain[0]) if plain else None
-    config = configs.load(path, overrides)
-    if values.mcu:
-        from tinytrain.deploy import boards
-
-        boards.load(values.mcu)
-    if values.resume:
-        config = _config_to_resume(out, config, configs.typed(path, overrides))
-    from tinytrain.quiet import import_tensorflow
-
-    import_tensorflow()
-    from tinytrain.commands.fit import fit
-    from tinytrain.train.text import summary
-
-    run = fit(config, out, values.mcu, values.resume)
-    result = run.metrics()
-    return result | {"run": str(run.folder)}, summary(run.folder, result)
+def usage(name: str, command: Command) -> str:
+    """Returns the line that shows how `command` is typed."""
+    shown = [flag for flag in command.flags if f"--{flag.name}" not in command.operands]
+    parts = [flag.usage if flag.required else f"[{flag.usage}]" for flag in shown]
+    return " ".join(["tinytrain", name, command.operands, *parts, *["[KEY=VALUE …]"] * command.overrides])
 
 
-def _config_to_resume(out: Path | None, config: schema.Config, typed: set[str]) -> schema.Config:
-    """Returns the config of the run in `out`, with those typed keys that training does not read.
+def help_text(name: str, command: Command) -> str:
+    """Returns what `tinytrain COMMAND --help` prints."""
+    shown = [*command.flags, JSON]
+    width = max(len(flag.usage) for flag in shown)
+    return "\n".join(
+        [usage(name, command), "", command.meaning, "", *(f"  {flag.usage:{width}}  {flag.help}" for flag in shown)]
+    )
 
-    Raises UserError if another of the keys `typed` says something else.
+
+def parse(command: Command, argv: Sequence[str]) -> tuple[flags.FlagValues, list[str], list[str]]:
+    """Returns the values of the flags, the operands and the KEY=VALUE words of a command line.
+
+    Raises:
+        UserError: an unknown flag, one without a value, or a value that its flag does not take.
     """
-    from tinytrain.run import FREE, Run
-
-    if out is None:
-        raise UserError("--resume needs --out RUN, the folder of the run to go on with")
-    run = Run.open(out)
-    run.refuse_another(config, typed)
-    stored = run.config()
-    for dotted in typed:
-        if dotted.startswith(FREE):
-            configs.set_key(stored, dotted, configs.get_key(config, dotted))
-    return stored
+    values, known = flags.FlagValues(), [*command.flags, JSON]
+    for flag in known:
+        flag.define(values)
+    values.set_gnu_getopt(True)
+    try:
+        words = values(["tinytrain", *argv])[1:]
+    except flags.Error as error:
+        raise UserError(f"{error} (known flags: {', '.join('--' + flag.name for flag in known)})") from None
+    return values, *(separated(words) if command.overrides else (words, []))
 
 
-def _compare(values: Any, words: list[str]) -> tuple[Any, str]:
-    plain, overrides = separated(words)
-    seeds = whole("seeds", values.seeds or "1", MOST_SEEDS)
-    from tinytrain.quiet import import_tensorflow
+class _Text(flags.ArgumentParser):
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
 
-    import_tensorflow()
-    from tinytrain.commands.compare import compare
-
-    data = values.data.split(",") if values.data else None
-    return compare(plain, data, seeds, values.out or "compare", overrides)
+    def parse(self, argument: str) -> str:
+        return _not_empty(self.name, argument)
 
 
-def _reproduce(values: Any, words: list[str]) -> tuple[Any, str]:
-    from tinytrain.experiments.papers import scaling, tables
+class _WholeNumber(flags.IntegerParser):
+    def __init__(self, name: str, low: int, high: int) -> None:
+        super().__init__(low, high)
+        self.name = name
 
-    plain, overrides = separated(words)
-    if len(plain) != 1:
-        raise UserError(f"reproduce needs one TABLE, such as seed003-table4, received {' '.join(plain) or 'none'}")
-    tables.load(plain[0])
-    scaling.parse(values.scale)
-    batch = whole("batch", values.batch, schema.MOST_BATCH, scaling.SMALLEST_BATCH) if values.batch else None
-    seeds = whole("seeds", values.seeds or "1", MOST_SEEDS)
-    from tinytrain.quiet import import_tensorflow
-
-    import_tensorflow()
-    from tinytrain.commands.reproduce import reproduce
-
-    data = values.data.split(",") if values.data else None
-    return reproduce(plain[0], data, values.scale, seeds, values.out, overrides, batch)
-
-
-def _export(values: Any, words: list[str]) -> tuple[Any, str]:
-    plain, overrides = separated(words)
-    if len(plain) != 1 or not values.mcu:
-        raise UserError(f"export needs RUN or MODEL.tflite and --mcu BOARD, received {' '.join(words) or 'neither'}")
-    from tinytrain.deploy import boards
-
-    board = boards.load(values.mcu)
-    from tinytrain.quiet import import_tensorflow
-
-    import_tensorflow()
-    from tinytrain.commands.export import export
-    from tinytrain.exporting.text import summary
-
-    report, folder = export(plain[0], board.name, values.out, overrides, values.data, values.diagnose)
-    return report, summary(report, folder)
+    def parse(self, argument: str | int) -> int:
+        if isinstance(argument, int):  # the default
+            return argument
+        _not_empty(self.name, argument)
+        low, high = self.lower_bound, self.upper_bound
+        digits = argument.isascii() and argument.isdecimal()
+        number = int(argument) if digits and len(argument) <= len(str(high)) else None
+        if number is None or not low <= number <= high:
+            fault = "out of range" if argument.isascii() and argument.removeprefix("-").isdecimal() else "no number"
+            raise UserError(f"--{self.name} {argument} is {fault}: expected a whole number from {low:,} to {high:,}")
+        return number
 
 
-def _refuse_wrong_or_too_large(report: dict[str, Any]) -> None:
-    """Raises TinytrainError for an export that computes something else, DoesNotFit for one that does not fit."""
-    from tinytrain.exporting import proof
+class _Choice(flags.EnumParser):
+    def __init__(self, name: str, choices: Sequence[str]) -> None:
+        super().__init__(choices)
+        self.name = name
 
-    if wrong := proof.wrong(report):
-        raise TinytrainError(f"the export of '{report['source']}' is wrong, so do not flash it: {'; '.join(wrong)}")
-    if report["fits"] is not False:
-        return
-    from tinytrain.deploy import boards, fit_check
-
-    board = boards.load(report["board"])
-    remedy = f"train it smaller: fit --mcu {board.name} says how"
-    if Path(report["source"]).is_file():
-        remedy = "a smaller network or a larger board would (`tinytrain list boards`)"
-    raise fit_check.too_large(f"'{report['source']}'", fit_check.Memory(**report["memory"]), board, remedy)
+    def parse(self, argument: str) -> str:
+        if _not_empty(self.name, argument) not in self.enum_values:
+            raise unknown(self.name, argument, self.enum_values)
+        return argument
 
 
-def _evaluate(values: Any, words: list[str]) -> tuple[Any, str]:
-    words, overrides = separated(words)
-    if len(words) != 1:
-        raise UserError(f"evaluate needs RUN or MODEL.tflite, received {' '.join(words) or 'nothing'}")
-    if values.split not in (None, "train", "val", "test"):
-        raise unknown("split", values.split, ["train", "val", "test"])
-    from tinytrain.quiet import import_tensorflow
-
-    import_tensorflow()
-    from tinytrain.commands.evaluate import evaluate
-
-    result = evaluate(Path(words[0]), values.data, values.split, overrides)
-    return result, "  ".join(f"{name} {value:.4g}" for name, value in result.items() if isinstance(value, int | float))
-
-
-def _bench(values: Any, words: list[str]) -> tuple[Any, str]:
-    if len(words) != 1:
-        raise UserError(f"bench needs the DIR of one export, received {' '.join(words) or 'nothing'}")
-    images = whole("images", values.images, MOST_IMAGES) if values.images else None
-    from tinytrain.benching.text import summary
-    from tinytrain.commands.bench import bench
-
-    result, folder = bench(words[0], values.port, images, values.protocol or "binary", values.out)
-    return result, summary(result, folder)
-
-
-def _refuse_wrong_answers(result: dict[str, Any]) -> None:
-    from tinytrain.benching.text import failure
-
-    if why := failure(result):
-        raise TinytrainError(why)
-
-
-def _report(values: Any, words: list[str]) -> tuple[Any, str]:
-    if not words:
-        raise UserError("report needs at least one RUN, a folder that `tinytrain fit` wrote, received nothing")
-    from tinytrain.run import Run
-
-    for word in words:
-        Run.open(Path(word))
-    from tinytrain.quiet import import_tensorflow
-
-    import_tensorflow()
-    from tinytrain.commands.report import report
-
-    result = report(words, values.out or "report.html")
-    names = ", ".join(run["name"] for run in result["runs"])
-    return result, f"{result['out']}: {result['bytes']:,} bytes about {names}"
-
-
-def _data(values: Any, words: list[str]) -> tuple[Any, str]:
-    plain, overrides = separated(words)
-    if len(plain) != 1:
-        raise UserError(f"data needs one SPEC, such as digits or folder:PATH, received {' '.join(plain) or 'none'}")
-    config = configs.load(None, [*overrides, f"data.spec={plain[0]}"])
-    from tinytrain.quiet import import_tensorflow
-
-    import_tensorflow()
-    from tinytrain.commands import data as data_report
-
-    result = data_report.report(config, Path(values.out or "samples.png"))
-    return result, data_report.as_text(result)
-
-
-def _list(values: Any, words: list[str]) -> tuple[Any, str]:
-    from tinytrain.cli.lists import names as listing
-
-    return listing.show(words, whole("classes", values.classes, MOST_CLASSES) if values.classes else None)
-
-
-FIT_FLAGS = {
-    "recipe": "a whole way of training: adaptive, adaptive_am, adaptive_baseline",
-    "data": "digits, folder:PATH, csv:FILE, tfds:NAME[/CONFIG] or a name from `tinytrain list datasets`",
-    "model": "a name from `tinytrain list models`",
-    "mcu": "a board; refuse, before training, a model that does not fit it",
-    "out": "the run folder to write (default: the next free runs/DATA-MODEL-NNN)",
-    "resume": "switch: go on with the interrupted run in --out",
-}
-COMMANDS = {
-    "fit": Command("Trains a model on images.", FIT_FLAGS, _fit),
-    "compare": Command(
-        "Trains every config on every dataset with every seed, and tables the results; typed again, it goes on.",
-        {
-            "data": "SPECs joined by commas, in place of each config's own",
-            "seeds": "how many seeds, from 0 (default: 1)",
-            "out": "the folder of the runs, results.csv and results.md (default: compare)",
-        },
-        _compare,
-    ),
-    "reproduce": Command(
-        "Trains a table of one of the papers and prints it beside ours; typed again, it goes on.",
-        {
-            "data": "SPECs joined by commas, in place of the paper's datasets",
-            "scale": "share of the epochs and images, or two of them joined by a comma (default: 1)",
-            "batch": "images a step in place of the paper's, learning rates in proportion",
-            "seeds": "how many seeds, from 0 (default: 1)",
-            "out": "the folder of the runs, table.md, table.csv and figures/ (default: reproduce/TABLE)",
-        },
-        _reproduce,
-    ),
-    "export": Command(
-        "Turns a run into an int8 model, proven to fit the board, with firmware to flash.",
-        {
-            "mcu": "a board or microcontroller from `tinytrain list boards`",
-            "out": "the folder to write (default: RUN/export-BOARD)",
-            "data": "for MODEL.tflite: images to prove it on",
-            "diagnose": "switch: show the quantization error by layer and the accuracy by class, on val images",
-        },
-        _export,
-        _refuse_wrong_or_too_large,
-    ),
-    "evaluate": Command(
-        "Measures a run or a .tflite file on a split of its data.",
-        {
-            "data": "another data source than the run's: its test split, or all of it if it has no splits",
-            "split": "train, val or test (default)",
-        },
-        _evaluate,
-    ),
-    "bench": Command(
-        "Runs an export's firmware on test images, on a board or in the emulator: outputs, latency, profile, memory.",
-        {
-            "port": "the serial port of a board that holds the firmware, or auto (default: the emulator)",
-            "images": "how many test images (default: all; in the emulator, as many as take a minute)",
-            "protocol": "binary (default), or mlperf, the text protocol of MLPerf Tiny's runner",
-            "out": "the folder for bench.json and operators.png (default: DIR)",
-        },
-        _bench,
-        _refuse_wrong_answers,
-    ),
-    "report": Command(
-        "Writes one HTML file about one run or several side by side: accuracy, curves, mistakes, memory, latency.",
-        {"out": "the file to write, replaced if it is there (default: report.html)"},
-        _report,
-    ),
-    "data": Command(
-        "Shows what is in a data source and what is wrong with it: classes, mean and deviation, samples, findings.",
-        {"out": "the picture of samples to write (default: samples.png)"},
-        _data,
-    ),
-    "list": Command(
-        "Lists what a config can name.",
-        {"classes": "for `list models`: how many classes there are (default: the papers' 1,000)"},
-        _list,
-    ),
-}
+def _not_empty(name: str, argument: str) -> str:
+    if argument == "":
+        raise UserError(f"--{name} is empty: give it a value or leave it out")
+    return argument

@@ -6,26 +6,18 @@ import os
 import select
 import sys
 from contextlib import nullcontext
-from typing import Any, TextIO
-
-from absl import flags
+from typing import TextIO
 
 from tinytrain import files
-from tinytrain.cli.flags import COMMANDS, Command
+from tinytrain.cli import flags
+from tinytrain.cli.commands import COMMANDS
 from tinytrain.errors import TinytrainError, UserError, escaped, is_utf8, readable, unknown
 from tinytrain.files import json_text
 
-USAGE = """tinytrain trains tiny vision networks and puts them on microcontrollers.
+_LINES = "\n".join(f"  {flags.usage(name, command)}" for name, command in COMMANDS.items())
+USAGE = f"""tinytrain trains tiny vision networks and puts them on microcontrollers.
 
-  tinytrain fit [CONFIG|--recipe NAME] [--data SPEC] [--model NAME] [--mcu BOARD] [--out RUN] [--resume] [KEY=VALUE …]
-  tinytrain compare CONFIG|RECIPE… [--data SPEC,SPEC…] [--seeds N] [--out DIR] [KEY=VALUE …]
-  tinytrain reproduce TABLE [--data SPEC,SPEC…] [--scale S] [--batch B] [--seeds N] [--out DIR] [KEY=VALUE …]
-  tinytrain export RUN|MODEL.tflite --mcu BOARD [--data SPEC] [--out DIR] [--diagnose] [KEY=VALUE …]
-  tinytrain evaluate RUN|MODEL.tflite [--data SPEC] [--split train|val|test] [KEY=VALUE …]
-  tinytrain bench DIR [--port DEVICE|auto] [--images N] [--protocol binary|mlperf] [--out DIR]
-  tinytrain report RUN… [--out report.html]
-  tinytrain data SPEC [--out PNG] [KEY=VALUE …]
-  tinytrain list [models|datasets|methods|boards|configs|keys] [--classes N]
+{_LINES}
 
 SPEC is digits, folder:PATH (one folder of images per class), csv:FILE (path,label), tfds:NAME or a name that
 `tinytrain list datasets` shows, such as cifar10. Without config and data, `fit` trains the digits demo.
@@ -57,9 +49,9 @@ def main(argv: list[str] | None = None) -> None:
     except OSError as error:
         if error.errno not in (errno.ENAMETOOLONG, errno.ELOOP):
             raise
-        told = UserError(f"cannot use the name '{error.filename}': {error.strerror}; give a shorter path")
-        print(f"tinytrain: {told}", file=sys.stderr)
-        sys.exit(told.exit_status)
+        name_error = UserError(f"cannot use the name '{error.filename}': {error.strerror}; give a shorter path")
+        print(f"tinytrain: {name_error}", file=sys.stderr)
+        sys.exit(name_error.exit_status)
 
 
 def _refuse_other_encodings(argv: list[str]) -> None:
@@ -82,12 +74,12 @@ def _run(argv: list[str]) -> int:
         raise unknown("command", argv[0], COMMANDS)
     command = COMMANDS[argv[0]]
     if {"--help", "-h", "-help"} & set(argv[1:]):
-        _print(_help(argv[0], command))
+        _print(flags.help_text(argv[0], command))
         return 0
     _refuse_other_encodings(argv)
-    values, words = _parse(command, argv[1:])
-    with nullcontext() if argv[0] == "list" else files.temporary():
-        result, text = command.run(values, words)
+    values, operands, overrides = flags.parse(command, argv[1:])
+    with nullcontext() if argv[0] == "list" else files.private_temporary_folder():
+        result, text = command.run(values, operands, overrides)
     _print(*filter(None, [escaped(text), values.json and json_text(result, "the result")]))
     command.verdict(result)
     return 0
@@ -120,29 +112,3 @@ def _nobody_reads(stream: TextIO) -> bool:
     poll = select.poll()
     poll.register(stream.fileno(), 0)
     return any(event & select.POLLERR for _, event in poll.poll(0))
-
-
-def _help(name: str, command: Command) -> str:
-    usage = next(line.strip() for line in USAGE.splitlines() if line.strip().startswith(f"tinytrain {name}"))
-    rows = {**command.flags, "json": "switch: print the result as one JSON line at the end"}
-    lines = [f"  --{flag:9} {meaning.removeprefix('switch: ')}" for flag, meaning in rows.items()]
-    return "\n".join([usage, "", command.meaning, "", *lines])
-
-
-def _parse(command: Command, argv: list[str]) -> tuple[Any, list[str]]:
-    """Returns the flag values and the words that are no flags."""
-    values = flags.FlagValues()
-    for name, meaning in {**command.flags, "json": "switch:"}.items():
-        if meaning.startswith("switch:"):
-            flags.DEFINE_boolean(name, False, meaning, flag_values=values)
-        else:
-            flags.DEFINE_string(name, None, meaning, flag_values=values)
-    values.set_gnu_getopt(True)
-    try:
-        words = values(["tinytrain", *argv])[1:]
-    except flags.Error as error:
-        raise UserError(f"{error} (known flags: {', '.join('--' + name for name in command.flags)}, --json)") from None
-    for name in command.flags:
-        if values[name].value == "":
-            raise UserError(f"--{name} is empty: give it a value or leave it out")
-    return values, words

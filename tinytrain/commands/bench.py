@@ -47,7 +47,7 @@ def bench(
         raise UserError(f"--images {images}: expected 1 to {len(exported.inputs)}, the images of '{exported.folder}'")
     target = Path(out) if out else exported.folder
     make_folder(target)
-    files.require(target, RESULT_BYTES, "the result", "name another folder with --out")
+    files.require_space(target, RESULT_BYTES, "the result", "name another folder with --out")
     with locks.held(target / f".{BENCH_FILE}.lock", f"'{target / BENCH_FILE}'"):
         with connection.board(exported, port) as (link, hello):
             window_s = WINDOW_S if window_s is None else window_s

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tinytrain.config import library
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
 from tinytrain.errors import UserError
@@ -38,7 +39,7 @@ def compare(
     Raises UserError, before anything is trained, for a mistake in a config or a run in `out` of another config, and
     after everything else if a run failed.
     """
-    out, overrides, files = Path(out), list(overrides or []), [configs.path_of(path) for path in paths]
+    out, overrides, files = Path(out), list(overrides or []), [library.path_of(path) for path in paths]
     plan = _plan(files, data, seeds, out, overrides)
     results = results_table.Results(out, _datasets(plan), _command(files, data, seeds, out, overrides))
     train_all(plan, out / "results.md", lambda run, done: results.add(run.name, run.data, run.seed, done))

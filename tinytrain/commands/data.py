@@ -12,8 +12,8 @@ from tinytrain.config.schema import Config
 from tinytrain.data import batches, check, splits
 from tinytrain.data.augment import picture
 from tinytrain.data.augment.picture import font
-from tinytrain.data.load import read_source
-from tinytrain.data.source import Finding, Source
+from tinytrain.data.load import read_dataset
+from tinytrain.data.source import Dataset, Finding
 from tinytrain.errors import UserError
 from tinytrain.files import write_atomically
 from tinytrain.train.resolve import resolve
@@ -33,20 +33,20 @@ def report(config: Config, out: Path) -> dict[str, Any]:
 
     Raises UserError for data that cannot be read at all; what `fit` would refuse is among the findings otherwise.
     """
-    files.require(out.parent, PICTURE_BYTES, "the picture", "name another file with --out")
-    asked, source = config, read_source(config)
+    files.require_space(out.parent, PICTURE_BYTES, "the picture", "name another file with --out")
+    asked, source = config, read_dataset(config)
     config = resolve(config, source)
     subsets, refused = _subsets(source, config)
     first = subsets.get("train") or subsets["all"]
     mean, deviation = check.statistics(source, first)
-    pool, model = source.pools[first.pool], config.model
-    images = batches.decode(pool, int(model.resolution), int(model.channels), config.data.resize)
+    pool, model = source.image_sets[first.image_set], config.model
+    images, _ = batches.decode(pool, int(model.resolution), int(model.channels), config.data.resize)
     write_picture(
-        out, images, np.where(np.isin(np.arange(len(images)), first.indices), pool.labels, -1), source.classes
+        out, images, np.where(np.isin(np.arange(len(images)), first.indices), pool.strata, -1), source.classes
     )
     augmented = out.with_name(f"{out.stem}-augmented.png")
     shown = np.random.default_rng(config.seed).permutation(first.indices)[: picture.COLUMNS]
-    picture.write(augmented, images[shown], pool.labels[shown], len(source.classes), config.augment, config.seed)
+    picture.write(augmented, images[shown], pool.strata[shown], len(source.classes), config.augment, config.seed)
     return {
         "data": config.data.spec,
         "images": sum(len(part.indices) for part in subsets.values()),
@@ -60,12 +60,14 @@ def report(config: Config, out: Path) -> dict[str, Any]:
     }
 
 
-def _subsets(source: Source, config: Config) -> tuple[dict[str, splits.Subset], list[Finding]]:
+def _subsets(source: Dataset, config: Config) -> tuple[dict[str, splits.Subset], list[Finding]]:
     """Returns the split, or the data as it comes and why it cannot be split."""
     try:
-        return splits.split(source, config.data, splits.seed(config)), []
+        return splits.draw(source, config.data, splits.seed(config)), []
     except UserError as error:
-        whole = {name: splits.Subset(name, np.arange(len(pool.labels))) for name, pool in source.pools.items()}
+        whole = {
+            name: splits.Subset(name, np.arange(len(pool.annotations))) for name, pool in source.image_sets.items()
+        }
         return whole, [Finding("no split", str(error), "add images of these classes, or leave them out", severe=True)]
 
 

@@ -51,7 +51,7 @@ def evaluate(
     run = Run.open(target)
     run.metrics()
     config = measured.settings(target, overrides, data, "evaluate", (), run.config())
-    model = pretrained.trained(run)
+    model = pretrained.load_trained(run)
     what = f"the model of '{run.folder}'"
     if data and not measured.is_data_of(run, config):
         classes = identity.classes_of(run)
@@ -82,7 +82,7 @@ def _evaluate_file(path: Path, data: str | None, split: str | None, overrides: S
     step, taken = max(1, AT_ONCE // int(np.prod(source.shape))), pixels.of(source, config.export)
     if pixels.is_default(config.export):  # neither typed nor told by a report.json beside the file
         otherwise = taken.hint or "export.input_range, channel_order, mean and std say otherwise"
-        identity.tell(f"'{path}' takes {taken}: {otherwise}")
+        identity.print_note(f"'{path}' takes {taken}: {otherwise}")
     parts = [
         Oracle(model.content).run(taken.to_input(np.asarray(found.images[start : start + step]), source))[0]
         for start in range(0, count, step)
@@ -92,4 +92,4 @@ def _evaluate_file(path: Path, data: str | None, split: str | None, overrides: S
 
 def _tell(found: measured.Measured) -> None:
     for note in found.notes:
-        identity.tell(note)
+        identity.print_note(note)

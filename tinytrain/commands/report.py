@@ -31,7 +31,7 @@ def report(folders: Sequence[PathLike[str] | str], out: Path | str = "report.htm
     if out.is_dir() or not out.absolute().parent.is_dir():
         what = "is a folder" if out.is_dir() else f"would stand in '{out.parent}', which is no folder"
         raise UserError(f"cannot write '{out}': it {what}; name another file with --out")
-    files.require(out.parent, PAGE_BYTES, "the report", "name another file with --out")
+    files.require_space(out.parent, PAGE_BYTES, "the report", "name another file with --out")
     subjects = runs.read([Path(folder) for folder in folders])
     html = page.render(subjects)
     write_text(out, html)

@@ -14,8 +14,8 @@ from typing import Any
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
 from tinytrain.data import splits
-from tinytrain.data.load import load_source
-from tinytrain.data.source import Source
+from tinytrain.data.load import load_dataset
+from tinytrain.data.source import Dataset
 from tinytrain.errors import UserError
 from tinytrain.experiments import runs
 from tinytrain.experiments.papers import figures, scaling, tables
@@ -71,11 +71,11 @@ def reproduce(
     command = _command(word, data, shares, seeds, out, overrides, batch)
     stated = [*_stated(table, places, shares, overrides, batch), f"`{command}`"]
     datasets = {place.name: place.dataset for place in places}
-    results = reproduction_table.Results(out, reproduction_table.Shown(table, [], papers, datasets), stated)
+    results = reproduction_table.Results(out, reproduction_table.Reproduction(table, [], papers, datasets), stated)
     try:
         runs.train_all(plan, out / "table.md", results.add)
     finally:  # if some runs failed, the figures show the others
-        drawn = figures.write(table, results.shown.finished, out / "figures") if results.runs else []
+        drawn = figures.write(table, results.reproduction.finished, out / "figures") if results.runs else []
     result = {"table": table.name, "out": str(out), "rows": results.rows, "figures": list(map(str, drawn))}
     return result, results.text
 
@@ -103,7 +103,7 @@ def placed(table: Table, data: list[str] | None) -> list[Place]:
             f"received {', '.join(data)}"
         )
     found = [Place(dataset, spec) for dataset, spec in specs if spec]
-    measured = [column.data for column in table.columns if column.measure.place]
+    measured = [column.data for column in table.columns if column.measure.source]
     if not {"", *(place.dataset for place in found)}.intersection(measured):
         raise UserError(
             f"{table.name} compares what was measured on {', '.join(dict.fromkeys(measured))}, received "
@@ -127,9 +127,9 @@ def _named(data: list[str], datasets: list[str]) -> dict[str, str]:
 def _refuse_words(table: Table, overrides: list[str], seeds: int, batch: int | None) -> None:
     if seeds < 1:
         raise UserError(f"reproduce trains with the seeds 0 to N - 1, received --seeds {seeds}: expected at least 1")
-    if batch is not None and batch < scaling.SMALLEST_BATCH:
+    if batch is not None and batch < scaling.LEAST_BATCH:
         raise UserError(
-            f"received --batch {batch}: expected at least {scaling.SMALLEST_BATCH} images a step, fewer have no "
+            f"received --batch {batch}: expected at least {scaling.LEAST_BATCH} images a step, fewer have no "
             "batch statistics"
         )
     varied = tables.varied(table) if overrides else set()
@@ -174,25 +174,25 @@ def _plan(
     return plan, papers
 
 
-def _fitted(whole: Config, place: Place, scale: scaling.Scale, source: Source) -> Config:
+def _fitted(whole: Config, place: Place, scale: scaling.Scale, source: Dataset) -> Config:
     """Returns `whole` at `scale`; other images than the paper's are not enlarged."""
-    base = "train" if "train" in source.pools else "all"
-    subsets = splits.split(source, whole.data, splits.seed(whole))
-    val_images = len(subsets["val"].indices) if subsets["val"].pool == base else 0
+    base = "train" if "train" in source.image_sets else "all"
+    subsets = splits.draw(source, whole.data, splits.seed(whole))
+    val_images = len(subsets["val"].indices) if subsets["val"].image_set == base else 0
     config = scaling.scaled(whole, scale, len(subsets["train"].indices), val_images, len(source.classes))
     if not tables.stands_for_itself(place.spec, place.dataset) and source.side and config.model.resolution != "auto":
         config.model.resolution = min(int(config.model.resolution), max(source.side, 8))
     return config
 
 
-def _sources() -> Callable[[Config], Source]:
-    """Returns `train.load_source` that remembers what it has read."""
-    known: dict[tuple[str, str], Source] = {}
+def _sources() -> Callable[[Config], Dataset]:
+    """Returns `load_dataset` that remembers what it has read."""
+    known: dict[tuple[str, str], Dataset] = {}
 
-    def load(config: Config) -> Source:
+    def load(config: Config) -> Dataset:
         key = (config.data.spec, config.data.split)
         if key not in known:
-            known[key] = load_source(config)
+            known[key] = load_dataset(config)
         return known[key]
 
     return load

@@ -1,4 +1,4 @@
-"""Rooms: folders in which a file's name is the word that a config uses. There is no registry.
+"""Plug-in folders: a file's name is the word that a config uses. There is no registry.
 
 A new model, dataset, method or board is one new file. Nothing here imports TensorFlow.
 """
@@ -11,7 +11,7 @@ from types import ModuleType
 from tinytrain.errors import unknown
 
 PACKAGE = Path(__file__).parents[1]
-ROOMS = ("datasets", "models", "methods")
+FOLDERS = ("datasets", "models", "methods", "tasks")
 
 
 def data_folder(name: str) -> Path:
@@ -20,24 +20,24 @@ def data_folder(name: str) -> Path:
     return installed if installed.is_dir() else PACKAGE.parent / name
 
 
-def names(room: str) -> list[str]:
-    """Returns the words that `room` knows: its module names, sorted."""
-    return sorted(module.name for module in pkgutil.iter_modules([str(PACKAGE.joinpath(*room.split(".")))]))
+def names(folder: str) -> list[str]:
+    """Returns the names of the plug-ins in tinytrain/`folder`, sorted; `folder` may be dotted ("deploy.targets")."""
+    return sorted(module.name for module in pkgutil.iter_modules([str(PACKAGE.joinpath(*folder.split(".")))]))
 
 
-def file(room: str, name: str) -> Path:
-    """Returns the file that holds `tinytrain.<room>.<name>`: a module, or the first file of a package."""
-    package = PACKAGE / room / name / "__init__.py"
-    return package if package.is_file() else PACKAGE / room / f"{name}.py"
+def file(folder: str, name: str) -> Path:
+    """Returns the file that holds `tinytrain.<folder>.<name>`: a module, or the first file of a package."""
+    package = PACKAGE / folder / name / "__init__.py"
+    return package if package.is_file() else PACKAGE / folder / f"{name}.py"
 
 
-def check(room: str, name: str) -> None:
-    """Raises UserError, naming the nearest word, unless `name` is a module of `room`. Imports nothing."""
-    if name not in names(room):
-        raise unknown(room.rpartition(".")[2].removesuffix("s"), name, names(room))
+def check(folder: str, name: str) -> None:
+    """Raises UserError, with the nearest name, unless `name` is a plug-in in `folder`. Imports nothing."""
+    if name not in names(folder):
+        raise unknown(folder.rpartition(".")[2].removesuffix("s"), name, names(folder))
 
 
-def load(room: str, name: str) -> ModuleType:
-    """Returns the module `tinytrain.<room>.<name>`."""
-    check(room, name)
-    return importlib.import_module(f"tinytrain.{room}.{name}")
+def load(folder: str, name: str) -> ModuleType:
+    """Returns the module `tinytrain.<folder>.<name>`."""
+    check(folder, name)
+    return importlib.import_module(f"tinytrain.{folder}.{name}")

@@ -1,26 +1,24 @@
-"""The typed schema of a run. Every key, its type, default, unit and meaning stands here and nowhere else.
+"""The typed schema of a run: every key with its type, default, range, unit and meaning.
 
 The value "auto" of a key is replaced, before anything is trained, by what the data, the model or the device asks for.
-Nothing here imports TensorFlow.
+The sections of the training methods stand in `method_keys`. Nothing here imports TensorFlow.
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-Auto = Literal["auto"]
-# The ends of the ranges are far beyond what makes sense, and near enough that no sum or product overflows.
-MOST_IMAGES, MOST_EPOCHS, MOST_BATCH, MOST_TRIALS = 10**8, 10_000, 65_536, 10_000
-MOST_RATE = 1000.0  # of learning rates
-MOST_SEED = 2**32 - 1  # NumPy's generators take no more
-MOST_WEIGHT = 1000.0  # of a part of a loss, of temperatures and of scales
-
-
-def key(default: Any, meaning: str, minimum: float | None = None, maximum: float | None = None) -> Any:
-    """Returns a dataclass field that carries its one-line meaning and its inclusive range (of each item of a list)."""
-    metadata = {"meaning": meaning, "minimum": minimum, "maximum": maximum}
-    if isinstance(default, tuple):
-        return field(default_factory=lambda: list(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
+from tinytrain.config import method_keys
+from tinytrain.config.fields import (
+    MOST_BATCH,
+    MOST_EPOCHS,
+    MOST_IMAGES,
+    MOST_RATE,
+    MOST_SEED,
+    MOST_TRIALS,
+    MOST_WEIGHT,
+    Auto,
+    key,
+)
 
 
 @dataclass
@@ -82,7 +80,7 @@ class Model:
     mean: list[float] | Literal["none"] = key(
         "none", "taken from each channel, pixels in 0..1, unless model.weights bring their own; none: [-1, 1)", 0, 1
     )
-    deviation: list[float] | Literal["none"] = key("none", "what each channel is then divided by", 0.01, 100)
+    std: list[float] | Literal["none"] = key("none", "what each channel is then divided by", 0.01, 100)
 
 
 @dataclass
@@ -116,7 +114,6 @@ class Augment:
     cutmix: float = key(0.0, "CutMix: alpha of its Beta distribution; 0: none", 0, 100)
     fmix: float = key(0.0, "FMix: alpha of its Beta distribution; 0: none", 0, 100)
     mix_probability: float = key(1.0, "probability that a batch is mixed, by one of MixUp, CutMix and FMix", 0, 1)
-    ablated: bool = key(False, "sets randaugment=2 (M 9), mixup=0.2 and cutmix=1: one of the two for each batch")
 
 
 @dataclass
@@ -124,7 +121,7 @@ class Optim:
     """The optimizer and its schedule."""
 
     name: Literal["sgd", "adam"] = key("sgd", "sgd with momentum, or adam")
-    lr: float = key(0.05, "peak learning rate; with search.way, what a range test begins with", 0, MOST_RATE)
+    lr: float = key(0.05, "peak learning rate; with search.algorithm, what a range test begins with", 0, MOST_RATE)
     schedule: Literal["cosine", "cosine_epochs", "plateau", "constant"] = key(
         "cosine",
         "cosine: falls to 0 by the step, cosine_epochs: by the epoch; plateau: falls where the loss stands still, the "
@@ -142,7 +139,7 @@ class Optim:
         1.0, "learning rate of biases, those of BatchNorm included, as a multiple of the others'", 0, 1000
     )
     label_smoothing: float = key(0.1, "share of each label spread evenly over all classes", 0, 0.99)
-    keep: Literal["best", "last"] = key(
+    checkpoint: Literal["best", "last"] = key(
         "best", "the weights of the epoch with the best val top-1, of equal ones the last, or of the last epoch"
     )
 
@@ -165,7 +162,7 @@ class Plateau:
 class Search:
     """The search for the learning rate before the training."""
 
-    way: Literal["none", "range", "grid", "tpe"] = key(
+    algorithm: Literal["none", "range", "grid", "tpe"] = key(
         "none", "range: one epoch of rising rates; grid: evenly spaced ones; tpe: Optuna's, bad ones pruned"
     )
     low: float | Auto = key("auto", "lowest learning rate; auto: as published for the architecture", 1e-7, MOST_RATE)
@@ -176,88 +173,6 @@ class Search:
     epochs: int | Auto = key("auto", "epochs of a training; auto: 6 for tpe, 9 for grid", 1, MOST_EPOCHS)
     storage: str = key("", "database of the trials that workers share, such as sqlite:///search.db; empty: in the run")
     study: str = key("", "name of the study in that database; empty: from the config, so that equal configs share one")
-
-
-@dataclass
-class Netaug:
-    """NetAug: training inside wider networks."""
-
-    width_factors: list[float] | Auto = key(
-        "auto", "widths of block outputs, times the network's own, ascending from 1; auto: as published", 1, 16
-    )
-    expansion_factors: list[float] = key(
-        (1.0, 1.6, 2.2, 2.8), "widths inside blocks, times the network's own, ascending from 1", 1, 16
-    )
-    expansion_only: float = key(
-        0.5, "share of the epochs after the warm-up, the last ones, that widen inside only", 0, 1
-    )
-    statistics_images: int = key(
-        16000, "training images, in whole batches, that BatchNorm is estimated on before an evaluation", 1, MOST_IMAGES
-    )
-
-
-@dataclass
-class Dropblock:
-    """DropBlock: regularization that zeroes squares of feature maps in training."""
-
-    block_size: int = key(5, "side of a dropped square, in positions of the feature map", 1, 99)
-    keep: float = key(0.9, "about the share of positions that are kept", 0.01, 1)
-
-
-@dataclass
-class Distill:
-    """Distillation: a teacher's answers beside the labels."""
-
-    teacher: str = key(
-        "", "a run folder, a .keras file or applications:NAME of keras.applications; {seed} in it is the seed"
-    )
-    weight: float = key(1.0, "weight of the teacher's part of the loss", 0, MOST_WEIGHT)
-    temperature: float = key(1.0, "both answers are softened by it", 0.01, MOST_WEIGHT)
-
-
-@dataclass
-class Tinytl:
-    """TinyTL: transfer that trains biases and lite residual modules."""
-
-    norm: Literal["batch", "group"] = key(
-        "batch", "batch: BatchNorm, its statistics frozen; group: GroupNorm and standardized weights, no int8 export"
-    )
-    residual: bool = key(True, "lite residual modules; false: biases and the classifier are trained only")
-    weight_bits: Literal[0, 8] = key(0, "of frozen kernels: 8 leaves 256 values a layer, by k-means; 0: as they are")
-
-
-@dataclass
-class Sam:
-    """SAM: sharpness-aware minimization."""
-
-    rho: float = key(0.05, "length of the step uphill; 0: plain training", 0, 100)
-    batch_norm: Literal["both", "first"] = key(
-        "both", "passes that update BatchNorm's running statistics: both, as in the released code, or the first one"
-    )
-
-
-@dataclass
-class AmSoftmax:
-    """AM-Softmax: a margin between the angles of features and classes."""
-
-    margin: float = key(0.35, "taken from the cosine of the true class, in training", 0, 2)
-    scale: float | Auto = key(
-        "auto", "of the cosines in the loss; auto: √2·ln(classes - 1), at least 3", 0.01, MOST_WEIGHT
-    )
-
-
-@dataclass
-class Dml:
-    """Deep mutual learning with a slow student, which is thrown away."""
-
-    form: Literal["paper", "released"] = key(
-        "paper", "paper: each loss and the other's answers; released: halves of both and of their mean answer"
-    )
-    weight: float = key(1.0, "weight of the mutual part; 0: two separate trainings", 0, MOST_WEIGHT)
-    margin: float = key(0.35, "AM-Softmax margin of the slow student; the released code had none", 0, 2)
-    scale: float = key(1.0, "scale of its cosines", 0.01, MOST_WEIGHT)
-    dropout: float = key(0.2, "dropout before its head", 0, 0.95)
-    head: Literal["cosine", "softmax"] = key("cosine", "softmax: its own head stays, without margin and scale")
 
 
 @dataclass
@@ -319,6 +234,7 @@ class Config:
         0,
         MOST_SEED,
     )
+    task: str = key("classify", "what the network learns: a file name in tinytrain/tasks")
     method: str = key("", "how it is trained: names from `tinytrain list methods` joined by +, the innermost first")
     data: Data = field(default_factory=Data)
     model: Model = field(default_factory=Model)
@@ -326,13 +242,13 @@ class Config:
     optim: Optim = field(default_factory=Optim)
     plateau: Plateau = field(default_factory=Plateau)
     search: Search = field(default_factory=Search)
-    netaug: Netaug = field(default_factory=Netaug)
-    dropblock: Dropblock = field(default_factory=Dropblock)
-    distill: Distill = field(default_factory=Distill)
-    tinytl: Tinytl = field(default_factory=Tinytl)
-    sam: Sam = field(default_factory=Sam)
-    am_softmax: AmSoftmax = field(default_factory=AmSoftmax)
-    dml: Dml = field(default_factory=Dml)
+    netaug: method_keys.Netaug = field(default_factory=method_keys.Netaug)
+    dropblock: method_keys.Dropblock = field(default_factory=method_keys.Dropblock)
+    distill: method_keys.Distill = field(default_factory=method_keys.Distill)
+    tinytl: method_keys.Tinytl = field(default_factory=method_keys.Tinytl)
+    sam: method_keys.Sam = field(default_factory=method_keys.Sam)
+    am_softmax: method_keys.AmSoftmax = field(default_factory=method_keys.AmSoftmax)
+    dml: method_keys.Dml = field(default_factory=method_keys.Dml)
     device: Device = field(default_factory=Device)
     log: Log = field(default_factory=Log)
     qat: Qat = field(default_factory=Qat)

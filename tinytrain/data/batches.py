@@ -1,4 +1,4 @@
-"""From images to batches: decoded once into one uint8 array on the disk, then served by the number of the step.
+"""From images to batches: decoded once into one uint8 array on the disk, then taken by the number of the step.
 
 Everything random is a function of (seed, step), never of what was drawn before: a run that is killed and resumed sees
 the batches that it would have seen. An array is a memory map in the cache folder (`XDG_CACHE_HOME/tinytrain`), so that
@@ -6,13 +6,14 @@ a dataset larger than the memory works the same way, only slower: a split is an 
 """
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import tensorflow as tf
@@ -20,26 +21,51 @@ from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from tinytrain import files
-from tinytrain.data import eight_bit
-from tinytrain.data.images import Images
-from tinytrain.data.source import Pool
+from tinytrain.data.decode import upright_8bit
+from tinytrain.data.images import Samples
+from tinytrain.data.source import ImageSet
 
-CACHE_VERSION = 2
-Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]  # (pixels, labels, seed)
+CACHE_VERSION = 3
+Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]  # (pixels, targets, seed)
+Encode = Callable[[tf.Tensor, tf.Tensor], Any]  # (annotations (B, …), transforms (B, 4)) -> targets: `Task.encode`
 
 
-def decode(pool: Pool, resolution: int, channels: int, resize: str) -> np.ndarray:
-    """Returns the images of `pool` as (N, resolution, resolution, channels) uint8, from the cache if they are there."""
-    identity = json.dumps([CACHE_VERSION, pool.key, len(pool.names), resolution, channels, resize])
+class Transform(NamedTuple):
+    """How an image was resized: a place (x, y) in it, in pixels, is at (scale_x·x + offset_x, scale_y·y + offset_y)."""
+
+    scale_x: float
+    scale_y: float
+    offset_x: float
+    offset_y: float
+
+
+def decode(image_set: ImageSet, resolution: int, channels: int, resize: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the images and the transforms of `image_set`, from the cache if they are there.
+
+    Images are (N, resolution, resolution, channels) uint8, transforms (N, 4) float32, a `Transform` each.
+    """
+    count = len(image_set.names)
+    identity = json.dumps([CACHE_VERSION, image_set.key, count, resolution, channels, resize])
     path = cache_folder() / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.npy"
-    shape = (len(pool.names), resolution, resolution, channels)
+    shape = (count, resolution, resolution, channels)
+    images, transforms = _mapped(path, shape, np.uint8), _mapped(_beside(path), (count, 4), np.float32)
+    if images is None or transforms is None:
+        return _decode_to(path, image_set, shape, resize)
+    return images, transforms
+
+
+def _mapped(path: Path, shape: tuple[int, ...], dtype: type) -> np.ndarray | None:
+    """Returns the array in a file of the cache; None if it is missing, damaged or another."""
     try:
         array = np.lib.format.open_memmap(path, "r")  # np.load would take archives and pickles, too
-        if (array.shape, array.dtype, array.flags.c_contiguous) == (shape, np.uint8, True):
-            return array
     except (OSError, ValueError):  # not there, cut short by a full disk, or damaged in any other way
-        pass
-    return _decode_to(path, pool, shape, resize)
+        return None
+    return array if (array.shape, array.dtype, array.flags.c_contiguous) == (shape, dtype, True) else None
+
+
+def _beside(path: Path) -> Path:
+    """Returns the file of the transforms of the images in `path`."""
+    return path.with_suffix(".transforms.npy")
 
 
 def cache_folder() -> Path:
@@ -47,21 +73,40 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinytrain"
 
 
-def prepare(image: Image.Image, resolution: int, channels: int, resize: str) -> np.ndarray:
-    """Returns one image as (resolution, resolution, channels) uint8: antialiased bilinear, turned upright by its EXIF.
+def prepare(image: Image.Image, resolution: int, channels: int, resize: str) -> tuple[np.ndarray, Transform]:
+    """Returns one image as (resolution, resolution, channels) uint8, and how it was resized.
 
-    resize: "stretch" ignores the aspect, "crop" keeps the centre square, "pad" adds black borders. What is transparent
-    is put on white.
+    The filter is antialiased bilinear, the image turned upright by its EXIF. What is transparent is put on white.
+
+    Args:
+        image: of any size and mode.
+        resolution: side of the result in pixels.
+        channels: 1 gray or 3 color.
+        resize: "stretch" ignores the aspect, "crop" keeps the centre square, "pad" adds black borders.
     """
     mode, size = ("L" if channels == 1 else "RGB"), (resolution, resolution)
-    upright, _ = eight_bit.flat(image)
+    upright, _ = upright_8bit(image)
     if upright.mode != mode:
         upright = upright.convert(mode)
+    transform = _transform(upright.size, resolution, resize)
     if upright.size != size:
         how = {"crop": ImageOps.fit, "pad": ImageOps.pad}.get(resize)
         filter_ = Image.Resampling.BILINEAR
         upright = how(upright, size, method=filter_) if how else upright.resize(size, filter_)
-    return np.asarray(upright, np.uint8).reshape(resolution, resolution, channels)
+    return np.asarray(upright, np.uint8).reshape(resolution, resolution, channels), transform
+
+
+def _transform(size: tuple[int, int], resolution: int, resize: str) -> Transform:
+    """Returns what `prepare` does to an upright image of `size` (width, height), as ImageOps rounds it."""
+    width, height = size
+    if resize == "pad":
+        inner = [min(resolution, round(side / other * resolution)) for side, other in (size, size[::-1])]
+        offsets = [round((resolution - side) * 0.5) for side in inner]
+        return Transform(inner[0] / width, inner[1] / height, *offsets)
+    if resize == "crop":
+        scale = resolution / min(width, height)
+        return Transform(scale, scale, (resolution - width * scale) / 2, (resolution - height * scale) / 2)
+    return Transform(resolution / width, resolution / height, 0.0, 0.0)
 
 
 def normalize(images: Any) -> Any:
@@ -70,31 +115,34 @@ def normalize(images: Any) -> Any:
 
 
 def training_batches(
-    images: Images,
-    labels: np.ndarray,
-    classes: int,
-    batch: int,
-    seed: int,
-    steps: range,
-    augment: Augment | None = None,
+    samples: Samples, encode: Encode, batch: int, seed: int, steps: range, augment: Augment | None = None
 ) -> tf.data.Dataset:
-    """Returns batches (x (batch, H, W, C) float32 in [-1, 1), y (batch, classes) one-hot), one for each of `steps`.
+    """Returns batches (x (batch, H, W, C) float32 in [-1, 1), targets), one for each of `steps`.
 
-    The labels are mixtures of one-hot ones where `augment` mixes images.
     Every epoch is a permutation of the images drawn from (seed, epoch); what does not fill a batch is left out.
+
+    Args:
+        samples: the training images.
+        encode: makes the targets.
+        batch: images a step.
+        seed: of the order and of the augmentation.
+        steps: their numbers, counted from the start of the training.
+        augment: changes images and targets; where it mixes images, the targets are mixtures.
     """
+    images, annotations, transforms = samples.images, samples.annotations, samples.transforms
     steps_per_epoch = len(images) // batch
     order = _Order(len(images), seed)
 
-    def gather(step: np.int64) -> tuple[np.ndarray, np.ndarray]:
+    def gather(step: np.int64) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         epoch, position = divmod(int(step), steps_per_epoch)
         chosen = order(epoch)[position * batch : (position + 1) * batch]
-        return images[chosen], labels[chosen]
+        return images[chosen], annotations[chosen], transforms[chosen]
 
-    def load(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        pixels, label = tf.numpy_function(gather, [step], [tf.uint8, tf.int64], stateful=False)
+    def load(step: tf.Tensor) -> tuple[tf.Tensor, Any]:
+        dtypes = [tf.uint8, tf.as_dtype(annotations.dtype), tf.float32]
+        pixels, annotation, transform = tf.numpy_function(gather, [step], dtypes, stateful=False)
         pixels = tf.ensure_shape(pixels, (batch, *images.shape[1:]))
-        y = tf.one_hot(tf.ensure_shape(label, (batch,)), classes)
+        y = encode(tf.ensure_shape(annotation, (batch, *annotations.shape[1:])), tf.ensure_shape(transform, (batch, 4)))
         if augment:
             pixels, y = augment(pixels, y, tf.stack([tf.constant(seed, tf.int64), step]))
         return normalize(pixels), y
@@ -103,17 +151,18 @@ def training_batches(
     return numbers.map(load, num_parallel_calls=2, deterministic=True).prefetch(4)
 
 
-def evaluation_batches(images: Images, labels: np.ndarray, classes: int, batch: int = 256) -> tf.data.Dataset:
-    """Returns batches (x, one-hot y) in order, the last one shorter, without any augmentation."""
+def evaluation_batches(samples: Samples, encode: Encode, batch: int = 256) -> tf.data.Dataset:
+    """Returns batches (x, targets) in order, the last one shorter, without any augmentation."""
+    arrays = (samples.images, samples.annotations, samples.transforms)
 
     def chunks() -> Any:
-        for start in range(0, len(images), batch):
-            yield images[start : start + batch], labels[start : start + batch]
+        for start in range(0, len(samples.images), batch):
+            yield tuple(array[start : start + batch] for array in arrays)
 
-    spec = (tf.TensorSpec((None, *images.shape[1:]), tf.uint8), tf.TensorSpec((None,), tf.int64))
+    spec = tuple(tf.TensorSpec((None, *array.shape[1:]), tf.as_dtype(array.dtype)) for array in arrays)
     data = tf.data.Dataset.from_generator(chunks, output_signature=spec)
-    data = data.map(lambda pixels, label: (normalize(pixels), tf.one_hot(label, classes)))
-    return data.apply(tf.data.experimental.assert_cardinality(-(-len(images) // batch))).prefetch(2)
+    data = data.map(lambda pixels, annotation, transform: (normalize(pixels), encode(annotation, transform)))
+    return data.apply(tf.data.experimental.assert_cardinality(-(-len(samples.images) // batch))).prefetch(2)
 
 
 class _Order:
@@ -130,17 +179,23 @@ class _Order:
         return kept[1]
 
 
-def _decode_to(path: Path, pool: Pool, shape: tuple[int, int, int, int], resize: str) -> np.ndarray:
-    _, resolution, _, channels = shape
-    decoded = pool.images(lambda image: prepare(image, resolution, channels, resize))
-    counted = tqdm(decoded, "decoding", total=shape[0], unit="image", leave=False, delay=1, disable=None)
+def _decode_to(
+    path: Path, image_set: ImageSet, shape: tuple[int, int, int, int], resize: str
+) -> tuple[np.ndarray, np.ndarray]:
+    count, resolution, _, channels = shape
+    prepared = cast(Any, functools.partial(prepare, resolution=resolution, channels=channels, resize=resize))
+    decoded = cast(Iterator[tuple[np.ndarray, Transform]], image_set.images(prepared))
+    counted = tqdm(decoded, "decoding", total=count, unit="image", leave=False, delay=1, disable=None)
+    transforms = np.empty((count, 4), np.float32)
     try:
         with _reserved(path, shape) as array:
-            for number, image in enumerate(counted):
-                array[number] = image
+            for number, (image, transform) in enumerate(counted):
+                array[number], transforms[number] = image, transform
+            files.write_atomically(_beside(path), lambda file: np.save(file, transforms))
     except _NoRoomError:  # a read-only or full disk: keep the images in memory
-        return np.stack(list(counted))
-    return np.lib.format.open_memmap(path, "r")
+        images, rows = zip(*counted, strict=True)
+        return np.stack(images), np.array(rows, np.float32)
+    return np.lib.format.open_memmap(path, "r"), transforms
 
 
 class _NoRoomError(Exception):

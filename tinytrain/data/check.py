@@ -1,8 +1,10 @@
-"""What is wrong with the data, in one list: `findings`. It reads every image once and remembers what it saw.
+"""Checks a dataset and lists what is wrong with it (`findings`): duplicates, leaks, tiny or uneven classes, and more.
 
-Images are the same if their decoded RGB pixels are, whatever their files are called or how they are compressed without
-loss. What forbids training (unreadable files, a class without an image in some split) is refused by the data source and
-by `splits`; what is found here is told and trained on.
+Each image is decoded once, and the results are cached. Two images are the same if their decoded RGB pixels are,
+whatever their file names or lossless formats.
+
+What forbids training (unreadable files, a class without images in a split) is refused when the data is loaded and
+split. The findings here are printed, and training goes on.
 """
 
 import contextlib
@@ -16,46 +18,58 @@ import numpy as np
 from tqdm import tqdm
 
 from tinytrain.config.schema import Config
-from tinytrain.data import batches, eight_bit, image_files
-from tinytrain.data.source import Fact, Finding, Pool, Source
+from tinytrain.data import batches, image_files
+from tinytrain.data.decode import GRAY_MODES
+from tinytrain.data.source import Dataset, Finding, ImageInfo, ImageSet
 from tinytrain.errors import UserError
 from tinytrain.files import write_text
 
 if TYPE_CHECKING:
-    from tinytrain.data.splits import Subset  # which asks this module what images are copies of each other
+    from tinytrain.data.splits import Subset  # splits imports this module
 
 CACHE_VERSION = 2
-FEW = 10  # training images of a class below which it is called tiny
-UNEVEN = 5  # times as many images in the largest class as in the smallest
-SHOWN = 5
+TINY_CLASS = 10  # a class with fewer training images is tiny
+UNEVEN_RATIO = 5  # classes are uneven if the largest has so many times the images of the smallest
+SHOWN_FILES = 5
 
 
-def findings(source: Source, subsets: "dict[str, Subset]", asked: Config | None = None) -> list[Finding]:
-    """Returns all that is wrong with the images of each split, severe first.
+def findings(dataset: Dataset, subsets: "dict[str, Subset]", config: Config | None = None) -> list[Finding]:
+    """Returns everything that is wrong with the images of the splits, severe findings first.
 
-    `asked` is the config as the user gave it: what one of its keys answers is not asked again.
+    Args:
+        dataset: the dataset.
+        subsets: which of its images are in which split.
+        config: the config as the user wrote it, before "auto" is resolved; a key that the user set silences the
+            finding that would recommend it.
     """
-    asked = asked or Config()
-    known = {name: facts(source.pools[name]) for name in {part.pool for part in subsets.values()}}
-    found = [
-        *source.findings,
-        *_unused(source, asked),
-        *_duplicates(source, subsets, known),
-        *_classes(source, subsets, asked),
-        *_shapes(source, known, asked),
+    config = config or Config()
+    image_infos = {name: infos(dataset.image_sets[name]) for name in {part.image_set for part in subsets.values()}}
+    unsorted = [
+        *dataset.findings,
+        *_unused_keys(dataset, config),
+        *_duplicates(dataset, subsets, image_infos),
+        *_class_findings(dataset, subsets, config),
+        *_size_and_mode_findings(dataset, image_infos, config),
     ]
-    return sorted(found, key=lambda finding: not finding.severe)
+    return sorted(unsorted, key=lambda finding: not finding.severe)
 
 
-def without_asking(source: Source, asked: Config) -> list[Finding]:
-    """Returns what is told even where data.check is false: what was left out, and what was chosen for the user."""
-    known = {name: pool.facts for name, pool in source.pools.items() if pool.facts is not None}
-    return [*source.findings, *_unused(source, asked), *_shapes(source, known, asked)]
+def unconditional_findings(dataset: Dataset, config: Config) -> list[Finding]:
+    """Returns the findings that are reported even with data.check=false: what was left out or chosen for the user.
+
+    Args:
+        dataset: the dataset.
+        config: the config as the user wrote it.
+    """
+    image_infos = {
+        name: image_set.infos for name, image_set in dataset.image_sets.items() if image_set.infos is not None
+    }
+    return [*dataset.findings, *_unused_keys(dataset, config), *_size_and_mode_findings(dataset, image_infos, config)]
 
 
-def _unused(source: Source, asked: Config) -> list[Finding]:
-    """Returns the numbers of images to hold out for a split that the data brings itself."""
-    counts = {name: getattr(asked.data, f"{name}_images") for name in ("val", "test") if name in source.pools}
+def _unused_keys(dataset: Dataset, config: Config) -> list[Finding]:
+    """Returns a finding for each data.val_images or data.test_images of a split that the data brings itself."""
+    counts = {name: getattr(config.data, f"{name}_images") for name in ("val", "test") if name in dataset.image_sets}
     return [
         Finding(
             "unused key",
@@ -67,153 +81,170 @@ def _unused(source: Source, asked: Config) -> list[Finding]:
     ]
 
 
-def facts(pool: Pool) -> list[Fact]:
-    """Returns what each image of `pool` is, in order; decoded the first time, unless its source already knows."""
-    if pool.facts is not None:
-        return pool.facts
-    name = hashlib.sha256(json.dumps([CACHE_VERSION, pool.key, len(pool.names)]).encode()).hexdigest()[:32]
-    store = batches.cache_folder() / f"facts-{name}.json"
-    with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):  # not there, or damaged
-        known = [Fact.of_row(row) for row in json.loads(store.read_text())]
-        if len(known) == len(pool.names):
-            return known
-    decoded = pool.images(cast(Any, image_files.fact))
-    counted = tqdm(decoded, "checking", total=len(pool.names), unit="image", leave=False, delay=1, disable=None)
-    found = cast(list[Fact], list(counted))
-    try:
-        store.parent.mkdir(parents=True, exist_ok=True)
-        write_text(store, json.dumps([fact.row() for fact in found]))
-    except (OSError, UserError):
-        pass  # a read-only or full disk: check again the next time
-    return found
+def infos(image_set: ImageSet) -> list[ImageInfo]:
+    """Returns what is known about each image of `image_set`, in order.
 
-
-def statistics(source: Source, part: "Subset") -> tuple[list[float], list[float]]:
-    """Returns the mean and the standard deviation of all pixels of a split, per channel (R, G, B or gray), in 0..1.
-
-    Both are empty for a split without images.
+    It comes from the dataset or from the cache, or else from decoding every image.
     """
-    known = facts(source.pools[part.pool])
-    chosen = [known[index] for index in part.indices]
-    if not chosen:
+    if image_set.infos is not None:
+        return image_set.infos
+    name = hashlib.sha256(json.dumps([CACHE_VERSION, image_set.key, len(image_set.names)]).encode()).hexdigest()[:32]
+    cache_file = batches.cache_folder() / f"facts-{name}.json"
+    with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):  # missing or damaged
+        cached = [ImageInfo.of_row(row) for row in json.loads(cache_file.read_text())]
+        if len(cached) == len(image_set.names):
+            return cached
+    decoded = image_set.images(cast(Any, image_files.info))
+    progress = tqdm(decoded, "checking", total=len(image_set.names), unit="image", leave=False, delay=1, disable=None)
+    computed = cast(list[ImageInfo], list(progress))
+    try:
+        cache_file.parent.mkdir(parents=True, exist_ok=True)
+        write_text(cache_file, json.dumps([info.row() for info in computed]))
+    except (OSError, UserError):
+        pass  # the disk is read-only or full: they are computed again the next time
+    return computed
+
+
+def statistics(dataset: Dataset, part: "Subset") -> tuple[list[float], list[float]]:
+    """Returns the mean and the standard deviation of all pixels of a split, for each channel, in 0..1.
+
+    The channels are R, G, B or gray. Both lists are empty for a split without images.
+    """
+    all_infos = infos(dataset.image_sets[part.image_set])
+    split_infos = [all_infos[index] for index in part.indices]
+    if not split_infos:
         return [], []
-    pixels = np.array([fact.size[0] * fact.size[1] for fact in chosen], float)
-    mean = np.average([fact.mean for fact in chosen], axis=0, weights=pixels)
-    square = np.average([fact.square for fact in chosen], axis=0, weights=pixels)
-    channels = 1 if source.channels == 1 else 3
-    return mean[:channels].tolist(), np.sqrt(np.maximum(square - mean**2, 0))[:channels].tolist()
+    pixels = np.array([info.size[0] * info.size[1] for info in split_infos], float)
+    mean = np.average([info.mean for info in split_infos], axis=0, weights=pixels)
+    mean_square = np.average([info.square for info in split_infos], axis=0, weights=pixels)
+    channels = 1 if dataset.channels == 1 else 3
+    return mean[:channels].tolist(), np.sqrt(np.maximum(mean_square - mean**2, 0))[:channels].tolist()
 
 
-def as_lines(found: Sequence[Finding], shown: int = SHOWN) -> list[str]:
-    """Returns the findings as text, with at most `shown` files of each."""
+def as_lines(reported: Sequence[Finding], shown: int = SHOWN_FILES) -> list[str]:
+    """Returns the findings as lines of text, with at most `shown` files of each."""
     lines = []
-    for finding in found:
-        lines.append(f"{'error' if finding.severe else 'warning'}: {finding.what}; {finding.todo}")
+    for finding in reported:
+        lines.append(f"{'error' if finding.severe else 'warning'}: {finding.what}; {finding.hint}")
         lines += [f"  {file}" for file in finding.files[:shown]]
         if len(finding.files) > shown:
             lines.append(f"  … and {len(finding.files) - shown:,} more")
     return lines
 
 
-def _duplicates(source: Source, subsets: "dict[str, Subset]", known: dict[str, list[Fact]]) -> list[Finding]:
-    """Returns images that are there more than once: under several classes, in several splits, within one split."""
-    same: dict[str, list[tuple[str, str, int]]] = defaultdict(list)  # content -> (split, name, class)
+def _duplicates(
+    dataset: Dataset, subsets: "dict[str, Subset]", image_infos: dict[str, list[ImageInfo]]
+) -> list[Finding]:
+    """Returns the images that occur more than once: in several classes, in several splits, or within one split."""
+    occurrences: dict[str, list[tuple[str, str, int]]] = defaultdict(list)  # digest -> (split, name, class index)
     for split, part in subsets.items():
-        pool = source.pools[part.pool]
+        image_set = dataset.image_sets[part.image_set]
         for index in part.indices:
-            same[known[part.pool][index].digest].append((split, pool.names[index], int(pool.labels[index])))
+            occurrences[image_infos[part.image_set][index].digest].append(
+                (split, image_set.names[index], int(image_set.strata[index]))
+            )
     groups: dict[str, list[str]] = {"conflict": [], "leak": [], "duplicate": []}
-    for members in same.values():
-        if len(members) > 1:
+    for copies in occurrences.values():
+        if len(copies) > 1:
             kinds = {
-                "conflict": len({label for _, _, label in members}) > 1,
-                "leak": len({split for split, _, _ in members}) > 1,
+                "conflict": len({label for _, _, label in copies}) > 1,
+                "leak": len({split for split, _, _ in copies}) > 1,
                 "duplicate": True,
             }
             kind = next(kind for kind, holds in kinds.items() if holds)
-            groups[kind].append(" = ".join(f"{name} ({split})" for split, name, _ in members))
+            groups[kind].append(" = ".join(f"{name} ({split})" for split, name, _ in copies))
     sentences = {
         "conflict": ("in more than one class", "keep each in the right class"),
         "leak": ("in more than one split, so that val or test figures are too good", "keep each in one split"),
         "duplicate": ("more than once in the same split", "keep one of each"),
     }
     return [
-        Finding(kind, f"{_count(len(groups[kind]), 'image')} {what}", todo, tuple(sorted(groups[kind])))
-        for kind, (what, todo) in sentences.items()
+        Finding(kind, f"{_count(len(groups[kind]), 'image')} {what}", hint, tuple(sorted(groups[kind])))
+        for kind, (what, hint) in sentences.items()
         if groups[kind]
     ]
 
 
-def _classes(source: Source, subsets: "dict[str, Subset]", asked: Config) -> list[Finding]:
-    """Returns classes that are missing in a split, tiny in train, or much smaller than others."""
-    counts = class_counts(source, subsets)
-    found = []
+def _class_findings(dataset: Dataset, subsets: "dict[str, Subset]", config: Config) -> list[Finding]:
+    """Returns the classes that are missing in a split, tiny in train, or much smaller than others."""
+    counts = class_counts(dataset, subsets)
+    problems = []
     missing = [f"{name} ({split})" for split, row in counts.items() for name, count in row.items() if count == 0]
     if missing:
         what = f"{_count(len(missing), 'class', 'classes')} without an image in a split"
-        found.append(Finding("missing class", what, "add images of it", tuple(missing), severe=True))
-    trained = counts.get("train", counts.get("all", {}))
-    tiny = [f"{name}: {count}" for name, count in trained.items() if 0 < count < FEW]
+        problems.append(Finding("missing class", what, "add images of it", tuple(missing), severe=True))
+    train_counts = counts.get("train", counts.get("all", {}))
+    tiny = [f"{name}: {count}" for name, count in train_counts.items() if 0 < count < TINY_CLASS]
     if tiny:
-        what = f"{_count(len(tiny), 'class', 'classes')} with fewer than {FEW} training images"
-        found.append(Finding("tiny class", what, "add images, or join or leave out such classes", tuple(tiny)))
-    most, least = (pick(trained.items(), key=lambda item: item[1]) for pick in (max, min))
-    if least[1] and most[1] >= UNEVEN * least[1] and asked.data.balance == "none":
-        what = f"the classes are uneven: {most[1]:,} training images of {most[0]}, {least[1]:,} of {least[0]}"
-        found.append(
+        what = f"{_count(len(tiny), 'class', 'classes')} with fewer than {TINY_CLASS} training images"
+        problems.append(Finding("tiny class", what, "add images, or join or leave out such classes", tuple(tiny)))
+    largest, smallest = (pick(train_counts.items(), key=lambda item: item[1]) for pick in (max, min))
+    if smallest[1] and largest[1] >= UNEVEN_RATIO * smallest[1] and config.data.balance == "none":
+        what = (
+            f"the classes are uneven: {largest[1]:,} training images of {largest[0]}, {smallest[1]:,} of {smallest[0]}"
+        )
+        problems.append(
             Finding(
                 "uneven classes",
                 what,
                 "data.balance=class_weights or balanced_sampling makes up for it; read macro_f1 beside top1",
             )
         )
-    return found
+    return problems
 
 
-def class_counts(source: Source, subsets: "dict[str, Subset]") -> dict[str, dict[str, int]]:
-    """Returns {split: {class: images}}."""
+def class_counts(dataset: Dataset, subsets: "dict[str, Subset]") -> dict[str, dict[str, int]]:
+    """Returns {split: {class name: number of images}}."""
     bins = {
-        split: np.bincount(source.pools[part.pool].labels[part.indices], minlength=len(source.classes))
+        split: np.bincount(dataset.image_sets[part.image_set].strata[part.indices], minlength=len(dataset.classes))
         for split, part in subsets.items()
     }
-    return {split: dict(zip(source.classes, row.tolist(), strict=True)) for split, row in bins.items()}
+    return {split: dict(zip(dataset.classes, row.tolist(), strict=True)) for split, row in bins.items()}
 
 
-def _shapes(source: Source, known: dict[str, list[Fact]], asked: Config) -> list[Finding]:
-    """Returns what is told about images of several sizes or modes, and about transparent ones."""
+def _size_and_mode_findings(dataset: Dataset, image_infos: dict[str, list[ImageInfo]], config: Config) -> list[Finding]:
+    """Returns the findings about images of several sizes or modes, and about transparent ones."""
     pairs = [
-        (name, fact) for key, rows in known.items() for name, fact in zip(source.pools[key].names, rows, strict=True)
+        (name, info)
+        for key, rows in image_infos.items()
+        for name, info in zip(dataset.image_sets[key].names, rows, strict=True)
     ]
-    found = []
-    if asked.data.resize == "auto":
-        others = " or ".join(how for how in ("pad", "stretch", "crop") if how != source.resize)
-        todo = f"data.resize={source.resize} brings them to one size, unless you say {others}"
-        found += _mixed("sizes", [(name, "{}x{}".format(*fact.size)) for name, fact in pairs], todo)
-    if asked.model.channels == "auto" and len({fact.mode in eight_bit.GRAY for _, fact in pairs}) > 1:
-        todo = "model.channels=3 is taken, since some are color, unless you say 1 (gray)"
-        found += _mixed("modes", [(name, fact.mode) for name, fact in pairs], todo)
-    transparent = tuple(name for name, fact in pairs if fact.transparent)
+    problems = []
+    if config.data.resize == "auto":
+        others = " or ".join(resize for resize in ("pad", "stretch", "crop") if resize != dataset.resize)
+        hint = f"data.resize={dataset.resize} brings them to one size, unless you say {others}"
+        problems += _differing("sizes", [(name, "{}x{}".format(*info.size)) for name, info in pairs], hint)
+    if config.model.channels == "auto" and len({info.mode in GRAY_MODES for _, info in pairs}) > 1:
+        hint = "model.channels=3 is taken, since some are color, unless you say 1 (gray)"
+        problems += _differing("modes", [(name, info.mode) for name, info in pairs], hint)
+    transparent = tuple(name for name, info in pairs if info.transparent)
     if transparent:
         what = f"{_count(len(transparent), 'image')} with transparent parts, which are put on white"
-        found.append(Finding("transparent", what, "save them without transparency for another background", transparent))
-    return found
+        hint = "save them without transparency for another background"
+        problems.append(Finding("transparent", what, hint, transparent))
+    return problems
 
 
-def _mixed(kind: str, pairs: list[tuple[str, str]], todo: str) -> list[Finding]:
-    """Returns the finding that (image, size or mode) differ, if they do.
+def _differing(kind: str, pairs: list[tuple[str, str]], hint: str) -> list[Finding]:
+    """Returns the finding that images differ in size or mode, if they do.
 
-    The files named are those that differ from most; none where no size or mode is that of most images.
+    It names the images that differ from the majority, or none if no value has a majority.
+
+    Args:
+        kind: "sizes" or "modes".
+        pairs: (image name, its size or mode).
+        hint: the advice.
     """
-    words = Counter(word for _, word in pairs)
-    if len(words) < 2:
+    counts = Counter(value for _, value in pairs)
+    if len(counts) < 2:
         return []
-    usual, times = words.most_common(1)[0]
-    rare = sorted((words[word], f"{name}: {word}") for name, word in pairs if word != usual)
-    rare = rare if 2 * times > len(pairs) else []
-    listed = ", ".join(f"{name} ({count:,})" for name, count in words.most_common(3))
-    what = f"the images have {len(words)} {kind}, most often {listed}"
-    return [Finding(kind, what, todo, tuple(line for _, line in rare))]
+    most_common, most = counts.most_common(1)[0]
+    minority = sorted((counts[value], f"{name}: {value}") for name, value in pairs if value != most_common)
+    minority = minority if 2 * most > len(pairs) else []
+    listed = ", ".join(f"{value} ({count:,})" for value, count in counts.most_common(3))
+    what = f"the images have {len(counts)} {kind}, most often {listed}"
+    return [Finding(kind, what, hint, tuple(line for _, line in minority))]
 
 
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+def _count(number: int, singular: str, plural: str = "") -> str:
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"

@@ -1,7 +1,7 @@
-"""Copies of an image: images that decode to the same pixels, and a draw that never parts them.
+"""Keeps copies of an image, which decode to the same pixels, together when images are held out.
 
-Where some copies are trained on and others are tested with, the test figures are too good. So what is held out is drawn
-in units, each an image with all its copies. Without copies the draw is the plain one: the first so many of a
+Test figures are too good if some copies of an image are trained on and others are tested with. So images are held out
+in groups: an image with all its copies. Without copies this is a plain stratified draw, the first images of a
 permutation of each class.
 """
 
@@ -13,93 +13,104 @@ import numpy as np
 from tinytrain.errors import UserError
 
 
-def units_of(contents: Sequence[str]) -> np.ndarray:
-    """Returns (N,) int64 for the contents of N images: the place of the first image of the same content."""
+def group_copies(digests: Sequence[str]) -> np.ndarray:
+    """Returns the group of each image, (N,) int64: the index of the first image with the same digest."""
     first: dict[str, int] = {}
-    return np.array([first.setdefault(content, place) for place, content in enumerate(contents)], np.int64)
+    return np.array([first.setdefault(digest, index) for index, digest in enumerate(digests)], np.int64)
 
 
-class Draw:
-    """Images that are held out of some, whole units only.
+class GroupedHoldout:
+    """Chooses the images to hold out, in whole groups of copies.
 
     Args:
-        labels: (N,) the class of each image.
-        units: (N,) the unit of each image.
-        counts: {class: how many images of it to hold out}.
-        leave: how many units of a class with copies are not held out, so that other draws after this one have theirs.
+        labels: (N,) the class index of each image.
+        groups: (N,) the group of each image, as `group_copies` returns them.
+        counts: {class index: how many images of it to hold out}.
+        leave: how many groups of a class with copies must remain, so that later holdouts and training get some.
     """
 
-    def __init__(self, labels: np.ndarray, units: np.ndarray, counts: dict[int, int], leave: int) -> None:
-        self.units, self.wanted = units, counts
-        self.members: dict[int, dict[int, int]] = {}  # unit -> {class: images}
-        for unit, label in zip(units.tolist(), labels.tolist(), strict=True):
-            row = self.members.setdefault(unit, {})
-            row[label] = row.get(label, 0) + 1
+    def __init__(self, labels: np.ndarray, groups: np.ndarray, counts: dict[int, int], leave: int) -> None:
+        self.groups, self.wanted = groups, counts
+        self.members: dict[int, dict[int, int]] = {}  # group -> {class: images}
+        for group, label in zip(groups.tolist(), labels.tolist(), strict=True):
+            class_sizes = self.members.setdefault(group, {})
+            class_sizes[label] = class_sizes.get(label, 0) + 1
         self.sizes = dict(Counter(labels.tolist()))
-        different = Counter(label for row in self.members.values() for label in row)
-        self.spare = {  # class -> units that may still be held out
-            label: number - leave if number < self.sizes[label] else number for label, number in different.items()
+        group_counts = Counter(label for class_sizes in self.members.values() for label in class_sizes)
+        self.spare = {  # class -> groups that may still be held out
+            label: number - leave if number < self.sizes[label] else number for label, number in group_counts.items()
         }
         self.held: dict[int, int] = dict.fromkeys(counts, 0)  # class -> images held out
-        self.units_held: set[int] = set()
-        self.units_kept: set[int] = set()
+        self.groups_held: set[int] = set()
+        self.groups_kept: set[int] = set()
 
-    def classes(self, order: dict[int, np.ndarray]) -> None:
-        """Holds the wanted number of every class out, as near as whole units allow; `order`: {class: permutation}."""
-        for label, permuted in order.items():
-            for unit in dict.fromkeys(self.units[permuted].tolist()):
+    def hold_out_classes(self, order: dict[int, np.ndarray]) -> None:
+        """Holds out the wanted number of images of each class, as nearly as whole groups allow.
+
+        Args:
+            order: {class index: a permutation of the indices of its images}.
+
+        Raises:
+            OnlyCopies: a class has too few groups to be on both sides.
+        """
+        for label, permutation in order.items():
+            for group in dict.fromkeys(self.groups[permutation].tolist()):
                 if self.held[label] >= self.wanted[label]:
                     break
-                if self._free(unit) and self._fits(unit):
-                    self._hold(unit)
+                if self._is_free(group) and self._fits(group):
+                    self._hold(group)
             if self.wanted[label] and not self.held[label]:
-                self._hold_smallest(label, permuted)
-            self.units_kept.update(set(self.units[permuted].tolist()) - self.units_held)
+                self._hold_smallest(label, permutation)
+            self.groups_kept.update(set(self.groups[permutation].tolist()) - self.groups_held)
 
-    def settle(self, order: dict[int, np.ndarray]) -> None:
-        """Makes up for what `classes` lacks or exceeds in all, with images of other classes that have no copies."""
+    def correct_total(self, order: dict[int, np.ndarray]) -> None:
+        """Corrects the total number of images held out, with images that have no copies, of any class.
+
+        Args:
+            order: as for `hold_out_classes`, which comes first.
+        """
         missing = sum(self.wanted.values()) - sum(self.held.values())
-        for label, permuted in order.items():
-            for unit in self.units[permuted if missing > 0 else permuted[::-1]].tolist():
+        for label, permutation in order.items():
+            for group in self.groups[permutation if missing > 0 else permutation[::-1]].tolist():
                 if missing == 0:
                     return
-                alone = sum(self.members[unit].values()) == 1
-                room = self.spare[label] > 0 and self.held[label] + 1 < self.sizes[label]
-                if missing > 0 and alone and room and unit not in self.units_held:
-                    self._hold(unit)
+                single = sum(self.members[group].values()) == 1
+                has_spare = self.spare[label] > 0 and self.held[label] + 1 < self.sizes[label]
+                if missing > 0 and single and has_spare and group not in self.groups_held:
+                    self._hold(group)
                     missing -= 1
-                elif missing < 0 and alone and unit in self.units_held and self.held[label] > 1:
-                    self.units_held.discard(unit)
+                elif missing < 0 and single and group in self.groups_held and self.held[label] > 1:
+                    self.groups_held.discard(group)
                     self.held[label] -= 1
                     self.spare[label] += 1
                     missing += 1
 
     @property
-    def chosen(self) -> np.ndarray:
+    def mask(self) -> np.ndarray:
         """(N,) bool: which images are held out."""
-        return np.isin(self.units, list(self.units_held))
+        return np.isin(self.groups, list(self.groups_held))
 
-    def _free(self, unit: int) -> bool:
-        return unit not in self.units_held and unit not in self.units_kept
+    def _is_free(self, group: int) -> bool:
+        return group not in self.groups_held and group not in self.groups_kept
 
-    def _fits(self, unit: int) -> bool:
+    def _fits(self, group: int) -> bool:
         return all(
             self.held[label] + count <= self.wanted[label] and self.spare[label] > 0
-            for label, count in self.members[unit].items()
+            for label, count in self.members[group].items()
         )
 
-    def _hold(self, unit: int) -> None:
-        self.units_held.add(unit)
-        for label, count in self.members[unit].items():
+    def _hold(self, group: int) -> None:
+        self.groups_held.add(group)
+        for label, count in self.members[group].items():
             self.held[label] += count
             self.spare[label] -= 1
 
-    def _hold_smallest(self, label: int, permuted: np.ndarray) -> None:
-        """Holds the smallest unit of a class out that leaves enough of every class, or raises OnlyCopies."""
-        units = dict.fromkeys(self.units[permuted].tolist())
-        for unit in sorted(units, key=lambda unit: sum(self.members[unit].values())):
-            if self._free(unit) and all(self.spare[other] > 0 for other in self.members[unit]):
-                self._hold(unit)
+    def _hold_smallest(self, label: int, permutation: np.ndarray) -> None:
+        """Holds out the smallest group of a class that leaves enough of every class, or raises OnlyCopies."""
+        groups = dict.fromkeys(self.groups[permutation].tolist())
+        for group in sorted(groups, key=lambda group: sum(self.members[group].values())):
+            if self._is_free(group) and all(self.spare[other] > 0 for other in self.members[group]):
+                self._hold(group)
                 return
         raise OnlyCopies(label)
 

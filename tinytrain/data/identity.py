@@ -1,11 +1,11 @@
-"""What a run was trained on, written into the run and compared wherever the run is used again: images and classes.
+"""Records the images and classes that a run is trained on, and compares them wherever the run is used again.
 
 origin.json    the names of the classes, in order
 split.json     the names of the images in each split
-content.json   for each of these "DIGEST CLASS", the hash of its decoded pixels ("-" where no file says it) and its
-               class index, and in "left_out" how many images data.train_images leaves out
+content.json   for each of these "DIGEST ANNOTATION": the hash of its decoded pixels ("-" if it is not known) and its
+               class index (for other tasks all numbers); and in "left_out" how many images data.train_images leaves out
 
-A run goes on with its own images in its own splits: they are found by their names, not drawn again.
+A resumed run uses the same images in the same splits: they are found by their names, not drawn again.
 """
 
 import sys
@@ -18,158 +18,175 @@ import numpy as np
 
 from tinytrain import provenance
 from tinytrain.config.schema import Config
-from tinytrain.data.source import Pool, Source
-from tinytrain.data.splits import Split, Subset, as_names
+from tinytrain.data.source import Dataset, ImageSet
+from tinytrain.data.splits import Splits, Subset, as_names
 from tinytrain.errors import UserError, escaped
 from tinytrain.files import read_json, write_json
 from tinytrain.run import Run
 
-SHOWN = 3  # examples in a sentence
+SHOWN_NAMES = 3  # examples in a sentence
 
 
-def record(run: Run, data: Split) -> None:
+def record(run: Run, data: Splits) -> None:
     """Writes split.json and content.json into a new run."""
-    left_out = sum(len(pool.labels) for pool in data.source.pools.values()) - sum(
+    left_out = sum(len(pool.annotations) for pool in data.dataset.image_sets.values()) - sum(
         len(part.indices) for part in data.subsets.values()
     )
-    content = {name: _content(data.source.pools[part.pool], part.indices) for name, part in data.subsets.items()}
+    content = {
+        name: _content(data.dataset.image_sets[part.image_set], part.indices) for name, part in data.subsets.items()
+    }
     write_json(run.content_path, content | {"left_out": left_out})
-    write_json(run.split_path, as_names(data.source, data.subsets))
+    write_json(run.split_path, as_names(data.dataset, data.subsets))
 
 
-def split_of(run: Run, source: Source, config: Config) -> Split:
-    """Returns the images of `source` in the splits that `run` was trained with.
+def recorded_splits(run: Run, dataset: Dataset, config: Config) -> Splits:
+    """Returns the images of `dataset` in the splits that `run` was trained with.
 
     Args:
-        run: the run; one from before something was recorded is compared as far as it was.
-        source: what its data is now.
+        run: the run; an older run, which recorded less, is compared as far as possible.
+        dataset: its data as it is now.
         config: its config, without "auto".
 
-    Raises UserError, in one sentence, for images or classes that are others than when it was trained.
+    Raises:
+        UserError: images or classes have changed since the training.
     """
-    changes = _changed_classes(classes_of(run), source.classes)
-    stored = _read(run.split_path)
-    if stored is None:
-        tell(f"'{run.folder}' has no split.json: whether its images have changed cannot be told")
+    changes = _changed_classes(classes_of(run), dataset.classes)
+    image_names = _read(run.split_path)
+    if image_names is None:
+        print_note(f"'{run.folder}' has no split.json: whether its images have changed cannot be told")
         if changes:
             raise _changed(run, config, changes)
-        return Split(source, config)
+        return Splits(dataset, config)
     content = _read(run.content_path) or {}
-    subsets, moved = _find(stored, source, content.get("left_out", 0 if not config.data.train_images else None))
-    changes += moved
+    left_out = content.get("left_out", 0 if not config.data.train_images else None)
+    subsets, changed_images = _find(image_names, dataset, left_out)
+    changes += changed_images
     if not changes:
-        changes = _changed_content(stored, content, source, subsets)
+        changes = _changed_content(image_names, content, dataset, subsets)
     if changes:
         raise _changed(run, config, changes)
-    return Split(source, config, subsets)
+    return Splits(dataset, config, subsets)
 
 
-def run_of(word: str) -> Run | None:
-    """Returns the run that a word names, its folder or its model.keras; None if it is something else."""
-    path = Path(word)
-    run = Run(path.parent if path.suffix == ".keras" else path)
-    named = path.name == run.model_path.name or path == run.folder
-    return run if word and named and run.config_path.is_file() else None
+def run_of(path: str) -> Run | None:
+    """Returns the run at a path, which is its folder or its model.keras; None if there is none."""
+    named = Path(path)
+    run = Run(named.parent if named.suffix == ".keras" else named)
+    matches = named.name == run.model_path.name or named == run.folder
+    return run if path and matches and run.config_path.is_file() else None
 
 
 def classes_of(run: Run) -> list[str]:
-    """Returns the names of the classes of a run, in order; [] for a run from before they were recorded."""
-    found = provenance.read(run).get("classes", [])
-    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+    """Returns the names of the classes of a run, in order; [] for an older run, which did not record them."""
+    classes = provenance.read(run).get("classes", [])
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
         raise UserError(f"'{run.origin_path}' holds no names of classes; it is not as tinytrain wrote it")
-    return found
+    return classes
 
 
-def in_order_of(
-    known: Sequence[str], given: Sequence[str], labels: np.ndarray, what: str, data: str
+def match_labels(
+    model_classes: Sequence[str], data_classes: Sequence[str], labels: np.ndarray, what: str, data: str
 ) -> tuple[np.ndarray, list[str]]:
-    """Returns (`labels` (N,), indices into the classes `given`, as indices into the classes `known`; notes on it).
+    """Returns labels as indices into the classes of the model, matched by name.
 
     Args:
-        known: the classes of a model, in order; none if it does not say.
-        given: the classes of the images.
-        labels: the class of each image.
-        what: the words for the model.
-        data: the words for the images.
+        model_classes: the classes of the model, in order; empty if they are not known.
+        data_classes: the classes of the images, in order.
+        labels: (N,) int64, the index of each image's class in `data_classes`.
+        what: what a message calls the model.
+        data: what a message calls the images.
 
-    A note tells that names are in another order, or that there are none to compare.
+    Returns:
+        The indices, (N,) int64; and notes if the order differs or cannot be compared.
 
-    Raises UserError, with both lists, if the names differ.
+    Raises:
+        UserError: the names differ.
     """
-    if not known:
-        note = f"{what} does not name its classes: they are taken to be in the order of '{data}', {_listed(given)}"
-        return labels, [note]
-    if list(known) == list(given):
+    if not model_classes:
+        listed = _listed(data_classes)
+        return labels, [f"{what} does not name its classes: they are taken to be in the order of '{data}', {listed}"]
+    if list(model_classes) == list(data_classes):
         return labels, []
-    refuse_other_names(known, given, what, f"'{data}'")
-    number = {name: place for place, name in enumerate(known)}
+    refuse_other_names(model_classes, data_classes, what, f"'{data}'")
+    index_of = {name: index for index, name in enumerate(model_classes)}
     note = f"the classes of '{data}' are in another order than those of {what}, and are matched by their names"
-    return np.array([number[name] for name in given], np.int64)[labels], [note]
+    return np.array([index_of[name] for name in data_classes], np.int64)[labels], [note]
 
 
-def refuse_other_names(known: Sequence[str], given: Sequence[str], what: str, other: str) -> None:
-    """Raises UserError, with both lists, unless the classes of `what` and of `other` have the same names."""
-    if sorted(known) != sorted(given):
-        lists = f"{what} has the classes {_listed(known)}, {other} has {_listed(given)}"
-        if max(len(known), len(given)) > SHOWN:  # what differs need not be among those shown
-            lists += f" ({'; '.join(_changed_names(known, given, 'only the first has', 'only the second has'))})"
+def refuse_other_names(first: Sequence[str], second: Sequence[str], what: str, other: str) -> None:
+    """Raises UserError unless two lists of classes, those of `what` and of `other`, have the same names."""
+    if sorted(first) != sorted(second):
+        lists = f"{what} has the classes {_listed(first)}, {other} has {_listed(second)}"
+        if max(len(first), len(second)) > SHOWN_NAMES:  # the lists may not show what differs
+            lists += f" ({'; '.join(_changed_names(first, second, 'only the first has', 'only the second has'))})"
         raise UserError(f"{lists}: they must be the same")
 
 
-def tell(words: str) -> None:
+def print_note(text: str) -> None:
     """Prints a line about the data to standard error."""
-    print(escaped(f"tinytrain: {words}"), file=sys.stderr)
+    print(escaped(f"tinytrain: {text}"), file=sys.stderr)
 
 
-def trained_on(run: Run, data: Split, split: str) -> int:
+def count_trained_on(run: Run, data: Splits, split: str) -> int:
     """Returns how many images of a split of `data` the run was trained on, as far as that is recorded.
 
-    Images are told by their content, or where no file says it by their names, if both come from the same data.
+    Images are compared by their content, or by their names if the content is not known and data.spec is the same.
     """
     names, content = (_read(path) or {} for path in (run.split_path, run.content_path))
     part = data.subsets[split]
-    pool = data.source.pools[part.pool]
+    image_set = data.dataset.image_sets[part.image_set]
     digests = {row.partition(" ")[0] for row in content.get("train", [])} - {"-"}
-    if pool.facts is not None and digests:
-        return sum(pool.facts[index].digest in digests for index in part.indices)
-    if pool.facts is not None or digests or run.config().data.spec != data.spec:
+    if image_set.infos is not None and digests:
+        return sum(image_set.infos[index].digest in digests for index in part.indices)
+    if image_set.infos is not None or digests or run.config().data.spec != data.spec:
         return 0
-    known = set(names.get("train", []))
-    return sum(pool.names[index] in known for index in part.indices)
+    train_names = set(names.get("train", []))
+    return sum(image_set.names[index] in train_names for index in part.indices)
 
 
-def tell_trained_on(run: Run, data: Split, split: str, what: str) -> None:
-    """Prints how many images of a split of `data` the run was trained on, if there are any, to standard error."""
-    if count := trained_on(run, data, split):
-        tell(
+def note_trained_on(run: Run, data: Splits, split: str, what: str) -> None:
+    """Prints how many images of a split of `data` the run was trained on, if any, to standard error."""
+    if count := count_trained_on(run, data, split):
+        print_note(
             f"{what} was trained on {count:,} of these {len(data.subsets[split].indices):,} {split} images, so that "
             "the figures on them are too good"
         )
 
 
-def _find(stored: dict[str, list[str]], source: Source, left_out: int | None) -> tuple[dict[str, Subset], list[str]]:
-    """Returns (the stored splits of `source`, what has changed); `left_out`: how many images are in none, if known."""
-    base = "train" if "train" in source.pools else "all"
-    places: dict[str, list[tuple[str, int]]] = defaultdict(list)
-    for name, pool in source.pools.items():
-        for index, image in enumerate(pool.names):
-            places[image].append((name, index))
-    for found in places.values():
-        found.reverse()  # images of the same name are taken in order
+def _find(
+    image_names: dict[str, list[str]], dataset: Dataset, left_out: int | None
+) -> tuple[dict[str, Subset], list[str]]:
+    """Finds recorded images by their names.
+
+    Args:
+        image_names: {split: the names of its images}.
+        dataset: where to find them.
+        left_out: how many images are in no split; None if it is not known.
+
+    Returns:
+        The splits, and the changes in words: images that were added, removed or moved.
+    """
+    base = "train" if "train" in dataset.image_sets else "all"
+    unmatched: dict[str, list[tuple[str, int]]] = defaultdict(list)  # image name -> (image set, index)
+    for set_name, image_set in dataset.image_sets.items():
+        for index, image in enumerate(image_set.names):
+            unmatched[image].append((set_name, index))
+    for positions in unmatched.values():
+        positions.reverse()  # images of the same name are matched in order
     subsets, removed, moved = {}, [], []
-    for split, names in stored.items():
-        wanted, indices = split if split in source.pools else base, []
+    for split, names in image_names.items():
+        set_name, indices = split if split in dataset.image_sets else base, []
         for image in names:
-            own = next((place for place in reversed(places[image]) if place[0] == wanted), None)
-            if own:
-                places[image].remove(own)
-                indices.append(own[1])
-            elif places[image]:
-                moved.append(f"{image} ({split}, now {places[image].pop()[0]})")
+            position = next((position for position in reversed(unmatched[image]) if position[0] == set_name), None)
+            if position:
+                unmatched[image].remove(position)
+                indices.append(position[1])
+            elif unmatched[image]:
+                moved.append(f"{image} ({split}, now {unmatched[image].pop()[0]})")
             else:
                 removed.append(image)
-        subsets[split] = Subset(wanted, np.array(indices, np.int64))
-    others = [image for image, rest in places.items() for _ in rest]
+        subsets[split] = Subset(set_name, np.array(indices, np.int64))
+    others = [image for image, positions in unmatched.items() for _ in positions]
     added = _some("added", others) if left_out == 0 else []
     if left_out and len(others) != left_out:
         added = [f"{len(others):,} images beside the recorded ones, not {left_out:,}"]
@@ -177,41 +194,45 @@ def _find(stored: dict[str, list[str]], source: Source, left_out: int | None) ->
 
 
 def _changed_content(
-    stored: dict[str, list[str]], content: dict[str, Any], source: Source, subsets: dict[str, Subset]
+    image_names: dict[str, list[str]], content: dict[str, Any], dataset: Dataset, subsets: dict[str, Subset]
 ) -> list[str]:
-    """Returns what has changed of images that have kept their names: pixels and classes."""
+    """Returns the changes of images that have kept their names, in words: other pixels, other classes."""
     replaced, relabelled = [], []
     for split, part in subsets.items():
-        now = _content(source.pools[part.pool], part.indices)
-        recorded = content.get(split, now)
-        if len(recorded) != len(now):
-            raise UserError(f"content.json of the run has {len(recorded):,} {split} images, split.json {len(now):,}")
-        for image, before, after in zip(stored[split], recorded, now, strict=True):
-            digest, _, label = before.partition(" ")
-            other, _, number = after.partition(" ")
-            if "-" not in (digest, other) and digest != other:
+        current = _content(dataset.image_sets[part.image_set], part.indices)
+        recorded = content.get(split, current)
+        if len(recorded) != len(current):
+            raise UserError(
+                f"content.json of the run has {len(recorded):,} {split} images, split.json {len(current):,}"
+            )
+        for image, before, after in zip(image_names[split], recorded, current, strict=True):
+            old_digest, _, old_annotation = before.partition(" ")
+            new_digest, _, new_annotation = after.partition(" ")
+            if "-" not in (old_digest, new_digest) and old_digest != new_digest:
                 replaced.append(image)
-            elif label != number:
-                relabelled.append(f"{image} (now {source.classes[int(number)]})")
+            elif old_annotation != new_annotation:
+                relabelled.append(f"{image} (now {dataset.classes[int(float(new_annotation.split()[0]))]})")
     return [*_some("with other pixels under the same name", replaced), *_some("of another class", relabelled)]
 
 
-def _content(pool: Pool, indices: np.ndarray) -> list[str]:
-    digests = [fact.digest for fact in pool.facts] if pool.facts is not None else ["-"] * len(pool.labels)
-    return [f"{digests[index]} {pool.labels[index]}" for index in indices.tolist()]
+def _content(pool: ImageSet, indices: np.ndarray) -> list[str]:
+    digests = [info.digest for info in pool.infos] if pool.infos is not None else ["-"] * len(pool.annotations)
+    rows = pool.annotations.reshape(len(pool.annotations), -1) if len(pool.annotations) else pool.annotations
+    return [f"{digests[index]} {' '.join(map(str, rows[index].tolist()))}" for index in indices.tolist()]
 
 
-def _changed_classes(known: list[str], now: list[str]) -> list[str]:
-    if not known or known == now:
+def _changed_classes(recorded: list[str], current: list[str]) -> list[str]:
+    if not recorded or recorded == current:
         return []
-    names = _changed_names(known, now, "classes gone", "classes new")
-    return names or [f"classes in another order, {_listed(now)} in place of {_listed(known)}"]
+    names = _changed_names(recorded, current, "classes gone", "classes new")
+    return names or [f"classes in another order, {_listed(current)} in place of {_listed(recorded)}"]
 
 
-def _changed_names(known: Sequence[str], now: Sequence[str], gone: str, new: str) -> list[str]:
-    missing = [name for name in known if name not in set(now)]
-    others = [name for name in now if name not in set(known)]
-    return [f"{word}: {_listed(names)}" for word, names in ((gone, missing), (new, others)) if names]
+def _changed_names(first: Sequence[str], second: Sequence[str], first_only: str, second_only: str) -> list[str]:
+    """Returns the names that only one list has, each list after its description."""
+    missing = [name for name in first if name not in set(second)]
+    others = [name for name in second if name not in set(first)]
+    return [f"{what}: {_listed(names)}" for what, names in ((first_only, missing), (second_only, others)) if names]
 
 
 def _changed(run: Run, config: Config, changes: list[str]) -> UserError:
@@ -226,16 +247,16 @@ def _some(what: str, images: list[str]) -> list[str]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (f", … ({len(names):,} in all)" if len(names) > SHOWN else "")
+    return ", ".join(names[:SHOWN_NAMES]) + (f", … ({len(names):,} in all)" if len(names) > SHOWN_NAMES else "")
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """Returns what split.json or content.json of a run holds, None if there is no such file."""
+    """Returns the content of split.json or content.json of a run, or None if there is no such file."""
     if not path.is_file():
         return None
-    found = read_json(path)
-    for split, rows in found.items():
-        whole = isinstance(rows, list) and all(isinstance(row, str) for row in rows)
-        if not (whole if split != "left_out" else type(rows) is int):
+    by_split = read_json(path)
+    for split, rows in by_split.items():
+        valid = isinstance(rows, list) and all(isinstance(row, str) for row in rows)
+        if not (valid if split != "left_out" else type(rows) is int):
             raise UserError(f"'{path}' holds no images under '{split}'; it is not as tinytrain wrote it")
-    return found
+    return by_split

@@ -1,6 +1,6 @@
-"""Image files, opened and decoded once before anything else, so that all unreadable ones are told at once.
+"""Opens and decodes all image files once, before anything else, so that all unreadable ones are reported together.
 
-What a file turned out to be is kept in the cache folder under its path, size and time of change.
+The results are cached under the path, size and modification time of each file.
 """
 
 import hashlib
@@ -19,140 +19,161 @@ from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from tinytrain.config.schema import Data
-from tinytrain.data import batches, eight_bit, image_tree
-from tinytrain.data.source import Fact, Finding, Pool, Source
+from tinytrain.data import batches, image_tree
+from tinytrain.data.decode import GRAY_MODES, UnknownWhiteLevel, upright_8bit
+from tinytrain.data.source import Dataset, Finding, ImageInfo, ImageSet
 from tinytrain.errors import UserError
 from tinytrain.files import write_text
 
 THREADS = 4
-AHEAD = 64  # images that are decoded before they are asked for
-MOST_PIXELS = 128_000_000  # of one image: 384 MB once it is decoded
-AT_ONCE = 32_000_000  # pixels of images that are decoded at the same time, unless one alone has more
-BAND = 1 << 20  # about so many pixels are hashed at a time
+PREFETCH = 64  # images that are decoded ahead
+MAX_PIXELS = 128_000_000  # of one image: 384 MB once it is decoded
+MAX_CONCURRENT_PIXELS = 32_000_000  # of images that are decoded at the same time, unless a single one has more
+HASHED_PIXELS = 1 << 20  # about how many are hashed at a time
 CACHE_VERSION = 2
-OTHER = "no image"  # the problem of a file that does not claim to be one
+NOT_AN_IMAGE = "no image"  # the problem of a file whose name does not promise an image
 FORMATS = "JPEG, PNG, WebP, TIFF, BMP, GIF and others that Pillow opens"
-# Kinds of files that Pillow could write or hand on to other programs, but nobody means by an image here.
-NO_IMAGES = {".pdf", ".mpg", ".mpeg", ".h5", ".hdf", ".grib", ".bufr", ".fit", ".fits"}
-UNREAD = {".heic", ".heif", ".svg", ".jxl", ".raw", ".dng", ".nef", ".cr2", ".cr3", ".arw", ".orf", ".rw2"}
+# Pillow writes these, or passes them on to other programs, but they are not images here.
+EXCLUDED_SUFFIXES = {".pdf", ".mpg", ".mpeg", ".h5", ".hdf", ".grib", ".bufr", ".fit", ".fits"}
+# Images that Pillow does not open.
+UNSUPPORTED_SUFFIXES = {
+    ".heic", ".heif", ".svg", ".jxl", ".raw", ".dng", ".nef", ".cr2", ".cr3", ".arw", ".orf", ".rw2",
+}  # fmt: skip
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 
 
 @dataclass(frozen=True)
-class Scan:
-    """What one file turned out to be, or why it is no image; passing: another try may find no problem."""
+class ScannedFile:
+    """The result of opening one file.
+
+    Attributes:
+        path: of the file.
+        info: what is known about the image.
+        problem: why it cannot be used as an image, or "".
+        transient: whether the problem may be gone the next time.
+    """
 
     path: Path
-    fact: Fact = Fact()
+    info: ImageInfo = ImageInfo()
     problem: str = ""
-    passing: bool = False
+    transient: bool = False
 
 
-def source(
+def load_files(
     root: Path,
     classes: list[str],
     files: dict[str, list[tuple[Path, int]]],
     data: Data,
-    beside: image_tree.Level | None = None,
-) -> Source:
-    """Returns the data source of image files: {split: [(path, class index)]}.
+    other: image_tree.Listing | None = None,
+) -> Dataset:
+    """Returns the dataset of image files.
 
-    Files that cannot be read are a severe finding, unless data.skip_bad leaves them out. `beside` is what stands below
-    `root` and belongs to no class. Raises UserError if no image is left.
+    Files that cannot be read are a severe finding, unless data.skip_bad leaves them out.
+
+    Args:
+        root: the folder of the dataset.
+        classes: the names of the classes.
+        files: {split: [(path, class index)]}.
+        data: the [data] section of the config.
+        other: what is below `root` but in no class.
+
+    Raises:
+        UserError: no file is a readable image.
     """
-    beside = beside or image_tree.Level()
+    other = other or image_tree.Listing()
     scanned = scan([path for pairs in files.values() for path, _ in pairs], root)
-    by_path = {one.path: one for one in scanned}
-    good = [one for one in scanned if not one.problem]
-    bad = [one for one in scanned if one.problem not in ("", OTHER)]
-    findings = [*_unreadable(bad, len(scanned), data.skip_bad), *_left_out(scanned, beside)]
+    by_path = {file.path: file for file in scanned}
+    good = [file for file in scanned if not file.problem]
+    bad = [file for file in scanned if file.problem not in ("", NOT_AN_IMAGE)]
+    findings = [*_unreadable(bad, len(scanned), data.skip_bad), *_left_out(scanned, other)]
     if not good:
         listed = "".join(f"\n  {line}" for finding in findings for line in finding.files)
         raise UserError(f"no image in '{root}': none of its {len(scanned)} files is readable{listed}")
-    pools = {
-        split: _pool(root, [(by_path[path], label) for path, label in pairs if not by_path[path].problem])
+    image_sets = {
+        split: _image_set(root, [(by_path[path], label) for path, label in pairs if not by_path[path].problem])
         for split, pairs in files.items()
     }
-    one_size = len({one.fact.size for one in good}) == 1
-    side = max(good[0].fact.size) if one_size else 0
-    channels = 1 if all(one.fact.mode in eight_bit.GRAY for one in good) else 3
-    resize = "stretch" if one_size else "pad"
-    return Source(classes, pools, channels=channels, side=side, resize=resize, findings=tuple(findings))
+    same_size = len({file.info.size for file in good}) == 1
+    side = max(good[0].info.size) if same_size else 0
+    channels = 1 if all(file.info.mode in GRAY_MODES for file in good) else 3
+    resize = "stretch" if same_size else "pad"
+    return Dataset(classes, image_sets, channels=channels, side=side, resize=resize, findings=tuple(findings))
 
 
-def scan(paths: Sequence[Path], root: Path) -> list[Scan]:
-    """Returns what each file is, in order; files that have not changed since the last time are not opened."""
-    store = batches.cache_folder() / f"scan-{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:32]}.json"
-    known = _read(store)
+def scan(paths: Sequence[Path], root: Path) -> list[ScannedFile]:
+    """Opens and decodes files, in order; those that have not changed since the last time come from the cache."""
+    cache_file = batches.cache_folder() / f"scan-{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:32]}.json"
+    known = _read_cache(cache_file)
     keys = [_key(path) for path in paths]
     new = [path for path, key in zip(paths, keys, strict=True) if key not in known]
     with ThreadPoolExecutor(THREADS) as threads, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's, of large and of slightly damaged images: the file is used or named
-        found = threads.map(_scan_file, new)
-        counted = tqdm(found, "reading", total=len(new), unit="file", leave=False, delay=1, disable=None)
-        scanned = {_key(one.path): one for one in counted}
+        warnings.simplefilter("ignore")  # Pillow's, of large or damaged images: a problem is reported by `problem`
+        results = threads.map(_scan_file, new)
+        progress = tqdm(results, "reading", total=len(new), unit="file", leave=False, delay=1, disable=None)
+        scanned = {_key(file.path): file for file in progress}
     if scanned:
-        known |= {key: (one.problem, one.fact) for key, one in scanned.items()}
-        passing = {key for key, one in scanned.items() if one.passing}
-        _write(store, {key: [known[key][0], *known[key][1].row()] for key in keys if key not in passing})
-    return [Scan(path, known[key][1], known[key][0]) for path, key in zip(paths, keys, strict=True)]
+        known |= {key: (file.problem, file.info) for key, file in scanned.items()}
+        transient = {key for key, file in scanned.items() if file.transient}
+        _write_cache(cache_file, {key: [known[key][0], *known[key][1].row()] for key in keys if key not in transient})
+    return [ScannedFile(path, known[key][1], known[key][0]) for path, key in zip(paths, keys, strict=True)]
 
 
-def fact(image: Image.Image) -> Fact:
-    """Returns what an image is and what its pixels are, as the network sees them: upright, in RGB, on white."""
+def info(image: Image.Image) -> ImageInfo:
+    """Returns what is known about an image: its size, its mode and its pixels, upright, in RGB, on white."""
     mode = image.mode
-    upright, transparent = eight_bit.flat(image)
+    upright, transparent = upright_8bit(image)
     if upright.mode != "RGB":
         upright = upright.convert("RGB")
-    counts = np.array(upright.histogram(), np.int64).reshape(3, 256)  # of R, G, B: exact, and no copy of the image
+    counts = np.array(upright.histogram(), np.int64).reshape(3, 256)  # of R, G, B: exact, without a copy of the image
     values, total = np.arange(256), upright.width * upright.height
     mean, square = counts @ values / (255 * total), counts @ values**2 / (255**2 * total)
-    return Fact(upright.size, mode, _digest(upright), tuple(mean.tolist()), tuple(square.tolist()), transparent)
+    return ImageInfo(upright.size, mode, _digest(upright), tuple(mean.tolist()), tuple(square.tolist()), transparent)
 
 
 def _digest(image: Image.Image) -> str:
-    hashed = hashlib.blake2b(repr(image.size).encode(), digest_size=16)
-    rows = max(1, BAND // image.width)
+    """Returns a hash of the size and the pixels, computed in bands of rows to save memory."""
+    digest = hashlib.blake2b(repr(image.size).encode(), digest_size=16)
+    rows = max(1, HASHED_PIXELS // image.width)
     for top in range(0, image.height, rows):
-        hashed.update(image.crop((0, top, image.width, min(top + rows, image.height))).tobytes())
-    return hashed.hexdigest()
+        digest.update(image.crop((0, top, image.width, min(top + rows, image.height))).tobytes())
+    return digest.hexdigest()
 
 
-class _Budget:
-    """Lets so many pixels be decoded at once, and an image of more than that alone."""
+class _PixelBudget:
+    """Limits how many pixels are decoded at the same time; a larger image is decoded alone."""
 
-    def __init__(self, most: int) -> None:
-        self.most, self.used, self.changed = most, 0, threading.Condition()
+    def __init__(self, limit: int) -> None:
+        self.limit, self.used, self.changed = limit, 0, threading.Condition()
 
     @contextmanager
-    def share(self, wanted: int) -> Iterator[None]:
-        """Waits until there is room for `wanted` pixels and takes it for the block."""
-        wanted = min(wanted, self.most)
+    def reserve(self, pixels: int) -> Iterator[None]:
+        """Waits until `pixels` more may be decoded, and reserves them for the block."""
+        pixels = min(pixels, self.limit)
         with self.changed:
-            self.changed.wait_for(lambda: self.used + wanted <= self.most)
-            self.used += wanted
+            self.changed.wait_for(lambda: self.used + pixels <= self.limit)
+            self.used += pixels
         try:
             yield
         finally:
             with self.changed:
-                self.used -= wanted
+                self.used -= pixels
                 self.changed.notify_all()
 
 
-_BUDGET = _Budget(AT_ONCE)
+_BUDGET = _PixelBudget(MAX_CONCURRENT_PIXELS)
 
 
-def _decoded(path: Path, work: Callable[[Image.Image], Any]) -> Any:
-    """Returns what `work` makes of the image in `path`; raises whatever Pillow does, and NoScale."""
-    # By its path, Pillow would map some TIFF files into memory, and scrambles those that lie on their side.
+def _decode(path: Path, function: Callable[[Image.Image], Any]) -> Any:
+    """Returns `function` of the image in a file; raises whatever Pillow raises, and UnknownWhiteLevel."""
+    # Given a path, Pillow would map some TIFF files into memory, and scramble those that are not upright.
     with path.open("rb") as file, Image.open(file) as image:
         if image.format == "EPS":  # a program, which Pillow would run in Ghostscript
             raise UnidentifiedImageError("EPS")
-        wanted = image.width * image.height
-        if wanted > MOST_PIXELS:
+        pixels = image.width * image.height
+        if pixels > MAX_PIXELS:
             raise Image.DecompressionBombError(f"{image.width:,} x {image.height:,} pixels")
-        with _BUDGET.share(wanted):
-            return work(image)
+        with _BUDGET.reserve(pixels):
+            return function(image)
 
 
 def _key(path: Path) -> str:
@@ -160,123 +181,124 @@ def _key(path: Path) -> str:
     return f"{path.absolute()}|{stat.st_size}|{stat.st_mtime_ns}"
 
 
-def _read(store: Path) -> dict[str, tuple[str, Fact]]:
-    """Returns {key of a file: (problem, fact)} as `_write` kept them, without what is damaged."""
+def _read_cache(cache_file: Path) -> dict[str, tuple[str, ImageInfo]]:
+    """Returns {key of a file: (problem, info)} as `_write_cache` wrote them, without damaged entries."""
     try:
-        version, rows = json.loads(store.read_text())
-        whole = {key: known for key, row in rows.items() if (known := _of_row(row))}
+        version, rows = json.loads(cache_file.read_text())
+        entries = {key: entry for key, row in rows.items() if (entry := _cache_entry(row))}
     except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return {}
-    return whole if version == CACHE_VERSION else {}
+    return entries if version == CACHE_VERSION else {}
 
 
-def _of_row(row: Any) -> tuple[str, Fact] | None:
+def _cache_entry(row: Any) -> tuple[str, ImageInfo] | None:
+    """Returns (problem, info) from a row of the cache, or None if the row is damaged."""
     try:
-        problem, *fact = row
-        known = Fact.of_row(fact)
+        problem, *fields = row
+        info = ImageInfo.of_row(fields)
     except (ValueError, TypeError):
         return None
-    return (problem, known) if isinstance(problem, str) and bool(problem) != bool(known.digest) else None
+    return (problem, info) if isinstance(problem, str) and bool(problem) != bool(info.digest) else None
 
 
-def _write(store: Path, rows: dict[str, list]) -> None:
+def _write_cache(cache_file: Path, rows: dict[str, list]) -> None:
     try:
-        store.parent.mkdir(parents=True, exist_ok=True)
-        write_text(store, json.dumps([CACHE_VERSION, rows]))
+        cache_file.parent.mkdir(parents=True, exist_ok=True)
+        write_text(cache_file, json.dumps([CACHE_VERSION, rows]))
     except (OSError, UserError):
-        pass  # a read-only or full disk: scan again the next time
+        pass  # the disk is read-only or full: the files are scanned again the next time
 
 
-def _scan_file(path: Path) -> Scan:
+def _scan_file(path: Path) -> ScannedFile:
     try:
-        return Scan(path, _decoded(path, fact))
+        return ScannedFile(path, _decode(path, info))
     except UnidentifiedImageError:
-        return Scan(path, problem=_no_image(path))
+        return ScannedFile(path, problem=_unidentified(path))
     except Image.DecompressionBombError as error:
         size = str(error).partition(" exceeds")[0].removeprefix("Image size ").strip("()")
-        return Scan(path, problem=f"too large: {size}, at most {MOST_PIXELS:,} pixels are decoded; make it smaller")
-    except eight_bit.NoScale as error:
-        return Scan(path, problem=f"no brightness: {error}")
+        problem = f"too large: {size}, at most {MAX_PIXELS:,} pixels are decoded; make it smaller"
+        return ScannedFile(path, problem=problem)
+    except UnknownWhiteLevel as error:
+        return ScannedFile(path, problem=f"no brightness: {error}")
     except MemoryError:
-        what = "too large: the memory does not suffice to decode it; make it smaller"
-        return Scan(path, problem=what, passing=True)
+        problem = "too large: the memory does not suffice to decode it; make it smaller"
+        return ScannedFile(path, problem=problem, transient=True)
     except OSError as error:
-        if error.errno is None:  # Pillow's own, of what is in the file
-            return Scan(path, problem=f"damaged image: {error}")
-        return Scan(path, problem=f"cannot be read: {error.strerror}", passing=True)
-    except Exception as error:  # decoders raise whatever they meet in a damaged file: struct.error, IndexError, …
-        return Scan(path, problem=f"damaged image: {str(error) or type(error).__name__}")
+        if error.errno is None:  # raised by Pillow, about the content of the file
+            return ScannedFile(path, problem=f"damaged image: {error}")
+        return ScannedFile(path, problem=f"cannot be read: {error.strerror}", transient=True)
+    except Exception as error:  # decoders raise all kinds for damaged files: struct.error, IndexError, …
+        return ScannedFile(path, problem=f"damaged image: {str(error) or type(error).__name__}")
 
 
-def _no_image(path: Path) -> str:
-    """Returns why a file that Pillow does not know is no image, OTHER if its name does not promise one."""
+def _unidentified(path: Path) -> str:
+    """Returns the problem of a file that Pillow does not identify; NOT_AN_IMAGE if its name does not promise one."""
     if path.suffix.lower() not in _image_suffixes():
-        return OTHER
+        return NOT_AN_IMAGE
     if path.stat().st_size == 0:
         return "empty file"
     with path.open("rb") as file:
         start = file.read(12)
     if start[4:8] == b"ftyp" and start[8:12] in HEIF_BRANDS:
-        how = "convert it, as `magick mogrify -format png FILE` or heif-convert do"
-        return f"HEIC, which is not read (only {FORMATS} are); {how}"
+        advice = "convert it, as `magick mogrify -format png FILE` or heif-convert do"
+        return f"HEIC, which is not read (only {FORMATS} are); {advice}"
     return f"not an image of a format that is read ({FORMATS})"
 
 
 def _image_suffixes() -> set[str]:
-    return (set(Image.registered_extensions()) | UNREAD) - NO_IMAGES
+    """Returns the suffixes that promise an image."""
+    return (set(Image.registered_extensions()) | UNSUPPORTED_SUFFIXES) - EXCLUDED_SUFFIXES
 
 
-def _unreadable(bad: list[Scan], files: int, skipped: bool) -> list[Finding]:
+def _unreadable(bad: list[ScannedFile], files: int, skipped: bool) -> list[Finding]:
     if not bad:
         return []
-    lines = tuple(f"{one.path}: {one.problem}" for one in bad)
+    lines = tuple(f"{file.path}: {file.problem}" for file in bad)
     what = f"{len(bad)} of {files} files cannot be read as images"
     if skipped:
         return [Finding("unreadable", f"{what} and are left out", "data.skip_bad=true says so", lines)]
-    todo = "remove them, or go on without them with data.skip_bad=true"
-    return [Finding("unreadable", what, todo, lines, severe=True)]
+    hint = "remove them, or go on without them with data.skip_bad=true"
+    return [Finding("unreadable", what, hint, lines, severe=True)]
 
 
-def _left_out(scanned: list[Scan], beside: image_tree.Level) -> list[Finding]:
-    """Returns what stands below the root and is not trained on: images outside of the classes, and all the rest."""
+def _left_out(scanned: list[ScannedFile], other: image_tree.Listing) -> list[Finding]:
+    """Returns the findings about what is not trained on: images outside of the class folders, and all other files."""
     suffixes = _image_suffixes()
-    stray = tuple(str(path) for path in beside.files if path.suffix.lower() in suffixes)
-    others = [f"{path}: in no class folder" for path in beside.files if path.suffix.lower() not in suffixes]
-    others += [f"{one.path}: {OTHER}" for one in scanned if one.problem == OTHER] + beside.left_out
-    found = []
+    stray = tuple(str(path) for path in other.files if path.suffix.lower() in suffixes)
+    rest = [f"{path}: in no class folder" for path in other.files if path.suffix.lower() not in suffixes]
+    rest += [f"{file.path}: {NOT_AN_IMAGE}" for file in scanned if file.problem == NOT_AN_IMAGE] + other.left_out
+    findings = []
     if stray:
         what = f"{len(stray)} image{'s' * (len(stray) > 1)} beside the class folders, in no class"
-        found.append(Finding("no class", what, "not used; move what should be into a class folder", stray))
-    if others:
-        what = (
-            f"{len(others)} other files or folders are left out" if len(others) > 1 else "1 file or folder is left out"
-        )
-        found.append(Finding("left out", what, "nothing to do, unless it should be an image", tuple(others)))
-    return found
+        findings.append(Finding("no class", what, "not used; move what should be into a class folder", stray))
+    if rest:
+        what = f"{len(rest)} other files or folders are left out" if len(rest) > 1 else "1 file or folder is left out"
+        findings.append(Finding("left out", what, "nothing to do, unless it should be an image", tuple(rest)))
+    return findings
 
 
-def _pool(root: Path, pairs: list[tuple[Scan, int]]) -> Pool:
-    paths = [one.path for one, _ in pairs]
+def _image_set(root: Path, pairs: list[tuple[ScannedFile, int]]) -> ImageSet:
+    paths = [file.path for file, _ in pairs]
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
 
     def images(prepare: Callable[[Image.Image], np.ndarray]) -> Iterator[np.ndarray]:
-        def decode(path: Path) -> np.ndarray:
+        def prepare_file(path: Path) -> np.ndarray:
             try:
-                return _decoded(path, prepare)
-            except Exception as error:  # it could be read a while ago: whatever Pillow raises now
+                return _decode(path, prepare)
+            except Exception as error:  # all kinds, of a file that could be read before
                 raise UserError(f"cannot read '{path}' any more ({error}): bring it back, or start again") from None
 
         with ThreadPoolExecutor(THREADS) as threads:
-            for start in range(0, len(paths), AHEAD):  # bounds what is decoded ahead
+            for start in range(0, len(paths), PREFETCH):  # limits how many are decoded ahead
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # as in `scan`
-                    decoded = list(threads.map(decode, paths[start : start + AHEAD]))
-                yield from decoded
+                    prepared = list(threads.map(prepare_file, paths[start : start + PREFETCH]))
+                yield from prepared
 
-    return Pool(
-        labels=np.array([label for _, label in pairs], np.int64),
+    return ImageSet(
+        annotations=np.array([label for _, label in pairs], np.int64),
         names=[str(path.relative_to(root)) if path.is_relative_to(root) else str(path) for path in paths],
         key=hashlib.sha256(json.dumps(stats).encode()).hexdigest(),
         images=images,
-        facts=[one.fact for one, _ in pairs],
+        infos=[file.info for file, _ in pairs],
     )

@@ -1,14 +1,15 @@
-"""Images as an array, or as a view of some of them that reads only what is asked for."""
+"""Images as an array, or as a view of some of them that is read on demand; images with their annotations."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 
 class IndexedView:
-    """Some of the images of an array, in any order and any number of times: only what is asked for is read.
+    """Some of the images of an array, in any order and any number of times, read on demand.
 
-    images: (M, H, W, C), usually a memory map that is larger than the memory; index: (N,) the image in each place.
+    images: (M, H, W, C), usually a memory map that is larger than the memory; index: (N,) which of them each one is.
     """
 
     def __init__(self, images: "Images", index: np.ndarray) -> None:
@@ -19,8 +20,8 @@ class IndexedView:
     def __len__(self) -> int:
         return len(self.index)
 
-    def __getitem__(self, places: Any) -> np.ndarray:
-        return self.images[self.index[places]]
+    def __getitem__(self, index: Any) -> np.ndarray:
+        return self.images[self.index[index]]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """All of it, in memory: numpy.asarray(view)."""
@@ -29,3 +30,26 @@ class IndexedView:
 
 
 Images = np.ndarray | IndexedView  # (N, H, W, C) uint8
+IDENTITY = np.array([1.0, 1.0, 0.0, 0.0], np.float32)  # the transform of an image that keeps its size
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Images with what a task learns of them.
+
+    images: (N, R, R, C) uint8; annotations: (N, …) as the dataset has them; transforms: (N, 4) float32, scale x and y
+    and offset x and y with which each image was brought to its size (`batches.Transform`), by default none was.
+    """
+
+    images: Images
+    annotations: np.ndarray
+    transforms: np.ndarray
+
+    @classmethod
+    def of(cls, images: Images, annotations: np.ndarray) -> "Samples":
+        """Returns samples whose images are as large as the dataset has them."""
+        return cls(images, annotations, np.broadcast_to(IDENTITY, (len(images), 4)))
+
+    def take(self, index: np.ndarray) -> "Samples":
+        """Returns the samples of these numbers (M,), in this order; no image is copied."""
+        return Samples(IndexedView(self.images, index), self.annotations[index], self.transforms[index])

@@ -1,8 +1,8 @@
-"""What every source of images gives: `Source`, made of a `Pool` for each split the data comes with.
+"""What every source of images gives: a `Dataset`, made of an `ImageSet` for each split that the data comes with.
 
-A module of this room has `load(argument, data) -> Source`, where `argument` is what follows the colon of the SPEC and
-`data` is the `Data` section of the config. Its file name is the word before the colon; the names in
-dataset_table.ROWS all stand for `named`.
+A module of the plug-in folder datasets has `load(argument, data) -> Dataset`: `argument` is what follows the colon of
+the SPEC, `data` the `Data` section of the config. Its file name is the word before the colon; the names in
+catalog.ROWS all stand for `named`.
 """
 
 import math
@@ -40,11 +40,12 @@ def split_word(name: str) -> str | None:
 
 
 @dataclass(frozen=True)
-class Fact:
-    """What one image is: (width, height) in pixels once it is upright, PIL mode, a hash of its decoded RGB pixels.
+class ImageInfo:
+    """What is known of one image.
 
-    mean and square are the means of its pixels and of their squares, for R, G and B, in 0..1. transparent: some of it
-    lets a background through, which is white for all of these.
+    size: (width, height) in pixels once it is upright; mode: PIL's; digest: a hash of its decoded RGB pixels; mean and
+    square: the means of its pixels and of their squares, for R, G and B, in 0..1; transparent: some of it lets a
+    background through, which is white for all of these.
     """
 
     size: tuple[int, int] = (0, 0)
@@ -55,12 +56,12 @@ class Fact:
     transparent: bool = False
 
     def row(self) -> list:
-        """Returns the fact as a list for JSON."""
+        """Returns the fields as a list for JSON."""
         return [self.size, self.mode, self.digest, self.mean, self.square, self.transparent]
 
     @classmethod
-    def of_row(cls, row: Any) -> "Fact":
-        """Returns the fact that `row` gave; raises ValueError for anything that `row` did not."""
+    def of_row(cls, row: Any) -> "ImageInfo":
+        """Returns the ImageInfo that gave this `row`; raises ValueError for any other value."""
         match row:
             case [[int(width), int(height)], str(mode), str(digest), [*mean], [*square], bool(transparent)]:
                 numbers = [*mean, *square]
@@ -68,48 +69,61 @@ class Fact:
                     len(mean) == len(square) == (3 if digest else 0)
                 ):
                     return cls((width, height), mode, digest, tuple(mean), tuple(square), transparent)
-        raise ValueError("no row of a fact")
+        raise ValueError("not a row of an ImageInfo")
+
+
+def strata(annotations: np.ndarray) -> np.ndarray:
+    """Returns (N,) int64, the class that each image counts for: the first number of its annotation (N, …)."""
+    while annotations.ndim > 1:
+        annotations = annotations[:, 0]
+    return annotations.astype(np.int64)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something wrong with the data: its kind, a sentence, what to do, the files; severe ones forbid training."""
+    """A problem of the data: its kind, a sentence, a hint what to do, the files; a severe one forbids training."""
 
     kind: str
     what: str
-    todo: str
+    hint: str
     files: tuple[str, ...] = ()
     severe: bool = False
 
 
 @dataclass(frozen=True)
-class Pool:
-    """Images that belong together (a whole dataset, or one of its official splits), decoded only when asked for.
+class ImageSet:
+    """Images that belong together: a whole dataset, or one of its official splits. They are decoded on demand.
 
-    labels: (N,) int64 class indices; names: N texts that identify an image; key: a text that changes when the images
-    do; images: returns an iterator over the N images in order, each passed through the given function in threads;
-    facts: what each image is, if that is known without decoding it.
+    annotations: (N, ...) int64 or float, what the task learns of each image: for classification (N,) class indices, for
+    other tasks rows that begin with a class index; names: N texts that identify an image; key: a text that changes when
+    the images do; images: returns an iterator over the N images in order, each passed through the given function in
+    threads; infos: what is known of each image, None if it must be decoded for that.
     """
 
-    labels: np.ndarray
+    annotations: np.ndarray
     names: list[str]
     key: str
     images: Callable[[Callable[[Image.Image], np.ndarray]], Iterator[np.ndarray]]
-    facts: list[Fact] | None = None
+    infos: list[ImageInfo] | None = None
+
+    @property
+    def strata(self) -> np.ndarray:
+        """(N,) int64, the class that each image counts for when images are split and counted: its first one."""
+        return strata(self.annotations)
 
 
 @dataclass(frozen=True)
-class Source:
-    """A dataset: its class names, its pools ("all", or "train" with "val" and "test" if official) and its hints.
+class Dataset:
+    """The class names of a dataset, its images and its hints.
 
-    channels, side: of the images as they come (3: some are color; side 0: they differ); flip: whether a mirrored image
-    keeps its class; resize and split: what data.resize and data.split = "auto" mean here; paper: how many test images a
-    paper holds out of all, for data.split = "paper" (0: no paper does); findings: files that cannot be read (severe),
-    and what was left out.
+    image_sets: "all", or "train" with "val" and "test" where such splits are official; channels, side: of the images as
+    they come (3: some are color; side 0: they differ); flip: whether a mirrored image keeps its class; resize and
+    split: what data.resize and data.split = "auto" mean here; paper: how many test images a paper holds out of all, for
+    data.split = "paper" (0: no paper does); findings: files that cannot be read (severe), and what was left out.
     """
 
     classes: list[str]
-    pools: dict[str, Pool]
+    image_sets: dict[str, ImageSet]
     channels: int
     side: int
     flip: bool = True

@@ -2,7 +2,7 @@
 
 data.split says which official splits are joined before images are held out (`arrange`); data.val_fraction or
 val_images, data.test_fraction or test_images say how many, data.train_images how many of the rest are trained on
-(`split`), and data.seed which. The 40,000/10,000 of CIFAR-100 (methods.md D.2) is
+(`draw`), and data.seed which. The 40,000/10,000 of CIFAR-100 (methods.md D.2) is
 data.val_images=10000; NetAug's Flowers-102 (A.8) is data.split=trainval; Table 1 of C.10 is data.split=paper.
 """
 
@@ -13,49 +13,49 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image
 
 from tinytrain.config.schema import Config, Data
-from tinytrain.data import batches as pipeline
-from tinytrain.data import check, copies
-from tinytrain.data.images import IndexedView
-from tinytrain.data.source import Pool, Source
+from tinytrain.data import batches, check, copies
+from tinytrain.data.images import Images, Samples
+from tinytrain.data.source import Dataset, ImageSet
 from tinytrain.errors import UserError
 
 
 @dataclass(frozen=True)
 class Subset:
-    """Images of one split: `indices` into the pool named `pool`."""
+    """Images of one split: `indices` into the set of images named `image_set`."""
 
-    pool: str
+    image_set: str
     indices: np.ndarray
 
 
-class Split:
-    """The decoded images of a source, split; a split is decoded when it is first asked for.
+class Splits:
+    """The images of a dataset in its train, val and test splits; a split is decoded when it is first used.
 
     Args:
-        source: the images.
+        dataset: the images.
         config: the run, without "auto".
         subsets: which images are in which split; by default they are drawn.
     """
 
-    def __init__(self, source: Source, config: Config, subsets: dict[str, Subset] | None = None) -> None:
-        self.source, self.model, self.resize = source, config.model, config.data.resize
+    def __init__(self, dataset: Dataset, config: Config, subsets: dict[str, Subset] | None = None) -> None:
+        self.dataset, self.model, self.resize = dataset, config.model, config.data.resize
         self.spec = config.data.spec
-        self.subsets = split(source, config.data, seed(config)) if subsets is None else subsets
+        self.subsets = draw(dataset, config.data, seed(config)) if subsets is None else subsets
 
-    def arrays(self, name: str) -> tuple[IndexedView, np.ndarray]:
-        """Returns (images (N, R, R, C) uint8, labels (N,) int64) of "train", "val" or "test"; no image is read yet."""
-        part = self.subsets[name]
-        pool = self.source.pools[part.pool]
-        images = pipeline.decode(pool, int(self.model.resolution), int(self.model.channels), self.resize)
-        return IndexedView(images, part.indices), pool.labels[part.indices]
+    def samples(self, name: str) -> Samples:
+        """Returns the images of a split, "train", "val" or "test", with their annotations; no image is read yet."""
+        subset = self.subsets[name]
+        image_set = self.dataset.image_sets[subset.image_set]
+        resolution, channels = int(self.model.resolution), int(self.model.channels)
+        images, transforms = batches.decode(image_set, resolution, channels, self.resize)
+        return Samples(images, image_set.annotations, transforms).take(subset.indices)
 
-    def batches(self, name: str) -> tf.data.Dataset:
-        """Returns a split as batches (x, one-hot y), in order and not augmented."""
-        return pipeline.evaluation_batches(*self.arrays(name), len(self.source.classes))
+    def arrays(self, name: str) -> tuple[Images, np.ndarray]:
+        """Returns the images (N, R, R, C) uint8 and the annotations (N, …) of a split; no image is read yet."""
+        samples = self.samples(name)
+        return samples.images, samples.annotations
 
 
 def seed(config: Config) -> int:
@@ -63,73 +63,77 @@ def seed(config: Config) -> int:
     return config.seed if config.data.seed == "auto" else int(config.data.seed)
 
 
-def split(source: Source, data: Data, seed: int) -> dict[str, Subset]:
-    """Returns {"train", "val", "test"} of `source`; the same seed gives the same split.
+def draw(dataset: Dataset, data: Data, seed: int) -> dict[str, Subset]:
+    """Returns {"train", "val", "test"} of `dataset`; the same seed gives the same split.
 
     Copies of an image, in what is held out here, are on the same side; official splits are left as they are.
 
-    Raises UserError naming every class that has too few images, or too few different ones, to stand in each split.
+    Raises:
+        UserError: classes that have too few images, or too few different ones, to stand in each split; all are named.
     """
-    pools = source.pools
-    base = "train" if "train" in pools else "all"
-    test = source.paper if source.split == "paper" else 0
+    image_sets = dataset.image_sets
+    base = "train" if "train" in image_sets else "all"
+    test = dataset.paper if dataset.split == "paper" else 0
     holdouts = {"test": test or data.test_images or data.test_fraction, "val": data.val_images or data.val_fraction}
-    holdouts = {name: share for name, share in holdouts.items() if name not in pools}
-    _refuse_small_classes(source, base, needed=1 + len(holdouts))
-    everything = np.arange(len(pools[base].labels))
-    units = copies.units_of([fact.digest for fact in check.facts(pools[base])]) if holdouts else everything
-    left, subsets = everything, {name: Subset(name, np.arange(len(pools[name].labels))) for name in pools}
+    holdouts = {name: share for name, share in holdouts.items() if name not in image_sets}
+    _refuse_small_classes(dataset, base, needed=1 + len(holdouts))
+    strata = image_sets[base].strata
+    everything = np.arange(len(strata))
+    units = copies.group_copies([info.digest for info in check.infos(image_sets[base])]) if holdouts else everything
+    left, subsets = everything, {name: Subset(name, np.arange(len(one.names))) for name, one in image_sets.items()}
     for number, (name, share) in enumerate(holdouts.items()):
         try:
-            left, held = _stratified(left, pools[base].labels, units, share, seed, name, leave=len(holdouts) - number)
+            left, held = _stratified(left, strata, units, share, seed, name, leave=len(holdouts) - number)
         except copies.OnlyCopies as error:
             raise UserError(
-                f"too few different images of '{source.classes[error.label]}': the others are copies, and copies of an "
-                f"image stay in one split; every class needs at least {1 + len(holdouts)} different ones"
+                f"too few different images of '{dataset.classes[error.label]}': the others are copies, and copies of "
+                f"an image stay in one split; every class needs at least {1 + len(holdouts)} different ones"
             ) from None
         subsets[name] = Subset(base, np.sort(held))
     if 0 < data.train_images < len(left):
-        _, left = _stratified(left, pools[base].labels, everything, data.train_images, seed, "train")
+        _, left = _stratified(left, strata, everything, data.train_images, seed, "train")
     return {"train": Subset(base, np.sort(left)), "val": subsets["val"], "test": subsets["test"]}
 
 
-def arrange(source: Source, rule: str) -> Source:
-    """Returns `source` with its official splits joined as data.split = `rule` wants it; its `split` is then that rule.
+def arrange(dataset: Dataset, rule: str) -> Dataset:
+    """Returns `dataset` with its official splits joined as data.split = `rule` says; its `split` is then that rule.
 
-    Raises UserError for "paper" where no paper splits this dataset anew.
+    Raises:
+        UserError: "paper" where no paper splits this dataset anew.
     """
-    rule = source.split if rule == "auto" else rule
-    pools = source.pools
-    if rule == "paper" and not source.paper:
+    rule = dataset.split if rule == "auto" else rule
+    image_sets = dataset.image_sets
+    if rule == "paper" and not dataset.paper:
         raise UserError(
             "data.split = 'paper', but the papers use the official split of this data or none at all: "
             "say data.split=official, trainval or random"
         )
-    if rule == "trainval" and "val" in pools:
-        pools = {"train": _joined([pools["train"], pools["val"]])} | {k: p for k, p in pools.items() if k == "test"}
+    if rule == "trainval" and "val" in image_sets:
+        joined = _joined([image_sets["train"], image_sets["val"]])
+        image_sets = {"train": joined} | {name: one for name, one in image_sets.items() if name == "test"}
     elif rule in ("random", "paper"):
-        pools = {"all": _joined(list(pools.values()))}
-    return dataclasses.replace(source, pools=pools, split=rule)
+        image_sets = {"all": _joined(list(image_sets.values()))}
+    return dataclasses.replace(dataset, image_sets=image_sets, split=rule)
 
 
-def as_names(source: Source, subsets: dict[str, Subset]) -> dict[str, list[str]]:
+def as_names(dataset: Dataset, subsets: dict[str, Subset]) -> dict[str, list[str]]:
     """Returns the image names of each split, as `split.json` in the run folder holds them."""
-    return {name: [source.pools[part.pool].names[i] for i in part.indices] for name, part in subsets.items()}
+    return {name: [dataset.image_sets[one.image_set].names[i] for i in one.indices] for name, one in subsets.items()}
 
 
-def _joined(pools: list[Pool]) -> Pool:
-    """Returns one pool with the images of several, in order."""
-    if len(pools) == 1:
-        return pools[0]
+def _joined(image_sets: list[ImageSet]) -> ImageSet:
+    """Returns one set with the images of several, in order."""
+    if len(image_sets) == 1:
+        return image_sets[0]
 
     def images(prepare: Callable[[Image.Image], np.ndarray]) -> Iterator[np.ndarray]:
-        return itertools.chain.from_iterable(pool.images(prepare) for pool in pools)
+        return itertools.chain.from_iterable(one.images(prepare) for one in image_sets)
 
-    names = [name for pool in pools for name in pool.names]
-    known = [pool.facts for pool in pools if pool.facts is not None]
-    facts = list(itertools.chain(*known)) if len(known) == len(pools) else None
-    labels = np.concatenate([pool.labels for pool in pools])
-    return Pool(labels, names, " + ".join(pool.key for pool in pools), images, facts)
+    names = [name for one in image_sets for name in one.names]
+    known = [one.infos for one in image_sets if one.infos is not None]
+    infos = list(itertools.chain(*known)) if len(known) == len(image_sets) else None
+    annotations = np.concatenate([one.annotations for one in image_sets])
+    return ImageSet(annotations, names, " + ".join(one.key for one in image_sets), images, infos)
 
 
 def _stratified(
@@ -145,11 +149,11 @@ def _stratified(
     counts = _exact(sizes, share, name) if isinstance(share, int) else _rounded(sizes, share)
     own = labels[indices]
     order = {int(label): random.permutation(np.flatnonzero(own == label)) for label in present}
-    draw = copies.Draw(own, units[indices], dict(zip(order, counts.tolist(), strict=True)), leave)
-    draw.classes(order)
+    holdout = copies.GroupedHoldout(own, units[indices], dict(zip(order, counts.tolist(), strict=True)), leave)
+    holdout.hold_out_classes(order)
     if isinstance(share, int):
-        draw.settle(order)
-    return indices[~draw.chosen], indices[draw.chosen]
+        holdout.correct_total(order)
+    return indices[~holdout.mask], indices[holdout.mask]
 
 
 def _rounded(sizes: np.ndarray, share: float) -> np.ndarray:
@@ -171,11 +175,11 @@ def _exact(sizes: np.ndarray, total: int, name: str) -> np.ndarray:
     return counts
 
 
-def _refuse_small_classes(source: Source, base: str, needed: int) -> None:
-    for name, pool in source.pools.items():
-        counts = Counter(pool.labels.tolist())
+def _refuse_small_classes(dataset: Dataset, base: str, needed: int) -> None:
+    for name, image_set in dataset.image_sets.items():
+        counts = Counter(image_set.strata.tolist())
         wanted = needed if name == base else 1
-        small = [f"{word} ({counts[i]})" for i, word in enumerate(source.classes) if counts[i] < wanted]
+        small = [f"{one} ({counts[number]})" for number, one in enumerate(dataset.classes) if counts[number] < wanted]
         if small:
             raise UserError(
                 f"too few images in {'the data' if name == 'all' else name} for {', '.join(small)}: every class needs "

@@ -1,1 +1,1 @@
-"""The kinds of data source, a file each: its name is the word before the colon of a SPEC."""
+"""The kinds of data sources, one file each; its name is the word before the colon of a data.spec."""

@@ -1,6 +1,6 @@
-"""Images that a table names: `csv:FILE`, with the columns path, label and, if it likes, split (train, val, test).
+"""Images that a table names: `csv:FILE`, with the columns path, label and, optionally, split (train, val, test).
 
-A path is relative to the folder of FILE. Blanks at the ends of a cell count for nothing.
+A path is relative to the folder of FILE. Blanks at the ends of a cell are ignored.
 """
 
 import csv
@@ -9,32 +9,36 @@ from pathlib import Path
 
 from tinytrain.config.schema import Data
 from tinytrain.data import image_files
-from tinytrain.data.source import Source, split_of
+from tinytrain.data.source import Dataset, split_of
 from tinytrain.errors import UserError
 
 
-def load(argument: str, data: Data) -> Source:
-    """Returns the images of the table `argument`; raises UserError for what cannot be trained on."""
+def load(argument: str, data: Data) -> Dataset:
+    """Returns the images of the table `argument`.
+
+    Raises:
+        UserError: the table cannot be read, an image is missing, or there is no class or training image to learn from.
+    """
     table = Path(argument).expanduser()
     rows = _rows(table)
-    missing = [f"line {number}: {row['path']}" for number, row in rows if not (table.parent / row["path"]).is_file()]
-    if missing:
-        listed = "".join(f"\n  {line}" for line in missing)
+    missing_files = [f"line {line}: {row['path']}" for line, row in rows if not (table.parent / row["path"]).is_file()]
+    if missing_files:
+        listed = "".join(f"\n  {file}" for file in missing_files)
         raise UserError(
-            f"'{table}' names {len(missing)} files that are not there; correct the paths, which are relative to "
+            f"'{table}' names {len(missing_files)} files that are not there; correct the paths, which are relative to "
             f"'{table.parent}', or remove the lines:{listed}"
         )
     classes = sorted({row["label"] for _, row in rows})
-    numbers = {name: number for number, name in enumerate(classes)}
+    index_of = {name: index for index, name in enumerate(classes)}
     if len(classes) < 2:
         raise UserError(f"'{table}' names fewer than two classes ({', '.join(classes)}): expected two in column label")
     files: dict[str, list[tuple[Path, int]]] = {}
     for _, row in rows:
         split = split_of(row["split"]) if row.get("split") else "all"
-        files.setdefault(str(split), []).append((table.parent / row["path"], numbers[row["label"]]))
+        files.setdefault(str(split), []).append((table.parent / row["path"], index_of[row["label"]]))
     if len(files) > 1 and "train" not in files:
         raise UserError(f"'{table}' has no train image (its splits are {', '.join(files)}): name some in column split")
-    return image_files.source(table.parent, classes, files, data)
+    return image_files.load_files(table.parent, classes, files, data)
 
 
 def _rows(table: Path) -> list[tuple[int, dict[str, str]]]:
@@ -53,24 +57,24 @@ def _rows(table: Path) -> list[tuple[int, dict[str, str]]]:
         listed = ", ".join(columns) or "none"
         raise UserError(f"'{table}' lacks the columns path and label: its first line names {listed}")
     with_split = any(row.get("split") for _, row in rows)
-    for number, row in rows:
-        _check(table, number, row, with_split)
+    for line, row in rows:
+        _check(table, line, row, with_split)
     if not rows:
         raise UserError(f"'{table}' names no image: expected a line with path and label for each")
     return rows
 
 
 def _stripped(row: dict[str, str | None]) -> dict[str, str]:
-    """Returns the cells of a line without blanks at their ends; a label in composed characters, as folders have it."""
+    """Returns the cells of a line without blanks at their ends; the label in composed characters, as for folders."""
     cells = {name: cell.strip() for name, cell in row.items() if isinstance(cell, str)}
     return cells | {"label": unicodedata.normalize("NFC", cells.get("label", ""))}
 
 
-def _check(table: Path, number: int, row: dict[str, str], with_split: bool) -> None:
+def _check(table: Path, line: int, row: dict[str, str], with_split: bool) -> None:
     if not row.get("path") or not row.get("label"):
-        raise UserError(f"'{table}', line {number}: path and label must both be filled in")
+        raise UserError(f"'{table}', line {line}: path and label must both be filled in")
     if with_split and not split_of(row.get("split", "")):
         raise UserError(
-            f"'{table}', line {number}: split is '{row.get('split', '')}'; expected train, val or test, "
+            f"'{table}', line {line}: split is '{row.get('split', '')}'; expected train, val or test, "
             "on every line or on none"
         )

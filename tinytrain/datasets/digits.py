@@ -1,6 +1,6 @@
 """The 1,797 gray 8x8 images of handwritten digits in scikit-learn (UCI "Optical Recognition of Handwritten Digits").
 
-Real images that come with the installation: the demo and the tests need no network and no files.
+They are real images and come with the installation, so that the demo and the tests need no network and no files.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,22 +9,22 @@ import numpy as np
 from PIL import Image
 
 from tinytrain.config.schema import Data
-from tinytrain.data.source import Pool, Source
+from tinytrain.data.source import Dataset, ImageSet
 from tinytrain.errors import UserError
 
 
-def load(argument: str, data: Data) -> Source:
-    """Returns the digits as one pool; nothing may follow the word."""
+def load(argument: str, data: Data) -> Dataset:
+    """Returns the digits as one set of images; `argument` must be empty."""
     from sklearn.datasets import load_digits
 
     if argument:
         raise UserError(f"'digits:{argument}' is no dataset: digits takes no argument, say data.spec=digits")
-    bunch = load_digits()
-    pixels = np.round(bunch.images * (255 / 16)).astype(np.uint8)  # (1797, 8, 8), 0..16 in the source
+    digits = load_digits()
+    pixels = np.round(digits.images * (255 / 16)).astype(np.uint8)  # (1797, 8, 8), 0..16 in scikit-learn
 
     def images(prepare: Callable[[Image.Image], np.ndarray]) -> Iterator[np.ndarray]:
         return (prepare(Image.fromarray(image)) for image in pixels)
 
     names = [f"digit-{number:04d}" for number in range(len(pixels))]
-    pool = Pool(bunch.target.astype(np.int64), names, "scikit-learn digits", images)
-    return Source([str(digit) for digit in range(10)], {"all": pool}, channels=1, side=32, flip=False)
+    image_set = ImageSet(digits.target.astype(np.int64), names, "scikit-learn digits", images)
+    return Dataset([str(digit) for digit in range(10)], {"all": image_set}, channels=1, side=32, flip=False)

@@ -1,6 +1,6 @@
 """Images in a folder for each class, with or without train, val and test folders above them: `folder:PATH`.
 
-A class folder may hold subfolders; all images below it are of its class. Links to folders are followed.
+A class folder may have subfolders; all images below it belong to its class. Links to folders are followed.
 """
 
 import re
@@ -9,32 +9,36 @@ from pathlib import Path
 
 from tinytrain.config.schema import Data
 from tinytrain.data import image_files, image_tree
-from tinytrain.data.source import SHORT_NAMES, SPLIT_NAMES, Source, split_word
+from tinytrain.data.source import SHORT_NAMES, SPLIT_NAMES, Dataset, split_word
 from tinytrain.errors import UserError
 
 Folders = dict[str, Path]  # name: path
 
 
-def load(argument: str, data: Data) -> Source:
-    """Returns the images below the folder `argument`; raises UserError for what cannot be trained on."""
-    root = _folder(argument)
-    top = image_tree.level(root)
-    places = _splits(root, top.folders)
-    found = {split: _classes(root, path, top) for split, path in places.items()}
-    classes = sorted({name for split in found.values() for name in split})
+def load(argument: str, data: Data) -> Dataset:
+    """Returns the images below the folder `argument`.
+
+    Raises:
+        UserError: the folder cannot be read, its splits or classes are not clear, or it holds no readable image.
+    """
+    root = _root(argument)
+    top = image_tree.list_folder(root)
+    split_folders = _split_folders(root, top.folders)
+    class_folders = {split: _class_folders(root, path, top) for split, path in split_folders.items()}
+    classes = sorted({name for folders in class_folders.values() for name in folders})
     _refuse_too_few(root, classes, top.folders)
-    _refuse_missing_classes(places, found, classes)
-    numbers = {name: number for number, name in enumerate(classes)}
-    files: dict[str, list[tuple[Path, int]]] = {split: [] for split in found}
-    for split, folders in found.items():
+    _refuse_missing_classes(split_folders, class_folders, classes)
+    index_of = {name: index for index, name in enumerate(classes)}
+    files: dict[str, list[tuple[Path, int]]] = {split: [] for split in class_folders}
+    for split, folders in class_folders.items():
         for name, folder in folders.items():
-            inside = image_tree.below(folder)
-            files[split] += [(path, numbers[name]) for path in inside.files]
-            top.left_out += inside.left_out
-    return image_files.source(root, classes, files, data, top)
+            tree = image_tree.list_tree(folder)
+            files[split] += [(path, index_of[name]) for path in tree.files]
+            top.left_out += tree.left_out
+    return image_files.load_files(root, classes, files, data, top)
 
 
-def _folder(argument: str) -> Path:
+def _root(argument: str) -> Path:
     root = Path(argument).expanduser()
     if not argument or not root.exists():
         raise UserError(f"no folder '{argument}': data.spec=folder:PATH wants a folder that holds one folder per class")
@@ -43,76 +47,83 @@ def _folder(argument: str) -> Path:
     return root
 
 
-def _splits(root: Path, folders: Folders) -> Folders:
-    """Returns {split: folder that holds its class folders}; {"all": root} where no split folders stand in `root`.
+def _split_folders(root: Path, folders: Folders) -> Folders:
+    """Returns {split: the folder of its class folders}, or {"all": root} if `root` has no split folders.
 
-    Raises UserError where some folders are splits and others are not, for two folders of one split, and without train.
+    Raises:
+        UserError: only some of the folders are splits, two are the same split, or there is none for train.
     """
-    words = _words(folders)
-    others = sorted(set(folders) - set(words))
+    split_words = _split_words(folders)
+    others = sorted(set(folders) - set(split_words))
     if others:
-        words = {name: word for name, word in words.items() if word not in SHORT_NAMES}
-    if not words:
+        split_words = {name: word for name, word in split_words.items() if word not in SHORT_NAMES}
+    if not split_words:
         return {"all": root}
     if others:
-        first = next(iter(words))
+        first = next(iter(split_words))
         raise UserError(
-            f"'{root}' holds split folders ({', '.join(words)}) and others ({', '.join(others)}): move the others "
-            f"away; or, where {first} is a class, give its folder another name, such as {first}s"
+            f"'{root}' holds split folders ({', '.join(split_words)}) and others ({', '.join(others)}): move the "
+            f"others away; or, where {first} is a class, give its folder another name, such as {first}s"
         )
-    found: dict[str, list[str]] = defaultdict(list)
-    for name, word in words.items():
-        found[SPLIT_NAMES[word]].append(name)
-    twice = [f"{split} ({', '.join(names)})" for split, names in found.items() if len(names) > 1]
-    if twice:
-        raise UserError(f"'{root}' holds more than one folder for {', '.join(twice)}: join them, or move one away")
-    if "train" not in found:
+    names_of: dict[str, list[str]] = defaultdict(list)  # split -> folder names
+    for name, word in split_words.items():
+        names_of[SPLIT_NAMES[word]].append(name)
+    repeated = [f"{split} ({', '.join(names)})" for split, names in names_of.items() if len(names) > 1]
+    if repeated:
+        raise UserError(f"'{root}' holds more than one folder for {', '.join(repeated)}: join them, or move one away")
+    if "train" not in names_of:
         raise UserError(
-            f"'{root}' holds split folders ({', '.join(words)}), but none for train: add one, or move the images into "
-            "class folders without splits"
+            f"'{root}' holds split folders ({', '.join(split_words)}), but none for train: add one, or move the images "
+            "into class folders without splits"
         )
-    return {split: folders[names[0]] for split, names in found.items()}
+    return {split: folders[names[0]] for split, names in names_of.items()}
 
 
-def _words(folders: Folders) -> dict[str, str]:
-    """Returns {folder: its word for a split}; seg_train is one if there is a seg_test or the like beside it."""
-    words: dict[str, str] = {}
-    groups: dict[str, dict[str, str]] = defaultdict(dict)
+def _split_words(folders: Folders) -> dict[str, str]:
+    """Returns {folder name: the word in it that names a split}.
+
+    A prefix, as in seg_train, is accepted if another split has the same prefix.
+    """
+    split_words: dict[str, str] = {}
+    with_prefix: dict[str, dict[str, str]] = defaultdict(dict)  # prefix -> {folder name: word}
     for name in folders:
         prefix, last = re.fullmatch(r"(.*[ _.-])?(.*)", name, re.DOTALL).groups()  # type: ignore[union-attr]
         if word := split_word(name):
-            words[name] = word
+            split_words[name] = word
         elif (word := split_word(last)) and word not in SHORT_NAMES:
-            groups[prefix.casefold()][name] = word
-    for group in groups.values():
+            with_prefix[prefix.casefold()][name] = word
+    for group in with_prefix.values():
         if len({SPLIT_NAMES[word] for word in group.values()}) > 1:
-            words |= group
-    return words
+            split_words |= group
+    return split_words
 
 
-def _classes(root: Path, folder: Path, top: image_tree.Level) -> Folders:
-    """Returns the class folders in `folder`; what else stands there is added to `top`."""
+def _class_folders(root: Path, folder: Path, top: image_tree.Listing) -> Folders:
+    """Returns the class folders in `folder`; other files there are added to the listing `top`."""
     if folder == root:
-        return image_tree.by_name(top.folders)
-    inside = image_tree.level(folder)
-    top.files += inside.files
-    top.left_out += inside.left_out
-    return image_tree.by_name(inside.folders)
+        return image_tree.by_composed_name(top.folders)
+    listing = image_tree.list_folder(folder)
+    top.files += listing.files
+    top.left_out += listing.left_out
+    return image_tree.by_composed_name(listing.folders)
 
 
 def _refuse_too_few(root: Path, classes: list[str], folders: Folders) -> None:
     if len(classes) < 2:
         listed = ", ".join(classes) or "none"
-        inner = next((path for path in folders.values() if len(image_tree.level(path).folders) > 1), None)
+        inner = next((path for path in folders.values() if len(image_tree.list_folder(path).folders) > 1), None)
         hint = f"; did you mean folder:{inner}?" if inner and len(folders) == 1 else ""
         raise UserError(
             f"'{root}' holds fewer than two class folders ({listed}): make one folder of images per class{hint}"
         )
 
 
-def _refuse_missing_classes(places: Folders, found: dict[str, Folders], classes: list[str]) -> None:
+def _refuse_missing_classes(split_folders: Folders, class_folders: dict[str, Folders], classes: list[str]) -> None:
     missing = [
-        f"'{places[split] / name}'" for split, folders in found.items() for name in classes if name not in folders
+        f"'{split_folders[split] / name}'"
+        for split, folders in class_folders.items()
+        for name in classes
+        if name not in folders
     ]
     if missing:
         raise UserError(f"there is no folder {', '.join(missing)}: every split needs every class")

@@ -1,7 +1,7 @@
 """The papers' datasets by name, checked: `cifar10`, `birdsnap:PATH`, `imagenet100:LIST` (tinytrain/config/catalog.py).
 
-Through tensorflow-datasets, or from class folders in PATH; the number of classes, and of images in each official split,
-must be the dataset's.
+The images come from tensorflow-datasets, or from class folders in PATH. The numbers of classes, and of images in each
+official split, must be those of the dataset.
 """
 
 import dataclasses
@@ -9,61 +9,66 @@ from pathlib import Path
 
 from tinytrain.config.catalog import ROWS, Row, usage
 from tinytrain.config.schema import Data
-from tinytrain.data.source import Source
+from tinytrain.data.source import Dataset
 from tinytrain.datasets import folder, tfds
 from tinytrain.errors import UserError, unknown
 
 
-def load(argument: str, data: Data) -> Source:
-    """Returns the dataset NAME[:PATH|:LIST] of the table; raises UserError where its classes or images are others."""
-    name, _, rest = argument.partition(":")
+def load(argument: str, data: Data) -> Dataset:
+    """Returns the dataset NAME[:PATH|:LIST] of the catalog.
+
+    Raises:
+        UserError: the name is unknown, or the numbers of classes or images are wrong.
+    """
+    name, _, path = argument.partition(":")
     if name not in ROWS:
         raise unknown("dataset", name, ROWS)
     row = ROWS[name]
     if row.subset:
-        source = tfds.load_parts(row.tfds, row.splits, row.label, only=_listed(name, rest, row))
-    elif rest:
-        source = folder.load(rest, data)
+        dataset = tfds.load_parts(row.tfds, row.splits, row.label, only=_class_list(name, path, row))
+    elif path:
+        dataset = folder.load(path, data)
     elif row.tfds:
-        source = tfds.load_parts(row.tfds, row.splits, row.label, without=row.without)
+        dataset = tfds.load_parts(row.tfds, row.splits, row.label, without=row.without)
     else:
         raise UserError(
             f"'{name}' is not in tensorflow-datasets: say where its class folders are, data.spec={usage(name)}"
         )
-    _refuse_others(name, row, source)
-    return dataclasses.replace(source, split=row.split, paper=row.paper)
+    _check_counts(name, row, dataset)
+    return dataclasses.replace(dataset, split=row.split, paper=row.paper)
 
 
-def _listed(name: str, path: str, row: Row) -> list[str]:
-    """Returns the class names in the text file `path`."""
+def _class_list(name: str, path: str, row: Row) -> list[str]:
+    """Returns the class names in the text file `path`, the first word of each line."""
     try:
-        words = [line.split()[0] for line in Path(path).expanduser().read_text().splitlines() if line.split()]
+        classes = [line.split()[0] for line in Path(path).expanduser().read_text().splitlines() if line.split()]
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(
             f"cannot read the class list '{path}' ({reason}): data.spec={usage(name)} wants a text file with the "
             f"names of {row.classes} classes, one a line, such as n02869837"
         ) from None
-    if len(set(words)) != row.classes or len(words) != row.classes:
+    if len(set(classes)) != row.classes or len(classes) != row.classes:
         raise UserError(
-            f"'{path}' names {len(set(words))} different classes in {len(words)} lines: {name} wants {row.classes}, "
-            "each once"
+            f"'{path}' names {len(set(classes))} different classes in {len(classes)} lines: {name} wants "
+            f"{row.classes}, each once"
         )
-    return words
+    return classes
 
 
-def _refuse_others(name: str, row: Row, source: Source) -> None:
-    if len(source.classes) != row.classes:
+def _check_counts(name: str, row: Row, dataset: Dataset) -> None:
+    """Raises UserError unless a dataset has the numbers of classes and images that the catalog gives."""
+    if len(dataset.classes) != row.classes:
         raise UserError(
-            f"'{name}' has {row.classes:,} classes, {len(source.classes):,} were found: name the folder that holds one "
-            "folder for each class"
+            f"'{name}' has {row.classes:,} classes, {len(dataset.classes):,} were found: name the folder that holds "
+            "one folder for each class"
         )
-    if any(finding.severe for finding in source.findings):
-        return  # the files that cannot be read are told instead
+    if any(finding.severe for finding in dataset.findings):
+        return  # the unreadable files are reported instead
     wrong = [
-        f"{split} {len(source.pools[split].labels):,} instead of {count:,}"
+        f"{split} {len(dataset.image_sets[split].annotations):,} instead of {count:,}"
         for split, count in row.images.items()
-        if split in source.pools and len(source.pools[split].labels) != count
+        if split in dataset.image_sets and len(dataset.image_sets[split].annotations) != count
     ]
     if wrong:
         raise UserError(

@@ -1,7 +1,7 @@
 """Any image classification dataset of tensorflow-datasets: `tfds:NAME` or `tfds:NAME/CONFIG`.
 
-The official train, validation and test splits are kept. What is not on the disk is downloaded by tensorflow-datasets;
-TFDS_DATA_DIR names its folder.
+The official train, validation and test splits are kept. tensorflow-datasets downloads what is missing to its folder,
+which TFDS_DATA_DIR can name.
 """
 
 import contextlib
@@ -16,14 +16,15 @@ from PIL import Image
 
 from tinytrain.config.catalog import TRAIN_TEST
 from tinytrain.config.schema import Data
-from tinytrain.data.source import Pool, Source
+from tinytrain.data.source import Dataset, ImageSet
 from tinytrain.errors import UserError, nearest
 
-OFFICIAL = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}  # theirs: ours
+# Name of a split in tensorflow-datasets: name in tinytrain.
+OFFICIAL = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
-def load(argument: str, data: Data) -> Source:
-    """Returns the dataset `argument`, downloaded and prepared if it is not there yet."""
+def load(argument: str, data: Data) -> Dataset:
+    """Returns the dataset `argument`, downloaded and prepared if it is missing."""
     return load_parts(argument)
 
 
@@ -33,43 +34,48 @@ def load_parts(
     label: str = "",
     only: Sequence[str] = (),
     without: str = "",
-) -> Source:
+) -> Dataset:
     """Returns some splits and classes of a dataset of tensorflow-datasets.
 
     Args:
         argument: NAME or NAME/CONFIG.
-        splits: our name of a split -> theirs; by default those called train, validation and test.
-        label: the feature that is the class; by default the one called label, else the first of its kind.
+        splits: {name in tinytrain: name in tensorflow-datasets}; by default the official splits.
+        label: the feature that holds the class; by default the one named label, else the first class label.
         only: the classes to keep, in this order; by default all.
         without: a class to leave out.
+
+    Raises:
+        UserError: the dataset or a split or class is unknown, cannot be downloaded, or is not image classification.
     """
     import tensorflow_datasets as tfds
 
     builder = _builder(tfds, argument)
-    label = label or _classification(tfds, builder, argument)
+    label = label or _label_feature(tfds, builder, argument)
     _prepare(builder, argument)
-    names = list(builder.info.splits) or list((splits or TRAIN_TEST).values())  # tfds.testing.mock_data knows no names
-    splits = splits or {ours: theirs for theirs, ours in OFFICIAL.items() if theirs in names}
-    missing = [theirs for theirs in splits.values() if theirs not in names]
+    names = list(builder.info.splits) or list((splits or TRAIN_TEST).values())  # tfds.testing.mock_data has no names
+    splits = splits or {split: name for name, split in OFFICIAL.items() if name in names}
+    missing = [name for name in splits.values() if name not in names]
     if missing or "train" not in splits:
         absent = ", ".join(missing) or "train"
         raise UserError(f"'tfds:{argument}' has no {absent} split (it has {', '.join(names)})")
-    classes = list(builder.info.features[label].names)
-    kept = list(only) or [name for name in classes if name != without]
-    known = set(classes)
-    unknown = [name for name in kept if name not in known]
+    all_classes = list(builder.info.features[label].names)
+    classes = list(only) or [name for name in all_classes if name != without]
+    known = set(all_classes)
+    unknown = [name for name in classes if name not in known]
     if unknown:
-        raise UserError(f"'tfds:{argument}' has no class {', '.join(unknown)} (it has {', '.join(classes[:3])}, …)")
-    numbers = {name: number for number, name in enumerate(kept)}
-    new = np.array([numbers.get(name, -1) for name in classes])  # our index of each of their classes
-    pools = {ours: _pool(builder, theirs, label, new) for ours, theirs in splits.items()}
-    pools = {ours: pool for ours, pool in pools.items() if len(pool.labels)}  # ImageNet's test images have no labels
+        raise UserError(f"'tfds:{argument}' has no class {', '.join(unknown)} (it has {', '.join(all_classes[:3])}, …)")
+    index_of = {name: index for index, name in enumerate(classes)}
+    new_index = np.array([index_of.get(name, -1) for name in all_classes])
+    image_sets = {split: _image_set(builder, name, label, new_index) for split, name in splits.items()}
+    # ImageNet's test images have no labels.
+    image_sets = {split: image_set for split, image_set in image_sets.items() if len(image_set.annotations)}
     height, width, channels = builder.info.features["image"].shape
     side = max(height, width) if height and width else 0
-    return Source(kept, pools, channels=1 if channels == 1 else 3, side=side)
+    return Dataset(classes, image_sets, channels=1 if channels == 1 else 3, side=side)
 
 
 def _prepare(builder: Any, argument: str) -> None:
+    """Downloads and prepares a dataset if it is missing."""
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.download import downloader
 
@@ -80,7 +86,7 @@ def _prepare(builder: Any, argument: str) -> None:
     try:
         with contextlib.redirect_stdout(sys.stderr):
             builder.download_and_prepare()
-    except Exception as error:  # tensorflow-datasets raises whatever its downloader meets
+    except Exception as error:  # tensorflow-datasets raises all kinds
         if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
             raise UserError(
                 f"'tfds:{argument}' is not in {builder.data_dir} and must be downloaded by hand: put the files that "
@@ -104,8 +110,8 @@ def _builder(tfds: Any, argument: str) -> Any:
         raise UserError(f"'tfds:{argument}' {problem}{hint}; say data.spec=tfds:NAME or tfds:NAME/CONFIG") from None
 
 
-def _classification(tfds: Any, builder: Any, argument: str) -> str:
-    """Returns the name of the label feature."""
+def _label_feature(tfds: Any, builder: Any, argument: str) -> str:
+    """Returns the name of the feature that holds the class; raises UserError if there is no image or no class."""
     features = builder.info.features
     labels = [name for name, kind in features.items() if isinstance(kind, tfds.features.ClassLabel)]
     if "image" not in features or not labels:
@@ -113,27 +119,34 @@ def _classification(tfds: Any, builder: Any, argument: str) -> str:
     return "label" if "label" in labels else labels[0]
 
 
-def _pool(builder: Any, split: str, label: str, new: np.ndarray) -> Pool:
-    """Returns the images of a split whose class is kept: `new` is our index of each of their classes, or -1."""
+def _image_set(builder: Any, split: str, label: str, new_index: np.ndarray) -> ImageSet:
+    """Returns the images of a split whose classes are kept.
+
+    Args:
+        builder: of tensorflow-datasets.
+        split: its name there.
+        label: the feature that holds the class.
+        new_index: the index of each class of tensorflow-datasets among the kept ones, or -1.
+    """
     import tensorflow_datasets as tfds
 
-    both = {"image": True, label: True}  # nothing else is read
-    skip = tfds.decode.PartialDecoding(both, decoders={"image": tfds.decode.SkipDecoding()})
-    raw = tfds.as_numpy(builder.as_dataset(split=split, decoders=skip))
-    theirs = np.array([example[label] for example in raw], np.int64)
-    labels = np.where(theirs < 0, -1, new[theirs])
-    keep = labels >= 0
+    features = {"image": True, label: True}  # no others are read
+    undecoded = tfds.decode.PartialDecoding(features, decoders={"image": tfds.decode.SkipDecoding()})
+    examples = tfds.as_numpy(builder.as_dataset(split=split, decoders=undecoded))
+    all_labels = np.array([example[label] for example in examples], np.int64)
+    labels = np.where(all_labels < 0, -1, new_index[all_labels])
+    kept = labels >= 0
 
     def images(prepare: Callable[[Image.Image], np.ndarray]) -> Iterator[np.ndarray]:
         import tensorflow as tf
 
-        encoded = builder.as_dataset(split=split, decoders=skip)
-        wanted = tf.data.Dataset.zip(encoded, tf.data.Dataset.from_tensor_slices(keep)).filter(lambda _, kept: kept)
+        encoded = builder.as_dataset(split=split, decoders=undecoded)
+        pairs = tf.data.Dataset.zip(encoded, tf.data.Dataset.from_tensor_slices(kept)).filter(lambda _, keep: keep)
         feature = builder.info.features["image"]
-        decoded = wanted.map(lambda example, _: feature.decode_example(example["image"]), num_parallel_calls=4)
+        decoded = pairs.map(lambda example, _: feature.decode_example(example["image"]), num_parallel_calls=4)
         return (prepare(Image.fromarray(np.squeeze(image))) for image in tfds.as_numpy(decoded))
 
-    names = [f"{split}-{number:06d}" for number in np.flatnonzero(keep)]
+    names = [f"{split}-{number:06d}" for number in np.flatnonzero(kept)]
     key = f"tfds {builder.info.full_name} {split} {len(labels)}"
-    key += "" if keep.all() and (new == np.arange(len(new))).all() else f" {new.tolist()}"
-    return Pool(labels[keep], names, key, images)
+    key += "" if kept.all() and (new_index == np.arange(len(new_index))).all() else f" {new_index.tolist()}"
+    return ImageSet(labels[kept], names, key, images)

@@ -15,9 +15,9 @@ from tinytrain.config import load as configs
 from tinytrain.config.schema import Config, Data
 from tinytrain.data import identity
 from tinytrain.data.images import Images
-from tinytrain.data.load import load_source
-from tinytrain.data.source import Source
-from tinytrain.data.splits import Split, Subset
+from tinytrain.data.load import load_dataset
+from tinytrain.data.source import Dataset
+from tinytrain.data.splits import Splits, Subset
 from tinytrain.errors import UserError
 from tinytrain.evaluation import tflite_origin
 from tinytrain.run import Run
@@ -89,9 +89,9 @@ def settings(
 
 def of_run(run: Run, config: Config, split: str | None) -> Measured:
     """Returns a split, by default test, of the data that `run` was trained on; `config` is its own."""
-    source = load_source(config)
+    source = load_dataset(config)
     config = resolve(config, source)
-    images, labels = identity.split_of(run, source, config).arrays(split or "test")
+    images, labels = identity.recorded_splits(run, source, config).arrays(split or "test")
     return Measured(images, labels, source.classes, config.data.resize)
 
 
@@ -137,15 +137,15 @@ def of_other(
 
     Raises UserError for other classes than the model's, or a split that the data has not.
     """
-    source, spec = load_source(config), config.data.spec
+    source, spec = load_dataset(config), config.data.spec
     data, name = _split_or_all(source, config, split)
     if not known and outputs != len(source.classes):
         raise UserError(
             f"{what} has {outputs} outputs, '{spec}' has {len(source.classes)} classes: they must be the same"
         )
     images, labels = data.arrays(name)
-    labels, notes = identity.in_order_of(known, source.classes, labels, what, spec)
-    if run and (count := identity.trained_on(run, data, name)):
+    labels, notes = identity.match_labels(known, source.classes, labels, what, spec)
+    if run and (count := identity.count_trained_on(run, data, name)):
         notes.append(f"{what} was trained on {count:,} of these {len(labels):,} images: the figures are too good")
     return Measured(images, labels, list(known) or source.classes, data.resize, tuple(notes))
 
@@ -161,21 +161,21 @@ def _place(spec: str) -> tuple[str, str]:
     return word, str(path.resolve()) if colon and path.exists() else argument
 
 
-def _split_or_all(source: Source, config: Config, split: str | None) -> tuple[Split, str]:
+def _split_or_all(source: Dataset, config: Config, split: str | None) -> tuple[Splits, str]:
     """Returns the images that are measured, and the name of their split: one that the data has, or all of it."""
     spec, drawn = config.data.spec, _asks_for_a_draw(config.data)
     config = resolve(config, source)
     if drawn:
-        return Split(source, config), split or "test"
-    name = "all" if set(source.pools) == {"all"} else split or "test"
+        return Splits(source, config), split or "test"
+    name = "all" if set(source.image_sets) == {"all"} else split or "test"
     if name == "all" and split:
         raise UserError(
             f"'{spec}' has no splits, so all of it is measured: leave --split {split} out, or say how to draw one, "
             "such as data.split=random"
         )
-    if name not in source.pools:
-        raise UserError(f"'{spec}' has no {name} images: say --split {' or '.join(source.pools)}")
-    return Split(source, config, {name: Subset(name, np.arange(len(source.pools[name].labels)))}), name
+    if name not in source.image_sets:
+        raise UserError(f"'{spec}' has no {name} images: say --split {' or '.join(source.image_sets)}")
+    return Splits(source, config, {name: Subset(name, np.arange(len(source.image_sets[name].annotations)))}), name
 
 
 def _asks_for_a_draw(data: Data) -> bool:

@@ -1,1 +1,1 @@
-"""Many runs side by side: their results in one table."""
+"""Experiments: many runs that are planned and trained together, and the tables of their results."""

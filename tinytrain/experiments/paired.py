@@ -1,4 +1,4 @@
-"""What paired differences say: the t interval of their mean, and whether it leaves out 0."""
+"""Paired differences: the t interval of their mean, and its sign."""
 
 import math
 import statistics
@@ -8,22 +8,23 @@ LEVEL = 0.95
 
 
 def interval(differences: Sequence[float], level: float = LEVEL) -> tuple[float, float] | None:
-    """Returns the t interval of the mean of `differences`, in their unit, or None where there is none.
+    """Returns the t interval (confidence interval) of the mean of paired differences.
 
-    There is none with fewer than two of them, and where all are equal: accuracies are counted in whole images, and two
-    pairs that differ by the same number of them say nothing of how much a third would.
+    The pairs are assumed to be independent of each other, and their differences about normally distributed. With n
+    pairs the interval is mean ± t · s / √n, with s the sample standard deviation and t the quantile of Student's
+    distribution with n - 1 degrees of freedom: 12.7 for two pairs, 4.3 for three.
 
     Args:
-        differences: of pairs that differ in the one thing compared, such as two trainings with the same seed.
-        level: in how many of many such comparisons the interval holds the true difference, 0..1.
+        differences: of pairs that differ only in what is compared, such as two trainings with the same seed.
+        level: the confidence level, 0..1: the share of such comparisons whose interval holds the true difference.
 
-    It assumes that pairs are independent of each other and about normally distributed. With n pairs it is
-    mean ± t · s / √n, s the sample standard deviation and t the quantile of Student's distribution with n - 1 degrees
-    of freedom: 12.7 for two pairs, 4.3 for three.
+    Returns:
+        (low, high) in the unit of the differences. None for fewer than two differences, and if all are equal: an
+        accuracy is a count of images, and two equal differences do not show how much a third would vary.
     """
     if len(differences) < 2 or math.isclose(min(differences), max(differences), rel_tol=1e-9, abs_tol=1e-12):
         return None
-    from scipy import stats  # a second to import, needed only where trainings are compared
+    from scipy import stats  # takes a second to import
 
     mean = statistics.mean(differences)
     margin = float(stats.t.ppf((1 + level) / 2, len(differences) - 1)) * statistics.stdev(differences)
@@ -32,6 +33,6 @@ def interval(differences: Sequence[float], level: float = LEVEL) -> tuple[float,
 
 
 def sign(differences: Sequence[float], level: float = LEVEL) -> int:
-    """Returns 1 or -1 where `interval` is above or below 0, 0 where it holds 0 or where there is none."""
+    """Returns 1 if `interval` is above 0, -1 if it is below, and 0 if it holds 0 or does not exist."""
     low, high = interval(differences, level) or (0, 0)
     return 1 if low > 0 else -1 if high < 0 else 0

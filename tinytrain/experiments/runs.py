@@ -1,4 +1,4 @@
-"""Runs that are planned together: trained one after another, each as far as it is not trained yet."""
+"""Trains the planned runs of an experiment one after another; a finished run is kept, an unfinished one goes on."""
 
 import contextlib
 import gc
@@ -15,8 +15,8 @@ from tinytrain import files
 from tinytrain.config import catalog
 from tinytrain.config.schema import Config
 from tinytrain.data import identity
-from tinytrain.data.load import load_source
-from tinytrain.data.source import Source
+from tinytrain.data.load import load_dataset
+from tinytrain.data.source import Dataset
 from tinytrain.errors import UserError, escaped
 from tinytrain.files import make_folder
 from tinytrain.locks import Held
@@ -24,14 +24,20 @@ from tinytrain.run import Run
 from tinytrain.train import fit
 from tinytrain.train.resolve import resolve
 
-TABLE_BYTES = 100_000  # about, and the first files of a run
+TABLE_BYTES = 100_000  # about what the tables and the first files of a run take
 
 
 @dataclass(frozen=True)
 class Planned:
-    """One run to be: what its config and its dataset are called, its seed, its whole config and its folder.
+    """A run to train.
 
-    origin: the file that the config comes from, which a mistake in it is told with.
+    Attributes:
+        name: of its config or arm, as tables show it.
+        data: the name of its dataset, as tables and folders show it.
+        seed: its seed.
+        config: its whole config.
+        folder: where it is written.
+        config_path: the file that the config comes from, which errors name.
     """
 
     name: str
@@ -39,59 +45,61 @@ class Planned:
     seed: int
     config: Config
     folder: Path
-    origin: Path
+    config_path: Path
 
 
 def train_all(plan: Sequence[Planned], table: Path, finished: Callable[[Planned, Run], None]) -> None:
-    """Trains every run of `plan`, in order, as far as it is not trained, and calls `finished` after each.
+    """Trains every run of a plan that is not finished, and calls `finished` after each.
+
+    A run that another process trains, because the same command runs twice for example, comes last.
 
     Args:
-        plan: the runs.
-        table: the file that `finished` writes, which an error names.
-        finished: takes in what was planned and the run that it became.
+        plan: the runs in order.
+        table: the file that `finished` writes, which errors name.
+        finished: called with the planned run and the finished one.
 
-    A run that another process trains, such as the same command typed twice, comes last.
-
-    Raises UserError, before anything is trained, if a folder holds a run of another config or cannot be made, and after
-    everything else if a run failed, or another process still trains it: the others do not wait for it.
+    Raises:
+        UserError: before any training, if a folder holds a run with another config or other images, or cannot be made;
+            at the end, if a run failed or another process still trains it.
     """
     _refuse_runs_of_other_configs(plan)
     _refuse_runs_of_other_images(plan)
     make_folder(table.parent)
-    files.require(table.parent, TABLE_BYTES, "the tables", "name another folder with --out")
-    with _typed_again():
-        failed = _train_each(plan, finished)
-    if failed:
+    files.require_space(table.parent, TABLE_BYTES, "the tables", "name another folder with --out")
+    with _hint_on_interrupt():
+        errors = _train_each(plan, finished)
+    if errors:
         with contextlib.suppress(OSError):
-            table.parent.rmdir()  # if it is empty: no run was begun
+            table.parent.rmdir()  # possible only if it is empty: no run was begun
         raise UserError(
-            f"{len(failed)} of {len(plan)} runs failed, the others are in '{table}'; the first: {failed[0]}"
+            f"{len(errors)} of {len(plan)} runs failed, the others are in '{table}'; the first: {errors[0]}"
         )
 
 
 def _train_each(plan: Sequence[Planned], finished: Callable[[Planned, Run], None]) -> list[UserError]:
-    """Trains every run, one that another process trains at the end if it is free then; returns why some failed."""
-    failed: list[UserError] = []
+    """Trains every run and returns the errors of those that failed; a run that another process holds is tried last."""
+    errors: list[UserError] = []
     waiting: list[Planned] = []
-    for planned in itertools.chain(plan, waiting):  # which grows
+    for planned in itertools.chain(plan, waiting):  # `waiting` grows meanwhile
         try:
             run = _trained(planned)
         except Held as error:
             if planned in waiting:
-                failed.append(error)
+                errors.append(error)
             else:
                 waiting.append(planned)
             print(f"tinytrain: {error}", file=sys.stderr)
-        except UserError as error:  # a loss that is not finite, say
+        except UserError as error:  # such as a loss that is not finite
             print(f"tinytrain: {error}", file=sys.stderr)
-            failed.append(error)
+            errors.append(error)
         else:
             finished(planned, run)
-    return failed
+    return errors
 
 
 @contextlib.contextmanager
-def _typed_again() -> Iterator[None]:
+def _hint_on_interrupt() -> Iterator[None]:
+    """Adds to a KeyboardInterrupt how the training goes on."""
     try:
         yield
     except KeyboardInterrupt as stop:
@@ -100,70 +108,69 @@ def _typed_again() -> Iterator[None]:
 
 
 def _refuse_runs_of_other_configs(plan: Sequence[Planned]) -> None:
-    """Raises UserError if a run that was begun has another config than is planned for its folder."""
+    """Raises UserError if a folder holds a run that was begun with another config than the planned one."""
     for planned in plan:
         if (run := Run(planned.folder)).config_path.is_file():
-            run.refuse_another(planned.config)
+            run.refuse_other_config(planned.config)
 
 
 def _refuse_runs_of_other_images(plan: Sequence[Planned]) -> None:
-    """Raises UserError if a run was trained on other images than are there now for those that are still to be trained.
+    """Raises UserError if a run was trained on other images than its dataset holds now.
 
-    A dataset on which nothing is to be trained any more is not read.
+    A dataset is not read if all runs on it are finished.
     """
-    wanted = {planned.config.data.spec for planned in plan if not Run(planned.folder).finished}
-    sources: dict[str, Source] = {}
+    unfinished = {planned.config.data.spec for planned in plan if not Run(planned.folder).finished}
+    sources: dict[str, Dataset] = {}
     for planned in plan:
         run = Run(planned.folder)
-        if planned.config.data.spec not in wanted or not (run.config_path.is_file() and run.split_path.is_file()):
+        if planned.config.data.spec not in unfinished or not (run.config_path.is_file() and run.split_path.is_file()):
             continue
         config = run.config()
         key = repr(config.data)
         try:
-            source = sources.get(key) or load_source(config)
-        except UserError:  # told where it is trained
+            source = sources.get(key) or load_dataset(config)
+        except UserError:  # raised again when it is trained
             continue
         sources[key] = source
-        identity.split_of(run, source, resolve(config, source))
+        identity.recorded_splits(run, source, resolve(config, source))
 
 
 def refuse_shared_folders(plan: Sequence[Planned]) -> None:
-    """Raises UserError if two runs would be trained in the same folder."""
+    """Raises UserError if two planned runs have the same folder."""
     folders = [planned.folder for planned in plan]
-    if twice := next((planned for planned in plan if folders.count(planned.folder) > 1), None):
+    if repeated := next((planned for planned in plan if folders.count(planned.folder) > 1), None):
         raise UserError(
-            f"two of the runs would share the folder '{twice.folder}': give each config file and each dataset a name "
-            "of its own"
+            f"two of the runs would share the folder '{repeated.folder}': give each config file and each dataset a "
+            "name of its own"
         )
 
 
 def data_name(spec: str) -> str:
-    """Returns what a dataset is called in tables and folders: the word of a SPEC, or the last name of its path."""
-    word, _, argument = spec.partition(":")
-    return word if word in catalog.ROWS or not argument else Path(argument).resolve().name
+    """Returns the name of a dataset in tables and folders: the source of a SPEC, or the last part of its path."""
+    source, _, argument = spec.partition(":")
+    return source if source in catalog.ROWS or not argument else Path(argument).resolve().name
 
 
 def naming_file(path: Path, error: UserError) -> UserError:
-    """Returns `error` with the config file that it is about, unless it names it already."""
+    """Returns `error` with the name of its config file in front, unless it names the file already."""
     return error if str(path) in str(error) else UserError(f"{path}: {error}")
 
 
 def _trained(planned: Planned) -> Run:
-    """Returns the finished run, trained as far as it was not."""
+    """Returns the run, trained to the end."""
     run = Run(planned.folder)
     if run.finished:
         return run
     print(escaped(f"{planned.folder}:"), file=sys.stderr)
-    logging.getLogger("tensorflow").setLevel(
-        logging.ERROR
-    )  # each run traces anew, which TensorFlow takes for a mistake
+    # each run traces its functions again, about which TensorFlow warns
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     begun = run.config_path.is_file()
     try:
         return fit.fit(planned.config, planned.folder, resume=begun)
     except Held:
         raise
     except UserError as error:
-        raise naming_file(planned.origin, error) from None
+        raise naming_file(planned.config_path, error) from None
     finally:
-        keras.utils.clear_session()  # or the graphs of all runs stay in memory
+        keras.utils.clear_session()  # otherwise the graphs of all runs stay in memory
         gc.collect()

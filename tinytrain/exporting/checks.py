@@ -37,7 +37,7 @@ def refuse_full_disk(target: Path, folder: Path) -> None:
         image_bytes = int(config.model.resolution) ** 2 * int(config.model.channels)
         images = image_bytes * len(run.split().get("test", ()))
     needed = images + MODEL_COPIES * model_bytes + FIRMWARE_FOLDER_BYTES
-    files.require(folder, needed, "the export", "name another folder with --out")
+    files.require_space(folder, needed, "the export", "name another folder with --out")
     build = 0 if make.lacking() else BUILD_BYTES
     needed = images + model_bytes + build
-    files.require(files.temporary_place(), needed, "the export's proof", "name another folder with TMPDIR")
+    files.require_space(files.temporary_root(), needed, "the export's proof", "name another folder with TMPDIR")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 import tf_keras
 from tqdm import tqdm
 
@@ -12,8 +13,8 @@ from tinytrain.config.schema import Config
 from tinytrain.data import batches as pipeline
 from tinytrain.data import identity
 from tinytrain.data.augment.augmentation import Augmentation
-from tinytrain.data.images import Images
-from tinytrain.data.load import load_source
+from tinytrain.data.images import Images, Samples
+from tinytrain.data.load import load_dataset
 from tinytrain.deploy import imported, latency
 from tinytrain.deploy.tflm import supported
 from tinytrain.evaluation import measured, tflite_origin
@@ -79,10 +80,10 @@ def from_run(run: Run, config: Config, diagnose: bool = False) -> Int8Model:
     A cosine head becomes one fully connected layer (quantize/cosine_head.py): the float scores are cosines, the
     int8 ones in about the logits of the loss, s·cosθ times the length of the image's features over the mean one.
     """
-    source = load_source(config)
+    source = load_dataset(config)
     config = resolve(config, source)  # a run from before a key was there has that key's default
-    data = identity.split_of(run, source, config)
-    model = pretrained.trained(run)
+    data = identity.recorded_splits(run, source, config)
+    model = pretrained.load_trained(run)
     images, labels = data.arrays("test")
     val_images, val_labels = data.arrays("val")
     train_images, train_labels = data.arrays("train")
@@ -130,9 +131,8 @@ def fine_tune(
     batch = min(config.qat.batch, len(images))
     count = steps(config, len(images))
     batches = pipeline.training_batches(
-        images,
-        labels,
-        classes,
+        Samples.of(images, labels),
+        lambda label, _: tf.one_hot(label, classes),
         batch,
         config.seed + FINE_TUNE_SEED,
         range(count),

@@ -22,7 +22,7 @@ from tinytrain.tflite.model import Model
 def draft(folder: Path) -> Iterator[Path]:
     """Yields a folder under a temporary name, which becomes `folder`, free or empty, when the block ends well."""
     remedy = "free some room, or name another folder with --out"
-    with files.folder(folder.parent) as temporary, files.told(folder, remedy):
+    with files.folder(folder.parent) as temporary, files.write_errors(folder, remedy):
         yield temporary
         if folder.exists():
             folder.rmdir()  # empty, as checked

@@ -1,16 +1,16 @@
 """DropBlock (Ghiasi et al., 2018; arXiv 1810.12890): regularization that zeroes squares of feature maps in training.
 
-With γ = (1 − keep) / block_size², every position of every image draws Bernoulli(γ), one draw for all channels, and each
-hit zeroes the square of block_size x block_size around it. What is left is multiplied by positions / positions left,
+With γ = (1 − keep) / block_size², every position of every image draws Bernoulli(γ), one draw for all channels. Each
+hit zeroes the square of block_size x block_size around it. The rest is multiplied by positions / kept positions,
 counted over the whole batch.
 
-As in the comparison of NetAug (methods.md E), γ is not corrected for the border, where squares are cut off, and does
-not grow during training. The layers come after every block of the last two stages. A block ends with a shortcut's Add
-(and the activation after it) or with the BatchNorm of a linear projection; a stage is a series of blocks of one
-resolution and width. The finished model has none of them.
+As in NetAug's comparison (methods.md E), γ is not corrected for the border, where squares are cut off, and does not
+grow during training. The layers come after every block of the last two stages. A block ends with the Add of a shortcut
+(and the activation after it) or with the BatchNorm of a linear projection. A stage is a series of blocks of the same
+resolution and width. The finished model has no DropBlock layers.
 
-On a map smaller than the square, γ is far too low for the share `keep`: a map of 1x1 is dropped with probability
-(1 − keep) / block_size². It is what the formula says, and `warnings` tells it.
+On a map smaller than the square, γ drops far less than the share 1 − keep: a map of 1x1 with a probability of
+(1 − keep) / block_size². That follows from the formula; `warnings` reports it.
 """
 
 from typing import Any
@@ -22,22 +22,28 @@ from keras import layers
 
 from tinytrain.config.schema import Config
 from tinytrain.errors import UserError
-from tinytrain.nn import graph
 from tinytrain.nn.blocks import Tensor
-from tinytrain.nn.graph import Call
-from tinytrain.train.method import Method, Training, functional
+from tinytrain.nn.graph import Call, walk
+from tinytrain.train.method import Method, TrainingContext, require_functional
 
 STAGES = 2
 ACTIVATIONS = (layers.ReLU, layers.Activation)
 
 
-def build(inner: Any, config: Config, training: Training) -> "DropBlockTraining":
+def build(inner: Any, config: Config, training: TrainingContext) -> "DropBlockTraining":
     """Returns DropBlock around the plain model `inner`; raises UserError around another method or without blocks."""
-    return DropBlockTraining(functional(inner, "dropblock"), config.dropblock.block_size, config.dropblock.keep)
+    return DropBlockTraining(require_functional(inner, "dropblock"), config.dropblock.block_size, config.dropblock.keep)
 
 
 class DropBlock(layers.Layer):
-    """Zeroes squares of (B, H, W, C) in training and scales the rest; the identity else."""
+    """Zeroes squares of (B, H, W, C) and scales the rest, in training; else the identity.
+
+    Args:
+        block_size: the side of a square.
+        keep: about the share of positions that are kept.
+        seed: of the layer's own random numbers.
+        **kwargs: of the Keras layer.
+    """
 
     def __init__(self, block_size: int = 5, keep: float = 0.9, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -49,8 +55,8 @@ class DropBlock(layers.Layer):
         if not training or self.keep == 1:
             return inputs
         drawn = keras.random.uniform((*tf.unstack(tf.shape(inputs))[:3], 1), dtype="float32", seed=self.seed_generator)
-        kept = kept_positions(drawn, self.block_size, self.keep)
-        scale = tf.cast(tf.size(kept), "float32") / tf.maximum(tf.reduce_sum(kept), 1)  # 0 positions left: all is 0
+        kept = keep_mask(drawn, self.block_size, self.keep)
+        scale = tf.cast(tf.size(kept), "float32") / tf.maximum(tf.reduce_sum(kept), 1)  # finite if nothing is kept
         return inputs * tf.cast(kept * scale, inputs.dtype)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
@@ -62,26 +68,26 @@ class DropBlock(layers.Layer):
         return super().get_config() | {"block_size": self.block_size, "keep": self.keep, "seed": self.seed}
 
 
-def kept_positions(drawn: tf.Tensor, block_size: int, keep: float) -> tf.Tensor:
-    """Returns 1 where a position is kept, else 0, for uniform draws (B, H, W, 1) in [0, 1)."""
+def keep_mask(drawn: tf.Tensor, block_size: int, keep: float) -> tf.Tensor:
+    """Returns 1 where a position is kept, else 0, (B, H, W, 1) float32, for uniform numbers `drawn` in [0, 1)."""
     hits = tf.cast(drawn < (1 - keep) / block_size**2, "float32")
     padding = [block_size // 2, (block_size - 1) // 2]
     hits = tf.pad(hits, [[0, 0], padding, padding, [0, 0]])
     return 1 - tf.nn.max_pool2d(hits, block_size, 1, "VALID")
 
 
-def kept_share(height: int, width: int, block_size: int, keep: float) -> float:
-    """Returns the expected share of the positions of a map that are kept."""
-    before, behind = (block_size - 1) // 2, block_size // 2
-    down, along = (  # for each position on a side: the hits that zero it
-        np.array([min(place + behind, side - 1) - max(place - before, 0) + 1 for place in range(side)])
+def expected_keep(height: int, width: int, block_size: int, keep: float) -> float:
+    """Returns the expected share of kept positions of a map of height x width."""
+    before, after = (block_size - 1) // 2, block_size // 2
+    rows, columns = (  # for each index along a side: how many hits would zero it
+        np.array([min(index + after, side - 1) - max(index - before, 0) + 1 for index in range(side)])
         for side in (height, width)
     )
-    return float(np.mean((1 - (1 - keep) / block_size**2) ** np.outer(down, along)))
+    return float(np.mean((1 - (1 - keep) / block_size**2) ** np.outer(rows, columns)))
 
 
 class DropBlockTraining(Method):
-    """Training of a copy of `model` with DropBlock after every block of its last two stages."""
+    """Trains a copy of `model` with DropBlock after every block of its last two stages."""
 
     def __init__(self, model: keras.Model, block_size: int = 5, keep: float = 0.9, **kwargs: Any) -> None:
         super().__init__(with_dropblock(model, block_size, keep), **kwargs)
@@ -89,21 +95,21 @@ class DropBlockTraining(Method):
         self.block_size, self.keep = block_size, keep
 
     def warnings(self) -> list[str]:
-        """Returns a sentence for each size of map that is smaller than the square."""
-        return exceeded(self.plain, self.block_size, self.keep)
+        """Returns a warning for each size of map that is smaller than the square."""
+        return small_map_warnings(self.plain, self.block_size, self.keep)
 
 
-def exceeded(model: keras.Model, block_size: int, keep: float) -> list[str]:
-    """Returns a sentence for each size of map that DropBlock would come behind and that is smaller than the square."""
-    behind: dict[tuple[int, int], list[str]] = {}
+def small_map_warnings(model: keras.Model, block_size: int, keep: float) -> list[str]:
+    """Returns a warning for each size of map that is smaller than the square, with the layers that give such maps."""
+    layers_by_size: dict[tuple[int, int], list[str]] = {}
     for name in block_ends(model) if keep < 1 else ():
         _, height, width, _ = model.get_layer(name).output.shape
-        behind.setdefault((height, width), []).append(name)
+        layers_by_size.setdefault((height, width), []).append(name)
     return [
         f"dropblock.block_size = {block_size} exceeds the maps of {width}x{height} behind {', '.join(names)}: "
-        f"{kept_share(height, width, block_size, keep):.3g} of their positions are kept, not about dropblock.keep = "
+        f"{expected_keep(height, width, block_size, keep):.3g} of their positions are kept, not about dropblock.keep = "
         f"{keep:g}; take a smaller block, a larger model.resolution or model.stem=cifar"
-        for (height, width), names in behind.items()
+        for (height, width), names in layers_by_size.items()
         if min(height, width) < block_size
     ]
 
@@ -126,14 +132,15 @@ def with_dropblock(model: keras.Model, block_size: int, keep: float) -> keras.Mo
 
 
 def block_ends(model: keras.Model, stages: int = STAGES) -> list[str]:
-    """Returns the names of the layers that end a block of the last `stages` stages, in order.
+    """Returns the names of the layers that end the blocks of the last `stages` stages, in order.
 
-    Raises UserError for a model without blocks, such as mobilenet_v1.
+    Raises:
+        UserError: the model has no blocks, such as mobilenet_v1.
     """
-    walked = graph.walk(model)
-    readers = walked.readers()
-    ends = [end for call in walked.calls if (end := _end(call, readers)) is not None]
-    shapes = [walked.shapes[end.output] for end in ends]
+    graph = walk(model)
+    consumers = graph.consumers()
+    ends = [end for call in graph.calls if (end := _block_end(call, consumers)) is not None]
+    shapes = [graph.shapes[end.output] for end in ends]
     if not ends:
         raise UserError(
             f"the model '{model.name}' has no residual or linear block for dropblock to come after: "
@@ -143,12 +150,12 @@ def block_ends(model: keras.Model, stages: int = STAGES) -> list[str]:
     return [end.layer.name for end in ends[firsts[-min(stages, len(firsts))] :]]
 
 
-def _end(call: Call, readers: dict[int, list[Call]]) -> Call | None:
-    """Returns the last call of the block whose Add or linear projection is `call`, None if it is neither."""
-    after = readers[call.output]
-    activation = next((reader for reader in after if isinstance(reader.layer, ACTIVATIONS)), None)
+def _block_end(call: Call, consumers: dict[int, list[Call]]) -> Call | None:
+    """Returns the last call of the block whose Add or linear projection is `call`, or None if it is neither."""
+    following = consumers[call.output]
+    activation = next((consumer for consumer in following if isinstance(consumer.layer, ACTIVATIONS)), None)
     if isinstance(call.layer, layers.Add):
         return activation or call
     linear = isinstance(call.layer, layers.BatchNormalization) and activation is None
-    joins = len(after) == 1 and isinstance(after[0].layer, layers.Add)  # the block ends with that Add
-    return call if linear and not joins else None
+    added = len(following) == 1 and isinstance(following[0].layer, layers.Add)  # the block ends with that Add
+    return call if linear and not added else None

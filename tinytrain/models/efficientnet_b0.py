@@ -1,14 +1,14 @@
 """EfficientNet-B0 (Tan & Le, 2019, Table 1; arXiv 1905.11946): inverted residuals, swish, squeeze-excite everywhere.
 
-The hidden layer of a squeeze-excite has a quarter of the block's input channels (methods.md B.7).
+The squeezed layer of a squeeze-excite has a quarter of the block's input channels (methods.md B.7).
 """
 
 import keras
 
 from tinytrain.nn.blocks import Tensor, classifier, conv_bn, depthwise_bn, image_input, make_divisible, squeeze_excite
 
-USUAL = {"width": 1.0, "resolution": 224}
-ROWS = [USUAL]  # what `tinytrain list models` shows
+DEFAULTS = {"width": 1.0, "resolution": 224}
+SIZES = [DEFAULTS]  # that `tinytrain list models` shows
 STAGES = [  # expansion, channels, blocks, first stride, kernel
     (1, 16, 1, 1, 3),
     (6, 24, 2, 2, 3),
@@ -27,10 +27,10 @@ def build(
     image = image_input(resolution, channels)
     x = conv_bn(image, make_divisible(32 * width), 3, 2 if stem == "imagenet" else 1, "swish", "stem")
     number = 0
-    for expansion, base, blocks, first_stride, kernel in STAGES:
+    for expansion, filters, blocks, first_stride, kernel in STAGES:
         for position in range(blocks):
             stride = first_stride if position == 0 else 1
-            x = _block(x, expansion, make_divisible(base * width), kernel, stride, f"block{number}")
+            x = _block(x, expansion, make_divisible(filters * width), kernel, stride, f"block{number}")
             number += 1
     x = conv_bn(x, make_divisible(1280 * width), 1, 1, "swish", "head")
     return keras.Model(image, classifier(x, classes, dropout), name="efficientnet_b0")

@@ -1,4 +1,4 @@
-"""MCUNet (Lin et al., 2020; arXiv 2007.10319), the searched network for 320 kB of RAM and 1 MB of flash at 176 pixels.
+"""MCUNet (Lin et al., 2020; arXiv 2007.10319), found by search for 320 kB of RAM and 1 MB of flash at 176 pixels.
 
 Inverted residuals with kernels of 3, 5 and 7, ReLU6, no 1x1 convolution before the pooling (methods.md B.4).
 """
@@ -7,8 +7,8 @@ import keras
 
 from tinytrain.nn.blocks import classifier, conv_bn, depthwise_bn, image_input, inverted_residual, make_divisible
 
-USUAL = {"width": 1.0, "resolution": 176}
-ROWS = [USUAL]  # what `tinytrain list models` shows
+DEFAULTS = {"width": 1.0, "resolution": 176}
+SIZES = [DEFAULTS]  # that `tinytrain list models` shows
 STAGES = [  # blocks of (expanded, out, kernel, stride); the first of a stage has no shortcut
     [(24, 16, 7, 2), (80, 16, 3, 1), (80, 16, 7, 1), (64, 16, 5, 1)],
     [(80, 24, 5, 2), (120, 24, 5, 1), (120, 24, 5, 1)],

@@ -1,19 +1,19 @@
 """MobileNetV1 (Howard et al., 2017, Table 1; arXiv 1704.04861): depthwise-separable convolutions, no shortcuts.
 
-A 3x3 stem, then thirteen blocks of 3x3 depthwise and 1x1 convolution. With `stem="cifar"` it is the network of the
-CIFAR-100 study (methods.md B.3): stem stride 1 and ReLU instead of ReLU6.
+A 3x3 stem, then thirteen blocks of a 3x3 depthwise and a 1x1 convolution. With `stem="cifar"` it is the network of the
+CIFAR-100 study (methods.md B.3): a stem with stride 1, and ReLU instead of ReLU6.
 """
 
 import keras
 
 from tinytrain.nn.blocks import classifier, conv_bn, depthwise_bn, image_input, make_divisible
 
-USUAL = {"width": 0.25, "resolution": 96}
-ROWS = [
+DEFAULTS = {"width": 0.25, "resolution": 96}
+SIZES = [
     {"width": 1.0, "resolution": 224},
     {"width": 1.0, "resolution": 32, "stem": "cifar", "classes": 100},
-    USUAL,
-]  # what `tinytrain list models` shows
+    DEFAULTS,
+]  # that `tinytrain list models` shows
 BLOCKS = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1)]
 
 

@@ -1,8 +1,8 @@
 """MobileNetV3-large (Howard et al., 2019, Table 1; arXiv 1905.02244): hard swish and squeeze-excite.
 
-The 1x1 convolution after the pooling has a bias and no BatchNorm. It is 1280 wide at any width, as in Keras and in the
-NetAug code; `head="scaled"` narrows it with the rest, as torchvision does. The hidden layer of a squeeze-excite is
-at least 16 wide (NetAug code; methods.md B.6).
+The 1x1 convolution after the pooling has a bias and no BatchNorm. It has at least 1280 channels at any width, as in
+Keras and in NetAug's code; `head="scaled"` narrows it with the rest, as torchvision does. The squeezed layer of a
+squeeze-excite has at least 16 channels (NetAug's code; methods.md B.6).
 """
 
 import keras
@@ -18,8 +18,8 @@ from tinytrain.nn.blocks import (
     squeeze_excite,
 )
 
-USUAL = {"width": 0.35, "resolution": 160}
-ROWS = [USUAL, {"width": 1.0, "resolution": 224}, {"width": 0.75, "resolution": 224, "head": "scaled"}]
+DEFAULTS = {"width": 0.35, "resolution": 160}
+SIZES = [DEFAULTS, {"width": 1.0, "resolution": 224}, {"width": 0.75, "resolution": 224, "head": "scaled"}]
 BLOCKS = [  # kernel, expanded, out, squeeze-excite, activation, stride
     (3, 16, 16, False, "relu", 1),
     (3, 64, 24, False, "relu", 2),
@@ -50,15 +50,15 @@ def build(
     head: str = "wide",
 ) -> keras.Model:
     """Returns the functional model: (B, resolution, resolution, channels) -> (B, classes) logits."""
-    last = make_divisible(1280 * width) if head == "scaled" else max(1280, make_divisible(1280 * width))
-    image, logits = network(BLOCKS, 16, last, classes, resolution, channels, width, dropout, stem)
+    features = make_divisible(1280 * width) if head == "scaled" else max(1280, make_divisible(1280 * width))
+    image, logits = network(BLOCKS, 16, features, classes, resolution, channels, width, dropout, stem)
     return keras.Model(image, logits, name="mobilenet_v3_large")
 
 
 def network(
     blocks: list,
-    least_squeezed: int,
-    last: int,
+    min_squeezed: int,
+    features: int,
     classes: int,
     resolution: int,
     channels: int,
@@ -66,16 +66,29 @@ def network(
     dropout: float,
     stem: str,
 ) -> tuple[Tensor, Tensor]:
-    """Returns input and logits of a MobileNetV3 of these `blocks`, with `last` channels after the pooling."""
+    """Returns the input and the logits of a MobileNetV3.
+
+    Args:
+        blocks: rows such as those of BLOCKS.
+        min_squeezed: the smallest number of channels of a squeezed layer.
+        features: the number of channels after the pooling.
+        classes: the number of classes.
+        resolution: of the image, in pixels.
+        channels: of the image.
+        width: multiplier on every channel count but `features`.
+        dropout: rate before the classifier.
+        stem: "imagenet" or "cifar".
+    """
     image = image_input(resolution, channels)
     x = conv_bn(image, make_divisible(16 * width), 3, 2 if stem == "imagenet" else 1, "hard_swish", "stem")
     for number, (kernel, expanded, filters, excite, act, stride) in enumerate(blocks):
-        squeezed = max(make_divisible(make_divisible(expanded * width) / 4), least_squeezed) if excite else 0
-        expand = number > 0 and make_divisible(expanded * width)  # the first block has no expansion
-        x = _block(x, expand, make_divisible(filters * width), kernel, stride, squeezed, act, f"block{number}")
+        expanded = make_divisible(expanded * width)
+        squeezed = max(make_divisible(expanded / 4), min_squeezed) if excite else 0
+        expanded = expanded if number > 0 else 0  # the first block has no expansion
+        x = _block(x, expanded, make_divisible(filters * width), kernel, stride, squeezed, act, f"block{number}")
     x = conv_bn(x, make_divisible(blocks[-1][1] * width), 1, 1, "hard_swish", "head")
     x = keras.layers.GlobalAveragePooling2D(keepdims=True, name="pool")(x)
-    x = activate(conv(x, last, 1, 1, "features", use_bias=True), "hard_swish", "features")
+    x = activate(conv(x, features, 1, 1, "features", use_bias=True), "hard_swish", "features")
     x = keras.layers.Flatten(name="flat")(x)
     if dropout:
         x = keras.layers.Dropout(dropout, name="dropout")(x)
@@ -83,9 +96,10 @@ def network(
 
 
 def _block(
-    x: Tensor, expand: int, filters: int, kernel: int, stride: int, squeezed: int, act: str, name: str
+    x: Tensor, expanded: int, filters: int, kernel: int, stride: int, squeezed: int, act: str, name: str
 ) -> Tensor:
-    y = conv_bn(x, expand, 1, 1, act, f"{name}_expand") if expand else x
+    """Applies an inverted residual block; without expansion or squeeze-excite where `expanded` or `squeezed` is 0."""
+    y = conv_bn(x, expanded, 1, 1, act, f"{name}_expand") if expanded else x
     y = depthwise_bn(y, kernel, stride, act, name)
     if squeezed:
         y = squeeze_excite(y, squeezed, "relu", "hard_sigmoid", name)

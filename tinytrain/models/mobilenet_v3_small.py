@@ -1,12 +1,12 @@
-"""MobileNetV3-small (Howard et al., 2019, Table 2; arXiv 1905.02244): see mobilenet_v3_large, with a head of 1024."""
+"""MobileNetV3-small (Howard et al., 2019, Table 2; arXiv 1905.02244): as mobilenet_v3_large, with a head of 1024."""
 
 import keras
 
 from tinytrain.models.mobilenet_v3_large import network
 from tinytrain.nn.blocks import make_divisible
 
-USUAL = {"width": 0.35, "resolution": 96}
-ROWS = [{"width": 1.0, "resolution": 224}, USUAL]  # what `tinytrain list models` shows
+DEFAULTS = {"width": 0.35, "resolution": 96}
+SIZES = [{"width": 1.0, "resolution": 224}, DEFAULTS]  # that `tinytrain list models` shows
 BLOCKS = [  # kernel, expanded, out, squeeze-excite, activation, stride
     (3, 16, 16, True, "relu", 2),
     (3, 72, 24, False, "relu", 2),
@@ -33,6 +33,6 @@ def build(
     head: str = "wide",
 ) -> keras.Model:
     """Returns the functional model: (B, resolution, resolution, channels) -> (B, classes) logits."""
-    last = make_divisible(1024 * width) if head == "scaled" else max(1024, make_divisible(1024 * width))
-    image, logits = network(BLOCKS, 8, last, classes, resolution, channels, width, dropout, stem)
+    features = make_divisible(1024 * width) if head == "scaled" else max(1024, make_divisible(1024 * width))
+    image, logits = network(BLOCKS, 8, features, classes, resolution, channels, width, dropout, stem)
     return keras.Model(image, logits, name="mobilenet_v3_small")

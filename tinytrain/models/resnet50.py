@@ -1,17 +1,17 @@
-"""ResNet-50 (He et al., 2016; arXiv 1512.03385) in the v1.5 layout of torchvision: the stride stands on the 3x3.
+"""ResNet-50 (He et al., 2016; arXiv 1512.03385) in torchvision's v1.5 layout, with the stride on the 3x3 convolution.
 
-`stride_on="1x1"` is the original layout, which the weights that Keras publishes have. Stem and pooling are padded
-symmetrically, as in both; BatchNorm's epsilon is Keras' 1.001e-5 (methods.md B.8).
+`stride_on="1x1"` is the original layout, which Keras' published weights have. Stem and pooling are padded
+symmetrically, as in both layouts; BatchNorm's epsilon is Keras' 1.001e-5 (methods.md B.8).
 """
 
 import keras
 
 from tinytrain.nn.blocks import Tensor, activate, batch_norm, classifier, conv, image_input, make_divisible
 
-USUAL = {"width": 1.0, "resolution": 224}
-ROWS = [USUAL]  # what `tinytrain list models` shows
+DEFAULTS = {"width": 1.0, "resolution": 224}
+SIZES = [DEFAULTS]  # that `tinytrain list models` shows
 STAGES = [(64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)]  # inner channels, blocks, first stride
-EPSILON = 1.001e-5
+EPSILON = 1.001e-5  # of BatchNorm
 
 
 def build(
@@ -32,11 +32,11 @@ def build(
     x = keras.layers.ZeroPadding2D(1, name="stem_pool_pad")(x)
     x = keras.layers.MaxPooling2D(3, 2, name="stem_pool")(x)
     number = 0
-    for base, blocks, first_stride in STAGES:
+    for filters, blocks, first_stride in STAGES:
         for position in range(blocks):
             number += 1
             stride = first_stride if position == 0 else 1
-            x = _bottleneck(x, make_divisible(base * width), stride, position == 0, stride_on, f"block{number}")
+            x = _bottleneck(x, make_divisible(filters * width), stride, position == 0, stride_on, f"block{number}")
     return keras.Model(image, classifier(x, classes, dropout), name="resnet50")
 
 

@@ -1,1 +1,1 @@
-"""Networks as such: blocks, graphs, initial and pretrained weights; nothing here knows of a training or a chip."""
+"""Networks: blocks, graphs, initial and pretrained weights. Nothing here knows about training or chips."""

@@ -1,8 +1,9 @@
-"""The convolution blocks that the architectures are made of: Keras layers only, names that a report can show.
+"""The convolution blocks of the architectures: Keras layers only, with names that a report can show.
 
-Every convolution is bias-free and followed by BatchNorm (momentum 0.9 and epsilon 1e-3 in Keras' convention, so that
-short trainings evaluate with fresh statistics and the weights that Keras publishes give the same outputs). "same"
-padding is TensorFlow's: with stride 2 on an even side, one row and column at the bottom and right.
+Convolutions have no bias, unless said otherwise, and are followed by BatchNorm. Its momentum, in Keras' convention, is
+0.9, so that short trainings evaluate with fresh statistics; its epsilon is 1e-3, so that the weights that Keras
+publishes give the same outputs. "same" padding is TensorFlow's: with stride 2 on an even side, one row and one column
+at the bottom and right.
 """
 
 from typing import Any, TypeAlias
@@ -15,7 +16,7 @@ Tensor: TypeAlias = Any  # a keras.KerasTensor; Keras gives no types
 
 
 def make_divisible(value: float, divisor: int = 8) -> int:
-    """Returns `value` rounded to a multiple of `divisor`, never below 90 % of it (methods.md B.0)."""
+    """Returns `value` rounded to a multiple of `divisor`, but at least 90 % of `value` (methods.md B.0)."""
     rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * value else rounded
 
@@ -26,7 +27,7 @@ def image_input(resolution: int, channels: int) -> Tensor:
 
 
 def activate(x: Tensor, activation: str | None, name: str) -> Tensor:
-    """Applies "relu6", "relu", "hard_swish", "swish", "hard_sigmoid", "sigmoid" or nothing (None)."""
+    """Applies an activation: "relu6", "relu", "hard_swish", "swish", "hard_sigmoid", "sigmoid" or None."""
     if activation is None:
         return x
     if activation in ("relu", "relu6"):
@@ -42,7 +43,7 @@ def batch_norm(x: Tensor, name: str, epsilon: float = 1e-3) -> Tensor:
 def conv(
     x: Tensor, filters: int, kernel: int, stride: int, name: str, use_bias: bool = False, padding: str = "same"
 ) -> Tensor:
-    """Applies convolution: (B, H, W, C) -> (B, ⌈H/stride⌉, ⌈W/stride⌉, filters)."""
+    """Applies a convolution: (B, H, W, C) -> (B, ⌈H/stride⌉, ⌈W/stride⌉, filters) with "same" padding."""
     return layers.Conv2D(
         filters,
         kernel,
@@ -61,19 +62,27 @@ def conv_bn(x: Tensor, filters: int, kernel: int, stride: int, activation: str |
 
 def depthwise_bn(x: Tensor, kernel: int, stride: int, activation: str | None, name: str) -> Tensor:
     """Applies depthwise convolution, BatchNorm and activation: (B, H, W, C) -> (B, ⌈H/stride⌉, ⌈W/stride⌉, C)."""
-    init = keras.initializers.VarianceScaling(**HE_FAN_OUT)
+    initializer = keras.initializers.VarianceScaling(**HE_FAN_OUT)
     x = layers.DepthwiseConv2D(
-        kernel, stride, padding="same", use_bias=False, depthwise_initializer=init, name=f"{name}_depthwise"
+        kernel, stride, padding="same", use_bias=False, depthwise_initializer=initializer, name=f"{name}_depthwise"
     )(x)
     return activate(batch_norm(x, name), activation, name)
 
 
 def squeeze_excite(x: Tensor, squeezed: int, activation: str, gate: str, name: str) -> Tensor:
-    """Scales each channel by a gate computed from all of them (Hu et al., 2018): pool, 1x1, 1x1, multiply."""
-    g = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_squeeze")(x)
-    g = activate(conv(g, squeezed, 1, 1, f"{name}_reduce", use_bias=True), activation, f"{name}_reduce")
-    g = activate(conv(g, x.shape[-1], 1, 1, f"{name}_excite", use_bias=True), gate, f"{name}_excite")
-    return layers.Multiply(name=f"{name}_scale")([x, g])
+    """Scales each channel by a gate computed from all of them (Hu et al., 2018; arXiv 1709.01507).
+
+    Args:
+        x: (B, H, W, C).
+        squeezed: the number of channels between the two 1x1 convolutions, which have biases.
+        activation: of the first convolution.
+        gate: the activation of the second one.
+        name: prefix of the layers' names.
+    """
+    scale = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_squeeze")(x)
+    scale = activate(conv(scale, squeezed, 1, 1, f"{name}_reduce", use_bias=True), activation, f"{name}_reduce")
+    scale = activate(conv(scale, x.shape[-1], 1, 1, f"{name}_excite", use_bias=True), gate, f"{name}_excite")
+    return layers.Multiply(name=f"{name}_scale")([x, scale])
 
 
 def inverted_residual(
@@ -86,7 +95,18 @@ def inverted_residual(
     name: str,
     activation: str = "relu6",
 ) -> Tensor:
-    """Applies 1x1 expand, depthwise, linear 1x1 project and, if `residual`, the identity shortcut (MobileNetV2)."""
+    """Applies an inverted residual block (MobileNetV2): 1x1 expansion, depthwise, linear 1x1 projection, shortcut.
+
+    Args:
+        x: (B, H, W, C).
+        expanded: channels after the expansion.
+        filters: channels after the projection.
+        kernel: side of the depthwise kernel.
+        stride: of the depthwise convolution.
+        residual: whether there is a shortcut.
+        name: prefix of the layers' names.
+        activation: after the expansion and the depthwise convolution.
+    """
     y = conv_bn(x, expanded, 1, 1, activation, f"{name}_expand")
     y = depthwise_bn(y, kernel, stride, activation, name)
     y = conv_bn(y, filters, 1, 1, None, f"{name}_project")
@@ -94,7 +114,7 @@ def inverted_residual(
 
 
 def classifier(x: Tensor, classes: int, dropout: float) -> Tensor:
-    """Applies global average pooling, dropout (if any) and the fully connected layer: -> (B, classes) logits."""
+    """Applies global average pooling, dropout (unless 0) and a dense layer: (B, H, W, C) -> (B, classes) logits."""
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     if dropout:
         x = layers.Dropout(dropout, name="dropout")(x)

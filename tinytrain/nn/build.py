@@ -1,4 +1,4 @@
-"""The network of a config, with the weights that it begins from."""
+"""Builds the network of a config, with its initial weights."""
 
 import functools
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ from tinytrain.nn import initializers, pretrained
 
 
 def build_model(config: Config, classes: int, names: Sequence[str] = ()) -> keras.Model:
-    """Returns the untrained model of a config without "auto", with the weights that model.weights names.
+    """Returns the untrained model of a config, with the weights that model.weights names.
 
-    What they do not cover, the classifier of other classes or all of it, is drawn from the seed.
+    The weights that it does not cover, such as a classifier for other classes, are drawn from the seed.
 
     Args:
-        config: the run.
-        classes: how many classes there are.
-        names: what they are called, if that is known: the classifier of a run is for the same names in the same order.
+        config: the config, without "auto".
+        classes: the number of classes.
+        names: their names, if known; the classifier of another run is used only for the same names in the same order.
     """
     keras.utils.set_random_seed(config.seed)
     policy = keras.config.dtype_policy()
@@ -26,6 +26,8 @@ def build_model(config: Config, classes: int, names: Sequence[str] = ()) -> kera
     options = pretrained.architecture_options(config.model)
     build = functools.partial(plugins.load("models", config.model.name).build, classes=classes, **options)
     try:
-        return pretrained.initialized(lambda **more: initializers.drawn(build(**more), config), config.model, names)
+        return pretrained.build_with_weights(
+            lambda **extra: initializers.initialize(build(**extra), config), config.model, names
+        )
     finally:
         keras.config.set_dtype_policy(policy)

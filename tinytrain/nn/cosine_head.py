@@ -1,12 +1,11 @@
-"""The cosine head: logits that are the cosine between an image's features and the direction of each class.
+"""The cosine head: its logits are the cosines between the features of an image and the direction of each class.
 
-It stands in place of the last Dense layer of a functional model, and there are two forms of it, with the same weights
-in the same order:
-- of the plain model (`with_cosine_head`), Keras' own layers: UnitNormalization of the features (B, F), then a Dense
-  without bias whose columns, the directions of the classes, have length 1;
-- of the network in training (`in_training`): directions of any length, which every forward pass normalises, so that
-  plain gradient steps keep to the sphere (methods.md C.6).
-`am_softmax` is the loss that goes with it, of AM-Softmax and of the slow student of mutual learning.
+It replaces the last Dense layer of a functional model. There are two forms, with the same weights in the same order:
+- in the plain model (`with_cosine_head`), Keras' own layers: UnitNormalization of the features (B, F), then a Dense
+  layer without bias whose columns, the directions of the classes, have length 1;
+- in the network in training (`in_training`), directions of any length, which every forward pass normalizes, so that
+  plain gradient steps stay on the sphere (methods.md C.6).
+Its loss is `train.additive_margin.am_softmax`, for AM-Softmax and for the slow student of mutual learning.
 """
 
 from collections.abc import Callable
@@ -21,19 +20,19 @@ from tinytrain.errors import UserError
 from tinytrain.nn.blocks import Tensor
 from tinytrain.nn.graph import walk
 
-SHORTEST = 1e-24  # square of a length below which nothing is normalised; that of Keras' UnitNormalization
+MIN_SQUARED_LENGTH = 1e-24  # shorter vectors are not normalized, as in Keras' UnitNormalization
 
 
 def with_cosine_head(model: keras.Model, dropout: float | None = None, keep_weights: bool = True) -> keras.Model:
     """Returns a copy of `model` with a cosine head, whose directions are drawn at random.
 
     Args:
-        model: a functional model: images (B, H, W, C) -> logits (B, classes), by a last Dense layer.
-        dropout: before the head, in place of what is there; None leaves that as it is.
-        keep_weights: copy all weights but the head's; else they are drawn anew.
+        model: a functional model: images (B, H, W, C) -> logits (B, classes), whose last layer is Dense.
+        dropout: the rate before the head, in place of the model's own; None leaves that as it is.
+        keep_weights: copy all weights but the head's, instead of drawing new ones.
 
     Raises:
-        UserError: the last layer is no Dense, or applies an activation.
+        UserError: the last layer is not Dense, or applies an activation.
     """
     head = classifier(model)
 
@@ -45,7 +44,7 @@ def with_cosine_head(model: keras.Model, dropout: float | None = None, keep_weig
     def features(x: Tensor) -> Tensor:
         return layers.UnitNormalization(name=f"{head.name}_features", dtype=head.dtype_policy)(x)
 
-    copy = _copied(model, head, clone, features, dropout, keep_weights)
+    copy = _copy(model, head, clone, features, dropout, keep_weights)
     kernel = copy.get_layer(head.name).kernel
     kernel.assign(keras.initializers.RandomNormal(stddev=1.0)(kernel.shape))
     normalize_directions(copy)
@@ -53,15 +52,15 @@ def with_cosine_head(model: keras.Model, dropout: float | None = None, keep_weig
 
 
 def with_dropout(model: keras.Model, dropout: float, keep_weights: bool) -> keras.Model:
-    """Returns a copy of `model` with its own head, drawn anew, behind another dropout; see `with_cosine_head`."""
+    """Returns a copy of `model` with another dropout rate and a new draw of its head; see `with_cosine_head`."""
 
     def clone(layer: keras.Layer) -> keras.Layer:
         return type(layer).from_config(layer.get_config())
 
-    return _copied(model, classifier(model), clone, lambda x: x, dropout, keep_weights)
+    return _copy(model, classifier(model), clone, lambda x: x, dropout, keep_weights)
 
 
-def _copied(
+def _copy(
     model: keras.Model,
     head: keras.layers.Dense,
     clone: Callable[[keras.Layer], keras.Layer],
@@ -69,7 +68,7 @@ def _copied(
     dropout: float | None,
     keep_weights: bool,
 ) -> keras.Model:
-    """Returns a copy of `model` of layers made by `clone`; the head reads `features` of what it reads there."""
+    """Returns a copy of `model` of the layers that `clone` makes; `features` is applied to the input of the head."""
     replaced = None if dropout is None else _dropout_before(model, head)
 
     def call(layer: keras.Layer, *args: Any, **kwargs: Any) -> Tensor:
@@ -89,9 +88,9 @@ def _copied(
 
 
 def classifier(model: keras.Model) -> keras.layers.Dense:
-    """Returns the last layer of `model`; raises UserError if it is no Dense, or applies an activation."""
+    """Returns the last layer of `model`; raises UserError if it is not Dense, or applies an activation."""
     graph = walk(model)
-    last = graph.maker(graph.outputs[0])
+    last = graph.producer(graph.outputs[0])
     layer = last.layer if last else model
     if not isinstance(layer, layers.Dense) or layer.activation is not keras.activations.linear:
         raise UserError(
@@ -102,22 +101,22 @@ def classifier(model: keras.Model) -> keras.layers.Dense:
 
 
 def _dropout_before(model: keras.Model, head: keras.Layer) -> str | None:
-    """Returns the name of the Dropout whose result `head` reads."""
+    """Returns the name of the Dropout layer in front of `head`, if there is one."""
     graph = walk(model)
     (call,) = [call for call in graph.calls if call.layer is head]
-    before = graph.maker(call.inputs[0])
-    return before.layer.name if before and isinstance(before.layer, layers.Dropout) else None
+    producer = graph.producer(call.inputs[0])
+    return producer.layer.name if producer and isinstance(producer.layer, layers.Dropout) else None
 
 
 def normalize_directions(model: keras.Model) -> None:
-    """Gives each column of the last layer's kernel, the direction of a class, the length 1."""
+    """Scales each column of the last layer's kernel, the direction of a class, to length 1, in place."""
     kernel = classifier(model).kernel
     values = kernel.numpy().astype("float64")
-    kernel.assign(values / np.sqrt(np.maximum(np.square(values).sum(axis=0), SHORTEST)))
+    kernel.assign(values / np.sqrt(np.maximum(np.square(values).sum(axis=0), MIN_SQUARED_LENGTH)))
 
 
 def in_training(model: keras.Model) -> keras.Model:
-    """Returns a copy of `model`, which has a cosine head, weights included, for training: the same function."""
+    """Returns the form for training of `model`, which has a cosine head: the same function, weights included."""
     head = classifier(model)
 
     def clone(layer: keras.Layer) -> keras.Layer:
@@ -132,28 +131,28 @@ def in_training(model: keras.Model) -> keras.Model:
 
 
 class SafeUnitNormalization(layers.UnitNormalization):
-    """UnitNormalization whose gradient for features that are all 0 is 0; that of Keras' is 1e12, with XLA NaN."""
+    """UnitNormalization with a gradient of 0 for features that are all 0; Keras' layer gives 1e12, with XLA NaN."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Returns `inputs` with length 1 along the axis, zeros if there is no length."""
+        """Returns `inputs` scaled to length 1 along the axis; zeros stay zeros."""
         square = tf.reduce_sum(tf.square(inputs), self.axis, keepdims=True)
-        has_length = square > SHORTEST
-        inverse = tf.math.rsqrt(tf.where(has_length, square, tf.ones_like(square)))
-        return inputs * tf.where(has_length, inverse, tf.zeros_like(inverse))
+        nonzero = square > MIN_SQUARED_LENGTH
+        inverse = tf.math.rsqrt(tf.where(nonzero, square, tf.ones_like(square)))
+        return inputs * tf.where(nonzero, inverse, tf.zeros_like(inverse))
 
 
 class CosineClassifier(layers.Layer):
-    """Unit features (B, F) -> cosines (B, units) with directions that are kept raw and normalised at every call."""
+    """Maps unit features (B, F) to cosines (B, units); its directions, of any length, are normalized in every call."""
 
     def __init__(self, units: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.units = units
 
     def build(self, input_shape: tuple) -> None:
-        """Adds the directions; not called a kernel, so that they do not decay (methods.md C.2)."""
+        """Adds the directions, (F, units). They are not called a kernel, so that they do not decay (methods.md C.2)."""
         self.directions = self.add_weight(shape=(input_shape[-1], self.units), name="directions")
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Returns cosθ, which rounding could bring beyond ±1, clamped."""
-        directions = tf.math.l2_normalize(tf.convert_to_tensor(self.directions), 0, SHORTEST)
+        """Returns cosθ, clipped to ±1, which rounding could exceed."""
+        directions = tf.math.l2_normalize(tf.convert_to_tensor(self.directions), 0, MIN_SQUARED_LENGTH)
         return tf.clip_by_value(tf.matmul(inputs, directions), -1.0, 1.0)

@@ -1,18 +1,18 @@
-"""BatchNorm by the fused kernel of TensorFlow: fast, and with the running variance of PyTorch."""
+"""BatchNorm with TensorFlow's fused kernel: faster, and with PyTorch's running variance."""
 
 import keras
 import tensorflow as tf
 
 
 class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """BatchNormalization over the channels of (B, H, W, C) by TensorFlow's fused kernel.
+    """BatchNormalization over the channels of (B, H, W, C), with TensorFlow's fused kernel.
 
-    The same function as Keras' layer, whose separate operations cost up to a third of a training step on the CPU. One
-    difference: the running variance is the unbiased one (n − 1), as in PyTorch and so in the papers (methods.md F.4).
+    It computes what Keras' layer computes, whose separate operations take up to a third of a training step on the CPU.
+    One difference: the running variance is unbiased (n − 1), as in PyTorch and so in the papers (methods.md F.4).
     """
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: None = None) -> tf.Tensor:
-        """Returns the normalised batch; in training it updates the running statistics."""
+        """Returns the normalized batch, and updates the running statistics in training."""
         running = None if training else (self.moving_mean.value, self.moving_variance.value)
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
             inputs,
@@ -29,7 +29,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
 
 def with_fused_batch_norm(model: keras.Model) -> keras.Model:
-    """Returns a copy of `model`, weights included, in which every BatchNorm over channels is the fused one."""
+    """Returns a copy of `model`, weights included, with the fused layer for every BatchNorm over channels."""
 
     def clone(layer: keras.Layer) -> keras.Layer:
         fusable = type(layer) is keras.layers.BatchNormalization and layer.center and layer.scale

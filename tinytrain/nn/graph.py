@@ -1,8 +1,8 @@
-"""A functional model as a plain list of calls in the order they run; what every graph rewriting here starts from.
+"""A functional model as a list of layer calls in the order they run: the basis of every graph rewriting.
 
-Keras offers no public walk over the calls of a functional model: `Model.layers` names each layer once and says nothing
-of what feeds what. Here a tensor is a number, a call names the numbers that it reads and writes, and a functional model
-that is called inside another one is unfolded. Only this module reads Keras' private graph.
+Keras has no public way to walk over these calls: `Model.layers` lists each layer once, without its connections. Here a
+tensor is a number, a call holds the numbers of its input and output tensors, and a functional model inside another one
+is unfolded. Only this module uses Keras' private graph.
 """
 
 from collections import defaultdict
@@ -15,7 +15,7 @@ from tinytrain.errors import UserError
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a layer: `layer(inputs) -> outputs`, tensors given by their numbers in the graph."""
+    """One call of a layer, `layer(inputs) -> outputs`, with the tensors' numbers in the graph."""
 
     layer: keras.Layer
     inputs: tuple[int, ...]
@@ -30,48 +30,56 @@ class Call:
 
 @dataclass
 class Graph:
-    """All calls in the order they can run, and the shapes (None, H, W, C) of all tensors, counted from 0."""
+    """The calls of a functional model.
+
+    Attributes:
+        calls: in an order in which they can run.
+        shapes: of each tensor, by its number, such as (None, H, W, C).
+        inputs: the tensors that the model takes.
+        outputs: the tensors that it returns.
+    """
 
     calls: list[Call] = field(default_factory=list)
     shapes: list[tuple[int | None, ...]] = field(default_factory=list)
     inputs: tuple[int, ...] = ()
     outputs: tuple[int, ...] = ()
 
-    def readers(self) -> dict[int, list[Call]]:
-        """Returns for each tensor the calls that read it; a model output has none of its own."""
-        found: dict[int, list[Call]] = defaultdict(list)
+    def consumers(self) -> dict[int, list[Call]]:
+        """Returns {tensor: the calls that read it}; being an output of the model does not count."""
+        consumers: dict[int, list[Call]] = defaultdict(list)
         for call in self.calls:
             for tensor in dict.fromkeys(call.inputs):
-                found[tensor].append(call)
-        return found
+                consumers[tensor].append(call)
+        return consumers
 
-    def maker(self, tensor: int) -> Call | None:
-        """Returns the call that makes `tensor`; an input of the model has none."""
+    def producer(self, tensor: int) -> Call | None:
+        """Returns the call that computes `tensor`, or None for an input of the model."""
         return next((call for call in self.calls if tensor in call.outputs), None)
 
     def shared_layers(self) -> list[keras.Layer]:
         """Returns the layers that are called more than once, in the order of their first call."""
-        count: dict[int, list[keras.Layer]] = defaultdict(list)
+        calls: dict[int, list[keras.Layer]] = defaultdict(list)
         for call in self.calls:
-            count[id(call.layer)].append(call.layer)
-        return [layers[0] for layers in count.values() if len(layers) > 1]
+            calls[id(call.layer)].append(call.layer)
+        return [layers[0] for layers in calls.values() if len(layers) > 1]
 
 
 def walk(model: keras.Model) -> Graph:
-    """Returns the calls of `model`, functional models inside it unfolded, its input layers left out.
+    """Returns the graph of `model`, without its input layers and with functional models inside it unfolded.
 
-    Raises UserError for a model that is not functional: it has no graph to walk.
+    Raises:
+        UserError: the model is not functional, so it has no graph.
     """
     graph = Graph()
-    model = _functional(model)
-    numbers = {id(tensor): _new(graph, tensor) for tensor in model.inputs}
+    model = _as_functional(model)
+    numbers = {id(tensor): _add_tensor(graph, tensor) for tensor in model.inputs}
     graph.inputs = tuple(numbers[id(tensor)] for tensor in model.inputs)
     graph.outputs = _unfold(graph, model, numbers)
     return graph
 
 
-def _functional(model: keras.Model) -> keras.Model:
-    model = getattr(model, "_functional", None) or model  # what a Sequential keeps inside
+def _as_functional(model: keras.Model) -> keras.Model:
+    model = getattr(model, "_functional", None) or model  # a Sequential model holds a functional one
     if not hasattr(model, "_nodes_by_depth"):
         raise UserError(
             f"the model '{model.name}' of class {type(model).__name__} has no graph: "
@@ -80,13 +88,20 @@ def _functional(model: keras.Model) -> keras.Model:
     return model
 
 
-def _new(graph: Graph, tensor: keras.KerasTensor) -> int:
+def _add_tensor(graph: Graph, tensor: keras.KerasTensor) -> int:
+    """Adds a tensor to the graph and returns its number."""
     graph.shapes.append(tuple(tensor.shape))
     return len(graph.shapes) - 1
 
 
 def _unfold(graph: Graph, model: keras.Model, numbers: dict[int, int]) -> tuple[int, ...]:
-    """Appends the calls of `model`, whose input tensors are numbered already; returns the numbers of its outputs."""
+    """Adds the calls of `model` to the graph and returns the numbers of its outputs.
+
+    Args:
+        graph: the graph so far.
+        model: a functional model.
+        numbers: {id of a Keras tensor: its number}, which holds the inputs of `model` already.
+    """
     for depth in sorted(model._nodes_by_depth, reverse=True):
         for node in model._nodes_by_depth[depth]:
             if node.is_input:
@@ -94,11 +109,11 @@ def _unfold(graph: Graph, model: keras.Model, numbers: dict[int, int]) -> tuple[
             layer = node.operation
             inputs = tuple(numbers[id(tensor)] for tensor in node.input_tensors)
             if isinstance(layer, keras.Model):
-                layer = _functional(layer)
+                layer = _as_functional(layer)
                 inner = {id(tensor): number for tensor, number in zip(layer.inputs, inputs, strict=True)}
                 outputs = _unfold(graph, layer, inner)
             else:
-                outputs = tuple(_new(graph, tensor) for tensor in node.outputs)
+                outputs = tuple(_add_tensor(graph, tensor) for tensor in node.outputs)
                 graph.calls.append(Call(layer, inputs, outputs))
             numbers.update(zip([id(tensor) for tensor in node.outputs], outputs, strict=True))
     return tuple(numbers[id(tensor)] for tensor in model.outputs)

@@ -1,7 +1,7 @@
-"""What keras.applications publishes for ImageNet: which networks, in which files, for which pixels.
+"""The ImageNet weights that keras.applications publishes: for which networks, in which files, for which pixels.
 
-Keras looks for a file in KERAS_HOME/models (by default ~/.keras/models) and fetches it if it is not there. The networks
-are built here from the file, never with weights="imagenet", so that a file brought by hand is as good.
+Keras looks for a file in KERAS_HOME/models (by default ~/.keras/models) and downloads it if it is missing. The networks
+are built from the file here, never with weights="imagenet", so that a file copied there by hand works as well.
 """
 
 import contextlib
@@ -25,19 +25,19 @@ STORAGE = "https://storage.googleapis.com"
 
 @dataclass(frozen=True)
 class Published:
-    """Weights of one architecture: where they are and what the network sees.
+    """The published weights of one architecture, and the pixels that they were trained on.
 
-    The first input of the network, before the layers of preprocessing that it may hold itself, is
-    `pixel_scale`·pixel + `pixel_offset`; behind those layers `scale` is applied, per channel red, green, blue.
+    The network takes `pixel_scale`·pixel + `pixel_offset`. It may have preprocessing layers of its own; `scale` is
+    applied after them. Offsets and scales are for red, green and blue.
     """
 
     application: str  # a function of keras.applications
     url: str  # of the folder
-    file: Callable[[float, int], str]  # of width and resolution
+    file: Callable[[float, int], str]  # (width, resolution) -> file name
     widths: tuple[float, ...] = (1.0,)
     resolutions: tuple[int, ...] = (224,)
-    md5: dict[float, str] = field(default_factory=dict)  # by width; Keras knows none of MobileNet and MobileNetV2
-    with_classifier: bool = False  # the head of MobileNetV3 is in the file of the whole network only
+    md5: dict[float, str] = field(default_factory=dict)  # by width; Keras has none for MobileNet and MobileNetV2
+    with_classifier: bool = False  # only the file with the classifier holds the head of MobileNetV3
     pixel_scale: float = 1.0
     pixel_offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
     scale: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -64,8 +64,8 @@ PUBLISHED = {
         pixel_scale=1 / 127.5,
         pixel_offset=(-1.0, -1.0, -1.0),
     ),
-    # Width 0.75 is published too, for other channels than ours: there the expanded ones are multiples of the rounded
-    # input, ours are the rounded multiples.
+    # Width 0.75 is published, too, but with other channel counts: there the expanded channels are a multiple of the
+    # rounded input channels, here the multiple is rounded.
     "mobilenet_v3_large": Published(
         application="MobileNetV3Large",
         url=f"{STORAGE}/tensorflow/keras-applications/mobilenet_v3",
@@ -80,8 +80,8 @@ PUBLISHED = {
         md5={1.0: "8768d4c2e7dee89b9d02b2d03d65d862"},
         with_classifier=True,
     ),
-    # Its Normalization divides by the root of the standard deviation only. Keras makes up for it with a second
-    # Rescaling, which it puts in with weights="imagenet" but not with the path of the same file.
+    # Its Normalization layer divides by the square root of the standard deviation. Keras corrects this with a second
+    # Rescaling layer, which it adds with weights="imagenet" but not with the path of the same file.
     "efficientnet_b0": Published(
         application="EfficientNetB0",
         url=f"{STORAGE}/keras-applications",
@@ -102,7 +102,11 @@ PUBLISHED = {
 
 
 def published(config: Model) -> Published:
-    """Returns the row of PUBLISHED for [model] of a run; raises UserError, saying what there is, if there is none."""
+    """Returns the row of PUBLISHED for a [model] section.
+
+    Raises:
+        UserError: no weights are published for the architecture, the width or the channels; it lists what there is.
+    """
     published = PUBLISHED.get(config.name)
     if published is None:
         raise UserError(
@@ -123,20 +127,20 @@ def published(config: Model) -> Published:
 
 
 def published_resolution(published: Published, width: float, resolution: int) -> int:
-    """Returns the side in pixels nearest to `resolution` at which weights of this width were trained."""
+    """Returns the resolution, in pixels, nearest to `resolution` at which weights of this width were trained."""
     sides = published.resolutions if width <= 1 else (224,)  # MobileNetV2 1.3 and 1.4 have no others
     return min(sides, key=lambda side: abs(side - resolution))
 
 
 def application(published: Published, width: float, resolution: int) -> keras.Model:
-    """Returns the network of keras.applications with its published weights."""
+    """Returns the network of keras.applications with its published weights, downloaded if they are missing."""
     side = published_resolution(published, width, resolution)
     path = _file(published.file(width, side), published.url, published.md5.get(width))
     alpha = {"alpha": width} if published.application.startswith("Mobile") else {}
     build = getattr(keras.applications, published.application)
     try:
         return build(input_shape=(side, side, 3), include_top=published.with_classifier, weights=str(path), **alpha)
-    except Exception as error:  # whatever h5py and Keras say about a file that is another or cut off
+    except Exception as error:  # h5py and Keras raise many kinds for a wrong or truncated file
         raise UserError(
             f"'{path}' does not hold the published weights ({one_line(error)}): "
             f"fetch it anew from {published.url}/{path.name}"
@@ -144,7 +148,7 @@ def application(published: Published, width: float, resolution: int) -> keras.Mo
 
 
 def rescaling(application: keras.Model, published: Published) -> tuple[list[float], list[float]]:
-    """Returns (scale, offset), per channel, from our input (pixel - 128)/128 to that of the first convolution."""
+    """Returns (scale, offset), for each channel, that map y = (pixel - 128)/128 to the first convolution's input."""
     scale, offset = np.full(3, published.pixel_scale), np.array(published.pixel_offset)
     for layer in application.layers:
         if isinstance(layer, keras.layers.Rescaling):
@@ -162,12 +166,12 @@ def folder() -> Path:
 
 
 def _file(name: str, url: str, md5: str | None) -> Path:
-    """Returns the path of a published file, downloaded unless it is in the folder where Keras looks for it."""
+    """Returns the path of a published file, downloaded if it is not in Keras' folder yet."""
     path = folder() / name
     if path.exists():
         return path
     try:
-        with patience(), contextlib.redirect_stdout(sys.stderr):
+        with network_timeout(), contextlib.redirect_stdout(sys.stderr):
             return Path(
                 keras.utils.get_file(
                     name, f"{url}/{name}", cache_subdir="models", cache_dir=str(path.parents[1]), file_hash=md5
@@ -182,8 +186,8 @@ def _file(name: str, url: str, md5: str | None) -> Path:
 
 
 @contextlib.contextmanager
-def patience() -> Iterator[None]:
-    """Gives up on a silent network after NETWORK_TIMEOUT_S."""
+def network_timeout() -> Iterator[None]:
+    """Limits the wait for a silent network to NETWORK_TIMEOUT_S inside the block."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(NETWORK_TIMEOUT_S)
     try:
@@ -193,10 +197,10 @@ def patience() -> Iterator[None]:
 
 
 def one_line(error: object) -> str:
-    """Returns the message of an error of another library as part of a sentence."""
+    """Returns the message of another library's error on one line, for use in a sentence."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def _tenths(width: float) -> str:
-    """Returns 0.25 as "2_5", but 1.0 as "1_0"."""
+    """Returns a width as MobileNet's file names have it: 0.25 as "2_5", 1.0 as "1_0"."""
     return "1_0" if width == 1 else f"{10 * width:.1f}".replace(".", "_")

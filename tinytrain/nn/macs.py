@@ -1,4 +1,4 @@
-"""Multiply-accumulates of a functional model: convolutions and fully connected layers, BatchNorm left out."""
+"""Counts the multiply-accumulates (MACs) of a functional model: convolutions and dense layers, without BatchNorm."""
 
 import math
 
@@ -11,7 +11,7 @@ def count(model: keras.Model) -> int:
 
 
 def of_layer(layer: keras.Layer) -> int:
-    """Returns the MACs of one layer for one image; 0 for a layer that is no convolution or matrix product."""
+    """Returns the MACs of one layer for one image; 0 if it is neither a convolution nor a dense layer."""
     if isinstance(layer, keras.Model):
         return count(layer)
     if not isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D | keras.layers.Dense):

@@ -1,4 +1,6 @@
-"""What a float network says to images, batch by batch."""
+"""Runs a float network on images, batch by batch."""
+
+from typing import Any
 
 import keras
 import numpy as np
@@ -8,9 +10,12 @@ from tinytrain.data import batches
 from tinytrain.data.images import Images
 
 
-def predict(model: keras.Model, images: Images, batch: int = 256) -> np.ndarray:
-    """Returns the logits (N, classes) float32 of uint8 images (N, R, R, C)."""
+def predict(model: keras.Model, images: Images, batch: int = 256) -> Any:
+    """Returns the outputs for uint8 images (N, R, R, C): an array (N, …) float32, or a structure of them.
+
+    Of a classifier they are the logits (N, classes).
+    """
     traced = tf.function(lambda x: model(x, training=False))
     step = traced.get_concrete_function(tf.TensorSpec([None, *images.shape[1:]], tf.float32))  # one trace for all sizes
-    parts = [step(batches.normalize(images[i : i + batch])).numpy() for i in range(0, len(images), batch)]
-    return np.concatenate(parts).astype(np.float32)
+    parts = [step(batches.normalize(images[i : i + batch])) for i in range(0, len(images), batch)]
+    return tf.nest.map_structure(lambda *each: np.concatenate([one.numpy() for one in each]).astype(np.float32), *parts)

@@ -1,17 +1,17 @@
-"""The weights that a training begins from, when they are not random: `model.weights`.
+"""Initial weights that are not random: `model.weights`.
 
-"imagenet" takes what keras.applications publishes. Its graphs and ours have the same layers in the same order, so the
-weights are copied layer by layer, all but the classifier. Ours differ in three things, which are evened out:
-- a convolution of ours has no bias in front of BatchNorm, where ResNet50 has one: it is subtracted from the mean;
-- ours are fed y = (pixel - 128)/128. What theirs expect is another affine map of the pixels, so a Rescaling named
-  "preprocessing" stands in front: scale·y + offset are the numbers that the published weights were trained on;
-- ResNet50 sees blue, green, red: the input channels of its first kernel are turned around.
-Equal they are where both pad alike, for an even side before each stride of 2: multiples of 32 pixels.
+"imagenet" uses the weights that keras.applications publishes. Its networks have the same layers in the same order as
+the ones here, so weights are copied layer by layer, all but the classifier. Three differences are compensated:
+- Convolutions here have no bias before BatchNorm. ResNet50's have one, which is subtracted from BatchNorm's mean.
+- Networks here take y = (pixel - 128)/128. The published ones take another affine map of the pixels, so a Rescaling
+  layer named "preprocessing" comes first: scale·y + offset are the values that the weights were trained on.
+- ResNet50 takes blue, green, red: the input channels of its first kernel are reversed.
+Both compute the same where both pad alike, with an even side before each stride of 2: at multiples of 32 pixels.
 
-Without them model.mean and model.deviation, if given, are such a Rescaling.
+Without "imagenet", model.mean and model.std, if given, become such a Rescaling.
 
-A path takes a model that we trained. The layers of the same name are copied, the classifier if it has as many classes
-(of a run: the same ones in the same order), and the Rescaling, if it has one, is kept.
+A path uses a model that tinytrain trained. Layers of the same name are copied; the classifier if it has as many
+classes (and, in a run, the same ones in the same order). A Rescaling is kept.
 """
 
 import dataclasses
@@ -32,91 +32,92 @@ from tinytrain.nn import imagenet
 from tinytrain.run import Run
 
 IMAGENET = "imagenet"
-PREPROCESSING = "preprocessing"  # the name of the Rescaling
-CLASSIFIER = "logits"  # ours, and that of MobileNetV3 in keras.applications
+PREPROCESSING = "preprocessing"  # the name of the Rescaling layer
+CLASSIFIER = "logits"  # the name of the last layer, here and in MobileNetV3 of keras.applications
 
 
-def initialized(build: Callable[..., keras.Model], config: Model, classes: Sequence[str] = ()) -> keras.Model:
-    """Returns what `build()` returns, with the weights that `config.weights` names.
+def build_with_weights(build: Callable[..., keras.Model], config: Model, classes: Sequence[str] = ()) -> keras.Model:
+    """Returns the network that `build` builds, with the weights that `config.weights` names.
 
     Args:
-        build: returns the network of `config`, with random weights; it takes the options of its architecture.
-        config: [model] of a run, without "auto".
-        classes: the names of its classes, in order; the classifier of a run with others is not taken.
+        build: returns the network of `config` with random weights; takes further options of its architecture.
+        config: the [model] section, without "auto".
+        classes: the names of the classes, in order; the classifier of a run with others is not copied.
 
     Raises:
-        UserError: no such file, none that is published for this network, no way to download it, or layers that do not
-        fit, the first of them named.
+        UserError: the file is missing or cannot be downloaded, no weights are published for this network, or a layer
+            does not fit, which it names.
     """
     if not config.weights:
-        return _normalized(build(), config)
+        return _with_normalization(build(), config)
     if config.weights == IMAGENET:
         published = imagenet.published(config)
         model = build(**published.build_options)
         application = imagenet.application(published, float(config.width), int(config.resolution))
         _copy_published(application, model, published)
         return _with_rescaling(model, *imagenet.rescaling(application, published))
-    path, source = read(config.weights, "model.weights", [IMAGENET])
+    path, source = load_weights(config.weights, "model.weights", [IMAGENET])
     model = build(**build_options(source))
-    _copy_ours(source, model, path, with_classifier=_same_classes(path.parent, classes))
+    _copy_by_name(source, model, path, with_classifier=_has_same_classes(path.parent, classes))
     rescaling = next((layer for layer in source.layers if layer.name == PREPROCESSING), None)
     return _with_rescaling(model, rescaling.scale, rescaling.offset) if rescaling else model
 
 
 def architecture_options(config: Model) -> dict[str, Any]:
-    """Returns what `build` of an architecture takes of [model]: the rest is about its numbers."""
-    numbers = ("name", "weights", "init", "norm_epsilon", "mean", "deviation")
-    return {name: value for name, value in dataclasses.asdict(config).items() if name not in numbers}
+    """Returns the keys of [model] that `build` of an architecture takes; the others are about values of weights."""
+    others = ("name", "weights", "init", "norm_epsilon", "mean", "std")
+    return {name: value for name, value in dataclasses.asdict(config).items() if name not in others}
 
 
-def _normalized(model: keras.Model, config: Model) -> keras.Model:
-    """Returns `model` behind the Rescaling of model.mean and deviation: (pixel/255 - mean)/deviation."""
-    if config.mean == "none" and config.deviation == "none":
+def _with_normalization(model: keras.Model, config: Model) -> keras.Model:
+    """Returns `model` after a Rescaling by model.mean and model.std: (pixel/255 - mean)/std."""
+    if config.mean == "none" and config.std == "none":
         return model
     channels = model.input_shape[-1]
     mean = _for_channels(config.mean, 0.0, channels, "mean")
-    deviation = _for_channels(config.deviation, 1.0, channels, "deviation")
-    scale, offset = 128 / 255 / deviation, (128 / 255 - mean) / deviation  # of y = (pixel - 128)/128
+    std = _for_channels(config.std, 1.0, channels, "std")
+    scale, offset = 128 / 255 / std, (128 / 255 - mean) / std  # of y = (pixel - 128)/128
     return _with_rescaling(model, scale.tolist(), offset.tolist())
 
 
 def _for_channels(values: list[float] | str, default: float, channels: int, name: str) -> np.ndarray:
-    listed = [default] * channels if isinstance(values, str) else values
-    if channels == 1 and len(listed) == 3:  # the same experiment on gray images
-        listed = [sum(listed) / 3]
-    if len(listed) != channels:
-        raise UserError(f"model.{name} = {listed} for {channels} channels: expected one number for each channel")
-    return np.array(listed)
+    """Returns a key's value for each channel, `default` for "none"."""
+    numbers = [default] * channels if isinstance(values, str) else values
+    if channels == 1 and len(numbers) == 3:  # the same experiment on gray images
+        numbers = [sum(numbers) / 3]
+    if len(numbers) != channels:
+        raise UserError(f"model.{name} = {numbers} for {channels} channels: expected one number for each channel")
+    return np.array(numbers)
 
 
 def build_options(model: keras.Model) -> dict[str, Any]:
-    """Returns what `build` of the architecture must be told, beside the config, to give the graph of `model`."""
+    """Returns the options, beside the config's, with which `build` of the architecture gives the graph of `model`."""
     strided = [layer for layer in model.layers if layer.name.endswith("_reduce_conv") and max(layer.strides) > 1]
     return {"stride_on": "1x1"} if model.name == "resnet50" and strided else {}
 
 
-def _body(model: keras.Model) -> list[keras.Layer]:
-    """Returns the layers with weights, without the classifier and without preprocessing."""
+def _backbone_layers(model: keras.Model) -> list[keras.Layer]:
+    """Returns the layers with weights, without the classifier and the preprocessing."""
     kinds = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.BatchNormalization)
     return [layer for layer in model.layers if isinstance(layer, kinds) and layer.name != CLASSIFIER]
 
 
 def _copy_published(source: keras.Model, model: keras.Model, published: imagenet.Published) -> None:
-    biases: dict[str, np.ndarray] = {}  # of convolutions that have none in our graph, by the BatchNorm behind them
-    for theirs, ours in zip(_body(source), _body(model), strict=True):
-        values = theirs.get_weights()
-        if isinstance(ours, keras.layers.BatchNormalization):
-            values[2] = values[2] - biases.get(ours.name, 0)  # gamma, beta, mean, variance
-        elif theirs.use_bias and not ours.use_bias:
-            biases[ours.name.removesuffix("_conv") + "_bn"] = values.pop()
-        ours.set_weights(values)
+    biases: dict[str, np.ndarray] = {}  # of convolutions without a bias in `model`, by the BatchNorm after them
+    for source_layer, layer in zip(_backbone_layers(source), _backbone_layers(model), strict=True):
+        values = source_layer.get_weights()
+        if isinstance(layer, keras.layers.BatchNormalization):
+            values[2] = values[2] - biases.get(layer.name, 0)  # gamma, beta, mean, variance
+        elif source_layer.use_bias and not layer.use_bias:
+            biases[layer.name.removesuffix("_conv") + "_bn"] = values.pop()
+        layer.set_weights(values)
     if published.reverse_channels:
-        first = _body(model)[0]
+        first = _backbone_layers(model)[0]
         first.set_weights([first.get_weights()[0][:, :, ::-1]])
 
 
 def _with_rescaling(model: keras.Model, scale: Any, offset: Any) -> keras.Model:
-    """Returns a copy of `model`, weights included, that rescales its image first, in float32."""
+    """Returns a copy of `model`, weights included, that first rescales the image, in float32."""
     image = keras.Input(model.input_shape[1:], name="image")
     rescaled = keras.layers.Rescaling(scale, offset, dtype="float32", name=PREPROCESSING)(image)
 
@@ -128,16 +129,22 @@ def _with_rescaling(model: keras.Model, scale: Any, offset: Any) -> keras.Model:
     return copy
 
 
-def read(weights: str, key: str, words: list[str]) -> tuple[Path, keras.Model]:
-    """Returns the file that `weights` (a file or a run folder) means and the model in it.
+def load_weights(weights: str, key: str, alternatives: list[str]) -> tuple[Path, keras.Model]:
+    """Returns the .keras file that `weights` names, and the model in it.
 
-    Raises UserError, which names the config's `key` and the `words` that it knows beside paths, if there is none.
+    Args:
+        weights: a .keras file or a run folder.
+        key: the config key it comes from, for the error message.
+        alternatives: the values that the key takes beside paths, for the error message.
+
+    Raises:
+        UserError: there is no such file, or it holds no model.
     """
     path = Path(weights)
     if not path.exists():
         raise UserError(
-            f"{key} = '{weights}' does not exist: give {', '.join(words)}, the path of a .keras file or a run folder"
-            f"{nearest(weights, words)}"
+            f"{key} = '{weights}' does not exist: give {', '.join(alternatives)}, the path of a .keras file or a run "
+            f"folder{nearest(weights, alternatives)}"
         )
     if path.is_dir():
         refuse_links(path)
@@ -150,65 +157,71 @@ def read(weights: str, key: str, words: list[str]) -> tuple[Path, keras.Model]:
 def load_file(path: Path) -> keras.Model:
     """Returns the model in a .keras file.
 
-    Raises UserError if there is none, or one that holds code, such as a Lambda layer: Keras' safe mode runs none.
+    Raises:
+        UserError: the file holds no model, or one with code in it, such as a Lambda layer, which Keras' safe mode
+            refuses.
     """
-    if (
-        path.suffix == ".keras" and path.is_file() and not zipfile.is_zipfile(path)
-    ):  # Keras would say that the file is not there
+    # Keras would report a damaged file as a missing one.
+    if path.suffix == ".keras" and path.is_file() and not zipfile.is_zipfile(path):
         raise UserError(
             f"'{path}' is no Keras model: it is damaged or of another format; give a .keras file or a run folder"
         )
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras, zipfile and h5py each raise their own
+    except Exception as error:  # Keras, zipfile and h5py raise different kinds
         reason = imagenet.one_line(error).partition(". ")[0]
         raise UserError(f"'{path}' is no Keras model: {reason}; give a .keras file or a run folder") from None
 
 
-def _same_classes(folder: Path, classes: Sequence[str]) -> bool:
-    """Returns whether the run in `folder`, if it is one that names its classes, has `classes`; tells it if not."""
-    theirs = provenance.read(Run(folder)).get("classes", [])
-    if not theirs or not classes or list(theirs) == list(classes):
+def _has_same_classes(folder: Path, classes: Sequence[str]) -> bool:
+    """Returns whether the run in `folder` has these classes, and prints a note if not; true if they are unknown."""
+    run_classes = provenance.read(Run(folder)).get("classes", [])
+    if not run_classes or not classes or list(run_classes) == list(classes):
         return True
-    order = "in another order" if sorted(theirs) == sorted(classes) else "different"
+    difference = "in another order" if sorted(run_classes) == sorted(classes) else "different"
     print(
-        escaped(f"tinytrain: the classes of '{folder}' are {order}: the classifier is not taken from it"),
+        escaped(f"tinytrain: the classes of '{folder}' are {difference}: the classifier is not taken from it"),
         file=sys.stderr,
     )
     return False
 
 
-def trained(run: Run) -> keras.Model:
-    """Returns the model of a finished run; raises UserError unless it is one for the images that its config says."""
+def load_trained(run: Run) -> keras.Model:
+    """Returns the model of a finished run.
+
+    Raises:
+        UserError: the model does not take images of the resolution and channels that the run's config names, or has
+            several outputs.
+    """
     model, config = load_file(run.model_path), run.config().model
     expected = (None, config.resolution, config.resolution, config.channels)
-    known = "auto" not in expected  # as in every run that `fit` wrote
-    if (known and model.input_shape != expected) or len(model.outputs) != 1:
+    resolved = "auto" not in expected  # as in every run that `fit` wrote
+    if resolved and model.input_shape != expected:
         raise UserError(
-            f"'{run.model_path}' is not the model of its run: it takes {model.input_shape} and has "
-            f"{len(model.outputs)} outputs, expected {expected} and 1 by config.toml"
+            f"'{run.model_path}' is not the model of its run: it takes {model.input_shape}, expected {expected} by "
+            "config.toml"
         )
     return model
 
 
-def _copy_ours(source: keras.Model, model: keras.Model, path: Path, with_classifier: bool) -> None:
-    """Copies every layer by its name, the classifier only if it is wanted and fits too."""
-    found = {layer.name: layer for layer in source.layers if layer.weights}
-    wanted = {layer.name: layer for layer in model.layers if layer.weights}
-    for name in [*wanted, *found]:
+def _copy_by_name(source: keras.Model, model: keras.Model, path: Path, with_classifier: bool) -> None:
+    """Copies the weights of every layer to the one of the same name; the classifier's if it is wanted and fits."""
+    source_layers = {layer.name: layer for layer in source.layers if layer.weights}
+    model_layers = {layer.name: layer for layer in model.layers if layer.weights}
+    for name in [*model_layers, *source_layers]:
         if name == CLASSIFIER:
             continue
-        shapes = [_shape(layers.get(name)) for layers in (found, wanted)]
+        shapes = [_shape(layers.get(name)) for layers in (source_layers, model_layers)]
         if shapes[0] != shapes[1]:
             raise UserError(
                 f"the weights in '{path}' do not fit the model: the layer '{name}' is {shapes[0]} in the file and "
                 f"{shapes[1]} in {model.name}{_trained_with(path)}"
             )
-    for name, layer in wanted.items():
-        if _shape(layer) == _shape(found.get(name)) and (with_classifier or name != CLASSIFIER):
-            layer.set_weights(found[name].get_weights())
+    for name, layer in model_layers.items():
+        if _shape(layer) == _shape(source_layers.get(name)) and (with_classifier or name != CLASSIFIER):
+            layer.set_weights(source_layers[name].get_weights())
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.epsilon = found[name].epsilon
+            layer.epsilon = source_layers[name].epsilon
 
 
 def _shape(layer: keras.Layer | None) -> str:
@@ -216,7 +229,7 @@ def _shape(layer: keras.Layer | None) -> str:
 
 
 def _trained_with(path: Path) -> str:
-    """Returns the end of a sentence that names the [model] keys of the run that `path` is in, or ""."""
+    """Returns the end of an error sentence, with the [model] keys of the run that `path` is in, or ""."""
     try:
         model = Run.open(path.parent).config().model
     except UserError:

@@ -1,1 +1,1 @@
-"""From a trained network to an int8 .tflite: rebuilt in tf_keras, fine-tuned under fake quantization, converted."""
+"""Quantization: clones a trained network in tf_keras, fine-tunes it with fake quantization, and converts it to int8."""

@@ -1,4 +1,4 @@
-"""The state of one rebuilding of a graph as its tf_keras twin, and the operators that several rules make."""
+"""The state while a Keras 3 graph is cloned in tf_keras, and the operators that several conversion rules share."""
 
 from typing import Any, TypeAlias
 
@@ -15,7 +15,7 @@ Tensor: TypeAlias = Any
 
 
 class Clip(tf_keras.layers.Layer):
-    """Clips to [0, 1]. No operator of the int8 model: the range of the tensor before it does this."""
+    """Clips to [0, 1]. Not an operator of the int8 model: the range of the tensor before it already clips."""
 
     def call(self, x: Tensor) -> Tensor:
         """Returns `x` clipped."""
@@ -23,51 +23,65 @@ class Clip(tf_keras.layers.Layer):
 
 
 class Builder:
-    """Which tensor of the graph is which tensor of the twin, so far."""
+    """Maps the tensors of a Keras 3 graph to those of its tf_keras clone, as far as the clone is built.
+
+    Args:
+        graph: the calls of the Keras 3 model.
+        fold: whether a Rescaling of the image becomes part of the convolution that reads it.
+    """
 
     def __init__(self, graph: Graph, fold: bool = False) -> None:
         self.graph = graph
-        self.fold = fold  # a Rescaling of the image into the convolution that reads it
-        self.made: dict[int, Tensor] = {}
-        self.as_same: set[int] = set()  # tensors that a padding left out was to make: who reads them pads "same"
-        self.rescaled: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # of an absorbed Rescaling: scale, offset
-        self._readers = graph.readers()
-        self._names: dict[str, int] = {}
+        self.fold = fold
+        self.tensors: dict[int, Tensor] = {}  # number of a tensor in `graph` -> tensor of the clone
+        self.padded_by_reader: set[int] = set()  # outputs of dropped paddings: the convolution behind pads "same"
+        self.rescaled: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # reader's output -> folded (scale, offset)
+        self._readers = graph.consumers()
+        self._name_counts: dict[str, int] = {}
 
     def input(self, call: Call) -> Tensor:
-        """Returns the twin's tensor for the only input of `call`."""
-        return self.made[call.inputs[0]]
+        """Returns the clone's tensor for the only input of `call`."""
+        return self.tensors[call.inputs[0]]
 
-    def close(self, result: Tensor, *calls: Call) -> None:
-        """Records that `result` is what each of `calls`, taken into one operator, hands on."""
+    def record(self, result: Tensor, *calls: Call) -> None:
+        """Records `result` as the output of each of `calls`, which were merged into one operator."""
         for call in calls:
-            self.made[call.output] = result
+            self.tensors[call.output] = result
 
     def channels(self, call: Call) -> int:
-        """Returns the channels of what `call` computes."""
+        """Returns the number of channels of the output of `call`."""
         return int(self.graph.shapes[call.output][-1] or 0)
 
     def name(self, layer: keras.Layer, suffix: str = "") -> str:
-        """Returns a name for a new twin layer; a shared layer becomes several, numbered."""
+        """Returns an unused name for a layer of the clone; a layer called several times gets numbers."""
         name = layer.name + suffix
-        self._names[name] = self._names.get(name, 0) + 1
-        return name if self._names[name] == 1 else f"{name}_{self._names[name]}"
+        self._name_counts[name] = self._name_counts.get(name, 0) + 1
+        return name if self._name_counts[name] == 1 else f"{name}_{self._name_counts[name]}"
 
-    def follower(self, call: Call, *classes: type) -> Call | None:
-        """Returns the call that alone reads the output of `call`, if its layer is one of `classes`."""
+    def only_reader(self, call: Call, *classes: type) -> Call | None:
+        """Returns the only call that reads the output of `call`, None unless its layer is one of `classes`."""
         readers = self._readers[call.output]
-        alone = len(readers) == 1 and call.output not in self.graph.outputs
-        return readers[0] if alone and isinstance(readers[0].layer, classes) else None
+        is_only = len(readers) == 1 and call.output not in self.graph.outputs
+        return readers[0] if is_only and isinstance(readers[0].layer, classes) else None
 
     def affine(self, x: Tensor, scale: np.ndarray, shift: np.ndarray, layer: keras.Layer) -> Tensor:
-        """Returns x·scale + shift, per channel, as a 1x1 depthwise convolution."""
-        new = tf_keras.layers.DepthwiseConv2D(1, name=self.name(layer))
-        y = new(x)
-        new.set_weights([np.reshape(scale, (1, 1, -1, 1)), shift])
+        """Returns x·scale + shift as a 1x1 depthwise convolution named after `layer`; `scale` and `shift` are (C,)."""
+        depthwise = tf_keras.layers.DepthwiseConv2D(1, name=self.name(layer))
+        y = depthwise(x)
+        depthwise.set_weights([np.reshape(scale, (1, 1, -1, 1)), shift])
         return y
 
     def activate(self, x: Tensor, activation: str, layer: keras.Layer) -> Tensor:
-        """Returns `x` after an activation that is one or two operators of its own."""
+        """Returns `x` after an activation that takes one or two operators of its own.
+
+        Args:
+            x: the tensor.
+            activation: a name that `activation_of` returns.
+            layer: the Keras layer that applies it, which names the operators and the error.
+
+        Raises:
+            UserError: if int8 has no operator for the activation.
+        """
         if activation == "linear":
             return x
         if activation in ("relu", "relu6"):
@@ -89,10 +103,13 @@ class Builder:
 
 
 def activation_of(layer: keras.Layer) -> str:
-    """Returns "linear", "relu", "relu6", "silu" …: what `layer` is, or applies to its result."""
+    """Returns the name of the activation that `layer` is or applies to its result, such as "linear" or "relu6".
+
+    A ReLU with a slope, a threshold or another limit than 6 gives its config, which no rule accepts.
+    """
     if isinstance(layer, keras.layers.ReLU):
-        limits = {None: "relu", 6.0: "relu6"}
-        plain = not layer.negative_slope and not layer.threshold and layer.max_value in limits
-        return limits[layer.max_value] if plain else f"ReLU of {layer.get_config()}"
+        names = {None: "relu", 6.0: "relu6"}  # by max_value
+        is_plain = not layer.negative_slope and not layer.threshold and layer.max_value in names
+        return names[layer.max_value] if is_plain else f"ReLU of {layer.get_config()}"
     function = getattr(layer, "activation", None)
     return "linear" if function is None else str(keras.activations.serialize(function))

@@ -1,7 +1,7 @@
-"""What each Keras 3 layer becomes in the tf_keras twin: a rule per class.
+"""Conversion rules: one for each class of Keras 3 layers adds the equivalent operators to the tf_keras clone.
 
-A rule may take the calls behind its own into the same operator (BatchNorm, an activation, a padding); `Builder.close`
-records under which tensors of the graph the result is known then.
+A rule may merge the calls behind its own (BatchNorm, an activation, a padding) into the same operator. It then passes
+all of them to `Builder.record`, so that the layers behind them find its result.
 """
 
 from collections.abc import Callable
@@ -15,12 +15,16 @@ from tinytrain.errors import UserError
 from tinytrain.nn.graph import Call
 from tinytrain.quantize.clone_builder import Builder, Clip, Tensor, activation_of
 
-FUSED = ("linear", "relu", "relu6")  # what CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED clip by themselves
+FUSED = ("linear", "relu", "relu6")  # activations that CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED apply themselves
 
 
-def rebuild(b: Builder, call: Call) -> None:
-    """Adds what `call` computes to the twin, unless an earlier rule took it in already."""
-    if call.outputs[0] in b.made:
+def convert(b: Builder, call: Call) -> None:
+    """Adds the operators of `call` to the clone, unless an earlier rule merged it already.
+
+    Raises:
+        UserError: if there is no rule for the class of its layer.
+    """
+    if call.outputs[0] in b.tensors:
         return
     rule = RULES.get(type(call.layer).__name__)
     if rule is None:
@@ -32,7 +36,7 @@ def rebuild(b: Builder, call: Call) -> None:
 
 
 def batch_norm_affine(layer: keras.layers.BatchNormalization) -> tuple[np.ndarray, np.ndarray]:
-    """Returns scale and shift (C,) such that the BatchNorm in inference is x·scale + shift."""
+    """Returns (scale, shift), each (C,), with which a BatchNorm in inference is x·scale + shift."""
     mean, variance = np.asarray(layer.moving_mean), np.asarray(layer.moving_variance)
     scale = 1 / np.sqrt(variance.astype("float64") + layer.epsilon)
     if layer.scale:
@@ -44,51 +48,51 @@ def batch_norm_affine(layer: keras.layers.BatchNormalization) -> tuple[np.ndarra
 
 
 def _weighted(b: Builder, call: Call) -> None:
-    """Convolution, depthwise convolution or fully connected layer, with the BatchNorm and the activation behind it."""
-    layer, taken, activation = call.layer, [call], activation_of(call.layer)
+    """Converts a convolution, depthwise convolution or dense layer with the BatchNorm and the activation behind it."""
+    layer, merged, activation = call.layer, [call], activation_of(call.layer)
     kernel = np.asarray(layer.kernel).astype("float64")
     bias = np.asarray(layer.bias) if layer.use_bias else np.zeros(b.channels(call))
     if call.output in b.rescaled:
-        kernel, bias = _of_rescaled(layer, kernel, bias, *b.rescaled[call.output])
-    if activation == "linear" and (norm := b.follower(call, keras.layers.BatchNormalization)):
+        kernel, bias = _fold_rescaling(layer, kernel, bias, *b.rescaled[call.output])
+    if activation == "linear" and (norm := b.only_reader(call, keras.layers.BatchNormalization)):
         scale, shift = batch_norm_affine(norm.layer)
         depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
         kernel = kernel * (scale.reshape(kernel.shape[-2:]) if depthwise else scale)
         bias = bias * scale + shift
-        taken.append(norm)
-    if activation == "linear" and (act := b.follower(taken[-1], keras.layers.ReLU, keras.layers.Activation)):
+        merged.append(norm)
+    if activation == "linear" and (act := b.only_reader(merged[-1], keras.layers.ReLU, keras.layers.Activation)):
         activation = activation_of(act.layer)
-        taken.append(act)
+        merged.append(act)
     if activation == "hard_sigmoid":
         kernel, bias = kernel / 6, (bias + 3) / 6
-    new, kernel = _counterpart(b, call, kernel, activation if activation in FUSED else "linear")
+    operator, kernel = _tf_keras_layer(b, call, kernel, activation if activation in FUSED else "linear")
     x = b.input(call)
-    as_vector = isinstance(new, tf_keras.layers.Dense) and len(x.shape) == 4
-    y = new(_flat(b, x, layer) if as_vector else x)
-    new.set_weights([kernel, bias])
+    as_vector = isinstance(operator, tf_keras.layers.Dense) and len(x.shape) == 4
+    y = operator(_flatten(b, x, layer) if as_vector else x)
+    operator.set_weights([kernel, bias])
     if activation == "hard_sigmoid":
-        y = Clip(name=b.name(taken[-1].layer, "_clip"))(y)
+        y = Clip(name=b.name(merged[-1].layer, "_clip"))(y)
     elif activation not in FUSED:
-        y = b.activate(y, activation, taken[-1].layer)
+        y = b.activate(y, activation, merged[-1].layer)
     if as_vector:
-        y = tf_keras.layers.Reshape((1, 1, new.units), name=b.name(layer, "_map"))(y)
-    b.close(y, *taken)
+        y = tf_keras.layers.Reshape((1, 1, operator.units), name=b.name(layer, "_map"))(y)
+    b.record(y, *merged)
 
 
-def _of_rescaled(
+def _fold_rescaling(
     layer: keras.layers.Layer, kernel: np.ndarray, bias: np.ndarray, scale: np.ndarray, offset: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns kernel and bias that do to x what the given ones do to x·scale + offset: (k, k, C, F), (F,)."""
+    """Returns the kernel (k, k, C, F) and bias (F,) that give for x what the given ones give for x·scale + offset."""
     shift = kernel * offset[:, None]
     if isinstance(layer, keras.layers.DepthwiseConv2D):
         return kernel * scale[:, None], bias + shift.sum((0, 1)).reshape(-1)
     return kernel * scale[:, None], bias + shift.sum((0, 1, 2))
 
 
-def _counterpart(
+def _tf_keras_layer(
     b: Builder, call: Call, kernel: np.ndarray, activation: str
 ) -> tuple[tf_keras.layers.Layer, np.ndarray]:
-    """Returns the unbuilt tf_keras layer for `call` and its kernel."""
+    """Returns the tf_keras layer for `call`, not yet built, and the kernel in its shape."""
     layer = call.layer
     common = {"activation": tf.nn.relu6 if activation == "relu6" else activation, "name": b.name(layer)}
     if isinstance(layer, keras.layers.Dense):
@@ -97,7 +101,7 @@ def _counterpart(
         return tf_keras.layers.Conv2D(layer.units, 1, **common), kernel[None, None]
     if kernel.shape[:2] == (1, 1) and _is_vector(b.input(call)) and layer.groups == 1:
         return tf_keras.layers.Dense(layer.filters, **common), kernel[0, 0]  # half the instructions of CONV_2D
-    padding = "same" if call.inputs[0] in b.as_same else layer.padding
+    padding = "same" if call.inputs[0] in b.padded_by_reader else layer.padding
     common.update(strides=layer.strides, padding=padding, dilation_rate=layer.dilation_rate)
     if isinstance(layer, keras.layers.DepthwiseConv2D):
         return tf_keras.layers.DepthwiseConv2D(
@@ -107,91 +111,102 @@ def _counterpart(
 
 
 def _is_vector(x: Tensor) -> bool:
-    """Returns whether (B, 1, 1, C) was pooled to that or is a reshaped (B, C): as (B, C) it costs no RESHAPE."""
-    before = x.node.layer
-    pooled = isinstance(before, tf_keras.layers.AveragePooling2D | tf_keras.layers.MaxPooling2D)
-    reshaped = isinstance(before, tf_keras.layers.Reshape) and len(before.input.shape) == 2
-    return tuple(x.shape[1:]) == (1, 1, x.shape[-1]) and (pooled or reshaped)
+    """Returns whether `x` is (B, 1, 1, C) from a pooling or from a reshaped (B, C), which is (B, C) without RESHAPE."""
+    producer = x.node.layer
+    is_pooled = isinstance(producer, tf_keras.layers.AveragePooling2D | tf_keras.layers.MaxPooling2D)
+    is_reshaped = isinstance(producer, tf_keras.layers.Reshape) and len(producer.input.shape) == 2
+    return tuple(x.shape[1:]) == (1, 1, x.shape[-1]) and (is_pooled or is_reshaped)
 
 
-def _flat(b: Builder, x: Tensor, layer: keras.Layer) -> Tensor:
-    """Returns (B, 1, 1, C) as (B, C); after a Reshape the other way round, what came before it."""
-    before = x.node.layer
-    if isinstance(before, tf_keras.layers.Reshape) and len(before.input.shape) == 2:
-        return before.input
+def _flatten(b: Builder, x: Tensor, layer: keras.Layer) -> Tensor:
+    """Returns `x` (B, 1, 1, C) as (B, C): the input of the Reshape that made it, if there is one."""
+    producer = x.node.layer
+    if isinstance(producer, tf_keras.layers.Reshape) and len(producer.input.shape) == 2:
+        return producer.input
     return tf_keras.layers.Flatten(name=b.name(layer, "_flat"))(x)
 
 
 def _batch_norm(b: Builder, call: Call) -> None:
-    """A BatchNorm that has no convolution before it."""
-    b.close(b.affine(b.input(call), *batch_norm_affine(call.layer), call.layer), call)
+    """Converts a BatchNorm without a convolution before it."""
+    b.record(b.affine(b.input(call), *batch_norm_affine(call.layer), call.layer), call)
 
 
 def _rescaling(b: Builder, call: Call) -> None:
+    """Converts a Rescaling: part of the convolution that reads it if `b.fold` allows, else an operator of its own."""
     x = b.input(call)
     ones = np.ones(x.shape[-1])
     scale, offset = ones * call.layer.scale, ones * call.layer.offset
-    if b.fold and (reader := reader_of_rescaled(b, call)):
+    if b.fold and (reader := _reader_of_rescaling(b, call)):
         b.rescaled[reader.output] = scale, offset
-        b.close(x, call)
+        b.record(x, call)
     else:
-        b.close(b.affine(x, scale, offset, call.layer), call)
+        b.record(b.affine(x, scale, offset, call.layer), call)
 
 
-def reader_of_rescaled(b: Builder, call: Call) -> Call | None:
-    """Returns the convolution that a Rescaling of the image, `call`, can go into; zero padding may stand between."""
+def _reader_of_rescaling(b: Builder, call: Call) -> Call | None:
+    """Returns the convolution that `call`, a Rescaling of the image, can be folded into, or None.
+
+    A zero padding may stand between them.
+    """
     if call.inputs[0] not in b.graph.inputs:
         return None
-    pad = b.follower(call, keras.layers.ZeroPadding2D)
-    reader = b.follower(pad or call, keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
+    pad = b.only_reader(call, keras.layers.ZeroPadding2D)
+    reader = b.only_reader(pad or call, keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
     return reader if reader and getattr(reader.layer, "groups", 1) == 1 else None
 
 
 def _activation(b: Builder, call: Call) -> None:
-    b.close(b.activate(b.input(call), activation_of(call.layer), call.layer), call)
+    """Converts an activation that no convolution before it could apply."""
+    b.record(b.activate(b.input(call), activation_of(call.layer), call.layer), call)
 
 
-def _nothing(b: Builder, call: Call) -> None:
-    """A layer that does nothing in inference."""
-    b.close(b.input(call), call)
+def _identity(b: Builder, call: Call) -> None:
+    """Drops a layer that does nothing in inference."""
+    b.record(b.input(call), call)
 
 
 def _add(b: Builder, call: Call) -> None:
-    """A sum; of more than two, pairwise, because ADD has two inputs."""
-    total, *rest = [b.made[number] for number in call.inputs]
-    for other in rest:
-        total = tf_keras.layers.Add(name=b.name(call.layer))([total, other])
-    b.close(total, call)
+    """Converts a sum; more than two terms are added pairwise, because ADD has two inputs."""
+    total, *terms = [b.tensors[number] for number in call.inputs]
+    for term in terms:
+        total = tf_keras.layers.Add(name=b.name(call.layer))([total, term])
+    b.record(total, call)
 
 
 def _multiply(b: Builder, call: Call) -> None:
-    product, *rest = [b.made[number] for number in call.inputs]
-    for other in rest:
-        product = tf_keras.layers.Multiply(name=b.name(call.layer))([product, other])
-    b.close(product, call)
+    """Converts a product; more than two factors are multiplied pairwise, because MUL has two inputs."""
+    product, *factors = [b.tensors[number] for number in call.inputs]
+    for factor in factors:
+        product = tf_keras.layers.Multiply(name=b.name(call.layer))([product, factor])
+    b.record(product, call)
 
 
 def _pool(b: Builder, call: Call) -> None:
+    """Converts an average or max pooling with a window."""
     layer = call.layer
-    new = getattr(tf_keras.layers, type(layer).__name__)(
+    pooling = getattr(tf_keras.layers, type(layer).__name__)(
         layer.pool_size, layer.strides, layer.padding, name=b.name(layer)
     )
-    b.close(new(b.input(call)), call)
+    b.record(pooling(b.input(call)), call)
 
 
 def _global_pool(b: Builder, call: Call) -> None:
-    """Pooling over the whole map: (B, H, W, C) -> (B, 1, 1, C), flattened where the model has (B, C)."""
+    """Converts a global pooling: (B, H, W, C) -> (B, 1, 1, C), flattened to (B, C) where the model has that."""
     layer, x = call.layer, b.input(call)
     is_max = isinstance(layer, keras.layers.GlobalMaxPooling2D)
     kind = tf_keras.layers.MaxPooling2D if is_max else tf_keras.layers.AveragePooling2D
     y = x if tuple(x.shape[1:3]) == (1, 1) else kind(tuple(x.shape[1:3]), name=b.name(layer))(x)
-    b.close(y if layer.keepdims else tf_keras.layers.Flatten(name=b.name(layer, "_flat"))(y), call)
+    b.record(y if layer.keepdims else tf_keras.layers.Flatten(name=b.name(layer, "_flat"))(y), call)
 
 
 def _resize(b: Builder, call: Call) -> None:
-    """A bilinear enlargement, by a factor or to a side.
+    """Converts a bilinear upsampling, by a factor or to a size.
 
-    The int8 operator counts positions in 1/1024 pixels: by 2 it is exact, by 2.5 or 3 a step off now and then.
+    The int8 operator counts positions in 1/1024 pixels: it is exact for a factor of 2; for 2.5 or 3 single values are
+    off by one step.
+
+    Raises:
+        UserError: if the layer interpolates in another way.
     """
     layer = call.layer
     if layer.interpolation != "bilinear":
@@ -200,57 +215,62 @@ def _resize(b: Builder, call: Call) -> None:
             "cannot be exported to int8: expected bilinear"
         )
     height, width = b.graph.shapes[call.output][1:3]
-    b.close(tf_keras.layers.Resizing(height, width, "bilinear", name=b.name(layer))(b.input(call)), call)
+    b.record(tf_keras.layers.Resizing(height, width, "bilinear", name=b.name(layer))(b.input(call)), call)
 
 
 def _zero_padding(b: Builder, call: Call) -> None:
-    """Explicit zeros: none of the operators if the convolution behind them pads the same by itself, else a PAD.
+    """Drops a zero padding if the convolution behind it can pad in the same way itself, else converts it to PAD.
 
-    PAD takes about one instruction a value. To widen the kernel by zeros instead costs up to 0.7 of the convolution;
-    one that pads by itself can only pad as "same" does.
+    PAD takes about one instruction a value. Widening the kernel with zeros instead would cost up to 0.7 of the
+    convolution, and a convolution that pads itself can only pad as "same" does.
     """
-    follower = b.follower(call, keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
-    if follower and pads_as_same(b.graph.shapes[call.inputs[0]][1:3], call.layer.padding, follower.layer):
-        b.as_same.add(call.output)
-        b.close(b.input(call), call)
+    reader = b.only_reader(call, keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
+    if reader and pads_as_same(b.graph.shapes[call.inputs[0]][1:3], call.layer.padding, reader.layer):
+        b.padded_by_reader.add(call.output)
+        b.record(b.input(call), call)
     else:
-        b.close(tf_keras.layers.ZeroPadding2D(call.layer.padding, name=b.name(call.layer))(b.input(call)), call)
+        b.record(tf_keras.layers.ZeroPadding2D(call.layer.padding, name=b.name(call.layer))(b.input(call)), call)
 
 
 def pads_as_same(size: tuple[int | None, ...], padding: tuple[tuple[int, int], ...], layer: keras.layers.Layer) -> bool:
-    """Returns whether `layer`, "valid" behind `padding` of a map of `size`, is `layer` with "same" and no padding.
+    """Returns whether `layer` behind a zero padding gives what it would give with padding "same" and none before it.
 
-    On each axis "same" gives ceil(n / stride) outputs and pads (outputs - 1)·stride + kernel - n, half of it, rounded
-    down, before: https://www.tensorflow.org/api_docs/python/tf/nn#notes_on_padding_2.
+    On each axis "same" gives ceil(n / stride) outputs and pads (outputs - 1)·stride + kernel - n zeros, half of them,
+    rounded down, at the start: https://www.tensorflow.org/api_docs/python/tf/nn#notes_on_padding_2.
+
+    Args:
+        size: height and width of the unpadded map.
+        padding: ((top, bottom), (left, right)) zeros.
+        layer: the convolution that reads the padded map.
     """
     if layer.padding != "valid":
         return False
-    for length, given, taps, stride, dilation in zip(
+    for length, zeros, kernel_size, stride, dilation in zip(
         size, padding, layer.kernel_size, layer.strides, layer.dilation_rate, strict=True
     ):
-        length, reach = length or 0, (taps - 1) * dilation + 1
-        zeros = max((-(-length // stride) - 1) * stride + reach - length, 0)
-        if given != (zeros // 2, zeros - zeros // 2):
+        length, dilated_size = length or 0, (kernel_size - 1) * dilation + 1
+        same_total = max((-(-length // stride) - 1) * stride + dilated_size - length, 0)
+        if zeros != (same_total // 2, same_total - same_total // 2):
             return False
     return True
 
 
 def _reshape(b: Builder, call: Call) -> None:
-    """A new shape; (B, 1, 1, C) -> (B, C) -> (B, 1, 1, C) cancels out."""
+    """Converts a change of shape; (B, 1, 1, C) -> (B, C) -> (B, 1, 1, C) cancels out."""
     x, shape = b.input(call), b.graph.shapes[call.output][1:]
-    before = x.node.layer.input if isinstance(x.node.layer, tf_keras.layers.Flatten) else None
-    if before is not None and tuple(before.shape[1:]) == shape:
-        b.close(before, call)
+    unflattened = x.node.layer.input if isinstance(x.node.layer, tf_keras.layers.Flatten) else None
+    if unflattened is not None and tuple(unflattened.shape[1:]) == shape:
+        b.record(unflattened, call)
     elif len(shape) == 1:
-        b.close(tf_keras.layers.Flatten(name=b.name(call.layer))(x), call)
+        b.record(tf_keras.layers.Flatten(name=b.name(call.layer))(x), call)
     else:
-        b.close(tf_keras.layers.Reshape(shape, name=b.name(call.layer))(x), call)
+        b.record(tf_keras.layers.Reshape(shape, name=b.name(call.layer))(x), call)
 
 
 Rule = Callable[[Builder, Call], None]
 RULES: dict[str, Rule] = {
     **dict.fromkeys(["Conv2D", "DepthwiseConv2D", "Dense"], _weighted),
-    **dict.fromkeys(["Dropout", "SpatialDropout2D", "GaussianNoise", "GaussianDropout", "Identity"], _nothing),
+    **dict.fromkeys(["Dropout", "SpatialDropout2D", "GaussianNoise", "GaussianDropout", "Identity"], _identity),
     **dict.fromkeys(["ReLU", "Activation", "Softmax"], _activation),
     **dict.fromkeys(["AveragePooling2D", "MaxPooling2D"], _pool),
     **dict.fromkeys(["GlobalAveragePooling2D", "GlobalMaxPooling2D"], _global_pool),

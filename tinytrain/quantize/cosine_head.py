@@ -1,13 +1,13 @@
-"""A cosine head (cosine_head.py) for int8: one FULLY_CONNECTED, as any other classifier.
+"""Converts a cosine head (nn/cosine_head.py) for int8 to one FULLY_CONNECTED, like any other classifier.
 
-cosθ_j = w_j·x / |x|: the length of the features, |x|, is the same for all classes of an image, so the operators that
-find and divide by it, which int8 kernels do badly, are left out. The scores of the int8 model are then not cosines but
+cosθ_j = w_j·x / |x|. The norm of the features, |x|, is the same for all classes of an image, and int8 kernels compute
+it and divide by it badly, so these operators are left out. The scores of the int8 model are then not cosines but
 
     s/μ · w_j·x  =  s·cosθ_j · |x|/μ,     μ = the mean |x| of the calibration images, s = am_softmax.scale
 
-so about the logits that the loss was taken of, which the quantization-aware fine-tune goes on with. That leaves top-1,
-top-5 and the order of the classes of an image as they are. The scores of one class in different images, on which
-classwise mAP depends, compare less well: those of an image with long features count more.
+These are about the logits that the network was trained with, so the quantization-aware fine-tune goes on from there.
+Top-1, top-5 and the order of the classes of an image do not change. The scores of one class in different images, on
+which classwise mAP depends, are harder to compare: images with long features count more.
 """
 
 from typing import Any
@@ -22,24 +22,26 @@ BATCH = 50
 
 
 def linear(model: keras.Model, images: np.ndarray, scale: float) -> keras.Model:
-    """Returns `model` without the normalisation of its cosine head, its logits about `scale` times cosθ.
+    """Returns a model without the normalization of its cosine head, with logits of about `scale`·cosθ.
 
-    images: (N, R, R, C) float32 in [-1, 1), which the mean length of the features is taken of. A model without cosine
-    head is returned as it is.
+    Args:
+        model: the trained model; without a cosine head it is returned as it is.
+        images: (N, R, R, C) float32 in [-1, 1), over which the norm of the features is averaged.
+        scale: am_softmax.scale, the factor s of the cosines in the loss.
     """
     head = _cosine_head(model)
     if head is None:
         return model
     features = keras.Model(model.input, head[0].input)
-    parts = [features(images[start : start + BATCH], training=False) for start in range(0, len(images), BATCH)]
-    length = np.linalg.norm(np.concatenate(parts).astype("float64"), axis=-1).mean()
-    return without_norm(model, scale / max(length, 1e-12))
+    batches = [features(images[start : start + BATCH], training=False) for start in range(0, len(images), BATCH)]
+    mean_norm = np.linalg.norm(np.concatenate(batches).astype("float64"), axis=-1).mean()
+    return without_norm(model, scale / max(mean_norm, 1e-12))
 
 
 def without_norm(model: keras.Model, factor: float = 1.0) -> keras.Model:
-    """Returns a copy of `model` without the normalisation of its cosine head: logits times |x| and `factor`.
+    """Returns a copy of `model` without the normalization of its cosine head: its logits times |x| and `factor`.
 
-    A model without cosine head is returned as it is.
+    A model without a cosine head is returned as it is.
     """
     head = _cosine_head(model)
     if head is None:
@@ -59,23 +61,25 @@ def without_norm(model: keras.Model, factor: float = 1.0) -> keras.Model:
 
 
 def _cosine_head(model: keras.Model) -> tuple[layers.UnitNormalization, layers.Dense] | None:
-    """Returns a UnitNormalization that only a Dense without bias reads, and this Dense, which gives the logits.
+    """Returns the UnitNormalization and the Dense without bias that make a cosine head, or None.
 
-    Any other UnitNormalization cannot be left out: `twin.rebuild` refuses it by its name.
+    The Dense gives the logits and alone reads the normalized features. A UnitNormalization anywhere else cannot be left
+    out: `tf_keras_clone.rebuild` refuses it by name.
     """
     graph = walk(model)
-    last = graph.maker(graph.outputs[0])
+    last = graph.producer(graph.outputs[0])
     if last is None or not _is_linear(last.layer):
         return None
-    norm = graph.maker(last.inputs[0])
+    norm = graph.producer(last.inputs[0])
     if norm is None or not isinstance(norm.layer, layers.UnitNormalization) or norm.layer not in model.layers:
         return None
-    readers = len(graph.readers()[norm.output]) + (norm.output in graph.outputs)
-    alone = readers == 1 and norm.layer not in graph.shared_layers()
+    readers = len(graph.consumers()[norm.output]) + (norm.output in graph.outputs)
+    read_once = readers == 1 and norm.layer not in graph.shared_layers()
     along_features = norm.layer.axis in (-1, len(graph.shapes[norm.output]) - 1)
-    return (norm.layer, last.layer) if alone and along_features else None
+    return (norm.layer, last.layer) if read_once and along_features else None
 
 
 def _is_linear(layer: keras.Layer) -> bool:
-    plain = isinstance(layer, layers.Dense) and layer.activation is keras.activations.linear
-    return plain and not layer.use_bias
+    """Returns whether a layer is a Dense without activation and bias."""
+    is_linear = isinstance(layer, layers.Dense) and layer.activation is keras.activations.linear
+    return is_linear and not layer.use_bias

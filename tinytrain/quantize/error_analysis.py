@@ -1,8 +1,8 @@
-"""Where an int8 model loses accuracy: the signal-to-noise ratio of every layer.
+"""Finds where an int8 model loses accuracy: the signal-to-quantization-noise ratio (SQNR) of every layer.
 
-The ratio is 10·log10(Σ x² / Σ (x - q)²) in decibels, x the value of the float layer, q of the quantized one: 6 dB are
-one bit. The float layers have the weights that the quantization-aware fine-tune ended with, so that only what
-quantization does is counted as noise.
+The ratio is 10·log10(Σ x² / Σ (x - q)²) in decibels, with x the output of the float layer and q that of the quantized
+one. 6 dB are one bit. The float layers get the weights at the end of the quantization-aware fine-tune, so that only the
+effect of quantization counts as noise.
 """
 
 from typing import Any
@@ -15,91 +15,107 @@ from tinytrain.quantize import qat
 from tinytrain.quantize.clone_builder import Clip
 
 BATCH = 50
-EXACT_DB = 200.0  # stands for no noise at all, which has no finite ratio
-BULK = 99  # percent of the values that `bulk_share` is about
+EXACT_DB = 200.0  # upper limit: without any noise the ratio is infinite
+BULK = 99  # percent of the values, around the median, that `bulk_share` is about
 
 
-def layers(model: tf_keras.Model, twin: tf_keras.Model, images: np.ndarray) -> list[dict[str, Any]]:
-    """Returns a row for each operator of the fake-quantized `model`, the one that adds most noise first.
-
-    {"layer", "operator", "own_db", "total_db", "weights_db", "low", "high", "bulk_share"}. `own_db` compares the layer
-    with its float self on the same quantized input: the noise that it adds. `total_db` compares with the float network:
-    the noise that has come together up to there. `weights_db` is about the weights alone, None without weights.
-    [low, high] is the range of the output in real units and `bulk_share` the share of it, 0..1, that the middle 99 % of
-    its values take: little means that a few large values stretch the range and leave the others few steps.
+def layers(model: tf_keras.Model, clone: tf_keras.Model, images: np.ndarray) -> list[dict[str, Any]]:
+    """Returns a row for each operator of a fake-quantized model, the one that adds most noise first.
 
     Args:
-        model: what `qat.quantize` or `qat.fine_tune` made of `twin`.
-        twin: the float twin, given the weights of `model` here.
+        model: what `qat.quantize` or `qat.fine_tune` made of `clone`.
+        clone: the float tf_keras clone, which is given the weights of `model`.
         images: (N, R, R, C) float32 in [-1, 1).
+
+    Returns:
+        Dictionaries with "layer", "operator" and
+        own_db: ratio to the float layer on the same quantized input, about the noise that this layer adds;
+        total_db: ratio to the float network, about all noise up to this layer;
+        weights_db: ratio of the weights alone, None for a layer without weights;
+        low, high: the range of the output in real units;
+        bulk_share: the share of that range, 0..1, that the middle 99 % of the values take. If it is small, a few large
+        values stretch the range and leave few steps for the others.
     """
-    take_weights(model, twin)
-    chosen = [wrapper for wrapper in qat.operators(model) if _computes(wrapper)]
-    probe = _probe(model, twin, chosen)
-    sums, values = np.zeros((len(chosen), 4)), [np.empty(0)] * len(chosen)
+    take_weights(model, clone)
+    wrappers = [wrapper for wrapper in qat.operators(model) if _has_own_range(wrapper)]
+    probe = _probe(model, clone, wrappers)
+    sums, samples = np.zeros((len(wrappers), 4)), [np.empty(0)] * len(wrappers)
     for start in range(0, len(images), BATCH):
-        for number, (found, own, whole) in enumerate(probe(tf.constant(images[start : start + BATCH]))):
-            sums[number] += [_power(own), _power(own - found), _power(whole), _power(whole - found)]
-            values[number] = found.numpy().ravel() if start == 0 else values[number]
-    rows = [_row(wrapper, *pair) for wrapper, *pair in zip(chosen, sums, values, strict=True)]
+        for number, (quantized, own, network) in enumerate(probe(tf.constant(images[start : start + BATCH]))):
+            sums[number] += [_power(own), _power(own - quantized), _power(network), _power(network - quantized)]
+            samples[number] = quantized.numpy().ravel() if start == 0 else samples[number]
+    rows = [_row(wrapper, *pair) for wrapper, *pair in zip(wrappers, sums, samples, strict=True)]
     return sorted(rows, key=lambda row: row["own_db"])
 
 
-def take_weights(model: tf_keras.Model, twin: tf_keras.Model) -> None:
-    """Gives the float `twin` the weights, not quantized, of the fake-quantized `model`."""
+def take_weights(model: tf_keras.Model, clone: tf_keras.Model) -> None:
+    """Copies the weights of a fake-quantized model, before quantization, to its float clone."""
     for wrapper in qat.operators(model):
         config = wrapper.quantize_config
         if config.kernel:
-            twin.get_layer(wrapper.layer.name).set_weights([config.variable.numpy(), config.bias.numpy()])
+            clone.get_layer(wrapper.layer.name).set_weights([config.variable.numpy(), config.bias.numpy()])
 
 
-def _computes(wrapper: Any) -> bool:
-    """True for a layer whose output has quantization of its own: not the image, a flattening or a clipping."""
+def _has_own_range(wrapper: Any) -> bool:
+    """Returns whether a layer computes an output with a range of its own: the image, a Flatten and a Clip do not."""
     return wrapper.layer.name != "image" and wrapper.quantize_config.output is not None
 
 
-def _probe(model: tf_keras.Model, twin: tf_keras.Model, chosen: list[Any]) -> Any:
-    """Returns a function of images that gives for each of `chosen` (quantized, own float, whole float) outputs."""
+def _probe(model: tf_keras.Model, clone: tf_keras.Model, wrappers: list[Any]) -> Any:
+    """Returns a function from images to three outputs of each layer.
+
+    They are that of the quantized layer, that of the float layer on the same quantized input, and that of the layer in
+    the float network.
+    """
     quantized = {wrapper.layer.name: wrapper.output for wrapper in qat.operators(model)}
-    own, whole = [], []
-    for wrapper in chosen:
-        layer = twin.get_layer(wrapper.layer.name)
+    own, network = [], []
+    for wrapper in wrappers:
+        layer = clone.get_layer(wrapper.layer.name)
         node = layer.inbound_nodes[0]
-        before = [quantized[source.name] for source in tf.nest.flatten(node.inbound_layers)]
+        inputs = [quantized[producer.name] for producer in tf.nest.flatten(node.inbound_layers)]
         clip = _clip(layer)
-        own.append(clip(layer(before[0] if len(before) == 1 else before)))
-        whole.append(clip(node.outputs))
-    on_quantized = tf_keras.Model(model.inputs, [[w.output for w in chosen], own])
-    on_float = tf_keras.Model(twin.inputs, whole)
+        own.append(clip(layer(inputs[0] if len(inputs) == 1 else inputs)))
+        network.append(clip(node.outputs))
+    quantized_model = tf_keras.Model(model.inputs, [[wrapper.output for wrapper in wrappers], own])
+    float_model = tf_keras.Model(clone.inputs, network)
 
     @tf.function(reduce_retracing=True)
     def outputs(x: Any) -> list[Any]:
-        found, alone = on_quantized(x, training=False)
-        return list(zip(found, alone, tf.nest.flatten(on_float(x, training=False)), strict=True))
+        quantized_outputs, own_outputs = quantized_model(x, training=False)
+        network_outputs = tf.nest.flatten(float_model(x, training=False))
+        return list(zip(quantized_outputs, own_outputs, network_outputs, strict=True))
 
     return outputs
 
 
 def _clip(layer: tf_keras.layers.Layer) -> Any:
-    """Returns what the operator of `layer` does to its result besides: the clipping of the layer behind it."""
+    """Returns the Clip behind `layer`, which belongs to its operator, or else the identity."""
     readers = [node.outbound_layer for node in layer.outbound_nodes]
     return readers[0] if len(readers) == 1 and isinstance(readers[0], Clip) else lambda x: x
 
 
 def _power(x: Any) -> float:
+    """Returns the sum of the squares of `x`."""
     return float(tf.reduce_sum(tf.square(tf.cast(x, tf.float64))))
 
 
-def _row(wrapper: Any, sums: np.ndarray, values: np.ndarray) -> dict[str, Any]:
+def _row(wrapper: Any, sums: np.ndarray, samples: np.ndarray) -> dict[str, Any]:
+    """Returns the row of one layer.
+
+    Args:
+        wrapper: the quantized layer.
+        sums: (4,) sums of squares: float output on quantized input, its noise, output in the float network, its noise.
+        samples: (N,) outputs of the quantized layer.
+    """
     config = wrapper.quantize_config
-    output = getattr(config.output, "other", config.output)  # a pooling has the range of what it pools
+    output = getattr(config.output, "source", config.output)  # a pooling has the range of its input
     low, high = (float(output.scale() * (limit - output.zero_point())) for limit in (-128, 127))
     weights = None
     if config.kernel:
         kernel = config.variable
         weights = decibels(_power(kernel), _power(kernel - config.weights(kernel, training=False, weights={})))
     edge = (100 - BULK) / 2
-    bulk = float(np.subtract(*np.percentile(values, [100 - edge, edge])))
+    width = float(np.subtract(*np.percentile(samples, [100 - edge, edge])))
     return {
         "layer": wrapper.layer.name,
         "operator": type(wrapper.layer).__name__,
@@ -108,10 +124,10 @@ def _row(wrapper: Any, sums: np.ndarray, values: np.ndarray) -> dict[str, Any]:
         "weights_db": weights,
         "low": low,
         "high": high,
-        "bulk_share": bulk / (high - low),
+        "bulk_share": width / (high - low),
     }
 
 
 def decibels(signal: float, noise: float) -> float:
-    """Returns 10·log10(signal / noise), at most EXACT_DB."""
+    """Returns 10·log10(signal / noise) of two sums of squares, at most EXACT_DB."""
     return float(min(10 * np.log10(max(signal, 1e-300) / max(noise, 1e-300)), EXACT_DB))

@@ -123,14 +123,14 @@ def _training_step(
 
 def _quantizers(twin: tf_keras.Model) -> dict[str, tuple[Any, list[Any]]]:
     """Returns by the name of each layer the quantizer of its output, or None, and those of its inputs."""
-    from tinytrain.quantize.quantizers import Same
+    from tinytrain.quantize.quantizers import SharedRange
 
     chosen: dict[str, tuple[Any, list[Any]]] = {}
     source: dict[str, Any] = {}  # of layers that pass their input's quantization on: whose it is
     for layer in twin.layers:
         before = [source[node.name] for node in tf.nest.flatten(layer.inbound_nodes[0].inbound_layers)]
         pools = isinstance(layer, tf_keras.layers.AveragePooling2D | tf_keras.layers.Resizing)
-        own = Same(before[0]) if pools else _own_quantizer(layer)
+        own = SharedRange(before[0]) if pools else _own_quantizer(layer)
         chosen[layer.name] = own, before
         source[layer.name] = before[0] if isinstance(layer, PASSING) else own
     return chosen
@@ -148,20 +148,20 @@ PASSING = (
 
 
 def _own_quantizer(layer: tf_keras.layers.Layer) -> Any:
-    from tinytrain.quantize.quantizers import Fixed, Moving
+    from tinytrain.quantize.quantizers import FixedRange, MovingAverageRange
 
     readers = [node.outbound_layer for node in layer.outbound_nodes]
     if layer.name == "image":
-        return Fixed(*INPUT_RANGE)
+        return FixedRange(*INPUT_RANGE)
     if len(readers) == 1 and isinstance(readers[0], Clip):
-        return Fixed(0.0, 1.0)  # the range clips, so that Clip has nothing left to do
+        return FixedRange(0.0, 1.0)  # the range clips, so that Clip has nothing left to do
     if isinstance(layer, tf_keras.layers.Activation):  # sigmoid, softmax
-        return Fixed(0.0, 255 / 256)
+        return FixedRange(0.0, 255 / 256)
     if isinstance(layer, (*PASSING, tf_keras.layers.InputLayer)):
         return None
     if len(readers) == 1 and isinstance(readers[0], tf_keras.layers.ReLU):
         return None  # both are one operator, whose output is the clipped one
-    return Moving()
+    return MovingAverageRange()
 
 
 def _wrap(twin: tf_keras.Model, quantizers: dict[str, tuple[Any, list[Any]]]) -> tf_keras.Model:

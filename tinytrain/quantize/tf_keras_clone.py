@@ -1,17 +1,17 @@
-"""The twin: the same network in tf_keras, already in the shape of the int8 model, one layer for one operator.
+"""The tf_keras clone: the same network in tf_keras with the structure of the int8 model, one layer per operator.
 
-tensorflow-model-optimization knows tf_keras only. So the calls of the Keras 3 model are walked and each is rebuilt with
-its weights copied, and on the way
+tensorflow-model-optimization supports tf_keras only. So each call of the Keras 3 model is rebuilt in tf_keras with its
+weights (`conversion_rules`). On the way
 - BatchNorm is folded into the convolution before it: W' = W·γ/√(σ²+ε), b' = (b - μ)·γ/√(σ²+ε) + β;
-- ReLU and ReLU6 go into the convolution before them, dropout goes;
+- ReLU and ReLU6 are fused into the convolution before them, and dropout is removed;
 - global average pooling becomes an average pooling over the whole map, because CMSIS-NN has a kernel for
   AVERAGE_POOL_2D and none for MEAN;
-- a hard sigmoid, relu6(x + 3)/6, behind a convolution goes into its weights: (x + 3)/6 by weights and bias, the
-  clipping to [0, 1] by the range of the int8 output (see qat.py). It costs no operator at all;
-- a Rescaling of the image, after `fold`, goes into the first convolution;
-- swish becomes x·sigmoid(x), hard swish one layer of its own, a 1x1 convolution of a 1x1 map a fully connected layer;
-- zero padding goes where the convolution behind it pads the same by itself.
-A twin's layer has the name of the Keras layer that it comes from.
+- a hard sigmoid, relu6(x + 3)/6, behind a convolution is folded into it: weights and bias give (x + 3)/6, and the range
+  of the int8 output clips to [0, 1] (see qat.py), so that it needs no operator;
+- a Rescaling of the image is folded into the first convolution (`fold`);
+- swish becomes x·sigmoid(x), hard swish one layer, and a 1x1 convolution of a 1x1 map a fully connected layer;
+- zero padding is removed where the convolution behind it can pad in the same way itself.
+Each layer of the clone has the name of the Keras layer that it comes from.
 """
 
 import keras
@@ -23,64 +23,82 @@ from tinytrain.nn.graph import walk
 from tinytrain.quantize import conversion_rules
 from tinytrain.quantize.clone_builder import Builder
 
-TOLERANCE = 1e-4  # of the largest output: what float32 rounding in another order of operations explains, and a margin
+TOLERANCE = 1e-4  # of the largest output: float32 rounding in another order of operations, with a margin
 
 
 def rebuild(model: keras.Model, folded: bool = False) -> tf_keras.Model:
-    """Returns the tf_keras twin of a functional Keras 3 `model`: (B, R, R, C) float32 in [-1, 1) -> (B, classes).
+    """Returns the tf_keras clone of a Keras 3 model.
 
-    The first layer of the twin, "image", passes the picture on; it carries the quantizer of the input later. With
-    `folded`, a Rescaling of the image is part of the first convolution, as `fold` tells.
-    Raises UserError, naming the layer and its class, for a layer that has no counterpart here.
+    The first layer of the clone, "image", is the identity. It carries the quantizer of the input later.
+
+    Args:
+        model: a functional model, (B, R, R, C) float32 in [-1, 1) -> (B, classes).
+        folded: whether a Rescaling of the image becomes part of the first convolution, see `fold`.
+
+    Raises:
+        UserError: for a layer without conversion rule, and for a model with several inputs.
     """
     builder = Builder(walk(model), folded)
     if len(builder.graph.inputs) != 1:
         raise UserError(f"the model '{model.name}' has {len(builder.graph.inputs)} inputs: expected one image")
     (image,) = builder.graph.inputs
-    source = tf_keras.Input(builder.graph.shapes[image][1:], name="input")
-    builder.made[image] = tf_keras.layers.Activation("linear", name="image")(source)
+    model_input = tf_keras.Input(builder.graph.shapes[image][1:], name="input")
+    builder.tensors[image] = tf_keras.layers.Activation("linear", name="image")(model_input)
     for call in builder.graph.calls:
-        conversion_rules.rebuild(builder, call)
-    outputs = [builder.made[number] for number in builder.graph.outputs]
-    return tf_keras.Model(source, outputs[0] if len(outputs) == 1 else outputs, name=model.name)
+        conversion_rules.convert(builder, call)
+    outputs = [builder.tensors[number] for number in builder.graph.outputs]
+    return tf_keras.Model(model_input, outputs[0] if len(outputs) == 1 else outputs, name=model.name)
 
 
-def fold(model: keras.Model, twin: tf_keras.Model) -> tf_keras.Model:
-    """Returns the twin for int8: `twin` itself or, if `model` rescales its image, one whose first convolution does.
+def fold(model: keras.Model, clone: tf_keras.Model) -> tf_keras.Model:
+    """Returns the clone to quantize: a Rescaling of the image is folded into the first convolution.
 
-    W' = W·scale per input channel, b' = b + Σ W·offset. That is exact but where the convolution reads zeros around the
-    image: those are then gray pixels (128), no longer zeros after the Rescaling. The other ways are worse: a Rescaling
-    of its own is an operator over the whole input, which costs time and rounds every pixel, and the gray that would
-    give zero is another one in each channel, which int8 cannot pad with.
+    W' = W·scale per input channel, b' = b + Σ W·offset. This is exact except where the convolution pads: its zeros are
+    then gray pixels (128) and no longer zeros after the Rescaling. The alternatives are worse. A Rescaling of its own
+    is an operator over the whole input, which costs time and rounds every pixel. The gray that the Rescaling maps to
+    zero differs by channel, and int8 can pad with one value only.
+
+    Args:
+        model: the Keras 3 model.
+        clone: what `rebuild` made of it, returned as it is if `model` has no Rescaling.
     """
     rescales = any(isinstance(call.layer, keras.layers.Rescaling) for call in walk(model).calls)
-    return rebuild(model, folded=True) if rescales else twin
+    return rebuild(model, folded=True) if rescales else clone
 
 
-def check_equal(model: keras.Model, twin: tf_keras.Model, images: int = 4, seed: int = 0) -> float:
-    """Returns the largest difference between `model` and `twin` on noise, relative to the largest output.
+def check_equal(model: keras.Model, clone: tf_keras.Model, images: int = 4, seed: int = 0) -> float:
+    """Checks that a model and its clone give the same outputs for noise.
 
-    `images` pictures uniform in [-1, 1) are run through both in float32. Raises TinytrainError if they differ by more
-    than TOLERANCE of the largest output.
+    Args:
+        model: the Keras 3 model.
+        clone: its tf_keras clone.
+        images: how many images of noise, uniform in [-1, 1), go through both in float32.
+        seed: of the noise.
+
+    Returns:
+        The largest difference, relative to the largest absolute output.
+
+    Raises:
+        TinytrainError: if that is above TOLERANCE, or not finite.
     """
     noise = np.random.default_rng(seed).uniform(-1, 1, (images, *model.inputs[0].shape[1:])).astype("float32")
     expected = np.asarray(_in_float32(model)(noise, training=False))
-    found = np.asarray(twin(noise, training=False))
-    difference = float(np.abs(expected - found).max() / max(float(np.abs(expected).max()), 1e-6))
+    actual = np.asarray(clone(noise, training=False))
+    difference = float(np.abs(expected - actual).max() / max(float(np.abs(expected).max()), 1e-6))
     if not difference <= TOLERANCE:  # NaN included
         raise TinytrainError(
-            f"the tf_keras twin of '{model.name}' is off by {difference:.2g} of the largest output: "
+            f"the tf_keras clone of '{model.name}' is off by {difference:.2g} of the largest output: "
             f"expected at most {TOLERANCE:g}"
         )
     return difference
 
 
 def _in_float32(model: keras.Model) -> keras.Model:
-    """Returns `model`, or its copy in float32 if it was trained in mixed precision."""
+    """Returns `model`, or a copy of it in float32 if it was trained in mixed precision."""
     if all(layer.compute_dtype == "float32" for layer in model.layers):
         return model
-    clone = keras.models.clone_model(
+    copy = keras.models.clone_model(
         model, clone_function=lambda layer: type(layer).from_config({**layer.get_config(), "dtype": "float32"})
     )
-    clone.set_weights(model.get_weights())
-    return clone
+    copy.set_weights(model.get_weights())
+    return copy

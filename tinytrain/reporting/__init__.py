@@ -1,1 +1,1 @@
-"""`tinytrain report`: one HTML file about one run or several. `write.report` is where it begins."""
+"""`tinytrain report`: one HTML file about one run or several. It starts in `page.render`."""

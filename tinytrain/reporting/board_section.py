@@ -1,4 +1,4 @@
-"""The section about an export: memory, flash, time by operator, noise by layer."""
+"""The section about an export: memory, flash, time by operator, quantization noise by layer."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from tinytrain.deploy.exported import MODEL_FILE
 from tinytrain.deploy.tflm import memory_planner, supported
 from tinytrain.reporting import board_charts, facts, memory_map, operators
-from tinytrain.reporting.facts import Todo
+from tinytrain.reporting.facts import Hint
 from tinytrain.reporting.memory_map import MemoryMap
 from tinytrain.reporting.operators import Row
 from tinytrain.reporting.runs import Export, Subject
@@ -16,7 +16,7 @@ from tinytrain.tflite.model import Model
 
 @dataclass(frozen=True)
 class OperatorRow:
-    """An operator with what is in use in the arena while it runs, and its share of the time, 0..1."""
+    """An operator, the bytes of the arena in use while it runs, and its share of the time, 0..1."""
 
     row: Row
     live_bytes: int
@@ -26,12 +26,12 @@ class OperatorRow:
 
 @dataclass(frozen=True)
 class BoardSection:
-    """All of the section; what is not known is None or empty, `todos` say how to get it."""
+    """The whole section. What is unknown is None or empty, and `hints` say how to get it."""
 
     board: str
     anchor: str
     facts: list[tuple[str, str]]
-    parts: list[Chart] = field(default_factory=list)
+    usage: list[Chart] = field(default_factory=list)
     arena: Chart | None = None
     times: Chart | None = None
     longest: Chart | None = None
@@ -39,53 +39,54 @@ class BoardSection:
     noise: Chart | None = None
     operators: list[OperatorRow] = field(default_factory=list)
     layers: list[dict[str, Any]] = field(default_factory=list)
-    todos: list[Todo] = field(default_factory=list)
+    hints: list[Hint] = field(default_factory=list)
 
 
 def section(subject: Subject, export: Export, name: str) -> BoardSection:
-    """Returns the section about an export; `name` is unique in the page."""
+    """Returns the section about an export of a run; `name` is unique in the page."""
     report, model = export.report, export.folder / MODEL_FILE
-    found = rows = None
-    how = ""
+    memory = rows = None
+    how_timed = ""
     if model.is_file():
         graph = supported.parse(model.read_bytes(), f"'{model}'")
-        found = memory_map.read(memory_planner.schedule(graph))
-        rows, how = _timed(export, graph)
+        memory = memory_map.read(memory_planner.schedule(graph))
+        rows, how_timed = _timed(export, graph)
     layers = report.get("diagnosis", {}).get("layers", [])
     return BoardSection(
         board=report.get("board", "unknown board"),
         anchor=f"board-{name}",
         facts=_facts(export),
-        parts=_parts(export, found, name),
-        arena=board_charts.arena(name, found, rows) if found and rows else None,
-        times=board_charts.times(name, rows, how) if rows else None,
+        usage=_usage(export, memory, name),
+        arena=board_charts.arena(name, memory, rows) if memory and rows else None,
+        times=board_charts.times(name, rows, how_timed) if rows else None,
         longest=board_charts.longest(name, rows) if rows else None,
-        how_timed=how,
+        how_timed=how_timed,
         noise=board_charts.noise(name, layers) if layers else None,
-        operators=_operator_rows(rows, found) if found and rows else [],
+        operators=_operator_rows(rows, memory) if memory and rows else [],
         layers=layers,
-        todos=facts.export_todos(subject, export),
+        hints=facts.export_hints(subject, export),
     )
 
 
 def _timed(export: Export, graph: Model) -> tuple[list[Row] | None, str]:
-    """Returns the operators with their times, and how those were found."""
-    total = facts.latency(export)
-    if not total:
+    """Returns the operators with their times, None if these are unknown, and how they were measured or estimated."""
+    latency = facts.latency(export)
+    if not latency:
         return None, ""
     if shares := operators.measured_shares(export.bench, graph):
-        return operators.rows(graph, total.ms, shares), f"shares measured {facts.place(export)}"
+        return operators.rows(graph, latency.ms, shares), f"shares measured {facts.measured_where(export)}"
     shares = operators.estimated_shares(graph)
     if shares is None:
         return None, ""
-    return operators.rows(graph, total.ms, shares), "estimated from instructions by operator"
+    return operators.rows(graph, latency.ms, shares), "estimated from instructions by operator"
 
 
 def _facts(export: Export) -> list[tuple[str, str]]:
+    """Returns (name, value) of what stands below the charts."""
     model, memory = export.report.get("model", {}), facts.memory(export)
     counts = ", ".join(f"{count} {name}" for name, count in model.get("ops", {}).items())
     firmware_bytes = model.get("compact_bytes", model.get("bytes", 0))
-    found = [
+    rows = [
         ("model", f"{firmware_bytes:,} bytes, {model.get('macs', 0):,} MACs" if model else ""),
         ("operators", counts),
         ("arena", f"{memory['arena_bytes']:,} bytes" if memory else ""),
@@ -95,26 +96,29 @@ def _facts(export: Export) -> list[tuple[str, str]]:
     accuracy = export.bench.get("accuracy")
     if accuracy:
         images = export.bench.get("images", 0)
-        found.append((f"accuracy {facts.place(export)}", f"{facts.percent(accuracy['board'])} of {images:,} images"))
-    return [(what, value) for what, value in found if value]
+        rows.append(
+            (f"accuracy {facts.measured_where(export)}", f"{facts.percent(accuracy['board'])} of {images:,} images")
+        )
+    return [(label, value) for label, value in rows if value]
 
 
-def _parts(export: Export, found: MemoryMap | None, name: str) -> list[Chart]:
+def _usage(export: Export, layout: MemoryMap | None, name: str) -> list[Chart]:
+    """Returns the charts of RAM and flash, none if the report lacks their sizes."""
     memory = facts.memory(export)
     if not memory:
         return []
-    arena, head = memory["arena_bytes"], found.head_bytes if found else 0
+    arena, head = memory["arena_bytes"], layout.head_bytes if layout else 0
     ram = [("activations", head), ("interpreter's records", arena - head)] if 0 < head < arena else [("arena", arena)]
     ram.append(("stack and other", memory["ram_bytes"] - arena))
     return [
-        board_charts.parts(f"ram-{name}", "RAM", ram, memory["ram_limit_bytes"]),
-        board_charts.parts(f"flash-{name}", "Flash", facts.flash_parts(export), memory["flash_limit_bytes"]),
+        board_charts.usage(f"ram-{name}", "RAM", ram, memory["ram_limit_bytes"]),
+        board_charts.usage(f"flash-{name}", "Flash", facts.flash_parts(export), memory["flash_limit_bytes"]),
     ]
 
 
-def _operator_rows(rows: list[Row], found: MemoryMap) -> list[OperatorRow]:
+def _operator_rows(rows: list[Row], memory: MemoryMap) -> list[OperatorRow]:
     total = sum(row.ms for row in rows) or 1.0
     return [
-        OperatorRow(row, int(found.live_bytes[row.number]), found.scratch_bytes(row.number), row.ms / total)
+        OperatorRow(row, int(memory.live_bytes[row.number]), memory.scratch_bytes(row.number), row.ms / total)
         for row in rows
     ]

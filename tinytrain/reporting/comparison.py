@@ -1,6 +1,7 @@
-"""Several runs side by side: their key figures, and the keys in which their configs differ."""
+"""Compares several runs: their key figures side by side, and the keys in which their configs differ."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +11,12 @@ from tinytrain.reporting.facts import percent
 from tinytrain.reporting.mistakes import margin
 from tinytrain.reporting.runs import Export, Subject
 
-COLUMNS = 5  # runs at most that stand beside each other
+MOST_COLUMNS = 5  # runs at most that get a column each; more runs get a row each
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A figure to read, and whether it is the best of its column."""
+    """A formatted figure, and whether it is the best one."""
 
     text: str
     best: bool = False
@@ -23,19 +24,27 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A figure of every run: its name, its values (None if unknown), how to read one, whether more is better.
+    """One figure of every run.
 
-    images: of a share of images, how many it was measured on, None where that is unknown.
+    Attributes:
+        name: of the figure.
+        values: one for each run, None if unknown.
+        format: a function that formats a value.
+        more_is_better: None for a figure that is neither.
+        images: for a share of images, the number of images of each run, None where that is unknown.
     """
 
     name: str
     values: list[Any]
-    read: Any
+    format: Callable[[Any], str]
     more_is_better: bool | None = None
     images: list[int | None] | None = None
 
     def cells(self) -> list[Cell]:
-        """Returns the figures; the best is marked if not all are the same, a share only beyond chance of the images."""
+        """Returns the cells of all runs, with the best one marked.
+
+        None is marked if all are equal, or if a share of images leads by no more than chance explains.
+        """
         known = [value for value in self.values if value is not None]
         best = None
         if self.more_is_better is not None and len(set(known)) > 1:
@@ -43,41 +52,41 @@ class Column:
         if best is not None and self.images and not self._beyond_chance(best):
             best = None
         return [
-            Cell("–" if value is None else self.read(value), best is not None and value == best)
+            Cell("–" if value is None else self.format(value), best is not None and value == best)
             for value in self.values
         ]
 
     def _beyond_chance(self, best: float) -> bool:
-        """Returns whether `best` is further above the next share than the 95 % intervals of both allow.
+        """Returns whether the difference of the two best shares exceeds its 95 % interval.
 
-        They are taken as independent: of the same images, which both models mostly share, that is careful.
+        The shares count as independent. Both models mostly saw the same images, so this errs on the safe side.
         """
         counts = zip(self.values, self.images or [], strict=True)
         shares = sorted(((value, images) for value, images in counts if value is not None), reverse=True)
         if not all(images for _, images in shares):
             return False
-        first, second = (margin(value, images or 0) for value, images in shares[:2])
-        return best - shares[1][0] > math.hypot(first, second)
+        margins = [margin(value, images or 0) for value, images in shares[:2]]
+        return best - shares[1][0] > math.hypot(*margins)
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table with a row for each name."""
+    """A table of cells with a name before each row."""
 
     header: list[str]
     rows: list[tuple[str, list[Cell]]]
 
 
 def key_figures(subjects: list[Subject]) -> Table:
-    """Returns the figures to choose by, a column for each run, or a row for each of many.
+    """Returns the figures to choose a run by, with a column for each run, or a row for each if there are many.
 
-    The best of each figure is marked; of accuracies on equal data only, and beyond the chance of its images. How
-    another seed would change it, one run each cannot say.
+    The best value of each figure is marked. An accuracy is marked only if all runs have the same data, and only if it
+    leads by more than the chance of its test images. One run each does not show how much another seed would change it.
     """
     same_data = len({subject.config.data.spec for subject in subjects}) == 1
-    columns = [column for column in _columns(subjects, same_data) if any(v is not None for v in column.values)]
+    columns = [column for column in _columns(subjects, same_data) if any(value is not None for value in column.values)]
     names = [subject.name for subject in subjects]
-    if len(subjects) <= COLUMNS:
+    if len(subjects) <= MOST_COLUMNS:
         return Table(["", *names], [(column.name, column.cells()) for column in columns])
     cells = [column.cells() for column in columns]
     rows = [(name, [column[number] for column in cells]) for number, name in enumerate(names)]
@@ -87,19 +96,23 @@ def key_figures(subjects: list[Subject]) -> Table:
 def _columns(subjects: list[Subject], same_data: bool) -> list[Column]:
     exports = [subject.exports[0] if subject.exports else None for subject in subjects]
     tests = [subject.metrics.get("test", {}) for subject in subjects]
-    more, images = True if same_data else None, [test.get("images") for test in tests]
+    more_is_better, images = True if same_data else None, [test.get("images") for test in tests]
     return [
         Column(
-            "top-1 int8", [facts.int8_top1(export) if export else None for export in exports], percent, more, images
+            "top-1 int8",
+            [facts.int8_top1(export) if export else None for export in exports],
+            percent,
+            more_is_better,
+            images,
         ),
         Column(
             "top-1 float, fine-tuned",
             [facts.finetuned_top1(export) if export else None for export in exports],
             percent,
-            more,
+            more_is_better,
             images,
         ),
-        Column("top-1 float", [test.get("top1") for test in tests], percent, more, images),
+        Column("top-1 float", [test.get("top1") for test in tests], percent, more_is_better, images),
         Column("macro F1", [test.get("macro_f1") for test in tests], percent),
         *_board_columns(exports),
         Column("parameters", [subject.metrics.get("params") for subject in subjects], "{:,}".format, False),
@@ -118,14 +131,14 @@ def _board_columns(exports: list[Export | None]) -> list[Column]:
     latencies = [facts.latency(export) if export else None for export in exports]
     return [
         Column("board", [export.report.get("board") if export else None for export in exports], str),
-        Column("fits", [export.report.get("fits") if export else None for export in exports], _yes),
-        Column("latency", [found.ms if found else None for found in latencies], "{:.1f} ms".format, False),
+        Column("fits", [export.report.get("fits") if export else None for export in exports], _yes_or_no),
+        Column("latency", [latency.ms if latency else None for latency in latencies], "{:.1f} ms".format, False),
         Column("RAM", [memory.get("ram_bytes") for memory in memories], _kib, False),
         Column("flash", [memory.get("flash_bytes") for memory in memories], _kib, False),
     ]
 
 
-def _yes(value: bool) -> str:
+def _yes_or_no(value: bool) -> str:
     return "yes" if value else "NO"
 
 
@@ -139,12 +152,12 @@ def differences(subjects: list[Subject]) -> Table:
     for dotted in [*configs.keys()]:
         values = [configs.get_key(subject.config, dotted) for subject in subjects]
         if any(value != values[0] for value in values):
-            rows.append((dotted, [Cell(shown(value)) for value in values]))
+            rows.append((dotted, [Cell(as_written(value)) for value in values]))
     return Table(["key", *(subject.name for subject in subjects)], rows)
 
 
-def shown(value: Any) -> str:
-    """Returns the value of a key as a config file has it, an empty text as such."""
+def as_written(value: Any) -> str:
+    """Returns the value of a key as a config file writes it, with "" for an empty string."""
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value) or '""'

@@ -1,4 +1,4 @@
-"""Learning curves: loss, top-1 and learning rate over the epochs, of one run or of several in the same pictures."""
+"""Learning curves: loss, top-1 and learning rate over the epochs, of one run or of several in the same charts."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,26 +13,27 @@ from tinytrain.reporting.runs import Subject
 from tinytrain.reporting.svg import Chart
 
 HEIGHT = 270  # pixels
-TRAINING_SHOWN = 3  # runs at most whose training figures are drawn beside those of val
+TRAINING_SHOWN = 3  # runs at most: with more, the charts show val without training
 _TITLES = {"loss": "Loss", "top1": "Top-1 accuracy", "lr": "Learning rate"}
 
 
 def charts(subjects: list[Subject]) -> list[Chart]:
-    """Returns the three charts of all runs that have a history; none if none has."""
-    begun = [subject for subject in subjects if subject.history]
-    return [_chart(name, begun) for name in _TITLES] if begun else []
+    """Returns the three charts of all runs with a history, no chart if none has one."""
+    with_history = [subject for subject in subjects if subject.history]
+    return [_chart(name, with_history) for name in _TITLES] if with_history else []
 
 
 def _chart(name: str, subjects: list[Subject]) -> Chart:
-    last = "; ".join(_last(subject, name, len(subjects) > 1) for subject in subjects[:8])
-    alt = f"{_TITLES[name]} over the epochs. At the end: {last}"
+    last_values = "; ".join(_last_values(subject, name, len(subjects) > 1) for subject in subjects[:8])
+    alt = f"{_TITLES[name]} over the epochs. At the end: {last_values}"
     return svg.chart(f"curve-{name}", alt, [(svg.SMALL, HEIGHT)], _draw(name, subjects))
 
 
-def _last(subject: Subject, name: str, named: bool) -> str:
+def _last_values(subject: Subject, name: str, named: bool) -> str:
+    """Returns the values of the last epoch in words, after the name of the run if `named`."""
     row, label = subject.history[-1], f"{subject.name} " if named else ""
-    parts = [("train", name), ("val", f"val_{name}")] if name != "lr" else [("", name)]
-    return label + " and ".join(f"{split} {row[key]:.3g}".strip() for split, key in parts if key in row)
+    columns = [("train", name), ("val", f"val_{name}")] if name != "lr" else [("", name)]
+    return label + " and ".join(f"{split} {row[key]:.3g}".strip() for split, key in columns if key in row)
 
 
 def _draw(name: str, subjects: list[Subject]) -> Callable[[Figure, int], None]:
@@ -52,13 +53,21 @@ def _draw(name: str, subjects: list[Subject]) -> Callable[[Figure, int], None]:
 
 
 def _lines(axes: Axes, name: str, subject: Subject, number: int, count: int) -> None:
-    """Draws the lines of a run; of many runs, those of the training would hide what matters."""
-    color, alone = svg.SERIES[number % len(svg.SERIES)], count == 1
+    """Draws the lines of a run, the one of the training only if there are few runs.
+
+    Args:
+        axes: the axes of the chart.
+        name: the figure: "loss", "top1" or "lr".
+        subject: the run.
+        number: of the run, from 0, which chooses the color.
+        count: the number of runs in the chart.
+    """
+    color, is_only_run = svg.SERIES[number % len(svg.SERIES)], count == 1
     _line(axes, subject, f"val_{name}" if name != "lr" else name, color=color)
     if name != "lr" and count <= TRAINING_SHOWN:
-        _line(axes, subject, name, color=svg.SERIES[1] if alone else color, linestyle="--", linewidth=1.2)
+        _line(axes, subject, name, color=svg.SERIES[1] if is_only_run else color, linestyle="--", linewidth=1.2)
     best = subject.metrics.get("best_epoch")
-    if alone and name == "top1" and best:
+    if is_only_run and name == "top1" and best:
         axes.axvline(best, color=svg.MUTED, linewidth=1, linestyle=":")
 
 

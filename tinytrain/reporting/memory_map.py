@@ -1,4 +1,4 @@
-"""The arena over time: which buffer lies where, and while which operator runs."""
+"""The arena over time: where each buffer lies, and while which operators."""
 
 from dataclasses import dataclass
 
@@ -9,10 +9,12 @@ from tinytrain.deploy.tflm import memory_planner
 
 @dataclass(frozen=True)
 class MemoryMap:
-    """The head of the arena, with CMSIS-NN's scratch, as TFLM's planner lays it out.
+    """The head of the arena with the scratch buffers of CMSIS-NN, as TFLM's planner lays it out.
 
-    blocks: (offset in bytes, buffer); live_bytes: (operators + 1,) in use at each time, 0 before the first operator;
-    head_bytes: what all of it takes, at least the most that lives at once.
+    Attributes:
+        blocks: (offset in bytes, buffer) of each buffer.
+        live_bytes: (operators + 1,) bytes in use while each operator, counted from 1, runs; [0] is before the first.
+        head_bytes: the size of the head, which is at least the maximum of `live_bytes`.
     """
 
     blocks: list[tuple[int, memory_planner.Buffer]]
@@ -21,16 +23,16 @@ class MemoryMap:
 
     @property
     def peak(self) -> int:
-        """The operator, counted from 1, while which most bytes are in use."""
+        """The operator, counted from 1, during which most bytes are in use."""
         return int(self.live_bytes[1:].argmax()) + 1
 
-    def scratch_bytes(self, time: int) -> int:
-        """Returns what CMSIS-NN takes for itself while operator `time` runs."""
-        return sum(buffer.size_bytes for _, buffer in self.blocks if buffer.scratch and buffer.first == time)
+    def scratch_bytes(self, number: int) -> int:
+        """Returns the bytes of the scratch buffers of operator `number`, counted from 1."""
+        return sum(buffer.size_bytes for _, buffer in self.blocks if buffer.scratch and buffer.first == number)
 
 
 def read(schedule: memory_planner.Schedule) -> MemoryMap:
-    """Returns the map of a schedule."""
+    """Returns the memory map of a schedule."""
     blocks = memory_planner.placed(memory_planner.buffers(schedule, cmsis_nn=True))
     live = np.zeros(len(schedule.steps) + 1, np.int64)
     for _, buffer in blocks:

@@ -1,4 +1,4 @@
-"""The operators of an int8 model, one by one: what each is, takes and lasts."""
+"""The operators of an int8 model: layer, output shape, MACs and time of each."""
 
 import re
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from tinytrain.tflite.model import Model, Operator
 
 @dataclass(frozen=True)
 class Row:
-    """One operator: number from 1, TFLite name, layer that it comes from, shape of its output, MACs, milliseconds."""
+    """An operator: number from 1, TFLite name, the layer it comes from, shape of its output, MACs, milliseconds."""
 
     number: int
     kind: str
@@ -22,9 +22,12 @@ class Row:
 
 
 def rows(graph: Model, total_ms: float, shares: list[float]) -> list[Row]:
-    """Returns a row for each operator in the order they run; their times add up to `total_ms` of one inference.
+    """Returns a row for each operator in the order they run.
 
-    shares: what each operator takes, in proportion to the others.
+    Args:
+        graph: the model.
+        total_ms: the time of one inference, to which the times of the rows add up.
+        shares: the time of each operator in any unit.
     """
     scale = total_ms / max(sum(shares), 1e-9)
     return [
@@ -34,20 +37,28 @@ def rows(graph: Model, total_ms: float, shares: list[float]) -> list[Row]:
 
 
 def layer(operator: Operator) -> str:
-    """Returns the name of the layer that an operator was converted from, read off its output's name."""
-    name = operator.outputs[0].name.partition(";")[0]  # fused ones follow
+    """Returns the name of the layer that an operator was converted from, taken from the name of its output."""
+    name = operator.outputs[0].name.partition(";")[0]  # the names of fused layers follow
     quantized = re.search(r"(?:^|/)quant_([^/]+)", name)  # how tensorflow-model-optimization names them
     return quantized[1] if quantized else name
 
 
 def estimated_shares(graph: Model) -> list[float] | None:
-    """Returns the instructions of each operator, estimated; None if one of them was never counted."""
+    """Returns the estimated instructions of each operator, None if there is no estimate for one of them."""
     known = [cost.instructions for cost in instructions.by_operator(graph.operators) if cost.instructions is not None]
     return known if len(known) == len(graph.operators) else None
 
 
 def measured_shares(bench: dict[str, Any], graph: Model) -> list[float] | None:
-    """Returns the share of each operator that `tinytrain bench` measured, None if it did not, or of another model."""
-    found = bench.get("profile", {}).get("operators", [])
-    same = [row["name"] for row in found] == [operator.name for operator in graph.operators]
-    return [float(row["share"]) for row in found] if found and same else None
+    """Returns the share of each operator that `tinytrain bench` measured.
+
+    Args:
+        bench: the content of bench.json, {} without one.
+        graph: the model of the report.
+
+    Returns:
+        Shares in 0..1, or None if there is no profile, or one of another model.
+    """
+    profile = bench.get("profile", {}).get("operators", [])
+    same_model = [row["name"] for row in profile] == [operator.name for operator in graph.operators]
+    return [float(row["share"]) for row in profile] if profile and same_model else None

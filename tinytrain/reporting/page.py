@@ -1,4 +1,4 @@
-"""The page: sections into HTML, by a template that escapes every text."""
+"""Renders the page: a template puts all sections into HTML and escapes every text."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from tinytrain.reporting import board_section, cards, class_section, comparison,
 from tinytrain.reporting.board_section import BoardSection
 from tinytrain.reporting.cards import Card
 from tinytrain.reporting.class_section import ClassSection
-from tinytrain.reporting.facts import Todo
+from tinytrain.reporting.facts import Hint
 from tinytrain.reporting.provenance import Key
 from tinytrain.reporting.runs import Subject
 
@@ -23,17 +23,17 @@ class RunView:
     color: int
     line: str
     cards: list[Card]
-    todos: list[Todo]
+    hints: list[Hint]
     classes: ClassSection | None
     boards: list[BoardSection]
-    origin: list[tuple[str, str]]
+    provenance: list[tuple[str, str]]
     changed: list[Key]
     config: str
 
 
 def render(subjects: list[Subject]) -> str:
-    """Returns the whole page about the runs."""
-    several = len(subjects) > 1
+    """Returns the HTML page about the runs."""
+    has_several_runs = len(subjects) > 1
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("tinytrain.reporting"),
         autoescape=True,
@@ -44,11 +44,11 @@ def render(subjects: list[Subject]) -> str:
     environment.filters["percent"] = facts.percent
     return environment.get_template("report.html").render(
         title=", ".join(subject.name for subject in subjects),
-        several=several,
+        several=has_several_runs,
         curves=curves.charts(subjects),
         training_shown=len(subjects) <= curves.TRAINING_SHOWN,
-        table=comparison.key_figures(subjects) if several else None,
-        differences=comparison.differences(subjects) if several else None,
+        table=comparison.key_figures(subjects) if has_several_runs else None,
+        differences=comparison.differences(subjects) if has_several_runs else None,
         data=sorted({subject.config.data.spec for subject in subjects}),
         runs=[_view(subject, number) for number, subject in enumerate(subjects, 1)],
         shown=class_section.CLASSES_SHOWN,
@@ -63,20 +63,20 @@ def _view(subject: Subject, number: int) -> RunView:
         color=(number - 1) % len(svg.SERIES) + 1,
         line=_line(subject),
         cards=cards.cards(subject),
-        todos=facts.todos(subject),
+        hints=facts.hints(subject),
         classes=class_section.section(subject, number),
-        boards=[board_section.section(subject, export, f"{number}-{place}") for place, export in exports],
-        origin=provenance.rows(subject),
+        boards=[board_section.section(subject, export, f"{number}-{index}") for index, export in exports],
+        provenance=provenance.rows(subject),
         changed=provenance.changed(subject.config),
         config=configs.dump(subject.config),
     )
 
 
 def _line(subject: Subject) -> str:
-    """Returns what the run is, in one line."""
+    """Returns model, data and size of the run in one line."""
     model, metrics = subject.config.model, subject.metrics
-    words = [f"{model.name}, width {model.width}", f"{model.resolution}×{model.resolution}×{model.channels}"]
-    words.append(f"on {subject.config.data.spec}")
+    parts = [f"{model.name}, width {model.width}", f"{model.resolution}×{model.resolution}×{model.channels}"]
+    parts.append(f"on {subject.config.data.spec}")
     if metrics:
-        words += [f"{metrics.get('params', 0):,} parameters", f"{metrics.get('macs', 0):,} MACs"]
-    return " · ".join(words)
+        parts += [f"{metrics.get('params', 0):,} parameters", f"{metrics.get('macs', 0):,} MACs"]
+    return " · ".join(parts)

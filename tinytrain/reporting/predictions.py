@@ -9,7 +9,7 @@ import numpy as np
 from tinytrain.config import load as configs
 from tinytrain.data import identity, splits
 from tinytrain.data.images import Images
-from tinytrain.data.load import load_source
+from tinytrain.data.load import load_dataset
 from tinytrain.deploy.exported import GOLDEN_FILE, MODEL_FILE, read_golden_outputs
 from tinytrain.deploy.tflm import supported
 from tinytrain.errors import UserError
@@ -68,20 +68,20 @@ def test_images(subject: Subject, proven: Golden | None) -> LabelledImages:
 
     Raises UserError if the data is not there any more, or is another.
     """
-    classes, names = subject.origin.get("classes"), subject.split.get("test", [])
+    classes, names = subject.provenance.get("classes"), subject.split.get("test", [])
     if proven and proven.labels is not None and classes and len(names) == len(proven.labels):
         pixels = (proven.inputs.astype(np.int16) + 128).astype(np.uint8)
         return LabelledImages(pixels, proven.labels, names, classes)
-    source = load_source(subject.config)
+    source = load_dataset(subject.config)
     config = resolve(subject.config, source)
-    data = identity.split_of(subject.run, source, config)
+    data = identity.recorded_splits(subject.run, source, config)
     images, labels = data.arrays("test")
     return LabelledImages(images, labels, splits.as_names(source, data.subsets)["test"], source.classes)
 
 
 def of_float(subject: Subject, test: LabelledImages) -> np.ndarray:
     """Returns the probabilities (N, classes) of the float model."""
-    model = pretrained.trained(subject.run)
+    model = pretrained.load_trained(subject.run)
     logits = predict(model, test.images)
     if "am_softmax" in configs.methods(subject.config):
         logits = logits * float(subject.config.am_softmax.scale)  # they are cosines

@@ -1,4 +1,4 @@
-"""Where a run comes from: data, split, seed, versions, and what its config changes."""
+"""Where a run comes from: data, split, seed, versions, and the keys of its config that are not the default."""
 
 from dataclasses import dataclass
 
@@ -6,13 +6,13 @@ from tinytrain import machine
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
 from tinytrain.reporting import facts
-from tinytrain.reporting.comparison import shown
+from tinytrain.reporting.comparison import as_written
 from tinytrain.reporting.runs import Subject
 
 
 @dataclass(frozen=True)
 class Key:
-    """A key of the config that is not what it is by default."""
+    """A key of the config whose value is not the default."""
 
     name: str
     value: str
@@ -21,40 +21,41 @@ class Key:
 
 
 def rows(subject: Subject) -> list[tuple[str, str]]:
-    """Returns (what, its value) of all that makes the run repeatable, as far as the run folder says."""
-    config, origin = subject.config, subject.origin
+    """Returns (name, value) of everything needed to repeat the run, as far as the run folder holds it."""
+    config, recorded = subject.config, subject.provenance
     split = ", ".join(f"{len(names):,} {name}" for name, names in subject.split.items())
-    versions = ", ".join(f"{name} {version}" for name, version in origin.get("packages", {}).items())
-    drawn = "" if config.data.seed in ("auto", config.seed) else f", of the split {config.data.seed}"
-    found = [
+    versions = ", ".join(f"{name} {version}" for name, version in recorded.get("packages", {}).items())
+    split_seed = "" if config.data.seed in ("auto", config.seed) else f", of the split {config.data.seed}"
+    known = [
         ("data", config.data.spec),
-        ("classes", f"{len(origin['classes']):,}" if "classes" in origin else ""),
+        ("classes", f"{len(recorded['classes']):,}" if "classes" in recorded else ""),
         ("split", f"{config.data.split}: {split}" if split else str(config.data.split)),
-        ("seed", f"{config.seed}{drawn}"),
+        ("seed", f"{config.seed}{split_seed}"),
         ("training method", config.method or "plain"),
-        ("learning rate", _search(subject)),
+        ("learning rate", _learning_rate(subject)),
         ("training time", facts.duration(facts.training_seconds(subject)) if subject.history else ""),
-        ("tinytrain", " ".join([origin.get("tinytrain", ""), *origin.get("commits", [])])),
+        ("tinytrain", " ".join([recorded.get("tinytrain", ""), *recorded.get("commits", [])])),
         ("packages", versions),
-        ("machine", "; then ".join(machine.words(each) for each in origin.get("machines", []))),
+        ("machine", "; then ".join(machine.as_text(entry) for entry in recorded.get("machines", []))),
         ("run folder", str(subject.run.folder)),
     ]
-    return [(what, value) for what, value in found if value.strip()]
+    return [(name, value) for name, value in known if value.strip()]
 
 
-def _search(subject: Subject) -> str:
-    found = subject.search
-    if not found.get("lr"):
+def _learning_rate(subject: Subject) -> str:
+    """Returns the learning rate, and how it was found if it was searched."""
+    search = subject.search
+    if not search.get("lr"):
         return f"{subject.config.optim.lr:g}"
-    return f"{found['lr']:.4g}, found by {found.get('way', 'a search')} in {len(found.get('trials', []))} trials"
+    return f"{search['lr']:.4g}, found by {search.get('way', 'a search')} in {len(search.get('trials', []))} trials"
 
 
 def changed(config: Config) -> list[Key]:
-    """Returns the keys that are not what they are by default, in the order of the schema."""
-    default = Config()
-    found = []
+    """Returns the keys whose values are not the defaults, in the order of the schema."""
+    defaults = Config()
+    keys = []
     for dotted, leaf in configs.keys().items():
-        value, usual = configs.get_key(config, dotted), configs.get_key(default, dotted)
-        if value != usual:
-            found.append(Key(dotted, shown(value), shown(usual), leaf.metadata["meaning"]))
-    return found
+        value, default = configs.get_key(config, dotted), configs.get_key(defaults, dotted)
+        if value != default:
+            keys.append(Key(dotted, as_written(value), as_written(default), leaf.metadata["meaning"]))
+    return keys

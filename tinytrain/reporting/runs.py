@@ -1,4 +1,4 @@
-"""What a report is about: run folders and the exports in them, read as far as they are there."""
+"""Reads what a report is about: run folders and the exports in them, as far as their files exist."""
 
 import csv
 import json
@@ -18,7 +18,7 @@ from tinytrain.run import Run
 
 @dataclass(frozen=True)
 class Export:
-    """A folder that `tinytrain export` wrote: its report.json and the bench.json of `tinytrain bench`, {} without."""
+    """A folder that `tinytrain export` wrote, with its report.json and bench.json; a missing file is {}."""
 
     folder: Path
     report: dict[str, Any]
@@ -27,29 +27,37 @@ class Export:
 
 @dataclass(frozen=True)
 class Subject:
-    """A run in a report: its name there, and all that its folder holds; what it lacks is {} or empty."""
+    """A run in a report, with its name there and the content of its folder; missing files are {} or []."""
 
     name: str
     run: Run
     config: Config
     metrics: dict[str, Any]
     history: list[dict[str, float]]
-    origin: dict[str, Any]
+    provenance: dict[str, Any]
     split: dict[str, list[str]]
     search: dict[str, Any]
     exports: list[Export]
 
 
 def read(folders: list[Path]) -> list[Subject]:
-    """Returns the runs in `folders`; raises UserError for a folder that is none, and for a file that cannot be read."""
+    """Returns the runs in `folders`.
+
+    Raises:
+        UserError: for a folder that is not a run, a file that cannot be read, and a folder that is given twice.
+    """
     return [_subject(Run.open(folder), name) for folder, name in zip(folders, names(folders), strict=True)]
 
 
 def names(folders: list[Path]) -> list[str]:
-    """Returns a name for each folder: its last part, or its path below what all have in common."""
+    """Returns a name for each folder: its last part if these differ, else its path below their common folder.
+
+    Raises:
+        UserError: if a folder is given twice.
+    """
     paths = [Path(os.path.abspath(folder)) for folder in folders]
-    if twice := [str(path) for path, count in Counter(paths).items() if count > 1]:
-        raise UserError(f"the run '{twice[0]}' is named twice: a report shows each run once")
+    if repeated := [str(path) for path, count in Counter(paths).items() if count > 1]:
+        raise UserError(f"the run '{repeated[0]}' is named twice: a report shows each run once")
     short = [path.name for path in paths]
     if len(set(short)) == len(short):
         return short
@@ -63,10 +71,11 @@ def _subject(run: Run, name: str) -> Subject:
         config=run.config(),
         metrics=_json(run.metrics_path) if run.finished else {},
         history=_read(run.history_path, _rows) or [],
-        origin=_read(run.origin_path, lambda _: provenance.read(run)) or {},
+        provenance=_read(run.origin_path, lambda _: provenance.read(run)) or {},
         split=_json(run.split_path),
         search=_json(run.folder / "search.json"),
-        exports=[_export(path.parent) for path in sorted(run.folder.glob(f"[!.]*/{REPORT_FILE}"))],  # none half written
+        # a hidden folder is an export half written
+        exports=[_export(path.parent) for path in sorted(run.folder.glob(f"[!.]*/{REPORT_FILE}"))],
     )
 
 
@@ -75,25 +84,30 @@ def _export(folder: Path) -> Export:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    return _read(path, _table) or {}
+    return _read(path, _object) or {}
 
 
-def _table(path: Path) -> dict[str, Any]:
-    found = json.loads(path.read_text())
-    if not isinstance(found, dict):
-        raise ValueError(f"it holds a {type(found).__name__}, expected an object")
-    return found
+def _object(path: Path) -> dict[str, Any]:
+    """Returns the JSON object in a file; raises ValueError for any other JSON."""
+    content = json.loads(path.read_text())
+    if not isinstance(content, dict):
+        raise ValueError(f"it holds a {type(content).__name__}, expected an object")
+    return content
 
 
 def _rows(path: Path) -> list[dict[str, float]]:
-    """Returns the rows of history.csv; a cell that is no number is left out."""
+    """Returns the rows of history.csv without their empty cells; raises ValueError for a cell that is no number."""
     with path.open() as file:
         rows = list(csv.DictReader(file))
     return [{name: float(cell) for name, cell in row.items() if cell} for row in rows]
 
 
 def _read(path: Path, read: Callable[[Path], Any]) -> Any:
-    """Returns what `read` makes of a file, None if there is no such file."""
+    """Returns what `read` returns for a file, None if there is no such file.
+
+    Raises:
+        UserError: if the file cannot be read.
+    """
     try:
         return read(path) if path.is_file() else None
     except (OSError, ValueError, TypeError, RecursionError) as error:

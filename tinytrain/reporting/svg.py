@@ -1,7 +1,7 @@
-"""Charts as SVG inside the page: drawn by Matplotlib, colored and lettered by the page's CSS.
+"""Charts as SVG inside the page: drawn by Matplotlib, with colors and font from the page's CSS.
 
-Matplotlib knows a fixed color only, the page has a light and a dark look. So each color here stands for a CSS variable,
-which takes its place in the SVG; texts stay texts and take the page's font. One unit of an SVG is one CSS pixel.
+Matplotlib writes fixed colors, but the page has a light and a dark theme. So each color here is a placeholder that is
+replaced by a CSS variable in the SVG. Texts stay texts and take the font of the page. A unit of an SVG is a CSS pixel.
 """
 
 import io
@@ -16,8 +16,8 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-DPI = 72  # of Matplotlib's SVG, whatever else is asked for
-WIDE, HALF, SMALL, PHONE = 1120, 550, 365, 364  # pixels: whole width, two and three in a row, and a phone's whole width
+DPI = 72  # which Matplotlib's SVG always has
+WIDE, HALF, SMALL, PHONE = 1120, 550, 365, 364  # widths in pixels: full, two in a row, three in a row, a phone
 _VARIABLES = ("ink", "muted", "line", "panel", *(f"c{number}" for number in range(1, 9)))
 _COLORS = {name: f"#0a0b{number:02x}" for number, name in enumerate(_VARIABLES)}
 INK, MUTED, LINE, PANEL = (_COLORS[name] for name in ("ink", "muted", "line", "panel"))
@@ -25,7 +25,7 @@ SERIES = [_COLORS[f"c{number}"] for number in range(1, 9)]
 
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
-    "text.parse_math": False,  # a class may be called $x$
+    "text.parse_math": False,  # the name of a class may be $x$
     "font.size": 11,
     "axes.titlesize": 12,
     "axes.titlelocation": "left",
@@ -50,7 +50,7 @@ _STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Chart:
-    """A picture and the text that stands for it where it cannot be seen."""
+    """A chart, and the text for readers who cannot see it."""
 
     svg: Markup
     alt: str
@@ -60,10 +60,10 @@ def chart(name: str, alt: str, sizes: Sequence[tuple[int, int]], draw: Callable[
     """Returns a chart drawn at one size, or at two: for a wide page and for a phone, of which CSS shows one.
 
     Args:
-        name: of the chart, unique in the page: the identities inside the SVG are made from it.
+        name: of the chart, unique in the page; the ids inside the SVG are made from it.
         alt: what it shows, in words.
         sizes: (width, height) in pixels, the wide one first.
-        draw: fills a figure of the given width.
+        draw: draws into a figure; its second argument is the width in pixels.
     """
     roles = ["both"] if len(sizes) == 1 else ["wide", "phone"]
     drawn = [_svg(f"{name}-{role}", alt, role, size, draw) for role, size in zip(roles, sizes, strict=True)]
@@ -71,11 +71,11 @@ def chart(name: str, alt: str, sizes: Sequence[tuple[int, int]], draw: Callable[
 
 
 def axes(figure: Figure, grid: str = "y") -> Axes:
-    """Returns the only axes of a figure, with a grid across "x", "y" or "both"."""
-    found = figure.add_subplot()
-    found.grid(axis=grid)  # type: ignore[arg-type]
-    found.tick_params(length=0)
-    return found
+    """Adds the only axes of a figure, with grid lines for the axis "x", "y" or "both"."""
+    subplot = figure.add_subplot()
+    subplot.grid(axis=grid)  # type: ignore[arg-type]
+    subplot.tick_params(length=0)
+    return subplot
 
 
 def _svg(name: str, alt: str, role: str, size: tuple[int, int], draw: Callable[[Figure, int], None]) -> Markup:
@@ -94,9 +94,10 @@ def _svg(name: str, alt: str, role: str, size: tuple[int, int], draw: Callable[[
 
 
 def _cleaned(svg: str) -> str:
-    """Returns what is inside the <svg> of a file of Matplotlib's, with CSS variables for colors and the page's font."""
+    """Returns the content of the <svg> in a Matplotlib file, with CSS variables as colors and without fonts."""
     body = svg[svg.index("</metadata>") + len("</metadata>") : svg.rindex("</svg>")]
-    body = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", body, count=1, flags=re.DOTALL)  # would be the page's
+    # The style sheet of one chart would apply to the whole page.
+    body = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", body, count=1, flags=re.DOTALL)
     body = re.sub(r'<g id="[^"]*"', "<g", body)
     body = re.sub(r" ?font-family: [^;\"]*;?", "", body)
     body = body.replace("xlink:href", "href")

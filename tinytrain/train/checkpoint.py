@@ -94,7 +94,7 @@ class Checkpoint(keras.callbacks.Callback):
     A kill before last.npz is there repeats the epoch, which comes out the same; history.csv is then written from it.
     """
 
-    def __init__(self, run: Run, history: list[dict[str, float]], score: str = "val_top1") -> None:
+    def __init__(self, run: Run, history: list[dict[str, float]], score: str) -> None:
         super().__init__()
         self.run, self.history, self.score = run, history, score
 

@@ -8,6 +8,7 @@ import statistics
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -19,18 +20,17 @@ from tinytrain import files, provenance
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
 from tinytrain.data import check, identity
-from tinytrain.data.load import mistakes_in, read_source
-from tinytrain.data.source import Source
-from tinytrain.data.splits import Split
+from tinytrain.data.load import mistakes_in, read_dataset
+from tinytrain.data.source import Dataset
+from tinytrain.data.splits import Splits
 from tinytrain.errors import Mistakes, UserError, escaped
 from tinytrain.files import write_json, write_text
 from tinytrain.nn import macs
-from tinytrain.nn.build import build_model
+from tinytrain.nn.predict import predict
 from tinytrain.run import Run
-from tinytrain.tasks.classify.evaluate import evaluate
 from tinytrain.train import checkpoint
-from tinytrain.train.method import Method
 from tinytrain.train.resolve import resolve
+from tinytrain.train.task import build_network
 from tinytrain.train.tensorboard import TensorBoardLog
 from tinytrain.train.trainer import Trainer
 
@@ -51,39 +51,47 @@ def fit(config: Config, out: Path | None = None, resume: bool = False, fit_check
         that says how to go on. What `fit_check` raises.
     """
     with contextlib.ExitStack() as until_end:
-        return _fit(config, out, resume, fit_check, until_end)
+        run = Run.open(out) if resume and out else None
+        if run:
+            config = until_end.enter_context(_going_on(run, config))
+            if run.finished:
+                return run
+        configs.check(config)
+        asked, dataset = config, read_dataset(config)
+        config = resolve(config, dataset)
+        if run is None:
+            _check_search(config)
+        network = _begun_network(run, config) or build_network(config, dataset.classes)
+        data = _split(run, dataset, config, network, fit_check)
+        _tell_seen(data, config)
+        trainer = Trainer(config, data, network)
+        if run is None:
+            _tell_findings(data, asked)
+            for sentence in trainer.method.warnings():
+                print(f"warning: {sentence}", file=sys.stderr)
+            if fit_check:
+                fit_check(trainer.method.plain, config, len(dataset.classes))
+            run = _begin(out, config, data, network, until_end)
+        provenance.record(run, dataset.classes)
+        _train(run, trainer)
+        _finish(run, trainer)
+        return run
 
 
-def _fit(
-    config: Config, out: Path | None, resume: bool, fit_check: FitCheck | None, until_end: contextlib.ExitStack
-) -> Run:
-    run = Run.open(out) if resume and out else None
-    if run:
-        config = until_end.enter_context(_going_on(run, config))
-        if run.finished:
-            return run
-    configs.check(config)
-    asked, source = config, read_source(config)
-    config = resolve(config, source)
-    searches = config.search.way != "none"
-    if searches:
+def _check_search(config: Config) -> None:
+    """Raises UserError if the search of the learning rate that `config` wants cannot be done."""
+    if config.search.algorithm != "none":
         from tinytrain.train.lr_search import search  # with Optuna and its database, which no other training needs
-    if searches and run is None:
+
         search.check(config)
-    model = _begun_model(run, config) or build_model(config, len(source.classes), source.classes)
-    data = _data(run, source, config, model, fit_check)
-    _tell_seen(data, config)
-    trainer = Trainer(config, data, model)
-    if run is None:
-        _tell_findings(data, asked)
-        for sentence in trainer.method.warnings():
-            print(f"warning: {sentence}", file=sys.stderr)
-        if fit_check:
-            fit_check(trainer.method.plain, config, len(source.classes))
-        run = _begin(out, config, data, model, until_end)
-    provenance.record(run, source.classes)
-    if searches:
-        trainer.compile(search.find(run, config, data))
+
+
+def _train(run: Run, trainer: Trainer) -> None:
+    """Searches for the learning rate, if the config says so, and trains to the end."""
+    if trainer.config.search.algorithm != "none":
+        from tinytrain.train.lr_search import search
+
+        trainer.compile(search.find(run, trainer.config, trainer.data))
     try:
         trainer.fit(run, _callbacks(run, trainer))
     except tf.errors.ResourceExhaustedError:
@@ -91,15 +99,13 @@ def _fit(
             f"not enough memory to train {trainer.batch:,} images a step: remove the unfinished run '{run.folder}' "
             "and begin again with a lower optim.batch, model.resolution or model.width"
         ) from None
-    _finish(run, data, trainer.method, trainer.history, config.optim.keep)
-    return run
 
 
-def _begin(out: Path | None, config: Config, data: Split, model: keras.Model, until_end: contextlib.ExitStack) -> Run:
+def _begin(out: Path | None, config: Config, data: Splits, model: keras.Model, until_end: contextlib.ExitStack) -> Run:
     """Returns a new run that holds its images and its config, locked until `until_end`."""
     run = Run.create(out, f"{config.data.spec.partition(':')[0]}-{config.model.name}")
     until_end.enter_context(_written(run))
-    run.refuse_begun()  # another process may have begun it, and ended, since
+    run.refuse_existing()  # another process may have begun it, and ended, since
     identity.record(run, data)
     if config.model.weights:
         write_text(run.graph_path, model.to_json())
@@ -124,8 +130,8 @@ def _going_on(run: Run, config: Config) -> Iterator[Config]:
     """Locks a run that goes on, and gives its config, after taking over what training does not read from `config`."""
     with _written(run):
         if config != Config():
-            run.refuse_another(config)
-            run.take(config)
+            run.refuse_other_config(config)
+            run.update_config(config)
         yield run.config()
 
 
@@ -133,46 +139,52 @@ def _callbacks(run: Run, trainer: Trainer) -> list[keras.callbacks.Callback]:
     """Returns what a training does besides, as [log] of its config says."""
     if not trainer.config.log.tensorboard:
         return []
-    return [TensorBoardLog(run.folder / "tensorboard", lambda: trainer.history)]
+    return [TensorBoardLog(run.folder / "tensorboard", lambda: trainer.history, trainer.task.figures.main)]
 
 
-def _data(run: Run | None, source: Source, config: Config, model: keras.Model, fit_check: FitCheck | None) -> Split:
+def _split(
+    run: Run | None, dataset: Dataset, config: Config, network: keras.Model, fit_check: FitCheck | None
+) -> Splits:
     """Returns the split images, those of `run` if it goes on.
 
     Raises all that is wrong with them as one error, for a new run with what `fit_check` says of the model.
     """
-    mistakes = Mistakes(mistakes_in(source))
-    data = mistakes.kept(identity.split_of, run, source, config) if run else mistakes.kept(Split, source, config)
+    mistakes = Mistakes(mistakes_in(dataset))
+    data = (
+        mistakes.collect(identity.recorded_splits, run, dataset, config)
+        if run
+        else mistakes.collect(Splits, dataset, config)
+    )
     if mistakes.errors and fit_check and run is None:
         # A method may change the network that is converted; it cannot be made without images.
-        mistakes.kept(fit_check, model, config, len(source.classes))
+        mistakes.collect(fit_check, network, config, len(dataset.classes))
     mistakes.raise_all()
     return data
 
 
-def _tell_findings(data: Split, asked: Config) -> None:
+def _tell_findings(data: Splits, asked: Config) -> None:
     """Prints what is wrong with the data, and what was chosen for the user, to standard error, once for a run."""
     if asked.data.check:
-        found = check.findings(data.source, data.subsets, asked)
+        found = check.findings(data.dataset, data.subsets, asked)
     else:
-        found = check.without_asking(data.source, asked)
+        found = check.unconditional_findings(data.dataset, asked)
     for line in check.as_lines([dataclasses.replace(finding, severe=False) for finding in found]):
         print(escaped(line), file=sys.stderr)
-    if any(len(finding.files) > check.SHOWN for finding in found):
+    if any(len(finding.files) > check.SHOWN_FILES for finding in found):
         print(escaped(f"`tinytrain data {shlex.quote(asked.data.spec)} --json` names all files"), file=sys.stderr)
 
 
-def _tell_seen(data: Split, config: Config) -> None:
+def _tell_seen(data: Splits, config: Config) -> None:
     """Prints which test images a network was trained on that this training begins from or is taught by."""
     sources = [("model.weights", config.model.weights)]
     if "distill" in configs.methods(config):
         sources.append(("distill.teacher", config.distill.teacher))
     for key, word in sources:
         if run := identity.run_of(word):
-            identity.tell_trained_on(run, data, "test", f"{key} = '{word}'")
+            identity.note_trained_on(run, data, "test", f"{key} = '{word}'")
 
 
-def _begun_model(run: Run | None, config: Config) -> keras.Model | None:
+def _begun_network(run: Run | None, config: Config) -> keras.Model | None:
     """Returns the network of a run with a checkpoint, which brings the weights: model.weights may be gone."""
     if run is None or not run.last_path.exists() or not run.graph_path.exists():
         return None
@@ -186,18 +198,18 @@ def _begun_model(run: Run | None, config: Config) -> keras.Model | None:
         raise UserError(f"'{run.graph_path}' is no network of Keras: {error}; train the run anew") from None
 
 
-def _finish(run: Run, data: Split, method: Method, history: list[dict[str, float]], keep: str) -> None:
-    """Saves the plain model, as optim.keep says, and measures it: the only look at the test images."""
+def _finish(run: Run, trainer: Trainer) -> None:
+    """Saves the plain model, as optim.checkpoint says, and measures it: the only look at the test images."""
+    method, history = trainer.method, trainer.history
     epoch = len(history)  # whose weights the method has
-    if keep == "best":
+    if trainer.config.optim.checkpoint == "best":
         epoch = checkpoint.load(run.best_path, method.network.variables)["epoch"]
     model = method.finish()
     _save_model(run, model)
-    metrics_of = {split: evaluate(model, *data.arrays(split)) for split in ("val", "test")}
     write_json(
         run.metrics_path,
         {
-            **metrics_of,
+            **{split: _measured(trainer, model, split) for split in ("val", "test")},
             "params": int(sum(np.prod(variable.shape) for variable in model.trainable_variables)),
             "macs": macs.count(model),
             "images_per_second": round(statistics.median(row["images_per_second"] for row in history), 1),
@@ -207,6 +219,11 @@ def _finish(run: Run, data: Split, method: Method, history: list[dict[str, float
     )
 
 
+def _measured(trainer: Trainer, model: keras.Model, split: str) -> dict[str, Any]:
+    images, annotations = trainer.data.arrays(split)
+    return trainer.task.evaluate(predict(model, images), annotations)
+
+
 def _save_model(run: Run, model: keras.Model) -> None:
-    with files.told(run.model_path), files.draft(run.model_path) as temporary:
+    with files.write_errors(run.model_path), files.draft(run.model_path) as temporary:
         model.save(temporary)

@@ -2,19 +2,19 @@
 
 `Method` is plain training. A training method of `tinytrain/methods` is one of two kinds of subclass:
 - of `Method`, around a functional model, where it changes the network that is trained: the innermost of its training;
-- of `Around`, around another method, where it changes the loss, or how often gradients are taken.
+- of `MethodWrapper`, around another method, where it changes the loss, or how often gradients are taken.
 Both change `gradients(x, objective, number)`, which asks the method inside with the objective that it wants: this is
 how they nest. None subclasses a functional model (Keras rewrites the base classes of a functional subclass), and
 `finish` gives the plain model back without a trace of the method.
 
 A module of the room has `build(inner, config, training)` and may have
 - `OFF`, KEY=VALUE words with which it is plain training, number for number, if there are such;
-- `usual(model, classes)`, {dotted key: value} of what "auto" means in its keys, for the name of a model;
+- `defaults(model, classes)`, {dotted key: value} of what "auto" means in its keys, for the name of a model;
 - `JIT = False`, if XLA cannot compile its step.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -27,51 +27,52 @@ STATISTICS = ("moving_mean", "moving_variance")  # the running ones of a BatchNo
 
 
 @dataclasses.dataclass(frozen=True)
-class Training:
-    """What a method may want to know of the training that it is part of."""
+class TrainingContext:
+    """The training that a method is part of, as far as a method may need to know it."""
 
     steps_per_epoch: int
     batch: int  # images a step
-    batches: Callable[[int, int], tf.data.Dataset]  # (seed, steps) -> augmented training batches (x, one-hot y)
+    batches: Callable[[int, int], tf.data.Dataset]  # (seed, steps) -> augmented training batches (x, targets)
     classes: list[str] = dataclasses.field(default_factory=list)
 
 
 class Step(NamedTuple):
-    """What a training step found: loss (scalar) and logits (B, classes) of the network, a gradient for each variable.
+    """The result of a training step: loss (scalar) and outputs of the network, a gradient for each variable.
 
-    The gradients are in the order of `trainable_variables`.
+    The outputs are a tensor (B, …), of a classifier logits (B, classes), or a structure of tensors. The gradients are
+    in the order of `trainable_variables`.
     """
 
     loss: tf.Tensor
-    logits: tf.Tensor
+    outputs: Any
     gradients: list[tf.Tensor]
 
 
-def _nothing(logits: tf.Tensor) -> tf.Tensor:
+def _nothing(outputs: Any) -> tf.Tensor:
     return tf.zeros(())
 
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
-    """What a pass minimises: `total` of the logits (B, classes), a scalar.
+    """What a pass minimises: `total` of the outputs of the network, a scalar.
 
-    It is `loss`, for the labels `y` (B, classes), and `part`, what methods around have added. Both are apart because a
-    method may change what the labels ask for, such as a margin, which is no matter of the other parts.
+    It is `loss`, for the targets `y`, and `part`, what methods around have added. Both are apart because a method may
+    change what the targets ask for, such as a margin, which is no matter of the other parts.
     Its gradients are those of `scale(total)`, which the optimizer scales back: mixed precision needs it.
     """
 
-    loss: Callable[[tf.Tensor], tf.Tensor]
+    loss: Callable[[Any], tf.Tensor]
     scale: Callable[[tf.Tensor], tf.Tensor]
-    y: tf.Tensor | None = None
-    part: Callable[[tf.Tensor], tf.Tensor] = _nothing
+    y: Any = None
+    part: Callable[[Any], tf.Tensor] = _nothing
 
-    def total(self, logits: tf.Tensor) -> tf.Tensor:
+    def total(self, outputs: Any) -> tf.Tensor:
         """Returns all that is minimised."""
-        return self.loss(logits) + self.part(logits)
+        return self.loss(outputs) + self.part(outputs)
 
-    def plus(self, part: Callable[[tf.Tensor], tf.Tensor]) -> "Objective":
-        """Returns this objective with another loss of the logits added."""
-        return dataclasses.replace(self, part=lambda logits: self.part(logits) + part(logits))
+    def plus(self, part: Callable[[Any], tf.Tensor]) -> "Objective":
+        """Returns this objective with another loss of the outputs added."""
+        return dataclasses.replace(self, part=lambda outputs: self.part(outputs) + part(outputs))
 
 
 def _policy(model: keras.Model) -> keras.DTypePolicy:
@@ -108,22 +109,55 @@ class Method(keras.Model):
         """The model that `finish` will return."""
         return self._plain()
 
-    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Returns the logits (B, classes) of the images (B, H, W, C)."""
+    def call(self, x: tf.Tensor, training: bool = False) -> Any:
+        """Returns the outputs for the images (B, H, W, C)."""
         return self.network(x, training=training)
 
     def build(self, input_shape: tuple) -> None:
         """Marks the method as built: its network always is."""
         self.built = True
 
-    def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def compile(
+        self,
+        optimizer: keras.optimizers.Optimizer,
+        loss: Callable[[Any, Any], tf.Tensor],
+        metrics: Sequence[keras.metrics.Metric] = (),
+        **kwargs: Any,
+    ) -> None:
+        """Sets what the training needs; Keras' own losses and metrics know one output at a time, these see all.
+
+        Args:
+            optimizer: takes the steps.
+            loss: (targets, outputs) -> scalar.
+            metrics: of (targets, outputs), each named after its column of history.csv.
+            **kwargs: those of keras.Model.compile.
+        """
+        super().compile(optimizer=optimizer, **kwargs)
+        self._measure = lambda: (loss, list(metrics))  # not an attribute, or Keras would track the metrics' variables
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """The mean loss, and the metrics that `compile` was given."""
+        return [self._loss_tracker, *self._measure()[1]] if self.compiled else []
+
+    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, *_: Any, **__: Any) -> tf.Tensor:
+        """Returns the loss of targets and outputs."""
+        return self._measure()[0](y, y_pred)
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, tf.Tensor]:
+        """Returns loss and metrics so far in the epoch, those of this batch included."""
+        for metric in self._measure()[1]:
+            metric.update_state(y, y_pred)
+        return self.get_metrics_result()
+
+    def train_step(self, data: tuple[tf.Tensor, Any]) -> dict[str, tf.Tensor]:
         """Takes one step of the optimizer on the batch (x, y); returns the metrics so far in the epoch.
 
         In mixed precision the optimizer lowers its loss scale and skips the step where a gradient is not finite; then
         the running statistics stay as they were, too.
         """
         x, y = data
-        objective = Objective(lambda logits: self.compute_loss(x=x, y=y, y_pred=logits), self.optimizer.scale_loss, y)
+        objective = Objective(lambda outputs: self.compute_loss(x, y, outputs), self.optimizer.scale_loss, y)
         before = [(variable, tf.identity(variable.value)) for variable in self._statistics()]
         step = self.gradients(x, objective, self.optimizer.iterations)
         if before:
@@ -132,7 +166,7 @@ class Method(keras.Model):
                 variable.assign(tf.where(taken, variable.value, value))
         self.optimizer.apply_gradients(zip(step.gradients, self.trainable_variables, strict=True))
         self._loss_tracker.update_state(step.loss, sample_weight=tf.shape(x)[0])
-        return self.compute_metrics(x, y, step.logits)
+        return self.compute_metrics(x, y, step.outputs)
 
     def _statistics(self) -> list[keras.Variable]:
         """Returns the running statistics of all networks, if the optimizer skips steps that overflow."""
@@ -141,26 +175,24 @@ class Method(keras.Model):
         return [variable for variable in self.non_trainable_variables if variable.name in STATISTICS]
 
     def gradients(self, x: tf.Tensor, objective: Objective, number: tf.Tensor) -> Step:
-        """Returns loss, logits and gradients of the batch `x`; this is what a method changes.
+        """Returns loss, outputs and gradients of the batch `x`; this is what a method changes.
 
         number: of the step, counted from 0; what is drawn at random should depend on it and the seed alone.
         """
         return self.differentiate(lambda: self.network(x, training=True), objective)
 
-    def differentiate(
-        self, forward: Callable[[], tf.Tensor], objective: Objective, sources: list[Any] | None = None
-    ) -> Step:
-        """Returns loss, logits and gradients of one pass, whose logits `forward` computes.
+    def differentiate(self, forward: Callable[[], Any], objective: Objective, sources: list[Any] | None = None) -> Step:
+        """Returns loss, outputs and gradients of one pass, whose outputs `forward` computes.
 
         sources: tensors to differentiate with respect to, by default the trainable variables.
         """
         with tf.GradientTape() as tape:
             if sources is not None:
                 tape.watch(sources)
-            logits = forward()
-            loss = objective.total(logits)
+            outputs = forward()
+            loss = objective.total(outputs)
             scaled = objective.scale(loss)
-        return Step(loss, logits, tape.gradient(scaled, self.trainable_variables if sources is None else sources))
+        return Step(loss, outputs, tape.gradient(scaled, self.trainable_variables if sources is None else sources))
 
     def students(self) -> list[list[keras.Variable]]:
         """Returns the trainable variables of each network that is trained: one, unless several learn side by side."""
@@ -180,7 +212,7 @@ class Method(keras.Model):
         return self.plain
 
 
-class Around(Method):
+class MethodWrapper(Method):
     """A method around another method, `inner`, whose network it trains; by itself it changes nothing."""
 
     def __init__(self, inner: Method, **kwargs: Any) -> None:
@@ -199,8 +231,8 @@ class Around(Method):
         """The model that `finish` will return."""
         return self.inner.plain
 
-    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Returns the logits (B, classes) of the images (B, H, W, C)."""
+    def call(self, x: tf.Tensor, training: bool = False) -> Any:
+        """Returns the outputs for the images (B, H, W, C)."""
         return self.inner(x, training=training)
 
     def gradients(self, x: tf.Tensor, objective: Objective, number: tf.Tensor) -> Step:
@@ -224,7 +256,7 @@ class Around(Method):
         return self.inner.finish()
 
 
-def functional(inner: keras.Model | Method, name: str) -> keras.Model:
+def require_functional(inner: keras.Model | Method, name: str) -> keras.Model:
     """Returns `inner`, for the method `name`, which changes the network itself; refuses one that is in a method."""
     if isinstance(inner, Method):
         raise UserError(

@@ -1,4 +1,4 @@
-"""Optimizers and the learning-rate schedule as the papers (PyTorch) define them, where Keras' own differ.
+"""Optimizers as the papers (PyTorch) define them, where Keras' own differ.
 
 Keras' SGD keeps lr·g in its velocity, so that a drop of the learning rate acts late, and its `weight_decay` is
 decoupled. Here the velocity keeps g and the decay is added to the gradient (methods.md F.1, F.2):
@@ -10,7 +10,6 @@ decoupled. Here the velocity keeps g and the decay is added to the gradient (met
 The η of biases, β included, is optim.bias_lr times that of the rest (methods.md C.2: no bias decay, doubled rate).
 """
 
-import math
 from typing import Any
 
 import keras
@@ -18,6 +17,7 @@ import tensorflow as tf
 from keras import ops
 
 from tinytrain.config.schema import Optim
+from tinytrain.train import schedules
 
 BIASES = ("bias", "beta")
 
@@ -145,52 +145,17 @@ class Adam(keras.optimizers.Optimizer):
         }
 
 
-@keras.saving.register_keras_serializable("tinytrain")
-class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear warm-up, then half a cosine to 0, a step at a time.
+def build(config: Optim, steps_per_epoch: int, total_steps: int | None = None) -> keras.optimizers.Optimizer:
+    """Returns the optimizer of `config` with its schedule; that of "plateau" is a callback (`plateau`).
 
-    With peak η, W warm-up steps and T steps in all: η·(t + 1)/W for t < W, then η·½(1 + cos(π(t − W)/(T − W))). A share
-    f = `warmup_from` > 0 begins the warm-up at fη instead, as NetAug does: η·(f + (1 − f)·t/W) for t < W. With `every`
-    the rate changes only where t is a multiple of it, as PyTorch's does if stepped once an epoch (methods.md F.10).
+    total_steps: how long the schedule is, by default all epochs.
     """
-
-    def __init__(
-        self, peak: float, warmup_steps: int, total_steps: int, warmup_from: float = 0.0, every: int = 1
-    ) -> None:
-        self.peak, self.warmup_steps, self.total_steps = peak, warmup_steps, total_steps
-        self.warmup_from, self.every = warmup_from, every
-
-    def __call__(self, step: Any) -> Any:
-        """Returns the learning rate of step `step`, counted from 0."""
-        step = ops.cast(step // self.every * self.every, "float32")
-        progress = (step - self.warmup_steps) / max(self.total_steps - self.warmup_steps, 1)
-        cosine = 0.5 * (1.0 + ops.cos(math.pi * ops.clip(progress, 0.0, 1.0)))
-        first = 0 if self.warmup_from else 1  # from 0 the first step would be lost
-        share = (step + first) / max(self.warmup_steps, 1)
-        warmup = self.warmup_from + (1 - self.warmup_from) * share
-        return self.peak * ops.where(step < self.warmup_steps, warmup, cosine)
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that rebuild the schedule."""
-        return {
-            "peak": self.peak,
-            "warmup_steps": self.warmup_steps,
-            "total_steps": self.total_steps,
-            "warmup_from": self.warmup_from,
-            "every": self.every,
-        }
-
-
-def build(config: Optim, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-    """Returns the optimizer of `config` with its schedule; that of "plateau" is a callback (`plateau`)."""
-    total = config.epochs * steps_per_epoch
-    warmup = min(round(config.warmup_epochs * steps_per_epoch), total - 1)
-    rate: Any = config.lr
-    if config.schedule.startswith("cosine"):
-        every = steps_per_epoch if config.schedule == "cosine_epochs" else 1
-        rate = WarmupCosine(config.lr, warmup, total, config.warmup_from, every)
-    options: dict[str, Any] = {"coupled_decay": config.weight_decay, "decay_all": config.decay == "all"}
-    options["bias_lr"] = config.bias_lr
+    rate = schedules.build(config, steps_per_epoch, total_steps)
+    options: dict[str, Any] = {
+        "coupled_decay": config.weight_decay,
+        "decay_all": config.decay == "all",
+        "bias_lr": config.bias_lr,
+    }
     if config.name == "adam":
         return Adam(rate, **options)
     return SGD(rate, config.momentum, config.nesterov, **options)

@@ -7,7 +7,7 @@ for the training, W epochs of warm-up and epochs e counted from 0:
   `threshold` of it is better; after more than `patience` epochs that are not, the rate is multiplied by `gamma`, but is
   never below η / `floor`, and the count begins anew;
 - if it has not fallen after `forced` of all epochs, it falls once all the same;
-- an epoch at the lowest rate that does not raise the best class-balanced val top-1, rounded to 4 digits, counts; the
+- an epoch at the lowest rate that does not raise the best class-balanced val score, rounded to 4 digits, counts; the
   training ends after `stop_patience` of them in a row. The weights of the best epoch are kept.
 PyTorch's scheduler is like this but for floor, forcing and end; Keras' reduces an epoch earlier and by absolute values
 (methods.md F.11).
@@ -32,7 +32,7 @@ class Plateau:
         self.forced_at = int(options.forced * optim.epochs) - self.warmup
         self.epoch, self.rate, self.stopped = 0, optim.lr, False
         self.best_loss, self.bad = float("inf"), 0
-        self.best_top1, self.waited = -1.0, 0
+        self.best_score, self.waited = -1.0, 0
 
     @property
     def lr(self) -> float:
@@ -46,16 +46,16 @@ class Plateau:
         """The learning rate below which it never falls."""
         return self.first / self.options.floor
 
-    def after_epoch(self, loss: float, top1: float) -> None:
-        """Takes in the mean training loss and the class-balanced val top-1 of an epoch."""
-        self._stop(top1, self.lr)
+    def after_epoch(self, loss: float, score: float) -> None:
+        """Takes in the mean training loss and the class-balanced val score, 0..1, of an epoch."""
+        self._stop(score, self.lr)
         if self.epoch > self.warmup:
             self._reduce(loss)
         self.epoch += 1
 
-    def _stop(self, top1: float, lr: float) -> None:
-        if round(top1, 4) > self.best_top1:
-            self.best_top1, self.waited = round(top1, 4), 0
+    def _stop(self, score: float, lr: float) -> None:
+        if round(score, 4) > self.best_score:
+            self.best_score, self.waited = round(score, 4), 0
         elif round(lr, 8) <= round(self.lowest, 8):
             self.waited += 1
             self.stopped = self.waited >= self.options.stop_patience
@@ -71,11 +71,14 @@ class Plateau:
 
 
 class PlateauSchedule(keras.callbacks.Callback):
-    """Sets the learning rate before each epoch and ends the training, as `plateau` says."""
+    """Sets the learning rate before each epoch and ends the training, as `plateau` says.
 
-    def __init__(self, plateau: Plateau) -> None:
+    score: the column of history.csv that `plateau` watches beside the loss.
+    """
+
+    def __init__(self, plateau: Plateau, score: str) -> None:
         super().__init__()
-        self.plateau = plateau
+        self.plateau, self.score = plateau, score
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Sets the rate of this epoch."""
@@ -84,5 +87,5 @@ class PlateauSchedule(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Looks at what the epoch brought."""
         logs = logs or {}
-        self.plateau.after_epoch(logs["loss"], logs["val_balanced_top1"])
+        self.plateau.after_epoch(logs["loss"], logs[self.score])
         self.model.stop_training = self.plateau.stopped

@@ -8,6 +8,7 @@ import keras
 from tqdm import tqdm
 
 from tinytrain.errors import UserError
+from tinytrain.train.figures import Figure
 
 
 class Diverged(UserError):
@@ -29,9 +30,10 @@ class Progress(keras.callbacks.Callback):
     before the first step, and before the validation, is part of them: a method's work between the steps.
     """
 
-    def __init__(self, epochs: int, images_per_epoch: int, batch: int, clock: Clock) -> None:
+    def __init__(self, epochs: int, images_per_epoch: int, batch: int, clock: Clock, figure: Figure) -> None:
         super().__init__()
         self.epochs, self.images, self.batch, self.clock = epochs, images_per_epoch, batch, clock
+        self.figure = figure  # of the task, shown beside the loss
         self.seconds = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
@@ -55,9 +57,10 @@ class Progress(keras.callbacks.Callback):
         logs["seconds"] = self.seconds
         logs["images_per_second"] = self.images / self.seconds
         self.bar.close()
+        key, label = self.figure.key, self.figure.label
         tqdm.write(
-            f"epoch {epoch + 1}/{self.epochs}  loss {logs['loss']:.4f}  top-1 {logs['top1']:.4f}  "
-            f"val loss {logs['val_loss']:.4f}  val top-1 {logs['val_top1']:.4f}  "
+            f"epoch {epoch + 1}/{self.epochs}  loss {logs['loss']:.4f}  {label} {logs[key]:.4f}  "
+            f"val loss {logs['val_loss']:.4f}  val {label} {logs[f'val_{key}']:.4f}  "
             f"{logs['images_per_second']:,.0f} images/s",
             file=sys.stderr,
         )

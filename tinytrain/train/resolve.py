@@ -5,16 +5,16 @@ import dataclasses
 import tensorflow as tf
 
 from tinytrain.config import load as configs
-from tinytrain.config import plugins
+from tinytrain.config import paths, plugins
 from tinytrain.config.schema import Config
-from tinytrain.data.source import Source
+from tinytrain.data.source import Dataset
 from tinytrain.nn import initializers
 from tinytrain.train.lr_search import defaults
 
 LARGEST_AUTO_RESOLUTION = 96
 
 
-def resolve(config: Config, source: Source) -> Config:
+def resolve(config: Config, source: Dataset) -> Config:
     """Returns a copy of `config` in which every "auto" is what the data, the model and the device ask for."""
     config = dataclasses.replace(
         config,
@@ -25,31 +25,31 @@ def resolve(config: Config, source: Source) -> Config:
         },
     )
     on_gpu = bool(tf.config.list_physical_devices("GPU"))
-    usual = plugins.load("models", config.model.name).USUAL
+    model_defaults = plugins.load("models", config.model.name).DEFAULTS
     low, high = defaults.learning_rates(config.model.name)
     methods = {name: plugins.load("methods", name) for name in plugins.names("methods")}
     found = {
         "data.resize": source.resize,
         "data.split": source.split,
         "data.seed": config.seed,
-        "model.width": usual["width"],
+        "model.width": model_defaults["width"],
         "model.resolution": min(source.side or LARGEST_AUTO_RESOLUTION, LARGEST_AUTO_RESOLUTION),
         "model.channels": source.channels,
-        "model.stem": usual.get("stem", "imagenet"),
-        "model.init": initializers.kind_of(config),
+        "model.stem": model_defaults.get("stem", "imagenet"),
+        "model.init": initializers.init_of(config),
         "augment.flip": source.flip,
         "search.low": low,
         "search.high": high,
-        "search.epochs": defaults.epochs(config.search.way),
+        "search.epochs": defaults.epochs(config.search.algorithm),
         "device.precision": "mixed_float16" if on_gpu else "float32",
         "device.jit": on_gpu and all(getattr(methods[name], "JIT", True) for name in configs.methods(config)),
     }
     for module in methods.values():
-        if hasattr(module, "usual"):
-            found |= module.usual(config.model.name, len(source.classes))
+        if hasattr(module, "defaults"):
+            found |= module.defaults(config.model.name, len(source.classes))
     for dotted, value in found.items():
         if configs.get_key(config, dotted) == "auto":
             configs.set_key(config, dotted, value)
-    config.model.weights = configs.absolute(config.model.weights)
-    config.search.storage = configs.absolute_database(config.search.storage)
+    config.model.weights = paths.absolute_weights(config.model.weights)
+    config.search.storage = paths.absolute_database(config.search.storage)
     return config

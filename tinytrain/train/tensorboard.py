@@ -16,8 +16,8 @@ import tensorflow as tf
 from tensorflow.core.framework.summary_pb2 import SummaryMetadata
 
 from tinytrain.errors import UserError
+from tinytrain.train.figures import Figure
 
-TAGS = {"loss": "loss", "top1": "top-1", "lr": "learning rate"}  # column of the history -> tag
 SCALAR = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="scalars"))
 Row = dict[str, float]
 
@@ -28,11 +28,13 @@ class TensorBoardLog(keras.callbacks.Callback):
     Args:
         folder: RUN/tensorboard; what an earlier part of the training wrote there is replaced.
         history: returns the rows of history.csv so far.
+        figure: of the task, written beside loss and learning rate.
     """
 
-    def __init__(self, folder: Path, history: Callable[[], list[Row]]) -> None:
+    def __init__(self, folder: Path, history: Callable[[], list[Row]], figure: Figure) -> None:
         super().__init__()
         self.folder, self.history = folder, history
+        self.tags = {"loss": "loss", figure.key: figure.label, "lr": "learning rate"}  # column of the history -> tag
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Writes the epochs that were trained before."""
@@ -67,7 +69,7 @@ class TensorBoardLog(keras.callbacks.Callback):
     def _write(self, row: Row) -> None:
         for split, prefix in (("train", ""), ("val", "val_")):
             with self._told(), self.writers[split].as_default(step=int(row["epoch"])):
-                for name, tag in TAGS.items():
+                for name, tag in self.tags.items():
                     if prefix + name in row:
                         tf.summary.write(tag, tf.constant(row[prefix + name], tf.float32), metadata=SCALAR)
             self.writers[split].flush()

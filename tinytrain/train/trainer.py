@@ -1,24 +1,24 @@
-"""The trainer: a model, its methods and its batches, trained from the last checkpoint to the end."""
+"""The trainer: a model, its task, its methods and its batches, trained from the last checkpoint to the end."""
 
 import dataclasses
-import functools
 from typing import Any
 
 import keras
-import numpy as np
+import tensorflow as tf
 
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
-from tinytrain.config.schema import Config
+from tinytrain.config.schema import Config, Optim
 from tinytrain.data import balance, batches
 from tinytrain.data.augment.augmentation import Augmentation
-from tinytrain.data.images import Images
-from tinytrain.data.splits import Split
+from tinytrain.data.source import strata
+from tinytrain.data.splits import Splits
 from tinytrain.run import Run
-from tinytrain.train import checkpoint, memory, optimizers
-from tinytrain.train.method import Method, Training
+from tinytrain.train import checkpoint, memory, optimizers, task
+from tinytrain.train.method import Method, TrainingContext
 from tinytrain.train.plateau import Plateau, PlateauSchedule
 from tinytrain.train.progress import Clock, Progress, StopAtNaN
+from tinytrain.train.task import Task
 
 
 class Trainer:
@@ -30,33 +30,33 @@ class Trainer:
         model: the plain model that is trained.
     """
 
-    def __init__(self, config: Config, data: Split, model: keras.Model) -> None:
+    def __init__(self, config: Config, data: Splits, model: keras.Model) -> None:
         self.config, self.data, self.history = config, data, []  # type: ignore[var-annotated]
-        images: Images
-        images, labels = data.arrays("train")
-        self.classes, self.class_weights = len(data.source.classes), None
-        if config.data.balance == "class_weights":
-            self.class_weights = balance.class_weights(labels, self.classes)
-        elif config.data.balance == "balanced_sampling":
-            images, labels = balance.evenly(images, labels, config.seed)
-        self.batch = min(config.optim.batch, len(images))
+        self.task = task.of(config, data.dataset.classes)
+        self.samples = data.samples("train")
+        self.task.weigh(self.samples.annotations)
+        if config.data.balance == "balanced_sampling":
+            self.samples = self.samples.take(balance.oversample(strata(self.samples.annotations), config.seed))
+        self.batch = min(config.optim.batch, len(self.samples.images))
         memory.refuse_too_much(model, self.batch)
-        self.steps = len(images) // self.batch
-        augmentation = Augmentation(config.augment, int(config.model.resolution))
-        self.batches = functools.partial(
-            batches.training_batches, images, labels, self.classes, self.batch, augment=augmentation
+        self.steps = len(self.samples.images) // self.batch
+        self.augmentation = Augmentation(self.task.augment(), int(config.model.resolution))
+        context = TrainingContext(
+            self.steps, self.batch, lambda seed, steps: self.batches(seed, range(steps)), data.dataset.classes
         )
-        training = Training(
-            self.steps, self.batch, lambda seed, steps: self.batches(seed, range(steps)), data.source.classes
-        )
-        self.method = build_method(model, config, training)
+        self.method = build_method(model, config, context)
         self.compile(config.optim.lr)
+
+    def batches(self, seed: int, steps: range) -> tf.data.Dataset:
+        """Returns the augmented training batches (x, targets) of `steps`, in an order drawn from `seed`."""
+        return batches.training_batches(
+            self.samples, self.task.encode, self.batch, seed, steps, augment=self.augmentation
+        )
 
     def compile(self, lr: float) -> None:
         """Gives the method a new optimizer, whose learning rate is `lr`."""
         self.optim = dataclasses.replace(self.config.optim, lr=lr)
-        config = dataclasses.replace(self.config, optim=self.optim)
-        compile_method(self.method, config, self.steps, self.classes, self.class_weights)
+        compile_method(self.method, self.task, self.optim, self.steps, jit=bool(self.config.device.jit))
 
     def fit(self, run: Run, callbacks: list[keras.callbacks.Callback] | None = None) -> None:
         """Trains from the last checkpoint of `run`, or from the start, to the end."""
@@ -65,20 +65,20 @@ class Trainer:
         schedule = self._schedule()
         if done == epochs or any(callback.plateau.stopped for callback in schedule):
             return
-        score = "val_balanced_top1" if schedule else "val_top1"
+        score = self.task.balanced_score if schedule else self.task.score
         self.method.fit(
             self.batches(self.config.seed, range(done * self.steps, epochs * self.steps)),
             initial_epoch=done,
             epochs=epochs,
             steps_per_epoch=self.steps,
             shuffle=False,
-            validation_data=self.data.batches("val"),
+            validation_data=batches.evaluation_batches(self.data.samples("val"), self.task.encode),
             verbose=0,
             callbacks=[
                 clock := Clock(),
                 *self.method.callbacks(),
                 *schedule,
-                Progress(epochs, self.steps * self.batch, self.batch, clock),
+                Progress(epochs, self.steps * self.batch, self.batch, clock, self.task.figures.main),
                 StopAtNaN(),
                 checkpoint.Checkpoint(run, self.history, score),
                 *(callbacks or []),
@@ -89,7 +89,7 @@ class Trainer:
         """Returns (whole epochs done, history) after bringing back the last checkpoint, if there is one."""
         if not run.last_path.exists():
             return 0, []
-        if self.optim.keep == "best":  # told now, not after the epochs that are left
+        if self.optim.checkpoint == "best":  # told now, not after the epochs that are left
             checkpoint.read(run.best_path, self.method.network.variables)
         state = checkpoint.load(run.last_path, checkpoint.trained_variables(self.method))
         run.write_history(state["history"])  # a kill between the two left the last line out
@@ -101,11 +101,11 @@ class Trainer:
             return []
         plateau = Plateau(self.optim, self.config.plateau)
         for row in self.history:
-            plateau.after_epoch(row["loss"], row["val_balanced_top1"])
-        return [PlateauSchedule(plateau)]
+            plateau.after_epoch(row["loss"], row[self.task.balanced_score])
+        return [PlateauSchedule(plateau, self.task.balanced_score)]
 
 
-def build_method(model: keras.Model, config: Config, training: Training) -> Method:
+def build_method(model: keras.Model, config: Config, training: TrainingContext) -> Method:
     """Returns the methods of `config` around `model`, the first one innermost; none is plain training.
 
     What they draw at random depends on the seed alone, not on what was drawn before.
@@ -118,24 +118,12 @@ def build_method(model: keras.Model, config: Config, training: Training) -> Meth
 
 
 def compile_method(
-    method: Method, config: Config, steps_per_epoch: int, classes: int, class_weights: np.ndarray | None = None
+    method: Method, task: Task, optim: Optim, steps_per_epoch: int, total_steps: int | None = None, jit: bool = False
 ) -> None:
-    """Gives `method` the optimizer, the loss and the metrics of `config`."""
-    smoothing = config.optim.label_smoothing
-    plain = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
-    method.compile(
-        optimizer=optimizers.build(config.optim, steps_per_epoch),
-        loss=plain if class_weights is None else balance.WeightedCrossEntropy(class_weights, smoothing),
-        metrics=[keras.metrics.MeanMetricWrapper(share_of_predicted, "top1"), balance.BalancedTop1(classes)],
-        jit_compile=config.device.jit,
-    )
-    method.optimizer.build(method.trainable_variables)
+    """Gives `method` the loss and the metrics of `task` and the optimizer of `optim`.
 
-
-def share_of_predicted(y_true: Any, y_pred: Any) -> Any:
-    """Returns (B,) the share of each image that is of the class predicted, from labels and logits (B, classes).
-
-    Its mean is top-1; of images that MixUp or CutMix mixed, weighted by λ as public code does (methods.md D.2).
+    total_steps: how long the schedule of the learning rate is, by default all epochs; jit: compile the step with XLA.
     """
-    predicted = keras.ops.one_hot(keras.ops.argmax(y_pred, -1), y_true.shape[-1], dtype=y_true.dtype)
-    return keras.ops.sum(y_true * predicted, -1)
+    optimizer = optimizers.build(optim, steps_per_epoch, total_steps)
+    method.compile(optimizer, task.loss, task.metrics(), jit_compile=jit)
+    method.optimizer.build(method.trainable_variables)

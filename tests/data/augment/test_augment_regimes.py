@@ -32,7 +32,7 @@ REGIMES = {
     "cutmix": {"cutmix": 1.0},
     "fmix": {"fmix": 1.0},
     "some mixed": {"mixup": 0.2, "cutmix": 1.0, "fmix": 1.0, "mix_probability": 0.7},
-    "ablated": {"ablated": True, "flip": True},
+    "ablated": {"randaugment": 2, "mixup": 0.2, "cutmix": 1.0, "flip": True},
     "all": {
         "flip": True,
         "crop": 0.1,
@@ -86,10 +86,10 @@ def test_seed_and_step_are_all_that_a_batch_depends_on(regime):
 
 @pytest.mark.parametrize("regime", REGIMES)
 def test_a_pipeline_gives_what_the_layers_give_eagerly(regime):
-    images, classes = noise(16), RANDOM.integers(0, 5, 16)
+    images, classes = noise(32), RANDOM.integers(0, 5, 32)
     layers = Augmentation(Augment(**{**PLAIN, **REGIMES[regime]}), 12)
-    data = batches.training_batches(images, classes, 5, 8, 0, range(3, 5), layers)
-    order = np.random.default_rng([0, 1]).permutation(16)[8:]
+    data = batches.training_batches(images, classes, 5, 16, 0, range(3, 5), layers)
+    order = np.random.default_rng([0, 1]).permutation(32)[16:]  # of the second step of the second epoch
     x, y = next(iter(data))
     pixels, labels = augment(REGIMES[regime], images[order], np.eye(5, dtype=np.float32)[classes[order]], step=3)
     np.testing.assert_allclose(x, batches.normalize(pixels), atol=1e-6)
@@ -97,7 +97,7 @@ def test_a_pipeline_gives_what_the_layers_give_eagerly(regime):
 
 
 @pytest.mark.parametrize("regime", REGIMES)
-@pytest.mark.parametrize("shape", [(1, 12, 12, 3), (5, 13, 9, 1), (4, 7, 15, 3)])
+@pytest.mark.parametrize("shape", [(5, 13, 9, 1), (1, 7, 15, 3)])
 def test_any_size_gray_and_color_and_a_single_image(regime, shape):
     images, labels = noise(*shape), one_hot(shape[0])
     pixels, mixed = augment(REGIMES[regime], images, labels)
@@ -111,7 +111,7 @@ SILENT = """
 from tinytrain.quiet import import_tensorflow
 import_tensorflow()
 import tensorflow as tf
-from tinytrain.augment import Augmentation
+from tinytrain.data.augment.augmentation import Augmentation
 from tinytrain.schema import Augment
 layers = Augmentation(Augment(**{regime}), 8)
 batch = tf.zeros((2, 8, 8, 3), tf.uint8), tf.zeros((2, 7)), tf.zeros(2, tf.int64)
@@ -119,7 +119,6 @@ tf.function(layers.__call__)(*batch)
 """
 
 
-@pytest.mark.slow
 def test_onednn_does_not_complain_about_what_it_is_given():  # as it does of bytes, once in a process
     regime = REGIMES["all"] | REGIMES["jitter"] | REGIMES["rotation"] | REGIMES["small_crop"] | {"autoaugment": True}
     done = subprocess.run([sys.executable, "-c", SILENT.format(regime=regime)], capture_output=True, text=True)
@@ -128,22 +127,12 @@ def test_onednn_does_not_complain_about_what_it_is_given():  # as it does of byt
 
 
 def test_only_mixing_changes_labels_and_the_type():
-    images, labels = noise(6), one_hot(6)
+    images, labels = noise(16), one_hot(16)
     for name, regime in REGIMES.items():
         pixels, mixed = augment(regime, images, labels)
-        mixes = any(regime.get(key) for key in ("mixup", "cutmix", "fmix", "ablated"))
+        mixes = any(regime.get(key) for key in ("mixup", "cutmix", "fmix"))
         assert pixels.dtype == (np.float32 if mixes else np.uint8), name
         assert mixes or (mixed == labels).all(), name
-
-
-def test_ablated_is_randaugment_and_one_of_two_mixings():
-    images, labels = noise(8), one_hot(8)
-    spelled = {"randaugment": 2, "randaugment_magnitude": 9.0, "mixup": 0.2, "cutmix": 1.0}
-    for step in range(3):
-        for ours, theirs in zip(
-            augment({"ablated": True}, images, labels, step), augment(spelled, images, labels, step), strict=True
-        ):
-            np.testing.assert_array_equal(ours, theirs)
 
 
 # RandAugment, AutoAugment, AugMix: what is drawn
@@ -443,7 +432,7 @@ def test_rotation_turns_by_whole_degrees_with_its_probability():
     np.testing.assert_array_equal(counts[0], np.arange(-10, 11))
     assert chi_square(counts[1], 400) < 45.3  # 20 degrees of freedom, p = 0.001
     expected = 0.3 * 20 / 21  # a turn by 0 is none
-    assert abs(drawn["turned"].numpy().mean() - expected) < 3.3 * math.sqrt(0.21 / 8400)
+    assert abs(drawn["rotated"].numpy().mean() - expected) < 3.3 * math.sqrt(0.21 / 8400)
 
 
 def test_erasing_writes_noise_in_one_box_of_some_of_the_images():

@@ -66,14 +66,14 @@ def test_the_plateau_counts_fewer_epochs_and_ends():
 
 @pytest.mark.parametrize(("way", "epochs"), [("tpe", 2), ("grid", 3)])
 def test_a_search_is_shorter(way, epochs):
-    config = scaled(Scale(0.3, 1), f"search.way={way}", "optim.epochs=200")
+    config = scaled(Scale(0.3, 1), f"search.algorithm={way}", "optim.epochs=200")
     assert config.search.epochs == epochs  # of 1.8 and 2.7
     assert config.search.trials == schema.Search().trials
     assert scaled(Scale(0.3, 1), "optim.epochs=200").search.epochs == "auto"
 
 
 def test_the_whole_scale_changes_nothing():
-    words = ["optim.epochs=155", "optim.warmup_epochs=5", "search.way=tpe", "optim.schedule=plateau"]
+    words = ["optim.epochs=155", "optim.warmup_epochs=5", "search.algorithm=tpe", "optim.schedule=plateau"]
     assert scaled(Scale(), *words) == configs.load(None, words)
 
 

@@ -23,8 +23,8 @@ def test_a_step_costs_what_its_macs_say():
 @pytest.mark.parametrize("name", plugins.names("models"))
 def test_every_architecture_is_counted(name):
     dense, depthwise, features = cost._macs(name, ())
-    usual = plugins.load("models", name).USUAL
-    model = plugins.load("models", name).build(**{"channels": 3, "stem": "imagenet"} | usual | {"classes": 7})
+    defaults = plugins.load("models", name).DEFAULTS
+    model = plugins.load("models", name).build(**{"channels": 3, "stem": "imagenet"} | defaults | {"classes": 7})
     assert dense + depthwise + 7 * features == macs.count(model)
     assert (depthwise == 0) == name.startswith("resnet")
 
@@ -52,7 +52,7 @@ def test_methods_and_searches_cost_more():
     words = ["data.spec=cifar10", "data.val_images=5000", "model.name=mobilenet_v1", "model.resolution=32"]
     plain, sam, dml_sam, tpe = (
         cost.seconds(configs.load(None, [*words, *more]), 10)
-        for more in ([], ["method=sam"], ["method=dml+sam"], ["search.way=tpe"])
+        for more in ([], ["method=sam"], ["method=dml+sam"], ["search.algorithm=tpe"])
     )
     image = cost.seconds_per_image(configs.load(None, words), 10)
     epoch = (45_000 + 5_000 / 3) * image
@@ -73,8 +73,7 @@ def test_methods_and_searches_cost_more():
     ],
 )
 def test_the_images_are_those_of_the_split(words, train, val):
-    found = cost._images(configs.load(None, words))
-    assert found == (pytest.approx(train, abs=1), pytest.approx(val, abs=1))
+    assert cost._images(configs.load(None, words)) == (pytest.approx(train, abs=1), pytest.approx(val, abs=1))
 
 
 def test_the_list_shows_paper_table_and_hours(monkeypatch):

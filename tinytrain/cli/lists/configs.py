@@ -5,7 +5,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from tinytrain.config import catalog, plugins
+from tinytrain.config import catalog, library
 from tinytrain.config import load as configs
 from tinytrain.experiments.papers import cost as training_cost
 from tinytrain.experiments.papers import tables as paper_tables
@@ -20,15 +20,10 @@ def rows() -> list[dict[str, Any]]:
     or "" of a single config.
     """
     tables = sorted(map(paper_tables.load_file, paper_tables.folder().glob("*.toml")), key=_order)
-    counting = tqdm([*tables, *singles()], desc="counting", leave=False, disable=None)  # each network is built
+    counting = tqdm(
+        [*tables, *library.config_paths()], desc="counting", leave=False, disable=None
+    )  # each network is built
     return [_table(found) if isinstance(found, paper_tables.Table) else _single(found) for found in counting]
-
-
-def singles() -> list[Path]:
-    """Returns the files in configs/ that are no tables, those in the folder itself first."""
-    folder = plugins.data_folder("configs")
-    found = [path for path in folder.rglob("*.toml") if path.parent != paper_tables.folder()]
-    return sorted(found, key=lambda path: (len(path.relative_to(folder).parts), path))
 
 
 def as_text(table: list[dict[str, Any]]) -> list[str]:
@@ -70,11 +65,11 @@ def _single(path: Path) -> dict[str, Any]:
     known = catalog.ROWS.get(config.data.spec.partition(":")[0])
     seconds = training_cost.seconds(config, config.optim.epochs) if known else None
     return {
-        "name": path.relative_to(plugins.data_folder("configs")).with_suffix("").as_posix(),
+        "name": library.name_of(path),
         "paper": "",
         "tables": [],
         "runs": 1,
         "core_hours": None if seconds is None else round(seconds / 3600, 2),
         "ran": "",
-        "title": path.read_text().splitlines()[0].lstrip("# "),
+        "title": library.title_of(path),
     }

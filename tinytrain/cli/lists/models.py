@@ -18,13 +18,17 @@ RUNTIME_BYTES = operators.RUNTIME_BASE_BYTES + sum(
 
 
 def rows(classes: int | None = None) -> list[dict[str, Any]]:
-    """Returns one row for each of the ROWS of each architecture, counted from its graph; for `classes`, or the papers'.
+    """Returns one row for each of the SIZES of each architecture, counted from its graph.
+
+    It is for `classes`, or for the classes of the papers.
 
     {"name", "options", "resolution", "classes", "params", "macs", "int8_bytes", "arena_bytes", "fits": {BOARD: bool}};
     params are those that are trained (BatchNorm's γ and β included); int8_bytes and arena_bytes are estimates.
     """
     own = {"classes": classes} if classes else {}
-    sizes = [(name, options | own) for name in plugins.names("models") for options in plugins.load("models", name).ROWS]
+    sizes = [
+        (name, options | own) for name in plugins.names("models") for options in plugins.load("models", name).SIZES
+    ]
     return [_row(name, options) for name, options in tqdm(sizes, desc="counting", leave=False, disable=None)]
 
 

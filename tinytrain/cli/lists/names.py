@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tinytrain.config import catalog, load, plugins, schema
+from tinytrain.config import catalog, library, load, plugins, schema, values
 from tinytrain.errors import UserError, unknown
 
 
@@ -16,15 +16,15 @@ def _first_sentence(path: Path) -> str:
     return " ".join(text.split("\n\n")[0].split())
 
 
-def _room(name: str) -> Callable[[], dict[str, str]]:
+def _plugins(folder: str) -> Callable[[], dict[str, str]]:
     def rows() -> dict[str, str]:
-        return {word: f"{word:20} {_first_sentence(plugins.file(name, word))}" for word in plugins.names(name)}
+        return {name: f"{name:20} {_first_sentence(plugins.file(folder, name))}" for name in plugins.names(folder)}
 
     return rows
 
 
 def _datasets() -> dict[str, str]:
-    rows = {word: line for word, line in _room("datasets")().items() if word != "named"}
+    rows = {word: line for word, line in _plugins("datasets")().items() if word != "named"}
     table = {word: f"{catalog.usage(word):25} {row.meaning}" for word, row in catalog.ROWS.items()}
     return rows | table
 
@@ -38,10 +38,8 @@ def _boards() -> dict[str, str]:
 
 def _configs() -> dict[str, str]:
     """Returns the configs by their path below the folder, those in it first."""
-    folder = plugins.data_folder("configs")
-    paths = sorted(folder.rglob("*.toml"), key=lambda path: (len(path.relative_to(folder).parts), path))
-    names = {path.relative_to(folder).with_suffix("").as_posix(): path for path in paths}
-    return {name: f"{name:45} {path.read_text().splitlines()[0].lstrip('# ')}" for name, path in names.items()}
+    paths = library.sorted_paths([*library.config_paths(), *library.table_paths()])
+    return {library.name_of(path): f"{library.name_of(path):45} {library.title_of(path)}" for path in paths}
 
 
 def _keys() -> dict[str, str]:
@@ -53,14 +51,14 @@ def _keys() -> dict[str, str]:
 
 
 def _limits(leaf: dataclasses.Field) -> str:
-    found = load.range_of(leaf)
-    return f" ({found})" if found else ""
+    limits = values.range_of(leaf)
+    return f" ({limits})" if limits else ""
 
 
 LISTS: dict[str, Callable[[], dict[str, str]]] = {
-    "models": _room("models"),
+    "models": _plugins("models"),
     "datasets": _datasets,
-    "methods": _room("methods"),
+    "methods": _plugins("methods"),
     "boards": _boards,
     "configs": _configs,
     "keys": _keys,

@@ -1,10 +1,8 @@
-"""Augmentation of whole batches inside tf.data, drawn from the seed and the number of the step.
+"""Augmentation of whole batches inside tf.data, as a pure function of the batch, the seed and the step number.
 
-KerasCV layers draw from a stateful generator, whose numbers depend on what was drawn before; here each layer is handed
-a generator that is a pure function of (seed, step), so that a resumed run draws what an uninterrupted one would.
+KerasCV layers draw from a stateful generator, whose numbers depend on all earlier draws. Here each layer gets a
+generator that depends on (seed, step) only, so a resumed run draws the same numbers as an uninterrupted one.
 """
-
-import dataclasses
 
 import keras_cv
 import tensorflow as tf
@@ -15,22 +13,31 @@ from tinytrain.data.augment.generator import StatelessGenerator
 
 
 class Augmentation:
-    """The layers that [augment] asks for, in the order of its keys. Call it with a batch and a seed."""
+    """Applies the augmentations that [augment] turns on, in the order of its keys.
+
+    Args:
+        config: the [augment] section of the config.
+        resolution: the side of the images in pixels; `augment.crop` is a fraction of it.
+    """
 
     def __init__(self, config: Augment, resolution: int) -> None:
-        config = with_ablated(config)
         self.generator = StatelessGenerator()
         self.layers = _image_layers(config, resolution)
         self.mixing = _mixing(config)
-        mixings = [self.mixing, *getattr(self.mixing, "mixings", [])] if self.mixing else []
-        for layer in [*self.layers, *mixings]:
+        mixing_layers = [self.mixing, *getattr(self.mixing, "mixings", [])] if self.mixing else []
+        for layer in [*self.layers, *mixing_layers]:
             layer._random_generator = self.generator
 
     def __call__(self, pixels: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the augmented batch (pixels, labels) from `seed` (2,) int64 = (seed of the run, step).
+        """Returns the augmented batch (pixels, labels).
 
-        pixels: (B, H, W, C) uint8; float32 levels 0 to 255 come back where images are mixed, else uint8.
-        labels: (B, classes) one-hot float32; mixed as the images are.
+        Args:
+            pixels: (B, H, W, C) uint8.
+            labels: (B, classes) float32, one-hot.
+            seed: (2,) int64, the seed of the run and the step number.
+
+        Returns:
+            The images, uint8, or float32 in 0..255 if they are mixed; the labels, mixed in the same proportions.
         """
         self.generator.restart(seed)
         for layer in self.layers:
@@ -39,13 +46,6 @@ class Augmentation:
             mixed = self.mixing({"images": pixels, "labels": labels})
             pixels, labels = mixed["images"], mixed["labels"]
         return pixels, labels
-
-
-def with_ablated(config: Augment) -> Augment:
-    """Returns `config` with the regimes that `ablated` stands for written out (methods.md D.1)."""
-    if not config.ablated:
-        return config
-    return dataclasses.replace(config, randaugment=2, randaugment_magnitude=9.0, mixup=0.2, cutmix=1.0)
 
 
 def _image_layers(config: Augment, resolution: int) -> list:
@@ -83,9 +83,9 @@ def _policies(config: Augment) -> list:
 
 
 def _mixing(config: Augment) -> mixing.Mixing | None:
-    """Returns what mixes a batch with itself: none, one, or one of several drawn for each batch."""
+    """Returns the layer that mixes each batch with itself; with several kinds, it draws one for each batch."""
     kinds = {mixing.MixUp: config.mixup, mixing.CutMix: config.cutmix, mixing.FMix: config.fmix}
-    asked = [kind(alpha) for kind, alpha in kinds.items() if alpha]
-    if len(asked) == 1 and config.mix_probability == 1:
-        return asked[0]
-    return mixing.OneOf(asked, config.mix_probability) if asked else None
+    mixings = [kind(alpha) for kind, alpha in kinds.items() if alpha]
+    if len(mixings) == 1 and config.mix_probability == 1:
+        return mixings[0]
+    return mixing.OneOf(mixings, config.mix_probability) if mixings else None

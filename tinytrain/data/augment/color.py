@@ -1,20 +1,23 @@
-"""Color and sharpness: blends of an image (H, W, C) uint8 with a duller copy, as PIL's ImageEnhance; and hue."""
+"""Color, sharpness and hue of one image (H, W, C) uint8; the first two blend it with a degenerate copy as PIL does."""
 
 import tensorflow as tf
 
-from tinytrain.data.augment.tone import gray, to_levels
+from tinytrain.data.augment.tone import gray, to_float, to_levels
 
 
 def color(image: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-    """ImageEnhance.Color: a blend with gray; factor () 0 is gray, 1 the image."""
+    """Changes the saturation as ImageEnhance.Color does: a `factor` () of 0 gives gray, 1 the image itself."""
     if image.shape[-1] == 1:
         return image
-    dull = tf.cast(gray(image), tf.float32)
-    return to_levels(dull + (_float(image) - dull) * factor)
+    degenerate = tf.cast(gray(image), tf.float32)
+    return to_levels(degenerate + (to_float(image) - degenerate) * factor)
 
 
 def sharpness(image: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-    """ImageEnhance.Sharpness: a blend with the 3x3 mean whose centre counts 5 times; the outermost pixels stay."""
+    """Changes the sharpness as ImageEnhance.Sharpness does: a blend with a smooth copy.
+
+    The copy is a 3x3 mean in which the centre counts 5 times. The outermost pixels stay as they are.
+    """
     height, width, channels = image.shape
     if height < 3 or width < 3:
         return image
@@ -29,14 +32,10 @@ def sharpness(image: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
     return tf.reshape(tf.concat([lines[:1], middle, lines[-1:]], 0), image.shape)
 
 
-def hue(image: tf.Tensor, turn: tf.Tensor) -> tf.Tensor:
-    """Turns the hue by `turn` () full circles, in float HSV."""
+def hue(image: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
+    """Shifts the hue by `shift` () full turns, in float HSV."""
     if image.shape[-1] == 1:
         return image
-    hsv = tf.image.rgb_to_hsv(_float(image) / 255.0)
-    turned = tf.math.floormod(hsv[..., :1] + turn, 1.0)
-    return to_levels(tf.image.hsv_to_rgb(tf.concat([turned, hsv[..., 1:]], -1)) * 255.0 + 0.5)
-
-
-def _float(image: tf.Tensor) -> tf.Tensor:
-    return tf.cast(tf.cast(image, tf.int32), tf.float32)
+    hsv = tf.image.rgb_to_hsv(to_float(image) / 255.0)
+    shifted = tf.math.floormod(hsv[..., :1] + shift, 1.0)
+    return to_levels(tf.image.hsv_to_rgb(tf.concat([shifted, hsv[..., 1:]], -1)) * 255.0 + 0.5)

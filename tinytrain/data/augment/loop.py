@@ -1,8 +1,8 @@
-"""One operation for some images of a batch: a compiled loop that leaves the others alone.
+"""Applies a function to some images of a batch, in a compiled loop that leaves the others alone.
 
-XLA turns the body, an operation on one image, into few passes over an image that stays in the cache, and compiles it
-once however many images are chosen. As whole-batch TensorFlow operations on gathered images the same takes two to ten
-times as long, most of it in moving float32 copies of the batch through the memory.
+XLA fuses the function into a few passes over one image, which stays in the cache, and compiles it once for any number
+of images. As TensorFlow operations on the gathered images it takes two to ten times as long, most of it for moving
+float32 copies of the batch through memory.
 """
 
 from collections.abc import Callable
@@ -10,32 +10,44 @@ from collections.abc import Callable
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla  # tf.TensorArray would copy the batch for each image
 
-Change = Callable[..., tf.Tensor]  # (image (H, W, C) uint8, argument (), …) -> what is kept for it
+ImageFunction = Callable[..., tf.Tensor]  # (image (H, W, C) uint8, argument (), …) -> result (…)
 
 
-def on_chosen(
-    change: Change, chosen: tf.Tensor, images: tf.Tensor, *arguments: tf.Tensor, kept: tf.Tensor | None = None
+def apply_where(
+    mask: tf.Tensor,
+    function: ImageFunction,
+    images: tf.Tensor,
+    *arguments: tf.Tensor,
+    otherwise: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """Returns `kept` (B, …), by default the images, with change(image, argument…) where chosen (B,) bool is true.
+    """Returns function(image, argument…) where `mask` is true, and `otherwise` elsewhere.
 
-    images (B, H, W, C), arguments (B, …). To be called inside of a function that XLA compiles.
+    Call it inside of a function that XLA compiles.
+
+    Args:
+        mask: (B,) bool.
+        function: computes the result of one image.
+        images: (B, H, W, C) uint8.
+        *arguments: (B, …) each; the function gets those of its image.
+        otherwise: (B, …), by default the images.
     """
-    separate = kept is not None  # one array that is read and written in place, or two
-    kept = kept if separate else images
-    first = tf.argsort(tf.cast(~chosen, tf.int32), stable=True)  # the chosen ones first
-    count = tf.reduce_sum(tf.cast(chosen, tf.int32))
+    in_place = otherwise is None  # one array that is read and written
+    results = images if in_place else otherwise
+    order = tf.argsort(tf.cast(~mask, tf.int32), stable=True)  # images where the mask is true come first
+    count = tf.reduce_sum(tf.cast(mask, tf.int32))
 
-    def one(values: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+    def row(values: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
         return tf.reshape(xla.dynamic_slice(values, _start(values, index), [1, *values.shape[1:]]), values.shape[1:])
 
-    def body(number: tf.Tensor, kept: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        index = first[number]
-        image = one(images, index) if separate else one(kept, index)
-        found = tf.ensure_shape(change(image, *(one(argument, index) for argument in arguments)), kept.shape[1:])
-        return number + 1, xla.dynamic_update_slice(kept, found[None], _start(kept, index))
+    def body(number: tf.Tensor, results: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        index = order[number]
+        image = row(results, index) if in_place else row(images, index)
+        result = tf.ensure_shape(function(image, *(row(argument, index) for argument in arguments)), results.shape[1:])
+        return number + 1, xla.dynamic_update_slice(results, result[None], _start(results, index))
 
-    return tf.while_loop(lambda number, _: number < count, body, (tf.constant(0), kept))[1]
+    return tf.while_loop(lambda number, _: number < count, body, (tf.constant(0), results))[1]
 
 
 def _start(values: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+    """Returns where row `index` of `values` starts: (index, 0, …, 0)."""
     return tf.stack([index, *[tf.constant(0)] * (values.shape.rank - 1)])

@@ -1,8 +1,10 @@
-"""MixUp, CutMix and FMix: each batch is mixed with itself in reverse, images and one-hot labels by the same shares.
+"""MixUp, CutMix and FMix: each batch is mixed with itself in reverse order, images and one-hot labels alike.
 
-One share λ for a whole batch, as in the papers' code. A batch of training is already in random order, so that its
-reverse pairs the images at random. keras.layers.CutMix never lets a box run over the border, keras_cv.layers.CutMix
-counts its area before it is clipped, and all of theirs draw λ for each image (methods.md F.18): these are our own.
+One λ, the share of an image that stays, holds for the whole batch, as in the papers' code. Training batches are in
+random order, so the reverse pairs images at random.
+
+Keras' and KerasCV's layers differ (methods.md F.18): all draw a λ for each image, keras.layers.CutMix keeps its boxes
+inside the border, and keras_cv.layers.CutMix takes the area of a box before it is clipped.
 """
 
 import functools
@@ -13,34 +15,39 @@ import tensorflow as tf
 
 from tinytrain.data.augment.generator import BatchLayer
 
-FMIX_DECAY = 3.0
+FMIX_DECAY = 3.0  # of the amplitude with the frequency, an exponent
 
 
 class Mixing(BatchLayer):
-    """Takes {"images": (B, H, W, C), "labels": (B, K)} and returns both as float32, mixed."""
+    """Mixes {"images": (B, H, W, C), "labels": (B, classes)} and returns both as float32.
+
+    Args:
+        alpha: of the Beta(alpha, alpha) distribution of λ.
+        **kwargs: of the Keras layer.
+    """
 
     def __init__(self, alpha: float = 1.0, **kwargs: Any) -> None:
         super().__init__(dtype="float32", **kwargs)
         self.alpha = alpha
 
     def augment_images(self, images: tf.Tensor, transformations: dict, **kwargs: Any) -> tf.Tensor:
-        """Returns images where the mask (H, W, 1) is true, those of the reversed batch elsewhere."""
-        return paste(images, transformations["mask"])
+        """Returns the images where the mask (H, W, 1) is true, and those of the reversed batch elsewhere."""
+        return select(images, transformations["mask"])
 
     def _ensure_inputs_are_compute_dtype(self, inputs: dict) -> dict:
-        return inputs  # images stay bytes until they are mixed, in one pass over the memory
+        return inputs  # images stay bytes until they are mixed, in one pass over memory
 
     def augment_labels(self, labels: tf.Tensor, transformations: dict, **kwargs: Any) -> tf.Tensor:
-        """Returns share · labels + (1 − share) · reversed labels; their sum stays 1."""
+        """Returns λ · labels + (1 − λ) · reversed labels, which still sum to 1."""
         share = transformations["share"]
         return labels * share + labels[::-1] * (1.0 - share)
 
 
 class MixUp(Mixing):
-    """MixUp (Zhang et al. 2018): x := λ·x_i + (1 − λ)·x_j, y likewise, λ ~ Beta(alpha, alpha)."""
+    """MixUp (Zhang et al. 2018): λ·x_i + (1 − λ)·x_j, labels likewise, λ ~ Beta(alpha, alpha)."""
 
     def get_random_transformation_batch(self, batch_size: tf.Tensor, **kwargs: Any) -> dict:
-        """Returns {"share": () float32}."""
+        """Returns {"share": () float32}, λ."""
         return {"share": self._random_generator.beta((), self.alpha)}
 
     def augment_images(self, images: tf.Tensor, transformations: dict, **kwargs: Any) -> tf.Tensor:
@@ -49,7 +56,7 @@ class MixUp(Mixing):
 
 
 class CutMix(Mixing):
-    """CutMix (Yun et al. 2019): a box of the other image, λ the share that is left of the image after clipping."""
+    """CutMix (Yun et al. 2019): a box comes from the other image; λ is the share outside of the clipped box."""
 
     def get_random_transformation_batch(self, batch_size: tf.Tensor, images: tf.Tensor, **kwargs: Any) -> dict:
         """Returns {"mask": (H, W, 1) bool, "share": () float32}."""
@@ -64,9 +71,9 @@ class CutMix(Mixing):
 
 
 class FMix(Mixing):
-    """FMix (Harris et al. 2020): the mask is the highest λ·H·W values of noise with a 1/f³ spectrum.
+    """FMix (Harris et al. 2020): the mask holds the λ·H·W highest values of noise with a 1/f³ spectrum.
 
-    The labels follow the whole number of pixels that the mask has, the authors' code the λ before it is rounded.
+    The labels are mixed by the rounded number of pixels in the mask; the authors' code uses the λ before rounding.
     """
 
     def get_random_transformation_batch(self, batch_size: tf.Tensor, images: tf.Tensor, **kwargs: Any) -> dict:
@@ -86,21 +93,27 @@ class FMix(Mixing):
 
 
 class OneOf(Mixing):
-    """One of several mixings, drawn for each batch, with a probability that there is any (methods.md D.1)."""
+    """Applies one of several mixings, drawn for each batch (methods.md D.1).
+
+    Args:
+        mixings: equally likely.
+        probability: that a batch is mixed at all.
+        **kwargs: of the Keras layer.
+    """
 
     def __init__(self, mixings: list[Mixing], probability: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.mixings, self.probability = mixings, probability
 
     def call(self, inputs: dict) -> dict:
-        """Returns the batch as the drawn mixing returns it, or as float32."""
+        """Returns the batch, mixed or as it is, as float32."""
         random = self._random_generator
         choice = random.uniform((), 0, len(self.mixings), tf.int32)
         mixed = random.uniform(()) < self.probability
         start = random.draws
 
         def branch(mixing: Mixing) -> dict:
-            random.draws = start  # traced or not: a branch draws the same whether the others ran before it
+            random.draws = start  # a branch draws the same whether or not others were traced before it
             return mixing(dict(inputs))
 
         branches = [functools.partial(branch, mixing) for mixing in self.mixings]
@@ -116,11 +129,12 @@ def blend(images: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
 
 
 @tf.function(jit_compile=True)
-def paste(images: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """Returns images where mask (H, W, 1) is true, reversed images elsewhere, (B, H, W, C) float32."""
+def select(images: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """Returns images where `mask` (H, W, 1) is true, reversed images elsewhere, (B, H, W, C) float32."""
     return tf.cast(tf.where(mask, images, images[::-1]), tf.float32)
 
 
 def _interval(centre: tf.Tensor, side: tf.Tensor, length: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the clipped (start, end) of a box along an axis of `length` pixels; `side` is a fraction of it."""
     half = tf.cast(side * length, tf.int32) // 2
     return tf.maximum(centre - half, 0), tf.minimum(centre + half, length)

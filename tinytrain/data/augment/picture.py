@@ -1,4 +1,4 @@
-"""A picture of what each augmentation regime does to the same images, and of the density that MixUp draws from."""
+"""Draws what each augmentation regime does to the same images, and the Beta densities that MixUp draws λ from."""
 
 import functools
 import math
@@ -15,31 +15,38 @@ from tinytrain.data.augment.augmentation import Augmentation
 from tinytrain.files import write_atomically
 
 CELL, COLUMNS, LABEL_WIDTH, PLOT_HEIGHT = 64, 8, 160, 180  # pixels, images, pixels, pixels
-NONE: dict[str, Any] = {"flip": False, "crop": 0.0}
+NO_AUGMENTATION: dict[str, Any] = {"flip": False, "crop": 0.0}
 REGIMES: dict[str, dict[str, Any]] = {
-    "none": NONE,
+    "none": NO_AUGMENTATION,
     "flip and crop": {"flip": True},
-    "random resized crop": NONE | {"resized_crop": 0.08},
-    "color jitter": NONE | {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1},
-    "rotation": NONE | {"rotation": 10.0, "rotation_probability": 1.0},
-    "random erasing": NONE | {"erasing": 1.0},
-    "RandAugment(2, 9)": NONE | {"randaugment": 2, "randaugment_probability": 1.0},
-    "AutoAugment": NONE | {"autoaugment": True},
-    "AugMix m5-w3": NONE | {"augmix": True},
-    "MixUp 0.2": NONE | {"mixup": 0.2},
-    "MixUp 1": NONE | {"mixup": 1.0},
-    "CutMix 1": NONE | {"cutmix": 1.0},
-    "FMix 1": NONE | {"fmix": 1.0},
+    "random resized crop": NO_AUGMENTATION | {"resized_crop": 0.08},
+    "color jitter": NO_AUGMENTATION | {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1},
+    "rotation": NO_AUGMENTATION | {"rotation": 10.0, "rotation_probability": 1.0},
+    "random erasing": NO_AUGMENTATION | {"erasing": 1.0},
+    "RandAugment(2, 9)": NO_AUGMENTATION | {"randaugment": 2, "randaugment_probability": 1.0},
+    "AutoAugment": NO_AUGMENTATION | {"autoaugment": True},
+    "AugMix m5-w3": NO_AUGMENTATION | {"augmix": True},
+    "MixUp 0.2": NO_AUGMENTATION | {"mixup": 0.2},
+    "MixUp 1": NO_AUGMENTATION | {"mixup": 1.0},
+    "CutMix 1": NO_AUGMENTATION | {"cutmix": 1.0},
+    "FMix 1": NO_AUGMENTATION | {"fmix": 1.0},
 }
 DENSITIES = {0.2: "firebrick", 0.4: "darkorange", 1.0: "steelblue", 2.0: "seagreen"}  # alpha: color of its curve
-HIGHEST = 4.0  # of the density's axis
+MAX_DENSITY = 4.0  # the upper end of the axis
 
 
 def write(out: Path, images: np.ndarray, labels: np.ndarray, classes: int, config: Augment, seed: int) -> None:
-    """Writes the PNG `out`: a row for each regime and one for `config`, then the densities of Beta(alpha, alpha).
+    """Writes a PNG: a row for each regime and one for `config`, then the densities of Beta(alpha, alpha).
 
-    images (8, R, R, C) uint8 and labels (8,) are those of every row. Where labels are mixed, the share that is left to
-    an image's own class stands on it.
+    Where labels are mixed, the share of an image's own class is printed on it.
+
+    Args:
+        out: the file.
+        images: (8, R, R, C) uint8, the same in every row.
+        labels: (8,) their class indices.
+        classes: the number of classes.
+        config: the [augment] section of the config.
+        seed: of the random numbers.
     """
     rows = {name: Augment(**options) for name, options in REGIMES.items()} | {"this config": config}
     height = CELL * len(rows)
@@ -64,13 +71,13 @@ def write(out: Path, images: np.ndarray, labels: np.ndarray, classes: int, confi
                     stroke_width=1,
                     stroke_fill="black",
                 )
-    _densities(draw, (LABEL_WIDTH, height + 12, LABEL_WIDTH + CELL * COLUMNS - 12, height + PLOT_HEIGHT - 24))
+    _draw_densities(draw, (LABEL_WIDTH, height + 12, LABEL_WIDTH + CELL * COLUMNS - 12, height + PLOT_HEIGHT - 24))
     write_atomically(out, lambda file: sheet.save(file, "PNG"))
 
 
 @functools.cache
 def font() -> ImageFont.FreeTypeFont:
-    """Returns the font of labels: Matplotlib's own, which has Latin, Greek, Cyrillic and Arabic letters."""
+    """Returns the font of the labels: Matplotlib's DejaVu Sans, which has Latin, Greek, Cyrillic and Arabic letters."""
     return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), 11)
 
 
@@ -79,14 +86,14 @@ def beta_density(share: float, alpha: float) -> float:
     return (share * (1 - share)) ** (alpha - 1) * math.exp(math.lgamma(2 * alpha) - 2 * math.lgamma(alpha))
 
 
-def _densities(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int]) -> None:
+def _draw_densities(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int]) -> None:
     left, top, right, bottom = box
     draw.text((4, top), "density of the share,\nBeta(alpha, alpha)", fill="black")
     draw.rectangle(box, outline="gray")
     for number, (alpha, color) in enumerate(DENSITIES.items()):
         draw.text((4, top + 40 + 14 * number), f"alpha = {alpha:g}", fill=color)
-        heights = [min(beta_density((x + 0.5) / (right - left), alpha), HIGHEST) for x in range(right - left)]
-        points = [(left + x, bottom - y / HIGHEST * (bottom - top)) for x, y in enumerate(heights)]
+        heights = [min(beta_density((x + 0.5) / (right - left), alpha), MAX_DENSITY) for x in range(right - left)]
+        points = [(left + x, bottom - y / MAX_DENSITY * (bottom - top)) for x, y in enumerate(heights)]
         draw.line(points, fill=color, width=2)
     for share in (0.0, 0.5, 1.0):
         draw.text((left + share * (right - left) - 6, bottom + 4), f"{share:g}", fill="black")

@@ -139,7 +139,7 @@ def _check(workers: list[subprocess.Popen], log: IO[str]) -> None:
 def _given(folder: Path, model: bytes, name: str = "", array: np.ndarray | None = None) -> tuple[Path, Path]:
     """Writes what a worker reads into `folder`, and returns the paths of the model and of the array."""
     paths = folder / "model.tflite", folder / name
-    with files.told(files.temporary_place(), "free some room, or name another folder with TMPDIR"):
+    with files.write_errors(files.temporary_root(), "free some room, or name another folder with TMPDIR"):
         paths[0].write_bytes(model)
         if array is not None:
             np.save(paths[1], array)

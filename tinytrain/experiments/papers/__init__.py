@@ -1,1 +1,1 @@
-"""The tables of the papers: what a file of them says, its scale, its cost, and the results beside it."""
+"""The papers' tables: their files, scaling, cost, results beside the papers' figures, and charts."""

@@ -1,7 +1,7 @@
-"""The columns of the papers' tables: what of a run stands beside a paper's figure. Nothing here imports TensorFlow.
+"""The columns of the papers' tables: which figure of a run compares to a paper's figure. TensorFlow is not imported.
 
-A column is MEASURE[@EPOCH][:DATASET]: val_top1@10 is the val top-1 after the paper's epoch 10, test_top1:food101 is of
-the runs on one of several datasets; without a dataset it is the mean over all of them.
+A column is written MEASURE[@EPOCH][:DATASET]. val_top1@10 is the val top-1 after epoch 10 of the paper, and
+test_top1:food101 that of the runs on one of several datasets. Without a dataset it is the mean over all of them.
 """
 
 from dataclasses import dataclass
@@ -15,14 +15,18 @@ from tinytrain.run import Run
 
 @dataclass(frozen=True)
 class Measure:
-    """heading: with its unit; scale: ours times this is in that unit; digits: shown behind the point.
+    """A figure of a run.
 
-    place: where it stands in a run: "test.KEY" and "val.KEY" of metrics.json, "history.KEY" of the last epoch, or the
-    name of what is computed below; "" for what this project cannot measure.
+    Attributes:
+        heading: its name, with its unit.
+        source: where it comes from: "test.KEY" and "val.KEY" of metrics.json, "history.KEY" of the last epoch, or a key
+            of COMPUTED; "" for what this project cannot measure.
+        scale: the factor from our unit to that of the heading.
+        digits: the number of decimals shown.
     """
 
     heading: str
-    place: str
+    source: str
     scale: float = 1.0
     digits: int = 2
 
@@ -46,40 +50,43 @@ MEASURES = {
 
 @dataclass(frozen=True)
 class Column:
-    """One column: the word that names it in the file, its measure, its epoch (0: none) and its dataset ("": all)."""
+    """A column: how the table's file writes it, its measure, its epoch (0: none) and its dataset ("": all)."""
 
-    word: str
+    name: str
     measure: Measure
     epoch: int = 0
     data: str = ""
 
     @property
     def heading(self) -> str:
-        """What stands above it."""
+        """The heading with epoch and dataset."""
         at = f", epoch {self.epoch}" if self.epoch else ""
         return f"{self.measure.heading}{at}{f', {self.data}' if self.data else ''}"
 
 
-def parse(word: str, path: Path) -> Column:
-    """Returns the column that `word` means; raises UserError, naming the table's file, for an unknown measure."""
-    rest, _, data = word.partition(":")
-    name, _, epoch = rest.partition("@")
-    if name not in MEASURES or (epoch and not (epoch.isdecimal() and name == "val_top1")):
-        raise unknown(f"column in '{path}'", word, MEASURES)
-    return Column(word, MEASURES[name], int(epoch or 0), data)
+def parse(name: str, path: Path) -> Column:
+    """Returns the column that the table's file `path` writes as `name`; raises UserError for an unknown measure."""
+    before_data, _, data = name.partition(":")
+    measure, _, epoch = before_data.partition("@")
+    if measure not in MEASURES or (epoch and not (epoch.isdecimal() and measure == "val_top1")):
+        raise unknown(f"column in '{path}'", name, MEASURES)
+    return Column(name, MEASURES[measure], int(epoch or 0), data)
 
 
 def value(column: Column, run: Run, share: float) -> float | None:
-    """Returns the figure of a finished run in the unit of the column; None for what was not measured.
+    """Returns the figure of a finished run in the unit of the column, None if it was not measured.
 
-    share: epochs of the run over those of the paper, which the column's epoch is multiplied by.
+    Args:
+        column: the column.
+        run: the run.
+        share: the epochs of the run over those of the paper; the epoch of the column is multiplied by it.
     """
-    found = _read(column, run, share)
-    return None if found is None else column.measure.scale * found
+    figure = _read(column, run, share)
+    return None if figure is None else column.measure.scale * figure
 
 
 def _read(column: Column, run: Run, share: float) -> float | None:
-    kind, _, name = column.measure.place.partition(".")
+    kind, _, name = column.measure.source.partition(".")
     if column.epoch:
         rows = run.history()
         number = min(max(round(column.epoch * share), 1), len(rows))
@@ -92,8 +99,8 @@ def _read(column: Column, run: Run, share: float) -> float | None:
 
 
 def _search_minutes(run: Run) -> float | None:
-    found = read_json(run.search_path) if run.search_path.is_file() else {}
-    return found["seconds"] / 60 if found else None
+    search = read_json(run.search_path) if run.search_path.is_file() else {}
+    return search["seconds"] / 60 if search else None
 
 
 COMPUTED: dict[str, Any] = {

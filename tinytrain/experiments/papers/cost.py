@@ -1,10 +1,10 @@
-"""How long a training takes on one core of this machine, estimated from its config before anything is trained.
+"""Estimates the core seconds of a training from its config, before anything is trained.
 
-    seconds of a step for an image = OVERHEAD + DENSE·(MACs of what is not depthwise) + DEPTHWISE·(depthwise MACs)
-    seconds of a run               = epochs · (images · that · TIMES of the methods + val images · that / 3) + search
+    step for an image = OVERHEAD + DENSE·(MACs of other layers) + DEPTHWISE·(MACs of depthwise convolutions)
+    run               = epochs · (images · step · FACTORS of its methods + val images · step / 3) + search
 
-The constants are measured, see below; a forward pass is taken as a third of a step. Plain steps of nine networks are
-met within 30 %; augmentation adds less than 0.1 of a step. Enough to tell an hour from a day, no more.
+The constants were measured, see below. A forward pass counts as a third of a step. The estimate is within 30 % for
+plain steps of nine networks, and augmentation adds less than 0.1 of a step. That is enough to tell an hour from a day.
 """
 
 import functools
@@ -21,41 +21,48 @@ from tinytrain.nn import macs, pretrained
 from tinytrain.train.lr_search import defaults
 
 # `taskset -c 0 python benchmarks/training_cost.py` on 2026-11-25: processor seconds on one of two x86-64 cores with
-# AVX-512, TensorFlow 2.21, float32, other work beside it.
+# AVX-512, TensorFlow 2.21, float32, with other jobs running.
 CAPTION = (
     "estimated from MACs, at speeds measured on one of two x86-64 cores with AVX-512, 2026-11-25; within a factor of 2"
 )
-OVERHEAD, DENSE, DEPTHWISE = 5.9e-4, 8.0e-11, 1.15e-9  # seconds, seconds a MAC, seconds a depthwise MAC
-# A step as a multiple of a plain one. NetAug: the means of both halves of the table in docs/training-methods.md.
-TIMES = {"netaug": 3.2, "distill": 1.0, "dml": 2.0, "sam": 2.0, "dropblock": 1.1, "am_softmax": 1.0, "tinytl": 0.8}
-IMAGES = {"imagenet100": 128_117, "birdsnap": 47_386, "imagenet21k": 11_060_223, "visual_wake_words": 82_783}
+OVERHEAD, DENSE, DEPTHWISE = 5.9e-4, 8.0e-11, 1.15e-9  # seconds, seconds per MAC, seconds per depthwise MAC
+# Time of a step over that of a plain one. NetAug: the mean of both halves of the table in docs/training-methods.md.
+FACTORS = {"netaug": 3.2, "distill": 1.0, "dml": 2.0, "sam": 2.0, "dropblock": 1.1, "am_softmax": 1.0, "tinytl": 0.8}
+TRAIN_IMAGES = {"imagenet100": 128_117, "birdsnap": 47_386, "imagenet21k": 11_060_223, "visual_wake_words": 82_783}
 
 
 def hours(table: Table) -> float:
     """Returns the core hours of a table at full size with one seed.
 
-    A training that may end early counts whole, unless the table has the paper's epochs; a teacher that the table trains
-    adds a forward pass to its student's steps.
+    A training that may end early counts with all of its epochs, unless the table has the paper's number of epochs. A
+    teacher that the table trains itself adds a forward pass to the steps of its student.
     """
-    configs_of = list(every_config(table))
-    networks = {arm.folder: config for arm, config in configs_of}
+    arms = list(every_config(table))
+    config_of_folder = {arm.folder: config for arm, config in arms}
     total = 0.0
-    for arm, config in configs_of:
-        taught = "distill" in configs.methods(config)
-        teacher = next((networks[part] for part in Path(config.distill.teacher).parts if part in networks), None)
-        total += seconds(config, int(arm.paper.get("epochs", config.optim.epochs)), teacher if taught else None)
+    for arm, config in arms:
+        is_distilled = "distill" in configs.methods(config)
+        folders = [part for part in Path(config.distill.teacher).parts if part in config_of_folder]
+        teacher = config_of_folder[folders[0]] if folders and is_distilled else None
+        total += seconds(config, int(arm.paper.get("epochs", config.optim.epochs)), teacher)
     return total / 3600
 
 
 def seconds(config: Config, epochs: int, teacher: Config | None = None) -> float:
-    """Returns the core seconds of a run of one of the named datasets, its search and its teacher's answers included."""
+    """Returns the core seconds of a run, with its learning-rate search and the forward passes of its teacher.
+
+    Args:
+        config: of the run; its dataset is one of the catalog.
+        epochs: how many it trains.
+        teacher: the config of its teacher, None if it has none or the cost of the teacher is unknown.
+    """
     train, val = _images(config)
     classes = catalog.ROWS[config.data.spec.partition(":")[0]].classes
     plain = seconds_per_image(config, classes)
-    factor = math.prod(TIMES[name] for name in configs.methods(config))
-    answers = seconds_per_image(teacher, classes) / 3 if teacher else 0.0
-    epoch = train * (plain * factor + answers) + val * plain / 3
-    return epochs * epoch + _searched(config) * (train * plain + val * plain / 3)
+    factor = math.prod(FACTORS[name] for name in configs.methods(config))
+    teacher_pass = seconds_per_image(teacher, classes) / 3 if teacher else 0.0
+    epoch = train * (plain * factor + teacher_pass) + val * plain / 3
+    return epochs * epoch + _search_epochs(config) * (train * plain + val * plain / 3)
 
 
 def seconds_per_image(config: Config, classes: int) -> float:
@@ -65,31 +72,31 @@ def seconds_per_image(config: Config, classes: int) -> float:
     return OVERHEAD + DENSE * (dense + features * classes) + DEPTHWISE * depthwise
 
 
-def _searched(config: Config) -> int:
-    """Returns the epochs of the search for the learning rate, none of them pruned."""
+def _search_epochs(config: Config) -> int:
+    """Returns the epochs of the learning-rate search if no trial is pruned."""
     search = config.search
-    epochs = defaults.epochs(search.way) if search.epochs == "auto" else search.epochs
-    return {"tpe": search.trials * epochs, "grid": search.points * epochs, "range": 2}.get(search.way, 0)
+    epochs = defaults.epochs(search.algorithm) if search.epochs == "auto" else search.epochs
+    return {"tpe": search.trials * epochs, "grid": search.points * epochs, "range": 2}.get(search.algorithm, 0)
 
 
 @functools.cache
 def _macs(name: str, options: tuple) -> tuple[int, int, int]:
-    """Returns the MACs of one image in (all else, depthwise convolutions), and those of the classifier for a class."""
-    given = {key: value for key, value in options if value != "auto"}
+    """Returns the MACs for one image: (all other layers, depthwise convolutions, the classifier for each class)."""
+    sizes = {key: value for key, value in options if value != "auto"}
     module = plugins.load("models", name)
-    model = module.build(**{"channels": 3, "stem": "imagenet"} | module.USUAL | given | {"classes": 2})
+    model = module.build(**{"channels": 3, "stem": "imagenet"} | module.DEFAULTS | sizes | {"classes": 2})
     depthwise = sum(macs.of_layer(layer) for layer in model.layers if isinstance(layer, keras.layers.DepthwiseConv2D))
     classifier = macs.of_layer(model.layers[-1])
     return macs.count(model) - depthwise - classifier, depthwise, classifier // 2
 
 
 def _images(config: Config) -> tuple[int, int]:
-    """Returns the images of (train, val), from the counts of the dataset's row."""
+    """Returns the number of (training, val) images, from the counts in the catalog."""
     name = config.data.spec.partition(":")[0]
     row = catalog.ROWS[name]
     rule = row.split if config.data.split == "auto" else config.data.split
     counts = dict(row.images)
-    train = IMAGES.get(name, counts.get("train", 0))
+    train = TRAIN_IMAGES.get(name, counts.get("train", 0))
     if rule in ("paper", "random"):
         train = sum(counts.values()) - row.paper if counts else train
     elif rule == "trainval":

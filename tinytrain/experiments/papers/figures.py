@@ -1,6 +1,6 @@
-"""The figures beside a paper's table, as PNG: what each arm did epoch by epoch, MixUp, and the classes of the data.
+"""The charts beside a paper's table, as PNG: the curves of each arm, MixUp, and the classes of the data.
 
-A table's file names its figures; each is a function of FIGURES. Curves are the mean over the seeds that are finished.
+The table's file names its figures; each is a function in FIGURES. Curves are means over the finished seeds.
 """
 
 import functools
@@ -19,7 +19,7 @@ from tinytrain.config.schema import Augment
 from tinytrain.data import splits
 from tinytrain.data.augment.augmentation import Augmentation
 from tinytrain.data.augment.picture import beta_density
-from tinytrain.data.load import load_source
+from tinytrain.data.load import load_dataset
 from tinytrain.experiments.papers.tables import Table
 from tinytrain.experiments.runs import Planned
 from tinytrain.files import make_folder, write_atomically
@@ -27,38 +27,41 @@ from tinytrain.run import Run
 from tinytrain.train.resolve import resolve
 
 SAMPLES = 6  # images of the MixUp figure
-DRAWS, SHARES = 64, (0.95, 0.85, 0.7, 0.55)  # shown are those of so many draws whose shares come nearest to these
-MOST_CURVES = 20  # in one figure: there are no more colors
-HIGHEST = 4.0  # of the density's axis: that of a small alpha has no end at 0 and 1
+DRAWS, SHARES = 64, (0.95, 0.85, 0.7, 0.55)  # of so many draws of MixUp, those with shares nearest to these are shown
+MOST_CURVES = 20  # in one figure, as there are no more colors
+MOST_DENSITY = 4.0  # end of the axis: the density for a small alpha is infinite at 0 and 1
 
 
 def write(table: Table, finished: list[Planned], folder: Path) -> list[Path]:
-    """Draws the figures of `table` into FOLDER/NAME.png and returns their paths."""
+    """Draws the figures of a table into FOLDER/NAME.png and returns their paths."""
     make_folder(folder)
-    written = []
+    paths = []
     for name in table.figures:
         path = folder / f"{name}.png"
-        with mpl.rc_context({"text.parse_math": False}):  # a class or a folder may be called $x$
+        with mpl.rc_context({"text.parse_math": False}):  # the name of a class or folder may be $x$
             figure = FIGURES[name](table, finished)
             write_atomically(path, functools.partial(figure.savefig, format="png", dpi=120))
-        written.append(path)
-    return written
+        paths.append(path)
+    return paths
 
 
 def _curves(finished: list[Planned], key: str) -> dict[str, np.ndarray]:
-    """Returns {arm (and dataset, if several): figures (epochs,)}, the mean over seeds; over datasets too for many."""
-    several = len({planned.data for planned in finished}) > 1
-    several = several and len({(planned.name, planned.data) for planned in finished}) <= MOST_CURVES
-    found: dict[str, list[list[float]]] = {}
+    """Returns {label: curve (epochs,)}: the means over the seeds of each arm on each dataset.
+
+    If these are more than MOST_CURVES, they are the means over the datasets too.
+    """
+    by_dataset = len({planned.data for planned in finished}) > 1
+    by_dataset = by_dataset and len({(planned.name, planned.data) for planned in finished}) <= MOST_CURVES
+    curves: dict[str, list[list[float]]] = {}
     for planned in finished:
         rows = Run(planned.folder).history()
-        label = f"{planned.name}, {planned.data}" if several else planned.name
-        found.setdefault(label, []).append([float(row[key]) for row in rows])
-    return {label: _mean(runs) for label, runs in found.items()}
+        label = f"{planned.name}, {planned.data}" if by_dataset else planned.name
+        curves.setdefault(label, []).append([float(row[key]) for row in rows])
+    return {label: _mean(runs) for label, runs in curves.items()}
 
 
 def _mean(runs: list[list[float]]) -> np.ndarray:
-    """Returns the mean of curves, as far as the shortest goes: some trainings end by themselves."""
+    """Returns the mean of curves up to the end of the shortest one, as some trainings end early."""
     shortest = min(map(len, runs))
     return np.mean([run[:shortest] for run in runs], axis=0)
 
@@ -66,13 +69,13 @@ def _mean(runs: list[list[float]]) -> np.ndarray:
 def _draw(axes: Any, curves: dict[str, np.ndarray], style: str = "-", suffix: str = "") -> None:
     for number, (label, values) in enumerate(curves.items()):
         color = f"C{number % 10}" if len(curves) <= 10 else mpl.colormaps["tab20"](number % 20)
-        marker = "o" if len(values) < 3 else None  # a single epoch is no line
+        marker = "o" if len(values) < 3 else None  # one epoch makes no line
         epochs = np.arange(1, len(values) + 1)
         axes.plot(epochs, values, style, color=color, marker=marker, linewidth=1.4, label=f"{label}{suffix}")
 
 
 def accuracy(table: Table, finished: list[Planned]) -> Figure:
-    """Draws the val top-1 after each epoch, a line an arm."""
+    """Draws the val top-1 after each epoch, with a line for each arm."""
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
     _draw(axes, {label: 100 * values for label, values in _curves(finished, "val_top1").items()})
@@ -82,21 +85,21 @@ def accuracy(table: Table, finished: list[Planned]) -> Figure:
 
 
 def rates(table: Table, finished: list[Planned]) -> Figure:
-    """Draws the learning rate and the losses of each epoch, one above the other: training solid, val dashed."""
+    """Draws the learning rate of each epoch, and below it the losses: training solid, val dashed."""
     figure = Figure(figsize=(8, 7), layout="constrained")
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[1, 2])
-    _draw(above, _curves(finished, "lr"))
-    above.set(ylabel="rate after the epoch", title=_title(table, finished))
-    _draw(below, _curves(finished, "loss"))
-    _draw(below, _curves(finished, "val_loss"), "--", ", val")
-    below.set(xlabel="epoch", ylabel="loss")
-    _finish(figure, below)
-    above.grid(alpha=0.3)
+    rate_axes, loss_axes = figure.subplots(2, 1, sharex=True, height_ratios=[1, 2])
+    _draw(rate_axes, _curves(finished, "lr"))
+    rate_axes.set(ylabel="rate after the epoch", title=_title(table, finished))
+    _draw(loss_axes, _curves(finished, "loss"))
+    _draw(loss_axes, _curves(finished, "val_loss"), "--", ", val")
+    loss_axes.set(xlabel="epoch", ylabel="loss")
+    _finish(figure, loss_axes)
+    rate_axes.grid(alpha=0.3)
     return figure
 
 
 def _title(table: Table, finished: list[Planned]) -> str:
-    """Returns the paper's title and what was really trained on."""
+    """Returns the title of the paper's table and the datasets that were really trained on."""
     data = ", ".join(dict.fromkeys(planned.data for planned in finished))
     return f"Seed {table.paper}: {table.title}\n(here trained on {data})"
 
@@ -108,7 +111,7 @@ def _finish(figure: Figure, axes: Any) -> None:
 
 
 def mixup(table: Table, finished: list[Planned]) -> Figure:
-    """Draws training images, their partners, MixUp's mixtures of them, and the density of the share."""
+    """Draws training images, their mixtures by MixUp, and the density of the share λ."""
     config = next((run.config for run in finished if run.config.augment.mixup), finished[-1].config)
     alpha = config.augment.mixup or 0.2
     images, labels, source = _images(finished[0])
@@ -116,26 +119,27 @@ def mixup(table: Table, finished: list[Planned]) -> Figure:
     figure = Figure(figsize=(9, 9), layout="constrained")
     figure.suptitle(f"MixUp with α = {alpha:g}: images of {finished[0].data}, and four of {DRAWS} draws", fontsize=10)
     grid = figure.add_gridspec(6, SAMPLES, height_ratios=[1] * 5 + [2.2])
-    for row, (pixels, mixed) in enumerate([(images, one_hot), *_mixtures(images, one_hot, alpha)]):
+    for row, (pixels, targets) in enumerate([(images, one_hot), *_mixtures(images, one_hot, alpha)]):
         for column in range(SAMPLES):
             axes = figure.add_subplot(grid[row, column])
             axes.imshow(np.clip(np.round(pixels[column]), 0, 255).astype(np.uint8).squeeze(), cmap="gray")
-            axes.set_title(_shares(np.asarray(mixed[column]), source.classes), fontsize=7)
+            axes.set_title(_shares(np.asarray(targets[column]), source.classes), fontsize=7)
             axes.axis("off")
     _density(figure.add_subplot(grid[5, :]), alpha)
     return figure
 
 
 def _mixtures(images: np.ndarray, one_hot: tf.Tensor, alpha: float) -> list[tuple[tf.Tensor, tf.Tensor]]:
-    """Returns the draws of MixUp whose larger shares are nearest to SHARES: for a small alpha most hardly mix."""
+    """Returns the draws of MixUp with larger shares nearest to SHARES; with a small alpha most draws hardly mix."""
     mixing = Augmentation(Augment(flip=False, crop=0.0, mixup=alpha), images.shape[1])
     drawn = [mixing(tf.constant(images), one_hot, tf.constant([0, number], tf.int64)) for number in range(DRAWS)]
     return [min(drawn, key=lambda pair: abs(float(tf.reduce_max(pair[1])) - share)) for share in SHARES]
 
 
-def _shares(mixed: np.ndarray, classes: list[str]) -> str:
-    order = [index for index in np.argsort(-mixed)[:2] if mixed[index] > 0.005]
-    return "\n".join(f"{mixed[index]:.2f} {classes[index]}" if len(order) > 1 else classes[index] for index in order)
+def _shares(target: np.ndarray, classes: list[str]) -> str:
+    """Returns the names of the classes in a target (classes,), with their shares if there are two."""
+    order = [index for index in np.argsort(-target)[:2] if target[index] > 0.005]
+    return "\n".join(f"{target[index]:.2f} {classes[index]}" if len(order) > 1 else classes[index] for index in order)
 
 
 def _density(axes: Any, alpha: float) -> None:
@@ -143,13 +147,13 @@ def _density(axes: Any, alpha: float) -> None:
     for value in sorted({alpha, 0.2, 0.4, 1.0, 2.0}):
         width = 2.5 if value == alpha else 1
         axes.plot(shares, [beta_density(share, value) for share in shares], linewidth=width, label=f"α = {value:g}")
-    axes.set(xlabel="share λ of the first image", ylabel="density of Beta(α, α)", ylim=(0, HIGHEST), xlim=(0, 1))
+    axes.set(xlabel="share λ of the first image", ylabel="density of Beta(α, α)", ylim=(0, MOST_DENSITY), xlim=(0, 1))
     axes.legend(fontsize=8)
     axes.grid(alpha=0.3)
 
 
 def classes(table: Table, finished: list[Planned]) -> Figure:
-    """Draws the share of each class in each split of the data, a panel a dataset."""
+    """Draws the share of each class in each split, with a panel for each dataset."""
     names = dict.fromkeys(planned.data for planned in finished)
     datasets = [next(planned for planned in finished if planned.data == name) for name in names]
     columns = min(2, len(datasets))
@@ -166,25 +170,25 @@ def classes(table: Table, finished: list[Planned]) -> Figure:
 
 
 def _class_shares(axes: Any, planned: Planned) -> None:
-    source = load_source(planned.config)
+    source = load_dataset(planned.config)
     for number, (name, part) in enumerate(
-        splits.split(source, planned.config.data, splits.seed(planned.config)).items()
+        splits.draw(source, planned.config.data, splits.seed(planned.config)).items()
     ):
-        counts = np.bincount(source.pools[part.pool].labels[part.indices], minlength=len(source.classes))
-        places = np.arange(len(counts)) + (number - 1) * 0.27
-        axes.bar(places, 100 * counts / counts.sum(), width=0.27, label=f"{name}, {counts.sum():,} images")
+        counts = np.bincount(source.image_sets[part.image_set].strata[part.indices], minlength=len(source.classes))
+        positions = np.arange(len(counts)) + (number - 1) * 0.27
+        axes.bar(positions, 100 * counts / counts.sum(), width=0.27, label=f"{name}, {counts.sum():,} images")
     axes.set(ylabel="share of the images / %", title=f"Classes of {planned.data}")
-    few = len(source.classes) <= 30
-    axes.set_xticks(range(len(source.classes)) if few else [], source.classes if few else [], rotation=45, ha="right")
+    labels = source.classes if len(source.classes) <= 30 else []
+    axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
     axes.margins(y=0.25)  # room for the legend
     axes.legend(loc="upper center", ncols=3, fontsize=8)
 
 
 def _images(planned: Planned) -> tuple[np.ndarray, np.ndarray, Any]:
-    """Returns (images (SAMPLES, R, R, C) uint8, labels, source): training images of as many classes as there are."""
-    source = load_source(planned.config)
+    """Returns (images (SAMPLES, R, R, C) uint8, labels, source): training images of as many classes as possible."""
+    source = load_dataset(planned.config)
     config = resolve(planned.config, source)
-    images, labels = splits.Split(source, config).arrays("train")
+    images, labels = splits.Splits(source, config).arrays("train")
     first = [int(np.flatnonzero(labels == label)[0]) for label in np.unique(labels)]
     chosen = (first * SAMPLES)[:SAMPLES]
     return np.stack([images[index] for index in chosen]), labels[chosen], source

@@ -1,9 +1,9 @@
-"""What `tinytrain reproduce` prints: the paper's figures, ours, their difference, and whether the order holds.
+"""The results of `tinytrain reproduce`: the paper's figures, ours, their difference, and whether the order agrees.
 
-The order is that of the column `order` of the table. D being our difference of two arms on each seed that both have,
-it has the "same sign" as the paper's or the "other sign" if the 95 % t interval of the mean of D (`paired.interval`)
-leaves out 0; else "no difference shown". It is about other seeds on the same images, not about other images. With one
-seed nothing can be said.
+The order is that of the table's column `order`. For two arms, D is our difference on each seed that both have. If the
+95 % t interval of the mean of D (`paired.interval`) leaves out 0, the difference has the "same sign" as the paper's or
+the "other sign"; else there is "no difference shown". This is about other seeds on the same images, not about other
+images. Nothing can be said with one seed.
 """
 
 import functools
@@ -23,83 +23,89 @@ from tinytrain.files import write_text
 from tinytrain.run import Run
 
 Row: TypeAlias = dict[str, Any]
-NOTHING = "nothing can be said"
+NO_VERDICT = "nothing can be said"
 HEADER = ("arm", "figure", "paper", "ours", "difference", "seeds")
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A table and what is finished of it.
+class Reproduction:
+    """A table and its finished runs.
 
-    papers: by the folder of a run, its config at full size; datasets: what a dataset is called here -> in the paper.
+    Attributes:
+        table: the paper's table.
+        finished: the finished runs.
+        full_size: {folder of a run: its config at full size}.
+        datasets: {name of a dataset here: the name of the paper's dataset}.
     """
 
     table: Table
     finished: list[Planned]
-    papers: Mapping[Path, Config]
+    full_size: Mapping[Path, Config]
     datasets: Mapping[str, str]
 
     def values(self, arm: Arm, column: Column) -> dict[int, float]:
-        """Returns {seed: figure} of an arm; of several datasets the mean, on the seeds that have all of them."""
-        wanted = [name for name, dataset in self.datasets.items() if column.data in ("", dataset)]
-        found: dict[int, list[float]] = {}
+        """Returns {seed: figure} of an arm; over several datasets it is the mean, for seeds with a run on each."""
+        datasets = [name for name, dataset in self.datasets.items() if column.data in ("", dataset)]
+        figures: dict[int, list[float]] = {}
         for planned in self.finished:
-            if planned.name == arm.label and planned.data in wanted:
+            if planned.name == arm.label and planned.data in datasets:
                 value = self.value(planned, column)
                 if value is not None:
-                    found.setdefault(planned.seed, []).append(value)
-        return {seed: statistics.mean(values) for seed, values in found.items() if len(values) == len(wanted)}
+                    figures.setdefault(planned.seed, []).append(value)
+        return {seed: statistics.mean(values) for seed, values in figures.items() if len(values) == len(datasets)}
 
     def value(self, planned: Planned, column: Column) -> float | None:
-        """Returns the figure of one run in the column's unit."""
-        share = planned.config.optim.epochs / self.papers[planned.folder].optim.epochs
+        """Returns the figure of one run in the unit of the column."""
+        share = planned.config.optim.epochs / self.full_size[planned.folder].optim.epochs
         return columns.value(column, Run(planned.folder), share)
 
 
 class Results:
-    """The finished runs, and results.csv, table.csv and table.md in `out`, rewritten whenever one is added.
+    """The results of a reproduction. Each finished run rewrites results.csv, table.csv and table.md.
 
     Args:
         out: the folder of the three files.
-        shown: the table, without a finished run.
-        stated: what is said of how ours differs from the paper's experiment.
+        reproduction: the table, without finished runs.
+        notes: sentences on how our experiment differs from the paper's.
     """
 
-    def __init__(self, out: Path, shown: Shown, stated: list[str]) -> None:
-        self.out, self.shown, self.stated = out, shown, stated
-        self.runs: list[results_table.Row] = []  # the lines of results.csv
-        self.rows: list[Row] = []  # those of table.csv
-        self.text = ""  # table.md
+    def __init__(self, out: Path, reproduction: Reproduction, notes: list[str]) -> None:
+        self.out, self.reproduction, self.notes = out, reproduction, notes
+        self.runs: list[results_table.Row] = []  # rows of results.csv
+        self.rows: list[Row] = []  # rows of table.csv
+        self.text = ""  # of table.md
 
     def add(self, planned: Planned, run: Run) -> None:
         """Adds a finished run and writes the files."""
         self.runs.append(results_table.run_row(planned.name, planned.data, planned.seed, run))
-        self.shown.finished.append(planned)
-        self.rows = rows(self.shown)
-        said = [*self.stated, images(self.shown), results_table.origins(self.runs)]
-        self.text = as_markdown(self.shown, self.rows, said)
+        self.reproduction.finished.append(planned)
+        self.rows = rows(self.reproduction)
+        notes = [*self.notes, training_note(self.reproduction), results_table.trained_at(self.runs)]
+        self.text = as_markdown(self.reproduction, self.rows, notes)
         results_table.write_csv(self.out / "results.csv", self.runs)
         results_table.write_csv(self.out / "table.csv", self.rows)
         write_text(self.out / "table.md", self.text + "\n")
 
 
-def rows(shown: Shown) -> list[Row]:
-    """Returns a row for each arm and column that the paper or we have a figure for.
+def rows(reproduction: Reproduction) -> list[Row]:
+    """Returns a row for each arm and column with a figure of the paper or of ours.
 
-    {"arm", "column", "heading", "paper", "ours", "deviation", "difference", "seeds"}: figures in the column's unit,
-    None where there is none; the sample standard deviation over the seeds is None with one seed.
+    Returns:
+        Dictionaries with "arm", "column", "heading", "paper", "ours" (the mean over the seeds), "deviation" (the sample
+        standard deviation over the seeds), "difference" (ours - paper) and "seeds" (their number). Figures have the
+        unit of the column, and are None if unknown. The deviation is None for one seed.
     """
-    found = []
-    for arm in shown.table.arms:
-        for column in shown.table.columns:
-            values = list(shown.values(arm, column).values())
-            paper, ours = arm.paper.get(column.word), statistics.mean(values) if values else None
+    table_rows = []
+    for arm in reproduction.table.arms:
+        for column in reproduction.table.columns:
+            values = list(reproduction.values(arm, column).values())
+            paper, ours = arm.paper.get(column.name), statistics.mean(values) if values else None
             if paper is None and ours is None:
                 continue
-            found.append(
+            table_rows.append(
                 {
                     "arm": arm.label,
-                    "column": column.word,
+                    "column": column.name,
                     "heading": column.heading,
                     "paper": paper,
                     "ours": ours,
@@ -108,18 +114,24 @@ def rows(shown: Shown) -> list[Row]:
                     "seeds": len(values),
                 }
             )
-    return found
+    return table_rows
 
 
-def as_markdown(shown: Shown, table_rows: list[Row], stated: list[str]) -> str:
-    """Returns title, what is `stated` of ours, the table and what it says of the order, in Markdown."""
-    digits = {column.word: column.measure.digits for column in shown.table.columns}
+def as_markdown(reproduction: Reproduction, table_rows: list[Row], notes: list[str]) -> str:
+    """Returns the title, the notes, the table and paragraphs on the order of the arms, in Markdown."""
+    digits = {column.name: column.measure.digits for column in reproduction.table.columns}
     lines = [HEADER, ("---", "---", *["---:"] * (len(HEADER) - 2))]
     lines += [_cells(row, digits[row["column"]]) for row in table_rows]
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    claim = [f"Claim: {shown.table.claim}"] if shown.table.claim else []
+    claim = [f"Claim: {reproduction.table.claim}"] if reproduction.table.claim else []
     return "\n\n".join(
-        [f"**{shown.table.heading}**", *claim, "\n".join(f"- {line}" for line in stated), table, *order(shown)]
+        [
+            f"**{reproduction.table.heading}**",
+            *claim,
+            "\n".join(f"- {line}" for line in notes),
+            table,
+            *order(reproduction),
+        ]
     )
 
 
@@ -133,102 +145,115 @@ def _cells(row: Row, digits: int) -> tuple[str, ...]:
     return row["arm"], row["heading"], number(row["paper"]), ours, number(row["difference"], "+"), seeds
 
 
-def images(shown: Shown) -> str:
-    """Returns what was trained: epochs, images, resolution and batch of each run, those of the paper in brackets."""
-    said: dict[str, list[str]] = {}
-    for planned in shown.finished:
-        run, whole = Run(planned.folder), shown.papers[planned.folder].optim.epochs
+def training_note(reproduction: Reproduction) -> str:
+    """Returns a sentence on what was trained: epochs, images, resolution and batch of each run."""
+    arms_of_text: dict[str, list[str]] = {}
+    for planned in reproduction.finished:
+        run, full_epochs = Run(planned.folder), reproduction.full_size[planned.folder].optim.epochs
         counts, config = _counts(planned.folder), run.config()
-        epochs, most = run.metrics()["epochs"], planned.config.optim.epochs
-        early = f" (ended by itself after {epochs})" if epochs < most else ""
+        epochs, planned_epochs = run.metrics()["epochs"], planned.config.optim.epochs
+        early = f" (ended by itself after {epochs})" if epochs < planned_epochs else ""
         text = (
-            f"{most} of {whole} epochs{early}, {counts['train']:,} training, {counts['val']:,} val and "
+            f"{planned_epochs} of {full_epochs} epochs{early}, {counts['train']:,} training, {counts['val']:,} val and "
             f"{counts['test']:,} test images of {planned.data} at {config.model.resolution} pixels, "
             f"batch {config.optim.batch}"
         )
-        said.setdefault(text, []).append(planned.name)
-    arms = [arm.label for arm in shown.table.arms]
+        arms_of_text.setdefault(text, []).append(planned.name)
+    arms = [arm.label for arm in reproduction.table.arms]
     parts = []
-    for text, names in said.items():
+    for text, names in arms_of_text.items():
         unique = list(dict.fromkeys(names))
         parts.append(text if len(unique) == len(arms) else f"{', '.join(unique)}: {text}")
-    at = " A figure of the paper's epoch N is ours of epoch N times that share." if _scaled_epochs(shown) else ""
-    return "Trained: " + "; ".join(parts) + f".{at}"
+    epoch_note = (
+        " A figure of the paper's epoch N is ours of epoch N times that share." if _scaled_epochs(reproduction) else ""
+    )
+    return "Trained: " + "; ".join(parts) + f".{epoch_note}"
 
 
 @functools.cache
 def _counts(folder: Path) -> dict[str, int]:
-    """Returns the images of each split of a finished run."""
-    return {name: len(found) for name, found in Run(folder).split().items()}
+    """Returns the number of images of each split of a finished run."""
+    return {split: len(images) for split, images in Run(folder).split().items()}
 
 
-def _scaled_epochs(shown: Shown) -> bool:
-    shorter = any(run.config.optim.epochs < shown.papers[run.folder].optim.epochs for run in shown.finished)
-    return shorter and any(column.epoch for column in shown.table.columns)
+def _scaled_epochs(reproduction: Reproduction) -> bool:
+    """Returns whether a column compares an epoch of the paper to an earlier one of ours."""
+    shorter = any(
+        run.config.optim.epochs < reproduction.full_size[run.folder].optim.epochs for run in reproduction.finished
+    )
+    return shorter and any(column.epoch for column in reproduction.table.columns)
 
 
-def order(shown: Shown) -> list[str]:
-    """Returns paragraphs on the column `order`: arm by arm against the one it is held against, then all pairs."""
-    column = next(column for column in shown.table.columns if column.word == shown.table.order)
-    compared = [arm for arm in shown.table.arms if column.word in arm.paper and shown.values(arm, column)]
+def order(reproduction: Reproduction) -> list[str]:
+    """Returns paragraphs on the column `order`: each arm against its baseline, then all pairs of arms."""
+    column = next(column for column in reproduction.table.columns if column.name == reproduction.table.order)
+    compared = [arm for arm in reproduction.table.arms if column.name in arm.paper and reproduction.values(arm, column)]
     if len(compared) < 2:
         return []
     by_label = {arm.label: arm for arm in compared}
     lines = [
-        f"- {arm.label} against {arm.against}: paper {arm.paper[column.word] - other.paper[column.word]:+.2f}, "
-        f"{_verdict(shown, arm, other, column)}"
+        f"- {arm.label} against {arm.against}: paper {arm.paper[column.name] - other.paper[column.name]:+.2f}, "
+        f"{_comparison(reproduction, arm, other, column)}"
         for arm in compared
         if (other := by_label.get(arm.against)) and other is not arm
     ]
-    return [f"Order in {column.heading}:", "\n".join(lines), _pairs(shown, compared, column)]
+    return [f"Order in {column.heading}:", "\n".join(lines), _pairs(reproduction, compared, column)]
 
 
-def _verdict(shown: Shown, arm: Arm, other: Arm, column: Column) -> str:
-    ours, sign = _differences(shown, arm, other, column), arm.paper[column.word] - other.paper[column.word]
+def _comparison(reproduction: Reproduction, arm: Arm, other: Arm, column: Column) -> str:
+    """Returns our difference of two arms, and whether it agrees with the paper's, in words."""
+    ours, paper = _differences(reproduction, arm, other, column), arm.paper[column.name] - other.paper[column.name]
     spread = f" ± {statistics.stdev(ours):.2f}" if len(ours) > 1 else ""
     text = f"ours {statistics.mean(ours):+.2f}{spread} ({_seeds(len(ours))}): " if ours else "ours not run"
-    return text + (judged(ours, sign) if ours else "")
+    return text + (verdict(ours, paper) if ours else "")
 
 
 def _seeds(count: int) -> str:
     return "one seed" if count == 1 else f"{count} seeds"
 
 
-def judged(ours: list[float], paper: float) -> str:
-    """Returns the words for differences `ours`, one a seed, beside that of the paper; see the module's docstring."""
+def verdict(ours: list[float], paper: float) -> str:
+    """Returns in words whether our differences, one for each seed, agree with that of the paper; see the module."""
     if paper == 0:
         return "the paper has no difference"
     if len(ours) == 1:
-        return NOTHING
-    found = paired.interval(ours)
-    if found is None:
-        return f"{NOTHING} (all seeds differ by the same)" if any(ours) else "no difference shown (none in any seed)"
-    word = {0: "no difference shown", 1: "same sign", -1: "other sign"}[paired.sign(ours) * (1 if paper > 0 else -1)]
-    return f"{word} (95 % interval {found[0]:+.2f} to {found[1]:+.2f})"
+        return NO_VERDICT
+    interval = paired.interval(ours)
+    if interval is None:
+        return f"{NO_VERDICT} (all seeds differ by the same)" if any(ours) else "no difference shown (none in any seed)"
+    judgment = {0: "no difference shown", 1: "same sign", -1: "other sign"}[
+        paired.sign(ours) * (1 if paper > 0 else -1)
+    ]
+    return f"{judgment} (95 % interval {interval[0]:+.2f} to {interval[1]:+.2f})"
 
 
-def _differences(shown: Shown, arm: Arm, other: Arm, column: Column) -> list[float]:
-    mine, theirs = shown.values(arm, column), shown.values(other, column)
-    return [mine[seed] - theirs[seed] for seed in mine if seed in theirs]
+def _differences(reproduction: Reproduction, arm: Arm, other: Arm, column: Column) -> list[float]:
+    """Returns figure of `arm` - figure of `other` for each seed that both have."""
+    figures, other_figures = reproduction.values(arm, column), reproduction.values(other, column)
+    return [figures[seed] - other_figures[seed] for seed in figures if seed in other_figures]
 
 
-def _pairs(shown: Shown, compared: list[Arm], column: Column) -> str:
-    words: dict[str, int] = {}
+def _pairs(reproduction: Reproduction, compared: list[Arm], column: Column) -> str:
+    """Returns a sentence on all pairs of arms: how many have which verdict, and the rank correlation."""
+    verdicts: dict[str, int] = {}
     for number, arm in enumerate(compared):
         for other in compared[:number]:
-            ours, sign = _differences(shown, arm, other, column), arm.paper[column.word] - other.paper[column.word]
-            if ours and sign:
-                word = judged(ours, sign).partition(" (")[0]
-                words[word] = words.get(word, 0) + 1
-    total = sum(words.values())
+            ours, paper = (
+                _differences(reproduction, arm, other, column),
+                arm.paper[column.name] - other.paper[column.name],
+            )
+            if ours and paper:
+                text = verdict(ours, paper).partition(" (")[0]
+                verdicts[text] = verdicts.get(text, 0) + 1
+    total = sum(verdicts.values())
     if not total:
         return "No two arms can be compared yet."
-    if words.keys() == {NOTHING}:
+    if verdicts.keys() == {NO_VERDICT}:
         return "With one seed nothing can be said of the order of the arms."
-    counted = ", ".join(f"{count} {word}" for word, count in sorted(words.items(), key=lambda item: -item[1]))
-    paper = [arm.paper[column.word] for arm in compared]
-    ours = [statistics.mean(shown.values(arm, column).values()) for arm in compared]
-    rank = f"; Spearman's rank correlation with the paper {spearman(paper, ours):+.2f}" if len(compared) > 2 else ""
+    counted = ", ".join(f"{count} {text}" for text, count in sorted(verdicts.items(), key=lambda item: -item[1]))
+    papers = [arm.paper[column.name] for arm in compared]
+    means = [statistics.mean(reproduction.values(arm, column).values()) for arm in compared]
+    rank = f"; Spearman's rank correlation with the paper {spearman(papers, means):+.2f}" if len(compared) > 2 else ""
     return f"Of {total} {'pair' if total == 1 else 'pairs'} of arms: {counted}{rank}."
 
 

@@ -1,18 +1,18 @@
-"""A paper's experiment at a fraction of its size: fewer epochs, fewer images, and what is counted in either.
+"""Scales a paper's experiment down: fewer epochs, fewer images, and the keys that are counted in either.
 
-With E epochs of the paper, S_e of them and S_i of the images:
+With E epochs in the paper, the share S_e of the epochs and the share S_i of the images:
 
-    optim.epochs             e = max(1, round(S_e·E)); what follows uses the share e/E that this really is
-    optim.warmup_epochs      times e/E, so the warm-up keeps its share of the steps; the plateau's is whole
+    optim.epochs             e = max(1, round(S_e·E)); the keys below use e/E, the share that remains
+    optim.warmup_epochs      times e/E, so that the warm-up keeps its share of the steps; whole for schedule "plateau"
     plateau.patience, .stop_patience, search.epochs   times e/E, rounded, at least 1 (0 stays 0)
-    data.train_images        max(classes, round(S_i·N)) of the N that the paper's split of this data leaves, or all
-    data.val_images          likewise, but at least 1,000 or all: fewer would choose an epoch by chance
+    data.train_images        max(classes, round(S_i·N)) of the N training images of the paper's split, or all
+    data.val_images          the same, but at least 1,000 or all: with fewer, chance would choose the epoch
 
-Nothing else is counted in epochs or images: the cosine ends with the last epoch, plateau.forced and
-netaug.expansion_only are shares, and netaug.statistics_images is the most that it takes. The batch stays, so a
-smaller share of the images is fewer steps an epoch; `batched` takes smaller ones, with sgd's rate in proportion
-(methods.md F.30), but none below 8 or the arm's own: one image has no batch statistics. Test images are all used:
-they cost little and decide how sure a figure is.
+No other key is counted in epochs or images: the cosine schedule ends with the last epoch, plateau.forced and
+netaug.expansion_only are shares, and netaug.statistics_images is an upper limit. The batch size stays, so fewer images
+are fewer steps in an epoch. `batched` makes batches smaller, with the learning rate of sgd in proportion (Goyal et al.,
+2017, linear scaling rule), but not below 8 or the arm's own size, because batch statistics need several images. All
+test images are used: they cost little and decide how precise a figure is.
 """
 
 import copy
@@ -22,8 +22,8 @@ from tinytrain.config.schema import Config
 from tinytrain.errors import UserError
 from tinytrain.train.lr_search import defaults
 
-FEWEST_VAL_IMAGES = 1000
-SMALLEST_BATCH = 8
+LEAST_VAL_IMAGES = 1000
+LEAST_BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -35,52 +35,66 @@ class Scale:
 
     @property
     def full(self) -> bool:
-        """Whether it is the paper's own size."""
+        """Whether it is the full size, that of the paper."""
         return self.epochs == self.images == 1
 
 
-def parse(word: str | float | None) -> Scale:
-    """Returns the scale that 0.1 (both) or "0.1,0.05" (epochs, images) means; raises UserError for anything else."""
-    if word is None:
+def parse(text: str | float | None) -> Scale:
+    """Returns the scale that the flag --scale means.
+
+    Args:
+        text: 0.1 for both shares, "0.1,0.05" for epochs and images, or None for the full size.
+
+    Raises:
+        UserError: for anything else.
+    """
+    if text is None:
         return Scale()
     try:
-        shares = [float(part) for part in str(word).split(",")]
+        shares = [float(share) for share in str(text).split(",")]
     except ValueError:
         shares = []
     if len(shares) not in (1, 2) or not all(0 < share <= 1 for share in shares):
         raise UserError(
-            f"--scale {word} is no scale: expected a share of epochs and images such as 0.1, or two such as 0.2,0.05"
+            f"--scale {text} is no scale: expected a share of epochs and images such as 0.1, or two such as 0.2,0.05"
         )
     return Scale(shares[0], shares[-1])
 
 
 def scaled(config: Config, scale: Scale, train_images: int, val_images: int, classes: int) -> Config:
-    """Returns a copy of `config` at `scale`.
+    """Returns a copy of a config at a scale.
 
-    train_images, val_images: of its split at full size; val_images is 0 where the val split is the data's own, which
-    stays as it is.
+    Args:
+        config: at full size.
+        scale: the shares of epochs and images.
+        train_images: the number of training images at full size.
+        val_images: the number of val images at full size; 0 if the data has a val split of its own, which stays whole.
+        classes: the number of classes.
     """
     config = copy.deepcopy(config)
     if scale.epochs < 1:
         _scale_epochs(config, scale.epochs)
     if scale.images < 1:
-        wanted = max(classes, round(scale.images * train_images))
-        if wanted <= train_images - classes:  # a split leaves out at least one image of each class, or none
-            config.data.train_images = wanted
+        scaled_images = max(classes, round(scale.images * train_images))
+        if scaled_images <= train_images - classes:  # a split leaves out at least one image of each class, or none
+            config.data.train_images = scaled_images
         if val_images:
-            fewest = min(val_images, FEWEST_VAL_IMAGES)
-            config.data.val_images = max(classes, fewest, round(scale.images * val_images))
+            least = min(val_images, LEAST_VAL_IMAGES)
+            config.data.val_images = max(classes, least, round(scale.images * val_images))
     return config
 
 
 def batched(config: Config, factor: float) -> Config:
-    """Returns a copy of `config` with `factor` times its batch, not below SMALLEST_BATCH, and sgd's rates likewise."""
+    """Returns a copy of `config` with `factor` times its batch size, and with sgd's learning rates in proportion.
+
+    The batch size does not fall below LEAST_BATCH, or below that of `config` if that is smaller.
+    """
     config = copy.deepcopy(config)
     optim, search = config.optim, config.search
-    before = optim.batch
-    optim.batch = max(min(before, SMALLEST_BATCH), round(factor * before))
+    old_batch = optim.batch
+    optim.batch = max(min(old_batch, LEAST_BATCH), round(factor * old_batch))
     if optim.name == "sgd":
-        share = optim.batch / before
+        share = optim.batch / old_batch
         optim.lr *= share
         search.step *= share
         low, high = defaults.learning_rates(config.model.name)
@@ -90,18 +104,21 @@ def batched(config: Config, factor: float) -> Config:
 
 
 def _scale_epochs(config: Config, share: float) -> None:
-    before = config.optim.epochs
-    config.optim.epochs = max(1, round(share * before))
-    share = config.optim.epochs / before
+    old_epochs = config.optim.epochs
+    config.optim.epochs = max(1, round(share * old_epochs))
+    share = config.optim.epochs / old_epochs
     config.optim.warmup_epochs *= share
     if config.optim.schedule == "plateau":
         config.optim.warmup_epochs = float(round(config.optim.warmup_epochs))
     plateau, search = config.plateau, config.search
-    plateau.patience, plateau.stop_patience = _counted(plateau.patience, share), _counted(plateau.stop_patience, share)
-    if search.way in defaults.EPOCHS:
-        whole = defaults.epochs(search.way) if search.epochs == "auto" else search.epochs
-        search.epochs = _counted(int(whole), share)
+    plateau.patience, plateau.stop_patience = (
+        _scaled_count(plateau.patience, share),
+        _scaled_count(plateau.stop_patience, share),
+    )
+    if search.algorithm in defaults.EPOCHS:
+        full_epochs = defaults.epochs(search.algorithm) if search.epochs == "auto" else search.epochs
+        search.epochs = _scaled_count(int(full_epochs), share)
 
 
-def _counted(epochs: int, share: float) -> int:
+def _scaled_count(epochs: int, share: float) -> int:
     return max(1, round(share * epochs)) if epochs else 0

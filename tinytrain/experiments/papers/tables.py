@@ -1,20 +1,21 @@
-"""The papers' tables: a file in configs/tables each, read and checked. Nothing here imports TensorFlow.
+"""The papers' tables: each is a file in configs/tables, read and checked here. TensorFlow is not imported.
 
-    title, paper, tables, claim    what it is: "003" and [4]; a list where settings and results stand in several
+    title, paper, tables, claim    the paper "003" and its tables [4]; several if settings and results stand apart
     base                           the config that all arms share, a path below configs/
-    data                           the paper's datasets, by name; without it the base's
-    columns, order                 what is compared (`table_columns`); the column that says which arm is better
-    figures                        what is drawn beside the table: those of FIGURES
-    ran                            at which scale we ran it last: "scale E,I; N seeds; DATA; commit C"; without it never
+    data                           the names of the paper's datasets; by default the dataset of the base
+    columns, order                 what is compared (see columns.py); the column that says which arm is better
+    figures                        the charts drawn beside the table, of FIGURES
+    ran                            how we ran it last: "scale E,I; N seeds; DATA; commit C"; left out if never
     [set]                          keys of a config, for every arm
     [arms."LABEL"]                 set: keys of its own; paper: {COLUMN: number}; base: another config;
-                                   against: the arm that it is held against, without it the first one;
-                                   datasets: those it is trained on, without it all
-    [datasets.NAME]                set: keys on one of the datasets; base: a config that takes the place of the table's
-                                   and the arm's keys there, of a transfer say
+                                   against: the arm it is compared to, by default the first one;
+                                   datasets: those it is trained on, by default all
+    [datasets.NAME]                set: keys for one of the datasets; base: a config that replaces that of the table
+                                   and of the arm on this dataset, for a transfer for example
 
-In strings {out}, {arm}, {data}, {first}, {model} and {seed} stand for the folder of all runs, the arm's name in it,
-the dataset's, that of the first dataset, the architecture and the seed: {out}/teacher/{data}/seed{seed} is a run.
+Strings may hold {out}, {arm}, {data}, {first}, {model} and {seed}: the folder of all runs, the names of the arm's and
+of the dataset's folders in it, the name of the first dataset, the architecture and the seed. A run is in
+{out}/{arm}/{data}/seed{seed}.
 """
 
 import dataclasses
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from tinytrain.config import load as configs
-from tinytrain.config import plugins
+from tinytrain.config import plugins, toml_files
 from tinytrain.config.schema import Config
 from tinytrain.errors import UserError, unknown
 from tinytrain.experiments.papers import columns as table_columns
@@ -35,14 +36,14 @@ KEYS = {
     *("ran", "set", "arms", "datasets"),
 }
 ARM_KEYS = {"set", "paper", "base", "against", "datasets"}
-STEP_KEYS = {"set", "base"}
+DATASET_KEYS = {"set", "base"}
 RAN = re.compile(r"scale [\d.]+(,[\d.]+)?; (1 seed|\d+ seeds); [^;]+; commit [0-9a-f]{7,40}")
-FIGURES = ("accuracy", "rates", "mixup", "classes")  # functions of figures.py, which imports TensorFlow
+FIGURES = ("accuracy", "rates", "mixup", "classes")  # functions in figures.py, which imports TensorFlow
 
 
 @dataclass(frozen=True)
-class Step:
-    """What is trained on one dataset: another config than the table's (""), and keys beside it."""
+class DatasetSettings:
+    """What differs on one dataset: a config in place of the table's ("" for none), and keys."""
 
     base: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -50,9 +51,15 @@ class Step:
 
 @dataclass(frozen=True)
 class Arm:
-    """One row: its label, its keys, the paper's figures by column, the label of the arm it is held against.
+    """One arm of the experiment.
 
-    datasets: the paper's names of those that it is trained on; none means all.
+    Attributes:
+        label: its name in the table.
+        base: a config in place of the table's, "" for none.
+        settings: {key of a config: value}.
+        paper: {column: the paper's figure}.
+        against: the label of the arm that it is compared to.
+        datasets: the paper's names of the datasets that it is trained on; empty for all.
     """
 
     label: str
@@ -64,13 +71,13 @@ class Arm:
 
     @property
     def folder(self) -> str:
-        """What its runs are called on the disk."""
+        """The name of the folder of its runs."""
         return re.sub(r"[^\w.+-]+", "_", self.label).strip("_")
 
 
 @dataclass(frozen=True)
 class Table:
-    """One experiment of a paper, as its file holds it."""
+    """One experiment of a paper; the attributes are the keys of its file, see the module's docstring."""
 
     path: Path
     title: str
@@ -84,19 +91,19 @@ class Table:
     figures: list[str]
     settings: Mapping[str, Any]
     arms: list[Arm]
-    steps: Mapping[str, Step]
+    dataset_settings: Mapping[str, DatasetSettings]
     ran: str = ""
 
     @property
     def name(self) -> str:
-        """The word that means it on the command line."""
+        """Its name on the command line."""
         return self.path.stem.replace("_", "-")
 
     @property
     def heading(self) -> str:
-        """Paper, numbers and title."""
+        """Paper, numbers and title in words."""
         several = len(self.numbers) > 1
-        return f"Seed {self.paper}, {'Tables' if several else 'Table'} {_spoken(self.numbers)}: {self.title}"
+        return f"Seed {self.paper}, {'Tables' if several else 'Table'} {_in_words(self.numbers)}: {self.title}"
 
 
 def folder() -> Path:
@@ -105,7 +112,7 @@ def folder() -> Path:
 
 
 def names() -> dict[str, Path]:
-    """Returns {word: file}: seed003-table4 for each of the tables that a file holds."""
+    """Returns {name such as "seed003-table4": file} of all tables; a file may hold several."""
     return {
         f"seed{table.paper}-table{number}": table.path
         for path in sorted(folder().glob("*.toml"))
@@ -114,87 +121,97 @@ def names() -> dict[str, Path]:
     }
 
 
-def load(word: str) -> Table:
+def load(name_or_path: str) -> Table:
     """Returns the table that "seed003-table4", "003/4" or a path means; raises UserError with the nearest name."""
-    if word.endswith(".toml"):
-        return load_file(Path(word))
+    if name_or_path.endswith(".toml"):
+        return load_file(Path(name_or_path))
     known = names()
-    short = re.fullmatch(r"(?:seed)?(\d{1,3})[-_/ ](?:table)?[-_ ]?(\d+)", word.lower())
-    name = f"seed{int(short[1]):03d}-table{short[2]}" if short else word
+    match = re.fullmatch(r"(?:seed)?(\d{1,3})[-_/ ](?:table)?[-_ ]?(\d+)", name_or_path.lower())
+    name = f"seed{int(match[1]):03d}-table{match[2]}" if match else name_or_path
     if name not in known:
         raise unknown("table", name, known)
     return load_file(known[name])
 
 
 def load_file(path: Path) -> Table:
-    """Returns the table of one file; raises UserError for what is missing, unknown or of no use."""
-    found = configs.read_toml(path, "table")
-    _refuse_unknown(path, found, KEYS, "key of a table")
-    if missing := {"title", "paper", "tables", "base", "columns", "arms"} - set(found):
+    """Returns the table in a file; raises UserError for keys that are missing, unknown or invalid."""
+    content = toml_files.read(path, "table")
+    _refuse_unknown(path, content, KEYS, "key of a table")
+    if missing := {"title", "paper", "tables", "base", "columns", "arms"} - set(content):
         raise UserError(f"'{path}' is no table of a paper: it lacks {', '.join(sorted(missing))}")
-    columns = [table_columns.parse(word, path) for word in found["columns"]]
-    arms = [_arm(path, label, values, next(iter(found["arms"])), columns) for label, values in found["arms"].items()]
+    columns = [table_columns.parse(name, path) for name in content["columns"]]
+    arms = [
+        _arm(path, label, values, next(iter(content["arms"])), columns) for label, values in content["arms"].items()
+    ]
     for arm in arms:
-        if arm.against not in found["arms"]:
-            raise unknown(f"arm in '{path}'", arm.against, found["arms"])
-    _refuse_mistakes(path, found)
-    steps = {
-        name: Step(step.get("base", ""), dict(configs.flat(step.get("set", {}))))
-        for name, step in found.get("datasets", {}).items()
+        if arm.against not in content["arms"]:
+            raise unknown(f"arm in '{path}'", arm.against, content["arms"])
+    _refuse_mistakes(path, content)
+    dataset_settings = {
+        name: DatasetSettings(values.get("base", ""), dict(toml_files.flat(values.get("set", {}))))
+        for name, values in content.get("datasets", {}).items()
     }
     return Table(
         path,
-        found["title"],
-        found["paper"],
-        found["tables"],
-        found.get("claim", ""),
-        found["base"],
-        found.get("data", []),
+        content["title"],
+        content["paper"],
+        content["tables"],
+        content.get("claim", ""),
+        content["base"],
+        content.get("data", []),
         columns,
-        found.get("order", columns[0].word),
-        found.get("figures", []),
-        dict(configs.flat(found.get("set", {}))),
+        content.get("order", columns[0].name),
+        content.get("figures", []),
+        dict(toml_files.flat(content.get("set", {}))),
         arms,
-        steps,
-        found.get("ran", ""),
+        dataset_settings,
+        content.get("ran", ""),
     )
 
 
-def _refuse_mistakes(path: Path, found: dict[str, Any]) -> None:
-    """Raises UserError for an order, a figure, numbers or datasets that nothing could be made of."""
-    order = found.get("order", found["columns"][0])
-    if order not in found["columns"]:
-        raise unknown(f"column in the order of '{path}'", order, found["columns"])
-    for name in found.get("figures", []):
+def _refuse_mistakes(path: Path, content: dict[str, Any]) -> None:
+    """Raises UserError for an invalid order, figure, "ran", list of numbers or dataset."""
+    order = content.get("order", content["columns"][0])
+    if order not in content["columns"]:
+        raise unknown(f"column in the order of '{path}'", order, content["columns"])
+    for name in content.get("figures", []):
         if name not in FIGURES:
             raise unknown(f"figure in '{path}'", name, FIGURES)
-    ran = found.get("ran")
+    ran = content.get("ran")
     if ran is not None and not (isinstance(ran, str) and RAN.fullmatch(ran)):
         raise UserError(
             f"'{path}' has ran = {ran!r}: expected such as \"scale 0.5,0.1; 1 seed; CIFAR-10; commit 500ea18\""
         )
-    numbers = found["tables"]
+    numbers = content["tables"]
     if not isinstance(numbers, list) or not all(isinstance(number, int) for number in numbers):
         raise UserError(f"'{path}' has tables = {numbers!r}: expected a list of numbers, such as [4]")
-    for name, step in found.get("datasets", {}).items():
-        if name not in found.get("data", [name]):
-            raise unknown(f"dataset in '{path}'", name, found["data"])
-        _refuse_unknown(path, step, STEP_KEYS, f"key of the dataset {name}")
+    for name, values in content.get("datasets", {}).items():
+        if name not in content.get("data", [name]):
+            raise unknown(f"dataset in '{path}'", name, content["data"])
+        _refuse_unknown(path, values, DATASET_KEYS, f"key of the dataset {name}")
 
 
-def config_of(table: Table, arm: Arm, spec: str, dataset: str, places: Mapping[str, str], seed: int) -> Config:
-    """Returns the config, at full size, of an arm on the data `spec` that stands for the paper's `dataset`.
+def config_of(table: Table, arm: Arm, spec: str, dataset: str, placeholders: Mapping[str, str], seed: int) -> Config:
+    """Returns the config of a run at full size.
 
-    places: what {out}, {arm}, {data} and {first} stand for. data.split is of the paper's own data only: what stands in
-    place of it is split as it comes.
+    The table's data.split holds for the paper's own dataset only; other data gets "auto".
+
+    Args:
+        table: the table.
+        arm: one of its arms.
+        spec: the data to train on.
+        dataset: the name of the paper's dataset that `spec` stands for.
+        placeholders: {"out", "arm", "data", "first"}: text.
+        seed: of the run.
     """
-    step = table.steps.get(dataset, Step())
-    own = _loaded(arm.base or table.base, {})
+    on_dataset = table.dataset_settings.get(dataset, DatasetSettings())
+    arm_config = _loaded(arm.base or table.base, {})
     settings = {**table.settings, **arm.settings}
-    places = {**places, "model": settings.get("model.name", own.model.name), "seed": str(seed)}
-    config = _loaded(step.base, places) if step.base else own
-    for dotted, value in {**({} if step.base else settings), **step.settings}.items():
-        configs.set_key(config, dotted, _filled(value, places), where=f" in {table.path}")
+    model = settings.get("model.name", arm_config.model.name)
+    placeholders = {**placeholders, "model": model, "seed": str(seed)}
+    config = _loaded(on_dataset.base, placeholders) if on_dataset.base else arm_config
+    for dotted, value in {**({} if on_dataset.base else settings), **on_dataset.settings}.items():
+        configs.set_key(config, dotted, _filled(value, placeholders), where=f" in {table.path}")
     config.seed, config.data.spec = seed, spec
     if not stands_for_itself(spec, dataset):
         config.data.split = "auto"
@@ -207,17 +224,19 @@ def stands_for_itself(spec: str, dataset: str) -> bool:
 
 
 def every_config(table: Table) -> Iterator[tuple[Arm, Config]]:
-    """Yields every arm on each of its datasets, the paper's own, with its config at full size and seed 0."""
+    """Yields (arm, config at full size with seed 0) for every arm on each of the paper's datasets it is trained on."""
     datasets = papers_data(table)
     for arm in table.arms:
         for dataset in arm.datasets or datasets:
-            places = {"out": "", "arm": arm.folder, "data": dataset, "first": datasets[0]}
-            yield arm, config_of(table, arm, dataset, dataset, places, 0)
+            placeholders = {"out": "", "arm": arm.folder, "data": dataset, "first": datasets[0]}
+            yield arm, config_of(table, arm, dataset, dataset, placeholders, 0)
 
 
 def begins_from_the_first(table: Table) -> bool:
-    """Returns whether runs on other datasets begin from what was trained on the first one."""
-    return any("{first}" in str(value) for step in table.steps.values() for value in step.settings.values())
+    """Returns whether runs on other datasets start from a network trained on the first one."""
+    return any(
+        "{first}" in str(value) for changes in table.dataset_settings.values() for value in changes.settings.values()
+    )
 
 
 def papers_data(table: Table) -> list[str]:
@@ -226,7 +245,7 @@ def papers_data(table: Table) -> list[str]:
 
 
 def batch(table: Table) -> int:
-    """Returns the images a step of the table's base."""
+    """Returns the batch size that all arms share."""
     config = _loaded(table.base, {})
     for dotted, value in table.settings.items():
         configs.set_key(config, dotted, value)
@@ -234,39 +253,40 @@ def batch(table: Table) -> int:
 
 
 def varied(table: Table) -> set[str]:
-    """Returns the keys in which arms or datasets differ, which no word may set for all of them."""
-    found = [dict(configs.flat(dataclasses.asdict(config))) for _, config in every_config(table)]
-    return {dotted for dotted in found[0] if any(other[dotted] != found[0][dotted] for other in found)}
+    """Returns the keys in which arms or datasets differ, so that no override may set them for all."""
+    first, *others = [dict(toml_files.flat(dataclasses.asdict(config))) for _, config in every_config(table)]
+    return {dotted for dotted in first if any(other[dotted] != first[dotted] for other in others)}
 
 
-def _loaded(base: str, places: Mapping[str, str]) -> Config:
-    return configs.load(plugins.data_folder("configs") / _filled(base, places))
+def _loaded(base: str, placeholders: Mapping[str, str]) -> Config:
+    return configs.load(plugins.data_folder("configs") / _filled(base, placeholders))
 
 
-def _filled(value: Any, places: Mapping[str, str]) -> Any:
-    """Returns a string with its {places} filled in, any other value as it is."""
+def _filled(value: Any, placeholders: Mapping[str, str]) -> Any:
+    """Returns a string with its {placeholders} filled in, any other value as it is."""
     if not isinstance(value, str):
         return value
-    for word, text in places.items():
-        value = value.replace(f"{{{word}}}", text)
+    for name, text in placeholders.items():
+        value = value.replace(f"{{{name}}}", text)
     return value
 
 
 def _arm(path: Path, label: str, values: dict, first: str, columns: list[table_columns.Column]) -> Arm:
     _refuse_unknown(path, values, ARM_KEYS, f"key of the arm '{label}'")
     paper = values.get("paper", {})
-    _refuse_unknown(path, paper, {column.word for column in columns}, f"column of the arm '{label}'")
-    settings = dict(configs.flat(values.get("set", {})))
+    _refuse_unknown(path, paper, {column.name for column in columns}, f"column of the arm '{label}'")
+    settings = dict(toml_files.flat(values.get("set", {})))
     against, datasets = values.get("against", first), values.get("datasets", [])
     return Arm(label, values.get("base", ""), settings, paper, against, datasets)
 
 
-def _refuse_unknown(path: Path, found: Mapping[str, Any], known: set[str], what: str) -> None:
-    for word in found:
-        if word not in known:
-            raise UserError(f"'{path}': {unknown(what, word, known)}")
+def _refuse_unknown(path: Path, content: Mapping[str, Any], known: set[str], kind: str) -> None:
+    for key in content:
+        if key not in known:
+            raise UserError(f"'{path}': {unknown(kind, key, known)}")
 
 
-def _spoken(numbers: list[int]) -> str:
-    runs = numbers == list(range(numbers[0], numbers[-1] + 1)) and len(numbers) > 2
-    return f"{numbers[0]} to {numbers[-1]}" if runs else " and ".join(map(str, numbers))
+def _in_words(numbers: list[int]) -> str:
+    """Returns "4", "4 and 6" or "4 to 6"."""
+    is_range = numbers == list(range(numbers[0], numbers[-1] + 1)) and len(numbers) > 2
+    return f"{numbers[0]} to {numbers[-1]}" if is_range else " and ".join(map(str, numbers))

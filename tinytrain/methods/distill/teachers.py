@@ -1,4 +1,4 @@
-"""The teachers of distillation: a run, a .keras file, or a network that keras.applications publishes."""
+"""Loads the teacher of a distillation: a run, a .keras file, or a network that keras.applications publishes."""
 
 import contextlib
 import sys
@@ -12,79 +12,84 @@ from tinytrain.nn import imagenet, pretrained
 APPLICATIONS = "applications:"
 
 
-def load(word: str, student: keras.Model, classes: list[str] | None = None) -> keras.Model:
-    """Returns the teacher: images (B, H, W, C) in [-1, 1), as the student sees them, -> logits (B, classes).
+def load(teacher_key: str, student: keras.Model, classes: list[str] | None = None) -> keras.Model:
+    """Returns the teacher: images (B, H, W, C) in [-1, 1), the student's input, -> logits (B, classes).
 
-    word: a run folder, a .keras file of ours, or applications:NAME, which is fed images of the student's size.
-    classes: the names of the student's, which a run folder must have in the same order.
+    Args:
+        teacher_key: distill.teacher: a run folder, a .keras file of tinytrain, or applications:NAME, which gets images
+            of the student's resolution.
+        student: the network to be trained.
+        classes: the names of its classes, which a run must have in the same order.
 
-    Raises UserError if there is none, or one of other images or classes than the student.
+    Raises:
+        UserError: there is no such teacher, or its images or classes differ from the student's.
     """
-    if not word:
+    if not teacher_key:
         raise UserError(
             "method distill needs a teacher: distill.teacher = a run folder, a .keras file or "
             f"{APPLICATIONS}NAME, such as {APPLICATIONS}ResNet50"
         )
-    teacher = _published(word, student) if word.startswith(APPLICATIONS) else _ours(word)
-    for what, theirs, ours in (
+    published = teacher_key.startswith(APPLICATIONS)
+    teacher = _published(teacher_key, student) if published else _trained(teacher_key)
+    for what, expected, own in (
         ("images", teacher.input_shape[1:], student.input_shape[1:]),
         ("classes", teacher.output_shape[1:], student.output_shape[1:]),
     ):
-        if theirs != ours:
+        if expected != own:
             raise UserError(
-                f"distill.teacher = '{word}' is for {what} of {_sides(theirs)}, the student for {what} of "
-                f"{_sides(ours)}: they must be the same"
+                f"distill.teacher = '{teacher_key}' is for {what} of {_shape(expected)}, the student for {what} of "
+                f"{_shape(own)}: they must be the same"
             )
-    _refuse_other_classes(word, classes or [])
+    _refuse_other_classes(teacher_key, classes or [])
     teacher.trainable = False
     return teacher
 
 
-def _refuse_other_classes(word: str, classes: list[str]) -> None:
-    """Refuses the run of a teacher whose classes have other names or another order; a file does not tell them."""
-    run = identity.run_of(word)
-    theirs = identity.classes_of(run) if run else []
-    if not theirs or not classes or theirs == classes:
+def _refuse_other_classes(teacher_key: str, classes: list[str]) -> None:
+    """Raises UserError for a run whose classes have other names or another order; a .keras file does not name them."""
+    run = identity.run_of(teacher_key)
+    teacher_classes = identity.classes_of(run) if run else []
+    if not teacher_classes or not classes or teacher_classes == classes:
         return
-    what = f"distill.teacher = '{word}'"
-    identity.refuse_other_names(theirs, classes, what, "the student")
-    number, (their, own) = next(
-        (n, pair) for n, pair in enumerate(zip(theirs, classes, strict=True)) if len({*pair}) > 1
-    )
+    what = f"distill.teacher = '{teacher_key}'"
+    identity.refuse_other_names(teacher_classes, classes, what, "the student")
+    pairs = enumerate(zip(teacher_classes, classes, strict=True))
+    number, (teacher_class, own) = next((number, pair) for number, pair in pairs if len({*pair}) > 1)
     raise UserError(
-        f"{what} has '{their}' as class {number}, the student '{own}': expected the same classes in the same order"
+        f"{what} has '{teacher_class}' as class {number}, the student '{own}': expected the same classes in the same "
+        "order"
     )
 
 
-def _sides(shape: tuple[int, ...]) -> str:
+def _shape(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))
 
 
-def _ours(word: str) -> keras.Model:
-    return pretrained.read(word, "distill.teacher", [f"{APPLICATIONS}NAME"])[1]
+def _trained(path: str) -> keras.Model:
+    return pretrained.load_weights(path, "distill.teacher", [f"{APPLICATIONS}NAME"])[1]
 
 
-def _published(word: str, student: keras.Model) -> keras.Model:
-    """Returns a network of keras.applications with its ImageNet weights: our pixels in, logits out."""
-    name = word.removeprefix(APPLICATIONS)
+def _published(teacher_key: str, student: keras.Model) -> keras.Model:
+    """Returns a network of keras.applications with ImageNet weights, which takes the student's input."""
+    name = teacher_key.removeprefix(APPLICATIONS)
     known = sorted(name for name in dir(keras.applications) if name[0].isupper())
     if name not in known:
         raise UserError(f"keras.applications has no '{name}'{nearest(name, known) or ': expected ' + ', '.join(known)}")
     if student.input_shape[-1] != 3 or student.output_shape[-1] != 1000:
         raise UserError(
-            f"distill.teacher = '{word}' is for color images of 1000 classes, the student for "
+            f"distill.teacher = '{teacher_key}' is for color images of 1000 classes, the student for "
             f"{student.input_shape[-1]} channels and {student.output_shape[-1]} classes: expected a teacher that was "
             "trained on the same"
         )
-    make = getattr(keras.applications, name)
+    build = getattr(keras.applications, name)
     try:
-        with imagenet.patience(), contextlib.redirect_stdout(sys.stderr):
-            published = make(weights="imagenet", classifier_activation=None)
+        with imagenet.network_timeout(), contextlib.redirect_stdout(sys.stderr):
+            published = build(weights="imagenet", classifier_activation=None)
     except Exception as error:  # Keras raises its own plain Exception for a URLError
         raise UserError(
-            f"distill.teacher = '{word}' needs its published weights, which could not be read "
+            f"distill.teacher = '{teacher_key}' needs its published weights, which could not be read "
             f"({imagenet.one_line(error)}): put the file into {imagenet.folder()}"
         ) from None
     image = keras.Input(student.input_shape[1:], name="image")
-    x = sys.modules[make.__module__].preprocess_input(image * 128.0 + 128.0)
+    x = sys.modules[build.__module__].preprocess_input(image * 128.0 + 128.0)
     return keras.Model(image, published(keras.layers.Resizing(*published.input_shape[1:3])(x)), name=published.name)

@@ -1,21 +1,22 @@
-"""A network whose weights hold many narrower ones: each uses the first channels of everything (NetAug, A.2 and A.3).
+"""The super-network: its weights hold many narrower networks, each with the first channels of every layer.
 
-It is made from the graph of the tiny network: every group of channels gets as wide as the largest network that can be
-drawn. A network in it is a list of widths, one for each group. Widths are factors times those of the tiny network:
-- outer channels: base·f, f from the width factors;
-- inner ones: e·f times the width that their block reads in this very network, e = inner / read in the tiny network;
-- squeezed ones: in proportion to the channels that they scale, at least 16 (or as many as the tiny network has), by the
-  reduction of the largest network.
-All are rounded to 1, not to 8 (methods.md A.2).
+See methods.md A.2 and A.3. It has the graph of the tiny network, with every group of channels as wide as in the largest
+network that can be drawn. A network in it is a list of widths, one for each group:
+- outer channels: the tiny network's times f, one of the width factors;
+- inner channels: e·f times the input channels of their block, f one of the expansion factors, e = inner / input
+  channels in the tiny network;
+- squeezed channels: the channels that they scale divided by the reduction of the largest network, but at least 16 (or
+  as many as in the tiny network).
+Widths are rounded to whole numbers, not to multiples of 8.
 
-A network is computed with its own channels and with some of zeros behind them, up to a multiple of 16: oneDNN's
-BatchNorm takes four times as long on 83 channels as on 96. Their kernels, γ and β are zero, so they stay zero behind
-every layer and change nothing (benchmarks/netaug.py).
+A network is computed with channels of zeros after its own, up to a multiple of 16: oneDNN's BatchNorm takes four times
+as long on 83 channels as on 96 (benchmarks/netaug.py). Their kernels, γ and β are zero, so that they stay zero after
+every layer and change nothing.
 """
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -27,27 +28,28 @@ from tinytrain.methods.netaug.channels import Group, groups
 from tinytrain.methods.netaug.search_space import Width, choices, draw
 from tinytrain.nn.graph import Call, walk
 
-VECTOR = 16  # float32 values that the CPU computes at once
+CHANNEL_MULTIPLE = 16  # float32 values in a vector of the CPU
 
 
-class Grouped(NamedTuple):
-    """A side of a variable that has an entry for each channel of the group of this number."""
+class GroupSize(NamedTuple):
+    """The size of an axis that has an entry for each channel of a group, by the number of the group."""
 
     group: int
 
 
-Side = int | Grouped
+Size = int | GroupSize
 
 
 class SuperNetwork:
-    """The widened copy of a functional model and the networks in it.
+    """The widened copy of a functional model, and the networks in it.
 
     Args:
-        tiny: the functional model that is to be the smallest network.
-        width_factors, expansion_factors: ascending, the first one 1.
+        tiny: the functional model that is the smallest network.
+        width_factors: ascending from 1.
+        expansion_factors: ascending from 1.
 
     Raises:
-        UserError: a graph that cannot be widened; it names the layer.
+        UserError: a layer cannot be widened, which it names.
     """
 
     def __init__(self, tiny: keras.Model, width_factors: Sequence, expansion_factors: Sequence) -> None:
@@ -63,7 +65,7 @@ class SuperNetwork:
             tiny, {call.layer.name: self.largest[self.group_of[call.output]] for call in self.graph.calls}
         )
         self._layers = {layer.name: layer for layer in self.model.layers}
-        self._sides = {id(v): sides for call in self.graph.calls for v, sides in self._sides_of(call)}
+        self._shapes = {id(variable): shape for call in self.graph.calls for variable, shape in self._shapes_of(call)}
 
     @property
     def smallest(self) -> list[int]:
@@ -76,107 +78,119 @@ class SuperNetwork:
         return [max(choice.widths) for choice in self.choices]
 
     def draw(self, seed: tf.Tensor, outer: tf.Tensor) -> list[Width]:
-        """Returns the widths of a network in which every group draws its own factor, all with equal probability.
+        """Returns the widths of a network for which each group draws one of its factors, all equally likely.
 
-        seed: (2,) integers that say which network; outer: a boolean scalar, whether outer channels are widened too.
+        Args:
+            seed: (2,) integers; the same ones give the same network.
+            outer: () bool, whether outer groups draw a factor, too.
         """
         return draw(self.choices, seed, outer)
 
     def macs(self, widths: Sequence[int]) -> int:
-        """Returns the multiply-adds of one image through the network of these widths (without BatchNorm)."""
+        """Returns the multiply-accumulates of one image in the network of these widths, without BatchNorm."""
         return sum(self._macs(call, widths) for call in self.graph.calls)
 
     def _macs(self, call: Call, widths: Sequence[int]) -> int:
         if not hasattr(call.layer, "kernel"):
             return 0
         sides = [side or 1 for side in self.graph.shapes[call.output][1:-1]]
-        places = math.prod(sides) * math.prod(getattr(call.layer, "kernel_size", ()))
+        macs = math.prod(sides) * math.prod(getattr(call.layer, "kernel_size", ()))  # of one pair of channels
         depthwise = isinstance(call.layer, layers.DepthwiseConv2D)
-        return places * widths[self.group_of[call.output]] * (1 if depthwise else widths[self.group_of[call.inputs[0]]])
+        return macs * widths[self.group_of[call.output]] * (1 if depthwise else widths[self.group_of[call.inputs[0]]])
 
-    def _sides_of(self, call: Call) -> Iterator[tuple[keras.Variable, list["Side"]]]:
-        """Yields each variable of a layer with its sides: a fixed number, or a group that says how many are used."""
+    def _shapes_of(self, call: Call) -> Iterator[tuple[keras.Variable, list["Size"]]]:
+        """Yields (variable, its shape) of a layer; a size is a number or that of a group."""
         layer = self._layers[call.layer.name]
-        read, written = (Grouped(self.group_of[tensor]) for tensor in (call.inputs[0], call.output))
+        inputs, outputs = (GroupSize(self.group_of[tensor]) for tensor in (call.inputs[0], call.output))
         for variable in () if isinstance(layer, layers.Dropout) else layer.variables:
             if variable is not getattr(layer, "kernel", None):
-                yield variable, [written]
+                yield variable, [outputs]
             elif isinstance(layer, layers.DepthwiseConv2D):
-                yield variable, [*layer.kernel_size, written, 1]
+                yield variable, [*layer.kernel_size, outputs, 1]
             else:
-                yield variable, [*getattr(layer, "kernel_size", ()), read, written]
+                yield variable, [*getattr(layer, "kernel_size", ()), inputs, outputs]
 
-    def carriers(self) -> list[list[tuple[keras.Variable, int]]]:
-        """Returns for each group the variables, with the axis, that hold something for each of its channels."""
-        found: list[list[tuple[keras.Variable, int]]] = [[] for _ in self.choices]
+    def channel_axes(self) -> list[list[tuple[keras.Variable, int]]]:
+        """Returns for each group the (variable, axis) pairs with an entry for each of its channels."""
+        axes: list[list[tuple[keras.Variable, int]]] = [[] for _ in self.choices]
         for variable in self.model.variables:
-            for axis, side in enumerate(self._sides.get(id(variable), [])):
-                if isinstance(side, Grouped):
-                    found[side.group].append((variable, axis))
-        return found
+            for axis, size in enumerate(self._shapes.get(id(variable), [])):
+                if isinstance(size, GroupSize):
+                    axes[size.group].append((variable, axis))
+        return axes
 
-    def cut(self, widths: Sequence[Width]) -> list[tf.Tensor]:
-        """Returns what the network of these widths uses of each trainable variable of `model`, filled up with zeros."""
-        return [self._cut(variable, widths) for variable in self.model.trainable_variables]
+    def slice_weights(self, widths: Sequence[Width]) -> list[tf.Tensor]:
+        """Returns the part of each trainable variable that the network of these widths uses, padded with zeros."""
+        return [self._slice_variable(variable, widths) for variable in self.model.trainable_variables]
 
-    def _cut(self, variable: keras.Variable, widths: Sequence[Width]) -> tf.Tensor:
-        used, filled = self._used(variable, widths), self._filled(variable, widths)
-        return _fill(_first(tf.convert_to_tensor(variable.value), variable.shape, used), used, filled)
+    def _slice_variable(self, variable: keras.Variable, widths: Sequence[Width]) -> tf.Tensor:
+        used, padded = self._used_shape(variable, widths), self._padded_shape(variable, widths)
+        return _pad(_slice(tf.convert_to_tensor(variable.value), variable.shape, used), used, padded)
 
-    def _used(self, variable: keras.Variable, widths: Sequence[Width]) -> list[Width]:
-        return [widths[side.group] if isinstance(side, Grouped) else side for side in self._sides[id(variable)]]
+    def _used_shape(self, variable: keras.Variable, widths: Sequence[Width]) -> list[Width]:
+        return [widths[size.group] if isinstance(size, GroupSize) else size for size in self._shapes[id(variable)]]
 
-    def _filled(self, variable: keras.Variable, widths: Sequence[Width]) -> list[Width]:
+    def _padded_shape(self, variable: keras.Variable, widths: Sequence[Width]) -> list[Width]:
         return [
-            self._filled_width(side.group, widths) if isinstance(side, Grouped) else side
-            for side in self._sides[id(variable)]
+            self._padded_width(size.group, widths) if isinstance(size, GroupSize) else size
+            for size in self._shapes[id(variable)]
         ]
 
-    def _filled_width(self, number: int, widths: Sequence[Width]) -> Width:
-        if self.choices[number].group.kind == "fixed":
-            return widths[number]
-        return (widths[number] + VECTOR - 1) // VECTOR * VECTOR
+    def _padded_width(self, group: int, widths: Sequence[Width]) -> Width:
+        if self.choices[group].group.kind == "fixed":
+            return widths[group]
+        return (widths[group] + CHANNEL_MULTIPLE - 1) // CHANNEL_MULTIPLE * CHANNEL_MULTIPLE
 
     def sum_gradients(self, tiny: list[tf.Tensor], wider: list[tf.Tensor], widths: Sequence[Width]) -> list[tf.Tensor]:
-        """Returns for each trainable variable the sum of its gradients in two networks, zero where neither uses it.
+        """Returns, for each trainable variable, the sum of two networks' gradients; 0 where neither uses it.
 
-        tiny, wider: gradients of what `cut` returned for the smallest network and for the one of `widths`.
+        Args:
+            tiny: gradients of what `slice_weights` returned for the smallest network.
+            wider: gradients of what `slice_weights` returned for `widths`.
+            widths: those of the wider network.
         """
-        found = []
-        for variable, first, second in zip(self.model.trainable_variables, tiny, wider, strict=True):
-            least, used = self._used(variable, self.smallest), self._used(variable, widths)
-            first = _first(first, self._filled(variable, self.smallest), least)
-            second = _first(second, self._filled(variable, widths), used)
-            found.append(_fill(second + _fill(first, least, used), used, list(variable.shape)))
-        return found
+        sums = []
+        for variable, tiny_gradient, wider_gradient in zip(self.model.trainable_variables, tiny, wider, strict=True):
+            tiny_shape, wider_shape = self._used_shape(variable, self.smallest), self._used_shape(variable, widths)
+            tiny_gradient = _slice(tiny_gradient, self._padded_shape(variable, self.smallest), tiny_shape)
+            wider_gradient = _slice(wider_gradient, self._padded_shape(variable, widths), wider_shape)
+            total = wider_gradient + _pad(tiny_gradient, tiny_shape, wider_shape)
+            sums.append(_pad(total, wider_shape, list(variable.shape)))
+        return sums
 
     def __call__(
         self, x: tf.Tensor, widths: Sequence[Width], training: bool, weights: list[tf.Tensor] | None = None
-    ) -> tf.Tensor:
-        """Returns the logits (B, classes) of images (B, H, W, C) by the network of these widths.
+    ) -> Any:
+        """Returns the outputs of the network of these widths.
 
-        In training BatchNorm uses the statistics of the batch and updates the first channels of the running ones.
-        `weights` are what `cut` returned for these widths, if gradients with respect to them are wanted.
+        In training, BatchNorm uses the statistics of the batch and updates the first channels of the running ones.
+
+        Args:
+            x: images (B, H, W, C).
+            widths: one for each group of channels.
+            training: whether BatchNorm and Dropout work as in training.
+            weights: what `slice_weights` returned for `widths`, to take gradients with respect to it.
         """
-        weights = self.cut(widths) if weights is None else weights
-        own = {id(variable): value for variable, value in zip(self.model.trainable_variables, weights, strict=True)}
+        weights = self.slice_weights(widths) if weights is None else weights
+        values = {id(variable): value for variable, value in zip(self.model.trainable_variables, weights, strict=True)}
         tensors = {self.graph.inputs[0]: x}
         for call in self.graph.calls:
             inputs = [tensors[number] for number in call.inputs]
-            tensors[call.output] = self._run(call, inputs, widths, own, training)
+            tensors[call.output] = self._run(call, inputs, widths, values, training)
         return tensors[self.graph.outputs[0]]
 
     def _run(
-        self, call: Call, inputs: list[tf.Tensor], widths: Sequence[Width], own: dict[int, tf.Tensor], training: bool
+        self, call: Call, inputs: list[tf.Tensor], widths: Sequence[Width], values: dict[int, tf.Tensor], training: bool
     ) -> tf.Tensor:
+        """Runs one layer; `values` are the sliced weights by the id of their variable."""
         layer = self._layers[call.layer.name]
         if isinstance(layer, layers.BatchNormalization):
-            return self._batch_norm(layer, inputs[0], widths, own, training)
+            return self._batch_norm(layer, inputs[0], widths, values, training)
         if isinstance(layer, layers.DepthwiseConv2D | layers.Conv2D | layers.Dense):
-            bias = None if layer.bias is None else own[id(layer.bias)]
-            return _weighted(layer, inputs[0], own[id(layer.kernel)], bias)
+            bias = None if layer.bias is None else values[id(layer.bias)]
+            return _apply_kernel(layer, inputs[0], values[id(layer.kernel)], bias)
         if isinstance(layer, layers.Flatten):
-            width = self._filled_width(self.group_of[call.output], widths)
+            width = self._padded_width(self.group_of[call.output], widths)
             return tf.reshape(inputs[0], [-1, width])
         options = {"training": training} if isinstance(layer, layers.Dropout) else {}
         return layer(inputs if len(inputs) > 1 else inputs[0], **options)
@@ -186,45 +200,49 @@ class SuperNetwork:
         layer: keras.Layer,
         x: tf.Tensor,
         widths: Sequence[Width],
-        own: dict[int, tf.Tensor],
+        values: dict[int, tf.Tensor],
         training: bool,
     ) -> tf.Tensor:
         running = [layer.moving_mean, layer.moving_variance]
         y, *statistics = tf.compat.v1.nn.fused_batch_norm(
             x,
-            own[id(layer.gamma)],
-            own[id(layer.beta)],
-            *([] if training else [self._cut(variable, widths) for variable in running]),
+            values[id(layer.gamma)],
+            values[id(layer.beta)],
+            *([] if training else [self._slice_variable(variable, widths) for variable in running]),
             epsilon=layer.epsilon,
             is_training=training,
         )
         for variable, value in zip(running, statistics, strict=True) if training else ():
-            (used,) = self._used(variable, widths)
+            (used,) = self._used_shape(variable, widths)
             before = variable.value[:used]
             variable.value[:used].assign(before * layer.momentum + value[:used] * (1 - layer.momentum))
         return y
 
     def importance(self, group: Group) -> np.ndarray:
-        """Returns the L1 norm of what reads each channel of an inner or squeezed group, of all channels there are.
+        """Returns the L1 norms of the weights that read each channel of an inner or squeezed group, (channels,).
 
-        Inner channels are read by the projection (and by a squeeze-excite, which does not count).
+        The channels are those of the largest network. Inner channels are read by the projection; a squeeze-excite that
+        reads them, too, does not count.
         """
-        squeezed = {name for choice in self.choices if choice.group.kind == "squeezed" for name in _names(choice.group)}
-        (reader,) = [layer.name for layer in group.readers if group.kind == "squeezed" or layer.name not in squeezed]
+        squeezing = {
+            name for choice in self.choices if choice.group.kind == "squeezed" for name in _names(choice.group)
+        }
+        (reader,) = [layer.name for layer in group.readers if group.kind == "squeezed" or layer.name not in squeezing]
         kernel = np.abs(self._layers[reader].kernel.numpy())
         return kernel.sum(axis=(0, 1, 3), dtype=np.float64)
 
     def copy_weights(self, tiny: keras.Model, to_tiny: bool) -> None:
-        """Copies the first channels into the layers of the same name of the network `tiny`, or from there."""
-        for small in (layer for layer in tiny.layers if layer.variables):
-            for own, variable in zip(self._layers[small.name].variables, small.variables, strict=True):
-                first = tuple(slice(0, side) for side in variable.shape)
+        """Copies the first channels of each layer to the layer of that name in `tiny`, or from there."""
+        for tiny_layer in (layer for layer in tiny.layers if layer.variables):
+            variables = self._layers[tiny_layer.name].variables
+            for variable, tiny_variable in zip(variables, tiny_layer.variables, strict=True):
+                first = tuple(slice(0, size) for size in tiny_variable.shape)
                 if to_tiny:
-                    variable.assign(own.value[first])
+                    tiny_variable.assign(variable.value[first])
                 else:
-                    values = own.numpy()
-                    values[first] = variable.numpy()
-                    own.assign(values)
+                    values = variable.numpy()
+                    values[first] = tiny_variable.numpy()
+                    variable.assign(values)
 
 
 def _names(group: Group) -> list[str]:
@@ -232,9 +250,13 @@ def _names(group: Group) -> list[str]:
 
 
 def _widened(tiny: keras.Model, widths: dict[str, int]) -> keras.Model:
-    """Returns `tiny` with `widths` channels behind each convolution and dense layer, initialised as NetAug's code does.
+    """Returns a wider copy of `tiny`, with the initial weights of NetAug's code (methods.md A.5).
 
-    That is PyTorch's uniform(±1/√fan-in) for convolutions and a normal of deviation 0.02 for dense layers (A.5).
+    They are uniform in ±1/√fan_in, as PyTorch's, for convolutions, and normal with σ = 0.02 for dense layers.
+
+    Args:
+        tiny: the tiny network.
+        widths: {layer name: its output channels}.
     """
 
     def clone(layer: keras.Layer) -> keras.Layer:
@@ -253,24 +275,25 @@ def _widened(tiny: keras.Model, widths: dict[str, int]) -> keras.Model:
     return keras.models.clone_model(tiny, clone_function=clone)
 
 
-def _first(value: tf.Tensor, sides: Sequence[Width], widths: Sequence[Width]) -> tf.Tensor:
-    """Returns the first `widths` of each axis of a tensor that has `sides`."""
-    return value if _equal(widths, sides) else tf.strided_slice(value, [0] * len(widths), tf.stack(widths))
+def _slice(value: tf.Tensor, shape: Sequence[Width], part: Sequence[Width]) -> tf.Tensor:
+    """Returns the first entries of each axis of a tensor of `shape`, as many as `part` has."""
+    return value if _known_equal(part, shape) else tf.strided_slice(value, [0] * len(part), tf.stack(part))
 
 
-def _fill(value: tf.Tensor, widths: Sequence[Width], sides: Sequence[Width]) -> tf.Tensor:
-    """Returns a tensor of `widths` with zeros behind on each axis, up to `sides`."""
-    if _equal(widths, sides):
+def _pad(value: tf.Tensor, part: Sequence[Width], shape: Sequence[Width]) -> tf.Tensor:
+    """Returns a tensor of the shape `part` with zeros at the end of each axis, up to `shape`."""
+    if _known_equal(part, shape):
         return value
-    return tf.pad(value, [[0, side - width] for width, side in zip(widths, sides, strict=True)])
+    return tf.pad(value, [[0, full - size] for size, full in zip(part, shape, strict=True)])
 
 
-def _equal(widths: Sequence[Width], sides: Sequence[Width]) -> bool:
-    """Returns whether both are known when the graph is made, and the same."""
-    return all(isinstance(side, int) for side in (*widths, *sides)) and tuple(widths) == tuple(sides)
+def _known_equal(one: Sequence[Width], other: Sequence[Width]) -> bool:
+    """Returns whether two shapes are equal and known when the graph is traced."""
+    return all(isinstance(size, int) for size in (*one, *other)) and tuple(one) == tuple(other)
 
 
-def _weighted(layer: keras.Layer, x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None) -> tf.Tensor:
+def _apply_kernel(layer: keras.Layer, x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None) -> tf.Tensor:
+    """Returns the output of a convolution or dense layer with another kernel and bias than its own."""
     x, kernel = tf.cast(x, layer.compute_dtype), tf.cast(kernel, layer.compute_dtype)
     if isinstance(layer, layers.Dense):
         y = tf.matmul(x, kernel)

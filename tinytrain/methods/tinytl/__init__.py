@@ -1,26 +1,27 @@
 """TinyTL (Cai et al., 2020; arXiv 2007.11622): transfer that trains biases and lite residual modules, in little memory.
 
-The gradient of a weight needs the activation that it is multiplied with; that of a bias does not. So all kernels and
-γ of the network that `model.weights` names stay as they are. Trained are the biases (β of the norms included), the
-classifier and, beside each inverted residual block, a lite residual module, whose result the block's is added to:
+The gradient of a weight needs the activation that the weight is multiplied with; the gradient of a bias does not. So
+all kernels and γ of the network that `model.weights` names are frozen. Trained are the biases (the β of norms
+included), the classifier and, beside each inverted residual block, a lite residual module, whose output is added to
+that of the block:
 
     average pooling 2x2 → k x k convolution in 2 groups, with the stride of the block → norm → ReLU
-    → 1x1 convolution → norm, γ = 0 at first, β = 0 always → bilinear upsampling to the side of the block's result
+    → 1x1 convolution → norm, γ = 0 at first, β = 0 always → bilinear upsampling to the resolution of the block's output
 
-k is 5, or the largest odd number that the pooled map has pixels. A map of one pixel is what is left of a side below 4:
-then the pooling is global. The network that is trained is made so that its step keeps no activation that it does not
-need: frozen norms are affine maps, ReLU and ReLU6 keep a bool a value, hard swish keeps its input only.
+k is 5, or the largest odd number up to the side of the pooled map. If pooling leaves a single pixel, of a side below 4,
+it is global. A training step keeps no activations that it does not need: frozen norms are affine maps, ReLU and ReLU6
+keep a bool for each value, hard swish keeps only its input.
 
-`tinytl.norm` says which norms. "group" are those of the released code: 8 channels a group in place of each BatchNorm,
-and standardized weights in every convolution without a bias. "batch", our default, keeps each BatchNorm with its
-running statistics, so that any network trained here can be transferred and the result folds into int8.
+`tinytl.norm` chooses the norms. "group" is the released code's: GroupNorm with 8 channels in a group in place of each
+BatchNorm, and standardized weights in every convolution without a bias. "batch", the default, keeps each BatchNorm with
+its running statistics, so that any network trained here can be transferred, and the result can be folded and exported.
 
-Where we differ from the paper and its code (mit-han-lab/tinyml, tinytl/):
-- the lite residual modules begin at random, with γ = 0 at the end; theirs were trained on ImageNet with the network;
-- with norm "batch" the modules have BatchNorms that are trained as usual;
-- a stride of 2 on an even side is TensorFlow's "same" padding, as in the rest of the network;
-- frozen weights stay as they are; theirs take 256 values a layer, as ours do with `tinytl.weight_bits` = 8. The k-means
-  begins evenly spaced, not at random, and its result is stored in float32.
+Differences from the paper and its code (mit-han-lab/tinyml, tinytl/):
+- the lite residual modules start at random, with γ = 0 at the end; theirs were trained on ImageNet with the network;
+- with norm "batch" the modules have ordinary BatchNorms, which are trained;
+- a stride of 2 on an even side has TensorFlow's "same" padding, as in the rest of the network;
+- frozen weights stay as they are; theirs have 256 values in each layer, as here with `tinytl.weight_bits` = 8. There
+  k-means starts evenly spaced, not at random, and its result is stored in float32.
 """
 
 from typing import Any, NamedTuple
@@ -34,7 +35,7 @@ from tinytrain.errors import UserError
 from tinytrain.methods.tinytl.memory_saving_layers import (
     AffineBatchNormalization,
     GroupedConv2D,
-    LeanHardSwish,
+    HardSwish,
     MaskReLU,
     StandardizedConv2D,
     standardized,
@@ -43,21 +44,22 @@ from tinytrain.nn.blocks import HE_FAN_OUT, Tensor, make_divisible
 from tinytrain.nn.fused_batch_norm import FusedBatchNormalization
 from tinytrain.nn.graph import Call, walk
 from tinytrain.nn.pretrained import CLASSIFIER
-from tinytrain.train.method import Method, Training, functional
+from tinytrain.train.method import Method, TrainingContext, require_functional
 
 LITE = "_lite_"  # in the names of the layers of a lite residual module, and of no others
-GROUPS = 2
-LARGEST_KERNEL = 5
+GROUPS = 2  # of the k x k convolution
+MAX_KERNEL = 5
 CHANNELS_PER_GROUP = 8  # of a GroupNorm
 ELEMENTWISE = (layers.BatchNormalization, layers.ReLU, layers.Activation, layers.ZeroPadding2D, layers.Multiply)
 
 
-def build(inner: Any, config: Config, training: Training) -> "TinyTL":
-    """Returns TinyTL around the plain model `inner`.
+def build(inner: Any, config: Config, training: TrainingContext) -> "TinyTL":
+    """Returns TinyTL around the plain model `inner`, as configured by [tinytl].
 
-    Raises UserError around another method, without model.weights, or for a model without inverted residual blocks.
+    Raises:
+        UserError: `inner` is another method, model.weights is empty, or the model has no inverted residual blocks.
     """
-    model = functional(inner, "tinytl")
+    model = require_functional(inner, "tinytl")
     if not config.model.weights:
         raise UserError(
             "tinytl freezes the weights that training begins from, and model.weights = '' makes them random: "
@@ -67,9 +69,16 @@ def build(inner: Any, config: Config, training: Training) -> "TinyTL":
 
 
 class TinyTL(Method):
-    """Training of biases, classifier and, with `residual`, lite residual modules; `norm` is "batch" or "group".
+    """Trains the biases, the classifier and, with `residual`, lite residual modules.
 
-    What `finish` returns has the layers of Keras only, the lite residual modules among them.
+    The finished model has Keras' own layers only; the lite residual modules are a part of it.
+
+    Args:
+        model: a functional model with trained weights.
+        norm: "batch" or "group".
+        residual: whether there are lite residual modules.
+        weight_bits: 8 quantizes the frozen kernels of each layer to 2⁸ values; 0 leaves them as they are.
+        **kwargs: of keras.Model.
     """
 
     def __init__(
@@ -78,7 +87,7 @@ class TinyTL(Method):
         super().__init__(transferred(model, norm, residual, weight_bits), **kwargs)
 
     def trained(self, model: keras.Model) -> keras.Model:
-        """Returns a copy of `model`, weights included, that keeps little for its gradients; kernels and γ frozen."""
+        """Returns a memory-saving copy of `model`, weights included, with kernels and γ frozen."""
         grouped = any(isinstance(layer, layers.GroupNormalization) for layer in model.layers)
 
         def clone(layer: keras.Layer) -> keras.Layer:
@@ -92,7 +101,7 @@ class TinyTL(Method):
         return copy
 
     def finish(self) -> keras.Model:
-        """Returns the plain model with the trained weights; standardized ones as the convolution used them."""
+        """Returns the plain model with the trained weights; convolutions get the standardized weights they used."""
         plain = super().finish()
         for layer in self.network.layers:
             if isinstance(layer, StandardizedConv2D):
@@ -101,16 +110,22 @@ class TinyTL(Method):
 
 
 def _is_trained(layer: str, variable: str) -> bool:
-    """Returns whether TinyTL trains a variable: methods.md A.9."""
+    """Returns whether TinyTL trains a variable, given the names of its layer and its own (methods.md A.9)."""
     if LITE in layer:
-        return not (layer.endswith("_project_bn") and variable == "beta")  # the β of the block does the same
+        return not (layer.endswith("_project_bn") and variable == "beta")  # the β of the block has the same effect
     return layer == CLASSIFIER or variable in ("bias", "beta")
 
 
 class Block(NamedTuple):
-    """An inverted residual block by the names of two layers, the convolution that it begins and the norm it ends with.
+    """An inverted residual block, without its shortcut.
 
-    The shortcut, if there is one, is not part of it. `side` is that of its result, in pixels.
+    Attributes:
+        name: of the block.
+        first: the name of its first layer, the 1x1 expansion.
+        last: the name of its last layer, the norm after the projection.
+        filters: its output channels.
+        side: the resolution of its output, in pixels.
+        stride: of the block.
     """
 
     name: str
@@ -122,46 +137,51 @@ class Block(NamedTuple):
 
 
 def inverted_blocks(model: keras.Model) -> list[Block]:
-    """Returns the blocks 1x1 expansion, activation, depthwise, [squeeze-excite], linear 1x1 projection of `model`."""
+    """Returns the inverted residual blocks of `model`.
+
+    A block is a 1x1 expansion, an activation, a depthwise convolution, an optional squeeze-excite and a linear 1x1
+    projection.
+    """
     graph = walk(model)
-    readers = graph.readers()
-    makers = {number: call for call in graph.calls for number in call.outputs}
-    found = []
+    consumers = graph.consumers()
+    producers = {number: call for call in graph.calls for number in call.outputs}
+    blocks = []
     for call in graph.calls:
         if isinstance(call.layer, layers.DepthwiseConv2D):
-            expand = _first_convolution(call.inputs[0], makers)
-            norm = _projection(call, readers)
-            if expand and norm:
+            expansion = _expansion(call.inputs[0], producers)
+            norm = _projection_norm(call, consumers)
+            if expansion and norm:
                 name = norm.layer.name.removesuffix("_project_bn")
                 _, side, _, filters = graph.shapes[norm.output]
-                stride = expand.layer.strides[0] * call.layer.strides[0]
-                found.append(Block(name, expand.layer.name, norm.layer.name, filters or 0, side or 0, stride))
-    return found
+                stride = expansion.layer.strides[0] * call.layer.strides[0]
+                blocks.append(Block(name, expansion.layer.name, norm.layer.name, filters or 0, side or 0, stride))
+    return blocks
 
 
-def _first_convolution(tensor: int, makers: dict[int, Call]) -> Call | None:
-    """Returns the 1x1 convolution, not linear, that makes `tensor`."""
+def _expansion(tensor: int, producers: dict[int, Call]) -> Call | None:
+    """Returns the 1x1 convolution that computes `tensor` with an activation after it, if there is one."""
     linear = True
-    while (call := makers.get(tensor)) and isinstance(call.layer, ELEMENTWISE):
+    while (call := producers.get(tensor)) and isinstance(call.layer, ELEMENTWISE):
         linear = linear and not isinstance(call.layer, (layers.ReLU, layers.Activation))
         tensor = call.inputs[0]
     return call if call and not linear and _is_pointwise(call.layer) else None
 
 
-def _projection(call: Call, readers: dict[int, list[Call]]) -> Call | None:
-    """Returns the norm of the 1x1 convolution that follows a depthwise one, if no activation follows that."""
-    while (after := _elementwise(readers[call.output])) is not None:
-        call = after
-    following = [reader for reader in readers[call.output] if _is_pointwise(reader.layer)]
-    norms = readers[following[0].output] if following else []
+def _projection_norm(call: Call, consumers: dict[int, list[Call]]) -> Call | None:
+    """Returns the norm of the linear 1x1 convolution that follows a depthwise one, if there is one."""
+    while (following := _elementwise(consumers[call.output])) is not None:
+        call = following
+    projections = [consumer for consumer in consumers[call.output] if _is_pointwise(consumer.layer)]
+    norms = consumers[projections[0].output] if projections else []
     if len(norms) != 1 or not isinstance(norms[0].layer, layers.BatchNormalization):
         return None
-    activated = any(isinstance(reader.layer, (layers.ReLU, layers.Activation)) for reader in readers[norms[0].output])
+    after_norm = [consumer.layer for consumer in consumers[norms[0].output]]
+    activated = any(isinstance(layer, (layers.ReLU, layers.Activation)) for layer in after_norm)
     return None if activated else norms[0]
 
 
 def _elementwise(calls: list[Call]) -> Call | None:
-    """Returns the norm, the activation or the gating, of a tensor that the pooling of squeeze-excite may read too."""
+    """Returns the norm, activation or multiplication among calls; others are the pooling of a squeeze-excite."""
     return next((call for call in calls if isinstance(call.layer, ELEMENTWISE)), None)
 
 
@@ -172,9 +192,15 @@ def _is_pointwise(layer: keras.Layer) -> bool:
 def transferred(model: keras.Model, norm: str = "batch", residual: bool = True, weight_bits: int = 0) -> keras.Model:
     """Returns a copy of `model`, weights included, with a lite residual module beside each inverted residual block.
 
-    With norm "batch" it computes what `model` does, at first. With "group" each BatchNorm is a GroupNorm with its γ and
-    β, and the weights are standardized; with `weight_bits` they are quantized first.
-    Raises UserError for a model without inverted residual blocks.
+    Args:
+        model: a functional model with trained weights.
+        norm: with "batch" the copy computes what `model` does, until it is trained; with "group" each BatchNorm becomes
+            a GroupNorm with the same γ and β, and the weights are standardized.
+        residual: whether there are lite residual modules.
+        weight_bits: 8 quantizes the kernels of each layer to 2⁸ values, before they are standardized.
+
+    Raises:
+        UserError: the model has no inverted residual blocks.
     """
     blocks = inverted_blocks(model) if residual else []
     if residual and not blocks:
@@ -183,7 +209,7 @@ def transferred(model: keras.Model, norm: str = "batch", residual: bool = True, 
             "take one that has, such as mobilenet_v2, or set tinytl.residual=false to train biases only"
         )
     first, last = {block.first: block for block in blocks}, {block.last: block for block in blocks}
-    entered: dict[Block, Tensor] = {}
+    block_inputs: dict[Block, Tensor] = {}
 
     def clone(layer: keras.Layer) -> keras.Layer:
         if norm == "group" and isinstance(layer, layers.BatchNormalization):
@@ -192,12 +218,12 @@ def transferred(model: keras.Model, norm: str = "batch", residual: bool = True, 
 
     def call(layer: keras.Layer, *args: Any, **kwargs: Any) -> Tensor:
         if layer.name in first:
-            entered[first[layer.name]] = args[0]
+            block_inputs[first[layer.name]] = args[0]
         y = layer(args[0]) if isinstance(layer, layers.GroupNormalization) else layer(*args, **kwargs)
         if layer.name not in last:
             return y
         block = last[layer.name]
-        lite = lite_residual(entered[block], block, norm, layer.epsilon, layer.dtype_policy)
+        lite = lite_residual(block_inputs[block], block, norm, layer.epsilon, layer.dtype_policy)
         return layers.Add(name=f"{block.name}{LITE}add", dtype=layer.dtype_policy)([y, lite])
 
     copy = keras.models.clone_model(model, clone_function=clone, call_function=call)
@@ -208,11 +234,11 @@ def transferred(model: keras.Model, norm: str = "batch", residual: bool = True, 
 
 
 def lite_residual(x: Tensor, block: Block, norm: str, epsilon: float, dtype: Any) -> Tensor:
-    """Applies the lite residual module of `block`: (B, H, H, C) -> (B, side, side, filters), zeros at first."""
+    """Applies the lite residual module of `block`: (B, H, H, C) -> (B, side, side, filters), zeros until trained."""
 
     def conv(x: Tensor, filters: int, kernel: int, name: str, **options: Any) -> Tensor:
-        init = keras.initializers.VarianceScaling(**HE_FAN_OUT)
-        options |= {"padding": "same", "use_bias": False, "kernel_initializer": init, "dtype": dtype}
+        initializer = keras.initializers.VarianceScaling(**HE_FAN_OUT)
+        options |= {"padding": "same", "use_bias": False, "kernel_initializer": initializer, "dtype": dtype}
         return layers.Conv2D(filters, kernel, name=f"{name}conv", **options)(x)
 
     def normalize(x: Tensor, name: str, **options: Any) -> Tensor:
@@ -225,7 +251,7 @@ def lite_residual(x: Tensor, block: Block, norm: str, epsilon: float, dtype: Any
         x = layers.AveragePooling2D(2, name=f"{name}pool", dtype=dtype)(x)
     else:
         x = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}pool", dtype=dtype)(x)
-    kernel = max(size for size in range(1, LARGEST_KERNEL + 1, 2) if size <= max(pooled, 1))
+    kernel = max(size for size in range(1, MAX_KERNEL + 1, 2) if size <= max(pooled, 1))
     groups = GROUPS if channels % GROUPS == 0 else 1
     x = normalize(conv(x, make_divisible(channels), kernel, name, groups=groups, strides=block.stride), name)
     x = layers.ReLU(name=f"{name}relu", dtype=dtype)(x)
@@ -235,7 +261,7 @@ def lite_residual(x: Tensor, block: Block, norm: str, epsilon: float, dtype: Any
 
 
 def _upsampled(x: Tensor, side: int, name: str, dtype: Any) -> Tensor:
-    """Returns (B, h, h, C) as (B, side, side, C); `side` is no multiple of h where a side before was odd."""
+    """Resizes (B, h, h, C) to (B, side, side, C), bilinear; `side` is not a multiple of h after an odd resolution."""
     if x.shape[1] == side:
         return x
     if side % x.shape[1] == 0:
@@ -244,13 +270,14 @@ def _upsampled(x: Tensor, side: int, name: str, dtype: Any) -> Tensor:
 
 
 def _group_norm(channels: int, **options: Any) -> keras.Layer:
-    """Returns a GroupNorm of 8 channels a group, or of the largest number below that divides `channels`."""
-    each = next(size for size in range(CHANNELS_PER_GROUP, 0, -1) if channels % size == 0)
-    return layers.GroupNormalization(channels // each, **options)
+    """Returns a GroupNorm with 8 channels in a group, or the largest number below that divides `channels`."""
+    group_size = next(size for size in range(CHANNELS_PER_GROUP, 0, -1) if channels % size == 0)
+    return layers.GroupNormalization(channels // group_size, **options)
 
 
 def _copy_weights(source: keras.Layer, target: keras.Layer, grouped: bool, bits: int) -> None:
-    values = source.get_weights()[: len(target.get_weights())]  # of a BatchNorm, γ and β come first
+    """Copies weights; of a BatchNorm to a GroupNorm only γ and β, which come first."""
+    values = source.get_weights()[: len(target.get_weights())]
     if bits and isinstance(source, (layers.Conv2D, layers.DepthwiseConv2D)):
         values[0] = clustered(values[0], 2**bits)
     if grouped and isinstance(source, (layers.Conv2D, layers.DepthwiseConv2D)) and not source.use_bias:
@@ -259,7 +286,7 @@ def _copy_weights(source: keras.Layer, target: keras.Layer, grouped: bool, bits:
 
 
 def clustered(kernel: np.ndarray, count: int, iterations: int = 20) -> np.ndarray:
-    """Returns `kernel` with each value replaced by the nearest of `count` centroids, found by k-means (Lloyd)."""
+    """Returns `kernel` with each value replaced by the nearest of `count` centroids, from k-means (Lloyd)."""
     values = kernel.ravel().astype("float64")
     if len(np.unique(values)) <= count:
         return kernel
@@ -274,7 +301,7 @@ def clustered(kernel: np.ndarray, count: int, iterations: int = 20) -> np.ndarra
 
 
 def _in_training(layer: keras.Layer, grouped: bool) -> type[keras.Layer]:
-    """Returns the class that stands for `layer` in the network that is trained."""
+    """Returns the class that replaces `layer` in the network in training."""
     lite = LITE in layer.name
     if isinstance(layer, layers.BatchNormalization):
         return FusedBatchNormalization if lite else AffineBatchNormalization
@@ -283,5 +310,5 @@ def _in_training(layer: keras.Layer, grouped: bool) -> type[keras.Layer]:
     if isinstance(layer, layers.ReLU) and layer.max_value in (None, 6.0):
         return MaskReLU
     if isinstance(layer, layers.Activation) and layer.activation is keras.activations.hard_silu:
-        return LeanHardSwish
+        return HardSwish
     return type(layer)

@@ -1,7 +1,7 @@
-"""Layers for the training of a network whose kernels are frozen: they keep for the gradients only what those need.
+"""Layers for training a network with frozen kernels: they keep only what their gradients need.
 
-Each computes what the Keras layer that it stands for does. TensorFlow's own gradients keep whole activations: the fused
-BatchNorm its input, ReLU its output.
+Each computes what the Keras layer that it replaces does. TensorFlow's own gradients keep whole activations: the input
+of the fused BatchNorm, the output of ReLU.
 """
 
 import math
@@ -14,7 +14,7 @@ STANDARDIZING_EPSILON = 1e-5
 
 
 def standardized(kernel: tf.Tensor, depthwise: bool = False) -> tf.Tensor:
-    """Returns a kernel (k, k, C, F) in which each output filter has mean 0 and (unbiased) standard deviation 1."""
+    """Returns a kernel (k, k, C, F) whose output filters each have mean 0 and (unbiased) standard deviation 1."""
     kernel = tf.convert_to_tensor(kernel)
     axes = [0, 1] if depthwise else [0, 1, 2]
     count = math.prod(kernel.shape[axis] for axis in axes)
@@ -24,7 +24,7 @@ def standardized(kernel: tf.Tensor, depthwise: bool = False) -> tf.Tensor:
 
 
 class AffineBatchNormalization(layers.BatchNormalization):
-    """BatchNorm by its running statistics, in training too: the gradient of β, and of the input, needs no input."""
+    """BatchNorm with its running statistics, in training, too: no gradient, for β or the input, needs the input."""
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: None = None) -> tf.Tensor:
         """Returns x·γ/√(σ²+ε) + β − μ·γ/√(σ²+ε)."""
@@ -36,7 +36,7 @@ class AffineBatchNormalization(layers.BatchNormalization):
         def affine(x: tf.Tensor, shift: tf.Tensor) -> tuple[tf.Tensor, Any]:
             def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
                 total = tf.reduce_sum(upstream, [0, 1, 2])
-                with tf.control_dependencies([total]):  # or it may come late, and `upstream` live until then
+                with tf.control_dependencies([total]):  # else it may run late and keep `upstream` alive
                     return upstream * scale, total
 
             return x * scale + shift, gradient
@@ -45,26 +45,26 @@ class AffineBatchNormalization(layers.BatchNormalization):
 
 
 class MaskReLU(layers.ReLU):
-    """ReLU or ReLU6 that keeps one byte a value for its gradient, whether it passes, not the four of its output."""
+    """ReLU or ReLU6 that keeps a bool for each value, one byte, where Keras' layer keeps the four of its output."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Returns `inputs` clipped."""
+        """Returns the clipped `inputs`."""
 
         @tf.custom_gradient
         def clip(x: tf.Tensor) -> tuple[tf.Tensor, Any]:
             passes = x > 0 if self.max_value is None else (x > 0) & (x < self.max_value)
-            with tf.control_dependencies([passes]):  # or they may come late, and `x` live until then
+            with tf.control_dependencies([passes]):  # else it may run late and keep `x` alive
                 y = tf.nn.relu(x) if self.max_value is None else tf.nn.relu6(x)
             return y, lambda upstream: tf.where(passes, upstream, tf.zeros((), upstream.dtype))
 
         return clip(inputs)
 
 
-class LeanHardSwish(layers.Activation):
-    """Hard swish, x·relu6(x + 3)/6, that keeps its input for its gradient and nothing else."""
+class HardSwish(layers.Activation):
+    """Hard swish, x·relu6(x + 3)/6, that keeps only its input for the gradient."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Returns hard swish of `inputs`."""
+        """Returns the hard swish of `inputs`."""
 
         @tf.custom_gradient
         def swish(x: tf.Tensor) -> tuple[tf.Tensor, Any]:
@@ -78,24 +78,27 @@ class LeanHardSwish(layers.Activation):
 
 
 class GroupedConv2D(layers.Conv2D):
-    """A bias-free convolution, one operator a group: of a grouped one TensorFlow computes no gradient on the CPU."""
+    """A convolution without bias that runs one operator for each group.
+
+    TensorFlow has no gradient of grouped convolutions on the CPU.
+    """
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns (B, ⌈H/stride⌉, ⌈W/stride⌉, filters)."""
-        kernels = tf.split(self.used_kernel(), self.groups, axis=-1)
+        kernels = tf.split(self.effective_kernel(), self.groups, axis=-1)
         parts = tf.split(inputs, self.groups, axis=-1)
         return tf.concat(
             [tf.nn.conv2d(x, w, self.strides, "SAME") for x, w in zip(parts, kernels, strict=True)], axis=-1
         )
 
-    def used_kernel(self) -> tf.Tensor:
-        """Returns the kernel (k, k, C/groups, filters)."""
+    def effective_kernel(self) -> tf.Tensor:
+        """Returns the kernel of the convolution, (k, k, C/groups, filters)."""
         return self.kernel.value
 
 
 class StandardizedConv2D(GroupedConv2D):
-    """The same with standardized weights; the gradient goes through the standardization."""
+    """A GroupedConv2D with standardized weights; the gradient passes through the standardization."""
 
-    def used_kernel(self) -> tf.Tensor:
+    def effective_kernel(self) -> tf.Tensor:
         """Returns the standardized kernel."""
         return standardized(self.kernel.value)

@@ -10,6 +10,6 @@ def learning_rates(model: str) -> tuple[float, float]:
     return RANGES.get(model, RANGE)
 
 
-def epochs(way: str) -> int:
-    """Returns how many epochs a trial of a `way` to search has; 1 where there are no trials."""
-    return EPOCHS.get(way, 1)
+def epochs(algorithm: str) -> int:
+    """Returns how many epochs a trial of this search.algorithm has; 1 where there are no trials."""
+    return EPOCHS.get(algorithm, 1)

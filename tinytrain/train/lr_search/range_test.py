@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from tinytrain.config.schema import Config
-from tinytrain.data.splits import Split
+from tinytrain.data.splits import Splits
 from tinytrain.errors import UserError
-from tinytrain.nn.build import build_model
 from tinytrain.run import Run
+from tinytrain.train.task import build_network
 from tinytrain.train.trainer import Trainer
 
 SMOOTHING, DIVERGED = 0.01, 5.0
@@ -55,12 +55,13 @@ def refuse_too_few(steps: int, when: str) -> None:
     """Raises UserError unless the range test has enough points."""
     if steps < FEWEST:
         raise UserError(
-            f"search.way = 'range' got {steps} steps {when}, of which the first {FIRST} and the last {LAST} do not "
-            f"count: expected at least {FEWEST}, so take a smaller optim.batch, a lower search.high or search.way=tpe"
+            f"search.algorithm = 'range' got {steps} steps {when}, of which the first {FIRST} and the last {LAST} "
+            f"do not count: expected at least {FEWEST}, so take a smaller optim.batch, a lower search.high or "
+            "search.algorithm=tpe"
         )
 
 
-def search(run: Run, plain: Config, data: Split, low: float, high: float) -> dict[str, Any]:
+def search(run: Run, plain: Config, data: Splits, low: float, high: float) -> dict[str, Any]:
     """Returns {"lr", "trials", "curve", "epochs", "seconds"} of the test from `low` to `high`.
 
     Args:
@@ -70,7 +71,7 @@ def search(run: Run, plain: Config, data: Split, low: float, high: float) -> dic
         low: the first learning rate.
         high: the last one, unless the loss diverges before it.
     """
-    trainer = Trainer(plain, data, build_model(plain, len(data.source.classes), data.source.classes))
+    trainer = Trainer(plain, data, build_network(plain, data.dataset.classes))
     refuse_too_few(trainer.steps, "an epoch")
     trainer.fit(run)
     optim = dataclasses.replace(plain.optim, momentum=0.0, nesterov=False)

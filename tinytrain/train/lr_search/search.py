@@ -1,9 +1,10 @@
 """The search for the learning rate before a training (methods.md C.5): an even grid, Optuna's TPE or a range test.
 
 A trial trains the model of the config anew, from the same seed, with plain SGD at a constant rate: without methods,
-warm-up, schedule and the rules for biases (C.2, C.3). TPE prunes by the median of the class-balanced val top-1 after
-each epoch; a rate that was tried before is pruned at once and counts as a trial. The best rate is that of the highest
-top-1 after the last epoch. `lr_study` shares the trials with other workers, `lr_range` is the range test.
+warm-up, schedule and the rules for biases (C.2, C.3). TPE prunes by the median of the class-balanced val score
+after each epoch (of a classifier top-1); a rate that was tried before is pruned at once and counts as a trial. The best
+rate is that of the highest score after the last epoch. `study` shares the trials with other workers, `range_test` is
+the range test.
 
 We differ from the released code in that a loss that is not finite prunes the trial instead of ending the search.
 """
@@ -19,12 +20,14 @@ from typing import Any
 import numpy as np
 import optuna
 
-from tinytrain.config import schema
+from tinytrain.config import fields
 from tinytrain.config.schema import Config
-from tinytrain.data.splits import Split
+from tinytrain.data.source import strata
+from tinytrain.data.splits import Splits
 from tinytrain.errors import UserError, escaped
 from tinytrain.files import make_folder, read_json, write_json, write_text
 from tinytrain.run import Run
+from tinytrain.train import figures
 from tinytrain.train.lr_search import range_test, study
 from tinytrain.train.lr_search.study import Trials
 from tinytrain.train.lr_search.trial import Report, freed, plain, why_pruned
@@ -34,28 +37,28 @@ def check(config: Config) -> None:
     """Raises UserError, before anything is written, if [search] of `config`, without "auto", cannot be done."""
     search = config.search
     low, high = float(search.low), float(search.high)
-    if search.way == "none":
+    if search.algorithm == "none":
         return
     if low >= high:
         raise UserError(f"search.low = {low:g} and search.high = {high:g}: expected low below high")
-    if search.way == "tpe" and study.highest(search) <= low:
+    if search.algorithm == "tpe" and study.highest(search) <= low:
         raise UserError(
             f"search.step = {search.step:g} is larger than the range from search.low = {low:g} to search.high = "
             f"{high:g}: expected at most {high - low:g}"
         )
     if config.optim.name != "sgd":
         raise UserError(
-            f"search.way = '{search.way}' looks for a learning rate of SGD, but optim.name = '{config.optim.name}': "
-            "say optim.name=sgd or search.way=none"
+            f"search.algorithm = '{search.algorithm}' looks for a learning rate of SGD, but optim.name = "
+            f"'{config.optim.name}': say optim.name=sgd or search.algorithm=none"
         )
-    if search.storage and search.way != "range":
+    if search.storage and search.algorithm != "range":
         study.open_storage(search.storage)
 
 
-def find(run: Run, config: Config, data: Split) -> float:
+def find(run: Run, config: Config, data: Splits) -> float:
     """Returns the learning rate that [search] of `config` finds; search.json in the run folder keeps it.
 
-    search.json: {"way", "lr", "trials": [{"number", "lr", "epochs", "top1": [of each epoch], "state"}], "epochs",
+    search.json: {"way", "lr", "trials": [{"number", "lr", "epochs", FIGURE: [of each epoch], "state"}], "epochs",
     "seconds"}, and the "curve" of a range test. Epochs and seconds are of training, of all trials by all workers. What
     an interrupted search has found is kept: called again it goes on after the last whole epoch.
 
@@ -65,18 +68,18 @@ def find(run: Run, config: Config, data: Split) -> float:
     path, folder = run.search_path, run.folder / "search"
     if path.is_file():
         lr = read_json(path).get("lr")
-        if type(lr) is not float or not 0 < lr <= schema.MOST_RATE:
+        if type(lr) is not float or not 0 < lr <= fields.MOST_RATE:
             raise UserError(f"'{path}' holds no learning rate; it is not as tinytrain wrote it")
         return lr
     make_folder(folder)
-    result = _range_test(folder, config, data) if config.search.way == "range" else _study(run, config, data)
+    result = _range_test(folder, config, data) if config.search.algorithm == "range" else _study(run, config, data)
     _sweep(folder)
-    write_json(path, {"way": config.search.way} | result)
+    write_json(path, {"way": config.search.algorithm} | result)
     _tell(f"learning rate {result['lr']:.6g}")
     return result["lr"]
 
 
-def _range_test(folder: Path, config: Config, data: Split) -> dict[str, Any]:
+def _range_test(folder: Path, config: Config, data: Splits) -> dict[str, Any]:
     run = Run(folder / "first-epoch")
     make_folder(run.folder)
     with freed():
@@ -84,38 +87,40 @@ def _range_test(folder: Path, config: Config, data: Split) -> dict[str, Any]:
         return range_test.search(run, plain(config, config.optim.lr, 1), data, low, high)
 
 
-def _study(run: Run, config: Config, data: Split) -> dict[str, Any]:
+def _study(run: Run, config: Config, data: Splits) -> dict[str, Any]:
     """Trains trials until the study has all of them; returns {"lr", "trials", "epochs", "seconds"}."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     url = config.search.storage or f"sqlite:///{(run.folder / 'search.db').resolve()}"
     try:
         storage = study.open_storage(url)
         owner = _owner(run.folder / "search") if config.search.storage else ""
-        trials = Trials(storage, config.search.study or _name(config, data), config.search, config.seed, owner)
+        name = config.search.study or (not owner and study.only_name(storage)) or _name(config, data)
+        trials = Trials(storage, name, config.search, config.seed, owner)
         while trial := trials.next():
             try:
                 _trial(trials, trial, run.folder / "search", config, data)
             except optuna.exceptions.UpdateFinishedTrialError:
                 _tell(f"trial {trial.number + 1} was given up by another worker, who took this one for dead")
-        return _result(trials)
+        return _result(trials, figures.of(config.task).main.key)
     except study.FAULTS as error:
         raise study.cannot_use(url, error) from None
 
 
-def _trial(trials: Trials, trial: optuna.Trial, folder: Path, config: Config, data: Split) -> None:
+def _trial(trials: Trials, trial: optuna.Trial, folder: Path, config: Config, data: Splits) -> None:
     """Trains one trial to its end and tells the study and the user what came out."""
     config = plain(config, trials.lr(trial), int(config.search.epochs))
-    report, run = Report(trial), Run(folder / f"trial-{trial.number:03d}")
+    task = figures.of(config.task)
+    report, run = Report(trial, f"val_{task.balanced.key}"), Run(folder / f"trial-{trial.number:03d}")
     place = f"{sum(other.number <= trial.number for other in trials.all())}/{trials.places}"
     pruned = "a repeated rate" if trials.repeats(trial) else why_pruned(config, data, run, report)
-    last = report.top1[max(report.top1)] if report.top1 else None
+    last = report.scores[max(report.scores)] if report.scores else None
     trials.end(trial, None if pruned else last)
     _sweep(folder)
-    figure = "" if last is None else f" top-1 {last:.3f}"
+    figure = "" if last is None else f" {task.main.label} {last:.3f}"
     _tell(f"trial {place} lr {config.optim.lr:.6g}{figure}{pruned and f' ({pruned})'}")
 
 
-def _result(trials: Trials) -> dict[str, Any]:
+def _result(trials: Trials, score: str) -> dict[str, Any]:
     best, rows = trials.best(), trials.all()
     if best is None:
         raise UserError(
@@ -129,7 +134,7 @@ def _result(trials: Trials) -> dict[str, Any]:
                 "number": row.number,
                 "lr": study.rounded(row.params["lr"]),
                 "epochs": len(row.intermediate_values),
-                "top1": [row.intermediate_values[step] for step in sorted(row.intermediate_values)],
+                score: [row.intermediate_values[step] for step in sorted(row.intermediate_values)],
                 "state": row.state.name.lower(),
             }
             for row in rows
@@ -139,10 +144,10 @@ def _result(trials: Trials) -> dict[str, Any]:
     }
 
 
-def _name(config: Config, data: Split) -> str:
+def _name(config: Config, data: Splits) -> str:
     """Returns the name of the study: equal for workers whose trials would be equal, wherever their database is."""
     search = dataclasses.replace(config.search, storage="", study="")
-    labels = {name: np.bincount(data.arrays(name)[1]).tolist() for name in ("train", "val")}
+    labels = {name: np.bincount(strata(data.arrays(name)[1])).tolist() for name in ("train", "val")}
     facts = [dataclasses.asdict(plain(config, 0.0, int(search.epochs))), dataclasses.asdict(search), labels]
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
     return f"{config.data.spec.partition(':')[0]}-{config.model.name}-{digest}"

@@ -59,6 +59,15 @@ def open_storage(url: str) -> RDBStorage:
     raise AssertionError  # not reached
 
 
+def only_name(storage: RDBStorage) -> str | None:
+    """Returns the name of the only study in the database of one run, None if it holds none yet.
+
+    A name that is made from the config changes when keys are renamed, the trials of a run that goes on do not.
+    """
+    names = optuna.get_all_study_names(storage)
+    return names[0] if len(names) == 1 else None
+
+
 def cannot_use(url: str, error: BaseException) -> UserError:
     """Returns the sentence for a database that `error` came from."""
     with contextlib.suppress(sqlalchemy.exc.ArgumentError):
@@ -94,21 +103,21 @@ class Trials:
     Args:
         storage: its database.
         name: of the study.
-        search: way, range and numbers.
+        search: algorithm, range and numbers.
         seed: of what is drawn at random.
         owner: a word of this worker's own; empty: nobody else uses the database.
     """
 
     def __init__(self, storage: RDBStorage, name: str, search: Search, seed: int, owner: str) -> None:
         self.search, self.seed, self.owner = search, seed, owner
-        self.places = search.trials if search.way == "tpe" else search.points
+        self.places = search.trials if search.algorithm == "tpe" else search.points
         self.beats: dict[int, tuple[float, float]] = {}  # trial: its last beat, and when we first saw it
         self.study = optuna.create_study(
             storage=storage,
             study_name=name,
             direction="maximize",
             load_if_exists=True,
-            pruner=optuna.pruners.MedianPruner(STARTUP) if search.way == "tpe" else optuna.pruners.NopPruner(),
+            pruner=optuna.pruners.MedianPruner(STARTUP) if search.algorithm == "tpe" else optuna.pruners.NopPruner(),
         )
 
     def all(self) -> list[FrozenTrial]:
@@ -136,7 +145,7 @@ class Trials:
         """Returns the learning rate of `trial`, drawn now unless it has one."""
         if "lr" in trial.params:
             return rounded(trial.params["lr"])
-        if self.search.way == "grid":
+        if self.search.algorithm == "grid":
             value = self._point(trial)
             return rounded(trial.suggest_float("lr", value, value))
         # A seed for each trial: with one for all, workers would draw the same rates, and a resumed search its first
@@ -171,7 +180,7 @@ class Trials:
 
     def _left(self, trials: list[FrozenTrial]) -> int:
         """Returns how many trials are to be begun beside `trials`."""
-        if self.search.way == "tpe":
+        if self.search.algorithm == "tpe":
             return self.places - len(trials)
         return len(self._free(trials)) - sum(not trial.params for trial in trials)
 

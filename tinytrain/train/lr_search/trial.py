@@ -12,13 +12,13 @@ import keras
 import optuna
 
 from tinytrain.config.schema import Config
-from tinytrain.data.splits import Split
+from tinytrain.data.splits import Splits
 from tinytrain.files import make_folder
-from tinytrain.nn.build import build_model
 from tinytrain.run import Run
 from tinytrain.train import checkpoint
 from tinytrain.train.lr_search import study
 from tinytrain.train.progress import Diverged
+from tinytrain.train.task import build_network
 from tinytrain.train.trainer import Trainer
 
 
@@ -36,6 +36,7 @@ def plain(config: Config, lr: float, epochs: int) -> Config:
     )
     return Config(
         seed=config.seed,
+        task=config.task,
         data=config.data,
         model=config.model,
         augment=config.augment,
@@ -45,41 +46,44 @@ def plain(config: Config, lr: float, epochs: int) -> Config:
 
 
 class Report(keras.callbacks.Callback):
-    """Tells the study the val top-1 of each epoch, once, when its checkpoint is written; `stopped`: it was pruned."""
+    """Reports the score of each epoch to the study, once, when its checkpoint is written; `stopped`: it was pruned.
 
-    def __init__(self, trial: optuna.Trial) -> None:
+    column: that of history.csv which holds the score.
+    """
+
+    def __init__(self, trial: optuna.Trial, column: str) -> None:
         super().__init__()
-        self.trial, self.stopped = trial, False
-        self.top1 = dict(trial.study.trials[trial.number].intermediate_values)  # by epoch, counted from 0
+        self.trial, self.column, self.stopped = trial, column, False
+        self.scores = dict(trial.study.trials[trial.number].intermediate_values)  # by epoch, counted from 0
 
-    def __call__(self, epoch: int, top1: float) -> bool:
+    def __call__(self, epoch: int, score: float) -> bool:
         """Returns whether the training has to stop after `epoch`, counted from 0."""
-        if epoch not in self.top1:
-            self.trial.report(top1, epoch)
-            self.top1[epoch] = top1
+        if epoch not in self.scores:
+            self.trial.report(score, epoch)
+            self.scores[epoch] = score
         self.stopped = self.trial.should_prune()
         return self.stopped
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Reports the epoch that was trained."""
-        self.model.stop_training = self(epoch, float((logs or {})["val_balanced_top1"]))
+        self.model.stop_training = self(epoch, float((logs or {})[self.column]))
 
 
-def train(config: Config, data: Split, run: Run, report: Report) -> list[dict[str, float]]:
+def train(config: Config, data: Splits, run: Run, report: Report) -> list[dict[str, float]]:
     """Trains a trial from its last checkpoint in `run` until `report` stops it; returns its history, a row an epoch.
 
     Raises Diverged if the loss is not finite.
     """
     history = checkpoint.history(run.last_path)
-    stops = [report(int(row["epoch"]) - 1, row["val_balanced_top1"]) for row in history]  # a kill may forestall one
+    stops = [report(int(row["epoch"]) - 1, row[report.column]) for row in history]  # a kill may forestall one
     if any(stops) or len(history) == config.optim.epochs:
         return history
-    trainer = Trainer(config, data, build_model(config, len(data.source.classes), data.source.classes))
+    trainer = Trainer(config, data, build_network(config, data.dataset.classes))
     trainer.fit(run, [report])
     return trainer.history
 
 
-def why_pruned(config: Config, data: Split, run: Run, report: Report) -> str:
+def why_pruned(config: Config, data: Splits, run: Run, report: Report) -> str:
     """Trains a trial; returns why it did not come to its end, or "" if it did."""
     make_folder(run.folder)
     try:
@@ -94,7 +98,7 @@ def why_pruned(config: Config, data: Split, run: Run, report: Report) -> str:
 
 
 def _epochs(report: Report) -> str:
-    return f"{len(report.top1)} epoch{'s' * (len(report.top1) != 1)}"
+    return f"{len(report.scores)} epoch{'s' * (len(report.scores) != 1)}"
 
 
 @contextlib.contextmanager

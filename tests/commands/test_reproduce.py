@@ -1,0 +1,392 @@
+"""`tinytrain reproduce`: tables of runs written by hand, what stands for what, figures, and a real small run."""
+
+import csv
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tinytrain.commands import reproduce
+from tinytrain.config import load as configs
+from tinytrain.errors import UserError
+from tinytrain.experiments import results_table, runs
+from tinytrain.experiments.papers import figures, results, scaling, tables
+from tinytrain.run import Run
+
+TABLE = """# A table.
+title = "two rates"
+paper = "003"
+tables = [99]
+claim = "high beats low."
+base = "digits.toml"
+columns = ["test_top1", "last_val_loss", "val_top1@10", "ap50:voc"]
+figures = ["accuracy", "rates", "mixup", "classes"]
+
+[set.optim]
+epochs = 10
+batch = 32
+schedule = "constant"
+
+[arms.low]
+set.optim.lr = 0.02
+paper = { test_top1 = 50.0, last_val_loss = 2.5, "val_top1@10" = 49.0, "ap50:voc" = 20.0 }
+
+[arms."a high one"]
+set.optim.lr = 0.2
+paper = { test_top1 = 52.0, last_val_loss = 2.25, "val_top1@10" = 51.5 }
+
+[arms.unknown]
+set.optim.lr = 0.4
+"""
+
+
+@pytest.fixture
+def table_file(tmp_path):
+    path = tmp_path / "seed003_table99.toml"
+    path.write_text(TABLE)
+    return path
+
+
+def fake(folder, config, top1, val_top1=(0.1, 0.2), images=1000):
+    """Writes what a finished run of `config` leaves, with the given figures."""
+    folder.mkdir(parents=True)
+    run = Run(folder)
+    run.config_path.write_text(configs.dump(config))
+    rows = [
+        {"epoch": n, "loss": 2 / n, "top1": 0.1, "val_loss": 3 / n, "val_top1": v, "lr": 0.1, "seconds": 1800.0}
+        for n, v in enumerate(val_top1, 1)
+    ]
+    run.write_history(rows)
+    names = {"train": ["a"] * 70, "val": ["b"] * 10, "test": ["c"] * images}
+    run.split_path.write_text(json.dumps(names))
+    metrics = {"top1": top1, "map": top1, "images": images}
+    result = {"val": {"top1": val_top1[-1]}, "test": metrics, "params": 1, "macs": 1, "epochs": len(rows)}
+    run.metrics_path.write_text(json.dumps(result | {"best_epoch": 1}))
+    run.model_path.write_text("")
+
+
+@pytest.fixture
+def reproduced(tmp_path, table_file):
+    """Returns a function from {arm: test top-1 of each seed} to the reproduction with such runs."""
+
+    def make(tops, images=1000):
+        table, finished, full_size = tables.load(str(table_file)), [], {}
+        for label, values in tops.items():
+            (arm,) = [arm for arm in table.arms if arm.label == label]
+            for seed, top1 in enumerate(values):
+                config_at_full_size = tables.config_of(table, arm, "digits", "digits", {}, seed)
+                config = scaling.scaled(config_at_full_size, scaling.Scale(0.2, 1), 1000, 100, 10)
+                folder = tmp_path / "out" / arm.folder / "digits" / f"seed{seed}"
+                fake(folder, config, top1, images=images)
+                full_size[folder] = config_at_full_size
+                finished.append(runs.Planned(label, "digits", seed, config, folder, table_file))
+        return results.Reproduction(table, finished, full_size, {"digits": "digits"})
+
+    return make
+
+
+def test_the_paper_stands_beside_ours_with_the_difference(reproduced, tmp_path):
+    reproduction = reproduced({"low": [0.4, 0.42], "a high one": [0.45, 0.43]})
+    rows = results.rows(reproduction)
+    first = rows[0]
+    assert (first["arm"], first["column"], first["paper"], first["seeds"]) == ("low", "test_top1", 50.0, 2)
+    assert first["ours"] == pytest.approx(41)
+    assert first["deviation"] == pytest.approx(2**0.5)
+    assert first["difference"] == pytest.approx(-9)
+    text = results.as_markdown(reproduction, rows, ["a note"])
+    assert "**Seed 003, Table 99: two rates**" in text
+    assert "| low | test top-1 % | 50.00 | 41.00 ± 1.41 | -9.00 | 2 |" in text
+    assert "| a high one | val loss, last epoch | 2.2500 | 1.5000 ± 0.0000 | -0.7500 | 2 |" in text
+    assert "| low | val top-1 %, epoch 10 | 49.00 | 20.00 ± 0.00 | -29.00 | 2 |" in text  # its epoch 2 of 2
+    assert "| low | AP50 %, voc | 20.00 | not run |  |  |" in text
+    assert "unknown" not in text  # neither the paper nor we have a figure
+    assert "2 of 10 epochs, 70 training, 10 val and 1,000 test images of digits" in results.training_note(reproduction)
+    assert "ours is of epoch" not in text
+    results_table.write_csv(tmp_path / "table.csv", rows)
+    read = list(csv.DictReader((tmp_path / "table.csv").open()))
+    assert [float(row["difference"]) for row in read[:2]] == [pytest.approx(-9), pytest.approx(-1)]
+    assert read[3]["ours"] == ""
+
+
+@pytest.mark.parametrize(
+    ("tops", "verdict"),
+    [
+        # By hand, differences 5 and 1: 3 ± 12.706 · 2.8284 / √2.
+        (
+            {"low": [0.40, 0.42], "a high one": [0.45, 0.43]},
+            "ours +3.00 ± 2.83 (2 seeds): no difference shown (95 % interval -22.41 to +28.41)",
+        ),
+        # 5, 4 and 6: 5 ± 4.3027 · 1 / √3.
+        (
+            {"low": [0.40, 0.42, 0.41], "a high one": [0.45, 0.46, 0.47]},
+            "ours +5.00 ± 1.00 (3 seeds): same sign (95 % interval +2.52 to +7.48)",
+        ),
+        (
+            {"low": [0.45, 0.46, 0.47], "a high one": [0.40, 0.42, 0.41]},
+            "ours -5.00 ± 1.00 (3 seeds): other sign (95 % interval -7.48 to -2.52)",
+        ),
+        (
+            {"low": [0.40, 0.42], "a high one": [0.43, 0.45]},
+            "ours +3.00 ± 0.00 (2 seeds): nothing can be said (all seeds differ by the same)",
+        ),
+    ],
+)
+def test_the_order_is_told_by_the_interval_of_paired_differences(reproduced, tops, verdict):
+    text = "\n".join(results.order(reproduced(tops)))
+    assert f"- a high one against low: paper +2.00, {verdict}" in text.splitlines()
+    judgment = verdict.rpartition(": ")[2].partition(" (")[0]
+    if judgment != "nothing can be said":
+        assert f"Of 1 pair of arms: 1 {judgment}." in text
+
+
+def test_one_seed_says_nothing_of_the_order(reproduced):
+    text = "\n".join(results.order(reproduced({"low": [0.40], "a high one": [0.60], "unknown": [0.5]})))
+    assert "- a high one against low: paper +2.00, ours +20.00 (one seed): nothing can be said" in text
+    assert "With one seed nothing can be said of the order of the arms." in text
+    assert "sign" not in text
+    assert "correlation" not in text
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_without_a_true_difference_none_is_shown_in_95_of_100_cases(seeds):
+    # Two arms of the same accuracy, seeds and test images that move both: what an independent simulation gives.
+    random = np.random.default_rng(seeds)
+    common = random.normal(50, 3, (4000, seeds))
+    first, second = (common + random.normal(0, 1.5, (4000, seeds)) for _ in range(2))
+    verdicts = [results.verdict(list(row), 1.3).partition(" (")[0] for row in first - second]
+    share = verdicts.count("no difference shown") / len(verdicts)
+    assert share == pytest.approx(0.95, abs=3 * (0.95 * 0.05 / 4000) ** 0.5)  # three standard errors
+    assert set(verdicts) == {"no difference shown", "same sign", "other sign"}
+
+
+def test_a_true_difference_is_shown_with_its_sign():
+    random = np.random.default_rng(0)
+    verdicts = [results.verdict(list(row), 1.0).partition(" (")[0] for row in random.normal(-4, 1, (1000, 5))]
+    assert verdicts.count("other sign") / len(verdicts) > 0.99
+    assert "same sign" not in verdicts
+
+
+def test_no_difference_is_no_sign():
+    assert results.verdict([0.0, 0.0], 1.5) == "no difference shown (none in any seed)"
+    assert results.verdict([0.0], 1.5) == "nothing can be said"
+    assert results.verdict([1.0, 2.0], 0) == "the paper has no difference"
+
+
+def test_nothing_is_said_of_the_order_of_one_arm(reproduced):
+    assert results.order(reproduced({"low": [0.4]})) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ([1, 2, 3], [10, 20, 30], 1),
+        ([1, 2, 3], [3, 2, 1], -1),
+        ([1, 2, 2, 4], [1, 3, 2, 4], 0.9487),
+        ([1, 2], [5, 5], 0),
+    ],
+)
+def test_spearman(first, second, expected):  # the third by hand: ranks 1, 2.5, 2.5, 4 and 1, 3, 2, 4
+    assert results.spearman(first, second) == pytest.approx(expected, abs=1e-4)
+
+
+def test_figures_are_drawn(reproduced, tmp_path):
+    reproduction = reproduced({"low": [0.4, 0.42], "a high one": [0.45]})
+    paths = figures.write(reproduction.table, reproduction.finished, tmp_path / "figures")
+    assert [path.name for path in paths] == ["accuracy.png", "rates.png", "mixup.png", "classes.png"]
+    for path in paths:
+        image = np.asarray(Image.open(path).convert("RGB"))
+        assert min(image.shape[:2]) > 300
+        assert len(np.unique(image.reshape(-1, 3), axis=0)) > 20  # more than an empty frame
+
+
+def test_a_class_or_a_folder_may_look_like_mathematics(reproduced, image_folder, tmp_path):
+    reproduction = reproduced({"low": [0.4, 0.42]})
+    root = image_folder("$a^$", classes=("$\\x$", "50 % $_$", "Gänseblümchen"), count=20)
+    config = configs.load(None, [f"data.spec=folder:{root}"])
+    finished = [dataclasses.replace(run, data="$a^$", config=config) for run in reproduction.finished]
+    paths = figures.write(reproduction.table, finished, tmp_path / "figures")
+    assert all(path.stat().st_size > 5000 for path in paths)
+
+
+def test_every_dataset_has_a_panel_of_its_classes(reproduced, image_folder):
+    reproduction = reproduced({"low": [0.4], "a high one": [0.45]})
+    spec = f"folder:{image_folder(count=20)}"
+    other = [
+        dataclasses.replace(planned, data="images", config=configs.load(None, [f"data.spec={spec}"]))
+        for planned in reproduction.finished
+    ]
+    drawn = figures.classes(reproduction.table, reproduction.finished + other)
+    titles = [axes.get_title() for axes in drawn.axes]
+    assert titles == ["Classes of digits", "Classes of images"]
+    ticks = [text.get_text() for text in drawn.axes[1].get_xticklabels()]
+    assert ticks == ["blue", "green", "red"]
+    bars = [bar.get_height() for bar in drawn.axes[1].patches]
+    assert bars == pytest.approx([100 / 3] * 9, abs=5)  # twenty images of each class
+
+
+def test_specs_stand_for_datasets_by_name_then_in_order():
+    table = tables.load("002/4")
+    places = reproduce.placed(table, ["folder:a", "cars196:b", "folder:c"])
+    assert [(place.dataset, place.spec, place.name) for place in places] == [
+        ("imagenet2012", "folder:a", "a"),
+        ("food101", "folder:c", "c"),
+        ("cars196", "cars196:b", "cars196"),
+    ]
+    assert [place.spec for place in reproduce.placed(table, None)] == tables.papers_data(table)
+    with pytest.raises(UserError, match="seed003-table4 has 1 of the paper's datasets"):
+        reproduce.placed(tables.load("003/4"), ["digits", "cifar10"])
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "reproduce needs one TABLE"),
+        (["003/4", "--scale", "2"], "--scale 2 is no scale"),
+        (["003/4", "--seeds", "0", "--data", "digits"], "--seeds 0 is out of range: expected a whole number from 1"),
+        (["003/4", "--batch", "0", "--data", "digits"], "--batch 0 is out of range: expected a whole number from 8"),
+        (["003/4", "--batch", "x"], "--batch x is no number"),
+        (["002/5", "--data", "digits"], "compares what was measured on food101, oxford_flowers102, cars196"),
+        (["001/9", "--data", "cars196:a,cars196:b"], "--data names cars196 twice, cars196:a and cars196:b"),
+        (["003/4", "--data", "digits", "optim.lr=1"], "optim.lr is what arms or datasets of seed003-table4 differ in"),
+        (["001/2", "--data", "digits", "optim.schedule=constant"], "optim.schedule is what arms or datasets"),
+        (["002/4", "--data", "digits", "model.weights="], "model.weights is what arms or datasets"),
+        (["002/4", "--data", "cars196:PATH"], "expected a SPEC for that first in --data, received cars196:PATH"),
+        (["0034", "--data", "digits"], "unknown table '0034'"),
+        (["003/4", "--data", "digits", "--out", "/proc/none"], "cannot make the folder '/proc/none'"),
+        (["003/4", "--data", "digits", "seed=1"], "say --seeds N"),
+        (["003/4", "--data", "folder:nowhere"], "no folder 'nowhere'"),
+        (["002/3", "--data", "imagenet2012:nowhere"], "no folder 'nowhere'"),
+        (["000/1", "--data", "imagenet100"], "imagenet100"),
+        (["003/4", "--data", "digits", "optim.epoch=1"], "did you mean 'optim.epochs'"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_trains_nothing(command_line, tmp_path, words, sentence):
+    status, out, error = command_line("reproduce", *words)
+    assert (status, out) == (2, "")
+    assert sentence in error
+    assert len(error.strip().splitlines()) == 1
+    assert not list(tmp_path.rglob("config.toml"))
+
+
+def test_a_run_of_another_scale_is_refused(command_line, table_file, tmp_path):
+    table = tables.load(str(table_file))
+    whole = tables.config_of(table, table.arms[0], "digits", "digits", {}, 0)
+    fake(tmp_path / "out/low/digits/seed0", whole, 0.4)
+    status, _, error = command_line("reproduce", table_file, "--scale", "0.5,1", "--out", "out")
+    assert status == 2
+    assert "optim.epochs = 5: it was begun with 10" in error
+
+
+def test_images_are_not_enlarged_and_texts_say_what_was_done(table_file, image_folder, monkeypatch, tmp_path):
+    trained = []
+
+    def train_all(plan, path, tabled):
+        trained.extend(plan)
+        raise UserError("enough")
+
+    monkeypatch.setattr(runs, "train_all", train_all)
+    spec = f"folder:{image_folder(count=40)}"
+    with pytest.raises(UserError, match="enough"):
+        reproduce.reproduce("002/7", [spec], "0.1,0.5", 2, tmp_path / "out", ["model.width=0.2"], batch=64)
+    assert [(planned.name, planned.seed) for planned in trained[:2]] == [("plain", 0), ("weight decay 1e-5", 0)]
+    assert len(trained) == 14
+    config = trained[0].config
+    assert (config.model.resolution, config.model.width, config.optim.epochs) == (16, 0.2, 16)
+    assert (config.optim.batch, config.optim.lr) == (64, pytest.approx(0.0125))
+    of_256 = next(planned.config for planned in trained if planned.name == "batch 256")
+    assert (of_256.optim.batch, of_256.optim.lr) == (8, pytest.approx(0.05 / 32))
+    assert config.data.train_images == round(0.5 * (3 * 40 - 24 - 3))  # 8 of each for test and 1 for val
+
+
+def planned(monkeypatch, name, data, scale=None, **options):
+    """Returns the runs that `reproduce` would train."""
+    trained = []
+    monkeypatch.setattr(runs, "train_all", lambda plan, path, finished: trained.extend(plan))
+    reproduce.reproduce(name, data, scale, **options)
+    return trained
+
+
+def test_what_stands_in_place_of_the_papers_data_is_split_as_it_comes(image_folder, monkeypatch):
+    second = f"folder:{image_folder(count=40)}"
+    # in place of Pets and of DTD, which has a split of its own
+    plan = planned(monkeypatch, "001/9", ["digits", second])
+    assert {run.config.data.split for run in plan} == {"auto"}
+    table = tables.load("001/9")
+    assert tables.config_of(table, table.arms[0], "dtd", "dtd", {}, 0).data.split == "paper"
+
+
+def test_words_about_the_data_come_before_the_scale(image_folder, monkeypatch, tmp_path):
+    root = image_folder(count=40)
+    (root / "red" / "broken.png").write_bytes(b"no image")
+    Image.new("RGB", (16, 12)).save(root / "blue" / "flat.png")
+    words = ["data.skip_bad=true", "data.resize=crop", "data.val_fraction=0.4"]
+    (run, *_) = planned(monkeypatch, "003/4", [f"folder:{root}"], "1,0.5", overrides=words)
+    train = 121 - 24 - 39  # a fifth of each class is for test, 0.4 of what is left for val
+    assert run.config.data.train_images == pytest.approx(train / 2, abs=1)
+
+
+def test_a_number_of_images_is_that_of_the_full_size(monkeypatch):
+    (run, *_) = planned(monkeypatch, "003/4", ["digits"], 0.1, overrides=["data.train_images=1000"])
+    assert run.config.data.train_images == 100
+
+
+@pytest.mark.long
+def test_other_datasets_begin_from_the_first_one(command_line, image_folder, tmp_path):
+    path = tmp_path / "seed002_table98.toml"
+    path.write_text(
+        TABLE.replace('["test_top1", "last_val_loss", "val_top1@10", "ap50:voc"]', '["test_top1"]')
+        .replace('figures = ["accuracy", "rates", "mixup", "classes"]', 'data = ["digits", "cifar10"]')
+        .replace(
+            "[set.optim]", '[datasets.cifar10.set.model]\nweights = "{out}/{arm}/{first}/seed{seed}"\n\n[set.optim]'
+        )
+        .replace("last_val_loss = 2.5, ", "")
+        .replace(', "val_top1@10" = 49.0, "ap50:voc" = 20.0', "")
+        .replace(', last_val_loss = 2.25, "val_top1@10" = 51.5', "")
+        .replace("epochs = 10", "epochs = 1")
+    )
+    spec = f"folder:{image_folder(count=40, mode='L')}"
+    words = ["--data", f"digits,{spec}", "--seeds", 2, "--out", "out", "model.width=0.1"]
+    status, _, error = command_line("reproduce", path, *words)
+    assert status == 0, error
+    for seed in (0, 1):
+        config = Run(tmp_path / f"out/a_high_one/images/seed{seed}").config()
+        assert config.model.weights == str(tmp_path / f"out/a_high_one/digits/seed{seed}")
+
+
+def test_a_table_is_trained_goes_on_and_prints_itself(command_line, table_file, tmp_path):
+    words = [
+        "reproduce",
+        table_file,
+        "--data",
+        "digits",
+        "--scale",
+        "0.1,0.2",
+        "--out",
+        "out",
+        "--json",
+        "model.width=0.25",
+    ]
+    status, out, error = command_line(*words)
+    assert status == 0, error
+    result = json.loads(out.splitlines()[-1])
+    assert (result["table"], result["out"]) == ("seed003-table99", "out")
+    for label, folder in [("low", "low"), ("a high one", "a_high_one")]:
+        metrics = json.loads((tmp_path / f"out/{folder}/digits/seed0/metrics.json").read_text())
+        (row,) = [row for row in result["rows"] if (row["arm"], row["column"]) == (label, "test_top1")]
+        assert row["ours"] == pytest.approx(100 * metrics["test"]["top1"])
+    assert "Scaled: 0.1 of the epochs and 0.2 of the training images." in out
+    assert "1 of 10 epochs, 259 training" in out  # a fifth of the 1,295 that are left of 1,797
+    assert (tmp_path / "out/table.md").read_text().strip() == out.rpartition("\n{")[0].strip()
+    assert sorted(path.name for path in (tmp_path / "out/figures").iterdir()) == [
+        "accuracy.png",
+        "classes.png",
+        "mixup.png",
+        "rates.png",
+    ]
+    run = tmp_path / "out/a_high_one/digits/seed0"
+    (run / "metrics.json").unlink()  # as if it had been killed at its very end
+    before = (tmp_path / "out/low/digits/seed0/model.keras").stat().st_mtime_ns
+    assert command_line(*words)[:2] == (0, out)
+    assert (tmp_path / "out/low/digits/seed0/model.keras").stat().st_mtime_ns == before

@@ -1,0 +1,60 @@
+"""Which figure of a run stands in which column of a paper's table, and in which unit."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tinytrain.experiments.papers import columns
+
+METRICS = {
+    "test": {"top1": 0.5, "top5": 0.875, "balanced_top1": 0.375, "map": 0.25},
+    "val": {"top1": 0.625, "top5": 0.75},
+    "epochs": 4,
+}
+HISTORY = [
+    {"loss": 3.0 - n, "top1": n / 4, "val_loss": 2.0 - n / 4, "val_top1": n / 8, "seconds": 900.0} for n in range(1, 5)
+]
+
+
+@pytest.fixture
+def run(tmp_path):
+    search = tmp_path / "search.json"
+    search.write_text(json.dumps({"seconds": 90.0}))
+    rows = [{name: str(value) for name, value in row.items()} for row in HISTORY]  # as csv gives them
+    return SimpleNamespace(metrics=lambda: METRICS, history=lambda: rows, search_path=search)
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("test_top1", 50),
+        ("test_top5", 87.5),
+        ("test_balanced_top1", 37.5),
+        ("test_map", 25),
+        ("val_top1", 62.5),
+        ("val_top1@2", 25),
+        ("last_loss", -1),
+        ("last_top1", 100),
+        ("last_val_loss", 1),
+        ("last_val_top1", 50),
+        ("epochs", 4),
+        ("training_hours", 1),
+        ("search_minutes", 1.5),
+        ("ap50", None),
+    ],
+)
+def test_a_column_is_the_figure_of_its_name(run, word, expected):
+    assert columns.value(columns.parse(word, Path("table.toml")), run, 1.0) == expected
+
+
+def test_every_measure_is_among_them():
+    mark = test_a_column_is_the_figure_of_its_name.pytestmark[0]
+    assert {word.partition("@")[0] for word, _ in mark.args[1]} == set(columns.MEASURES)
+
+
+@pytest.mark.parametrize(("share", "expected"), [(1.0, 50), (0.5, 25), (0.2, 12.5), (2.0, 50)])
+def test_the_epoch_of_a_paper_is_that_share_of_a_shorter_run(run, share, expected):
+    """Its epoch 4 of 4; of half the epochs the second, never before the first or after the last."""
+    assert columns.value(columns.parse("val_top1@4", Path("table.toml")), run, share) == expected

@@ -1,0 +1,281 @@
+"""The commands of the command line: what each takes, and what it calls. TensorFlow is imported only where it is needed.
+
+To add a flag is one line in COMMANDS: its usage, help, parsing and checks follow from that.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from tinytrain.cli.flags import Command, choice, integer, switch, text
+from tinytrain.cli.lists.names import LISTS
+from tinytrain.config import fields, library, schema
+from tinytrain.config import load as configs
+from tinytrain.errors import TinytrainError, UserError
+from tinytrain.experiments.papers.scaling import LEAST_BATCH
+
+MOST_SEEDS, MOST_CLASSES = 1000, 100_000  # beyond is a slip, or has no end
+
+
+def _fit(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, str]:
+    flag_keys = [("data.spec", values.data), ("model.name", values.model)]
+    overrides = [f"{dotted}={value}" for dotted, value in flag_keys if value is not None] + overrides
+    if len(operands) > 1:
+        raise UserError(f"fit takes one config file, received {', '.join(operands)}")
+    if operands and values.recipe:
+        raise UserError(f"fit takes a config file or --recipe, received '{operands[0]}' and --recipe {values.recipe}")
+    out = Path(values.out) if values.out else None
+    path = library.recipe(values.recipe) if values.recipe else Path(operands[0]) if operands else None
+    config = configs.load(path, overrides)
+    if values.mcu:
+        from tinytrain.deploy import boards
+
+        boards.load(values.mcu)
+    if values.resume:
+        config = _config_to_resume(out, config, configs.typed(path, overrides))
+    from tinytrain.quiet import import_tensorflow
+
+    import_tensorflow()
+    from tinytrain.commands.fit import fit
+    from tinytrain.train import task
+
+    run = fit(config, out, values.mcu, values.resume)
+    result = run.metrics()
+    return result | {"run": str(run.folder)}, task.of(run.config(), []).line(run.folder, result)
+
+
+def _config_to_resume(out: Path | None, config: schema.Config, typed: set[str]) -> schema.Config:
+    """Returns the config of the run in `out`, with those typed keys that training does not read.
+
+    Raises UserError if another of the keys `typed` says something else.
+    """
+    from tinytrain.run import CHANGEABLE_KEYS, Run
+
+    if out is None:
+        raise UserError("--resume needs --out RUN, the folder of the run to go on with")
+    run = Run.open(out)
+    run.refuse_other_config(config, typed)
+    stored = run.config()
+    for dotted in typed:
+        if dotted.startswith(CHANGEABLE_KEYS):
+            configs.set_key(stored, dotted, configs.get_key(config, dotted))
+    return stored
+
+
+def _compare(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, str]:
+    from tinytrain.quiet import import_tensorflow
+
+    import_tensorflow()
+    from tinytrain.commands.compare import compare
+
+    data = values.data.split(",") if values.data else None
+    return compare(operands, data, values.seeds, values.out, overrides)
+
+
+def _reproduce(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, str]:
+    from tinytrain.experiments.papers import scaling, tables
+
+    if len(operands) != 1:
+        raise UserError(f"reproduce needs one TABLE, such as seed003-table4, received {' '.join(operands) or 'none'}")
+    tables.load(operands[0])
+    scaling.parse(values.scale)
+    from tinytrain.quiet import import_tensorflow
+
+    import_tensorflow()
+    from tinytrain.commands.reproduce import reproduce
+
+    data = values.data.split(",") if values.data else None
+    return reproduce(operands[0], data, values.scale, values.seeds, values.out, overrides, values.batch)
+
+
+def _export(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, str]:
+    if len(operands) != 1 or not values.mcu:
+        received = " ".join([*operands, *overrides]) or "neither"
+        raise UserError(f"export needs RUN or MODEL.tflite and --mcu BOARD, received {received}")
+    from tinytrain.deploy import boards
+
+    board = boards.load(values.mcu)
+    from tinytrain.quiet import import_tensorflow
+
+    import_tensorflow()
+    from tinytrain.commands.export import export
+    from tinytrain.exporting.text import summary
+
+    report, folder = export(operands[0], board.name, values.out, overrides, values.data, values.diagnose)
+    return report, summary(report, folder)
+
+
+def _refuse_wrong_or_too_large(report: dict[str, Any]) -> None:
+    """Raises TinytrainError for an export that computes something else, DoesNotFit for one that does not fit."""
+    from tinytrain.exporting import proof
+
+    if wrong := proof.wrong(report):
+        raise TinytrainError(f"the export of '{report['source']}' is wrong, so do not flash it: {'; '.join(wrong)}")
+    if report["fits"] is not False:
+        return
+    from tinytrain.deploy import boards, fit_check
+
+    board = boards.load(report["board"])
+    remedy = f"train it smaller: fit --mcu {board.name} says how"
+    if Path(report["source"]).is_file():
+        remedy = "a smaller network or a larger board would (`tinytrain list boards`)"
+    raise fit_check.too_large(f"'{report['source']}'", fit_check.Memory(**report["memory"]), board, remedy)
+
+
+def _evaluate(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, str]:
+    if len(operands) != 1:
+        raise UserError(f"evaluate needs RUN or MODEL.tflite, received {' '.join(operands) or 'nothing'}")
+    from tinytrain.quiet import import_tensorflow
+
+    import_tensorflow()
+    from tinytrain.commands.evaluate import evaluate
+
+    result = evaluate(Path(operands[0]), values.data, values.split, overrides)
+    return result, "  ".join(f"{name} {value:.4g}" for name, value in result.items() if isinstance(value, int | float))
+
+
+def _bench(values: Any, operands: list[str], _: list[str]) -> tuple[Any, str]:
+    if len(operands) != 1:
+        raise UserError(f"bench needs the DIR of one export, received {' '.join(operands) or 'nothing'}")
+    from tinytrain.benching.text import summary
+    from tinytrain.commands.bench import bench
+
+    result, folder = bench(operands[0], values.port, values.images, values.protocol, values.out)
+    return result, summary(result, folder)
+
+
+def _refuse_wrong_answers(result: dict[str, Any]) -> None:
+    from tinytrain.benching.text import failure
+
+    if why := failure(result):
+        raise TinytrainError(why)
+
+
+def _report(values: Any, operands: list[str], _: list[str]) -> tuple[Any, str]:
+    if not operands:
+        raise UserError("report needs at least one RUN, a folder that `tinytrain fit` wrote, received nothing")
+    from tinytrain.run import Run
+
+    for folder in operands:
+        Run.open(Path(folder))
+    from tinytrain.quiet import import_tensorflow
+
+    import_tensorflow()
+    from tinytrain.commands.report import report
+
+    result = report(operands, values.out)
+    names = ", ".join(run["name"] for run in result["runs"])
+    return result, f"{result['out']}: {result['bytes']:,} bytes about {names}"
+
+
+def _data(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, str]:
+    if len(operands) != 1:
+        raise UserError(f"data needs one SPEC, such as digits or folder:PATH, received {' '.join(operands) or 'none'}")
+    config = configs.load(None, [*overrides, f"data.spec={operands[0]}"])
+    from tinytrain.quiet import import_tensorflow
+
+    import_tensorflow()
+    from tinytrain.commands import data as data_report
+
+    result = data_report.report(config, Path(values.out))
+    return result, data_report.as_text(result)
+
+
+def _list(values: Any, operands: list[str], _: list[str]) -> tuple[Any, str]:
+    from tinytrain.cli.lists import names
+
+    return names.show(operands, values.classes)
+
+
+COMMANDS = {
+    "fit": Command(
+        "Trains a model on images.",
+        "[CONFIG|--recipe NAME]",
+        (
+            choice("recipe", library.recipe_names(), "a whole way of training", value="NAME"),
+            text("data", "SPEC", configs.keys()["data.spec"].metadata["meaning"]),
+            text("model", "NAME", "a name from `tinytrain list models`"),
+            text("mcu", "BOARD", "a board; refuse, before training, a model that does not fit it"),
+            text("out", "RUN", "the run folder to write (default: the next free runs/DATA-MODEL-NNN)"),
+            switch("resume", "go on with the interrupted run in --out"),
+        ),
+        _fit,
+    ),
+    "compare": Command(
+        "Trains every config on every dataset with every seed, and tables the results; typed again, it goes on.",
+        "CONFIG|RECIPE…",
+        (
+            text("data", "SPEC,SPEC…", "in place of each config's own data"),
+            integer("seeds", "N", "how many seeds, from 0", 1, MOST_SEEDS, default=1),
+            text("out", "DIR", "the folder of the runs, results.csv and results.md", default="compare"),
+        ),
+        _compare,
+    ),
+    "reproduce": Command(
+        "Trains a table of one of the papers and prints it beside ours; typed again, it goes on.",
+        "TABLE",
+        (
+            text("data", "SPEC,SPEC…", "in place of the paper's datasets"),
+            text("scale", "S", "share of the epochs and images, or two of them joined by a comma (default: 1)"),
+            integer("batch", "B", "images a step, learning rates in proportion", LEAST_BATCH, fields.MOST_BATCH),
+            integer("seeds", "N", "how many seeds, from 0", 1, MOST_SEEDS, default=1),
+            text("out", "DIR", "the folder of the runs, table.md, table.csv and figures/ (default: reproduce/TABLE)"),
+        ),
+        _reproduce,
+    ),
+    "export": Command(
+        "Turns a run into an int8 model, proven to fit the board, with firmware to flash.",
+        "RUN|MODEL.tflite",
+        (
+            text("mcu", "BOARD", "a board or microcontroller from `tinytrain list boards`", required=True),
+            text("data", "SPEC", "for MODEL.tflite: images to prove it on"),
+            text("out", "DIR", "the folder to write (default: RUN/export-BOARD)"),
+            switch("diagnose", "show the quantization error by layer and the accuracy by class, on val images"),
+        ),
+        _export,
+        verdict=_refuse_wrong_or_too_large,
+    ),
+    "evaluate": Command(
+        "Measures a run or a .tflite file on a split of its data.",
+        "RUN|MODEL.tflite",
+        (
+            text(
+                "data", "SPEC", "another data source than the run's: its test split, or all of it if it has no splits"
+            ),
+            choice("split", ("train", "val", "test"), "the split to measure (default: test)"),
+        ),
+        _evaluate,
+    ),
+    "bench": Command(
+        "Runs an export's firmware on test images, on a board or in the emulator: outputs, latency, profile, memory.",
+        "DIR",
+        (
+            text("port", "DEVICE|auto", "the serial port of a board that holds the firmware (default: the emulator)"),
+            integer("images", "N", "test images; by default all, in the emulator a minute's", 1, fields.MOST_IMAGES),
+            choice("protocol", ("binary", "mlperf"), "mlperf: the text protocol of MLPerf Tiny's runner", "binary"),
+            text("out", "DIR", "the folder for bench.json and operators.png (default: DIR)"),
+        ),
+        _bench,
+        overrides=False,
+        verdict=_refuse_wrong_answers,
+    ),
+    "report": Command(
+        "Writes one HTML file about one run or several side by side: accuracy, curves, mistakes, memory, latency.",
+        "RUN…",
+        (text("out", "HTML", "the file to write, replaced if it is there", default="report.html"),),
+        _report,
+        overrides=False,
+    ),
+    "data": Command(
+        "Shows what is in a data source and what is wrong with it: classes, mean and deviation, samples, findings.",
+        "SPEC",
+        (text("out", "PNG", "the picture of samples to write", default="samples.png"),),
+        _data,
+    ),
+    "list": Command(
+        "Lists what a config can name.",
+        f"[{'|'.join(LISTS)}]",
+        (integer("classes", "N", "for `list models`: classes; by default the papers' 1,000", 1, MOST_CLASSES),),
+        _list,
+        overrides=False,
+    ),
+}

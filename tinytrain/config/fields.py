@@ -1,0 +1,19 @@
+"""What every key of the schema is made with: its meaning, its range, and the limits that several keys share."""
+
+from dataclasses import field
+from typing import Any, Literal
+
+Auto = Literal["auto"]
+# The ends of the ranges are far beyond what makes sense, and near enough that no sum or product overflows.
+MOST_IMAGES, MOST_EPOCHS, MOST_BATCH, MOST_TRIALS = 10**8, 10_000, 65_536, 10_000
+MOST_RATE = 1000.0  # of learning rates
+MOST_SEED = 2**32 - 1  # NumPy's generators take no more
+MOST_WEIGHT = 1000.0  # of a part of a loss, of temperatures and of scales
+
+
+def key(default: Any, meaning: str, minimum: float | None = None, maximum: float | None = None) -> Any:
+    """Returns a dataclass field that carries its one-line meaning and its inclusive range (of each item of a list)."""
+    metadata = {"meaning": meaning, "minimum": minimum, "maximum": maximum}
+    if isinstance(default, tuple):
+        return field(default_factory=lambda: list(default), metadata=metadata)
+    return field(default=default, metadata=metadata)

@@ -1,0 +1,88 @@
+"""The keys of the training methods: a section each, named after the plug-in in tinytrain/methods."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tinytrain.config.fields import MOST_IMAGES, MOST_WEIGHT, Auto, key
+
+
+@dataclass
+class Netaug:
+    """NetAug: training inside wider networks."""
+
+    width_factors: list[float] | Auto = key(
+        "auto", "widths of block outputs, times the network's own, ascending from 1; auto: as published", 1, 16
+    )
+    expansion_factors: list[float] = key(
+        (1.0, 1.6, 2.2, 2.8), "widths inside blocks, times the network's own, ascending from 1", 1, 16
+    )
+    expansion_only: float = key(
+        0.5, "share of the epochs after the warm-up, the last ones, that widen inside only", 0, 1
+    )
+    statistics_images: int = key(
+        16000, "training images, in whole batches, that BatchNorm is estimated on before an evaluation", 1, MOST_IMAGES
+    )
+
+
+@dataclass
+class Dropblock:
+    """DropBlock: regularization that zeroes squares of feature maps in training."""
+
+    block_size: int = key(5, "side of a dropped square, in positions of the feature map", 1, 99)
+    keep: float = key(0.9, "about the share of positions that are kept", 0.01, 1)
+
+
+@dataclass
+class Distill:
+    """Distillation: a teacher's answers beside the labels."""
+
+    teacher: str = key(
+        "", "a run folder, a .keras file or applications:NAME of keras.applications; {seed} in it is the seed"
+    )
+    weight: float = key(1.0, "weight of the teacher's part of the loss", 0, MOST_WEIGHT)
+    temperature: float = key(1.0, "both answers are softened by it", 0.01, MOST_WEIGHT)
+
+
+@dataclass
+class Tinytl:
+    """TinyTL: transfer that trains biases and lite residual modules."""
+
+    norm: Literal["batch", "group"] = key(
+        "batch", "batch: BatchNorm, its statistics frozen; group: GroupNorm and standardized weights, no int8 export"
+    )
+    residual: bool = key(True, "lite residual modules; false: biases and the classifier are trained only")
+    weight_bits: Literal[0, 8] = key(0, "of frozen kernels: 8 leaves 256 values a layer, by k-means; 0: as they are")
+
+
+@dataclass
+class Sam:
+    """SAM: sharpness-aware minimization."""
+
+    rho: float = key(0.05, "length of the step uphill; 0: plain training", 0, 100)
+    batch_norm: Literal["both", "first"] = key(
+        "both", "passes that update BatchNorm's running statistics: both, as in the released code, or the first one"
+    )
+
+
+@dataclass
+class AmSoftmax:
+    """AM-Softmax: a margin between the angles of features and classes."""
+
+    margin: float = key(0.35, "taken from the cosine of the true class, in training", 0, 2)
+    scale: float | Auto = key(
+        "auto", "of the cosines in the loss; auto: √2·ln(classes - 1), at least 3", 0.01, MOST_WEIGHT
+    )
+
+
+@dataclass
+class Dml:
+    """Deep mutual learning with a slow student, which is thrown away."""
+
+    form: Literal["paper", "released"] = key(
+        "paper", "paper: each loss and the other's answers; released: halves of both and of their mean answer"
+    )
+    weight: float = key(1.0, "weight of the mutual part; 0: two separate trainings", 0, MOST_WEIGHT)
+    margin: float = key(0.35, "AM-Softmax margin of the slow student; the released code had none", 0, 2)
+    scale: float = key(1.0, "scale of its cosines", 0.01, MOST_WEIGHT)
+    dropout: float = key(0.2, "dropout before its head", 0, 0.95)
+    head: Literal["cosine", "softmax"] = key("cosine", "softmax: its own head stays, without margin and scale")

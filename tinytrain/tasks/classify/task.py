@@ -1,0 +1,84 @@
+"""The task of classification: one-hot targets, cross-entropy of logits, top-1."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tinytrain.config.schema import Config
+from tinytrain.data import balance
+from tinytrain.tasks.classify import FIGURES, loss, metrics, training_metrics
+from tinytrain.train.task import Task
+
+
+class Classification(Task):
+    """One class for each image: annotations (N,) class indices, outputs (B, classes) logits."""
+
+    name = "classify"
+    figures = FIGURES
+
+    def __init__(self, config: Config, classes: list[str]) -> None:
+        super().__init__(config, classes)
+        self._loss = loss.build(config.optim.label_smoothing)
+
+    def head(self, network: keras.Model) -> keras.Model:
+        """Returns `network`: every architecture ends with a classifier."""
+        return network
+
+    def encode(self, annotations: tf.Tensor, transforms: tf.Tensor) -> tf.Tensor:
+        """Returns (B, classes) one-hot float32; how an image was resized does not change its class."""
+        return tf.one_hot(annotations, len(self.classes))
+
+    def weigh(self, annotations: np.ndarray) -> None:
+        """Weighs the classes by the training images if data.balance says so."""
+        if self.config.data.balance == "class_weights":
+            weights = balance.class_weights(annotations, len(self.classes))
+            self._loss = loss.build(self.config.optim.label_smoothing, weights)
+
+    def loss(self, targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+        """Returns the mean cross-entropy, with label smoothing and class weights."""
+        return self._loss(targets, outputs)
+
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Returns top-1 and the mean of the classes' own."""
+        return [training_metrics.top1(), training_metrics.BalancedTop1(len(self.classes))]
+
+    def evaluate(self, outputs: np.ndarray, annotations: np.ndarray) -> dict[str, Any]:
+        """Returns what `metrics.summary` does of logits (N, classes)."""
+        return metrics.summary(outputs, annotations)
+
+    def figure(self, outputs: np.ndarray, annotations: np.ndarray) -> float:
+        """Returns top-1 of logits, or of int8 values, (N, classes)."""
+        return metrics.top_k(outputs, annotations, 1)
+
+    def decode(self, outputs: np.ndarray) -> np.ndarray:
+        """Returns the predicted classes (N,); of equal outputs the first."""
+        return outputs.argmax(axis=1)
+
+    def golden_case(self, outputs: np.ndarray, annotations: np.ndarray | None) -> int:
+        """Returns the first image that is classified right, else the first."""
+        return 0 if annotations is None else int((self.decode(outputs) == annotations).argmax())
+
+    def diagnosis(self, outputs: dict[str, np.ndarray | None], annotations: np.ndarray) -> list[dict[str, Any]]:
+        """Returns for each class with images the share of them that is classified right by each kind of model."""
+        recalls = {kind: None if each is None else metrics.recall(each, annotations) for kind, each in outputs.items()}
+        images = np.bincount(annotations, minlength=len(self.classes))
+        return [
+            {"class": name, "images": int(images[number])}
+            | {kind: None if each is None else float(each[number]) for kind, each in recalls.items()}
+            for number, name in enumerate(self.classes)
+            if images[number]
+        ]
+
+    def line(self, folder: Path, result: dict[str, Any]) -> str:
+        """Returns the line of a finished run; what uneven classes hide in top-1 stands beside it."""
+        test = result["test"]
+        hides = abs(test["balanced_top1"] - test["top1"]) >= 0.01
+        balanced = f" ({100 * test['balanced_top1']:.2f} % with each class counted the same)" if hides else ""
+        return (
+            f"{folder}: test top-1 {100 * test['top1']:.2f} %{balanced} on {test['images']:,} images, val top-1 "
+            f"{100 * result['val']['top1']:.2f} %, {result['params']:,} parameters, {result['macs']:,} MACs, "
+            f"{result['images_per_second']:,.0f} images/s"
+        )

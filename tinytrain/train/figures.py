@@ -1,0 +1,37 @@
+"""The figures that a task measures a network by, by their names: for all who write, compare and show them.
+
+history.csv, metrics.json and report.json hold a figure under its key. Nothing here imports TensorFlow.
+"""
+
+from dataclasses import dataclass
+
+from tinytrain.config import plugins
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure in 0..1, more is better: its key in the files, its name in a sentence, its title in a chart."""
+
+    key: str
+    label: str
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The figures of a task.
+
+    main: the one that the epoch to keep is chosen by and that float and int8 models are compared by; balanced: the one
+    in which every class counts the same, which the learning rate is chosen by; second: what stands beside `main` in the
+    table of a comparison; tested: all that metrics.json holds of a split, in order, beside "loss" and "images".
+    """
+
+    main: Figure
+    balanced: Figure
+    second: Figure
+    tested: tuple[Figure, ...]
+
+
+def of(task: str) -> Figures:
+    """Returns the figures of the task of this name; raises UserError if there is no such task."""
+    return plugins.load("tasks", task).FIGURES

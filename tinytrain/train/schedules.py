@@ -1,0 +1,58 @@
+"""The learning rate by the step. That of optim.schedule = "plateau" follows the loss and is a callback (`plateau`)."""
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from tinytrain.config.schema import Optim
+
+
+@keras.saving.register_keras_serializable("tinytrain")
+class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
+    """Linear warm-up, then half a cosine to 0, a step at a time.
+
+    With peak η, W warm-up steps and T steps in all: η·(t + 1)/W for t < W, then η·½(1 + cos(π(t − W)/(T − W))). A share
+    f = `warmup_from` > 0 begins the warm-up at fη instead, as NetAug does: η·(f + (1 − f)·t/W) for t < W. With `every`
+    the rate changes only where t is a multiple of it, as PyTorch's does if stepped once an epoch (methods.md F.10).
+    """
+
+    def __init__(
+        self, peak: float, warmup_steps: int, total_steps: int, warmup_from: float = 0.0, every: int = 1
+    ) -> None:
+        self.peak, self.warmup_steps, self.total_steps = peak, warmup_steps, total_steps
+        self.warmup_from, self.every = warmup_from, every
+
+    def __call__(self, step: Any) -> Any:
+        """Returns the learning rate of step `step`, counted from 0."""
+        step = ops.cast(step // self.every * self.every, "float32")
+        progress = (step - self.warmup_steps) / max(self.total_steps - self.warmup_steps, 1)
+        cosine = 0.5 * (1.0 + ops.cos(math.pi * ops.clip(progress, 0.0, 1.0)))
+        first = 0 if self.warmup_from else 1  # from 0 the first step would be lost
+        share = (step + first) / max(self.warmup_steps, 1)
+        warmup = self.warmup_from + (1 - self.warmup_from) * share
+        return self.peak * ops.where(step < self.warmup_steps, warmup, cosine)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments that rebuild the schedule."""
+        return {
+            "peak": self.peak,
+            "warmup_steps": self.warmup_steps,
+            "total_steps": self.total_steps,
+            "warmup_from": self.warmup_from,
+            "every": self.every,
+        }
+
+
+def build(config: Optim, steps_per_epoch: int, total_steps: int | None = None) -> WarmupCosine | float:
+    """Returns the schedule of `config`, or optim.lr where no schedule depends on the step alone.
+
+    total_steps: how many steps there are, by default those of all epochs.
+    """
+    if not config.schedule.startswith("cosine"):
+        return config.lr
+    total = config.epochs * steps_per_epoch if total_steps is None else total_steps
+    warmup = min(round(config.warmup_epochs * steps_per_epoch), total - 1)
+    every = steps_per_epoch if config.schedule == "cosine_epochs" else 1
+    return WarmupCosine(config.lr, warmup, total, config.warmup_from, every)

@@ -1,0 +1,134 @@
+"""Task: what a network learns. It stands between the data and the loss, and everything that depends on it is here.
+
+There is one trainer for all tasks. It asks the task for targets, loss and metrics; the export asks for the golden case
+and the accuracy, the report for its sections. The outputs of a network are a tensor or a structure (dict, list) of
+them; only the task, and the methods that it allows, know what is in it.
+
+A module of the plug-in folder tasks has `FIGURES` (`train/figures.py`), which imports no TensorFlow, and
+`build(config, classes) -> Task`.
+"""
+
+import abc
+import dataclasses
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tinytrain.config import load as configs
+from tinytrain.config import plugins
+from tinytrain.config.schema import Augment, Config
+from tinytrain.errors import UserError
+from tinytrain.nn.build import build_model
+from tinytrain.train.figures import Figures
+
+Outputs: TypeAlias = Any  # of a network, for a batch or for a whole split: an array (N, …) or a structure of them
+Targets: TypeAlias = Any  # what the loss compares them with, likewise
+
+AUGMENT = [field.name for field in dataclasses.fields(Augment)]
+OFF = dataclasses.asdict(Augment(crop=0.0, flip=False))  # no augmentation at all
+
+
+class Task(abc.ABC):
+    """A task on images of `classes`, as `config` trains it.
+
+    name: of its module; figures: what it measures; methods, augmentations: the names in tinytrain/methods and the keys
+    of [augment] that it can be trained with, None: all.
+    """
+
+    name: str
+    figures: Figures
+    methods: frozenset[str] | None = None
+    augmentations: frozenset[str] | None = None
+
+    def __init__(self, config: Config, classes: list[str]) -> None:
+        self.config, self.classes = config, classes
+
+    @property
+    def score(self) -> str:
+        """The column of history.csv whose best row is the epoch to keep."""
+        return f"val_{self.figures.main.key}"
+
+    @property
+    def balanced_score(self) -> str:
+        """The column of history.csv that a learning rate is chosen by, and that optim.schedule = "plateau" ends by."""
+        return f"val_{self.figures.balanced.key}"
+
+    def check(self) -> None:
+        """Raises UserError for a method or an augmentation of the config that the task cannot be trained with."""
+        methods, default = configs.methods(self.config), Augment()
+        changed = [key for key in AUGMENT if getattr(self.config.augment, key) not in (getattr(default, key), OFF[key])]
+        for what, names, known in (("method", methods, self.methods), ("augment", changed, self.augmentations)):
+            if refused := [name for name in names if known is not None and name not in known]:
+                raise UserError(
+                    f"the task {self.name} cannot be trained with {what} {', '.join(refused)}: "
+                    f"expected none, or some of {', '.join(sorted(known or ()))}"
+                )
+
+    def augment(self) -> Augment:
+        """Returns [augment] of the config, without what is on by default and the task does not allow."""
+        refused = [key for key in AUGMENT if self.augmentations is not None and key not in self.augmentations]
+        return dataclasses.replace(self.config.augment, **{key: OFF[key] for key in refused})
+
+    @abc.abstractmethod
+    def head(self, network: keras.Model) -> keras.Model:
+        """Returns `network`, an architecture with its classifier, with the outputs of the task."""
+
+    @abc.abstractmethod
+    def encode(self, annotations: tf.Tensor, transforms: tf.Tensor) -> Targets:
+        """Returns the targets of a batch, inside tf.data.
+
+        Args:
+            annotations: (B, …) as the dataset has them.
+            transforms: (B, 4) float32, how each image was resized (`batches.Transform`), which places in it follow.
+        """
+
+    @abc.abstractmethod
+    def weigh(self, annotations: np.ndarray) -> None:
+        """Prepares the loss for the training annotations (N, …), such as weights of rare classes."""
+
+    @abc.abstractmethod
+    def loss(self, targets: Targets, outputs: Outputs) -> tf.Tensor:
+        """Returns the loss of a batch, a scalar."""
+
+    @abc.abstractmethod
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Returns new metrics of (targets, outputs), named after columns of history.csv, two of them in `figures`."""
+
+    @abc.abstractmethod
+    def evaluate(self, outputs: Outputs, annotations: np.ndarray) -> dict[str, Any]:
+        """Returns what metrics.json holds of a split, from the outputs for all of its images, in real units."""
+
+    @abc.abstractmethod
+    def figure(self, outputs: Outputs, annotations: np.ndarray) -> float:
+        """Returns `figures.main` alone, 0..1; the outputs may be int8 values where only their order matters."""
+
+    @abc.abstractmethod
+    def decode(self, outputs: Outputs) -> Any:
+        """Returns the predictions that the outputs stand for."""
+
+    @abc.abstractmethod
+    def golden_case(self, outputs: Outputs, annotations: np.ndarray | None) -> int:
+        """Returns the number of the image that the firmware proves itself on, a right one if there is one."""
+
+    @abc.abstractmethod
+    def diagnosis(self, outputs: dict[str, Outputs | None], annotations: np.ndarray) -> list[dict[str, Any]]:
+        """Returns a row for each class: "class", "images" and a figure of each kind of model, None without outputs."""
+
+    @abc.abstractmethod
+    def line(self, folder: Path, result: dict[str, Any]) -> str:
+        """Returns the line of a finished run for the terminal; result: its metrics.json."""
+
+
+def of(config: Config, classes: list[str]) -> Task:
+    """Returns the task of `config`; raises UserError if there is none, or one that its methods do not go with."""
+    task = plugins.load("tasks", config.task).build(config, classes)
+    task.check()
+    return task
+
+
+def build_network(config: Config, classes: list[str]) -> keras.Model:
+    """Returns the untrained network of a config without "auto": the architecture with the head of its task."""
+    return of(config, classes).head(build_model(config, len(classes), classes))
