@@ -28,6 +28,7 @@ import_tensorflow()
 import keras
 import tensorflow as tf
 
+from tinytrain import tables
 from tinytrain.config import plugins
 from tinytrain.deploy import boards, c_source, firmware, make, memory, self_test
 from tinytrain.deploy.c_source import Contents
@@ -138,22 +139,25 @@ def compare(name: str, options: dict[str, Any]) -> dict[str, Any]:
     return {"name": name, "options": options, **results}
 
 
+KEYS = ("instructions", "arena", "model", "flash")
+COLUMNS = ("<28", "<8", *[">14"] * len(KEYS), ">11", "<2", "")
+
+
 def lines(row: dict[str, Any]) -> list[str]:
     """Returns the lines of a network in the table."""
-    title = f"{row['name']} {row['options']['width']:g} at {row['options']['resolution']}"
     table = []
-    for kind in ("tf_lite", "ours"):
+    for kind, title in (
+        ("tf_lite", f"{row['name']} {row['options']['width']:g} at {row['options']['resolution']}"),
+        ("ours", ""),
+    ):
         cost = row[kind]
-        numbers = "".join(f"{cost[key]:>14,}" for key in ("instructions", "arena", "model", "flash"))
+        operators = str(sum(cost["operators"].values()))
         equal = "equal" if cost["equal"] else "DIFFERENT"
-        operators = sum(cost["operators"].values())
-        table.append(f"{title if kind == 'tf_lite' else '':28}{kind:8}{numbers}{operators:>11}  {equal}")
-    shares = "".join(
-        f"{100 * (row['ours'][key] / row['tf_lite'][key] - 1):>+12.1f} %"
-        for key in ("instructions", "arena", "model", "flash")
-    )
+        table.append((title, kind, *(f"{cost[key]:,}" for key in KEYS), operators, "", equal))
+    shares = [f"{100 * (row['ours'][key] / row['tf_lite'][key] - 1):+.1f} %" for key in KEYS]
     error = 100 * (row["ours"]["predicted"] / row["ours"]["instructions"] - 1)
-    return [*table, f"{'':36}{shares}   instructions predicted within {error:+.1f} %"]
+    difference = tables.line(("", "", *shares), COLUMNS[: 2 + len(KEYS)])
+    return [*tables.aligned(table, COLUMNS), f"{difference}   instructions predicted within {error:+.1f} %"]
 
 
 def main() -> int:
@@ -167,15 +171,14 @@ def main() -> int:
         print(reason, file=sys.stderr)
         return 2
     rows = []
-    print(f"{'network':36}{'instructions':>14}{'arena':>14}{'model':>14}{'flash':>14}{'operators':>11}  output")
+    print(tables.line(("network", "", *KEYS, "operators", "", "output"), COLUMNS))
     for name, sizes in NETWORKS:
         if (options.only or name) == name and (not options.quick or name in QUICK):
             rows.append(compare(name, sizes))
             print("\n".join(lines(rows[-1])), flush=True)
     if options.json:
         print(json.dumps({"board": BOARD, "networks": rows}))
-    keys = ("instructions", "arena", "model", "flash")
-    worse = [row["name"] for row in rows if any(row["ours"][key] > row["tf_lite"][key] for key in keys)]
+    worse = [row["name"] for row in rows if any(row["ours"][key] > row["tf_lite"][key] for key in KEYS)]
     different = [row["name"] for row in rows if not (row["ours"]["equal"] and row["tf_lite"]["equal"])]
     return 1 if worse or different else 0
 

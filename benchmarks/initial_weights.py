@@ -22,6 +22,7 @@ from tinytrain.quiet import import_tensorflow
 
 import_tensorflow()
 
+from tinytrain import tables
 from tinytrain.config import load as configs
 from tinytrain.experiments import paired
 from tinytrain.experiments.runs import Planned, train_all
@@ -95,18 +96,15 @@ def row(name, cases, results):
 
 def table(rows):
     """Returns the lines of the table, val before test."""
-    head = f"{'case':38} {'pairs':>5}" + f" {'':4} {'he':>7} {'torch':>7} {'torch-he':>13}  95 % interval"
-    lines = [head]
+    cells = [("case", "pairs", "", "he", "torch", "torch-he", "", "95 % interval")]
     for row in rows:
         for split in ("val", "test") if row["pairs"] else ():
             low, high = row[f"{split}_low_points"], row[f"{split}_high_points"]
             interval = "one pair: none" if low is None else f"{low:+.2f} to {high:+.2f}"
-            numbers = (
-                f"{row[f'{split}_he_percent']:7.2f} {row[f'{split}_torch_percent']:7.2f} "
-                f"{row[f'{split}_difference_points']:+13.2f}"
-            )
-            lines.append(f"{row['case']:38} {row['pairs']:5} {split:4} {numbers}  {interval}")
-    return lines
+            percent = [f"{row[f'{split}_{init}_percent']:.2f}" for init in ("he", "torch")]
+            difference = f"{row[f'{split}_difference_points']:+.2f}"
+            cells.append((row["case"], str(row["pairs"]), split, *percent, difference, "", interval))
+    return tables.aligned(cells, ("<38", ">5", "<4", ">7", ">7", ">13", "", ""), between=" ")
 
 
 def main():

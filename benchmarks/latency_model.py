@@ -18,6 +18,7 @@ from typing import Any
 
 from published import BY_MACS, FITTED, H743_CLOCKS_HZ, OTHER_KERNELS, Row, operators
 
+from tinytrain import tables
 from tinytrain.deploy import latency
 from tinytrain.deploy.tflm import instructions
 
@@ -100,16 +101,24 @@ def two_boards() -> list[dict[str, Any]]:
 
 def print_fitted(rows: list[dict[str, Any]]) -> None:
     """Prints the rows of FITTED and BY_MACS."""
-    titles = f"{'published':>10}{'instructions':>14}{'cycles each':>12}{'predicted':>11}{'error':>8}  interval"
-    print(f"{'network':22}{'core':11}{titles}")
+    cells = [("network", "core", "published", "instructions", "cycles each", "predicted", "error", "", "interval")]
     for row in rows:
         low, high = row["interval_ms"]
         held = "" if row["held"] else "  NOT HELD"
-        print(
-            f"{row['network']:22}{row['core']:11}{row['published_ms']:>7.1f} ms{row['instructions']:>14,}"
-            f"{row['cycles_per_instruction']:>12.2f}{row['predicted_ms']:>8.1f} ms{row['error_percent']:>+6.1f} %"
-            f"  {low:.1f} to {high:.1f} ms{held}{'  (by MACs)' if row['known_by'] == 'MACs' else ''}"
+        cells.append(
+            (
+                row["network"],
+                row["core"],
+                f"{row['published_ms']:.1f} ms",
+                f"{row['instructions']:,}",
+                f"{row['cycles_per_instruction']:.2f}",
+                f"{row['predicted_ms']:.1f} ms",
+                f"{row['error_percent']:+.1f} %",
+                "",
+                f"{low:.1f} to {high:.1f} ms{held}{'  (by MACs)' if row['known_by'] == 'MACs' else ''}",
+            )
         )
+    print("\n".join(tables.aligned(cells, ("<22", "<11", ">10", ">14", ">12", ">11", ">8", "<2", ""))))
 
 
 def print_cores(rows: list[dict[str, Any]]) -> None:
@@ -132,16 +141,15 @@ def print_others(rows: list[dict[str, Any]], pairs: list[dict[str, Any]]) -> Non
     """Prints the rows of other kernels, and the effect of the board for the same core."""
     print("\nother kernels: cycles for each of our instructions, also as a share of the likely ones")
     for row in rows:
-        print(
-            f"{row['source']:11} {row['engine']:24}{row['board']:15}{row['network']:7}{row['published_ms']:>8.1f} ms"
-            f"{row['cycles_per_instruction']:>7.2f}{row['of_likely']:>7.2f}  {row['place']}"
-        )
+        figures = (f"{row['published_ms']:.1f} ms", f"{row['cycles_per_instruction']:.2f}", f"{row['of_likely']:.2f}")
+        cells = (row["source"], "", row["engine"], row["board"], row["network"], *figures, "", row["place"])
+        print(tables.line(cells, ("<11", "<1", "<24", "<15", "<7", ">11", ">7", ">7", "<2", "")))
     outside = sum(row["place"] != "inside" for row in rows)
     print(f"{outside} of {len(rows)} lie outside the interval")
     print("\nthe same engine and network on two boards: cycles on the first, as a multiple of those on the second")
     for pair in pairs:
-        boards = f"{pair['board']:15}{pair['other_board']:15}"
-        print(f"{pair['core']:11}{pair['engine']:24}{pair['network']:7}{boards}{pair['times']:.2f}")
+        names = [pair[key] for key in ("core", "engine", "network", "board", "other_board")]
+        print(tables.line((*names, f"{pair['times']:.2f}"), ("<11", "<24", "<7", "<15", "<15", "")))
 
 
 def main() -> int:

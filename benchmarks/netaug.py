@@ -38,7 +38,7 @@ import tensorflow as tf
 
 from tinytrain.config import load as configs
 from tinytrain.nn import macs
-from tinytrain.train import trainer
+from tinytrain.train import task, trainer
 from tinytrain.train.method import TrainingContext
 
 BATCH, CLASSES = 64, 10
@@ -90,7 +90,9 @@ class Ours:
         self.tiny_macs = macs.count(model)
         training = TrainingContext(STEPS_PER_EPOCH, BATCH, lambda seed, steps: batches.take(steps))
         self.method = trainer.build_method(model, config, training)
-        trainer.compile_method(self.method, config, STEPS_PER_EPOCH, CLASSES)
+        trainer.compile_method(
+            self.method, task.of(config, [str(n) for n in range(CLASSES)]), config.optim, STEPS_PER_EPOCH
+        )
         self.method.make_train_function()
         self.batches = iter(batches)
 

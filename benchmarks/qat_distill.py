@@ -14,6 +14,7 @@ from tinytrain.quiet import import_tensorflow
 
 import_tensorflow()
 
+from tinytrain import tables
 from tinytrain.config import load as configs
 from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.exporting import int8_model
@@ -44,12 +45,14 @@ def main():
     options = parser.parse_args()
     overrides = [argument for argument in options.runs if "=" in argument]
     rows = []
-    print(f"{'run':40} {'float':>7} {'after':>7} {'labels':>7} {'labels + float model':>21}   (test top-1, %)")
+    columns = ("<40", ">7", ">7", ">7", ">21")
+    headings = ("run", "float", "after", "labels", "labels + float model")
+    print(f"{tables.line(headings, columns, between=' ')}   (test top-1, %)")
     for folder in (argument for argument in options.runs if "=" not in argument):
         row = measure(Run.open(Path(folder)), overrides, 1000 if options.quick else None)
         rows.append(row)
-        values = [row[f"{variant}_percent"] for variant in ("float", *VARIANTS)]
-        print(f"{folder:40} {values[0]:7.2f} {values[1]:7.2f} {values[2]:7.2f} {values[3]:21.2f}", flush=True)
+        percent = [f"{row[f'{variant}_percent']:.2f}" for variant in ("float", *VARIANTS)]
+        print(tables.line((folder, *percent), columns, between=" "), flush=True)
     if options.json:
         print(json.dumps({"rows": rows}))
 

@@ -13,12 +13,14 @@ import statistics
 import time
 from typing import Any
 
+from tinytrain.data.images import Samples
 from tinytrain.quiet import import_tensorflow
 
 import_tensorflow()
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tinytrain.config import plugins, schema
 from tinytrain.data import batches
@@ -59,7 +61,11 @@ def measure(resolution: int, steps: int, rounds: int) -> list[dict[str, Any]]:
     for name, options in REGIMES.items():
         augmentation = Augmentation(schema.Augment(**options), resolution)
         numbers = range((rounds + 1) * (steps + PREPARED))
-        sources[name] = iter(batches.training_batches(images, labels, CLASSES, BATCH, 0, numbers, augmentation))
+        sources[name] = iter(
+            batches.training_batches(
+                Samples.of(images, labels), lambda label, _: tf.one_hot(label, CLASSES), BATCH, 0, numbers, augmentation
+            )
+        )
     seconds: dict[str, list[float]] = {name: [] for name in REGIMES}
     for _ in range(rounds + 1):
         for name, source in sources.items():

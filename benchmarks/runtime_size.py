@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tinytrain import tables
 from tinytrain.deploy import boards, c_source, firmware, make
 from tinytrain.deploy.c_source import Contents
 from tinytrain.deploy.targets import makefile
@@ -174,13 +175,14 @@ def main() -> None:
         if arguments.table and rows:
             print_table(rows, base, linker)
     if rows:
-        print(f"{'operator':<40}{'ours':>9}{'tflm':>9}   (bytes of flash over {base} without operators)")
-    for row in rows:
-        print(f"{row['operator']:<40}{row['ours_bytes']:>9}{row['tflm_bytes']:>9}")
-    print(f"\n{'model':<40}{'ours':>9}{'tflm':>9}{'estimated':>11}{'error':>8}")
-    for row in models:
-        numbers = f"{row['ours_bytes']:>9}{row['tflm_bytes']:>9}{row['estimated_bytes']:>11}"
-        print(f"{row['model']:<40}{numbers}{row['error_percent']:>7.1f}%")
+        print(f"bytes of flash over {base} without operators")
+        cells = [("operator", "ours", "tflm")]
+        cells += [(row["operator"], str(row["ours_bytes"]), str(row["tflm_bytes"])) for row in rows]
+        print("\n".join([*tables.aligned(cells, ("<40", ">9", ">9")), ""]))
+    keys = ("ours_bytes", "tflm_bytes", "estimated_bytes")
+    cells = [("model", "ours", "tflm", "estimated", "error")]
+    cells += [(row["model"], *(str(row[key]) for key in keys), f"{row['error_percent']:.1f}%") for row in models]
+    print("\n".join(tables.aligned(cells, ("<40", ">9", ">9", ">11", ">8"))))
     if arguments.json:
         print(json.dumps({"rows": rows + models}))
 

@@ -25,6 +25,7 @@ import_tensorflow()
 from operator_models import Case, model
 from scipy.optimize import nnls
 
+from tinytrain import tables
 from tinytrain.benching.serial import emulator, ports
 from tinytrain.deploy import boards, c_source, make
 from tinytrain.deploy.c_source import Contents
@@ -197,12 +198,13 @@ def main() -> int:
     for case in counted:
         routes.setdefault(case.route, []).append(case)
     rows = [errors_of(route, of_route) for route, of_route in routes.items()]
-    print(f"{'route':36}{'operators':>10}{'error of the prediction':>30}  worst: counted, predicted")
+    cells = [("route", "operators", "error of the prediction", "", "worst: counted, predicted")]
     for row in rows:
         low, mean, high = (row[f"{key}_error_percent"] for key in ("lowest", "rms", "highest"))
         text = f"{low:+.1f} to {high:+.1f} %, rms {mean:.1f}"
         numbers = f"{row['counted_instructions']:,}, {row['predicted_instructions']:,}"
-        print(f"{row['route']:36}{row['operators']:10}{text:>30}  {row['worst']}: {numbers}")
+        cells.append((row["route"], str(row["operators"]), text, "", f"{row['worst']}: {numbers}"))
+    print("\n".join(tables.aligned(cells, ("<36", ">10", ">30", "<2", ""))))
     if options.fit:
         for route, of_route in routes.items():
             print(f'    "{route}": ({", ".join(f"{value:.4g}" for value in fitted(of_route))}),')

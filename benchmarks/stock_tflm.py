@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from cost import BOARD, NETWORKS, QUICK, images, network
 
+from tinytrain import tables
 from tinytrain.deploy import boards, c_source, firmware, make, memory, self_test
 from tinytrain.deploy.c_source import Contents
 from tinytrain.deploy.targets import makefile
@@ -97,16 +98,19 @@ def compare(name: str, options: dict[str, Any], ours_dir: Path, stock_dir: Path)
     }
 
 
+COLUMNS = ("<30", "<6", *[">16"] * len(KEYS), "<2", "")
+
+
 def lines(row: dict[str, Any]) -> list[str]:
     """Returns the lines of a model in the table."""
     table = []
     for kind in (*STOCK, "ours"):
-        numbers = "".join(f"{row[kind][key]:>16,}" for key in KEYS)
+        numbers = [f"{row[kind][key]:,}" for key in KEYS]
         equal = "equal" if row[kind]["equal"] else "DIFFERENT"
-        table.append(f"{row['model'] if kind == 'tflm' else '':30}{kind:6}{numbers}  {equal}")
+        table.append(tables.line((row["model"] if kind == "tflm" else "", kind, *numbers, "", equal), COLUMNS))
     for kind in STOCK:
-        shares = "".join(f"{100 * (share(row, kind, key) - 1):>+14.1f} %" for key in KEYS)
-        table.append(f"{f'ours to {kind}':>36}{shares}")
+        shares = [f"{100 * (share(row, kind, key) - 1):+.1f} %" for key in KEYS]
+        table.append(tables.line((f"ours to {kind}", *shares), (">36", *COLUMNS[2 : 2 + len(KEYS)])))
     return table
 
 
@@ -137,7 +141,7 @@ def main() -> int:
     if ours_dir is None or not stock_dir:
         print("TFLM_STOCK_DIR is not set; set it to a TFLM built with its error strings", file=sys.stderr)
         return 2
-    print(f"{'model':36}" + "".join(f"{key.removesuffix('_bytes'):>16}" for key in KEYS) + "  output")
+    print(tables.line(("model", "", *(key.removesuffix("_bytes") for key in KEYS), "", "output"), COLUMNS))
     rows = []
     for name, options in NETWORKS:
         if not arguments.quick or name in QUICK:

@@ -14,12 +14,14 @@ import tempfile
 import time
 from pathlib import Path
 
+from tinytrain.data.images import Samples
 from tinytrain.quiet import import_tensorflow
 
 import_tensorflow()
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tinytrain.config import plugins, schema
 from tinytrain.data import batches as pipeline
@@ -86,7 +88,14 @@ def measure(name, width, resolution, batch, count, rounds):
         jit_compile=False,
     )
     augmentation = Augmentation(config.augment, resolution)
-    batches = pipeline.training_batches(images, labels, CLASSES, batch, 0, range((rounds + 1) * steps), augmentation)
+    batches = pipeline.training_batches(
+        Samples.of(images, labels),
+        lambda label, _: tf.one_hot(label, CLASSES),
+        batch,
+        0,
+        range((rounds + 1) * steps),
+        augmentation,
+    )
     with tempfile.TemporaryDirectory() as folder:
         alternate = Alternate(Checkpoint(Run(Path(folder)), []), plain_epoch(plain_model, images, labels, batch))
         method.fit(

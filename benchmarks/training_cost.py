@@ -12,6 +12,7 @@ import argparse
 import json
 import time
 
+from tinytrain.data.images import Samples
 from tinytrain.nn.build import build_model
 from tinytrain.quiet import import_tensorflow
 
@@ -19,12 +20,13 @@ import_tensorflow()
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tinytrain.config import load as configs
 from tinytrain.data import batches as pipeline
 from tinytrain.data.augment.augmentation import Augmentation
 from tinytrain.nn import macs
-from tinytrain.train import trainer
+from tinytrain.train import task, trainer
 from tinytrain.train.method import TrainingContext
 
 CLASSES = 100
@@ -70,12 +72,14 @@ def seconds_per_image(overrides, steps):
     augmentation = Augmentation(config.augment, resolution)
 
     def batches(seed, count):
-        return pipeline.training_batches(images, labels, CLASSES, batch, seed, count, augmentation)
+        return pipeline.training_batches(
+            Samples.of(images, labels), lambda label, _: tf.one_hot(label, CLASSES), batch, seed, count, augmentation
+        )
 
     training = TrainingContext(4, batch, lambda seed, n: batches(seed, range(n)), [str(n) for n in range(CLASSES)])
     model = build_model(config, CLASSES)
     method = trainer.build_method(model, config, training)
-    trainer.compile_method(method, config, 4, CLASSES)
+    trainer.compile_method(method, task.of(config, [str(n) for n in range(CLASSES)]), config.optim, 4)
     method.make_train_function()
     source, start = iter(batches(0, range(steps + 20))), 0.0
     for step in range(steps + 4):  # the 16 batches beyond keep as many ready at the end as at the start

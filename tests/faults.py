@@ -34,7 +34,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PAGE = REPOSITORY / "docs" / "faults.md"
-MARKERS = "not slow"  # the tests that `make test` runs
+MARKERS = "not long"  # the tests that `make test` runs
 TIMEOUT_S = 900
 FORK = multiprocessing.get_context("fork")
 COLUMNS = ("fault", "file", "caught by", "seconds")

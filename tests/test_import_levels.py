@@ -45,7 +45,7 @@ LEVELS = [
     ["data", "datasets"],
     ["machine", "run", "provenance"],
     ["config"],
-    ["errors", "locks", "files", "quiet"],
+    ["errors", "progress", "locks", "files", "quiet", "tables"],
 ]
 ROWS = {package: (number, place) for number, row in enumerate(LEVELS) for place, package in enumerate(row)}
 

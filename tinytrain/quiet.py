@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from tinytrain import progress
 from tinytrain.errors import UserError
 
 
@@ -47,8 +48,11 @@ def _hand_back(passed: TextIO, stderr: TextIO) -> None:
                 handler.setStream(stderr)
 
 
-def import_tensorflow() -> None:
-    """Imports TensorFlow, Keras and KerasCV without their start-up messages.
+def import_tensorflow(at_once: bool = False) -> None:
+    """Imports TensorFlow, Keras and KerasCV without their start-up messages, showing that it does.
+
+    Args:
+        at_once: show it now rather than after some seconds.
 
     Raises:
         UserError: the program has imported tensorflow_model_optimization, after which KerasCV cannot be imported.
@@ -62,7 +66,9 @@ def import_tensorflow() -> None:
     # tensorflow_model_optimization sets it, and processes that are started after that inherit it: KerasCV would use
     # Keras 2 and its own backend, and print a message. A setting of the user is meant for other programs.
     os.environ.pop("TF_USE_LEGACY_KERAS", None)
-    with quiet():
+    if "keras_cv" in sys.modules:
+        return
+    with progress.stage("importing TensorFlow", at_once=at_once), quiet():
         import tensorflow as tf
 
         tf.config.list_physical_devices()

@@ -9,7 +9,7 @@ search.json    the trials and the result of the learning-rate search, if there w
 history.csv    one row for each epoch
 tensorboard/   the same for TensorBoard, with log.tensorboard
 last.npz       the complete state after the last whole epoch, from which to resume
-best.npz       the weights with the best top-1 on the val split, of equal ones the last
+best.npz       the weights with the best score on the val split, of equal ones the last
 model.keras    the plain model with those weights
 metrics.json   val and test figures; written last, so that a run with it is finished
 """

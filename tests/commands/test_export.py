@@ -234,13 +234,13 @@ def test_test_images_are_never_quantized_with(trained_run, monkeypatch, tmp_path
     data = splits.Splits(load_dataset(config), config)
     allowed = {image.tobytes() for image in (np.asarray(data.arrays("train")[0], np.float32) - 128) / 128}
     seen = []
-    fine_tune = qat.fine_tune
+    fine_tune = int8_model.fine_tune
 
-    def spy(twin, batches, steps, lr, calibration, *rest):
+    def spy(clone, task, config, batches, steps, calibration, *rest):
         seen.extend([calibration, *(x.numpy() for x, _ in batches)])
-        return fine_tune(twin, batches, steps, lr, calibration, *rest)
+        return fine_tune(clone, task, config, batches, steps, calibration, *rest)
 
-    monkeypatch.setattr(qat, "fine_tune", spy)
+    monkeypatch.setattr(int8_model, "fine_tune", spy)
     export(trained_run.folder, "stm32f746", tmp_path / "e", ["qat.epochs=0", "export.parity_images=1"])
     assert len(seen[0]) == 500
     assert {image.tobytes() for image in seen[0]} <= allowed

@@ -19,7 +19,7 @@ from tinytrain.data.load import load_dataset
 from tinytrain.errors import DoesNotFit, Mistakes, UserError
 from tinytrain.run import Run
 from tinytrain.tasks.classify import metrics
-from tinytrain.train import text
+from tinytrain.train import task
 
 SMALL = ["optim.epochs=3", "model.width=0.25", "optim.batch=32", "augment.crop=0"]
 
@@ -97,7 +97,7 @@ def test_a_kill_between_the_last_checkpoint_and_its_line_in_the_history_loses_no
 def test_the_last_line_tells_what_uneven_classes_hide(balanced, shown):
     test = {"top1": 0.9359, "balanced_top1": balanced, "images": 359}
     result = {"test": test, "val": {"top1": 0.979}, "params": 215498, "macs": 797824, "images_per_second": 2664.4}
-    assert text.summary(Path("runs/demo"), result) == (
+    assert task.of(schema.Config(), []).line(Path("runs/demo"), result) == (
         f"runs/demo: test top-1 93.59 %{shown} on 359 images, val top-1 97.90 %, 215,498 parameters, 797,824 MACs, "
         "2,664 images/s"
     )

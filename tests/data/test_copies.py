@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from encoding import one_hot
 from PIL import Image
 
 from tinytrain.config import load as configs
@@ -29,11 +30,11 @@ def source(contents, labels, pools=("all",)):
 
 def sides(found, contents):
     """The splits that each content stands in."""
-    places = {}
+    split_names = {}
     for name, part in found.items():
         for index in part.indices:
-            places.setdefault(contents[index], set()).add(name)
-    return places
+            split_names.setdefault(contents[index], set()).add(name)
+    return split_names
 
 
 def with_copies(seed):
@@ -51,7 +52,7 @@ def with_copies(seed):
 def test_copies_are_never_parted(seed, data):
     contents, labels = with_copies(seed)
     found = splits.draw(source(contents, labels), data, seed)
-    assert {len(places) for places in sides(found, contents).values()} == {1}
+    assert {len(split_names) for split_names in sides(found, contents).values()} == {1}
     assert sorted(np.concatenate([part.indices for part in found.values()])) == list(range(180))
     for part in found.values():
         assert set(labels[part.indices]) == {0, 1, 2}
@@ -78,7 +79,7 @@ def test_the_split_of_data_without_copies_is_the_plain_draw():
 def test_a_class_of_many_copies_and_few_images_still_stands_in_each_split():
     contents = [*range(100), 100, 101, *[102] * 10]
     found = splits.draw(source(contents, [0] * 100 + [1] * 12), Data(test_fraction=0.5), seed=0)
-    assert {len(places) for places in sides(found, contents).values()} == {1}
+    assert {len(split_names) for split_names in sides(found, contents).values()} == {1}
     assert all((part.indices >= 100).any() for part in found.values())
 
 
@@ -103,10 +104,10 @@ def test_copies_in_files_stay_together_without_the_check_too(image_folder):
                 Image.open(root / name / f"{number:03d}.png").save(root / name / f"copy{copy}-{number:03d}.tiff")
     read = folder.load(str(root), Data(check=False))
     names = splits.as_names(read, splits.draw(read, Data(check=False), seed=0))
-    place = {name: split for split, part in names.items() for name in part}
+    split_of = {name: split for split, part in names.items() for name in part}
     for name, number in itertools.product(("blue", "green", "red"), range(6)):
-        wanted = place[f"{name}/{number:03d}.png"]
-        assert {place[f"{name}/copy{copy}-{number:03d}.tiff"] for copy in range(2)} == {wanted}
+        expected = split_of[f"{name}/{number:03d}.png"]
+        assert {split_of[f"{name}/copy{copy}-{number:03d}.tiff"] for copy in range(2)} == {expected}
 
 
 def test_copies_are_known_where_the_source_does_not_know_its_images():
@@ -120,7 +121,7 @@ def test_copies_are_known_where_the_source_does_not_know_its_images():
         lambda prepare: map(prepare, map(Image.fromarray, pixels)),
     )
     found = splits.draw(Dataset(["a", "b"], {"all": pool}, 1, 8), Data(check=False), seed=1)
-    assert {len(places) for places in sides(found, list(range(20)) * 2).values()} == {1}
+    assert {len(split_names) for split_names in sides(found, list(range(20)) * 2).values()} == {1}
 
 
 def test_data_seed_holds_the_split_while_seed_changes_the_rest():
@@ -176,12 +177,13 @@ def test_training_evaluation_and_prediction_never_hold_the_split_in_memory(large
     step = 32 * SIDE * SIDE * 3
 
     def batches():
-        images, labels = balance.evenly(*large.arrays("train"), seed=0)
-        for _ in pipeline.training_batches(images, labels, 2, 32, 0, range(20)):
+        samples = large.samples("train")
+        samples = samples.take(balance.oversample(samples.annotations, seed=0))
+        for _ in pipeline.training_batches(samples, one_hot(2), 32, 0, range(20)):
             pass
 
     assert peak(batches) < whole / 4
-    evaluation = lambda: [None for _ in pipeline.evaluation_batches(*large.arrays("train"), 2)]  # noqa: E731
+    evaluation = lambda: [None for _ in pipeline.evaluation_batches(large.samples("train"), one_hot(2))]  # noqa: E731
     assert peak(evaluation) < whole / 2  # three batches of 256 on their way
     assert peak(lambda: predict(model, large.arrays("train")[0], batch=32)) < 20 * step < whole
 
@@ -190,8 +192,8 @@ def test_a_view_is_the_images_in_the_order_asked_for(large):
     images, labels = large.arrays("test")
     part = large.subsets["test"].indices
     assert images.shape == (len(part), SIDE, SIDE, 3)
-    for places in (slice(3, 7), np.array([5, 2, 2]), slice(None)):
-        np.testing.assert_array_equal(images[places][:, 0, 0, 0], part[places] % 256)
+    for indices in (slice(3, 7), np.array([5, 2, 2]), slice(None)):
+        np.testing.assert_array_equal(images[indices][:, 0, 0, 0], part[indices] % 256)
     assert images[4][0, 0].tolist() == [part[4] % 256, part[4] // 256, 7]
     np.testing.assert_array_equal(np.asarray(images), images[:])
     assert Counter(labels.tolist()) == {0: 200, 1: 200}

@@ -5,11 +5,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from encoding import one_hot
 from PIL import Image
 
 from tinytrain.config.schema import Config, Data
 from tinytrain.data import batches as pipeline
 from tinytrain.data import splits
+from tinytrain.data.images import Samples
 from tinytrain.data.load import load_dataset
 from tinytrain.datasets import digits, folder, tfds
 from tinytrain.errors import UserError
@@ -139,7 +141,7 @@ def test_train_images_keeps_so_many_of_what_is_left_and_moves_nothing_else():
 def test_prepare_is_pillow(resize):
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8))
     box = {"stretch": None, "crop": (10, 0, 40, 30), "pad": None}[resize]
-    ours = pipeline.prepare(image, 24, 3, resize)
+    ours, _ = pipeline.prepare(image, 24, 3, resize)
     if resize == "pad":
         assert (ours[:4] == 0).all()
         assert (ours[-4:] == 0).all()
@@ -148,9 +150,35 @@ def test_prepare_is_pillow(resize):
         np.testing.assert_array_equal(ours, np.asarray(image.resize((24, 24), Image.Resampling.BILINEAR, box)))
 
 
+@pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
+@pytest.mark.parametrize("size", [(300, 200), (200, 300), (301, 211), (240, 240)])
+def test_the_transform_of_an_image_leads_to_where_a_place_in_it_is_found(size, resize):
+    """A bright spot at known pixels of the source is looked for in the result."""
+    width, height = size
+    x, y = width // 2 + 31, height // 2 - 43
+    pixels = np.zeros((height, width), np.uint8)
+    pixels[y - 10 : y + 10, x - 10 : x + 10] = 255
+    result, transform = pipeline.prepare(Image.fromarray(pixels), 96, 1, resize)
+    weights = result[..., 0].astype(float)
+    rows, columns = np.arange(96) + 0.5, np.arange(96) + 0.5
+    found = (weights.sum(axis=0) @ columns / weights.sum(), weights.sum(axis=1) @ rows / weights.sum())
+    expected = (transform.scale_x * x + transform.offset_x, transform.scale_y * y + transform.offset_y)
+    assert found == pytest.approx(expected, abs=0.1)
+
+
+def test_batches_hand_the_transforms_of_their_images_to_the_task():
+    images = np.arange(20, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 1), np.uint8)
+    rows = np.arange(20)[:, None] * np.ones((1, 4), np.float32)
+    samples = Samples(images, np.arange(20), rows.astype(np.float32))
+    for x, (labels, transforms) in pipeline.training_batches(samples, lambda *both: both, 5, 0, range(4)):
+        numbers = x.numpy()[:, 0, 0, 0] * 128 + 128
+        np.testing.assert_array_equal(labels, numbers)
+        np.testing.assert_array_equal(transforms, numbers[:, None] * np.ones((1, 4)))
+
+
 def test_sixteen_bit_gray_is_scaled_not_clipped():
     image = Image.fromarray(np.array([[0, 257 * 100], [257 * 200, 65535]], np.uint16))
-    np.testing.assert_array_equal(pipeline.prepare(image, 2, 1, "stretch")[..., 0], [[0, 100], [200, 255]])
+    np.testing.assert_array_equal(pipeline.prepare(image, 2, 1, "stretch")[0][..., 0], [[0, 100], [200, 255]])
 
 
 def test_normalized_pixels_are_int8_over_128():
@@ -160,9 +188,11 @@ def test_normalized_pixels_are_int8_over_128():
 
 def test_decoded_images_are_kept_and_found_again(image_folder, monkeypatch):
     source = folder.load(str(image_folder()), Data())
-    first = pipeline.decode(source.image_sets["all"], 8, 3, "stretch")
+    first, transforms = pipeline.decode(source.image_sets["all"], 8, 3, "stretch")
     monkeypatch.setattr(pipeline, "_decode_to", lambda *_: pytest.fail("decoded twice"))
-    np.testing.assert_array_equal(pipeline.decode(source.image_sets["all"], 8, 3, "stretch"), first)
+    again = pipeline.decode(source.image_sets["all"], 8, 3, "stretch")
+    np.testing.assert_array_equal(again[0], first)
+    np.testing.assert_array_equal(again[1], transforms)
 
 
 def test_images_brought_to_one_size_in_another_way_are_not_those_in_the_cache():
@@ -175,9 +205,9 @@ def test_images_brought_to_one_size_in_another_way_are_not_those_in_the_cache():
 
 def test_a_changed_image_is_decoded_anew(image_folder):
     root = image_folder()
-    first = np.array(pipeline.decode(folder.load(str(root), Data()).image_sets["all"], 16, 3, "stretch"))
+    first = np.array(pipeline.decode(folder.load(str(root), Data()).image_sets["all"], 16, 3, "stretch")[0])
     Image.fromarray(np.full((16, 16, 3), 9, np.uint8)).save(root / "blue/000.png")
-    second = pipeline.decode(folder.load(str(root), Data()).image_sets["all"], 16, 3, "stretch")
+    second, _ = pipeline.decode(folder.load(str(root), Data()).image_sets["all"], 16, 3, "stretch")
     assert (second[0] == 9).all()
     assert (first[0] != 9).any()
 
@@ -200,29 +230,25 @@ def test_a_changed_image_is_decoded_anew(image_folder):
 def test_a_damaged_cache_is_decoded_anew(image_folder, tmp_path, monkeypatch, damage):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     pool = folder.load(str(image_folder()), Data()).image_sets["all"]
-    first = np.array(pipeline.decode(pool, 8, 3, "stretch"))
+    first = np.array(pipeline.decode(pool, 8, 3, "stretch")[0])
     (path,) = (tmp_path / "cache/tinytrain").glob("*.npy")
     damage(path)
-    np.testing.assert_array_equal(pipeline.decode(pool, 8, 3, "stretch"), first)
+    np.testing.assert_array_equal(pipeline.decode(pool, 8, 3, "stretch")[0], first)
     monkeypatch.setattr(pipeline, "_decode_to", lambda *_: pytest.fail("not kept"))
-    np.testing.assert_array_equal(pipeline.decode(pool, 8, 3, "stretch"), first)
+    np.testing.assert_array_equal(pipeline.decode(pool, 8, 3, "stretch")[0], first)
     assert [path.suffix for path in (tmp_path / "cache/tinytrain").iterdir()].count(".npy") == 1
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(image_folder, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    assert pipeline.decode(folder.load(str(image_folder()), Data()).image_sets["all"], 8, 3, "crop").shape == (
-        36,
-        8,
-        8,
-        3,
-    )
+    images, transforms = pipeline.decode(folder.load(str(image_folder()), Data()).image_sets["all"], 8, 3, "crop")
+    assert (images.shape, transforms.shape) == ((36, 8, 8, 3), (36, 4))
 
 
 def batches(steps, seed=0, count=50, batch=8):
     images = np.arange(count, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 1), np.uint8)
-    data = pipeline.training_batches(images, np.arange(count) % 5, 5, batch, seed, steps)
+    data = pipeline.training_batches(Samples.of(images, np.arange(count) % 5), one_hot(5), batch, seed, steps)
     return [((x.numpy()[:, 0, 0, 0] * 128 + 128).astype(int), y.numpy()) for x, y in data]
 
 
@@ -231,9 +257,9 @@ def test_an_epoch_shows_every_image_at_most_once_with_its_label():
     seen = Counter(np.concatenate([numbers for numbers, _ in epoch]).tolist())
     assert len(seen) == 48
     assert set(seen.values()) == {1}
-    for numbers, one_hot in epoch:
-        np.testing.assert_array_equal(one_hot.argmax(1), numbers % 5)
-        np.testing.assert_array_equal(one_hot.sum(1), 1)
+    for numbers, y in epoch:
+        np.testing.assert_array_equal(y.argmax(1), numbers % 5)
+        np.testing.assert_array_equal(y.sum(1), 1)
 
 
 def test_a_batch_depends_on_seed_and_step_only():
@@ -246,7 +272,7 @@ def test_a_batch_depends_on_seed_and_step_only():
 
 def test_evaluation_batches_hold_everything_in_order():
     images = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 3), dtype=np.uint8)
-    data = pipeline.evaluation_batches(images, np.arange(20) % 3, 3, batch=8)
+    data = pipeline.evaluation_batches(Samples.of(images, np.arange(20) % 3), one_hot(3), batch=8)
     x = np.concatenate([x for x, _ in data])
     np.testing.assert_array_equal(x, pipeline.normalize(images).numpy())
     assert len(data) == 3
@@ -257,7 +283,7 @@ def test_tfds_keeps_the_official_splits(tmp_path):
 
     with tensorflow_datasets.testing.mock_data(num_examples=12):
         source = tfds.load("cifar10", Data())
-        images = pipeline.decode(source.image_sets["test"], 16, 3, "stretch")
+        images, _ = pipeline.decode(source.image_sets["test"], 16, 3, "stretch")
     assert sorted(source.image_sets) == ["test", "train"]
     assert (len(source.classes), source.side, images.shape) == (10, 32, (12, 16, 16, 3))
 

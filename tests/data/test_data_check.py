@@ -103,10 +103,10 @@ def test_files_that_are_no_images_are_severe_and_first(official):
     whole = (official / "train/red/000.png").read_bytes()
     (official / "train/red/cut.png").write_bytes(whole[: len(whole) // 2])
     Image.new("L", (4, 4)).save(official / "train/red/gray.png")
-    found = findings(official)
-    assert next(iter(found)) == "unreadable"
-    assert found["unreadable"].severe
-    assert [line.partition("images/")[2].partition(":")[0] for line in found["unreadable"].files] == [
+    by_kind = findings(official)
+    assert next(iter(by_kind)) == "unreadable"
+    assert by_kind["unreadable"].severe
+    assert [line.partition("images/")[2].partition(":")[0] for line in by_kind["unreadable"].files] == [
         "train/red/cut.png",
         "train/red/words.png",
     ]
@@ -116,12 +116,12 @@ def test_the_same_pixels_are_found_in_other_files_splits_and_classes(official):
     shutil.copy(official / "train/red/000.png", official / "train/red/again.png")
     Image.open(official / "train/red/001.png").save(official / "test/red/leak.bmp")  # another format, the same pixels
     shutil.copy(official / "train/red/002.png", official / "train/blue/wrong.png")
-    found = findings(official)
-    assert set(found) == {"duplicate", "leak", "conflict"}
-    assert found["duplicate"].files == ("train/red/000.png (train) = train/red/again.png (train)",)
-    assert found["leak"].files == ("train/red/001.png (train) = test/red/leak.bmp (test)",)
-    assert found["conflict"].files == ("train/blue/wrong.png (train) = train/red/002.png (train)",)
-    assert found["leak"].what.startswith("1 image in more than one split")
+    by_kind = findings(official)
+    assert set(by_kind) == {"duplicate", "leak", "conflict"}
+    assert by_kind["duplicate"].files == ("train/red/000.png (train) = train/red/again.png (train)",)
+    assert by_kind["leak"].files == ("train/red/001.png (train) = test/red/leak.bmp (test)",)
+    assert by_kind["conflict"].files == ("train/blue/wrong.png (train) = train/red/002.png (train)",)
+    assert by_kind["leak"].what.startswith("1 image in more than one split")
 
 
 def test_tiny_and_uneven_classes_are_named(official):
@@ -130,18 +130,18 @@ def test_tiny_and_uneven_classes_are_named(official):
     random = np.random.default_rng(2)
     for number in range(12, 20):
         Image.fromarray(random.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(official / f"train/red/{number}.png")
-    found = findings(official)
-    assert found["tiny class"].files == ("green: 3",)
-    assert "20 training images of red, 3 of green" in found["uneven classes"].what
+    by_kind = findings(official)
+    assert by_kind["tiny class"].files == ("green: 3",)
+    assert "20 training images of red, 3 of green" in by_kind["uneven classes"].what
 
 
 def test_sizes_and_modes_are_counted_and_the_rare_files_named(official):
     noise = np.random.default_rng(3).integers(0, 256, (20, 30), dtype=np.uint8)
     Image.fromarray(noise).save(official / "val/red/000.png")
-    found = findings(official)
-    assert "16x16 (53), 30x20 (1)" in found["sizes"].what
-    assert found["sizes"].files == ("val/red/000.png: 30x20",)
-    assert found["modes"].files == ("val/red/000.png: L",)
+    by_kind = findings(official)
+    assert "16x16 (53), 30x20 (1)" in by_kind["sizes"].what
+    assert by_kind["sizes"].files == ("val/red/000.png: 30x20",)
+    assert by_kind["modes"].files == ("val/red/000.png: L",)
 
 
 def test_what_a_key_answers_is_not_asked_again(official):
@@ -151,10 +151,10 @@ def test_what_a_key_answers_is_not_asked_again(official):
         (official / f"train/green/{number:03d}.png").unlink()
     for number in range(12, 20):
         Image.fromarray(noise + np.uint8(number)).convert("RGB").save(official / f"train/red/{number}.png")
-    asked = findings(official)
-    assert set(asked) == {"sizes", "modes", "tiny class", "uneven classes"}
-    assert asked["sizes"].hint == "data.resize=pad brings them to one size, unless you say stretch or crop"
-    assert asked["modes"].hint == "model.channels=3 is taken, since some are color, unless you say 1 (gray)"
+    by_kind = findings(official)
+    assert set(by_kind) == {"sizes", "modes", "tiny class", "uneven classes"}
+    assert by_kind["sizes"].hint == "data.resize=pad brings them to one size, unless you say stretch or crop"
+    assert by_kind["modes"].hint == "model.channels=3 is taken, since some are color, unless you say 1 (gray)"
     assert set(findings(official, resize="crop", balance="class_weights")) == {"modes", "tiny class"}
 
 
@@ -163,9 +163,9 @@ def test_transparent_images_are_told(official):
     Image.fromarray(pixels).save(official / "val/red/000.png")
     pixels[..., 3] = 255
     Image.fromarray(pixels).save(official / "val/red/001.png")
-    found = findings(official)
-    assert found["transparent"].files == ("val/red/000.png",)
-    assert found["transparent"].what == "1 image with transparent parts, which are put on white"
+    by_kind = findings(official)
+    assert by_kind["transparent"].files == ("val/red/000.png",)
+    assert by_kind["transparent"].what == "1 image with transparent parts, which are put on white"
 
 
 def test_no_file_is_named_where_no_size_is_that_of_most(official):
@@ -212,9 +212,9 @@ def test_of_images_of_many_sizes_the_command_names_a_few_and_json_all(tmp_path, 
 
 
 def test_long_lists_are_cut():
-    found = [check.Finding("duplicate", "7 images twice", "keep one", tuple("abcdefg"))]
-    assert check.as_lines(found)[-1] == "  … and 2 more"
-    assert len(check.as_lines(found, shown=100)) == 8
+    duplicates = [check.Finding("duplicate", "7 images twice", "keep one", tuple("abcdefg"))]
+    assert check.as_lines(duplicates)[-1] == "  … and 2 more"
+    assert len(check.as_lines(duplicates, shown=100)) == 8
 
 
 def test_the_command_prints_counts_findings_and_a_picture(official, command_line, tmp_path):
@@ -242,10 +242,10 @@ def test_data_that_fit_refuses_is_shown_all_the_same(image_folder, command_line)
     assert status == 0
     result = json.loads(stdout.splitlines()[-1])
     assert result["splits"] == {"all": {"blue": 12, "empty": 0, "lonely": 1, "red": 12}}
-    found = {finding["kind"]: finding for finding in result["findings"]}
-    assert {"no split", "missing class", "tiny class"} <= set(found)
-    assert "empty (0), lonely (1): every class needs at least 3" in found["no split"]["what"]
-    assert found["tiny class"]["files"] == ["lonely: 1"]
+    by_kind = {finding["kind"]: finding for finding in result["findings"]}
+    assert {"no split", "missing class", "tiny class"} <= set(by_kind)
+    assert "empty (0), lonely (1): every class needs at least 3" in by_kind["no split"]["what"]
+    assert by_kind["tiny class"]["files"] == ["lonely: 1"]
 
 
 @pytest.mark.parametrize(

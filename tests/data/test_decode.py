@@ -20,7 +20,7 @@ def opened(image, format_, **options):
 
 
 def gray(image):
-    return batches.prepare(image, max(image.size), 1, "pad")[..., 0]
+    return batches.prepare(image, max(image.size), 1, "pad")[0][..., 0]
 
 
 def tiff(values, bits, kind, order="<", photometric=1):
@@ -48,8 +48,8 @@ def test_sixteen_bits_are_over_257_whatever_they_hold(order, largest):
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_floating_point_is_times_255(order):
     values = np.array([[0, 0.25, 0.5], [0.001, 0.999, 1]], np.float32)
-    found = np.asarray(decode.upright_8bit(tiff(values, 32, 3, order))[0])
-    np.testing.assert_array_equal(found, [[0, 64, 128], [0, 255, 255]])
+    gray = np.asarray(decode.upright_8bit(tiff(values, 32, 3, order))[0])
+    np.testing.assert_array_equal(gray, [[0, 64, 128], [0, 255, 255]])
     dark = np.asarray(decode.upright_8bit(tiff(values / 10, 32, 3, order))[0])
     np.testing.assert_array_equal(dark, [[0, 6, 13], [0, 25, 26]])
 
@@ -99,7 +99,7 @@ def test_what_is_transparent_is_on_white(mode):
     flat, transparent = decode.upright_8bit(image)
     assert (transparent, flat.mode) == (True, "L" if mode == "LA" else "RGB")
     np.testing.assert_array_equal(np.asarray(flat.convert("L"))[0], expected)
-    np.testing.assert_array_equal(batches.prepare(image, 3, 1, "pad")[1, :, 0], expected)
+    np.testing.assert_array_equal(batches.prepare(image, 3, 1, "pad")[0][1, :, 0], expected)
 
 
 def test_an_alpha_channel_that_hides_nothing_changes_nothing():
@@ -141,15 +141,15 @@ def test_a_tiff_file_is_turned_once(tmp_path, compression, turn):
     upright = {3: values[::-1, ::-1], 5: values.T, 6: np.rot90(values, -1), 8: np.rot90(values)}[turn]
     path = tmp_path / "lying.tif"
     Image.fromarray(values).save(path, tiffinfo={274: turn}, compression=compression)
-    found = image_files._decode(path, lambda image: np.asarray(decode.upright_8bit(image)[0]))
-    np.testing.assert_array_equal(found, upright)
+    pixels = image_files._decode(path, lambda image: np.asarray(decode.upright_8bit(image)[0]))
+    np.testing.assert_array_equal(pixels, upright)
 
 
 def test_color_spaces_that_have_no_way_to_gray_go_by_rgb():
     lab = opened(Image.merge("LAB", [Image.new("L", (4, 4), value) for value in (128, 128, 128)]), "TIFF")
     assert lab.mode == "LAB"
-    assert batches.prepare(lab, 4, 1, "stretch").shape == (4, 4, 1)
-    middle = batches.prepare(lab, 4, 3, "stretch")[0, 0]
+    assert batches.prepare(lab, 4, 1, "stretch")[0].shape == (4, 4, 1)
+    middle = batches.prepare(lab, 4, 3, "stretch")[0][0, 0]
     assert 115 <= middle.min() <= middle.max() <= 123  # L* = 50 is 119 in sRGB
 
 

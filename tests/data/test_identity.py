@@ -47,14 +47,14 @@ def make(root, count=12, first=0, size=(16, 16), classes=CLASSES):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A finished run on 36 images in class folders."""
-    place = tmp_path_factory.mktemp("trained")
-    make(place / "images")
-    fit.fit(configs.load(None, [*SMALL, f"data.spec=folder:{place / 'images'}"]), place / "run")
-    return place
+    workspace = tmp_path_factory.mktemp("trained")
+    make(workspace / "images")
+    fit.fit(configs.load(None, [*SMALL, f"data.spec=folder:{workspace / 'images'}"]), workspace / "run")
+    return workspace
 
 
 @pytest.fixture
-def place(trained, tmp_path):
+def workspace(trained, tmp_path):
     """A copy of the run and its images, to be changed."""
     for name in ("images", "run"):
         shutil.copytree(trained / name, tmp_path / name)
@@ -99,32 +99,32 @@ COMMANDS = [
 
 @pytest.mark.parametrize("words", COMMANDS, ids=lambda words: words[0])
 @pytest.mark.parametrize(("change", "sentence"), CHANGES, ids=[change.__name__ for change, _ in CHANGES])
-def test_changed_images_are_refused_in_one_sentence_by_every_command(place, command_line, words, change, sentence):
-    change(place / "images")
+def test_changed_images_are_refused_in_one_sentence_by_every_command(workspace, command_line, words, change, sentence):
+    change(workspace / "images")
     if words[0] == "fit":
-        unfinished(place / "run")
-    before = {path.name: path.read_bytes() for path in (place / "run").iterdir()}
+        unfinished(workspace / "run")
+    before = {path.name: path.read_bytes() for path in (workspace / "run").iterdir()}
     status, out, error = command_line(*words)
     assert (status, out) == (2, "")
     last = error.strip().splitlines()[-1]
     assert f"is not what '{words[1] if words[0] != 'fit' else 'run'}' was trained on" in last
     assert sentence in last
-    assert {path.name: path.read_bytes() for path in (place / "run").iterdir()} == before
+    assert {path.name: path.read_bytes() for path in (workspace / "run").iterdir()} == before
 
 
-def test_the_same_images_are_taken_again(place, command_line):
+def test_the_same_images_are_taken_again(workspace, command_line):
     status, out, error = command_line("evaluate", "run", "--json")
     assert status == 0, error
-    assert json.loads(out.splitlines()[-1])["top1"] == Run(place / "run").metrics()["test"]["top1"]
-    unfinished(place / "run")
+    assert json.loads(out.splitlines()[-1])["top1"] == Run(workspace / "run").metrics()["test"]["top1"]
+    unfinished(workspace / "run")
     assert command_line("fit", "--out", "run", "--resume")[0] == 0
 
 
-def test_the_split_of_a_run_is_restored_and_not_drawn_again(place, command_line):
+def test_the_split_of_a_run_is_restored_and_not_drawn_again(workspace, command_line):
     """split.json says what was trained on, whatever a draw would give today."""
     from tinytrain.data import identity
 
-    run = Run(place / "run")
+    run = Run(workspace / "run")
     split = run.split()
     split["train"][0], split["test"][0] = split["test"][0], split["train"][0]  # both are blue
     run.split_path.write_text(json.dumps(split))
@@ -135,21 +135,21 @@ def test_the_split_of_a_run_is_restored_and_not_drawn_again(place, command_line)
         pixels, labels = data.arrays(name)
         for image, label, pixel in zip(images, labels, pixels[:], strict=True):
             assert CLASSES[label] == image.partition("/")[0]
-            np.testing.assert_array_equal(pixel, np.asarray(Image.open(place / "images" / image)))
+            np.testing.assert_array_equal(pixel, np.asarray(Image.open(workspace / "images" / image)))
 
 
-def test_a_run_from_before_contents_were_recorded_still_works(place, command_line):
+def test_a_run_from_before_contents_were_recorded_still_works(workspace, command_line):
     for name in ("content.json", "origin.json"):
-        (place / "run" / name).unlink()
+        (workspace / "run" / name).unlink()
     assert command_line("evaluate", "run")[0] == 0
-    added(place / "images")
+    added(workspace / "images")
     status, _, error = command_line("evaluate", "run")
     assert (status, "1 image added: blue/new.png" in error) == (2, True)
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"train": 3'])
-def test_a_damaged_split_is_one_sentence(place, command_line, content):
-    (place / "run/split.json").write_text(content)
+def test_a_damaged_split_is_one_sentence(workspace, command_line, content):
+    (workspace / "run/split.json").write_text(content)
     status, _, error = command_line("evaluate", "run")
     assert status == 2
     assert "run/split.json" in error
@@ -158,15 +158,15 @@ def test_a_damaged_split_is_one_sentence(place, command_line, content):
 
 @pytest.mark.parametrize("name", ["split.json", "content.json"])
 @pytest.mark.parametrize("content", ['{"train": 5}', '{"train": [{}]}', '{"test": [["a"]]}', '{"left_out": []}'])
-def test_damaged_names_of_images_are_one_sentence(place, command_line, name, content):
-    (place / "run" / name).write_text(content)
+def test_damaged_names_of_images_are_one_sentence(workspace, command_line, name, content):
+    (workspace / "run" / name).write_text(content)
     status, _, error = command_line("evaluate", "run")
     assert (status, f"run/{name}' holds no images under" in error) == (2, True)
 
 
 @pytest.mark.parametrize("classes", ["3", '"blue"', "[1, 2, 3]"])
-def test_damaged_names_of_classes_are_one_sentence(place, command_line, classes):
-    (place / "run/origin.json").write_text(f'{{"classes": {classes}}}')
+def test_damaged_names_of_classes_are_one_sentence(workspace, command_line, classes):
+    (workspace / "run/origin.json").write_text(f'{{"classes": {classes}}}')
     status, _, error = command_line("evaluate", "run")
     assert (status, "run/origin.json' holds no names of classes" in error) == (2, True)
 
@@ -208,18 +208,18 @@ def test_compare_does_not_go_on_with_other_images(tmp_path, command_line):
     assert command_line(*words)[0] == 0  # nothing is left to train: the table of what was
 
 
-def test_classes_in_another_order_are_refused_with_both_lists(place, command_line):
-    origin = place / "run/origin.json"
+def test_classes_in_another_order_are_refused_with_both_lists(workspace, command_line):
+    origin = workspace / "run/origin.json"
     origin.write_text(json.dumps(json.loads(origin.read_text()) | {"classes": ["red", "blue", "green"]}))
     status, _, error = command_line("evaluate", "run")
     assert status == 2
     assert "classes in another order, blue, green, red in place of red, blue, green" in error
 
 
-def by_hand(place, names, resize=lambda image: image):
+def by_hand(workspace, names, resize=lambda image: image):
     """Top-1 of the run's model on the class folders in other/, its outputs being called `names`."""
-    model = keras.saving.load_model(place / "run/model.keras", compile=False)
-    paths = sorted((place / "other").rglob("*.png"))
+    model = keras.saving.load_model(workspace / "run/model.keras", compile=False)
+    paths = sorted((workspace / "other").rglob("*.png"))
     pixels = np.stack([np.asarray(resize(Image.open(path)), np.float32) for path in paths])
     answers = np.argmax(model((pixels - 128) / 128), axis=1)
     return np.mean([names[answer] == path.parent.name for answer, path in zip(answers, paths, strict=True)])
@@ -232,81 +232,83 @@ def evaluated(command_line, *words):
 
 
 def test_labels_follow_the_names_of_their_classes():
-    known, given = ["red", "blue", "green"], ["blue", "green", "red"]  # a cycle: no permutation that is its own inverse
+    model_classes = ["red", "blue", "green"]
+    data_classes = ["blue", "green", "red"]  # a cycle: no permutation that is its own inverse
     labels = np.array([0, 0, 1, 2, 2, 2])
-    found, notes = identity.in_order_of(known, given, labels, "the model", "other")
-    assert [known[label] for label in found] == [given[label] for label in labels]
+    matched, notes = identity.match_labels(model_classes, data_classes, labels, "the model", "other")
+    assert [model_classes[label] for label in matched] == [data_classes[label] for label in labels]
     assert len(notes) == 1
-    assert identity.in_order_of(given, given, labels, "the model", "other")[0].tolist() == labels.tolist()
+    unchanged, _ = identity.match_labels(data_classes, data_classes, labels, "the model", "other")
+    assert unchanged.tolist() == labels.tolist()
 
 
-def test_other_data_is_matched_by_the_names_of_its_classes(place, command_line):
-    make(place / "other", count=5, first=50)
+def test_other_data_is_matched_by_the_names_of_its_classes(workspace, command_line):
+    make(workspace / "other", count=5, first=50)
     words = ("run", "--data", "folder:other")
     for names in (list(CLASSES), ["red", "blue", "green"]):
-        origin = place / "run/origin.json"
+        origin = workspace / "run/origin.json"
         origin.write_text(json.dumps(json.loads(origin.read_text()) | {"classes": names}))
-        found, error = evaluated(command_line, *words)
-        assert found["images"] == 15
-        assert found["top1"] == pytest.approx(by_hand(place, names))
+        result, error = evaluated(command_line, *words)
+        assert result["images"] == 15
+        assert result["top1"] == pytest.approx(by_hand(workspace, names))
         assert ("are in another order" in error) == (names != list(CLASSES))
-    (place / "other/green").rename(place / "other/grün")
+    (workspace / "other/green").rename(workspace / "other/grün")
     status, _, error = command_line("evaluate", *words)
     assert status == 2
     assert "has the classes red, blue, green, 'folder:other' has blue, grün, red" in error
 
 
-def test_a_model_without_names_says_so(place, command_line):
-    make(place / "other", count=3, first=50)
-    (place / "run/origin.json").unlink()
+def test_a_model_without_names_says_so(workspace, command_line):
+    make(workspace / "other", count=3, first=50)
+    (workspace / "run/origin.json").unlink()
     _, error = evaluated(command_line, "run", "--data", "folder:other")
     assert "does not name its classes: they are taken to be in the order of 'folder:other', blue, green, red" in error
 
 
-def test_other_data_is_prepared_as_the_model_was_trained(place, command_line):
+def test_other_data_is_prepared_as_the_model_was_trained(workspace, command_line):
     """Wide images whose class is in the middle only: cropped they are another thing than stretched."""
     for number, name in enumerate(CLASSES):
-        (place / "other" / name).mkdir(parents=True)
+        (workspace / "other" / name).mkdir(parents=True)
         for i in range(4):
             wide = noise((number + 1) % 3, i, (64, 16))
             wide.paste(noise(number, i), (24, 0))
-            wide.save(place / "other" / name / f"{i}.png")
-    config = place / "run/config.toml"
+            wide.save(workspace / "other" / name / f"{i}.png")
+    config = workspace / "run/config.toml"
     for how, box in (("stretch", None), ("crop", (24, 0, 40, 16))):
         config.write_text(config.read_text().replace('resize = "stretch"', f'resize = "{how}"'))
         resize = lambda image, box=box: image.resize((16, 16), Image.Resampling.BILINEAR, box)  # noqa: E731
-        expected = by_hand(place, CLASSES, resize)
+        expected = by_hand(workspace, CLASSES, resize)
         assert evaluated(command_line, "run", "--data", "folder:other")[0]["top1"] == pytest.approx(expected)
-    expected = by_hand(place, CLASSES, lambda image: image.resize((16, 16), Image.Resampling.BILINEAR))
+    expected = by_hand(workspace, CLASSES, lambda image: image.resize((16, 16), Image.Resampling.BILINEAR))
     again, _ = evaluated(command_line, "run", "--data", "folder:other", "data.resize=stretch")
     assert again["top1"] == pytest.approx(expected)
 
 
-def test_all_of_a_new_folder_is_measured_or_its_test_images(place, command_line):
-    make(place / "other", count=5, first=50)
+def test_all_of_a_new_folder_is_measured_or_its_test_images(workspace, command_line):
+    make(workspace / "other", count=5, first=50)
     assert evaluated(command_line, "run", "--data", "folder:other")[0]["images"] == 15
     drawn = ("run", "--data", "folder:other", "data.split=random", "data.test_fraction=0.4")
     assert evaluated(command_line, *drawn)[0]["images"] == 6
     status, _, error = command_line("evaluate", "run", "--data", "folder:other", "--split", "test")
     assert (status, "has no splits, so all of it is measured" in error) == (2, True)
     for split, count in (("train", 5), ("test", 4)):
-        make(place / "official" / split, count=count, first=50)
+        make(workspace / "official" / split, count=count, first=50)
     assert evaluated(command_line, "run", "--data", "folder:official")[0]["images"] == 12
     assert evaluated(command_line, "run", "--data", "folder:official", "--split", "train")[0]["images"] == 15
     status, _, error = command_line("evaluate", "run", "--data", "folder:official", "--split", "val")
     assert (status, "has no val images: say --split test or train" in error) == (2, True)
 
 
-def test_data_that_was_trained_on_is_told(place, command_line):
-    shutil.copytree(place / "images", place / "other")
-    found, error = evaluated(command_line, "run", "--data", "folder:other")
-    trained_on = len(Run(place / "run").split()["train"])
-    assert f"was trained on {trained_on} of these {found['images']} images: the figures are too good" in error
+def test_data_that_was_trained_on_is_told(workspace, command_line):
+    shutil.copytree(workspace / "images", workspace / "other")
+    result, error = evaluated(command_line, "run", "--data", "folder:other")
+    trained_on = len(Run(workspace / "run").split()["train"])
+    assert f"was trained on {trained_on} of these {result['images']} images: the figures are too good" in error
 
 
-def test_what_is_told_of_data_cannot_drive_a_terminal(place, command_line):
-    (place / "run").rename(place / "\x1b[31mrun")
-    (place / "images").rename(place / "other")
+def test_what_is_told_of_data_cannot_drive_a_terminal(workspace, command_line):
+    (workspace / "run").rename(workspace / "\x1b[31mrun")
+    (workspace / "images").rename(workspace / "other")
     status, _, error = command_line("evaluate", "\x1b[31mrun", "--data", "folder:other")
     assert status == 0
     assert "\\x1b[31mrun' was trained on" in error
@@ -322,7 +324,7 @@ def test_what_is_told_of_data_cannot_drive_a_terminal(place, command_line):
         (["data.resiz=crop"], "did you mean 'data.resize'"),
     ],
 )
-def test_a_key_that_evaluate_does_not_read_is_refused(place, command_line, words, sentence):
+def test_a_key_that_evaluate_does_not_read_is_refused(workspace, command_line, words, sentence):
     status, _, error = command_line("evaluate", "run", *words)
     assert status == 2
     assert sentence in error
@@ -399,13 +401,13 @@ def test_a_report_of_another_model_is_not_believed(tmp_path):
     assert tflite_origin.of(path).classes == tuple("abcde")
 
 
-def test_a_classifier_of_other_classes_is_not_begun_from(place, capsys):
+def test_a_classifier_of_other_classes_is_not_begun_from(workspace, capsys):
 
     config = resolve(
-        configs.load(None, [*SMALL, f"model.weights={place / 'run'}", "model.channels=3"]),
-        load_dataset(configs.load(None, [f"data.spec=folder:{place / 'images'}"])),
+        configs.load(None, [*SMALL, f"model.weights={workspace / 'run'}", "model.channels=3"]),
+        load_dataset(configs.load(None, [f"data.spec=folder:{workspace / 'images'}"])),
     )
-    saved = keras.saving.load_model(place / "run/model.keras", compile=False).get_layer("logits").get_weights()[0]
+    saved = keras.saving.load_model(workspace / "run/model.keras", compile=False).get_layer("logits").get_weights()[0]
     for names, taken in ((CLASSES, True), (("red", "green", "blue"), False), ((), True)):
         kernel = build_model(config, 3, names).get_layer("logits").get_weights()[0]
         assert np.array_equal(kernel, saved) == taken
@@ -413,11 +415,11 @@ def test_a_classifier_of_other_classes_is_not_begun_from(place, capsys):
 
 
 @pytest.mark.parametrize("words", [["model.weights=RUN"], ["method=distill", "distill.teacher=RUN"]])
-def test_a_start_or_a_teacher_that_knows_the_test_images_is_told(place, capsys, words):
-    words = [word.replace("RUN", str(place / "run")) for word in words]
-    theirs = set(Run(place / "run").split()["train"])
+def test_a_start_or_a_teacher_that_knows_the_test_images_is_told(workspace, capsys, words):
+    words = [word.replace("RUN", str(workspace / "run")) for word in words]
+    theirs = set(Run(workspace / "run").split()["train"])
     for seed in (0, 1):  # the run was trained with 0
-        config = configs.load(None, [*SMALL, f"data.spec=folder:{place / 'images'}", f"seed={seed}", *words])
+        config = configs.load(None, [*SMALL, f"data.spec=folder:{workspace / 'images'}", f"seed={seed}", *words])
         source = load_dataset(config)
         data = fit.Splits(source, resolve(config, source))
         fit._tell_seen(data, config)
@@ -427,12 +429,12 @@ def test_a_start_or_a_teacher_that_knows_the_test_images_is_told(place, capsys, 
 
 
 @pytest.mark.parametrize("word", ["run", "run/model.keras"])
-def test_a_teacher_of_other_classes_is_refused_by_name(place, word):
+def test_a_teacher_of_other_classes_is_refused_by_name(workspace, word):
     from tinytrain.errors import UserError
     from tinytrain.methods.distill import teachers
 
-    word = str(place / word)
-    student = keras.saving.load_model(place / "run/model.keras", compile=False)
+    word = str(workspace / word)
+    student = keras.saving.load_model(workspace / "run/model.keras", compile=False)
     assert teachers.load(word, student, list(CLASSES)).output_shape == (None, 3)
     for classes, sentence in (
         (["green", "blue", "red"], "has 'blue' as class 0, the student 'green'"),
@@ -442,8 +444,8 @@ def test_a_teacher_of_other_classes_is_refused_by_name(place, word):
             teachers.load(word, student, classes)
 
 
-def test_a_split_that_does_not_go_with_its_contents_is_refused(place, command_line):
-    path = place / "run/content.json"
+def test_a_split_that_does_not_go_with_its_contents_is_refused(workspace, command_line):
+    path = workspace / "run/content.json"
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content | {"test": content["test"][1:]}))
     status, _, error = command_line("evaluate", "run")

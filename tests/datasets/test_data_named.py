@@ -44,7 +44,7 @@ def test_every_dataset_by_name(name, tmp_path, any_count):
     with tensorflow_datasets.testing.mock_data(num_examples=40):
         source = named.load(spec_of(name, tmp_path), Data())
         pool = source.image_sets["train"]
-        images = list(pool.images(lambda image: batches.prepare(image, 8, source.channels, "stretch")))
+        images = list(pool.images(lambda image: batches.prepare(image, 8, source.channels, "stretch")[0]))
     assert len(source.classes) == row.classes
     assert row.without not in source.classes
     assert set(source.image_sets) <= set(row.splits)
@@ -163,8 +163,8 @@ def sizes(source, data, seed=0):
 def test_the_papers_own_splits(name, train_images, test_images):
     row = ROWS[name]
     source = source_of(row.images, row.classes, paper=row.paper)
-    found = sizes(source, Data(split="paper"))
-    assert (found["train"] + found["val"], found["test"]) == (train_images, test_images)
+    counts = sizes(source, Data(split="paper"))
+    assert (counts["train"] + counts["val"], counts["test"]) == (train_images, test_images)
 
 
 @pytest.mark.parametrize(
@@ -190,8 +190,8 @@ def test_forty_thousand_and_ten_thousand_of_cifar100():
 
 def test_flowers_with_its_val_images_in_train():
     row = ROWS["oxford_flowers102"]
-    found = sizes(source_of(row.images, row.classes), Data(split="trainval"))
-    assert (found["train"] + found["val"], found["test"]) == (2040, 6149)
+    counts = sizes(source_of(row.images, row.classes), Data(split="trainval"))
+    assert (counts["train"] + counts["val"], counts["test"]) == (2040, 6149)
 
 
 def test_a_random_split_joins_what_was_official_and_depends_on_the_seed():

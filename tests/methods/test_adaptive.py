@@ -44,8 +44,8 @@ def test_the_adaptive_recipe_loses_nothing_when_killed_in_the_search_and_in_the_
     whole, run = (Run(tmp_path / name / "adaptive/images/seed0") for name in ("whole", "killed"))
     assert [row["epoch"] for row in history(run)] == [1, 2, 3, 4]
     assert [*map(without_times, history(run))] == [*map(without_times, history(whole))]
-    found, expected = (json.loads(path.read_text()) for path in (run.search_path, whole.search_path))
-    assert without_times(found) == without_times(expected)
+    search, expected = (json.loads(path.read_text()) for path in (run.search_path, whole.search_path))
+    assert without_times(search) == without_times(expected)
     assert without_times(run.metrics()) == without_times(whole.metrics())
     assert_same_weights(run, whole)
     assert table(tmp_path / "killed") == table(tmp_path / "whole")

@@ -99,8 +99,8 @@ def test_without_margin_and_scale_it_is_plain_softmax_on_cosines():
     before = [variable.numpy() for variable in ours.trainable_variables]
     for step in range(4):
         batch = (images(16, 16, step), labels(16, step))
-        found, expected = (method.train_step(batch) for method in (ours, plain))
-        assert float(found["loss"]) == pytest.approx(float(expected["loss"]), rel=1e-4)
+        logs, expected = (method.train_step(batch) for method in (ours, plain))
+        assert float(logs["loss"]) == pytest.approx(float(expected["loss"]), rel=1e-4)
         for own, theirs in zip(ours.network.weights, plain.network.weights, strict=True):
             np.testing.assert_allclose(own, theirs, atol=1e-4)
     moved = [np.abs(own - old).max() for own, old in zip(ours.trainable_variables, before, strict=True)]
@@ -214,8 +214,8 @@ def test_another_method_inside_and_another_head_are_refused():
 @pytest.mark.parametrize("name", architectures(short=["mobilenet_v1", "resnet8"]))
 def test_every_model_takes_a_cosine_head(name):
     model = plugins.load("models", name).build(classes=5, resolution=32, channels=3, width=0.25, dropout=0.3)
-    found = cosine_head.with_cosine_head(model)
-    assert [layer.name for layer in found.layers[-3:]] == ["dropout", "logits_features", "logits"]
+    model_with_head = cosine_head.with_cosine_head(model)
+    assert [layer.name for layer in model_with_head.layers[-3:]] == ["dropout", "logits_features", "logits"]
     replaced = cosine_head.with_cosine_head(model, dropout=0.1)
     assert [layer.name for layer in replaced.layers[-3:]] == ["logits_dropout", "logits_features", "logits"]
     assert "dropout" not in {layer.name for layer in replaced.layers}

@@ -149,8 +149,8 @@ def test_a_published_network_teaches_with_its_own_pixels_and_logits(tmp_path, mo
     teacher = teachers.load("applications:MobileNetV2", imagenet_student(224))
     pixels = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3)).astype("float32")
     expected = published(keras.applications.mobilenet_v2.preprocess_input(pixels.copy()), training=False)
-    found = softmax(np.float64(teacher((pixels - 128) / 128, training=False)))
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-7)
+    probabilities = softmax(np.float64(teacher((pixels - 128) / 128, training=False)))
+    np.testing.assert_allclose(probabilities, expected, rtol=1e-3, atol=1e-7)
     small = teachers.load("applications:MobileNetV2", imagenet_student(96))
     assert small(pixels[:1, :96, :96], training=False).shape == (1, 1000)
 
@@ -159,4 +159,4 @@ def test_published_weights_that_are_not_there_are_told(tmp_path, monkeypatch):
     monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(tmp_path / ".keras"))
     monkeypatch.setattr("tinytrain.nn.imagenet.NETWORK_TIMEOUT_S", 0.01)
     with pytest.raises(UserError, match="needs its published weights"):
-        teachers.load("applications:NASNetMobile", imagenet_student(224))
+        teachers.load("applications:MobileNetV2", imagenet_student(224))

@@ -76,10 +76,10 @@ def test_loss_and_gradients_are_those_of_the_formulas(form, scale, weight):
     with tf.GradientTape() as tape:
         tape.watch([z, cosines])
         loss = method.joint_loss(objective(), z, cosines)
-    found = tape.gradient(loss, [z, cosines])
+    gradients = tape.gradient(loss, [z, cosines])
     loss_by_hand, *by_hand = expected(options, np.float64(Y), np.float64(z), np.float64(cosines))
     assert float(loss) == pytest.approx(loss_by_hand, rel=1e-5)
-    for ours, theirs in zip(found, by_hand, strict=True):
+    for ours, theirs in zip(gradients, by_hand, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
@@ -220,8 +220,8 @@ def test_a_softmax_head_learns_from_the_labels_and_the_other_s_answers_without_m
     z, slow = (random.normal(0, 2, (16, 10)) for _ in range(2))
     f, s, y = log_softmax(z), log_softmax(slow), np.float64(Y)
     by_hand = -(y * (f + s)).sum(1).mean() + (np.exp(s) * (s - f)).sum(1).mean() + (np.exp(f) * (f - s)).sum(1).mean()
-    found = Dml(shallow(), options).joint_loss(objective(), tf.constant(z, "float32"), tf.constant(slow, "float32"))
-    assert float(found) == pytest.approx(by_hand, rel=1e-5)
+    loss = Dml(shallow(), options).joint_loss(objective(), tf.constant(z, "float32"), tf.constant(slow, "float32"))
+    assert float(loss) == pytest.approx(by_hand, rel=1e-5)
 
 
 @pytest.mark.parametrize("head", ["cosine", "softmax"])

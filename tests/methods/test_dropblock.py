@@ -99,8 +99,8 @@ def test_a_checkpoint_brings_the_next_masks_back(tmp_path):
 @pytest.mark.parametrize(("height", "width", "block_size", "keep"), [(1, 1, 5, 0.9), (2, 3, 5, 0.7), (6, 4, 3, 0.6)])
 def test_the_share_that_is_kept_is_what_is_kept_of_many_maps(height, width, block_size, keep):
     drawn = np.random.default_rng(0).random((40_000, height, width, 1), dtype="float32")
-    found = np.asarray(dropblock.keep_mask(drawn, block_size, keep)).mean()
-    assert dropblock.expected_keep(height, width, block_size, keep) == pytest.approx(found, abs=0.005)
+    share = np.asarray(dropblock.keep_mask(drawn, block_size, keep)).mean()
+    assert dropblock.expected_keep(height, width, block_size, keep) == pytest.approx(share, abs=0.005)
     assert dropblock.expected_keep(1, 1, 5, 0.9) == pytest.approx(1 - 0.1 / 25)  # one draw for the whole map
 
 

@@ -91,12 +91,12 @@ def test_the_sliced_tiny_network_is_the_plain_one(name):
     network.copy_weights(model, to_tiny=False)
     x = images()
     scale = float(np.abs(model(x, training=False)).max())
-    found = network(x, network.smallest, training=False)
-    np.testing.assert_allclose(found, model(x, training=False), atol=1e-5 * scale)
+    logits = network(x, network.smallest, training=False)
+    np.testing.assert_allclose(logits, model(x, training=False), atol=1e-5 * scale)
     assert network.smallest != network.largest
     expected = model(x, training=True)
-    found = network(x, network.smallest, training=True)
-    np.testing.assert_allclose(found, expected, atol=2e-4 * float(np.abs(expected).max()))
+    logits = network(x, network.smallest, training=True)
+    np.testing.assert_allclose(logits, expected, atol=2e-4 * float(np.abs(expected).max()))
     largest = network(x, network.largest, training=False)
     np.testing.assert_allclose(largest, network.model(x, training=False), atol=1e-5 * float(np.abs(largest).max()))
 
@@ -173,8 +173,8 @@ def test_the_gradient_is_the_sum_of_two_plain_networks():
     assert all(
         a != b for a, b, kind in zip(drawn, method.super_network.smallest, kinds, strict=True) if kind == "inner"
     )
-    found = method.gradients(x, Objective(lambda logits: loss(y, logits), lambda value: value), tf.constant(7))
-    for variable, own, total in zip(method.trainable_variables, found.gradients, expected, strict=True):
+    step = method.gradients(x, Objective(lambda logits: loss(y, logits), lambda value: value), tf.constant(7))
+    for variable, own, total in zip(method.trainable_variables, step.gradients, expected, strict=True):
         allowed = 1e-3 * np.linalg.norm(total) + 1e-5  # what a BatchNorm behind it makes zero is noise alone
         assert np.linalg.norm(own - total) <= allowed, variable.path
 
@@ -306,7 +306,9 @@ def test_squeezed_channels_are_those_of_the_released_code():
 
 def test_the_wider_channels_begin_as_in_the_released_code():
     """A.5: convolutions uniform in ±1/√fan-in, dense layers normal with a deviation of 0.02."""
-    model = SuperNetwork(tiny("mobilenet_v2", 32), WIDTHS, EXPANSIONS).model
+    config = configs.load(None, ["method=netaug", "netaug.width_factors=[1,1.8]"])
+    context = TrainingContext(10, 8, lambda seed, steps: tf.data.Dataset.from_tensors((images(), labels())))
+    model = build(tiny("mobilenet_v2", 32), config, context).super_network.model
     for name, fan_in in (("stem_conv", 27), ("block5_depthwise", 9), ("block9_project_conv", None)):
         kernel = model.get_layer(name).kernel.numpy()
         bound = 1 / np.sqrt(fan_in or kernel.shape[2])
@@ -351,8 +353,8 @@ def test_given_weights_are_kept_by_build():
 def test_the_schedule_is_that_of_the_released_code(epochs, warmup, last):
     # remaining = epochs - epoch > half of what follows the warm-up: 155 epochs with 5 of warm-up widen both up to 79
     config = configs.load(None, [f"optim.epochs={epochs}", f"optim.warmup_epochs={warmup}", "netaug.width_factors=[1]"])
-    found = build(tiny(), config, TrainingContext(10, 8, lambda seed, steps: tf.data.Dataset.from_tensors(steps)))
-    assert found.outer_steps == 10 * (last + 1)
+    method = build(tiny(), config, TrainingContext(10, 8, lambda seed, steps: tf.data.Dataset.from_tensors(steps)))
+    assert method.outer_steps == 10 * (last + 1)
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v2_tiny", "mobilenet_v3_small"])

@@ -64,15 +64,15 @@ def test_rho_zero_is_plain_training(batch_norm):
 
 
 def test_the_statistics_are_those_of_the_first_pass_or_of_both():
-    found = {}
+    statistics = {}
     for batch_norm in ("plain", "first", "both"):
         keras.utils.set_random_seed(0)
         inner = Method(shallow())
         method = inner if batch_norm == "plain" else SAM(inner, 0.5, batch_norm)
         tf.function(lambda method=method: method.gradients(X, objective(), tf.constant(0)).loss)()
-        found[batch_norm] = {v.path: v.numpy() for v in inner.non_trainable_variables if "moving" in v.name}
+        statistics[batch_norm] = {v.path: v.numpy() for v in inner.non_trainable_variables if "moving" in v.name}
     moved = []
-    keys = {name: list(values.values()) for name, values in found.items()}
+    keys = {name: list(values.values()) for name, values in statistics.items()}
     for one, two, three in zip(keys["plain"], keys["first"], keys["both"], strict=True):
         np.testing.assert_allclose(two, one, rtol=1e-5, atol=1e-7)
         moved.append(np.abs(three - one).max())

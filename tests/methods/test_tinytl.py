@@ -50,8 +50,8 @@ def transfer(model, classes=CLASSES, steps=3, **options):
     return method
 
 
-def same(found, expected):
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+def same(values, expected):
+    np.testing.assert_allclose(values, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
 def values(model):
@@ -81,8 +81,8 @@ def test_as_many_parameters_are_trained_as_counted_by_hand(residual, extra):
 )
 def test_the_inverted_blocks_of_each_architecture_are_found(name, blocks):
     model = plugins.load("models", name).build(classes=2, resolution=64, channels=3, width=0.25)
-    found = tinytl.inverted_blocks(model)
-    assert [block.name for block in found] == [f"block{number}" for number in range(1, blocks + 1)]
+    found_blocks = tinytl.inverted_blocks(model)
+    assert [block.name for block in found_blocks] == [f"block{number}" for number in range(1, blocks + 1)]
 
 
 @pytest.mark.parametrize("norm", ["batch", "group"])
@@ -251,14 +251,14 @@ def test_the_gradients_are_those_of_the_finished_model():
     method = transfer(small("mobilenet_v2", resolution=32), residual=False)
     finished = method.finish()
     x = np.random.default_rng(1).uniform(-1, 1, (4, 32, 32, 3)).astype("float32")
-    found = []
+    gradients = []
     for network in (method.network, finished):
         variables = {f"{layer.name} {w.name}": w for layer in network.layers for w in layer.weights}
         variables = [variables[name] for name in sorted(variables) if name.endswith((" beta", " bias"))]
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(network(x, training=False) ** 2)
-        found.append(tape.gradient(loss, [variable.value for variable in variables]))
-    for ours, expected in zip(*found, strict=True):
+        gradients.append(tape.gradient(loss, [variable.value for variable in variables]))
+    for ours, expected in zip(*gradients, strict=True):
         np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-4 * max(float(np.abs(expected).max()), 1e-3))
 
 

@@ -18,6 +18,7 @@ from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.exporting import int8_model
 from tinytrain.quantize import convert, tf_keras_clone
 from tinytrain.tflite.int8_values import to_int8
+from tinytrain.train import task
 
 SHORT = ["data.test_fraction=0.5", "optim.epochs=1", "optim.batch=32", "model.width=0.25", "model.resolution=32"]
 
@@ -58,11 +59,13 @@ def test_the_tflite_and_its_graph_agree_on_a_thousand_test_images(name, tmp_path
     source = load_dataset(config)
     data = splits.Splits(source, config)
     images = np.concatenate([data.arrays(split)[0] for split in ("test", "val")])
-    tuned = int8_model.fine_tune(
+    training = data.samples("train")
+    tuned = int8_model.quantized(
         tf_keras_clone.rebuild(keras.saving.load_model(run.model_path, compile=False)),
+        task.of(config, source.classes),
         config,
-        *data.arrays("train"),
-        classes=len(source.classes),
+        training,
+        int8_model.calibration_images(config, training.images),
     )
     tflite = convert.convert(tuned)
     output = tflite.outputs[0]
@@ -114,11 +117,11 @@ def listed(command_line, monkeypatch):
     "names", [["mobilenet_v1"], pytest.param(plugins.names("models"), marks=pytest.mark.long)], ids=["one", "all"]
 )
 def test_the_list_holds_each_row_of_the_specification(listed, names):
-    found, out = listed(names)
+    rows, out = listed(names)
     expected = {key: sizes for key, sizes in B1.items() if key[0] in names}
-    assert set(found) >= set(expected)
+    assert set(rows) >= set(expected)
     for key, (params, millions) in expected.items():
-        row = found[key]
+        row = rows[key]
         assert row["params"] == params
         digits = len(millions.partition(".")[2])
         assert f"{row['macs'] / 1e6:.{digits}f}" == millions
@@ -126,18 +129,18 @@ def test_the_list_holds_each_row_of_the_specification(listed, names):
         assert set(row["fits"]) == set(boards.names())
         assert row["int8_bytes"] > 0.9 * params
         assert row["arena_bytes"] > row["resolution"] ** 2 * 3
-    assert found["mobilenet_v1", 0.25, 96]["fits"] == {name: name != "nucleo_f401re" for name in boards.names()}
-    large = found["resnet50" if "resnet50" in names else "mobilenet_v1", 1.0, 224]
+    assert rows["mobilenet_v1", 0.25, 96]["fits"] == {name: name != "nucleo_f401re" for name in boards.names()}
+    large = rows["resnet50" if "resnet50" in names else "mobilenet_v1", 1.0, 224]
     assert not any(large["fits"].values())
     assert "no board" in out
 
 
 def test_the_list_is_for_as_many_classes_as_are_asked_for(listed):
     """A classifier of F features has F + 1 parameters a class; MobileNetV2 has 1,280 features."""
-    found, _ = listed(["mobilenet_v2"], "--classes", "3")
-    assert {row["classes"] for row in found.values()} == {3}
-    assert found["mobilenet_v2", 0.35, 160]["params"] == B1["mobilenet_v2", 0.35, 160][0] - 997 * 1281
-    assert found["mobilenet_v2", 0.35, 160]["fits"]["nucleo_h743zi"]
+    rows, _ = listed(["mobilenet_v2"], "--classes", "3")
+    assert {row["classes"] for row in rows.values()} == {3}
+    assert rows["mobilenet_v2", 0.35, 160]["params"] == B1["mobilenet_v2", 0.35, 160][0] - 997 * 1281
+    assert rows["mobilenet_v2", 0.35, 160]["fits"]["nucleo_h743zi"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from conftest import architectures
 
 from tinytrain.config import plugins
 from tinytrain.nn import macs
@@ -42,8 +43,14 @@ def test_mobilenet_v1_vww_has_the_macs_of_mlperf_tiny():
     assert macs.count(model) == 7_489_664
 
 
-@pytest.mark.parametrize("name", plugins.names("models"))
-@pytest.mark.parametrize(("channels", "resolution"), [(1, 32), (3, 40)])
+IN_COLOR = [pytest.param(name, 3, 40) for name in plugins.names("models")]
+IN_GRAY = [
+    pytest.param(*case.values, 1, 32, marks=case.marks)
+    for case in architectures(short=["mobilenet_v1", "mobilenet_v3_small", "resnet8"])
+]
+
+
+@pytest.mark.parametrize(("name", "channels", "resolution"), [*IN_COLOR, *IN_GRAY])
 def test_every_model_is_a_functional_image_classifier(name, channels, resolution, tmp_path):
     room = plugins.load("models", name)
     model = room.build(classes=7, channels=channels, width=room.DEFAULTS["width"], resolution=resolution, dropout=0.1)

@@ -110,8 +110,8 @@ def test_pixels_are_normalised_as_the_paper_does():
     mean, deviation = [0.5071, 0.4865, 0.4409], [0.2009, 0.1984, 0.2023]
     model = build(f"model.mean={mean}", f"model.std={deviation}")
     pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
-    found = keras.Model(model.input, model.get_layer(pretrained.PREPROCESSING).output)(batches.normalize(pixels))
-    np.testing.assert_allclose(found, (pixels / 255 - mean) / deviation, atol=2e-5)
+    normalized = keras.Model(model.input, model.get_layer(pretrained.PREPROCESSING).output)(batches.normalize(pixels))
+    np.testing.assert_allclose(normalized, (pixels / 255 - mean) / deviation, atol=2e-5)
 
 
 def test_gray_images_take_the_mean_of_the_colors_and_other_numbers_are_refused():

@@ -127,8 +127,8 @@ def test_published_weights_give_the_outputs_of_keras_applications(publish, monke
     images = pixels(side)
     expected = features(theirs, PREPROCESS[name](images.astype("float32")))
     ours = build(1000, name=name, width=width, resolution=side, weights="imagenet")
-    found = features(ours, batches.normalize(images))
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+    own = features(ours, batches.normalize(images))
+    np.testing.assert_allclose(own, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
     assert np.abs(expected[0] - expected[1]).max() > 0.01 * np.abs(expected).max()  # it sees the images
     published = imagenet.PUBLISHED[name]
     assert asked == [(path.name, f"{published.url}/{path.name}", published.md5.get(width))]
@@ -332,9 +332,9 @@ def test_the_folded_twin_is_equal_but_at_the_border(padding, options):
     assert "preprocessing" in [layer.name for layer in exact.layers]
     assert "preprocessing" not in [layer.name for layer in folded.layers]
     x = np.random.default_rng(0).uniform(-1, 1, (2, 12, 12, 3)).astype("float32")
-    expected, found = np.asarray(exact(x)), np.asarray(folded(x))
-    np.testing.assert_allclose(found[:, 1:-1, 1:-1], expected[:, 1:-1, 1:-1], rtol=1e-4, atol=1e-5)
-    assert np.abs(found - expected).max() > 0.01
+    expected, padded = np.asarray(exact(x)), np.asarray(folded(x))
+    np.testing.assert_allclose(padded[:, 1:-1, 1:-1], expected[:, 1:-1, 1:-1], rtol=1e-4, atol=1e-5)
+    assert np.abs(padded - expected).max() > 0.01
 
 
 def test_a_rescaling_that_cannot_be_folded_stays():

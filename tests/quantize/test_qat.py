@@ -9,11 +9,14 @@ from int8_models import noise_images
 from keras import layers
 from small_networks import BODIES, head, small, trained
 
+from tinytrain.config.schema import Config, Optim, Qat
 from tinytrain.deploy.tflm.interpreter import Oracle
 from tinytrain.errors import TinytrainError, UserError
 from tinytrain.nn.cosine_head import with_cosine_head
 from tinytrain.quantize import convert, cosine_head, qat, tf_keras_clone
+from tinytrain.quantize import fine_tune as fine_tuning
 from tinytrain.tflite.model import Model
+from tinytrain.train import task
 
 OPERATORS = {
     "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "MUL", "AVERAGE_POOL_2D", "MAX_POOL_2D", "PAD",
@@ -195,12 +198,19 @@ def stripe_net():
     return keras.Model(image, layers.Dense(4)(layers.Flatten()(x)))
 
 
-def tune(built, steps=30, batches=None):
-    x, y = stripes(640)
-    batches = batches or [(x[i : i + 32], y[i : i + 32]) for i in range(0, 640, 32)] * 2
+def fine_tune(built, x, y, steps, lr, batch=32, **qat_keys):
+    """Returns the tuned model and the loss of each step, of the batches of x and y twice over."""
+    config = Config(optim=Optim(label_smoothing=0.0, weight_decay=0.0), qat=Qat(lr=lr, **qat_keys))
+    batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(batch, drop_remainder=True).repeat(2)
     losses = []
-    tuned = qat.fine_tune(built, batches, steps, 0.05, x[:100], lambda step, total, loss: losses.append(loss))
+    tuned = fine_tuning.fine_tune(
+        built, task.of(config, list("abcd")), config, batches, steps, x[:100], lambda *told: losses.append(told[2])
+    )
     return tuned, losses
+
+
+def tune(built, steps=30):
+    return fine_tune(built, *stripes(640), steps, 0.05)
 
 
 def test_fine_tuning_learns_repeats_itself_and_leaves_the_clone_alone():
@@ -225,14 +235,37 @@ def test_the_float_model_teaches_its_int8_self():
     """The loss of a step against the formula, in which both models are still what they were before it."""
     built = tf_keras_clone.rebuild(stripe_net())
     x, y = stripes(32)
-    losses = []
-    for weight in (0.0, 0.7):
-        qat.fine_tune(built, [(x, y)], 1, 0.05, x, lambda _, __, loss: losses.append(loss), weight, 2.0)
+    losses = [fine_tune(built, x, y, 1, 0.05, distill=w, temperature=2.0)[1][0] for w in (0.0, 0.7)]
     taught = tf.nn.log_softmax(np.float64(built(x, training=False)) / 2).numpy()
     answers = tf.nn.log_softmax(np.float64(qat.quantize(built, x)(x, training=True)) / 2).numpy()
     expected = 0.7 * 2**2 * -(np.exp(taught) * answers).sum(axis=1).mean()
     assert losses[1] - losses[0] == pytest.approx(expected, rel=1e-4)
     assert expected > 0.1
+
+
+def test_the_fine_tune_is_sgd_with_momentum_coupled_decay_and_a_cosine_by_hand():
+    """The trained tf.Variables against steps computed from the gradients of the fake-quantized graph."""
+    built = tf_keras_clone.rebuild(stripe_net())
+    x, y = stripes(64)
+    config = Config(optim=Optim(label_smoothing=0.1, weight_decay=0.01), qat=Qat(lr=0.05))
+    batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(32)
+    tuned = fine_tuning.fine_tune(built, task.of(config, list("abcd")), config, batches, 2, x)
+    expected = qat.quantize(built, x)
+    variables = expected.trainable_variables
+    kernels = {id(operator.quantize_config.variable) for operator in qat.operators(expected)}
+    velocities = [0.0] * len(variables)
+    for number, (pixels, labels) in enumerate(batches):
+        with tf.GradientTape() as tape:
+            smooth = 0.9 * labels + 0.1 / 4
+            logits = expected(pixels, training=True)
+            loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(smooth, logits))
+        rate = 0.05 * 0.5 * (1 + np.cos(np.pi * number / 2))
+        for place, (variable, gradient) in enumerate(zip(variables, tape.gradient(loss, variables), strict=True)):
+            decay = 0.01 * variable.numpy() if id(variable) in kernels else 0.0
+            velocities[place] = 0.9 * velocities[place] + gradient.numpy() + decay
+            variable.assign(variable.numpy() - rate * velocities[place])
+    for found, wanted in zip(tuned.trainable_variables, variables, strict=True):
+        np.testing.assert_allclose(found.numpy(), wanted.numpy(), atol=1e-5)
 
 
 def test_the_ranges_start_from_the_calibration_images():
@@ -248,17 +281,17 @@ def test_the_ranges_start_from_the_calibration_images():
 def test_no_steps_is_post_training_quantization():
     built = tf_keras_clone.rebuild(stripe_net())
     x, _ = stripes(100)
-    tuned = qat.fine_tune(built, iter(()), 0, 0.1, x)
+    tuned, _ = fine_tune(built, x, x, 0, 0.1)
     np.testing.assert_array_equal(tuned(x, training=False), qat.quantize(built, x)(x, training=False))
 
 
 def test_too_few_batches_a_loss_that_is_none_and_no_calibration_are_refused():
     built = tf_keras_clone.rebuild(stripe_net())
     x, y = stripes(32)
-    with pytest.raises(UserError, match="after 1 of 2 steps"):
-        qat.fine_tune(built, [(x, y)], 2, 0.1, x)
+    with pytest.raises(UserError, match="after 2 of 3 steps"):
+        fine_tune(built, x, y, 3, 0.1)
     with pytest.raises(UserError, match="loss of the fine-tune is nan at step 1"):
-        qat.fine_tune(built, [(x, y * np.nan)], 1, 0.1, x)
+        fine_tune(built, x, y * np.nan, 1, 0.1)
     with pytest.raises(UserError, match="no calibration images"):
         qat.quantize(built, x[:0])
 
@@ -266,7 +299,7 @@ def test_too_few_batches_a_loss_that_is_none_and_no_calibration_are_refused():
 def test_weights_that_the_last_step_broke_are_refused():
     x, y = stripes(32)
     with pytest.raises(UserError, match="weights are not finite"):
-        qat.fine_tune(tf_keras_clone.rebuild(stripe_net()), [(x, y)], 1, 1e39, x)
+        fine_tune(tf_keras_clone.rebuild(stripe_net()), x, y, 1, 1e39)
 
 
 def test_check_int8_names_the_operator_that_is_not():

@@ -24,7 +24,6 @@ from tinytrain.reporting import (
     facts,
     matrix,
     memory_map,
-    mistakes,
     operators,
     pictures,
     runs,
@@ -32,7 +31,9 @@ from tinytrain.reporting import (
 )
 from tinytrain.reporting.predictions import LabelledImages
 from tinytrain.reporting.runs import Export
+from tinytrain.tasks.classify import mistakes, report
 from tinytrain.tflite.model import Model
+from tinytrain.train import task
 
 CLASSES = 7
 
@@ -89,14 +90,14 @@ def test_the_worst_images_are_wrong_and_in_the_order_of_their_loss(guesses):
 def test_the_interval_of_an_accuracy_is_wilsons():
     for hits, images in ((0, 10), (294, 359), (6664, 10_000), (5, 5)):
         low, high = stats.binomtest(hits, images).proportion_ci(method="wilson")
-        assert mistakes.margin(hits / images, images) == pytest.approx((high - low) / 2, rel=1e-3)
+        assert facts.margin(hits / images, images) == pytest.approx((high - low) / 2, rel=1e-3)
 
 
 def test_class_rows_hold_the_figures_worst_first_and_leave_out_classes_without_images(guesses):
     labels, probabilities = guesses
     names = [f"class {number}" for number in range(CLASSES)]
     predicted = probabilities.argmax(axis=1)
-    rows = class_section.class_rows(labels, {"float": labels, "int8": predicted}, names)
+    rows = report.class_rows(labels, {"float": labels, "int8": predicted}, names)
     assert rows[0].name == "class 2"  # never said: F1 is 0
     assert len(rows) == CLASSES - 1
     for row in rows:
@@ -112,9 +113,11 @@ def test_a_section_of_any_number_of_classes(classes):
     images = random.integers(0, 256, (len(labels), 8, 8, 3), dtype=np.uint8)
     names = [f"name of class {number}" for number in range(classes)]
     test = LabelledImages(images, labels, [str(label) for label in labels], names)
-    section = class_section.of_predictions(test, {"float": probabilities, "int8": probabilities[::-1]}, 1, [])
+    section = class_section.of_outputs(
+        task.of(Config(), names), test, {"float": np.log(probabilities), "int8": np.log(probabilities[::-1])}, 1, []
+    )
     assert (len(section.classes), len(section.matrices)) == (classes, 2)
-    assert len(section.worst) <= class_section.IMAGES
+    assert len(section.worst) <= report.IMAGES
     assert sum(len(chart.svg) for chart in section.matrices) < 400_000
 
 
@@ -127,7 +130,9 @@ def test_what_int8_has_lost_is_held_against_the_same_weights_in_float():
         "int8": np.array([wrong, wrong, [0.1, 0.9]]),
     }
     test = LabelledImages(np.zeros((3, 8, 8, 3), np.uint8), labels, ["first", "second", "third"], ["a", "b"])
-    section = class_section.of_predictions(test, probabilities, 1, [])
+    section = class_section.of_outputs(
+        task.of(Config(), test.classes), test, {kind: np.log(each) for kind, each in probabilities.items()}, 1, []
+    )
     assert [image.file for image in section.lost] == ["second"]  # the first was lost by the fine-tune
     assert section.kinds == ["float", "fine-tuned float", "int8"]
     assert [chart.svg.count("<svg") for chart in section.matrices] == [1, 1, 1]
@@ -135,7 +140,7 @@ def test_what_int8_has_lost_is_held_against_the_same_weights_in_float():
 
 def test_the_card_tells_what_quantization_alone_changed():
     exported = Export(Path("e"), {"accuracy": {"float": 0.8, "float_finetuned": 0.9, "int8": 0.85}}, {})
-    subject = runs.Subject("a", None, None, {"test": {"top1": 0.8, "images": 1000}}, [], {}, {}, {}, [exported])
+    subject = runs.Subject("a", None, Config(), {"test": {"top1": 0.8, "images": 1000}}, [], {}, {}, {}, [exported])
     card = cards._accuracy(subject)
     assert card.value == "85.0\N{NO-BREAK SPACE}%"
     assert card.lines[0].replace("\N{NO-BREAK SPACE}", " ") == "float 80.0 %, fine-tuned 90.0 %, int8 −5.0 points"

@@ -42,7 +42,7 @@ def kept(run):
 
 def train_on(run, history, scores):
     """Gives a Checkpoint epochs of these val top-1; the weight of each is its number."""
-    callback, learner = checkpoint.Checkpoint(run, history), Learner()
+    callback, learner = checkpoint.Checkpoint(run, history, "val_top1"), Learner()
     callback.set_model(learner)
     for score in scores:
         learner.weight.assign(len(history) + 1)

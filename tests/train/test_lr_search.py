@@ -181,6 +181,7 @@ def test_an_epoch_that_was_saved_but_not_reported_is_reported_and_not_trained_ag
         reported.append((epoch, top1))
         return stop_after == 1
 
+    report.column = "val_balanced_top1"
     assert lr_trial.train(config, None, run, report) == rows  # there are no images: nothing could be trained
     assert reported == [(0, 0.25), (1, 0.5)]
 

@@ -11,7 +11,8 @@ import pytest
 import tensorflow as tf
 
 from tinytrain.errors import UserError
-from tinytrain.train.tensorboard import TAGS, TensorBoardLog
+from tinytrain.tasks import classify
+from tinytrain.train.tensorboard import TensorBoardLog
 
 SMALL = ["optim.epochs=3", "model.width=0.25", "optim.batch=32", "augment.crop=0", "log.tensorboard=true"]
 FOLDERS = {"train": "", "val": "val_"}
@@ -29,6 +30,9 @@ def events(folder):
     return found
 
 
+TAGS = {"loss": "loss", "top1": "top-1", "lr": "learning rate"}
+
+
 def expected(rows, prefix):
     return {
         tag: [(int(row["epoch"]), pytest.approx(float(row[prefix + name]))) for row in rows]
@@ -43,10 +47,10 @@ def row(epoch):
 
 def test_a_training_that_goes_on_leaves_no_epoch_twice_and_none_out(tmp_path):
     history = [row(1), row(2)]
-    begun = TensorBoardLog(tmp_path / "log", lambda: history[:1])
+    begun = TensorBoardLog(tmp_path / "log", lambda: history[:1], classify.TOP1)
     begun.on_train_begin()
     begun.on_epoch_end(0)  # one that the checkpoint missed
-    resumed = TensorBoardLog(tmp_path / "log", lambda: history)
+    resumed = TensorBoardLog(tmp_path / "log", lambda: history, classify.TOP1)
     resumed.on_train_begin()
     history.append(row(3))
     resumed.on_epoch_end(2)
@@ -83,7 +87,7 @@ def test_a_run_writes_none_unless_asked(command_line, tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "tensorboard").touch()
-    log = TensorBoardLog(tmp_path / "tensorboard", list)
+    log = TensorBoardLog(tmp_path / "tensorboard", list, classify.TOP1)
     with pytest.raises(
         UserError, match=r"^cannot write '.*/tensorboard': .* is not a directory; free some room, or go"
     ):

@@ -13,7 +13,7 @@ from tinytrain.benching.serial.board import BoardLink, Inference
 from tinytrain.benching.serial.messages import BoardWrong, Hello, OutputInfo, Status
 from tinytrain.deploy import latency
 from tinytrain.deploy.exported import Exported
-from tinytrain.tasks.classify import metrics
+from tinytrain.train import figures
 
 WINDOWS = 5
 _INFERENCE_S = (1e-6, 3600.0)  # a board's: beyond, its clock or its counter lies
@@ -142,11 +142,12 @@ def _comparison(images: list[int], answers: list[list[np.ndarray]], exported: Ex
 
 
 def accuracy(images: list[int], answers: np.ndarray, exported: Exported) -> dict[str, float] | None:
-    """Returns top-1 of the board's answers (N, classes) and of the host's for these images; None without labels."""
+    """Returns the task's figure of the board's first outputs (N, classes) and of the host's; None without labels."""
     if exported.labels is None:
         return None
+    measure = figures.of(exported.report.get("task", "classify")).measure
     labels, host = exported.labels[images], exported.outputs[0][images].reshape(len(images), -1)
-    return {"board": metrics.top_k(answers, labels, 1), "host": metrics.top_k(host, labels, 1)}
+    return {"board": measure(answers, labels), "host": measure(host, labels)}
 
 
 def _windows(

@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from tinytrain import tables
 from tinytrain.deploy.exported import BENCH_FILE, PICTURE_FILE
+from tinytrain.train import figures
 
 DIFFERENCES_SHOWN = 10
 OPERATORS_SHOWN = 10
@@ -25,7 +27,7 @@ def summary(result: dict[str, Any], folder: Path) -> str:
         rows.append(("stack", f"{memory['stack_used_bytes']:,} of {memory['stack_bytes']:,} bytes used"))
     rows.append(("line", _line(result)))
     rows.append(("written", ", ".join(str(folder / name) for name in _files(result))))
-    lines = [f"{name:9} {text}" for name, text in rows]
+    lines = tables.aligned(rows, ("<9", ""), between=" ")
     return "\n".join([*lines, *_warnings(result), *_operators(result), *_differences(result)])
 
 
@@ -49,7 +51,8 @@ def _accuracy(result: dict[str, Any]) -> str:
     accuracy = result["accuracy"]
     if accuracy is None:
         return "unknown: the export has no labels"
-    return f"top-1 {100 * accuracy['board']:.2f} % on the board, {100 * accuracy['host']:.2f} % on the host"
+    label = figures.of(result.get("task", "classify")).main.label
+    return f"{label} {100 * accuracy['board']:.2f} % on the board, {100 * accuracy['host']:.2f} % on the host"
 
 
 def _latency(result: dict[str, Any]) -> str:
@@ -104,16 +107,23 @@ def _operators(result: dict[str, Any]) -> list[str]:
     kinds = ", ".join(f"{name} {100 * share:.1f} %" for name, share in profile["kinds"].items())
     longest = sorted(profile["operators"], key=lambda row: -row["counts"])[:OPERATORS_SHOWN]
     all_or_some = f"the longest {len(longest)} of " if len(longest) < len(profile["operators"]) else ""
-    lines = ["", f"{kinds}; {all_or_some}{len(profile['operators'])} operators:"]
-    lines.append(
-        f"  {'':3} {'operator':20} {'output':>12} {'MACs':>12} {profile['unit']:>14} {'a MAC':>6} {'share':>7}"
+    headings = ("", "", "operator", "output", "MACs", profile["unit"], "a MAC", "share")
+    columns = ("<1", ">3", "<20", ">12", ">12", ">14", ">6", ">7")
+    table = tables.aligned([headings, *map(_operator_cells, longest)], columns, between=" ")
+    return ["", f"{kinds}; {all_or_some}{len(profile['operators'])} operators:", *table]
+
+
+def _operator_cells(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        "",
+        str(row["index"]),
+        row["name"],
+        "x".join(map(str, row["output"])),
+        f"{row['macs']:,}",
+        f"{row['counts']:,.0f}",
+        f"{row['counts'] / row['macs']:.2f}" if row["macs"] else "",
+        f"{100 * row['share']:.1f} %",
     )
-    for row in longest:
-        each = f"{row['counts'] / row['macs']:6.2f}" if row["macs"] else " " * 6
-        counts = f"{row['counts']:14,.0f} {each} {100 * row['share']:5.1f} %"
-        shape = "x".join(map(str, row["output"]))
-        lines.append(f"  {row['index']:3} {row['name']:20} {shape:>12} {row['macs']:12,} {counts}")
-    return lines
 
 
 def _differences(result: dict[str, Any]) -> list[str]:

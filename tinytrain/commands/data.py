@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tinytrain import files
+from tinytrain import files, tables
 from tinytrain.config.schema import Config
 from tinytrain.data import batches, check, splits
 from tinytrain.data.augment import picture
@@ -34,7 +34,7 @@ def report(config: Config, out: Path) -> dict[str, Any]:
     Raises UserError for data that cannot be read at all; what `fit` would refuse is among the findings otherwise.
     """
     files.require_space(out.parent, PICTURE_BYTES, "the picture", "name another file with --out")
-    asked, source = config, read_dataset(config)
+    written, source = config, read_dataset(config)
     config = resolve(config, source)
     subsets, refused = _subsets(source, config)
     first = subsets.get("train") or subsets["all"]
@@ -54,7 +54,7 @@ def report(config: Config, out: Path) -> dict[str, Any]:
         "splits": check.class_counts(source, subsets),
         "mean": [round(value, 4) for value in mean],
         "deviation": [round(value, 4) for value in deviation],
-        "findings": [dataclasses.asdict(finding) for finding in [*refused, *check.findings(source, subsets, asked)]],
+        "findings": [dataclasses.asdict(finding) for finding in [*refused, *check.findings(source, subsets, written)]],
         "picture": str(out),
         "augmented": str(augmented),
     }
@@ -80,23 +80,24 @@ def as_text(result: dict[str, Any]) -> str:
         + ", ".join(f"{count:,} {split}" for split, count in total.items()),
         f"mean {result['mean']}, deviation {result['deviation']} of the training pixels, per channel in 0..1",
         "",
-        f"{'class':24}" + "".join(f"{split:>9}{'%':>7}" for split in parts),
+        *_counts(parts, total),
+        "",
     ]
-    for name in next(iter(parts.values())):
-        cells = (f"{row[name]:9,}{100 * row[name] / max(1, total[split]):7.2f}" for split, row in parts.items())
-        lines.append(f"{name:24}" + "".join(cells))
-    found = check.as_lines([check.Finding(**finding) for finding in result["findings"]], LISTED)
+    findings = check.as_lines([check.Finding(**finding) for finding in result["findings"]], LISTED)
     if any(len(finding["files"]) > LISTED for finding in result["findings"]):
-        found.append("--json names all files")
-    return "\n".join(
-        [
-            *lines,
-            "",
-            *(found or ["nothing wrong was found"]),
-            "",
-            f"samples of each class: {result['picture']}, augmented: {result['augmented']}",
-        ]
-    )
+        findings.append("--json names all files")
+    pictures = f"samples of each class: {result['picture']}, augmented: {result['augmented']}"
+    return "\n".join([*lines, *(findings or ["nothing wrong was found"]), "", pictures])
+
+
+def _counts(parts: dict[str, dict[str, int]], total: dict[str, int]) -> list[str]:
+    """Returns the table of the images of each class in each split, and their share of the split in percent."""
+    rows = [["class"], *([name] for name in next(iter(parts.values())))]
+    for split, counts in parts.items():
+        rows[0] += [split, "%"]
+        for row in rows[1:]:
+            row += [f"{counts[row[0]]:,}", f"{100 * counts[row[0]] / max(1, total[split]):.2f}"]
+    return tables.aligned(rows, ["<24", *[">9", ">7"] * len(parts)])
 
 
 def write_picture(out: Path, images: np.ndarray, labels: np.ndarray, classes: list[str]) -> None:

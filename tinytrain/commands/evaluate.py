@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,13 +11,10 @@ from tinytrain.config.schema import Config
 from tinytrain.data import identity
 from tinytrain.evaluation import measured
 from tinytrain.nn import pretrained
+from tinytrain.nn.predict import predict
 from tinytrain.run import Run
-from tinytrain.tasks.classify import metrics
-from tinytrain.tasks.classify.evaluate import evaluate as evaluate_classifier
 from tinytrain.tflite.int8_values import dequantize
-
-if TYPE_CHECKING:
-    pass
+from tinytrain.train import task as tasks
 
 AT_ONCE = 2**26  # bytes of images that are handed to the interpreter at once
 
@@ -28,10 +25,10 @@ def evaluate(
     split: str | None = None,
     overrides: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Returns {"top1", "top5", "balanced_top1", "macro_f1", "map", "map_mrr", "loss", "images"} of a model on a split.
+    """Returns what the task of a model measures on a split, as metrics.json holds it (docs/command-line.md).
 
-    Accuracies are in 0..1, the loss in nats; what each is stands in `metrics.summary` and docs/command-line.md. Images
-    are prepared as those that the model was trained on, where that is known.
+    Of a classifier the figures are in 0..1 and the loss is in nats. Images are prepared as those that the model was
+    trained on, where that is known.
 
     Args:
         target: a finished run, or an int8 .tflite with an image in and scores out (deploy/imported.py); one that
@@ -59,7 +56,7 @@ def evaluate(
     else:
         found = measured.of_run(run, _config_of(run, config), split)
     _tell(found)
-    return evaluate_classifier(model, found.images, found.labels)
+    return tasks.of(config, found.classes).evaluate(predict(model, found.images), found.labels)
 
 
 def _config_of(run: Run, asked: Config) -> Config:
@@ -87,7 +84,8 @@ def _evaluate_file(path: Path, data: str | None, split: str | None, overrides: S
         Oracle(model.content).run(taken.to_input(np.asarray(found.images[start : start + step]), source))[0]
         for start in range(0, count, step)
     ]
-    return metrics.summary(dequantize(np.concatenate(parts).reshape(count, -1), target), found.labels)
+    outputs = dequantize(np.concatenate(parts).reshape(count, -1), target)
+    return tasks.of(config, found.classes).evaluate(outputs, found.labels)
 
 
 def _tell(found: measured.Measured) -> None:

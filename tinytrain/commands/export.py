@@ -88,6 +88,7 @@ def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Pat
                 "macs": model.macs,
                 "ops": tflite.counts,
             },
+            "task": model.task.name,
             "classes": model.classes,
             "input": input_ | {"resize": model.resize, "notes": list(model.notes)},
             "outputs": write.output_descriptions(tflite),

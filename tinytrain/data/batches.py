@@ -65,7 +65,7 @@ def _mapped(path: Path, shape: tuple[int, ...], dtype: type) -> np.ndarray | Non
 
 def _beside(path: Path) -> Path:
     """Returns the file of the transforms of the images in `path`."""
-    return path.with_suffix(".transforms.npy")
+    return path.with_suffix(".transforms")
 
 
 def cache_folder() -> Path:

@@ -6,21 +6,32 @@ import statistics
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from tinytrain import provenance
+from tinytrain import provenance, tables
+from tinytrain.config.schema import Config
 from tinytrain.experiments import paired
 from tinytrain.files import read_json, write_text
 from tinytrain.run import Run
+from tinytrain.train import figures
 
 Row: TypeAlias = dict[str, Any]
+FIGURES = figures.of(Config().task)  # the table is of one task, the default one
+MAIN, SECOND = f"test_{FIGURES.main.key}", f"test_{FIGURES.second.key}"
 MEASURED = (  # columns that are averaged over the seeds
-    *("test_top1", "test_map"),
+    *(MAIN, SECOND),
     *("epochs", "training_seconds", "search_epochs", "search_seconds"),
 )
-# Columns of results.csv, there with the prefix "test_".
-TEST_METRICS = ("top1", "top5", "balanced_top1", "macro_f1", "map", "map_mrr")
+TEST_METRICS = [one.key for one in FIGURES.tested]  # columns of results.csv, there with the prefix "test_"
 AVERAGE = "average"
 HEADER = (
-    *("config", "data", "seeds", "test top-1 %", "to the first", "95 % interval", "test mAP %"),
+    *(
+        "config",
+        "data",
+        "seeds",
+        f"test {FIGURES.main.label} %",
+        "to the first",
+        "95 % interval",
+        f"test {FIGURES.second.label} %",
+    ),
     *("epochs", "training minutes", "search epochs", "search minutes"),
 )
 
@@ -59,7 +70,7 @@ def run_row(config: str, data: str, seed: int, run: Run) -> Row:
     size = {name: metrics[name] for name in ("params", "macs")}
     size["commits"] = " ".join(provenance.read(run).get("commits", []))
     names = {"config": config, "data": data, "seed": seed}
-    return names | test | {"val_top1": metrics["val"]["top1"]} | effort | size
+    return names | test | {f"val_{FIGURES.main.key}": metrics["val"][FIGURES.main.key]} | effort | size
 
 
 def _search_effort(run: Run) -> Row:
@@ -80,7 +91,7 @@ def summary(runs: list[Row], configs: list[str], datasets: dict[str, list[str]])
 
     Returns:
         Dictionaries with "config", "data", "seeds" (their number) and
-        points: difference of test top-1 to the baseline in percentage points, the mean over the seeds that both have;
+        points: difference of MAIN to the baseline in percentage points, the mean over the seeds that both have;
         points_low, points_high: its t interval (`paired.interval`), None if there is none;
         NAME and NAME_deviation for each of MEASURED: mean and sample standard deviation over the seeds; the latter is
         None for one seed and for an average.
@@ -97,10 +108,10 @@ def summary(runs: list[Row], configs: list[str], datasets: dict[str, list[str]])
 
 
 def _differences(config: str, data: str, runs: list[Row], baseline: str) -> dict[int, float]:
-    """Returns {seed: difference of test top-1 to the config `baseline` in percentage points} for the shared seeds."""
-    base = {row["seed"]: row["test_top1"] for row in runs if (row["config"], row["data"]) == (baseline, data)}
+    """Returns {seed: difference of MAIN to the config `baseline` in percentage points} for the shared seeds."""
+    base = {row["seed"]: row[MAIN] for row in runs if (row["config"], row["data"]) == (baseline, data)}
     shared = [row for row in runs if (row["config"], row["data"]) == (config, data) and row["seed"] in base]
-    return {row["seed"]: 100 * (row["test_top1"] - base[row["seed"]]) for row in shared}
+    return {row["seed"]: 100 * (row[MAIN] - base[row["seed"]]) for row in shared}
 
 
 def _interval(points: list[float]) -> Row:
@@ -142,8 +153,8 @@ def trained_at(runs: list[Row]) -> str:
 
 def as_markdown(rows: list[Row], footer: str) -> str:
     """Returns the table of `summary` rows in Markdown, `footer` in a line below it."""
-    lines = [HEADER, ("---", "---", *["---:"] * (len(HEADER) - 2)), *(_cells(row) for row in rows)]
-    return "\n".join([*("| " + " | ".join(line) + " |" for line in lines), "", footer])
+    table = tables.markdown([HEADER, *map(_cells, rows)], "<<" + ">" * (len(HEADER) - 2))
+    return f"{table}\n\n{footer}"
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -153,10 +164,10 @@ def _cells(row: Row) -> tuple[str, ...]:
         row["config"],
         row["data"],
         str(row["seeds"]),
-        _cell(row, "test_top1", 100, 2),
+        _cell(row, MAIN, 100, 2),
         points,
         "" if low is None else f"{low:+.2f} to {high:+.2f}",
-        _cell(row, "test_map", 100, 2),
+        _cell(row, SECOND, 100, 2),
         _cell(row, "epochs", 1, 1),
         _cell(row, "training_seconds", 1 / 60, 1),
         _cell(row, "search_epochs", 1, 1) if row["search_epochs"] else "",

@@ -120,7 +120,7 @@ def _refuse_runs_of_other_images(plan: Sequence[Planned]) -> None:
     A dataset is not read if all runs on it are finished.
     """
     unfinished = {planned.config.data.spec for planned in plan if not Run(planned.folder).finished}
-    sources: dict[str, Dataset] = {}
+    datasets: dict[str, Dataset] = {}
     for planned in plan:
         run = Run(planned.folder)
         if planned.config.data.spec not in unfinished or not (run.config_path.is_file() and run.split_path.is_file()):
@@ -128,11 +128,11 @@ def _refuse_runs_of_other_images(plan: Sequence[Planned]) -> None:
         config = run.config()
         key = repr(config.data)
         try:
-            source = sources.get(key) or load_dataset(config)
+            dataset = datasets.get(key) or load_dataset(config)
         except UserError:  # raised again when it is trained
             continue
-        sources[key] = source
-        identity.recorded_splits(run, source, resolve(config, source))
+        datasets[key] = dataset
+        identity.recorded_splits(run, dataset, resolve(config, dataset))
 
 
 def refuse_shared_folders(plan: Sequence[Planned]) -> None:

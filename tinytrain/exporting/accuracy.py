@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 
 from tinytrain.exporting.int8_model import Int8Model, Validation
-from tinytrain.tasks.classify import metrics
 from tinytrain.tflite.int8_values import dequantize
 from tinytrain.tflite.model import Model
+from tinytrain.train.task import Task
 
 
 def section(model: Int8Model, outputs: np.ndarray, validated: np.ndarray | None, graph: Model) -> dict[str, Any]:
-    """Returns the section "accuracy": top-1 on the images that the model is proven on, and under "val" on val images.
+    """Returns the section "accuracy": the task's figure on the images of the proof, and under "val" on val images.
 
     Args:
         model: the model with its images.
@@ -19,24 +19,29 @@ def section(model: Int8Model, outputs: np.ndarray, validated: np.ndarray | None,
         validated: (M, classes) int8 of its val images, None if it has none.
         graph: its .tflite.
     """
-    on_val = None if model.val is None or validated is None else _top_1(model.val, validated, graph)
-    return _top_1(model, outputs, graph) | {"val": on_val}
+    on_val = None if model.val is None or validated is None else _measured(model.task, model.val, validated, graph)
+    return _measured(model.task, model, outputs, graph) | {"val": on_val}
 
 
-def _top_1(known: Int8Model | Validation, outputs: np.ndarray, graph: Model) -> dict[str, Any]:
-    """Returns top-1 of the trained model, of the fine-tuned weights in float and of the int8 outputs, and the images.
+def _measured(task: Task, known: Int8Model | Validation, outputs: np.ndarray, graph: Model) -> dict[str, Any]:
+    """Returns the figure of the trained model, of the fine-tuned weights in float and of the int8 outputs.
 
-    The middle one is None without a fine-tune, where it is the first.
+    "images" is how many they were measured on. The second figure is None without a fine-tune.
     """
-    if known.labels is None:
+    labels = known.labels
+    if labels is None:
         return {"float": None, "float_finetuned": None, "int8": None, "images": 0}
-    scores = {
-        "float": known.float_scores,
-        "float_finetuned": known.finetuned_scores,
-        "int8": dequantize(outputs, graph.outputs[0]),
+    found = {
+        kind: None if each is None else task.figures.measure(each, labels)
+        for kind, each in _kinds(known, outputs, graph).items()
     }
-    found = {kind: None if each is None else metrics.top_k(each, known.labels, 1) for kind, each in scores.items()}
     return found | {"images": len(outputs)}
+
+
+def _kinds(known: Int8Model | Validation, outputs: np.ndarray, graph: Model) -> dict[str, np.ndarray | None]:
+    """Returns the outputs of each kind of model in real units, by their keys in report.json."""
+    int8 = dequantize(outputs, graph.outputs[0])
+    return {"float": known.float_scores, "float_finetuned": known.finetuned_scores, "int8": int8}
 
 
 def diagnosis(model: Int8Model, validated: np.ndarray | None, graph: Model) -> dict[str, Any]:
@@ -47,22 +52,7 @@ def diagnosis(model: Int8Model, validated: np.ndarray | None, graph: Model) -> d
     val = model.val
     if model.layers is None or val is None or validated is None:
         return {}
-    before, after = (
-        metrics.recall(each, val.labels) for each in (val.float_scores, dequantize(validated, graph.outputs[0]))
-    )
-    tuned = None if val.finetuned_scores is None else metrics.recall(val.finetuned_scores, val.labels)
-    images = np.bincount(val.labels, minlength=len(model.classes))
-    rows = [
-        {
-            "class": name,
-            "images": int(images[number]),
-            "float": float(before[number]),
-            "float_finetuned": None if tuned is None else float(tuned[number]),
-            "int8": float(after[number]),
-        }
-        for number, name in enumerate(model.classes)
-        if images[number]
-    ]
+    rows = model.task.diagnosis(_kinds(val, validated, graph), val.labels)
     return {"diagnosis": {"layers": model.layers, "classes": sorted(rows, key=quantization_change)}}
 
 

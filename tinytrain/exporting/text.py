@@ -4,7 +4,9 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from tinytrain import tables
 from tinytrain.exporting.accuracy import quantization_change
+from tinytrain.train import figures
 
 LAYERS_SHOWN = 15
 FITS = {True: "yes", False: "NO", None: "unknown"}
@@ -14,11 +16,12 @@ MEASURED_WITH = "with TFLM_DIR, the compiler and the emulator at hand, export me
 def summary(report: dict[str, Any], folder: Path) -> str:
     """Returns the report as a table to read."""
     parity, used = report["parity"], report["memory"]
+    label = figures.of(report.get("task", "classify")).main.label
     rows = [
         ("model", _model(report)),
         *[("input", note) for note in report["input"]["notes"]],
-        ("accuracy", _accuracy(report["accuracy"])),
-        *_val(report["accuracy"].get("val")),
+        ("accuracy", _accuracy(report["accuracy"], label)),
+        *_val(report["accuracy"].get("val"), label),
         ("parity", f"{parity['different']} of {parity['images']:,} outputs differ from the golden ones in TFLM"),
         ("TF Lite", _tensorflow_lite(report["tensorflow_lite"])),
         ("RAM", _ram(report)),
@@ -30,7 +33,8 @@ def summary(report: dict[str, Any], folder: Path) -> str:
     rows.append(("proven", _proven(report)))
     rows.append(("fits", f"{report['board']}: {FITS[report['fits']]}"))
     build = f"make -C {shlex.quote(str(folder / 'firmware'))} BOARD={report['board']} TFLM_DIR=…"
-    lines = [str(folder), *(f"  {name:9} {text}" for name, text in rows), f"  {'build':9} {build}"]
+    rows.append(("build", build))
+    lines = [str(folder), *tables.aligned([("", *row) for row in rows], ("<1", "<9", ""), between=" ")]
     return "\n".join([*lines, *(_diagnosis(report["diagnosis"]) if "diagnosis" in report else [])])
 
 
@@ -89,47 +93,55 @@ def _latency(report: dict[str, Any]) -> str:
     return f"{low:.{digits}f} to {high:.{digits}f} ms, predicted ({likely})"
 
 
-def _accuracy(found: dict[str, Any]) -> str:
+def _accuracy(found: dict[str, Any], label: str) -> str:
     if not found["images"]:
         return "unknown: proven on noise; --data SPEC measures it on images"
     names = {"float": "float", "float_finetuned": "fine-tuned in float", "int8": "int8"}
     shares = [f"{name} {100 * found[kind]:.2f} %" for kind, name in names.items() if found.get(kind) is not None]
-    return f"{', '.join(shares)} top-1 on {found['images']:,} images"
+    return f"{', '.join(shares)} {label} on {found['images']:,} images"
 
 
-def _val(found: dict[str, Any] | None) -> list[tuple[str, str]]:
-    return [("val", f"{_accuracy(found)}, to tune qat.* by")] if found else []
+def _val(found: dict[str, Any] | None, label: str) -> list[tuple[str, str]]:
+    return [("val", f"{_accuracy(found, label)}, to tune qat.* by")] if found else []
 
 
 def _diagnosis(found: dict[str, Any]) -> list[str]:
     """Returns the layers that add most noise and the classes that lost most, as lines."""
     layers, classes = found["layers"], found["classes"]
     width = max(len(row["layer"]) for row in layers)
-    lines = [
+    headings = ("", "layer", "operator", "own", "total", "weights", "", "range", "share")
+    columns = ("<1", f"<{width}", "<16", ">6", ">6", ">7", "", ">18", ">6")
+    return [
         "",
         f"signal to noise in dB on val images, worst of {len(layers)} layers first: of what the layer adds, of all",
         "that has come together there, of its weights; the range of its output, and the share of it that 99 % of the",
         "values take",
-        f"  {'layer':{width}} {'operator':16} {'own':>6} {'total':>6} {'weights':>7}  {'range':>18} {'share':>6}",
+        *tables.aligned([headings, *map(_layer_cells, layers[:LAYERS_SHOWN])], columns, between=" "),
+        *_classes(classes),
     ]
-    for row in layers[:LAYERS_SHOWN]:
-        weights = "" if row["weights_db"] is None else f"{row['weights_db']:.1f}"
-        limits = f"{row['low']:.3g} … {row['high']:.3g}"
-        lines.append(
-            f"  {row['layer']:{width}} {row['operator']:16} {row['own_db']:6.1f} {row['total_db']:6.1f} {weights:>7}  "
-            f"{limits:>18} {100 * row['bulk_share']:4.0f} %"
-        )
-    return [*lines, *_classes(classes)]
+
+
+def _layer_cells(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        "",
+        row["layer"],
+        row["operator"],
+        f"{row['own_db']:.1f}",
+        f"{row['total_db']:.1f}",
+        "" if row["weights_db"] is None else f"{row['weights_db']:.1f}",
+        "",
+        f"{row['low']:.3g} … {row['high']:.3g}",
+        f"{100 * row['bulk_share']:.0f} %",
+    )
 
 
 def _classes(rows: list[dict[str, Any]]) -> list[str]:
     """Returns the classes as lines; `change` is that of quantization alone."""
     tuned = any(row.get("float_finetuned") is not None for row in rows)
     kinds = {"float": "float", **({"float_finetuned": "fine-tuned"} if tuned else {}), "int8": "int8"}
-    width = max(len("class"), *(len(row["class"]) for row in rows))
-    heads = " ".join(f"{name:>10}" for name in kinds.values())
-    lines = ["", "val images that each gets right", f"  {'class':{width}} {'images':>6} {heads} {'change':>10}"]
+    cells = [("", "class", "images", *kinds.values(), "change")]
     for row in rows:
-        shares = " ".join(f"{100 * row[kind]:8.1f} %" for kind in kinds)
-        lines.append(f"  {row['class']:{width}} {row['images']:6} {shares} {100 * quantization_change(row):+8.1f} %")
-    return lines
+        shares = [f"{100 * row[kind]:.1f} %" for kind in kinds]
+        cells.append(("", row["class"], str(row["images"]), *shares, f"{100 * quantization_change(row):+.1f} %"))
+    columns = ["<1", "<", ">6", *[">10"] * (len(kinds) + 1)]
+    return ["", "val images that each gets right", *tables.aligned(cells, columns, between=" ")]

@@ -42,7 +42,7 @@ def models(folder: Path, model: Int8Model, stripped: Model, outputs: list[np.nda
 
 def contents(model: Int8Model, stripped: Model, outputs: list[np.ndarray], arena_bytes: int) -> Contents:
     """Returns what the firmware holds of the stripped model; `outputs` are as in `models`."""
-    golden = _golden(outputs[0], model.labels)
+    golden = model.task.figures.golden_case(outputs[0], model.labels)
     return Contents(
         model=stripped,
         name=model.name,
@@ -80,9 +80,3 @@ def output_descriptions(model: Model) -> list[dict[str, Any]]:
         }
         for output in model.outputs
     ]
-
-
-def _golden(scores: np.ndarray, labels: np.ndarray | None) -> int:
-    """Returns the number of the golden image: the first one that is classified right, else the first."""
-    right = scores.argmax(axis=1) == labels if labels is not None else np.zeros(len(scores), bool)
-    return int(right.argmax())

@@ -36,9 +36,9 @@ def convert(model: tf_keras.Model) -> Model:
     return converted
 
 
-def convert_post_training(float_twin: tf_keras.Model, calibration: np.ndarray) -> Model:
-    """Returns the int8 .tflite of the float twin, ranges from `calibration` (N, R, R, C) float32 in [-1, 1)."""
-    return convert(qat.quantize(float_twin, calibration))
+def convert_post_training(clone: tf_keras.Model, calibration: np.ndarray) -> Model:
+    """Returns the int8 .tflite of a tf_keras clone, with ranges from `calibration` (N, R, R, C) float32 in [-1, 1)."""
+    return convert(qat.quantize(clone, calibration))
 
 
 def convert_untrained(model: keras.Model, seed: int = 0) -> Model:

@@ -1,4 +1,4 @@
-"""Quantization-aware fine-tuning of the twin with tensorflow-model-optimization.
+"""The fake-quantized graph of the twin, made with tensorflow-model-optimization; `fine_tune` trains it.
 
 Every layer of the twin is one int8 operator, so every layer is wrapped once (tfmot's QuantizeWrapperV2) with a
 quantizer for its weights and one for its output:
@@ -13,8 +13,7 @@ We differ from tfmot's `quantize_apply` by wrapping the layers ourselves: its la
 already is, quantizes depthwise weights per tensor, and knows neither the fixed input nor the gates.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -26,45 +25,6 @@ from tinytrain.quantize.hard_swish import HardSwish
 
 INPUT_RANGE = (-1.0, 127 / 128)
 CALIBRATION_BATCH = 50
-Tensor: TypeAlias = Any
-
-
-def fine_tune(
-    twin: tf_keras.Model,
-    batches: Iterable[tuple[Any, Any]],
-    steps: int,
-    lr: float,
-    calibration: np.ndarray,
-    progress: Callable[[int, int, float], None] | None = None,
-    distill: float = 0.0,
-    temperature: float = 1.0,
-) -> tf_keras.Model:
-    """Returns the fake-quantized `twin` after `steps` steps of SGD; 0 steps are post-training quantization.
-
-    `batches` yields (x (B, R, R, C) float32 in [-1, 1), y (B, classes) one-hot or smoothed) at least `steps` times;
-    `calibration` is (N, R, R, C) float32 in [-1, 1), training images. Momentum 0.9, the learning rate falls from `lr`
-    to 0 in a cosine. `progress(step, steps, loss)` is called after every step. Equal input gives an equal result.
-    With `distill` w > 0 the float twin teaches its int8 self (Hinton et al., 2015): w·T²·CE(softmax(z/T), q/T) is added
-    to the loss, z the twin's logits, q those of the fake-quantized graph, T = `temperature`.
-    Raises UserError if `batches` ends early or the loss is not finite. `twin` keeps its weights.
-    """
-    model = quantize(twin, calibration)
-    rates = lr * 0.5 * (1 + np.cos(np.pi * np.arange(steps) / max(steps, 1)))
-    step = _training_step(model, twin, distill, temperature)
-    source = iter(batches)
-    for number, rate in enumerate(rates, 1):
-        try:
-            x, y = next(source)
-        except StopIteration:
-            raise UserError(f"the fine-tune ran out of images after {number - 1} of {steps} steps") from None
-        loss = float(step(tf.convert_to_tensor(x), tf.convert_to_tensor(y), tf.constant(rate, tf.float32)))
-        if not np.isfinite(loss):
-            raise UserError(f"the loss of the fine-tune is {loss} at step {number}: lower qat.lr, it is {lr:g}")
-        if progress is not None:
-            progress(number, steps, loss)
-    if not all(np.isfinite(weight).all() for weight in model.get_weights()):
-        raise UserError(f"after the fine-tune the weights are not finite: lower qat.lr, it is {lr:g}")
-    return model
 
 
 def quantize(twin: tf_keras.Model, calibration: np.ndarray) -> tf_keras.Model:
@@ -96,29 +56,6 @@ def ranges(model: tf_keras.Model, images: np.ndarray) -> dict[str, tuple[float, 
 def operators(model: tf_keras.Model) -> list[Any]:
     """Returns the wrapped layers of a fake-quantized `model`, in order; `.quantize_config` of each is an Operator."""
     return [layer for layer in model.layers if not isinstance(layer, tf_keras.layers.InputLayer)]
-
-
-def _training_step(
-    model: tf_keras.Model, twin: tf_keras.Model, distill: float, temperature: float
-) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    optimizer = tf_keras.optimizers.SGD(momentum=0.9)
-    optimizer.build(model.trainable_variables)
-
-    @tf.function(reduce_retracing=True)
-    def step(x: Tensor, y: Tensor, lr: Tensor) -> Tensor:
-        optimizer.learning_rate.assign(lr)
-        taught = tf.nn.softmax(twin(x, training=False) / temperature) if distill else None
-        with tf.GradientTape() as tape:
-            logits = model(x, training=True)
-            loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(y, logits))
-            if distill:
-                soft = tf.nn.softmax_cross_entropy_with_logits(taught, logits / temperature)
-                loss += distill * temperature**2 * tf.reduce_mean(soft)
-        gradients = tape.gradient(loss, model.trainable_variables)
-        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-        return loss
-
-    return step
 
 
 def _quantizers(twin: tf_keras.Model) -> dict[str, tuple[Any, list[Any]]]:

@@ -3,8 +3,7 @@
 from dataclasses import dataclass, field
 
 from tinytrain.reporting import facts
-from tinytrain.reporting.facts import percent
-from tinytrain.reporting.mistakes import margin
+from tinytrain.reporting.facts import margin, percent
 from tinytrain.reporting.runs import Export, Subject
 
 
@@ -52,18 +51,19 @@ def points(drop: float) -> str:
 
 
 def _accuracy(subject: Subject) -> Card | None:
-    before = facts.float_top1(subject)
+    before = facts.float_score(subject)
     if before is None:
-        rows = [row["val_top1"] for row in subject.history if "val_top1" in row]
+        column = f"val_{facts.figure(subject).key}"
+        rows = [row[column] for row in subject.history if column in row]
         return (
             Card("Val accuracy so far", percent(max(rows)), ["the test images are not looked at yet"]) if rows else None
         )
     images = subject.metrics["test"].get("images", 0)
     around = f"{images:,} test images: ± {100 * margin(before, images):.1f} points" if images else ""
-    known = [export for export in subject.exports if facts.int8_top1(export) is not None]
+    known = [export for export in subject.exports if facts.int8_score(export) is not None]
     if not known:
         return Card("Test accuracy, float", percent(before), [around])
-    after, tuned = facts.int8_top1(known[0]) or 0.0, facts.finetuned_top1(known[0])
+    after, tuned = facts.int8_score(known[0]) or 0.0, facts.finetuned_score(known[0])
     drop = 100 * (after - (before if tuned is None else tuned))
     same = "" if tuned is None else f", fine-tuned {percent(tuned)}"
     lines = [f"float {percent(before)}{same}, int8 {points(drop)}", around]

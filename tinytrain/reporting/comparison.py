@@ -7,8 +7,7 @@ from typing import Any
 
 from tinytrain.config import load as configs
 from tinytrain.reporting import facts
-from tinytrain.reporting.facts import percent
-from tinytrain.reporting.mistakes import margin
+from tinytrain.reporting.facts import margin, percent
 from tinytrain.reporting.runs import Export, Subject
 
 MOST_COLUMNS = 5  # runs at most that get a column each; more runs get a row each
@@ -97,22 +96,23 @@ def _columns(subjects: list[Subject], same_data: bool) -> list[Column]:
     exports = [subject.exports[0] if subject.exports else None for subject in subjects]
     tests = [subject.metrics.get("test", {}) for subject in subjects]
     more_is_better, images = True if same_data else None, [test.get("images") for test in tests]
+    label = facts.figure(subjects[0]).label
     return [
         Column(
-            "top-1 int8",
-            [facts.int8_top1(export) if export else None for export in exports],
+            f"{label} int8",
+            [facts.int8_score(export) if export else None for export in exports],
             percent,
             more_is_better,
             images,
         ),
         Column(
-            "top-1 float, fine-tuned",
-            [facts.finetuned_top1(export) if export else None for export in exports],
+            f"{label} float, fine-tuned",
+            [facts.finetuned_score(export) if export else None for export in exports],
             percent,
             more_is_better,
             images,
         ),
-        Column("top-1 float", [test.get("top1") for test in tests], percent, more_is_better, images),
+        Column(f"{label} float", [facts.float_score(subject) for subject in subjects], percent, more_is_better, images),
         Column("macro F1", [test.get("macro_f1") for test in tests], percent),
         *_board_columns(exports),
         Column("parameters", [subject.metrics.get("params") for subject in subjects], "{:,}".format, False),

@@ -1,4 +1,4 @@
-"""Learning curves: loss, top-1 and learning rate over the epochs, of one run or of several in the same charts."""
+"""Learning curves of one run or several: loss, the figure of the task and learning rate over the epochs."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,25 +8,26 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from tinytrain.reporting import svg
+from tinytrain.reporting import facts, svg
 from tinytrain.reporting.runs import Subject
 from tinytrain.reporting.svg import Chart
 
 HEIGHT = 270  # pixels
 TRAINING_SHOWN = 3  # runs at most: with more, the charts show val without training
-_TITLES = {"loss": "Loss", "top1": "Top-1 accuracy", "lr": "Learning rate"}
 
 
 def charts(subjects: list[Subject]) -> list[Chart]:
     """Returns the three charts of all runs with a history, no chart if none has one."""
     with_history = [subject for subject in subjects if subject.history]
-    return [_chart(name, with_history) for name in _TITLES] if with_history else []
+    figure = facts.figure(subjects[0])
+    titles = {"loss": "Loss", figure.key: figure.title, "lr": "Learning rate"}
+    return [_chart(name, title, with_history) for name, title in titles.items()] if with_history else []
 
 
-def _chart(name: str, subjects: list[Subject]) -> Chart:
+def _chart(name: str, title: str, subjects: list[Subject]) -> Chart:
     last_values = "; ".join(_last_values(subject, name, len(subjects) > 1) for subject in subjects[:8])
-    alt = f"{_TITLES[name]} over the epochs. At the end: {last_values}"
-    return svg.chart(f"curve-{name}", alt, [(svg.SMALL, HEIGHT)], _draw(name, subjects))
+    alt = f"{title} over the epochs. At the end: {last_values}"
+    return svg.chart(f"curve-{name}", alt, [(svg.SMALL, HEIGHT)], _draw(name, title, subjects))
 
 
 def _last_values(subject: Subject, name: str, named: bool) -> str:
@@ -36,13 +37,18 @@ def _last_values(subject: Subject, name: str, named: bool) -> str:
     return label + " and ".join(f"{split} {row[key]:.3g}".strip() for split, key in columns if key in row)
 
 
-def _draw(name: str, subjects: list[Subject]) -> Callable[[Figure, int], None]:
+def _is_score(name: str) -> bool:
+    """Returns whether a column holds the figure of the task, a share in 0..1."""
+    return name not in ("loss", "lr")
+
+
+def _draw(name: str, title: str, subjects: list[Subject]) -> Callable[[Figure, int], None]:
     def draw(figure: Figure, _: int) -> None:
         axes = svg.axes(figure)
-        axes.set_title(_TITLES[name])
+        axes.set_title(title)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
-        if name == "top1":
+        if _is_score(name):
             axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
         for number, subject in enumerate(subjects):
             _lines(axes, name, subject, number, len(subjects))
@@ -57,7 +63,7 @@ def _lines(axes: Axes, name: str, subject: Subject, number: int, count: int) -> 
 
     Args:
         axes: the axes of the chart.
-        name: the figure: "loss", "top1" or "lr".
+        name: the column: "loss", "lr" or the key of the figure.
         subject: the run.
         number: of the run, from 0, which chooses the color.
         count: the number of runs in the chart.
@@ -67,7 +73,7 @@ def _lines(axes: Axes, name: str, subject: Subject, number: int, count: int) -> 
     if name != "lr" and count <= TRAINING_SHOWN:
         _line(axes, subject, name, color=svg.SERIES[1] if is_only_run else color, linestyle="--", linewidth=1.2)
     best = subject.metrics.get("best_epoch")
-    if is_only_run and name == "top1" and best:
+    if is_only_run and _is_score(name) and best:
         axes.axvline(best, color=svg.MUTED, linewidth=1, linestyle=":")
 
 
@@ -79,7 +85,7 @@ def _line(axes: Axes, subject: Subject, column: str, **style: object) -> None:
 
 def _legend(figure: Figure, name: str, subject: Subject) -> None:
     lines: list[tuple[str, str, Any]] = [("val", svg.SERIES[0], "-"), ("train", svg.SERIES[1], "--")]
-    if name == "top1" and subject.metrics.get("best_epoch"):
+    if _is_score(name) and subject.metrics.get("best_epoch"):
         lines.append(("epoch that is kept", svg.MUTED, ":"))
     handles = [Line2D([], [], color=color, linestyle=style) for _, color, style in lines]
     labels = [label for label, _, _ in lines]

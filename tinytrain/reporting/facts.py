@@ -1,12 +1,15 @@
 """The main figures of a run and of its exports, read from their reports; None for what is unknown."""
 
 import dataclasses
+import math
 import re
 import shlex
 from dataclasses import dataclass
 
 from tinytrain.deploy.memory import Memory
 from tinytrain.reporting.runs import Export, Subject
+from tinytrain.train import figures
+from tinytrain.train.figures import Figure
 
 DEFAULT_BOARD = "stm32f746"  # in commands for a run without any export
 
@@ -34,18 +37,23 @@ class Hint:
     command: str
 
 
-def float_top1(subject: Subject) -> float | None:
-    """Returns the top-1 accuracy of the float model on the test images, 0..1."""
-    return subject.metrics.get("test", {}).get("top1")
+def figure(subject: Subject) -> Figure:
+    """Returns the figure that models are compared by, such as top-1 accuracy, 0..1."""
+    return figures.of(subject.config.task).main
 
 
-def finetuned_top1(export: Export) -> float | None:
-    """Returns the top-1 accuracy of the fine-tuned float weights on the test images, 0..1; None without a fine-tune."""
+def float_score(subject: Subject) -> float | None:
+    """Returns the figure of the float model on the test images."""
+    return subject.metrics.get("test", {}).get(figure(subject).key)
+
+
+def finetuned_score(export: Export) -> float | None:
+    """Returns the figure of the fine-tuned float weights on the test images; None without a fine-tune."""
     return export.report.get("accuracy", {}).get("float_finetuned")
 
 
-def int8_top1(export: Export) -> float | None:
-    """Returns the top-1 accuracy of the int8 model on the test images, 0..1."""
+def int8_score(export: Export) -> float | None:
+    """Returns the figure of the int8 model on the test images."""
     return export.report.get("accuracy", {}).get("int8")
 
 
@@ -130,3 +138,9 @@ def duration(seconds: float | None) -> str:
 def percent(share: float | None, digits: int = 1) -> str:
     """Returns a share in 0..1 as a percentage, such as "97.2 %"."""
     return "–" if share is None else f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
+
+
+def margin(share: float, images: int) -> float:
+    """Returns half the width of the 95 % interval of an accuracy `share` on so many images, in 0..1 (Wilson)."""
+    z = 1.96
+    return z / (1 + z * z / images) * math.sqrt(share * (1 - share) / images + z * z / (4 * images * images))

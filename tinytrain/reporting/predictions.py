@@ -1,4 +1,4 @@
-"""What the float and the int8 model of a run say to its test images."""
+"""The outputs of the float and the int8 model of a run for its test images."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,6 @@ from tinytrain.errors import UserError
 from tinytrain.nn import pretrained
 from tinytrain.nn.predict import predict
 from tinytrain.reporting.runs import Export, Subject
-from tinytrain.tasks.classify import metrics
 from tinytrain.tflite.int8_values import dequantize, to_int8
 from tinytrain.train.resolve import resolve
 
@@ -80,20 +79,19 @@ def test_images(subject: Subject, proven: Golden | None) -> LabelledImages:
 
 
 def of_float(subject: Subject, test: LabelledImages) -> np.ndarray:
-    """Returns the probabilities (N, classes) of the float model."""
-    model = pretrained.load_trained(subject.run)
-    logits = predict(model, test.images)
+    """Returns the logits (N, classes) of the float model."""
+    logits = predict(pretrained.load_trained(subject.run), test.images)
     if "am_softmax" in configs.methods(subject.config):
         logits = logits * float(subject.config.am_softmax.scale)  # they are cosines
-    return metrics.softmax(logits)
+    return logits
 
 
 def of_export(proven: Golden, test: LabelledImages, folder: Path) -> dict[str, np.ndarray]:
-    """Returns probabilities (N, classes) of the fine-tuned weights in float, if there are any, and of the int8 model.
+    """Returns the outputs (N, classes) of the fine-tuned weights in float, if there are any, and of the int8 model.
 
     Raises UserError if they were asked of other images.
     """
     if proven.inputs.shape != test.images.shape or not np.array_equal(proven.inputs, to_int8(test.images)):
         raise UserError(f"the images in '{folder / GOLDEN_FILE}' are not the test images of the run: export it anew")
-    tuned = {} if proven.finetuned is None else {FINETUNED: metrics.softmax(proven.finetuned)}
-    return tuned | {INT8: metrics.softmax(proven.logits)}
+    tuned = {} if proven.finetuned is None else {FINETUNED: proven.finetuned}
+    return tuned | {INT8: proven.logits}

@@ -1,9 +1,13 @@
-"""The figures that a task measures a network by, by their names: for all who write, compare and show them.
+"""The figures that a task measures a network by, for all who write, compare and show them.
 
 history.csv, metrics.json and report.json hold a figure under its key. Nothing here imports TensorFlow.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from tinytrain.config import plugins
 
@@ -24,12 +28,17 @@ class Figures:
     main: the one that the epoch to keep is chosen by and that float and int8 models are compared by; balanced: the one
     in which every class counts the same, which the learning rate is chosen by; second: what stands beside `main` in the
     table of a comparison; tested: all that metrics.json holds of a split, in order, beside "loss" and "images".
+    measure: `main` from the outputs (N, …) of a network, real or int8, and the annotations (N, …) of the images.
+    golden_case: from the same, or None for unknown annotations, the number of the image that the firmware proves itself
+    on: one with a right output if there is one.
     """
 
     main: Figure
     balanced: Figure
     second: Figure
     tested: tuple[Figure, ...]
+    measure: Callable[[Any, np.ndarray], float]
+    golden_case: Callable[[Any, np.ndarray | None], int]
 
 
 def of(task: str) -> Figures:

@@ -1,7 +1,7 @@
 """Task: what a network learns. It stands between the data and the loss, and everything that depends on it is here.
 
-There is one trainer for all tasks. It asks the task for targets, loss and metrics; the export asks for the golden case
-and the accuracy, the report for its sections. The outputs of a network are a tensor or a structure (dict, list) of
+There is one trainer for all tasks. It asks the task for targets, loss and metrics, the export for accuracy and golden
+case (`figures`), the report for its section. The outputs of a network are a tensor or a structure (dict, list) of
 them; only the task, and the methods that it allows, know what is in it.
 
 A module of the plug-in folder tasks has `FIGURES` (`train/figures.py`), which imports no TensorFlow, and
@@ -102,20 +102,22 @@ class Task(abc.ABC):
         """Returns what metrics.json holds of a split, from the outputs for all of its images, in real units."""
 
     @abc.abstractmethod
-    def figure(self, outputs: Outputs, annotations: np.ndarray) -> float:
-        """Returns `figures.main` alone, 0..1; the outputs may be int8 values where only their order matters."""
-
-    @abc.abstractmethod
     def decode(self, outputs: Outputs) -> Any:
         """Returns the predictions that the outputs stand for."""
 
     @abc.abstractmethod
-    def golden_case(self, outputs: Outputs, annotations: np.ndarray | None) -> int:
-        """Returns the number of the image that the firmware proves itself on, a right one if there is one."""
-
-    @abc.abstractmethod
     def diagnosis(self, outputs: dict[str, Outputs | None], annotations: np.ndarray) -> list[dict[str, Any]]:
         """Returns a row for each class: "class", "images" and a figure of each kind of model, None without outputs."""
+
+    @abc.abstractmethod
+    def report(self, outputs: dict[str, Outputs], annotations: np.ndarray) -> Any:
+        """Returns the section of the report about mistakes.
+
+        Args:
+            outputs: of each kind of model, in real units: "float", "fine-tuned float" and "int8", as far as they are
+                known, in this order. The last one is the one that is shipped.
+            annotations: (N, …) of the test images.
+        """
 
     @abc.abstractmethod
     def line(self, folder: Path, result: dict[str, Any]) -> str:

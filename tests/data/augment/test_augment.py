@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from encoding import one_hot
 
 from tinytrain.config.schema import Augment
 from tinytrain.data import batches
 from tinytrain.data.augment.augmentation import Augmentation
+from tinytrain.data.images import Samples
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.integers(1, 256, (400, 16, 16, 3), dtype=np.uint8)
@@ -46,7 +48,9 @@ def test_the_draw_depends_on_seed_and_step_only_eagerly_and_in_a_pipeline():
     for other in (augment(config, step=4), augment(config, step=3, seed=1)):
         assert (other != augment(config, step=3)).any()
     layers = Augmentation(config, 16)
-    data = batches.training_batches(IMAGES, np.zeros(400, np.int64), 2, 400, 0, range(3, 4), layers)
+    data = batches.training_batches(
+        Samples.of(IMAGES, np.zeros(400, np.int64)), one_hot(2), 400, 0, range(3, 4), layers
+    )
     order = np.random.default_rng([0, 3]).permutation(400)
     (in_pipeline, _) = next(iter(data))
     eager = augment(config, step=3, images=IMAGES[order])

@@ -149,9 +149,9 @@ def test_gray_is_that_of_pil():
 def test_histogram_counts_every_pixel():
     images = batch(9, 7, 3)
     for image in images:
-        found = tone.histogram(tf.constant(image)).numpy()
+        counts = tone.histogram(tf.constant(image)).numpy()
         for channel in range(3):
-            np.testing.assert_array_equal(found[channel], np.bincount(image[..., channel].ravel(), minlength=256))
+            np.testing.assert_array_equal(counts[channel], np.bincount(image[..., channel].ravel(), minlength=256))
 
 
 @pytest.mark.parametrize(("count", "channels", "times"), [(1, 1, 2), (7, 1, 6), (7, 3, 6)])

@@ -4,6 +4,7 @@ import math
 import subprocess
 import sys
 
+import encoding
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -14,6 +15,7 @@ from tinytrain.data import batches
 from tinytrain.data.augment import classical, levels, mixing, operations, policies
 from tinytrain.data.augment.augmentation import Augmentation
 from tinytrain.data.augment.generator import StatelessGenerator
+from tinytrain.data.images import Samples
 
 RANDOM = np.random.default_rng(0)
 PLAIN = {"flip": False, "crop": 0.0}
@@ -88,7 +90,7 @@ def test_seed_and_step_are_all_that_a_batch_depends_on(regime):
 def test_a_pipeline_gives_what_the_layers_give_eagerly(regime):
     images, classes = noise(32), RANDOM.integers(0, 5, 32)
     layers = Augmentation(Augment(**{**PLAIN, **REGIMES[regime]}), 12)
-    data = batches.training_batches(images, classes, 5, 16, 0, range(3, 5), layers)
+    data = batches.training_batches(Samples.of(images, classes), encoding.one_hot(5), 16, 0, range(3, 5), layers)
     order = np.random.default_rng([0, 1]).permutation(32)[16:]  # of the second step of the second epoch
     x, y = next(iter(data))
     pixels, labels = augment(REGIMES[regime], images[order], np.eye(5, dtype=np.float32)[classes[order]], step=3)
@@ -112,7 +114,7 @@ from tinytrain.quiet import import_tensorflow
 import_tensorflow()
 import tensorflow as tf
 from tinytrain.data.augment.augmentation import Augmentation
-from tinytrain.schema import Augment
+from tinytrain.config.schema import Augment
 layers = Augmentation(Augment(**{regime}), 8)
 batch = tf.zeros((2, 8, 8, 3), tf.uint8), tf.zeros((2, 7)), tf.zeros(2, tf.int64)
 tf.function(layers.__call__)(*batch)
@@ -160,10 +162,10 @@ def test_randaugment_draws_each_operation_as_often_and_half_of_them_act():
     }
     argument = drawn["argument"].numpy()
     for name, value in expected.items():
-        found = argument[operation == operations.number(name)]
-        np.testing.assert_allclose(np.abs(found), value, rtol=1e-5)
+        arguments = argument[operation == operations.number(name)]
+        np.testing.assert_allclose(np.abs(arguments), value, rtol=1e-5)
         if name.startswith(("Shear", "Translate", "Rotate")):
-            assert abs((found > 0).mean() - 0.5) < 3.3 * 0.5 / math.sqrt(len(found))
+            assert abs((arguments > 0).mean() - 0.5) < 3.3 * 0.5 / math.sqrt(len(arguments))
 
 
 @pytest.mark.parametrize(
@@ -188,8 +190,8 @@ def test_randaugment_draws_each_operation_as_often_and_half_of_them_act():
 )
 def test_a_level_by_hand(variant, level, expected):
     scale = levels.VARIANTS[variant][1]
-    found = scale(tf.constant([float(level)]), tf.constant([1.0]), 20, 40)
-    np.testing.assert_allclose(found, [expected], rtol=1e-5)
+    argument = scale(tf.constant([float(level)]), tf.constant([1.0]), 20, 40)
+    np.testing.assert_allclose(argument, [expected], rtol=1e-5)
 
 
 def test_augmix_draws_what_the_paper_says():
@@ -206,8 +208,8 @@ def test_augmix_draws_what_the_paper_says():
     assert set(np.unique(of("Posterize"))) == {3, 4}  # 2 bits at level 5 itself only
     assert of("Solarize").min() >= 128
     for name, most in {"ShearX": 0.15, "ShearY": 0.15, "TranslateX": 0.225 * 80, "TranslateY": 0.225 * 96}.items():
-        found = np.sort(np.abs(of(name))) / most  # uniform in [0, 1]: Kolmogorov and Smirnov, p = 0.001
-        assert np.abs(found - np.arange(len(found)) / len(found)).max() < 1.95 / math.sqrt(len(found))
+        levels = np.sort(np.abs(of(name))) / most  # uniform in [0, 1]: Kolmogorov and Smirnov, p = 0.001
+        assert np.abs(levels - np.arange(len(levels)) / len(levels)).max() < 1.95 / math.sqrt(len(levels))
     assert of("Color").min() > 0.55
     assert of("Color").max() < 1.45
     weights, strength = drawn["weights"], drawn["strength"]
@@ -418,9 +420,9 @@ def test_jitter_stays_in_its_range_and_in_every_order():
         "Color": (0.5, 1.5),
         "Hue": (-0.1, 0.1),
     }.items():
-        found = np.sort(argument[operation == operations.number(name)])
-        assert len(found) == 6000
-        assert np.abs((found - low) / (high - low) - np.arange(6000) / 6000).max() < 1.95 / math.sqrt(6000)
+        factors = np.sort(argument[operation == operations.number(name)])
+        assert len(factors) == 6000
+        assert np.abs((factors - low) / (high - low) - np.arange(6000) / 6000).max() < 1.95 / math.sqrt(6000)
     orders = np.unique(operation, axis=1, return_counts=True)[1]
     assert len(orders) == 24
     assert chi_square(orders, 250) < 49.7  # 23 degrees of freedom, p = 0.001

@@ -1,7 +1,6 @@
 """The picture of the regimes: the images themselves, the regimes below them, the density."""
 
 import numpy as np
-import pytest
 from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
@@ -31,14 +30,6 @@ def test_the_picture_is_the_same_for_the_same_seed(tmp_path):
     for name in ("a", "b"):
         augmentation_picture.write(tmp_path / name, images, np.zeros(5, int), 2, Augment(flip=True), seed=3)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-
-
-def test_the_density_by_hand():
-    """Beta(1, 1) is uniform; Beta(2, 2) is 6·s(1 - s); each has an area of 1."""
-    assert augmentation_picture.beta_density(0.3, 1.0) == pytest.approx(1)
-    assert augmentation_picture.beta_density(0.5, 2.0) == pytest.approx(1.5)
-    shares = (np.arange(100_000) + 0.5) / 100_000
-    assert np.mean([augmentation_picture.beta_density(share, 0.4) for share in shares]) == pytest.approx(1, abs=0.01)
 
 
 def test_labels_keep_their_letters_and_blanks(tmp_path):

@@ -3,11 +3,9 @@
 import keras
 import numpy as np
 import pytest
-from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss, top_k_accuracy_score
+from sklearn.metrics import balanced_accuracy_score, log_loss, top_k_accuracy_score
 
-from tinytrain.data import balance
-from tinytrain.tasks.classify import metrics
-from tinytrain.train import trainer
+from tinytrain.tasks.classify import metrics, training_metrics
 
 RANDOM = np.random.default_rng(0)
 LOGITS = RANDOM.normal(size=(200, 7)).astype("float32") * 3
@@ -22,11 +20,22 @@ def test_top_k_and_loss_against_scikit_learn(k):
     assert metrics.cross_entropy(LOGITS, LABELS) == pytest.approx(expected)
 
 
-def test_macro_f1_against_scikit_learn():
-    assert metrics.macro_f1(LOGITS, LABELS) == pytest.approx(f1_score(LABELS, LOGITS.argmax(1), average="macro"))
-    few, some = LOGITS[:4], LABELS[:4]
-    assert metrics.macro_f1(few, some) == pytest.approx(f1_score(some, few.argmax(1), average="macro"))
-    assert metrics.summary(LOGITS, LABELS)["macro_f1"] == metrics.macro_f1(LOGITS, LABELS)
+def test_macro_f1_by_hand():
+    """Images of each class 2, 1, 1, 0, answers 1, 3, 0, 0; class 3 is left out."""
+    scores, labels = np.eye(4)[[0, 1, 1, 1]], np.array([0, 0, 1, 2])
+    assert metrics.macro_f1(scores, labels) == pytest.approx((2 / 3 + 2 / 4 + 0) / 3)
+    assert metrics.summary(scores, labels)["macro_f1"] == metrics.macro_f1(scores, labels)
+
+
+def test_the_loss_by_hand_and_of_an_answer_that_is_as_wrong_as_can_be():
+    assert metrics.cross_entropy(np.array([[0, np.log(3)]]), np.array([1])) == pytest.approx(np.log(4 / 3))
+    assert metrics.cross_entropy(np.array([[0.0, 1000.0]]), np.array([0])) == pytest.approx(1000)
+
+
+def test_of_equal_scores_the_first_classes_count():
+    tied = np.array([[1, 1, 1], [0, 1, 1]], np.int8)
+    assert [metrics.top_k(tied, np.array([label, label]), 1) for label in range(3)] == [0.5, 0.5, 0]
+    assert [metrics.top_k(tied, np.array([label, label]), 2) for label in range(3)] == [0.5, 1, 0.5]
 
 
 def test_mean_average_precision_by_hand():
@@ -52,7 +61,7 @@ def test_balanced_top1_against_scikit_learn_and_the_metric_of_the_training():
     expected = balanced_accuracy_score(some, few.argmax(1))
     assert metrics.balanced_top1(few, some) == pytest.approx(expected)
     assert abs(expected - metrics.top_k(few, some, 1)) > 0.01
-    metric = balance.BalancedTop1(7)
+    metric = training_metrics.BalancedTop1(7)
     for part in (slice(0, 25), slice(25, 60)):
         metric.update_state(np.eye(7)[some[part]], few[part])
     assert float(metric.result()) == pytest.approx(expected, rel=1e-6)
@@ -63,12 +72,12 @@ def test_top1_of_the_training_is_keras_own_for_whole_images_and_weighted_by_the_
     logits = random.normal(size=(64, 5)).astype(np.float32)
     whole = np.eye(5, dtype=np.float32)[random.integers(0, 5, 64)]
     expected = keras.metrics.CategoricalAccuracy()(whole, logits)
-    found = keras.metrics.MeanMetricWrapper(trainer.share_of_predicted)
+    found = keras.metrics.MeanMetricWrapper(training_metrics.share_of_predicted)
     assert float(found(whole, logits)) == pytest.approx(float(expected))
     # a right guess of the larger part, of the smaller one, of none, and of an image mixed with one of its class
     mixed = np.array([[0.7, 0.3, 0], [0.7, 0.3, 0], [0.7, 0.3, 0], [1, 0, 0]], np.float32)
     guesses = 9 * np.eye(3, dtype=np.float32)[[0, 1, 2, 0]]
-    assert np.asarray(trainer.share_of_predicted(mixed, guesses)) == pytest.approx([0.7, 0.3, 0, 1])
+    assert np.asarray(training_metrics.share_of_predicted(mixed, guesses)) == pytest.approx([0.7, 0.3, 0, 1])
 
 
 def test_the_reciprocal_rank_by_hand():

@@ -2,8 +2,12 @@
 
 from typing import Any
 
+from tinytrain import tables
 from tinytrain.deploy import boards
 from tinytrain.deploy.boards import Board
+
+HEADINGS = ("board", "MCU", "core", "MHz", "RAM KiB", "flash KiB", "serial port", "flashed or emulated by")
+COLUMNS = ("<18", "<11", "<11", "<5", "<18", "<11", "<24", "")
 
 
 def rows() -> list[dict[str, Any]]:
@@ -18,8 +22,7 @@ def rows() -> list[dict[str, Any]]:
 
 def as_text(table: list[dict[str, Any]]) -> list[str]:
     """Returns the table to read: a line of headings, then a line a row."""
-    headings = _columns("board", "MCU", "core", "MHz", "RAM KiB", "flash KiB", "serial port", "flashed or emulated by")
-    return [headings, *(_line(row) for row in table)]
+    return tables.aligned([HEADINGS, *map(_cells, table)], COLUMNS)
 
 
 def _row(board: Board) -> dict[str, Any]:
@@ -40,12 +43,12 @@ def _row(board: Board) -> dict[str, Any]:
     }
 
 
-def _line(row: dict[str, Any]) -> str:
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     ram = f"{row['ram_bytes'] // 1024}"
     if row["fast_ram_bytes"]:
         ram += f" {'+' if row['fast_ram_is_apart'] else 'with'} {row['fast_ram_bytes'] // 1024} fast"
-    pins = [f"{way} {pin}" for way, pin in zip(("TX", "RX"), row["uart_pins"], strict=False)]
-    return _columns(
+    pins = [f"{signal} {pin}" for signal, pin in zip(("TX", "RX"), row["uart_pins"], strict=False)]
+    return (
         row["name"],
         row["mcu"],
         row["core"],
@@ -55,8 +58,3 @@ def _line(row: dict[str, Any]) -> str:
         " ".join([row["uart"], *pins]),
         f"openocd {row['debugger']}" if row["debugger"] else f"qemu {row['emulator']}",
     )
-
-
-def _columns(*texts: str) -> str:
-    widths = (18, 11, 11, 5, 18, 11, 24, 0)
-    return "".join(f"{text:{width}}" if width else text for text, width in zip(texts, widths, strict=True))

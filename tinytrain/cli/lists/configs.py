@@ -5,10 +5,14 @@ from typing import Any
 
 from tqdm import tqdm
 
+from tinytrain import tables
 from tinytrain.config import catalog, library
 from tinytrain.config import load as configs
 from tinytrain.experiments.papers import cost as training_cost
 from tinytrain.experiments.papers import tables as paper_tables
+
+HEADINGS = ("name", "paper", "tables", "runs", "core hours", "", "run here", "title")
+COLUMNS = ("<45", ">6", ">9", ">6", ">12", "<2", "<24", "")
 
 
 def rows() -> list[dict[str, Any]]:
@@ -19,23 +23,24 @@ def rows() -> list[dict[str, Any]]:
     estimate (`training_cost`), None where the data has no known size; at which scale the table was run here, "never",
     or "" of a single config.
     """
-    tables = sorted(map(paper_tables.load_file, paper_tables.folder().glob("*.toml")), key=_order)
+    papers = sorted(map(paper_tables.load_file, paper_tables.folder().glob("*.toml")), key=_order)
     counting = tqdm(
-        [*tables, *library.config_paths()], desc="counting", leave=False, disable=None
+        [*papers, *library.config_paths()], desc="counting", leave=False, disable=None
     )  # each network is built
-    return [_table(found) if isinstance(found, paper_tables.Table) else _single(found) for found in counting]
+    return [_table(item) if isinstance(item, paper_tables.Table) else _single(item) for item in counting]
 
 
 def as_text(table: list[dict[str, Any]]) -> list[str]:
     """Returns the table to read, a line a row."""
-    lines = [f"{'name':45}{'paper':>6}{'tables':>9}{'runs':>6}{'core hours':>12}  {'run here':24}title"]
-    for row in table:
-        numbers = ", ".join(map(str, row["tables"]))
-        cost = "" if row["core_hours"] is None else f"{row['core_hours']:,.{0 if row['core_hours'] >= 10 else 1}f}"
-        told = f"{_short(row['ran']):24}{row['title']}"
-        lines.append(f"{row['name']:45}{row['paper']:>6}{numbers:>9}{row['runs']:>6}{cost:>12}  {told}")
+    lines = tables.aligned([HEADINGS, *map(_cells, table)], COLUMNS)
     ran = "run here: at which scale of epochs,images and with how many seeds (docs/reproducing.md)"
     return [*lines, "", f"core hours: at full size with one seed, {training_cost.CAPTION}", ran]
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    numbers = ", ".join(map(str, row["tables"]))
+    hours = "" if row["core_hours"] is None else f"{row['core_hours']:,.{0 if row['core_hours'] >= 10 else 1}f}"
+    return row["name"], row["paper"], numbers, str(row["runs"]), hours, "", _short(row["ran"]), row["title"]
 
 
 def _short(ran: str) -> str:

@@ -5,11 +5,14 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from tinytrain import tables
 from tinytrain.config import plugins
 from tinytrain.deploy import boards, firmware, fit_check, memory
 from tinytrain.deploy.tflm import operators
 from tinytrain.nn import macs
 
+HEADINGS = ("model", "options", "pixels", "classes", "params", "MACs", "int8 KiB", "arena KiB", "", "fits")
+COLUMNS = ("<20", "<22", ">6", ">8", ">12", ">15", ">10", ">10", "<2", "")
 USUAL_CLASSES = 1000
 OPERATORS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "MUL", "AVERAGE_POOL_2D", "HARD_SWISH")
 RUNTIME_BYTES = operators.RUNTIME_BASE_BYTES + sum(
@@ -34,16 +37,22 @@ def rows(classes: int | None = None) -> list[dict[str, Any]]:
 
 def as_text(table: list[dict[str, Any]]) -> list[str]:
     """Returns the table to read, a line a row."""
-    places = sorted(table[0]["fits"])
-    columns = f"{'pixels':>6}{'classes':>8}{'params':>12}{'MACs':>15}{'int8 KiB':>10}{'arena KiB':>10}"
-    lines = [f"{'model':20}{'options':22}{columns}  fits"]
-    for row in table:
-        options = ", ".join(f"{key} {value}" for key, value in row["options"].items())
-        sizes = f"{row['int8_bytes'] / 1024:10,.0f}{row['arena_bytes'] / 1024:10,.0f}"
-        where = ", ".join(place for place in places if row["fits"][place]) or "no board"
-        numbers = f"{row['resolution']:6}{row['classes']:8}{row['params']:12,}{row['macs']:15,}"
-        lines.append(f"{row['name']:20}{options:22}{numbers}{sizes}  {where}")
-    return lines
+    return tables.aligned([HEADINGS, *map(_cells, table)], COLUMNS)
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        row["name"],
+        ", ".join(f"{key} {value}" for key, value in row["options"].items()),
+        str(row["resolution"]),
+        str(row["classes"]),
+        f"{row['params']:,}",
+        f"{row['macs']:,}",
+        f"{row['int8_bytes'] / 1024:,.0f}",
+        f"{row['arena_bytes'] / 1024:,.0f}",
+        "",
+        ", ".join(board for board in sorted(row["fits"]) if row["fits"][board]) or "no board",
+    )
 
 
 def _row(name: str, options: dict[str, Any]) -> dict[str, Any]:

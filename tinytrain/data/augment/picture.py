@@ -1,12 +1,12 @@
 """Draws what each augmentation regime does to the same images, and the Beta densities that MixUp draws λ from."""
 
 import functools
-import math
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
+import scipy.stats
 import tensorflow as tf
 from PIL import Image, ImageDraw, ImageFont
 
@@ -81,19 +81,15 @@ def font() -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), 11)
 
 
-def beta_density(share: float, alpha: float) -> float:
-    """Returns the density of Beta(alpha, alpha) at `share` in (0, 1): (s(1 - s))^(α - 1)·Γ(2α)/Γ(α)²."""
-    return (share * (1 - share)) ** (alpha - 1) * math.exp(math.lgamma(2 * alpha) - 2 * math.lgamma(alpha))
-
-
 def _draw_densities(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int]) -> None:
     left, top, right, bottom = box
     draw.text((4, top), "density of the share,\nBeta(alpha, alpha)", fill="black")
     draw.rectangle(box, outline="gray")
     for number, (alpha, color) in enumerate(DENSITIES.items()):
         draw.text((4, top + 40 + 14 * number), f"alpha = {alpha:g}", fill=color)
-        heights = [min(beta_density((x + 0.5) / (right - left), alpha), MAX_DENSITY) for x in range(right - left)]
-        points = [(left + x, bottom - y / MAX_DENSITY * (bottom - top)) for x, y in enumerate(heights)]
+        shares = (np.arange(right - left) + 0.5) / (right - left)
+        heights = np.minimum(scipy.stats.beta.pdf(shares, alpha, alpha), MAX_DENSITY)
+        points = [(left + x, bottom - y / MAX_DENSITY * (bottom - top)) for x, y in enumerate(heights.tolist())]
         draw.line(points, fill=color, width=2)
     for share in (0.0, 0.5, 1.0):
         draw.text((left + share * (right - left) - 6, bottom + 4), f"{share:g}", fill="black")

@@ -12,13 +12,13 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import scipy.stats
 import tensorflow as tf
 from matplotlib.figure import Figure
 
 from tinytrain.config.schema import Augment
 from tinytrain.data import splits
 from tinytrain.data.augment.augmentation import Augmentation
-from tinytrain.data.augment.picture import beta_density
 from tinytrain.data.load import load_dataset
 from tinytrain.experiments.papers.tables import Table
 from tinytrain.experiments.runs import Planned
@@ -114,8 +114,8 @@ def mixup(table: Table, finished: list[Planned]) -> Figure:
     """Draws training images, their mixtures by MixUp, and the density of the share λ."""
     config = next((run.config for run in finished if run.config.augment.mixup), finished[-1].config)
     alpha = config.augment.mixup or 0.2
-    images, labels, source = _images(finished[0])
-    one_hot = tf.one_hot(labels, len(source.classes))
+    images, labels, dataset = _images(finished[0])
+    one_hot = tf.one_hot(labels, len(dataset.classes))
     figure = Figure(figsize=(9, 9), layout="constrained")
     figure.suptitle(f"MixUp with α = {alpha:g}: images of {finished[0].data}, and four of {DRAWS} draws", fontsize=10)
     grid = figure.add_gridspec(6, SAMPLES, height_ratios=[1] * 5 + [2.2])
@@ -123,7 +123,7 @@ def mixup(table: Table, finished: list[Planned]) -> Figure:
         for column in range(SAMPLES):
             axes = figure.add_subplot(grid[row, column])
             axes.imshow(np.clip(np.round(pixels[column]), 0, 255).astype(np.uint8).squeeze(), cmap="gray")
-            axes.set_title(_shares(np.asarray(targets[column]), source.classes), fontsize=7)
+            axes.set_title(_shares(np.asarray(targets[column]), dataset.classes), fontsize=7)
             axes.axis("off")
     _density(figure.add_subplot(grid[5, :]), alpha)
     return figure
@@ -146,7 +146,7 @@ def _density(axes: Any, alpha: float) -> None:
     shares = np.linspace(0.001, 0.999, 999)
     for value in sorted({alpha, 0.2, 0.4, 1.0, 2.0}):
         width = 2.5 if value == alpha else 1
-        axes.plot(shares, [beta_density(share, value) for share in shares], linewidth=width, label=f"α = {value:g}")
+        axes.plot(shares, scipy.stats.beta.pdf(shares, value, value), linewidth=width, label=f"α = {value:g}")
     axes.set(xlabel="share λ of the first image", ylabel="density of Beta(α, α)", ylim=(0, MOST_DENSITY), xlim=(0, 1))
     axes.legend(fontsize=8)
     axes.grid(alpha=0.3)
@@ -170,28 +170,28 @@ def classes(table: Table, finished: list[Planned]) -> Figure:
 
 
 def _class_shares(axes: Any, planned: Planned) -> None:
-    source = load_dataset(planned.config)
+    dataset = load_dataset(planned.config)
     for number, (name, part) in enumerate(
-        splits.draw(source, planned.config.data, splits.seed(planned.config)).items()
+        splits.draw(dataset, planned.config.data, splits.seed(planned.config)).items()
     ):
-        counts = np.bincount(source.image_sets[part.image_set].strata[part.indices], minlength=len(source.classes))
+        counts = np.bincount(dataset.image_sets[part.image_set].strata[part.indices], minlength=len(dataset.classes))
         positions = np.arange(len(counts)) + (number - 1) * 0.27
         axes.bar(positions, 100 * counts / counts.sum(), width=0.27, label=f"{name}, {counts.sum():,} images")
     axes.set(ylabel="share of the images / %", title=f"Classes of {planned.data}")
-    labels = source.classes if len(source.classes) <= 30 else []
+    labels = dataset.classes if len(dataset.classes) <= 30 else []
     axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
     axes.margins(y=0.25)  # room for the legend
     axes.legend(loc="upper center", ncols=3, fontsize=8)
 
 
 def _images(planned: Planned) -> tuple[np.ndarray, np.ndarray, Any]:
-    """Returns (images (SAMPLES, R, R, C) uint8, labels, source): training images of as many classes as possible."""
-    source = load_dataset(planned.config)
-    config = resolve(planned.config, source)
-    images, labels = splits.Splits(source, config).arrays("train")
+    """Returns (images (SAMPLES, R, R, C) uint8, labels, dataset): training images of as many classes as possible."""
+    dataset = load_dataset(planned.config)
+    config = resolve(planned.config, dataset)
+    images, labels = splits.Splits(dataset, config).arrays("train")
     first = [int(np.flatnonzero(labels == label)[0]) for label in np.unique(labels)]
     chosen = (first * SAMPLES)[:SAMPLES]
-    return np.stack([images[index] for index in chosen]), labels[chosen], source
+    return np.stack([images[index] for index in chosen]), labels[chosen], dataset
 
 
 FIGURES: dict[str, Callable[[Table, list[Planned]], Figure]] = {

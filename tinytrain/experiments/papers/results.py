@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import scipy.stats
+
+from tinytrain import tables
 from tinytrain.config.schema import Config
 from tinytrain.experiments import paired, results_table
 from tinytrain.experiments.papers import columns
@@ -120,9 +123,8 @@ def rows(reproduction: Reproduction) -> list[Row]:
 def as_markdown(reproduction: Reproduction, table_rows: list[Row], notes: list[str]) -> str:
     """Returns the title, the notes, the table and paragraphs on the order of the arms, in Markdown."""
     digits = {column.name: column.measure.digits for column in reproduction.table.columns}
-    lines = [HEADER, ("---", "---", *["---:"] * (len(HEADER) - 2))]
-    lines += [_cells(row, digits[row["column"]]) for row in table_rows]
-    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    cells = [_cells(row, digits[row["column"]]) for row in table_rows]
+    table = tables.markdown([HEADER, *cells], "<<" + ">" * (len(HEADER) - 2))
     claim = [f"Claim: {reproduction.table.claim}"] if reproduction.table.claim else []
     return "\n\n".join(
         [
@@ -259,9 +261,6 @@ def _pairs(reproduction: Reproduction, compared: list[Arm], column: Column) -> s
 
 def spearman(first: list[float], second: list[float]) -> float:
     """Returns Spearman's rank correlation of two lists, equal values having their mean rank; 0 if one is constant."""
-    ranks = [
-        [sum(y < x for y in values) + sum(y == x for y in values) / 2 for x in values] for values in (first, second)
-    ]
-    if any(len(set(values)) == 1 for values in ranks):
+    if len(set(first)) == 1 or len(set(second)) == 1:
         return 0.0
-    return statistics.correlation(*ranks)
+    return float(scipy.stats.spearmanr(first, second).statistic)

@@ -58,8 +58,7 @@ class NetAug(Method):
         outer_steps: how many of the first steps draw widths beside expansions.
         statistics: batches (x, y) on which the BatchNorm statistics are estimated.
         keep_weights: whether the weights of `model` become the first channels of the super-network.
-        initialize: draws the weights of the largest network in place; by default they are drawn as in the released
-            code.
+        initialize: draws the weights of the largest network in place; by default they stay as Keras drew them.
     """
 
     def __init__(

@@ -250,9 +250,7 @@ def _names(group: Group) -> list[str]:
 
 
 def _widened(tiny: keras.Model, widths: dict[str, int]) -> keras.Model:
-    """Returns a wider copy of `tiny`, with the initial weights of NetAug's code (methods.md A.5).
-
-    They are uniform in ±1/√fan_in, as PyTorch's, for convolutions, and normal with σ = 0.02 for dense layers.
+    """Returns a wider copy of `tiny`, whose weights `nn.initializers` is to draw.
 
     Args:
         tiny: the tiny network.
@@ -261,15 +259,10 @@ def _widened(tiny: keras.Model, widths: dict[str, int]) -> keras.Model:
 
     def clone(layer: keras.Layer) -> keras.Layer:
         config = layer.get_config()
-        if isinstance(layer, layers.DepthwiseConv2D):
-            bound = 1 / np.sqrt(np.prod(layer.kernel_size))
-            config["depthwise_initializer"] = keras.initializers.RandomUniform(-bound, bound)
-        elif isinstance(layer, layers.Conv2D):
+        if isinstance(layer, layers.Conv2D) and not isinstance(layer, layers.DepthwiseConv2D):
             config["filters"] = widths[layer.name]
-            config["kernel_initializer"] = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
         elif isinstance(layer, layers.Dense):
             config["units"] = widths[layer.name]
-            config["kernel_initializer"] = keras.initializers.RandomNormal(stddev=0.02)
         return type(layer).from_config(config)
 
     return keras.models.clone_model(tiny, clone_function=clone)

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from tinytrain.config.schema import Config
+from tinytrain.tasks.classify import metrics
 from tinytrain.train.figures import Figure, Figures
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ FIGURES = Figures(
         *(TOP1, Figure("top5", "top-5"), BALANCED_TOP1, Figure("macro_f1", "macro F1"), MAP),
         Figure("map_mrr", "mAP by reciprocal rank"),
     ),
+    measure=metrics.top1,
+    golden_case=metrics.first_right,
 )
 
 

@@ -1,10 +1,14 @@
 """What a classifier is measured by, from the logits (or the int8 outputs) of a whole split.
 
-Ties, of which int8 outputs are full: top-k counts the classes in their order, as argmax does; the reciprocal rank is
-that of the middle of a tie; in average precision all images of a tie share the precision at its end.
+scikit-learn and SciPy compute them, but where ties decide, of which int8 outputs are full, and where a limit of theirs
+would show: scikit-learn's top-k takes the last classes of a tie, not the first as argmax does, its reciprocal rank
+(label_ranking_average_precision_score) is that of the end of a tie, not of its middle, and its log_loss cuts off
+probabilities below 2e-16. In average precision all images of a tie share the precision at its end, there and here.
 """
 
 import numpy as np
+import scipy.special
+from sklearn.metrics import f1_score, precision_recall_curve, recall_score
 
 
 def top_k(scores: np.ndarray, labels: np.ndarray, k: int) -> float:
@@ -13,13 +17,20 @@ def top_k(scores: np.ndarray, labels: np.ndarray, k: int) -> float:
     return float((order == labels[:, None]).any(axis=1).mean())
 
 
+def top1(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Returns the share of images, 0..1, whose true class has the highest score, of equal ones the first."""
+    return top_k(scores, labels, 1)
+
+
+def first_right(scores: np.ndarray, labels: np.ndarray | None) -> int:
+    """Returns the number of the first image that is classified right; 0 if there is none, or labels are unknown."""
+    return 0 if labels is None else int((scores.argmax(axis=1) == labels).argmax())
+
+
 def recall(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Returns per class (classes,) the share of its images that are classified right, 0..1; NaN without images."""
-    right = scores.argmax(axis=1) == labels
-    classes = scores.shape[1]
-    images = np.bincount(labels, minlength=classes)
-    hits = np.bincount(labels, weights=right, minlength=classes)
-    return np.divide(hits, images, out=np.full(classes, np.nan), where=images > 0)
+    classes = np.arange(scores.shape[1])
+    return recall_score(labels, scores.argmax(axis=1), labels=classes, average=None, zero_division=np.nan)
 
 
 def balanced_top1(scores: np.ndarray, labels: np.ndarray) -> float:
@@ -43,10 +54,7 @@ def macro_f1(scores: np.ndarray, labels: np.ndarray) -> float:
 
     A class without an image that is never predicted is left out.
     """
-    predicted, classes = scores.argmax(axis=1), scores.shape[1]
-    hits = np.bincount(labels[predicted == labels], minlength=classes)
-    sizes = np.bincount(labels, minlength=classes) + np.bincount(predicted, minlength=classes)
-    return float(np.mean(2 * hits[sizes > 0] / sizes[sizes > 0]))
+    return float(f1_score(labels, scores.argmax(axis=1), average="macro"))
 
 
 def mean_average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
@@ -61,10 +69,8 @@ def mean_average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
 
 def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
     """Returns the mean cross-entropy in nats of float logits, without label smoothing."""
-    logits = logits.astype(np.float64)
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    own = np.take_along_axis(shifted, labels[:, None], axis=1)[:, 0]
-    return float(np.mean(np.log(np.exp(shifted).sum(axis=1)) - own))
+    log_probabilities = scipy.special.log_softmax(logits.astype(np.float64), axis=1)
+    return -float(np.mean(np.take_along_axis(log_probabilities, labels[:, None], axis=1)))
 
 
 def summary(logits: np.ndarray, labels: np.ndarray) -> dict[str, float | int]:
@@ -87,15 +93,10 @@ def summary(logits: np.ndarray, labels: np.ndarray) -> dict[str, float | int]:
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Returns probabilities (N, classes) float64."""
-    exponents = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return exponents / exponents.sum(axis=1, keepdims=True)
+    return scipy.special.softmax(logits.astype(np.float64), axis=1)
 
 
 def _average_precision(scores: np.ndarray, positive: np.ndarray) -> float:
-    order = np.argsort(-scores, kind="stable")
-    hits = np.cumsum(positive[order])
-    last_of_tie = np.append(np.diff(scores[order]) != 0, True)
-    hits, seen = hits[last_of_tie], np.flatnonzero(last_of_tie) + 1
-    precision = np.maximum.accumulate((hits / seen)[::-1])[::-1]  # the best precision at this recall or beyond
-    recall_steps = np.diff(hits, prepend=0) / positive.sum()
-    return float((precision * recall_steps).sum())
+    precision, recalls, _ = precision_recall_curve(positive, scores)  # from recall 1 down to 0
+    best = np.maximum.accumulate(precision[:-1])  # at this recall or beyond
+    return float((best * -np.diff(recalls)).sum())

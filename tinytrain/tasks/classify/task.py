@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tinytrain.config.schema import Config
 from tinytrain.data import balance
-from tinytrain.tasks.classify import FIGURES, loss, metrics, training_metrics
+from tinytrain.tasks.classify import FIGURES, loss, metrics, report, training_metrics
 from tinytrain.train.task import Task
 
 
@@ -49,17 +49,9 @@ class Classification(Task):
         """Returns what `metrics.summary` does of logits (N, classes)."""
         return metrics.summary(outputs, annotations)
 
-    def figure(self, outputs: np.ndarray, annotations: np.ndarray) -> float:
-        """Returns top-1 of logits, or of int8 values, (N, classes)."""
-        return metrics.top_k(outputs, annotations, 1)
-
     def decode(self, outputs: np.ndarray) -> np.ndarray:
         """Returns the predicted classes (N,); of equal outputs the first."""
         return outputs.argmax(axis=1)
-
-    def golden_case(self, outputs: np.ndarray, annotations: np.ndarray | None) -> int:
-        """Returns the first image that is classified right, else the first."""
-        return 0 if annotations is None else int((self.decode(outputs) == annotations).argmax())
 
     def diagnosis(self, outputs: dict[str, np.ndarray | None], annotations: np.ndarray) -> list[dict[str, Any]]:
         """Returns for each class with images the share of them that is classified right by each kind of model."""
@@ -71,6 +63,12 @@ class Classification(Task):
             for number, name in enumerate(self.classes)
             if images[number]
         ]
+
+    def report(self, outputs: dict[str, np.ndarray], annotations: np.ndarray) -> report.Section:
+        """Returns matrices, classes, pairs and images of the report, from the logits (N, classes) of each model."""
+        return report.section(
+            {kind: metrics.softmax(each) for kind, each in outputs.items()}, annotations, self.classes
+        )
 
     def line(self, folder: Path, result: dict[str, Any]) -> str:
         """Returns the line of a finished run; what uneven classes hide in top-1 stands beside it."""

@@ -69,9 +69,3 @@ def lost(before: np.ndarray, after: np.ndarray, labels: np.ndarray, most: int) -
     turned = np.flatnonzero((before.argmax(axis=1) == labels) & (after.argmax(axis=1) != labels))
     loss = losses(after[turned], labels[turned])
     return turned[np.argsort(-loss, kind="stable")[:most]]
-
-
-def margin(share: float, images: int) -> float:
-    """Returns half the width of the 95 % interval of an accuracy `share` on so many images, in 0..1 (Wilson)."""
-    z = 1.96
-    return z / (1 + z * z / images) * float(np.sqrt(share * (1 - share) / images + z * z / (4 * images * images)))

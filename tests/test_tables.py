@@ -1,0 +1,25 @@
+"""Tables as text, by hand."""
+
+import pytest
+
+from tinytrain import tables
+
+ROWS = [("name", "count", "note"), ("a", "1", "x"), ("a longer one", "1,234", "")]
+
+
+def test_columns_are_as_wide_as_they_are_told_or_as_their_widest_cell():
+    assert tables.aligned(ROWS, ("<", ">6", ""), between=" ") == [
+        "name          count note",
+        "a                 1 x",
+        "a longer one  1,234 ",
+    ]
+    assert tables.aligned(ROWS, ("<6", ">", "")) == ["name  countnote", "a         1x", "a longer one1,234"]
+
+
+def test_markdown():
+    assert tables.markdown(ROWS[:2], "<><") == "| name | count | note |\n| --- | ---: | --- |\n| a | 1 | x |"
+
+
+def test_a_row_of_another_length_is_a_mistake():
+    with pytest.raises(ValueError, match="longer"):
+        tables.line(("a",), ("<2", ">2"))

@@ -1,0 +1,34 @@
+"""Tables as text: columns that are aligned for a terminal, and Markdown."""
+
+from collections.abc import Iterable, Sequence
+
+Cells = Sequence[str]
+
+
+def line(cells: Cells, columns: Sequence[str], between: str = "") -> str:
+    """Returns one row.
+
+    Args:
+        cells: a text for each column.
+        columns: how each column is aligned and how wide it is at least, as in format strings: "<20", ">9"; "" for one
+            that needs no filling.
+        between: stands between two columns.
+    """
+    return between.join(f"{cell:{column}}" for cell, column in zip(cells, columns, strict=True))
+
+
+def aligned(rows: Iterable[Cells], columns: Sequence[str], between: str = "") -> list[str]:
+    """Returns a line for each row, those of the headings first; "<" and ">" are as wide as their widest cell."""
+    rows = list(rows)
+    widest = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    fixed = [
+        f"{column}{width}" if column in ("<", ">") else column for column, width in zip(columns, widest, strict=True)
+    ]
+    return [line(row, fixed, between) for row in rows]
+
+
+def markdown(rows: Iterable[Cells], columns: str) -> str:
+    """Returns a table in Markdown, the headings the first row; `columns` has "<" or ">" for each column."""
+    heading, *others = rows
+    rules = ["---:" if column == ">" else "---" for column in columns]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [heading, rules, *others])
