@@ -105,8 +105,8 @@ def test_the_c_array_is_the_model_and_the_golden_output_its_answer(exported_run)
     source = folder / "firmware/model/model_data.cc"
     assert c_source.read_model_data(source) == content
     golden_input = c_source.read_array(source, "GoldenInput").astype(np.int8).reshape(1, 32, 32, 1)
-    golden_output = c_source.read_array(source, "GoldenOutput").astype(np.int8)
-    np.testing.assert_array_equal(ReferenceInterpreter(content).run(golden_input)[0], golden_output)
+    golden_output = c_source.read_array(source, "GoldenOutputs").astype(np.int8)
+    np.testing.assert_array_equal(ReferenceInterpreter(content).run(golden_input)[0][0], golden_output)
     assert "alignas(16)" in source.read_text()
 
 

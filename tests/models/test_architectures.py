@@ -69,7 +69,7 @@ def test_the_tflite_and_its_graph_agree_on_a_thousand_test_images(name, tmp_path
     )
     tflite = convert.convert(tuned)
     output = tflite.outputs[0]
-    found = ReferenceInterpreter(tflite.content).run(to_int8(images)[:1000]).astype(int)
+    found = ReferenceInterpreter(tflite.content).run(to_int8(images)[:1000])[0].astype(int)
     graph = tuned.predict(batches.normalize(images[:1000]), verbose=0) / output.scale[0] + output.zero_point[0]
     assert len(found) == 1000
     assert (found.argmax(1) == graph.argmax(1)).mean() >= 0.99

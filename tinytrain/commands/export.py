@@ -1,6 +1,7 @@
 """`tinytrain export`: from a run, or any int8 .tflite, to a proven int8 model and the firmware that runs it."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -67,15 +68,15 @@ def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Pat
     """Writes the models, golden.npz, firmware/ and report.json into `folder`; returns report.json."""
     tflite, stripped = model.tflite, strip(model.tflite)
     outputs = parity.run(tflite.content, model.images, "int8 model on the test images")
-    with write.draft(folder) as draft:
-        write_sources = partial(write.sources, model=model, stripped=stripped, outputs=outputs, board=board)
-        arena_bytes, basis = arena.size(stripped, board, draft, write_sources)
+    with write.draft(folder) as draft, ExitStack() as stack:
+        contents = partial(write.contents, model, stripped, outputs)
+        arena_bytes, basis = arena.size(stripped, board, draft, contents)
         arena_bytes += config.export.arena_margin_bytes
         write.models(draft, model, stripped, outputs)
-        sources = write_sources(draft, arena_bytes=arena_bytes)
+        sources = stack.enter_context(write.firmware(draft, config.export.target, board, contents(arena_bytes)))
         validated = None
         if model.val:
-            validated = parity.run(tflite.content, model.val.images, "int8 model on the val images")
+            validated = parity.run(tflite.content, model.val.images, "int8 model on the val images")[0]
         input_ = {"shape": list(tflite.inputs[0].shape), **model.pixels.report()}
         report = {
             "source": target,
@@ -90,7 +91,8 @@ def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Pat
             "task": model.task.name,
             "classes": model.classes,
             "input": input_ | {"resize": model.resize, "notes": list(model.notes)},
-            "accuracy": accuracy.section(model, outputs, validated, tflite),
+            "outputs": write.output_descriptions(tflite),
+            "accuracy": accuracy.section(model, outputs[0], validated, tflite),
             "parity": parity.section(sources, model.images, outputs, config.export.parity_images),
             "tensorflow_lite": tflite_interpreter.compare(tflite, model.images, outputs, model.macs),
             **sizes.sections(sources, stripped, arena_bytes, basis, board),

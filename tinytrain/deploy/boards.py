@@ -1,4 +1,4 @@
-"""Boards: what `firmware/boards/<board>.h` says, read without a C compiler.
+"""Boards: what `firmware/platform/boards/<board>.h` says, read without a C compiler.
 
 The header is the only place where a board's numbers stand; C, the linker script and the Makefile read the same lines.
 """
@@ -65,11 +65,11 @@ class Board:
 
 def folder() -> Path:
     """Returns the folder of the board headers."""
-    return plugins.data_folder("firmware") / "boards"
+    return plugins.data_folder("firmware") / "platform/boards"
 
 
 def names() -> list[str]:
-    """Returns the boards' names, sorted: the file names in firmware/boards."""
+    """Returns the boards' names, sorted: the file names in firmware/platform/boards."""
     return sorted(path.stem for path in folder().glob("*.h"))
 
 

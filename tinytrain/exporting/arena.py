@@ -6,6 +6,8 @@ from pathlib import Path
 
 from tinytrain.deploy import memory
 from tinytrain.deploy.boards import Board
+from tinytrain.deploy.c_source import Contents
+from tinytrain.deploy.targets import makefile
 from tinytrain.deploy.tflm import memory_planner
 from tinytrain.exporting import emulated
 from tinytrain.tflite.model import Model
@@ -14,14 +16,14 @@ START_MARGINS_BYTES = (0, 512, 4096)  # a small model takes more while it is pre
 AMPLE_BYTES = 2 * 1024 * 1024  # in the emulator, which has 4 MB of RAM
 
 
-def size(model: Model, board: Board, folder: Path, write_sources: Callable[[Path, int], Path]) -> tuple[int, str]:
+def size(model: Model, board: Board, folder: Path, contents: Callable[[int], Contents]) -> tuple[int, str]:
     """Returns the bytes of the arena and what they are: memory.BOUND, MEASURED, or UNKNOWN where no bound is known.
 
     Args:
         model: the stripped model.
         board: the board of the export.
         folder: where firmware is written for a moment, to measure it.
-        write_sources: (folder, bytes of the arena) → the firmware folder written into it.
+        contents: bytes of the arena → what the firmware then holds.
     """
     bound_bytes = memory.target_arena_bytes(model)
     if not memory.unplanned(model):
@@ -33,8 +35,8 @@ def size(model: Model, board: Board, folder: Path, write_sources: Callable[[Path
     def used_bytes(arena_bytes: int) -> int:
         """Returns what is used of an arena of this size, 0 if the firmware does not start with it."""
         with tempfile.TemporaryDirectory(prefix=".arena-", dir=folder) as temporary:
-            printed = emulated.run(write_sources(Path(temporary), arena_bytes), emulated_board)
-            return printed.get("arena_used_bytes", 0)
+            sources = makefile.write(Path(temporary), board, contents(arena_bytes))
+            return emulated.run(sources, emulated_board).get("arena_used_bytes", 0)
 
     if most := used_bytes(AMPLE_BYTES):
         for margin_bytes in START_MARGINS_BYTES:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from tinytrain.deploy import boards, firmware
+from tinytrain.deploy import boards, make, self_test
 from tinytrain.deploy.boards import Board
 from tinytrain.errors import DoesNotFit
 from tinytrain.exporting import proof
@@ -12,7 +12,7 @@ from tinytrain.exporting import proof
 def board_for(board: Board) -> Board | None:
     """Returns the emulated board with the core of `board`; None if there is none, or TFLM or a tool is missing."""
     emulated = boards.emulated_board(board)
-    return None if emulated is None or firmware.lacking(emulator=True) else emulated
+    return None if emulated is None or make.lacking(emulator=True) else emulated
 
 
 def section(sources: Path, board: Board) -> dict[str, Any]:
@@ -40,6 +40,6 @@ def section(sources: Path, board: Board) -> dict[str, Any]:
 def run(sources: Path, emulated: Board) -> dict[str, Any]:
     """Returns what the firmware prints on the emulated board; "failed" alone if it is too large for it."""
     try:
-        return firmware.emulate(sources, emulated, firmware.tflm_dir())
+        return self_test.emulate(sources, emulated, make.tflm_dir())
     except DoesNotFit as error:
         return {"failed": str(error)}

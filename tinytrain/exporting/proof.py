@@ -8,7 +8,7 @@ form that the model has it (deploy/tflm/verified_forms.py).
 from collections.abc import Iterable
 from typing import Any
 
-from tinytrain.deploy import firmware
+from tinytrain.deploy import make
 from tinytrain.deploy.tflm import verified_forms
 from tinytrain.tflite.model import Operator
 
@@ -62,7 +62,7 @@ def _never_run(operators: Iterable[Operator]) -> list[str]:
     never = [form for form, verdict in unverified.items() if not verdict]
     reasons = [f"known to be wrong on the emulated core: {', '.join(known)}"] if known else []
     if never:
-        how = firmware.lacking(emulator=True)
+        how = make.lacking(emulator=True)
         reasons.append(
             f"never run on the emulated core in this form: {', '.join(never)}" + (f" ({how})" if how else "")
         )

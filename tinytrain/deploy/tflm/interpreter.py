@@ -31,7 +31,7 @@ class ReferenceInterpreter:
     def __init__(self, content: bytes) -> None:
         self.content = content
 
-    def run(self, images: np.ndarray, progress: Callable[[int, int], None] | None = None) -> np.ndarray:
+    def run(self, images: np.ndarray, progress: Callable[[int, int], None] | None = None) -> list[np.ndarray]:
         """Runs the model on images, which PROCESSES processes share.
 
         Args:
@@ -39,7 +39,7 @@ class ReferenceInterpreter:
             progress: called with (images that are done, N) as they go on.
 
         Returns:
-            The outputs (N, classes) int8, or of the model's own shape in place of classes.
+            Each of the model's outputs for all images, (N, …) int8, in the order of the model.
 
         Raises:
             UserError: there are no images, or TFLM cannot run the model; the error is in TFLM's words.
@@ -50,17 +50,18 @@ class ReferenceInterpreter:
         count = min(PROCESSES, len(images))
         with files.folder() as folder:
             model, source = _write_inputs(folder, self.content, "images.npy", images)
-            results = [folder / f"outputs{part}.npy" for part in range(count)]
+            results = [folder / f"outputs{part}.npz" for part in range(count)]
             with tempfile.TemporaryFile("w+") as log:
                 workers = [
                     _start(log, "run", model, source, result, part, count) for part, result in enumerate(results)
                 ]
                 _wait(workers, len(images), progress)
                 _check(workers, log)
-            parts = [np.load(result) for result in results]
-        outputs = np.empty((len(images), *parts[0].shape[1:]), np.int8)
-        for part, share in enumerate(parts):
-            outputs[part::count] = share
+            parts = [_loaded(result) for result in results]
+        outputs = [np.empty((len(images), *output.shape[1:]), np.int8) for output in parts[0]]
+        for part, shares in enumerate(parts):
+            for output, share in zip(outputs, shares, strict=True):
+                output[part::count] = share
         return outputs
 
     def each(self, values: np.ndarray) -> np.ndarray:
@@ -85,6 +86,12 @@ class ReferenceInterpreter:
             printed = worker.communicate()[0]
             _check([worker], log)
         return int(printed)
+
+
+def _loaded(path: Path) -> list[np.ndarray]:
+    """Returns the arrays that a worker has saved with np.savez."""
+    with np.load(path) as saved:
+        return [saved[f"arr_{number}"] for number in range(len(saved.files))]
 
 
 def _start(log: IO[str], *arguments: object) -> subprocess.Popen:

@@ -5,7 +5,7 @@ here, and TensorFlow is not imported.
 
 The arguments on its command line:
 
-    run MODEL IMAGES.npy OUTPUTS.npy FIRST STEP    images FIRST, FIRST+STEP, …; prints a line "." for each
+    run MODEL IMAGES.npy OUTPUTS.npz FIRST STEP    images FIRST, FIRST+STEP, …; prints a line "." for each
     arena MODEL                                    prints the bytes of the smallest arena that works
     each MODEL VALUES.npy OUTPUTS.npy              one inference, all inputs VALUES; saves all outputs
 """
@@ -20,16 +20,17 @@ from tflite_micro.python.tflite_micro.runtime import Interpreter
 START_BYTES, LIMIT_BYTES = 1 << 14, 1 << 30
 
 
-def run(model: bytes, images: np.ndarray, first: int, step: int) -> np.ndarray:
-    """Returns the int8 outputs (ceil((N - first) / step), classes) of every `step`-th image."""
+def run(model: bytes, images: np.ndarray, first: int, step: int) -> list[np.ndarray]:
+    """Returns each int8 output, (ceil((N - first) / step), …), of every `step`-th image."""
     interpreter = Interpreter.from_bytes(model, arena_size=_enough_bytes(model, images[:1]))
-    outputs = []
+    outputs: list[list[np.ndarray]] = [[] for _ in range(_graph(model).OutputsLength())]
     for number in range(first, len(images), step):
         interpreter.set_input(images[number : number + 1], 0)
         interpreter.invoke()
-        outputs.append(interpreter.get_output(0)[0].copy())
+        for index, rows in enumerate(outputs):
+            rows.append(interpreter.get_output(index)[0].copy())
         print(".", flush=True)
-    return np.array(outputs)
+    return [np.array(rows) for rows in outputs]
 
 
 def each(model: bytes, values: np.ndarray) -> np.ndarray:
@@ -52,9 +53,13 @@ def smallest_arena(model: bytes, image: np.ndarray) -> int:
     return works
 
 
-def _save(path: str, outputs: np.ndarray) -> None:
+def _save(path: str, outputs: np.ndarray | list[np.ndarray]) -> None:
+    """Saves an array as .npy, a list of arrays as .npz."""
     try:
-        np.save(path, outputs)
+        if isinstance(outputs, list):
+            np.savez(path, *outputs)
+        else:
+            np.save(path, outputs)
     except OSError as error:
         print(f"{path}: {error.strerror or error}", file=sys.stderr)
         sys.exit(os.EX_IOERR)  # which interpreter.py tells from a model that does not run
