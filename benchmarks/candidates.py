@@ -2,12 +2,12 @@
 
     python benchmarks/candidates.py
 
-All is estimated from the graphs of untrained networks for color images (deploy/memory.py). Prints Markdown.
+All is estimated from the graphs of untrained networks for color images (deploy/estimate.py). Prints Markdown.
 """
 
 from tinytrain.cli.lists import models
 from tinytrain.config import plugins
-from tinytrain.deploy import memory
+from tinytrain.deploy import estimate
 from tinytrain.nn import macs
 
 BOARDS = ("nucleo_f401re", "stm32f746g_disco", "nucleo_l4r5zi", "nucleo_h743zi")
@@ -26,7 +26,7 @@ CANDIDATES = (  # architecture, width, resolution, stem
 def row(name: str, width: float, resolution: int, stem: str) -> str:
     """Returns the row of one network in Markdown."""
     model = plugins.load("models", name).build(width=width, resolution=resolution, classes=10, channels=3, stem=stem)
-    arena, size = memory.estimate(model)
+    arena, size = estimate.arena_and_model_bytes(model)
     label = f"{name} {width:g} at {resolution}{', stem=cifar' if stem == 'cifar' and name != 'resnet8' else ''}"
     fits = ["yes" if models.fits_board(arena, size, board) else "no" for board in BOARDS]
     return f"| {label} | {macs.count(model):,} | {arena:,} | {size:,} | {' | '.join(fits)} |"

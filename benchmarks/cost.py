@@ -30,9 +30,11 @@ import tensorflow as tf
 
 from tinytrain import tables
 from tinytrain.config import plugins
-from tinytrain.deploy import boards, c_source, firmware, memory
+from tinytrain.deploy import boards, c_source, firmware, make, memory, self_test
+from tinytrain.deploy.c_source import Contents
+from tinytrain.deploy.targets import makefile
 from tinytrain.deploy.tflm import instructions
-from tinytrain.deploy.tflm.interpreter import Oracle
+from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.errors import TinytrainError
 from tinytrain.quantize import convert, tf_keras_clone
 from tinytrain.tflite.model import Model
@@ -97,23 +99,25 @@ def run(graph: Model, stock_operators: bool) -> dict[str, Any]:
     """Returns what the .tflite costs in the firmware, as TFLM registers operators or as tinytrain does."""
     board = boards.load(BOARD)
     image = np.random.default_rng(2).integers(-128, 128, graph.inputs[0].shape, np.int8)
-    golden = Oracle(graph.content).run(image)
+    golden = ReferenceInterpreter(graph.content).run(image)
     with tempfile.TemporaryDirectory() as folder:
-        sources = firmware.emit(
+        sources = makefile.write(
             Path(folder),
             board,
-            model=graph,
-            name="cost",
-            arena_bytes=2 * memory.target_arena_bytes(graph),
-            labels=[],
-            golden_input=image,
-            golden_output=golden,
+            Contents(
+                model=graph,
+                name="cost",
+                arena_bytes=2 * memory.target_arena_bytes(graph),
+                labels=[],
+                golden_input=image,
+                golden_outputs=golden,
+            ),
         )
         if stock_operators:
             operators = dict.fromkeys(graph.counts, "general")
             (sources / "model" / "model_ops.h").write_text(c_source.ops_header(operators))
-        sizes = firmware.link(sources, board, firmware.tflm_dir())
-        printed = firmware.emulate(sources, board, firmware.tflm_dir())
+        sizes = firmware.link(sources, board, make.tflm_dir())
+        printed = self_test.emulate(sources, board, make.tflm_dir())
     if printed["failed"]:
         raise TinytrainError(printed["failed"])
     return {
@@ -163,7 +167,7 @@ def main() -> int:
     parser.add_argument("--only", help="only this network")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON line at the end")
     options = parser.parse_args()
-    if reason := firmware.lacking(emulator=True):
+    if reason := make.lacking(emulator=True):
         print(reason, file=sys.stderr)
         return 2
     rows = []

@@ -21,6 +21,7 @@ from published import BY_MACS, FITTED, H743_CLOCKS_HZ, OTHER_KERNELS, Row, opera
 from tinytrain import tables
 from tinytrain.deploy import latency
 from tinytrain.deploy.tflm import instructions
+from tinytrain.tflite.macs import total_macs
 
 KERNELS = "int8"  # TFLM's `*_INT8` registrations: these latencies are not of our firmware's own operators
 
@@ -33,7 +34,7 @@ def instructions_of(network: str) -> float:
 def instructions_per_mac(core: str) -> float:
     """Returns the instructions per MAC on a core, the geometric mean over its networks with known operators."""
     networks = [row.network for row in FITTED if row.core == core]
-    return geometric_mean(instructions_of(name) / latency.total_macs(operators(name)) for name in networks)
+    return geometric_mean(instructions_of(name) / total_macs(operators(name)) for name in networks)
 
 
 def cycles_per_instruction(row: Row) -> float:

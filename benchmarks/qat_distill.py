@@ -16,7 +16,7 @@ import_tensorflow()
 
 from tinytrain import tables
 from tinytrain.config import load as configs
-from tinytrain.deploy.tflm.interpreter import Oracle
+from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.exporting import int8_model
 from tinytrain.run import Run
 from tinytrain.tasks.classify import metrics
@@ -31,7 +31,7 @@ def measure(run, overrides, images):
     for variant, keys in VARIANTS.items():
         model = int8_model.from_run(run, configs.apply(run.config(), [*overrides, *keys]))
         output = model.tflite.outputs[0]
-        scores = dequantize(Oracle(model.tflite.content).run(model.images[:images]), output)
+        scores = dequantize(ReferenceInterpreter(model.tflite.content).run(model.images[:images])[0], output)
         row["float_percent"] = round(100 * metrics.top_k(model.float_scores[:images], model.labels[:images], 1), 2)
         row[f"{variant}_percent"] = round(100 * metrics.top_k(scores, model.labels[:images], 1), 2)
     return row

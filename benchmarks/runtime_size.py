@@ -17,7 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from tinytrain import tables
-from tinytrain.deploy import boards, c_source, firmware
+from tinytrain.deploy import boards, c_source, firmware, make
+from tinytrain.deploy.c_source import Contents
+from tinytrain.deploy.targets import makefile
 from tinytrain.deploy.tflm import operators as tflm_ops
 from tinytrain.errors import TinytrainError
 
@@ -69,8 +71,14 @@ class Linker:
     def __init__(self, folder: Path, tflm: Path):
         self.board, self.tflm, self.build = boards.load("stm32f746g_disco"), tflm, folder / "build"
         frame = np.zeros(16, np.int8)
-        arguments = {"name": "size", "arena_bytes": 1024, "labels": [], "golden_input": frame, "golden_output": frame}
-        self.folder = firmware.emit(folder, self.board, model=empty_model(), **arguments)
+        arguments = {
+            "name": "size",
+            "arena_bytes": 1024,
+            "labels": [],
+            "golden_input": frame,
+            "golden_outputs": [frame],
+        }
+        self.folder = makefile.write(folder, self.board, Contents(model=empty_model(), **arguments))
         self.cache: dict[tuple[tuple[str, str], ...], firmware.Sizes] = {}
 
     def sizes(self, operators: dict[str, str]) -> firmware.Sizes:
@@ -156,9 +164,9 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="print the table of deploy/tflm/operators.py as well")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON last")
     arguments = parser.parse_args()
-    if reason := firmware.lacking():
+    if reason := make.lacking():
         sys.exit(reason)
-    tflm = firmware.tflm_dir()
+    tflm = make.tflm_dir()
     with tempfile.TemporaryDirectory() as folder:
         linker = Linker(Path(folder), tflm)
         rows = [] if arguments.quick else operator_rows(linker)

@@ -27,7 +27,9 @@ from scipy.optimize import nnls
 
 from tinytrain import tables
 from tinytrain.benching.serial import emulator, ports
-from tinytrain.deploy import boards, c_source, firmware
+from tinytrain.deploy import boards, c_source, make
+from tinytrain.deploy.c_source import Contents
+from tinytrain.deploy.targets import makefile
 from tinytrain.deploy.tflm import cmsis_nn_counts, instructions, operators
 from tinytrain.tflite.model import Model, Operator
 
@@ -118,20 +120,22 @@ def count(cases: list[Case], board: boards.Board, general: bool) -> list[Counted
     kinds = dict.fromkeys(graph.counts, "general") if general else operators.registrations(graph.operators)
     source, target = (np.zeros(tensors[0].shape, np.int8) for tensors in (graph.inputs, graph.outputs))
     with tempfile.TemporaryDirectory() as folder:
-        sources = firmware.emit(
+        sources = makefile.write(
             Path(folder),
             board,
-            model=graph,
-            name="single operators",
-            arena_bytes=ARENA_BYTES,
-            labels=[],
-            golden_input=source,
-            golden_output=target,
+            Contents(
+                model=graph,
+                name="single operators",
+                arena_bytes=ARENA_BYTES,
+                labels=[],
+                golden_input=source,
+                golden_outputs=[target],
+            ),
         )
         (sources / "model" / "model_ops.h").write_text(c_source.ops_header(kinds))
-        with emulator.emulated(sources, board, firmware.tflm_dir()) as device:
+        with emulator.emulated(sources, board, make.tflm_dir()) as device:
             link, hello = ports.connect(device)
-            counts = [hello.in_unit(ticks) for ticks in link.profile(source.tobytes())]
+            counts = [hello.in_unit(ticks) for ticks in link.profile(source.tobytes(), len(graph.operators))]
     counted = zip(cases, graph.operators, counts, strict=True)
     return [Counted(case, operator, kinds[operator.name], number) for case, operator, number in counted]
 
@@ -182,7 +186,7 @@ def main() -> int:
     parser.add_argument("--fit", action="store_true", help="print the coefficients that fit the counts")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON line at the end")
     options = parser.parse_args()
-    if reason := firmware.lacking(emulator=True):
+    if reason := make.lacking(emulator=True):
         print(reason, file=sys.stderr)
         return 2
     board, step = boards.load(options.board), QUICK if options.quick else 1

@@ -25,9 +25,11 @@ import numpy as np
 from cost import BOARD, NETWORKS, QUICK, images, network
 
 from tinytrain import tables
-from tinytrain.deploy import boards, c_source, firmware, memory
+from tinytrain.deploy import boards, c_source, firmware, make, memory, self_test
+from tinytrain.deploy.c_source import Contents
+from tinytrain.deploy.targets import makefile
 from tinytrain.deploy.tflm import operators as tflm_ops
-from tinytrain.deploy.tflm.interpreter import Oracle
+from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.errors import TinytrainError
 from tinytrain.quantize import convert, tf_keras_clone
 from tinytrain.tflite.model import Model
@@ -41,15 +43,17 @@ KEYS = ("runtime_bytes", "flash_bytes", "arena_bytes", "instructions")
 def emitted(folder: Path, model: Model, operators: dict[str, str] | None) -> Path:
     """Returns the firmware folder of the .tflite; `operators` overrides the registrations that the export chooses."""
     image = np.random.default_rng(2).integers(-128, 128, model.inputs[0].shape, np.int8)
-    sources = firmware.emit(
+    sources = makefile.write(
         folder,
         boards.load(BOARD),
-        model=model,
-        name="stock",
-        arena_bytes=memory.target_arena_bytes(model),
-        labels=[],
-        golden_input=image,
-        golden_output=Oracle(model.content).run(image),
+        Contents(
+            model=model,
+            name="stock",
+            arena_bytes=memory.target_arena_bytes(model),
+            labels=[],
+            golden_input=image,
+            golden_outputs=ReferenceInterpreter(model.content).run(image),
+        ),
     )
     if operators is not None:
         (sources / "model" / "model_ops.h").write_text(c_source.ops_header(operators))
@@ -61,7 +65,7 @@ def measured(model: Model, tflm: Path, operators: dict[str, str] | None) -> dict
     with tempfile.TemporaryDirectory() as folder:
         sources = emitted(Path(folder), model, operators)
         sizes = firmware.link(sources, boards.load(BOARD), tflm)
-        printed = firmware.emulate(sources, boards.load(BOARD), tflm)
+        printed = self_test.emulate(sources, boards.load(BOARD), tflm)
     if "inference" not in printed:
         raise TinytrainError(printed["failed"])
     return {
@@ -130,8 +134,8 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help=f"only {' and '.join(QUICK)}")
     parser.add_argument("--json", action="store_true", help="print the rows as one JSON line at the end")
     arguments = parser.parse_args()
-    ours_dir, stock_dir = firmware.tflm_dir(), os.environ.get("TFLM_STOCK_DIR")
-    if reason := firmware.lacking(emulator=True):
+    ours_dir, stock_dir = make.tflm_dir(), os.environ.get("TFLM_STOCK_DIR")
+    if reason := make.lacking(emulator=True):
         print(reason, file=sys.stderr)
         return 2
     if ours_dir is None or not stock_dir:

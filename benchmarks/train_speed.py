@@ -28,9 +28,9 @@ from tinytrain.data import batches as pipeline
 from tinytrain.data.augment.augmentation import Augmentation
 from tinytrain.run import Run
 from tinytrain.train import optimizers
+from tinytrain.train.callbacks import StopAtNaN
 from tinytrain.train.checkpoint import Checkpoint
 from tinytrain.train.method import Method
-from tinytrain.train.progress import StopAtNaN
 
 CASES = [("mobilenet_v2", 0.35, 32, 64), ("mobilenet_v2", 0.35, 96, 64), ("mobilenet_v1", 0.25, 96, 64)]
 CLASSES = 10

@@ -26,9 +26,11 @@ from operator_models import Case, joined_model
 from single_operators import convolutions, depthwise, groups, others, stock
 
 from tinytrain.benching.serial import emulator, ports
-from tinytrain.deploy import boards, c_source, firmware
+from tinytrain.deploy import boards, c_source, make
+from tinytrain.deploy.c_source import Contents
+from tinytrain.deploy.targets import makefile
 from tinytrain.deploy.tflm import operators, verified_forms
-from tinytrain.deploy.tflm.interpreter import Oracle
+from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.errors import TinytrainError
 from tinytrain.tflite.model import Model
 
@@ -99,7 +101,7 @@ def run(cases: list[Case], with_own: bool, build: Path) -> dict[str, list[str]]:
     if not with_own:
         kinds = {name: _library(name, graph) if kind == "own" else kind for name, kind in kinds.items()}
     image = np.random.default_rng(0).integers(-128, 128, graph.inputs[0].shape, np.int8)
-    expected = Oracle(graph.content).run(image)[0].reshape(-1)
+    expected = ReferenceInterpreter(graph.content).run(image)[0][0].reshape(-1)
     try:
         output = _on_board(graph, kinds, image, expected, build)
     except TinytrainError as error:
@@ -128,21 +130,23 @@ def _on_board(model: Model, kinds: dict[str, str], image: np.ndarray, expected: 
     """Returns the output (bytes,) int8 of the model on the emulated board."""
     board = boards.load(BOARD)
     with tempfile.TemporaryDirectory() as folder:
-        sources = firmware.emit(
+        sources = makefile.write(
             Path(folder),
             board,
-            model=model,
-            name="forms",
-            arena_bytes=ARENA_BYTES,
-            labels=[],
-            golden_input=image,
-            golden_output=expected,
+            Contents(
+                model=model,
+                name="forms",
+                arena_bytes=ARENA_BYTES,
+                labels=[],
+                golden_input=image,
+                golden_outputs=[expected],
+            ),
         )
         (sources / "model" / "model_ops.h").write_text(c_source.ops_header(kinds))
-        program = firmware.build(sources, board, firmware.tflm_dir(), build)
+        program = make.build(sources, board, make.tflm_dir(), build)
         with emulator.running(program, board) as device:
             link, _ = ports.connect(device)
-            return np.frombuffer(link.infer(image.tobytes(), output_bytes=expected.size).output, np.int8)
+            return np.frombuffer(link.infer(image.tobytes(), output_bytes=expected.size).outputs, np.int8)
 
 
 def table(verdicts: dict[str, list[str]]) -> str:
@@ -164,7 +168,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help=f"replace {verified_forms.TABLE.name}")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON line at the end")
     options = parser.parse_args()
-    if reason := firmware.lacking(emulator=True):
+    if reason := make.lacking(emulator=True):
         print(reason, file=sys.stderr)
         return 2
     common = sample(case for cases in (convolutions(), depthwise(), others(), imported()) for case in cases)

@@ -35,7 +35,7 @@ def shown(monkeypatch):
 
 def test_a_line_every_few_seconds_where_there_is_no_terminal(shown):
     with progress.stage("importing TensorFlow"):
-        assert [shown(1), shown(1), shown(1), shown(1)] == ["", "", "importing TensorFlow …\n", ""]
+        assert [shown(1), shown(1), shown(1), shown(1)] == ["", "", "importing TensorFlow … 3 s\n", ""]
 
 
 def test_what_is_counted_says_how_far_it_is(shown):
@@ -51,7 +51,7 @@ def test_the_innermost_stage_is_shown_and_then_the_outer_one_again(shown):
     with progress.stage("reading the data"):
         for number in progress.counted(range(2), "reading", 2, "file"):
             assert shown(5) == f"reading: {number} of 2 files\n"
-        assert shown(5) == "reading the data …\n"
+        assert shown(5) == "reading the data … 15 s\n"
 
 
 def test_a_stage_may_become_another(shown):
@@ -63,7 +63,7 @@ def test_a_stage_may_become_another(shown):
 def test_a_first_line_at_once_and_the_next_in_time(shown, capsys):
     with progress.stage("importing TensorFlow", at_once=True):
         assert capsys.readouterr().err == "importing TensorFlow …\n"
-        assert [shown(1), shown(2)] == ["", "importing TensorFlow …\n"]
+        assert [shown(1), shown(2)] == ["", "importing TensorFlow … 3 s\n"]
 
 
 def test_a_terminal_gets_a_bar_that_goes_away(shown):
@@ -107,5 +107,5 @@ def test_the_thread_shows_what_keeps_the_main_thread(tmp_path):
     )
     lines = [process.stderr.readline() for _ in range(2)]
     process.communicate("", timeout=60)
-    assert lines == ["importing TensorFlow …\n"] * 2
+    assert all(line.startswith("importing TensorFlow …") for line in lines)
     assert process.returncode == 0

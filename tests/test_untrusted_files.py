@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import pytest
 from bench_helpers import exported
-from firmware_helpers import EMULATED, emit, make, needs_compiler
+from firmware_helpers import EMULATED, emit, needs_compiler, run_make
 from int8_models import conv_model
 
 from tinytrain import provenance
@@ -335,7 +335,7 @@ LABELS = ['a "b"', "$(touch PWNED)", "%s%n", "back\\slash\\", "`touch PWNED`", "
 @needs_compiler
 def test_class_names_and_folder_names_survive_make_and_the_compiler(tmp_path):
     folder = emit(tmp_path / SHELL, labels=LABELS)
-    done = make(folder, f"BOARD={EMULATED}", "ENGINE=stand_in")
+    done = run_make(folder, f"BOARD={EMULATED}", "ENGINE=stub")
     assert done.returncode == 0, done.stderr
     assert len(list(folder.glob("build/*/firmware.elf"))) == 1
     compiled = tmp_path / "model_data.o"

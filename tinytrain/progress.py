@@ -54,9 +54,10 @@ class Stage:
         self.done += count
 
     def line(self) -> str:
-        """Returns the stage as one line: "decoding: 1,024 of 50,000 images", or "importing TensorFlow …"."""
+        """Returns the stage as one line: "decoding: 1,024 of 50,000 images", or "importing TensorFlow … 12 s"."""
         if self.total is None:
-            return f"{self.text} …"
+            seconds = round(time.monotonic() - self._began)
+            return f"{self.text} … {seconds} s" if seconds else f"{self.text} …"
         return f"{self.text}: {min(self.done, self.total):,} of {self.total:,} {self.unit}s"
 
     def beat(self) -> None:

@@ -21,7 +21,7 @@ from tinytrain.cli.commands import COMMANDS
 from tinytrain.config import load, schema
 from tinytrain.errors import UserError
 
-MAKEFILES = [(REPOSITORY / name).read_text() for name in ("Makefile", "firmware/Makefile")]
+MAKEFILES = [(REPOSITORY / name).read_text() for name in ("Makefile", "firmware/platform/Makefile")]
 
 
 def row_problem(plan: Plan, rows: documented_commands.Rows) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from bench_helpers import IMAGES, OUTPUTS, exported
 from faulty_line import FaultyLine
-from firmware_helpers import EMULATED, FULL_ARENA_BYTES, make, needs_emulator
+from firmware_helpers import EMULATED, FULL_ARENA_BYTES, needs_emulator, run_make
 from simulated_board import SimulatedBoard, open_device
 
 from tinytrain.benching import binary as bench_binary
@@ -21,7 +21,7 @@ from tinytrain.benching.serial.mlperf import Mlperf
 from tinytrain.benching.serial.requests import BoardRefused, BoardRestarted
 from tinytrain.benching.text import failure, summary
 from tinytrain.commands.bench import bench
-from tinytrain.deploy import boards, firmware
+from tinytrain.deploy import boards, firmware, make
 from tinytrain.deploy.exported import COMPACT_FILE, GOLDEN_FILE, Exported
 from tinytrain.errors import TinytrainError, UserError
 
@@ -35,7 +35,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def program(folder):
-    return firmware.build(folder / "firmware", BOARD, None, folder / "build")
+    return make.build(folder / "firmware", BOARD, None, folder / "build")
 
 
 @pytest.fixture
@@ -47,11 +47,11 @@ def device(program):
 def crashing(folder, tmp_path, statement):
     """Returns the program whose engine executes `statement` in each inference."""
     copy = exported(tmp_path / "crash") / "firmware"
-    engine = (copy / "engine_stand_in.cc").read_text()
+    engine = (copy / "app/engine_stub.cc").read_text()
     body = engine.replace("  uint32_t hash = 2166136261u;", f"  {statement}\n  uint32_t hash = 2166136261u;")
     assert body != engine
-    (copy / "engine_crash.cc").write_text(body)
-    done = make(copy, f"BOARD={EMULATED}", "ENGINE=crash")
+    (copy / "app/engine_crash.cc").write_text(body)
+    done = run_make(copy, f"BOARD={EMULATED}", "ENGINE=crash")
     assert done.returncode == 0, done.stderr
     return copy / "build" / f"{EMULATED}-crash" / "firmware.elf"
 
@@ -63,7 +63,7 @@ def crashing(folder, tmp_path, statement):
 def test_all_answers_are_the_hosts(folder, device, tmp_path):
     result, target = bench(folder, device, out=tmp_path / "out")
     assert json.loads((target / "bench.json").read_text()) == result
-    assert (result["board"], result["engine"], result["emulated"]) == (EMULATED, "stand_in", True)
+    assert (result["board"], result["engine"], result["emulated"]) == (EMULATED, "stub", True)
     assert (result["images"], result["different"], result["differences"]) == (IMAGES, 0, [])
     assert result["accuracy"] == {"board": 1.0, "host": 1.0}
     latency = result["latency"]
@@ -104,7 +104,7 @@ def test_both_protocols_give_the_same_answers(folder, device, tmp_path):
 def test_a_board_without_room_to_keep_the_input_answers_alike(tmp_path):
     """Both protocols: the input is sent for each inference or window, and the first output of a window counts."""
     full = exported(tmp_path / "full", arena_bytes=FULL_ARENA_BYTES)
-    program = firmware.build(full / "firmware", BOARD, None, tmp_path / "build")
+    program = make.build(full / "firmware", BOARD, None, tmp_path / "build")
     with emulator.running(program, BOARD) as device, open_device(device) as port:
         link, image = BoardLink(port), Exported.open(full).input_of(0)
         link.hello()
@@ -139,8 +139,8 @@ def test_a_bad_line_costs_time_and_no_answer(folder, device, seed, faults):
         link.hello()
         before = link.status()
         for image in [*range(IMAGES)] * 2:
-            output = link.infer(export.input_of(image), output_bytes=OUTPUTS).output
-            assert np.frombuffer(output, np.int8).tolist() == export.output_of(image).tolist()
+            outputs = link.infer(export.input_of(image), output_bytes=OUTPUTS).outputs
+            assert np.frombuffer(outputs, np.int8).tolist() == export.outputs_of(image)[0].tolist()
         assert len(link.profile(export.input_of(0), 1)) == 1
         after = link.status()
         for (_, kind), count in line.counts.items():
@@ -178,7 +178,8 @@ def test_a_hang_is_caught_and_reported_after_the_restart(folder, tmp_path):
             link.infer(b"\x07" + export.input_of(0)[1:])
         assert link.hello().restarted == "watchdog: it hung in operator 0"
         image = next(i for i in range(IMAGES) if export.inputs[i].flat[0] != 7)
-        assert link.infer(export.input_of(image), output_bytes=OUTPUTS).output == export.output_of(image).tobytes()
+        (expected,) = export.outputs_of(image)
+        assert link.infer(export.input_of(image), output_bytes=OUTPUTS).outputs == expected.tobytes()
 
 
 @needs_emulator

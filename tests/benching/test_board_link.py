@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 import pytest
-from firmware_helpers import INPUT, stand_in_output
+from firmware_helpers import INPUT, stub_output
 from int8_models import conv_model
 from simulated_board import SimulatedBoard, open_device
 
@@ -40,7 +40,7 @@ def test_an_output_longer_than_a_frame_comes_in_pieces(link):
     with SimulatedBoard(conv_model(), len(IMAGE), 1300, operators=300) as board:
         connected = link(board)
         found = connected.infer(IMAGE, 3, 1300)
-        assert found.output == stand_in_output(INPUT, 1300).tobytes()
+        assert found.outputs == stub_output(INPUT, 1300).tobytes()
         assert (found.count, found.ticks) == (3, 3 * board.cycles)
         assert connected.profile(IMAGE, 300) == [board.cycles // 300] * 300
 
@@ -49,7 +49,7 @@ def test_the_fastest_rate_that_the_line_carries_is_taken(link):
     with simulated(rates=(115200, 460800)) as board:
         connected = link(board)
         assert connected.set_baud() == board.baud == 460800
-        assert np.frombuffer(connected.infer(IMAGE).output, np.int8).tolist() == stand_in_output(INPUT, 80).tolist()
+        assert np.frombuffer(connected.infer(IMAGE).outputs, np.int8).tolist() == stub_output(INPUT, 80).tolist()
         connected.restore_baud()
         assert connected.port.baudrate == board.baud == 115200
 
@@ -79,7 +79,7 @@ def test_a_restart_in_the_middle_is_told_with_its_reason(link):
         connected.doing = "image 1"
         with pytest.raises(BoardRestarted, match=r"restarted during image 1: watchdog: it hung in operator 0$"):
             connected.infer(IMAGE)
-        assert "m-init-done" in connected.said
+        assert "m-init-done" in connected.lines
 
 
 def test_a_restart_is_told_even_if_the_rate_changed_with_it(link):

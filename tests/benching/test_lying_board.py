@@ -10,14 +10,13 @@ from bench_helpers import OUTPUTS, exported
 from lying_board import Clock, LyingPort, TextPort, random_lie, random_text_lie
 
 from tinytrain.benching import binary as bench_binary
-from tinytrain.benching import mlperf_runner
+from tinytrain.benching import connection, mlperf_runner
 from tinytrain.benching.serial import cobs_frames, messages
 from tinytrain.benching.serial.board import BoardLink
 from tinytrain.benching.serial.messages import BoardWrong, Kind
 from tinytrain.benching.serial.mlperf import INFER_TIMEOUT_S
-from tinytrain.benching.serial.requests import EXCHANGE_S
+from tinytrain.benching.serial.requests import EXCHANGE_S, BoardRefused
 from tinytrain.benching.text import failure, summary
-from tinytrain.commands import bench
 from tinytrain.deploy.exported import Exported
 from tinytrain.errors import TinytrainError, UserError
 from tinytrain.files import write_json
@@ -40,7 +39,7 @@ def binary(export, clock, lie, window_s=3.0, **behavior):
     port = LyingPort(clock, export.model, 48, OUTPUTS, lie, **behavior)
     link = BoardLink(port)
     hello = link.hello()
-    bench.refuse_another_model(hello, export, "fake")
+    connection.refuse_another_model(hello, export, "fake")
     return bench_binary.measure(link, hello, export, 2, window_s)
 
 
@@ -76,7 +75,7 @@ def test_an_honest_board_is_believed(export, clock, tmp_path):
     assert "sim" in summary(result, tmp_path)
 
 
-HELLO = ["version", "longest", "crc", "bytes", "in", "out", "arena", "used", "stack", "operators", "clock"]
+HELLO = ["version", "longest", "crc", "bytes", "in", "out", "arena", "used", "stack", "outputs", "operators", "clock"]
 HELLO += ["counts", "ticks"]
 
 
@@ -84,9 +83,9 @@ def in_hello(name, number):
     def lie(kind, payload):
         if kind != Kind.HELLO:
             return payload
-        numbers = list(struct.unpack_from("<HH11I", payload))
+        numbers = list(struct.unpack_from("<HH12I", payload))
         numbers[HELLO.index(name)] = number
-        return struct.pack("<HH11I", *numbers) + payload[48:]
+        return struct.pack("<HH12I", *numbers) + payload[52:]
 
     return lie
 
@@ -104,16 +103,23 @@ def answering(asked, answer):
         (in_hello("longest", 4), "HELLO wrong: 'longest_payload 4', expected 16 to"),
         (in_hello("operators", 0), "HELLO wrong: 'operators 0'"),
         (answering(Kind.HELLO, lambda payload: payload[:20]), "HELLO wrong"),
-        (answering(Kind.HELLO, lambda payload: payload[:48] + b"a\x1b[2J\0b\0c\0cycles\0\0"), "printable"),
-        (answering(Kind.HELLO, lambda payload: payload[:48] + b"x" * 400 + b"\0b\0c\0cycles\0\0"), "at most 300"),
+        (answering(Kind.HELLO, lambda payload: payload[:52] + b"a\x1b[2J\0b\0c\0cycles\0\0"), "printable"),
+        (answering(Kind.HELLO, lambda payload: payload[:52] + b"x" * 400 + b"\0b\0c\0cycles\0\0"), "at most 300"),
         (
-            answering(Kind.HELLO, lambda payload: payload[:48] + b"a\0b\0c\0bananas\0\0"),
+            answering(Kind.HELLO, lambda payload: payload[:52] + b"a\0b\0c\0bananas\0\0"),
             "'bananas', expected cycles or",
         ),
         (answering(Kind.INFER, lambda payload: payload[:4] + bytes(8) + payload[12:]), "in 0 ticks"),
         (answering(Kind.INFER, lambda payload: b"\xff" * 12 + payload[12:]), "inferences in"),
         (answering(Kind.INFER, lambda payload: payload[:4] + b"\xff" * 8 + payload[12:]), "s an inference'"),
         (answering(Kind.INFER, lambda payload: payload[:4] + b"\1" + bytes(7) + payload[12:]), "5e-09 s an inference'"),
+        (
+            answering(Kind.INFER, lambda payload: payload[:-1] + bytes([payload[-1] ^ 1])),
+            "OUTPUT wrong: 'outputs with CRC-32",
+        ),
+        (answering(Kind.OUTPUT_INFO, lambda payload: bytes([79]) + payload[1:]), "OutputInfo(size_bytes=79, scale="),
+        (answering(Kind.OUTPUT_INFO, lambda payload: payload[:-4]), "'12 bytes of a shape', expected 4 dimensions"),
+        (in_hello("outputs", 0), "HELLO wrong: 'outputs 0', expected 1 to"),
         (answering(Kind.INFER, lambda payload: payload + b"more"), "OUTPUT wrong: '84 bytes', expected 80 bytes"),
         (answering(Kind.INFER, lambda payload: payload[:4]), "4 bytes, which is no answer"),
         (answering(Kind.PROFILE, lambda payload: struct.pack("<HHI", 65535, 0, 1)), "1 operators from 0 on, of 65535"),
@@ -143,9 +149,21 @@ def test_counts_that_fall_are_wrong(export, clock):
         binary(export, clock, lie)
 
 
-def test_a_board_of_another_version_is_still_told_so(export, clock):
-    with pytest.raises(UserError, match="speaks version 9 of the protocol"):
-        binary(export, clock, in_hello("version", 9))
+@pytest.mark.parametrize("version", [1, 3])
+@pytest.mark.parametrize("how", ["its error names it", "its answer has it"])
+def test_a_board_of_another_version_is_refused_in_one_sentence(export, clock, version, how):
+    """Firmware of version 1, which answers HELLO of another version with error 2 and this text, is the first case."""
+    refusal = {Kind.HELLO: (2, f"HELLO takes version {version}".encode())} if "error" in how else {}
+    with pytest.raises(UserError) as error:
+        binary(export, clock, honest if refusal else in_hello("version", version), refuse=refusal)
+    assert str(error.value) == (
+        f"the board speaks version {version} of the protocol, this tinytrain 2: export and flash it anew"
+    )
+
+
+def test_a_refused_hello_that_names_no_version_is_the_boards_error(export, clock):
+    with pytest.raises(BoardRefused, match="refuses HELLO with error 2: no"):
+        binary(export, clock, honest, refuse={Kind.HELLO: (2, b"no")})
 
 
 def test_other_frames_for_ever_end(export, clock):

@@ -18,7 +18,7 @@ from tinytrain import locks
 from tinytrain.benching.serial import emulator, ports
 from tinytrain.cli import commands, flags, main
 from tinytrain.config import load as configs
-from tinytrain.deploy import boards, firmware
+from tinytrain.deploy import boards, firmware, make
 from tinytrain.deploy.tflm import interpreter
 from tinytrain.errors import TinytrainError, UserError
 from tinytrain.exporting import int8_model
@@ -333,7 +333,7 @@ def test_the_death_of_the_interpreter_is_told_with_its_status_and_words(monkeypa
     (tmp_path / "sh").chmod(0o755)
     monkeypatch.setattr(interpreter.sys, "executable", str(tmp_path / "sh"))
     with pytest.raises(kind) as told:
-        _ = interpreter.Oracle(b"model").arena_bytes
+        _ = interpreter.ReferenceInterpreter(b"model").arena_bytes
     assert sentence in str(told.value)
     assert type(told.value) is kind
 
@@ -362,7 +362,7 @@ def asked_while_the_emulator_is_killed(program, board):
 @needs_emulator
 def test_the_death_of_the_emulator_in_the_middle_is_told_with_its_status(tmp_path):
     board = boards.load(EMULATED)
-    program = firmware.build(emit(tmp_path), board, None, tmp_path / "build")
+    program = make.build(emit(tmp_path), board, None, tmp_path / "build")
     with pytest.raises(TinytrainError, match=r"the emulator ended with status -9: the port '.*' is gone"):
         asked_while_the_emulator_is_killed(program, board)
 
@@ -386,7 +386,7 @@ def no_work(monkeypatch, tmp_path):
             [],
             "has no lib/libtensorflow-microlite.a and no include/tensorflow/lite/micro/micro_interpreter.h: set it to",
         ),
-        (firmware.TFLM_FILES[:1] if hasattr(firmware, "TFLM_FILES") else [], "has no include/tensorflow/lite/micro/"),
+        (make.TFLM_FILES[:1] if hasattr(make, "TFLM_FILES") else [], "has no include/tensorflow/lite/micro/"),
     ],
 )
 def test_a_wrong_tflm_dir_is_told_before_the_work(command_line, no_work, monkeypatch, tmp_path, files, sentence):

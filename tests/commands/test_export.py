@@ -18,11 +18,11 @@ from tensorflow.lite.python import schema_py_generated as tflite_schema
 from tinytrain.commands import evaluate, fit
 from tinytrain.commands.export import export
 from tinytrain.config import load as configs
-from tinytrain.config import schema
+from tinytrain.config import plugins, schema
 from tinytrain.data import splits
 from tinytrain.data.load import load_dataset
 from tinytrain.deploy import c_source
-from tinytrain.deploy.tflm.interpreter import Oracle
+from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.errors import UserError
 from tinytrain.exporting import int8_model
 from tinytrain.exporting import text as export_summary
@@ -42,7 +42,7 @@ def record_parses(monkeypatch):
         frame = sys._getframe(1)
         while frame.f_code.co_filename == tflite_schema.__file__:
             frame = frame.f_back
-        if "tinytrain" in Path(frame.f_code.co_filename).parts:
+        if plugins.PACKAGE in Path(frame.f_code.co_filename).parents:
             parsed.append(bytes(table._tab.Bytes))
         return unpack(tree, table)
 
@@ -105,8 +105,8 @@ def test_the_c_array_is_the_model_and_the_golden_output_its_answer(exported_run)
     source = folder / "firmware/model/model_data.cc"
     assert c_source.read_model_data(source) == content
     golden_input = c_source.read_array(source, "GoldenInput").astype(np.int8).reshape(1, 32, 32, 1)
-    golden_output = c_source.read_array(source, "GoldenOutput").astype(np.int8)
-    np.testing.assert_array_equal(Oracle(content).run(golden_input)[0], golden_output)
+    golden_output = c_source.read_array(source, "GoldenOutputs").astype(np.int8)
+    np.testing.assert_array_equal(ReferenceInterpreter(content).run(golden_input)[0][0], golden_output)
     assert "alignas(16)" in source.read_text()
 
 

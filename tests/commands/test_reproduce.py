@@ -228,15 +228,15 @@ def test_every_dataset_has_a_panel_of_its_classes(reproduced, image_folder):
 
 def test_specs_stand_for_datasets_by_name_then_in_order():
     table = tables.load("002/4")
-    places = reproduce.placed(table, ["folder:a", "cars196:b", "folder:c"])
+    places = reproduce.assign(table, ["folder:a", "cars196:b", "folder:c"])
     assert [(place.dataset, place.spec, place.name) for place in places] == [
         ("imagenet2012", "folder:a", "a"),
         ("food101", "folder:c", "c"),
         ("cars196", "cars196:b", "cars196"),
     ]
-    assert [place.spec for place in reproduce.placed(table, None)] == tables.papers_data(table)
+    assert [place.spec for place in reproduce.assign(table, None)] == tables.papers_data(table)
     with pytest.raises(UserError, match="seed003-table4 has 1 of the paper's datasets"):
-        reproduce.placed(tables.load("003/4"), ["digits", "cifar10"])
+        reproduce.assign(tables.load("003/4"), ["digits", "cifar10"])
 
 
 @pytest.mark.parametrize(

@@ -353,7 +353,7 @@ def test_what_an_export_knows_travels_with_its_tflite(tmp_path, command_line, mo
     }
     fed = []
     monkeypatch.setattr(
-        "tinytrain.deploy.tflm.interpreter.Oracle.run",
+        "tinytrain.deploy.tflm.interpreter.ReferenceInterpreter.run",
         lambda self, images: fed.append(images) or np.zeros((len(images), 5), np.int8),
     )
     seen = []

@@ -14,6 +14,7 @@ from int8_models import FILTERS, INPUT_SHAPE, conv_model, shaped
 from tensorflow.lite.python import schema_py_generated as schema
 
 from tinytrain.deploy import c_source
+from tinytrain.deploy.c_source import Contents
 from tinytrain.deploy.tflm import operators, supported
 from tinytrain.errors import UserError
 from tinytrain.tflite import int8_values
@@ -31,9 +32,10 @@ def write(folder, model=None, **changes):
         "arena_bytes": 4096,
         "labels": ["cat", "dog"],
         "golden_input": INPUT,
-        "golden_output": OUTPUT,
+        "golden_outputs": [OUTPUT],
     }
-    c_source.write(folder, model=Model.parse(conv_model() if model is None else model), **arguments | changes)
+    arguments["model"] = Model.parse(conv_model() if model is None else model)
+    c_source.write(folder, Contents(**arguments | changes))
 
 
 def tensor(dtype):
@@ -49,7 +51,7 @@ def test_the_arrays_read_back_equal(tmp_path):
     path = tmp_path / "model_data.cc"
     assert c_source.read_model_data(path) == conv_model()
     assert np.array_equal(c_source.read_array(path, "GoldenInput"), INPUT.ravel())
-    assert np.array_equal(c_source.read_array(path, "GoldenOutput"), OUTPUT.ravel())
+    assert np.array_equal(c_source.read_array(path, "GoldenOutputs"), OUTPUT.ravel())
 
 
 def test_an_array_that_is_missing_is_named(tmp_path):
@@ -82,7 +84,8 @@ def test_the_header_describes_the_model(tmp_path):
     assert "kOutputBytes = 80;" in text
     assert "kInputShape[] = {1, 4, 4, 3};" in text
     assert "kInputScale = 0.0078125f;" in text
-    assert "kOutputScale = 0.03125f;" in text
+    assert "kOutputCount = 1;" in text
+    assert "    {0, 80, 0.03125f, 0, 4, {1, 4, 4, 5}},  // output" in text
     assert "kLabelCount = 2;" in text
 
 
@@ -125,9 +128,10 @@ def test_given_pixels_are_written(tmp_path):
     ("changes", "message"),
     [
         ({"golden_input": INPUT[:, :2]}, "golden input should be 48"),
-        ({"golden_output": OUTPUT.astype(np.int16)}, "golden output .* received int16"),
+        ({"golden_outputs": [OUTPUT.astype(np.int16)]}, "golden output .* received int16"),
         ({"model": conv_model("float32")}, "int8 input; received float32"),
-        ({"model": conv_model(outputs=2)}, "exactly one .* output"),
+        ({"model": conv_model(outputs=2)}, "the model has 2 outputs; received 1 golden outputs"),
+        ({"model": conv_model(outputs=0)}, "int8 outputs; received none"),
         ({"model": conv_model(custom="FlexErf")}, "FlexErf"),
     ],
 )

@@ -12,7 +12,7 @@ from keras import layers
 from small_networks import small, trained
 
 from tinytrain.config import plugins
-from tinytrain.deploy import boards, fit_check, memory
+from tinytrain.deploy import boards, estimate, fit_check, memory
 from tinytrain.deploy.memory import Memory
 from tinytrain.deploy.tflm import memory_planner
 from tinytrain.deploy.tflm.memory_planner import Buffer, Schedule, Step
@@ -22,13 +22,13 @@ from tinytrain.tflite.strip import strip
 
 def test_place_by_hand():
     # 32 first, at 0; 16 lives beside it, behind; the other 16 lives later than 32, so at 0; 48 meets nobody.
-    assert memory_planner.place([Buffer(16, 0, 1), Buffer(32, 1, 2), Buffer(16, 3, 4)]) == 48
-    assert memory_planner.place([Buffer(48, 5, 6), Buffer(16, 0, 1), Buffer(32, 1, 2)]) == 48
+    assert memory_planner.planned_bytes([Buffer(16, 0, 1), Buffer(32, 1, 2), Buffer(16, 3, 4)]) == 48
+    assert memory_planner.planned_bytes([Buffer(48, 5, 6), Buffer(16, 0, 1), Buffer(32, 1, 2)]) == 48
     # 48 lies behind 64, which is gone when 32 comes: it goes into the gap.
-    assert memory_planner.place([Buffer(64, 0, 0), Buffer(48, 0, 1), Buffer(32, 1, 2)]) == 112
+    assert memory_planner.planned_bytes([Buffer(64, 0, 0), Buffer(48, 0, 1), Buffer(32, 1, 2)]) == 112
     # Of equal size the later one goes first. In the order of the list the last would find both others in its way.
-    assert memory_planner.place([Buffer(16, 0, 1), Buffer(16, 3, 4), Buffer(16, 1, 2), Buffer(16, 2, 3)]) == 32
-    assert memory_planner.place([]) == 0
+    assert memory_planner.planned_bytes([Buffer(16, 0, 1), Buffer(16, 3, 4), Buffer(16, 1, 2), Buffer(16, 2, 3)]) == 32
+    assert memory_planner.planned_bytes([]) == 0
 
 
 SHAPES = {0: (1, 8, 8, 3), 1: (1, 4, 4, 48), 2: (1, 1, 1, 48)}
@@ -82,7 +82,7 @@ def test_plan_estimate_and_bound_of_every_model(name, tmp_path):
     path = tmp_path / "model.tflite"
     path.write_bytes(stripped.content)
     assert memory_planner.head_bytes(memory_planner.schedule(stripped), cmsis_nn=False) == recorded_head_bytes(path)
-    arena_bytes, model_bytes = memory.estimate(model)
+    arena_bytes, model_bytes = estimate.arena_and_model_bytes(model)
     assert arena_bytes == pytest.approx(memory.target_arena_bytes(stripped), rel=0.1)
     assert model_bytes == pytest.approx(len(stripped.content), rel=0.03)
 
@@ -108,18 +108,18 @@ def test_the_estimate_of_a_network_that_was_not_used_to_fit_it():
     x = layers.Add()([x, layers.Conv2D(20, 1, activation="relu6")(x)])
     model = keras.Model(image, layers.Dense(7)(layers.Dropout(0.1)(layers.GlobalAveragePooling2D()(x))))
     stripped = strip(convert.convert_untrained(model))
-    arena_bytes, model_bytes = memory.estimate(model)
+    arena_bytes, model_bytes = estimate.arena_and_model_bytes(model)
     assert arena_bytes == pytest.approx(memory.target_arena_bytes(stripped), rel=0.1)
     assert model_bytes == pytest.approx(len(stripped.content), rel=0.15)  # 4 KB
-    real, graph = memory_planner.schedule(stripped), memory.schedule_of(model)[0]
+    real, graph = memory_planner.schedule(stripped), estimate.schedule(model)[0]
     for cmsis_nn in (False, True):
         assert memory_planner.head_bytes(graph, cmsis_nn) == memory_planner.head_bytes(real, cmsis_nn)
 
 
 def test_memory_says_what_is_too_large():
-    fit_check = Memory(100, 200, 200, 900, 1000)
-    assert fit_check.fits
-    assert fit_check.excess() == ""
+    needed = Memory(100, 200, 200, 900, 1000)
+    assert needed.fits
+    assert needed.excess() == ""
     assert not Memory(100, 201, 200, 900, 1000).fits
     large = Memory(2000, 3000, 2999, 1001, 1000)
     assert large.excess() == "3,000 bytes of RAM where there are 2,999 and 1,001 bytes of flash where there are 1,000"
@@ -130,45 +130,54 @@ def build(width, resolution):
     return plugins.load("models", "mobilenet_v1").build(classes=5, resolution=resolution, channels=1, width=width)
 
 
-def test_suggest_names_the_nearest_that_fit():
-    arena_at_48, model_at_035 = memory.estimate(build(0.5, 48))[0], memory.estimate(build(0.35, 80))[1]
-    words = memory.suggest(build, 0.5, 80, lambda arena, model: arena <= arena_at_48)
+def test_the_search_names_the_nearest_that_fit():
+    arena_at_48, model_at_035 = (
+        estimate.arena_and_model_bytes(build(0.5, 48))[0],
+        estimate.arena_and_model_bytes(build(0.35, 80))[1],
+    )
+    words = fit_check.nearest_that_fit(build, 0.5, 80, lambda arena, model: arena <= arena_at_48)
     width = float(re.search(r"width=([\d.]+)", words)[1])
     assert "model.resolution=48" in words
-    assert memory.estimate(build(width, 80))[0] <= arena_at_48 < memory.estimate(build(width + 0.05, 80))[0]
-    words = memory.suggest(build, 0.5, 80, lambda arena, model: model <= model_at_035)
+    assert (
+        estimate.arena_and_model_bytes(build(width, 80))[0]
+        <= arena_at_48
+        < estimate.arena_and_model_bytes(build(width + 0.05, 80))[0]
+    )
+    words = fit_check.nearest_that_fit(build, 0.5, 80, lambda arena, model: model <= model_at_035)
     assert words == "nearest that fits: model.width=0.35"
 
 
-def test_suggest_lets_the_conversion_decide():
+def test_the_search_lets_the_conversion_decide():
     refused = []
 
     def verify(model):
         refused.append(model.input_shape[1])
         return len(refused) > 2
 
-    words = memory.suggest(build, 0.05, 64, lambda arena, model: True, verify)
+    words = fit_check.nearest_that_fit(build, 0.05, 64, lambda arena, model: True, verify)
     assert refused == [56, 48, 40]
     assert words == "nearest that fits: model.resolution=40"
 
 
-def test_suggest_says_when_nothing_fits():
-    words = memory.suggest(build, 0.25, 32, lambda arena, model: False)
+def test_the_search_says_when_nothing_fits():
+    words = fit_check.nearest_that_fit(build, 0.25, 32, lambda arena, model: False)
     assert words == "no smaller width and resolution fit"
 
 
-def test_suggest_lowers_both_where_neither_alone_is_enough():
-    model_limit = memory.estimate(build(0.25, 80))[1]  # of widths up to 0.25
-    arena_limit = memory.estimate(build(0.05, 80))[0] - 1  # of no width at 80 pixels
-    words = memory.suggest(build, 0.5, 80, lambda arena, model: arena <= arena_limit and model <= model_limit)
+def test_the_search_lowers_both_where_neither_alone_is_enough():
+    model_limit = estimate.arena_and_model_bytes(build(0.25, 80))[1]  # of widths up to 0.25
+    arena_limit = estimate.arena_and_model_bytes(build(0.05, 80))[0] - 1  # of no width at 80 pixels
+    words = fit_check.nearest_that_fit(
+        build, 0.5, 80, lambda arena, model: arena <= arena_limit and model <= model_limit
+    )
     found = re.search(r"^nearest that fits: model.width=([\d.]+) with model.resolution=(\d+)$", words)
     assert found
     assert float(found[1]) == 0.25
     assert int(found[2]) < 80
 
 
-def test_suggest_needs_not_both_where_the_resolution_is_enough():
-    words = memory.suggest(build, 0.05, 64, lambda arena, model: True)
+def test_the_search_needs_not_both_where_the_resolution_is_enough():
+    words = fit_check.nearest_that_fit(build, 0.05, 64, lambda arena, model: True)
     assert words == "nearest that fits: model.resolution=56"
 
 
@@ -178,5 +187,5 @@ def test_the_bound_adds_scratch_to_what_the_interpreter_needs():
     tflite = convert.convert_untrained(keras.Model(image, layers.Dense(3)(layers.GlobalAveragePooling2D()(x))))
     scratch = 8 * 49 * 2
     assert scratch <= memory.cmsis_nn_bytes(tflite) <= scratch + 16 + 2 * memory.SCRATCH_HANDLE_BYTES
-    assert memory.target_arena_bytes(tflite) >= memory.Oracle(tflite.content).arena_bytes + scratch
+    assert memory.target_arena_bytes(tflite) >= memory.ReferenceInterpreter(tflite.content).arena_bytes + scratch
     assert np.mod(memory.target_arena_bytes(tflite), 16) == 0

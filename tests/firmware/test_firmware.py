@@ -8,10 +8,10 @@ import subprocess
 import numpy as np
 import pytest
 from conftest import REPOSITORY
-from firmware_helpers import EMULATED, INPUT, emit, make, needs_compiler
+from firmware_helpers import EMULATED, INPUT, emit, needs_compiler, run_make
 from int8_models import FILTERS, conv_model
 
-from tinytrain.deploy import boards, firmware, fit_check
+from tinytrain.deploy import boards, firmware, fit_check, make
 from tinytrain.errors import DoesNotFit, UserError
 from tinytrain.tflite.model import Model
 
@@ -21,7 +21,8 @@ from tinytrain.tflite.model import Model
 def test_the_folder_holds_all_that_the_build_needs(tmp_path):
     folder = emit(tmp_path / "export")
     names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    sources = {"Makefile", "README.md", "link.ld.S", "startup.c", "main.cc", "engine_tflm.cc", "boards/mps2_an500.h"}
+    sources = {"Makefile", "README.md", "PROTOCOL.md", "app/main.cc", "app/engine_tflm.cc", "platform/Makefile"}
+    sources |= {"platform/link.ld.S", "platform/startup.c", "platform/boards/mps2_an500.h"}
     assert sources <= names
     assert {"model/model_data.h", "model/model_data.cc", "model/model_ops.h", "model/board.mk"} <= names
     assert not any(name.startswith("build") for name in names)
@@ -50,6 +51,13 @@ def test_tflm_is_seen_by_the_files_named_after_it_only():
             assert not re.search(r"tflite::|#include.*tensorflow|TfLite|HAL_|stm32f7xx", path.read_text()), path
 
 
+def test_the_platform_includes_nothing_of_the_application():
+    platform = REPOSITORY / "firmware" / "platform"
+    for path in platform.rglob("*.[chS]"):
+        for name in re.findall(r'#include "(\S+)"', path.read_text()):
+            assert (platform / name).is_file(), f"{path} includes {name}"
+
+
 # Building
 
 
@@ -59,7 +67,7 @@ def test_every_board_compiles_and_starts_with_its_vectors(tmp_path, name):
     board, folder = boards.load(name), emit(tmp_path)
     sizes = firmware.link(folder, board, None, tmp_path / "build")
     image = tmp_path / "image.bin"
-    elf = tmp_path / "build" / f"{name}-stand_in" / "firmware.elf"
+    elf = tmp_path / "build" / f"{name}-stub" / "firmware.elf"
     subprocess.run(["arm-none-eabi-objcopy", "-O", "binary", elf, image], check=True)
     irq, symbols = int(board.values["UART_IRQ"]), addresses(elf)
     stack_top, *handlers = np.frombuffer(image.read_bytes(), "<u4", count=16 + int(board.values["IRQS"])).tolist()
@@ -99,7 +107,7 @@ H743_DTCM_BYTES = 128 * 1024 - firmware.STACK_BYTES - 64  # without the stack an
 def test_the_arena_is_in_the_fastest_ram_that_holds_it(tmp_path, name, arena_bytes, first, last):
     board, folder = boards.load(name), emit(tmp_path, arena_bytes=arena_bytes)
     sizes = firmware.link(folder, board, None, tmp_path / "build")
-    symbols = addresses(tmp_path / "build" / f"{name}-stand_in" / "firmware.elf")
+    symbols = addresses(tmp_path / "build" / f"{name}-stub" / "firmware.elf")
     fast = board.values.get("FAST_RAM_ORIGIN", board.values["RAM_ORIGIN"])
     assert (symbols["stack_limit"], symbols["stack_top"]) == (fast, fast + firmware.STACK_BYTES)
     assert first <= symbols["arena_start"] < symbols["arena_end"] <= last
@@ -205,12 +213,11 @@ def test_a_wrong_clock_of_another_family_does_not_compile(tmp_path, name, old, n
 def refuse(tmp_path, name, old, new, message):
     """Changes the header of a board and builds for it, which fails with `message`."""
     folder = emit(tmp_path)
-    header = folder / "boards" / f"{name}.h"
+    header = folder / "platform/boards" / f"{name}.h"
     assert old in header.read_text()
     header.write_text(header.read_text().replace(old, new))
-    done = make(
-        folder, f"BOARD={name}", f"build/{name}-stand_in/ports/{boards.load(name).values['PORT']}.o", "ENGINE=stand_in"
-    )
+    port = f"build/{name}-stub/platform/ports/{boards.load(name).values['PORT']}.o"
+    done = run_make(folder, f"BOARD={name}", port, "ENGINE=stub")
     assert done.returncode != 0
     assert message in done.stderr
 
@@ -218,12 +225,12 @@ def refuse(tmp_path, name, old, new, message):
 @needs_compiler
 def test_a_changed_header_builds_anew(tmp_path):
     folder = emit(tmp_path)
-    assert make(folder, "ENGINE=stand_in").returncode == 0
-    target = folder / "build" / "stm32f746g_disco-stand_in" / "firmware.elf"
+    assert run_make(folder, "ENGINE=stub").returncode == 0
+    target = folder / "build" / "stm32f746g_disco-stub" / "firmware.elf"
     before = target.read_bytes()
     data = folder / "model" / "model_data.h"
     data.write_text(data.read_text().replace("kArenaBytes = 8192", "kArenaBytes = 9216"))
-    assert make(folder, "ENGINE=stand_in").returncode == 0
+    assert run_make(folder, "ENGINE=stub").returncode == 0
     assert target.read_bytes() != before
 
 
@@ -236,14 +243,14 @@ def test_a_changed_header_builds_anew(tmp_path):
     [
         ((), ["TFLM_DIR is not set; set it to", "https://github.com/tensorflow/tflite-micro"]),
         (("TFLM_DIR=/nowhere",), ["TFLM_DIR is '/nowhere'", "libtensorflow-microlite.a", "https://"]),
-        (("BOARD=stm32", "ENGINE=stand_in"), ["BOARD is 'stm32'", *boards.names()]),
-        (("ENGINE=other",), ["ENGINE is 'other'", "stand_in tflm"]),
-        (("emulate", "ENGINE=stand_in"), ["stm32f746g_disco has no emulator", EMULATED]),
-        (("flash", f"BOARD={EMULATED}", "ENGINE=stand_in"), ["nothing to flash"]),
+        (("BOARD=stm32", "ENGINE=stub"), ["BOARD is 'stm32'", *boards.names()]),
+        (("ENGINE=other",), ["ENGINE is 'other'", "stub tflm"]),
+        (("emulate", "ENGINE=stub"), ["stm32f746g_disco has no emulator", EMULATED]),
+        (("flash", f"BOARD={EMULATED}", "ENGINE=stub"), ["nothing to flash"]),
     ],
 )
 def test_make_says_in_one_line_what_to_set(tmp_path, words, messages):
-    done = make(emit(tmp_path), *words)
+    done = run_make(emit(tmp_path), *words)
     assert done.returncode != 0
     assert len(done.stderr.strip().splitlines()) == 1
     assert all(message in done.stderr for message in messages)
@@ -252,15 +259,15 @@ def test_make_says_in_one_line_what_to_set(tmp_path, words, messages):
 def test_make_without_a_model_points_to_the_export(tmp_path):
     folder = emit(tmp_path)
     (folder / "model" / "model_data.cc").unlink()
-    done = make(folder, "ENGINE=stand_in")
+    done = run_make(folder, "ENGINE=stub")
     assert "`tinytrain export`" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 
 def test_help_and_clean_need_nothing(tmp_path):
     folder = emit(tmp_path)
-    assert "stm32f746g_disco" in make(folder, "help").stdout
-    assert make(folder, "clean").returncode == 0
+    assert "stm32f746g_disco" in run_make(folder, "help").stdout
+    assert run_make(folder, "clean").returncode == 0
 
 
 SOFT = "-mfloat-abi=soft"
@@ -293,7 +300,7 @@ def test_a_library_for_another_core_or_fpu_is_refused(tmp_path, monkeypatch, fla
     subprocess.run(["arm-none-eabi-gcc", *flags, "-mthumb", "-c", "f.c", "-o", "f.o"], cwd=tmp_path, check=True)
     archive = library / "lib" / "libtensorflow-microlite.a"
     subprocess.run(["arm-none-eabi-ar", "rc", archive, tmp_path / "f.o"], check=True)
-    done = make(folder, f"build/{name}-tflm/checked", f"BOARD={name}", f"TFLM_DIR={library}")
+    done = run_make(folder, f"build/{name}-tflm/checked", f"BOARD={name}", f"TFLM_DIR={library}")
     board = boards.load(name)
     wanted = f"{archive} is for {refused}; {name} has a {board.core} with {board.values['FPU']}: build it with"
     assert (done.returncode != 0) == bool(refused)
@@ -301,4 +308,4 @@ def test_a_library_for_another_core_or_fpu_is_refused(tmp_path, monkeypatch, fla
     monkeypatch.setenv("TFLM_DIR", str(library))  # and in Python, without a model, before the work
     told = pytest.raises(UserError, match=re.escape(f"for {name}: {wanted}")) if refused else contextlib.nullcontext()
     with told:
-        firmware.check_library(board)
+        make.check_library(board)

@@ -5,13 +5,13 @@ import time
 
 import pytest
 from bench_helpers import exported
-from firmware_helpers import EMULATED, INPUT, emit, emulate, needs_emulator, stand_in_output
+from firmware_helpers import EMULATED, INPUT, emit, emulate, needs_emulator, stub_output
 from int8_models import FILTERS
 from simulated_board import open_device
 
 from tinytrain.benching.serial import cobs_frames, emulator, messages
 from tinytrain.benching.serial.messages import Kind
-from tinytrain.deploy import boards, firmware
+from tinytrain.deploy import boards, make
 
 BOARD = boards.load(EMULATED)
 NAME = "n" * 290  # with the number in front of it more than the 254 bytes that a COBS block has
@@ -21,7 +21,7 @@ UNKNOWN = 99  # a type of frame that no version has
 @pytest.fixture(scope="module")
 def port(tmp_path_factory):
     export = exported(tmp_path_factory.mktemp("borders") / "export", name=NAME)
-    program = firmware.build(export / "firmware", BOARD, None, export / "build")
+    program = make.build(export / "firmware", BOARD, None, export / "build")
     with emulator.running(program, BOARD) as device, open_device(device) as opened:
         yield opened
 
@@ -59,8 +59,8 @@ def test_a_host_of_another_version_is_refused(port):
 
 @needs_emulator
 def test_the_last_value_of_the_golden_output_counts(tmp_path):
-    golden = stand_in_output(INPUT, 16 * FILTERS)
+    golden = stub_output(INPUT, 16 * FILTERS)
     golden[-1] += 1
-    done = emulate(emit(tmp_path, golden_output=golden))
+    done = emulate(emit(tmp_path, golden_outputs=[golden]))
     assert done.returncode != 0
     assert "golden: different (1 of 80 bytes, first at 79)" in done.stdout

@@ -13,7 +13,7 @@ from simulated_board import open_device
 
 from tinytrain.benching.serial import cobs_frames, emulator, messages
 from tinytrain.benching.serial.messages import Kind
-from tinytrain.deploy import boards, firmware
+from tinytrain.deploy import boards, make
 from tinytrain.deploy.exported import Exported
 
 BOARD = boards.load(EMULATED)
@@ -27,7 +27,7 @@ def export(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def program(export):
-    return firmware.build(export.sources, BOARD, None, export.folder / "build")
+    return make.build(export.sources, BOARD, None, export.folder / "build")
 
 
 def answers(port, count, wait_s=10.0):
@@ -76,7 +76,7 @@ def test_after_a_frame_that_never_ends_text_is_understood(program):
 @needs_emulator
 def test_a_rate_at_which_nothing_good_comes_is_given_up(program):
     """QEMU takes every rate, so the divider that the firmware has set is read with its monitor."""
-    machine = [firmware.EMULATOR, *BOARD.emulator.split(), "-display", "none", "-kernel", program]
+    machine = [make.EMULATOR, *BOARD.emulator.split(), "-display", "none", "-kernel", program]
     command = [*machine, "-monitor", "stdio", "-serial", "pty"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as emulated:
 

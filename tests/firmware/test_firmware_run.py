@@ -1,14 +1,14 @@
-"""The firmware in QEMU with the stand-in engine: startup, serial port, timer, faults and every line it prints."""
+"""The firmware in QEMU with the stub engine: startup, serial port, timer, faults and every line it prints."""
 
 import re
 import subprocess
 import threading
 
 import pytest
-from firmware_helpers import ALL_EMULATED, EMULATED, INPUT, emit, emulate, make, needs_emulator, stand_in_output
+from firmware_helpers import ALL_EMULATED, EMULATED, INPUT, emit, emulate, needs_emulator, run_make, stub_output
 from int8_models import FILTERS, conv_model
 
-from tinytrain.deploy import boards, firmware
+from tinytrain.deploy import boards, firmware, self_test
 
 
 @needs_emulator
@@ -16,10 +16,10 @@ from tinytrain.deploy import boards, firmware
 def test_the_firmware_runs_and_says_so(tmp_path, board):
     done = emulate(emit(tmp_path), "INFERENCES=5", board=board)
     assert done.returncode == 0, done.stdout + done.stderr
-    printed = firmware.parse_output(done.stdout)
+    printed = self_test.parse(done.stdout)
     assert printed["board"] == board
     assert printed["clock"] == "25000000 Hz"
-    assert printed["engine"] == "stand_in"
+    assert printed["engine"] == "stub"
     assert printed["model"] == f"conv ({len(conv_model())} bytes)"
     assert (printed["arena_used_bytes"], printed["arena_bytes"]) == (48 + 80, 8192)
     assert printed["golden"] == "equal (80 bytes)"
@@ -43,14 +43,14 @@ def test_the_firmware_runs_and_says_so(tmp_path, board):
 
 @needs_emulator
 def test_a_different_golden_output_is_counted_and_fails(tmp_path):
-    golden = stand_in_output(INPUT, 16 * FILTERS)
+    golden = stub_output(INPUT, 16 * FILTERS)
     golden[[7, 31]] += 1
-    folder = emit(tmp_path, golden_output=golden)
+    folder = emit(tmp_path, golden_outputs=[golden])
     done = emulate(folder)
     assert done.returncode != 0
     assert "golden: different (2 of 80 bytes, first at 7)" in done.stdout
     assert "failed: the output is not the golden output" in done.stdout
-    printed = firmware.emulate(folder, boards.load(EMULATED), None)
+    printed = self_test.emulate(folder, boards.load(EMULATED), None)
     assert (printed["golden_equal"], printed["different_bytes"], printed["done"]) == (False, 2, False)
 
 
@@ -73,7 +73,7 @@ def test_too_small_an_arena_fails_with_a_line(tmp_path):
 @needs_emulator
 def test_a_model_of_another_size_than_its_description_fails(tmp_path):
     folder = emit(tmp_path)
-    engine = folder / "engine_stand_in.cc"
+    engine = folder / "app/engine_stub.cc"
     engine.write_text(engine.read_text().replace("{ return kOutputBytes; }", "{ return kOutputBytes + 1; }"))
     done = emulate(folder)
     assert done.returncode != 0
@@ -81,13 +81,13 @@ def test_a_model_of_another_size_than_its_description_fails(tmp_path):
 
 
 def crash(folder, statement, board=EMULATED):
-    """Runs a stand-in engine that executes `statement` in its first inference."""
-    engine = (folder / "engine_stand_in.cc").read_text()
+    """Runs a stub engine that executes `statement` in its first inference."""
+    engine = (folder / "app/engine_stub.cc").read_text()
     body = engine.replace("  uint32_t hash = 2166136261u;", f"  {statement}\n  uint32_t hash = 2166136261u;")
     assert body != engine
     declarations = 'extern "C" [[noreturn]] void abort(void);\n' + OVERFLOW
-    (folder / "engine_crash.cc").write_text(declarations + body)
-    return make(folder, "emulate", f"BOARD={board}", "ENGINE=crash", "TIMEOUT_S=30")
+    (folder / "app/engine_crash.cc").write_text(declarations + body)
+    return run_make(folder, "emulate", f"BOARD={board}", "ENGINE=crash", "TIMEOUT_S=30")
 
 
 OVERFLOW = """
@@ -126,8 +126,8 @@ def test_a_stack_overflow_is_no_silent_corruption(tmp_path, board):
 @needs_emulator
 def test_the_deepest_stack_is_reported(tmp_path):
     folder = emit(tmp_path)
-    shallow = firmware.parse_output(crash(folder, "depth_wanted = 1; UseDeep();").stdout)["stack_used_bytes"]
-    deep = firmware.parse_output(crash(folder, "depth_wanted = 9; UseDeep();").stdout)["stack_used_bytes"]
+    shallow = self_test.parse(crash(folder, "depth_wanted = 1; UseDeep();").stdout)["stack_used_bytes"]
+    deep = self_test.parse(crash(folder, "depth_wanted = 9; UseDeep();").stdout)["stack_used_bytes"]
     assert 8 * 256 <= deep - shallow <= 8 * (256 + 32)
 
 
@@ -148,7 +148,7 @@ def test_static_objects_are_constructed_and_data_is_initialized(tmp_path):
     static volatile unsigned zero;
     static volatile float half = 0.5f;
     """
-    engine = folder / "engine_stand_in.cc"
+    engine = folder / "app/engine_stub.cc"
     text = engine.read_text().replace("namespace {", check + "namespace {", 1)
     engine.write_text(
         text.replace(
@@ -166,8 +166,8 @@ def test_static_objects_are_constructed_and_data_is_initialized(tmp_path):
 def test_a_board_without_its_clock_talks_all_the_same(tmp_path):
     """The STM32F4's firmware on QEMU's netduinoplus2, an STM32F405 with core, memory and USART2, but no RCC."""
     folder = emit(tmp_path)
-    assert make(folder, "BOARD=nucleo_f401re", "ENGINE=stand_in").returncode == 0
-    elf = folder / "build" / "nucleo_f401re-stand_in" / "firmware.elf"
+    assert run_make(folder, "BOARD=nucleo_f401re", "ENGINE=stub").returncode == 0
+    elf = folder / "build" / "nucleo_f401re-stub" / "firmware.elf"
     command = ["qemu-system-arm", "-M", "netduinoplus2", "-display", "none", "-monitor", "none", "-kernel", elf]
     with subprocess.Popen(
         [*command, "-serial", "null", "-serial", "stdio"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -204,7 +204,7 @@ def test_a_boards_lines_are_parsed():
         "golden: equal (10 bytes)\r\ninference: 24012345 cycles (median of 10, min 24012340, max 24012399)\r\n"
         "latency: 111168 us (median of 10, min 111167, max 111169)\r\nstack: 948 of 4096 bytes\r\ndone\r\n"
     )
-    printed = firmware.parse_output(text)
+    printed = self_test.parse(text)
     assert printed["model_bytes"] == 239_112
     assert printed["inference"] == {"unit": "cycles", "median": 24012345, "count": 10, "min": 24012340, "max": 24012399}
     assert printed["latency"]["median"] == 111_168
@@ -212,6 +212,6 @@ def test_a_boards_lines_are_parsed():
 
 
 def test_an_output_that_stops_short_has_failed():
-    printed = firmware.parse_output("\r\ntinytrain: firmware\r\nboard: mps2_an500\r\n")
+    printed = self_test.parse("\r\ntinytrain: firmware\r\nboard: mps2_an500\r\n")
     assert not printed["done"]
     assert printed["failed"] == "the firmware stopped before its last line"

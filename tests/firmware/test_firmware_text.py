@@ -5,7 +5,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from firmware_helpers import EMULATED, FULL_ARENA_BYTES, emit, make, needs_emulator, stand_in_output
+from firmware_helpers import EMULATED, FULL_ARENA_BYTES, emit, needs_emulator, run_make, stub_output
 from int8_models import FILTERS
 
 from tinytrain.deploy import boards, c_source
@@ -15,9 +15,9 @@ PIXELS = np.arange(48, dtype=np.uint8) * 5
 LOAD = "db load 48%db " + PIXELS[:31].tobytes().hex() + "%db " + PIXELS[31:].tobytes().hex().upper() + "%"
 
 
-def talk(folder, text, *variables, engine="stand_in"):
+def talk(folder, text, *variables, engine="stub"):
     """Builds the firmware and sends `text`; returns the lines of the boot and those of each command."""
-    done = make(folder, f"BOARD={EMULATED}", f"ENGINE={engine}", *variables)
+    done = run_make(folder, f"BOARD={EMULATED}", f"ENGINE={engine}", *variables)
     assert done.returncode == 0, done.stderr
     elf = folder / "build" / f"{EMULATED}-{engine}" / "firmware.elf"
     emulator = boards.load(EMULATED).emulator.split()
@@ -75,12 +75,12 @@ def test_infer_answers_in_the_order_of_the_reference(folder):
 
 @needs_emulator
 def test_results_are_the_softmax_of_the_output(folder):
-    """The pixels become int8 by the model's table; the stand-in's output, and with it a softmax, is known."""
+    """The pixels become int8 by the model's table; the stub's output, and with it a softmax, is known."""
     *_, results = talk(folder, LOAD + "infer 1 0%results%")
     header = (folder / "model" / "model_data.h").read_text()
     pixels = c_source.read_array(folder / "model" / "model_data.cc", "PixelToInput")
-    output = stand_in_output(pixels[PIXELS], 16 * FILTERS).astype(np.float64)
-    scale = float(re.search(r"kOutputScale = (.*)f;", header)[1])
+    output = stub_output(pixels[PIXELS], 16 * FILTERS).astype(np.float64)
+    scale = float(re.search(r"\{0, 80, (.*?)f,", header)[1])
     share = np.exp((output - output.max()) * scale)
     values = re.fullmatch(r"m-results-\[([^]]+)\]", *results)[1].split(",")  # the runner's own expression
     assert all(re.fullmatch(r"[01]\.\d{3}", value) for value in values)
@@ -97,8 +97,8 @@ def test_pixels_reach_a_model_of_bgr_channels_with_means(tmp_path):
     shown = "".join(line.removeprefix("m-buffer-") + "-" for line in answers[-3]).replace("-", "")
     assert bytes.fromhex(shown) == PIXELS.tobytes()
     taken = np.clip(PIXELS.reshape(-1, 3)[:, ::-1].astype(int) - means, -128, 127).astype(np.int8)
-    output = stand_in_output(taken, 16 * FILTERS).astype(np.float64)
-    scale = float(re.search(r"kOutputScale = (.*)f;", (folder / "model" / "model_data.h").read_text())[1])
+    output = stub_output(taken, 16 * FILTERS).astype(np.float64)
+    scale = float(re.search(r"\{0, 80, (.*?)f,", (folder / "model" / "model_data.h").read_text())[1])
     share = np.exp((output - output.max()) * scale)
     values = re.fullmatch(r"m-results-\[([^]]+)\]", *answers[-1])[1].split(",")
     np.testing.assert_allclose([float(value) for value in values], share / share.sum(), atol=0.00051)
@@ -177,11 +177,11 @@ def test_inferences_longer_than_the_watchdog_waits_are_no_hang(folder):
 @needs_emulator
 def test_a_hang_is_caught_and_told_after_the_restart(tmp_path):
     folder = emit(tmp_path)
-    engine = (folder / "engine_stand_in.cc").read_text()
+    engine = (folder / "app/engine_stub.cc").read_text()
     start = "  uint32_t hash = 2166136261u;"
     assert start in engine
-    (folder / "engine_hang.cc").write_text(engine.replace(start, f"  for (volatile int i = 1; i;) {{}}\n{start}"))
-    make(folder, f"BOARD={EMULATED}", "ENGINE=hang")
+    (folder / "app/engine_hang.cc").write_text(engine.replace(start, f"  for (volatile int i = 1; i;) {{}}\n{start}"))
+    run_make(folder, f"BOARD={EMULATED}", "ENGINE=hang")
     elf = folder / "build" / f"{EMULATED}-hang" / "firmware.elf"
     emulator = boards.load(EMULATED).emulator.split()
     command = ["qemu-system-arm", *emulator, "-display", "none", "-monitor", "none", "-serial", "stdio", "-kernel", elf]

@@ -8,9 +8,9 @@ import pytest
 from firmware_helpers import ALL_EMULATED, EMULATED, emit, needs_tflm
 from int8_models import broadcast_model, converted_model
 
-from tinytrain.deploy import boards, c_source, firmware, fit_check
+from tinytrain.deploy import boards, c_source, firmware, fit_check, make, self_test
 from tinytrain.deploy.tflm import operators
-from tinytrain.deploy.tflm.interpreter import Oracle
+from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.errors import TinytrainError, UserError
 from tinytrain.quantize import convert, tf_keras_clone
 from tinytrain.tflite.model import Model
@@ -28,7 +28,7 @@ def real():
     interpreter.invoke()
     output = interpreter.get_output(0)
     assert len(set(output.ravel().tolist())) > 3  # a constant output would prove nothing
-    return {"model": model, "name": "real", "arena_bytes": 32_768, "golden_input": frame, "golden_output": output}
+    return {"model": model, "name": "real", "arena_bytes": 32_768, "golden_input": frame, "golden_outputs": [output]}
 
 
 @needs_tflm
@@ -43,7 +43,7 @@ def test_the_real_model_links_for_every_board_of_the_librarys_core(tmp_path, rea
 def link(folder, board):
     """Links for a board, or skips the test if the library in TFLM_DIR is for another core or FPU."""
     try:
-        return firmware.link(folder, board, firmware.tflm_dir())
+        return firmware.link(folder, board, make.tflm_dir())
     except UserError as wrong:
         pytest.skip(str(wrong))
 
@@ -51,9 +51,9 @@ def link(folder, board):
 @needs_tflm
 @pytest.mark.parametrize("name", ALL_EMULATED)
 def test_the_real_model_gives_the_golden_output(tmp_path, real, name):
-    folder, tflm = emit(tmp_path, **real), firmware.tflm_dir()
+    folder, tflm = emit(tmp_path, **real), make.tflm_dir()
     link(folder, boards.load(name))
-    printed = firmware.emulate(folder, boards.load(name), tflm)
+    printed = self_test.emulate(folder, boards.load(name), tflm)
     assert printed["engine"] == "tflm"
     assert printed["golden_equal"], printed["text"]
     assert printed["done"]
@@ -88,15 +88,15 @@ def test_the_firmwares_own_operators_equal_the_interpreter(tmp_path, body, names
     )
     kinds = operators.registrations(model.operators)
     assert {name for name, kind in kinds.items() if kind == "own"} >= names
-    output = Oracle(model.content).run(frame)
+    outputs = ReferenceInterpreter(model.content).run(frame)
     arguments = {
         "model": model.content,
         "name": "own",
         "arena_bytes": 32_768,
         "golden_input": frame,
-        "golden_output": output,
+        "golden_outputs": outputs,
     }
-    printed = firmware.emulate(emit(tmp_path, **arguments), boards.load(EMULATED), firmware.tflm_dir())
+    printed = self_test.emulate(emit(tmp_path, **arguments), boards.load(EMULATED), make.tflm_dir())
     assert printed["golden_equal"], printed["text"]
 
 
@@ -107,11 +107,15 @@ def emulated(tmp_path, content, kinds=None):
     """Returns what the firmware of a model with noise as its golden image prints; `kinds` in place of those chosen."""
     shape = Model.parse(content).inputs[0].shape
     frame = np.random.default_rng(0).integers(-128, 128, shape, np.int8)
-    arguments = {"arena_bytes": 32_768, "golden_input": frame, "golden_output": Oracle(content).run(frame)}
+    arguments = {
+        "arena_bytes": 32_768,
+        "golden_input": frame,
+        "golden_outputs": ReferenceInterpreter(content).run(frame),
+    }
     folder = emit(tmp_path, model=content, name="made", **arguments)
     if kinds:
         (folder / "model" / "model_ops.h").write_text(c_source.ops_header(kinds))
-    return firmware.emulate(folder, boards.load(EMULATED), firmware.tflm_dir())
+    return self_test.emulate(folder, boards.load(EMULATED), make.tflm_dir())
 
 
 @needs_tflm
@@ -144,20 +148,20 @@ def test_a_gray_image_times_a_scalar_is_equal(tmp_path, second):
 
 @needs_tflm
 def test_the_arena_used_is_enough_and_less_fails(tmp_path, real):
-    board, tflm = boards.load(EMULATED), firmware.tflm_dir()
-    used = firmware.emulate(emit(tmp_path / "a", **real), board, tflm)["arena_used_bytes"]
+    board, tflm = boards.load(EMULATED), make.tflm_dir()
+    used = self_test.emulate(emit(tmp_path / "a", **real), board, tflm)["arena_used_bytes"]
     exact = emit(tmp_path / "b", **real | {"arena_bytes": (used + 15) // 16 * 16})
-    assert firmware.emulate(exact, board, tflm)["golden_equal"]
-    short = firmware.emulate(emit(tmp_path / "c", **real | {"arena_bytes": used // 16 * 16 - 64}), board, tflm)
+    assert self_test.emulate(exact, board, tflm)["golden_equal"]
+    short = self_test.emulate(emit(tmp_path / "c", **real | {"arena_bytes": used // 16 * 16 - 64}), board, tflm)
     assert short["failed"].startswith("init: the arena is too small")
 
 
 @needs_tflm
 def test_a_corrupted_golden_output_of_the_real_model_is_different(tmp_path, real):
-    golden = real["golden_output"].copy()
+    golden = real["golden_outputs"][0].copy()
     golden[0, 4] ^= 1
-    printed = firmware.emulate(
-        emit(tmp_path, **real | {"golden_output": golden}), boards.load(EMULATED), firmware.tflm_dir()
+    printed = self_test.emulate(
+        emit(tmp_path, **real | {"golden_outputs": [golden]}), boards.load(EMULATED), make.tflm_dir()
     )
     assert printed["different_bytes"] == 1
     assert not printed["done"]
@@ -168,14 +172,14 @@ def test_an_operator_that_is_not_registered_fails_with_a_line(tmp_path, real):
     folder = emit(tmp_path, **real)
     header = folder / "model" / "model_ops.h"
     header.write_text(re.sub(r"  TF_LITE_ENSURE_STATUS\(resolver->AddMean.*\n", "", header.read_text()))
-    printed = firmware.emulate(folder, boards.load(EMULATED), firmware.tflm_dir())
+    printed = self_test.emulate(folder, boards.load(EMULATED), make.tflm_dir())
     assert printed["failed"].startswith("init: ")
 
 
 @needs_tflm
 def test_the_estimate_is_close_to_the_link(tmp_path, real):
     board = boards.load("stm32f746")
-    linked = firmware.link(emit(tmp_path, **real), board, firmware.tflm_dir())
+    linked = firmware.link(emit(tmp_path, **real), board, make.tflm_dir())
     estimated = firmware.estimate(Model.parse(real["model"]), real["arena_bytes"], board)
     assert not estimated.measured
     assert estimated.model_bytes == linked.model_bytes

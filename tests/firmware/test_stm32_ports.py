@@ -69,7 +69,7 @@ class Printed:
 def run(tmp_path_factory):
     """Returns a function that runs the port of a board, with the rule that is called `broken` left out."""
     folder = tmp_path_factory.mktemp("model")
-    real = (REPOSITORY / "firmware" / "cortex_m.h").read_text()
+    real = (REPOSITORY / "firmware/platform/cortex_m.h").read_text()
     fake = real.replace("(*(volatile uint32_t *)(address))", "(*model_register(address))")
     fake = fake.replace('__asm volatile("dsb\\n isb" ::: "memory");', "")
     assert "asm" not in fake
@@ -87,7 +87,7 @@ def run(tmp_path_factory):
             "BAUD": 115200,
             "RULES": ", ".join("{" + ", ".join(map(hex, rule)) + "}" for rule in rules),
         }
-        include = [f"-I{folder}", f"-I{REPOSITORY / 'firmware'}"]
+        include = [f"-I{folder}", f"-I{REPOSITORY / 'firmware/platform'}"]
         source, program = REPOSITORY / "tests/helpers/stm32_model.c", folder / f"{name}{broken.replace(' ', '')}"
         flags = [*include, *(f"-D{key}={value}" for key, value in defines.items())]
         subprocess.run(["gcc", "-O1", "-Wall", "-Werror", *flags, source, "-o", program], check=True)
@@ -203,7 +203,7 @@ def test_bytes_and_errors_of_the_line_are_handed_on(run, name):
     start = lines.index("received 65")
     assert sorted(lines[start + 1 : start + 4]) == ["line error", "line error", "received 66"]
     assert "received 67" not in lines  # an overrun alone has no byte
-    assert lines[-2:] == ["barked 1", "barked 0"]
+    assert lines[-2:] == ["reset by watchdog 1", "reset by watchdog 0"]
 
 
 @needs_tool("gcc")

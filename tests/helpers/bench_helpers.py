@@ -1,27 +1,33 @@
-"""What the tests of `tinytrain bench` share: an export whose host's outputs are those of the stand-in engine."""
+"""What the tests of `tinytrain bench` share: an export whose host's outputs are those of the stub engine."""
 
 import json
 
 import numpy as np
-from firmware_helpers import emit, stand_in_output
-from int8_models import FILTERS, INPUT_SHAPE, conv_model
+from firmware_helpers import emit, stub_outputs
+from int8_models import FILTERS, conv_model
 
-from tinytrain.deploy.exported import COMPACT_FILE, GOLDEN_FILE
+from tinytrain.deploy.exported import COMPACT_FILE, GOLDEN_FILE, golden_outputs
+from tinytrain.tflite.model import Model
 
 OUTPUTS = 16 * FILTERS
 IMAGES = 12
 
 
-def exported(folder, count=IMAGES, labels=True, **changes):
-    """Writes what `tinytrain export` would of the model of one CONV_2D, and returns its folder.
+def exported(folder, count=IMAGES, labels=True, model=None, **changes):
+    """Writes what `tinytrain export` would of `model`, by default of one CONV_2D, and returns its folder.
 
-    `changes` are arguments of firmware.emit.
+    `changes` are fields of Contents.
     """
-    emit(folder, **changes)
-    (folder / COMPACT_FILE).write_bytes(conv_model())
-    inputs = np.random.default_rng(2).integers(-128, 128, (count, *INPUT_SHAPE[1:])).astype(np.int8)
-    outputs = np.stack([stand_in_output(image, OUTPUTS) for image in inputs])
-    arrays = {"labels": outputs.argmax(axis=1)} if labels else {}
-    np.savez_compressed(folder / GOLDEN_FILE, inputs=inputs, outputs=outputs, **arrays)
+    model = model or conv_model()
+    graph = Model.parse(model)
+    shape = graph.inputs[0].shape
+    inputs = np.random.default_rng(2).integers(-128, 128, (count, *shape[1:])).astype(np.int8)
+    answers = [stub_outputs(image, graph.outputs) for image in inputs]
+    golden = {"golden_input": inputs[0], "golden_outputs": answers[0]}
+    emit(folder, **golden | {"model": model} | changes)
+    (folder / COMPACT_FILE).write_bytes(model)
+    outputs = [np.stack(output) for output in zip(*answers, strict=True)]
+    arrays = {"labels": outputs[0].argmax(axis=1)} if labels else {}
+    np.savez_compressed(folder / GOLDEN_FILE, inputs=inputs, **golden_outputs(outputs), **arrays)
     (folder / "report.json").write_text(json.dumps({"board": "stm32f746g_disco", "latency_ms": 1.5}))
     return folder

@@ -1,4 +1,4 @@
-"""What the tests of the firmware share: an emitted folder, make, the stand-in engine's output."""
+"""What the tests of the firmware share: an emitted folder, make, the stub engine's output."""
 
 import os
 import subprocess
@@ -8,7 +8,9 @@ import pytest
 from conftest import needs_tool
 from int8_models import FILTERS, INPUT_SHAPE, conv_model
 
-from tinytrain.deploy import boards, firmware
+from tinytrain.deploy import boards, make
+from tinytrain.deploy.c_source import Contents
+from tinytrain.deploy.targets import makefile
 from tinytrain.tflite.model import Model
 
 EMULATED = "mps2_an500"
@@ -16,13 +18,13 @@ ALL_EMULATED = [name for name in boards.names() if boards.load(name).emulated]
 INPUT = np.random.default_rng(1).integers(-128, 128, INPUT_SHAPE).astype(np.int8)
 FULL_ARENA_BYTES = 320 * 1024 - 4096 - 8192 - INPUT.size + 16  # leaves an STM32F746 no room to keep the input
 needs_compiler = needs_tool("arm-none-eabi-gcc")
-LACKING = firmware.lacking(emulator=True, tflm=False)
+LACKING = make.lacking(emulator=True, tflm=False)
 needs_emulator = pytest.mark.skipif(bool(LACKING), reason=LACKING)
-needs_tflm = pytest.mark.skipif(bool(firmware.lacking(emulator=True)), reason=firmware.lacking(emulator=True))
+needs_tflm = pytest.mark.skipif(bool(make.lacking(emulator=True)), reason=make.lacking(emulator=True))
 
 
-def stand_in_output(values, count):
-    """Returns what engine_stand_in.cc computes: FNV-1a of the input, then a linear congruential generator."""
+def stub_output(values, count):
+    """Returns what engine_stub.cc computes: FNV-1a of the input, then a linear congruential generator."""
     state, output = 2166136261, []
     for value in values.astype(np.uint8).ravel().tolist():
         state = (state ^ value) * 16777619 % 2**32
@@ -30,6 +32,12 @@ def stand_in_output(values, count):
         state = (state * 1664525 + 1013904223) % 2**32
         output.append(state >> 24)
     return np.array(output, np.uint8).view(np.int8)
+
+
+def stub_outputs(values, tensors):
+    """Returns what engine_stub.cc computes for each of these outputs of a model, (elements,) int8."""
+    sizes = [int(np.prod(tensor.shape)) for tensor in tensors]
+    return np.split(stub_output(values, sum(sizes)), np.cumsum(sizes)[:-1])
 
 
 def emit(folder, **changes):
@@ -40,13 +48,13 @@ def emit(folder, **changes):
         "arena_bytes": 8192,
         "labels": ["cat", "dog"],
         "golden_input": INPUT,
-        "golden_output": stand_in_output(INPUT, 16 * FILTERS),
+        "golden_outputs": [stub_output(INPUT, 16 * FILTERS)],
     } | changes
     arguments["model"] = Model.parse(arguments["model"])
-    return firmware.emit(folder, boards.load("stm32f746"), **arguments)
+    return makefile.write(folder, boards.load("stm32f746"), Contents(**arguments))
 
 
-def make(folder, *words):
+def run_make(folder, *words):
     command = ["make", "-s", "-C", str(folder), *words]
     variables = {key: value for key, value in os.environ.items() if key not in ("TFLM_DIR", "MAKEFLAGS")}
     done = subprocess.run(command, capture_output=True, env=variables, check=False)
@@ -55,4 +63,4 @@ def make(folder, *words):
 
 
 def emulate(folder, *words, board=EMULATED):
-    return make(folder, "emulate", f"BOARD={board}", "ENGINE=stand_in", *words)
+    return run_make(folder, "emulate", f"BOARD={board}", "ENGINE=stub", *words)

@@ -67,10 +67,10 @@ def broadcast_model(name: str, first: tuple[int, ...], second: tuple[int, ...]) 
     return bytes(builder.Output())
 
 
-def converted_model(ends: str = "int8") -> bytes:
+def converted_model(io_type: str = "int8") -> bytes:
     """Returns a converted int8 model of the operators tinytrain emits: convolutions, ADD, MEAN, FULLY_CONNECTED …
 
-    `ends`: what goes in and out, "int8", "uint8" or "float32", the converter's default.
+    io_type: of its input and output, "int8", "uint8" or "float32", the converter's default.
     """
     import tensorflow as tf
 
@@ -89,13 +89,37 @@ def converted_model(ends: str = "int8") -> bytes:
         block = stem + tf.nn.conv2d(middle, point, 1, "SAME") + biases[2]
         return tf.nn.softmax(tf.matmul(tf.reduce_mean(block, axis=[1, 2]), dense))
 
+    return _converted(network, random, io_type)
+
+
+def two_output_model() -> bytes:
+    """Returns a converted int8 model from (1, 16, 16, 3) to a map (1, 8, 8, 8) and to probabilities (1, 10)."""
+    import tensorflow as tf
+
+    random = np.random.default_rng(4)
+    stem, point = random.normal(size=(3, 3, 3, 8)).astype("f") / 3, random.normal(size=(1, 1, 8, 8)).astype("f")
+    dense = random.normal(size=(8, 10)).astype("f") * 4
+
+    @tf.function(input_signature=[tf.TensorSpec((1, 16, 16, 3), tf.float32)])
+    def network(image):
+        features = tf.nn.relu6(tf.nn.conv2d(image, stem, 2, "SAME"))
+        scores = tf.nn.softmax(tf.matmul(tf.reduce_mean(features, axis=[1, 2]), dense))
+        return tf.nn.conv2d(features, point, 1, "SAME") * 2 + 1, scores
+
+    return _converted(network, random)
+
+
+def _converted(network, random, io_type: str = "int8") -> bytes:
+    """Returns the int8 .tflite of a tf.function of images (1, 16, 16, 3)."""
+    import tensorflow as tf
+
     converter = tf.lite.TFLiteConverter.from_concrete_functions([network.get_concrete_function()], network)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = lambda: (
         [image] for image in random.uniform(-1, 1, (20, 1, 16, 16, 3)).astype("f")
     )
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = converter.inference_output_type = getattr(tf, ends)
+    converter.inference_input_type = converter.inference_output_type = getattr(tf, io_type)
     return converter.convert()
 
 

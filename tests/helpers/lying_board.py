@@ -123,11 +123,11 @@ class TextPort(Line):
 
 
 def random_lie(seed):
-    """Returns a lie of the binary protocol that is drawn from `seed`: one answer in three is spoilt."""
+    """Returns a lie of the binary protocol that is drawn from `seed`: one answer in six is spoilt."""
     source = random.Random(seed)
 
     def lie(kind, payload):
-        if source.random() > 1 / 3:
+        if source.random() > 1 / 6:
             return payload
         return spoilt(source, payload)
 

@@ -3,6 +3,7 @@
 It answers as firmware/PROTOCOL.md says; the emulated firmware itself is what tests/benching/test_bench.py is about.
 """
 
+import math
 import os
 import struct
 import termios
@@ -12,7 +13,7 @@ import tty
 import zlib
 
 import serial
-from firmware_helpers import stand_in_output
+from firmware_helpers import stub_output
 
 from tinytrain.benching.serial import cobs_frames
 from tinytrain.benching.serial.cobs_frames import Decoder
@@ -25,11 +26,13 @@ class SimulatedBoard:
     """A board that holds `model`. Use it as a context; `device` is what to open.
 
     cycles: of one inference; slow: how much slower its clock is than it says; rates: those that its line carries;
-    silent: it never answers; crash_at: the number of the INFER in which it restarts, and says `reason`.
+    shapes: of its outputs; silent: it never answers; crash_at: the number of the INFER in which it restarts, and says
+    `reason`.
     """
 
     def __init__(self, model, input_bytes, output_bytes, **behavior):
-        self.model, self.input, self.output_bytes = model, bytearray(input_bytes), output_bytes
+        self.model, self.input = model, bytearray(input_bytes)
+        self.output_bytes, self.shapes, self.scale, self.zero_point = output_bytes, [(1, 4, 4, 5)], 1 / 32, 0
         self.cycles, self.slow, self.rates = 200_000, 1.0, (115200, 921600)
         self.silent, self.crash_at, self.reason, self.operators = False, None, "", 1
         self.refuse, self.change = {}, lambda output, infers: output
@@ -109,9 +112,10 @@ class SimulatedBoard:
         return cobs_frames.encode(frame.kind | 0x80, frame.sequence, payload)
 
     def _answer_1(self, _):
-        numbers = (len(self.input), self.output_bytes, 8192, 128, 4096, self.operators, CLOCK_HZ, 1, 1)
+        sizes = (len(self.input), self.output_bytes, 8192, 128, 4096)
+        numbers = (*sizes, len(self.shapes), self.operators, CLOCK_HZ, 1, 1)
         texts = ("sim", "python", "conv", "cycles", self.restarted)
-        head = struct.pack("<HH11I", 1, 512, zlib.crc32(self.model), len(self.model), *numbers)
+        head = struct.pack("<HH12I", 2, 512, zlib.crc32(self.model), len(self.model), *numbers)
         return head + b"".join(text.encode() + b"\0" for text in texts)
 
     def _answer_2(self, payload):
@@ -121,11 +125,11 @@ class SimulatedBoard:
         crc, count = struct.unpack("<II", payload)
         assert crc == zlib.crc32(self.input)
         time.sleep(self.slow * count * self.cycles / CLOCK_HZ)
-        output = self.change(self._output(), self.infers)
-        return struct.pack("<IQ", count, count * self.cycles) + output[:500]
+        self.outputs = self.change(self._stub_outputs(), self.infers)
+        return struct.pack("<IQI", count, count * self.cycles, zlib.crc32(self.outputs)) + self.outputs[:496]
 
     def _answer_5(self, payload):
-        return self._output()[struct.unpack("<I", payload)[0] :][:512]
+        return self.outputs[struct.unpack("<I", payload)[0] :][:512]
 
     def _answer_6(self, payload):
         first = struct.unpack("<IH", payload)[1]
@@ -138,10 +142,15 @@ class SimulatedBoard:
     def _answer_8(self, _):
         return b""
 
-    def _output(self):
+    def _answer_9(self, payload):
+        shape = self.shapes[struct.unpack("<H", payload)[0]]
+        size_bytes = math.prod(shape)
+        return struct.pack(f"<IfiI{len(shape)}I", size_bytes, self.scale, self.zero_point, len(shape), *shape)
+
+    def _stub_outputs(self):
         import numpy as np
 
-        return stand_in_output(np.frombuffer(bytes(self.input), np.int8), self.output_bytes).tobytes()
+        return stub_output(np.frombuffer(bytes(self.input), np.int8), self.output_bytes).tobytes()
 
 
 def open_device(device, baud=115200):

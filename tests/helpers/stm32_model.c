@@ -67,9 +67,9 @@ int main(void) {
     receive(USART_SR_RXNE | 2, 66);
     receive(8, 67);
     RCC_RESETS = 0xFFFFFFFF & ~RCC_RESETS_FORGET;
-    printf("barked %d\n", board_watchdog_barked());
+    printf("reset by watchdog %d\n", board_reset_by_watchdog());
     RCC_RESETS = ~(RCC_RESETS_FORGET | RCC_RESETS_IWDG);
-    printf("barked %d\n", board_watchdog_barked());
+    printf("reset by watchdog %d\n", board_reset_by_watchdog());
     board_watchdog_start();
     board_timestamp_edge();
     dump("end");

@@ -11,7 +11,7 @@ from small_networks import outputs, small
 from tinytrain.config import plugins
 from tinytrain.config.method_keys import Tinytl
 from tinytrain.config.schema import Config, Model
-from tinytrain.deploy.tflm.interpreter import Oracle
+from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.errors import UserError
 from tinytrain.methods import tinytl
 from tinytrain.methods.tinytl import TinyTL, memory_saving_layers
@@ -338,4 +338,4 @@ def test_the_finished_model_runs_in_int8():
     counts = tflite.counts  # a grouped convolution is one CONV_2D; a map of one pixel needs no RESIZE
     assert {name: counts[name] for name in ("CONV_2D", "ADD")} == {"CONV_2D": 35 + 32, "ADD": 10 + 16}
     assert counts["RESIZE_BILINEAR"] == 16
-    assert Oracle(tflite.content).run(images).shape == (8, CLASSES)
+    assert ReferenceInterpreter(tflite.content).run(images)[0].shape == (8, CLASSES)

@@ -14,7 +14,7 @@ from tinytrain.config import plugins
 from tinytrain.data import batches, splits
 from tinytrain.data.load import load_dataset
 from tinytrain.deploy import boards
-from tinytrain.deploy.tflm.interpreter import Oracle
+from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.exporting import int8_model
 from tinytrain.quantize import convert, tf_keras_clone
 from tinytrain.tflite.int8_values import to_int8
@@ -69,7 +69,7 @@ def test_the_tflite_and_its_graph_agree_on_a_thousand_test_images(name, tmp_path
     )
     tflite = convert.convert(tuned)
     output = tflite.outputs[0]
-    found = Oracle(tflite.content).run(to_int8(images)[:1000]).astype(int)
+    found = ReferenceInterpreter(tflite.content).run(to_int8(images)[:1000])[0].astype(int)
     graph = tuned.predict(batches.normalize(images[:1000]), verbose=0) / output.scale[0] + output.zero_point[0]
     assert len(found) == 1000
     assert (found.argmax(1) == graph.argmax(1)).mean() >= 0.99

@@ -15,7 +15,7 @@ from tinytrain.commands import export, fit
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config, Device, Model
 from tinytrain.data import batches
-from tinytrain.deploy import memory
+from tinytrain.deploy import estimate
 from tinytrain.errors import UserError
 from tinytrain.nn import imagenet, macs, pretrained
 from tinytrain.nn.build import build_model
@@ -211,7 +211,7 @@ def test_a_rescaling_changes_nothing_but_the_pixels(tmp_path):
     for one in (model, keras.saving.load_model(tmp_path / "model.keras"), Method(model)):
         np.testing.assert_allclose(np.asarray(one(images)), expected, rtol=1e-4, atol=1e-5)
     assert (macs.count(model), model.count_params()) == (macs.count(plain), plain.count_params())
-    assert memory.estimate(model) == memory.estimate(plain)
+    assert estimate.arena_and_model_bytes(model) == estimate.arena_and_model_bytes(plain)
     assert not any(isinstance(layer, keras.Model) for layer in model.layers)
     assert model.name == plain.name
 

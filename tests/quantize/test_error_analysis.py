@@ -6,7 +6,7 @@ import pytest
 from int8_models import noise_images
 from small_networks import BODIES, head, small, trained
 
-from tinytrain.deploy.tflm.interpreter import Oracle
+from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.quantize import convert, error_analysis, qat, tf_keras_clone
 from tinytrain.tflite.int8_values import dequantize
 
@@ -26,7 +26,7 @@ def test_the_total_of_the_last_layer_is_what_tflm_gives_against_keras(body):
     rows, quantized, int8, floats = diagnosed(model, (12, 12, 3))
     tflite = convert.convert(quantized)
     expected = np.asarray(model(floats, training=False))
-    actual = dequantize(Oracle(tflite.content).run(int8), tflite.outputs[0])
+    actual = dequantize(ReferenceInterpreter(tflite.content).run(int8)[0], tflite.outputs[0])
     ratio = 10 * np.log10(np.square(expected).sum() / np.square(expected - actual).sum())
     assert rows[quantized.layers[-1].layer.name]["total_db"] == pytest.approx(ratio, abs=0.1)
 

@@ -10,7 +10,7 @@ from keras import layers
 from small_networks import BODIES, head, small, trained
 
 from tinytrain.config.schema import Config, Optim, Qat
-from tinytrain.deploy.tflm.interpreter import Oracle
+from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.errors import TinytrainError, UserError
 from tinytrain.nn.cosine_head import with_cosine_head
 from tinytrain.quantize import convert, cosine_head, qat, tf_keras_clone
@@ -37,7 +37,7 @@ def assert_graph_equals_tflite(model, shape):
     tflite = convert.convert(quantized)
     assert (tflite.inputs[0].scale, tflite.inputs[0].zero_point) == ((1 / 128,), (0,))
     assert set(tflite.counts) <= OPERATORS
-    difference = np.abs(int8_of(quantized, floats, tflite) - Oracle(tflite.content).run(int8))
+    difference = np.abs(int8_of(quantized, floats, tflite) - ReferenceInterpreter(tflite.content).run(int8)[0])
     assert difference.mean() <= 0.005  # of 160 outputs not one may differ
     return tflite
 
@@ -100,7 +100,7 @@ def test_every_model_is_int8_and_every_operator_of_its_graph_exact(name):
     tflite = convert.convert(quantized)
     assert (tflite.inputs[0].scale, tflite.inputs[0].zero_point) == ((1 / 128,), (0,))
     assert set(tflite.counts) <= OPERATORS
-    assert Oracle(tflite.content).run(int8[:1]).shape == (1, 5)
+    assert ReferenceInterpreter(tflite.content).run(int8[:1])[0].shape == (1, 5)
     reference = Reference(tflite.content, int8[:1])
     different = total = 0
     for wrapper in (wrapper for wrapper in qat.operators(quantized) if wrapper.quantize_config.kernel):
@@ -141,7 +141,7 @@ def test_post_training_quantization_stays_near_the_float_model():
     int8, floats = noise_images(60, (32, 32, 3))
     tflite = convert.convert_post_training(tf_keras_clone.rebuild(model), floats)
     output = tflite.outputs[0]
-    scores = (Oracle(tflite.content).run(int8).astype(float) - output.zero_point[0]) * output.scale[0]
+    scores = (ReferenceInterpreter(tflite.content).run(int8)[0].astype(float) - output.zero_point[0]) * output.scale[0]
     expected = np.asarray(model(floats, training=False))
     assert np.abs(scores - expected).mean() < 0.05 * (expected.max() - expected.min())
 
@@ -227,7 +227,7 @@ def test_fine_tuning_learns_repeats_itself_and_leaves_the_clone_alone():
         np.testing.assert_array_equal(weight, other)
     x, y = stripes(200, seed=1)
     tflite = convert.convert(tuned)
-    scores = Oracle(tflite.content).run(np.round(x * 128).clip(-128, 127).astype("int8"))
+    scores = ReferenceInterpreter(tflite.content).run(np.round(x * 128).clip(-128, 127).astype("int8"))[0]
     assert (scores.argmax(1) == y.argmax(1)).mean() > 0.9
 
 
@@ -348,7 +348,7 @@ def test_a_cosine_head_is_one_fully_connected_operator():
     assert counts["FULLY_CONNECTED"] == 1
     # The classes of every image in the order of the float model, where two do not differ by less than a rounding.
     cosines = np.asarray(model(floats))
-    scores = Oracle(tflite.content).run(int8).astype(int)
+    scores = ReferenceInterpreter(tflite.content).run(int8)[0].astype(int)
     near = 0.05 * np.ptp(cosines)
     for a, b in np.ndindex(4, 4):
         apart = cosines[:, a] - cosines[:, b] > near

@@ -15,6 +15,7 @@ from tinytrain.data.load import load_dataset
 from tinytrain.data.splits import Splits
 from tinytrain.datasets import digits
 from tinytrain.errors import UserError
+from tinytrain.nn import pretrained
 from tinytrain.nn.predict import predict
 from tinytrain.train import fit, task
 from tinytrain.train.figures import Figure, Figures
@@ -80,7 +81,7 @@ def measure(outputs, annotations):
     return float((outputs["digit"].argmax(axis=1) == annotations[:, 0]).mean())
 
 
-Ink.figures = Figures(RIGHT, NEAR, NEAR, (RIGHT, NEAR), measure, lambda outputs, annotations: 0)
+Ink.figures = Figures(RIGHT, NEAR, NEAR, (RIGHT, NEAR), measure, lambda outputs, annotations: 0, outputs=2)
 
 
 def inked(argument, data):
@@ -105,12 +106,12 @@ def plugged_in(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "method", ["", pytest.param("sam", marks=pytest.mark.long), pytest.param("netaug", marks=pytest.mark.slow)]
+    "method", ["", pytest.param("sam", marks=pytest.mark.long), pytest.param("netaug", marks=pytest.mark.long)]
 )
 def test_it_trains_and_is_evaluated(method, tmp_path):
     config = configs.load(None, [*WORDS, f"method={method}", "netaug.statistics_images=40"])
     run = fit.fit(config, tmp_path / "run")
-    model = keras.saving.load_model(run.model_path, compile=False)
+    model = pretrained.load_trained(run)
     data = Splits(load_dataset(run.config()), run.config())
     ours = Ink(config, data.dataset.classes)
     for split in ("val", "test"):

@@ -1,4 +1,4 @@
-"""A .tflite made elsewhere: what is refused and why, float and uint8 ends, what its pixels mean, a whole export."""
+"""A .tflite made elsewhere: what is refused and why, inputs and outputs of other types, its pixels, a whole export."""
 
 import copy
 import json
@@ -12,8 +12,8 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 from tinytrain.commands import evaluate
 from tinytrain.config.schema import Export
-from tinytrain.deploy import c_source, firmware, memory
-from tinytrain.deploy.tflm.interpreter import Oracle
+from tinytrain.deploy import c_source, firmware, memory, self_test
+from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.errors import DoesNotFit, UserError
 from tinytrain.tflite import pixels, tflite_interpreter
 from tinytrain.tflite.int8_io import with_int8_io
@@ -85,7 +85,7 @@ def two_inputs(_, graph):
         (conv_model(custom="Erf"), "uses Erf, which TensorFlow Lite Micro does not have"),
         (conv_model("float32"), "computes in float32 (1 CONV_2D): quantize it to int8 throughout"),
         (conv_model("uint8"), "has an input of uint8 without a scale: the firmware needs int8 with a scale"),
-        (conv_model(outputs=2), "has 2 outputs (int8 (1, 4, 4, 5), int8 (1, 4, 4, 5)): the firmware needs exactly one"),
+        (conv_model(outputs=0), "has no output: the firmware needs at least one, int8"),
         (changed(conv_model(), two_inputs), "has 2 inputs"),
         (changed(conv_model(), without_a_scale), "has an input of int8 without a scale"),
         (
@@ -127,8 +127,8 @@ def test_what_the_firmware_cannot_feed_is_refused(tmp_path, command_line, conten
 
 
 @pytest.mark.parametrize("kind", ["float32", "uint8"])
-def test_ends_of_another_type_are_left_out(kind):
-    """What is left is the network that the converter makes with int8 ends: same results, same arena."""
+def test_inputs_and_outputs_of_another_type_become_int8(kind):
+    """What is left is the network that the converter makes with int8 input and output: same results, same arena."""
     whole, wanted = Model.parse(converted_model(kind)), Model.parse(converted_model())
     found, made_int8 = with_int8_io(whole)
     assert made_int8 == [f"{kind} input", f"{kind} output"]
@@ -136,11 +136,13 @@ def test_ends_of_another_type_are_left_out(kind):
     assert graph.counts == wanted.counts
     assert [t.dtype for t in (*graph.inputs, *graph.outputs)] == ["int8", "int8"]
     images = np.random.default_rng(0).integers(-128, 128, (20, 16, 16, 3), np.int8)
-    np.testing.assert_array_equal(Oracle(found.content).run(images), Oracle(wanted.content).run(images))
+    np.testing.assert_array_equal(
+        ReferenceInterpreter(found.content).run(images)[0], ReferenceInterpreter(wanted.content).run(images)[0]
+    )
     assert memory.target_arena_bytes(found) == memory.target_arena_bytes(wanted)
 
 
-def test_int8_ends_are_left_as_they_are():
+def test_int8_input_and_output_are_left_as_they_are():
     model = Model.parse(conv_model())
     assert with_int8_io(model) == (model, [])
 
@@ -238,7 +240,7 @@ def export(command_line, tmp_path, content, *words):
     return json.loads(out.splitlines()[-1]), out
 
 
-def test_a_float_ended_file_is_exported_and_says_what_it_feeds(tmp_path, command_line):
+def test_a_file_of_float_input_and_output_is_exported_and_says_what_it_feeds(tmp_path, command_line):
     report, out = export(command_line, tmp_path, converted_model("float32"))
     assert report["model"]["ops"] == Model.parse(converted_model()).counts
     assert report["input"]["shape"] == [1, 16, 16, 3]
@@ -264,7 +266,7 @@ def test_pixels_reach_the_network_as_it_was_trained(tmp_path, command_line, imag
         inputs, outputs = golden["inputs"], golden["outputs"]
     assert inputs.min() < -120  # dark pixels: not all at one end, as they would be if taken for -1 to 1
     assert inputs.max() > 80
-    np.testing.assert_array_equal(outputs, Oracle(content).run(inputs).reshape(len(inputs), -1))
+    np.testing.assert_array_equal(outputs, ReferenceInterpreter(content).run(inputs)[0].reshape(len(inputs), -1))
     table = c_source.read_array(tmp_path / "e/firmware/model/model_data.cc", "PixelToInput")
     np.testing.assert_array_equal(table, np.arange(256) - 128)
     measured = evaluate.evaluate(tmp_path / "theirs.tflite", data=f"folder:{folder}")
@@ -373,7 +375,7 @@ def test_a_network_that_is_too_large_for_the_emulated_board_is_exported_all_the_
     def too_large(*_):
         raise DoesNotFit("the firmware does not fit mps2_an500: FLASH has 4194304 bytes, 9 too few")
 
-    monkeypatch.setattr(firmware, "emulate", too_large)
+    monkeypatch.setattr(self_test, "emulate", too_large)
     report, out = export(command_line, tmp_path, changed(conv_model(), transposed))
     assert report["arena_basis"]["how"] == "unknown"
     assert (report["fits"], report["proven"]) == (None, False)
@@ -422,7 +424,7 @@ def emulated(monkeypatch):
 
     def printing(text):
         monkeypatch.setattr(firmware, "lacking", lambda **asked: "" if asked.get("emulator") else "no compiler")
-        monkeypatch.setattr(firmware, "emulate", lambda *_: firmware.parse_output(f"\ntinytrain: firmware\n{text}"))
+        monkeypatch.setattr(self_test, "emulate", lambda *_: self_test.parse(f"\ntinytrain: firmware\n{text}"))
 
     return printing
 
@@ -455,11 +457,11 @@ def test_tensorflow_lite_is_the_second_opinion(share, parts):
     """Outputs of TFLM, moved on by noise of a known share of their variance: 0.25 is allowed."""
     content = conv_model()
     images = np.random.default_rng(0).integers(-128, 128, (5, 4, 4, 3), np.int8)
-    outputs = Oracle(content).run(images).reshape(5, -1)
+    outputs = ReferenceInterpreter(content).run(images)[0].reshape(5, -1)
     signal = outputs.astype(float).var(axis=0).mean()
     steps = round(np.sqrt(share * signal))
     moved = (outputs + steps * np.where(outputs > 0, -1, 1)).astype(np.int8)  # away from the ends
-    found = tflite_interpreter.compare(Model.parse(content), images, moved, macs=240)
+    found = tflite_interpreter.compare(Model.parse(content), images, [moved], macs=240)
     assert (found["images"], found["largest_steps"], found["parts"]) == (5, steps, parts)
     assert found["noise"] == pytest.approx(steps**2 / signal)
 
@@ -467,11 +469,11 @@ def test_tensorflow_lite_is_the_second_opinion(share, parts):
 def test_a_step_of_rounding_is_no_difference_where_the_outputs_hardly_vary():
     content = conv_model()
     images = np.zeros((3, 4, 4, 3), np.int8)
-    outputs = Oracle(content).run(images).reshape(3, -1)
+    outputs = ReferenceInterpreter(content).run(images)[0].reshape(3, -1)
     beside = outputs + np.where(outputs > 0, -1, 1).astype(np.int8)
-    assert not tflite_interpreter.compare(Model.parse(content), images, beside, macs=240)["parts"]
+    assert not tflite_interpreter.compare(Model.parse(content), images, [beside], macs=240)["parts"]
     assert tflite_interpreter.compare(
-        Model.parse(content), images, outputs + np.where(outputs > 0, -2, 2).astype(np.int8), macs=240
+        Model.parse(content), images, [outputs + np.where(outputs > 0, -2, 2).astype(np.int8)], macs=240
     )["parts"]
 
 
@@ -481,10 +483,10 @@ def test_a_step_of_rounding_is_no_difference_where_the_outputs_hardly_vary():
 )
 def test_of_a_large_model_tensorflow_lite_sees_fewer_images(monkeypatch, images, macs, compared):
     """5·10^9 multiply-accumulates in all, but 4 images at least and 50 at most."""
-    monkeypatch.setattr(tflite_interpreter, "_run", lambda _, shown: (np.zeros((len(shown), 4), np.int8), {}))
+    monkeypatch.setattr(tflite_interpreter, "_run", lambda _, shown: ([np.zeros((len(shown), 4), np.int8)], {}))
     shown = np.zeros((images, 4, 4, 3), np.int8)
     assert (
-        tflite_interpreter.compare(Model.parse(conv_model()), shown, np.zeros((images, 4), np.int8), macs)["images"]
+        tflite_interpreter.compare(Model.parse(conv_model()), shown, [np.zeros((images, 4), np.int8)], macs)["images"]
         == compared
     )
 

@@ -21,12 +21,12 @@ from tinytrain.data.load import load_dataset
 from tinytrain.errors import UserError
 from tinytrain.run import Run
 from tinytrain.train import checkpoint
+from tinytrain.train.callbacks import Diverged
 from tinytrain.train.lr_search import range_test
 from tinytrain.train.lr_search import search as lr_search
 from tinytrain.train.lr_search import study as lr_study
 from tinytrain.train.lr_search import trial as lr_trial
 from tinytrain.train.lr_search.study import Trials, beating, open_storage
-from tinytrain.train.progress import Diverged
 from tinytrain.train.resolve import resolve
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -10,32 +10,45 @@ import numpy as np
 from tqdm import tqdm
 
 from tinytrain.benching.serial.board import BoardLink, Inference
-from tinytrain.benching.serial.messages import BoardWrong, Hello, Status
-from tinytrain.deploy import latency
+from tinytrain.benching.serial.messages import BoardWrong, Hello, OutputInfo, Status
 from tinytrain.deploy.exported import Exported
+from tinytrain.tflite.macs import macs
 from tinytrain.train import figures
 
 WINDOWS = 5
 _INFERENCE_S = (1e-6, 3600.0)  # a board's: beyond, its clock or its counter lies
-EMULATOR_S = 60.0  # how long the images take in the emulator, unless it was said how many
+EMULATOR_S = 60.0  # how long the images take in the emulator, unless their number is given
 
 
 def measure(link: BoardLink, hello: Hello, exported: Exported, images: int | None, window_s: float) -> dict[str, Any]:
-    """Returns the result of `benching.bench`: images, windows of at least `window_s` seconds, profile, memory, line."""
+    """Returns what bench.json holds of a board that is measured through the binary protocol.
+
+    Args:
+        link: the board.
+        hello: its answer to HELLO.
+        exported: the export whose model it holds.
+        images: how many images are compared; None: all, in the emulator as many as take about EMULATOR_S.
+        window_s: the shortest window that the latency is measured in, in seconds.
+
+    Raises:
+        BoardWrong: an answer that cannot be right.
+        BoardRestarted: the board hung or crashed.
+    """
     if not hello.emulated:
         link.set_baud()
+    _refuse_other_outputs(link, exported)
     before = link.status()
     started = time.perf_counter()
-    asked, answers = _answers(link, hello, exported, images)
-    seconds, count = time.perf_counter() - started, len(asked)
-    windows = _windows(link, hello, exported, asked, 0.0 if hello.emulated else window_s)
+    drawn_images, answers = _answers(link, hello, exported, images)
+    seconds, count = time.perf_counter() - started, len(drawn_images)
+    windows = _windows(link, hello, exported, drawn_images, 0.0 if hello.emulated else window_s)
     profile = _profile(link, hello, exported)
     status = link.status()
     failures = _since(before, status)
     return {
         **identity(link, hello, "binary"),
         "images": count,
-        **_comparison(asked, answers, exported),
+        **_comparison(drawn_images, answers, exported),
         "latency": _latency(windows, hello, exported),
         "profile": profile,
         "memory": {
@@ -54,17 +67,26 @@ def measure(link: BoardLink, hello: Hello, exported: Exported, images: int | Non
     }
 
 
+def _refuse_other_outputs(link: BoardLink, exported: Exported) -> None:
+    """Raises BoardWrong unless the board describes each output as the model does that it holds."""
+    for index, tensor in enumerate(exported.summary.outputs):
+        scale, zero_point = float(np.float32(tensor.scale[0])), int(tensor.zero_point[0])
+        expected = OutputInfo(int(np.prod(tensor.shape)), scale, zero_point, tuple(tensor.shape))
+        if (info := link.output_info(index)) != expected:
+            raise BoardWrong("OUTPUT_INFO", info, str(expected))
+
+
 def _since(before: Status, after: Status) -> dict[str, int]:
     """Returns how often the line failed between two answers; raises BoardWrong if that is less than never."""
     names = {"damaged_requests": "damaged_frames", "lost_bytes": "overrun_bytes", "line_errors": "line_errors"}
-    found = {name: getattr(after, theirs) - getattr(before, theirs) for name, theirs in names.items()}
-    if min(found.values()) < 0:
+    failures = {name: getattr(after, counter) - getattr(before, counter) for name, counter in names.items()}
+    if min(failures.values()) < 0:
         raise BoardWrong("STATUS", f"{after} after {before}", "counts that do not fall")
-    return found
+    return failures
 
 
 def identity(link: BoardLink, hello: Hello, protocol: str) -> dict[str, Any]:
-    """Returns who answered and how it was asked, the keys with which a result begins."""
+    """Returns which board answered and over which line, the first keys of a result."""
     return {
         "board": hello.board,
         "emulated": hello.emulated,
@@ -76,15 +98,17 @@ def identity(link: BoardLink, hello: Hello, protocol: str) -> dict[str, Any]:
     }
 
 
-def _answers(link: BoardLink, hello: Hello, exported: Exported, images: int | None) -> tuple[list[int], np.ndarray]:
-    """Returns the images asked for, as `drawn` gives them, and the board's outputs (N, output_bytes) int8."""
-    asked, answers = [], []
+def _answers(
+    link: BoardLink, hello: Hello, exported: Exported, images: int | None
+) -> tuple[list[int], list[list[np.ndarray]]]:
+    """Returns the numbers of the images, as `drawn` gives them, and the board's outputs for each, int8."""
+    drawn_images, answers = [], []
     for image in drawn(hello, images, len(exported.inputs)):
         link.doing = f"image {image}"
-        found = link.infer(exported.input_of(image), output_bytes=hello.output_bytes)
-        asked.append(image)
-        answers.append(np.frombuffer(found.output, np.int8))
-    return asked, np.stack(answers)
+        inference = link.infer(exported.input_of(image), output_bytes=hello.output_bytes)
+        drawn_images.append(image)
+        answers.append(exported.split(inference.outputs))
+    return drawn_images, answers
 
 
 def drawn(hello: Hello, images: int | None, total: int, most: int | None = None) -> Iterator[int]:
@@ -101,27 +125,33 @@ def drawn(hello: Hello, images: int | None, total: int, most: int | None = None)
             return
 
 
-def _comparison(asked: list[int], answers: np.ndarray, exported: Exported) -> dict[str, Any]:
-    """Returns "different", "differences" and "accuracy" of the board's outputs (N, output_bytes) int8."""
-    rows = [
-        {"image": image, "host": exported.output_of(image).tolist(), "board": answer.tolist()}
-        for image, answer in sorted(zip(asked, answers, strict=True), key=lambda pair: pair[0])
-        if not np.array_equal(answer, exported.output_of(image))
-    ]
-    return {"different": len(rows), "differences": rows, "accuracy": accuracy(asked, answers, exported)}
+def _comparison(images: list[int], answers: list[list[np.ndarray]], exported: Exported) -> dict[str, Any]:
+    """Returns "different" (images), "differences" (outputs that differ) and "accuracy" of the board's outputs."""
+    rows = []
+    for image, outputs in sorted(zip(images, answers, strict=True), key=lambda pair: pair[0]):
+        for index, (host, board) in enumerate(zip(exported.outputs_of(image), outputs, strict=True)):
+            if not np.array_equal(host, board):
+                of_several = {"output": index} if len(outputs) > 1 else {}
+                rows.append({"image": image, **of_several, "host": host.tolist(), "board": board.tolist()})
+    first_outputs = np.stack([outputs[0] for outputs in answers])
+    return {
+        "different": len({row["image"] for row in rows}),
+        "differences": rows,
+        "accuracy": accuracy(images, first_outputs, exported),
+    }
 
 
-def accuracy(asked: list[int], answers: np.ndarray, exported: Exported) -> dict[str, float] | None:
-    """Returns the task's figure of the board's answers (N, classes) and of the host's; None without labels."""
+def accuracy(images: list[int], answers: np.ndarray, exported: Exported) -> dict[str, float] | None:
+    """Returns the task's figure of the board's first outputs (N, classes) and of the host's; None without labels."""
     if exported.labels is None:
         return None
     measure = figures.of(exported.report.get("task", "classify")).measure
-    labels, host = exported.labels[asked], exported.outputs[asked].reshape(len(asked), -1)
+    labels, host = exported.labels[images], exported.outputs[0][images].reshape(len(images), -1)
     return {"board": measure(answers, labels), "host": measure(host, labels)}
 
 
 def _windows(
-    link: BoardLink, hello: Hello, exported: Exported, asked: list[int], window_s: float
+    link: BoardLink, hello: Hello, exported: Exported, images: list[int], window_s: float
 ) -> list[dict[str, Any]]:
     """Returns a row for each window: as many inferences of one image as take `window_s` by the board's clock.
 
@@ -131,22 +161,22 @@ def _windows(
     single = _counts(hello, link.infer(exported.input_of(0)))
     inferences = max(1, math.ceil(1.01 * window_s * hello.clock_hz / single))
     for window in tqdm(range(WINDOWS), desc="latency", unit="window", leave=False, disable=None):
-        image = asked[window % len(asked)] if window_s else 0
+        image = images[window % len(images)] if window_s else 0
         link.doing = f"window {window + 1} of {WINDOWS}, {inferences} inferences of image {image}"
         started = time.perf_counter()
-        found = link.infer(exported.input_of(image), inferences, hello.output_bytes)
+        inference = link.infer(exported.input_of(image), inferences, hello.output_bytes)
         host_s = time.perf_counter() - started
-        equal = np.array_equal(np.frombuffer(found.output, np.int8), exported.output_of(image))
-        counts = _counts(hello, found)
+        equal = inference.outputs == b"".join(output.tobytes() for output in exported.outputs_of(image))
+        counts = _counts(hello, inference)
         row: dict[str, Any] = {"image": image, "inferences": inferences, "counts": counts, "equal": equal}
         times = {"seconds": inferences * counts / hello.clock_hz, "host_seconds": host_s}
         rows.append(row if hello.emulated else row | times)
     return rows
 
 
-def _counts(hello: Hello, found: Inference) -> float:
+def _counts(hello: Hello, inference: Inference) -> float:
     """Returns the cycles or instructions of one inference; raises BoardWrong for a time that no inference takes."""
-    counts = hello.in_unit(found.ticks) / found.count
+    counts = hello.in_unit(inference.ticks) / inference.count
     low, high = _INFERENCE_S
     if not hello.emulated and not low <= counts / hello.clock_hz <= high:
         raise BoardWrong("INFER", f"{counts / hello.clock_hz:g} s an inference", f"{low:g} to {high:,} s")
@@ -184,7 +214,7 @@ def _profile(link: BoardLink, hello: Hello, exported: Exported) -> dict[str, Any
             "index": i,
             "name": operator.name,
             "output": list(operator.outputs[0].shape[1:]),
-            "macs": latency.macs(operator),
+            "macs": macs(operator),
             "counts": count,
             "share": count / total,
         }

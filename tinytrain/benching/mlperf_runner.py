@@ -26,74 +26,72 @@ _TOLERANCE = 0.0011  # `%0.3f` rounds, and so does the board's float
 
 
 def measure(link: BoardLink, hello: Hello, exported: Exported, images: int | None, window_s: float) -> dict[str, Any]:
-    """Returns the result, with the keys that this protocol can tell; see benching.bench."""
+    """Returns what bench.json holds of a board that is measured through the text protocol; see `binary.measure`."""
     device = Mlperf(link.port)
     device.synchronize()
     started = time.perf_counter()
-    asked, results = _results(device, hello, exported, images)
-    seconds, count = time.perf_counter() - started, len(asked)
-    windows = _windows(device, exported, asked, window_s)
+    drawn_images, results = _results(device, hello, exported, images)
+    seconds, count = time.perf_counter() - started, len(drawn_images)
+    windows = _windows(device, exported, drawn_images, window_s)
     name, model_id = device.name(), device.profile()[1]
     return {
         **identity(link, hello, "mlperf"),
         "name": name,
         "model_id": model_id,
         "images": count,
-        **_comparison(asked, results, exported),
+        **_comparison(drawn_images, results, exported),
         "latency": _latency(windows),
         "line": {"seconds": seconds, "images_per_second": count / seconds},
     }
 
 
-def probabilities(exported: Exported, asked: list[int]) -> np.ndarray:
-    """Returns what the `results` of these images should be: (N, classes) float64."""
+def probabilities(exported: Exported, images: list[int]) -> np.ndarray:
+    """Returns what the `results` of these images should be: (N, classes) float64, of the model's first output."""
     tensor = exported.summary.outputs[0]
-    outputs = exported.outputs[asked].reshape(len(asked), -1).astype(np.float64)
+    outputs = exported.outputs[0][images].reshape(len(images), -1).astype(np.float64)
     real = (outputs - tensor.zero_point[0]) * tensor.scale[0]
-    return real if exported.summary.operators[-1].name in c_source.PROBABILITIES else metrics.softmax(real)
+    return real if c_source.is_probability(exported.summary) else metrics.softmax(real)
 
 
 def _results(device: Mlperf, hello: Hello, exported: Exported, images: int | None) -> tuple[list[int], np.ndarray]:
-    """Returns the images asked for, as `drawn` gives them, and the board's results (N, classes)."""
-    asked, rows = [], []
+    """Returns the numbers of the images, as `drawn` gives them, and the board's results (N, classes)."""
+    drawn_images, rows, classes = [], [], exported.outputs[0][0].size
     for image in drawn(hello, images, len(exported.inputs), IMAGES):
         device.load(exported.pixels_of(image))
-        asked.append(image)
+        drawn_images.append(image)
         rows.append(device.infer(1).results)
-        if len(rows[-1]) != exported.outputs[0].size:
+        if len(rows[-1]) != classes:
             received = f"{len(rows[-1])} results of image {image}"
-            raise TinytrainError(
-                f"the board answers with {received}, expected {exported.outputs[0].size}, a class each"
-            )
-    return asked, np.array(rows)
+            raise TinytrainError(f"the board answers with {received}, expected {classes}, a class each")
+    return drawn_images, np.array(rows)
 
 
-def _comparison(asked: list[int], results: np.ndarray, exported: Exported) -> dict[str, Any]:
+def _comparison(images: list[int], results: np.ndarray, exported: Exported) -> dict[str, Any]:
     """Returns "different", "differences" and "accuracy"; three digits are all that this protocol tells."""
     rows = [
         {"image": image, "host": expected.round(3).tolist(), "board": result.tolist()}
-        for image, expected, result in zip(asked, probabilities(exported, asked), results, strict=True)
+        for image, expected, result in zip(images, probabilities(exported, images), results, strict=True)
         if (np.abs(result - expected) > _TOLERANCE).any()
     ]
     rows.sort(key=lambda row: row["image"])
-    return {"different": len(rows), "differences": rows, "accuracy": accuracy(asked, results, exported)}
+    return {"different": len(rows), "differences": rows, "accuracy": accuracy(images, results, exported)}
 
 
-def _windows(device: Mlperf, exported: Exported, asked: list[int], window_s: float) -> list[tuple[int, Window]]:
+def _windows(device: Mlperf, exported: Exported, images: list[int], window_s: float) -> list[tuple[int, Window]]:
     """Returns (image, window) for each; inferences are added until the first window is long enough."""
-    found: list[tuple[int, Window]] = []
+    windows: list[tuple[int, Window]] = []
     inferences = inferences_for(_window(device, exported, 0, 1).latency_us, window_s)
     for number in tqdm(range(WINDOWS), desc="latency", unit="window", leave=False, disable=None):
-        image = asked[number % len(asked)]
+        image = images[number % len(images)]
         for _ in range(_LENGTHENED):
             if (window := _window(device, exported, image, inferences)).elapsed_us >= max(window_s * 1e6, 1):
                 break
             inferences = inferences_for(window.latency_us, window_s)
         else:
-            said = f"{window.inferences:,} inferences take {window.elapsed_us:,} µs by its clock"
-            raise TinytrainError(f"the board's windows stay shorter than {window_s:g} s: {said}")
-        found.append((image, window))
-    return found
+            length = f"{window.inferences:,} inferences take {window.elapsed_us:,} µs by its clock"
+            raise TinytrainError(f"the board's windows stay shorter than {window_s:g} s: {length}")
+        windows.append((image, window))
+    return windows
 
 
 def _window(device: Mlperf, exported: Exported, image: int, inferences: int) -> Window:

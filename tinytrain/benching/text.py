@@ -127,14 +127,15 @@ def _operator_cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _differences(result: dict[str, Any]) -> list[str]:
+    """Returns the first outputs that differ, the host's and the board's; with its number where a model has several."""
     if not result["differences"]:
         return []
-    shown = result["differences"][:DIFFERENCES_SHOWN]
-    more = "" if len(shown) == result["different"] else f"; all {result['different']:,} are in bench.json"
+    rows = result["differences"][:DIFFERENCES_SHOWN]
+    more = "" if len(rows) == len(result["differences"]) else f"; all {len(result['differences']):,} are in bench.json"
     lines = ["", f"outputs that differ{more}:"]
-    for row in shown:
-        lines += [f"  image {row['image']}: host  {_values(row['host'])}"]
-        lines += [f"  {'':6}{'':{len(str(row['image']))}}  board {_values(row['board'])}"]
+    for row in rows:
+        name = f"image {row['image']}" + (f", output {row['output']}" if "output" in row else "")
+        lines += [f"  {name}: host  {_values(row['host'])}", f"  {'':{len(name)}}  board {_values(row['board'])}"]
     return lines
 
 

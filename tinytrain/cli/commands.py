@@ -34,7 +34,7 @@ def _fit(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, s
         config = _config_to_resume(out, config, configs.typed(path, overrides))
     from tinytrain.quiet import import_tensorflow
 
-    import_tensorflow()
+    import_tensorflow(at_once=True)
     from tinytrain.commands.fit import fit
     from tinytrain.train import task
 
@@ -64,7 +64,7 @@ def _config_to_resume(out: Path | None, config: schema.Config, typed: set[str]) 
 def _compare(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, str]:
     from tinytrain.quiet import import_tensorflow
 
-    import_tensorflow()
+    import_tensorflow(at_once=True)
     from tinytrain.commands.compare import compare
 
     data = values.data.split(",") if values.data else None
@@ -80,7 +80,7 @@ def _reproduce(values: Any, operands: list[str], overrides: list[str]) -> tuple[
     scaling.parse(values.scale)
     from tinytrain.quiet import import_tensorflow
 
-    import_tensorflow()
+    import_tensorflow(at_once=True)
     from tinytrain.commands.reproduce import reproduce
 
     data = values.data.split(",") if values.data else None
@@ -96,7 +96,7 @@ def _export(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any
     board = boards.load(values.mcu)
     from tinytrain.quiet import import_tensorflow
 
-    import_tensorflow()
+    import_tensorflow(at_once=True)
     from tinytrain.commands.export import export
     from tinytrain.exporting.text import summary
 

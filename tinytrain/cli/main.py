@@ -56,9 +56,9 @@ def main(argv: list[str] | None = None) -> None:
 
 def _refuse_other_encodings(argv: list[str]) -> None:
     """Raises UserError for names that no text file of a run, a report or an export could hold."""
-    for word in (*argv, os.getcwd()):
-        if not is_utf8(word):
-            raise UserError(f"'{readable(word)}' is not UTF-8: rename the file or folder that it names")
+    for text in (*argv, os.getcwd()):
+        if not is_utf8(text):
+            raise UserError(f"'{readable(text)}' is not UTF-8: rename the file or folder that it names")
 
 
 def _run(argv: list[str]) -> int:

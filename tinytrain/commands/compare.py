@@ -60,7 +60,7 @@ def _plan(paths: list[Path], data: list[str] | None, seeds: int, out: Path, over
         raise UserError("compare needs config files, received none: name at least one, such as configs/digits.toml")
     if seeds < 1:
         raise UserError(f"compare trains with the seeds 0 to N - 1, received --seeds {seeds}: expected at least 1")
-    if any(word.partition("=")[0].strip() in ("seed", "data.spec") for word in overrides):
+    if any(configs.key_of(override) in ("seed", "data.spec") for override in overrides):
         raise UserError("compare sets seed and data.spec of every run: say --seeds N and --data SPEC,SPEC… instead")
     plan = []
     for seed in range(seeds):

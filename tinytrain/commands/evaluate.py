@@ -68,7 +68,7 @@ def _config_of(run: Run, asked: Config) -> Config:
 
 def _evaluate_file(path: Path, data: str | None, split: str | None, overrides: Sequence[str]) -> dict[str, Any]:
     from tinytrain.deploy import imported
-    from tinytrain.deploy.tflm.interpreter import Oracle
+    from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
     from tinytrain.tflite import pixels
 
     config = measured.settings(path, overrides, data, "evaluate", ("export.",))
@@ -81,7 +81,9 @@ def _evaluate_file(path: Path, data: str | None, split: str | None, overrides: S
         otherwise = taken.hint or "export.input_range, channel_order, mean and std say otherwise"
         identity.print_note(f"'{path}' takes {taken}: {otherwise}")
     parts = [
-        Oracle(model.content).run(taken.to_input(np.asarray(found.images[start : start + step]), source))
+        ReferenceInterpreter(model.content).run(taken.to_input(np.asarray(found.images[start : start + step]), source))[
+            0
+        ]
         for start in range(0, count, step)
     ]
     outputs = dequantize(np.concatenate(parts).reshape(count, -1), target)

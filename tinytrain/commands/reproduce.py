@@ -24,7 +24,7 @@ from tinytrain.experiments.papers.tables import Table
 
 
 @dataclass(frozen=True)
-class Place:
+class Assignment:
     """One of the paper's datasets, the SPEC that stands for it and what that is called."""
 
     dataset: str
@@ -37,7 +37,7 @@ class Place:
 
 
 def reproduce(
-    word: str,
+    table_name: str,
     data: list[str] | None = None,
     scale: str | float | None = None,
     seeds: int = 1,
@@ -45,10 +45,10 @@ def reproduce(
     overrides: list[str] | None = None,
     batch: int | None = None,
 ) -> tuple[dict[str, Any], str]:
-    """Trains the arms of the table `word` and returns (result, the table in Markdown).
+    """Trains the arms of the table and returns (result, the table in Markdown).
 
     Args:
-        word: its name (seed003-table4, 003/4) or the path of a table's file.
+        table_name: its name (seed003-table4, 003/4) or the path of a table's file.
         data: SPECs in place of the paper's datasets, by name or, where none is of that name, in order.
         scale: the share of the epochs and of the training images, 0.1, or two of them, "0.2,0.05"; by default all.
         seeds: 0 … `seeds` − 1.
@@ -63,14 +63,14 @@ def reproduce(
     Raises UserError as `comparing.compare` does, before anything is trained.
     """
     shares, overrides = scaling.parse(scale), list(overrides or [])
-    table = tables.load(word)
+    table = tables.load(table_name)
     out = Path(out) if out else Path("reproduce") / table.name
     _refuse_words(table, overrides, seeds, batch)
-    places = placed(table, data)
-    plan, papers = _plan(table, places, shares, seeds, out.absolute(), overrides, batch)
-    command = _command(word, data, shares, seeds, out, overrides, batch)
-    stated = [*_stated(table, places, shares, overrides, batch), f"`{command}`"]
-    datasets = {place.name: place.dataset for place in places}
+    assignments = assign(table, data)
+    plan, papers = _plan(table, assignments, shares, seeds, out.absolute(), overrides, batch)
+    command = _command(table_name, data, shares, seeds, out, overrides, batch)
+    stated = [*_stated(table, assignments, shares, overrides, batch), f"`{command}`"]
+    datasets = {assignment.name: assignment.dataset for assignment in assignments}
     results = reproduction_table.Results(out, reproduction_table.Reproduction(table, [], papers, datasets), stated)
     try:
         runs.train_all(plan, out / "table.md", results.add)
@@ -80,7 +80,7 @@ def reproduce(
     return result, results.text
 
 
-def placed(table: Table, data: list[str] | None) -> list[Place]:
+def assign(table: Table, data: list[str] | None) -> list[Assignment]:
     """Returns which SPEC stands for which of the paper's datasets: those of its name first, then in order.
 
     Datasets of the paper that no SPEC is left for are left out. Raises UserError for more SPECs than datasets, if one
@@ -88,7 +88,7 @@ def placed(table: Table, data: list[str] | None) -> list[Place]:
     """
     datasets = tables.papers_data(table)
     if not data:
-        return [Place(dataset, dataset) for dataset in datasets]
+        return [Assignment(dataset, dataset) for dataset in datasets]
     if len(data) > len(datasets):
         raise UserError(
             f"{table.name} has {len(datasets)} of the paper's datasets ({', '.join(datasets)}), received "
@@ -102,14 +102,14 @@ def placed(table: Table, data: list[str] | None) -> list[Place]:
             f"{table.name} transfers what it has trained on {datasets[0]}: expected a SPEC for that first in --data, "
             f"received {', '.join(data)}"
         )
-    found = [Place(dataset, spec) for dataset, spec in specs if spec]
+    assignments = [Assignment(dataset, spec) for dataset, spec in specs if spec]
     measured = [column.data for column in table.columns if column.measure.source]
-    if not {"", *(place.dataset for place in found)}.intersection(measured):
+    if not {"", *(assignment.dataset for assignment in assignments)}.intersection(measured):
         raise UserError(
             f"{table.name} compares what was measured on {', '.join(dict.fromkeys(measured))}, received "
             f"{', '.join(data)} in --data: expected a SPEC for one of these too"
         )
-    return found
+    return assignments
 
 
 def _named(data: list[str], datasets: list[str]) -> dict[str, str]:
@@ -133,8 +133,8 @@ def _refuse_words(table: Table, overrides: list[str], seeds: int, batch: int | N
             "batch statistics"
         )
     varied = tables.varied(table) if overrides else set()
-    for word in overrides:
-        dotted = word.partition("=")[0].strip()
+    for override in overrides:
+        dotted = configs.key_of(override)
         if dotted in ("seed", "data.spec"):
             raise UserError("reproduce sets seed and data.spec of every run: say --seeds N and --data SPEC instead")
         if dotted in varied:
@@ -145,7 +145,7 @@ def _refuse_words(table: Table, overrides: list[str], seeds: int, batch: int | N
 
 def _plan(
     table: Table,
-    places: list[Place],
+    assignments: list[Assignment],
     scale: scaling.Scale,
     seeds: int,
     out: Path,
@@ -154,33 +154,45 @@ def _plan(
 ) -> tuple[list[runs.Planned], dict[Path, Config]]:
     """Returns all runs in the order in which they are trained, and by its folder the config of each at full size."""
     source_of = _sources()
-    about_data = [word for word in overrides if word.startswith("data.")]  # they say how many images there are to scale
-    others = [word for word in overrides if word not in about_data]
+    # Those of data come first: they say how many images there are to scale.
+    about_data = [override for override in overrides if override.startswith("data.")]
+    others = [override for override in overrides if override not in about_data]
     plan, papers = [], {}
     for seed in range(seeds):
         for arm in table.arms:
-            for place in [place for place in places if not arm.datasets or place.dataset in arm.datasets]:
-                words = {"out": str(out), "arm": arm.folder, "data": place.name, "first": places[0].name}
-                whole = tables.config_of(table, arm, place.spec, place.dataset, words, seed)
-                found = configs.apply(copy.deepcopy(whole), about_data)
-                config = _fitted(found, place, scale, source_of(found))
-                folder = out / arm.folder / place.name / f"seed{seed}"
+            for assignment in [
+                assignment for assignment in assignments if not arm.datasets or assignment.dataset in arm.datasets
+            ]:
+                placeholders = {
+                    "out": str(out),
+                    "arm": arm.folder,
+                    "data": assignment.name,
+                    "first": assignments[0].name,
+                }
+                whole = tables.config_of(table, arm, assignment.spec, assignment.dataset, placeholders, seed)
+                unscaled = configs.apply(copy.deepcopy(whole), about_data)
+                config = _fitted(unscaled, assignment, scale, source_of(unscaled))
+                folder = out / arm.folder / assignment.name / f"seed{seed}"
                 papers[folder] = whole
                 if batch:
                     config = scaling.batched(config, batch / tables.batch(table))
                 config = configs.apply(config, others)
-                plan.append(runs.Planned(arm.label, place.name, seed, config, folder, table.path))
+                plan.append(runs.Planned(arm.label, assignment.name, seed, config, folder, table.path))
     runs.refuse_shared_folders(plan)
     return plan, papers
 
 
-def _fitted(whole: Config, place: Place, scale: scaling.Scale, source: Dataset) -> Config:
+def _fitted(whole: Config, assignment: Assignment, scale: scaling.Scale, source: Dataset) -> Config:
     """Returns `whole` at `scale`; other images than the paper's are not enlarged."""
     base = "train" if "train" in source.image_sets else "all"
     subsets = splits.draw(source, whole.data, splits.seed(whole))
     val_images = len(subsets["val"].indices) if subsets["val"].image_set == base else 0
     config = scaling.scaled(whole, scale, len(subsets["train"].indices), val_images, len(source.classes))
-    if not tables.stands_for_itself(place.spec, place.dataset) and source.side and config.model.resolution != "auto":
+    if (
+        not tables.stands_for_itself(assignment.spec, assignment.dataset)
+        and source.side
+        and config.model.resolution != "auto"
+    ):
         config.model.resolution = min(int(config.model.resolution), max(source.side, 8))
     return config
 
@@ -199,15 +211,17 @@ def _sources() -> Callable[[Config], Dataset]:
 
 
 def _stated(
-    table: Table, places: list[Place], scale: scaling.Scale, overrides: list[str], batch: int | None
+    table: Table, assignments: list[Assignment], scale: scaling.Scale, overrides: list[str], batch: int | None
 ) -> list[str]:
     """Returns what is said of how ours differs from the paper's experiment."""
     lines = []
     if not scale.full:
         lines.append(f"Scaled: {scale.epochs:g} of the epochs and {scale.images:g} of the training images.")
-    others = [place for place in places if not tables.stands_for_itself(place.spec, place.dataset)]
-    lines += [f"`{place.spec}` stands in place of the paper's {place.dataset}." for place in others]
-    absent = set(tables.papers_data(table)) - {place.dataset for place in places}
+    others = [
+        assignment for assignment in assignments if not tables.stands_for_itself(assignment.spec, assignment.dataset)
+    ]
+    lines += [f"`{assignment.spec}` stands in place of the paper's {assignment.dataset}." for assignment in others]
+    absent = set(tables.papers_data(table)) - {assignment.dataset for assignment in assignments}
     if absent:
         lines.append(f"Not trained on: {', '.join(sorted(absent))}.")
     if batch:
@@ -218,7 +232,7 @@ def _stated(
 
 
 def _command(
-    word: str,
+    table_name: str,
     data: list[str] | None,
     scale: scaling.Scale,
     seeds: int,
@@ -229,4 +243,6 @@ def _command(
     given = ["--data", ",".join(data)] if data else []
     given += ["--batch", str(batch)] if batch else []
     given += [] if scale.full else ["--scale", f"{scale.epochs:g},{scale.images:g}"]
-    return f"tinytrain reproduce {shlex.join([word, *given, '--seeds', str(seeds), '--out', str(out), *overrides])}"
+    return (
+        f"tinytrain reproduce {shlex.join([table_name, *given, '--seeds', str(seeds), '--out', str(out), *overrides])}"
+    )

@@ -8,9 +8,9 @@ from tinytrain.config.paths import is_there
 from tinytrain.errors import unknown
 
 
-def path_of(word: Path | str) -> Path:
+def path_of(config: Path | str) -> Path:
     """Returns the path of a config file or, if there is none, of the recipe (configs/recipes) of this name."""
-    path, recipe_path = Path(word), _recipes() / f"{word}.toml"
+    path, recipe_path = Path(config), _recipes() / f"{config}.toml"
     return recipe_path if not is_there(path) and is_there(recipe_path) else path
 
 

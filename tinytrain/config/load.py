@@ -73,13 +73,14 @@ def apply(config: Config, overrides: Sequence[str]) -> Config:
 
 
 def check(config: Config) -> None:
-    """Raises UserError unless the model and the data source of `config` exist and its words can be written."""
+    """Raises UserError unless model, target and data source of `config` exist and its words can be written."""
     for dotted in keys():
         value = get_key(config, dotted)
         if isinstance(value, str) and not is_utf8(value):
             raise UserError(f"{dotted} = '{readable(value)}' is not UTF-8: rename the file or folder that it names")
     plugins.check("models", config.model.name)
     plugins.check("tasks", config.task)
+    plugins.check("deploy.targets", config.export.target)
     names = methods(config)
     if len(set(names)) < len(names) or "" in names:
         raise UserError(f"method = '{config.method}': expected names joined by +, each once, such as netaug+distill")

@@ -21,8 +21,8 @@ def data_folder(name: str) -> Path:
 
 
 def names(folder: str) -> list[str]:
-    """Returns the names of the plug-ins in tinytrain/`folder`, sorted."""
-    return sorted(module.name for module in pkgutil.iter_modules([str(PACKAGE / folder)]))
+    """Returns the names of the plug-ins in tinytrain/`folder`, sorted; `folder` may be dotted ("deploy.targets")."""
+    return sorted(module.name for module in pkgutil.iter_modules([str(PACKAGE.joinpath(*folder.split(".")))]))
 
 
 def file(folder: str, name: str) -> Path:
@@ -34,7 +34,7 @@ def file(folder: str, name: str) -> Path:
 def check(folder: str, name: str) -> None:
     """Raises UserError, with the nearest name, unless `name` is a plug-in in `folder`. Imports nothing."""
     if name not in names(folder):
-        raise unknown(folder.removesuffix("s"), name, names(folder))
+        raise unknown(folder.rpartition(".")[2].removesuffix("s"), name, names(folder))
 
 
 def load(folder: str, name: str) -> ModuleType:

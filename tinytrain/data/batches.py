@@ -18,9 +18,8 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageOps
-from tqdm import tqdm
 
-from tinytrain import files
+from tinytrain import files, progress
 from tinytrain.data.decode import upright_8bit
 from tinytrain.data.images import Samples
 from tinytrain.data.source import ImageSet
@@ -185,7 +184,7 @@ def _decode_to(
     count, resolution, _, channels = shape
     prepared = cast(Any, functools.partial(prepare, resolution=resolution, channels=channels, resize=resize))
     decoded = cast(Iterator[tuple[np.ndarray, Transform]], image_set.images(prepared))
-    counted = tqdm(decoded, "decoding", total=count, unit="image", leave=False, delay=1, disable=None)
+    counted = progress.counted(decoded, "decoding", count, "image")
     transforms = np.empty((count, 4), np.float32)
     try:
         with _reserved(path, shape) as array:

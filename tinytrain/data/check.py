@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from tqdm import tqdm
 
+from tinytrain import progress
 from tinytrain.config.schema import Config
 from tinytrain.data import batches, image_files
 from tinytrain.data.decode import GRAY_MODES
@@ -95,8 +95,8 @@ def infos(image_set: ImageSet) -> list[ImageInfo]:
         if len(cached) == len(image_set.names):
             return cached
     decoded = image_set.images(cast(Any, image_files.info))
-    progress = tqdm(decoded, "checking", total=len(image_set.names), unit="image", leave=False, delay=1, disable=None)
-    computed = cast(list[ImageInfo], list(progress))
+    counted = progress.counted(decoded, "checking", len(image_set.names), "image")
+    computed = cast(list[ImageInfo], list(counted))
     try:
         cache_file.parent.mkdir(parents=True, exist_ok=True)
         write_text(cache_file, json.dumps([info.row() for info in computed]))

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
-from tqdm import tqdm
 
+from tinytrain import progress
 from tinytrain.config.schema import Data
 from tinytrain.data import batches, image_tree
 from tinytrain.data.decode import GRAY_MODES, UnknownWhiteLevel, upright_8bit
@@ -109,8 +109,8 @@ def scan(paths: Sequence[Path], root: Path) -> list[ScannedFile]:
     with ThreadPoolExecutor(THREADS) as threads, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, of large or damaged images: a problem is reported by `problem`
         results = threads.map(_scan_file, new)
-        progress = tqdm(results, "reading", total=len(new), unit="file", leave=False, delay=1, disable=None)
-        scanned = {_key(file.path): file for file in progress}
+        counted = progress.counted(results, "reading", len(new), "file")
+        scanned = {_key(file.path): file for file in counted}
     if scanned:
         known |= {key: (file.problem, file.info) for key, file in scanned.items()}
         transient = {key for key, file in scanned.items() if file.transient}

@@ -1,4 +1,4 @@
-"""Boards: what `firmware/boards/<board>.h` says, read without a C compiler.
+"""Boards: what `firmware/platform/boards/<board>.h` says, read without a C compiler.
 
 The header is the only place where a board's numbers stand; C, the linker script and the Makefile read the same lines.
 """
@@ -65,35 +65,35 @@ class Board:
 
 def folder() -> Path:
     """Returns the folder of the board headers."""
-    return plugins.data_folder("firmware") / "boards"
+    return plugins.data_folder("firmware") / "platform/boards"
 
 
 def names() -> list[str]:
-    """Returns the boards' names, sorted: the file names in firmware/boards."""
+    """Returns the boards' names, sorted: the file names in firmware/platform/boards."""
     return sorted(path.stem for path in folder().glob("*.h"))
 
 
-def load(word: str) -> Board:
-    """Returns the board called `word`, or the usual board of the MCU called `word`, in capitals or not.
+def load(name: str) -> Board:
+    """Returns the board called `name`, or the usual board of the microcontroller called so; case does not matter.
 
     Raises:
         UserError: no board and no MCU has that name, or its header cannot be read.
 
     """
-    name = word.lower()
-    if name in names():
-        return read(folder() / f"{name}.h")
-    boards = [read(folder() / f"{name}.h") for name in names()]
-    matches = [board for board in boards if board.mcu == name]
+    wanted = name.lower()
+    if wanted in names():
+        return read(folder() / f"{wanted}.h")
+    boards = [read(folder() / f"{known}.h") for known in names()]
+    matches = [board for board in boards if board.mcu == wanted]
     if not matches:
-        raise unknown("board", word, {name for board in boards for name in (board.name, board.mcu)})
+        raise unknown("board", name, {known for board in boards for known in (board.name, board.mcu)})
     return next((board for board in matches if board.usual), matches[0])
 
 
-def emulated_twin(board: Board) -> Board | None:
+def emulated_board(board: Board) -> Board | None:
     """Returns the emulated board with the core of `board`, itself if it is one; None if there is none."""
-    twins = [twin for twin in map(load, [board.name, *names()]) if twin.emulated and twin.core == board.core]
-    return next(iter(twins), None)
+    candidates = map(load, [board.name, *names()])
+    return next((other for other in candidates if other.emulated and other.core == board.core), None)
 
 
 def read(path: Path) -> Board:
@@ -112,9 +112,9 @@ def read(path: Path) -> Board:
             counter=str(values["COUNTER"]),
             uart=str(values["UART_NAME"]),
             uart_pins=tuple(
-                f"P{values[f'UART_{way}_PORT']}{values[f'UART_{way}_PIN']}"
-                for way in ("TX", "RX")
-                if f"UART_{way}_PIN" in values
+                f"P{values[f'UART_{line}_PORT']}{values[f'UART_{line}_PIN']}"
+                for line in ("TX", "RX")
+                if f"UART_{line}_PIN" in values
             ),
             uart_baud=int(values["UART_BAUD"]),
             debugger=str(values["DEBUGGER"]),

@@ -1,20 +1,21 @@
 """The model as C++: model_data.h, model_data.cc and model_ops.h for firmware/model, and reading the arrays back.
 
-model_data.* hold the flatbuffer, what the firmware must know about it, and one golden input with its output;
+model_data.* hold the flatbuffer, what the firmware must know about it, and one golden input with its outputs;
 model_ops.h registers exactly the operators the model uses (one too few is an error at run time, one too many is flash).
 """
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from tinytrain.deploy.tflm import lookup_tables, supported
 from tinytrain.deploy.tflm import operators as tflm_ops
-from tinytrain.deploy.tflm import supported
 from tinytrain.errors import UserError
 from tinytrain.tflite.int8_values import pixel_values
-from tinytrain.tflite.model import Model, Operator, Tensor
+from tinytrain.tflite.model import Model, Tensor
 
 ALIGNMENT_BYTES = 16  # TFLM wants it of the model, and CMSIS-NN reads words
 _BYTES_PER_LINE = 24
@@ -23,56 +24,70 @@ MLPERF_IDS: dict[tuple[tuple[int, ...], int], str] = {((1, 32, 32, 3), 10): "ic0
 _NOTE = "// Written by `tinytrain export`. Do not edit: export again.\n"
 
 
-def write(
-    folder: Path,
-    *,
-    model: Model,
-    name: str,
-    arena_bytes: int,
-    labels: Sequence[str],
-    golden_input: np.ndarray,
-    golden_output: np.ndarray,
-    pixels: np.ndarray | None = None,
-    bgr: bool = False,
-    tables: np.ndarray | None = None,
-) -> None:
-    """Writes model_data.h, model_data.cc and model_ops.h into `folder`, which exists.
+@dataclass(frozen=True)
+class Contents:
+    """What firmware holds of an export.
 
     Args:
-        folder: where to write.
-        model: of one int8 input and one int8 output.
+        model: of one int8 input and any number of int8 outputs.
         name: the model's name, as the firmware prints it.
         arena_bytes: size of the tensor arena.
-        labels: class names in the order of the output; may be empty.
+        labels: class names in the order of the first output; may be empty.
         golden_input: int8, as many elements as the model's input.
-        golden_output: int8, what the model's output is for it.
+        golden_outputs: int8, what each of the model's outputs is for it, in the order of the model.
         pixels: (256,) int8, the input value of each 8-bit pixel, or (channels, 256) in the model's order where they
             differ. Default: `pixel_values` of the model's input.
         bgr: whether the model takes the channels in the order B, G, R; pixels come as R, G, B.
-        tables: (n, 256) int8, the results of the operators that are looked up; see lookup.py.
+    """
+
+    model: Model
+    name: str
+    arena_bytes: int
+    labels: Sequence[str]
+    golden_input: np.ndarray
+    golden_outputs: Sequence[np.ndarray]
+    pixels: np.ndarray | None = None
+    bgr: bool = False
+
+
+def write(folder: Path, contents: Contents) -> None:
+    """Writes model_data.h, model_data.cc and model_ops.h into `folder`, which exists.
 
     Raises:
         UserError: TFLM cannot run the model (`supported.check`), or it has other inputs, outputs or sizes than given.
     """
+    model, name = contents.model, contents.name
     supported.check(model, name)
-    source, target = _only(model.inputs, "input", name), _only(model.outputs, "output", name)
+    source, outputs = _input(model.inputs, name), _outputs(model.outputs, name)
+    pixels = pixel_values(source) if contents.pixels is None else _checked_pixels(contents.pixels, source)
     arrays = {
         "Model": np.frombuffer(model.content, np.uint8),
-        "GoldenInput": _sized(golden_input, source, "golden input"),
-        "GoldenOutput": _sized(golden_output, target, "golden output"),
-        "PixelToInput": pixel_values(source) if pixels is None else _checked_pixels(pixels, source),
-        "Tables": np.empty((0, 256), np.int8) if tables is None else tables.reshape(-1, 256),
+        "GoldenInput": _sized(contents.golden_input, source, "golden input"),
+        "GoldenOutputs": _golden_outputs(contents.golden_outputs, outputs),
+        "PixelToInput": pixels,
+        "Tables": lookup_tables.tables(model).reshape(-1, 256),
     }
     counts = {
+        "kModelBytes": len(model.content),
+        "kArenaBytes": contents.arena_bytes,
+        "kInputBytes": arrays["GoldenInput"].size,
+        "kOutputBytes": arrays["GoldenOutputs"].size,
+        "kOutputCount": len(outputs),
         "kOperatorCount": len(model.operators),
-        "kLabelCount": len(labels),
+        "kLabelCount": len(contents.labels),
         "kTableCount": len(arrays["Tables"]),
-        "kPixelTables": arrays["PixelToInput"].size // 256,
+        "kPixelTables": pixels.size // 256,
     }
-    header = _header(name, len(model.content), arena_bytes, source, target, model.operators, counts, bgr)
+    header = _header(name, source, outputs, counts, is_probability(model), contents.bgr)
     (folder / "model_data.h").write_text(header, "utf-8")
-    (folder / "model_data.cc").write_text(_source(name, labels, arrays), "utf-8")
+    (folder / "model_data.cc").write_text(_source(name, contents.labels, arrays), "utf-8")
     (folder / "model_ops.h").write_text(ops_header(tflm_ops.registrations(model.operators)), "utf-8")
+
+
+def is_probability(model: Model) -> bool:
+    """Returns whether the first output comes out of a softmax or a sigmoid, so that it needs none."""
+    makers = [operator for operator in model.operators if model.outputs[0] in operator.outputs]
+    return bool(makers) and makers[-1].name in PROBABILITIES
 
 
 def mlperf_id(name: str, source: Tensor, target: Tensor) -> str:
@@ -98,7 +113,7 @@ def read_array(path: Path, name: str) -> np.ndarray:
 
 def ops_header(kinds: dict[str, str]) -> str:
     """Returns the text of model_ops.h for `kinds`, which is what `tflm_ops.registrations` returns."""
-    headers = {"own": lambda op: "operators_tflm.h", "int8": lambda op: op.int8_header}
+    headers = {"own": lambda op: "app/operators_tflm.h", "int8": lambda op: op.int8_header}
     chosen = {headers[kind](tflm_ops.OPS[name]) for name, kind in kinds.items() if kind in headers}
     # The resolver's header goes first: kernels/transpose.h uses what only that one includes.
     includes = ["tensorflow/lite/micro/micro_mutable_op_resolver.h", *sorted(chosen)]
@@ -125,11 +140,33 @@ def _escape(byte: int) -> str:
     return chr(byte) if plain else f"\\{byte:03o}"
 
 
-def _only(tensors: tuple[Tensor, ...], what: str, name: str) -> Tensor:
-    if len(tensors) != 1 or tensors[0].dtype != "int8" or len(tensors[0].scale) != 1:
-        found = ", ".join(f"{tensor.dtype} {tensor.shape}" for tensor in tensors) or "none"
-        raise UserError(f"{name}: the firmware needs exactly one quantized int8 {what}; received {found}")
+def _input(tensors: tuple[Tensor, ...], name: str) -> Tensor:
+    if len(tensors) != 1 or not _is_quantized(tensors[0]):
+        raise UserError(f"{name}: the firmware needs exactly one quantized int8 input; received {_listed(tensors)}")
     return tensors[0]
+
+
+def _outputs(tensors: tuple[Tensor, ...], name: str) -> tuple[Tensor, ...]:
+    if not tensors or not all(map(_is_quantized, tensors)):
+        raise UserError(f"{name}: the firmware needs quantized int8 outputs; received {_listed(tensors)}")
+    return tensors
+
+
+def _is_quantized(tensor: Tensor) -> bool:
+    return tensor.dtype == "int8" and len(tensor.scale) == 1
+
+
+def _listed(tensors: tuple[Tensor, ...]) -> str:
+    return ", ".join(f"{tensor.dtype} {tensor.shape}" for tensor in tensors) or "none"
+
+
+def _golden_outputs(arrays: Sequence[np.ndarray], tensors: tuple[Tensor, ...]) -> np.ndarray:
+    """Returns all golden outputs, one after the other."""
+    if len(arrays) != len(tensors):
+        raise UserError(f"the model has {len(tensors)} outputs; received {len(arrays)} golden outputs")
+    return np.concatenate(
+        [_sized(array, tensor, "golden output") for array, tensor in zip(arrays, tensors, strict=True)]
+    )
 
 
 def _sized(array: np.ndarray, tensor: Tensor, what: str) -> np.ndarray:
@@ -159,45 +196,53 @@ def _array(name: str, size: str, values: np.ndarray) -> str:
 
 
 def _header(
-    name: str,
-    model_bytes: int,
-    arena_bytes: int,
-    source: Tensor,
-    target: Tensor,
-    operators: Sequence[Operator],
-    counts: dict[str, int],
-    bgr: bool,
+    name: str, source: Tensor, outputs: Sequence[Tensor], counts: dict[str, int], is_probability: bool, bgr: bool
 ) -> str:
     numbers = "".join(f"inline constexpr uint32_t {key} = {count};\n" for key, count in counts.items())
     shape = ", ".join(map(str, source.shape))
-    is_probability = bool(operators) and operators[-1].name in PROBABILITIES
+    model_id, softmax = mlperf_id(name, source, outputs[0]), "true" if is_probability else "false"
     return f"""{_NOTE}// The model {c_string(name)[1:-1]}.
 #pragma once
 
 #include <cstdint>
 
-inline constexpr uint32_t kModelBytes = {model_bytes};
-inline constexpr uint32_t kArenaBytes = {arena_bytes};
-inline constexpr uint32_t kInputBytes = {int(np.prod(source.shape))};
-inline constexpr uint32_t kOutputBytes = {int(np.prod(target.shape))};
 {numbers}inline constexpr bool kPixelsAreBgr = {"true" if bgr else "false"};  // a host sends R, G, B
 inline constexpr int32_t kInputShape[] = {{{shape}}};  // batch, height, width, channels
 
 // real = scale * (int8 - zero point)
 inline constexpr float kInputScale = {_float(source.scale[0])};
 inline constexpr int32_t kInputZeroPoint = {source.zero_point[0]};
-inline constexpr float kOutputScale = {_float(target.scale[0])};
-inline constexpr int32_t kOutputZeroPoint = {target.zero_point[0]};
-inline constexpr bool kOutputIsProbability = {"true" if is_probability else "false"};
+
+{_output_table(outputs)}inline constexpr bool kOutputIsProbability = {softmax};  // of the first one
 
 extern const char kModelName[];
-inline constexpr char kModelId[] = {c_string(mlperf_id(name, source, target))};  // of MLPerf Tiny, else the name
+inline constexpr char kModelId[] = {c_string(model_id)};  // of MLPerf Tiny, else the name
 alignas({ALIGNMENT_BYTES}) extern const uint8_t kModel[kModelBytes];
-extern const char* const kLabels[kLabelCount + 1];  // UTF-8, in the order of the output; nullptr ends it
+extern const char* const kLabels[kLabelCount + 1];  // UTF-8, in the order of the first output; nullptr ends it
 alignas({ALIGNMENT_BYTES}) extern const int8_t kPixelToInput[256 * kPixelTables];  // of 8-bit pixels
 alignas({ALIGNMENT_BYTES}) extern const int8_t kGoldenInput[kInputBytes];
-alignas({ALIGNMENT_BYTES}) extern const int8_t kGoldenOutput[kOutputBytes];  // what the host computed for kGoldenInput
+alignas({ALIGNMENT_BYTES}) extern const int8_t kGoldenOutputs[kOutputBytes];  // what the host computed for kGoldenInput
 extern const int8_t kTables[256 * kTableCount + 1];  // 256 of an operator each: what it gives for -128 to 127
+"""
+
+
+def _output_table(outputs: Sequence[Tensor]) -> str:
+    """Returns the C++ of ModelOutput and kOutputs."""
+    sizes = [int(np.prod(output.shape)) for output in outputs]
+    rows = "".join(
+        f"    {{{sum(sizes[:i])}, {sizes[i]}, {_float(output.scale[0])}, {output.zero_point[0]}, "
+        f"{len(output.shape)}, {{{', '.join(map(str, output.shape))}}}}},  // {c_string(output.name)[1:-1]}\n"
+        for i, output in enumerate(outputs)
+    )
+    return f"""struct ModelOutput {{
+  uint32_t offset, bytes;  // in all outputs, one after the other
+  float scale;
+  int32_t zero_point;
+  uint32_t rank;
+  int shape[{max(1, *(len(output.shape) for output in outputs))}];
+}};
+inline constexpr ModelOutput kOutputs[kOutputCount] = {{
+{rows}}};
 """
 
 
@@ -205,7 +250,7 @@ def _source(name: str, labels: Sequence[str], arrays: dict[str, np.ndarray]) -> 
     sizes = {
         "Model": "kModelBytes",
         "GoldenInput": "kInputBytes",
-        "GoldenOutput": "kOutputBytes",
+        "GoldenOutputs": "kOutputBytes",
         "PixelToInput": "256 * kPixelTables",
         "Tables": "256 * kTableCount + 1",
     }

@@ -3,9 +3,10 @@
 import json
 import os
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -44,8 +45,9 @@ def read_report(path: Path) -> dict[str, Any]:
     texts = {name: report.get(name, []) for name in ("classes", "unproven")}
     interval = report.get("latency_range_ms") or [0, 0]
     sound = {
-        **{name: isinstance(found, dict) for name, found in objects.items()},
-        **{name: isinstance(found, list) and _are(found, str) for name, found in texts.items()},
+        **{name: isinstance(section, dict) for name, section in objects.items()},
+        **{name: isinstance(section, list) and _are(section, str) for name, section in texts.items()},
+        "outputs": isinstance(outputs := report.get("outputs", []), list) and _are(outputs, dict),
         "latency_ms": _are([report.get("latency_ms")], int | float | None),
         "latency_range_ms": isinstance(interval, list) and len(interval) == 2 and _are(interval, int | float),
     }
@@ -60,14 +62,34 @@ def _are(values: Iterable[Any], kind: Any) -> bool:
     return all(isinstance(value, kind) for value in values)
 
 
-def _check(report: dict[str, Any], inputs: Any, outputs: Any, labels: Any) -> None:
+def golden_outputs(outputs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns the outputs by their names in golden.npz.
+
+    A single one is called "outputs", several are "outputs_0", "outputs_1" and so on.
+
+    Args:
+        outputs: (N, …) int8 of each output of the model.
+    """
+    if len(outputs) == 1:
+        return {"outputs": outputs[0]}
+    return {f"outputs_{i}": output for i, output in enumerate(outputs)}
+
+
+def read_golden_outputs(golden: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """Returns the outputs in golden.npz, (N, …) int8 each; none if it holds none."""
+    if "outputs" in golden:
+        return [golden["outputs"]]
+    return [golden[name] for name in takewhile(golden.__contains__, (f"outputs_{i}" for i in count()))]
+
+
+def _check(report: dict[str, Any], inputs: Any, outputs: list[np.ndarray], labels: Any) -> None:
     """Raises ValueError unless these can be of an export."""
     if not isinstance(report.get("board"), str):
         raise ValueError(f"{REPORT_FILE} names no board")
-    for name, array in (("inputs", inputs), ("outputs", outputs)):
+    for name, array in (("inputs", inputs), *(("outputs", output) for output in outputs or [np.empty(0)])):
         if array is None or array.dtype != np.int8 or array.ndim < 2 or len(array) != len(inputs) or not array.size:
             raise ValueError(f"the {name} in {GOLDEN_FILE} are not int8 of some images")
-    classes = outputs[0].size
+    classes = outputs[0][0].size
     if labels is not None and (
         labels.shape != (len(inputs),)
         or labels.dtype.kind not in "iu"
@@ -78,22 +100,28 @@ def _check(report: dict[str, Any], inputs: Any, outputs: Any, labels: Any) -> No
 
 @dataclass(frozen=True)
 class Exported:
-    """An export. inputs (N, H, W, C) int8, outputs (N, classes) int8 of TFLM's interpreter, labels (N,) or None."""
+    """An export, read back.
+
+    Attributes:
+        inputs: (N, H, W, C) int8.
+        outputs: (N, …) int8 of each output of the model, as TFLM's interpreter gives them.
+        labels: (N,) class numbers, which index the first output, or None.
+    """
 
     folder: Path
     report: dict[str, Any]
     model: bytes
     inputs: np.ndarray
-    outputs: np.ndarray
+    outputs: Sequence[np.ndarray]
     labels: np.ndarray | None
 
     @classmethod
     def open(cls, folder: Path) -> "Exported":
         """Returns the export in `folder`; raises UserError if it holds none, or one whose firmware cannot answer."""
         needed = [REPORT_FILE, COMPACT_FILE, GOLDEN_FILE, "firmware"]
-        lacking = [name for name in needed if not (folder / name).exists()]
-        if lacking:
-            what = f"lacks {', '.join(lacking)}" if folder.is_dir() else "does not exist"
+        missing = [name for name in needed if not (folder / name).exists()]
+        if missing:
+            what = f"lacks {', '.join(missing)}" if folder.is_dir() else "does not exist"
             raise UserError(f"'{folder}' {what}: give the folder that `tinytrain export` wrote")
         refuse_links(folder)
         if not (folder / "firmware" / "PROTOCOL.md").is_file():
@@ -101,7 +129,7 @@ class Exported:
         try:
             report = read_report(folder / REPORT_FILE)
             with np.load(folder / GOLDEN_FILE) as golden:
-                inputs, outputs, labels = (golden.get(name) for name in ("inputs", "outputs", "labels"))
+                inputs, outputs, labels = golden.get("inputs"), read_golden_outputs(golden), golden.get("labels")
             _check(report, inputs, outputs, labels)
         except (ValueError, OSError, BadZipFile) as error:
             raise UserError(f"'{folder}' is damaged ({error}): export again") from None
@@ -128,18 +156,28 @@ class Exported:
         """Returns the int8 input of an image as bytes."""
         return np.ascontiguousarray(self.inputs[image], np.int8).tobytes()
 
-    def output_of(self, image: int) -> np.ndarray:
-        """Returns the host's output (output_bytes,) int8 for an image."""
-        return self.outputs[image].reshape(-1)
+    def outputs_of(self, image: int) -> list[np.ndarray]:
+        """Returns the host's outputs for an image, (elements,) int8 each."""
+        return [output[image].reshape(-1) for output in self.outputs]
+
+    @property
+    def output_bytes(self) -> int:
+        """The bytes of all outputs for one image."""
+        return sum(output[0].size for output in self.outputs)
+
+    def split(self, answer: bytes) -> list[np.ndarray]:
+        """Returns the outputs in a board's answer, which has them one after the other: (elements,) int8 each."""
+        ends = np.cumsum([output[0].size for output in self.outputs])
+        return np.split(np.frombuffer(answer, np.int8), ends[:-1])
 
     @cached_property
     def _pixels_of(self) -> np.ndarray:
         """(1 or channels, 256) for an int8 input from -128 on: a pixel that the firmware turns into it, -1 for none."""
         tables = c_source.read_array(self.sources / _ARRAYS, "PixelToInput").reshape(-1, 256)
-        found = np.full(tables.shape, -1)
-        for row, table in zip(found, tables, strict=True):
+        pixels = np.full(tables.shape, -1)
+        for row, table in zip(pixels, tables, strict=True):
             row[table.astype(np.int16) + 128] = np.arange(256)
-        return found
+        return pixels
 
     def pixels_of(self, image: int) -> bytes:
         """Returns 8-bit pixels, R, G, B, that the firmware's tables turn into the int8 input of an image."""

@@ -1,10 +1,14 @@
-"""Whether a model fits a board, and what would if it does not."""
+"""Whether a model fits a board, and which smaller one would."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 
 from tinytrain.config import plugins
 from tinytrain.config.schema import Config
-from tinytrain.deploy import boards, firmware, memory
+from tinytrain.deploy import boards, estimate, firmware, memory
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.firmware import Sizes
 from tinytrain.deploy.memory import Memory
@@ -26,28 +30,28 @@ def estimated(model: Model, arena_bytes: int, board: Board) -> Memory:
     return on_board(firmware.estimate(model, arena_bytes, board), board)
 
 
-def too_large(what: str, needed: Memory, board: Board, remedy: str) -> DoesNotFit:
+def too_large(network: str, needed: Memory, board: Board, remedy: str) -> DoesNotFit:
     """Returns the error for a model that does not fit, with the numbers and what would fit."""
-    return DoesNotFit(f"{what} does not fit {board.name}: it needs {needed.excess()}; {remedy}")
+    return DoesNotFit(f"{network} does not fit {board.name}: it needs {needed.excess()}; {remedy}")
 
 
-def refuse_if_too_large(model: keras.Model, config: Config, classes: int, word: str) -> None:
-    """Raises DoesNotFit unless the untrained `model`, converted to int8, fits the board `word`.
+def refuse_if_too_large(model: keras.Model, config: Config, classes: int, mcu: str) -> None:
+    """Raises DoesNotFit unless the untrained `model`, converted to int8, fits the board or microcontroller `mcu`.
 
     The error names the nearest smaller width and resolution that fit, found by estimate and proven by conversion.
     """
-    board, model = boards.load(word), cosine_head.without_norm(model)
+    board, model = boards.load(mcu), cosine_head.without_norm(model)
     needed = once_trained(model, board)
     if not needed.fits:
-        what = f"{config.model.name} of width {config.model.width:g} at {config.model.resolution} pixels"
-        raise too_large(what, needed, board, remedy(model, needed, config, classes, board))
+        network = f"{config.model.name} of width {config.model.width:g} at {config.model.resolution} pixels"
+        raise too_large(network, needed, board, remedy(model, needed, config, classes, board))
 
 
 def remedy(model: keras.Model, needed: Memory, config: Config, classes: int, board: Board) -> str:
     """Returns the nearest smaller width and resolution with which the network of `config` fits `board`, in words."""
     build = plugins.load("models", config.model.name).build
     options = pretrained.architecture_options(config.model) | {"classes": classes} | pretrained.build_options(model)
-    _, model_bytes = memory.estimate(model)
+    _, model_bytes = estimate.arena_and_model_bytes(model)
     beside_arena = needed.ram_bytes - needed.arena_bytes  # stack and the like, the same for a smaller network
     beside_model = needed.flash_bytes - model_bytes
 
@@ -55,13 +59,61 @@ def remedy(model: keras.Model, needed: Memory, config: Config, classes: int, boa
         ram, flash = arena_bytes + beside_arena, model_bytes + beside_model
         return ram <= needed.ram_limit_bytes and flash <= needed.flash_limit_bytes
 
-    return memory.suggest(
+    return nearest_that_fit(
         lambda width, resolution: build(**options | {"width": width, "resolution": resolution}),
         float(config.model.width),
         int(config.model.resolution),
         fits,
         lambda smaller: once_trained(smaller, board).fits,
     )
+
+
+def nearest_that_fit(
+    build: Callable[[float, int], keras.Model],
+    width: float,
+    resolution: int,
+    fits: Callable[[int, int], bool],
+    verify: Callable[[keras.Model], bool] | None = None,
+) -> str:
+    """Returns the nearest smaller width and the nearest smaller resolution that fit, as the end of a sentence.
+
+    Where neither alone does (flash depends on the width, RAM on both), it is a smaller width with a smaller resolution.
+    Widths are searched in steps of 0.05, resolutions in steps of 8 pixels down to 16.
+
+    Args:
+        build: (width, resolution) → the network.
+        width: of the network that does not fit.
+        resolution: of that network, in pixels.
+        fits: (arena_bytes, model_bytes) → whether an estimate fits the board.
+        verify: whether a network fits when it is converted; it decides where estimates are wrong.
+    """
+    widths = [step / 20 for step in range(math.ceil(width * 20 - 1e-9) - 1, 0, -1)]
+    resolutions = list(range((resolution - 1) // 8 * 8, 15, -8))
+
+    def first(candidates: Sequence[Any], build_one: Callable[[Any], keras.Model]) -> Any:
+        """Returns the first of `candidates`, largest first, that fits: by halving, then verified going down."""
+        low, high = 0, len(candidates)
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (
+                (low, middle)
+                if fits(*estimate.arena_and_model_bytes(build_one(candidates[middle])))
+                else (middle + 1, high)
+            )
+        return next((c for c in candidates[low:] if verify is None or verify(build_one(c))), None)
+
+    nearest = [
+        ("model.width", first(widths, lambda smaller: build(smaller, resolution))),
+        ("model.resolution", first(resolutions, lambda smaller: build(width, smaller))),
+    ]
+    alternatives = [f"{key}={value:g}" for key, value in nearest if value is not None]
+    if not alternatives and resolutions:
+        thin = next(
+            (width for width in widths if fits(*estimate.arena_and_model_bytes(build(width, resolutions[-1])))), None
+        )
+        side = thin and first(resolutions, lambda smaller: build(thin, smaller))
+        alternatives = [f"model.width={thin:g} with model.resolution={side:g}"] if side else []
+    return "nearest that fits: " + " or ".join(alternatives) if alternatives else "no smaller width and resolution fit"
 
 
 def once_trained(model: keras.Model, board: Board) -> Memory:

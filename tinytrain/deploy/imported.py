@@ -25,10 +25,10 @@ def read(path: Path) -> tuple[Model, list[str]]:
     """Reads the .tflite file at `path` and removes what keeps its input or its output from being int8.
 
     Returns:
-        (the model, of one int8 input and one int8 output; those that were of another type, such as "uint8 input").
+        (the model, of one int8 input and int8 outputs; those that were of another type, such as "uint8 input").
 
     Raises:
-        UserError: no readable .tflite, or one that the firmware cannot feed: several inputs or outputs, a batch, no
+        UserError: no readable .tflite, or one that the firmware cannot feed: several inputs, a batch, no
             fixed size, operators that do not compute in int8, an operator that TFLM lacks.
     """
     content, file = path.read_bytes(), f"'{path}'"
@@ -40,19 +40,22 @@ def read(path: Path) -> tuple[Model, list[str]]:
 
 
 def _refuse(model: Model, file: str) -> None:
-    for name, tensors in (("input", model.inputs), ("output", model.outputs)):
-        if len(tensors) != 1:
-            found = ", ".join(f"{tensor.dtype} {tensor.shape}" for tensor in tensors)
-            raise UserError(f"{file} has {len(tensors)} {name}s ({found}): the firmware needs exactly one int8 {name}")
+    if len(model.inputs) != 1:
+        received = ", ".join(f"{tensor.dtype} {tensor.shape}" for tensor in model.inputs)
+        raise UserError(
+            f"{file} has {len(model.inputs)} inputs ({received}): the firmware needs exactly one int8 input"
+        )
+    if not model.outputs:
+        raise UserError(f"{file} has no output: the firmware needs at least one, int8")
     _refuse_other_types(model, file)
-    for name, tensor in (("input", model.inputs[0]), ("output", model.outputs[0])):
+    for name, tensor in (("input", model.inputs[0]), *(("output", tensor) for tensor in model.outputs)):
         if tensor.dtype != "int8" or len(tensor.scale) != 1:
             quantized = "" if tensor.scale else " without a scale"
             raise UserError(
                 f"{file} has an {name} of {tensor.dtype}{quantized}: the firmware needs int8 with a scale; convert it "
                 f"with inference_{name}_type int8"
             )
-    source, target = model.inputs[0], model.outputs[0]
+    source = model.inputs[0]
     if -1 in source.signature[1:]:
         sides = ", ".join("?" if side == -1 else str(side) for side in source.signature)
         fixed = ", ".join(["1", *("96" if side == -1 else str(side) for side in source.signature[1:])])
@@ -60,9 +63,10 @@ def _refuse(model: Model, file: str) -> None:
             f"{file} takes an input of no fixed size ({sides}): the firmware needs one; convert it with one, such as "
             f"keras.Input(({fixed[3:]})) in place of None, or a concrete function of tf.TensorSpec(({fixed}))"
         )
-    if source.shape[:1] != (1,) or target.shape[:1] != (1,):
+    if any(tensor.shape[:1] != (1,) for tensor in (source, *model.outputs)):
+        given = " and ".join(str(output.shape) for output in model.outputs)
         raise UserError(
-            f"{file} takes {source.shape} and gives {target.shape}: expected one input at a time, (1, …); convert it "
+            f"{file} takes {source.shape} and gives {given}: expected one input at a time, (1, …); convert it "
             "with a batch of 1"
         )
 
@@ -95,12 +99,12 @@ def _refuse_other_types(model: Model, file: str) -> None:
 
 def _computing(model: Model, test: Callable[[Tensor], bool]) -> list[Operator]:
     """Returns the operators that read or write a tensor of which `test` is true; conversions only if no other does."""
-    found = [
+    computing = [
         operator
         for operator in model.operators
         if any(tensor is not None and test(tensor) for tensor in (*operator.inputs, *operator.outputs))
     ]
-    return [operator for operator in found if operator.name not in CONVERSIONS] or found
+    return [operator for operator in computing if operator.name not in CONVERSIONS] or computing
 
 
 def _is_int8(operator: Operator) -> bool:

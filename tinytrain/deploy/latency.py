@@ -14,7 +14,6 @@ rows of the M7 are of an STM32H743, whose caches are four times an STM32F746's a
 is worth nobody has published, so its interval goes as far above the likely value as slow flash was seen to on the M4.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,7 +21,6 @@ from tinytrain.deploy.boards import Board
 from tinytrain.deploy.tflm import instructions
 from tinytrain.tflite.model import Operator
 
-WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 COUNTED, ESTIMATED = "instructions counted in the emulator", "instructions estimated by operator"
 ESTIMATE_ERROR = 0.05  # of whole networks against the emulator: benchmarks/cost.py, benchmarks/single_operators.py
 
@@ -78,9 +76,9 @@ def report(operators: Sequence[Operator], board: Board, counted: float | None = 
     `counted` as in `predict`. Missing are figures of the core or, if there are some, the counts of
     "uncounted_operators".
     """
-    found = predict(operators, board, counted)
-    if found:
-        return found.report()
+    prediction = predict(operators, board, counted)
+    if prediction:
+        return prediction.report()
     uncounted = instructions.uncounted(operators) if board.core in CORES else []
     basis = {"core": board.core, "uncounted_operators": uncounted}
     return {"latency_ms": None, "latency_range_ms": None, "latency_basis": basis}
@@ -100,20 +98,3 @@ def predict(operators: Sequence[Operator], board: Board, counted: float | None =
         return Prediction(low, likely, high, number, COUNTED, board.core)
     low, high = low * (1 - ESTIMATE_ERROR), high * (1 + ESTIMATE_ERROR)
     return Prediction(low, likely, high, number, ESTIMATED, board.core)
-
-
-def macs(operator: Operator) -> int:
-    """Returns the multiply-accumulates of one operator; 0 for one that has no weights."""
-    if operator.name not in WEIGHTED or operator.inputs[1] is None:
-        return 0
-    weights, out = operator.inputs[1].shape, math.prod(operator.outputs[0].shape)
-    if operator.name == "CONV_2D":  # (out, height, width, in)
-        return out * math.prod(weights[1:])
-    if operator.name == "DEPTHWISE_CONV_2D":  # (1, height, width, out)
-        return out * math.prod(weights[1:3])
-    return math.prod(out // weights[0] * side if i == 0 else side for i, side in enumerate(weights))
-
-
-def total_macs(operators: Sequence[Operator]) -> int:
-    """Returns the multiply-accumulates of one inference."""
-    return sum(macs(operator) for operator in operators)

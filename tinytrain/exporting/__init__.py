@@ -1,1 +1,1 @@
-"""The parts of an export: the int8 model with its images, checks before the work, accuracy, proof, the printed text."""
+"""The parts of an export: what is exported, checks before the work, the arena, what is written, and what is proven."""

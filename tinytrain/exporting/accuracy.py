@@ -15,7 +15,7 @@ def section(model: Int8Model, outputs: np.ndarray, validated: np.ndarray | None,
 
     Args:
         model: the model with its images.
-        outputs: (N, classes) int8 of its images.
+        outputs: (N, classes) int8, its first output for its images.
         validated: (M, classes) int8 of its val images, None if it has none.
         graph: its .tflite.
     """

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tinytrain import files
-from tinytrain.deploy import boards, firmware
+from tinytrain.deploy import boards, make
 from tinytrain.deploy.boards import Board
 from tinytrain.errors import UserError
 from tinytrain.run import Run
@@ -23,9 +23,9 @@ def refuse_taken(folder: Path) -> None:
 
 def refuse_other_library(board: Board) -> None:
     """Raises UserError, before the long work, if TFLM_DIR does not serve for a board that the firmware is built for."""
-    firmware.check_library(board)
-    if (twin := boards.emulated_twin(board)) and not firmware.lacking(emulator=True):
-        firmware.check_library(twin)
+    make.check_library(board)
+    if (twin := boards.emulated_board(board)) and not make.lacking(emulator=True):
+        make.check_library(twin)
 
 
 def refuse_full_disk(target: Path, folder: Path) -> None:
@@ -38,6 +38,6 @@ def refuse_full_disk(target: Path, folder: Path) -> None:
         images = image_bytes * len(run.split().get("test", ()))
     needed = images + MODEL_COPIES * model_bytes + FIRMWARE_FOLDER_BYTES
     files.require_space(folder, needed, "the export", "name another folder with --out")
-    build = 0 if firmware.lacking() else BUILD_BYTES
+    build = 0 if make.lacking() else BUILD_BYTES
     needed = images + model_bytes + build
     files.require_space(files.temporary_root(), needed, "the export's proof", "name another folder with TMPDIR")

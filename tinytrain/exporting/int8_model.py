@@ -14,7 +14,7 @@ from tinytrain.data.augment.augmentation import Augmentation
 from tinytrain.data.batches import normalize, training_batches
 from tinytrain.data.images import Images, Samples
 from tinytrain.data.load import load_dataset
-from tinytrain.deploy import imported, latency
+from tinytrain.deploy import imported
 from tinytrain.deploy.tflm import supported
 from tinytrain.evaluation import measured, tflite_origin
 from tinytrain.nn import macs, pretrained
@@ -24,6 +24,7 @@ from tinytrain.quantize.fine_tune import fine_tune
 from tinytrain.run import Run
 from tinytrain.tflite import pixels
 from tinytrain.tflite.int8_values import to_int8
+from tinytrain.tflite.macs import total_macs
 from tinytrain.tflite.model import Model
 from tinytrain.tflite.pixels import Pixels
 from tinytrain.train import task as tasks
@@ -189,7 +190,7 @@ def from_file(path: Path, config: Config, data: str | None) -> Int8Model:
         images=images,
         labels=labels,
         float_scores=None,
-        macs=latency.total_macs(tflite.operators),
+        macs=total_macs(tflite.operators),
         task=tasks.of(config, classes),
         pixels=taken,
         resize=resize,

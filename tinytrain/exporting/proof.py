@@ -8,7 +8,7 @@ form that the model has it (deploy/tflm/verified_forms.py).
 from collections.abc import Iterable
 from typing import Any
 
-from tinytrain.deploy import firmware
+from tinytrain.deploy import make
 from tinytrain.deploy.tflm import verified_forms
 from tinytrain.tflite.model import Operator
 
@@ -29,22 +29,22 @@ def section(report: dict[str, Any], operators: Iterable[Operator]) -> dict[str, 
 def wrong(report: dict[str, Any]) -> list[str]:
     """Returns what was found to be wrong, a sentence each: what ends `tinytrain export` with status 1."""
     parity, lite, emulated = report["parity"], report["tensorflow_lite"], report.get("emulated")
-    found = []
+    faults = []
     if parity["different"]:
-        found.append(f"{parity['different']} of {parity['images']:,} outputs of the C array differ in TFLM")
+        faults.append(f"{parity['different']} of {parity['images']:,} outputs of the C array differ in TFLM")
     if lite["parts"]:
         why = f": {lite['reason']}" if lite["reason"] else ""
-        found.append(
+        faults.append(
             f"TFLM and TensorFlow Lite differ on {lite['images']} images by up to {lite['largest_steps']} int8 steps, "
             f"{lite['noise']:.2g} times the variance of the outputs{why}"
         )
     if emulated and emulated["golden"] == GOLDEN_DIFFERENT:
-        found.append(
+        faults.append(
             f"the golden output is another on the emulated {emulated['board']} ({emulated['different_bytes']} values)"
         )
     elif emulated and emulated["failed"] and report["fits"]:
-        found.append(_not_run(emulated))
-    return found
+        faults.append(_not_run(emulated))
+    return faults
 
 
 def _not_run(emulated: dict[str, Any]) -> str:
@@ -57,12 +57,12 @@ def _not_compared(lite: dict[str, Any]) -> list[str]:
 
 def _never_run(operators: Iterable[Operator]) -> list[str]:
     """Returns the operators whose form is not known to be right on the emulated core."""
-    found = verified_forms.unverified(operators)
-    known = [form for form, verdict in found.items() if verdict]
-    never = [form for form, verdict in found.items() if not verdict]
+    unverified = verified_forms.unverified(operators)
+    known = [form for form, verdict in unverified.items() if verdict]
+    never = [form for form, verdict in unverified.items() if not verdict]
     reasons = [f"known to be wrong on the emulated core: {', '.join(known)}"] if known else []
     if never:
-        how = firmware.lacking(emulator=True)
+        how = make.lacking(emulator=True)
         reasons.append(
             f"never run on the emulated core in this form: {', '.join(never)}" + (f" ({how})" if how else "")
         )

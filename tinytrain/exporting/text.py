@@ -56,20 +56,21 @@ def _ram(report: dict[str, Any]) -> str:
     return f"{used['ram_bytes']:,} of {used['ram_limit_bytes']:,} bytes, {used['arena_bytes']:,} of them the arena{how}"
 
 
-def _tensorflow_lite(found: dict[str, Any]) -> str:
-    if found["failed"]:
-        return f"not compared: {found['failed']}"
-    verdict = "DIFFERENT" if found["parts"] else "agrees"
+def _tensorflow_lite(agreement: dict[str, Any]) -> str:
+    if agreement["failed"]:
+        return f"not compared: {agreement['failed']}"
+    verdict = "DIFFERENT" if agreement["parts"] else "agrees"
     return (
-        f"{verdict}: the difference is {100 * found['noise']:.2g} % of the variance of the outputs, at most "
-        f"{found['largest_steps']} of 255 steps, on {found['images']} images"
+        f"{verdict}: the difference is {100 * agreement['noise']:.2g} % of the variance of the outputs, at most "
+        f"{agreement['largest_steps']} of 255 steps, on {agreement['images']} images"
     )
 
 
-def _emulated(found: dict[str, Any]) -> str:
-    if found["golden"] == "not reached":
-        return f"did not run on {found['board']}: {found['failed']}"
-    return f"golden output {found['golden']}, {found['instructions']:,} instructions an inference on {found['board']}"
+def _emulated(emulation: dict[str, Any]) -> str:
+    if emulation["golden"] == "not reached":
+        return f"did not run on {emulation['board']}: {emulation['failed']}"
+    instructions = f"{emulation['instructions']:,} instructions an inference on {emulation['board']}"
+    return f"golden output {emulation['golden']}, {instructions}"
 
 
 def _proven(report: dict[str, Any]) -> str:
@@ -93,21 +94,21 @@ def _latency(report: dict[str, Any]) -> str:
     return f"{low:.{digits}f} to {high:.{digits}f} ms, predicted ({likely})"
 
 
-def _accuracy(found: dict[str, Any], label: str) -> str:
-    if not found["images"]:
+def _accuracy(accuracy: dict[str, Any], label: str) -> str:
+    if not accuracy["images"]:
         return "unknown: proven on noise; --data SPEC measures it on images"
     names = {"float": "float", "float_finetuned": "fine-tuned in float", "int8": "int8"}
-    shares = [f"{name} {100 * found[kind]:.2f} %" for kind, name in names.items() if found.get(kind) is not None]
-    return f"{', '.join(shares)} {label} on {found['images']:,} images"
+    shares = [f"{name} {100 * accuracy[kind]:.2f} %" for kind, name in names.items() if accuracy.get(kind) is not None]
+    return f"{', '.join(shares)} {label} on {accuracy['images']:,} images"
 
 
-def _val(found: dict[str, Any] | None, label: str) -> list[tuple[str, str]]:
-    return [("val", f"{_accuracy(found, label)}, to tune qat.* by")] if found else []
+def _val(accuracy: dict[str, Any] | None, label: str) -> list[tuple[str, str]]:
+    return [("val", f"{_accuracy(accuracy, label)}, to tune qat.* by")] if accuracy else []
 
 
-def _diagnosis(found: dict[str, Any]) -> list[str]:
+def _diagnosis(diagnosis: dict[str, Any]) -> list[str]:
     """Returns the layers that add most noise and the classes that lost most, as lines."""
-    layers, classes = found["layers"], found["classes"]
+    layers, classes = diagnosis["layers"], diagnosis["classes"]
     width = max(len(row["layer"]) for row in layers)
     headings = ("", "layer", "operator", "own", "total", "weights", "", "range", "share")
     columns = ("<1", f"<{width}", "<16", ">6", ">6", ">7", "", ">18", ">6")

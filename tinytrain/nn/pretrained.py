@@ -25,6 +25,7 @@ import keras
 import numpy as np
 
 from tinytrain import provenance
+from tinytrain.config import plugins
 from tinytrain.config.schema import Model
 from tinytrain.errors import UserError, escaped, nearest
 from tinytrain.files import refuse_links
@@ -191,15 +192,16 @@ def load_trained(run: Run) -> keras.Model:
 
     Raises:
         UserError: the model does not take images of the resolution and channels that the run's config names, or has
-            several outputs.
+            another number of outputs than its task.
     """
-    model, config = load_file(run.model_path), run.config().model
-    expected = (None, config.resolution, config.resolution, config.channels)
+    model, config = load_file(run.model_path), run.config()
+    expected = (None, config.model.resolution, config.model.resolution, config.model.channels)
+    outputs = plugins.load("tasks", config.task).FIGURES.outputs
     resolved = "auto" not in expected  # as in every run that `fit` wrote
-    if resolved and model.input_shape != expected:
+    if (resolved and model.input_shape != expected) or len(model.outputs) != outputs:
         raise UserError(
-            f"'{run.model_path}' is not the model of its run: it takes {model.input_shape}, expected {expected} by "
-            "config.toml"
+            f"'{run.model_path}' is not the model of its run: it takes {model.input_shape} and has "
+            f"{len(model.outputs)} outputs, expected {expected} and {outputs} by config.toml"
         )
     return model
 

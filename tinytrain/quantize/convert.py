@@ -17,11 +17,14 @@ from tinytrain.tflite.model import Model
 
 
 def convert(model: tf_keras.Model) -> Model:
-    """Returns the int8 .tflite of a fake-quantized `model`, batch 1, after `check_int8`.
+    """Converts a fake-quantized `model` to an int8 .tflite of batch 1.
 
     The graph is traced with the weights as they are: the converter quantizes constants per output channel as the
     fake-quantized graph does. That takes well under a second and needs no representative data set, because every
     activation carries its range.
+
+    Raises:
+        TinytrainError: a part of the result does not compute in int8 (`check_int8`).
     """
     for wrapper in qat.operators(model):
         wrapper.quantize_config.converting = True
@@ -42,7 +45,7 @@ def convert_post_training(clone: tf_keras.Model, calibration: np.ndarray) -> Mod
 
 
 def convert_untrained(model: keras.Model, seed: int = 0) -> Model:
-    """Returns an int8 .tflite with operators, arena and size of `model` once trained; its outputs mean nothing.
+    """Converts an untrained `model` to int8: operators, arena and size are as once trained, outputs mean nothing.
 
     Biases are made random: all zero, as they are before training, the converter would store them only once.
     """

@@ -33,7 +33,7 @@ class MemoryMap:
 
 def read(schedule: memory_planner.Schedule) -> MemoryMap:
     """Returns the memory map of a schedule."""
-    blocks = memory_planner.placed(memory_planner.buffers(schedule, cmsis_nn=True))
+    blocks = memory_planner.plan(memory_planner.buffers(schedule, cmsis_nn=True))
     live = np.zeros(len(schedule.steps) + 1, np.int64)
     for _, buffer in blocks:
         live[buffer.first : buffer.last + 1] += buffer.size_bytes

@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from tinytrain.deploy import latency
 from tinytrain.deploy.tflm import instructions
+from tinytrain.tflite.macs import macs
 from tinytrain.tflite.model import Model, Operator
 
 
@@ -31,7 +31,7 @@ def rows(graph: Model, total_ms: float, shares: list[float]) -> list[Row]:
     """
     scale = total_ms / max(sum(shares), 1e-9)
     return [
-        Row(number, operator.name, layer(operator), operator.outputs[0].shape, latency.macs(operator), scale * share)
+        Row(number, operator.name, layer(operator), operator.outputs[0].shape, macs(operator), scale * share)
         for number, (operator, share) in enumerate(zip(graph.operators, shares, strict=True), 1)
     ]
 

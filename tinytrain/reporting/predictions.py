@@ -10,7 +10,7 @@ from tinytrain.config import load as configs
 from tinytrain.data import identity, splits
 from tinytrain.data.images import Images
 from tinytrain.data.load import load_dataset
-from tinytrain.deploy.exported import GOLDEN_FILE, MODEL_FILE
+from tinytrain.deploy.exported import GOLDEN_FILE, MODEL_FILE, read_golden_outputs
 from tinytrain.deploy.tflm import supported
 from tinytrain.errors import UserError
 from tinytrain.nn import pretrained
@@ -53,11 +53,12 @@ def golden(export: Export) -> Golden | None:
     graph = supported.parse(model.read_bytes(), f"'{model}'")
     try:
         with np.load(path) as saved:
-            outputs = saved["outputs"].reshape(len(saved["outputs"]), -1)
+            outputs = read_golden_outputs(saved)[0]
+            outputs = outputs.reshape(len(outputs), -1)
             labels = saved["labels"].astype(np.int64) if "labels" in saved else None
             finetuned = saved.get("finetuned")
             return Golden(saved["inputs"], dequantize(outputs, graph.outputs[0]), labels, finetuned)
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
+    except (OSError, ValueError, KeyError, IndexError, BadZipFile) as error:
         raise UserError(f"cannot read '{path}': {error}; export the run anew") from None
 
 

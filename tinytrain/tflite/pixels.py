@@ -121,14 +121,14 @@ def _channels(name: str, value: float | list[float], channels: int) -> tuple[flo
     return values
 
 
-def _parsed(words: str) -> tuple[float, float]:
+def _parsed(text: str) -> tuple[float, float]:
     try:
-        low, high = (float(word) for word in words.split(".."))
+        low, high = (float(limit) for limit in text.split(".."))
     except ValueError:
         low = high = math.nan
     if not math.isfinite(low) or not math.isfinite(high) or low == high:
         raise UserError(
-            f"export.input_range is '{words}': expected what pixels 0 and 255 are to the network, such as 0..1 or -1..1"
+            f"export.input_range is '{text}': expected what pixels 0 and 255 are to the network, such as 0..1 or -1..1"
         )
     return low, high
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from tinytrain.tflite.macs import WEIGHTED
 from tinytrain.tflite.model import Model, indices, operator_name
 
-WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 WEIGHTS, BIAS = 1, 2  # their positions among the inputs
 
 

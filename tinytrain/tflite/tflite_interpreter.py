@@ -1,12 +1,14 @@
 """The second opinion on what a .tflite computes: TensorFlow Lite's interpreter, with its reference kernels.
 
-The firmware computes what TFLM does (oracle.py). But TFLM can be wrong itself: it takes the shapes that stand in the
-file, for one, where TensorFlow Lite works them out. The two round differently in places, and a deep network multiplies
-what that changes: outputs of an untrained EfficientNet-B0 are up to 42 steps apart. Its noise is 0.03 of the signal; a
-network that TFLM computes wrong had 80 times more noise than signal. So outputs part where the noise is large.
+The firmware computes what TFLM does (deploy/tflm/interpreter.py). But TFLM can be wrong itself: it takes the shapes in
+the file as they are, for one, where TensorFlow Lite computes them. The two round differently in places, and a deep
+network multiplies what that changes: outputs of an untrained EfficientNet-B0 are up to 42 steps apart. Its noise is
+0.03 of the signal; a network that TFLM computed wrong had 80 times more noise than signal. So outputs count as
+different where the noise is large.
 """
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,38 +22,45 @@ ROUNDING_STEPS = 1  # outputs so near are equal, whatever the signal
 NOISE_LIMIT = 0.25  # of the signal, both as variances
 
 
-def compare(model: Model, images: np.ndarray, outputs: np.ndarray, macs: int) -> dict[str, Any]:
+def compare(model: Model, images: np.ndarray, outputs: Sequence[np.ndarray], macs: int) -> dict[str, Any]:
     """Returns the section "tensorflow_lite" of report.json: how far TFLM's outputs are from TensorFlow Lite's.
 
     Args:
-        model: int8 in and out.
+        model: int8 in and out, with any number of outputs.
         images: (N, …) int8. Compared are some of them, evenly drawn: at most MOST_IMAGES, and of a model so large that
             these would take more than MOST_MACS fewer, down to LEAST_IMAGES.
-        outputs: (N, classes) int8, TFLM's.
+        outputs: (N, …) int8 of each output, TFLM's.
         macs: multiply-accumulates of one inference.
 
     Returns:
         {"images", "largest_steps", "noise" (the mean square of the difference, as a share of the variance of TensorFlow
         Lite's outputs over the images), "noise_limit", "parts" (whether they are more than ROUNDING_STEPS and
-        NOISE_LIMIT apart), "reason" ("" or what is known of why), "failed" ("" or why it could not run)}.
+        NOISE_LIMIT apart), "reason" ("" or what is known of why), "failed" ("" or why it could not run)}. Of several
+        outputs it describes the one that is furthest apart: one that parts, else the one with the most noise.
     """
     count = min(len(images), MOST_IMAGES, max(LEAST_IMAGES, MOST_MACS // max(macs, 1)))
     drawn = np.unique(np.linspace(0, len(images) - 1, count).round().astype(int))
     result = {"images": 0, "largest_steps": 0, "noise": 0.0, "noise_limit": NOISE_LIMIT, "parts": False}
     try:
-        found, shapes = _run(model.content, images[drawn])
+        references, shapes = _run(model.content, images[drawn])
     except (RuntimeError, ValueError) as error:
         return result | {"reason": "", "failed": (str(error) or type(error).__name__).splitlines()[0]}
-    difference = (outputs[drawn].reshape(len(drawn), -1) - found.astype(float)).round()
-    signal = max(float(found.astype(float).var(axis=0).mean()), ROUNDING_STEPS**2)
+    each = [_distance(output[drawn], reference) for output, reference in zip(outputs, references, strict=True)]
+    furthest = max(each, key=lambda distance: (distance["parts"], distance["noise"]))
+    result |= {"images": len(drawn)} | furthest
+    return result | {"reason": _reason(model, shapes) if furthest["parts"] else "", "failed": ""}
+
+
+def _distance(output: np.ndarray, reference: np.ndarray) -> dict[str, Any]:
+    """Returns how far one output, (N, …) int8, is from TensorFlow Lite's, (N, elements) int8."""
+    difference = (output.reshape(reference.shape) - reference.astype(float)).round()
+    signal = max(float(reference.astype(float).var(axis=0).mean()), ROUNDING_STEPS**2)
     steps, noise = int(np.abs(difference).max()), float((difference**2).mean()) / signal
-    parts = steps > ROUNDING_STEPS and noise > NOISE_LIMIT
-    result |= {"images": len(drawn), "largest_steps": steps, "noise": noise, "parts": parts}
-    return result | {"reason": _reason(model, shapes) if parts else "", "failed": ""}
+    return {"largest_steps": steps, "noise": noise, "parts": steps > ROUNDING_STEPS and noise > NOISE_LIMIT}
 
 
-def _run(content: bytes, images: np.ndarray) -> tuple[np.ndarray, dict[str, tuple[list[int], list[int]]]]:
-    """Returns (outputs (N, classes) int8, {tensor: (its shape in the file, its shape)} where they are not the same)."""
+def _run(content: bytes, images: np.ndarray) -> tuple[list[np.ndarray], dict[str, tuple[list[int], list[int]]]]:
+    """Returns (each output (N, elements) int8, {tensor: (shape in the file, real shape)} where these differ)."""
     import tensorflow as tf
 
     with warnings.catch_warnings(), quiet():
@@ -61,15 +70,16 @@ def _run(content: bytes, images: np.ndarray) -> tuple[np.ndarray, dict[str, tupl
         )
         before = {row["name"]: row["shape"].tolist() for row in interpreter.get_tensor_details()}
         interpreter.allocate_tensors()
-        source, target = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
-        outputs = []
+        source = interpreter.get_input_details()[0]["index"]
+        outputs: dict[int, list[np.ndarray]] = {details["index"]: [] for details in interpreter.get_output_details()}
         for image in images:
             interpreter.set_tensor(source, image[None])
             interpreter.invoke()
-            outputs.append(interpreter.get_tensor(target).reshape(-1).copy())
+            for target, rows in outputs.items():
+                rows.append(interpreter.get_tensor(target).reshape(-1).copy())
         after = {row["name"]: row["shape"].tolist() for row in interpreter.get_tensor_details()}
     other = {name: (before[name], shape) for name, shape in after.items() if before.get(name, shape) != shape}
-    return np.array(outputs), other
+    return [np.array(rows) for rows in outputs.values()], other
 
 
 def _reason(model: Model, shapes: dict[str, tuple[list[int], list[int]]]) -> str:

@@ -31,6 +31,7 @@ class Figures:
     measure: `main` from the outputs (N, …) of a network, real or int8, and the annotations (N, …) of the images.
     golden_case: from the same, or None for unknown annotations, the number of the image that the firmware proves itself
     on: one with a right output if there is one.
+    outputs: how many the network has.
     """
 
     main: Figure
@@ -39,6 +40,7 @@ class Figures:
     tested: tuple[Figure, ...]
     measure: Callable[[Any, np.ndarray], float]
     golden_case: Callable[[Any, np.ndarray | None], int]
+    outputs: int = 1
 
 
 def of(task: str) -> Figures:

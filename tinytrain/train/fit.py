@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tinytrain import files, provenance
+from tinytrain import files, progress, provenance
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
 from tinytrain.data import check, identity
@@ -57,24 +57,30 @@ def fit(config: Config, out: Path | None = None, resume: bool = False, fit_check
             if run.finished:
                 return run
         configs.check(config)
-        asked, dataset = config, read_dataset(config)
+        with progress.stage("reading the data"):
+            asked, dataset = config, read_dataset(config)
         config = resolve(config, dataset)
         if run is None:
             _check_search(config)
-        network = _begun_network(run, config) or build_network(config, dataset.classes)
-        data = _split(run, dataset, config, network, fit_check)
+        with progress.stage("building the network"):
+            network = _begun_network(run, config) or build_network(config, dataset.classes)
+        with progress.stage("preparing the images"):
+            data = _split(run, dataset, config, network, fit_check)
         _tell_seen(data, config)
-        trainer = Trainer(config, data, network)
+        with progress.stage("preparing the training"):
+            trainer = Trainer(config, data, network)
         if run is None:
             _tell_findings(data, asked)
             for sentence in trainer.method.warnings():
                 print(f"warning: {sentence}", file=sys.stderr)
             if fit_check:
-                fit_check(trainer.method.plain, config, len(dataset.classes))
+                with progress.stage("converting the network for the board"):
+                    fit_check(trainer.method.plain, config, len(dataset.classes))
             run = _begin(out, config, data, network, until_end)
         provenance.record(run, dataset.classes)
         _train(run, trainer)
-        _finish(run, trainer)
+        with progress.stage("evaluating the network"):
+            _finish(run, trainer)
         return run
 
 
@@ -106,7 +112,8 @@ def _begin(out: Path | None, config: Config, data: Splits, model: keras.Model, u
     run = Run.create(out, f"{config.data.spec.partition(':')[0]}-{config.model.name}")
     until_end.enter_context(_written(run))
     run.refuse_existing()  # another process may have begun it, and ended, since
-    identity.record(run, data)
+    with progress.stage("recording which images there are"):
+        identity.record(run, data)
     if config.model.weights:
         write_text(run.graph_path, model.to_json())
     write_text(run.config_path, configs.dump(config))
@@ -164,13 +171,14 @@ def _split(
 
 def _tell_findings(data: Splits, asked: Config) -> None:
     """Prints what is wrong with the data, and what was chosen for the user, to standard error, once for a run."""
-    if asked.data.check:
-        found = check.findings(data.dataset, data.subsets, asked)
-    else:
-        found = check.unconditional_findings(data.dataset, asked)
-    for line in check.as_lines([dataclasses.replace(finding, severe=False) for finding in found]):
+    with progress.stage("checking the data"):
+        if asked.data.check:
+            findings = check.findings(data.dataset, data.subsets, asked)
+        else:
+            findings = check.unconditional_findings(data.dataset, asked)
+    for line in check.as_lines([dataclasses.replace(finding, severe=False) for finding in findings]):
         print(escaped(line), file=sys.stderr)
-    if any(len(finding.files) > check.SHOWN_FILES for finding in found):
+    if any(len(finding.files) > check.SHOWN_FILES for finding in findings):
         print(escaped(f"`tinytrain data {shlex.quote(asked.data.spec)} --json` names all files"), file=sys.stderr)
 
 

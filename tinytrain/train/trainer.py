@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tinytrain import progress
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.config.schema import Config, Optim
@@ -15,9 +16,9 @@ from tinytrain.data.source import strata
 from tinytrain.data.splits import Splits
 from tinytrain.run import Run
 from tinytrain.train import checkpoint, memory, optimizers, task
+from tinytrain.train.callbacks import Clock, Progress, StopAtNaN
 from tinytrain.train.method import Method, TrainingContext
 from tinytrain.train.plateau import Plateau, PlateauSchedule
-from tinytrain.train.progress import Clock, Progress, StopAtNaN
 from tinytrain.train.task import Task
 
 
@@ -66,6 +67,20 @@ class Trainer:
         if done == epochs or any(callback.plateau.stopped for callback in schedule):
             return
         score = self.task.balanced_score if schedule else self.task.score
+        with progress.stage("compiling the first step") as stage:
+            self._fit_epochs(run, done, score, schedule, stage, callbacks or [])
+
+    def _fit_epochs(
+        self,
+        run: Run,
+        done: int,
+        score: str,
+        schedule: list[PlateauSchedule],
+        stage: progress.Stage,
+        callbacks: list[keras.callbacks.Callback],
+    ) -> None:
+        """Trains the epochs after the first `done`; `score`: the column whose best row is the epoch to keep."""
+        epochs = self.optim.epochs
         self.method.fit(
             self.batches(self.config.seed, range(done * self.steps, epochs * self.steps)),
             initial_epoch=done,
@@ -78,10 +93,10 @@ class Trainer:
                 clock := Clock(),
                 *self.method.callbacks(),
                 *schedule,
-                Progress(epochs, self.steps * self.batch, self.batch, clock, self.task.figures.main),
+                Progress(epochs, self.steps * self.batch, self.batch, clock, self.task.figures.main, stage),
                 StopAtNaN(),
                 checkpoint.Checkpoint(run, self.history, score),
-                *(callbacks or []),
+                *callbacks,
             ],
         )
 

@@ -12,7 +12,7 @@ from keras import layers
 from small_networks import trained
 
 from tinytrain.deploy.tflm import interpreter
-from tinytrain.deploy.tflm.interpreter import Oracle
+from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.errors import UserError
 from tinytrain.quantize import convert, tf_keras_clone
 
@@ -48,7 +48,7 @@ def reference(content, int8):
 
 @pytest.mark.parametrize("count", [1, 7])
 def test_outputs_equal_the_reference_kernels_in_the_order_of_the_images(count):
-    found = Oracle(model()).run(images(count))
+    found = ReferenceInterpreter(model()).run(images(count))[0]
     assert found.dtype == np.int8
     np.testing.assert_array_equal(found, reference(model(), images(count)))
     assert count == 1 or len(np.unique(found, axis=0)) > 1
@@ -56,7 +56,7 @@ def test_outputs_equal_the_reference_kernels_in_the_order_of_the_images(count):
 
 def test_progress_ends_at_the_number_of_images():
     steps = []
-    Oracle(model()).run(images(5), lambda done, total: steps.append((done, total)))
+    ReferenceInterpreter(model()).run(images(5), lambda done, total: steps.append((done, total)))
     assert steps[-1] == (5, 5)
     assert steps == sorted(steps)
 
@@ -81,7 +81,7 @@ def interpret(path, arena_bytes):
 def test_the_arena_is_the_smallest_that_works(tmp_path):
     path = tmp_path / "model.tflite"
     path.write_bytes(model())
-    arena_bytes = Oracle(model()).arena_bytes
+    arena_bytes = ReferenceInterpreter(model()).arena_bytes
     assert arena_bytes % 16 == 0
     works = interpret(path, arena_bytes)
     assert works.returncode == 0
@@ -94,15 +94,15 @@ def test_the_arena_is_the_smallest_that_works(tmp_path):
 def test_what_tflm_cannot_run_is_refused_in_one_sentence(content, capfd):
     content = content if isinstance(content, bytes) else content()[:1500]
     with pytest.raises(UserError, match="TFLM interpreter cannot run"):
-        Oracle(content).run(images(2))
+        ReferenceInterpreter(content).run(images(2))
     with pytest.raises(UserError, match="TFLM interpreter cannot run"):
-        _ = Oracle(content).arena_bytes
+        _ = ReferenceInterpreter(content).arena_bytes
     assert capfd.readouterr() == ("", "")
 
 
 def test_no_images_are_refused():
     with pytest.raises(UserError, match="no images"):
-        Oracle(model()).run(images(0))
+        ReferenceInterpreter(model()).run(images(0))
 
 
 def test_the_worker_imports_no_tensorflow():

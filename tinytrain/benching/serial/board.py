@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tinytrain.benching.serial import cobs_frames, messages
-from tinytrain.benching.serial.messages import BoardWrong, Kind, Status
+from tinytrain.benching.serial.messages import BoardWrong, Inferred, Kind, OutputInfo, Status
 from tinytrain.benching.serial.requests import Answer, BoardRefused, BoardSilent, Requests
 from tinytrain.errors import TinytrainError
 
@@ -22,9 +22,9 @@ _SLOWEST_FIRST_S = 2.0  # how long the first inference is waited for before its 
 
 @dataclass(frozen=True)
 class Inference:
-    """Inferences of one image: its output, int8 as bytes; how many; ticks of all of them."""
+    """Inferences of one image: its outputs, one after the other, int8 as bytes; how many; ticks of all of them."""
 
-    output: bytes
+    outputs: bytes
     count: int
     ticks: int
 
@@ -53,19 +53,24 @@ class BoardLink(Requests):
                 pass
 
     def infer(self, image: bytes, count: int = 1, output_bytes: int = 0) -> Inference:
-        """Runs `count` inferences of an input, int8 as bytes; returns the output, which has `output_bytes`.
+        """Runs `count` inferences of an input, int8 as bytes; returns the outputs, which have `output_bytes` together.
 
-        Without `output_bytes` the output is as much as comes with the answer. Raises BoardWrong for another number of
-        inferences or bytes, or no time.
+        Without `output_bytes` the outputs are as much as comes with the answer. Raises BoardWrong for another number of
+        inferences or bytes, outputs with another CRC-32, or no time.
         """
         work_s = min(count * (self._inference_s or _SLOWEST_FIRST_S), LONGEST_WORK_S)
         request, started = struct.pack("<II", zlib.crc32(image), count), time.monotonic()
-        done, ticks, output = self._ask_about(image, Kind.INFER, request, messages.read_inferred, work_s)
-        if done != count or not ticks:
-            raise BoardWrong("INFER", f"{done} inferences in {ticks} ticks", f"{count} inferences, at least 1 tick")
+        inferred = self._ask_about(image, Kind.INFER, request, messages.read_inferred, work_s)
+        if inferred.count != count or not inferred.ticks:
+            received = f"{inferred.count} inferences in {inferred.ticks} ticks"
+            raise BoardWrong("INFER", received, f"{count} inferences, at least 1 tick")
         took_s = 1.5 * (time.monotonic() - started) / count
         self._inference_s = min(took_s, self._inference_s or took_s)
-        return Inference(self._rest(output, output_bytes), done, ticks)
+        return Inference(self._all_outputs(inferred, output_bytes), inferred.count, inferred.ticks)
+
+    def output_info(self, index: int) -> OutputInfo:
+        """Returns what output `index` of the model is."""
+        return self.ask(Kind.OUTPUT_INFO, struct.pack("<H", index), messages.read_output_info)
 
     def profile(self, image: bytes, expected: int) -> list[int]:
         """Returns the ticks of each of `expected` operators, in the order of the model, in one inference of an input.
@@ -138,13 +143,17 @@ class BoardLink(Requests):
         ]
         self.write(b"".join(pieces))
 
-    def _rest(self, output: bytes, size: int) -> bytes:
-        """Returns the output of `size` bytes that begins with `output`; 0: that alone."""
-        while len(output) < size:
-            more = self.ask(Kind.OUTPUT, struct.pack("<I", len(output)), bytes)
+    def _all_outputs(self, inferred: Inferred, size: int) -> bytes:
+        """Returns the `size` bytes of the outputs whose beginning came with the answer; 0: that beginning alone."""
+        outputs = inferred.outputs
+        while len(outputs) < size:
+            more = self.ask(Kind.OUTPUT, struct.pack("<I", len(outputs)), bytes)
             if not more:
-                raise BoardWrong("OUTPUT", f"{len(output)} bytes", f"{size} bytes")
-            output += more
-        if size and len(output) != size:
-            raise BoardWrong("OUTPUT", f"{len(output)} bytes", f"{size} bytes")
-        return output
+                break
+            outputs += more
+        if size and len(outputs) != size:
+            raise BoardWrong("OUTPUT", f"{len(outputs)} bytes", f"{size} bytes")
+        if size and zlib.crc32(outputs) != inferred.outputs_crc:
+            received = f"outputs with CRC-32 {zlib.crc32(outputs):08x}"
+            raise BoardWrong("OUTPUT", received, f"{inferred.outputs_crc:08x}, as INFER has it")
+        return outputs

@@ -1,4 +1,4 @@
-"""Frames on a serial line: bytes into `00 COBS(body) 00` and back, and the text between them (firmware/PROTOCOL.md).
+"""COBS framing on a serial line: bytes into `00 COBS(body) 00` and back, and the text between (firmware/PROTOCOL.md).
 
 COBS (Cheshire and Baker, "Consistent Overhead Byte Stuffing", IEEE/ACM Transactions on Networking, 1999) takes every
 0x00 out of a body for one byte in 254. A frame is told from text by its content, not by counting zeros: whatever stands
@@ -17,7 +17,7 @@ _BLOCK = 254  # the most bytes that one code byte of COBS covers
 _LONGEST_FRAME = HEADER.size + LONGEST_PAYLOAD + CRC.size + 4  # COBS adds a byte in 254, and one
 _TEXT = re.compile(rb"[\t\x20-\xff]*")  # UTF-8; what is left of a damaged frame mostly has control characters
 # How lines begin that matter inside of a broken frame.
-_SAID = re.compile(rb"(?:m-|e-\[|failed: )[\x20-\xff]*(?=\r?\n)")
+_LINE = re.compile(rb"(?:m-|e-\[|failed: )[\x20-\xff]*(?=\r?\n)")
 
 
 @dataclass(frozen=True)
@@ -63,14 +63,14 @@ def stuff(data: bytes) -> bytes:
 
 def unstuff(stuffed: bytes) -> bytes | None:
     """Returns the data of COBS(data) without its zero, or None if it is no such thing."""
-    blocks, place, size = [], 0, len(stuffed)
-    while place < size:
-        code = stuffed[place]
-        if code == 0 or place + code > size:
+    blocks, start, size = [], 0, len(stuffed)
+    while start < size:
+        code = stuffed[start]
+        if code == 0 or start + code > size:
             return None
-        blocks.append(stuffed[place + 1 : place + code])
-        place += code
-        if code < 0xFF and place < size:
+        blocks.append(stuffed[start + 1 : start + code])
+        start += code
+        if code < 0xFF and start < size:
             blocks.append(b"\0")
     return b"".join(blocks)
 
@@ -90,9 +90,9 @@ class Decoder:
         frames: list[Frame] = []
         lines: list[str] = []
         for chunk in chunks:
-            found, said = self._close(chunk)
-            frames += found
-            lines += said
+            closed, text = self._close(chunk)
+            frames += closed
+            lines += text
         self._pending += rest
         if self._outside:
             lines += self._read_text(rest)
@@ -107,7 +107,7 @@ class Decoder:
             return []
         self._outside, broken = True, self._pending
         *_, self._text = broken.split(b"\n")
-        return _said(broken)
+        return _lines_in(broken)
 
     def _close(self, chunk: bytes) -> tuple[list[Frame], list[str]]:
         """A zero has come: returns the frame or the text that it ends. One that ends no frame may open one."""
@@ -118,7 +118,7 @@ class Decoder:
             lines = self._read_text(chunk)
         elif frame is None and stuffed:
             self.damaged += 1
-            lines = _said(stuffed)
+            lines = _lines_in(stuffed)
         self._outside = frame is not None
         return ([frame] if frame else []), lines
 
@@ -128,6 +128,6 @@ class Decoder:
         return [line.decode(errors="replace").rstrip("\r") for line in lines if _TEXT.fullmatch(line.rstrip(b"\r"))]
 
 
-def _said(broken: bytes) -> list[str]:
+def _lines_in(broken: bytes) -> list[str]:
     """Returns the lines that matter in what is no frame: those of a board that restarted while it sent one."""
-    return [line.decode(errors="replace") for line in _SAID.findall(broken)]
+    return [line.decode(errors="replace") for line in _LINE.findall(broken)]

@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from tinytrain import files
 from tinytrain.benching.serial.requests import FAILED, BoardRestarted, BoardSilent
-from tinytrain.deploy import firmware
+from tinytrain.deploy import make
 from tinytrain.deploy.boards import Board
 from tinytrain.errors import TinytrainError
 
@@ -32,11 +32,11 @@ START_S = 60  # of wall time; a large model takes 9 million instructions to plan
 def emulated(sources: Path, board: Board, tflm: Path | None) -> Iterator[str]:
     """Builds the firmware folder `sources`, runs it, and yields the device to open; ends QEMU in any case.
 
-    `tflm` is TFLM_DIR, or None for the stand-in engine. Raises TinytrainError if it cannot be built or does not start.
+    `tflm` is TFLM_DIR, or None for the stub engine. Raises TinytrainError if it cannot be built or does not start.
     """
     with (
         files.folder() as build,
-        running(firmware.build(sources, board, tflm, build), board) as device,
+        running(make.build(sources, board, tflm, build), board) as device,
     ):
         yield device
 
@@ -49,9 +49,9 @@ def running(elf: Path, board: Board) -> Iterator[str]:
     fails for that reason.
     """
     with files.folder() as folder, tempfile.TemporaryFile() as errors:
-        said = folder / "said"
+        log = folder / "serial.log"
         process = subprocess.Popen(
-            _command(elf, board, said), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
+            _command(elf, board, log), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
         )
         try:
             device = _device(process, errors)
@@ -59,10 +59,10 @@ def running(elf: Path, board: Board) -> Iterator[str]:
             try:
                 tty.setraw(listener)
                 _execute(process, errors, "cont")
-                _await_ready(said, process)
+                _await_ready(log, process)
                 yield device
             except BoardSilent as error:
-                raise _crashed(error, said, process) from None
+                raise _crashed(error, log, process) from None
             finally:
                 os.close(listener)
         finally:
@@ -70,10 +70,10 @@ def running(elf: Path, board: Board) -> Iterator[str]:
             process.communicate()
 
 
-def _command(elf: Path, board: Board, said: Path) -> list[str]:
+def _command(elf: Path, board: Board, log: Path) -> list[str]:
     # The log is read since a pseudo terminal forgets what nobody has read yet when its other end goes.
     command = [
-        firmware.EMULATOR,
+        make.EMULATOR,
         *board.emulator.split(),
         "-display",
         "none",
@@ -83,17 +83,17 @@ def _command(elf: Path, board: Board, said: Path) -> list[str]:
         "stdio",
         "-S",
     ]
-    command += ["-chardev", f"pty,id=port,logfile={said}", "-serial", "chardev:port", "-kernel", str(elf)]
+    command += ["-chardev", f"pty,id=port,logfile={log}", "-serial", "chardev:port", "-kernel", str(elf)]
     guard = shutil.which("setpriv")  # Linux: whatever ends this process, QEMU ends with it
     return [guard, "--pdeathsig", "KILL", *command] if guard else command
 
 
-def _crashed(error: BoardSilent, said: Path, process: subprocess.Popen) -> TinytrainError:
+def _crashed(error: BoardSilent, log: Path, process: subprocess.Popen) -> TinytrainError:
     """Returns the error with what ended the emulator, if it has ended.
 
     That is the firmware, which has printed its registers before, or somebody else.
     """
-    lines = said.read_bytes().decode(errors="replace").splitlines()
+    lines = log.read_bytes().decode(errors="replace").splitlines()
     registers = [line.removeprefix(FAILED) for line in lines if line.startswith(FAILED)]
     if registers:
         return BoardRestarted(f"the emulated board crashed{error.during}: {registers[-1]}")
@@ -127,12 +127,12 @@ def _execute(process: subprocess.Popen, errors: IO[bytes], command: str) -> Any:
     raise TinytrainError(f"the emulator does not start: it ended with status {status}, {reason or 'and said nothing'}")
 
 
-def _await_ready(said: Path, process: subprocess.Popen) -> None:
+def _await_ready(log: Path, process: subprocess.Popen) -> None:
     deadline = time.monotonic() + START_S
-    while READY not in said.read_bytes():
+    while READY not in log.read_bytes():
         ended = process.poll()
         if ended is not None or time.monotonic() > deadline:
-            text = " | ".join(said.read_text(errors="replace").splitlines()).strip(" |")
+            text = " | ".join(log.read_text(errors="replace").splitlines()).strip(" |")
             how = "" if ended is None else f", and QEMU ended with status {ended}"
             raise TinytrainError(f"the emulated firmware does not start: it said '{text}'{how}")
         time.sleep(0.02)

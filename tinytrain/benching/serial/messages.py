@@ -1,24 +1,28 @@
 """What the frames of the binary protocol hold (firmware/PROTOCOL.md, the table of types)."""
 
+import re
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
 
 from tinytrain.errors import TinytrainError, UserError, shown
 
-VERSION = 1
+VERSION = 2
 ANSWER = 0x80  # an answer's type is its request's with this bit
 ERROR = 0xFF
+WRONG_PAYLOAD = 2  # the code of the error that HELLO gets from firmware of another version
 INPUT_IS_ANOTHER = 3  # the code of the error that asks for all IMAGE frames again
 
-_NUMBERS = struct.Struct("<HH11I")
+_NUMBERS = struct.Struct("<HH12I")
 _TEXTS = 5
 _STATUS = struct.Struct("<Q5I")
-_INFERRED = struct.Struct("<IQ")
+_INFERRED = struct.Struct("<IQI")
 _PROFILE = struct.Struct("<HH")
+_OUTPUT_INFO = struct.Struct("<IfiI")
 _U32 = 2**32 - 1
 _BOUNDS = {  # of numbers in HELLO that something is divided by or counted to
     "longest_payload": (16, 65_535),
+    "outputs": (1, 65_535),
     "operators": (1, 65_535),
     "clock_hz": (1000, _U32),
     "counts": (1, _U32),
@@ -46,6 +50,7 @@ class Kind(IntEnum):
     PROFILE = 6
     STATUS = 7
     RESET = 8
+    OUTPUT_INFO = 9
 
 
 @dataclass(frozen=True)
@@ -57,10 +62,11 @@ class Hello:
     model_crc: int
     model_bytes: int
     input_bytes: int
-    output_bytes: int
+    output_bytes: int  # of all outputs together
     arena_bytes: int
     arena_used_bytes: int
     stack_bytes: int
+    outputs: int
     operators: int
     clock_hz: int
     counts: int
@@ -93,16 +99,46 @@ class Status:
     line_errors: int
 
 
+@dataclass(frozen=True)
+class OutputInfo:
+    """One output of a model: its size, and scale and zero point, real = scale · (int8 - zero_point)."""
+
+    size_bytes: int
+    scale: float
+    zero_point: int
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """An answer to INFER: inferences, ticks of all of them, CRC-32 of all outputs, the first bytes of them."""
+
+    count: int
+    ticks: int
+    outputs_crc: int
+    outputs: bytes
+
+
+def other_version(version: int) -> UserError:
+    """Returns the error for a board with another version of the protocol."""
+    return UserError(
+        f"the board speaks version {version} of the protocol, this tinytrain {VERSION}: export and flash it anew"
+    )
+
+
+def version_named(text: str) -> int | None:
+    """Returns the version that the text of an error to HELLO names, None if it names none."""
+    match = re.match(r"HELLO takes version (\d{1,5})\b", text)
+    return int(match[1]) if match else None
+
+
 def read_hello(payload: bytes) -> Hello:
     """Returns the answer to HELLO.
 
     Raises UserError if it is of another version of the protocol, BoardWrong if a number or a text in it cannot be.
     """
     if payload[:2] != struct.pack("<H", VERSION):
-        version = int.from_bytes(payload[:2], "little")
-        raise UserError(
-            f"the board speaks version {version} of the protocol, this tinytrain {VERSION}: export and flash it anew"
-        )
+        raise other_version(int.from_bytes(payload[:2], "little"))
     texts = payload[_NUMBERS.size :].decode(errors="replace").split("\0")
     if len(texts) <= _TEXTS:  # each is ended by a zero
         raise BoardWrong("HELLO", payload, f"{_NUMBERS.size} bytes and {_TEXTS} texts")
@@ -123,10 +159,19 @@ def read_status(payload: bytes) -> Status:
     return Status(*_STATUS.unpack_from(payload))
 
 
-def read_inferred(payload: bytes) -> tuple[int, int, bytes]:
-    """Returns (inferences, ticks of all of them, the output's first bytes) of an answer to INFER."""
-    count, ticks = _INFERRED.unpack_from(payload)
-    return count, ticks, payload[_INFERRED.size :]
+def read_inferred(payload: bytes) -> Inferred:
+    """Returns the answer to INFER."""
+    count, ticks, outputs_crc = _INFERRED.unpack_from(payload)
+    return Inferred(count, ticks, outputs_crc, payload[_INFERRED.size :])
+
+
+def read_output_info(payload: bytes) -> OutputInfo:
+    """Returns the answer to OUTPUT_INFO."""
+    size_bytes, scale, zero_point, rank = _OUTPUT_INFO.unpack_from(payload)
+    shape = payload[_OUTPUT_INFO.size :]
+    if len(shape) != 4 * rank:
+        raise BoardWrong("OUTPUT_INFO", f"{len(shape)} bytes of a shape", f"{rank} dimensions of 4 bytes")
+    return OutputInfo(size_bytes, scale, zero_point, struct.unpack(f"<{rank}I", shape))
 
 
 def read_profile(payload: bytes) -> tuple[int, int, list[int]]:

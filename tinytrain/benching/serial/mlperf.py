@@ -104,9 +104,9 @@ class Mlperf:
         """Runs `count` timed inferences of the input after `warmups`."""
         command = f"infer {count} {warmups}"
         lines = self.command(command, self.infer_timeout_s)
-        said = [re.fullmatch(r"m-lap-us-([0-9]{1,10})", line) for line in lines if line.startswith("m-lap-us-")]
-        laps = [int(lap[1]) for lap in said if lap]
-        if len(said) != 2 or len(laps) != 2:
+        matches = [re.fullmatch(r"m-lap-us-([0-9]{1,10})", line) for line in lines if line.startswith("m-lap-us-")]
+        laps = [int(lap[1]) for lap in matches if lap]
+        if len(matches) != 2 or len(laps) != 2:
             raise TinytrainError(f"the board answers '{command}' with {len(laps)} times, expected 2: {_some(lines)}")
         return Window(count, (laps[1] - laps[0]) % 2**32, self._results(lines, command))
 
@@ -150,8 +150,8 @@ class Mlperf:
         deadline = time.monotonic() + timeout_s
         while not self._lines:
             if time.monotonic() > deadline:
-                said = _some(before)
-                raise TinytrainError(f"the board does not answer '{command}' within {timeout_s:g} s; it said {said}")
+                lines = _some(before)
+                raise TinytrainError(f"the board does not answer '{command}' within {timeout_s:g} s; it said {lines}")
             try:
                 data = self.port.read(1)
                 data += self.port.read(self.port.in_waiting) if data else b""

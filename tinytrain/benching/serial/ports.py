@@ -20,19 +20,23 @@ _HINTS = {
 }
 
 
-def connect(word: str, patience_s: float = 0.3) -> tuple[BoardLink, Hello]:
-    """Returns the board on the port `word`, or on the only port where one answers if it is "auto".
+def connect(device: str, patience_s: float = 0.3) -> tuple[BoardLink, Hello]:
+    """Returns the board on a port, and its answer to HELLO.
+
+    Args:
+        device: the port, such as /dev/ttyACM0, or "auto" for the only port where a board answers.
+        patience_s: how long an answer may take beyond its time on the line, in seconds.
 
     Raises:
-        UserError: no such port, no board on it, or with "auto" none or several.
+        UserError: no such port, no board on it, one of another protocol version, or with "auto" none or several.
     """
-    if word == AUTO:
-        word = _only_board()
-    found = _ask(word, patience_s, tries=3)
-    if isinstance(found, str):
+    if device == AUTO:
+        device = _only_board()
+    answer = _ask(device, patience_s, tries=3)
+    if isinstance(answer, str):
         rates = ", ".join(map(str, BAUDS))
-        raise UserError(f"no board answers on {word} at {rates} baud: flash the firmware of this export{found}")
-    return found
+        raise UserError(f"no board answers on {device} at {rates} baud: flash the firmware of this export{answer}")
+    return answer
 
 
 def open_port(device: str, baud: int = BAUDS[0]) -> serial.Serial:
@@ -50,10 +54,10 @@ def _only_board() -> str:
     ports = sorted((port for port in list_ports.comports() if port.vid), key=lambda port: port.vid != ST_LINK)
     if not ports:
         raise UserError("no serial port on USB: connect the board, or name its port with --port DEVICE")
-    found = [(port, _hello_of(port.device)) for port in ports]
-    answering = [(port.device, hello) for port, hello in found if isinstance(hello, Hello)]
+    answers = [(port, _hello_of(port.device)) for port in ports]
+    answering = [(port.device, hello) for port, hello in answers if isinstance(hello, Hello)]
     if not answering:
-        rows = ", ".join(f"{port.device} ({port.description}){why}" for port, why in found)
+        rows = ", ".join(f"{port.device} ({port.description}){why}" for port, why in answers)
         raise UserError(f"no board answers on {rows}: flash the firmware of this export")
     if len(answering) > 1:
         rows = ", ".join(f"{device} ({hello.board}, {hello.model})" for device, hello in answering)
@@ -64,29 +68,30 @@ def _only_board() -> str:
 def _hello_of(device: str) -> Hello | str:
     """Returns what the board on a port says, else why there is none, or "" if it was only silence."""
     try:
-        found = _ask(device, patience_s=0.3, tries=2)
+        answer = _ask(device, patience_s=0.3, tries=2)
     except TinytrainError as error:  # a port of something else, or in use
         return f" [{error}]"
-    if isinstance(found, str):
+    if isinstance(answer, str):
         return ""
-    found[0].port.close()
-    return found[1]
+    link, hello = answer
+    link.port.close()
+    return hello
 
 
 def _ask(device: str, patience_s: float, tries: int) -> tuple[BoardLink, Hello] | str:
-    """Returns the board on `device` at the first rate where it answers, else what was said there."""
-    said: list[str] = []
+    """Returns the board on `device` at the first rate where it answers, else the last lines that came."""
+    lines: list[str] = []
     for baud in BAUDS:
         port = open_port(device, baud)
         link = BoardLink(port, patience_s)
         try:
             hello = link.hello(tries)
-            link.traffic = Traffic()  # what it took to find the board says nothing about the line
+            link.traffic = Traffic()  # what it took to find the board tells nothing about the line
             return link, hello
         except BoardSilent:
-            said += link.said
+            lines += link.lines
             port.close()
         except BaseException:
             port.close()
             raise
-    return f"; it said last: {' | '.join(said[-4:])}" if said else ""
+    return f"; it said last: {' | '.join(lines[-4:])}" if lines else ""

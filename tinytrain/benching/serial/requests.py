@@ -1,7 +1,7 @@
 """Requests to a board in frames, and their answers: sent again until they are answered, a restart recognised.
 
 The same request is sent again with its number, which the board does not execute twice (firmware/PROTOCOL.md). A board
-that restarts in the middle is recognised by what it prints then, and asked why.
+that restarts in the middle is recognised by what it prints then, and is asked for the reason.
 """
 
 import struct
@@ -29,13 +29,13 @@ Answer = TypeVar("Answer")
 
 
 class BoardSilent(TinytrainError):
-    """The board gave no answer, however often it was asked. `during` is " during image 7", or nothing."""
+    """The board gave no answer, however often the request was sent. `during` is " during image 7", or nothing."""
 
     during = ""
 
 
 class BoardRestarted(TinytrainError):
-    """The board restarted while it was asked something."""
+    """The board restarted during a request."""
 
 
 class BoardRefused(TinytrainError):
@@ -43,7 +43,7 @@ class BoardRefused(TinytrainError):
 
     def __init__(self, kind: Kind, code: int, text: str) -> None:
         super().__init__(f"the board refuses {kind.name} with error {code}: {text}")
-        self.code = code
+        self.code, self.text = code, text
 
 
 @dataclass
@@ -66,11 +66,11 @@ class Requests:
     def __init__(self, port: serial.Serial, patience_s: float = 0.3, tries: int = TRIES) -> None:
         self.port, self.patience_s, self.tries = port, patience_s, tries
         self.traffic = Traffic()
-        self.said: deque[str] = deque(maxlen=_LINES_KEPT)
+        self.lines: deque[str] = deque(maxlen=_LINES_KEPT)
         self.doing = ""
         self.longest_payload = cobs_frames.LONGEST_PAYLOAD
         self.first_baud = port.baudrate
-        self.known = False  # it has said HELLO: a restart from now on is none that was wished for
+        self.known = False  # it has said HELLO: a restart from now on was not wanted
         self.sure_of_baud = True  # False while another rate is tried
         self._decoder = cobs_frames.Decoder()
         self._sequence = int(time.monotonic() * 1000) % 2**16  # hardly that of the host before
@@ -81,10 +81,16 @@ class Requests:
         return self._decoder.damaged
 
     def hello(self, tries: int | None = None) -> Hello:
-        """Returns what the board is and holds."""
-        found = self.ask(Kind.HELLO, struct.pack("<H", messages.VERSION), messages.read_hello, tries=tries)
-        self.longest_payload, self.known = min(found.longest_payload, cobs_frames.LONGEST_PAYLOAD), True
-        return found
+        """Returns what the board is and holds; raises UserError if its firmware speaks another version."""
+        try:
+            hello = self.ask(Kind.HELLO, struct.pack("<H", messages.VERSION), messages.read_hello, tries=tries)
+        except BoardRefused as error:
+            version = messages.version_named(error.text)
+            if error.code != messages.WRONG_PAYLOAD or version is None:
+                raise
+            raise messages.other_version(version) from None
+        self.longest_payload, self.known = min(hello.longest_payload, cobs_frames.LONGEST_PAYLOAD), True
+        return hello
 
     def ask(
         self,
@@ -118,7 +124,7 @@ class Requests:
         return self._sequence
 
     def write(self, data: bytes) -> None:
-        """Sends bytes; if nobody takes them, the answer will be missing, too."""
+        """Sends bytes; if they are not taken, the answer is missing, too."""
         self.traffic.sent_bytes += len(data)
         try:
             self.port.write(data)
@@ -132,9 +138,9 @@ class Requests:
         wanted = {(kind | messages.ANSWER, sequence), (messages.ERROR, sequence)}
         deadline = time.monotonic() + wait_s
         while time.monotonic() < deadline:
-            found, lines = self._decoder.feed(self._read())
+            frames, lines = self._decoder.feed(self._read())
             self._listen(lines)
-            for frame in found:
+            for frame in frames:
                 if (frame.kind, frame.sequence) in wanted:
                     return frame
         self._listen(self._decoder.idle())
@@ -151,8 +157,8 @@ class Requests:
         return data
 
     def _listen(self, lines: list[str]) -> None:
-        """Keeps what the board says as text; raises BoardRestarted if that tells of a restart."""
-        self.said += lines
+        """Keeps what the board says as text; raises BoardRestarted if shows a restart."""
+        self.lines += lines
         if self.known and any(line.startswith((*_BOOT, FAILED)) for line in lines):
             raise self._restarted()
 
@@ -163,7 +169,7 @@ class Requests:
             reason = self.hello().restarted or "it does not say why: power, or its reset button"
         except TinytrainError:
             reason = "it is silent since"
-        registers = [line.removeprefix(FAILED) for line in self.said if line.startswith(FAILED)]
+        registers = [line.removeprefix(FAILED) for line in self.lines if line.startswith(FAILED)]
         return BoardRestarted(f"the board restarted{self._during()}: {(registers or [reason])[-1]}")
 
     def _silent(self, kind: Kind) -> TinytrainError:
@@ -183,7 +189,7 @@ class Requests:
         return f" during {self.doing}" if self.doing else ""
 
     def _last_words(self) -> str:
-        lines = [line for line in self.said if line][-_LINES_SHOWN:]
+        lines = [line for line in self.lines if line][-_LINES_SHOWN:]
         return f"; it said last: {' | '.join(lines)}" if lines else ""
 
 

@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from tinytrain import tables
 from tinytrain.config import plugins
-from tinytrain.deploy import boards, firmware, fit_check, memory
+from tinytrain.deploy import boards, estimate, firmware, fit_check
 from tinytrain.deploy.tflm import operators
 from tinytrain.nn import macs
 
@@ -58,7 +58,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 def _row(name: str, options: dict[str, Any]) -> dict[str, Any]:
     sizes = {"classes": USUAL_CLASSES, "channels": 3} | options
     model = plugins.load("models", name).build(**sizes)
-    arena_bytes, model_bytes = memory.estimate(model)
+    arena_bytes, model_bytes = estimate.arena_and_model_bytes(model)
     return {
         "name": name,
         "options": {key: value for key, value in options.items() if key not in ("resolution", "classes")},
@@ -72,9 +72,9 @@ def _row(name: str, options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def fits_board(arena_bytes: int, model_bytes: int, word: str) -> bool:
-    """Returns whether a model of these sizes fits the board `word`, by estimates of all else."""
-    board = boards.load(word)
+def fits_board(arena_bytes: int, model_bytes: int, board_name: str) -> bool:
+    """Returns whether a model of these sizes fits the board `board_name`, by estimates of all else."""
+    board = boards.load(board_name)
     sizes = firmware.Sizes(
         model_bytes=model_bytes,
         runtime_bytes=RUNTIME_BYTES,

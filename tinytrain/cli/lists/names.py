@@ -24,8 +24,8 @@ def _plugins(folder: str) -> Callable[[], dict[str, str]]:
 
 
 def _datasets() -> dict[str, str]:
-    rows = {word: line for word, line in _plugins("datasets")().items() if word != "named"}
-    table = {word: f"{catalog.usage(word):25} {row.meaning}" for word, row in catalog.ROWS.items()}
+    rows = {name: line for name, line in _plugins("datasets")().items() if name != "named"}
+    table = {name: f"{catalog.usage(name):25} {row.meaning}" for name, row in catalog.ROWS.items()}
     return rows | table
 
 

@@ -1,4 +1,4 @@
-"""What CMSIS-NN's loops run through, from the shapes of one operator: which code runs it, and how often its parts.
+"""Operation counts of CMSIS-NN for one operator, from its shapes: which kernel runs it, and how often its parts run.
 
 The routes and counts follow CMSIS-NN's kernels for cores with DSP extension and without MVE, as TFLM of August 2026
 calls them; instructions.py holds what each count costs.
@@ -139,7 +139,7 @@ def _on_image(operator: Operator, axis: int) -> int:
     stride, reach, size, outputs = _geometry(operator, axis)
     start, step = -_padding(operator, axis), _dilation(operator)
     return sum(
-        sum(0 <= start + place * stride + tap < size for tap in range(0, reach, step)) for place in range(outputs)
+        sum(0 <= start + position * stride + tap < size for tap in range(0, reach, step)) for position in range(outputs)
     )
 
 

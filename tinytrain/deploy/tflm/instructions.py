@@ -1,6 +1,6 @@
 """Instructions of each operator on a Cortex-M with DSP extension (M4, M7), from its shapes: TFLM with CMSIS-NN.
 
-What an operator costs is linear in a few counts that follow CMSIS-NN's loops (loops.py). The coefficients are least
+What an operator costs is linear in a few operation counts of CMSIS-NN (cmsis_nn_counts.py). The coefficients are least
 squares over single operators counted on the emulated Cortex-M7: `benchmarks/single_operators.py` counts and fits them.
 TFLM of August 2026, gcc 12.2.
 """
@@ -14,15 +14,15 @@ from tinytrain.tflite.model import Operator
 
 
 class Cost(NamedTuple):
-    """Predicted instructions of one operator, None where none was ever counted; `place` is its index in the model."""
+    """Predicted instructions of one operator, None where none was ever counted; `number`: from 0, in the model."""
 
     name: str
-    place: int
+    number: int
     instructions: float | None
 
 
-# Of each route: the instructions of a call, then of each count that `loops.counts` returns for it. Behind it: over how
-# many single operators, and the largest errors there.
+# Of each route: the instructions of a call, then of each count that `cmsis_nn_counts.counts` returns for it. Behind it:
+# over how many single operators, and the largest errors there.
 COEFFICIENTS: dict[str, tuple[float, ...]] = {
     "CONV_2D 1x1": (372, 9.424, 171.2, 1.368, 11.99),  # 93: -5 to +5 %
     "CONV_2D": (1277, 41.24, 3.847, 58.61, 1.565, 76.03),  # 310: -8 to +10 %
@@ -69,7 +69,8 @@ def by_operator(operators: Sequence[Operator]) -> list[Cost]:
     """Returns the predicted instructions of every operator, in the order of the model."""
     kinds = tflm_ops.registrations(operators)
     return [
-        Cost(operator.name, place, predict(operator, kinds[operator.name])) for place, operator in enumerate(operators)
+        Cost(operator.name, number, predict(operator, kinds[operator.name]))
+        for number, operator in enumerate(operators)
     ]
 
 
@@ -79,7 +80,7 @@ def uncounted(operators: Sequence[Operator]) -> list[str]:
 
 
 def predict(operator: Operator, kind: str) -> float | None:
-    """Returns the predicted instructions of one operator that is registered as `kind` (tflm_ops.KINDS).
+    """Returns the predicted instructions of one operator that is registered as `kind` (operators.KINDS).
 
     None if no operator that runs like it was ever counted.
     """

@@ -1,11 +1,13 @@
-"""Runs a .tflite in the tflite_micro interpreter, in a process of its own: a script, started by oracle.py.
+"""Runs a .tflite in the tflite_micro interpreter, in a process of its own: a script, started by interpreter.py.
 
 The interpreter writes to the terminal and can take the process down when its arena is too small, so nothing else runs
 here, and TensorFlow is not imported.
 
-    tflm_worker.py run MODEL IMAGES.npy OUTPUTS.npy FIRST STEP    images FIRST, FIRST+STEP, …; a line "." for each
-    tflm_worker.py arena MODEL                                    prints the bytes of the smallest arena that works
-    tflm_worker.py each MODEL VALUES.npy OUTPUTS.npy              one inference, all inputs VALUES; saves all outputs
+The arguments on its command line:
+
+    run MODEL IMAGES.npy OUTPUTS.npz FIRST STEP    images FIRST, FIRST+STEP, …; prints a line "." for each
+    arena MODEL                                    prints the bytes of the smallest arena that works
+    each MODEL VALUES.npy OUTPUTS.npy              one inference, all inputs VALUES; saves all outputs
 """
 
 import os
@@ -18,16 +20,17 @@ from tflite_micro.python.tflite_micro.runtime import Interpreter
 START_BYTES, LIMIT_BYTES = 1 << 14, 1 << 30
 
 
-def run(model: bytes, images: np.ndarray, first: int, step: int) -> np.ndarray:
-    """Returns the int8 outputs (ceil((N - first) / step), classes) of every `step`-th image."""
+def run(model: bytes, images: np.ndarray, first: int, step: int) -> list[np.ndarray]:
+    """Returns each int8 output, (ceil((N - first) / step), …), of every `step`-th image."""
     interpreter = Interpreter.from_bytes(model, arena_size=_enough_bytes(model, images[:1]))
-    outputs = []
+    outputs: list[list[np.ndarray]] = [[] for _ in range(_graph(model).OutputsLength())]
     for number in range(first, len(images), step):
         interpreter.set_input(images[number : number + 1], 0)
         interpreter.invoke()
-        outputs.append(interpreter.get_output(0)[0].copy())
+        for index, rows in enumerate(outputs):
+            rows.append(interpreter.get_output(index)[0].copy())
         print(".", flush=True)
-    return np.array(outputs)
+    return [np.array(rows) for rows in outputs]
 
 
 def each(model: bytes, values: np.ndarray) -> np.ndarray:
@@ -50,12 +53,16 @@ def smallest_arena(model: bytes, image: np.ndarray) -> int:
     return works
 
 
-def _save(path: str, outputs: np.ndarray) -> None:
+def _save(path: str, outputs: np.ndarray | list[np.ndarray]) -> None:
+    """Saves an array as .npy, a list of arrays as .npz."""
     try:
-        np.save(path, outputs)
+        if isinstance(outputs, list):
+            np.savez(path, *outputs)
+        else:
+            np.save(path, outputs)
     except OSError as error:
         print(f"{path}: {error.strerror or error}", file=sys.stderr)
-        sys.exit(os.EX_IOERR)  # which oracle.py knows from a model that does not run
+        sys.exit(os.EX_IOERR)  # which interpreter.py tells from a model that does not run
 
 
 def _enough_bytes(model: bytes, image: np.ndarray) -> int:
@@ -101,17 +108,17 @@ def _graph(model: bytes) -> Any:
     return schema.Model.GetRootAsModel(model, 0).Subgraphs(0)
 
 
-def main(mode: str, model_path: str, *words: str) -> None:
-    """Does what the words of the command line say."""
+def main(mode: str, model_path: str, *arguments: str) -> None:
+    """Runs the mode that the command line names."""
     with open(model_path, "rb") as file:
         model = file.read()
     if mode == "arena":
         print(smallest_arena(model, _zeros(model)))
     elif mode == "each":
-        values_path, outputs_path = words
+        values_path, outputs_path = arguments
         _save(outputs_path, each(model, np.load(values_path)))
     else:
-        images_path, outputs_path, first, step = words
+        images_path, outputs_path, first, step = arguments
         _save(outputs_path, run(model, np.load(images_path, mmap_mode="r"), int(first), int(step)))
 
 

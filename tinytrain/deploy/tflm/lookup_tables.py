@@ -9,7 +9,7 @@ import copy
 import numpy as np
 
 from tinytrain.deploy.tflm import operators as tflm_ops
-from tinytrain.deploy.tflm.interpreter import Oracle
+from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.tflite.model import Model, Operator, operator_name
 
 VALUES = np.arange(-128, 128, dtype=np.int8)
@@ -24,7 +24,7 @@ def operators(model: Model) -> list[Operator]:
 def tables(model: Model) -> np.ndarray:
     """Returns (n, 256) int8: what each of the n `operators` of the model gives for -128, -127 … 127."""
     names = {use.name for use in operators(model)}
-    return Oracle(_only(model, names).content).each(VALUES) if names else np.empty((0, 256), np.int8)
+    return ReferenceInterpreter(_only(model, names).content).each(VALUES) if names else np.empty((0, 256), np.int8)
 
 
 def _only(model: Model, names: set[str]) -> Model:

@@ -54,7 +54,7 @@ def align(size_bytes: int) -> int:
 
 def head_bytes(schedule: Schedule, cmsis_nn: bool) -> int:
     """Returns the bytes at the head of the arena, with or without the scratch buffers of CMSIS-NN."""
-    return place(buffers(schedule, cmsis_nn))
+    return planned_bytes(buffers(schedule, cmsis_nn))
 
 
 def buffers(schedule: Schedule, cmsis_nn: bool) -> list[Buffer]:
@@ -89,12 +89,12 @@ def scratch_count(schedule: Schedule) -> int:
     return sum(scratch_bytes(step, schedule.shapes) > 0 for step in schedule.steps)
 
 
-def place(buffers: Iterable[Buffer]) -> int:
+def planned_bytes(buffers: Iterable[Buffer]) -> int:
     """Returns the bytes that TFLM's greedy planner needs for `buffers`."""
-    return max((offset + buffer.size_bytes for offset, buffer in placed(buffers)), default=0)
+    return max((offset + buffer.size_bytes for offset, buffer in plan(buffers)), default=0)
 
 
-def placed(buffers: Iterable[Buffer]) -> list[tuple[int, Buffer]]:
+def plan(buffers: Iterable[Buffer]) -> list[tuple[int, Buffer]]:
     """Returns (offset in bytes, buffer) as TFLM's greedy planner lays them; of equal size, the later goes first."""
     placed: list[tuple[int, Buffer]] = []
     latest_first = list(buffers)[::-1]

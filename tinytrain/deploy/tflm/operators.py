@@ -61,7 +61,7 @@ _INT8 = {
     "TRANSPOSE_CONV": ("transpose_conv.h", (1, 2)),
 }
 
-# Operators that the firmware computes itself (firmware/operators_tflm.h) and the flash that each then adds.
+# Operators that the firmware computes itself (firmware/app/operators_tflm.h) and the flash that each then adds.
 _OWN = {
     "HARD_SWISH": ("Lookup", 536),
     "LOGISTIC": ("Lookup", 536),
@@ -174,7 +174,7 @@ def is_int8(use: _Use) -> bool:
 
 
 def is_own(use: _Use) -> bool:
-    """Returns whether the firmware's own operator can run this use: the conditions of firmware/operators_tflm.h."""
+    """Returns whether the firmware's own operator can run this use: the conditions of firmware/app/operators_tflm.h."""
     tensors = [*use.inputs, *use.outputs]
     if not OPS[use.name].own or any(tensor is None or tensor.dtype != "int8" for tensor in tensors):
         return False

@@ -21,10 +21,10 @@ _ELEMENTWISE = ("ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE",
 
 def of(operator: Operator, kind: str) -> str:
     """Returns the form of an operator that is registered as `kind`, such as "CONV_2D int8 3x3/2 same"."""
-    words = [operator.name, kind, *_details(operator)]
+    parts = [operator.name, kind, *_details(operator)]
     data = [tensor for tensor in (*operator.inputs, *operator.outputs) if tensor is not None and not tensor.constant]
     others = sorted({tensor.dtype for tensor in data} - {"int8"})
-    return " ".join([*words, *others])
+    return " ".join([*parts, *others])
 
 
 def unverified(operators: Iterable[Operator]) -> dict[str, str]:
@@ -80,14 +80,14 @@ def _convolution(operator: Operator, shapes: list[tuple[int, ...]]) -> list[str]
     source, weights = shapes[0], shapes[1]
     # A window of one pixel reads nothing beyond the map: both paddings are the same code on the same sides.
     padding = "same" if weights[1:3] == (1, 1) else _padding(operator)
-    words = [_window(weights[1:3], operator), padding]
+    details = [_window(weights[1:3], operator), padding]
     dilation = (operator.options.get("dilationHFactor", 1), operator.options.get("dilationWFactor", 1))
-    words += [f"dilated {dilation[0]}x{dilation[1]}"] if dilation != (1, 1) else []
+    details += [f"dilated {dilation[0]}x{dilation[1]}"] if dilation != (1, 1) else []
     if operator.name == "DEPTHWISE_CONV_2D":
-        words += [f"multiplied by {weights[3] // source[3]}"] if weights[3] != source[3] else []
+        details += [f"multiplied by {weights[3] // source[3]}"] if weights[3] != source[3] else []
     elif weights[3] != source[3]:
-        words.append("grouped")
-    return words
+        details.append("grouped")
+    return details
 
 
 def _window(sides: tuple[int, ...], operator: Operator) -> str:
@@ -108,12 +108,12 @@ def _broadcast(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[str, ..
         return (letters,)
     sides = list(zip(*((1,) * (rank - len(shape)) + shape for shape in (first, second)), strict=True))
 
-    def spelled(place: int) -> str:
+    def letters_of(number: int) -> str:
         return "".join(
-            "1" if pair[place] < pair[1 - place] else letter for pair, letter in zip(sides, letters, strict=True)
+            "1" if pair[number] < pair[1 - number] else letter for pair, letter in zip(sides, letters, strict=True)
         )
 
-    return spelled(0), spelled(1)
+    return letters_of(0), letters_of(1)
 
 
 def _pairs(values: tuple[int, ...]) -> list[tuple[int, ...]]:

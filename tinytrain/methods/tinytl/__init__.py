@@ -24,7 +24,7 @@ Differences from the paper and its code (mit-han-lab/tinyml, tinytl/):
   k-means starts evenly spaced, not at random, and its result is stored in float32.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
@@ -32,6 +32,7 @@ from keras import layers
 
 from tinytrain.config.schema import Config
 from tinytrain.errors import UserError
+from tinytrain.methods.tinytl.inverted_blocks import Block, inverted_blocks
 from tinytrain.methods.tinytl.memory_saving_layers import (
     AffineBatchNormalization,
     GroupedConv2D,
@@ -42,7 +43,6 @@ from tinytrain.methods.tinytl.memory_saving_layers import (
 )
 from tinytrain.nn.blocks import HE_FAN_OUT, Tensor, make_divisible
 from tinytrain.nn.fused_batch_norm import FusedBatchNormalization
-from tinytrain.nn.graph import Call, walk
 from tinytrain.nn.pretrained import CLASSIFIER
 from tinytrain.train.method import Method, TrainingContext, require_functional
 
@@ -50,7 +50,6 @@ LITE = "_lite_"  # in the names of the layers of a lite residual module, and of 
 GROUPS = 2  # of the k x k convolution
 MAX_KERNEL = 5
 CHANNELS_PER_GROUP = 8  # of a GroupNorm
-ELEMENTWISE = (layers.BatchNormalization, layers.ReLU, layers.Activation, layers.ZeroPadding2D, layers.Multiply)
 
 
 def build(inner: Any, config: Config, training: TrainingContext) -> "TinyTL":
@@ -114,79 +113,6 @@ def _is_trained(layer: str, variable: str) -> bool:
     if LITE in layer:
         return not (layer.endswith("_project_bn") and variable == "beta")  # the β of the block has the same effect
     return layer == CLASSIFIER or variable in ("bias", "beta")
-
-
-class Block(NamedTuple):
-    """An inverted residual block, without its shortcut.
-
-    Attributes:
-        name: of the block.
-        first: the name of its first layer, the 1x1 expansion.
-        last: the name of its last layer, the norm after the projection.
-        filters: its output channels.
-        side: the resolution of its output, in pixels.
-        stride: of the block.
-    """
-
-    name: str
-    first: str
-    last: str
-    filters: int
-    side: int
-    stride: int
-
-
-def inverted_blocks(model: keras.Model) -> list[Block]:
-    """Returns the inverted residual blocks of `model`.
-
-    A block is a 1x1 expansion, an activation, a depthwise convolution, an optional squeeze-excite and a linear 1x1
-    projection.
-    """
-    graph = walk(model)
-    consumers = graph.consumers()
-    producers = {number: call for call in graph.calls for number in call.outputs}
-    blocks = []
-    for call in graph.calls:
-        if isinstance(call.layer, layers.DepthwiseConv2D):
-            expansion = _expansion(call.inputs[0], producers)
-            norm = _projection_norm(call, consumers)
-            if expansion and norm:
-                name = norm.layer.name.removesuffix("_project_bn")
-                _, side, _, filters = graph.shapes[norm.output]
-                stride = expansion.layer.strides[0] * call.layer.strides[0]
-                blocks.append(Block(name, expansion.layer.name, norm.layer.name, filters or 0, side or 0, stride))
-    return blocks
-
-
-def _expansion(tensor: int, producers: dict[int, Call]) -> Call | None:
-    """Returns the 1x1 convolution that computes `tensor` with an activation after it, if there is one."""
-    linear = True
-    while (call := producers.get(tensor)) and isinstance(call.layer, ELEMENTWISE):
-        linear = linear and not isinstance(call.layer, (layers.ReLU, layers.Activation))
-        tensor = call.inputs[0]
-    return call if call and not linear and _is_pointwise(call.layer) else None
-
-
-def _projection_norm(call: Call, consumers: dict[int, list[Call]]) -> Call | None:
-    """Returns the norm of the linear 1x1 convolution that follows a depthwise one, if there is one."""
-    while (following := _elementwise(consumers[call.output])) is not None:
-        call = following
-    projections = [consumer for consumer in consumers[call.output] if _is_pointwise(consumer.layer)]
-    norms = consumers[projections[0].output] if projections else []
-    if len(norms) != 1 or not isinstance(norms[0].layer, layers.BatchNormalization):
-        return None
-    after_norm = [consumer.layer for consumer in consumers[norms[0].output]]
-    activated = any(isinstance(layer, (layers.ReLU, layers.Activation)) for layer in after_norm)
-    return None if activated else norms[0]
-
-
-def _elementwise(calls: list[Call]) -> Call | None:
-    """Returns the norm, activation or multiplication among calls; others are the pooling of a squeeze-excite."""
-    return next((call for call in calls if isinstance(call.layer, ELEMENTWISE)), None)
-
-
-def _is_pointwise(layer: keras.Layer) -> bool:
-    return isinstance(layer, layers.Conv2D) and layer.kernel_size == (1, 1)
 
 
 def transferred(model: keras.Model, norm: str = "batch", residual: bool = True, weight_bits: int = 0) -> keras.Model:

@@ -4,11 +4,12 @@ scikit-learn and SciPy compute them, but where ties decide, of which int8 output
 would show: scikit-learn's top-k takes the last classes of a tie, not the first as argmax does, its reciprocal rank
 (label_ranking_average_precision_score) is that of the end of a tie, not of its middle, and its log_loss cuts off
 probabilities below 2e-16. In average precision all images of a tie share the precision at its end, there and here.
+
+scikit-learn is imported where it is needed: `tinytrain bench`, which counts top-1 alone, starts without it.
 """
 
 import numpy as np
 import scipy.special
-from sklearn.metrics import f1_score, precision_recall_curve, recall_score
 
 
 def top_k(scores: np.ndarray, labels: np.ndarray, k: int) -> float:
@@ -29,6 +30,8 @@ def first_right(scores: np.ndarray, labels: np.ndarray | None) -> int:
 
 def recall(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Returns per class (classes,) the share of its images that are classified right, 0..1; NaN without images."""
+    from sklearn.metrics import recall_score
+
     classes = np.arange(scores.shape[1])
     return recall_score(labels, scores.argmax(axis=1), labels=classes, average=None, zero_division=np.nan)
 
@@ -54,6 +57,8 @@ def macro_f1(scores: np.ndarray, labels: np.ndarray) -> float:
 
     A class without an image that is never predicted is left out.
     """
+    from sklearn.metrics import f1_score
+
     return float(f1_score(labels, scores.argmax(axis=1), average="macro"))
 
 
@@ -97,6 +102,8 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def _average_precision(scores: np.ndarray, positive: np.ndarray) -> float:
+    from sklearn.metrics import precision_recall_curve
+
     precision, recalls, _ = precision_recall_curve(positive, scores)  # from recall 1 down to 0
     best = np.maximum.accumulate(precision[:-1])  # at this recall or beyond
     return float((best * -np.diff(recalls)).sum())

@@ -16,8 +16,8 @@ from tinytrain.data.splits import Splits
 from tinytrain.files import make_folder
 from tinytrain.run import Run
 from tinytrain.train import checkpoint
+from tinytrain.train.callbacks import Diverged
 from tinytrain.train.lr_search import study
-from tinytrain.train.progress import Diverged
 from tinytrain.train.task import build_network
 from tinytrain.train.trainer import Trainer
 

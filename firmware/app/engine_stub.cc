@@ -1,6 +1,6 @@
 // An engine without a library, for tests of everything around it. It is no network: its output mixes the input's bytes,
-// so that each input has its own output, known to the host (tests/helpers/firmware_helpers.py computes the same). On the data of a real
-// model it therefore reports a different golden output.
+// so that each input has its own output, known to the host (tests/helpers/firmware_helpers.py computes the same). On the
+// data of a real model it therefore reports a different golden output.
 
 #include <cstdint>
 
@@ -10,7 +10,7 @@
 namespace {
 
 int8_t* input = nullptr;
-int8_t* output = nullptr;
+int8_t* outputs = nullptr;  // one after the other
 size_t used_bytes = 0;
 const char* error = "";
 
@@ -31,11 +31,11 @@ bool engine_init(const uint8_t* model, uint8_t* arena, size_t arena_bytes) {
     return false;
   }
   input = reinterpret_cast<int8_t*>(arena);
-  output = reinterpret_cast<int8_t*>(arena + Aligned(kInputBytes));
+  outputs = reinterpret_cast<int8_t*>(arena + Aligned(kInputBytes));
   return true;
 }
 
-// FNV-1a over the input, then one step of a linear congruential generator for each output byte.
+// FNV-1a over the input, then one step of a linear congruential generator for each byte of the outputs.
 bool engine_invoke(void) {
   operator_begins();
   uint32_t hash = 2166136261u;
@@ -45,7 +45,7 @@ bool engine_invoke(void) {
   }
   for (size_t i = 0; i < kOutputBytes; ++i) {
     hash = hash * 1664525u + 1013904223u;
-    output[i] = static_cast<int8_t>(hash >> 24);
+    outputs[i] = static_cast<int8_t>(hash >> 24);
   }
   operator_ends();
   return true;
@@ -53,11 +53,14 @@ bool engine_invoke(void) {
 
 int8_t* engine_input(void) { return input; }
 size_t engine_input_bytes(void) { return kInputBytes; }
-const int8_t* engine_output(void) { return output; }
-size_t engine_output_bytes(void) { return kOutputBytes; }
+size_t engine_output_count(void) { return kOutputCount; }
+EngineOutput engine_output(size_t index) {
+  const ModelOutput& output = kOutputs[index];
+  return {outputs + output.offset, output.bytes, output.shape, output.rank, output.scale, output.zero_point};
+}
 size_t engine_arena_used_bytes(void) { return used_bytes; }
 size_t engine_operator_count(void) { return 1; }
-const char* engine_name(void) { return "stand_in"; }
+const char* engine_name(void) { return "stub"; }
 const char* engine_error(void) { return error; }
 
 }  // extern "C"

@@ -20,9 +20,11 @@ const int8_t* Image();
 bool ImageIsKept();
 
 // Runs `count` inferences on the input and sets `ticks` to what they took together, copying the input each time
-// included. Output() is that of the input as it was written. False: the engine failed.
+// included. False: the engine failed.
 bool Run(uint32_t count, uint64_t* ticks);
-const int8_t* Output();
+
+// Returns output `index`, kOutputs[index].bytes of int8, for the input as it was written.
+const int8_t* Output(uint32_t index);
 
 // Runs one inference and remembers the ticks of each operator.
 bool Profile();

@@ -77,17 +77,20 @@ void PrintThousandths(float value) {
   print(fraction + 1);
 }
 
-float Real(int8_t value) { return kOutputScale * static_cast<float>(value - kOutputZeroPoint); }
+// `results` are those of the first output: the protocol knows no more.
+constexpr const ModelOutput& kResults = kOutputs[0];
+
+float Real(int8_t value) { return kResults.scale * static_cast<float>(value - kResults.zero_point); }
 
 // The runner divides by their sum, so logits have to become probabilities.
 void Results() {
-  const int8_t* output = inference::Output();
+  const int8_t* output = inference::Output(0);
   int8_t largest = output[0];
-  for (uint32_t i = 1; i < kOutputBytes; ++i) largest = output[i] > largest ? output[i] : largest;
+  for (uint32_t i = 1; i < kResults.bytes; ++i) largest = output[i] > largest ? output[i] : largest;
   float sum = 0;
-  for (uint32_t i = 0; i < kOutputBytes; ++i) sum += std::exp(Real(output[i]) - Real(largest));
+  for (uint32_t i = 0; i < kResults.bytes; ++i) sum += std::exp(Real(output[i]) - Real(largest));
   print("m-results-[");
-  for (uint32_t i = 0; i < kOutputBytes; ++i) {
+  for (uint32_t i = 0; i < kResults.bytes; ++i) {
     if (i > 0) print(",");
     PrintThousandths(kOutputIsProbability ? Real(output[i]) : std::exp(Real(output[i]) - Real(largest)) / sum);
   }
@@ -150,10 +153,10 @@ void DbLoad(char* rest) {
   Line("m-[Expecting ", Number{expected_bytes}, " bytes]");
 }
 
-// Where the model takes the loaded byte `index`: pixels come as R, G, B, and some models take B, G, R.
-uint32_t PlaceOf(uint32_t index) { return kPixelsAreBgr ? index + 2 - 2 * (index % 3) : index; }
+// The index in the input of the loaded byte `index`: pixels come as R, G, B, and some models take B, G, R.
+uint32_t InputIndex(uint32_t index) { return kPixelsAreBgr ? index + 2 - 2 * (index % 3) : index; }
 
-const int8_t* PixelTable(uint32_t place) { return kPixelToInput + 256 * (place % kPixelTables); }
+const int8_t* PixelTable(uint32_t input_index) { return kPixelToInput + 256 * (input_index % kPixelTables); }
 
 // The input is kept as the model takes it; the first pixel that becomes this value is the one that was loaded, unless
 // the model sees no difference between neighbors.
@@ -172,7 +175,7 @@ void DbPrint() {
   const int8_t* image = loaded_bytes > 0 && inference::ImageIsKept() ? inference::Image() : nullptr;
   for (uint32_t i = 0; image != nullptr && i < loaded_bytes; ++i) {
     if (i % 8 == 0) print("m-buffer-");
-    PrintByte(PixelOf(PixelTable(PlaceOf(i)), image[PlaceOf(i)]));
+    PrintByte(PixelOf(PixelTable(InputIndex(i)), image[InputIndex(i)]));
     print(i % 8 == 7 || i + 1 == loaded_bytes ? "\n" : "-");
   }
 }
@@ -193,8 +196,8 @@ void DbBytes(const char* digits) {
       const char pair[] = {digits[0], digits[1], '\0'};
       return Line("e-[Invalid hex digit '", pair, "']");
     }
-    const uint32_t place = PlaceOf(loaded_bytes++);
-    inference::NewImage()[place] = PixelTable(place)[high << 4 | low];
+    const uint32_t input_index = InputIndex(loaded_bytes++);
+    inference::NewImage()[input_index] = PixelTable(input_index)[high << 4 | low];
     if (loaded_bytes == expected_bytes) Line("m-load-done");
   }
 }

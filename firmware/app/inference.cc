@@ -23,7 +23,7 @@ constexpr bool kKeepImage = kImageFits;
 
 alignas(16) __attribute__((section(".bss.arena"))) uint8_t arena[kArenaBytes];
 __attribute__((section(".bss.image"))) int8_t image[kKeepImage ? kInputBytes : 1];
-int8_t first_output[kKeepImage ? 1 : kOutputBytes];
+int8_t first_outputs[kKeepImage ? 1 : kOutputBytes];  // one after the other
 
 const char* error = "the model was not started";
 uint64_t start_ticks = 0;
@@ -34,7 +34,13 @@ bool profiling = false;
 uint64_t operator_began = 0;
 uint32_t operator_ticks[kOperatorCount > 0 ? kOperatorCount : 1];
 
-bool SizesFit() { return engine_input_bytes() == kInputBytes && engine_output_bytes() == kOutputBytes; }
+bool SizesFit() {
+  if (engine_input_bytes() != kInputBytes || engine_output_count() != kOutputCount) return false;
+  for (uint32_t i = 0; i < kOutputCount; ++i) {
+    if (engine_output(i).bytes != kOutputs[i].bytes) return false;
+  }
+  return true;
+}
 
 bool RunOnce() {
   running = 0;
@@ -44,9 +50,11 @@ bool RunOnce() {
   return ran;
 }
 
-void KeepOutput() {
+void KeepOutputs() {
   if (kKeepImage || image_is_used_up) return;
-  std::memcpy(first_output, engine_output(), kOutputBytes);
+  for (uint32_t i = 0; i < kOutputCount; ++i) {
+    std::memcpy(first_outputs + kOutputs[i].offset, engine_output(i).data, kOutputs[i].bytes);
+  }
   image_is_used_up = true;
 }
 
@@ -58,7 +66,7 @@ bool Start() {
   if (!engine_init(kModel, arena, kArenaBytes)) {
     error = engine_error();
   } else if (!SizesFit()) {
-    error = "model_data.h does not describe this model: its input or output has another size";
+    error = "model_data.h does not describe this model: it has another input or other outputs";
   }
   start_ticks = ticks_now() - before;
   return error[0] == '\0';
@@ -82,13 +90,15 @@ bool Run(uint32_t count, uint64_t* ticks) {
     const uint64_t before = ticks_now();
     if (!RunOnce()) return false;
     total += ticks_now() - before;
-    KeepOutput();
+    KeepOutputs();
   }
   *ticks = total;
   return true;
 }
 
-const int8_t* Output() { return kKeepImage ? engine_output() : first_output; }
+const int8_t* Output(uint32_t index) {
+  return kKeepImage ? engine_output(index).data : first_outputs + kOutputs[index].offset;
+}
 
 bool Profile() {
   uint64_t ticks;

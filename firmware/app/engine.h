@@ -1,5 +1,5 @@
-// The inference engine behind a small C interface: engine_tflm.cc is TensorFlow Lite Micro, engine_stand_in.cc needs no
-// library.
+// The inference engine behind a small C interface, for models with one int8 input and any number of int8 outputs:
+// engine_tflm.cc is TensorFlow Lite Micro, engine_stub.cc needs no library.
 #pragma once
 
 #include <stdbool.h>
@@ -9,6 +9,16 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+// An output: real = scale * (int8 - zero_point).
+typedef struct {
+    const int8_t *data;
+    size_t bytes;
+    const int *shape;  // `rank` dimensions, the batch first
+    size_t rank;
+    float scale;
+    int32_t zero_point;
+} EngineOutput;
 
 // Plans `model` (16-byte aligned) into `arena` (16-byte aligned). False: engine_error() says why.
 bool engine_init(const uint8_t *model, uint8_t *arena, size_t arena_bytes);
@@ -22,8 +32,8 @@ bool engine_invoke(void);
 
 int8_t *engine_input(void);
 size_t engine_input_bytes(void);
-const int8_t *engine_output(void);
-size_t engine_output_bytes(void);
+size_t engine_output_count(void);
+EngineOutput engine_output(size_t index);  // in the order of the model; its data holds until the next engine_invoke()
 
 size_t engine_arena_used_bytes(void);
 size_t engine_operator_count(void);  // operators the model runs, repeated ones counted each time

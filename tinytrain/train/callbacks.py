@@ -1,12 +1,11 @@
 """What a training shows on standard error, and when it stops by itself."""
 
 import math
-import sys
 import time
 
 import keras
-from tqdm import tqdm
 
+from tinytrain import progress
 from tinytrain.errors import UserError
 from tinytrain.train.figures import Figure
 
@@ -24,31 +23,38 @@ class Clock(keras.callbacks.Callback):
 
 
 class Progress(keras.callbacks.Callback):
-    """A bar for each epoch with images a second, then a line of figures; adds lr, seconds and speed to the logs.
+    """Shows each epoch as a stage, then a line of figures; adds lr, seconds and speed to the logs.
 
     The seconds are those of the training, without the validation. What the callbacks between `clock` and this one do
     before the first step, and before the validation, is part of them: a method's work between the steps.
     """
 
-    def __init__(self, epochs: int, images_per_epoch: int, batch: int, clock: Clock, figure: Figure) -> None:
+    def __init__(
+        self, epochs: int, images_per_epoch: int, batch: int, clock: Clock, figure: Figure, stage: progress.Stage
+    ) -> None:
         super().__init__()
         self.epochs, self.images, self.batch, self.clock = epochs, images_per_epoch, batch, clock
         self.figure = figure  # of the task, shown beside the loss
-        self.seconds = 0.0
+        self.stage = stage  # begins as that of the first step, which takes long to compile
+        self.seconds, self.compiled = 0.0, False
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Starts the bar."""
-        self.bar = tqdm(
-            total=self.images, desc=f"epoch {epoch + 1}/{self.epochs}", unit="image", leave=False, disable=None
-        )
+        """Begins the stage of the epoch."""
+        self.name = f"epoch {epoch + 1}/{self.epochs}"
+        if self.compiled:
+            self.stage.begin(self.name, self.images, "image")
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Moves the bar."""
-        self.bar.update(self.batch)
+        """Counts the images of the step."""
+        if not self.compiled:
+            self.stage.begin(self.name, self.images, "image")
+            self.compiled = True
+        self.stage.advance(self.batch)
 
     def on_test_begin(self, logs: dict | None = None) -> None:
         """Stops the clock: the validation comes next."""
         self.seconds = time.perf_counter() - self.clock.started
+        self.stage.begin(f"{self.name}, validation")
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Prints the epoch's line."""
@@ -56,14 +62,14 @@ class Progress(keras.callbacks.Callback):
         logs["lr"] = float(self.model.optimizer.learning_rate)
         logs["seconds"] = self.seconds
         logs["images_per_second"] = self.images / self.seconds
-        self.bar.close()
+        self.stage.close()
         key, label = self.figure.key, self.figure.label
-        tqdm.write(
-            f"epoch {epoch + 1}/{self.epochs}  loss {logs['loss']:.4f}  {label} {logs[key]:.4f}  "
+        progress.write(
+            f"{self.name}  loss {logs['loss']:.4f}  {label} {logs[key]:.4f}  "
             f"val loss {logs['val_loss']:.4f}  val {label} {logs[f'val_{key}']:.4f}  "
-            f"{logs['images_per_second']:,.0f} images/s",
-            file=sys.stderr,
+            f"{logs['images_per_second']:,.0f} images/s"
         )
+        self.stage.begin(f"{self.name}, saving the checkpoint")
 
 
 class StopAtNaN(keras.callbacks.Callback):

@@ -1,4 +1,4 @@
-#include "frames.h"
+#include "cobs_framing.h"
 
 #include <cstring>
 
@@ -6,7 +6,7 @@
 #include "crc32.h"
 #include "ticks.h"
 
-namespace frames {
+namespace cobs_framing {
 namespace {
 
 constexpr uint64_t kPatienceTicks = uint64_t{2} * BOARD_CLOCK_HZ;  // a tick is a cycle of the clock
@@ -104,4 +104,4 @@ void Write(const uint8_t* data, uint32_t bytes) {
   board_write(0);
 }
 
-}  // namespace frames
+}  // namespace cobs_framing

@@ -42,7 +42,7 @@ void board_watchdog_start(void);
 void board_watchdog_feed(void);
 
 // Returns whether the last reset was the watchdog's, and forgets it.
-bool board_watchdog_barked(void);
+bool board_reset_by_watchdog(void);
 
 // A falling edge on the timestamp pin of MLPerf Tiny's energy mode, low for at least 1 us; nothing on a board without one.
 void board_timestamp_edge(void);

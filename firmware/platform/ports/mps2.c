@@ -35,13 +35,13 @@ _Static_assert(BOARD_CLOCK_HZ / BOARD_UART_BAUD >= 16, "CMSDK UART: BAUDDIV is a
 _Static_assert(BOARD_UART == 0, "this port drives CMSDK UART 0");
 
 // No register tells the cause of a reset here, so the NMI before it leaves a note in RAM.
-static uint32_t barked __attribute__((section(".noinit")));
-static const uint32_t kBarked = 0xbadd09;
+static uint32_t watchdog_note __attribute__((section(".noinit")));
+static const uint32_t kResetByWatchdog = 0xbadd09;
 
 void nmi(void) __attribute__((noreturn));
 
 void nmi(void) {
-    barked = kBarked;
+    watchdog_note = kResetByWatchdog;
     for (;;) {
     }
 }
@@ -113,10 +113,10 @@ void board_watchdog_start(void) {
 
 void board_watchdog_feed(void) { WATCHDOG_INTCLR = 1; }
 
-bool board_watchdog_barked(void) {
-    bool was = barked == kBarked;
-    barked = 0;
-    return was;
+bool board_reset_by_watchdog(void) {
+    bool reset_by_watchdog = watchdog_note == kResetByWatchdog;
+    watchdog_note = 0;
+    return reset_by_watchdog;
 }
 
 void board_timestamp_edge(void) {}

@@ -27,8 +27,8 @@ void post_mortem_starting(void) { note(kStarting, 0); }
 void post_mortem_idle(void) { note(kIdle, 0); }
 void post_mortem_operator(uint32_t index) { note(kOperator, index); }
 
-void post_mortem_fault(uint32_t place) {
-    note(record.magic == kMagic && record.activity == kStarting ? kFaultInStart : kFault, place);
+void post_mortem_fault(uint32_t address) {
+    note(record.magic == kMagic && record.activity == kStarting ? kFaultInStart : kFault, address);
 }
 
 static void append(const char *more) { strncat(text, more, sizeof text - 1 - strlen(text)); }
@@ -53,13 +53,13 @@ static void append_fault(void) {
     append(digits);
 }
 
-void post_mortem_read(bool barked) {
+void post_mortem_read(bool reset_by_watchdog) {
     bool known = record.magic == kMagic;
     if (known && record.activity >= kFault) {
         append_fault();
-    } else if (known && barked) {
+    } else if (known && reset_by_watchdog) {
         append_hang();
-    } else if (barked) {
+    } else if (reset_by_watchdog) {
         append("watchdog");
     }
     in_start = text[0] != '\0' && known && (record.activity == kStarting || record.activity == kFaultInStart);

@@ -12,10 +12,10 @@ extern "C" {
 void post_mortem_starting(void);
 void post_mortem_idle(void);
 void post_mortem_operator(uint32_t index);
-void post_mortem_fault(uint32_t place);
+void post_mortem_fault(uint32_t address);
 
-// Called once after reset, `barked` if it was the watchdog's: composes post_mortem_text() and begins anew.
-void post_mortem_read(bool barked);
+// Called once after reset, with whether it was the watchdog's: composes post_mortem_text() and begins anew.
+void post_mortem_read(bool reset_by_watchdog);
 
 // Returns why the board restarted, "" after power on or an ordinary reset.
 const char *post_mortem_text(void);

@@ -230,7 +230,7 @@ void board_watchdog_start(void) {
 
 void board_watchdog_feed(void) { IWDG_KR = IWDG_KR_FEED; }
 
-bool board_watchdog_barked(void) {
+bool board_reset_by_watchdog(void) {
     bool was = (RCC_RESETS & RCC_RESETS_IWDG) != 0;
     RCC_RESETS |= RCC_RESETS_FORGET;
     RCC_RESETS &= ~RCC_RESETS_FORGET;  // the H7 keeps it, and would forget the next cause as well

@@ -1,9 +1,9 @@
-// From reset to an endless loop that answers what arrives on the serial port: frames to frame_protocol, all else to
+// From reset to an endless loop that answers what arrives on the serial port: frames to binary_protocol, all else to
 // text_protocol. PROTOCOL.md tells what they understand.
 
 #include "board.h"
-#include "frame_protocol.h"
-#include "frames.h"
+#include "binary_protocol.h"
+#include "cobs_framing.h"
 #include "inference.h"
 #include "post_mortem.h"
 #include "serial.h"
@@ -13,9 +13,9 @@
 namespace {
 
 void Receive(uint8_t byte) {
-  if (byte == 0 || frames::IsOpen()) {
+  if (byte == 0 || cobs_framing::IsOpen()) {
     text_protocol::Forget();
-    frame_protocol::Receive(byte);
+    binary_protocol::Receive(byte);
   } else {
     text_protocol::Receive(static_cast<char>(byte));
   }
@@ -25,7 +25,7 @@ void Receive(uint8_t byte) {
 
 int main() {
   const char* clock_error = board_init();
-  post_mortem_read(board_watchdog_barked());
+  post_mortem_read(board_reset_by_watchdog());
   board_watchdog_start();
   if (!post_mortem_in_start()) inference::Start();
   post_mortem_idle();
@@ -37,7 +37,7 @@ int main() {
     if (byte >= 0) {
       Receive(static_cast<uint8_t>(byte));
     } else {
-      frame_protocol::Idle();
+      binary_protocol::Idle();
     }
   }
 }

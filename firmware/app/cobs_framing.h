@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-namespace frames {
+namespace cobs_framing {
 
 constexpr uint32_t kPayloadBytes = 512;
 constexpr uint32_t kHeaderBytes = 5, kCrcBytes = 4;  // type, sequence, length; CRC-32
@@ -30,4 +30,4 @@ uint32_t Damaged();
 // Sends a body.
 void Write(const uint8_t* data, uint32_t bytes);
 
-}  // namespace frames
+}  // namespace cobs_framing

@@ -1,4 +1,4 @@
-#include "frame_protocol.h"
+#include "binary_protocol.h"
 
 #include <algorithm>
 #include <cstring>
@@ -6,14 +6,14 @@
 #include "board.h"
 #include "crc32.h"
 #include "engine.h"
-#include "frames.h"
+#include "cobs_framing.h"
 #include "inference.h"
 #include "model/model_data.h"
 #include "post_mortem.h"
 #include "serial.h"
 #include "ticks.h"
 
-namespace frame_protocol {
+namespace binary_protocol {
 namespace {
 
 enum Type : uint8_t {
@@ -25,17 +25,18 @@ enum Type : uint8_t {
   kProfile = 6,
   kStatus = 7,
   kReset = 8,
+  kOutputInfo = 9,
   kAnswer = 0x80,
   kError = 0xFF,
 };
 enum Error : uint8_t { kUnknownType = 1, kWrongPayload = 2, kWrongImage = 3, kEngineFailed = 4 };
 
-constexpr uint16_t kVersion = 1;
+constexpr uint16_t kVersion = 2;
 constexpr uint64_t kPatienceTicks = uint64_t{2} * BOARD_CLOCK_HZ;  // a tick is a cycle of the clock
-using frames::kCrcBytes;
-using frames::kFrameBytes;
-using frames::kHeaderBytes;
-using frames::kPayloadBytes;
+using cobs_framing::kCrcBytes;
+using cobs_framing::kFrameBytes;
+using cobs_framing::kHeaderBytes;
+using cobs_framing::kPayloadBytes;
 
 // Numbers go in and out as the core has them: little-endian.
 class Reader {
@@ -96,7 +97,7 @@ void Fail(Error code, const char* text) {
   PutBytes(text, std::strlen(text));
 }
 
-void SendAnswer() { frames::Write(answer, answer_bytes); }
+void SendAnswer() { cobs_framing::Write(answer, answer_bytes); }
 
 void Finish(uint16_t sequence) {
   const auto length = static_cast<uint16_t>(answer_bytes - kHeaderBytes);
@@ -110,7 +111,7 @@ void Finish(uint16_t sequence) {
 uint32_t ImageCrc() { return Crc32(inference::Image(), kInputBytes); }
 
 void Hello(Reader payload) {
-  if (payload.Take<uint16_t>() != kVersion || !payload.ended()) return Fail(kWrongPayload, "HELLO takes version 1");
+  if (payload.Take<uint16_t>() != kVersion || !payload.ended()) return Fail(kWrongPayload, "HELLO takes version 2");
   Begin(kHello | kAnswer);
   Put<uint16_t>(kVersion);
   Put<uint16_t>(kPayloadBytes);
@@ -122,6 +123,7 @@ void Hello(Reader payload) {
   const bool ready = inference::Error()[0] == '\0';
   Put<uint32_t>(ready ? engine_arena_used_bytes() : 0);
   Put<uint32_t>(stack_bytes());
+  Put<uint32_t>(kOutputCount);
   Put<uint32_t>(ready ? engine_operator_count() : 0);
   Put<uint32_t>(BOARD_CLOCK_HZ);
   Put<uint32_t>(BOARD_COUNTS);
@@ -152,8 +154,18 @@ void Image(Reader payload) {
   std::memcpy(inference::NewImage() + offset, payload.rest(), payload.left());
 }
 
-void PutOutput(uint32_t offset) {
-  PutBytes(inference::Output() + offset, kOutputBytes - offset);
+// All outputs, one after the other, from `offset` on, as much as fits.
+void PutOutputs(uint32_t offset) {
+  for (uint32_t i = 0; i < kOutputCount; ++i) {
+    const uint32_t begin = std::max(offset, kOutputs[i].offset), end = kOutputs[i].offset + kOutputs[i].bytes;
+    if (begin < end) PutBytes(inference::Output(i) + begin - kOutputs[i].offset, end - begin);
+  }
+}
+
+uint32_t OutputsCrc() {
+  uint32_t crc = 0;
+  for (uint32_t i = 0; i < kOutputCount; ++i) crc = Crc32(inference::Output(i), kOutputs[i].bytes, crc);
+  return crc;
 }
 
 bool EngineIsReady() {
@@ -172,15 +184,31 @@ void Infer(Reader payload) {
   Begin(kInfer | kAnswer);
   Put<uint32_t>(count);
   Put<uint64_t>(ticks);
-  PutOutput(0);
+  Put<uint32_t>(OutputsCrc());
+  PutOutputs(0);
 }
 
 void Output(Reader payload) {
   const auto offset = payload.Take<uint32_t>();
-  if (!payload.ended() || offset >= kOutputBytes) return Fail(kWrongPayload, "OUTPUT takes an offset into the output");
+  if (!payload.ended() || offset >= kOutputBytes) return Fail(kWrongPayload, "OUTPUT takes an offset into the outputs");
   if (!EngineIsReady()) return;
   Begin(kOutput | kAnswer);
-  PutOutput(offset);
+  PutOutputs(offset);
+}
+
+void OutputInfo(Reader payload) {
+  const auto index = payload.Take<uint16_t>();
+  if (!payload.ended() || index >= kOutputCount) {
+    return Fail(kWrongPayload, "OUTPUT_INFO takes the number of an output");
+  }
+  if (!EngineIsReady()) return;
+  const EngineOutput output = engine_output(index);
+  Begin(kOutputInfo | kAnswer);
+  Put<uint32_t>(output.bytes);
+  Put<float>(output.scale);
+  Put<int32_t>(output.zero_point);
+  Put<uint32_t>(output.rank);
+  for (size_t i = 0; i < output.rank; ++i) Put<uint32_t>(output.shape[i]);
 }
 
 void Profile(Reader payload) {
@@ -209,7 +237,7 @@ void Status(Reader payload) {
   Put<uint32_t>(stack_used_bytes());
   Put<uint32_t>(stack_bytes());
   Put<uint32_t>(serial_lost_bytes());
-  Put<uint32_t>(frames::Damaged());
+  Put<uint32_t>(cobs_framing::Damaged());
   Put<uint32_t>(serial_line_errors());
 }
 
@@ -227,6 +255,7 @@ void Execute(uint8_t type, Reader payload) {
     case kProfile: return Profile(payload);
     case kStatus: return Status(payload);
     case kReset: return Reset(payload);
+    case kOutputInfo: return OutputInfo(payload);
     default: return Fail(kUnknownType, "no such type");
   }
 }
@@ -248,7 +277,7 @@ void Answer(uint8_t type, uint16_t sequence, Reader payload) {
   if (answer[0] == (kReset | kAnswer)) restart();
 }
 
-void Handle(const frames::Frame& frame) {
+void Handle(const cobs_framing::Frame& frame) {
   fallback_baud = 0;
   uint16_t sequence;
   std::memcpy(&sequence, frame.data + 1, sizeof sequence);
@@ -263,12 +292,12 @@ void Handle(const frames::Frame& frame) {
 }  // namespace
 
 void Receive(uint8_t byte) {
-  const frames::Frame frame = frames::Receive(byte);
+  const cobs_framing::Frame frame = cobs_framing::Receive(byte);
   if (frame.data != nullptr) Handle(frame);
 }
 
 void Idle() {
-  frames::Idle();
+  cobs_framing::Idle();
   if (fallback_baud != 0 && ticks_now() - baud_changed > kPatienceTicks) {
     board_set_baud(fallback_baud);
     baud = fallback_baud;
@@ -276,4 +305,4 @@ void Idle() {
   }
 }
 
-}  // namespace frame_protocol
+}  // namespace binary_protocol

@@ -84,6 +84,13 @@ bool Fail(const char* reason) {
 
 bool IsInt8(const TfLiteTensor* tensor) { return tensor != nullptr && tensor->type == kTfLiteInt8; }
 
+bool OutputsAreInt8() {
+  for (size_t i = 0; i < interpreter->outputs_size(); ++i) {
+    if (!IsInt8(interpreter->output(i))) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 extern "C" {
@@ -97,7 +104,7 @@ bool engine_init(const uint8_t* data, uint8_t* arena, size_t arena_bytes) {
   interpreter = new (interpreter_storage) tflite::MicroInterpreter(model, *resolver, arena, arena_bytes);
   if (interpreter->initialization_status() != kTfLiteOk) return Fail("the interpreter did not start");
   if (interpreter->AllocateTensors() != kTfLiteOk) return Fail("the arena is too small or an operator refused");
-  if (!IsInt8(interpreter->input(0)) || !IsInt8(interpreter->output(0))) return Fail("input or output is not int8");
+  if (!IsInt8(interpreter->input(0)) || !OutputsAreInt8()) return Fail("input or output is not int8");
   return true;
 }
 
@@ -105,8 +112,13 @@ bool engine_invoke(void) { return interpreter->Invoke() == kTfLiteOk || Fail("In
 
 int8_t* engine_input(void) { return interpreter->input(0)->data.int8; }
 size_t engine_input_bytes(void) { return interpreter->input(0)->bytes; }
-const int8_t* engine_output(void) { return interpreter->output(0)->data.int8; }
-size_t engine_output_bytes(void) { return interpreter->output(0)->bytes; }
+size_t engine_output_count(void) { return interpreter->outputs_size(); }
+EngineOutput engine_output(size_t index) {
+  const TfLiteTensor* tensor = interpreter->output(index);
+  const TfLiteIntArray* shape = tensor->dims;
+  return {tensor->data.int8, tensor->bytes, shape->data, static_cast<size_t>(shape->size), tensor->params.scale,
+          tensor->params.zero_point};
+}
 size_t engine_arena_used_bytes(void) { return interpreter->arena_used_bytes(); }
 size_t engine_operator_count(void) { return model->subgraphs()->Get(0)->operators()->size(); }
 const char* engine_name(void) { return "tflm"; }

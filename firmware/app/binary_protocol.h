@@ -1,9 +1,9 @@
-// The binary protocol: what the frames of frames.h ask and are answered; PROTOCOL.md describes it.
+// The binary protocol: what the frames of cobs_framing.h ask and are answered; PROTOCOL.md describes it.
 #pragma once
 
 #include <cstdint>
 
-namespace frame_protocol {
+namespace binary_protocol {
 
 // Takes a byte of a frame, or the 0x00 that opens or closes one; answers a request when its frame closes.
 void Receive(uint8_t byte);
@@ -11,4 +11,4 @@ void Receive(uint8_t byte);
 // Called while nothing arrives: gives up a frame that stays open, and a rate at which nothing good came.
 void Idle();
 
-}  // namespace frame_protocol
+}  // namespace binary_protocol

@@ -1,0 +1,85 @@
+"""The connection of `tinytrain bench` to the board that holds an export: a real one on a port, or the emulated one."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tinytrain.benching.serial import emulator, ports
+from tinytrain.benching.serial.board import BoardLink
+from tinytrain.benching.serial.messages import Hello
+from tinytrain.benching.serial.requests import BoardRestarted
+from tinytrain.deploy import boards, make
+from tinytrain.deploy.exported import Exported
+from tinytrain.errors import UserError
+
+_PATIENCE_S = 0.3
+_EMULATOR_PATIENCE_S = 5.0  # nothing is lost there, but other programs may slow it down
+
+
+@contextmanager
+def board(exported: Exported, port: str | None) -> Iterator[tuple[BoardLink, Hello]]:
+    """Yields the board with the model of `exported`, and its answer to HELLO; leaves it at the baud rate of its start.
+
+    Args:
+        exported: the export.
+        port: a serial port, "auto" for the only one where a board answers, or None for the emulator.
+
+    Raises:
+        UserError: no board, one with another model or another version of the protocol, or nothing to emulate with.
+        BoardRestarted: the board hung or crashed; names the operator in which it did.
+    """
+    names = [operator.name for operator in exported.summary.operators]
+    with _device(exported, port) as device:
+        link, hello = ports.connect(device, _PATIENCE_S if port else _EMULATOR_PATIENCE_S)
+        try:
+            refuse_another_model(hello, exported, link.port.port)
+            yield link, hello
+        except BoardRestarted as error:
+            raise _with_operator(error, names) from None
+        finally:
+            link.restore_baud()
+            link.port.close()
+
+
+@contextmanager
+def _device(exported: Exported, port: str | None) -> Iterator[str]:
+    """Yields the name of the port: `port`, or that of the emulator, which it starts and ends."""
+    if port is not None:
+        yield port
+        return
+    if why := make.lacking(emulator=True):
+        raise UserError(f"the firmware cannot be emulated here: {why}; or name a board's port with --port")
+    real = boards.load(exported.report["board"])
+    twin = boards.emulated_board(real)
+    if twin is None:
+        raise UserError(
+            f"no emulated board has the {real.core} of {real.name}: name the port of a real one with --port"
+        )
+    with emulator.emulated(exported.sources, twin, make.tflm_dir()) as device:
+        yield device
+
+
+def refuse_another_model(hello: Hello, exported: Exported, device: str) -> None:
+    """Raises UserError unless the board holds exactly the model of the export."""
+    expected = (
+        exported.model_crc,
+        len(exported.model),
+        exported.inputs[0].size,
+        exported.output_bytes,
+        len(exported.outputs),
+    )
+    if (hello.model_crc, hello.model_bytes, hello.input_bytes, hello.output_bytes, hello.outputs) != expected:
+        raise UserError(
+            f"the board on {device} ({hello.board}) holds another model, '{hello.model}' of {hello.model_bytes:,} "
+            f"bytes with CRC-32 {hello.model_crc:08x}, expected {len(exported.model):,} bytes with "
+            f"{exported.model_crc:08x}: make -C {shlex.quote(str(exported.sources))} TFLM_DIR=… flash"
+        )
+
+
+def _with_operator(error: BoardRestarted, names: list[str]) -> BoardRestarted:
+    """Returns the error with the name of the operator after "it hung in operator 12"."""
+    number = re.search(r"hung in operator (\d+)", str(error))
+    if not number or int(number[1]) >= len(names):
+        return error
+    return BoardRestarted(str(error).replace(number[0], f"{number[0]} ({names[int(number[1])]})", 1))

@@ -1,0 +1,42 @@
+"""The target "makefile": the sources of firmware/ with the model, built by GNU make and arm-none-eabi-gcc."""
+
+import shutil
+from pathlib import Path
+
+from tinytrain import files
+from tinytrain.config import plugins
+from tinytrain.deploy import c_source
+from tinytrain.deploy.boards import Board
+from tinytrain.deploy.c_source import Contents
+from tinytrain.deploy.firmware import keeps_image
+from tinytrain.errors import UserError
+from tinytrain.files import make_folder
+
+_GENERATED = ("build", "model", "__pycache__")  # folders beside the sources that do not belong to them
+
+
+def write(folder: Path, board: Board, contents: Contents) -> Path:
+    """Writes `folder`/firmware, all that the build needs beside TFLM, and returns its path.
+
+    It is written under a temporary name and renamed. `board` is the one that `make` builds for by default.
+
+    Raises:
+        UserError: `folder`/firmware exists already, or `contents` are none for the firmware (see c_source.write).
+    """
+    project = folder / "firmware"
+    if project.exists():
+        raise UserError(f"{project} exists already; remove it or give another folder")
+    make_folder(folder)
+    with files.folder(folder) as temporary:
+        draft = temporary / "firmware"
+        shutil.copytree(plugins.data_folder("firmware"), draft, ignore=_ignore)
+        (draft / "model").mkdir()
+        c_source.write(draft / "model", contents)
+        keeps = keeps_image(board, contents.arena_bytes, contents.golden_input.size)
+        (draft / "model" / "board.mk").write_text(f"BOARD ?= {board.name}\nTARGET_KEEPS_IMAGE := {keeps:d}\n", "utf-8")
+        draft.rename(project)
+    return project
+
+
+def _ignore(_folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if name in _GENERATED or name.startswith(".")]

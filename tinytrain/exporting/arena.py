@@ -1,0 +1,45 @@
+"""How large the tensor arena of the firmware is: bounded by the memory plan, or measured in the emulator."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from tinytrain.deploy import memory
+from tinytrain.deploy.boards import Board
+from tinytrain.deploy.c_source import Contents
+from tinytrain.deploy.targets import makefile
+from tinytrain.deploy.tflm import memory_planner
+from tinytrain.exporting import emulated
+from tinytrain.tflite.model import Model
+
+START_MARGINS_BYTES = (0, 512, 4096)  # a small model takes more while it is prepared than it uses in the end
+AMPLE_BYTES = 2 * 1024 * 1024  # in the emulator, which has 4 MB of RAM
+
+
+def size(model: Model, board: Board, folder: Path, contents: Callable[[int], Contents]) -> tuple[int, str]:
+    """Returns the bytes of the arena and what they are: memory.BOUND, MEASURED, or UNKNOWN where no bound is known.
+
+    Args:
+        model: the stripped model.
+        board: the board of the export.
+        folder: where firmware is written for a moment, to measure it.
+        contents: bytes of the arena → what the firmware then holds.
+    """
+    bound_bytes = memory.target_arena_bytes(model)
+    if not memory.unplanned(model):
+        return bound_bytes, memory.BOUND
+    emulated_board = emulated.board_for(board)
+    if emulated_board is None:
+        return bound_bytes, memory.UNKNOWN
+
+    def used_bytes(arena_bytes: int) -> int:
+        """Returns what is used of an arena of this size, 0 if the firmware does not start with it."""
+        with tempfile.TemporaryDirectory(prefix=".arena-", dir=folder) as temporary:
+            sources = makefile.write(Path(temporary), board, contents(arena_bytes))
+            return emulated.run(sources, emulated_board).get("arena_used_bytes", 0)
+
+    if most := used_bytes(AMPLE_BYTES):
+        for margin_bytes in START_MARGINS_BYTES:
+            if used_bytes(arena_bytes := memory_planner.align(most) + margin_bytes):
+                return arena_bytes, memory.MEASURED
+    return bound_bytes, memory.UNKNOWN

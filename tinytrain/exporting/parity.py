@@ -1,0 +1,30 @@
+"""Outputs of an int8 model in TFLM's interpreter, and whether the model in the C array gives the same."""
+
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from tinytrain.deploy import c_source
+from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
+
+
+def run(content: bytes, images: np.ndarray, description: str) -> list[np.ndarray]:
+    """Returns each output (N, elements) int8 of a .tflite for images (N, H, W, C) int8; a bar shows the progress."""
+    with tqdm(total=len(images), desc=description, unit="image", leave=False, disable=None) as bar:
+        outputs = ReferenceInterpreter(content).run(images, lambda done, _: bar.update(done - bar.n) and None)
+    return [output.reshape(len(images), -1) for output in outputs]  # MCUNet's files give (1, 1, 1, classes)
+
+
+def section(sources: Path, images: np.ndarray, outputs: list[np.ndarray], count: int) -> dict[str, int]:
+    """Returns the section "parity" of report.json, from the first `count` images, 0 for all.
+
+    The stripped model runs as it stands in the C array, read back from the file that the compiler will see. Equal
+    outputs prove both that it computes what model.tflite does and that it reaches the compiler unharmed.
+    """
+    count = min(count or len(images), len(images))
+    content = c_source.read_model_data(sources / "model" / "model_data.cc")
+    of_array = run(content, images[:count], "parity of the C array")
+    pairs = zip(of_array, outputs, strict=True)
+    different = np.any([(output != expected[:count]).any(axis=1) for output, expected in pairs], axis=0)
+    return {"images": count, "different": int(different.sum())}

@@ -1,0 +1,82 @@
+"""What `tinytrain export` writes: the folder as a whole, the models with golden.npz, and the firmware."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinytrain import files
+from tinytrain.deploy import targets
+from tinytrain.deploy.boards import Board
+from tinytrain.deploy.c_source import Contents
+from tinytrain.deploy.exported import COMPACT_FILE, GOLDEN_FILE, MODEL_FILE, golden_outputs
+from tinytrain.deploy.targets import makefile
+from tinytrain.exporting.int8_model import Int8Model
+from tinytrain.tflite.model import Model
+
+
+@contextlib.contextmanager
+def draft(folder: Path) -> Iterator[Path]:
+    """Yields a folder under a temporary name, which becomes `folder`, free or empty, when the block ends well."""
+    remedy = "free some room, or name another folder with --out"
+    with files.folder(folder.parent) as temporary, files.write_errors(folder, remedy):
+        yield temporary
+        if folder.exists():
+            folder.rmdir()  # empty, as checked
+        os.chmod(temporary, 0o755)
+        temporary.replace(folder)
+
+
+def models(folder: Path, model: Int8Model, stripped: Model, outputs: list[np.ndarray]) -> None:
+    """Writes both .tflite files and golden.npz; `outputs`, (N, elements) int8 each, are those of the model's images."""
+    optional = {"labels": model.labels, "finetuned": model.finetuned_scores}
+    known = {name: array for name, array in optional.items() if array is not None}
+    arrays = {"inputs": model.images, **golden_outputs(outputs), **known}
+    (folder / MODEL_FILE).write_bytes(model.tflite.content)
+    (folder / COMPACT_FILE).write_bytes(stripped.content)
+    np.savez_compressed(folder / GOLDEN_FILE, **arrays)  # type: ignore[arg-type]  # numpy's other keyword is a bool
+
+
+def contents(model: Int8Model, stripped: Model, outputs: list[np.ndarray], arena_bytes: int) -> Contents:
+    """Returns what the firmware holds of the stripped model; `outputs` are as in `models`."""
+    golden = model.task.figures.golden_case(outputs[0], model.labels)
+    return Contents(
+        model=stripped,
+        name=model.name,
+        arena_bytes=arena_bytes,
+        labels=model.classes,
+        golden_input=model.images[golden],
+        golden_outputs=[output[golden] for output in outputs],
+        pixels=model.pixels.tables(stripped.inputs[0]),
+        bgr=model.pixels.bgr,
+    )
+
+
+@contextlib.contextmanager
+def firmware(folder: Path, target: str, board: Board, held: Contents) -> Iterator[Path]:
+    """Writes folder/firmware as `target` does; yields the Makefile project that holds the same, to prove it with.
+
+    That is folder/firmware itself where `target` is the Makefile's, else a temporary folder.
+    """
+    project = targets.write(target, folder, board, held)
+    if target == targets.PROVEN:
+        yield project
+    else:
+        with files.folder() as temporary:
+            yield makefile.write(temporary, board, held)
+
+
+def output_descriptions(model: Model) -> list[dict[str, Any]]:
+    """Returns the section "outputs" of report.json: what each output is; real = scale · (int8 - zero_point)."""
+    return [
+        {
+            "name": output.name,
+            "shape": list(output.shape),
+            "scale": output.scale[0],
+            "zero_point": output.zero_point[0],
+        }
+        for output in model.outputs
+    ]
