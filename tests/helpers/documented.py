@@ -52,6 +52,7 @@ def lay(page, root):
                 path.write_text(changed(path.read_text(), block))
             else:
                 assert not path.exists(), f"line {block.line}: {block.file} is there already"
+                path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(block.text)
             laid.append(block.file)
     return laid

@@ -15,6 +15,7 @@ from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.config.schema import Config
 from tinytrain.data.load import load_dataset
+from tinytrain.data.splits import Splits
 from tinytrain.nn.build import build_model
 from tinytrain.quantize import cosine_head, tf_keras_clone
 from tinytrain.run import Run
@@ -104,7 +105,7 @@ def test_every_method_learns_a_batch_by_heart(name, tmp_path):
     config = configs.load(None, [*words(name, tmp_path, more), *more, "optim.schedule=constant", "optim.lr=0.1"])
     source = load_dataset(config)
     config = resolve(config, source)
-    learner = trainer.Trainer(config, train.Splits(source, config), build_model(config, 10))
+    learner = trainer.Trainer(config, Splits(source, config), build_model(config, 10))
     [(x, y)] = learner.batches(0, range(1))
     before = [variable.numpy() for variable in learner.method.trainable_variables]
     step, losses = tf.function(learner.method.train_step), []
