@@ -58,13 +58,12 @@ class Section:
     guesses: dict[int, dict[str, Guess]]
 
 
-def section(probabilities: Kinds, labels: np.ndarray, names: list[str]) -> Section:
-    """Returns the section from the probabilities (N, classes) of each kind of model, the shipped one last.
+def section(probabilities: Kinds, predicted: Kinds, labels: np.ndarray, names: list[str]) -> Section:
+    """Returns the section from probabilities (N, classes) and predicted classes (N,) of each kind, the shipped last.
 
     What the int8 model has lost is compared with the float model of the same weights, the one before it.
     """
     *_, before, shipped = [next(iter(probabilities.values())), *probabilities.values()]
-    predicted = {kind: each.argmax(axis=1) for kind, each in probabilities.items()}
     counts = {kind: confusion_matrix(labels, each, labels=range(len(names))) for kind, each in predicted.items()}
     worst = mistakes.worst(shipped, labels, IMAGES).tolist()
     lost = mistakes.lost(before, shipped, labels, IMAGES).tolist()

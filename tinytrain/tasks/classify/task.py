@@ -66,9 +66,9 @@ class Classification(Task):
 
     def report(self, outputs: dict[str, np.ndarray], annotations: np.ndarray) -> report.Section:
         """Returns matrices, classes, pairs and images of the report, from the logits (N, classes) of each model."""
-        return report.section(
-            {kind: metrics.softmax(each) for kind, each in outputs.items()}, annotations, self.classes
-        )
+        probabilities = {kind: metrics.softmax(each) for kind, each in outputs.items()}
+        predicted = {kind: self.decode(each) for kind, each in outputs.items()}
+        return report.section(probabilities, predicted, annotations, self.classes)
 
     def line(self, folder: Path, result: dict[str, Any]) -> str:
         """Returns the line of a finished run; what uneven classes hide in top-1 stands beside it."""
