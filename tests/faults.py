@@ -42,8 +42,8 @@ INTRODUCTION = """\
 # Planted faults
 
 `python tests/faults.py` plants each of these faults, one at a time, in a copy of the project and runs the tests of
-`make test` that should notice. The table names the first test that failed, and the seconds until then, most of them the
-start of TensorFlow. Each of these tests passes without the fault. What is planted stands in `tests/planted`.
+`make test` that should notice. The table names the first test that failed, and the seconds until then on a busy machine
+of two cores. Each of these tests passes without the fault. What is planted stands in `tests/planted`.
 """
 
 

@@ -352,7 +352,8 @@ def test_the_tables_name_what_quantization_alone_changed():
     assert [line.split()[-2] for line in export_summary._classes(untuned)[3:]] == ["+30.0", "+10.0"]
     found = {"float": 0.5, "float_finetuned": 0.75, "int8": 0.7, "images": 20}
     assert (
-        export_summary._accuracy(found) == "float 50.00 %, fine-tuned in float 75.00 %, int8 70.00 % top-1 on 20 images"
+        export_summary._accuracy(found, "top-1")
+        == "float 50.00 %, fine-tuned in float 75.00 %, int8 70.00 % top-1 on 20 images"
     )
 
 

@@ -199,8 +199,10 @@ def test_images_brought_to_one_size_in_another_way_are_not_those_in_the_cache():
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (12, 20, 3), np.uint8))
     images = SimpleNamespace(key="as ever", names=["a"], images=lambda prepare: iter([prepare(image)]))
     for side, channels, resize in [(8, 3, "pad"), (8, 3, "crop"), (8, 3, "stretch"), (8, 1, "pad"), (6, 3, "pad")]:
-        found = pipeline.decode(images, side, channels, resize)
-        np.testing.assert_array_equal(found[0], pipeline.prepare(image, side, channels, resize))
+        pixels, transforms = pipeline.decode(images, side, channels, resize)
+        expected, transform = pipeline.prepare(image, side, channels, resize)
+        np.testing.assert_array_equal(pixels[0], expected)
+        np.testing.assert_allclose(transforms[0], transform)
 
 
 def test_a_changed_image_is_decoded_anew(image_folder):
