@@ -7,8 +7,8 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
+from tinytrain import progress
 from tinytrain.benching.serial.board import BoardLink, Inference
 from tinytrain.benching.serial.messages import BoardWrong, Hello, OutputInfo, Status
 from tinytrain.deploy.exported import Exported
@@ -119,7 +119,7 @@ def drawn(hello: Hello, images: int | None, total: int, most: int | None = None)
     """
     order = np.random.default_rng(0).permutation(total)[: images or most].tolist()
     ends = time.monotonic() + EMULATOR_S if hello.emulated and images is None else math.inf
-    for image in tqdm(order, desc=f"images on {hello.board}", unit="image", leave=False, disable=None):
+    for image in progress.counted(order, f"images on {hello.board}", len(order), "image"):
         yield image
         if time.monotonic() > ends:
             return
@@ -160,7 +160,7 @@ def _windows(
     rows: list[dict[str, Any]] = []
     single = _counts(hello, link.infer(exported.input_of(0)))
     inferences = max(1, math.ceil(1.01 * window_s * hello.clock_hz / single))
-    for window in tqdm(range(WINDOWS), desc="latency", unit="window", leave=False, disable=None):
+    for window in progress.counted(range(WINDOWS), "latency", WINDOWS, "window"):
         image = images[window % len(images)] if window_s else 0
         link.doing = f"window {window + 1} of {WINDOWS}, {inferences} inferences of image {image}"
         started = time.perf_counter()

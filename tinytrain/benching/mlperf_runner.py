@@ -9,8 +9,8 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
+from tinytrain import progress
 from tinytrain.benching.binary import WINDOWS, accuracy, drawn, identity
 from tinytrain.benching.serial.board import BoardLink
 from tinytrain.benching.serial.messages import Hello
@@ -81,7 +81,7 @@ def _windows(device: Mlperf, exported: Exported, images: list[int], window_s: fl
     """Returns (image, window) for each; inferences are added until the first window is long enough."""
     windows: list[tuple[int, Window]] = []
     inferences = inferences_for(_window(device, exported, 0, 1).latency_us, window_s)
-    for number in tqdm(range(WINDOWS), desc="latency", unit="window", leave=False, disable=None):
+    for number in progress.counted(range(WINDOWS), "latency", WINDOWS, "window"):
         image = images[number % len(images)]
         for _ in range(_LENGTHENED):
             if (window := _window(device, exported, image, inferences)).elapsed_us >= max(window_s * 1e6, 1):

@@ -52,17 +52,19 @@ def evaluate(
     what = f"the model of '{run.folder}'"
     if data and not measured.is_data_of(run, config):
         classes = identity.classes_of(run)
-        found = measured.of_other(config, split, classes, model.output_shape[-1], what, run)
+        measured_images = measured.of_other(config, split, classes, model.output_shape[-1], what, run)
     else:
-        found = measured.of_run(run, _config_of(run, config), split)
-    _tell(found)
-    return tasks.of(config, found.classes).evaluate(predict(model, found.images), found.labels)
+        measured_images = measured.of_run(run, _config_of(run, config), split)
+    _tell(measured_images)
+    return tasks.of(config, measured_images.classes).evaluate(
+        predict(model, measured_images.images), measured_images.labels
+    )
 
 
-def _config_of(run: Run, asked: Config) -> Config:
+def _config_of(run: Run, overridden: Config) -> Config:
     """Returns the config of `run`, its images read as `asked` says."""
     config = run.config()
-    config.data.resize, config.data.skip_bad = asked.data.resize, asked.data.skip_bad
+    config.data.resize, config.data.skip_bad = overridden.data.resize, overridden.data.skip_bad
     return config
 
 
@@ -73,23 +75,23 @@ def _evaluate_file(path: Path, data: str | None, split: str | None, overrides: S
 
     config = measured.settings(path, overrides, data, "evaluate", ("export.",))
     model, _ = imported.read(path)
-    found = measured.of_file(path, model, config, data, split)
-    _tell(found)
-    source, target, count = model.inputs[0], model.outputs[0], len(found.images)
+    measured_images = measured.of_file(path, model, config, data, split)
+    _tell(measured_images)
+    source, target, count = model.inputs[0], model.outputs[0], len(measured_images.images)
     step, taken = max(1, AT_ONCE // int(np.prod(source.shape))), pixels.of(source, config.export)
     if pixels.is_default(config.export):  # neither typed nor told by a report.json beside the file
         otherwise = taken.hint or "export.input_range, channel_order, mean and std say otherwise"
         identity.print_note(f"'{path}' takes {taken}: {otherwise}")
     parts = [
-        ReferenceInterpreter(model.content).run(taken.to_input(np.asarray(found.images[start : start + step]), source))[
-            0
-        ]
+        ReferenceInterpreter(model.content).run(
+            taken.to_input(np.asarray(measured_images.images[start : start + step]), source)
+        )[0]
         for start in range(0, count, step)
     ]
     outputs = dequantize(np.concatenate(parts).reshape(count, -1), target)
-    return tasks.of(config, found.classes).evaluate(outputs, found.labels)
+    return tasks.of(config, measured_images.classes).evaluate(outputs, measured_images.labels)
 
 
-def _tell(found: measured.Measured) -> None:
-    for note in found.notes:
+def _tell(measured_images: measured.Measured) -> None:
+    for note in measured_images.notes:
         identity.print_note(note)

@@ -27,8 +27,8 @@ SPLIT_ENDINGS = ("dataset", "data", "set", "images", "imgs", "img", "split", "fo
 
 def split_of(name: str) -> str | None:
     """Returns "train", "val" or "test" for a name such as Training, Train_set or valid-images; None for others."""
-    word = split_word(name)
-    return SPLIT_NAMES[word] if word else None
+    split_name = split_word(name)
+    return SPLIT_NAMES[split_name] if split_name else None
 
 
 def split_word(name: str) -> str | None:

@@ -67,7 +67,7 @@ def settings(
 
     Raises UserError for a key that the measurement does not read.
     """
-    typed, known_keys = [word.partition("=")[0].strip() for word in words], configs.keys()
+    typed, known_keys = [override.partition("=")[0].strip() for override in words], configs.keys()
     allowed = IMAGES + (SPLITS if data else ())
     for key in typed:
         if key in known_keys and key not in allowed and not key.startswith(sections):
@@ -115,11 +115,11 @@ def of_file(path: Path, graph: "Model", config: Config, data: str | None, split:
         raise UserError(f"{what} takes images of {width}x{height}: only square ones can be read from '{data}'")
     for key, value in (("resolution", height), ("channels", channels)):
         configs.set_key(config, f"model.{key}", value)
-    found = of_other(config, split, known.classes, outputs, what, known.run)
+    images = of_other(config, split, known.classes, outputs, what, known.run)
     if known.resize or config.data.resize != "auto":
-        return found
-    note = f"images are brought to {width}x{height} by {found.resize}: data.resize says otherwise"
-    return dataclasses.replace(found, notes=(*found.notes, note))
+        return images
+    note = f"images are brought to {width}x{height} by {images.resize}: data.resize says otherwise"
+    return dataclasses.replace(images, notes=(*images.notes, note))
 
 
 def of_other(
@@ -156,9 +156,9 @@ def is_data_of(run: Run, config: Config) -> bool:
 
 
 def _place(spec: str) -> tuple[str, str]:
-    word, colon, argument = spec.partition(":")
+    kind, colon, argument = spec.partition(":")
     path = Path(argument).expanduser()
-    return word, str(path.resolve()) if colon and path.exists() else argument
+    return kind, str(path.resolve()) if colon and path.exists() else argument
 
 
 def _split_or_all(source: Dataset, config: Config, split: str | None) -> tuple[Splits, str]:

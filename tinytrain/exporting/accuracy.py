@@ -31,11 +31,11 @@ def _measured(task: Task, known: Int8Model | Validation, outputs: np.ndarray, gr
     labels = known.labels
     if labels is None:
         return {"float": None, "float_finetuned": None, "int8": None, "images": 0}
-    found = {
+    figures = {
         kind: None if each is None else task.figures.measure(each, labels)
         for kind, each in _kinds(known, outputs, graph).items()
     }
-    return found | {"images": len(outputs)}
+    return figures | {"images": len(outputs)}
 
 
 def _kinds(known: Int8Model | Validation, outputs: np.ndarray, graph: Model) -> dict[str, np.ndarray | None]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from tinytrain import progress
 from tinytrain.deploy import boards, make, self_test
 from tinytrain.deploy.boards import Board
 from tinytrain.errors import DoesNotFit
@@ -40,6 +41,7 @@ def section(sources: Path, board: Board) -> dict[str, Any]:
 def run(sources: Path, emulated: Board) -> dict[str, Any]:
     """Returns what the firmware prints on the emulated board; "failed" alone if it is too large for it."""
     try:
-        return self_test.emulate(sources, emulated, make.tflm_dir())
+        with progress.stage("building the firmware and running it in the emulator"):
+            return self_test.emulate(sources, emulated, make.tflm_dir())
     except DoesNotFit as error:
         return {"failed": str(error)}

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import tf_keras
-from tqdm import tqdm
 
+from tinytrain import progress
 from tinytrain.config.schema import Config
 from tinytrain.data import identity
 from tinytrain.data.augment.augmentation import Augmentation
@@ -84,7 +84,8 @@ def from_run(run: Run, config: Config, diagnose: bool = False) -> Int8Model:
     A cosine head becomes one fully connected layer (quantize/cosine_head.py): the float scores are cosines, the
     int8 ones in about the logits of the loss, s·cosθ times the length of the image's features over the mean one.
     """
-    dataset = load_dataset(config)
+    with progress.stage("reading the data"):
+        dataset = load_dataset(config)
     config = resolve(config, dataset)  # a run from before a key was there has that key's default
     data = identity.recorded_splits(run, dataset, config)
     model = pretrained.load_trained(run)
@@ -98,7 +99,8 @@ def from_run(run: Run, config: Config, diagnose: bool = False) -> Int8Model:
     tuned = quantized(float_clone, task, config, train, calibration)
     error_analysis.take_weights(tuned, float_clone)
     finetuned = steps(config, len(train.images)) > 0
-    converted = convert.convert(tuned)
+    with progress.stage("converting the network"):
+        converted = convert.convert(tuned)
     supported.check(converted, "the converted model")
     return Int8Model(
         name=config.model.name,
@@ -142,9 +144,8 @@ def quantized(
     augmentation = Augmentation(task.augment(), samples.images.shape[1])
     batches = training_batches(samples, task.encode, batch, config.seed + FINE_TUNE_SEED, range(count), augmentation)
     task.weigh(samples.annotations)
-    with tqdm(total=count * batch, desc="quantization-aware", unit="image", leave=False, disable=None) as bar:
-        progress = lambda *_: bar.update(batch) and None  # noqa: E731
-        return fine_tune(float_clone, task, config, batches, count, calibration, progress)
+    with progress.stage("fine-tuning under fake quantization", count * batch, "image") as stage:
+        return fine_tune(float_clone, task, config, batches, count, calibration, lambda *_: stage.advance(batch))
 
 
 def calibration_images(config: Config, images: Images) -> np.ndarray:

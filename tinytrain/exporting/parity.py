@@ -3,16 +3,16 @@
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
+from tinytrain import progress
 from tinytrain.deploy import c_source
 from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 
 
 def run(content: bytes, images: np.ndarray, description: str) -> list[np.ndarray]:
-    """Returns each output (N, elements) int8 of a .tflite for images (N, H, W, C) int8; a bar shows the progress."""
-    with tqdm(total=len(images), desc=description, unit="image", leave=False, disable=None) as bar:
-        outputs = ReferenceInterpreter(content).run(images, lambda done, _: bar.update(done - bar.n) and None)
+    """Returns each output (N, elements) int8 of a .tflite for images (N, H, W, C) int8."""
+    with progress.stage(description, len(images), "image") as stage:
+        outputs = ReferenceInterpreter(content).run(images, lambda done, _: stage.advance(done - stage.done))
     return [output.reshape(len(images), -1) for output in outputs]  # MCUNet's files give (1, 1, 1, classes)
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from tinytrain import progress
 from tinytrain.deploy import firmware, fit_check, make, memory
 from tinytrain.deploy.boards import Board
 from tinytrain.tflite.model import Model
@@ -22,7 +23,8 @@ def sections(sources: Path, model: Model, arena_bytes: int, basis: str, board: B
     """
     sizes = firmware.estimate(model, arena_bytes, board)
     if not make.lacking() and fit_check.on_board(sizes, board).fits:
-        sizes = firmware.link(sources, board, make.tflm_dir())
+        with progress.stage("linking the firmware"):
+            sizes = firmware.link(sources, board, make.tflm_dir())
     needed = fit_check.on_board(sizes, board)
     is_unknown = basis == memory.UNKNOWN and needed.fits  # what is too large without the unknown part stays so
     parts = f"{sizes.model_bytes:,} model, {sizes.runtime_bytes:,} runtime, {sizes.firmware_bytes:,} firmware; "

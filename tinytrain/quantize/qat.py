@@ -32,11 +32,11 @@ def quantize(twin: tf_keras.Model, calibration: np.ndarray) -> tf_keras.Model:
     if not len(calibration):
         raise UserError("no calibration images: expected at least one image (N, R, R, C)")
     model = _wrap(twin, _quantizers(twin))
-    found = ranges(twin, calibration)
+    output_ranges = ranges(twin, calibration)
     for wrapper in operators(model):
         output = wrapper.quantize_config.output
         if hasattr(output, "set_range"):
-            output.set_range(*found[wrapper.layer.name])
+            output.set_range(*output_ranges[wrapper.layer.name])
     return model
 
 

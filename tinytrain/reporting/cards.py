@@ -39,10 +39,10 @@ class Card:
 
 def cards(subject: Subject) -> list[Card]:
     """Returns the answers about a run and each of its exports, as far as they are known."""
-    found = [_accuracy(subject)]
+    answers = [_accuracy(subject)]
     for export in subject.exports:
-        found += [card(export) for card in (_fits, _latency, _parity)]
-    return [card for card in found if card]
+        answers += [card(export) for card in (_fits, _latency, _parity)]
+    return [card for card in answers if card]
 
 
 def points(drop: float) -> str:
@@ -85,11 +85,13 @@ def _fits(export: Export) -> Card | None:
 
 
 def _latency(export: Export) -> Card | None:
-    found = facts.latency(export)
-    if not found:
+    latency = facts.latency(export)
+    if not latency:
         return None
-    lines = [found.interval, found.how]
-    return Card(f"Latency on {export.report.get('board', 'the board')}", f"{found.ms:.1f} ms", [x for x in lines if x])
+    lines = [latency.interval, latency.how]
+    return Card(
+        f"Latency on {export.report.get('board', 'the board')}", f"{latency.ms:.1f} ms", [x for x in lines if x]
+    )
 
 
 def _parity(export: Export) -> Card | None:

@@ -34,9 +34,9 @@ def read(path: Path, variables: list[keras.Variable]) -> tuple[list[np.ndarray],
     Raises UserError if the file is missing or damaged, or holds the numbers of another model.
     """
     values, state = _unpack(path)
-    found = [(value.shape, value.dtype.kind) for value in values]
-    wanted = [(tuple(variable.shape), np.dtype(variable.dtype).kind) for variable in variables]
-    if found != wanted:
+    saved_kinds = [(value.shape, value.dtype.kind) for value in values]
+    expected_kinds = [(tuple(variable.shape), np.dtype(variable.dtype).kind) for variable in variables]
+    if saved_kinds != expected_kinds:
         raise _unusable(path, "holds the numbers of another network than config.toml beside it describes")
     return values, state
 

@@ -58,7 +58,7 @@ def fit(config: Config, out: Path | None = None, resume: bool = False, fit_check
                 return run
         configs.check(config)
         with progress.stage("reading the data"):
-            asked, dataset = config, read_dataset(config)
+            typed_config, dataset = config, read_dataset(config)
         config = resolve(config, dataset)
         if run is None:
             _check_search(config)
@@ -70,7 +70,7 @@ def fit(config: Config, out: Path | None = None, resume: bool = False, fit_check
         with progress.stage("preparing the training"):
             trainer = Trainer(config, data, network)
         if run is None:
-            _tell_findings(data, asked)
+            _tell_findings(data, typed_config)
             for sentence in trainer.method.warnings():
                 print(f"warning: {sentence}", file=sys.stderr)
             if fit_check:
@@ -169,17 +169,19 @@ def _split(
     return data
 
 
-def _tell_findings(data: Splits, asked: Config) -> None:
+def _tell_findings(data: Splits, typed_config: Config) -> None:
     """Prints what is wrong with the data, and what was chosen for the user, to standard error, once for a run."""
     with progress.stage("checking the data"):
-        if asked.data.check:
-            findings = check.findings(data.dataset, data.subsets, asked)
+        if typed_config.data.check:
+            findings = check.findings(data.dataset, data.subsets, typed_config)
         else:
-            findings = check.unconditional_findings(data.dataset, asked)
+            findings = check.unconditional_findings(data.dataset, typed_config)
     for line in check.as_lines([dataclasses.replace(finding, severe=False) for finding in findings]):
         print(escaped(line), file=sys.stderr)
     if any(len(finding.files) > check.SHOWN_FILES for finding in findings):
-        print(escaped(f"`tinytrain data {shlex.quote(asked.data.spec)} --json` names all files"), file=sys.stderr)
+        print(
+            escaped(f"`tinytrain data {shlex.quote(typed_config.data.spec)} --json` names all files"), file=sys.stderr
+        )
 
 
 def _tell_seen(data: Splits, config: Config) -> None:
@@ -187,9 +189,9 @@ def _tell_seen(data: Splits, config: Config) -> None:
     sources = [("model.weights", config.model.weights)]
     if "distill" in configs.methods(config):
         sources.append(("distill.teacher", config.distill.teacher))
-    for key, word in sources:
-        if run := identity.run_of(word):
-            identity.note_trained_on(run, data, "test", f"{key} = '{word}'")
+    for key, path in sources:
+        if run := identity.run_of(path):
+            identity.note_trained_on(run, data, "test", f"{key} = '{path}'")
 
 
 def _begun_network(run: Run | None, config: Config) -> keras.Model | None:
@@ -198,10 +200,10 @@ def _begun_network(run: Run | None, config: Config) -> keras.Model | None:
         return None
     keras.utils.set_random_seed(config.seed)
     try:
-        found = keras.models.model_from_json(run.graph_path.read_text())
-        if not isinstance(found, keras.Model):
-            raise ValueError(f"it is a {type(found).__name__}")
-        return found
+        network = keras.models.model_from_json(run.graph_path.read_text())
+        if not isinstance(network, keras.Model):
+            raise ValueError(f"it is a {type(network).__name__}")
+        return network
     except Exception as error:  # Keras has no class of its own for it, and its safe mode refuses what holds code
         raise UserError(f"'{run.graph_path}' is no network of Keras: {error}; train the run anew") from None
 

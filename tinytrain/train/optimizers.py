@@ -32,9 +32,9 @@ def slots(optimizer: keras.optimizers.Optimizer, variable: keras.Variable) -> li
     if not variable.trainable:
         return []
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of Keras' loss scaling
-    place = optimizer._get_variable_index(variable)
+    index = optimizer._get_variable_index(variable)
     kinds = [getattr(optimizer, name) for name in ("velocities", "first", "second") if hasattr(optimizer, name)]
-    return [kind[place] for kind in kinds]
+    return [kind[index] for kind in kinds]
 
 
 @keras.saving.register_keras_serializable("tinytrain")

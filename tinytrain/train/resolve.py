@@ -28,7 +28,7 @@ def resolve(config: Config, source: Dataset) -> Config:
     model_defaults = plugins.load("models", config.model.name).DEFAULTS
     low, high = defaults.learning_rates(config.model.name)
     methods = {name: plugins.load("methods", name) for name in plugins.names("methods")}
-    found = {
+    resolved = {
         "data.resize": source.resize,
         "data.split": source.split,
         "data.seed": config.seed,
@@ -46,8 +46,8 @@ def resolve(config: Config, source: Dataset) -> Config:
     }
     for module in methods.values():
         if hasattr(module, "defaults"):
-            found |= module.defaults(config.model.name, len(source.classes))
-    for dotted, value in found.items():
+            resolved |= module.defaults(config.model.name, len(source.classes))
+    for dotted, value in resolved.items():
         if configs.get_key(config, dotted) == "auto":
             configs.set_key(config, dotted, value)
     config.model.weights = paths.absolute_weights(config.model.weights)

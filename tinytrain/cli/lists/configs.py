@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-from tinytrain import tables
+from tinytrain import progress, tables
 from tinytrain.config import catalog, library
 from tinytrain.config import load as configs
 from tinytrain.experiments.papers import cost as training_cost
@@ -24,9 +22,8 @@ def rows() -> list[dict[str, Any]]:
     or "" of a single config.
     """
     papers = sorted(map(paper_tables.load_file, paper_tables.folder().glob("*.toml")), key=_order)
-    counting = tqdm(
-        [*papers, *library.config_paths()], desc="counting", leave=False, disable=None
-    )  # each network is built
+    items: list[Path | paper_tables.Table] = [*papers, *library.config_paths()]
+    counting = progress.counted(items, "counting", len(items), "config")  # each network is built
     return [_table(item) if isinstance(item, paper_tables.Table) else _single(item) for item in counting]
 
 

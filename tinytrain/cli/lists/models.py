@@ -3,9 +3,8 @@
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
-from tinytrain import tables
+from tinytrain import progress, tables
 from tinytrain.config import plugins
 from tinytrain.deploy import boards, estimate, firmware, fit_check
 from tinytrain.deploy.tflm import operators
@@ -32,7 +31,7 @@ def rows(classes: int | None = None) -> list[dict[str, Any]]:
     sizes = [
         (name, options | own) for name in plugins.names("models") for options in plugins.load("models", name).SIZES
     ]
-    return [_row(name, options) for name, options in tqdm(sizes, desc="counting", leave=False, disable=None)]
+    return [_row(name, options) for name, options in progress.counted(sizes, "counting", len(sizes), "network")]
 
 
 def as_text(table: list[dict[str, Any]]) -> list[str]:

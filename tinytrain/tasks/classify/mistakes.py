@@ -41,10 +41,10 @@ def pairs(matrix: np.ndarray, most: int) -> list[Pair]:
     """
     wrong = matrix - np.diag(np.diag(matrix))
     order = np.argsort(-wrong, axis=None, kind="stable")[:most]
-    found = [divmod(int(place), len(matrix)) for place in order]
+    indices = [divmod(int(flat_index), len(matrix)) for flat_index in order]
     images = matrix.sum(axis=1)
     return [
-        Pair(true, taken, int(wrong[true, taken]), int(images[true])) for true, taken in found if wrong[true, taken]
+        Pair(true, taken, int(wrong[true, taken]), int(images[true])) for true, taken in indices if wrong[true, taken]
     ]
 
 

@@ -95,7 +95,7 @@ def class_rows(labels: np.ndarray, taken: Kinds, names: list[str]) -> list[Class
 
 def pair_rows(counted: Kinds, names: list[str]) -> list[PairRow]:
     """Returns the pairs that the last kind of model confuses most."""
-    found = mistakes.pairs(list(counted.values())[-1], PAIRS)
+    pairs = mistakes.pairs(list(counted.values())[-1], PAIRS)
     return [
         PairRow(
             names[pair.true],
@@ -103,5 +103,5 @@ def pair_rows(counted: Kinds, names: list[str]) -> list[PairRow]:
             {kind: int(each[pair.true, pair.taken]) for kind, each in counted.items()},
             pair.images,
         )
-        for pair in found
+        for pair in pairs
     ]
