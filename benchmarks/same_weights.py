@@ -63,7 +63,7 @@ def main() -> None:
         for checkout, folder in zip(options.checkouts, folders, strict=True):
             train(checkout.resolve(), folder, specs)
         rows = [compared(folders, f"{data}-{method}") for data in specs for method in METHODS]
-        rows.append(compared(folders, "digits-plain/export-stm32f746"))
+        rows.append(compared(folders, "digits-plain/export-stm32f746g_disco"))
     print(f"reference {revision(options.checkouts[0])}, compared with {revision(options.checkouts[1])}")
     for row in rows:
         print(row)
