@@ -81,7 +81,8 @@ def test_a_terminal_shows_how_long_an_uncounted_stage_has_lasted(shown):
 
 
 def test_a_written_line_counts_as_a_sign_of_life(shown, monkeypatch):
-    with progress.stage("epoch 1/2", 100, "image"):
+    with progress.stage("epoch 1/2", 100, "image") as stage:
+        stage.advance(32)
         shown(4)
         progress.write("epoch 1/2  loss 0.5")
         assert shown(4) == ""

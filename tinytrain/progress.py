@@ -17,7 +17,7 @@ T = TypeVar("T")
 BEAT_SECONDS = 0.2  # how often the thread looks
 BAR_DELAY_SECONDS = 0.5  # what is over sooner gets no bar
 # A line must come every 5 seconds. Importing and compiling hold Python's lock for up to 2.6 seconds at a time, when the
-# thread cannot run, so it does not wait that long there. A counted loop in Python gives way at once.
+# thread cannot run, so it does not wait that long there. Once a stage counts, it is a loop that gives way at once.
 LINE_SECONDS, COUNTED_LINE_SECONDS = 2.2, 4.5
 
 
@@ -67,7 +67,7 @@ class Stage:
         if sys.stderr.isatty():
             if now - self._began >= BAR_DELAY_SECONDS:
                 self._draw()
-        elif now - _shown_at >= (LINE_SECONDS if self.total is None else COUNTED_LINE_SECONDS):
+        elif now - _shown_at >= (COUNTED_LINE_SECONDS if self.done else LINE_SECONDS):
             _print_line(self.line())
 
     def _draw(self) -> None:

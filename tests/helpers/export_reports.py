@@ -8,6 +8,7 @@ def report(**changes):
     lite = {"images": 1, "largest_steps": 1, "noise": 0.01, "noise_limit": 0.25, "parts": False}
     return {
         "source": "run",
+        "task": "classify",
         "board": "stm32f746g_disco",
         "fits": True,
         "model": {"bytes": 1, "compact_bytes": 1, "macs": 1, "ops": {}},
@@ -22,6 +23,7 @@ def report(**changes):
             "resize": "",
             "notes": [],
         },
+        "outputs": [{"name": "logits", "shape": [1, 10], "scale": 0.1, "zero_point": 0}],
         "accuracy": {"float": None, "float_finetuned": None, "int8": None, "images": 0, "val": None},
         "parity": {"images": 1, "different": 0},
         "tensorflow_lite": lite | {"reason": "", "failed": ""},

@@ -15,6 +15,7 @@ CRC = struct.Struct("<I")
 LONGEST_PAYLOAD = 512
 _BLOCK = 254  # the most bytes that one code byte of COBS covers
 _LONGEST_FRAME = HEADER.size + LONGEST_PAYLOAD + CRC.size + 4  # COBS adds a byte in 254, and one
+_LONGEST_LINE = 2**16  # of text: `m-results` has 6 characters a value
 _TEXT = re.compile(rb"[\t\x20-\xff]*")  # UTF-8; what is left of a damaged frame mostly has control characters
 # How lines begin that matter inside of a broken frame.
 _LINE = re.compile(rb"(?:m-|e-\[|failed: )[\x20-\xff]*(?=\r?\n)")
@@ -124,7 +125,7 @@ class Decoder:
 
     def _read_text(self, data: bytes) -> list[str]:
         *lines, self._text = (self._text + data).split(b"\n")
-        self._text = self._text[-_LONGEST_FRAME:]
+        self._text = self._text[-_LONGEST_LINE:]
         return [line.decode(errors="replace").rstrip("\r") for line in lines if _TEXT.fullmatch(line.rstrip(b"\r"))]
 
 
