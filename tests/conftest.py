@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 # A thread for each process, as there is a worker for each core. TensorFlow reads it when it is imported.
+os.environ["TINYTRAIN_PROGRESS"] = "0"  # tests read what a command says, however slow the machine is
 os.environ.update({"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"})
 
 import numpy as np

@@ -19,6 +19,7 @@ class Terminal(io.StringIO):
 def shown(monkeypatch):
     """Returns a function that puts the clock forward and returns what a beat then shows."""
     clock = [1000.0]
+    monkeypatch.delenv("TINYTRAIN_PROGRESS")
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock[0], sleep=lambda seconds: None))
     monkeypatch.setattr(progress, "_shown_at", clock[0])
     monkeypatch.setattr(progress, "_beat", lambda: None)  # the test beats
@@ -100,7 +101,8 @@ def test_an_error_ends_its_stage():
     assert progress._stages == []
 
 
-def test_the_thread_shows_what_keeps_the_main_thread(tmp_path):
+def test_the_thread_shows_what_keeps_the_main_thread(monkeypatch):
+    monkeypatch.delenv("TINYTRAIN_PROGRESS")
     program = "import sys, time; from tinytrain import progress\nprogress.LINE_SECONDS = 0\n"
     program += "with progress.stage('importing TensorFlow'): sys.stdin.read()"
     process = subprocess.Popen(
@@ -110,3 +112,10 @@ def test_the_thread_shows_what_keeps_the_main_thread(tmp_path):
     process.communicate("", timeout=60)
     assert all(line.startswith("importing TensorFlow …") for line in lines)
     assert process.returncode == 0
+
+
+def test_it_can_be_kept_off(monkeypatch, capsys):
+    monkeypatch.setenv("TINYTRAIN_PROGRESS", "0")
+    with progress.stage("importing TensorFlow", at_once=True):
+        pass
+    assert capsys.readouterr().err == ""

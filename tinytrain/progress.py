@@ -1,10 +1,12 @@
 """Signs of life on standard error: a bar on a terminal, elsewhere a line every few seconds.
 
 A command is always in a stage, such as "decoding". A thread of its own shows the innermost stage, so that something
-appears even while an import or a compilation keeps the main thread for many seconds.
+appears even while an import or a compilation keeps the main thread for many seconds. TINYTRAIN_PROGRESS=0 turns them
+off.
 """
 
 import contextlib
+import os
 import sys
 import threading
 import time
@@ -106,7 +108,7 @@ def stage(text: str, total: int | None = None, unit: str = "", at_once: bool = F
         _stages.append(current)
         if len(_stages) == 1:
             threading.Thread(target=_beat, name="signs of life", daemon=True).start()
-    if at_once and not sys.stderr.isatty():
+    if at_once and _is_on() and not sys.stderr.isatty():
         _print_line(current.line())
     try:
         yield current
@@ -138,6 +140,10 @@ def _print_line(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def _is_on() -> bool:
+    return os.environ.get("TINYTRAIN_PROGRESS") != "0"
+
+
 def _beat() -> None:
     while True:
         time.sleep(BEAT_SECONDS)
@@ -145,4 +151,5 @@ def _beat() -> None:
             if not _stages:
                 return
             with contextlib.suppress(OSError, ValueError):  # standard error is closed, or nobody reads it any more
-                _stages[-1].beat()
+                if _is_on():
+                    _stages[-1].beat()

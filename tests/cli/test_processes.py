@@ -18,7 +18,7 @@ from tinytrain import locks
 from tinytrain.benching.serial import emulator, ports
 from tinytrain.cli import commands, flags, main
 from tinytrain.config import load as configs
-from tinytrain.deploy import boards, firmware, make
+from tinytrain.deploy import boards, make
 from tinytrain.deploy.tflm import interpreter
 from tinytrain.errors import TinytrainError, UserError
 from tinytrain.exporting import int8_model
@@ -341,7 +341,7 @@ def test_the_death_of_the_interpreter_is_told_with_its_status_and_words(monkeypa
 def test_the_death_of_the_emulator_is_told_with_its_status_and_words(monkeypatch, tmp_path):
     (tmp_path / "qemu").write_text("#!/bin/sh\necho 'no such machine' >&2\nexec 0<&-\nexit 3\n")
     (tmp_path / "qemu").chmod(0o755)
-    monkeypatch.setattr(firmware, "EMULATOR", str(tmp_path / "qemu"))
+    monkeypatch.setattr(make, "EMULATOR", str(tmp_path / "qemu"))
     board = boards.load("mps2_an500")
     with (
         pytest.raises(TinytrainError, match="ended with status 3, no such machine"),

@@ -15,6 +15,7 @@ from tinytrain.data import identity, splits
 from tinytrain.data.load import load_dataset
 from tinytrain.nn.build import build_model
 from tinytrain.run import Run
+from tinytrain.tasks.classify import metrics
 from tinytrain.train import fit
 from tinytrain.train.resolve import resolve
 
@@ -340,7 +341,6 @@ def of_eight_pixels(folder, name="model.tflite", scale=1.0, zero=-128):
 
 def test_what_an_export_knows_travels_with_its_tflite(tmp_path, command_line, monkeypatch):
     """report.json beside the file: classes in order, crop in place of stretch, what pixels are."""
-    from tinytrain.commands import evaluate
 
     path = of_eight_pixels(tmp_path / "e")
     make(tmp_path / "other", count=2, size=(16, 8), classes="abc")
@@ -354,10 +354,10 @@ def test_what_an_export_knows_travels_with_its_tflite(tmp_path, command_line, mo
     fed = []
     monkeypatch.setattr(
         "tinytrain.deploy.tflm.interpreter.ReferenceInterpreter.run",
-        lambda self, images: fed.append(images) or np.zeros((len(images), 5), np.int8),
+        lambda self, images: fed.append(images) or [np.zeros((len(images), 5), np.int8)],
     )
     seen = []
-    monkeypatch.setattr(evaluate.metrics, "summary", lambda logits, labels: seen.append(labels) or {})
+    monkeypatch.setattr(metrics, "summary", lambda logits, labels: seen.append(labels) or {})
     _, error = evaluated(command_line, "e/model.tflite", "--data", "folder:other")
     assert "does not name its classes" in error
     assert "by stretch: data.resize says otherwise" in error
