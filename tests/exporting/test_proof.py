@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from int8_models import shaped
 
-from tinytrain.deploy import firmware
+from tinytrain.deploy import make
 from tinytrain.deploy.tflm import operators as tflm_ops
 from tinytrain.deploy.tflm import verified_forms
 from tinytrain.exporting import proof
@@ -77,7 +77,7 @@ def test_without_an_emulator_operators_of_verified_forms_are_a_proof():
 
 
 def test_an_operator_that_was_never_run_in_its_form_is_not_proven(monkeypatch):
-    monkeypatch.setattr(firmware, "lacking", lambda **_: "TFLM_DIR is not set")
+    monkeypatch.setattr(make, "lacking", lambda **_: "TFLM_DIR is not set")
     strange = shaped("CONV_2D", MAP, (16, 11, 2, 8), MAP)
     found = proof.section(report(), [USUAL, strange])
     reason = "never run on the emulated core in this form: CONV_2D int8 11x2 same (TFLM_DIR is not set)"

@@ -71,10 +71,12 @@ def test_too_small_an_arena_fails_with_a_line(tmp_path):
 
 
 @needs_emulator
-def test_a_model_of_another_size_than_its_description_fails(tmp_path):
+@pytest.mark.parametrize("size", ["return kInputBytes", "output.bytes"])
+def test_a_model_of_another_size_than_its_description_fails(tmp_path, size):
     folder = emit(tmp_path)
     engine = folder / "app/engine_stub.cc"
-    engine.write_text(engine.read_text().replace("{ return kOutputBytes; }", "{ return kOutputBytes + 1; }"))
+    assert engine.read_text().count(size) == 1
+    engine.write_text(engine.read_text().replace(size, f"{size} + 1"))
     done = emulate(folder)
     assert done.returncode != 0
     assert "does not describe this model" in done.stdout
