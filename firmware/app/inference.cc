@@ -65,6 +65,7 @@ bool Start() {
   error = "";
   if (!engine_init(kModel, arena, kArenaBytes)) {
     error = engine_error();
+    if (error[0] == '\0') error = "the engine failed without a reason";
   } else if (!SizesFit()) {
     error = "model_data.h does not describe this model: it has another input or other outputs";
   }

@@ -140,7 +140,8 @@ class Optim:
     )
     label_smoothing: float = key(0.1, "share of each label spread evenly over all classes", 0, 0.99)
     checkpoint: Literal["best", "last"] = key(
-        "best", "the weights of the epoch with the best val top-1, of equal ones the last, or of the last epoch"
+        "best",
+        "weights of the epoch with the best score on val (top-1 of a classifier), of equal ones the last; or of the last",
     )
 
 
@@ -154,7 +155,7 @@ class Plateau:
     floor: float = key(200.0, "the learning rate never falls below the first one divided by this", 1, 1e9)
     forced: float = key(0.75, "share of optim.epochs after which it falls once, if it has not by itself", 0, 1)
     stop_patience: int = key(
-        5, "epochs at the lowest rate without a better val top-1, then the training ends", 1, MOST_EPOCHS
+        5, "epochs at the lowest rate without a better score on val, then the training ends", 1, MOST_EPOCHS
     )
 
 
@@ -189,7 +190,7 @@ class Device:
 class Log:
     """What `tinytrain fit` writes down beside history.csv."""
 
-    tensorboard: bool = key(False, "loss, top-1 and learning rate of each epoch into RUN/tensorboard, for TensorBoard")
+    tensorboard: bool = key(False, "loss, score and learning rate of each epoch into RUN/tensorboard, for TensorBoard")
 
 
 @dataclass
