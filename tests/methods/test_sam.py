@@ -104,7 +104,7 @@ class TwoStudents(Method):
 def test_networks_side_by_side_have_a_norm_each():
     inner = TwoStudents(shallow())
     gradients = inner.gradients(X, objective(), tf.constant(0)).gradients
-    steps, finite = SAM(inner, 0.5)._uphill(gradients)
+    steps, finite = SAM(inner, 0.5)._perturbations(gradients)
     assert finite
     half = len(inner.network.trainable_variables)
     for part in (steps[:half], steps[half:]):
