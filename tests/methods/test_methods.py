@@ -109,7 +109,7 @@ def test_every_method_learns_a_batch_by_heart(name, tmp_path):
     [(x, y)] = learner.batches(0, range(1))
     before = [variable.numpy() for variable in learner.method.trainable_variables]
     step, losses = tf.function(learner.method.train_step), []
-    for _ in range(24):
+    for _ in range(72 if name == "tinytl" else 24):  # its frozen random weights let little through
         learner.method.reset_metrics()
         losses.append(float(step((x, y))["loss"]))
     assert np.isfinite(losses).all()
