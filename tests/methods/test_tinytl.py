@@ -111,8 +111,15 @@ def test_at_first_the_network_computes_what_the_plain_model_does(name, resolutio
     same(outputs(method.finish()), expected)
 
 
-@pytest.mark.parametrize("norm", ["batch", "group"])
-@pytest.mark.parametrize(("name", "resolution"), [("mobilenet_v2", 40), ("mobilenet_v3_small", 52)])
+@pytest.mark.parametrize(
+    ("name", "resolution", "norm"),
+    [
+        ("mobilenet_v2", 40, "group"),
+        ("mobilenet_v3_small", 52, "batch"),
+        pytest.param("mobilenet_v2", 40, "batch", marks=pytest.mark.long),
+        pytest.param("mobilenet_v3_small", 52, "group", marks=pytest.mark.long),
+    ],
+)
 def test_the_finished_model_computes_what_was_trained(name, resolution, norm, tmp_path):
     plain = small(name, resolution=resolution)
     before = outputs(plain)
@@ -329,6 +336,7 @@ def test_group_norm_is_refused_by_the_export():
         tf_keras_clone.rebuild(TinyTL(small("mobilenet_v2"), "group").finish())
 
 
+@pytest.mark.long
 def test_the_finished_model_runs_in_int8():
     model = transfer(small("mobilenet_v2", resolution=40)).finish()
     built = tf_keras_clone.rebuild(model)
