@@ -137,7 +137,7 @@ def test_a_graph_that_is_none_is_a_sentence(tmp_path):
     for content in ("{", "[]", '"keras.layers.Dense"', model.to_json()):
         run.graph_path.write_text(content)
         with pytest.raises(UserError, match=r"graph.json' is no network of Keras"):
-            fit._begun_model(run, schema.Config())
+            fit._begun_network(run, schema.Config())
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "3", "[" * 100_000, "\x00"])

@@ -21,8 +21,9 @@ from tinytrain.train import fit, task
 from tinytrain.train.figures import Figure, Figures
 
 RIGHT, NEAR = Figure("right", "digits right", "Digits right"), Figure("near", "ink near")
-WORDS = ["data.spec=inked", "task=ink", "model.name=mobilenet_v2", "model.width=0.25", "model.resolution=16"]
+WORDS = ["data.spec=inked", "task=ink", "model.name=resnet8", "model.width=0.25", "model.resolution=16"]
 WORDS += ["data.train_images=200", "data.val_images=100", "optim.epochs=1", "optim.batch=20", "data.check=false"]
+WORDS += ["optim.lr=0.005"]
 
 
 class Ink(task.Task):

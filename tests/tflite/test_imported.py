@@ -12,7 +12,7 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 from tinytrain.commands import evaluate
 from tinytrain.config.schema import Export
-from tinytrain.deploy import c_source, firmware, memory, self_test
+from tinytrain.deploy import c_source, make, memory, self_test
 from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.errors import DoesNotFit, UserError
 from tinytrain.tflite import pixels, tflite_interpreter
@@ -423,7 +423,7 @@ def emulated(monkeypatch):
     """Returns a function that sets what the firmware prints in the emulator; nothing is linked."""
 
     def printing(text):
-        monkeypatch.setattr(firmware, "lacking", lambda **asked: "" if asked.get("emulator") else "no compiler")
+        monkeypatch.setattr(make, "lacking", lambda **asked: "" if asked.get("emulator") else "no compiler")
         monkeypatch.setattr(self_test, "emulate", lambda *_: self_test.parse(f"\ntinytrain: firmware\n{text}"))
 
     return printing

@@ -368,7 +368,7 @@ def test_two_trainings_on_one_study_train_its_trials_once_and_agree(tmp_path):
 
 def test_a_search_trains_each_trial_and_then_with_the_best_rate(tmp_path):
     """In short what the long tests below compare bit for bit."""
-    words = [*SMALL, "model.resolution=16", "data.train_images=64", "search.way=grid", "search.points=2"]
+    words = [*SMALL, "model.resolution=16", "data.train_images=64", "search.algorithm=grid", "search.points=2"]
     words += ["search.epochs=2", "search.low=0.01", "search.high=0.1"]
     words += ["optim.schedule=constant", "optim.warmup_epochs=0"]
     run = fit.fit(configs.load(None, words), tmp_path / "run")
