@@ -177,7 +177,7 @@ class SuperNetwork:
         for call in self.graph.calls:
             inputs = [tensors[number] for number in call.inputs]
             tensors[call.output] = self._run(call, inputs, widths, values, training)
-        return tensors[self.graph.outputs[0]]
+        return tf.nest.pack_sequence_as(self.model.output, [tensors[number] for number in self.graph.outputs])
 
     def _run(
         self, call: Call, inputs: list[tf.Tensor], widths: Sequence[Width], values: dict[int, tf.Tensor], training: bool
