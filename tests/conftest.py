@@ -36,11 +36,17 @@ def pytest_collection_finish():
 
 @pytest.fixture(scope="module", autouse=True)
 def _memory_is_given_back():
-    """Keras and TensorFlow keep the graphs of a module's networks in cycles that Python seldom collects by itself."""
+    """Keras and TensorFlow keep the graphs of a module's networks in cycles that Python seldom collects by itself.
+
+    What survives a collection is frozen: it is TensorFlow's own, and each later collection would walk it again.
+    """
     yield
-    for name in {"keras", "tf_keras"} & set(sys.modules):
-        sys.modules[name].backend.clear_session()
+    if "keras" in sys.modules:
+        sys.modules["keras"].backend.clear_session(free_memory=False)  # it would collect once more
+    if "tf_keras" in sys.modules:
+        sys.modules["tf_keras"].backend.clear_session()
     gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
