@@ -37,7 +37,7 @@ LEVELS = [
     ["commands"],
     ["experiments", "reporting"],
     ["benching", "exporting"],
-    ["evaluation"],
+    ["evaluation_data"],
     ["deploy"],
     ["tflite", "quantize"],
     ["train", "tasks", "methods"],

@@ -23,7 +23,7 @@ from tinytrain.config import load as configs
 from tinytrain.config import schema
 from tinytrain.deploy.exported import COMPACT_FILE, GOLDEN_FILE, REPORT_FILE, Exported, read_report
 from tinytrain.errors import UserError
-from tinytrain.evaluation import tflite_origin
+from tinytrain.evaluation_data import tflite_origin
 from tinytrain.exporting import text as export_summary
 from tinytrain.methods.distill import teachers
 from tinytrain.nn import pretrained

@@ -13,7 +13,7 @@ from faulty_line import FaultyLine
 from firmware_helpers import EMULATED, FULL_ARENA_BYTES, needs_emulator, run_make
 from simulated_board import SimulatedBoard, open_device
 
-from tinytrain.benching import binary as bench_binary
+from tinytrain.benching import binary_runner
 from tinytrain.benching.serial import emulator
 from tinytrain.benching.serial.board import BoardLink
 from tinytrain.benching.serial.messages import Kind
@@ -209,7 +209,7 @@ def test_firmware_that_does_not_start_says_why(tmp_path):
 # What only a board shows, on a board of Python
 
 
-ASKED = [*bench_binary.drawn(SimpleNamespace(emulated=False, board="sim"), None, IMAGES)]  # the order of the images
+ASKED = [*binary_runner.drawn(SimpleNamespace(emulated=False, board="sim"), None, IMAGES)]  # the order of the images
 
 
 def simulated(folder, **behavior):
@@ -325,9 +325,9 @@ def test_what_is_no_whole_export_is_refused(folder, command_line, tmp_path):
 def drawn(monkeypatch, emulated, images, total=9, most=None):
     """Returns the images that are asked for when each takes 25 seconds."""
     clock = [0.0]
-    monkeypatch.setattr(bench_binary.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(binary_runner.time, "monotonic", lambda: clock[0])
     found = []
-    for image in bench_binary.drawn(SimpleNamespace(emulated=emulated, board="board"), images, total, most):
+    for image in binary_runner.drawn(SimpleNamespace(emulated=emulated, board="board"), images, total, most):
         found.append(image)
         clock[0] += 25
     return found

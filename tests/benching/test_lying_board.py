@@ -9,8 +9,7 @@ import pytest
 from bench_helpers import OUTPUTS, exported
 from lying_board import Clock, LyingPort, TextPort, random_lie, random_text_lie
 
-from tinytrain.benching import binary as bench_binary
-from tinytrain.benching import connection, mlperf_runner
+from tinytrain.benching import binary_runner, connection, mlperf_runner
 from tinytrain.benching.serial import cobs_frames, messages
 from tinytrain.benching.serial.board import BoardLink
 from tinytrain.benching.serial.messages import BoardWrong, Kind
@@ -40,12 +39,12 @@ def binary(export, clock, lie, window_s=3.0, **behavior):
     link = BoardLink(port)
     hello = link.hello()
     connection.refuse_another_model(hello, export, "fake")
-    return bench_binary.measure(link, hello, export, 2, window_s)
+    return binary_runner.measure(link, hello, export, 2, window_s)
 
 
 def text(export, clock, lie, window_s=3.0, inference_us=1_000_000):
     """Returns the result through MLPerf's protocol; the board gives the host's own probabilities."""
-    asked = list(bench_binary.drawn(SimpleNamespace(emulated=False, board="sim"), None, len(export.inputs)))
+    asked = list(binary_runner.drawn(SimpleNamespace(emulated=False, board="sim"), None, len(export.inputs)))
     rows = iter([*asked[:2], 0, *asked * 100])
     expected = mlperf_runner.probabilities(export, list(range(len(export.inputs))))
     port = TextPort(

@@ -12,7 +12,7 @@ from tinytrain.commands import reproduce
 from tinytrain.config import load as configs
 from tinytrain.errors import UserError
 from tinytrain.experiments import results_table, runs
-from tinytrain.experiments.papers import figures, results, scaling, tables
+from tinytrain.experiments.papers import charts, results, scaling, tables
 from tinytrain.run import Run
 
 TABLE = """# A table.
@@ -193,7 +193,7 @@ def test_spearman(first, second, expected):  # the third by hand: ranks 1, 2.5, 
 
 def test_figures_are_drawn(reproduced, tmp_path):
     reproduction = reproduced({"low": [0.4, 0.42], "a high one": [0.45]})
-    paths = figures.write(reproduction.table, reproduction.finished, tmp_path / "figures")
+    paths = charts.write(reproduction.table, reproduction.finished, tmp_path / "figures")
     assert [path.name for path in paths] == ["accuracy.png", "rates.png", "mixup.png", "classes.png"]
     for path in paths:
         image = np.asarray(Image.open(path).convert("RGB"))
@@ -206,7 +206,7 @@ def test_a_class_or_a_folder_may_look_like_mathematics(reproduced, image_folder,
     root = image_folder("$a^$", classes=("$\\x$", "50 % $_$", "Gänseblümchen"), count=20)
     config = configs.load(None, [f"data.spec=folder:{root}"])
     finished = [dataclasses.replace(run, data="$a^$", config=config) for run in reproduction.finished]
-    paths = figures.write(reproduction.table, finished, tmp_path / "figures")
+    paths = charts.write(reproduction.table, finished, tmp_path / "figures")
     assert all(path.stat().st_size > 5000 for path in paths)
 
 
@@ -217,7 +217,7 @@ def test_every_dataset_has_a_panel_of_its_classes(reproduced, image_folder):
         dataclasses.replace(planned, data="images", config=configs.load(None, [f"data.spec={spec}"]))
         for planned in reproduction.finished
     ]
-    drawn = figures.classes(reproduction.table, reproduction.finished + other)
+    drawn = charts.classes(reproduction.table, reproduction.finished + other)
     titles = [axes.get_title() for axes in drawn.axes]
     assert titles == ["Classes of digits", "Classes of images"]
     ticks = [text.get_text() for text in drawn.axes[1].get_xticklabels()]

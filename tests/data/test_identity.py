@@ -391,7 +391,7 @@ def test_evaluate_hints_at_the_keys_of_a_model_that_takes_bgr_less_means(tmp_pat
 
 
 def test_a_report_of_another_model_is_not_believed(tmp_path):
-    from tinytrain.evaluation import tflite_origin
+    from tinytrain.evaluation_data import tflite_origin
 
     path = of_eight_pixels(tmp_path / "e")
     report = {"source": "r", "model": {"bytes": path.stat().st_size + 1}, "classes": list("abcde"), "input": {}}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets
 
-from tinytrain.config import catalog
+from tinytrain.config import dataset_catalog
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Data
 from tinytrain.data import batches, splits
@@ -18,7 +18,7 @@ from tinytrain.datasets import named, tfds
 from tinytrain.errors import UserError
 from tinytrain.train.resolve import resolve
 
-ROWS = catalog.ROWS
+ROWS = dataset_catalog.ROWS
 THROUGH_TFDS = [name for name, row in ROWS.items() if row.tfds]
 FOLDERS = [name for name, row in ROWS.items() if not row.tfds]
 

@@ -43,9 +43,12 @@ def test_the_pages_bring_what_they_say(laid):
     root, files = laid
     package = {
         *("models/ds_cnn.py", "datasets/npz.py", "methods/r_drop.py", "tasks/ordinal/__init__.py"),
-        *("tasks/ordinal/task.py", "train/lion.py", "deploy/targets/cmake.py", "config/catalog.py"),
+        *("tasks/ordinal/task.py", "train/lion.py", "deploy/targets/cmake.py", "config/dataset_catalog.py"),
     }
-    tests = {"tests/test_r_drop.py", "tests/test_ordinal.py", "tests/test_lion.py", "tests/test_cmake_target.py"}
+    tests = {
+        *("tests/methods/test_r_drop.py", "tests/tasks/test_ordinal.py"),
+        *("tests/train/test_lion.py", "tests/deploy/test_cmake_target.py"),
+    }
     assert {f"tinytrain/{file}" for file in package} | tests <= files
     assert any(file.endswith("/boards/nucleo_f767zi.h") for file in files)
     python = [file for file in files if file.endswith(".py")]
@@ -67,6 +70,14 @@ def test_the_tests_of_the_pages_pass_on_their_examples(laid):
         line.split()[1].partition("[")[0] for line in found.splitlines() if line.startswith(("PASSED ", "SKIPPED "))
     }
     assert {test for name in PAGES for test in documented.promised(page(name))} <= passed, found
+
+
+@pytest.mark.long
+def test_the_examples_break_no_test_of_what_is_there(laid):
+    root, _ = laid
+    run(root, "pytest", "-q", "-p", "no:cacheprovider", "tests/test_import_levels.py", "tests/deploy/test_boards.py")
+    listed = run(root, "tinytrain", "list")
+    assert all(f"  {name} " in listed for name in ("ds_cnn", "npz", "r_drop", "nucleo_f767zi", "r_drop.weight"))
 
 
 @pytest.mark.parametrize(

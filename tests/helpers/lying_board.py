@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 from simulated_board import SimulatedBoard
 
-from tinytrain.benching import binary, mlperf_runner
+from tinytrain.benching import binary_runner, mlperf_runner
 from tinytrain.benching.serial import board, cobs_frames, mlperf, requests
 from tinytrain.benching.serial.cobs_frames import Decoder
 
@@ -24,7 +24,7 @@ class Clock:
     def __init__(self, monkeypatch):
         self.now = 0.0
         fake = SimpleNamespace(monotonic=self.read, perf_counter=self.read, sleep=self.sleep)
-        for module in (board, requests, mlperf, binary, mlperf_runner):
+        for module in (board, requests, mlperf, binary_runner, mlperf_runner):
             if hasattr(module, "time"):
                 monkeypatch.setattr(module, "time", fake)
 

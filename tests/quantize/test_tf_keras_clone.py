@@ -24,7 +24,7 @@ def assert_clone_equal(model):
 
 
 @pytest.mark.parametrize("name", plugins.names("models"))
-def test_every_model_has_an_equal_twin(name):
+def test_every_model_has_an_equal_clone(name):
     built = assert_clone_equal(small(name, resolution=64))
     kinds = {type(layer).__name__ for layer in built.layers}
     assert not kinds & {"BatchNormalization", "Dropout", "GlobalAveragePooling2D"}

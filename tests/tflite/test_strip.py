@@ -41,6 +41,8 @@ def test_what_tflm_reads_is_kept(converted):
     for old, new in zip(before.operators, after.operators, strict=True):
         scales = [[tensor.scale for tensor in node.inputs[:2]] for node in (old, new)]  # image and weights, or summands
         assert scales[0] == scales[1]
+        zero_points = [[tensor.zero_point for tensor in node.outputs] for node in (old, new)]
+        assert zero_points[0] == zero_points[1]
     fully_connected = next(node for node in after.operators if node.name == "FULLY_CONNECTED")
     assert len(fully_connected.inputs[1].scale) == 10
     assert not fully_connected.inputs[2].scale  # not read where the weights have a scale for each channel

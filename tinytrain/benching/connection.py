@@ -51,12 +51,12 @@ def _device(exported: Exported, port: str | None) -> Iterator[str]:
     if why := make.lacking(emulator=True):
         raise UserError(f"the firmware cannot be emulated here: {why}; or name a board's port with --port")
     real = boards.load(exported.report["board"])
-    twin = boards.emulated_board(real)
-    if twin is None:
+    emulated_board = boards.emulated_board(real)
+    if emulated_board is None:
         raise UserError(
             f"no emulated board has the {real.core} of {real.name}: name the port of a real one with --port"
         )
-    with emulator.emulated(exported.sources, twin, make.tflm_dir()) as device:
+    with emulator.emulated(exported.sources, emulated_board, make.tflm_dir()) as device:
         yield device
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinytrain import progress
-from tinytrain.benching.binary import WINDOWS, accuracy, drawn, identity
+from tinytrain.benching.binary_runner import WINDOWS, accuracy, drawn, identity
 from tinytrain.benching.serial.board import BoardLink
 from tinytrain.benching.serial.messages import Hello
 from tinytrain.benching.serial.mlperf import Mlperf, Window, inferences_for

@@ -1,6 +1,6 @@
 """`tinytrain bench`: what an export's firmware answers on a board, or in the emulator, and how long it takes.
 
-Nothing is flashed. benching/binary.py measures through the binary protocol, whose answers are right or an error,
+Nothing is flashed. benching/binary_runner.py measures through the binary protocol, whose answers are right or an error,
 benching/mlperf_runner.py through MLPerf's.
 """
 
@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from tinytrain import files, locks
-from tinytrain.benching import binary, connection, mlperf_runner, plot
+from tinytrain.benching import binary_runner, connection, mlperf_runner, plot
 from tinytrain.deploy.exported import BENCH_FILE, PICTURE_FILE, Exported
 from tinytrain.errors import UserError, unknown
 from tinytrain.files import make_folder, write_atomically, write_json
 
-PROTOCOLS = {"binary": binary.measure, "mlperf": mlperf_runner.measure}
+PROTOCOLS = {"binary": binary_runner.measure, "mlperf": mlperf_runner.measure}
 WINDOW_S = 10.0
 RESULT_BYTES = 200_000  # of bench.json and operators.png
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinytrain.config.schema import Config
 from tinytrain.data import identity
-from tinytrain.evaluation import measured
+from tinytrain.evaluation_data import measured
 from tinytrain.nn import pretrained
 from tinytrain.nn.predict import predict
 from tinytrain.run import Run

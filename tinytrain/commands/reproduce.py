@@ -18,7 +18,7 @@ from tinytrain.data.load import load_dataset
 from tinytrain.data.source import Dataset
 from tinytrain.errors import UserError
 from tinytrain.experiments import runs
-from tinytrain.experiments.papers import figures, scaling, tables
+from tinytrain.experiments.papers import charts, scaling, tables
 from tinytrain.experiments.papers import results as reproduction_table
 from tinytrain.experiments.papers.tables import Table
 
@@ -75,7 +75,7 @@ def reproduce(
     try:
         runs.train_all(plan, out / "table.md", results.add)
     finally:  # if some runs failed, the figures show the others
-        drawn = figures.write(table, results.reproduction.finished, out / "figures") if results.runs else []
+        drawn = charts.write(table, results.reproduction.finished, out / "figures") if results.runs else []
     result = {"table": table.name, "out": str(out), "rows": results.rows, "figures": list(map(str, drawn))}
     return result, results.text
 

@@ -12,7 +12,13 @@ MOST_WEIGHT = 1000.0  # of a part of a loss, of temperatures and of scales
 
 
 def key(default: Any, meaning: str, minimum: float | None = None, maximum: float | None = None) -> Any:
-    """Returns a dataclass field that carries its one-line meaning and its inclusive range (of each item of a list)."""
+    """Returns a dataclass field that carries its one-line meaning and its inclusive range (of each item of a list).
+
+    Raises:
+        ValueError: one end of the range without the other: no check and no list could show it.
+    """
+    if (minimum is None) != (maximum is None):
+        raise ValueError(f"a key with the default {default!r} has one end of its range only: give both or none")
     metadata = {"meaning": meaning, "minimum": minimum, "maximum": maximum}
     if isinstance(default, tuple):
         return field(default_factory=lambda: list(default), metadata=metadata)

@@ -16,7 +16,7 @@ from typing import Any
 
 import tomli_w
 
-from tinytrain.config import catalog, grid, library, old_keys, paths, plugins, toml_files, values
+from tinytrain.config import dataset_catalog, grid, library, old_keys, paths, plugins, toml_files, values
 from tinytrain.config.schema import Config
 from tinytrain.errors import UserError, is_utf8, nearest, readable, unknown
 
@@ -101,7 +101,7 @@ def parse_spec(spec: str) -> tuple[str, str]:
             "the data source is empty: give digits, folder:PATH, csv:FILE or a name of `tinytrain list datasets`"
         )
     name, _, argument = spec.partition(":")
-    if name in catalog.ROWS:
+    if name in dataset_catalog.ROWS:
         return "named", spec
     if name not in plugins.names("datasets"):
         if paths.is_there(path := paths.expanded(spec)) and path.is_dir():
@@ -109,7 +109,7 @@ def parse_spec(spec: str) -> tuple[str, str]:
                 f"'{spec}' is a folder: a folder of class folders is given as {shlex.quote(f'folder:{spec}')}"
             )
         kinds = [name for name in plugins.names("datasets") if name != "named"]  # which holds the rows
-        raise unknown("dataset", name, [*kinds, *catalog.ROWS])
+        raise unknown("dataset", name, [*kinds, *dataset_catalog.ROWS])
     paths.expanded(argument)  # what begins with ~ is refused here if it names nobody
     return name, argument
 

@@ -1,6 +1,6 @@
 """Plug-in folders: a file's name is the word that a config uses. There is no registry.
 
-A new model, dataset, method or board is one new file. Nothing here imports TensorFlow.
+A new model, data source, method, task, export target or board is one new file. Nothing here imports TensorFlow.
 """
 
 import importlib

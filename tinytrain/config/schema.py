@@ -141,7 +141,7 @@ class Optim:
     label_smoothing: float = key(0.1, "share of each label spread evenly over all classes", 0, 0.99)
     checkpoint: Literal["best", "last"] = key(
         "best",
-        "weights of the epoch with the best score on val, such as top-1 (the last of equal ones), or of the last epoch",
+        "weights of the epoch with the best score on val (the last of equal ones), or of the last epoch",
     )
 
 

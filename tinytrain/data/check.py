@@ -187,7 +187,7 @@ def _class_findings(dataset: Dataset, subsets: "dict[str, Subset]", config: Conf
             Finding(
                 "uneven classes",
                 what,
-                "data.balance=class_weights or balanced_sampling makes up for it; read macro_f1 beside top1",
+                "data.balance=class_weights or balanced_sampling makes up for it; macro_f1 counts every class alike",
             )
         )
     return problems

@@ -1,4 +1,4 @@
-"""The papers' datasets by name, checked: `cifar10`, `birdsnap:PATH`, `imagenet100:LIST` (tinytrain/config/catalog.py).
+"""The papers' datasets by name, checked: `cifar10`, `birdsnap:PATH`, `imagenet100:LIST` (config/dataset_catalog.py).
 
 The images come from tensorflow-datasets, or from class folders in PATH. The numbers of classes, and of images in each
 official split, must be those of the dataset.
@@ -7,7 +7,7 @@ official split, must be those of the dataset.
 import dataclasses
 from pathlib import Path
 
-from tinytrain.config.catalog import ROWS, Row, usage
+from tinytrain.config.dataset_catalog import ROWS, Row, usage
 from tinytrain.config.schema import Data
 from tinytrain.data.source import Dataset
 from tinytrain.datasets import folder, tfds

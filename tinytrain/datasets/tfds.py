@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tinytrain.config.catalog import TRAIN_TEST
+from tinytrain.config.dataset_catalog import TRAIN_TEST
 from tinytrain.config.schema import Data
 from tinytrain.data.source import Dataset, ImageSet
 from tinytrain.errors import UserError, nearest

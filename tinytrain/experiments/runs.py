@@ -12,7 +12,7 @@ from pathlib import Path
 import keras
 
 from tinytrain import files
-from tinytrain.config import catalog
+from tinytrain.config import dataset_catalog
 from tinytrain.config.schema import Config
 from tinytrain.data import identity
 from tinytrain.data.load import load_dataset
@@ -148,7 +148,7 @@ def refuse_shared_folders(plan: Sequence[Planned]) -> None:
 def data_name(spec: str) -> str:
     """Returns the name of a dataset in tables and folders: the source of a SPEC, or the last part of its path."""
     source, _, argument = spec.partition(":")
-    return source if source in catalog.ROWS or not argument else Path(argument).resolve().name
+    return source if source in dataset_catalog.ROWS or not argument else Path(argument).resolve().name
 
 
 def naming_file(path: Path, error: UserError) -> UserError:

@@ -24,8 +24,8 @@ def refuse_taken(folder: Path) -> None:
 def refuse_other_library(board: Board) -> None:
     """Raises UserError, before the long work, if TFLM_DIR does not serve for a board that the firmware is built for."""
     make.check_library(board)
-    if (twin := boards.emulated_board(board)) and not make.lacking(emulator=True):
-        make.check_library(twin)
+    if (emulated_board := boards.emulated_board(board)) and not make.lacking(emulator=True):
+        make.check_library(emulated_board)
 
 
 def refuse_full_disk(target: Path, folder: Path) -> None:

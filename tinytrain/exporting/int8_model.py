@@ -16,7 +16,7 @@ from tinytrain.data.images import Images, Samples
 from tinytrain.data.load import load_dataset
 from tinytrain.deploy import imported
 from tinytrain.deploy.tflm import supported
-from tinytrain.evaluation import measured, tflite_origin
+from tinytrain.evaluation_data import measured, tflite_origin
 from tinytrain.nn import macs, pretrained
 from tinytrain.nn.predict import predict
 from tinytrain.quantize import convert, cosine_head, error_analysis, tf_keras_clone

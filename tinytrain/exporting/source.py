@@ -7,7 +7,7 @@ from pathlib import Path
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
 from tinytrain.errors import UserError, escaped
-from tinytrain.evaluation import measured
+from tinytrain.evaluation_data import measured
 from tinytrain.exporting import int8_model
 from tinytrain.exporting.int8_model import Int8Model
 from tinytrain.run import Run

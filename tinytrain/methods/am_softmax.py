@@ -23,7 +23,7 @@ import tensorflow as tf
 from tinytrain.config.schema import Config
 from tinytrain.nn import cosine_head
 from tinytrain.nn.fused_batch_norm import with_fused_batch_norm
-from tinytrain.train import additive_margin
+from tinytrain.train import additive_margin_loss
 from tinytrain.train.method import Method, Objective, Step, TrainingContext, require_functional
 
 
@@ -63,7 +63,7 @@ class AMSoftmax(Method):
 
     def gradients(self, x: tf.Tensor, objective: Objective, number: tf.Tensor) -> Step:
         """Returns the step of plain training with the AM-Softmax loss."""
-        return super().gradients(x, additive_margin.am_softmax(objective, self.margin, self.scale), number)
+        return super().gradients(x, additive_margin_loss.am_softmax(objective, self.margin, self.scale), number)
 
     def finish(self) -> keras.Model:
         """Returns the plain model with the trained weights, its directions scaled to length 1."""

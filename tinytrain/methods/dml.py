@@ -30,7 +30,7 @@ from tinytrain.config import method_keys
 from tinytrain.config.schema import Config
 from tinytrain.nn import cosine_head, initializers
 from tinytrain.nn.fused_batch_norm import with_fused_batch_norm
-from tinytrain.train import additive_margin
+from tinytrain.train import additive_margin_loss
 from tinytrain.train.method import Method, Objective, Step, TrainingContext, require_functional
 
 OFF = ["dml.weight=0"]
@@ -106,7 +106,7 @@ class Dml(Method):
         if options.head == "softmax":
             label_loss, scale = label_loss + objective.total(cosines), 1.0
         else:
-            label_loss += additive_margin.am_softmax(objective, margin, scale).total(cosines)
+            label_loss += additive_margin_loss.am_softmax(objective, margin, scale).total(cosines)
         fast, slow = tf.nn.log_softmax(logits), tf.nn.log_softmax(scale * cosines)
         if options.form == "paper":
             return label_loss + options.weight * (kl_divergence(slow, fast) + kl_divergence(fast, slow))

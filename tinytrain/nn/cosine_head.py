@@ -5,7 +5,7 @@ It replaces the last Dense layer of a functional model. There are two forms, wit
   layer without bias whose columns, the directions of the classes, have length 1;
 - in the network in training (`in_training`), directions of any length, which every forward pass normalizes, so that
   plain gradient steps stay on the sphere (methods.md C.6).
-Its loss is `train.additive_margin.am_softmax`, for AM-Softmax and for the slow student of mutual learning.
+Its loss is `train.additive_margin_loss.am_softmax`, for AM-Softmax and for the slow student of mutual learning.
 """
 
 from collections.abc import Callable

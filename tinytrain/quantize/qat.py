@@ -1,6 +1,6 @@
-"""The fake-quantized graph of the twin, made with tensorflow-model-optimization; `fine_tune` trains it.
+"""The fake-quantized graph of the clone, made with tensorflow-model-optimization; `fine_tune` trains it.
 
-Every layer of the twin is one int8 operator, so every layer is wrapped once (tfmot's QuantizeWrapperV2) with a
+Every layer of the clone is one int8 operator, so every layer is wrapped once (tfmot's QuantizeWrapperV2) with a
 quantizer for its weights and one for its output:
 - weights: per output channel, symmetric, [-127, 127]; the range is that of the weights at this very step;
 - biases: rounded to the step of the int32 accumulator, which folded BatchNorms can make coarser than the output's;
@@ -8,8 +8,8 @@ quantizer for its weights and one for its output:
 - clipped gates and sigmoids: fixed to [0, 1] and [0, 255/256], what their int8 operators demand;
 - poolings and enlargements: the range of what they read, because the operator keeps scale and zero point;
 - everything else: moving averages of the smallest and largest value of a batch, started from calibration images run
-  through the float twin (tfmot alone would start at ±6 and need thousands of steps to get away from there).
-We differ from tfmot's `quantize_apply` by wrapping the layers ourselves: its layout pass folds and fuses what the twin
+  through the float clone (tfmot alone would start at ±6 and need thousands of steps to get away from there).
+We differ from tfmot's `quantize_apply` by wrapping the layers ourselves: its layout pass folds and fuses what the clone
 already is, quantizes depthwise weights per tensor, and knows neither the fixed input nor the gates.
 """
 
@@ -27,12 +27,12 @@ INPUT_RANGE = (-1.0, 127 / 128)
 CALIBRATION_BATCH = 50
 
 
-def quantize(twin: tf_keras.Model, calibration: np.ndarray) -> tf_keras.Model:
-    """Returns the fake-quantized `twin`, its ranges from `calibration` (N, R, R, C) float32 in [-1, 1)."""
+def quantize(clone: tf_keras.Model, calibration: np.ndarray) -> tf_keras.Model:
+    """Returns the fake-quantized `clone`, its ranges from `calibration` (N, R, R, C) float32 in [-1, 1)."""
     if not len(calibration):
         raise UserError("no calibration images: expected at least one image (N, R, R, C)")
-    model = _wrap(twin, _quantizers(twin))
-    output_ranges = ranges(twin, calibration)
+    model = _wrap(clone, _quantizers(clone))
+    output_ranges = ranges(clone, calibration)
     for wrapper in operators(model):
         output = wrapper.quantize_config.output
         if hasattr(output, "set_range"):
@@ -58,13 +58,13 @@ def operators(model: tf_keras.Model) -> list[Any]:
     return [layer for layer in model.layers if not isinstance(layer, tf_keras.layers.InputLayer)]
 
 
-def _quantizers(twin: tf_keras.Model) -> dict[str, tuple[Any, list[Any]]]:
+def _quantizers(clone: tf_keras.Model) -> dict[str, tuple[Any, list[Any]]]:
     """Returns by the name of each layer the quantizer of its output, or None, and those of its inputs."""
     from tinytrain.quantize.quantizers import SharedRange
 
     chosen: dict[str, tuple[Any, list[Any]]] = {}
     source: dict[str, Any] = {}  # of layers that pass their input's quantization on: whose it is
-    for layer in twin.layers:
+    for layer in clone.layers:
         before = [source[node.name] for node in tf.nest.flatten(layer.inbound_nodes[0].inbound_layers)]
         pools = isinstance(layer, tf_keras.layers.AveragePooling2D | tf_keras.layers.Resizing)
         own = SharedRange(before[0]) if pools else _own_quantizer(layer)
@@ -101,8 +101,8 @@ def _own_quantizer(layer: tf_keras.layers.Layer) -> Any:
     return MovingAverageRange()
 
 
-def _wrap(twin: tf_keras.Model, quantizers: dict[str, tuple[Any, list[Any]]]) -> tf_keras.Model:
-    """Returns a copy of `twin` with every layer in a QuantizeWrapperV2 named after it."""
+def _wrap(clone: tf_keras.Model, quantizers: dict[str, tuple[Any, list[Any]]]) -> tf_keras.Model:
+    """Returns a copy of `clone` with every layer in a QuantizeWrapperV2 named after it."""
     import tensorflow_model_optimization as tfmot
 
     from tinytrain.quantize.quantizers import Operator
@@ -115,9 +115,9 @@ def _wrap(twin: tf_keras.Model, quantizers: dict[str, tuple[Any, list[Any]]]) ->
         operator = Operator(layer, *quantizers[layer.name])
         return tfmot.quantization.keras.QuantizeWrapperV2(new, operator)
 
-    model = tf_keras.models.clone_model(twin, clone_function=wrap)
+    model = tf_keras.models.clone_model(clone, clone_function=wrap)
     for wrapper in operators(model):
-        weights = twin.get_layer(wrapper.layer.name).get_weights()
+        weights = clone.get_layer(wrapper.layer.name).get_weights()
         if weights:
             wrapper.quantize_config.variable.assign(weights[0])
             wrapper.quantize_config.bias.assign(weights[1])

@@ -38,7 +38,7 @@ class Hint:
 
 
 def figure(subject: Subject) -> Figure:
-    """Returns the figure that models are compared by, such as top-1 accuracy, 0..1."""
+    """Returns the figure that models are compared by, 0..1."""
     return figures.of(subject.config.task).main
 
 

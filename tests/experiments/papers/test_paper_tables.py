@@ -7,7 +7,7 @@ from conftest import REPOSITORY
 
 from tinytrain.config import load as configs
 from tinytrain.errors import UserError
-from tinytrain.experiments.papers import figures
+from tinytrain.experiments.papers import charts
 from tinytrain.experiments.papers import tables as paper_tables
 
 FILES = sorted(paper_tables.folder().glob("*.toml"))
@@ -36,7 +36,7 @@ def test_a_table_parses_and_every_arm_is_a_valid_config(path):
     assert re.fullmatch(r"# Seed \d{3}[^\n]*\.", path.read_text().splitlines()[0])
     assert table.name == f"seed{table.paper}-table{table.numbers[-1]}"
     assert table.order in [column.name for column in table.columns]
-    assert set(table.figures) <= set(figures.FIGURES) == set(paper_tables.FIGURES)
+    assert set(table.figures) <= set(charts.FIGURES) == set(paper_tables.FIGURES)
     assert table.claim
     assert len({arm.folder for arm in table.arms}) == len(table.arms)
     assert all(len(line) <= 120 for line in path.read_text().splitlines())

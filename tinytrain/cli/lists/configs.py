@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from tinytrain import progress, tables
-from tinytrain.config import catalog, library
+from tinytrain.config import dataset_catalog, library
 from tinytrain.config import load as configs
 from tinytrain.experiments.papers import cost as training_cost
 from tinytrain.experiments.papers import tables as paper_tables
@@ -64,7 +64,7 @@ def _table(table: paper_tables.Table) -> dict[str, Any]:
 
 def _single(path: Path) -> dict[str, Any]:
     config = configs.load(path)
-    known = catalog.ROWS.get(config.data.spec.partition(":")[0])
+    known = dataset_catalog.ROWS.get(config.data.spec.partition(":")[0])
     seconds = training_cost.seconds(config, config.optim.epochs) if known else None
     return {
         "name": library.name_of(path),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tinytrain.config import catalog, library, load, plugins, schema, values
+from tinytrain.config import dataset_catalog, library, load, plugins, schema, values
 from tinytrain.errors import UserError, unknown
 
 
@@ -25,7 +25,7 @@ def _plugins(folder: str) -> Callable[[], dict[str, str]]:
 
 def _datasets() -> dict[str, str]:
     rows = {name: line for name, line in _plugins("datasets")().items() if name != "named"}
-    table = {name: f"{catalog.usage(name):25} {row.meaning}" for name, row in catalog.ROWS.items()}
+    table = {name: f"{dataset_catalog.usage(name):25} {row.meaning}" for name, row in dataset_catalog.ROWS.items()}
     return rows | table
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import keras
 
-from tinytrain.config import catalog, plugins
+from tinytrain.config import dataset_catalog, plugins
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
 from tinytrain.experiments.papers.tables import Table, every_config
@@ -52,12 +52,12 @@ def seconds(config: Config, epochs: int, teacher: Config | None = None) -> float
     """Returns the core seconds of a run, with its learning-rate search and the forward passes of its teacher.
 
     Args:
-        config: of the run; its dataset is one of the catalog.
+        config: of the run; its dataset is one of the dataset_catalog.
         epochs: how many it trains.
         teacher: the config of its teacher, None if it has none or the cost of the teacher is unknown.
     """
     train, val = _images(config)
-    classes = catalog.ROWS[config.data.spec.partition(":")[0]].classes
+    classes = dataset_catalog.ROWS[config.data.spec.partition(":")[0]].classes
     plain = seconds_per_image(config, classes)
     factor = math.prod(FACTORS[name] for name in configs.methods(config))
     teacher_pass = seconds_per_image(teacher, classes) / 3 if teacher else 0.0
@@ -91,9 +91,9 @@ def _macs(name: str, options: tuple) -> tuple[int, int, int]:
 
 
 def _images(config: Config) -> tuple[int, int]:
-    """Returns the number of (training, val) images, from the counts in the catalog."""
+    """Returns the number of (training, val) images, from the counts in the dataset_catalog."""
     name = config.data.spec.partition(":")[0]
-    row = catalog.ROWS[name]
+    row = dataset_catalog.ROWS[name]
     rule = row.split if config.data.split == "auto" else config.data.split
     counts = dict(row.images)
     train = TRAIN_IMAGES.get(name, counts.get("train", 0))

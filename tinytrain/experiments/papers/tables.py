@@ -38,7 +38,7 @@ KEYS = {
 ARM_KEYS = {"set", "paper", "base", "against", "datasets"}
 DATASET_KEYS = {"set", "base"}
 RAN = re.compile(r"scale [\d.]+(,[\d.]+)?; (1 seed|\d+ seeds); [^;]+; commit [0-9a-f]{7,40}")
-FIGURES = ("accuracy", "rates", "mixup", "classes")  # functions in figures.py, which imports TensorFlow
+FIGURES = ("accuracy", "rates", "mixup", "classes")  # functions in charts.py, which imports TensorFlow
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,8 @@
 
 A trial trains the model of the config anew, from the same seed, with plain SGD at a constant rate: without methods,
 warm-up, schedule and the rules for biases (C.2, C.3). TPE prunes by the median of the class-balanced val score
-after each epoch (of a classifier top-1); a rate that was tried before is pruned at once and counts as a trial. The best
-rate is that of the highest score after the last epoch. `study` shares the trials with other workers, `range_test` is
-the range test.
+after each epoch; a rate that was tried before is pruned at once and counts as a trial. The best rate is that of the
+highest score after the last epoch. `study` shares the trials with other workers, `range_test` is the range test.
 
 We differ from the released code in that a loss that is not finite prunes the trial instead of ending the search.
 """

@@ -19,7 +19,7 @@ from tinytrain.data.load import load_dataset
 from tinytrain.data.source import Dataset
 from tinytrain.data.splits import Splits, Subset
 from tinytrain.errors import UserError
-from tinytrain.evaluation import tflite_origin
+from tinytrain.evaluation_data import tflite_origin
 from tinytrain.run import Run
 from tinytrain.train.resolve import resolve
 
