@@ -17,7 +17,7 @@ help:
 	@echo "make documented-commands  run every command of README.md, docs and firmware (an hour); PAGE=README for one page"
 	@echo "make firmware-tools  what the firmware tests need from Debian: compiler, emulator, flasher"
 	@echo "make browser         what the tests of reports need from Debian: Chromium"
-	@echo "make lock            write requirements.lock anew from pyproject.toml"
+	@echo "make lock            write requirements.lock again from pyproject.toml"
 
 demo: .venv/installed
 	rm -rf $(DEMO)

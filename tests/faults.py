@@ -100,7 +100,7 @@ def copy_project(target: Path) -> Path:
 
 
 def import_libraries() -> None:
-    """Imports what every test file needs, once: the processes that run tests are forks, and import nothing anew."""
+    """Imports what every test file needs, once: the processes that run tests are forks, and import nothing again."""
     os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     for name in ("tensorflow", "keras_cv", "tf_keras", "optuna", "scipy.stats", "sklearn.metrics", "matplotlib.figure"):
         importlib.import_module(name)

@@ -45,7 +45,7 @@ class Stage:
         self._bar: tqdm | None = None
 
     def begin(self, text: str, total: int | None = None, unit: str = "") -> None:
-        """Starts the stage anew with another text and count."""
+        """Starts the stage again with another text and count."""
         with _lock:
             self.text, self.total, self.unit, self.done = text, total, unit, 0
             self._began = time.monotonic()

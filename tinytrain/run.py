@@ -153,7 +153,7 @@ class Run:
             if new not in (old, "auto"):
                 raise UserError(
                     f"cannot resume '{self.folder}' with {dotted} = {new!r}: it was begun with {old!r}; "
-                    "ask for the same, name another folder, or delete this one to train it anew"
+                    "ask for the same, name another folder, or delete this one to train it again"
                 )
 
     def update_config(self, config: Config) -> None:

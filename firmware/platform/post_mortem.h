@@ -14,7 +14,7 @@ void post_mortem_idle(void);
 void post_mortem_operator(uint32_t index);
 void post_mortem_fault(uint32_t address);
 
-// Called once after reset, with whether it was the watchdog's: composes post_mortem_text() and begins anew.
+// Called once after reset, with whether it was the watchdog's: composes post_mortem_text() and begins again.
 void post_mortem_read(bool reset_by_watchdog);
 
 // Returns why the board restarted, "" after power on or an ordinary reset.

@@ -156,7 +156,7 @@ def test_a_board_of_another_version_is_refused_in_one_sentence(export, clock, ve
     with pytest.raises(UserError) as error:
         binary(export, clock, honest if refusal else in_hello("version", version), refuse=refusal)
     assert str(error.value) == (
-        f"the board speaks version {version} of the protocol, this tinytrain 2: export and flash it anew"
+        f"the board speaks version {version} of the protocol, this tinytrain 2: export and flash it again"
     )
 
 

@@ -1,4 +1,4 @@
-"""The t interval of paired differences, against numbers worked by hand and a test of scipy's that computes it anew."""
+"""The t interval of paired differences, against numbers worked by hand and a test of scipy's that computes it again."""
 
 import numpy as np
 import pytest

@@ -183,7 +183,7 @@ def test_without_network_one_sentence_says_which_file_to_put_where(command_line,
 def test_a_published_file_that_was_cut_off_is_said(publish):
     path = publish("mobilenet_v1", 0.25)
     path.write_bytes(path.read_bytes()[:10_000])
-    with pytest.raises(UserError, match=f"'{path}' does not hold the published weights .*: fetch it anew from https"):
+    with pytest.raises(UserError, match=f"'{path}' does not hold the published weights .*: fetch it again from https"):
         build(name="mobilenet_v1", width=0.25, resolution=SIDE, weights="imagenet")
 
 

@@ -103,7 +103,7 @@ def two_inputs(_, graph):
         (
             changed(conv_model(), float_in_the_middle("ELU")),
             "computes in int8, but for 1 ELU, which the converter left in float32 since TensorFlow Lite has no int8 "
-            "kernel for it; converting it anew will not help: in place of ELU take ReLU6",
+            "kernel for it; converting it again will not help: in place of ELU take ReLU6",
         ),
         (changed(conv_model(), float_in_the_middle("NEG")), "computes in int8, but for 1 NEG"),
         (conv_model(custom="ethos-u"), "was compiled by Vela for Arm's Ethos-U NPU (operator ethos-u)"),

@@ -38,7 +38,7 @@ CURVES = {
     # A fall by less than 2e-4 of the best loss is none: 0.9999 is bad, 0.9997 is better.
     "too little": ([1.0] * 7 + [0.9999] * 200, {6: 1.0, 13: 0.1, 19: 0.01, 25: 0.005}),
     "enough": ([1.0] * 7 + [0.9997] * 200, {6: 1.0, 14: 0.1, 20: 0.01, 26: 0.005}),
-    # Five bad ones are tolerated, and a better one begins the count anew; after the last one at 17, six bad ones to 23.
+    # Five bad ones are tolerated, and a better one begins the count again; after the last at 17, six bad ones to 23.
     "just tolerated": ([1.0] * 12 + [0.9] + [1.0] * 4 + [0.8] + [1.0] * 200, {6: 1.0, 24: 0.1, 30: 0.01, 36: 0.005}),
     # Falling by itself once means that nothing is forced.
     "fell early, then learns": ([1.0] * 13 + FALLING, {6: 1.0, 13: 0.1}),
@@ -57,7 +57,7 @@ def test_every_learning_rate_of_a_curve(name):
 def test_it_ends_after_five_epochs_at_the_lowest_rate_without_a_better_accuracy():
     # Lowest from epoch 25 on; the accuracy is the same all along, so epochs 25 to 29 are the five.
     assert len(replay(STANDING, top1=[0.5] * 200)) == 30
-    # One better epoch, 27, begins the wait anew: 28 to 32.
+    # One better epoch, 27, begins the wait again: 28 to 32.
     assert len(replay(STANDING, top1=[0.5] * 27 + [0.6] * 200)) == 33
     # Not better to 4 digits.
     assert len(replay(STANDING, top1=[0.5] * 27 + [0.50004] * 200)) == 30

@@ -95,7 +95,7 @@ def _windows(device: Mlperf, exported: Exported, images: list[int], window_s: fl
 
 
 def _window(device: Mlperf, exported: Exported, image: int, inferences: int) -> Window:
-    """Loads an image and runs it; a board without room to keep the input (KEEP_IMAGE) needs it anew each time."""
+    """Loads an image and runs it; a board without room to keep the input (KEEP_IMAGE) needs it again each time."""
     device.load(exported.pixels_of(image))
     return device.infer(inferences)
 

@@ -1,6 +1,6 @@
 """Keys and values of older versions: config files with them are still read, with a line that names the new ones.
 
-A run must go on for as long as it is kept, so its config.toml is read. What is typed as KEY=VALUE can be typed anew at
+A run must go on for as long as it is kept, so its config.toml is read. What is typed as KEY=VALUE can be typed again at
 once, so there an old key is an error that names the new one: nobody learns two names for one thing.
 """
 

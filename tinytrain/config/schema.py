@@ -30,7 +30,7 @@ class Data:
     )
     split: Literal["auto", "official", "trainval", "random", "paper"] = key(
         "auto",
-        "official: as the data comes; trainval: val joins train; random: all anew; paper: the test count of a paper",
+        "official: as the data comes; trainval: val joins train; random: split again; paper: the test count of a paper",
     )
     val_fraction: float = key(0.1, "share of the training images held out, if the data has no val split", 0.01, 0.5)
     test_fraction: float = key(0.2, "share of all images held out, if the data has no test split", 0.01, 0.5)

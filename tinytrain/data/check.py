@@ -74,7 +74,7 @@ def _unused_keys(dataset: Dataset, config: Config) -> list[Finding]:
         Finding(
             "unused key",
             f"data.{name}_images = {count} is not used, as the data has a {name} split of its own",
-            "data.split=random splits all images anew",
+            "data.split=random splits all images again",
         )
         for name, count in counts.items()
         if count

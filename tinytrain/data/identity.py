@@ -238,7 +238,7 @@ def _changed_names(first: Sequence[str], second: Sequence[str], first_only: str,
 def _changed(run: Run, config: Config, changes: list[str]) -> UserError:
     return UserError(
         f"'{config.data.spec}' is not what '{run.folder}' was trained on ({'; '.join(changes)}): "
-        "make it what it was, or train anew"
+        "make it what it was, or train again"
     )
 
 

@@ -99,7 +99,7 @@ def arrange(dataset: Dataset, rule: str) -> Dataset:
     """Returns `dataset` with its official splits joined as data.split = `rule` says; its `split` is then that rule.
 
     Raises:
-        UserError: "paper" where no paper splits this dataset anew.
+        UserError: "paper", but no paper splits this dataset.
     """
     rule = dataset.split if rule == "auto" else rule
     image_sets = dataset.image_sets

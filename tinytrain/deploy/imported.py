@@ -81,7 +81,7 @@ def _refuse_other_types(model: Model, file: str) -> None:
     if old := _computing(model, lambda tensor: tensor.dtype == "uint8" and bool(tensor.scale)):
         raise UserError(
             f"{file} computes in uint8 ({_counted(old)}), the quantization of TensorFlow 1: the firmware computes in "
-            "int8; convert the float network anew with TensorFlow 2 and supported_ops TFLITE_BUILTINS_INT8"
+            "int8; convert the float network again with TensorFlow 2 and supported_ops TFLITE_BUILTINS_INT8"
         )
     floats = _computing(model, lambda tensor: tensor.dtype == "float32")
     if not floats:
@@ -92,7 +92,7 @@ def _refuse_other_types(model: Model, file: str) -> None:
     instead = [f"in place of {name} take {_INSTEAD[name]}" for name in names if name in _INSTEAD]
     raise UserError(
         f"{file} computes in int8, but for {_counted(floats)}, which the converter left in float32 since TensorFlow "
-        "Lite has no int8 kernel for it; converting it anew will not help: "
+        "Lite has no int8 kernel for it; converting it again will not help: "
         + ("; ".join(instead) if instead else "build the network without it, and train it")
     )
 

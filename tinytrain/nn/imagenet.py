@@ -143,7 +143,7 @@ def application(published: Published, width: float, resolution: int) -> keras.Mo
     except Exception as error:  # h5py and Keras raise many kinds for a wrong or truncated file
         raise UserError(
             f"'{path}' does not hold the published weights ({one_line(error)}): "
-            f"fetch it anew from {published.url}/{path.name}"
+            f"fetch it again from {published.url}/{path.name}"
         ) from None
 
 

@@ -59,7 +59,7 @@ def golden(export: Export) -> Golden | None:
             finetuned = saved.get("finetuned")
             return Golden(saved["inputs"], dequantize(outputs, graph.outputs[0]), labels, finetuned)
     except (OSError, ValueError, KeyError, IndexError, BadZipFile) as error:
-        raise UserError(f"cannot read '{path}': {error}; export the run anew") from None
+        raise UserError(f"cannot read '{path}': {error}; export the run again") from None
 
 
 def test_images(subject: Subject, proven: Golden | None) -> LabelledImages:
@@ -92,6 +92,6 @@ def of_export(proven: Golden, test: LabelledImages, folder: Path) -> dict[str, n
     Raises UserError if they were asked of other images.
     """
     if proven.inputs.shape != test.images.shape or not np.array_equal(proven.inputs, to_int8(test.images)):
-        raise UserError(f"the images in '{folder / GOLDEN_FILE}' are not the test images of the run: export it anew")
+        raise UserError(f"the images in '{folder / GOLDEN_FILE}' are not the test images of the run: export it again")
     tuned = {} if proven.finetuned is None else {FINETUNED: proven.finetuned}
     return tuned | {INT8: proven.logits}

@@ -67,7 +67,7 @@ def _unpack(path: Path) -> tuple[list[np.ndarray], dict[str, Any]]:
 
 
 def _unusable(path: Path, what: str) -> UserError:
-    """Returns the sentence for a checkpoint that is of no use; without last.npz the first epoch writes both anew."""
+    """Returns the sentence for a checkpoint that is of no use; without last.npz the first epoch writes both again."""
     last = path.with_name("last.npz")
     return UserError(
         f"the checkpoint '{path}' {what}: delete '{last}' and resume, and this training begins again at its first epoch"

@@ -205,7 +205,7 @@ def _begun_network(run: Run | None, config: Config) -> keras.Model | None:
             raise ValueError(f"it is a {type(network).__name__}")
         return network
     except Exception as error:  # Keras has no class of its own for it, and its safe mode refuses what holds code
-        raise UserError(f"'{run.graph_path}' is no network of Keras: {error}; train the run anew") from None
+        raise UserError(f"'{run.graph_path}' is no network of Keras: {error}; train the run again") from None
 
 
 def _finish(run: Run, trainer: Trainer) -> None:

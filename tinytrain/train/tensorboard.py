@@ -1,7 +1,7 @@
 """RUN/tensorboard: what each epoch came to, as event files that TensorBoard shows (log.tensorboard=true).
 
 The folders train and val hold the same tags, which TensorBoard draws as two curves in one picture. The history of
-the checkpoint is the truth: a training that goes on writes all of it anew, so that a kill neither doubles nor loses
+the checkpoint is the truth: a training that goes on writes all of it again, so that a kill neither doubles nor loses
 an epoch. TensorFlow writes the files; the package tensorboard is needed to look at them only.
 """
 

@@ -36,7 +36,7 @@ class BoardWrong(TinytrainError):
     """The board gave an answer that cannot be right, whatever its model computes."""
 
     def __init__(self, what: str, received: object, expected: str) -> None:
-        super().__init__(f"the board answers {what} wrong: {shown(received)}, expected {expected}; flash it anew")
+        super().__init__(f"the board answers {what} wrong: {shown(received)}, expected {expected}; flash it again")
 
 
 class Kind(IntEnum):
@@ -122,7 +122,7 @@ class Inferred:
 def other_version(version: int) -> UserError:
     """Returns the error for a board with another version of the protocol."""
     return UserError(
-        f"the board speaks version {version} of the protocol, this tinytrain {VERSION}: export and flash it anew"
+        f"the board speaks version {version} of the protocol, this tinytrain {VERSION}: export and flash it again"
     )
 
 

@@ -201,5 +201,5 @@ def _read_answer(kind: Kind, answer: cobs_frames.Frame, read: Callable[[bytes], 
     except struct.error:
         raise TinytrainError(
             f"the board's answer to {kind.name} has {len(answer.payload)} bytes, which is no answer to it: "
-            "export and flash it anew"
+            "export and flash it again"
         ) from None

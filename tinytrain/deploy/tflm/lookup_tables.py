@@ -1,6 +1,6 @@
 """Tables of the operators that map one int8 value to another: what the firmware looks up instead of computing.
 
-An int8 HARD_SWISH or LOGISTIC has 256 different inputs. TFLM computes each element anew, in 86 and 449 instructions on
+An int8 HARD_SWISH or LOGISTIC has 256 different inputs. TFLM computes every element, in 86 and 449 instructions on
 a Cortex-M7; a table takes 4, and 256 bytes of flash. The tables are what TFLM's own interpreter gives: they are exact.
 """
 

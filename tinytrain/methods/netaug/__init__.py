@@ -9,7 +9,7 @@ In the first half of the training both widths and expansions are drawn, then exp
 every epoch, the hidden channels of each block are sorted by the L1 norm of the weights that read them, so that the tiny
 network has the important ones. The function of the largest network does not change.
 
-Before every evaluation, and for the result, the BatchNorm statistics of the tiny network are estimated anew on fixed
+Before every evaluation, and for the result, the BatchNorm statistics of the tiny network are estimated again on fixed
 training images (A.6), since the running ones are a mixture over networks of all widths.
 
 Where the paper and the released code (mit-han-lab/tinyml) differ, this follows the code (methods.md A). Padding and the

@@ -1,6 +1,6 @@
 """The search for the learning rate before a training (methods.md C.5): an even grid, Optuna's TPE or a range test.
 
-A trial trains the model of the config anew, from the same seed, with plain SGD at a constant rate: without methods,
+A trial trains the model of the config from its start, with plain SGD at a constant rate: without methods,
 warm-up, schedule and the rules for biases (C.2, C.3). TPE prunes by the median of the class-balanced val score
 after each epoch; a rate that was tried before is pruned at once and counts as a trial. The best rate is that of the
 highest score after the last epoch. `study` shares the trials with other workers, `range_test` is the range test.
