@@ -4,7 +4,7 @@ The faults stand in tests/planted/*.toml, one file for each part of the project:
 
     [[fault]]
     name = "momentum without Nesterov"               unique
-    file = "tinytrain/train/optimizers.py"           may be a pattern, such as firmware/**/crc32.cc
+    file = "tinytrain/train/optimizers/sgd.py"       may be a pattern, such as firmware/**/crc32.cc
     old = 'use_nesterov=self.nesterov,'              stands exactly once in the file, or in all files of the pattern
     new = 'use_nesterov=False,'
     tests = "tests/train"                            a file or folder of tests …

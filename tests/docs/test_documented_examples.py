@@ -43,7 +43,7 @@ def test_the_pages_bring_what_they_say(laid):
     root, files = laid
     package = {
         *("models/ds_cnn.py", "datasets/npz.py", "methods/r_drop.py", "tasks/ordinal/__init__.py"),
-        *("tasks/ordinal/task.py", "train/lion.py", "deploy/targets/cmake.py", "config/dataset_catalog.py"),
+        *("tasks/ordinal/task.py", "train/optimizers/lion.py", "deploy/targets/cmake.py", "config/dataset_catalog.py"),
     }
     tests = {
         *("tests/methods/test_r_drop.py", "tests/tasks/test_ordinal.py"),

@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from tinytrain.methods.netaug import NetAug
 from tinytrain.nn import blocks
-from tinytrain.train import optimizers
 from tinytrain.train.method import TrainingContext
+from tinytrain.train.optimizers.sgd import SGD
 
 WIDTHS, EXPANSIONS = [1.0, 1.8, 2.6], [1.0, 1.6, 2.2, 2.8]
 
@@ -27,7 +27,7 @@ def netaug(model, widths=WIDTHS, expansions=EXPANSIONS, outer_steps=100, keep_we
 
 def compiled(method, lr=0.05):
     method.compile(
-        optimizers.SGD(lr, coupled_decay=1e-3),
+        SGD(lr, coupled_decay=1e-3),
         keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1),
         metrics=[keras.metrics.CategoricalAccuracy("top1")],
         jit_compile=False,

@@ -20,6 +20,7 @@ from tinytrain.nn import macs
 from tinytrain.run import Run
 from tinytrain.train import optimizers
 from tinytrain.train.method import Method, Objective, TrainingContext
+from tinytrain.train.optimizers.sgd import SGD
 
 
 def tiny(name="mobilenet_v2_tiny", resolution=32, classes=10, width=None):
@@ -239,9 +240,7 @@ def test_in_the_second_half_only_the_expansion_is_widened():
 def test_each_traced_step_trains_the_channels_of_its_own_network():
     """What moves in a step is what the tiny network or the one drawn for this very step uses; decay is off."""
     method = netaug(shallow(), outer_steps=6, x=images(32, 16))
-    method.compile(
-        optimizers.SGD(0.05, momentum=0.0, nesterov=False), keras.losses.CategoricalCrossentropy(from_logits=True)
-    )
+    method.compile(SGD(0.05, momentum=0.0, nesterov=False), keras.losses.CategoricalCrossentropy(from_logits=True))
     method.optimizer.build(method.trainable_variables)
     step = tf.function(lambda x, y: method.train_step((x, y)))
     kernel = method.super_network.model.get_layer("head_conv").kernel  # (1, 1, read, written)

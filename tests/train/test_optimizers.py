@@ -9,6 +9,8 @@ import tensorflow as tf
 
 from tinytrain.config.schema import Optim
 from tinytrain.train import optimizers, schedules
+from tinytrain.train.optimizers.adam import Adam
+from tinytrain.train.optimizers.sgd import SGD
 
 GRADIENTS = np.random.default_rng(0).normal(size=(12, 3)).astype("float32")
 LR = [0.1] * 4 + [0.01] * 4 + [0.3] * 4  # a drop and a rise: where Keras' own SGD differs
@@ -42,7 +44,7 @@ def sgd_by_hand(nesterov, decay, momentum=0.9):
 @pytest.mark.parametrize("nesterov", [False, True])
 @pytest.mark.parametrize("decay", [0.0, 0.05])
 def test_sgd(nesterov, decay):
-    ours = run(optimizers.SGD(Steps(), 0.9, nesterov, decay))
+    ours = run(SGD(Steps(), 0.9, nesterov, decay))
     np.testing.assert_allclose(ours, sgd_by_hand(nesterov, decay), rtol=1e-5)
 
 
@@ -62,11 +64,11 @@ def test_adam():
         m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
         w = w - lr * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
         expected.append(w)
-    np.testing.assert_allclose(run(optimizers.Adam(Steps(), coupled_decay=0.05)), expected, rtol=2e-5)
+    np.testing.assert_allclose(run(Adam(Steps(), coupled_decay=0.05)), expected, rtol=2e-5)
 
 
 @pytest.mark.parametrize("name", ["bias", "gamma", "beta"])
-@pytest.mark.parametrize("kind", [optimizers.SGD, optimizers.Adam])
+@pytest.mark.parametrize("kind", [SGD, Adam])
 def test_no_decay_on_biases_and_batch_norm(kind, name):
     np.testing.assert_array_equal(run(kind(Steps(), coupled_decay=0.5), name), run(kind(Steps()), name))
     assert (run(kind(Steps(), coupled_decay=0.5)) != run(kind(Steps()))).any()
@@ -98,10 +100,10 @@ def test_build_reads_the_config():
     built = optimizers.build(
         Optim(lr=0.2, epochs=4, warmup_epochs=1.0, weight_decay=0.01, nesterov=False), steps_per_epoch=5
     )
-    assert isinstance(built, optimizers.SGD)
+    assert isinstance(built, SGD)
     assert (built.nesterov, built.coupled_decay) == (False, 0.01)
     assert float(built.learning_rate) == pytest.approx(0.2 / 5)
-    assert isinstance(optimizers.build(Optim(name="adam"), 5), optimizers.Adam)
+    assert isinstance(optimizers.build(Optim(name="adam"), 5), Adam)
 
 
 def test_an_epoch_at_a_time():

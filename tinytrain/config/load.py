@@ -81,6 +81,7 @@ def check(config: Config) -> None:
     plugins.check("models", config.model.name)
     plugins.check("tasks", config.task)
     plugins.check("deploy.targets", config.export.target)
+    plugins.check("train.optimizers", config.optim.name)
     names = methods(config)
     if len(set(names)) < len(names) or "" in names:
         raise UserError(f"method = '{config.method}': expected names joined by +, each once, such as netaug+distill")

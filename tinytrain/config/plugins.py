@@ -1,6 +1,7 @@
 """Plug-in folders: a file's name is the word that a config uses. There is no registry.
 
-A new model, data source, method, task, export target or board is one new file. Nothing here imports TensorFlow.
+A new model, data source, method, task, optimizer, export target or board is one new file.
+Nothing here imports TensorFlow.
 """
 
 import importlib

@@ -120,7 +120,7 @@ class Augment:
 class Optim:
     """The optimizer and its schedule."""
 
-    name: Literal["sgd", "adam"] = key("sgd", "sgd with momentum, or adam")
+    name: str = key("sgd", "sgd with momentum, or adam: a file in tinytrain/train/optimizers")
     lr: float = key(0.05, "peak learning rate; with search.algorithm, what a range test begins with", 0, MOST_RATE)
     schedule: Literal["cosine", "cosine_epochs", "plateau", "constant"] = key(
         "cosine",
