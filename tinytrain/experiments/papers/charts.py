@@ -24,6 +24,7 @@ from tinytrain.experiments.papers.tables import Table
 from tinytrain.experiments.runs import Planned
 from tinytrain.files import make_folder, write_atomically
 from tinytrain.run import Run
+from tinytrain.train import figures as task_figures
 from tinytrain.train.resolve import resolve
 
 SAMPLES = 6  # images of the MixUp figure
@@ -75,11 +76,12 @@ def _draw(axes: Any, curves: dict[str, np.ndarray], style: str = "-", suffix: st
 
 
 def accuracy(table: Table, finished: list[Planned]) -> Figure:
-    """Draws the val top-1 after each epoch, with a line for each arm."""
+    """Draws the task's main figure on val after each epoch, with a line for each arm."""
+    main = task_figures.of(finished[0].config.task).main
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
-    _draw(axes, {label: 100 * values for label, values in _curves(finished, "val_top1").items()})
-    axes.set(xlabel="epoch", ylabel="val top-1 / %", title=_title(table, finished))
+    _draw(axes, {label: 100 * values for label, values in _curves(finished, f"val_{main.key}").items()})
+    axes.set(xlabel="epoch", ylabel=f"val {main.label} / %", title=_title(table, finished))
     _finish(figure, axes)
     return figure
 
