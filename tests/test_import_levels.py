@@ -13,7 +13,7 @@ LIGHT = [
     "cli.commands",
     "cli.flags",
     "config.load",
-    "cli.words",
+    "cli.overrides",
     "config.plugins",
     "errors",
     "cli.lists.names",

@@ -8,7 +8,7 @@ from difflib import SequenceMatcher
 
 import pytest
 
-from tinytrain.cli import words
+from tinytrain.cli import overrides
 from tinytrain.cli.lists import names
 from tinytrain.config import load, schema
 from tinytrain.errors import UserError, escaped, nearest
@@ -101,7 +101,7 @@ def test_a_key_of_20000_characters_is_cut():
     ("content", "sentence"),
     [
         (b"\x89PNG\r\n\x1a\n\xff\xfe", "is not a TOML file: 'utf-8' codec"),
-        (b"a = " + b"[" * 20_000, "is not a TOML file: it nests too deep"),
+        (b"a = " + b"[" * 20_000, "is not a TOML file: it is nested too deeply"),
         (b"seed = " + b"9" * 5000, "is not a TOML file: Exceeds the limit"),
         (b"seed = " + b"9" * 400, "is out of range: expected 0 to 4,294,967,295"),
         (b"optim.lr = " + b"9" * 400, "is out of range: expected 0 to 1,000"),
@@ -161,12 +161,12 @@ def test_a_name_too_long_for_the_disk_is_a_sentence_in_every_command(command_lin
 def test_a_word_is_a_setting_only_if_it_looks_like_a_key_and_is_no_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for word in ("optim.epochs=3", "epochs=5", "optim.epoch=3", "optim.nothing=1", " seed =1", "model.weights=a=b"):
-        assert words.is_setting(word), word
+        assert overrides.is_override(word), word
     for word in ("a=b.toml", "runs/lr=0.1/", "folder:x=y", "zzzz=1", "=3", "./lr=0.1", "plain"):
-        assert not words.is_setting(word), word
+        assert not overrides.is_override(word), word
     (tmp_path / "lr=0.1").mkdir()
-    assert not words.is_setting("lr=0.1")
-    assert words.separated(["lr=0.1", "optim.lr=0.1"]) == (["lr=0.1"], ["optim.lr=0.1"])
+    assert not overrides.is_override("lr=0.1")
+    assert overrides.separated(["lr=0.1", "optim.lr=0.1"]) == (["lr=0.1"], ["optim.lr=0.1"])
 
 
 def test_an_equals_sign_in_a_path_is_part_of_it(command_line, tmp_path, image_folder):

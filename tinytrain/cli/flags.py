@@ -10,7 +10,7 @@ from typing import Any
 
 from absl import flags
 
-from tinytrain.cli.words import separated
+from tinytrain.cli.overrides import separated
 from tinytrain.errors import UserError, unknown
 
 
@@ -50,17 +50,28 @@ class Flag:
 
 
 def text(name: str, value: str, meaning: str, default: str | None = None, required: bool = False) -> Flag:
-    """Returns a flag that takes any text but an empty one; `value` stands for it in usage."""
+    """Returns a flag that takes any text but an empty one.
+
+    Args:
+        name: without the dashes.
+        value: what stands for its value in usage, such as "DIR".
+        meaning: its line in help.
+        default: its value if it is not given.
+        required: whether usage shows it without brackets.
+    """
     return Flag(name, meaning, _Text(name), value, default, required)
 
 
 def integer(name: str, value: str, meaning: str, low: int, high: int, default: int | None = None) -> Flag:
-    """Returns a flag that takes a whole number from `low` to `high`."""
+    """Returns a flag that takes a whole number from `low` to `high`; the other arguments are as in `text`."""
     return Flag(name, meaning, _WholeNumber(name, low, high), value, default, details=f"{low:,} to {high:,}")
 
 
 def choice(name: str, choices: Sequence[str], meaning: str, default: str | None = None, value: str = "") -> Flag:
-    """Returns a flag that takes one of `choices`; in usage they stand themselves, unless `value` stands for them."""
+    """Returns a flag that takes one of `choices`; the other arguments are as in `text`.
+
+    Usage lists the choices, unless `value` stands for them.
+    """
     details = ", ".join(choices) if value else ""
     return Flag(name, meaning, _Choice(name, choices), value or "|".join(choices), default, details=details)
 
@@ -117,10 +128,10 @@ def parse(command: Command, argv: Sequence[str]) -> tuple[flags.FlagValues, list
         flag.define(values)
     values.set_gnu_getopt(True)
     try:
-        words = values(["tinytrain", *argv])[1:]
+        arguments = values(["tinytrain", *argv])[1:]
     except flags.Error as error:
         raise UserError(f"{error} (known flags: {', '.join('--' + flag.name for flag in known)})") from None
-    return values, *(separated(words) if command.overrides else (words, []))
+    return values, *(separated(arguments) if command.overrides else (arguments, []))
 
 
 class _Text(flags.ArgumentParser):

@@ -1,4 +1,4 @@
-"""TOML files that may come from anybody, read into tables; every fault of theirs is one sentence."""
+"""TOML files that may come from anybody, read into tables; each fault is reported in one sentence."""
 
 import shlex
 import tomllib
@@ -34,7 +34,7 @@ def loads(text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except RecursionError:
-        raise ValueError("it nests too deep") from None
+        raise ValueError("it is nested too deeply") from None
 
 
 def flat(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
