@@ -206,7 +206,7 @@ def test_a_report_without_board_is_refused(tmp_path, report):
     [
         ("[]", "holds a list, expected an object"),
         ("null", "holds a NoneType"),
-        ("[" * 100_000, "lists in lists without end"),
+        ("[" * 100_000, "its lists are nested too deeply"),
         (json.dumps(export_reports.report(input=5)), r"'input' in report.json is 5, as no export writes it"),
         (json.dumps(export_reports.report(classes=[1])), r"'classes' in report.json is \[1\]"),
         (json.dumps(export_reports.report(latency_range_ms="ab")), r"'latency_range_ms' in report.json is 'ab'"),

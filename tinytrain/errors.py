@@ -82,9 +82,15 @@ def shown(value: object) -> str:
         return f"a {type(value).__name__} that is too long to be shown"
 
 
-def nearest(word: str, choices: Iterable[str], cutoff: float = 0.55) -> str:
-    """Returns "; did you mean 'x'?" for the choice closest to `word`, or "" if none is close."""
-    matches = get_close_matches(word.lower()[: _MAX_LENGTH["quoted"]], list(choices), n=1, cutoff=cutoff)
+def nearest(name: str, choices: Iterable[str], cutoff: float = 0.55) -> str:
+    """Returns "; did you mean 'x'?" for the choice closest to `name`, or "" if none is close.
+
+    Args:
+        name: what was typed.
+        choices: what would be right.
+        cutoff: the least similarity, 0..1 (`difflib.get_close_matches`).
+    """
+    matches = get_close_matches(name.lower()[: _MAX_LENGTH["quoted"]], list(choices), n=1, cutoff=cutoff)
     return f"; did you mean '{matches[0]}'?" if matches else ""
 
 

@@ -74,7 +74,7 @@ def _acquired(path: Path, what: str) -> int:
         try:
             free = try_lock(handle)
         except OSError as error:  # some network drives
-            warning = f"warning: no lock on '{path}' ({error.strerror}): let no second process write there"
+            warning = f"warning: no lock on '{path}' ({error.strerror}): do not let a second process write there"
             print(escaped(warning), file=sys.stderr)
             return handle
         if not free:

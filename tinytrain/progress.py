@@ -45,7 +45,7 @@ class Stage:
         self._bar: tqdm | None = None
 
     def begin(self, text: str, total: int | None = None, unit: str = "") -> None:
-        """Starts the stage again with another text and count."""
+        """Restarts the stage with another text and count."""
         with _lock:
             self.text, self.total, self.unit, self.done = text, total, unit, 0
             self._began = time.monotonic()
@@ -119,7 +119,14 @@ def stage(text: str, total: int | None = None, unit: str = "", at_once: bool = F
 
 
 def counted(items: Iterable[T], text: str, total: int, unit: str) -> Iterator[T]:
-    """Yields `items` inside a stage that counts them."""
+    """Yields `items` inside a stage that counts them.
+
+    Args:
+        items: what is counted.
+        text: what is being done, such as "decoding".
+        total: how many there are.
+        unit: what each is, in the singular.
+    """
     with stage(text, total, unit) as current:
         for item in items:
             yield item

@@ -18,7 +18,10 @@ def line(cells: Cells, columns: Sequence[str], between: str = "") -> str:
 
 
 def aligned(rows: Iterable[Cells], columns: Sequence[str], between: str = "") -> list[str]:
-    """Returns a line for each row, those of the headings first; "<" and ">" are as wide as their widest cell."""
+    """Returns a line for each row, those of the headings first; "<" and ">" are as wide as their widest cell.
+
+    The arguments are those of `line`, for each row.
+    """
     rows = list(rows)
     widest = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
     fixed = [

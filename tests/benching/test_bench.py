@@ -314,7 +314,7 @@ def test_mistakes_are_one_sentence(folder, command_line, words, sentence):
 def test_what_is_no_whole_export_is_refused(folder, command_line, tmp_path):
     copy = exported(tmp_path / "export")
     (copy / "firmware" / "PROTOCOL.md").unlink()
-    assert "is from before it could be asked anything: export again" in command_line("bench", copy)[2]
+    assert "is older than the binary protocol: export again" in command_line("bench", copy)[2]
     (copy / GOLDEN_FILE).write_bytes(b"PK")
     (copy / "firmware" / "PROTOCOL.md").touch()
     assert "is damaged" in command_line("bench", copy)[2]

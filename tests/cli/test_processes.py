@@ -263,7 +263,7 @@ def test_export_killed_in_the_middle_of_a_file_leaves_nothing_behind_after_the_n
     [
         (["fit", "--out", "a run", *SMALL], "; go on with: tinytrain fit --out 'a run' --resume"),
         (["fit", "--out", "\x1brun", *SMALL], "; go on with: tinytrain fit --out '\\x1brun' --resume"),
-        (["compare", "c.toml", *SMALL], "; the same command typed again goes on"),
+        (["compare", "c.toml", *SMALL], "; the same command, run again, continues"),
     ],
 )
 def test_an_interruption_says_how_to_go_on(command_line, tmp_path, monkeypatch, words, hint):
@@ -317,10 +317,10 @@ def test_a_broken_pipe_of_anything_else_is_not_silent(monkeypatch):
         (
             "kill -SEGV $$",
             UserError,
-            "cannot run the .tflite: it ended with status -11 and said nothing (crashed, SIGSEGV)",
+            "cannot run the .tflite: it ended with status -11 without a message (crashed, SIGSEGV)",
         ),
         ("echo 'no such op' >&2; exit 1", UserError, "cannot run the .tflite: no such op"),
-        ("exit 9", UserError, "it ended with status 9 and said nothing"),
+        ("exit 9", UserError, "it ended with status 9 without a message"),
         (
             "echo '/tmp/x: No space left on device' >&2; exit 74",
             UserError,

@@ -422,7 +422,7 @@ def test_a_start_or_a_teacher_that_knows_the_test_images_is_told(workspace, caps
         config = configs.load(None, [*SMALL, f"data.spec=folder:{workspace / 'images'}", f"seed={seed}", *words])
         source = load_dataset(config)
         data = fit.Splits(source, resolve(config, source))
-        fit._tell_seen(data, config)
+        fit._print_seen_test_images(data, config)
         ours = set(splits.as_names(source, data.subsets)["test"])
         told = f"was trained on {len(theirs & ours)} of these {len(ours)} test images"
         assert (told in capsys.readouterr().err) == bool(seed)

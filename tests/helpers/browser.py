@@ -42,11 +42,11 @@ class Browser:
             message["sessionId"] = self.session
         os.write(self.to, json.dumps(message).encode() + b"\0")
         while True:
-            found = self._receive()
-            if found.get("id") == self.count:
-                assert "error" not in found, found["error"]
-                return found["result"]
-            self.events.append(found)
+            answer = self._receive()
+            if answer.get("id") == self.count:
+                assert "error" not in answer, answer["error"]
+                return answer["result"]
+            self.events.append(answer)
 
     def _receive(self):
         while b"\0" not in self.rest:
@@ -71,9 +71,9 @@ class Browser:
 
     def evaluate(self, expression):
         """Returns the value of a JavaScript expression."""
-        found = self.send("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
-        assert "exceptionDetails" not in found, found
-        return found["result"].get("value")
+        answer = self.send("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
 
     def said(self):
         """Returns what the page logged or threw, as texts."""

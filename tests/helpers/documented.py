@@ -21,13 +21,13 @@ class Block:
     @property
     def file(self):
         """The path that the line before names, "" if none."""
-        found = FILE.search(self.before.rstrip(":")) if self.before.endswith(":") else None
-        return found[1] if found else ""
+        match = FILE.search(self.before.rstrip(":")) if self.before.endswith(":") else None
+        return match[1] if match else ""
 
 
 def blocks(page):
     """Returns the blocks of a page, a Markdown text."""
-    found, before, lines = [], "", iter(enumerate(page.splitlines(), 1))
+    page_blocks, before, lines = [], "", iter(enumerate(page.splitlines(), 1))
     for number, line in lines:
         if fence := FENCE.fullmatch(line):
             inside = []
@@ -35,10 +35,10 @@ def blocks(page):
                 if text == "```":
                     break
                 inside.append(text)
-            found.append(Block(fence[1], before, "\n".join(inside) + "\n", number))
+            page_blocks.append(Block(fence[1], before, "\n".join(inside) + "\n", number))
         elif line.strip():
             before = line
-    return found
+    return page_blocks
 
 
 def lay(page, root):

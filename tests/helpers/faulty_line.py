@@ -20,7 +20,7 @@ class FaultyLine:
         self.far, self.burst = os.open(device, os.O_RDWR | os.O_NOCTTY), burst
         self.odds = {"lose": lose, "double": double, "damage": damage, "endless": endless}
         self.random = {name: random.Random(f"{seed} {name}") for name in ("to", "from")}
-        self.counts = {(way, kind): 0 for way in self.random for kind in self.odds}
+        self.counts = {(direction, kind): 0 for direction in self.random for kind in self.odds}
         self.calm, self.ended = False, threading.Event()
 
     def __enter__(self):
@@ -29,8 +29,8 @@ class FaultyLine:
         tty.setraw(self.slave)
         self.device = os.ttyname(self.slave)
         self.threads = [
-            threading.Thread(target=self._carry, args=way, daemon=True)
-            for way in [(self.near, self.far, "to"), (self.far, self.near, "from")]
+            threading.Thread(target=self._carry, args=direction, daemon=True)
+            for direction in [(self.near, self.far, "to"), (self.far, self.near, "from")]
         ]
         for thread in self.threads:
             thread.start()
@@ -43,13 +43,13 @@ class FaultyLine:
         for descriptor in (self.near, self.slave, self.far):
             os.close(descriptor)
 
-    def _carry(self, source, target, way):
+    def _carry(self, source, target, direction):
         while not self.ended.is_set():
             if not select.select([source], [], [], 0.05)[0]:
                 continue
             try:
                 data = os.read(source, 1024)
-                self._write(target, data if self.calm else self._spoil(data, way))
+                self._write(target, data if self.calm else self._spoil(data, direction))
             except OSError:  # the other end is gone
                 return
 
@@ -58,12 +58,12 @@ class FaultyLine:
             if select.select([], [target], [], 0.05)[1]:
                 data = data[os.write(target, data[:256]) :]
 
-    def _spoil(self, data, way):
-        source, spoilt = self.random[way], bytearray()
+    def _spoil(self, data, direction):
+        source, spoilt = self.random[direction], bytearray()
         for byte in data:
             happens = {kind: source.random() < odds for kind, odds in self.odds.items()}
             for kind, happened in happens.items():
-                self.counts[way, kind] += happened
+                self.counts[direction, kind] += happened
             if happens["endless"]:
                 spoilt += source.randbytes(source.randrange(self.burst))
             if happens["damage"]:

@@ -54,13 +54,13 @@ def emit(folder, **changes):
     return makefile.write(folder, boards.load("stm32f746"), Contents(**arguments))
 
 
-def run_make(folder, *words):
-    command = ["make", "-s", "-C", str(folder), *words]
+def run_make(folder, *arguments):
+    command = ["make", "-s", "-C", str(folder), *arguments]
     variables = {key: value for key, value in os.environ.items() if key not in ("TFLM_DIR", "MAKEFLAGS")}
     done = subprocess.run(command, capture_output=True, env=variables, check=False)
     done.stdout, done.stderr = done.stdout.decode(), done.stderr.decode()  # text=True would turn \r\n into \n
     return done
 
 
-def emulate(folder, *words, board=EMULATED):
-    return run_make(folder, "emulate", f"BOARD={board}", "ENGINE=stub", *words)
+def emulate(folder, *arguments, board=EMULATED):
+    return run_make(folder, "emulate", f"BOARD={board}", "ENGINE=stub", *arguments)

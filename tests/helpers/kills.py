@@ -9,17 +9,17 @@ import time
 import numpy as np
 
 
-def command(*words):
+def command(*arguments):
     """Returns the words of a tinytrain command in a process of its own."""
-    return [sys.executable, "-m", "tinytrain", *map(str, words)]
+    return [sys.executable, "-m", "tinytrain", *map(str, arguments)]
 
 
-def kill(words, folder, when, seconds=0.0):
+def kill(arguments, folder, when, seconds=0.0):
     """Runs a command in `folder` until when(its lines on standard error) is true, then `seconds` longer: kill -9.
 
     Returns the lines that came before.
     """
-    process, lines = subprocess.Popen(command(*words), cwd=folder, stderr=subprocess.PIPE, text=True), []
+    process, lines = subprocess.Popen(command(*arguments), cwd=folder, stderr=subprocess.PIPE, text=True), []
     for line in process.stderr:
         lines.append(line)
         if when(lines):
@@ -43,10 +43,10 @@ def weights(path):
 
 def assert_same_weights(run, expected):
     """Compares both checkpoints of two runs, every number of them."""
-    for mine, theirs in ((run.last_path, expected.last_path), (run.best_path, expected.best_path)):
-        found = weights(mine)
-        for name, values in weights(theirs).items():
-            np.testing.assert_array_equal(found[name], values, err_msg=f"{mine.name} {name}")
+    for path, expected_path in ((run.last_path, expected.last_path), (run.best_path, expected.best_path)):
+        actual = weights(path)
+        for name, values in weights(expected_path).items():
+            np.testing.assert_array_equal(actual[name], values, err_msg=f"{path.name} {name}")
 
 
 def history(run):

@@ -137,16 +137,16 @@ def random_lie(seed):
 def spoilt(source, payload):
     """Returns bytes that are cut, lengthened, flipped, of other numbers or of noise."""
     data = bytearray(payload)
-    way = source.randrange(5)
-    if way == 0:
+    kind = source.randrange(5)
+    if kind == 0:
         return bytes(data[: source.randrange(len(data) + 1)])
-    if way == 1:
+    if kind == 1:
         return bytes(data + source.randbytes(source.randrange(400)))[:500]
-    if way == 2 and data:
+    if kind == 2 and data:
         for _ in range(source.randrange(1, 5)):
             data[source.randrange(len(data))] ^= 1 << source.randrange(8)
         return bytes(data)
-    if way == 3 and len(data) >= 4:
+    if kind == 3 and len(data) >= 4:
         struct.pack_into("<I", data, source.randrange(0, len(data) - 3, 2), source.choice(NUMBERS))
         return bytes(data)
     return source.randbytes(source.randrange(512))
@@ -179,18 +179,18 @@ def random_text_lie(seed):
     def lie(command, lines):
         if source.random() > 0.1:
             return lines
-        way, lines = source.randrange(5), list(lines)
-        place = source.randrange(len(lines))
-        if way == 0:
-            del lines[place]
-        elif way == 1:
-            lines.insert(place, lines[place])
-        elif way == 2:
+        kind, lines = source.randrange(5), list(lines)
+        index = source.randrange(len(lines))
+        if kind == 0:
+            del lines[index]
+        elif kind == 1:
+            lines.insert(index, lines[index])
+        elif kind == 2:
             source.shuffle(lines)
-        elif way == 3:
-            lines[place] = source.choice(LINES)
+        elif kind == 3:
+            lines[index] = source.choice(LINES)
         else:
-            lines[place:place] = [source.choice(LINES) for _ in range(source.randrange(50))]
+            lines[index:index] = [source.choice(LINES) for _ in range(source.randrange(50))]
         return lines
 
     return lie

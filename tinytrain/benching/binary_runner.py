@@ -16,7 +16,7 @@ from tinytrain.tflite.macs import macs
 from tinytrain.train import figures
 
 WINDOWS = 5
-_INFERENCE_S = (1e-6, 3600.0)  # a board's: beyond, its clock or its counter lies
+_INFERENCE_S = (1e-6, 3600.0)  # plausible on a board: beyond, its clock or its counter is wrong
 EMULATOR_S = 60.0  # how long the images take in the emulator, unless their number is given
 
 
@@ -68,7 +68,7 @@ def measure(link: BoardLink, hello: Hello, exported: Exported, images: int | Non
 
 
 def _refuse_other_outputs(link: BoardLink, exported: Exported) -> None:
-    """Raises BoardWrong unless the board describes each output as the model does that it holds."""
+    """Raises BoardWrong unless the board describes each output as the exported model does."""
     for index, tensor in enumerate(exported.summary.outputs):
         scale, zero_point = float(np.float32(tensor.scale[0])), int(tensor.zero_point[0])
         expected = OutputInfo(int(np.prod(tensor.shape)), scale, zero_point, tuple(tensor.shape))
@@ -77,7 +77,7 @@ def _refuse_other_outputs(link: BoardLink, exported: Exported) -> None:
 
 
 def _since(before: Status, after: Status) -> dict[str, int]:
-    """Returns how often the line failed between two answers; raises BoardWrong if that is less than never."""
+    """Returns how often the line failed between two answers; raises BoardWrong if a count has fallen."""
     names = {"damaged_requests": "damaged_frames", "lost_bytes": "overrun_bytes", "line_errors": "line_errors"}
     failures = {name: getattr(after, counter) - getattr(before, counter) for name, counter in names.items()}
     if min(failures.values()) < 0:
@@ -112,16 +112,22 @@ def _answers(
 
 
 def drawn(hello: Hello, images: int | None, total: int, most: int | None = None) -> Iterator[int]:
-    """Gives `images` of `total`, with a bar; if that is None `most` or all, in the emulator for a minute only.
+    """Yields the numbers of the images to measure, in random order, with a progress bar.
 
-    The images of an export stand class by class: they are drawn, with the same seed each time, so that the accuracy of
-    some of them is one of all classes.
+    The images of an export are sorted by class. They are drawn with the same seed each time, so that the accuracy on
+    some of them is one over all classes.
+
+    Args:
+        hello: what the board is.
+        images: how many; None: `most`, in the emulator as many as take about EMULATOR_S.
+        total: how many the export has.
+        most: the limit where `images` is None; None: all.
     """
     order = np.random.default_rng(0).permutation(total)[: images or most].tolist()
-    ends = time.monotonic() + EMULATOR_S if hello.emulated and images is None else math.inf
+    deadline = time.monotonic() + EMULATOR_S if hello.emulated and images is None else math.inf
     for image in progress.counted(order, f"images on {hello.board}", len(order), "image"):
         yield image
-        if time.monotonic() > ends:
+        if time.monotonic() > deadline:
             return
 
 
@@ -142,7 +148,13 @@ def _comparison(images: list[int], answers: list[list[np.ndarray]], exported: Ex
 
 
 def accuracy(images: list[int], answers: np.ndarray, exported: Exported) -> dict[str, float] | None:
-    """Returns the task's figure of the board's first outputs (N, classes) and of the host's; None without labels."""
+    """Returns the task's figure of the board's first outputs (N, classes) and of the host's; None without labels.
+
+    Args:
+        images: the numbers of the N images.
+        answers: the board's first outputs, int8 or real.
+        exported: the export, which has the host's outputs and the labels.
+    """
     if exported.labels is None:
         return None
     measure = figures.of(exported.report.get("task", "classify")).measure
@@ -155,7 +167,7 @@ def _windows(
 ) -> list[dict[str, Any]]:
     """Returns a row for each window: as many inferences of one image as take `window_s` by the board's clock.
 
-    A window of 0 s is one inference, of the same image each time: what an emulator counts is to be the same, too.
+    A window of 0 s is one inference, of the same image each time, so that an emulator counts the same each time.
     """
     rows: list[dict[str, Any]] = []
     single = _counts(hello, link.infer(exported.input_of(0)))

@@ -61,7 +61,13 @@ def _device(exported: Exported, port: str | None) -> Iterator[str]:
 
 
 def refuse_another_model(hello: Hello, exported: Exported, device: str) -> None:
-    """Raises UserError unless the board holds exactly the model of the export."""
+    """Raises UserError unless the board holds exactly the model of the export.
+
+    Args:
+        hello: what the board said that it holds.
+        exported: the export.
+        device: the name of its port, for the error.
+    """
     expected = (
         exported.model_crc,
         len(exported.model),

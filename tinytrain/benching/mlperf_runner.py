@@ -26,7 +26,10 @@ _TOLERANCE = 0.0011  # `%0.3f` rounds, and so does the board's float
 
 
 def measure(link: BoardLink, hello: Hello, exported: Exported, images: int | None, window_s: float) -> dict[str, Any]:
-    """Returns what bench.json holds of a board that is measured through the text protocol; see `binary.measure`."""
+    """Returns what bench.json holds of a board that is measured through the text protocol.
+
+    Arguments and errors are those of `binary_runner.measure`.
+    """
     device = Mlperf(link.port)
     device.synchronize()
     started = time.perf_counter()
@@ -67,7 +70,7 @@ def _results(device: Mlperf, hello: Hello, exported: Exported, images: int | Non
 
 
 def _comparison(images: list[int], results: np.ndarray, exported: Exported) -> dict[str, Any]:
-    """Returns "different", "differences" and "accuracy"; three digits are all that this protocol tells."""
+    """Returns "different", "differences" and "accuracy"; this protocol gives three decimals only."""
     rows = [
         {"image": image, "host": expected.round(3).tolist(), "board": result.tolist()}
         for image, expected, result in zip(images, probabilities(exported, images), results, strict=True)

@@ -13,7 +13,7 @@ from tinytrain.config import load as configs
 from tinytrain.errors import TinytrainError, UserError
 from tinytrain.experiments.papers.scaling import LEAST_BATCH
 
-MOST_SEEDS, MOST_CLASSES = 1000, 100_000  # beyond is a slip, or has no end
+MOST_SEEDS, MOST_CLASSES = 1000, 100_000  # more is a typing error, or would never end
 
 
 def _fit(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, str]:
@@ -201,7 +201,7 @@ COMMANDS = {
         _fit,
     ),
     "compare": Command(
-        "Trains every config on every dataset with every seed, and tables the results; typed again, it goes on.",
+        "Trains every config on every dataset with every seed, and tabulates the results; run again, it continues.",
         "CONFIG|RECIPE…",
         (
             text("data", "SPEC,SPEC…", "in place of each config's own data"),
@@ -211,7 +211,7 @@ COMMANDS = {
         _compare,
     ),
     "reproduce": Command(
-        "Trains a table of one of the papers and prints it beside ours; typed again, it goes on.",
+        "Trains a table of one of the papers and prints it beside ours; run again, it continues.",
         "TABLE",
         (
             text("data", "SPEC,SPEC…", "in place of the paper's datasets"),

@@ -86,9 +86,9 @@ def _run(argv: list[str]) -> int:
 
 
 def _print(*texts: str) -> None:
-    """Prints to standard output; ends the program without a word if nobody reads it any more, as `head` does.
+    """Prints to standard output; ends the program silently if its reader has gone, as behind `| head`.
 
-    A BrokenPipeError from anything but our own output is a fault, which has to be told.
+    A BrokenPipeError from anything but our own output is a fault, which must be reported.
     """
     try:
         for text in texts:
@@ -103,7 +103,7 @@ def _print(*texts: str) -> None:
 
 
 def _forget(stream: TextIO) -> None:
-    """Sends what is left in `stream` nowhere: Python would write it at its end, and tell that it cannot."""
+    """Discards what is left in `stream`: Python would try to write it at exit, and report that it cannot."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 

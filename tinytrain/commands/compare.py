@@ -2,7 +2,7 @@
 
 A run is trained by `fit` in DIR/CONFIG/DATA/seedK. All runs with seed 0 come first, then all with seed 1, so that the
 tables compare like with like from early on. A finished run is kept and an unfinished one goes on: the same
-command typed again goes on after any interruption.
+command, run again, continues after any interruption.
 """
 
 import shlex
@@ -34,7 +34,7 @@ def compare(
         out: the folder of the runs and of results.csv and results.md, which are rewritten after every run.
         overrides: KEY=VALUE words for every config.
 
-    The result is {"out", "rows": as `comparison_table.summary` gives them, "runs": the lines of results.csv}.
+    The result is {"out", "rows": as `results_table.summary` gives them, "runs": the lines of results.csv}.
 
     Raises UserError, before anything is trained, for a mistake in a config or a run in `out` of another config, and
     after everything else if a run failed.
@@ -81,6 +81,6 @@ def _loaded(path: Path, spec: str, seed: int, overrides: list[str]) -> Config:
 
 
 def _command(paths: list[Path], data: list[str] | None, seeds: int, out: Path, overrides: list[str]) -> str:
-    given = ["--data", ",".join(data)] if data else []
-    words = [*map(str, paths), *given, "--seeds", str(seeds), "--out", str(out), *overrides]
-    return f"`tinytrain compare {shlex.join(words)}`"
+    data_flag = ["--data", ",".join(data)] if data else []
+    arguments = [*map(str, paths), *data_flag, "--seeds", str(seeds), "--out", str(out), *overrides]
+    return f"`tinytrain compare {shlex.join(arguments)}`"

@@ -65,10 +65,10 @@ def _subsets(source: Dataset, config: Config) -> tuple[dict[str, splits.Subset],
     try:
         return splits.draw(source, config.data, splits.seed(config)), []
     except UserError as error:
-        whole = {
+        unsplit = {
             name: splits.Subset(name, np.arange(len(pool.annotations))) for name, pool in source.image_sets.items()
         }
-        return whole, [Finding("no split", str(error), "add images of these classes, or leave them out", severe=True)]
+        return unsplit, [Finding("no split", str(error), "add images of these classes, or leave them out", severe=True)]
 
 
 def as_text(result: dict[str, Any]) -> str:
@@ -101,7 +101,14 @@ def _counts(parts: dict[str, dict[str, int]], total: dict[str, int]) -> list[str
 
 
 def write_picture(out: Path, images: np.ndarray, labels: np.ndarray, classes: list[str]) -> None:
-    """Writes up to 8 images (N, R, R, C) uint8 of each of the first 50 classes as a PNG."""
+    """Writes up to 8 images (N, R, R, C) uint8 of each of the first 50 classes as a PNG.
+
+    Args:
+        out: the file.
+        images: (N, R, R, C) uint8.
+        labels: (N,) their class indices; -1 for those that are not shown.
+        classes: the names of the classes.
+    """
     rows = classes[:MOST_CLASSES]
     sheet = Image.new("RGB", (LABEL_WIDTH + CELL * PER_CLASS, CELL * len(rows)), "white")
     draw = ImageDraw.Draw(sheet)

@@ -55,14 +55,14 @@ def evaluate(
         measured_images = measured.of_other(config, split, classes, model.output_shape[-1], what, run)
     else:
         measured_images = measured.of_run(run, _config_of(run, config), split)
-    _tell(measured_images)
+    _print_notes(measured_images)
     return tasks.of(config, measured_images.classes).evaluate(
         predict(model, measured_images.images), measured_images.labels
     )
 
 
 def _config_of(run: Run, overridden: Config) -> Config:
-    """Returns the config of `run`, its images read as `asked` says."""
+    """Returns the config of `run`, its images read as `overridden` says."""
     config = run.config()
     config.data.resize, config.data.skip_bad = overridden.data.resize, overridden.data.skip_bad
     return config
@@ -76,15 +76,15 @@ def _evaluate_file(path: Path, data: str | None, split: str | None, overrides: S
     config = measured.settings(path, overrides, data, "evaluate", ("export.",))
     model, _ = imported.read(path)
     measured_images = measured.of_file(path, model, config, data, split)
-    _tell(measured_images)
+    _print_notes(measured_images)
     source, target, count = model.inputs[0], model.outputs[0], len(measured_images.images)
-    step, taken = max(1, AT_ONCE // int(np.prod(source.shape))), pixels.of(source, config.export)
+    step, input_pixels = max(1, AT_ONCE // int(np.prod(source.shape))), pixels.of(source, config.export)
     if pixels.is_default(config.export):  # neither typed nor told by a report.json beside the file
-        otherwise = taken.hint or "export.input_range, channel_order, mean and std say otherwise"
-        identity.print_note(f"'{path}' takes {taken}: {otherwise}")
+        hint = input_pixels.hint or "export.input_range, channel_order, mean and std say otherwise"
+        identity.print_note(f"'{path}' takes {input_pixels}: {hint}")
     parts = [
         ReferenceInterpreter(model.content).run(
-            taken.to_input(np.asarray(measured_images.images[start : start + step]), source)
+            input_pixels.to_input(np.asarray(measured_images.images[start : start + step]), source)
         )[0]
         for start in range(0, count, step)
     ]
@@ -92,6 +92,6 @@ def _evaluate_file(path: Path, data: str | None, split: str | None, overrides: S
     return tasks.of(config, measured_images.classes).evaluate(outputs, measured_images.labels)
 
 
-def _tell(measured_images: measured.Measured) -> None:
+def _print_notes(measured_images: measured.Measured) -> None:
     for note in measured_images.notes:
         identity.print_note(note)

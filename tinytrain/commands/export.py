@@ -77,7 +77,7 @@ def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Pat
         validated = None
         if model.val:
             validated = parity.run(tflite.content, model.val.images, "int8 model on the val images")[0]
-        input_ = {"shape": list(tflite.inputs[0].shape), **model.pixels.report()}
+        input_section = {"shape": list(tflite.inputs[0].shape), **model.pixels.report()}
         report = {
             "source": target,
             "board": board.name,
@@ -90,7 +90,7 @@ def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Pat
             },
             "task": model.task.name,
             "classes": model.classes,
-            "input": input_ | {"resize": model.resize, "notes": list(model.notes)},
+            "input": input_section | {"resize": model.resize, "notes": list(model.notes)},
             "outputs": write.output_descriptions(tflite),
             "accuracy": accuracy.section(model, outputs[0], validated, tflite),
             "parity": parity.section(sources, model.images, outputs, config.export.parity_images),

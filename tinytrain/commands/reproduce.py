@@ -1,7 +1,7 @@
 """`tinytrain reproduce`: a table of one of the papers, trained as `compare` trains, beside the paper's figures.
 
 Every arm of the table's file is trained on every dataset with every seed in OUT/ARM/DATA/seedK, all runs with seed 0
-first, so that tables compare like with like from early on. The same command typed again goes on.
+first, so that tables compare like with like from early on. The same command, run again, continues.
 """
 
 import copy
@@ -58,14 +58,14 @@ def reproduce(
         batch: images a step of the table's base, at least 8, None as in the paper; those of the arms and their rates
             change in the same proportion.
 
-    The result is {"table", "out", "rows": as `reproduction_table.rows` gives them, "figures": their paths}.
+    The result is {"table", "out", "rows": as `results.rows` of experiments/papers gives them, "figures": their paths}.
 
-    Raises UserError as `comparing.compare` does, before anything is trained.
+    Raises UserError as `compare.compare` does, before anything is trained.
     """
     shares, overrides = scaling.parse(scale), list(overrides or [])
     table = tables.load(table_name)
     out = Path(out) if out else Path("reproduce") / table.name
-    _refuse_words(table, overrides, seeds, batch)
+    _refuse_overrides(table, overrides, seeds, batch)
     assignments = assign(table, data)
     plan, papers = _plan(table, assignments, shares, seeds, out.absolute(), overrides, batch)
     command = _command(table_name, data, shares, seeds, out, overrides, batch)
@@ -124,7 +124,7 @@ def _named(data: list[str], datasets: list[str]) -> dict[str, str]:
     return named
 
 
-def _refuse_words(table: Table, overrides: list[str], seeds: int, batch: int | None) -> None:
+def _refuse_overrides(table: Table, overrides: list[str], seeds: int, batch: int | None) -> None:
     if seeds < 1:
         raise UserError(f"reproduce trains with the seeds 0 to N - 1, received --seeds {seeds}: expected at least 1")
     if batch is not None and batch < scaling.LEAST_BATCH:
@@ -169,11 +169,11 @@ def _plan(
                     "data": assignment.name,
                     "first": assignments[0].name,
                 }
-                whole = tables.config_of(table, arm, assignment.spec, assignment.dataset, placeholders, seed)
-                unscaled = configs.apply(copy.deepcopy(whole), about_data)
+                full_size = tables.config_of(table, arm, assignment.spec, assignment.dataset, placeholders, seed)
+                unscaled = configs.apply(copy.deepcopy(full_size), about_data)
                 config = _fitted(unscaled, assignment, scale, source_of(unscaled))
                 folder = out / arm.folder / assignment.name / f"seed{seed}"
-                papers[folder] = whole
+                papers[folder] = full_size
                 if batch:
                     config = scaling.batched(config, batch / tables.batch(table))
                 config = configs.apply(config, others)
@@ -182,12 +182,12 @@ def _plan(
     return plan, papers
 
 
-def _fitted(whole: Config, assignment: Assignment, scale: scaling.Scale, source: Dataset) -> Config:
+def _fitted(full_size: Config, assignment: Assignment, scale: scaling.Scale, source: Dataset) -> Config:
     """Returns `whole` at `scale`; other images than the paper's are not enlarged."""
     base = "train" if "train" in source.image_sets else "all"
-    subsets = splits.draw(source, whole.data, splits.seed(whole))
+    subsets = splits.draw(source, full_size.data, splits.seed(full_size))
     val_images = len(subsets["val"].indices) if subsets["val"].image_set == base else 0
-    config = scaling.scaled(whole, scale, len(subsets["train"].indices), val_images, len(source.classes))
+    config = scaling.scaled(full_size, scale, len(subsets["train"].indices), val_images, len(source.classes))
     if (
         not tables.stands_for_itself(assignment.spec, assignment.dataset)
         and source.side
@@ -213,7 +213,7 @@ def _sources() -> Callable[[Config], Dataset]:
 def _stated(
     table: Table, assignments: list[Assignment], scale: scaling.Scale, overrides: list[str], batch: int | None
 ) -> list[str]:
-    """Returns what is said of how ours differs from the paper's experiment."""
+    """Returns sentences on how this experiment differs from the paper's."""
     lines = []
     if not scale.full:
         lines.append(f"Scaled: {scale.epochs:g} of the epochs and {scale.images:g} of the training images.")
@@ -240,9 +240,9 @@ def _command(
     overrides: list[str],
     batch: int | None,
 ) -> str:
-    given = ["--data", ",".join(data)] if data else []
-    given += ["--batch", str(batch)] if batch else []
-    given += [] if scale.full else ["--scale", f"{scale.epochs:g},{scale.images:g}"]
+    flags = ["--data", ",".join(data)] if data else []
+    flags += ["--batch", str(batch)] if batch else []
+    flags += [] if scale.full else ["--scale", f"{scale.epochs:g},{scale.images:g}"]
     return (
-        f"tinytrain reproduce {shlex.join([table_name, *given, '--seeds', str(seeds), '--out', str(out), *overrides])}"
+        f"tinytrain reproduce {shlex.join([table_name, *flags, '--seeds', str(seeds), '--out', str(out), *overrides])}"
     )

@@ -12,7 +12,13 @@ MOST_WEIGHT = 1000.0  # of a part of a loss, of temperatures and of scales
 
 
 def key(default: Any, meaning: str, minimum: float | None = None, maximum: float | None = None) -> Any:
-    """Returns a dataclass field that carries its one-line meaning and its inclusive range (of each item of a list).
+    """Returns a dataclass field that carries its one-line meaning and its inclusive range.
+
+    Args:
+        default: its default; a tuple stands for a list.
+        meaning: one line.
+        minimum: the least value, of a list that of each item; None for a key that takes no numbers.
+        maximum: the largest value, likewise.
 
     Raises:
         ValueError: one end of the range without the other: no check and no list could show it.

@@ -41,13 +41,13 @@ def settings(path: Path) -> dict[str, Any] | None:
     if tables is None:
         return None
     network, dataset = _pair(path, tables)
-    own, data = tables["networks"][network], tables["datasets"][dataset]
+    network_table, dataset_table = tables["networks"][network], tables["datasets"][dataset]
     return {
         **dict(toml_files.flat(tables.get("set", {}))),
         "model.name": network,
         "data.spec": dataset,
-        **dict(toml_files.flat(own.get("set", {}))),
-        **dict(toml_files.flat(data.get("set", {}))),
+        **dict(toml_files.flat(network_table.get("set", {}))),
+        **dict(toml_files.flat(dataset_table.get("set", {}))),
         **dict(zip(tables["columns"], tables["rows"][network][dataset], strict=True)),
     }
 
@@ -58,9 +58,9 @@ def title(path: Path) -> str | None:
     if tables is None:
         return None
     network, dataset = _pair(path, tables)
-    own = tables["networks"][network]
+    network_table = tables["networks"][network]
     return tables["title"].format(
-        network=own["title"], dataset=tables["datasets"][dataset]["title"], source=own["source"]
+        network=network_table["title"], dataset=tables["datasets"][dataset]["title"], source=network_table["source"]
     )
 
 

@@ -118,7 +118,14 @@ def parse_spec(spec: str) -> tuple[str, str]:
 def set_key(config: Config, dotted: str, value: Any, where: str = "") -> None:
     """Sets one dotted key of `config` in place after checking its name, type, choices and range.
 
-    `where` is " in FILE", for the error.
+    Args:
+        config: the config.
+        dotted: the key.
+        value: what was read or typed.
+        where: " in FILE", for the error.
+
+    Raises:
+        UserError: an unknown key, or a value that it does not take.
     """
     known = keys()
     if dotted not in known:

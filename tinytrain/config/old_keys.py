@@ -1,6 +1,6 @@
 """Keys and values of older versions: config files with them are still read, with a line that names the new ones.
 
-A run must go on for as long as it is kept, so its config.toml is read. What is typed as KEY=VALUE can be typed again at
+A run must go on for as long as it is kept, so its config.toml is read. What is typed as KEY=VALUE can be corrected at
 once, so there an old key is an error that names the new one: nobody learns two names for one thing.
 """
 
@@ -46,10 +46,10 @@ def translated(settings: dict[str, Any], path: Path) -> dict[str, Any]:
             new |= dict(toml_files.flat(toml_files.read(library.recipe("ablated"), "recipe"))) if value is True else {}
             notes.append(f"{dotted} is now the recipe ablated")
     if notes:
-        _tell_once(f"'{path}' is of an older version: {', '.join(notes)}")
+        _print_once(f"'{path}' is of an older version: {', '.join(notes)}")
     return new
 
 
 @functools.cache
-def _tell_once(sentence: str) -> None:
+def _print_once(sentence: str) -> None:
     print(escaped(f"tinytrain: {sentence}"), file=sys.stderr)

@@ -14,7 +14,7 @@ def is_there(path: Path) -> bool:
 
 
 def expanded(path: str) -> Path:
-    """Returns a path with ~ and ~name replaced; raises UserError for a person that this machine does not know."""
+    """Returns a path with ~ and ~name replaced; raises UserError for a user that this machine does not know."""
     try:
         return Path(path).expanduser()
     except RuntimeError:

@@ -49,7 +49,7 @@ class Data:
     resize: Literal["auto", "stretch", "crop", "pad"] = key(
         "auto", "how an image is brought to model.resolution; auto: pad if the images of a folder differ, else stretch"
     )
-    check: bool = key(True, "before training, look for duplicates, tiny classes, mixed sizes and modes, and tell them")
+    check: bool = key(True, "before training, look for duplicates, tiny classes, mixed sizes and modes, and print them")
     balance: Literal["none", "class_weights", "balanced_sampling"] = key(
         "none", "uneven classes: the loss of rare ones weighs more, or their images are shown more often"
     )

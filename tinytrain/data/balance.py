@@ -18,9 +18,9 @@ def oversample(strata: np.ndarray, seed: int) -> np.ndarray:
     present, counts = np.unique(strata, return_counts=True)
     index = []
     for label, count in zip(present, counts, strict=True):
-        whole, rest = divmod(int(counts.max()), int(count))
+        repeats, remainder = divmod(int(counts.max()), int(count))
         members = np.flatnonzero(strata == label)
-        index += [np.repeat(members, whole), random.permutation(members)[:rest]]
+        index += [np.repeat(members, repeats), random.permutation(members)[:remainder]]
     return np.sort(np.concatenate(index))
 
 

@@ -41,7 +41,14 @@ class Transform(NamedTuple):
 def decode(image_set: ImageSet, resolution: int, channels: int, resize: str) -> tuple[np.ndarray, np.ndarray]:
     """Returns the images and the transforms of `image_set`, from the cache if they are there.
 
-    Images are (N, resolution, resolution, channels) uint8, transforms (N, 4) float32, a `Transform` each.
+    Args:
+        image_set: the N images.
+        resolution: side of the result in pixels.
+        channels: 1 gray or 3 color.
+        resize: "stretch", "crop" or "pad" (see `prepare`).
+
+    Returns:
+        images (N, resolution, resolution, channels) uint8; transforms (N, 4) float32, a `Transform` each.
     """
     count = len(image_set.names)
     identity = json.dumps([CACHE_VERSION, image_set.key, count, resolution, channels, resize])
@@ -54,7 +61,7 @@ def decode(image_set: ImageSet, resolution: int, channels: int, resize: str) -> 
 
 
 def _mapped(path: Path, shape: tuple[int, ...], dtype: type) -> np.ndarray | None:
-    """Returns the array in a file of the cache; None if it is missing, damaged or another."""
+    """Returns the array in a file of the cache; None if it is missing or damaged, or has another shape or type."""
     try:
         array = np.lib.format.open_memmap(path, "r")  # np.load would take archives and pickles, too
     except (OSError, ValueError):  # not there, cut short by a full disk, or damaged in any other way
@@ -151,7 +158,13 @@ def training_batches(
 
 
 def evaluation_batches(samples: Samples, encode: Encode, batch: int = 256) -> tf.data.Dataset:
-    """Returns batches (x, targets) in order, the last one shorter, without any augmentation."""
+    """Returns batches (x, targets) in order, the last one shorter, without any augmentation.
+
+    Args:
+        samples: the images.
+        encode: makes the targets.
+        batch: images a step.
+    """
     arrays = (samples.images, samples.annotations, samples.transforms)
 
     def chunks() -> Any:
@@ -204,12 +217,12 @@ class _NoRoomError(Exception):
 @contextlib.contextmanager
 def _reserved(path: Path, shape: tuple[int, ...]) -> Iterator[np.memmap]:
     """Yields an array to be filled, which becomes the file `path`; raises _NoRoomError if that cannot be written."""
-    with contextlib.ExitStack() as until_filled:
+    with contextlib.ExitStack() as exit_stack:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.is_dir():
                 shutil.rmtree(path)
-            array = _reserve(until_filled.enter_context(files.draft(path)), shape)
+            array = _reserve(exit_stack.enter_context(files.draft(path)), shape)
         except OSError as error:
             raise _NoRoomError from error
         yield array
@@ -217,7 +230,10 @@ def _reserved(path: Path, shape: tuple[int, ...]) -> Iterator[np.memmap]:
 
 
 def _reserve(path: Path, shape: tuple[int, ...]) -> np.memmap:
-    """Returns an array in the file `path` whose room on the disk is taken: a map on a full disk would kill us."""
+    """Returns an array in the file `path` whose room on the disk is taken.
+
+    A map on a full disk would kill the process.
+    """
     array = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
     with path.open("r+b") as file:
         os.posix_fallocate(file.fileno(), 0, path.stat().st_size)

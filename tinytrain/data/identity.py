@@ -114,7 +114,14 @@ def match_labels(
 
 
 def refuse_other_names(first: Sequence[str], second: Sequence[str], what: str, other: str) -> None:
-    """Raises UserError unless two lists of classes, those of `what` and of `other`, have the same names."""
+    """Raises UserError unless two lists of classes, have the same names.
+
+    Args:
+        first: the names of the one.
+        second: the names of the other.
+        what: what the error calls the owner of `first`.
+        other: what it calls the owner of `second`.
+    """
     if sorted(first) != sorted(second):
         lists = f"{what} has the classes {_listed(first)}, {other} has {_listed(second)}"
         if max(len(first), len(second)) > SHOWN_NAMES:  # the lists may not show what differs
@@ -238,7 +245,7 @@ def _changed_names(first: Sequence[str], second: Sequence[str], first_only: str,
 def _changed(run: Run, config: Config, changes: list[str]) -> UserError:
     return UserError(
         f"'{config.data.spec}' is not what '{run.folder}' was trained on ({'; '.join(changes)}): "
-        "make it what it was, or train again"
+        "restore it, or train a new run"
     )
 
 

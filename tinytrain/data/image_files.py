@@ -221,7 +221,7 @@ def _scan_file(path: Path) -> ScannedFile:
     except UnknownWhiteLevel as error:
         return ScannedFile(path, problem=f"no brightness: {error}")
     except MemoryError:
-        problem = "too large: the memory does not suffice to decode it; make it smaller"
+        problem = "too large: there is not enough memory to decode it; make it smaller"
         return ScannedFile(path, problem=problem, transient=True)
     except OSError as error:
         if error.errno is None:  # raised by Pillow, about the content of the file
@@ -286,7 +286,7 @@ def _image_set(root: Path, pairs: list[tuple[ScannedFile, int]]) -> ImageSet:
             try:
                 return _decode(path, prepare)
             except Exception as error:  # all kinds, of a file that could be read before
-                raise UserError(f"cannot read '{path}' any more ({error}): bring it back, or start again") from None
+                raise UserError(f"cannot read '{path}' any more ({error}): restore it, or start again") from None
 
         with ThreadPoolExecutor(THREADS) as threads:
             for start in range(0, len(paths), PREFETCH):  # limits how many are decoded ahead

@@ -24,9 +24,9 @@ class IndexedView:
         return self.images[self.index[index]]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """All of it, in memory: numpy.asarray(view)."""
-        whole = self[:]
-        return whole if dtype is None else whole.astype(dtype, copy=False)
+        """Returns all of it, in memory: numpy.asarray(view)."""
+        images = self[:]
+        return images if dtype is None else images.astype(dtype, copy=False)
 
 
 Images = np.ndarray | IndexedView  # (N, H, W, C) uint8

@@ -68,6 +68,11 @@ def draw(dataset: Dataset, data: Data, seed: int) -> dict[str, Subset]:
 
     Copies of an image, in what is held out here, are on the same side; official splits are left as they are.
 
+    Args:
+        dataset: the images, with their official splits joined as `arrange` does.
+        data: the [data] section of the config.
+        seed: draws what is held out (`seed`).
+
     Raises:
         UserError: classes that have too few images, or too few different ones, to stand in each split; all are named.
     """
@@ -147,9 +152,9 @@ def _stratified(
     random = np.random.default_rng([seed, len(indices)])
     present, sizes = np.unique(labels[indices], return_counts=True)
     counts = _exact(sizes, share, name) if isinstance(share, int) else _rounded(sizes, share)
-    own = labels[indices]
-    order = {int(label): random.permutation(np.flatnonzero(own == label)) for label in present}
-    holdout = copies.GroupedHoldout(own, units[indices], dict(zip(order, counts.tolist(), strict=True)), leave)
+    strata = labels[indices]
+    order = {int(label): random.permutation(np.flatnonzero(strata == label)) for label in present}
+    holdout = copies.GroupedHoldout(strata, units[indices], dict(zip(order, counts.tolist(), strict=True)), leave)
     holdout.hold_out_classes(order)
     if isinstance(share, int):
         holdout.correct_total(order)

@@ -51,7 +51,7 @@ def _rows(table: Path) -> list[tuple[int, dict[str, str]]]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(
-            f"cannot read '{table}' ({reason}): data.spec=csv:FILE wants a table with the columns path and label"
+            f"cannot read '{table}' ({reason}): data.spec=csv:FILE needs a table with the columns path and label"
         ) from None
     if not {"path", "label"} <= set(columns):
         listed = ", ".join(columns) or "none"

@@ -41,9 +41,9 @@ def load(argument: str, data: Data) -> Dataset:
 def _root(argument: str) -> Path:
     root = Path(argument).expanduser()
     if not argument or not root.exists():
-        raise UserError(f"no folder '{argument}': data.spec=folder:PATH wants a folder that holds one folder per class")
+        raise UserError(f"no folder '{argument}': data.spec=folder:PATH needs a folder that holds one folder per class")
     if not root.is_dir():
-        raise UserError(f"'{argument}' is a file: data.spec=folder:PATH wants a folder that holds one folder per class")
+        raise UserError(f"'{argument}' is a file: data.spec=folder:PATH needs a folder that holds one folder per class")
     return root
 
 

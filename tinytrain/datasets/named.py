@@ -45,12 +45,12 @@ def _class_list(name: str, path: str, row: Row) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(
-            f"cannot read the class list '{path}' ({reason}): data.spec={usage(name)} wants a text file with the "
+            f"cannot read the class list '{path}' ({reason}): data.spec={usage(name)} needs a text file with the "
             f"names of {row.classes} classes, one a line, such as n02869837"
         ) from None
     if len(set(classes)) != row.classes or len(classes) != row.classes:
         raise UserError(
-            f"'{path}' names {len(set(classes))} different classes in {len(classes)} lines: {name} wants "
+            f"'{path}' names {len(set(classes))} different classes in {len(classes)} lines: {name} needs "
             f"{row.classes}, each once"
         )
     return classes
@@ -72,6 +72,6 @@ def _check_counts(name: str, row: Row, dataset: Dataset) -> None:
     ]
     if wrong:
         raise UserError(
-            f"this is not the whole of '{name}': images in {', '.join(wrong)}; bring the missing ones, or train on "
+            f"this is not the whole of '{name}': images in {', '.join(wrong)}; add the missing ones, or train on "
             "what is there with data.spec=folder:PATH or tfds:NAME"
         )

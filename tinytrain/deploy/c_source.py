@@ -17,7 +17,7 @@ from tinytrain.errors import UserError
 from tinytrain.tflite.int8_values import pixel_values
 from tinytrain.tflite.model import Model, Tensor
 
-ALIGNMENT_BYTES = 16  # TFLM wants it of the model, and CMSIS-NN reads words
+ALIGNMENT_BYTES = 16  # TFLM requires it of the model, and CMSIS-NN reads words
 _BYTES_PER_LINE = 24
 PROBABILITIES = ("SOFTMAX", "LOGISTIC")  # a network that ends in one of them needs no softmax
 MLPERF_IDS: dict[tuple[tuple[int, ...], int], str] = {((1, 32, 32, 3), 10): "ic01", ((1, 96, 96, 3), 2): "vww01"}

@@ -1,4 +1,4 @@
-"""The folder that `tinytrain export` wrote, read back: what a board has to hold, and what it has to answer."""
+"""The folder that `tinytrain export` wrote, read back: the model of a board, and the outputs expected of it."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def read_report(path: Path) -> dict[str, Any]:
     try:
         report = json.loads(path.read_text())
     except RecursionError:
-        raise ValueError("lists in lists without end") from None
+        raise ValueError("its lists are nested too deeply") from None
     if not isinstance(report, dict):
         raise ValueError(f"{REPORT_FILE} holds a {type(report).__name__}, expected an object")
     objects = {name: report.get(name, {}) for name in _SECTIONS}
@@ -125,7 +125,7 @@ class Exported:
             raise UserError(f"'{folder}' {what}: give the folder that `tinytrain export` wrote")
         refuse_links(folder)
         if not (folder / "firmware" / "PROTOCOL.md").is_file():
-            raise UserError(f"the firmware in '{folder}' is from before it could be asked anything: export again")
+            raise UserError(f"the firmware in '{folder}' is older than the binary protocol: export again")
         try:
             report = read_report(folder / REPORT_FILE)
             with np.load(folder / GOLDEN_FILE) as golden:
@@ -167,8 +167,8 @@ class Exported:
 
     def split(self, answer: bytes) -> list[np.ndarray]:
         """Returns the outputs in a board's answer, which has them one after the other: (elements,) int8 each."""
-        ends = np.cumsum([output[0].size for output in self.outputs])
-        return np.split(np.frombuffer(answer, np.int8), ends[:-1])
+        offsets = np.cumsum([output[0].size for output in self.outputs])
+        return np.split(np.frombuffer(answer, np.int8), offsets[:-1])
 
     @cached_property
     def _pixels_of(self) -> np.ndarray:

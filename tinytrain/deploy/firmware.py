@@ -64,13 +64,13 @@ def link(firmware: Path, board: Board, tflm: Path | None, build: Path | None = N
             return link(firmware, board, tflm, temporary)
     lines = make.run(firmware, board, tflm, "size", BUILD=str(build))
     sections = {name: int(size) for name, size in (line.split() for line in lines.splitlines() if line)}
-    ours = _own_flash_bytes(next(build.glob("*/firmware.map")))
-    flash = sum(sections.get(name, 0) for name in (".vectors", ".text", ".model", ".rodata", ".exidx", ".data"))
-    model = sections[".model"]
+    own_bytes = _own_flash_bytes(next(build.glob("*/firmware.map")))
+    flash_bytes = sum(sections.get(name, 0) for name in (".vectors", ".text", ".model", ".rodata", ".exidx", ".data"))
+    model_bytes = sections[".model"]
     return Sizes(
-        model_bytes=model,
-        runtime_bytes=flash - ours,
-        firmware_bytes=ours - model,
+        model_bytes=model_bytes,
+        runtime_bytes=flash_bytes - own_bytes,
+        firmware_bytes=own_bytes - model_bytes,
         arena_bytes=sections[".arena"],
         stack_bytes=sections[".stack"],
         other_ram_bytes=sections.get(".data", 0) + sections.get(".bss", 0),

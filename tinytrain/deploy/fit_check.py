@@ -31,7 +31,14 @@ def estimated(model: Model, arena_bytes: int, board: Board) -> Memory:
 
 
 def too_large(network: str, needed: Memory, board: Board, remedy: str) -> DoesNotFit:
-    """Returns the error for a model that does not fit, with the numbers and what would fit."""
+    """Returns the error for a model that does not fit, with the numbers and what would fit.
+
+    Args:
+        network: what the message calls the model.
+        needed: what it takes.
+        board: the board.
+        remedy: what would fit, in words.
+    """
     return DoesNotFit(f"{network} does not fit {board.name}: it needs {needed.excess()}; {remedy}")
 
 
@@ -39,6 +46,12 @@ def refuse_if_too_large(model: keras.Model, config: Config, classes: int, mcu: s
     """Raises DoesNotFit unless the untrained `model`, converted to int8, fits the board or microcontroller `mcu`.
 
     The error names the nearest smaller width and resolution that fit, found by estimate and proven by conversion.
+
+    Args:
+        model: the network with its head.
+        config: the run, without "auto".
+        classes: the number of classes.
+        mcu: the name of a board or microcontroller.
     """
     board, model = boards.load(mcu), cosine_head.without_norm(model)
     needed = once_trained(model, board)

@@ -64,9 +64,9 @@ def _refuse(model: Model, file: str) -> None:
             f"keras.Input(({fixed[3:]})) in place of None, or a concrete function of tf.TensorSpec(({fixed}))"
         )
     if any(tensor.shape[:1] != (1,) for tensor in (source, *model.outputs)):
-        given = " and ".join(str(output.shape) for output in model.outputs)
+        output_shapes = " and ".join(str(output.shape) for output in model.outputs)
         raise UserError(
-            f"{file} takes {source.shape} and gives {given}: expected one input at a time, (1, …); convert it "
+            f"{file} takes {source.shape} and gives {output_shapes}: expected one input at a time, (1, …); convert it "
             "with a batch of 1"
         )
 

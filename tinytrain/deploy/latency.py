@@ -73,7 +73,7 @@ class Prediction:
 def report(operators: Sequence[Operator], board: Board, counted: float | None = None) -> dict[str, object]:
     """Returns the keys of report.json: the prediction, or nulls with what is missing for one.
 
-    `counted` as in `predict`. Missing are figures of the core or, if there are some, the counts of
+    The arguments are those of `predict`. Missing are figures of the core or, if there are some, the counts of
     "uncounted_operators".
     """
     prediction = predict(operators, board, counted)
@@ -87,8 +87,13 @@ def report(operators: Sequence[Operator], board: Board, counted: float | None = 
 def predict(operators: Sequence[Operator], board: Board, counted: float | None = None) -> Prediction | None:
     """Returns the predicted latency of a model on `board`.
 
-    None for a core without published figures, and for a model with an operator that was never counted. `counted` are
-    the instructions of one inference in the emulator; without them they are estimated.
+    Args:
+        operators: of the model, in order.
+        board: the board.
+        counted: the instructions of one inference in the emulator; None: they are estimated.
+
+    Returns:
+        None for a core without published figures, and for a model with an operator that was never counted.
     """
     core, number = CORES.get(board.core), counted or instructions.total(operators)
     if core is None or number is None:

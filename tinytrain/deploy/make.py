@@ -67,7 +67,7 @@ def _raise_known(errors: str, board: Board) -> None:
         texts = [f"{region} has {limits[region]} bytes, {bytes_} too few" for region, bytes_ in overflows]
         raise DoesNotFit(f"the firmware does not fit {board.name}: {', '.join(texts)}")
     if wrong := re.search(r"^\S+ is for .*: build it with .*$", errors, re.MULTILINE):
-        raise UserError(f"TFLM_DIR does not serve for {board.name}: {wrong[0]}")
+        raise UserError(f"TFLM_DIR does not suit {board.name}: {wrong[0]}")
     if full := re.search(r"^.*(No space left on device|Disk quota exceeded).*$", errors, re.MULTILINE):
         raise UserError(f"no room to build the firmware: {full[0].strip()}; TMPDIR names another folder")
 

@@ -49,46 +49,56 @@ class Measured:
 
 def settings(
     path: Path,
-    words: Sequence[str],
+    overrides: Sequence[str],
     data: str | None,
     command: str,
     sections: tuple[str, ...],
-    own: Config | None = None,
+    run_config: Config | None = None,
 ) -> Config:
-    """Returns the config of a measurement: that of the model, changed by KEY=VALUE words.
+    """Returns the config of a measurement: that of the model, changed by KEY=VALUE strings.
 
     Args:
         path: the run, or the .tflite, whose own [export] and [data] are what is known of it (`tflite_origin.of`).
-        words: KEY=VALUE words.
+        overrides: KEY=VALUE strings.
         data: the SPEC of other data than the model's, if there is one.
         command: the name of what measures.
         sections: the prefixes of the keys that it takes beside those of [data].
-        own: the config of the run.
+        run_config: the config of the run, None for a .tflite.
 
-    Raises UserError for a key that the measurement does not read.
+    Raises:
+        UserError: a key that the measurement does not read.
     """
-    typed, known_keys = [override.partition("=")[0].strip() for override in words], configs.keys()
+    typed, known_keys = [override.partition("=")[0].strip() for override in overrides], configs.keys()
     allowed = IMAGES + (SPLITS if data else ())
     for key in typed:
         if key in known_keys and key not in allowed and not key.startswith(sections):
-            why = "the split of a run is what it was trained with" if key in SPLITS else "the model is trained"
+            reason = "the split of a run is what it was trained with" if key in SPLITS else "the model is trained"
             takes = ", ".join([*allowed, *(f"{section}*" for section in sections)])
-            raise UserError(f"{command} cannot change {key} of '{path}': {why}; it takes {takes}")
-    config = Config() if own is None else own
+            raise UserError(f"{command} cannot change {key} of '{path}': {reason}; it takes {takes}")
+    config = Config() if run_config is None else run_config
     if data:
         config.data = dataclasses.replace(Data(), resize=config.data.resize, skip_bad=config.data.skip_bad)
         config.data.spec, config.data.split = data, "official"
-    if own is None:
+    if run_config is None:
         known = tflite_origin.of(path)
         if known.resize:
             configs.set_key(config, "data.resize", known.resize)
         for name, value in known.pixels.items():
             configs.set_key(config, f"export.{name}", value)
-    return configs.apply(config, words)
+    return configs.apply(config, overrides)
 
 
 def of_run(run: Run, config: Config, split: str | None) -> Measured:
-    """Returns a split, by default test, of the data that `run` was trained on; `config` is its own."""
+    """Returns a split of the data that `run` was trained on.
+
+    Args:
+        run: the run.
+        config: its config.
+        split: "train", "val" or "test"; None: test.
+
+    Raises:
+        UserError: the data has changed since the training (`identity.recorded_splits`).
+    """
     source = load_dataset(config)
     config = resolve(config, source)
     images, labels = identity.recorded_splits(run, source, config).arrays(split or "test")
@@ -102,9 +112,9 @@ def of_file(path: Path, graph: "Model", config: Config, data: str | None, split:
     """
     known, what = tflite_origin.of(path), f"'{path}'"
     if known.run and (data is None or is_data_of(known.run, config)):
-        own = known.run.config()
-        own.data.resize, own.data.skip_bad = config.data.resize, config.data.skip_bad
-        return of_run(known.run, own, split)
+        run_config = known.run.config()
+        run_config.data.resize, run_config.data.skip_bad = config.data.resize, config.data.skip_bad
+        return of_run(known.run, run_config, split)
     if data is None:
         raise UserError(f"'{path}' stands in no run folder: say with --data which images to measure it on")
     source, outputs = graph.inputs[0], int(np.prod(graph.outputs[0].shape))
@@ -130,12 +140,13 @@ def of_other(
     Args:
         config: its [data], and the resolution and channels of the model.
         split: "train", "val" or "test"; by default test, or all images of data that has no splits.
-        known: the names of the model's classes, in order, if it tells them.
+        known: the names of the model's classes, in order; empty if unknown.
         outputs: how many classes it has.
-        what: the words for it.
+        what: what messages call it.
         run: the run that it is from, if that is known.
 
-    Raises UserError for other classes than the model's, or a split that the data has not.
+    Raises:
+        UserError: other classes than the model's, or a split that the data does not have.
     """
     source, spec = load_dataset(config), config.data.spec
     data, name = _split_or_all(source, config, split)
@@ -152,10 +163,11 @@ def of_other(
 
 def is_data_of(run: Run, config: Config) -> bool:
     """Returns whether `config` names the data of `run`, to be split as it was for it."""
-    return not _asks_for_a_draw(config.data) and _place(config.data.spec) == _place(run.config().data.spec)
+    same_spec = _resolved_spec(config.data.spec) == _resolved_spec(run.config().data.spec)
+    return same_spec and not _asks_for_a_draw(config.data)
 
 
-def _place(spec: str) -> tuple[str, str]:
+def _resolved_spec(spec: str) -> tuple[str, str]:
     kind, colon, argument = spec.partition(":")
     path = Path(argument).expanduser()
     return kind, str(path.resolve()) if colon and path.exists() else argument

@@ -103,7 +103,7 @@ def _hint_on_interrupt() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as stop:
-        stop.add_note("the same command typed again goes on")
+        stop.add_note("the same command, run again, continues")
         raise
 
 

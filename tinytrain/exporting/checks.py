@@ -1,4 +1,4 @@
-"""What `tinytrain export` looks at before its long work: whether the folder is free, TFLM serves, the disk has room."""
+"""The checks of `tinytrain export` before its long work: a free folder, a TFLM that suits the board, disk space."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def refuse_taken(folder: Path) -> None:
 
 
 def refuse_other_library(board: Board) -> None:
-    """Raises UserError, before the long work, if TFLM_DIR does not serve for a board that the firmware is built for."""
+    """Raises UserError, before the long work, if TFLM_DIR does not suit a board that the firmware is built for."""
     make.check_library(board)
     if (emulated_board := boards.emulated_board(board)) and not make.lacking(emulator=True):
         make.check_library(emulated_board)

@@ -1,4 +1,4 @@
-"""The int8 model of an export, from a run or from a .tflite of anyone's, with all that its proof needs."""
+"""The int8 model of an export, from a run or from any .tflite, with all that its proof needs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,8 +57,8 @@ class Int8Model:
     float_scores: (N, classes) of the model that it was made from on the same images, None for a .tflite of unknown
     origin; finetuned_scores: (N, classes) of that model with the weights that the fine-tune ended with, in float
     without fake quantization: what the int8 ones differ from by quantization alone, None without a fine-tune; val: the
-    same on the val images of a run; classes: their names, none if unknown; layers: the rows of `diagnosis.layers`, None
-    unless it was diagnosed; pixels: what an 8-bit pixel is to the network; resize: how an image was brought to its
+    same on the val images of a run; classes: their names, none if unknown; layers: the rows of `error_analysis.layers`,
+    None unless it was diagnosed; pixels: what an 8-bit pixel is to the network; resize: how an image was brought to its
     size, "" if unknown; notes: what a user should know of a .tflite made elsewhere, a line each.
     """
 
@@ -167,23 +167,23 @@ def from_file(path: Path, config: Config, data: str | None) -> Int8Model:
     """
     tflite, made_int8 = imported.read(path)
     source = tflite.inputs[0]
-    taken = pixels.of(source, config.export)
+    input_pixels = pixels.of(source, config.export)
     classes, resize = list(tflite_origin.of(path).classes), ""
     if data:
-        shown = measured.of_file(path, tflite, config, data, None)
+        measured_images = measured.of_file(path, tflite, config, data, None)
         images, labels, classes, resize = (
-            taken.to_input(np.asarray(shown.images), source),
-            shown.labels,
-            shown.classes,
-            shown.resize,
+            input_pixels.to_input(np.asarray(measured_images.images), source),
+            measured_images.labels,
+            measured_images.classes,
+            measured_images.resize,
         )
     else:
         shape = (NOISE_IMAGES, *source.shape[1:])
         images, labels = np.random.default_rng(0).integers(-128, 128, shape, np.int8), None
     notes = [f"{end} left out: int8 goes in and out" for end in made_int8]
     if imported.is_image(source):
-        notes += [str(taken), *([taken.hint] if taken.hint else [])]
-    notes += shown.notes if data else []
+        notes += [str(input_pixels), *([input_pixels.hint] if input_pixels.hint else [])]
+    notes += measured_images.notes if data else []
     return Int8Model(
         name=path.stem,
         tflite=tflite,
@@ -193,7 +193,7 @@ def from_file(path: Path, config: Config, data: str | None) -> Int8Model:
         float_scores=None,
         macs=total_macs(tflite.operators),
         task=tasks.of(config, classes),
-        pixels=taken,
+        pixels=input_pixels,
         resize=resize,
         notes=tuple(notes),
     )

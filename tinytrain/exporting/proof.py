@@ -33,10 +33,10 @@ def wrong(report: dict[str, Any]) -> list[str]:
     if parity["different"]:
         faults.append(f"{parity['different']} of {parity['images']:,} outputs of the C array differ in TFLM")
     if lite["parts"]:
-        why = f": {lite['reason']}" if lite["reason"] else ""
+        reason = f": {lite['reason']}" if lite["reason"] else ""
         faults.append(
             f"TFLM and TensorFlow Lite differ on {lite['images']} images by up to {lite['largest_steps']} int8 steps, "
-            f"{lite['noise']:.2g} times the variance of the outputs{why}"
+            f"{lite['noise']:.2g} times the variance of the outputs{reason}"
         )
     if emulated and emulated["golden"] == GOLDEN_DIFFERENT:
         faults.append(

@@ -1,4 +1,4 @@
-"""What `tinytrain export` is given: a finished run or a .tflite file, with the words and flags that go with it."""
+"""What `tinytrain export` is given: a finished run or a .tflite file, with the overrides and flags that go with it."""
 
 import sys
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ def load(target: Path, overrides: Sequence[str], data: str | None, diagnose: boo
     The arguments are those of `commands.export.export`.
 
     Raises:
-        UserError: an unfinished run, a .tflite that the firmware cannot run, or what goes with the other of the two.
+        UserError: an unfinished run, a .tflite that the firmware cannot run, or a flag or key of the other kind.
     """
     if target.is_file():
         return _of_file(target, overrides, data, diagnose)
@@ -32,7 +32,7 @@ def _of_file(path: Path, overrides: Sequence[str], data: str | None, diagnose: b
     if not data and (about_images := [override for override in overrides if override.startswith("data.")]):
         raise UserError(f"{', '.join(about_images)}: says how images are read; name them with --data SPEC")
     if diagnose:
-        raise UserError(f"--diagnose compares with the float model, which a .tflite such as '{path}' has not")
+        raise UserError(f"--diagnose compares with the float model, which a .tflite such as '{path}' lacks")
     model = int8_model.from_file(path, config, data)
     if model.pixels.hint:
         print(escaped(f"tinytrain: '{path}': {model.pixels.hint}"), file=sys.stderr)

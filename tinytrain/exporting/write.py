@@ -31,7 +31,14 @@ def draft(folder: Path) -> Iterator[Path]:
 
 
 def models(folder: Path, model: Int8Model, stripped: Model, outputs: list[np.ndarray]) -> None:
-    """Writes both .tflite files and golden.npz; `outputs`, (N, elements) int8 each, are those of the model's images."""
+    """Writes both .tflite files and golden.npz.
+
+    Args:
+        folder: where to.
+        model: the model with its images.
+        stripped: its .tflite as the firmware holds it.
+        outputs: (N, elements) int8 of each output, for the images of `model`.
+    """
     optional = {"labels": model.labels, "finetuned": model.finetuned_scores}
     known = {name: array for name, array in optional.items() if array is not None}
     arrays = {"inputs": model.images, **golden_outputs(outputs), **known}

@@ -69,7 +69,13 @@ class DropBlock(layers.Layer):
 
 
 def keep_mask(drawn: tf.Tensor, block_size: int, keep: float) -> tf.Tensor:
-    """Returns 1 where a position is kept, else 0, (B, H, W, 1) float32, for uniform numbers `drawn` in [0, 1)."""
+    """Returns 1 where a position is kept, else 0, (B, H, W, 1) float32, for uniform numbers.
+
+    Args:
+        drawn: (B, H, W, 1) in [0, 1).
+        block_size: the side of a dropped square.
+        keep: dropblock.keep.
+    """
     hits = tf.cast(drawn < (1 - keep) / block_size**2, "float32")
     padding = [block_size // 2, (block_size - 1) // 2]
     hits = tf.pad(hits, [[0, 0], padding, padding, [0, 0]])
@@ -77,7 +83,14 @@ def keep_mask(drawn: tf.Tensor, block_size: int, keep: float) -> tf.Tensor:
 
 
 def expected_keep(height: int, width: int, block_size: int, keep: float) -> float:
-    """Returns the expected share of kept positions of a map of height x width."""
+    """Returns the expected share of kept positions, 0..1, of a map of height x width.
+
+    Args:
+        height: of the map, in positions.
+        width: of the map, in positions.
+        block_size: the side of a dropped square.
+        keep: dropblock.keep.
+    """
     before, after = (block_size - 1) // 2, block_size // 2
     rows, columns = (  # for each index along a side: how many hits would zero it
         np.array([min(index + after, side - 1) - max(index - before, 0) + 1 for index in range(side)])

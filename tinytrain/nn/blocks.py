@@ -43,7 +43,17 @@ def batch_norm(x: Tensor, name: str, epsilon: float = 1e-3) -> Tensor:
 def conv(
     x: Tensor, filters: int, kernel: int, stride: int, name: str, use_bias: bool = False, padding: str = "same"
 ) -> Tensor:
-    """Applies a convolution: (B, H, W, C) -> (B, ⌈H/stride⌉, ⌈W/stride⌉, filters) with "same" padding."""
+    """Applies a convolution: (B, H, W, C) -> (B, ⌈H/stride⌉, ⌈W/stride⌉, filters) with "same" padding.
+
+    Args:
+        x: (B, H, W, C).
+        filters: output channels.
+        kernel: side of the kernel.
+        stride: along both axes.
+        name: prefix of the layer's name.
+        use_bias: whether it has a bias.
+        padding: "same" or "valid".
+    """
     return layers.Conv2D(
         filters,
         kernel,

@@ -127,7 +127,13 @@ def published(config: Model) -> Published:
 
 
 def published_resolution(published: Published, width: float, resolution: int) -> int:
-    """Returns the resolution, in pixels, nearest to `resolution` at which weights of this width were trained."""
+    """Returns the resolution, in pixels, nearest to `resolution` at which weights of this width were trained.
+
+    Args:
+        published: the row of the architecture.
+        width: one of its widths.
+        resolution: in pixels.
+    """
     sides = published.resolutions if width <= 1 else (224,)  # MobileNetV2 1.3 and 1.4 have no others
     return min(sides, key=lambda side: abs(side - resolution))
 

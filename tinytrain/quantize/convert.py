@@ -86,8 +86,8 @@ def _converter(model: tf_keras.Model) -> tf.lite.TFLiteConverter:
 def check_int8(model: Model) -> None:
     """Raises TinytrainError, naming operator and tensor, unless all of the model computes in int8.
 
-    Allowed are int8 tensors and int32 constants (biases, shapes); not allowed is anything else that an operator reads
-    or writes, nor QUANTIZE and DEQUANTIZE. The name of the tensor holds the name of the layer that it comes from.
+    Operators may read and write int8 tensors and int32 constants (biases, shapes), nothing else; QUANTIZE and
+    DEQUANTIZE are refused. The name of the tensor holds the name of the layer that it comes from.
     """
     for operator in model.operators:
         for tensor in (*filter(None, operator.inputs), *operator.outputs):

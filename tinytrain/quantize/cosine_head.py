@@ -6,7 +6,7 @@ it and divide by it badly, so these operators are left out. The scores of the in
     s/μ · w_j·x  =  s·cosθ_j · |x|/μ,     μ = the mean |x| of the calibration images, s = am_softmax.scale
 
 These are about the logits that the network was trained with, so the quantization-aware fine-tune goes on from there.
-Top-1, top-5 and the order of the classes of an image do not change. The scores of one class in different images, on
+The order of the classes of an image does not change. The scores of one class in different images, on
 which classwise mAP depends, are harder to compare: images with long features count more.
 """
 

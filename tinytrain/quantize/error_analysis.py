@@ -41,8 +41,8 @@ def layers(model: tf_keras.Model, clone: tf_keras.Model, images: np.ndarray) -> 
     probe = _probe(model, clone, wrappers)
     sums, samples = np.zeros((len(wrappers), 4)), [np.empty(0)] * len(wrappers)
     for start in range(0, len(images), BATCH):
-        for number, (quantized, own, network) in enumerate(probe(tf.constant(images[start : start + BATCH]))):
-            sums[number] += [_power(own), _power(own - quantized), _power(network), _power(network - quantized)]
+        for number, (quantized, local, network) in enumerate(probe(tf.constant(images[start : start + BATCH]))):
+            sums[number] += [_power(local), _power(local - quantized), _power(network), _power(network - quantized)]
             samples[number] = quantized.numpy().ravel() if start == 0 else samples[number]
     rows = [_row(wrapper, *pair) for wrapper, *pair in zip(wrappers, sums, samples, strict=True)]
     return sorted(rows, key=lambda row: row["own_db"])
@@ -68,22 +68,22 @@ def _probe(model: tf_keras.Model, clone: tf_keras.Model, wrappers: list[Any]) ->
     the float network.
     """
     quantized = {wrapper.layer.name: wrapper.output for wrapper in qat.operators(model)}
-    own, network = [], []
+    local, network = [], []
     for wrapper in wrappers:
         layer = clone.get_layer(wrapper.layer.name)
         node = layer.inbound_nodes[0]
         inputs = [quantized[producer.name] for producer in tf.nest.flatten(node.inbound_layers)]
         clip = _clip(layer)
-        own.append(clip(layer(inputs[0] if len(inputs) == 1 else inputs)))
+        local.append(clip(layer(inputs[0] if len(inputs) == 1 else inputs)))
         network.append(clip(node.outputs))
-    quantized_model = tf_keras.Model(model.inputs, [[wrapper.output for wrapper in wrappers], own])
+    quantized_model = tf_keras.Model(model.inputs, [[wrapper.output for wrapper in wrappers], local])
     float_model = tf_keras.Model(clone.inputs, network)
 
     @tf.function(reduce_retracing=True)
     def outputs(x: Any) -> list[Any]:
-        quantized_outputs, own_outputs = quantized_model(x, training=False)
+        quantized_outputs, local_outputs = quantized_model(x, training=False)
         network_outputs = tf.nest.flatten(float_model(x, training=False))
-        return list(zip(quantized_outputs, own_outputs, network_outputs, strict=True))
+        return list(zip(quantized_outputs, local_outputs, network_outputs, strict=True))
 
     return outputs
 

@@ -129,7 +129,7 @@ class _Watch(keras.callbacks.Callback):
         self.steps, self.lr, self.progress, self.done = steps, lr, progress, 0
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
-        """Starts the mean of the loss again, so that it is that of one step."""
+        """Resets the mean of the loss, so that it is the loss of one step."""
         self.model.reset_metrics()
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:

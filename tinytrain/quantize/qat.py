@@ -6,7 +6,7 @@ quantizer for its weights and one for its output:
 - biases: rounded to the step of the int32 accumulator, which folded BatchNorms can make coarser than the output's;
 - input: fixed to [-1, 127/128], hence scale 1/128 and zero point 0: q = pixel - 128 exactly (the rule of MLPerf Tiny);
 - clipped gates and sigmoids: fixed to [0, 1] and [0, 255/256], what their int8 operators demand;
-- poolings and enlargements: the range of what they read, because the operator keeps scale and zero point;
+- poolings and upsamplings: the range of what they read, because the operator keeps scale and zero point;
 - everything else: moving averages of the smallest and largest value of a batch, started from calibration images run
   through the float clone (tfmot alone would start at ±6 and need thousands of steps to get away from there).
 We differ from tfmot's `quantize_apply` by wrapping the layers ourselves: its layout pass folds and fuses what the clone
@@ -65,11 +65,11 @@ def _quantizers(clone: tf_keras.Model) -> dict[str, tuple[Any, list[Any]]]:
     chosen: dict[str, tuple[Any, list[Any]]] = {}
     source: dict[str, Any] = {}  # of layers that pass their input's quantization on: whose it is
     for layer in clone.layers:
-        before = [source[node.name] for node in tf.nest.flatten(layer.inbound_nodes[0].inbound_layers)]
+        inputs = [source[node.name] for node in tf.nest.flatten(layer.inbound_nodes[0].inbound_layers)]
         pools = isinstance(layer, tf_keras.layers.AveragePooling2D | tf_keras.layers.Resizing)
-        own = SharedRange(before[0]) if pools else _own_quantizer(layer)
-        chosen[layer.name] = own, before
-        source[layer.name] = before[0] if isinstance(layer, PASSING) else own
+        quantizer = SharedRange(inputs[0]) if pools else _own_quantizer(layer)
+        chosen[layer.name] = quantizer, inputs
+        source[layer.name] = inputs[0] if isinstance(layer, PASSING) else quantizer
     return chosen
 
 
@@ -109,11 +109,11 @@ def _wrap(clone: tf_keras.Model, quantizers: dict[str, tuple[Any, list[Any]]]) -
 
     def wrap(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
         if isinstance(layer, Clip):
-            new = tf_keras.layers.Activation("linear", name=layer.name)
+            inner = tf_keras.layers.Activation("linear", name=layer.name)
         else:
-            new = type(layer).from_config(layer.get_config())
+            inner = type(layer).from_config(layer.get_config())
         operator = Operator(layer, *quantizers[layer.name])
-        return tfmot.quantization.keras.QuantizeWrapperV2(new, operator)
+        return tfmot.quantization.keras.QuantizeWrapperV2(inner, operator)
 
     model = tf_keras.models.clone_model(clone, clone_function=wrap)
     for wrapper in operators(model):

@@ -45,9 +45,9 @@ def cards(subject: Subject) -> list[Card]:
     return [card for card in answers if card]
 
 
-def points(drop: float) -> str:
+def points(difference: float) -> str:
     """Returns a difference of accuracies in points, to read."""
-    return f"{drop:+.1f} points".replace("-", "−")
+    return f"{difference:+.1f} points".replace("-", "−")
 
 
 def _accuracy(subject: Subject) -> Card | None:
@@ -59,15 +59,15 @@ def _accuracy(subject: Subject) -> Card | None:
             Card("Val accuracy so far", percent(max(rows)), ["the test images are not looked at yet"]) if rows else None
         )
     images = subject.metrics["test"].get("images", 0)
-    around = f"{images:,} test images: ± {100 * margin(before, images):.1f} points" if images else ""
+    test_images = f"{images:,} test images: ± {100 * margin(before, images):.1f} points" if images else ""
     known = [export for export in subject.exports if facts.int8_score(export) is not None]
     if not known:
-        return Card("Test accuracy, float", percent(before), [around])
+        return Card("Test accuracy, float", percent(before), [test_images])
     after, tuned = facts.int8_score(known[0]) or 0.0, facts.finetuned_score(known[0])
-    drop = 100 * (after - (before if tuned is None else tuned))
-    same = "" if tuned is None else f", fine-tuned {percent(tuned)}"
-    lines = [f"float {percent(before)}{same}, int8 {points(drop)}", around]
-    return Card("Test accuracy, int8", percent(after), lines, "bad" if drop < -1 else "")
+    difference = 100 * (after - (before if tuned is None else tuned))
+    fine_tuned = "" if tuned is None else f", fine-tuned {percent(tuned)}"
+    lines = [f"float {percent(before)}{fine_tuned}, int8 {points(difference)}", test_images]
+    return Card("Test accuracy, int8", percent(after), lines, "bad" if difference < -1 else "")
 
 
 def _fits(export: Export) -> Card | None:

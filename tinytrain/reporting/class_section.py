@@ -65,7 +65,15 @@ def section(subject: Subject, number: int) -> ClassSection | None:
 def of_outputs(
     task: Task, test: LabelledImages, outputs: dict[str, np.ndarray], number: int, notes: list[str]
 ) -> ClassSection:
-    """Returns the section from the outputs (N, classes) of the float and, if there is one, the int8 model."""
+    """Returns the section from the outputs of the float and, if there is one, the int8 model.
+
+    Args:
+        task: the task of the run.
+        test: the N test images.
+        outputs: (N, classes) by kind of model, the shipped one last.
+        number: of the run in the report, from 1.
+        notes: what is left out and why, a sentence each.
+    """
     figures = task.report(outputs, test.labels)
 
     def thumbnail(image: int) -> Thumbnail:

@@ -17,7 +17,14 @@ _BLUE = (59, 130, 246)  # readable on white and on black; the share is its opaci
 
 
 def chart(name: str, title: str, matrix: np.ndarray, classes: list[str]) -> Chart:
-    """Returns the picture of a confusion matrix (classes, classes), each row as shares of its class."""
+    """Returns the picture of a confusion matrix (classes, classes), each row as shares of its class.
+
+    Args:
+        name: of the chart, unique in the page.
+        title: the kind of model.
+        matrix: (classes, classes) images; a row is a true class, a column the predicted one.
+        classes: their names.
+    """
     hits, images = int(np.diag(matrix).sum()), int(matrix.sum())
     alt = f"Confusion matrix, {title}: {hits:,} of {images:,} images of {len(classes)} classes on the diagonal"
     return svg.chart(f"matrix-{name}", alt, [(440, 440)], _draw(title, matrix, classes))

@@ -65,7 +65,7 @@ def golden(export: Export) -> Golden | None:
 def test_images(subject: Subject, proven: Golden | None) -> LabelledImages:
     """Returns the test images of a run: those of its export if that has labels, else decoded from its data.
 
-    Raises UserError if the data is not there any more, or is another.
+    Raises UserError if the data is no longer there, or has changed.
     """
     classes, names = subject.provenance.get("classes"), subject.split.get("test", [])
     if proven and proven.labels is not None and classes and len(names) == len(proven.labels):
@@ -89,7 +89,7 @@ def of_float(subject: Subject, test: LabelledImages) -> np.ndarray:
 def of_export(proven: Golden, test: LabelledImages, folder: Path) -> dict[str, np.ndarray]:
     """Returns the outputs (N, classes) of the fine-tuned weights in float, if there are any, and of the int8 model.
 
-    Raises UserError if they were asked of other images.
+    Raises UserError if they were computed for other images.
     """
     if proven.inputs.shape != test.images.shape or not np.array_equal(proven.inputs, to_int8(test.images)):
         raise UserError(f"the images in '{folder / GOLDEN_FILE}' are not the test images of the run: export it again")

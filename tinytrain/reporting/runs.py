@@ -111,4 +111,4 @@ def _read(path: Path, read: Callable[[Path], Any]) -> Any:
     try:
         return read(path) if path.is_file() else None
     except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise UserError(f"cannot read '{path}': {error}; write it again, or take it away to leave it out") from None
+        raise UserError(f"cannot read '{path}': {error}; write it again, or remove it to leave it out") from None

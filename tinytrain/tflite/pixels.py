@@ -2,8 +2,8 @@
 
 A network does not say what it takes a pixel for. It does say which real values its int8 input can hold, and these are
 what pixels 0 to 255 became when it was calibrated: 0 to 255 itself (MLPerf Tiny's ResNet-8), 0 to 1 (its MobileNetV1),
--1 to 1 (Keras). The usual range nearest to the input's is taken, or none near it, the input's own, with a hint. The
-keys of [export] say it outright.
+-1 to 1 (Keras). The nearest usual range is taken or, where none is near, the input's own, with a hint. The keys of
+[export] say it outright.
 """
 
 import math
@@ -33,7 +33,7 @@ _PREPARED = {
 class Pixels:
     """The network takes (low + pixel · (high - low) / 255 - mean) / std.
 
-    mean, std: one value, or one for each channel in the network's order, which `bgr` tells; pixels are in the order
+    mean, std: one value, or one for each channel in the network's order (`bgr`); pixels are in the order
     R, G, B. hint: "" if the range is given or usual, else what may have been meant.
     """
 

@@ -11,7 +11,7 @@ from tinytrain.train.figures import Figure
 
 
 class Diverged(UserError):
-    """The training loss is not finite any more."""
+    """The training loss is no longer finite."""
 
 
 class Clock(keras.callbacks.Callback):

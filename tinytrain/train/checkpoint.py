@@ -14,7 +14,13 @@ from tinytrain.train.method import Method
 
 
 def save(path: Path, variables: list[keras.Variable], state: dict[str, Any]) -> None:
-    """Writes the values of `variables`, in order, and a JSON-able `state`."""
+    """Writes the values of `variables`, in order, and a `state`.
+
+    Args:
+        path: the .npz file, replaced atomically.
+        variables: what is saved.
+        state: anything that JSON can hold, with "epoch" (the whole epochs done).
+    """
     arrays: dict[str, Any] = {f"{number:05d}": variable.numpy() for number, variable in enumerate(variables)}
     arrays["state"] = np.array(json.dumps(state))
     write_atomically(path, lambda file: np.savez(file, **arrays))
@@ -67,7 +73,7 @@ def _unpack(path: Path) -> tuple[list[np.ndarray], dict[str, Any]]:
 
 
 def _unusable(path: Path, what: str) -> UserError:
-    """Returns the sentence for a checkpoint that is of no use; without last.npz the first epoch writes both again."""
+    """Returns the error for an unusable checkpoint; without last.npz the first epoch writes both files again."""
     last = path.with_name("last.npz")
     return UserError(
         f"the checkpoint '{path}' {what}: delete '{last}' and resume, and this training begins again at its first epoch"
@@ -80,8 +86,8 @@ def trained_variables(method: Method) -> list[keras.Variable]:
     The network that is evaluated and saved is among them where a method keeps it apart from what it trains, as NetAug
     does: a run that stopped after its last epoch has nothing else to save it from.
     """
-    own = {id(variable) for variable in method.variables}
-    apart = [variable for variable in method.network.variables if id(variable) not in own]
+    ids = {id(variable) for variable in method.variables}
+    apart = [variable for variable in method.network.variables if id(variable) not in ids]
     return [*method.variables, *apart, *method.optimizer.variables]
 
 

@@ -50,10 +50,10 @@ def fit(config: Config, out: Path | None = None, resume: bool = False, fit_check
         UserError: a mistake in the config or the data, or another process writes the run. KeyboardInterrupt has a note
         that says how to go on. What `fit_check` raises.
     """
-    with contextlib.ExitStack() as until_end:
+    with contextlib.ExitStack() as exit_stack:
         run = Run.open(out) if resume and out else None
         if run:
-            config = until_end.enter_context(_going_on(run, config))
+            config = exit_stack.enter_context(_going_on(run, config))
             if run.finished:
                 return run
         configs.check(config)
@@ -66,17 +66,17 @@ def fit(config: Config, out: Path | None = None, resume: bool = False, fit_check
             network = _begun_network(run, config) or build_network(config, dataset.classes)
         with progress.stage("preparing the images"):
             data = _split(run, dataset, config, network, fit_check)
-        _tell_seen(data, config)
+        _print_seen_test_images(data, config)
         with progress.stage("preparing the training"):
             trainer = Trainer(config, data, network)
         if run is None:
-            _tell_findings(data, typed_config)
+            _print_findings(data, typed_config)
             for sentence in trainer.method.warnings():
                 print(f"warning: {sentence}", file=sys.stderr)
             if fit_check:
                 with progress.stage("converting the network for the board"):
                     fit_check(trainer.method.plain, config, len(dataset.classes))
-            run = _begin(out, config, data, network, until_end)
+            run = _begin(out, config, data, network, exit_stack)
         provenance.record(run, dataset.classes)
         _train(run, trainer)
         with progress.stage("evaluating the network"):
@@ -107,10 +107,10 @@ def _train(run: Run, trainer: Trainer) -> None:
         ) from None
 
 
-def _begin(out: Path | None, config: Config, data: Splits, model: keras.Model, until_end: contextlib.ExitStack) -> Run:
-    """Returns a new run that holds its images and its config, locked until `until_end`."""
+def _begin(out: Path | None, config: Config, data: Splits, model: keras.Model, exit_stack: contextlib.ExitStack) -> Run:
+    """Returns a new run that holds its images and its config, locked until `exit_stack` closes."""
     run = Run.create(out, f"{config.data.spec.partition(':')[0]}-{config.model.name}")
-    until_end.enter_context(_written(run))
+    exit_stack.enter_context(_written(run))
     run.refuse_existing()  # another process may have begun it, and ended, since
     with progress.stage("recording which images there are"):
         identity.record(run, data)
@@ -169,7 +169,7 @@ def _split(
     return data
 
 
-def _tell_findings(data: Splits, typed_config: Config) -> None:
+def _print_findings(data: Splits, typed_config: Config) -> None:
     """Prints what is wrong with the data, and what was chosen for the user, to standard error, once for a run."""
     with progress.stage("checking the data"):
         if typed_config.data.check:
@@ -184,7 +184,7 @@ def _tell_findings(data: Splits, typed_config: Config) -> None:
         )
 
 
-def _tell_seen(data: Splits, config: Config) -> None:
+def _print_seen_test_images(data: Splits, config: Config) -> None:
     """Prints which test images a network was trained on that this training begins from or is taught by."""
     sources = [("model.weights", config.model.weights)]
     if "distill" in configs.methods(config):
@@ -205,7 +205,7 @@ def _begun_network(run: Run | None, config: Config) -> keras.Model | None:
             raise ValueError(f"it is a {type(network).__name__}")
         return network
     except Exception as error:  # Keras has no class of its own for it, and its safe mode refuses what holds code
-        raise UserError(f"'{run.graph_path}' is no network of Keras: {error}; train the run again") from None
+        raise UserError(f"'{run.graph_path}' is no network of Keras: {error}; train a new run") from None
 
 
 def _finish(run: Run, trainer: Trainer) -> None:

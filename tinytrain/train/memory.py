@@ -30,10 +30,10 @@ def machine_bytes() -> int:
 
 def refuse_too_much(model: keras.Model, batch: int) -> None:
     """Raises UserError if a step of `batch` images needs more memory than the machine has."""
-    needed, there = step_bytes(model, batch), machine_bytes()
-    if needed > there:
+    needed, available = step_bytes(model, batch), machine_bytes()
+    if needed > available:
         side = model.input_shape[1]
         raise UserError(
             f"a step of {batch:,} images at {side} pixels needs at least {needed / 1e9:,.1f} GB, this machine has "
-            f"{there / 1e9:,.1f} GB: lower optim.batch, model.resolution or model.width"
+            f"{available / 1e9:,.1f} GB: lower optim.batch, model.resolution or model.width"
         )

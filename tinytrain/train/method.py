@@ -7,7 +7,7 @@ Both change `gradients(x, objective, number)`, which asks the method inside with
 how they nest. None subclasses a functional model (Keras rewrites the base classes of a functional subclass), and
 `finish` gives the plain model back without a trace of the method.
 
-A module of the room has `build(inner, config, training)` and may have
+A module of tinytrain/methods has `build(inner, config, training)` and may have
 - `OFF`, KEY=VALUE words with which it is plain training, number for number, if there are such;
 - `defaults(model, classes)`, {dotted key: value} of what "auto" means in its keys, for the name of a model;
 - `JIT = False`, if XLA cannot compile its step.
@@ -57,7 +57,7 @@ class Objective:
     """What a pass minimises: `total` of the outputs of the network, a scalar.
 
     It is `loss`, for the targets `y`, and `part`, what methods around have added. Both are apart because a method may
-    change what the targets ask for, such as a margin, which is no matter of the other parts.
+    change what the targets ask for, such as a margin, which does not concern the other parts.
     Its gradients are those of `scale(total)`, which the optimizer scales back: mixed precision needs it.
     """
 
@@ -161,9 +161,9 @@ class Method(keras.Model):
         before = [(variable, tf.identity(variable.value)) for variable in self._statistics()]
         step = self.gradients(x, objective, self.optimizer.iterations)
         if before:
-            taken = tf.reduce_all([tf.reduce_all(tf.math.is_finite(gradient)) for gradient in step.gradients])
+            finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(gradient)) for gradient in step.gradients])
             for variable, value in before:
-                variable.assign(tf.where(taken, variable.value, value))
+                variable.assign(tf.where(finite, variable.value, value))
         self.optimizer.apply_gradients(zip(step.gradients, self.trainable_variables, strict=True))
         self._loss_tracker.update_state(step.loss, sample_weight=tf.shape(x)[0])
         return self.compute_metrics(x, y, step.outputs)
@@ -177,14 +177,20 @@ class Method(keras.Model):
     def gradients(self, x: tf.Tensor, objective: Objective, number: tf.Tensor) -> Step:
         """Returns loss, outputs and gradients of the batch `x`; this is what a method changes.
 
-        number: of the step, counted from 0; what is drawn at random should depend on it and the seed alone.
+        Args:
+            x: images (B, H, W, C) float32 in [-1, 1).
+            objective: what is minimised.
+            number: of the step, counted from 0; what is drawn at random should depend on it and the seed alone.
         """
         return self.differentiate(lambda: self.network(x, training=True), objective)
 
     def differentiate(self, forward: Callable[[], Any], objective: Objective, sources: list[Any] | None = None) -> Step:
         """Returns loss, outputs and gradients of one pass, whose outputs `forward` computes.
 
-        sources: tensors to differentiate with respect to, by default the trainable variables.
+        Args:
+            forward: computes the outputs.
+            objective: what is minimised.
+            sources: tensors to differentiate with respect to, by default the trainable variables.
         """
         with tf.GradientTape() as tape:
             if sources is not None:

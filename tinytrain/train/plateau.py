@@ -5,7 +5,7 @@ for the training, W epochs of warm-up and epochs e counted from 0:
 - e ≤ W: η·(f + (1 − f)·e/W), f = optim.warmup_from; nothing else happens;
 - after each later epoch: a mean training loss (of SAM the second pass, mutual parts included) below the best one by
   `threshold` of it is better; after more than `patience` epochs that are not, the rate is multiplied by `gamma`, but is
-  never below η / `floor`, and the count begins again;
+  never below η / `floor`, and the count restarts;
 - if it has not fallen after `forced` of all epochs, it falls once all the same;
 - an epoch at the lowest rate that does not raise the best class-balanced val score, rounded to 4 digits, counts; the
   training ends after `stop_patience` of them in a row. The weights of the best epoch are kept.

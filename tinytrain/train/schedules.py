@@ -48,7 +48,10 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
 def build(config: Optim, steps_per_epoch: int, total_steps: int | None = None) -> WarmupCosine | float:
     """Returns the schedule of `config`, or optim.lr where no schedule depends on the step alone.
 
-    total_steps: how many steps there are, by default those of all epochs.
+    Args:
+        config: the [optim] section.
+        steps_per_epoch: the steps of an epoch.
+        total_steps: how many steps there are, by default those of all epochs.
     """
     if not config.schedule.startswith("cosine"):
         return config.lr

@@ -1,7 +1,7 @@
 """RUN/tensorboard: what each epoch came to, as event files that TensorBoard shows (log.tensorboard=true).
 
 The folders train and val hold the same tags, which TensorBoard draws as two curves in one picture. The history of
-the checkpoint is the truth: a training that goes on writes all of it again, so that a kill neither doubles nor loses
+the checkpoint is authoritative: a resumed training writes all of it again, so that a kill neither doubles nor loses
 an epoch. TensorFlow writes the files; the package tensorboard is needed to look at them only.
 """
 
@@ -39,7 +39,7 @@ class TensorBoardLog(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Writes the epochs that were trained before."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        with self._told():
+        with self._write_errors():
             self.writers = {name: tf.summary.create_file_writer(str(self.folder / name)) for name in ("train", "val")}
         for row in self.history():
             self._write(row)
@@ -50,12 +50,12 @@ class TensorBoardLog(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict | None = None) -> None:
         """Closes the files."""
-        with self._told():
+        with self._write_errors():
             for writer in self.writers.values():
                 writer.close()
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def _write_errors(self) -> Iterator[None]:
         """Turns TensorFlow's error for what it cannot write into one sentence."""
         try:
             yield
@@ -68,7 +68,7 @@ class TensorBoardLog(keras.callbacks.Callback):
 
     def _write(self, row: Row) -> None:
         for split, prefix in (("train", ""), ("val", "val_")):
-            with self._told(), self.writers[split].as_default(step=int(row["epoch"])):
+            with self._write_errors(), self.writers[split].as_default(step=int(row["epoch"])):
                 for name, tag in self.tags.items():
                     if prefix + name in row:
                         tf.summary.write(tag, tf.constant(row[prefix + name], tf.float32), metadata=SCALAR)

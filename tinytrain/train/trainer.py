@@ -104,7 +104,7 @@ class Trainer:
         """Returns (whole epochs done, history) after bringing back the last checkpoint, if there is one."""
         if not run.last_path.exists():
             return 0, []
-        if self.optim.checkpoint == "best":  # told now, not after the epochs that are left
+        if self.optim.checkpoint == "best":  # reported now, not after the epochs that are left
             checkpoint.read(run.best_path, self.method.network.variables)
         state = checkpoint.load(run.last_path, checkpoint.trained_variables(self.method))
         run.write_history(state["history"])  # a kill between the two left the last line out
@@ -137,7 +137,13 @@ def compile_method(
 ) -> None:
     """Gives `method` the loss and the metrics of `task` and the optimizer of `optim`.
 
-    total_steps: how long the schedule of the learning rate is, by default all epochs; jit: compile the step with XLA.
+    Args:
+        method: the method, not yet compiled or to be compiled again.
+        task: the task.
+        optim: the [optim] section.
+        steps_per_epoch: the steps of an epoch.
+        total_steps: how long the schedule of the learning rate is, by default all epochs.
+        jit: compile the step with XLA.
     """
     optimizer = optimizers.build(optim, steps_per_epoch, total_steps)
     method.compile(optimizer, task.loss, task.metrics(), jit_compile=jit)

@@ -1,4 +1,4 @@
-"""What a board on a serial port can be asked: who it is, inferences, profile, how it fares (firmware/PROTOCOL.md).
+"""Requests to a board on a serial port: its identity, inferences, profile and status (firmware/PROTOCOL.md).
 
 An input goes over the line without answers; if the board finds it damaged, all of it is sent again with new numbers.
 """
@@ -16,7 +16,7 @@ from tinytrain.errors import TinytrainError
 
 RATES = (921600, 460800, 230400)  # baud, the fastest first
 LONGEST_WORK_S = 60.0  # how long an answer is waited for at most before its request is sent again
-RETURN_S = 2.0  # without a good frame for so long, a board goes back to the rate of before
+RETURN_S = 2.0  # without a good frame for so long, a board returns to its previous rate
 _SLOWEST_FIRST_S = 2.0  # how long the first inference is waited for before its request is sent again
 
 
@@ -35,14 +35,14 @@ class BoardLink(Requests):
     _inference_s: float | None = None  # upper bound of one inference's time, the way over the line included
 
     def set_baud(self, rates: tuple[int, ...] = RATES) -> int:
-        """Changes to the first of `rates` that works, of those faster than now; returns the rate that then is."""
+        """Changes to the first of `rates` that works, of those faster than now; returns the rate in use afterwards."""
         for rate in rates:
             if rate <= self.port.baudrate or self._try_baud(rate):
                 break
         return self.port.baudrate
 
     def restore_baud(self) -> None:
-        """Goes back to the rate of the beginning, for whoever comes next; does not care if that fails."""
+        """Returns to the first rate, for the next program; ignores a failure."""
         if self.port.baudrate != self.first_baud:
             self.sure_of_baud = False
             try:
@@ -53,10 +53,15 @@ class BoardLink(Requests):
                 pass
 
     def infer(self, image: bytes, count: int = 1, output_bytes: int = 0) -> Inference:
-        """Runs `count` inferences of an input, int8 as bytes; returns the outputs, which have `output_bytes` together.
+        """Runs `count` inferences of an input and returns its outputs.
 
-        Without `output_bytes` the outputs are as much as comes with the answer. Raises BoardWrong for another number of
-        inferences or bytes, outputs with another CRC-32, or no time.
+        Args:
+            image: the input, int8 as bytes.
+            count: how many inferences are timed together.
+            output_bytes: the bytes of all outputs together; 0 returns only those that come with the answer.
+
+        Raises:
+            BoardWrong: another number of inferences or bytes, outputs with another CRC-32, or a time of 0.
         """
         work_s = min(count * (self._inference_s or _SLOWEST_FIRST_S), LONGEST_WORK_S)
         request, started = struct.pack("<II", zlib.crc32(image), count), time.monotonic()
@@ -93,7 +98,7 @@ class BoardLink(Requests):
             operators, first, more = self.ask(Kind.PROFILE, request, messages.read_profile)
 
     def status(self) -> Status:
-        """Returns how the board has fared since its reset."""
+        """Returns the state of the board since its reset."""
         return self.ask(Kind.STATUS, b"", messages.read_status)
 
     def reset(self) -> None:

@@ -1,8 +1,9 @@
 """COBS framing on a serial line: bytes into `00 COBS(body) 00` and back, and the text between (firmware/PROTOCOL.md).
 
 COBS (Cheshire and Baker, "Consistent Overhead Byte Stuffing", IEEE/ACM Transactions on Networking, 1999) takes every
-0x00 out of a body for one byte in 254. A frame is told from text by its content, not by counting zeros: whatever stands
-between two zeros and has the right length and CRC-32 is one. So a lost zero costs one frame and never the next.
+0x00 out of a body for one byte in 254. A frame is distinguished from text by its content, not by counting zeros:
+whatever stands between two zeros and has the right length and CRC-32 is one. So a lost zero costs one frame and never
+the next.
 """
 
 import re
@@ -31,13 +32,19 @@ class Frame:
 
 
 def encode(kind: int, sequence: int, payload: bytes = b"") -> bytes:
-    """Returns the bytes of a frame, both zeros included."""
+    """Returns the bytes of a frame, both zeros included.
+
+    Args:
+        kind: the type of the message, 0..255.
+        sequence: its number, 0..65535.
+        payload: at most LONGEST_PAYLOAD bytes.
+    """
     body = HEADER.pack(kind, sequence, len(payload)) + payload
     return b"\0" + stuff(body + CRC.pack(zlib.crc32(body))) + b"\0"
 
 
 def decode(stuffed: bytes) -> Frame | None:
-    """Returns the frame that stood between two zeros, or None if it is none or damaged."""
+    """Returns the frame that stood between two zeros, or None if there is none, or it is damaged."""
     body = unstuff(stuffed)
     if body is None or len(body) < HEADER.size + CRC.size:
         return None
@@ -63,7 +70,7 @@ def stuff(data: bytes) -> bytes:
 
 
 def unstuff(stuffed: bytes) -> bytes | None:
-    """Returns the data of COBS(data) without its zero, or None if it is no such thing."""
+    """Returns the data of COBS(data) without its zero, or None if `stuffed` is not COBS."""
     blocks, start, size = [], 0, len(stuffed)
     while start < size:
         code = stuffed[start]
@@ -77,7 +84,7 @@ def unstuff(stuffed: bytes) -> bytes | None:
 
 
 class Decoder:
-    """Takes what a serial line delivers, in pieces of any size, and gives frames and, apart, lines of text."""
+    """Splits what a serial line delivers, in pieces of any size, into frames and lines of text."""
 
     def __init__(self) -> None:
         self.damaged = 0  # what stood between zeros and was neither frame nor text
@@ -99,7 +106,7 @@ class Decoder:
             lines += self._read_text(rest)
             self._pending = self._pending[-_LONGEST_FRAME:]
         elif len(self._pending) > _LONGEST_FRAME:
-            lines += self.idle()  # no frame any more, so it was text
+            lines += self.idle()  # too long for a frame, so it was text
         return frames, lines
 
     def idle(self) -> list[str]:
@@ -130,5 +137,5 @@ class Decoder:
 
 
 def _lines_in(broken: bytes) -> list[str]:
-    """Returns the lines that matter in what is no frame: those of a board that restarted while it sent one."""
+    """Returns the lines that matter in bytes that are no frame: those of a board that restarted while it sent one."""
     return [line.decode(errors="replace") for line in _LINE.findall(broken)]

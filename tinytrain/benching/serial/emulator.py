@@ -1,7 +1,7 @@
-"""The firmware of an export in QEMU, its serial port a pseudo terminal: a board to all that speaks with one.
+"""The firmware of an export in QEMU, its serial port a pseudo terminal: other modules use it like a board.
 
-QEMU's own port of control (QMP, on its standard input and output) tells the name of the pseudo terminal, and starts the
-core only once somebody listens.
+QEMU's control port (QMP, on its standard input and output) gives the name of the pseudo terminal, and starts the core
+only once somebody listens.
 """
 
 import contextlib
@@ -32,7 +32,13 @@ START_S = 60  # of wall time; a large model takes 9 million instructions to plan
 def emulated(sources: Path, board: Board, tflm: Path | None) -> Iterator[str]:
     """Builds the firmware folder `sources`, runs it, and yields the device to open; ends QEMU in any case.
 
-    `tflm` is TFLM_DIR, or None for the stub engine. Raises TinytrainError if it cannot be built or does not start.
+    Args:
+        sources: the firmware folder.
+        board: an emulated board.
+        tflm: TFLM_DIR, or None for the stub engine.
+
+    Raises:
+        TinytrainError: the firmware cannot be built or does not start.
     """
     with (
         files.folder() as build,
@@ -124,7 +130,7 @@ def _execute(process: subprocess.Popen, errors: IO[bytes], command: str) -> Any:
     status = process.wait(ENDS_S)  # its pipe is closed
     errors.seek(0)
     reason = errors.readline().decode(errors="replace").strip()  # registers follow
-    raise TinytrainError(f"the emulator does not start: it ended with status {status}, {reason or 'and said nothing'}")
+    raise TinytrainError(f"the emulator does not start: it ended with status {status}, {reason or 'without a message'}")
 
 
 def _await_ready(log: Path, process: subprocess.Popen) -> None:

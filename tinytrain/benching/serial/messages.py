@@ -1,4 +1,4 @@
-"""What the frames of the binary protocol hold (firmware/PROTOCOL.md, the table of types)."""
+"""The payloads of the frames of the binary protocol (firmware/PROTOCOL.md, the table of types)."""
 
 import re
 import struct
@@ -89,7 +89,7 @@ class Hello:
 
 @dataclass(frozen=True)
 class Status:
-    """How a board has fared since its reset: times in microseconds, sizes in bytes, and how often the line failed."""
+    """The state of a board since its reset: times in microseconds, sizes in bytes, and how often the line failed."""
 
     uptime_us: int
     stack_used_bytes: int
@@ -175,7 +175,7 @@ def read_output_info(payload: bytes) -> OutputInfo:
 
 
 def read_profile(payload: bytes) -> tuple[int, int, list[int]]:
-    """Returns (operators of the model, number of the first that is told, ticks of each from there) of PROFILE."""
+    """Returns (operators of the model, number of the first one in it, ticks of each from there) of PROFILE."""
     operators, first = _PROFILE.unpack_from(payload)
     rest = payload[_PROFILE.size :]
     return operators, first, list(struct.unpack(f"<{len(rest) // 4}I", rest[: len(rest) // 4 * 4]))

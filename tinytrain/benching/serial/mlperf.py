@@ -16,7 +16,7 @@ from tinytrain.errors import TinytrainError, shown
 BYTES_PER_COMMAND = 31  # of an input, as the runner sends them
 TIMEOUT_S = 5.0
 INFER_TIMEOUT_S = 30.0
-WINDOW_S = (10.0, 30.0)  # a window counts from the one on, the runner waits until the other
+WINDOW_S = (10.0, 30.0)  # the shortest window that counts, and how long the runner waits for one
 READY = "m-ready"
 _PROBABILITY = re.compile(r"[01](?:\.[0-9]{1,9})?")
 _MOST_LINES = 10_000  # of one answer: an input of 160,000 bytes printed
@@ -61,11 +61,11 @@ class Mlperf:
         return lines
 
     def synchronize(self) -> None:
-        """Ends whatever has begun on the line, and reads all that was said before."""
+        """Ends a command that was begun on the line, and reads all earlier output."""
         self._write(b"%name%")
-        ends = time.monotonic() + 2 * self.timeout_s
+        deadline = time.monotonic() + 2 * self.timeout_s
         while not any(line.startswith("m-name-dut-") for line in self._until_ready("name", self.timeout_s)):
-            if time.monotonic() > ends:
+            if time.monotonic() > deadline:
                 raise TinytrainError("the board answers 'name' without one, only with m-ready")
 
     def name(self) -> str:
@@ -80,25 +80,27 @@ class Mlperf:
         )
 
     def load(self, pixels: bytes) -> None:
-        """Sends an input of 8-bit pixels; raises TinytrainError if the board takes it not, or far too long for it."""
+        """Sends an input of 8-bit pixels; raises TinytrainError if the board does not take it in time."""
         line_s = 10 * 3 * len(pixels) / self.port.baudrate  # 10 bits a byte, two digits and their share of a command
         allowed_s = self.timeout_s + _LOAD_SHARE * line_s + len(pixels) / BYTES_PER_COMMAND * _TURN_S
-        ends = time.monotonic() + allowed_s
+        deadline = time.monotonic() + allowed_s
         lines = self.command(f"db load {len(pixels)}")
         for start in range(0, len(pixels), BYTES_PER_COMMAND):
             lines = self.command(f"db {pixels[start : start + BYTES_PER_COMMAND].hex()}")
-            if time.monotonic() > ends:
+            if time.monotonic() > deadline:
                 raise TinytrainError(f"the board has not taken {len(pixels)} bytes of input after {allowed_s:.0f} s")
         if lines != ["m-load-done"]:
             raise TinytrainError(f"the board did not take {len(pixels)} bytes of input: it answered {_some(lines)}")
 
     def loaded(self) -> bytes:
-        """Returns the input that lies on the board, as pixels."""
+        """Returns the input that the board holds, as pixels."""
         lines = self.command("db print")
         try:
             return b"".join(bytes.fromhex(line.removeprefix("m-buffer-").replace("-", "")) for line in lines)
         except ValueError:
-            raise TinytrainError(f"the board answers 'db print' with what are no bytes: {_some(lines)}") from None
+            raise TinytrainError(
+                f"the board answers 'db print' with something that is not bytes: {_some(lines)}"
+            ) from None
 
     def infer(self, count: int, warmups: int = 0) -> Window:
         """Runs `count` timed inferences of the input after `warmups`."""
@@ -115,10 +117,12 @@ class Mlperf:
         return self._results(self.command("results"), "results")
 
     def _results(self, lines: list[str], command: str) -> tuple[float, ...]:
-        words = self._match(lines, command, r"m-results-\[([^]]+)]").split(",")
-        if wrong := [word for word in words if not _PROBABILITY.fullmatch(word)]:
-            raise TinytrainError(f"the board answers '{command}' with the result '{wrong[0]}', expected 0.000 to 1.000")
-        return tuple(map(float, words))
+        values = self._match(lines, command, r"m-results-\[([^]]+)]").split(",")
+        if malformed := [value for value in values if not _PROBABILITY.fullmatch(value)]:
+            raise TinytrainError(
+                f"the board answers '{command}' with the result '{malformed[0]}', expected 0.000 to 1.000"
+            )
+        return tuple(map(float, values))
 
     def _matched(self, command: str, pattern: str) -> str:
         return self._match(self.command(command), command, pattern)
@@ -138,10 +142,10 @@ class Mlperf:
     def _until_ready(self, command: str, timeout_s: float) -> list[str]:
         """Returns the lines before the next m-ready; the whole of them may take twice `timeout_s`."""
         lines: list[str] = []
-        ends = time.monotonic() + 2 * timeout_s
+        deadline = time.monotonic() + 2 * timeout_s
         while (line := self._line(command, lines, timeout_s)) != READY:
             lines.append(line)
-            if time.monotonic() > ends or len(lines) > _MOST_LINES:
+            if time.monotonic() > deadline or len(lines) > _MOST_LINES:
                 count = f"{len(lines):,} lines without {READY}"
                 raise TinytrainError(f"the board answers '{command}' with {count}: {_some(lines)}")
         return lines

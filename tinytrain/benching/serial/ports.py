@@ -45,7 +45,7 @@ def open_port(device: str, baud: int = BAUDS[0]) -> serial.Serial:
         return serial.Serial(device, baud, timeout=_READ_S, write_timeout=_WRITE_S, exclusive=True)
     except (serial.SerialException, OSError, ValueError) as error:
         reason = str(error).removeprefix("[Errno ").split("]")[-1].strip()
-        hint = next((text for words, text in _HINTS.items() if words in str(error)), "")
+        hint = next((text for symptom, text in _HINTS.items() if symptom in str(error)), "")
         raise UserError(f"cannot open the port '{device}': {reason}{hint}") from None
 
 
@@ -86,7 +86,7 @@ def _ask(device: str, patience_s: float, tries: int) -> tuple[BoardLink, Hello] 
         link = BoardLink(port, patience_s)
         try:
             hello = link.hello(tries)
-            link.traffic = Traffic()  # what it took to find the board tells nothing about the line
+            link.traffic = Traffic()  # what it took to find the board is not about the line
             return link, hello
         except BoardSilent:
             lines += link.lines

@@ -102,14 +102,24 @@ class Requests:
     ) -> Answer:
         """Sends a request until it is answered; returns what `read` makes of the answer's payload.
 
-        `work_s` is how long the board works on it. Raises BoardRefused, BoardRestarted or BoardSilent.
+        Args:
+            kind: its type.
+            payload: its payload.
+            read: turns the payload of the answer into the result.
+            work_s: how long the board works on it, in seconds.
+            tries: how often it is sent at most; None: `self.tries`.
+
+        Raises:
+            BoardRefused: the board answered with an error.
+            BoardRestarted: the board restarted meanwhile.
+            BoardSilent: there was no answer.
         """
         sequence = self.next_number()
         request = cobs_frames.encode(kind, sequence, payload)
         line_s = (len(request) + self.longest_payload) * 10 / self.port.baudrate  # 10 bits a byte
-        wait_s, ends = work_s + self.patience_s + line_s, time.monotonic() + EXCHANGE_S
+        wait_s, deadline = work_s + self.patience_s + line_s, time.monotonic() + EXCHANGE_S
         for attempt in range(tries or self.tries):
-            if time.monotonic() > ends:
+            if time.monotonic() > deadline:
                 break
             self.traffic.repeated_requests += attempt > 0
             self.write(request)
@@ -119,7 +129,7 @@ class Requests:
         raise self._silent(kind)
 
     def next_number(self) -> int:
-        """Returns a sequence number that the frame before has not."""
+        """Returns another sequence number than that of the frame before."""
         self._sequence = (self._sequence + 1) % 2**16
         return self._sequence
 
@@ -157,7 +167,7 @@ class Requests:
         return data
 
     def _listen(self, lines: list[str]) -> None:
-        """Keeps what the board says as text; raises BoardRestarted if shows a restart."""
+        """Keeps what the board says as text; raises BoardRestarted if it shows a restart."""
         self.lines += lines
         if self.known and any(line.startswith((*_BOOT, FAILED)) for line in lines):
             raise self._restarted()

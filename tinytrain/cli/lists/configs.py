@@ -16,7 +16,7 @@ COLUMNS = ("<45", ">6", ">9", ">6", ">12", "<2", "<24", "")
 def rows() -> list[dict[str, Any]]:
     """Returns one row for each table of a paper, then one for each single config.
 
-    {"name", "paper", "tables", "runs", "core_hours", "ran", "title"}: what `reproduce` or `fit` is told, "003" and [4]
+    {"name", "paper", "tables", "runs", "core_hours", "ran", "title"}: what `reproduce` or `fit` takes, "003" and [4]
     ("" and [] of a single config), how many trainings, and their time on one core of this machine with one seed, an
     estimate (`training_cost`), None where the data has no known size; at which scale the table was run here, "never",
     or "" of a single config.

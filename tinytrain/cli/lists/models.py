@@ -27,9 +27,9 @@ def rows(classes: int | None = None) -> list[dict[str, Any]]:
     {"name", "options", "resolution", "classes", "params", "macs", "int8_bytes", "arena_bytes", "fits": {BOARD: bool}};
     params are those that are trained (BatchNorm's γ and β included); int8_bytes and arena_bytes are estimates.
     """
-    own = {"classes": classes} if classes else {}
+    override = {"classes": classes} if classes else {}
     sizes = [
-        (name, options | own) for name in plugins.names("models") for options in plugins.load("models", name).SIZES
+        (name, options | override) for name in plugins.names("models") for options in plugins.load("models", name).SIZES
     ]
     return [_row(name, options) for name, options in progress.counted(sizes, "counting", len(sizes), "network")]
 
@@ -72,7 +72,13 @@ def _row(name: str, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def fits_board(arena_bytes: int, model_bytes: int, board_name: str) -> bool:
-    """Returns whether a model of these sizes fits the board `board_name`, by estimates of all else."""
+    """Returns whether a model of these sizes fits the board `board_name`, by estimates of all else.
+
+    Args:
+        arena_bytes: of the tensor arena.
+        model_bytes: of the .tflite in the firmware.
+        board_name: the board.
+    """
     board = boards.load(board_name)
     sizes = firmware.Sizes(
         model_bytes=model_bytes,

@@ -66,15 +66,15 @@ LISTS: dict[str, Callable[[], dict[str, str]]] = {
 TABLES = ("models", "configs", "boards")
 
 
-def show(words: list[str], classes: int | None = None) -> tuple[Any, str]:
+def show(operands: list[str], classes: int | None = None) -> tuple[Any, str]:
     """Returns what --json prints and the text, of the list that is named, or of all; `classes` is for "models"."""
-    if len(words) > 1 or (words and words[0] not in LISTS):
-        raise unknown("list", " ".join(words), LISTS)
-    if classes is not None and words != ["models"]:
-        raise UserError(f"--classes {classes} is for `list models`, received `{' '.join(['list', *words])}`")
-    if words and words[0] in TABLES:
-        return _table(words[0], *([] if classes is None else [classes]))
-    rows = {name: LISTS[name]() for name in words or LISTS}
+    if len(operands) > 1 or (operands and operands[0] not in LISTS):
+        raise unknown("list", " ".join(operands), LISTS)
+    if classes is not None and operands != ["models"]:
+        raise UserError(f"--classes {classes} is for `list models`, received `{' '.join(['list', *operands])}`")
+    if operands and operands[0] in TABLES:
+        return _table(operands[0], *([] if classes is None else [classes]))
+    rows = {name: LISTS[name]() for name in operands or LISTS}
     text = "\n\n".join(
         "\n".join([f"{name}:", *(f"  {line}" for line in lines.values())]) for name, lines in rows.items()
     )

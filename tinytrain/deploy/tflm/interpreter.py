@@ -124,11 +124,11 @@ def _check(workers: list[subprocess.Popen], log: IO[str]) -> None:
         return
     log.seek(0)
     messages = [line for line in log.read().splitlines() if line.strip() and not line.startswith((" ", "Traceback"))]
-    reason = messages[0].strip() if messages else f"it ended with status {status} and said nothing"
+    reason = messages[0].strip() if messages else f"it ended with status {status} without a message"
     if -status in KILLS:
         raise TinytrainError(
-            f"the process of the TFLM interpreter was killed ({signal.Signals(-status).name}), perhaps for want of "
-            f"memory{': ' + reason if messages else ''}"
+            f"the process of the TFLM interpreter was killed ({signal.Signals(-status).name}), perhaps because "
+            f"memory ran out{': ' + reason if messages else ''}"
         )
     if status == os.EX_IOERR:
         raise UserError(f"the TFLM interpreter has no room for its outputs: {reason}; TMPDIR names another folder")

@@ -95,7 +95,7 @@ def planned_bytes(buffers: Iterable[Buffer]) -> int:
 
 
 def plan(buffers: Iterable[Buffer]) -> list[tuple[int, Buffer]]:
-    """Returns (offset in bytes, buffer) as TFLM's greedy planner lays them; of equal size, the later goes first."""
+    """Returns (offset in bytes, buffer) as TFLM's greedy planner places them; of equal size, the later goes first."""
     placed: list[tuple[int, Buffer]] = []
     latest_first = list(buffers)[::-1]
     for buffer in sorted(latest_first, key=lambda buffer: -buffer.size_bytes):

@@ -8,7 +8,7 @@ VELA = "ethos-u"  # the custom operator that Vela puts in place of those that it
 
 
 def parse(content: bytes, name: str) -> Model:
-    """Parses the bytes of a .tflite file that TFLM shall run; `name` stands for it in errors.
+    """Parses the bytes of a .tflite file that TFLM is to run; `name` stands for it in errors.
 
     Raises:
         UserError: as `Model.parse` and `check` do.
@@ -20,20 +20,20 @@ def parse(content: bytes, name: str) -> Model:
 
 def check(model: Model, name: str) -> None:
     """Raises UserError if TFLM lacks an operator of the model, or the model has several subgraphs."""
-    lacking = [operator for operator in model.counts if operator not in operators.OPS]
-    if VELA in lacking:
+    missing = [operator for operator in model.counts if operator not in operators.OPS]
+    if VELA in missing:
         raise UserError(
             f"{name} was compiled by Vela for Arm's Ethos-U NPU (operator {VELA}), which no Cortex-M runs by itself: "
-            "take the .tflite that Vela was given"
+            "take the .tflite from before Vela"
         )
-    if flex := [operator for operator in lacking if operator.startswith("Flex")]:
+    if flex := [operator for operator in missing if operator.startswith("Flex")]:
         raise UserError(
             f"{name} uses {', '.join(flex)} of TensorFlow itself (SELECT_TF_OPS), which TensorFlow Lite Micro does not "
             "have; build the model from operators it has (tinytrain/deploy/tflm/operators.py lists them)"
         )
-    if lacking:
+    if missing:
         raise UserError(
-            f"{name} uses {', '.join(lacking)}, which TensorFlow Lite Micro does not have"
+            f"{name} uses {', '.join(missing)}, which TensorFlow Lite Micro does not have"
             "; build the model from operators it has (tinytrain/deploy/tflm/operators.py lists them)"
         )
     if model.subgraphs > 1:

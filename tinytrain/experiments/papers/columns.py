@@ -60,8 +60,8 @@ class Column:
     @property
     def heading(self) -> str:
         """The heading with epoch and dataset."""
-        at = f", epoch {self.epoch}" if self.epoch else ""
-        return f"{self.measure.heading}{at}{f', {self.data}' if self.data else ''}"
+        epoch_text = f", epoch {self.epoch}" if self.epoch else ""
+        return f"{self.measure.heading}{epoch_text}{f', {self.data}' if self.data else ''}"
 
 
 def parse(name: str, path: Path) -> Column:

@@ -31,14 +31,14 @@ def load(teacher_key: str, student: keras.Model, classes: list[str] | None = Non
         )
     published = teacher_key.startswith(APPLICATIONS)
     teacher = _published(teacher_key, student) if published else _trained(teacher_key)
-    for what, expected, own in (
+    for what, expected, actual in (
         ("images", teacher.input_shape[1:], student.input_shape[1:]),
         ("classes", teacher.output_shape[1:], student.output_shape[1:]),
     ):
-        if expected != own:
+        if expected != actual:
             raise UserError(
                 f"distill.teacher = '{teacher_key}' is for {what} of {_shape(expected)}, the student for {what} of "
-                f"{_shape(own)}: they must be the same"
+                f"{_shape(actual)}: they must be the same"
             )
     _refuse_other_classes(teacher_key, classes or [])
     teacher.trainable = False
@@ -54,10 +54,10 @@ def _refuse_other_classes(teacher_key: str, classes: list[str]) -> None:
     what = f"distill.teacher = '{teacher_key}'"
     identity.refuse_other_names(teacher_classes, classes, what, "the student")
     pairs = enumerate(zip(teacher_classes, classes, strict=True))
-    number, (teacher_class, own) = next((number, pair) for number, pair in pairs if len({*pair}) > 1)
+    number, (teacher_class, student_class) = next((number, pair) for number, pair in pairs if len({*pair}) > 1)
     raise UserError(
-        f"{what} has '{teacher_class}' as class {number}, the student '{own}': expected the same classes in the same "
-        "order"
+        f"{what} has '{teacher_class}' as class {number}, the student '{student_class}': expected the same classes in "
+        "the same order"
     )
 
 

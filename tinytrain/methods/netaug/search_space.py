@@ -75,7 +75,13 @@ class _Level:
 
 
 def choices(all_groups: list[Group], width_factors: Sequence, expansion_factors: Sequence) -> list[Choice]:
-    """Returns one choice for each group, ordered by depth: first the groups without a source."""
+    """Returns one choice for each group, ordered by depth: first the groups without a source.
+
+    Args:
+        all_groups: of the network; each counts once.
+        width_factors: ascending from 1, for outer groups.
+        expansion_factors: ascending from 1, for inner groups.
+    """
     by_group: dict[int, Choice] = {}
 
     def choice_of(group: Group) -> Choice:

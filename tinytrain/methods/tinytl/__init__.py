@@ -160,7 +160,15 @@ def transferred(model: keras.Model, norm: str = "batch", residual: bool = True, 
 
 
 def lite_residual(x: Tensor, block: Block, norm: str, epsilon: float, dtype: Any) -> Tensor:
-    """Applies the lite residual module of `block`: (B, H, H, C) -> (B, side, side, filters), zeros until trained."""
+    """Applies the lite residual module of `block`: (B, H, H, C) -> (B, side, side, filters), zeros until trained.
+
+    Args:
+        x: the input of the block.
+        block: the block that it stands beside.
+        norm: "batch" or "group".
+        epsilon: of its norms.
+        dtype: the dtype policy of its layers.
+    """
 
     def conv(x: Tensor, filters: int, kernel: int, name: str, **options: Any) -> Tensor:
         initializer = keras.initializers.VarianceScaling(**HE_FAN_OUT)
@@ -212,7 +220,13 @@ def _copy_weights(source: keras.Layer, target: keras.Layer, grouped: bool, bits:
 
 
 def clustered(kernel: np.ndarray, count: int, iterations: int = 20) -> np.ndarray:
-    """Returns `kernel` with each value replaced by the nearest of `count` centroids, from k-means (Lloyd)."""
+    """Returns `kernel` with each value replaced by the nearest of `count` centroids, from k-means (Lloyd).
+
+    Args:
+        kernel: of any shape.
+        count: how many values remain; with no more than these it is returned as it is.
+        iterations: of Lloyd's algorithm, from evenly spaced centroids.
+    """
     values = kernel.ravel().astype("float64")
     if len(np.unique(values)) <= count:
         return kernel

@@ -33,5 +33,5 @@ class WeightedCrossEntropy(keras.losses.Loss):
         losses = keras.losses.categorical_crossentropy(
             y_true, y_pred, from_logits=True, label_smoothing=self.label_smoothing
         )
-        own = keras.ops.matmul(y_true, keras.ops.convert_to_tensor(self.weights[:, None], dtype=y_true.dtype))
-        return losses * keras.ops.cast(own[:, 0], losses.dtype)
+        weights = keras.ops.matmul(y_true, keras.ops.convert_to_tensor(self.weights[:, None], dtype=y_true.dtype))
+        return losses * keras.ops.cast(weights[:, 0], losses.dtype)

@@ -13,7 +13,13 @@ import scipy.special
 
 
 def top_k(scores: np.ndarray, labels: np.ndarray, k: int) -> float:
-    """Returns the share of images, 0..1, whose true class is among the k highest scores (argmax order on ties)."""
+    """Returns the share of images, 0..1, whose true class is among the k highest scores (argmax order on ties).
+
+    Args:
+        scores: (N, classes), logits, probabilities or int8.
+        labels: (N,) class indices.
+        k: how many count.
+    """
     order = np.argsort(-scores.astype(np.float64), axis=1, kind="stable")[:, :k]
     return float((order == labels[:, None]).any(axis=1).mean())
 
@@ -47,8 +53,8 @@ def mean_reciprocal_rank(scores: np.ndarray, labels: np.ndarray) -> float:
     It is mAP as the text of Prokofiev and Sovrasov (2021) defines it, which their tables do not hold.
     Ranks are counted from 1 at the highest score; classes of equal score all have the rank in the middle of their tie.
     """
-    own = np.take_along_axis(scores, labels[:, None], axis=1)
-    higher, equal = (scores > own).sum(axis=1), (scores == own).sum(axis=1)
+    true_scores = np.take_along_axis(scores, labels[:, None], axis=1)
+    higher, equal = (scores > true_scores).sum(axis=1), (scores == true_scores).sum(axis=1)
     return float(np.mean(1 / (higher + (equal + 1) / 2)))
 
 

@@ -50,8 +50,8 @@ def pairs(matrix: np.ndarray, most: int) -> list[Pair]:
 
 def losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Returns the cross-entropy (N,) in nats of each image."""
-    own = np.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0]
-    return -np.log(np.maximum(own, np.finfo(float).tiny))
+    true_probabilities = np.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0]
+    return -np.log(np.maximum(true_probabilities, np.finfo(float).tiny))
 
 
 def worst(probabilities: np.ndarray, labels: np.ndarray, most: int) -> np.ndarray:

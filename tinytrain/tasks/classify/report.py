@@ -76,9 +76,15 @@ def section(probabilities: Kinds, predicted: Kinds, labels: np.ndarray, names: l
     return Section(counts, class_rows(labels, predicted, names), pair_rows(counts, names), worst, lost, guesses)
 
 
-def class_rows(labels: np.ndarray, taken: Kinds, names: list[str]) -> list[ClassRow]:
-    """Returns a row for each class with images, lowest F1 of the last kind first; `taken`: predicted classes (N,)."""
-    figures = {kind: mistakes.figures(labels, each, len(names)) for kind, each in taken.items()}
+def class_rows(labels: np.ndarray, predicted: Kinds, names: list[str]) -> list[ClassRow]:
+    """Returns a row for each class with images, lowest F1 of the last kind first.
+
+    Args:
+        labels: (N,) true classes.
+        predicted: (N,) predicted classes by kind of model, the shipped one last.
+        names: the names of the classes.
+    """
+    figures = {kind: mistakes.figures(labels, each, len(names)) for kind, each in predicted.items()}
     shipped = list(figures.values())[-1]
     order = [int(label) for label in np.argsort(shipped.f1, kind="stable") if shipped.images[label]]
     return [

@@ -34,10 +34,10 @@ class BalancedTop1(keras.metrics.Metric):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Counts the images of a batch."""
-        own = keras.ops.one_hot(keras.ops.argmax(y_true, -1), self.classes)
+        true_classes = keras.ops.one_hot(keras.ops.argmax(y_true, -1), self.classes)
         predicted = keras.ops.one_hot(keras.ops.argmax(y_pred, -1), self.classes)
-        self.images.assign_add(keras.ops.sum(own, 0))
-        self.hits.assign_add(keras.ops.sum(own * predicted, 0))
+        self.images.assign_add(keras.ops.sum(true_classes, 0))
+        self.hits.assign_add(keras.ops.sum(true_classes * predicted, 0))
 
     def result(self) -> Any:
         """Returns the mean, 0..1."""

@@ -93,5 +93,5 @@ def _losses(trainer: Trainer, lrs: np.ndarray) -> Iterable[float]:
     method.make_train_function()
     for lr in lrs:
         method.optimizer.learning_rate = lr
-        method.reset_metrics()  # or the loss were the mean of all steps so far
+        method.reset_metrics()  # otherwise the loss would be the mean of all steps so far
         yield float(method.train_function(steps)["loss"])

@@ -110,13 +110,13 @@ def _trial(trials: Trials, trial: optuna.Trial, folder: Path, config: Config, da
     config = plain(config, trials.lr(trial), int(config.search.epochs))
     task = figures.of(config.task)
     report, run = Report(trial, f"val_{task.balanced.key}"), Run(folder / f"trial-{trial.number:03d}")
-    place = f"{sum(other.number <= trial.number for other in trials.all())}/{trials.places}"
+    position = f"{sum(other.number <= trial.number for other in trials.all())}/{trials.places}"
     pruned = "a repeated rate" if trials.repeats(trial) else why_pruned(config, data, run, report)
     last = report.scores[max(report.scores)] if report.scores else None
     trials.end(trial, None if pruned else last)
     _sweep(folder)
     figure = "" if last is None else f" {task.main.label} {last:.3f}"
-    _tell(f"trial {place} lr {config.optim.lr:.6g}{figure}{pruned and f' ({pruned})'}")
+    _tell(f"trial {position} lr {config.optim.lr:.6g}{figure}{pruned and f' ({pruned})'}")
 
 
 def _result(trials: Trials, score: str) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def _name(config: Config, data: Splits) -> str:
 
 
 def _owner(folder: Path) -> str:
-    """Returns the word by which the run of this folder knows its trials again, made the first time."""
+    """Returns the id by which the run of this folder recognizes its trials; made on first use."""
     path = folder / "owner"
     if not path.is_file():
         write_text(path, uuid.uuid4().hex)
@@ -166,5 +166,5 @@ def _sweep(folder: Path) -> None:
         path.unlink()
 
 
-def _tell(words: str) -> None:
-    print(escaped(f"search: {words}"), file=sys.stderr, flush=True)
+def _tell(message: str) -> None:
+    print(escaped(f"search: {message}"), file=sys.stderr, flush=True)

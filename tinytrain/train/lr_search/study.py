@@ -7,8 +7,8 @@ waits for those that others still train, and reads the same best one as they do.
   FAIL, which gives its place to a new trial;
 - two workers ask for the last place at once: the later trial is marked FAIL. FAIL means nothing else.
 
-The beat is an attribute of the trial that a thread renews. Optuna's own heartbeat belongs to Study.optimize, which can
-not take up a trial again, and it takes a trial that was killed before its first beat for alive forever. A waiting
+The beat is an attribute of the trial that a thread renews. Optuna's own heartbeat belongs to Study.optimize, which
+cannot resume a trial, and it takes a trial that was killed before its first beat for alive forever. A waiting
 worker looks whether the beat changes, on its own clock, so that the clocks of the machines need not agree.
 """
 
@@ -32,7 +32,7 @@ from tinytrain.errors import UserError
 
 BEAT_SECONDS, GRACE_SECONDS, POLL_SECONDS = 10.0, 120.0, 1.0
 LOCK_SECONDS = 100  # SQLite: how long a worker waits for the writes of others
-STARTUP = 5  # trials drawn at random before TPE has a say, and trained to the end before any is pruned
+STARTUP = 5  # trials drawn at random before TPE draws them, and trained to the end before any is pruned
 FAULTS = (  # of a database, and of what somebody else has written into it
     sqlalchemy.exc.SQLAlchemyError,
     optuna.exceptions.StorageInternalError,
@@ -93,7 +93,7 @@ def highest(search: Search) -> float:
 
 
 def rounded(lr: float) -> float:
-    """Returns `lr` without the dust of binary sums: 0.013, not 0.013000000000000001."""
+    """Returns `lr` without binary rounding noise: 0.013, not 0.013000000000000001."""
     return float(f"{lr:.10g}")
 
 
@@ -105,7 +105,7 @@ class Trials:
         name: of the study.
         search: algorithm, range and numbers.
         seed: of what is drawn at random.
-        owner: a word of this worker's own; empty: nobody else uses the database.
+        owner: the id of this worker; empty: nobody else uses the database.
     """
 
     def __init__(self, storage: RDBStorage, name: str, search: Search, seed: int, owner: str) -> None:
@@ -129,16 +129,16 @@ class Trials:
         while True:
             trials = self.all()
             running = [trial for trial in trials if trial.state == TrialState.RUNNING]
-            ours = [trial for trial in running if not self.owner or trial.user_attrs.get("owner") == self.owner]
-            if ours:
-                return Trial(self.study, ours[0]._trial_id)
+            own_trials = [trial for trial in running if not self.owner or trial.user_attrs.get("owner") == self.owner]
+            if own_trials:
+                return Trial(self.study, own_trials[0]._trial_id)
             if self._left(trials) > 0:
                 if trial := self._ask():
                     return trial
             elif not running:
                 return None
             else:
-                self._bury(running)
+                self._fail_stale(running)
                 time.sleep(POLL_SECONDS)
 
     def lr(self, trial: Trial) -> float:
@@ -192,10 +192,10 @@ class Trials:
 
     def _free(self, trials: list[FrozenTrial]) -> list[float]:
         """Returns the points of the grid that none of `trials` has."""
-        taken = [trial.params["lr"] for trial in trials if trial.params]
-        return [value for value in grid(self.search) if not any(same(value, lr) for lr in taken)]
+        rates = [trial.params["lr"] for trial in trials if trial.params]
+        return [value for value in grid(self.search) if not any(same(value, lr) for lr in rates)]
 
-    def _bury(self, running: list[FrozenTrial]) -> None:
+    def _fail_stale(self, running: list[FrozenTrial]) -> None:
         """Marks the trials as failed whose beat stood still for GRACE_SECONDS while we waited."""
         for trial in running:
             beat, now = trial.user_attrs.get("beat", 0.0), time.monotonic()

@@ -1,6 +1,6 @@
 """One trial of the learning-rate search: plain SGD at a constant rate, reported after each epoch.
 
-A trial keeps a checkpoint as any training does, and is taken up from it when its worker was killed.
+A trial keeps a checkpoint, as any training does, and continues from it if its worker was killed.
 """
 
 import contextlib
@@ -75,7 +75,7 @@ def train(config: Config, data: Splits, run: Run, report: Report) -> list[dict[s
     Raises Diverged if the loss is not finite.
     """
     history = checkpoint.history(run.last_path)
-    stops = [report(int(row["epoch"]) - 1, row[report.column]) for row in history]  # a kill may forestall one
+    stops = [report(int(row["epoch"]) - 1, row[report.column]) for row in history]  # a kill may have prevented one
     if any(stops) or len(history) == config.optim.epochs:
         return history
     trainer = Trainer(config, data, build_network(config, data.dataset.classes))
@@ -89,12 +89,12 @@ def why_pruned(config: Config, data: Splits, run: Run, report: Report) -> str:
     try:
         with study.beating(report.trial), freed():
             history = train(config, data, run, report)
-        why = f"pruned after {_epochs(report)}" if report.stopped else ""
+        reason = f"pruned after {_epochs(report)}" if report.stopped else ""
     except Diverged:
         history = checkpoint.history(run.last_path)
-        why = f"its loss became infinite after {_epochs(report)}"
+        reason = f"its loss became infinite after {_epochs(report)}"
     report.trial.set_user_attr("seconds", sum(row["seconds"] for row in history))
-    return why
+    return reason
 
 
 def _epochs(report: Report) -> str:

@@ -32,7 +32,10 @@ def slots(optimizer: keras.optimizers.Optimizer, variable: keras.Variable) -> li
 def build(config: Optim, steps_per_epoch: int, total_steps: int | None = None) -> keras.optimizers.Optimizer:
     """Returns the optimizer of `config` with its schedule; that of "plateau" is a callback (`plateau`).
 
-    total_steps: how long the schedule is, by default all epochs.
+    Args:
+        config: the [optim] section.
+        steps_per_epoch: the steps of an epoch.
+        total_steps: how long the schedule is, by default all epochs.
     """
     rate = schedules.build(config, steps_per_epoch, total_steps)
     return plugins.load("train.optimizers", config.name).build(config, rate)
