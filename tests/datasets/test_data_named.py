@@ -97,7 +97,7 @@ def test_a_folder_with_its_classes_is_taken(image_folder):
     ("text", "sentence"),
     [
         (None, "cannot read the class list"),
-        ("n01440764\nn01440764\n", "names 1 different classes in 2 lines: imagenet100 wants 100"),
+        ("n01440764\nn01440764\n", "names 1 different classes in 2 lines: imagenet100 needs 100"),
         ("\n".join(f"n{n}" for n in range(100)), "has no class n0, n1"),
     ],
 )
