@@ -41,7 +41,7 @@ LEVELS = [
     ["deploy"],
     ["tflite", "quantize"],
     ["train", "tasks", "methods"],
-    ["nn", "models"],
+    ["nn", "heads", "models"],
     ["data", "datasets"],
     ["machine", "run", "provenance"],
     ["config"],

@@ -79,7 +79,10 @@ def check(config: Config) -> None:
         if isinstance(value, str) and not is_utf8(value):
             raise UserError(f"{dotted} = '{readable(value)}' is not UTF-8: rename the file or folder that it names")
     plugins.check("models", config.model.name)
-    plugins.check("tasks", config.task)
+    if config.task != "auto":
+        plugins.check("tasks", config.task)
+    if config.detect.head != "auto":
+        plugins.check("heads", config.detect.head)
     plugins.check("deploy.targets", config.export.target)
     plugins.check("train.optimizers", config.optim.name)
     names = methods(config)

@@ -12,7 +12,7 @@ from types import ModuleType
 from tinytrain.errors import unknown
 
 PACKAGE = Path(__file__).parents[1]
-FOLDERS = ("datasets", "models", "methods", "tasks")
+FOLDERS = ("datasets", "models", "methods", "tasks", "heads")
 
 
 def data_folder(name: str) -> Path:

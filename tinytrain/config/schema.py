@@ -84,6 +84,34 @@ class Model:
 
 
 @dataclass
+class Detect:
+    """Object detection: the head, its anchors, its loss and which boxes are kept. Boxes are in pixels of the input."""
+
+    head: str = key("auto", "a file in tinytrain/heads; auto: yolo3_lite")
+    strides: list[int] | Auto = key("auto", "pixels a cell of each output, largest first; auto: the head's", 4, 64)
+    channels: int | Auto = key("auto", "channels of the head; auto: the head's usual ones", 8, 1024)
+    depth: int | Auto = key("auto", "convolutions in the body of a scale, an odd number; auto: the head's", 1, 9)
+    fuse: Literal["auto", "add", "concat"] = key("auto", "how scales are joined; auto: the head's")
+    anchors: list[float] | Auto = key(
+        "auto",
+        "width and height of each anchor in pixels, smallest first; auto: k-means of the training boxes",
+        1,
+        2048,
+    )
+    anchors_per_scale: int = key(3, "anchors of an output", 1, 9)
+    gain: float = key(
+        4.0, "logits of objectness and classes are the outputs times this: int8 keeps more of a box", 1, 16
+    )
+    ignore_iou: float = key(0.7, "predictions with more overlap than this are not taught to be background", 0.1, 1)
+    canvas: int | Auto = key(
+        "auto", "side that training images are cropped from; auto: that of the images, at most twice the input", 8, 2048
+    )
+    score: float | Auto = key("auto", "least score of a box that is shown; auto: largest F1 on val", 0.01, 0.99)
+    nms: float = key(0.45, "of two boxes of a class with more overlap than this the better one is kept", 0.05, 0.95)
+    boxes: int = key(100, "most boxes of an image", 1, 400)
+
+
+@dataclass
 class Augment:
     """What is done to training images, in this order; validation, calibration and test images are never touched."""
 
@@ -110,7 +138,14 @@ class Augment:
     rotation: float = key(0.0, "rotation by a whole number of degrees, at most this", 0, 180)
     rotation_probability: float = key(0.3, "rotation: probability", 0, 1)
     erasing: float = key(0.0, "random erasing: probability that a box of the image becomes noise", 0, 1)
-    mixup: float = key(0.0, "MixUp: alpha of its Beta distribution; 0: none", 0, 100)
+    distort: bool | Auto = key(
+        "auto", "boxes: brightness, contrast, saturation and hue, each of them for half of the images; auto: on"
+    )
+    expand: float | Auto = key("auto", "boxes: probability that an image is put on a larger canvas; auto: 0.5", 0, 1)
+    expand_ratio: float = key(4.0, "boxes: the canvas has at most so many times the side of the image", 1, 10)
+    iou_crop: bool | Auto = key("auto", "boxes: random crops that keep objects to at least a drawn share; auto: on")
+    mixup: float = key(0.0, "MixUp: alpha of its Beta distribution, for boxes usually 1.5; 0: none", 0, 100)
+    mix_off_epochs: int = key(20, "boxes: the last epochs, in which no images are mixed", 0, MOST_EPOCHS)
     cutmix: float = key(0.0, "CutMix: alpha of its Beta distribution; 0: none", 0, 100)
     fmix: float = key(0.0, "FMix: alpha of its Beta distribution; 0: none", 0, 100)
     mix_probability: float = key(1.0, "probability that a batch is mixed, by one of MixUp, CutMix and FMix", 0, 1)
@@ -235,10 +270,11 @@ class Config:
         0,
         MOST_SEED,
     )
-    task: str = key("classify", "what the network learns: a file name in tinytrain/tasks")
+    task: str = key("auto", "what the network learns: a file name in tinytrain/tasks; auto: what the data are for")
     method: str = key("", "how it is trained: names from `tinytrain list methods` joined by +, the innermost first")
     data: Data = field(default_factory=Data)
     model: Model = field(default_factory=Model)
+    detect: Detect = field(default_factory=Detect)
     augment: Augment = field(default_factory=Augment)
     optim: Optim = field(default_factory=Optim)
     plateau: Plateau = field(default_factory=Plateau)

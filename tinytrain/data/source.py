@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from tinytrain.data import boxes
+
 # Words for a split, as folders and tables use them; `split_of` adds upper case, separators and SPLIT_ENDINGS.
 SPLIT_NAMES = {
     "train": "train", "training": "train", "trn": "train", "tr": "train",
@@ -73,10 +75,14 @@ class ImageInfo:
 
 
 def strata(annotations: np.ndarray) -> np.ndarray:
-    """Returns (N,) int64, the class that each image counts for: the first number of its annotation (N, …)."""
-    while annotations.ndim > 1:
-        annotations = annotations[:, 0]
-    return annotations.astype(np.int64)
+    """Returns (N,) int64, the class that each image counts for when images are split and counted.
+
+    Of boxes (N, M, FIELDS) it is the rarest class in the image, `boxes.NO_BOX` for an image without any; else the first
+    number of an annotation.
+    """
+    if annotations.ndim == 3:
+        return boxes.rarest(annotations)
+    return (annotations[:, 0] if annotations.ndim == 2 else annotations).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -95,9 +101,10 @@ class ImageSet:
     """Images that belong together: a whole dataset, or one of its official splits. They are decoded on demand.
 
     annotations: (N, ...) int64 or float, what the task learns of each image: for classification (N,) class indices, for
-    other tasks rows that begin with a class index; names: N texts that identify an image; key: a text that changes when
-    the images do; images: returns an iterator over the N images in order, each passed through the given function in
-    threads; infos: what is known of each image, None if it must be decoded for that.
+    detection boxes (N, M, FIELDS) as `data.boxes` says, for other tasks rows that begin with a class index; names: N
+    texts that identify an image; key: a text that changes when the images do; images: returns an iterator over the N
+    images in order, each passed through the given function in threads; infos: what is known of each image, None if it
+    must be decoded for that; written_at: for each box of each image, the file and line that say so, for findings.
     """
 
     annotations: np.ndarray
@@ -105,10 +112,11 @@ class ImageSet:
     key: str
     images: Callable[[Callable[[Image.Image], np.ndarray]], Iterator[np.ndarray]]
     infos: list[ImageInfo] | None = None
+    written_at: list[list[str]] | None = None
 
     @property
     def strata(self) -> np.ndarray:
-        """(N,) int64, the class that each image counts for when images are split and counted: its first one."""
+        """(N,) int64, the class that each image counts for (`strata`)."""
         return strata(self.annotations)
 
 
@@ -119,7 +127,8 @@ class Dataset:
     image_sets: "all", or "train" with "val" and "test" where such splits are official; channels, side: of the images as
     they come (3: some are color; side 0: they differ); flip: whether a mirrored image keeps its class; resize and
     split: what data.resize and data.split = "auto" mean here; paper: how many test images a paper holds out of all, for
-    data.split = "paper" (0: no paper does); findings: files that cannot be read (severe), and what was left out.
+    data.split = "paper" (0: no paper does); findings: files that cannot be read (severe), and what was left out; task:
+    what the annotations are for, a name in tinytrain/tasks.
     """
 
     classes: list[str]
@@ -131,3 +140,4 @@ class Dataset:
     split: str = "official"
     paper: int = 0
     findings: tuple[Finding, ...] = ()
+    task: str = "classify"

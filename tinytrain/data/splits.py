@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from tinytrain.config.schema import Config, Data
-from tinytrain.data import batches, check, copies
+from tinytrain.data import batches, boxes, check, copies
 from tinytrain.data.images import Images, Samples
 from tinytrain.data.source import Dataset, ImageSet
 from tinytrain.errors import UserError
@@ -137,8 +137,11 @@ def _joined(image_sets: list[ImageSet]) -> ImageSet:
     names = [name for one in image_sets for name in one.names]
     known = [one.infos for one in image_sets if one.infos is not None]
     infos = list(itertools.chain(*known)) if len(known) == len(image_sets) else None
-    annotations = np.concatenate([one.annotations for one in image_sets])
-    return ImageSet(annotations, names, " + ".join(one.key for one in image_sets), images, infos)
+    parts = [one.annotations for one in image_sets]
+    annotations = boxes.join(parts) if parts[0].ndim == 3 else np.concatenate(parts)
+    places = [one.written_at for one in image_sets if one.written_at is not None]
+    written_at = list(itertools.chain(*places)) if len(places) == len(image_sets) else None
+    return ImageSet(annotations, names, " + ".join(one.key for one in image_sets), images, infos, written_at)
 
 
 def _stratified(

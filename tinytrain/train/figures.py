@@ -5,6 +5,7 @@ history.csv, metrics.json and report.json hold a figure under its key. Nothing h
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,11 @@ class Figures:
     outputs: int = 1
 
 
+def module_of(task: str) -> ModuleType:
+    """Returns the module of a task; "auto", which no data has replaced, is classification. Raises UserError if none."""
+    return plugins.load("tasks", "classify" if task == "auto" else task)
+
+
 def of(task: str) -> Figures:
     """Returns the figures of the task of this name; raises UserError if there is no such task."""
-    return plugins.load("tasks", task).FIGURES
+    return module_of(task).FIGURES

@@ -28,7 +28,9 @@ def resolve(config: Config, source: Dataset) -> Config:
     model_defaults = plugins.load("models", config.model.name).DEFAULTS
     low, high = defaults.learning_rates(config.model.name)
     methods = {name: plugins.load("methods", name) for name in plugins.names("methods")}
+    task = source.task if config.task == "auto" else config.task
     resolved = {
+        "task": task,
         "data.resize": source.resize,
         "data.split": source.split,
         "data.seed": config.seed,
@@ -38,6 +40,9 @@ def resolve(config: Config, source: Dataset) -> Config:
         "model.stem": model_defaults.get("stem", "imagenet"),
         "model.init": initializers.init_of(config),
         "augment.flip": source.flip,
+        "augment.distort": task == "detect",
+        "augment.expand": 0.5 if task == "detect" else 0.0,
+        "augment.iou_crop": task == "detect",
         "search.low": low,
         "search.high": high,
         "search.epochs": defaults.epochs(config.search.algorithm),

@@ -18,17 +18,18 @@ import numpy as np
 import tensorflow as tf
 
 from tinytrain.config import load as configs
-from tinytrain.config import plugins
 from tinytrain.config.schema import Augment, Config
 from tinytrain.errors import UserError
 from tinytrain.nn.build import build_model
-from tinytrain.train.figures import Figures
+from tinytrain.train.figures import Figures, module_of
 
 Outputs: TypeAlias = Any  # of a network, for a batch or for a whole split: an array (N, …) or a structure of them
 Targets: TypeAlias = Any  # what the loss compares them with, likewise
 
 AUGMENT = [field.name for field in dataclasses.fields(Augment)]
-OFF = dataclasses.asdict(Augment(crop=0.0, flip=False))  # no augmentation at all
+OFF = dataclasses.asdict(
+    Augment(crop=0.0, flip=False, distort=False, expand=0.0, iou_crop=False)
+)  # no augmentation at all
 
 
 class Task(abc.ABC):
@@ -126,7 +127,7 @@ class Task(abc.ABC):
 
 def of(config: Config, classes: list[str]) -> Task:
     """Returns the task of `config`; raises UserError if there is none, or one that its methods do not go with."""
-    task = plugins.load("tasks", config.task).build(config, classes)
+    task = module_of(config.task).build(config, classes)
     task.check()
     return task
 

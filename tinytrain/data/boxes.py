@@ -1,0 +1,78 @@
+"""Boxes as annotations of images: one array for a whole set, whose rows are padded to the largest number of boxes.
+
+A box is half-open, in pixels of the upright image: x0 <= x < x1, y0 <= y < y1.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# The columns of an annotation (N, boxes, FIELDS) float32.
+CLASS, X0, Y0, X1, Y1, FLAG, AREA = range(7)
+FIELDS = 7
+CORNERS = slice(X0, Y1 + 1)
+NO_BOX = -1  # the class of a row that only pads
+NORMAL, DIFFICULT, CROWD = 0, 1, 2  # values of FLAG: VOC's `difficult` and COCO's `iscrowd`
+
+
+@dataclass(frozen=True)
+class Box:
+    """One box as a file holds it.
+
+    label: class index; corners: x0, y0, x1, y1; flag: NORMAL, DIFFICULT or CROWD; area: in square pixels, of the
+    object's outline where the data give it (COCO), None: of the box; where: the file and the line, for a finding.
+    """
+
+    label: int
+    corners: tuple[float, float, float, float]
+    flag: int = NORMAL
+    area: float | None = None
+    where: str = ""
+
+    @property
+    def row(self) -> list[float]:
+        """The columns of an annotation."""
+        x0, y0, x1, y1 = self.corners
+        return [self.label, x0, y0, x1, y1, self.flag, (x1 - x0) * (y1 - y0) if self.area is None else self.area]
+
+
+def pack(images: list[list[Box]]) -> np.ndarray:
+    """Returns annotations (N, M, FIELDS) float32 of N images; M is the largest number of boxes, at least 1."""
+    most = max([1, *map(len, images)])
+    annotations = np.zeros((len(images), most, FIELDS), np.float32)
+    annotations[..., CLASS] = NO_BOX
+    for number, rows in enumerate(images):
+        if rows:
+            annotations[number, : len(rows)] = [box.row for box in rows]
+    return annotations
+
+
+def join(parts: list[np.ndarray]) -> np.ndarray:
+    """Returns annotations (N, M, FIELDS) one after the other, padded to the most boxes of all."""
+    most = max(part.shape[1] for part in parts)
+    padding = np.zeros((1, most, FIELDS), np.float32)
+    padding[..., CLASS] = NO_BOX
+    return np.concatenate(
+        [np.concatenate([part, np.repeat(padding[:, part.shape[1] :], len(part), axis=0)], axis=1) for part in parts]
+    )
+
+
+def transformed(annotations: np.ndarray, transforms: np.ndarray) -> np.ndarray:
+    """Returns annotations (N, M, FIELDS) with corners and area in pixels of images that were resized.
+
+    transforms: (N, 4), a `batches.Transform` for each image. Corners are not clipped.
+    """
+    scale, offset = transforms[:, None, :2], transforms[:, None, 2:]
+    result = annotations.copy()
+    result[..., CORNERS] = annotations[..., CORNERS] * np.tile(scale, 2) + np.tile(offset, 2)
+    result[..., AREA] *= scale[..., 0] * scale[..., 1]
+    return result
+
+
+def rarest(annotations: np.ndarray) -> np.ndarray:
+    """Returns (N,) int64, for each image the class among its boxes that has fewest boxes in all; NO_BOX without any."""
+    classes = annotations[..., CLASS].astype(np.int64)
+    there = classes != NO_BOX
+    counts = np.bincount(classes[there], minlength=1)
+    rarity = np.where(there, counts[np.maximum(classes, 0)], np.iinfo(np.int64).max)
+    return np.take_along_axis(classes, rarity.argmin(axis=1)[:, None], axis=1)[:, 0]
