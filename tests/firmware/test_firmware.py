@@ -306,12 +306,7 @@ def test_a_library_for_another_core_or_fpu_is_refused(tmp_path, monkeypatch, fla
     assert (done.returncode != 0) == bool(refused)
     assert (wanted in done.stderr) == bool(refused), done.stderr
     monkeypatch.setenv("TFLM_DIR", str(library))  # and in Python, without a model, before the work
-    told = (
-        pytest.raises(
-            UserError, match=re.escape(f"does not suit {name}: ") + ".*" + re.escape(f" is for {wanted}; {name} has a ")
-        )
-        if refused
-        else contextlib.nullcontext()
-    )
+    sentence = re.escape(f"TFLM_DIR does not suit {name}: {wanted}")
+    told = pytest.raises(UserError, match=sentence) if refused else contextlib.nullcontext()
     with told:
         make.check_library(board)
