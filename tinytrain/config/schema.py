@@ -89,7 +89,12 @@ class Detect:
 
     head: str = key("auto", "a file in tinytrain/heads; auto: yolo3_lite")
     strides: list[int] | Auto = key("auto", "pixels a cell of each output, largest first; auto: the head's", 4, 64)
-    channels: int | Auto = key("auto", "channels of the head; auto: the head's usual ones", 8, 1024)
+    channels: list[int] | Auto = key(
+        "auto", "narrow channels of the head for each stride, or one number for all; auto: the head's", 8, 1024
+    )
+    tap: Literal["block", "last"] = key(
+        "block", "what the largest stride reads: the last block, or the 1x1 convolution that some networks end with"
+    )
     depth: int | Auto = key("auto", "convolutions in the body of a scale, an odd number; auto: the head's", 1, 9)
     fuse: Literal["auto", "add", "concat"] = key("auto", "how scales are joined; auto: the head's")
     anchors: list[float] | Auto = key(

@@ -44,6 +44,10 @@ def checked(dotted: str, leaf: dataclasses.Field, value: Any, where: str = "") -
         if len(value) > _LONGEST_LIST:
             raise UserError(f"{dotted}{where} has {len(value):,} numbers: expected at most {_LONGEST_LIST}")
         return [float(_in_range(dotted, leaf, item, where)) for item in value]
+    if list[int] in kinds and type(value) in (int, list):
+        items = [value] if type(value) is int else value
+        if 0 < len(items) <= _LONGEST_LIST and {type(item) for item in items} == {int}:
+            return [_in_range(dotted, leaf, item, where) for item in items]
     if type(value) is int and float in plain:
         value = float(_in_range(dotted, leaf, value, where))
     if isinstance(value, str) and (len(value) > _LONGEST_TEXT or "\0" in value):
@@ -52,6 +56,7 @@ def checked(dotted: str, leaf: dataclasses.Field, value: Any, where: str = "") -
         )
     if type(value) not in plain:
         names = [kind.__name__ for kind in plain] + ["a list of numbers"] * (list[float] in kinds)
+        names += ["a list of whole numbers"] * (list[int] in kinds)
         expected = " or ".join(names + [repr(choice) for choice in choices])
         hint = nearest(value, [str(choice) for choice in choices]) if isinstance(value, str) else ""
         raise UserError(f"{dotted} = {shown(value)}{where} is not of its type: expected {expected}{hint}")

@@ -94,7 +94,7 @@ def prepare(image: Image.Image, resolution: int, channels: int, resize: str) -> 
     upright, _ = upright_8bit(image)
     if upright.mode != mode:
         upright = upright.convert(mode)
-    transform = _transform(upright.size, resolution, resize)
+    transform = transform_of(upright.size, resolution, resize)
     if upright.size != size:
         how = {"crop": ImageOps.fit, "pad": ImageOps.pad}.get(resize)
         filter_ = Image.Resampling.BILINEAR
@@ -102,7 +102,7 @@ def prepare(image: Image.Image, resolution: int, channels: int, resize: str) -> 
     return np.asarray(upright, np.uint8).reshape(resolution, resolution, channels), transform
 
 
-def _transform(size: tuple[int, int], resolution: int, resize: str) -> Transform:
+def transform_of(size: tuple[int, int], resolution: int, resize: str) -> Transform:
     """Returns what `prepare` does to an upright image of `size` (width, height), as ImageOps rounds it."""
     width, height = size
     if resize == "pad":

@@ -44,12 +44,15 @@ class Splits:
         self.spec = config.data.spec
         self.subsets = draw(dataset, config.data, seed(config)) if subsets is None else subsets
 
-    def samples(self, name: str) -> Samples:
-        """Returns the images of a split, "train", "val" or "test", with their annotations; no image is read yet."""
+    def samples(self, name: str, side: int = 0) -> Samples:
+        """Returns the images of a split, "train", "val" or "test", with their annotations; no image is read yet.
+
+        side: of the decoded images in pixels; 0: model.resolution.
+        """
         subset = self.subsets[name]
         image_set = self.dataset.image_sets[subset.image_set]
-        resolution, channels = int(self.model.resolution), int(self.model.channels)
-        images, transforms = batches.decode(image_set, resolution, channels, self.resize)
+        side, channels = side or int(self.model.resolution), int(self.model.channels)
+        images, transforms = batches.decode(image_set, side, channels, self.resize)
         return Samples(images, image_set.annotations, transforms).take(subset.indices)
 
     def arrays(self, name: str) -> tuple[Images, np.ndarray]:
@@ -184,6 +187,8 @@ def _exact(sizes: np.ndarray, total: int, name: str) -> np.ndarray:
 
 
 def _refuse_small_classes(dataset: Dataset, base: str, needed: int) -> None:
+    if dataset.task == "detect":
+        return
     for name, image_set in dataset.image_sets.items():
         counts = Counter(image_set.strata.tolist())
         wanted = needed if name == base else 1

@@ -27,7 +27,10 @@ def build_model(config: Config, classes: int, names: Sequence[str] = ()) -> kera
     build = functools.partial(plugins.load("models", config.model.name).build, classes=classes, **options)
     try:
         return pretrained.build_with_weights(
-            lambda **extra: initializers.initialize(build(**extra), config), config.model, names
+            lambda **extra: initializers.initialize(build(**extra), config),
+            config.model,
+            names,
+            backbone_only=config.task == "detect",
         )
     finally:
         keras.config.set_dtype_policy(policy)

@@ -37,13 +37,17 @@ PREPROCESSING = "preprocessing"  # the name of the Rescaling layer
 CLASSIFIER = "logits"  # the name of the last layer, here and in MobileNetV3 of keras.applications
 
 
-def build_with_weights(build: Callable[..., keras.Model], config: Model, classes: Sequence[str] = ()) -> keras.Model:
+def build_with_weights(
+    build: Callable[..., keras.Model], config: Model, classes: Sequence[str] = (), backbone_only: bool = False
+) -> keras.Model:
     """Returns the network that `build` builds, with the weights that `config.weights` names.
 
     Args:
         build: returns the network of `config` with random weights; takes further options of its architecture.
         config: the [model] section, without "auto".
         classes: the names of the classes, in order; the classifier of a run with others is not copied.
+        backbone_only: whether another head will take the place of the classifier. A network that has none, such as a
+            detector, then gives what it has.
 
     Raises:
         UserError: the file is missing or cannot be downloaded, no weights are published for this network, or a layer
@@ -59,7 +63,8 @@ def build_with_weights(build: Callable[..., keras.Model], config: Model, classes
         return _with_rescaling(model, *imagenet.rescaling(application, published))
     path, source = load_weights(config.weights, "model.weights", [IMAGENET])
     model = build(**build_options(source))
-    _copy_by_name(source, model, path, with_classifier=_has_same_classes(path.parent, classes))
+    with_classifier = backbone_only or _has_same_classes(path.parent, classes)
+    _copy_by_name(source, model, path, with_classifier, may_lack=backbone_only and CLASSIFIER not in _names(source))
     rescaling = next((layer for layer in source.layers if layer.name == PREPROCESSING), None)
     return _with_rescaling(model, rescaling.scale, rescaling.offset) if rescaling else model
 
@@ -196,7 +201,8 @@ def load_trained(run: Run) -> keras.Model:
     """
     model, config = load_file(run.model_path), run.config()
     expected = (None, config.model.resolution, config.model.resolution, config.model.channels)
-    outputs = plugins.load("tasks", config.task).FIGURES.outputs
+    task = "classify" if config.task == "auto" else config.task  # a run of before there were tasks
+    outputs = plugins.load("tasks", task).FIGURES.outputs(config)
     resolved = "auto" not in expected  # as in every run that `fit` wrote
     if (resolved and model.input_shape != expected) or len(model.outputs) != outputs:
         raise UserError(
@@ -206,12 +212,46 @@ def load_trained(run: Run) -> keras.Model:
     return model
 
 
-def _copy_by_name(source: keras.Model, model: keras.Model, path: Path, with_classifier: bool) -> None:
-    """Copies the weights of every layer to the one of the same name; the classifier's if it is wanted and fits."""
-    source_layers = {layer.name: layer for layer in source.layers if layer.weights}
-    model_layers = {layer.name: layer for layer in model.layers if layer.weights}
+def complete(detector: keras.Model, config: Model) -> None:
+    """Fills the head of `detector` from the detector that `config.weights` names, where layers have the same shape.
+
+    Prints how many layers with weights came from that file; the backbone has been filled by `build_with_weights`.
+    """
+    if not config.weights or config.weights == IMAGENET:
+        return
+    path, source = load_weights(config.weights, "model.weights", [IMAGENET])
+    source_layers, layers = _weighted_layers(source), _weighted_layers(detector)
+    taken = [name for name, layer in layers.items() if _shape(layer) == _shape(source_layers.get(name))]
+    for name in taken:
+        layers[name].set_weights(source_layers[name].get_weights())
+    random = len(layers) - len(taken)
+    print(
+        escaped(
+            f"tinytrain: {len(taken)} of {len(layers)} layers with weights are taken from '{path}'"
+            + (f", {random} begin with random ones" if random else "")
+        ),
+        file=sys.stderr,
+    )
+
+
+def _weighted_layers(model: keras.Model) -> dict[str, keras.Layer]:
+    return {layer.name: layer for layer in model.layers if layer.weights}
+
+
+def _names(model: keras.Model) -> set[str]:
+    return {layer.name for layer in model.layers}
+
+
+def _copy_by_name(
+    source: keras.Model, model: keras.Model, path: Path, with_classifier: bool, may_lack: bool = False
+) -> None:
+    """Copies the weights of every layer to the one of the same name; the classifier's if it is wanted and fits.
+
+    Layers that only one of both has are an error, unless they `may_lack`.
+    """
+    source_layers, model_layers = _weighted_layers(source), _weighted_layers(model)
     for name in [*model_layers, *source_layers]:
-        if name == CLASSIFIER:
+        if name == CLASSIFIER or (may_lack and not (name in source_layers and name in model_layers)):
             continue
         shapes = [_shape(layers.get(name)) for layers in (source_layers, model_layers)]
         if shapes[0] != shapes[1]:
@@ -222,7 +262,7 @@ def _copy_by_name(source: keras.Model, model: keras.Model, path: Path, with_clas
     for name, layer in model_layers.items():
         if _shape(layer) == _shape(source_layers.get(name)) and (with_classifier or name != CLASSIFIER):
             layer.set_weights(source_layers[name].get_weights())
-        if isinstance(layer, keras.layers.BatchNormalization):
+        if isinstance(layer, keras.layers.BatchNormalization) and name in source_layers:
             layer.epsilon = source_layers[name].epsilon
 
 

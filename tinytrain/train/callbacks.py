@@ -2,12 +2,12 @@
 
 import math
 import time
+from collections.abc import Callable
 
 import keras
 
 from tinytrain import progress
 from tinytrain.errors import UserError
-from tinytrain.train.figures import Figure
 
 
 class Diverged(UserError):
@@ -30,11 +30,17 @@ class Progress(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, epochs: int, images_per_epoch: int, batch: int, clock: Clock, figure: Figure, stage: progress.Stage
+        self,
+        epochs: int,
+        images_per_epoch: int,
+        batch: int,
+        clock: Clock,
+        line: Callable[[dict[str, float]], str],
+        stage: progress.Stage,
     ) -> None:
         super().__init__()
         self.epochs, self.images, self.batch, self.clock = epochs, images_per_epoch, batch, clock
-        self.figure = figure  # of the task, shown beside the loss
+        self.line = line  # the figures of an epoch, as the task shows them
         self.stage = stage  # begins as that of the first step, which takes long to compile
         self.seconds, self.compiled = 0.0, False
 
@@ -63,12 +69,7 @@ class Progress(keras.callbacks.Callback):
         logs["seconds"] = self.seconds
         logs["images_per_second"] = self.images / self.seconds
         self.stage.close()
-        key, label = self.figure.key, self.figure.label
-        progress.write(
-            f"{self.name}  loss {logs['loss']:.4f}  {label} {logs[key]:.4f}  "
-            f"val loss {logs['val_loss']:.4f}  val {label} {logs[f'val_{key}']:.4f}  "
-            f"{logs['images_per_second']:,.0f} images/s"
-        )
+        progress.write(f"{self.name}  {self.line(logs)}  {logs['images_per_second']:,.0f} images/s")
         self.stage.begin(f"{self.name}, saving the checkpoint")
 
 

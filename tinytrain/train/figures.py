@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinytrain.config import plugins
+from tinytrain.config.schema import Config
 
 
 @dataclass(frozen=True)
@@ -29,19 +30,19 @@ class Figures:
     main: the one that the epoch to keep is chosen by and that float and int8 models are compared by; balanced: the one
     in which every class counts the same, which the learning rate is chosen by; second: what stands beside `main` in the
     table of a comparison; tested: all that metrics.json holds of a split, in order, beside "loss" and "images".
-    measure: `main` from the outputs (N, …) of a network, real or int8, and the annotations (N, …) of the images.
+    measure: `main` from one output (N, …) of a network, real or int8, and the annotations (N, …) of the images;
     golden_case: from the same, or None for unknown annotations, the number of the image that the firmware proves itself
-    on: one with a right output if there is one.
-    outputs: how many the network has.
+    on: one with a right output if there is one. Both are None where a task needs more for it.
+    outputs: how many the network of a config has.
     """
 
     main: Figure
     balanced: Figure
     second: Figure
     tested: tuple[Figure, ...]
-    measure: Callable[[Any, np.ndarray], float]
-    golden_case: Callable[[Any, np.ndarray | None], int]
-    outputs: int = 1
+    measure: Callable[[Any, np.ndarray], float] | None = None
+    golden_case: Callable[[Any, np.ndarray | None], int] | None = None
+    outputs: Callable[[Config], int] = lambda config: 1
 
 
 def module_of(task: str) -> ModuleType:

@@ -20,6 +20,7 @@ from tinytrain import files, progress, provenance
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
 from tinytrain.data import check, identity
+from tinytrain.data.images import Samples
 from tinytrain.data.load import mistakes_in, read_dataset
 from tinytrain.data.source import Dataset
 from tinytrain.data.splits import Splits
@@ -216,10 +217,18 @@ def _finish(run: Run, trainer: Trainer) -> None:
         epoch = checkpoint.load(run.best_path, method.network.variables)["epoch"]
     model = method.finish()
     _save_model(run, model)
+    val = trainer.data.samples("val")
+    kept = _kept(trainer, model, val)
+    if settled := trainer.task.settled(kept, val):
+        for dotted, value in settled.items():
+            configs.set_key(trainer.config, dotted, value)
+        write_text(run.config_path, configs.dump(trainer.config))
+    test = trainer.data.samples("test")
     write_json(
         run.metrics_path,
         {
-            **{split: _measured(trainer, model, split) for split in ("val", "test")},
+            "val": trainer.task.evaluate(kept, val),
+            "test": trainer.task.evaluate(_kept(trainer, model, test), test),
             "params": int(sum(np.prod(variable.shape) for variable in model.trainable_variables)),
             "macs": macs.count(model),
             "images_per_second": round(statistics.median(row["images_per_second"] for row in history), 1),
@@ -229,9 +238,9 @@ def _finish(run: Run, trainer: Trainer) -> None:
     )
 
 
-def _measured(trainer: Trainer, model: keras.Model, split: str) -> dict[str, Any]:
-    images, annotations = trainer.data.arrays(split)
-    return trainer.task.evaluate(predict(model, images), annotations)
+def _kept(trainer: Trainer, model: keras.Model, samples: Samples) -> Any:
+    """Returns what the task keeps of the outputs for the images of a split."""
+    return predict(model, samples.images, keep=trainer.task.keep)
 
 
 def _save_model(run: Run, model: keras.Model) -> None:

@@ -9,6 +9,7 @@ from tinytrain.config import paths, plugins
 from tinytrain.config.schema import Config
 from tinytrain.data.source import Dataset
 from tinytrain.nn import initializers
+from tinytrain.train.figures import module_of
 from tinytrain.train.lr_search import defaults
 
 LARGEST_AUTO_RESOLUTION = 96
@@ -55,6 +56,9 @@ def resolve(config: Config, source: Dataset) -> Config:
     for dotted, value in resolved.items():
         if configs.get_key(config, dotted) == "auto":
             configs.set_key(config, dotted, value)
+    module = module_of(config.task)
+    if hasattr(module, "resolve"):
+        module.resolve(config, source)
     config.model.weights = paths.absolute_weights(config.model.weights)
     config.search.storage = paths.absolute_database(config.search.storage)
     return config

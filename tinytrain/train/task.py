@@ -10,6 +10,7 @@ A module of the plug-in folder tasks has `FIGURES` (`train/figures.py`), which i
 
 import abc
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -19,6 +20,8 @@ import tensorflow as tf
 
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Augment, Config
+from tinytrain.data.augment.augmentation import Augmentation
+from tinytrain.data.images import Samples
 from tinytrain.errors import UserError
 from tinytrain.nn.build import build_model
 from tinytrain.train.figures import Figures, module_of
@@ -73,6 +76,15 @@ class Task(abc.ABC):
         refused = [key for key in AUGMENT if self.augmentations is not None and key not in self.augmentations]
         return dataclasses.replace(self.config.augment, **{key: OFF[key] for key in refused})
 
+    @property
+    def canvas(self) -> int:
+        """The side in pixels that training images are decoded to; what `augmentation` does brings them to the input."""
+        return int(self.config.model.resolution)
+
+    def augmentation(self, steps_per_epoch: int) -> Callable:
+        """Returns what is done to a training batch: (pixels, targets, seed) -> (pixels, targets)."""
+        return Augmentation(self.augment(), int(self.config.model.resolution))
+
     @abc.abstractmethod
     def head(self, network: keras.Model) -> keras.Model:
         """Returns `network`, an architecture with its classifier, with the outputs of the task."""
@@ -98,27 +110,54 @@ class Task(abc.ABC):
     def metrics(self) -> list[keras.metrics.Metric]:
         """Returns new metrics of (targets, outputs), named after columns of history.csv, two of them in `figures`."""
 
+    def keep(self, outputs: Outputs) -> Outputs:
+        """Returns what `evaluate` and `measure` need of the outputs of a batch, inside TensorFlow: by default all."""
+        return outputs
+
     @abc.abstractmethod
-    def evaluate(self, outputs: Outputs, annotations: np.ndarray) -> dict[str, Any]:
-        """Returns what metrics.json holds of a split, from the outputs for all of its images, in real units."""
+    def evaluate(self, outputs: Outputs, samples: Samples) -> dict[str, Any]:
+        """Returns what metrics.json holds of a split, from what is kept of the outputs for its images, in real units."""
+
+    def measure(self, outputs: Outputs, samples: Samples) -> float:
+        """Returns `figures.main` from the same, 0..1."""
+        if self.figures.measure is None:
+            raise NotImplementedError(f"the task {self.name} has a measure of its own to write")
+        return self.figures.measure(outputs, samples.annotations)
+
+    def settled(self, outputs: Outputs, samples: Samples) -> dict[str, Any]:
+        """Returns {dotted key: value} for keys that only the trained network tells, from the same of the val images."""
+        return {}
+
+    @property
+    def validates_whole_split(self) -> bool:
+        """Whether the figures of an epoch need all val images at once, and come from `evaluate`, not from `metrics`."""
+        return False
 
     @abc.abstractmethod
     def decode(self, outputs: Outputs) -> Any:
         """Returns the predictions that the outputs stand for."""
 
     @abc.abstractmethod
-    def diagnosis(self, outputs: dict[str, Outputs | None], annotations: np.ndarray) -> list[dict[str, Any]]:
+    def diagnosis(self, outputs: dict[str, Outputs | None], samples: Samples) -> list[dict[str, Any]]:
         """Returns a row for each class: "class", "images" and a figure of each kind of model, None without outputs."""
 
     @abc.abstractmethod
-    def report(self, outputs: dict[str, Outputs], annotations: np.ndarray) -> Any:
+    def report(self, outputs: dict[str, Outputs], samples: Samples) -> Any:
         """Returns the section of the report about mistakes.
 
         Args:
             outputs: of each kind of model, in real units: "float", "fine-tuned float" and "int8", as far as they are
                 known, in this order. The last one is the one that is shipped.
-            annotations: (N, …) of the test images.
+            samples: the test images.
         """
+
+    def epoch_line(self, logs: dict[str, float]) -> str:
+        """Returns the figures of an epoch for the terminal."""
+        key, label = self.figures.main.key, self.figures.main.label
+        return (
+            f"loss {logs['loss']:.4f}  {label} {logs[key]:.4f}  "
+            f"val loss {logs['val_loss']:.4f}  val {label} {logs[f'val_{key}']:.4f}"
+        )
 
     @abc.abstractmethod
     def line(self, folder: Path, result: dict[str, Any]) -> str:

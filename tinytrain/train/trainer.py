@@ -11,7 +11,6 @@ from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.config.schema import Config, Optim
 from tinytrain.data import balance, batches
-from tinytrain.data.augment.augmentation import Augmentation
 from tinytrain.data.source import strata
 from tinytrain.data.splits import Splits
 from tinytrain.run import Run
@@ -20,6 +19,7 @@ from tinytrain.train.callbacks import Clock, Progress, StopAtNaN
 from tinytrain.train.method import Method, TrainingContext
 from tinytrain.train.plateau import Plateau, PlateauSchedule
 from tinytrain.train.task import Task
+from tinytrain.train.validation import WholeSplit
 
 
 class Trainer:
@@ -34,14 +34,14 @@ class Trainer:
     def __init__(self, config: Config, data: Splits, model: keras.Model) -> None:
         self.config, self.data, self.history = config, data, []  # type: ignore[var-annotated]
         self.task = task.of(config, data.dataset.classes)
-        self.samples = data.samples("train")
+        self.samples = data.samples("train", self.task.canvas)
         self.task.weigh(self.samples.annotations)
         if config.data.balance == "balanced_sampling":
             self.samples = self.samples.take(balance.oversample(strata(self.samples.annotations), config.seed))
         self.batch = min(config.optim.batch, len(self.samples.images))
         memory.refuse_too_much(model, self.batch)
         self.steps = len(self.samples.images) // self.batch
-        self.augmentation = Augmentation(self.task.augment(), int(config.model.resolution))
+        self.augmentation = self.task.augmentation(self.steps)
         context = TrainingContext(
             self.steps, self.batch, lambda seed, steps: self.batches(seed, range(steps)), data.dataset.classes
         )
@@ -80,20 +80,23 @@ class Trainer:
         callbacks: list[keras.callbacks.Callback],
     ) -> None:
         """Trains the epochs after the first `done`; `score`: the column whose best row is the epoch to keep."""
-        epochs = self.optim.epochs
+        epochs, task, val = self.optim.epochs, self.task, self.data.samples("val")
+        line = Progress(epochs, self.steps * self.batch, self.batch, clock := Clock(), task.epoch_line, stage)
+        whole = task.validates_whole_split
         self.method.fit(
             self.batches(self.config.seed, range(done * self.steps, epochs * self.steps)),
             initial_epoch=done,
             epochs=epochs,
             steps_per_epoch=self.steps,
             shuffle=False,
-            validation_data=batches.evaluation_batches(self.data.samples("val"), self.task.encode),
+            validation_data=None if whole else batches.evaluation_batches(val, task.encode),
             verbose=0,
             callbacks=[
-                clock := Clock(),
+                clock,
+                *([WholeSplit(task, val, line)] if whole else []),
                 *self.method.callbacks(),
                 *schedule,
-                Progress(epochs, self.steps * self.batch, self.batch, clock, self.task.figures.main, stage),
+                line,
                 StopAtNaN(),
                 checkpoint.Checkpoint(run, self.history, score),
                 *callbacks,

@@ -9,8 +9,9 @@ import tensorflow as tf
 
 from tinytrain.config.schema import Config
 from tinytrain.data import balance
+from tinytrain.data.images import Samples
 from tinytrain.tasks.classify import FIGURES, loss, metrics, report, training_metrics
-from tinytrain.train.task import Task
+from tinytrain.train.task import AUGMENT, Task
 
 
 class Classification(Task):
@@ -18,6 +19,7 @@ class Classification(Task):
 
     name = "classify"
     figures = FIGURES
+    augmentations = frozenset(AUGMENT) - {"distort", "expand", "expand_ratio", "iou_crop", "mix_off_epochs"}
 
     def __init__(self, config: Config, classes: list[str]) -> None:
         super().__init__(config, classes)
@@ -45,16 +47,17 @@ class Classification(Task):
         """Returns top-1 and the mean of the classes' own."""
         return [training_metrics.top1(), training_metrics.BalancedTop1(len(self.classes))]
 
-    def evaluate(self, outputs: np.ndarray, annotations: np.ndarray) -> dict[str, Any]:
+    def evaluate(self, outputs: np.ndarray, samples: Samples) -> dict[str, Any]:
         """Returns what `metrics.summary` does of logits (N, classes)."""
-        return metrics.summary(outputs, annotations)
+        return metrics.summary(outputs, samples.annotations)
 
     def decode(self, outputs: np.ndarray) -> np.ndarray:
         """Returns the predicted classes (N,); of equal outputs the first."""
         return outputs.argmax(axis=1)
 
-    def diagnosis(self, outputs: dict[str, np.ndarray | None], annotations: np.ndarray) -> list[dict[str, Any]]:
+    def diagnosis(self, outputs: dict[str, np.ndarray | None], samples: Samples) -> list[dict[str, Any]]:
         """Returns for each class with images the share of them that is classified right by each kind of model."""
+        annotations = samples.annotations
         recalls = {kind: None if each is None else metrics.recall(each, annotations) for kind, each in outputs.items()}
         images = np.bincount(annotations, minlength=len(self.classes))
         return [
@@ -64,11 +67,11 @@ class Classification(Task):
             if images[number]
         ]
 
-    def report(self, outputs: dict[str, np.ndarray], annotations: np.ndarray) -> report.Section:
+    def report(self, outputs: dict[str, np.ndarray], samples: Samples) -> report.Section:
         """Returns matrices, classes, pairs and images of the report, from the logits (N, classes) of each model."""
         probabilities = {kind: metrics.softmax(each) for kind, each in outputs.items()}
         predicted = {kind: self.decode(each) for kind, each in outputs.items()}
-        return report.section(probabilities, predicted, annotations, self.classes)
+        return report.section(probabilities, predicted, samples.annotations, self.classes)
 
     def line(self, folder: Path, result: dict[str, Any]) -> str:
         """Returns the line of a finished run; what uneven classes hide in top-1 stands beside it."""

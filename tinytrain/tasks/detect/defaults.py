@@ -1,0 +1,84 @@
+"""What "auto" means in [detect]: by the head, the blocks of the network, and the boxes that are trained on."""
+
+import numpy as np
+
+from tinytrain.config import load as configs
+from tinytrain.config import plugins
+from tinytrain.config.schema import Config
+from tinytrain.data import anchors, batches, check, splits
+from tinytrain.data.source import Dataset
+from tinytrain.errors import UserError
+from tinytrain.nn import pretrained
+from tinytrain.nn.taps import taps
+
+HEAD = "yolo3_lite"
+LARGEST_CANVAS = 2  # times the input: a crop of half the side is then as sharp as the whole image
+
+
+def resolve(config: Config, dataset: Dataset) -> None:
+    """Replaces every "auto" of [detect] but the score, which the trained network tells.
+
+    Raises:
+        UserError: strides, channels or anchors that do not go together, or with the resolution.
+    """
+    detect, resolution = config.detect, int(config.model.resolution)
+    detect.head = HEAD if detect.head == "auto" else detect.head
+    usual = plugins.load("heads", detect.head).DEFAULTS
+    if detect.strides == "auto":
+        detect.strides = _strides(config, usual["strides"])
+    detect.strides = sorted(detect.strides, reverse=True)
+    for name in ("channels", "depth", "fuse"):
+        if getattr(detect, name) == "auto":
+            setattr(detect, name, usual[name])
+    if len(detect.channels) == 1:
+        detect.channels = detect.channels * len(detect.strides)
+    if detect.canvas == "auto":
+        detect.canvas = min(LARGEST_CANVAS * resolution, max(dataset.side, resolution) if dataset.side else 10**9)
+    if detect.anchors == "auto":
+        detect.anchors = _anchors(config, dataset)
+    _check(config)
+
+
+def _strides(config: Config, usual: list[int]) -> list[int]:
+    """Returns the strides of a head that the network has, or as many of its largest ones."""
+    build = plugins.load("models", config.model.name).build
+    there = list(taps(build(**pretrained.architecture_options(config.model) | {"classes": 2})))
+    if set(usual) <= set(there):
+        return usual
+    return sorted([stride for stride in there if stride <= max(usual)][-len(usual) :], reverse=True)
+
+
+def _anchors(config: Config, dataset: Dataset) -> list[float]:
+    """Returns the anchors of the training boxes, at the size that the network sees them."""
+    try:
+        part = splits.draw(dataset, config.data, splits.seed(config))["train"]
+    except UserError:  # the training will be refused for it
+        name = next(iter(dataset.image_sets))
+        part = splits.Subset(name, np.arange(len(dataset.image_sets[name].names)))
+    image_set, resolution = dataset.image_sets[part.image_set], int(config.model.resolution)
+    infos = check.infos(image_set)
+    sizes = [infos[index].size for index in part.indices]
+    transforms = np.array([batches.transform_of(size, resolution, config.data.resize) for size in sizes], np.float32)
+    return anchors.of_annotations(image_set.annotations[part.indices], transforms, config)
+
+
+def _check(config: Config) -> None:
+    detect, resolution = config.detect, int(config.model.resolution)
+    count, wanted = len(detect.anchors), 2 * len(detect.strides) * detect.anchors_per_scale
+    problems = {
+        f"detect.channels = {detect.channels}, expected {len(detect.strides)} numbers, one for each of detect.strides "
+        f"= {detect.strides}": len(detect.channels) != len(detect.strides),
+        f"detect.anchors has {count} numbers, expected {wanted}: width and height of {detect.anchors_per_scale} "
+        f"anchors for each of {len(detect.strides)} strides": count != wanted,
+        f"model.resolution = {resolution}, expected a multiple of {detect.strides[0]}, the largest of detect.strides": (
+            resolution % detect.strides[0] != 0
+        ),
+        f"detect.depth = {detect.depth}, expected an odd number": detect.depth % 2 == 0,
+        f"detect.canvas = {detect.canvas}, expected at least model.resolution = {resolution}": (
+            int(detect.canvas) < resolution
+        ),
+    }
+    for sentence, wrong in problems.items():
+        if wrong:
+            raise UserError(sentence)
+    configs.check(config)

@@ -1,0 +1,181 @@
+"""The task of detection: boxes with a class, YOLOv3's assignment and loss, average precision."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tinytrain.config import plugins
+from tinytrain.data import boxes
+from tinytrain.data.augment.boxes import BoxAugmentation
+from tinytrain.data.images import Samples
+from tinytrain.errors import UserError
+from tinytrain.nn import pretrained
+from tinytrain.nn.taps import taps
+from tinytrain.tasks.detect import FIGURES, decode, metrics, report
+from tinytrain.tasks.detect import loss as yolo_loss
+from tinytrain.tasks.detect.grid import Grid
+from tinytrain.train.task import Task
+
+KEYS = {"flip", "distort", "expand", "expand_ratio", "iou_crop", "mixup", "mix_off_epochs"}
+
+
+class Detection(Task):
+    """Boxes of objects: annotations (N, M, FIELDS) as `data.boxes` says, outputs a tensor for each stride."""
+
+    name = "detect"
+    figures = FIGURES
+    methods = frozenset({"sam", "distill"})
+    augmentations = frozenset(KEYS)
+
+    @property
+    def grid(self) -> Grid:
+        """The positions that the network predicts at."""
+        return Grid.of(self.config, len(self.classes))
+
+    @property
+    def canvas(self) -> int:
+        """Training images are decoded larger, so that crops of them are sharp."""
+        return int(self.config.detect.canvas)
+
+    def check(self) -> None:
+        """Raises UserError for what the task cannot be trained with."""
+        super().check()
+        if self.config.data.balance == "class_weights":
+            raise UserError("data.balance=class_weights weighs images of one class: a detector takes balanced_sampling")
+
+    def head(self, network: keras.Model) -> keras.Model:
+        """Returns the blocks of `network` with the head that detect.head names, one output for each stride."""
+        detect = self.config.detect
+        features = taps(network, with_last=detect.tap == "last")
+        missing = [stride for stride in detect.strides if stride not in features]
+        if missing:
+            raise UserError(
+                f"detect.strides = {detect.strides}, but {network.name} has blocks of stride "
+                f"{', '.join(map(str, features))} only"
+            )
+        outputs = plugins.load("heads", detect.head).build(
+            {stride: features[stride] for stride in detect.strides},
+            classes=len(self.classes),
+            anchors=detect.anchors_per_scale,
+            channels=detect.channels,
+            depth=detect.depth,
+            fuse=detect.fuse,
+            gain=detect.gain,
+        )
+        detector = keras.Model(network.input, outputs, name=network.name)
+        pretrained.complete(detector, self.config.model)
+        return detector
+
+    def augmentation(self, steps_per_epoch: int) -> BoxAugmentation:
+        """Returns what is done to a training batch, boxes and pixels together."""
+        mixed = max(0, self.config.optim.epochs - self.config.augment.mix_off_epochs) * steps_per_epoch
+        return BoxAugmentation(self.augment(), int(self.config.model.resolution), mixed)
+
+    def encode(self, annotations: tf.Tensor, transforms: tf.Tensor) -> tf.Tensor:
+        """Returns (B, M, 6) float32: class, corners in pixels of the decoded images, weight 1.
+
+        Crowds are no boxes (class -1), difficult boxes are boxes as any other.
+        """
+        scale, offset = tf.tile(transforms[:, None, :2], (1, 1, 2)), tf.tile(transforms[:, None, 2:], (1, 1, 2))
+        corners = annotations[..., boxes.CORNERS] * scale + offset
+        crowd = annotations[..., boxes.FLAG] == boxes.CROWD
+        classes = tf.where(crowd, float(boxes.NO_BOX), annotations[..., boxes.CLASS])
+        return tf.concat([classes[..., None], corners, tf.ones_like(corners[..., :1])], axis=-1)
+
+    def weigh(self, annotations: np.ndarray) -> None:
+        """Does nothing: no class weighs more than another."""
+
+    def loss(self, targets: tf.Tensor, outputs: list[tf.Tensor]) -> tf.Tensor:
+        """Returns the sum of the parts of YOLOv3's loss, the mean over images."""
+        return sum(self.parts(targets, outputs))
+
+    def parts(self, targets: tf.Tensor, outputs: list[tf.Tensor]) -> yolo_loss.Parts:
+        """Returns the parts of the loss."""
+        detect = self.config.detect
+        smoothing = min(1 / len(self.classes), 1 / 40) if self.config.optim.label_smoothing else 0.0
+        return yolo_loss.parts(targets, outputs, self.grid, detect.gain, detect.ignore_iou, smoothing)
+
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Returns the parts of the loss, each the mean over images."""
+        return [_Part(self, part) for part in yolo_loss.Parts._fields]
+
+    def keep(self, outputs: list[tf.Tensor]) -> tf.Tensor:
+        """Returns the detections (B, D, 6) of a batch, in pixels of the network's image, least score 0.01."""
+        detect = self.config.detect
+        return decode.detections(outputs, self.grid, detect.gain, detect.nms, detect.boxes)
+
+    @property
+    def validates_whole_split(self) -> bool:
+        """True: average precision orders the boxes of all images."""
+        return True
+
+    def evaluate(self, outputs: np.ndarray, samples: Samples) -> dict[str, Any]:
+        """Returns what metrics.json holds of a split, from what `keep` gives for all of its images."""
+        found, annotations = decode.in_original(outputs, samples.transforms), samples.annotations
+        score = self.config.detect.score
+        threshold = metrics.best_threshold(found, annotations) if score == "auto" else float(score)
+        return metrics.summary(found, annotations, self.classes, threshold)
+
+    def settled(self, outputs: np.ndarray, samples: Samples) -> dict[str, Any]:
+        """Returns {dotted key: value} of what only the trained network tells: the least score of a box."""
+        found = decode.in_original(outputs, samples.transforms)
+        threshold = metrics.best_threshold(found, samples.annotations)
+        return {"detect.score": round(float(threshold), 4)} if self.config.detect.score == "auto" else {}
+
+    def measure(self, outputs: np.ndarray, samples: Samples) -> float:
+        """Returns AP50 of what `keep` gives, 0..1; 0 where no image has a box."""
+        found = decode.in_original(outputs, samples.transforms)
+        return metrics.ap50(found, samples.annotations, len(self.classes)) or 0.0
+
+    def decode(self, outputs: np.ndarray) -> np.ndarray:
+        """Returns the detections that `keep` gives with at least the score of the config; the others have class -1."""
+        score = 0.0 if self.config.detect.score == "auto" else float(self.config.detect.score)
+        return np.where(outputs[..., 4:5] >= score, outputs, boxes.NO_BOX)
+
+    def diagnosis(self, outputs: dict[str, Any], samples: Samples) -> list[dict[str, Any]]:
+        """Returns for each class with boxes its AP50 by each kind of model."""
+        rows = {kind: None if each is None else self.evaluate(each, samples) for kind, each in outputs.items()}
+        per_class = {kind: None if row is None else row["per_class"] for kind, row in rows.items()}
+        counted = next(each for each in per_class.values() if each is not None)
+        return [
+            {"class": name, "images": row["boxes"]}
+            | {kind: None if each is None else each[name]["ap50"] for kind, each in per_class.items()}
+            for name, row in counted.items()
+            if row["boxes"]
+        ]
+
+    def report(self, outputs: dict[str, Any], samples: Samples) -> Any:
+        """Returns the section of the report about boxes."""
+        found = {kind: decode.in_original(each, samples.transforms) for kind, each in outputs.items()}
+        return report.section(found, samples.annotations, self.classes, float(self.config.detect.score))
+
+    def epoch_line(self, logs: dict[str, float]) -> str:
+        """Returns the figures of an epoch for the terminal."""
+        of_parts = " ".join(f"{name} {logs[name]:.2f}" for name in yolo_loss.Parts._fields)
+        return f"loss {logs['loss']:.2f} ({of_parts})  val loss {logs['val_loss']:.2f}  val AP50 {logs['val_ap50']:.4f}"
+
+    def line(self, folder: Path, result: dict[str, Any]) -> str:
+        """Returns the line of a finished run."""
+        test = result["test"]
+        return (
+            f"{folder}: test AP50 {100 * test['ap50']:.1f} % (VOC 2007 {100 * test['ap50_voc07']:.1f} %) on "
+            f"{test['images']:,} images with {test['boxes']:,} boxes, threshold {test['threshold']:.2f} (F1 "
+            f"{test['f1']:.2f}), {result['params']:,} parameters, {result['macs']:,} MACs, "
+            f"{result['images_per_second']:,.0f} images/s"
+        )
+
+
+class _Part(keras.metrics.Mean):
+    """The mean over images of one part of the loss."""
+
+    def __init__(self, task: Detection, part: str) -> None:
+        super().__init__(name=part)
+        self.task, self.part = task, part
+
+    def update_state(self, targets: Any, outputs: Any, sample_weight: Any = None) -> None:
+        """Adds a batch."""
+        value = getattr(self.task.parts(targets, outputs), self.part)
+        super().update_state(value, sample_weight=tf.shape(targets)[0])
