@@ -200,22 +200,38 @@ def _global_pool(b: Builder, call: Call) -> None:
 
 
 def _resize(b: Builder, call: Call) -> None:
-    """Converts a bilinear upsampling, by a factor or to a size.
+    """Converts an upsampling, bilinear by a factor or to a size, or nearest by a whole factor.
 
-    The int8 operator counts positions in 1/1024 pixels: it is exact for a factor of 2; for 2.5 or 3 single values are
-    off by one step.
+    The int8 operator of bilinear counts positions in 1/1024 pixels: it is exact for a factor of 2; for 2.5 or 3 single
+    values are off by one step.
 
     Raises:
         UserError: if the layer interpolates in another way.
     """
     layer = call.layer
-    if layer.interpolation != "bilinear":
+    sizes, expected = [b.graph.shapes[tensor][1:3] for tensor in (call.output, call.inputs[0])], "bilinear"
+    if layer.interpolation == "nearest":
+        expected = "bilinear, or nearest by a whole factor"
+    whole = all((after or 0) % (before or 1) == 0 for after, before in zip(*sizes, strict=True))
+    if layer.interpolation != "bilinear" and not (layer.interpolation == "nearest" and whole):
         raise UserError(
             f"the layer '{layer.name}' of class {type(layer).__name__} interpolates '{layer.interpolation}', which "
-            "cannot be exported to int8: expected bilinear"
+            f"cannot be exported to int8: expected {expected}"
         )
-    height, width = b.graph.shapes[call.output][1:3]
-    b.record(tf_keras.layers.Resizing(height, width, "bilinear", name=b.name(layer))(b.input(call)), call)
+    resizing = tf_keras.layers.Resizing(*sizes[0], layer.interpolation, name=b.name(layer))
+    b.record(resizing(b.input(call)), call)
+
+
+def _concatenate(b: Builder, call: Call) -> None:
+    """Converts a concatenation of channels; its int8 operator copies bytes, so all parts share one range (qat.py)."""
+    layer, rank = call.layer, len(b.graph.shapes[call.output])
+    if layer.axis not in (-1, rank - 1):
+        raise UserError(
+            f"the layer '{layer.name}' joins along axis {layer.axis}, which cannot be exported to int8: expected the "
+            "channels, axis -1"
+        )
+    joined = tf_keras.layers.Concatenate(name=b.name(layer))([b.tensors[number] for number in call.inputs])
+    b.record(joined, call)
 
 
 def _zero_padding(b: Builder, call: Call) -> None:
@@ -281,4 +297,5 @@ RULES: dict[str, Rule] = {
     "ZeroPadding2D": _zero_padding,
     "Add": _add,
     "Multiply": _multiply,
+    "Concatenate": _concatenate,
 }

@@ -7,6 +7,7 @@ quantizer for its weights and one for its output:
 - input: fixed to [-1, 127/128], hence scale 1/128 and zero point 0: q = pixel - 128 exactly (the rule of MLPerf Tiny);
 - clipped gates and sigmoids: fixed to [0, 1] and [0, 255/256], what their int8 operators demand;
 - poolings and upsamplings: the range of what they read, because the operator keeps scale and zero point;
+- concatenations: one range for all parts, which holds those of all of them, because the operator copies bytes;
 - everything else: moving averages of the smallest and largest value of a batch, started from calibration images run
   through the float clone (tfmot alone would start at ±6 and need thousands of steps to get away from there).
 We differ from tfmot's `quantize_apply` by wrapping the layers ourselves: its layout pass folds and fuses what the clone
@@ -60,23 +61,30 @@ def operators(model: tf_keras.Model) -> list[Any]:
 
 def _quantizers(clone: tf_keras.Model) -> dict[str, tuple[Any, list[Any]]]:
     """Returns by the name of each layer the quantizer of its output, or None, and those of its inputs."""
-    from tinytrain.quantize.quantizers import SharedRange
+    from tinytrain.quantize.quantizers import SharedRange, join
 
     chosen: dict[str, tuple[Any, list[Any]]] = {}
     source: dict[str, Any] = {}  # of layers that pass their input's quantization on: whose it is
     for layer in clone.layers:
         inputs = [source[node.name] for node in tf.nest.flatten(layer.inbound_nodes[0].inbound_layers)]
-        pools = isinstance(layer, tf_keras.layers.AveragePooling2D | tf_keras.layers.Resizing)
-        quantizer = SharedRange(inputs[0]) if pools else _own_quantizer(layer)
+        if isinstance(layer, tf_keras.layers.Concatenate) and not join(inputs):
+            raise UserError(
+                f"the layer '{layer.name}' joins a part whose range is fixed (the image, a gate or a sigmoid), which "
+                "cannot be exported to int8: expected outputs of convolutions, additions or products"
+            )
+        quantizer = SharedRange(inputs[0]) if isinstance(layer, KEEPING) else _own_quantizer(layer)
         chosen[layer.name] = quantizer, inputs
         source[layer.name] = inputs[0] if isinstance(layer, PASSING) else quantizer
     return chosen
 
 
+# Operators that compute values, or copy them, in the range of what they read.
+KEEPING = (tf_keras.layers.AveragePooling2D, tf_keras.layers.Resizing, tf_keras.layers.Concatenate)
+
+
 PASSING = (
-    tf_keras.layers.AveragePooling2D,
+    *KEEPING,
     tf_keras.layers.MaxPooling2D,
-    tf_keras.layers.Resizing,
     tf_keras.layers.Flatten,
     tf_keras.layers.Reshape,
     tf_keras.layers.ZeroPadding2D,

@@ -70,12 +70,15 @@ class MovingAverageRange(MovingAverageQuantizer):
 
     Attributes:
         requantize: as in `FixedRange`.
+        joined: the quantizers whose ranges become one that holds them all (`join`), this one among them.
     """
 
     requantize: Requantize | None = None
 
     def __init__(self) -> None:
         super().__init__(num_bits=8, per_axis=False, symmetric=False, narrow_range=False)
+        self.joined: list[MovingAverageRange] = [self]
+        self.variables: dict[str, tf.Variable] = {}
 
     def build(self, tensor_shape: Any, name: str, layer: tf_keras.layers.Layer) -> dict[str, tf.Variable]:
         """Creates the variables of the range, and keeps them for `set_range` and `SharedRange`."""
@@ -85,7 +88,16 @@ class MovingAverageRange(MovingAverageQuantizer):
     def __call__(self, inputs: Tensor, training: bool, weights: dict, **kwargs: Any) -> Tensor:
         """Returns `inputs` clipped to the range and rounded to its steps; training moves the range first."""
         inputs = self.requantize(inputs) if self.requantize and not training else inputs
-        return super().__call__(inputs, training, weights, **kwargs)
+        quantized = super().__call__(inputs, training, weights, **kwargs)
+        if len(self.joined) == 1:
+            return quantized
+        return tf.quantization.fake_quant_with_min_max_vars(inputs, *self.limits(), narrow_range=False)
+
+    def limits(self) -> tuple[Tensor, Tensor]:
+        """Returns the smallest and the largest value of the range, which is that of all joined ones."""
+        built = [each.variables for each in self.joined if each.variables]  # not all while the model is being made
+        low, high = ([variables[end] for variables in built] for end in ("min_var", "max_var"))
+        return tf.reduce_min(tf.stack(low), 0), tf.reduce_max(tf.stack(high), 0)
 
     def set_range(self, low: float, high: float) -> None:
         """Sets the range to [low, high], widened if it does not hold 0 or is a single point."""
@@ -94,11 +106,22 @@ class MovingAverageRange(MovingAverageQuantizer):
 
     def scale(self) -> Tensor:
         """Returns the step between two int8 values for the present range."""
-        return (self.variables["max_var"] - self.variables["min_var"]) / 255
+        low, high = self.limits()
+        return (high - low) / 255
 
     def zero_point(self) -> Tensor:
         """Returns the int8 value that stands for 0."""
-        return tf.round(-128 - self.variables["min_var"] / self.scale())
+        return tf.round(-128 - self.limits()[0] / self.scale())
+
+
+def join(quantizers: list[Any]) -> bool:
+    """Makes the ranges of `quantizers` one; returns False, and does nothing, if one of them is fixed."""
+    if not all(isinstance(each, MovingAverageRange) for each in quantizers):
+        return False
+    members = list({id(member): member for each in quantizers for member in each.joined}.values())
+    for member in members:
+        member.joined = members
+    return True
 
 
 class SharedRange(Quantizer):

@@ -82,9 +82,14 @@ def check_equal(model: keras.Model, clone: tf_keras.Model, images: int = 4, seed
         TinytrainError: if that is above TOLERANCE, or not finite.
     """
     noise = np.random.default_rng(seed).uniform(-1, 1, (images, *model.inputs[0].shape[1:])).astype("float32")
-    expected = np.asarray(_in_float32(model)(noise, training=False))
-    actual = np.asarray(clone(noise, training=False))
-    difference = float(np.abs(expected - actual).max() / max(float(np.abs(expected).max()), 1e-6))
+    expected, actual = (
+        [np.asarray(output) for output in keras.tree.flatten(outputs)]
+        for outputs in (_in_float32(model)(noise, training=False), clone(noise, training=False))
+    )
+    difference = max(
+        float(np.abs(one - other).max() / max(float(np.abs(one).max()), 1e-6))
+        for one, other in zip(expected, actual, strict=True)
+    )
     if not difference <= TOLERANCE:  # NaN included
         raise TinytrainError(
             f"the tf_keras clone of '{model.name}' is off by {difference:.2g} of the largest output: "
