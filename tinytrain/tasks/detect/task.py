@@ -128,7 +128,7 @@ class Detection(Task):
     def measure(self, outputs: np.ndarray, samples: Samples) -> float:
         """Returns AP50 of what `keep` gives, 0..1; 0 where no image has a box."""
         found = decode.in_original(outputs, samples.transforms)
-        return metrics.ap50(found, samples.annotations, len(self.classes)) or 0.0
+        return metrics.ap50(found, samples.annotations) or 0.0
 
     def decode(self, outputs: np.ndarray) -> np.ndarray:
         """Returns the detections that `keep` gives with at least the score of the config; the others have class -1."""
