@@ -76,3 +76,11 @@ def rarest(annotations: np.ndarray) -> np.ndarray:
     counts = np.bincount(classes[there], minlength=1)
     rarity = np.where(there, counts[np.maximum(classes, 0)], np.iinfo(np.int64).max)
     return np.take_along_axis(classes, rarity.argmin(axis=1)[:, None], axis=1)[:, 0]
+
+
+def classes_present(annotations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns (image, class), each (P,) int64: a pair for every class of which an image (N, M, FIELDS) has a box."""
+    classes = annotations[..., CLASS].astype(np.int64)
+    images, rows = np.nonzero(classes != NO_BOX)
+    pairs = np.unique(np.stack([images, classes[images, rows]], axis=1), axis=0)
+    return pairs[:, 0], pairs[:, 1]

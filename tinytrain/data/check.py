@@ -27,7 +27,7 @@ from tinytrain.files import write_text
 if TYPE_CHECKING:
     from tinytrain.data.splits import Subset  # splits imports this module
 
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 TINY_CLASS = 10  # a class with fewer training images is tiny
 UNEVEN_RATIO = 5  # classes are uneven if the largest has so many times the images of the smallest
 SHOWN_FILES = 5

@@ -20,7 +20,7 @@ from PIL import Image, UnidentifiedImageError
 from tinytrain import progress
 from tinytrain.config.schema import Data
 from tinytrain.data import batches, image_tree
-from tinytrain.data.decode import GRAY_MODES, UnknownWhiteLevel, upright_8bit
+from tinytrain.data.decode import GRAY_MODES, ORIENTATION, UnknownWhiteLevel, upright_8bit
 from tinytrain.data.source import Dataset, Finding, ImageInfo, ImageSet
 from tinytrain.errors import UserError
 from tinytrain.files import write_text
@@ -30,7 +30,7 @@ PREFETCH = 64  # images that are decoded ahead
 MAX_PIXELS = 128_000_000  # of one image: 384 MB once it is decoded
 MAX_CONCURRENT_PIXELS = 32_000_000  # of images that are decoded at the same time, unless a single one has more
 HASHED_PIXELS = 1 << 20  # about how many are hashed at a time
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 NOT_AN_IMAGE = "no image"  # the problem of a file whose name does not promise an image
 FORMATS = "JPEG, PNG, WebP, TIFF, BMP, GIF and others that Pillow opens"
 # Pillow writes these, or passes them on to other programs, but they are not images here.
@@ -85,19 +85,31 @@ def load_files(
     by_path = {file.path: file for file in scanned}
     good = [file for file in scanned if not file.problem]
     bad = [file for file in scanned if file.problem not in ("", NOT_AN_IMAGE)]
-    findings = [*_unreadable(bad, len(scanned), data.skip_bad), *_left_out(scanned, other)]
+    findings = [*unreadable(bad, len(scanned), data.skip_bad), *_left_out(scanned, other)]
     if not good:
         listed = "".join(f"\n  {line}" for finding in findings for line in finding.files)
         raise UserError(f"no image in '{root}': none of its {len(scanned)} files is readable{listed}")
-    image_sets = {
-        split: _image_set(root, [(by_path[path], label) for path, label in pairs if not by_path[path].problem])
-        for split, pairs in files.items()
-    }
-    same_size = len({file.info.size for file in good}) == 1
-    side = max(good[0].info.size) if same_size else 0
-    channels = 1 if all(file.info.mode in GRAY_MODES for file in good) else 3
+    image_sets = {}
+    for split, pairs in files.items():
+        readable = [(path, label) for path, label in pairs if not by_path[path].problem]
+        labels = np.array([label for _, label in readable], np.int64)
+        image_sets[split] = image_set(root, [by_path[path] for path, _ in readable], labels)
+    return as_dataset(classes, image_sets, good, findings)
+
+
+def as_dataset(
+    classes: list[str],
+    image_sets: dict[str, ImageSet],
+    files: Sequence[ScannedFile],
+    findings: Sequence[Finding],
+    task: str = "classify",
+) -> Dataset:
+    """Returns a dataset whose side, channels and resize are those that its image files, all readable, ask for."""
+    same_size = len({file.info.size for file in files}) == 1
+    side = max(files[0].info.size) if same_size else 0
+    channels = 1 if all(file.info.mode in GRAY_MODES for file in files) else 3
     resize = "stretch" if same_size else "pad"
-    return Dataset(classes, image_sets, channels=channels, side=side, resize=resize, findings=tuple(findings))
+    return Dataset(classes, image_sets, channels, side, resize=resize, findings=tuple(findings), task=task)
 
 
 def scan(paths: Sequence[Path], root: Path) -> list[ScannedFile]:
@@ -120,14 +132,16 @@ def scan(paths: Sequence[Path], root: Path) -> list[ScannedFile]:
 
 def info(image: Image.Image) -> ImageInfo:
     """Returns what is known about an image: its size, its mode and its pixels, upright, in RGB, on white."""
-    mode = image.mode
+    mode, turn = image.mode, image.getexif().get(ORIENTATION, 1)
+    orientation = int(turn) if turn in range(2, 9) else 1
     upright, transparent = upright_8bit(image)
     if upright.mode != "RGB":
         upright = upright.convert("RGB")
     counts = np.array(upright.histogram(), np.int64).reshape(3, 256)  # of R, G, B: exact, without a copy of the image
     values, total = np.arange(256), upright.width * upright.height
     mean, square = counts @ values / (255 * total), counts @ values**2 / (255**2 * total)
-    return ImageInfo(upright.size, mode, _digest(upright), tuple(mean.tolist()), tuple(square.tolist()), transparent)
+    means = tuple(mean.tolist()), tuple(square.tolist())
+    return ImageInfo(upright.size, mode, _digest(upright), *means, transparent, orientation)
 
 
 def _digest(image: Image.Image) -> str:
@@ -233,7 +247,7 @@ def _scan_file(path: Path) -> ScannedFile:
 
 def _unidentified(path: Path) -> str:
     """Returns the problem of a file that Pillow does not identify; NOT_AN_IMAGE if its name does not promise one."""
-    if path.suffix.lower() not in _image_suffixes():
+    if path.suffix.lower() not in image_suffixes():
         return NOT_AN_IMAGE
     if path.stat().st_size == 0:
         return "empty file"
@@ -245,12 +259,19 @@ def _unidentified(path: Path) -> str:
     return f"not an image of a format that is read ({FORMATS})"
 
 
-def _image_suffixes() -> set[str]:
+def image_suffixes() -> set[str]:
     """Returns the suffixes that promise an image."""
     return (set(Image.registered_extensions()) | UNSUPPORTED_SUFFIXES) - EXCLUDED_SUFFIXES
 
 
-def _unreadable(bad: list[ScannedFile], files: int, skipped: bool) -> list[Finding]:
+def unreadable(bad: list[ScannedFile], files: int, skipped: bool) -> list[Finding]:
+    """Returns the finding about files that are no images, severe unless they are skipped.
+
+    Args:
+        bad: the files, with their problems.
+        files: how many files there are in all.
+        skipped: whether data.skip_bad leaves them out.
+    """
     if not bad:
         return []
     lines = tuple(f"{file.path}: {file.problem}" for file in bad)
@@ -263,7 +284,7 @@ def _unreadable(bad: list[ScannedFile], files: int, skipped: bool) -> list[Findi
 
 def _left_out(scanned: list[ScannedFile], other: image_tree.Listing) -> list[Finding]:
     """Returns the findings about what is not trained on: images outside of the class folders, and all other files."""
-    suffixes = _image_suffixes()
+    suffixes = image_suffixes()
     stray = tuple(str(path) for path in other.files if path.suffix.lower() in suffixes)
     rest = [f"{path}: in no class folder" for path in other.files if path.suffix.lower() not in suffixes]
     rest += [f"{file.path}: {NOT_AN_IMAGE}" for file in scanned if file.problem == NOT_AN_IMAGE] + other.left_out
@@ -277,8 +298,18 @@ def _left_out(scanned: list[ScannedFile], other: image_tree.Listing) -> list[Fin
     return findings
 
 
-def _image_set(root: Path, pairs: list[tuple[ScannedFile, int]]) -> ImageSet:
-    paths = [file.path for file, _ in pairs]
+def image_set(
+    root: Path, files: Sequence[ScannedFile], annotations: np.ndarray, written_at: list[list[str]] | None = None
+) -> ImageSet:
+    """Returns readable files as a set of images, which are named by their paths below `root`.
+
+    Args:
+        root: the folder of the dataset.
+        files: the N files.
+        annotations: (N, …) of the images.
+        written_at: as `ImageSet` has it.
+    """
+    paths = [file.path for file in files]
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
 
     def images(prepare: Callable[[Image.Image], np.ndarray]) -> Iterator[np.ndarray]:
@@ -296,9 +327,10 @@ def _image_set(root: Path, pairs: list[tuple[ScannedFile, int]]) -> ImageSet:
                 yield from prepared
 
     return ImageSet(
-        annotations=np.array([label for _, label in pairs], np.int64),
+        annotations=annotations,
         names=[str(path.relative_to(root)) if path.is_relative_to(root) else str(path) for path in paths],
         key=hashlib.sha256(json.dumps(stats).encode()).hexdigest(),
         images=images,
-        infos=[file.info for file, _ in pairs],
+        infos=[file.info for file in files],
+        written_at=written_at,
     )

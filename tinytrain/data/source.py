@@ -47,7 +47,8 @@ class ImageInfo:
 
     size: (width, height) in pixels once it is upright; mode: PIL's; digest: a hash of its decoded RGB pixels; mean and
     square: the means of its pixels and of their squares, for R, G and B, in 0..1; transparent: some of it lets a
-    background through, which is white for all of these.
+    background through, which is white for all of these; orientation: 1 to 8 as EXIF says how the file holds it, 1:
+    upright.
     """
 
     size: tuple[int, int] = (0, 0)
@@ -56,21 +57,22 @@ class ImageInfo:
     mean: tuple[float, ...] = ()
     square: tuple[float, ...] = ()
     transparent: bool = False
+    orientation: int = 1
 
     def row(self) -> list:
         """Returns the fields as a list for JSON."""
-        return [self.size, self.mode, self.digest, self.mean, self.square, self.transparent]
+        return [self.size, self.mode, self.digest, self.mean, self.square, self.transparent, self.orientation]
 
     @classmethod
     def of_row(cls, row: Any) -> "ImageInfo":
         """Returns the ImageInfo that gave this `row`; raises ValueError for any other value."""
         match row:
-            case [[int(width), int(height)], str(mode), str(digest), [*mean], [*square], bool(transparent)]:
+            case [[int(width), int(height)], str(mode), str(digest), [*mean], [*square], bool(transparent), int(turn)]:
                 numbers = [*mean, *square]
                 if all(isinstance(number, int | float) and math.isfinite(number) for number in numbers) and (
-                    len(mean) == len(square) == (3 if digest else 0)
+                    len(mean) == len(square) == (3 if digest else 0) and turn in range(1, 9)
                 ):
-                    return cls((width, height), mode, digest, tuple(mean), tuple(square), transparent)
+                    return cls((width, height), mode, digest, tuple(mean), tuple(square), transparent, turn)
         raise ValueError("not a row of an ImageInfo")
 
 
@@ -83,6 +85,13 @@ def strata(annotations: np.ndarray) -> np.ndarray:
     if annotations.ndim == 3:
         return boxes.rarest(annotations)
     return (annotations[:, 0] if annotations.ndim == 2 else annotations).astype(np.int64)
+
+
+def class_counts(annotations: np.ndarray, classes: int) -> np.ndarray:
+    """Returns (classes,) int64, how many images there are of each class; of boxes, how many hold one of it or more."""
+    if annotations.ndim < 3:
+        return np.bincount(strata(annotations), minlength=classes)
+    return np.bincount(boxes.classes_present(annotations)[1], minlength=classes)
 
 
 @dataclass(frozen=True)

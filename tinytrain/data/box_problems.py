@@ -1,0 +1,139 @@
+"""Collects what is wrong with boxes while their files are read, and makes one finding of each kind."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinytrain.data.source import Finding
+
+SKIP = "or go on without their pictures with data.skip_bad=true"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of problem: what there are some of (singular, plural), what is wrong with them, and what to do.
+
+    severe: it forbids training; skippable: unless data.skip_bad leaves the pictures out.
+    """
+
+    singular: str
+    plural: str
+    text: str
+    hint: str
+    severe: bool = False
+    skippable: bool = False
+
+
+KINDS = {
+    "unreadable annotation": Kind(
+        "annotation file", "annotation files", "cannot be read", f"repair them, {SKIP}", severe=True, skippable=True
+    ),
+    "malformed box": Kind(
+        "annotation", "annotations", "cannot be read as boxes", f"correct them, {SKIP}", severe=True, skippable=True
+    ),
+    "no picture": Kind(
+        "annotation", "annotations", "without a picture", f"add the pictures, {SKIP}", severe=True, skippable=True
+    ),
+    "two pictures": Kind(
+        "annotation", "annotations", "with more than one picture of that name", "keep one of them", severe=True
+    ),
+    "two annotations": Kind(
+        "picture", "pictures", "with more than one annotation file", "keep one of them", severe=True
+    ),
+    "class names": Kind("mistake", "mistakes", "in the names of the classes", "correct the file", severe=True),
+    "unknown class": Kind("box", "boxes", "of an unknown class", "correct them, or name the class", severe=True),
+    "EXIF": Kind(
+        "picture",
+        "pictures",
+        "turned by EXIF, whose boxes fit neither the file nor the upright picture",
+        "save them upright and draw the boxes again",
+        severe=True,
+    ),
+    "resized": Kind(
+        "picture",
+        "pictures",
+        "of another size than the annotation says, with boxes beyond the border",
+        "bring back the pictures that the boxes were drawn on",
+        severe=True,
+    ),
+    "size": Kind(
+        "picture",
+        "pictures",
+        "of another size than the annotation says",
+        "the boxes are taken as they are; look whether they fit in the samples of `tinytrain data`",
+    ),
+    "boxes turned": Kind(
+        "picture",
+        "pictures",
+        "turned by EXIF, whose boxes were drawn before and are turned along",
+        "nothing to do; saved upright, they are the same in every program",
+    ),
+    "EXIF kept": Kind(
+        "picture",
+        "pictures",
+        "turned by EXIF, whose boxes are taken as drawn on the upright picture",
+        "look whether they fit in the samples of `tinytrain data`; saved upright, nothing is left to guess",
+    ),
+    "no area": Kind("box", "boxes", "without area, left out", "remove them, or draw them again"),
+    "outside": Kind("box", "boxes", "outside of the picture, left out", "remove them, or draw them again"),
+    "clipped": Kind(
+        "box", "boxes", "beyond the border of the picture, clipped", "nothing to do, unless they are wrong"
+    ),
+    "same box": Kind("box", "boxes", "that stand there twice, used once", "remove one of each"),
+    "polygon": Kind(
+        "outline",
+        "outlines",
+        "in place of boxes, taken as the boxes around them",
+        "nothing to do, unless boxes are there",
+    ),
+    "zero-based": Kind(
+        "box",
+        "boxes",
+        "that begin at 0, so that all of this data are taken as counted from 0, not from 1 as in VOC",
+        "nothing to do, unless these boxes are wrong: then correct them",
+    ),
+    "background": Kind(
+        "picture", "pictures", "without a box, learnt as background", "nothing to do, unless they show objects"
+    ),
+    "no split": Kind(
+        "picture", "pictures", "in no split while others are, left out", "put them into train, val or test"
+    ),
+    "unused class": Kind(
+        "class", "classes", "without a single box, left out", "nothing to do, unless boxes are missing"
+    ),
+    "same splits": Kind("split", "splits", "with the pictures of another one, left out", "name other pictures for it"),
+    "left out": Kind(
+        "other file", "other files", "left out", "nothing to do, unless it should be a picture with boxes"
+    ),
+}
+
+
+class Problems:
+    """The lines of each kind of problem, and the pictures that are left out for them."""
+
+    def __init__(self) -> None:
+        self.lines: dict[str, list[str]] = defaultdict(list)
+        self.skipped: set[Path] = set()
+
+    def add(self, kind: str, line: str, picture: Path | None = None) -> None:
+        """Adds a line, such as "FILE, line N: xmin is nan", to the problems of a kind.
+
+        Args:
+            kind: a key of KINDS.
+            line: where it is, and what.
+            picture: a picture that is left out because of it.
+        """
+        self.lines[kind].append(line)
+        if picture is not None:
+            self.skipped.add(picture)
+
+    def findings(self, skip_bad: bool) -> list[Finding]:
+        """Returns a finding of each kind that occurred; with `skip_bad`, what that leaves out is not severe."""
+        return [_finding(name, kind, self.lines[name], skip_bad) for name, kind in KINDS.items() if self.lines[name]]
+
+
+def _finding(name: str, kind: Kind, lines: list[str], skip_bad: bool) -> Finding:
+    what = f"{len(lines):,} {kind.singular if len(lines) == 1 else kind.plural} {kind.text}"
+    if kind.skippable and skip_bad:
+        return Finding(name, f"{what}, left out", "data.skip_bad=true says so", tuple(lines))
+    return Finding(name, what, kind.hint, tuple(lines), kind.severe)
