@@ -52,7 +52,7 @@ def _saturation(factor: tf.Tensor) -> tf.Tensor:
 def _hue(angle: tf.Tensor) -> tf.Tensor:
     """Returns (B, 3, 3), a map of rows (R, G, B) that turns I and Q and keeps the luma."""
     zero, one, cosine, sine = tf.zeros_like(angle), tf.ones_like(angle), tf.cos(angle), tf.sin(angle)
-    turn = tf.stack([one, zero, zero, zero, cosine, -sine, zero, sine, cosine], -1)
+    turn = tf.stack([one, zero, zero, zero, cosine, sine, zero, -sine, cosine], -1)
     return YIQ.T @ tf.reshape(turn, (-1, 3, 3)) @ RGB.T
 
 
