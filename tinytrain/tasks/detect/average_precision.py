@@ -25,21 +25,21 @@ class Curve:
         """(n,) the best precision at this recall or a higher one."""
         return np.maximum.accumulate(self.precision[::-1])[::-1]
 
+    def precision_at(self, recalls: np.ndarray) -> np.ndarray:
+        """Returns the best precision (R,) at these recalls (R,) or higher ones; 0 at a recall that is never reached."""
+        return np.append(self.envelope, 0.0)[np.searchsorted(self.recall, recalls, "left")]
+
     def coco(self) -> float:
         """Returns the mean of the envelope at 101 recalls, as COCO has it."""
-        return self._mean_at(COCO_RECALLS)
+        return float(self.precision_at(COCO_RECALLS).mean())
 
     def voc07(self) -> float:
         """Returns the mean of the envelope at 11 recalls, as PASCAL VOC 2007 has it."""
-        return self._mean_at(VOC07_RECALLS)
+        return float(self.precision_at(VOC07_RECALLS).mean())
 
     def voc10(self) -> float:
         """Returns the area below the envelope, as PASCAL VOC since 2010 has it."""
         return float((np.diff(self.recall, prepend=0.0) * self.envelope).sum())
-
-    def _mean_at(self, recalls: np.ndarray) -> float:
-        reached = np.append(self.envelope, 0.0)  # a recall that is never reached counts as 0
-        return float(reached[np.searchsorted(self.recall, recalls, "left")].mean())
 
 
 def curves(overlaps: Overlaps, matches: Matches) -> list[dict[int, Curve]]:

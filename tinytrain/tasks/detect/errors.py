@@ -82,5 +82,5 @@ def confusion_matrix(result: Outcome, classes: int) -> np.ndarray:
     taken_for[true[true >= 0]] = overlaps.detected.label[true >= 0]
     counted, wrong = result.matches.counted, (result.kind > IGNORED) & (true < 0)
     np.add.at(matrix, (overlaps.truth.label[counted], taken_for[counted]), 1)
-    np.add.at(matrix, (classes, overlaps.detected.label[wrong]), 1)
+    matrix[classes, :classes] = np.bincount(overlaps.detected.label[wrong], minlength=classes)
     return matrix
