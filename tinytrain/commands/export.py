@@ -76,7 +76,7 @@ def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Pat
         sources = stack.enter_context(write.firmware(draft, config.export.target, board, contents(arena_bytes)))
         validated = None
         if model.val:
-            validated = parity.run(tflite.content, model.val.images, "int8 model on the val images")[0]
+            validated = parity.run(tflite.content, model.val.images, "int8 model on the val images")
         input_section = {"shape": list(tflite.inputs[0].shape), **model.pixels.report()}
         report = {
             "source": target,
@@ -92,7 +92,7 @@ def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Pat
             "classes": model.classes,
             "input": input_section | {"resize": model.resize, "notes": list(model.notes)},
             "outputs": write.output_descriptions(tflite),
-            "accuracy": accuracy.section(model, outputs[0], validated, tflite),
+            "accuracy": accuracy.section(model, outputs, validated, tflite),
             "parity": parity.section(sources, model.images, outputs, config.export.parity_images),
             "tensorflow_lite": tflite_interpreter.compare(tflite, model.images, outputs, model.macs),
             **sizes.sections(sources, stripped, arena_bytes, basis, board),

@@ -10,7 +10,6 @@ import tf_keras
 from tinytrain import progress
 from tinytrain.config.schema import Config
 from tinytrain.data import identity
-from tinytrain.data.augment.augmentation import Augmentation
 from tinytrain.data.batches import normalize, training_batches
 from tinytrain.data.images import Images, Samples
 from tinytrain.data.load import load_dataset
@@ -40,11 +39,12 @@ DIAGNOSED_IMAGES = 200  # of the val images: the ratios change by less than 1 dB
 class Validation:
     """The val images: what qat.* is tuned by and a diagnosis is made on, so that the test images stay for the end.
 
-    images: (N, H, W, C) int8; labels: (N,); float_scores and finetuned_scores: as in Int8Model.
+    images: (N, H, W, C) int8; samples: the same with their annotations; float_scores and finetuned_scores: as in
+    Int8Model.
     """
 
     images: np.ndarray
-    labels: np.ndarray
+    samples: Samples | None
     float_scores: np.ndarray
     finetuned_scores: np.ndarray | None
 
@@ -53,10 +53,11 @@ class Validation:
 class Int8Model:
     """An int8 model with all that its proof and its firmware need.
 
-    task: what it was trained for; images: (N, H, W, C) int8, what it is proven on; labels: (N,) or None if unknown;
-    float_scores: (N, classes) of the model that it was made from on the same images, None for a .tflite of unknown
-    origin; finetuned_scores: (N, classes) of that model with the weights that the fine-tune ended with, in float
-    without fake quantization: what the int8 ones differ from by quantization alone, None without a fine-tune; val: the
+    task: what it was trained for; images: (N, H, W, C) int8, what it is proven on; samples: the same images with their
+    annotations, None if these are unknown; float_scores: what the task keeps (`Task.keep`) of the outputs, for a
+    classifier logits (N, classes), of the model that it was made from on the same images, None for a .tflite of unknown
+    origin; finetuned_scores: likewise of that model with the weights that the fine-tune ended with, in float without
+    fake quantization: what the int8 ones differ from by quantization alone, None without a fine-tune; val: the
     same on the val images of a run; classes: their names, none if unknown; layers: the rows of `error_analysis.layers`,
     None unless it was diagnosed; pixels: what an 8-bit pixel is to the network; resize: how an image was brought to its
     size, "" if unknown; notes: what a user should know of a .tflite made elsewhere, a line each.
@@ -66,7 +67,7 @@ class Int8Model:
     tflite: Model
     classes: list[str]
     images: np.ndarray
-    labels: np.ndarray | None
+    samples: Samples | None
     float_scores: np.ndarray | None
     macs: int
     task: Task
@@ -89,14 +90,14 @@ def from_run(run: Run, config: Config, diagnose: bool = False) -> Int8Model:
     config = resolve(config, dataset)  # a run from before a key was there has that key's default
     data = identity.recorded_splits(run, dataset, config)
     model = pretrained.load_trained(run)
+    task = tasks.of(config, dataset.classes)
     train, val, test = (data.samples(split) for split in ("train", "val", "test"))
     calibration = calibration_images(config, train.images)
     linear = cosine_head.linear(model, calibration, float(config.am_softmax.scale))
     float_clone = tf_keras_clone.rebuild(linear)
     tf_keras_clone.check_equal(linear, float_clone)
     float_clone = tf_keras_clone.fold(linear, float_clone)
-    task = tasks.of(config, dataset.classes)
-    tuned = quantized(float_clone, task, config, train, calibration)
+    tuned = quantized(float_clone, task, config, data.samples("train", task.canvas), calibration)
     error_analysis.take_weights(tuned, float_clone)
     finetuned = steps(config, len(train.images)) > 0
     with progress.stage("converting the network"):
@@ -108,16 +109,16 @@ def from_run(run: Run, config: Config, diagnose: bool = False) -> Int8Model:
         tflite=converted,
         classes=dataset.classes,
         images=to_int8(test.images),
-        labels=test.annotations,
-        float_scores=predict(model, test.images),
+        samples=test,
+        float_scores=predict(model, test.images, keep=task.keep),
         macs=macs.count(model),
         resize=config.data.resize,
-        finetuned_scores=predict(float_clone, test.images) if finetuned else None,
+        finetuned_scores=predict(float_clone, test.images, keep=task.keep) if finetuned else None,
         val=Validation(
             images=to_int8(val.images),
-            labels=val.annotations,
-            float_scores=predict(model, val.images),
-            finetuned_scores=predict(float_clone, val.images) if finetuned else None,
+            samples=val,
+            float_scores=predict(model, val.images, keep=task.keep),
+            finetuned_scores=predict(float_clone, val.images, keep=task.keep) if finetuned else None,
         ),
         layers=_diagnose(tuned, float_clone, val.images, config.seed) if diagnose else None,
     )
@@ -141,7 +142,7 @@ def quantized(
         calibration: (N, R, R, C) float32 in [-1, 1), those of them that set the ranges.
     """
     batch, count = min(config.qat.batch, len(samples.images)), steps(config, len(samples.images))
-    augmentation = Augmentation(task.augment(), samples.images.shape[1])
+    augmentation = task.augmentation(steps_per_epoch=0)  # the fine-tune is the end of the training
     batches = training_batches(samples, task.encode, batch, config.seed + FINE_TUNE_SEED, range(count), augmentation)
     task.weigh(samples.annotations)
     with progress.stage("fine-tuning under fake quantization", count * batch, "image") as stage:
@@ -184,12 +185,13 @@ def from_file(path: Path, config: Config, data: str | None) -> Int8Model:
     if imported.is_image(source):
         notes += [str(input_pixels), *([input_pixels.hint] if input_pixels.hint else [])]
     notes += measured_images.notes if data else []
+    samples = Samples.of(images, labels) if labels is not None else None
     return Int8Model(
         name=path.stem,
         tflite=tflite,
         classes=classes,
         images=images,
-        labels=labels,
+        samples=samples,
         float_scores=None,
         macs=total_macs(tflite.operators),
         task=tasks.of(config, classes),

@@ -39,8 +39,9 @@ def models(folder: Path, model: Int8Model, stripped: Model, outputs: list[np.nda
         stripped: its .tflite as the firmware holds it.
         outputs: (N, elements) int8 of each output, for the images of `model`.
     """
-    optional = {"labels": model.labels, "finetuned": model.finetuned_scores}
-    known = {name: array for name, array in optional.items() if array is not None}
+    known = {} if model.finetuned_scores is None else {"finetuned": model.finetuned_scores}
+    if model.samples is not None:
+        known |= {"labels": model.samples.annotations}
     arrays = {"inputs": model.images, **golden_outputs(outputs), **known}
     (folder / MODEL_FILE).write_bytes(model.tflite.content)
     (folder / COMPACT_FILE).write_bytes(stripped.content)
@@ -49,7 +50,7 @@ def models(folder: Path, model: Int8Model, stripped: Model, outputs: list[np.nda
 
 def contents(model: Int8Model, stripped: Model, outputs: list[np.ndarray], arena_bytes: int) -> Contents:
     """Returns what the firmware holds of the stripped model; `outputs` are as in `models`."""
-    golden = model.task.figures.golden_case(outputs[0], model.labels)
+    golden = golden_case(model, outputs)
     return Contents(
         model=stripped,
         name=model.name,

@@ -53,8 +53,8 @@ class Grid:
         return dict(zip(self.anchors, np.cumsum([0, *counts[:-1]]).tolist(), strict=True))
 
     def predictions(self, outputs: list[tf.Tensor]) -> tf.Tensor:
-        """Returns outputs (B, rows, columns, A·(5 + K)) as (B, P, 5 + K) float32."""
-        parts = [tf.reshape(output, (tf.shape(output)[0], -1, 5 + self.classes)) for output in outputs]
+        """Returns outputs (B, rows, columns, A·(5 + K)), of one stride or a list of several, as (B, P, 5 + K) float32."""
+        parts = [tf.reshape(output, (tf.shape(output)[0], -1, 5 + self.classes)) for output in tf.nest.flatten(outputs)]
         return tf.cast(tf.concat(parts, axis=1), tf.float32)
 
     def boxes(self, predictions: tf.Tensor) -> tf.Tensor:

@@ -1,0 +1,62 @@
+"""The decoder of a trained detector: what its config says of the head, and its .tflite of the outputs."""
+
+import numpy as np
+
+from tinytrain.config import plugins
+from tinytrain.config.schema import Config
+from tinytrain.data import anchors
+from tinytrain.deploy.decode.anchors import AnchorDecoder, Output
+from tinytrain.deploy.decode.boxes import MOST_BOXES, Decoder, in_units
+from tinytrain.deploy.decode.cells import CellDecoder
+from tinytrain.tflite.model import Model
+
+LEAST_SCORE = 0.01  # of the boxes that average precision is measured with
+
+
+def decoder(config: Config, classes: int, graph: Model) -> Decoder:
+    """Returns the decoder that the firmware has: boxes with at least detect.score, at most detect.boxes of them.
+
+    Args:
+        config: the run, without "auto".
+        classes: how many.
+        graph: its .tflite.
+    """
+    return _of(config, classes, graph, float(config.detect.score), config.detect.boxes)
+
+
+def measured(config: Config, classes: int, graph: Model, outputs: list[np.ndarray]) -> np.ndarray:
+    """Returns the detections (N, detect.boxes, 6) that average precision is measured with, in pixels of the input.
+
+    The arithmetic is that of the firmware; the least score is lower and more boxes are compared with each other, as for
+    the float model.
+
+    Args:
+        config: the run, without "auto".
+        classes: how many.
+        graph: its .tflite.
+        outputs: (N, …) int8 of each output, in the order of `graph`.
+    """
+    found = _of(config, classes, graph, LEAST_SCORE, MOST_BOXES).detections(outputs)
+    return found[:, : config.detect.boxes]
+
+
+def _of(config: Config, classes: int, graph: Model, score: float, room: int) -> Decoder:
+    detect, side = config.detect, int(config.model.resolution)
+    shapes = [tuple(output.shape) for output in graph.outputs]  # (1, rows, columns, channels) each
+    common = {"side": side, "classes": classes, "score": score, "room": room}
+    if getattr(plugins.load("heads", detect.head), "CENTROIDS", False):
+        ((_, rows, columns, _),), (output,) = shapes, graph.outputs
+        return CellDecoder(**common, stride=side // rows, rows=rows, columns=columns, scale=float(output.scale[0]))
+    sizes = anchors.by_stride(detect.anchors, detect.strides, detect.anchors_per_scale)
+    outputs = tuple(
+        Output(
+            stride=side // rows,
+            rows=rows,
+            columns=columns,
+            scale=float(output.scale[0]),
+            zero_point=int(output.zero_point[0]),
+            anchors=tuple((in_units(width), in_units(height)) for width, height in sizes[side // rows].tolist()),
+        )
+        for (_, rows, columns, _), output in zip(shapes, graph.outputs, strict=True)
+    )
+    return AnchorDecoder(**common, gain=detect.gain, nms=detect.nms, outputs=outputs)
