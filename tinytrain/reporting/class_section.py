@@ -1,16 +1,14 @@
 """The section about mistakes: confusion matrices, classes, pairs of classes, the worst images."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
-from tinytrain.errors import UserError
-from tinytrain.reporting import matrix, pictures, predictions
+from tinytrain.reporting import matrix, pictures
 from tinytrain.reporting.predictions import LabelledImages
-from tinytrain.reporting.runs import Subject
 from tinytrain.reporting.svg import Chart
 from tinytrain.tasks.classify.report import ClassRow, Guess, PairRow
-from tinytrain.train import task as tasks
 from tinytrain.train.task import Task
 
 CLASSES_SHOWN = 15
@@ -30,6 +28,7 @@ class Thumbnail:
 class ClassSection:
     """All of the section; `notes` say in sentences what is left out and why."""
 
+    macro: ClassVar[str] = "classes"  # of parts.html
     kinds: list[str] = field(default_factory=list)
     matrices: list[Chart] = field(default_factory=list)
     classes: list[ClassRow] = field(default_factory=list)
@@ -37,29 +36,6 @@ class ClassSection:
     worst: list[Thumbnail] = field(default_factory=list)
     lost: list[Thumbnail] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-
-
-def section(subject: Subject, number: int) -> ClassSection | None:
-    """Returns the section about the finished run `number` of the report, None for an unfinished one.
-
-    The int8 model is that of the run's first export.
-    """
-    if not subject.metrics:
-        return None
-    notes: list[str] = []
-    export = subject.exports[0] if subject.exports else None
-    proven = predictions.golden(export) if export else None
-    try:
-        test = predictions.test_images(subject, proven)
-    except UserError as error:
-        return ClassSection(notes=[f"Confusion matrices, classes and images are left out: {error}."])
-    outputs = {predictions.FLOAT: predictions.of_float(subject, test)}
-    if export and proven:
-        try:
-            outputs |= predictions.of_export(proven, test, export.folder)
-        except UserError as error:
-            notes.append(f"The int8 model is left out here: {error}.")
-    return of_outputs(tasks.of(subject.config, test.classes), test, outputs, number, notes)
 
 
 def of_outputs(
@@ -74,7 +50,7 @@ def of_outputs(
         number: of the run in the report, from 1.
         notes: what is left out and why, a sentence each.
     """
-    figures = task.report(outputs, test.labels)
+    figures = task.report(outputs, test.samples)
 
     def thumbnail(image: int) -> Thumbnail:
         label = test.classes[int(test.labels[image])]

@@ -16,17 +16,18 @@ CELLS = 250  # along a side at most: of more classes, neighbours share a cell, w
 _BLUE = (59, 130, 246)  # readable on white and on black; the share is its opacity
 
 
-def chart(name: str, title: str, matrix: np.ndarray, classes: list[str]) -> Chart:
+def chart(name: str, title: str, matrix: np.ndarray, classes: list[str], unit: str = "images") -> Chart:
     """Returns the picture of a confusion matrix (classes, classes), each row as shares of its class.
 
     Args:
         name: of the chart, unique in the page.
         title: the kind of model.
-        matrix: (classes, classes) images; a row is a true class, a column the predicted one.
+        matrix: (classes, classes) counts; a row is a true class, a column the predicted one.
         classes: their names.
+        unit: what is counted.
     """
     hits, images = int(np.diag(matrix).sum()), int(matrix.sum())
-    alt = f"Confusion matrix, {title}: {hits:,} of {images:,} images of {len(classes)} classes on the diagonal"
+    alt = f"Confusion matrix, {title}: {hits:,} of {images:,} {unit} of {len(classes)} classes on the diagonal"
     return svg.chart(f"matrix-{name}", alt, [(440, 440)], _draw(title, matrix, classes))
 
 
@@ -56,7 +57,7 @@ def _draw(title: str, matrix: np.ndarray, classes: list[str]) -> Callable[[Figur
         axes.set_ylabel(f"true class{how}")
         axes.spines[["top", "right"]].set_visible(True)
         if len(classes) <= NAMED:
-            names = [_short(name) for name in classes]
+            names = [svg.short(name) for name in classes]
             size = 11 if len(classes) <= NUMBERED else 9
             slanted: dict[str, Any] = (
                 {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if max(map(len, names)) > 3 else {}
@@ -75,7 +76,3 @@ def _write_counts(axes: Axes, matrix: np.ndarray) -> None:
         if count:
             text = f"{count}" if count < 10_000 else f"{count / 1000:.0f}k"
             axes.text(column, row, text, ha="center", va="center", fontsize=size)
-
-
-def _short(name: str, most: int = 14) -> str:
-    return name if len(name) <= most else name[: most - 1] + "…"

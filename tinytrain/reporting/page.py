@@ -5,11 +5,22 @@ from dataclasses import dataclass
 import jinja2
 
 from tinytrain.config import load as configs
-from tinytrain.reporting import board_section, cards, class_section, comparison, curves, facts, provenance, svg
+from tinytrain.reporting import (
+    board_section,
+    cards,
+    class_section,
+    comparison,
+    curves,
+    facts,
+    mistakes_section,
+    provenance,
+    svg,
+)
 from tinytrain.reporting.board_section import BoardSection
 from tinytrain.reporting.cards import Card
-from tinytrain.reporting.class_section import ClassSection
+from tinytrain.reporting.detection_section import DetectionSection
 from tinytrain.reporting.facts import Hint
+from tinytrain.reporting.mistakes_section import MistakesSection
 from tinytrain.reporting.provenance import Key
 from tinytrain.reporting.runs import Subject
 
@@ -24,7 +35,7 @@ class RunView:
     line: str
     cards: list[Card]
     hints: list[Hint]
-    classes: ClassSection | None
+    mistakes: MistakesSection | None
     boards: list[BoardSection]
     provenance: list[tuple[str, str]]
     changed: list[Key]
@@ -42,6 +53,7 @@ def render(subjects: list[Subject]) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["percent"] = facts.percent
+    views = [_view(subject, number) for number, subject in enumerate(subjects, 1)]
     return environment.get_template("report.html").render(
         title=", ".join(subject.name for subject in subjects),
         several=has_several_runs,
@@ -50,7 +62,8 @@ def render(subjects: list[Subject]) -> str:
         table=comparison.key_figures(subjects) if has_several_runs else None,
         differences=comparison.differences(subjects) if has_several_runs else None,
         data=sorted({subject.config.data.spec for subject in subjects}),
-        runs=[_view(subject, number) for number, subject in enumerate(subjects, 1)],
+        runs=views,
+        has_boxes=any(isinstance(view.mistakes, DetectionSection) for view in views),
         shown=class_section.CLASSES_SHOWN,
     )
 
@@ -64,7 +77,7 @@ def _view(subject: Subject, number: int) -> RunView:
         line=_line(subject),
         cards=cards.cards(subject),
         hints=facts.hints(subject),
-        classes=class_section.section(subject, number),
+        mistakes=mistakes_section.section(subject, number),
         boards=[board_section.section(subject, export, f"{number}-{index}") for index, export in exports],
         provenance=provenance.rows(subject),
         changed=provenance.changed(subject.config),

@@ -8,7 +8,7 @@ import numpy as np
 
 from tinytrain.config import load as configs
 from tinytrain.data import identity, splits
-from tinytrain.data.images import Images
+from tinytrain.data.images import Images, Samples
 from tinytrain.data.load import load_dataset
 from tinytrain.deploy.exported import GOLDEN_FILE, MODEL_FILE, read_golden_outputs
 from tinytrain.deploy.tflm import supported
@@ -17,6 +17,7 @@ from tinytrain.nn import pretrained
 from tinytrain.nn.predict import predict
 from tinytrain.reporting.runs import Export, Subject
 from tinytrain.tflite.int8_values import dequantize, to_int8
+from tinytrain.train import task as tasks
 from tinytrain.train.resolve import resolve
 
 FLOAT, FINETUNED, INT8 = "float", "fine-tuned float", "int8"  # the kinds of models, as a report calls them
@@ -24,12 +25,24 @@ FLOAT, FINETUNED, INT8 = "float", "fine-tuned float", "int8"  # the kinds of mod
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """images (N, R, R, C) uint8, labels (N,) int64, N names of files or other identities, names of the classes."""
+    """Images (N, R, R, C) uint8 with what is true of them.
+
+    labels: (N,) int64, or other annotations of the task; names: N files or other identities; classes: their names;
+    transforms: (N, 4), how each image was resized (`batches.Transform`); None: it does not matter to the task.
+    """
 
     images: Images
     labels: np.ndarray
     names: list[str]
     classes: list[str]
+    transforms: np.ndarray | None = None
+
+    @property
+    def samples(self) -> Samples:
+        """The same as a task takes it."""
+        if self.transforms is None:
+            return Samples.of(self.images, self.labels)
+        return Samples(self.images, self.labels, self.transforms)
 
 
 @dataclass(frozen=True)
@@ -74,13 +87,14 @@ def test_images(subject: Subject, proven: Golden | None) -> LabelledImages:
     source = load_dataset(subject.config)
     config = resolve(subject.config, source)
     data = identity.recorded_splits(subject.run, source, config)
-    images, labels = data.arrays("test")
-    return LabelledImages(images, labels, splits.as_names(source, data.subsets)["test"], source.classes)
+    test, names = data.samples("test"), splits.as_names(source, data.subsets)["test"]
+    return LabelledImages(test.images, test.annotations, names, source.classes, test.transforms)
 
 
 def of_float(subject: Subject, test: LabelledImages) -> np.ndarray:
-    """Returns the logits (N, classes) of the float model."""
-    logits = predict(pretrained.load_trained(subject.run), test.images)
+    """Returns what the task keeps of the outputs of the float model: the logits (N, classes) of a classifier."""
+    keep = tasks.of(subject.config, test.classes).keep
+    logits = predict(pretrained.load_trained(subject.run), test.images, keep=keep)
     if "am_softmax" in configs.methods(subject.config):
         logits = logits * float(subject.config.am_softmax.scale)  # they are cosines
     return logits

@@ -78,6 +78,11 @@ def axes(figure: Figure, grid: str = "y") -> Axes:
     return subplot
 
 
+def short(name: str, most: int = 14) -> str:
+    """Returns the name of a class as it stands in a chart."""
+    return name if len(name) <= most else name[: most - 1] + "…"
+
+
 def _svg(name: str, alt: str, role: str, size: tuple[int, int], draw: Callable[[Figure, int], None]) -> Markup:
     width, height = size
     file = io.StringIO()

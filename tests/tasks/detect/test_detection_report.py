@@ -65,7 +65,7 @@ def test_the_worst_images_have_most_errors(section):
         for one, true in zip(detections["int8"], annotations, strict=True)
     ]
     assert [errors[image] for image in section.worst] == sorted(errors, reverse=True)[: len(section.worst)]
-    assert len(section.worst) == 20
+    assert len(section.worst) == 12
 
 
 HIT, MOVED = (0, 0, 20, 20), (100, 0, 120, 20)

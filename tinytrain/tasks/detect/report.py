@@ -13,7 +13,7 @@ from tinytrain.tasks.detect.metrics import HALF, SIZES, ap_by_size
 from tinytrain.tasks.detect.mistakes import Drawn
 from tinytrain.tasks.detect.overlaps import Overlaps
 
-IMAGES = 20
+IMAGES = 12
 RECALLS = COCO_RECALLS  # where precision is given
 THRESHOLDS = np.linspace(0.01, 0.99, 99)  # where F1 is given
 Kinds = dict[str, np.ndarray]  # "float", "fine-tuned float", "int8" -> an array

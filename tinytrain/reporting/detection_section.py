@@ -1,0 +1,118 @@
+"""The section about boxes: curves, AP by class and size, kinds of errors, confusions, the worst images."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from tinytrain.data.images import Images
+from tinytrain.reporting import box_pictures, detection_charts, matrix
+from tinytrain.reporting.predictions import LabelledImages
+from tinytrain.reporting.svg import Chart
+from tinytrain.tasks.detect.mistakes import ONE
+from tinytrain.tasks.detect.report import ClassRow, Section, SizeRow
+from tinytrain.train.task import Task
+
+BACKGROUND = "background"  # the row and the column behind the classes
+
+
+@dataclass(frozen=True)
+class View:
+    """What a kind of model shows in an image: the picture as a data URI, and what is wrong in it, in words."""
+
+    kind: str
+    uri: str
+    text: str
+
+
+@dataclass(frozen=True)
+class BoxImage:
+    """A test image with what one kind of model, or two side by side, show in it."""
+
+    file: str
+    views: list[View]
+
+
+@dataclass(frozen=True)
+class DetectionSection:
+    """All of the section; `notes` say in sentences what is left out and why."""
+
+    macro: ClassVar[str] = "boxes"  # of parts.html
+    kinds: list[str] = field(default_factory=list)
+    threshold: float = 0.0
+    charts: list[Chart] = field(default_factory=list)
+    matrices: list[Chart] = field(default_factory=list)
+    classes: list[ClassRow] = field(default_factory=list)
+    sizes: list[SizeRow] = field(default_factory=list)
+    errors: list[tuple[str, dict[str, int]]] = field(default_factory=list)
+    legend: list[tuple[str, str]] = field(default_factory=list)
+    worst: list[BoxImage] = field(default_factory=list)
+    lost: list[BoxImage] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def of_outputs(
+    task: Task, test: LabelledImages, outputs: dict[str, np.ndarray], number: int, notes: list[str]
+) -> DetectionSection:
+    """Returns the section from what the task keeps of the outputs of each kind of model, the shipped one last.
+
+    Args:
+        task: the task of the run.
+        test: the N test images.
+        outputs: (N, D, 6) detections by kind of model, in pixels of the network's images.
+        number: of the run in the report, from 1.
+        notes: what is left out and why, a sentence each.
+    """
+    figures = task.report(outputs, test.samples)
+    return of_figures(figures, test.images, test.samples.transforms, test.names, test.classes, str(number), notes)
+
+
+def of_figures(
+    figures: Section,
+    images: Images,
+    transforms: np.ndarray,
+    files: list[str],
+    classes: list[str],
+    name: str,
+    notes: list[str],
+) -> DetectionSection:
+    """Returns the section with its charts and pictures drawn.
+
+    Args:
+        figures: what is to be shown.
+        images: (N, R, R, C) uint8, the test images as the network sees them.
+        transforms: (N, 4) how each was resized (`batches.Transform`).
+        files: N names.
+        classes: the names of the classes.
+        name: unique in the page; the names of the charts begin with it.
+        notes: what is left out and why, a sentence each.
+    """
+    kinds = list(figures.matrices)
+
+    def pictured(image: int, shown: list[str]) -> BoxImage:
+        picture = figures.pictures[image]
+        drawn = {kind: box_pictures.draw(images[image], picture.boxes[kind], transforms[image]) for kind in shown}
+        views = [View(kind, box_pictures.data_uri(each), picture.text[kind]) for kind, each in drawn.items()]
+        return BoxImage(files[image], views)
+
+    rows = figures.classes
+    charts = [
+        detection_charts.precision_recall(name, kinds, rows),
+        detection_charts.f1(name, kinds, rows, figures.threshold),
+    ]
+    return DetectionSection(
+        kinds=kinds,
+        threshold=figures.threshold,
+        charts=charts if rows else [],
+        matrices=[
+            matrix.chart(f"{name}-{kind}", kind, each, [*classes, BACKGROUND], "boxes")
+            for kind, each in figures.matrices.items()
+        ],
+        classes=rows,
+        sizes=figures.sizes,
+        errors=[(ONE[error], counts) for error, counts in figures.errors.items()],
+        legend=box_pictures.LEGEND,
+        worst=[pictured(image, kinds[-1:]) for image in figures.worst],
+        lost=[pictured(image, kinds[-2:]) for image in figures.lost],
+        notes=notes,
+    )
