@@ -51,23 +51,25 @@ def points(difference: float) -> str:
 
 
 def _accuracy(subject: Subject) -> Card | None:
-    before = facts.float_score(subject)
+    before, figure = facts.float_score(subject), facts.figure(subject)
+    name = "accuracy" if figure.of_images else figure.label
     if before is None:
-        column = f"val_{facts.figure(subject).key}"
+        column = f"val_{figure.key}"
         rows = [row[column] for row in subject.history if column in row]
         return (
-            Card("Val accuracy so far", percent(max(rows)), ["the test images are not looked at yet"]) if rows else None
+            Card(f"Val {name} so far", percent(max(rows)), ["the test images are not looked at yet"]) if rows else None
         )
     images = subject.metrics["test"].get("images", 0)
-    test_images = f"{images:,} test images: ± {100 * margin(before, images):.1f} points" if images else ""
+    exact = f": ± {100 * margin(before, images):.1f} points" if images and figure.of_images else ""
+    test_images = f"{images:,} test images{exact}" if images else ""
     known = [export for export in subject.exports if facts.int8_score(export) is not None]
     if not known:
-        return Card("Test accuracy, float", percent(before), [test_images])
+        return Card(f"Test {name}, float", percent(before), [test_images])
     after, tuned = facts.int8_score(known[0]) or 0.0, facts.finetuned_score(known[0])
     difference = 100 * (after - (before if tuned is None else tuned))
     fine_tuned = "" if tuned is None else f", fine-tuned {percent(tuned)}"
     lines = [f"float {percent(before)}{fine_tuned}, int8 {points(difference)}", test_images]
-    return Card("Test accuracy, int8", percent(after), lines, "bad" if difference < -1 else "")
+    return Card(f"Test {name}, int8", percent(after), lines, "bad" if difference < -1 else "")
 
 
 def _fits(export: Export) -> Card | None:

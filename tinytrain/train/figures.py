@@ -16,11 +16,15 @@ from tinytrain.config.schema import Config
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure in 0..1, more is better: its key in the files, its name in a sentence, its title in a chart."""
+    """A figure in 0..1, more is better: its key in the files, its name in a sentence, its title in a chart.
+
+    of_images: whether it is a share of the images, whose number then tells how exact it is.
+    """
 
     key: str
     label: str
     title: str = ""
+    of_images: bool = True
 
 
 @dataclass(frozen=True)

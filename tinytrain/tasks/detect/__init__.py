@@ -9,7 +9,7 @@ from tinytrain.train.figures import Figure, Figures
 if TYPE_CHECKING:
     from tinytrain.tasks.detect.task import Detection
 
-AP50 = Figure("ap50", "AP50", "AP50")
+AP50 = Figure("ap50", "AP50", "AP50", of_images=False)
 AP = Figure("ap", "AP")
 FIGURES = Figures(
     main=AP50,
