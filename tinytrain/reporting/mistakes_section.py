@@ -30,6 +30,8 @@ def section(subject: Subject, number: int) -> MistakesSection | None:
     except UserError as error:
         return ClassSection(notes=[f"Confusion matrices, classes and images are left out: {error}."])
     task = tasks.of(subject.config, test.classes)
+    if task.name not in SECTIONS:
+        return ClassSection(notes=[f"Mistakes are left out: the report has no section for the task {task.name}."])
     outputs = {predictions.FLOAT: predictions.of_float(subject, test)}
     if export and proven:
         try:
