@@ -155,9 +155,9 @@ def accuracy(images: list[int], answers: np.ndarray, exported: Exported) -> dict
         answers: the board's first outputs, int8 or real.
         exported: the export, which has the host's outputs and the labels.
     """
-    if exported.labels is None:
-        return None
     measure = figures.of(exported.report.get("task", "classify")).measure
+    if exported.labels is None or measure is None:
+        return None
     labels, host = exported.labels[images], exported.outputs[0][images].reshape(len(images), -1)
     return {"board": measure(answers, labels), "host": measure(host, labels)}
 

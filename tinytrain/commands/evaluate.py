@@ -9,11 +9,10 @@ import numpy as np
 
 from tinytrain.config.schema import Config
 from tinytrain.data import identity
-from tinytrain.evaluation_data import measured
+from tinytrain.evaluation_data import int8_outputs, measured, tflite_origin
 from tinytrain.nn import pretrained
 from tinytrain.nn.predict import predict
 from tinytrain.run import Run
-from tinytrain.tflite.int8_values import dequantize
 from tinytrain.train import task as tasks
 
 AT_ONCE = 2**26  # bytes of images that are handed to the interpreter at once
@@ -56,9 +55,8 @@ def evaluate(
     else:
         measured_images = measured.of_run(run, _config_of(run, config), split)
     _print_notes(measured_images)
-    return tasks.of(config, measured_images.classes).evaluate(
-        predict(model, measured_images.images), measured_images.labels
-    )
+    task, samples = tasks.of(config, measured_images.classes), measured_images.samples
+    return task.evaluate(predict(model, samples.images, keep=task.keep), samples)
 
 
 def _config_of(run: Run, overridden: Config) -> Config:
@@ -77,19 +75,21 @@ def _evaluate_file(path: Path, data: str | None, split: str | None, overrides: S
     model, _ = imported.read(path)
     measured_images = measured.of_file(path, model, config, data, split)
     _print_notes(measured_images)
-    source, target, count = model.inputs[0], model.outputs[0], len(measured_images.images)
+    source, count = model.inputs[0], len(measured_images.samples.images)
     step, input_pixels = max(1, AT_ONCE // int(np.prod(source.shape))), pixels.of(source, config.export)
     if pixels.is_default(config.export):  # neither typed nor told by a report.json beside the file
         hint = input_pixels.hint or "export.input_range, channel_order, mean and std say otherwise"
         identity.print_note(f"'{path}' takes {input_pixels}: {hint}")
     parts = [
         ReferenceInterpreter(model.content).run(
-            input_pixels.to_input(np.asarray(measured_images.images[start : start + step]), source)
-        )[0]
+            input_pixels.to_input(np.asarray(measured_images.samples.images[start : start + step]), source)
+        )
         for start in range(0, count, step)
     ]
-    outputs = dequantize(np.concatenate(parts).reshape(count, -1), target)
-    return tasks.of(config, measured_images.classes).evaluate(outputs, measured_images.labels)
+    outputs = [np.concatenate(each) for each in zip(*parts, strict=True)]
+    run = tflite_origin.of(path).run
+    task = tasks.of(run.config() if run else config, measured_images.classes)
+    return task.evaluate(int8_outputs.kept(task, outputs, model), measured_images.samples)
 
 
 def _print_notes(measured_images: measured.Measured) -> None:

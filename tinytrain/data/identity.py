@@ -18,6 +18,7 @@ import numpy as np
 
 from tinytrain import provenance
 from tinytrain.config.schema import Config
+from tinytrain.data import boxes
 from tinytrain.data.source import Dataset, ImageSet
 from tinytrain.data.splits import Splits, Subset, as_names
 from tinytrain.errors import UserError, escaped
@@ -84,33 +85,40 @@ def classes_of(run: Run) -> list[str]:
     return classes
 
 
-def match_labels(
-    model_classes: Sequence[str], data_classes: Sequence[str], labels: np.ndarray, what: str, data: str
+def match_classes(
+    model_classes: Sequence[str], data_classes: Sequence[str], annotations: np.ndarray, what: str, data: str
 ) -> tuple[np.ndarray, list[str]]:
-    """Returns labels as indices into the classes of the model, matched by name.
+    """Returns annotations whose classes are indices into those of the model, matched by name.
 
     Args:
         model_classes: the classes of the model, in order; empty if they are not known.
         data_classes: the classes of the images, in order.
-        labels: (N,) int64, the index of each image's class in `data_classes`.
+        annotations: (N,) the index of each image's class in `data_classes`, or boxes (N, M, FIELDS).
         what: what a message calls the model.
         data: what a message calls the images.
 
     Returns:
-        The indices, (N,) int64; and notes if the order differs or cannot be compared.
+        The annotations; and notes if the order differs or cannot be compared.
 
     Raises:
         UserError: the names differ.
     """
     if not model_classes:
         listed = _listed(data_classes)
-        return labels, [f"{what} does not name its classes: they are taken to be in the order of '{data}', {listed}"]
+        return annotations, [
+            f"{what} does not name its classes: they are taken to be in the order of '{data}', {listed}"
+        ]
     if list(model_classes) == list(data_classes):
-        return labels, []
+        return annotations, []
     refuse_other_names(model_classes, data_classes, what, f"'{data}'")
     index_of = {name: index for index, name in enumerate(model_classes)}
     note = f"the classes of '{data}' are in another order than those of {what}, and are matched by their names"
-    return np.array([index_of[name] for name in data_classes], np.int64)[labels], [note]
+    new_index = np.array([*(index_of[name] for name in data_classes), boxes.NO_BOX], np.int64)  # -1 stays -1
+    if annotations.ndim == 1:
+        return new_index[annotations], [note]
+    matched = annotations.copy()
+    matched[..., boxes.CLASS] = new_index[annotations[..., boxes.CLASS].astype(np.int64)]
+    return matched, [note]
 
 
 def refuse_other_names(first: Sequence[str], second: Sequence[str], what: str, other: str) -> None:

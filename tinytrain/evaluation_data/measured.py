@@ -14,7 +14,7 @@ import numpy as np
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config, Data
 from tinytrain.data import identity
-from tinytrain.data.images import Images
+from tinytrain.data.images import Samples
 from tinytrain.data.load import load_dataset
 from tinytrain.data.source import Dataset
 from tinytrain.data.splits import Splits, Subset
@@ -35,13 +35,12 @@ SPLITS = tuple(
 
 @dataclass(frozen=True)
 class Measured:
-    """Images (N, R, R, C) uint8 and their labels (N,), indices into `classes`.
+    """Images with their annotations, by indices into `classes`.
 
     resize: how they were brought to one size; notes: what a user should know of them, a line each.
     """
 
-    images: Images
-    labels: np.ndarray
+    samples: Samples
     classes: list[str]
     resize: str
     notes: tuple[str, ...] = ()
@@ -101,8 +100,8 @@ def of_run(run: Run, config: Config, split: str | None) -> Measured:
     """
     source = load_dataset(config)
     config = resolve(config, source)
-    images, labels = identity.recorded_splits(run, source, config).arrays(split or "test")
-    return Measured(images, labels, source.classes, config.data.resize)
+    samples = identity.recorded_splits(run, source, config).samples(split or "test")
+    return Measured(samples, source.classes, config.data.resize)
 
 
 def of_file(path: Path, graph: "Model", config: Config, data: str | None, split: str | None) -> Measured:
@@ -154,11 +153,12 @@ def of_other(
         raise UserError(
             f"{what} has {outputs} outputs, '{spec}' has {len(source.classes)} classes: they must be the same"
         )
-    images, labels = data.arrays(name)
-    labels, notes = identity.match_labels(known, source.classes, labels, what, spec)
+    samples = data.samples(name)
+    annotations, notes = identity.match_classes(known, source.classes, samples.annotations, what, spec)
+    samples = dataclasses.replace(samples, annotations=annotations)
     if run and (count := identity.count_trained_on(run, data, name)):
-        notes.append(f"{what} was trained on {count:,} of these {len(labels):,} images: the figures are too good")
-    return Measured(images, labels, list(known) or source.classes, data.resize, tuple(notes))
+        notes.append(f"{what} was trained on {count:,} of these {len(annotations):,} images: the figures are too good")
+    return Measured(samples, list(known) or source.classes, data.resize, tuple(notes))
 
 
 def is_data_of(run: Run, config: Config) -> bool:

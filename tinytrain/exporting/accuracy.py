@@ -4,13 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from tinytrain.deploy.decode import of_config
+from tinytrain.evaluation_data import int8_outputs
 from tinytrain.exporting.int8_model import Int8Model, Validation
-from tinytrain.tflite.int8_values import dequantize
 from tinytrain.tflite.model import Model
 from tinytrain.train.task import Task
-
-DETECT = "detect"  # the task whose outputs have a decoder of their own
 
 
 def section(
@@ -47,21 +44,8 @@ def _kinds(
     task: Task, known: Int8Model | Validation, outputs: list[np.ndarray], graph: Model
 ) -> dict[str, np.ndarray | None]:
     """Returns what is kept of the outputs of each kind of model (`Task.keep`), by their keys in report.json."""
-    int8 = kept(task, outputs, graph)
+    int8 = int8_outputs.kept(task, outputs, graph)
     return {"float": known.float_scores, "float_finetuned": known.finetuned_scores, "int8": int8}
-
-
-def kept(task: Task, outputs: list[np.ndarray], graph: Model) -> np.ndarray:
-    """Returns what `Task.keep` gives, of int8 outputs: boxes as the firmware decodes them, or the first in real units.
-
-    Args:
-        task: the task, with its config.
-        outputs: (N, …) int8 of each output of `graph`.
-        graph: the .tflite.
-    """
-    if task.name == DETECT:
-        return of_config.measured(task.config, len(task.classes), graph, outputs)
-    return dequantize(outputs[0].reshape(len(outputs[0]), -1), graph.outputs[0])
 
 
 def diagnosis(model: Int8Model, validated: list[np.ndarray] | None, graph: Model) -> dict[str, Any]:

@@ -172,20 +172,16 @@ def from_file(path: Path, config: Config, data: str | None) -> Int8Model:
     classes, resize = list(tflite_origin.of(path).classes), ""
     if data:
         measured_images = measured.of_file(path, tflite, config, data, None)
-        images, labels, classes, resize = (
-            input_pixels.to_input(np.asarray(measured_images.images), source),
-            measured_images.labels,
-            measured_images.classes,
-            measured_images.resize,
-        )
+        samples: Samples | None = measured_images.samples
+        images = input_pixels.to_input(np.asarray(measured_images.samples.images), source)
+        classes, resize = measured_images.classes, measured_images.resize
     else:
         shape = (NOISE_IMAGES, *source.shape[1:])
-        images, labels = np.random.default_rng(0).integers(-128, 128, shape, np.int8), None
+        images, samples = np.random.default_rng(0).integers(-128, 128, shape, np.int8), None
     notes = [f"{end} left out: int8 goes in and out" for end in made_int8]
     if imported.is_image(source):
         notes += [str(input_pixels), *([input_pixels.hint] if input_pixels.hint else [])]
     notes += measured_images.notes if data else []
-    samples = Samples.of(images, labels) if labels is not None else None
     return Int8Model(
         name=path.stem,
         tflite=tflite,

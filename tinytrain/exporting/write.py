@@ -12,6 +12,7 @@ from tinytrain import files
 from tinytrain.deploy import targets
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.c_source import Contents
+from tinytrain.deploy.decode import of_config
 from tinytrain.deploy.exported import COMPACT_FILE, GOLDEN_FILE, MODEL_FILE, golden_outputs
 from tinytrain.deploy.targets import makefile
 from tinytrain.exporting.int8_model import Int8Model
@@ -61,6 +62,15 @@ def contents(model: Int8Model, stripped: Model, outputs: list[np.ndarray], arena
         pixels=model.pixels.tables(stripped.inputs[0]),
         bgr=model.pixels.bgr,
     )
+
+
+def golden_case(model: Int8Model, outputs: list[np.ndarray]) -> int:
+    """Returns the number of the image that the firmware proves itself on: one with a right output, or most boxes."""
+    figures, annotations = model.task.figures, model.samples.annotations if model.samples else None
+    if figures.golden_case:
+        return figures.golden_case(outputs[0], annotations)
+    decoder = of_config.decoder(model.task.config, len(model.classes), model.tflite)
+    return int(np.argmax([len(decoder.decode(list(each))) for each in zip(*outputs, strict=True)]))
 
 
 @contextlib.contextmanager

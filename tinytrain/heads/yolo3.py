@@ -4,9 +4,10 @@ Three scales, joined by concatenation, from the largest stride to the smallest; 
 of LeakyReLU (detection.md C.2). With the usual channels it has 4 MB in int8: for papers, not for a microcontroller.
 """
 
+from keras import layers
+
 from tinytrain.nn.blocks import Tensor
 from tinytrain.nn.detector_blocks import body, box_output, cell, separable, upsample
-from keras import layers
 
 DEFAULTS = {"strides": [32, 16, 8], "channels": [512, 256, 128], "depth": 5, "fuse": "concat"}
 

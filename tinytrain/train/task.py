@@ -116,7 +116,7 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def evaluate(self, outputs: Outputs, samples: Samples) -> dict[str, Any]:
-        """Returns what metrics.json holds of a split, from what is kept of the outputs for its images, in real units."""
+        """Returns what metrics.json holds of a split, from what is kept of the outputs for its images."""
 
     def measure(self, outputs: Outputs, samples: Samples) -> float:
         """Returns `figures.main` from the same, 0..1."""

@@ -43,11 +43,21 @@ def measured(config: Config, classes: int, graph: Model, outputs: list[np.ndarra
 def _of(config: Config, classes: int, graph: Model, score: float, room: int) -> Decoder:
     detect, side = config.detect, int(config.model.resolution)
     shapes = [tuple(output.shape) for output in graph.outputs]  # (1, rows, columns, channels) each
-    common = {"side": side, "classes": classes, "score": score, "room": room}
     if getattr(plugins.load("heads", detect.head), "CENTROIDS", False):
         ((_, rows, columns, _),), (output,) = shapes, graph.outputs
-        return CellDecoder(**common, stride=side // rows, rows=rows, columns=columns, scale=float(output.scale[0]))
-    sizes = anchors.by_stride(detect.anchors, detect.strides, detect.anchors_per_scale)
+        return CellDecoder(
+            side=side,
+            classes=classes,
+            score=score,
+            room=room,
+            stride=side // rows,
+            rows=rows,
+            columns=columns,
+            scale=float(output.scale[0]),
+        )
+    sizes = anchors.by_stride(
+        list(map(float, detect.anchors)), list(map(int, detect.strides)), detect.anchors_per_scale
+    )
     outputs = tuple(
         Output(
             stride=side // rows,
@@ -59,4 +69,6 @@ def _of(config: Config, classes: int, graph: Model, score: float, room: int) -> 
         )
         for (_, rows, columns, _), output in zip(shapes, graph.outputs, strict=True)
     )
-    return AnchorDecoder(**common, gain=detect.gain, nms=detect.nms, outputs=outputs)
+    return AnchorDecoder(
+        side=side, classes=classes, score=score, room=room, gain=detect.gain, nms=detect.nms, outputs=outputs
+    )

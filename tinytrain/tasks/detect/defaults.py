@@ -26,12 +26,12 @@ def resolve(config: Config, dataset: Dataset) -> None:
     usual = plugins.load("heads", detect.head).DEFAULTS
     if detect.strides == "auto":
         detect.strides = _strides(config, usual["strides"])
-    detect.strides = sorted(detect.strides, reverse=True)
+    detect.strides = sorted(map(int, detect.strides), reverse=True)
     for name in ("channels", "depth", "fuse"):
         if getattr(detect, name) == "auto":
             setattr(detect, name, usual[name])
     if len(detect.channels) == 1:
-        detect.channels = detect.channels * len(detect.strides)
+        detect.channels = list(map(int, detect.channels)) * len(detect.strides)
     if detect.canvas == "auto":
         detect.canvas = min(LARGEST_CANVAS * resolution, max(dataset.side, resolution) if dataset.side else 10**9)
     if detect.anchors == "auto":
@@ -71,9 +71,9 @@ def _check(config: Config) -> None:
         f"detect.anchors has {count} numbers, expected {wanted}: width and height of {detect.anchors_per_scale} "
         f"anchors for each of {len(detect.strides)} strides": count != wanted,
         f"model.resolution = {resolution}, expected a multiple of {detect.strides[0]}, the largest of detect.strides": (
-            resolution % detect.strides[0] != 0
+            resolution % int(detect.strides[0]) != 0
         ),
-        f"detect.depth = {detect.depth}, expected an odd number": detect.depth % 2 == 0,
+        f"detect.depth = {detect.depth}, expected an odd number": int(detect.depth) % 2 == 0,
         f"detect.canvas = {detect.canvas}, expected at least model.resolution = {resolution}": (
             int(detect.canvas) < resolution
         ),

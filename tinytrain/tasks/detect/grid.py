@@ -31,7 +31,8 @@ class Grid:
     def of(cls, config: Config, classes: int) -> "Grid":
         """Returns the grid of a config without "auto"."""
         detect = config.detect
-        by_stride = anchors.by_stride(detect.anchors, detect.strides, detect.anchors_per_scale)
+        flat, strides = list(map(float, detect.anchors)), list(map(int, detect.strides))
+        by_stride = anchors.by_stride(flat, strides, detect.anchors_per_scale)
         ordered = {stride: by_stride[stride] for stride in sorted(by_stride, reverse=True)}
         return cls(int(config.model.resolution), ordered, classes)
 
@@ -53,7 +54,7 @@ class Grid:
         return dict(zip(self.anchors, np.cumsum([0, *counts[:-1]]).tolist(), strict=True))
 
     def predictions(self, outputs: list[tf.Tensor]) -> tf.Tensor:
-        """Returns outputs (B, rows, columns, A·(5 + K)), of one stride or a list of several, as (B, P, 5 + K) float32."""
+        """Returns outputs (B, rows, columns, A·(5 + K)), one or a list of them, as (B, P, 5 + K) float32."""
         parts = [tf.reshape(output, (tf.shape(output)[0], -1, 5 + self.classes)) for output in tf.nest.flatten(outputs)]
         return tf.cast(tf.concat(parts, axis=1), tf.float32)
 

@@ -18,7 +18,7 @@ class Assigned(NamedTuple):
 
     there: bool, whether the row is a box that a position learns; position: int32, its number, 0 where not there;
     classes: int32; offset: (…, 2) where the centre is in its cell, 0..1; size: (…, 2) the logarithm of width and height
-    over those of the anchor; weight: of box and class, λ of a mixed image; scale: 2 - share of the image that it covers.
+    over those of the anchor; weight: of box and class, λ of a mixed image; scale: 2 - share of the image it covers.
     """
 
     there: tf.Tensor

@@ -50,14 +50,15 @@ class Detection(Task):
         """Returns the blocks of `network` with the head that detect.head names, one output for each stride."""
         detect = self.config.detect
         features = taps(network, with_last=detect.tap == "last")
-        missing = [stride for stride in detect.strides if stride not in features]
+        strides = [int(stride) for stride in detect.strides]
+        missing = [stride for stride in strides if stride not in features]
         if missing:
             raise UserError(
-                f"detect.strides = {detect.strides}, but {network.name} has blocks of stride "
+                f"detect.strides = {strides}, but {network.name} has blocks of stride "
                 f"{', '.join(map(str, features))} only"
             )
         outputs = plugins.load("heads", detect.head).build(
-            {stride: features[stride] for stride in detect.strides},
+            {stride: features[stride] for stride in strides},
             classes=len(self.classes),
             anchors=detect.anchors_per_scale,
             channels=detect.channels,
