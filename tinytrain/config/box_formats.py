@@ -13,20 +13,20 @@ from pathlib import Path
 MOST_FILES = 20_000  # looked at
 SAMPLES = 20  # files of a suffix that are opened
 HEAD_BYTES = 1 << 16
-YOLO_ROW = re.compile(rb"\s*\d+(\.0+)?(\s+[-+.\deE]+){4,}\s*")
-# Of a suffix: the format, and what the head of such a file holds.
+SHARD = re.compile(r"-\d+-of-\d+$")  # at the end of the name of a TFRecord file
+# Of a suffix: the format, and all that the head of such a file holds.
 SIGNS = {
-    ".xml": [("voc", re.compile(rb"<annotation[\s>].*<(object|size|filename)\b", re.DOTALL))],
+    ".xml": [("voc", [re.compile(rb"<annotation[\s>]"), re.compile(rb"<(object|size|filename)\b")])],
     ".json": [
-        ("labelme", re.compile(rb'"(shapes|imagePath)"\s*:')),
-        ("coco", re.compile(rb'"(images|annotations|categories)"\s*:\s*\[')),
+        ("labelme", [re.compile(rb'"(shapes|imagePath)"\s*:')]),
+        ("coco", [re.compile(rb'"(images|annotations|categories)"\s*:\s*\[')]),
     ],
-    ".yaml": [("yolo", re.compile(rb"^(names|nc)\s*:", re.MULTILINE))],
-    ".yml": [("yolo", re.compile(rb"^(names|nc)\s*:", re.MULTILINE))],
-    ".data": [("yolo", re.compile(rb"^\s*names\s*=", re.MULTILINE))],
-    ".txt": [("yolo", re.compile(rb"\A" + YOLO_ROW.pattern + rb"(\n|\Z)"))],
-    ".tfrecord": [("tfrecord", re.compile(rb"image/"))],
-    ".record": [("tfrecord", re.compile(rb"image/"))],
+    ".yaml": [("yolo", [re.compile(rb"^(names|nc)\s*:", re.MULTILINE)])],
+    ".yml": [("yolo", [re.compile(rb"^(names|nc)\s*:", re.MULTILINE)])],
+    ".data": [("yolo", [re.compile(rb"^\s*names\s*=", re.MULTILINE)])],
+    ".txt": [("yolo", [re.compile(rb"\A\s*\d+(\.0+)?(\s+[-+.\deE]+){4,}\s*(\n|\Z)")])],
+    ".tfrecord": [("tfrecord", [re.compile(rb"image/")])],
+    ".record": [("tfrecord", [re.compile(rb"image/")])],
 }
 ORDER = ("voc", "coco", "labelme", "yolo", "tfrecord")
 
@@ -36,11 +36,16 @@ def kind_of(path: Path) -> str:
     samples: dict[str, int] = {}
     found = set()
     for file in itertools.islice(_files(path), MOST_FILES):
-        suffix = file.suffix.lower()
+        suffix = Path(SHARD.sub("", file.name)).suffix.lower()
         if suffix in SIGNS and samples.get(suffix, 0) < SAMPLES:
             samples[suffix] = samples.get(suffix, 0) + 1
             found.add(_kind_of_file(file, suffix))
     return next((kind for kind in ORDER if kind in found), "")
+
+
+def suffixes(kind: str) -> set[str]:
+    """Returns the suffixes of files in a format."""
+    return {suffix for suffix, signs in SIGNS.items() if kind in dict(signs)}
 
 
 def spec(kind: str, path: Path | str) -> str:
@@ -66,4 +71,4 @@ def _kind_of_file(path: Path, suffix: str) -> str:
             head = file.read(HEAD_BYTES)
     except OSError:
         return ""
-    return next((kind for kind, sign in SIGNS[suffix] if sign.search(head)), "")
+    return next((kind for kind, signs in SIGNS[suffix] if all(sign.search(head) for sign in signs)), "")

@@ -16,7 +16,7 @@ from typing import Any
 
 import tomli_w
 
-from tinytrain.config import dataset_catalog, grid, library, old_keys, paths, plugins, toml_files, values
+from tinytrain.config import box_formats, dataset_catalog, grid, library, old_keys, paths, plugins, toml_files, values
 from tinytrain.config.schema import Config
 from tinytrain.errors import UserError, is_utf8, nearest, readable, unknown
 
@@ -109,6 +109,8 @@ def parse_spec(spec: str) -> tuple[str, str]:
         return "named", spec
     if name not in plugins.names("datasets"):
         if paths.is_there(path := paths.expanded(spec)) and path.is_dir():
+            if kind := box_formats.kind_of(path):
+                raise UserError(f"'{spec}' is a folder with boxes: it is given as {box_formats.spec(kind, spec)}")
             raise UserError(
                 f"'{spec}' is a folder: a folder of class folders is given as {shlex.quote(f'folder:{spec}')}"
             )

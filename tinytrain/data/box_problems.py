@@ -101,7 +101,12 @@ KINDS = {
     "unused class": Kind(
         "class", "classes", "without a single box, left out", "nothing to do, unless boxes are missing"
     ),
-    "same splits": Kind("split", "splits", "with the pictures of another one, left out", "name other pictures for it"),
+    "same split": Kind(
+        "split",
+        "splits",
+        "that cannot be used, and is drawn from train if it is needed",
+        "name a folder of other pictures",
+    ),
     "left out": Kind(
         "other file", "other files", "left out", "nothing to do, unless it should be a picture with boxes"
     ),

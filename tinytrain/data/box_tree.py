@@ -39,7 +39,7 @@ class Tree:
         ]
         self._by_stem: dict[str, list[Path]] = defaultdict(list)
         for path in self.pictures:
-            self._by_stem[_folded(path.stem)].append(path)
+            self._by_stem[folded(path.stem)].append(path)
 
     def with_suffix(self, *suffixes: str) -> list[Path]:
         """Returns the files with one of these suffixes, in small or capital letters."""
@@ -53,27 +53,28 @@ class Tree:
         """Returns the split that the first folder with such a name above `path` stands for, else "all"."""
         return next((split for part in self._folders(path) if (split := split_of_part(part))), "all")
 
-    def pictures_of(self, name: str, near: Path) -> list[Path]:
+    def pictures_of(self, name: str, near: Path, split: str = "") -> list[Path]:
         """Returns the pictures that a name in a file can mean: one, none, or several where that is not clear.
 
         Args:
             name: a path as the file has it, or the name of a picture, with or without its suffix.
             near: the file; of several pictures of that name the one that lies best for it is taken.
+            split: of the picture, if the folders above the file do not say it.
         """
-        wanted = [_folded(part) for part in PurePosixPath(name.replace("\\", "/")).parts if part not in ("..", "/")]
+        wanted = [folded(part) for part in PurePosixPath(name.replace("\\", "/")).parts if part not in ("..", "/")]
         if not wanted:
             return []
         stem = PurePosixPath(wanted[-1]).stem
-        candidates = [path for path in self._by_stem.get(stem, []) if _folded(path.name) == wanted[-1]]
+        candidates = [path for path in self._by_stem.get(stem, []) if folded(path.name) == wanted[-1]]
         if not candidates:  # a stem, in which a dot need not begin a suffix
             candidates = self._by_stem.get(wanted[-1], [])
-        return self.best(candidates, wanted, near)
+        return self._best(candidates, wanted, near, split or self.split(near))
 
-    def best(self, candidates: list[Path], wanted: list[str], near: Path) -> list[Path]:
+    def _best(self, candidates: list[Path], wanted: list[str], near: Path, split: str) -> list[Path]:
         """Returns those of the candidates that lie best for the file `near`: one, or several equally good ones."""
 
         def rank(path: Path) -> tuple[int, bool, bool, bool, int]:
-            folders = [_folded(part) for part in path.parts[:-1]]
+            folders = [folded(part) for part in path.parts[:-1]]
             given = wanted[:-1]
             trailing = next((n for n in range(len(given), 0, -1) if folders[-n:] == given[-n:]), 0)
             near_folders = self._folders(near)
@@ -85,28 +86,20 @@ class Tree:
                 ),
                 min(len(self._folders(path)), len(near_folders)),
             )
-            same_split = self.split(path) == self.split(near)
+            same_split = self.split(path) == split
             return trailing, path.parent == near.parent, same_split, path.parent.name.lower() in PICTURE_FOLDERS, common
 
         ranks = [rank(path) for path in candidates]
         return [path for path, one in zip(candidates, ranks, strict=True) if one == max(ranks)]
 
-    def take(self, name: str, near: Path, where: str, problems: Problems) -> Path | None:
+    def take(self, name: str, near: Path, where: str, problems: Problems, split: str = "") -> Path | None:
         """Returns the picture that a name in a file means; None, with a problem at `where`, if that is not clear."""
-        found = self.pictures_of(name, near)
+        found = self.pictures_of(name, near, split)
         if len(found) > 1:
             problems.add("two pictures", f"{where}: {' and '.join(map(self.name, found))}")
         elif not found:
             problems.add("no picture", f"{where}: no picture '{name}' in '{self.root}'")
         return found[0] if len(found) == 1 else None
-
-    def report_rest(self, used: set[Path], kind: str, problems: Problems) -> None:
-        """Adds the files that are neither used nor pictures of the dataset to the problems of `kind`."""
-        for path in self.files:
-            if path not in used:
-                problems.add(kind, self.name(path))
-        for line in self.left_out:
-            problems.add(kind, line)
 
     def _folders(self, path: Path) -> tuple[str, ...]:
         return path.relative_to(self.root).parts[:-1] if path.is_relative_to(self.root) else ()
@@ -152,5 +145,6 @@ def none_found(root: Path, kind: str, needs: str) -> UserError:
     return UserError(f"'{root}' holds no {kind} annotations: data.spec={kind}:PATH needs a folder with {needs}")
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """Returns a name as it is compared: in composed characters and small letters."""
     return unicodedata.normalize("NFC", name).casefold()

@@ -4,16 +4,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.parsers import expat
 
-from tinytrain.errors import shown
+from tinytrain.data.box_values import Unreadable, content, number
 
 MOST_BYTES = 16_000_000
 MOST_LEVELS = 100
 SIDES = ("xmin", "ymin", "xmax", "ymax")
 ROOT = "annotation"
-
-
-class Unreadable(ValueError):
-    """Why an annotation file cannot be read."""
 
 
 @dataclass
@@ -43,34 +39,16 @@ class Annotation:
     boxes: list[BoundingBox] = field(default_factory=list)
 
 
-def number(name: str, value: object) -> float:
-    """Returns a finite number from a text or a number; raises Unreadable, with `name`, for anything else."""
-    try:
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise ValueError
-        result = float(value)
-    except (ValueError, OverflowError):
-        raise Unreadable(f"{name} is {shown(value)}, no number") from None
-    if result - result != 0:
-        raise Unreadable(f"{name} is {value}")
-    return result
-
-
 def read(path: Path) -> Annotation | None:
     """Returns the annotation in a file; None if it is XML of another kind.
 
     Raises:
         Unreadable: the file is no XML, is cut off, is too large or declares entities.
     """
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise Unreadable(f"more than {MOST_BYTES:,} bytes")
-        content = path.read_bytes()
-    except OSError as error:
-        raise Unreadable(str(error.strerror)) from None
+    xml = content(path, MOST_BYTES)
     reader = _Reader()
     try:
-        reader.parser.Parse(content, True)
+        reader.parser.Parse(xml, True)
     except expat.ExpatError as error:
         raise Unreadable(f"line {error.lineno}: {expat.ErrorString(error.code)}") from None
     except (ValueError, LookupError) as error:  # an encoding that Python does not know, or of several bytes

@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
+from tinytrain.config import box_formats
 from tinytrain.config.schema import Data
 from tinytrain.data import image_files, image_tree
 from tinytrain.data.source import SHORT_NAMES, SPLIT_NAMES, Dataset, split_word
@@ -23,6 +24,7 @@ def load(argument: str, data: Data) -> Dataset:
     """
     root = _root(argument)
     top = image_tree.list_folder(root)
+    _refuse_boxes(root)
     split_folders = _split_folders(root, top.folders)
     class_folders = {split: _class_folders(root, path, top) for split, path in split_folders.items()}
     classes = sorted({name for folders in class_folders.values() for name in folders})
@@ -45,6 +47,19 @@ def _root(argument: str) -> Path:
     if not root.is_dir():
         raise UserError(f"'{argument}' is a file: data.spec=folder:PATH needs a folder that holds one folder per class")
     return root
+
+
+def _refuse_boxes(root: Path) -> None:
+    """Raises UserError if there are annotations of boxes in folders of their own, or no two folders of images."""
+    kind = box_formats.kind_of(root)
+    if not kind:
+        return
+    files, suffixes = image_tree.list_tree(root).files, image_files.image_suffixes()
+    with_images = {path.parent for path in files if path.suffix.lower() in suffixes}
+    with_boxes = {path.parent for path in files if path.suffix.lower() in box_formats.suffixes(kind)} - {root}
+    paths = [[part for part in folder.relative_to(root).parts if not split_word(part)] for folder in with_images]
+    if with_boxes - with_images or len({parts[0] for parts in paths if parts}) < 2:
+        raise UserError(f"'{root}' holds boxes, not a folder for each class: give it as {box_formats.spec(kind, root)}")
 
 
 def _split_folders(root: Path, folders: Folders) -> Folders:

@@ -8,7 +8,6 @@ VOC counts pixels from 1 and both corners belong to the box: it is xmin-1, ymin-
 where a box begins at 0, all of the data are taken as xmin, ymin, xmax, ymax.
 """
 
-import unicodedata
 from collections import defaultdict
 from pathlib import Path
 
@@ -16,9 +15,10 @@ from tinytrain.config.schema import Data
 from tinytrain.data import box_files, box_tree, voc_lists, voc_xml
 from tinytrain.data.box_fit import Annotated
 from tinytrain.data.box_problems import Problems
+from tinytrain.data.box_values import Unreadable, class_name, size
 from tinytrain.data.boxes import DIFFICULT, NORMAL, Box
 from tinytrain.data.source import Dataset
-from tinytrain.data.voc_xml import Annotation, Unreadable
+from tinytrain.data.voc_xml import Annotation
 
 NEEDS = "XML files and pictures, such as Annotations and JPEGImages"
 MASKS = ("segmentationclass", "segmentationobject")  # pictures that belong to no box
@@ -40,9 +40,9 @@ def load(argument: str, data: Data) -> Dataset:
     splits = voc_lists.splits(tree, problems)
     annotated = []
     for path, file in pictures.items():
-        size, where = _size(files[file]), f"{tree.name(file)}"
-        names = splits(path)
-        annotated += [Annotated(path, boxes[file], split, size, where) for split in names]
+        declared = files[file].size
+        declared_size = size(declared.get("width"), declared.get("height"))
+        annotated += [Annotated(path, boxes[file], split, declared_size, tree.name(file)) for split in splits(path)]
         problems.skipped |= {path} if file in problems.skipped else set()
     folders = {path.parent for path in pictures}
     background = [path for path in tree.pictures if path not in pictures and path.parent in folders]
@@ -92,10 +92,8 @@ def _boxes(tree: box_tree.Tree, files: Files, problems: Problems) -> tuple[list[
         for box in annotation.boxes:
             where = f"{tree.name(path)}, line {box.line}"
             try:
-                if not box.name:
-                    raise Unreadable("an object without a name")
                 flag = DIFFICULT if box.difficult else NORMAL
-                rows.append((path, where, unicodedata.normalize("NFC", box.name), box.numbers(), flag))
+                rows.append((path, where, class_name(box.name), box.numbers(), flag))
             except Unreadable as error:
                 problems.add("malformed box", f"{where}: {error}", path)
     classes = sorted({name for _, _, name, _, _ in rows})
@@ -112,12 +110,3 @@ def _boxes(tree: box_tree.Tree, files: Files, problems: Problems) -> tuple[list[
 
 def _begins_at_zero(x0: float, y0: float, x1: float, y1: float) -> bool:
     return x0 < x1 and y0 < y1 and (0 <= x0 < 1 or 0 <= y0 < 1)
-
-
-def _size(annotation: Annotation) -> tuple[float, float] | None:
-    """Returns the width and height that a file declares; None if it does not, or they are 0, as some tools write."""
-    try:
-        width, height = (voc_xml.number(side, annotation.size.get(side)) for side in ("width", "height"))
-    except Unreadable:
-        return None
-    return (width, height) if width > 0 and height > 0 else None

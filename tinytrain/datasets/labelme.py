@@ -1,0 +1,95 @@
+"""Boxes that LabelMe draws: `labelme:PATH`, a JSON file beside each picture, or in another folder below PATH.
+
+Rectangles are taken as they are, polygons and circles as the boxes around them. Points and lines have no area and are
+left out. The copy of the picture inside the JSON file is not read.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from tinytrain.config import box_formats
+from tinytrain.config.schema import Data
+from tinytrain.data import box_files, box_tree
+from tinytrain.data.box_fit import Annotated
+from tinytrain.data.box_problems import Problems
+from tinytrain.data.box_values import Unreadable, class_name, entries, json_object, numbers, size
+from tinytrain.data.boxes import Box
+from tinytrain.data.source import Dataset
+from tinytrain.errors import shown
+
+NEEDS = "pictures and the JSON files that LabelMe writes beside them"
+MOST_BYTES = 500_000_000  # most of it is the copy of the picture
+RECTANGLE, CIRCLE, OUTLINES = "rectangle", "circle", ("polygon", "linestrip", "mask")
+
+
+def load(argument: str, data: Data) -> Dataset:
+    """Returns the pictures below the folder `argument` with their boxes.
+
+    Raises:
+        UserError: there is no such folder, it holds no annotation, or no picture that can be used.
+    """
+    tree, problems = box_tree.Tree(box_tree.open_folder(argument, "labelme", NEEDS)), Problems()
+    files = [path for path in tree.with_suffix(".json") if box_formats.kind_of(path) != "coco"]
+    read: dict[Path, Annotated] = {}
+    classes: dict[str, int] = {}
+    for path in files:
+        try:
+            if (one := _read(tree, path, classes, problems)) and read.setdefault(one.picture, one) is not one:
+                problems.add("two annotations", f"{tree.name(one.picture)}: {read[one.picture].where} and {one.where}")
+        except Unreadable as error:
+            problems.add("unreadable annotation", f"{tree.name(path)}: {error}")
+            problems.skipped |= set(tree.pictures_of(path.stem, path))
+    if not read and not problems.lines["unreadable annotation"] and not problems.lines["no picture"]:
+        raise box_tree.none_found(tree.root, "labelme", NEEDS)
+    folders = {path.parent for path in read}
+    background = [path for path in tree.pictures if path not in read and path.parent in folders]
+    annotated = [*read.values(), *(Annotated(path, split=tree.split(path)) for path in background)]
+    names = sorted(classes)
+    by_label = {label: names.index(name) for name, label in classes.items()}
+    for one in read.values():
+        one.boxes = [Box(by_label[box.label], box.corners, where=box.where) for box in one.boxes]
+    return box_files.load(tree.root, names, annotated, problems, data)
+
+
+def _read(tree: box_tree.Tree, path: Path, classes: dict[str, int], problems: Problems) -> Annotated | None:
+    """Returns the picture of a file; None if it is not of LabelMe or there is no picture. Adds its classes."""
+    file, name = json_object(path, MOST_BYTES), tree.name(path)
+    if "shapes" not in file:
+        problems.add("left out", f"{name}: no shapes")
+        return None
+    image_path = file.get("imagePath")
+    given = image_path if isinstance(image_path, str) and tree.pictures_of(image_path, path) else path.stem
+    picture = tree.take(given, path, name, problems)
+    if picture is None:
+        return None
+    boxes = []
+    for number, shape in enumerate(entries(file, "shapes")):
+        where = f"{name}, shapes[{number}]"
+        try:
+            label = class_name(shape.get("label") if isinstance(shape, dict) else None)
+            corners = _corners(shape, where, problems)
+            boxes.append(Box(classes.setdefault(label, len(classes)), corners, where=where))
+        except Unreadable as error:
+            problems.add("malformed box", f"{where}: {error}", picture)
+    declared = size(file.get("imageWidth"), file.get("imageHeight"))
+    return Annotated(picture, boxes, tree.split(picture), declared, name)
+
+
+def _corners(shape: dict[str, Any], where: str, problems: Problems) -> tuple[float, float, float, float]:
+    """Returns the box around a shape; a point or a line gets one without area."""
+    points = [numbers("a point", point, 2) for point in entries(shape, "points")]
+    kind = shape.get("shape_type", "polygon")
+    if not points:
+        raise Unreadable("a shape without points")
+    if kind == CIRCLE and len(points) == 2:
+        (x, y), (edge_x, edge_y) = points
+        radius = ((x - edge_x) ** 2 + (y - edge_y) ** 2) ** 0.5
+        points = [[x - radius, y - radius], [x + radius, y + radius]]
+    elif kind in ("point", "points", "line"):
+        return points[0][0], points[0][1], points[0][0], points[0][1]
+    elif kind not in (RECTANGLE, CIRCLE, *OUTLINES):
+        raise Unreadable(f"shape_type is {shown(kind)}: expected rectangle, polygon or circle")
+    if kind != RECTANGLE:
+        problems.add("polygon", where)
+    xs, ys = zip(*points, strict=True)
+    return min(xs), min(ys), max(xs), max(ys)
