@@ -168,8 +168,8 @@ def _find(tree: Tree, path: Path, base: Any, entry: Any, there: set[Path]) -> Pa
         path.parent.joinpath(*parts),
         tree.root.joinpath(*before, *parts),
     ]
-    # A path of another computer is cut from the left; what is relative has to be there whole.
-    absolute = entry.startswith(("/", "\\")) or bool(re.match(r"[A-Za-z]:", entry))
+    # A path of another computer, or from where darknet runs, is cut from the left; others have to be there whole.
+    absolute = path.suffix == ".data" or entry.startswith(("/", "\\")) or bool(re.match(r"[A-Za-z]:", entry))
     starts = range(len(inner)) if absolute else [0]
     candidates += [folder.joinpath(*inner[n:]) for n in starts for folder in (path.parent, tree.root)]
     normal = [Path(os.path.normpath(one)) for one in candidates]

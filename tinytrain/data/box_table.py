@@ -1,0 +1,77 @@
+"""Boxes in a table: the rows of `csv:FILE` with the columns path, label, xmin, ymin, xmax and ymax.
+
+Coordinates are pixels counted from 0, xmax and ymax beyond the last pixel. The header of OpenImages is taken, too: its
+coordinates are shares of the picture.
+"""
+
+from pathlib import Path
+
+from tinytrain.config.schema import Data
+from tinytrain.data import box_files, box_tree
+from tinytrain.data.box_fit import Annotated
+from tinytrain.data.box_problems import Problems
+from tinytrain.data.box_values import Unreadable, class_name, number, size
+from tinytrain.data.boxes import CROWD, NORMAL, Box
+from tinytrain.data.source import Dataset, split_of
+from tinytrain.errors import UserError
+
+SIDES = ("xmin", "ymin", "xmax", "ymax")
+OPEN_IMAGES = {"XMin": "xmin", "YMin": "ymin", "XMax": "xmax", "YMax": "ymax", "ImageID": "path", "LabelName": "label"}
+Rows = list[tuple[int, dict[str, str]]]  # line number and cells
+
+
+def load(table: Path, rows: Rows, shares: bool, data: Data) -> Dataset:
+    """Returns the pictures that a table names, with their boxes.
+
+    Args:
+        table: the file.
+        rows: its lines; one whose label and sides are empty names a picture without a box.
+        shares: whether coordinates are shares of the picture, as in OpenImages; else they are pixels.
+        data: the [data] section of the config.
+
+    Raises:
+        UserError: there is no picture or box that can be used, or the coordinates are shares where pixels are expected.
+    """
+    root, problems = table.parent, Problems()
+    tree: box_tree.Tree | None = None
+    read = []  # (line, row, picture, class, sides)
+    for line, row in rows:
+        where, picture = f"{table.name}, line {line}", root / row["path"]
+        if not picture.is_file():
+            tree = tree or box_tree.Tree(root)
+            found = tree.take(row["path"], table, where, problems)
+            if found is None:
+                continue
+            picture = found
+        sides: tuple[float, ...] = ()
+        name = ""
+        try:
+            if row.get("label") or any(row.get(side) for side in SIDES):
+                sides = tuple(number(side, _decimal(row.get(side, ""))) for side in SIDES)
+                name = class_name(row.get("label", ""))
+        except Unreadable as error:
+            problems.add("malformed box", f"{where}: {error}", picture)
+        read.append((where, row, picture, name, sides))
+    values = [value for *_, sides in read for value in sides]
+    if values and not shares and max(values) <= 1:
+        raise UserError(
+            f"'{table}' has no coordinate above 1: expected pixels, or the columns ImageID, LabelName, XMin, XMax, "
+            "YMin and YMax of OpenImages for shares of the picture"
+        )
+    classes = sorted({name for *_, name, _ in read if name})
+    annotated = []
+    for where, row, picture, name, sides in read:
+        boxes = []
+        if sides:
+            x0, y0, x1, y1 = sides
+            flag = CROWD if row.get("IsGroupOf") == "1" else NORMAL
+            boxes = [Box(classes.index(name), (x0, y0, x1, y1), flag, where=where)]
+        split = (split_of(row["split"]) or "all") if row.get("split") else "all"
+        declared = size(row.get("width"), row.get("height"))
+        annotated.append(Annotated(picture, boxes, split, declared, where, shares))
+    return box_files.load(root, classes, annotated, problems, data)
+
+
+def _decimal(cell: str) -> str:
+    """Returns a cell with a decimal point where a spreadsheet wrote a comma."""
+    return cell.replace(",", ".") if cell.count(",") == 1 and "." not in cell else cell

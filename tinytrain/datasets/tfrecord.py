@@ -1,0 +1,108 @@
+"""Boxes of the TensorFlow Object Detection API: `tfrecord:PATH`, a file of records or a folder of such files.
+
+Splits are told by the names of the files (train.record, val-00000-of-00010.tfrecord) or of their folders. Pictures are
+those in the records, which are unpacked into the cache folder, or else files of that name below PATH.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from tinytrain import files
+from tinytrain.config import box_formats
+from tinytrain.config.schema import Data
+from tinytrain.data import batches, box_files, box_tree, tf_examples
+from tinytrain.data.box_fit import Annotated
+from tinytrain.data.box_problems import Problems
+from tinytrain.data.box_values import Unreadable, content
+from tinytrain.data.boxes import CROWD, DIFFICULT, NORMAL, Box
+from tinytrain.data.source import Dataset
+
+NEEDS = "*.tfrecord or *.record files"
+SUFFIXES = {".tfrecord", ".record"}
+MOST_BYTES = 10_000_000  # of a label map
+
+
+def load(argument: str, data: Data) -> Dataset:
+    """Returns the pictures of records with their boxes.
+
+    Raises:
+        UserError: there is no such folder or file, it holds no records, or no picture that can be used.
+    """
+    path = Path(argument).expanduser()
+    root = path.parent if path.is_file() else box_tree.open_folder(argument, "tfrecord", NEEDS)
+    tree, problems = box_tree.Tree(root), Problems()
+    paths = [path] if path.is_file() else [one for one in tree.files if _is_records(one)]
+    if not paths:
+        raise box_tree.none_found(root, "tfrecord", NEEDS)
+    names: dict[int, str] = {}
+    for one in tree.with_suffix(".pbtxt"):
+        try:
+            names |= tf_examples.label_map(content(one, MOST_BYTES).decode("utf-8", "replace"))
+        except Unreadable as error:
+            problems.add("class names", f"{tree.name(one)}: {error}")
+    classes: dict[str, int] = {}
+    annotated: list[Annotated] = []
+    for one in paths:
+        try:
+            annotated += _read(tree, one, names, classes, problems)
+        except Unreadable as error:
+            problems.add("unreadable annotation", f"{tree.name(one)}: {error}")
+    order = sorted(classes)
+    by_label = {label: order.index(name) for name, label in classes.items()}
+    for row in annotated:
+        row.boxes = [Box(by_label[box.label], box.corners, box.flag, where=box.where) for box in row.boxes]
+    unpacked = any(row.picture.is_relative_to(_cache_folder(root)) for row in annotated)
+    return box_files.load(_cache_folder(root) if unpacked else root, order, annotated, problems, data)
+
+
+def _is_records(path: Path) -> bool:
+    return Path(box_formats.SHARD.sub("", path.name)).suffix.lower() in SUFFIXES
+
+
+def _read(
+    tree: box_tree.Tree, path: Path, names: dict[int, str], classes: dict[str, int], problems: Problems
+) -> Iterator[Annotated]:
+    """Yields the pictures of a file of records; adds its classes to `classes`, {name: label}."""
+    split = box_tree.split_of_file(path) or tree.split(path)
+    for index, record in enumerate(tf_examples.read(path)):
+        where = f"{tree.name(path)}, record {index}"
+        if record.encoded:
+            picture = _unpacked(tree, path, index, record)
+        elif (found := tree.take(record.filename, path, where, problems, split)) is not None:
+            picture = found
+        else:
+            continue
+        boxes = []
+        try:
+            for name, (x0, y0, x1, y1), difficult, crowd in record.objects(names):
+                flag = CROWD if crowd else DIFFICULT if difficult else NORMAL
+                boxes.append(Box(classes.setdefault(name, len(classes)), (x0, y0, x1, y1), flag, where=where))
+        except Unreadable as error:
+            problems.add("malformed box", f"{where}: {error}", picture)
+        yield Annotated(picture, boxes, split, record.size, where, shares=True)
+
+
+def _unpacked(tree: box_tree.Tree, path: Path, index: int, record: tf_examples.Record) -> Path:
+    """Returns the picture of a record as a file in the cache folder, as new as the file of records."""
+    stem = re.sub(r"[^\w-]", "_", Path(record.filename).stem)[:80]
+    suffix = ".png" if record.encoded.startswith(b"\x89PNG") else ".jpg"
+    picture = _cache_folder(tree.root) / tree.name(path) / f"{index:07d}-{stem}{suffix}"
+    changed = path.stat().st_mtime_ns
+    with files.write_errors(picture, "XDG_CACHE_HOME names another folder"):
+        if not picture.is_file() or (picture.stat().st_size, picture.stat().st_mtime_ns) != (
+            len(record.encoded),
+            changed,
+        ):
+            picture.parent.mkdir(parents=True, exist_ok=True)
+            part = picture.with_suffix(f".{os.getpid()}")
+            part.write_bytes(record.encoded)
+            os.utime(part, ns=(changed, changed))
+            part.replace(picture)
+    return picture
+
+
+def _cache_folder(root: Path) -> Path:
+    return batches.cache_folder() / f"records-{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:32]}"
