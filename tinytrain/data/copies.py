@@ -1,22 +1,53 @@
-"""Keeps copies of an image, which decode to the same pixels, together when images are held out.
+"""Keeps copies of an image together when images are held out: those of the same pixels, and Roboflow's variants.
 
 Test figures are too good if some copies of an image are trained on and others are tested with. So images are held out
 in groups: an image with all its copies. Without copies this is a plain stratified draw, the first images of a
 permutation of each class.
+
+Roboflow writes each augmented variant of photo.jpg as photo_jpg.rf.HASH.jpg.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
+from tinytrain.data.source import split_word
 from tinytrain.errors import UserError
 
+VARIANT = re.compile(r"(.+)\.rf\.[^./\\]+\.\w+")
 
-def group_copies(digests: Sequence[str]) -> np.ndarray:
-    """Returns the group of each image, (N,) int64: the index of the first image with the same digest."""
+
+def group_copies(digests: Sequence[str], names: Sequence[str] = ()) -> np.ndarray:
+    """Returns the group of each image, (N,) int64: the index of its first image.
+
+    Args:
+        digests: of the N images; those with the same digest are in the same group.
+        names: of the N images, if they are known; variants of the same image are in the same group.
+    """
     first: dict[str, int] = {}
-    return np.array([first.setdefault(digest, index) for index, digest in enumerate(digests)], np.int64)
+    groups = [first.setdefault(digest, index) for index, digest in enumerate(digests)]
+    first = {}
+    for index, name in enumerate(names):
+        if original := _original(name):
+            groups[index] = _smallest(groups, index)
+            other = _smallest(groups, first.setdefault(original, index))
+            groups[max(groups[index], other)] = min(groups[index], other)
+    return np.array([_smallest(groups, index) for index in range(len(groups))], np.int64)
+
+
+def _original(name: str) -> str:
+    """Returns the name that the variants of an image share, in whichever split they are; "" for other images."""
+    match = VARIANT.fullmatch(name)
+    return "/".join(part for part in match[1].split("/") if not split_word(part)) if match else ""
+
+
+def _smallest(groups: list[int], index: int) -> int:
+    """Returns the first image of the group of an image, where `groups` may name another image of it."""
+    while groups[index] != index:
+        index = groups[index]
+    return index
 
 
 class GroupedHoldout:
@@ -27,10 +58,13 @@ class GroupedHoldout:
         groups: (N,) the group of each image, as `group_copies` returns them.
         counts: {class index: how many images of it to hold out}.
         leave: how many groups of a class with copies must remain, so that later holdouts and training get some.
+        strict: whether a class must be on both sides.
     """
 
-    def __init__(self, labels: np.ndarray, groups: np.ndarray, counts: dict[int, int], leave: int) -> None:
-        self.groups, self.wanted = groups, counts
+    def __init__(
+        self, labels: np.ndarray, groups: np.ndarray, counts: dict[int, int], leave: int, strict: bool = True
+    ) -> None:
+        self.groups, self.wanted, self.strict = groups, counts, strict
         self.members: dict[int, dict[int, int]] = {}  # group -> {class: images}
         for group, label in zip(groups.tolist(), labels.tolist(), strict=True):
             class_sizes = self.members.setdefault(group, {})
@@ -51,7 +85,7 @@ class GroupedHoldout:
             order: {class index: a permutation of the indices of its images}.
 
         Raises:
-            OnlyCopies: a class has too few groups to be on both sides.
+            OnlyCopies: a class has too few groups to be on both sides, where it must be.
         """
         for label, permutation in order.items():
             for group in dict.fromkeys(self.groups[permutation].tolist()):
@@ -112,7 +146,8 @@ class GroupedHoldout:
             if self._is_free(group) and all(self.spare[other] > 0 for other in self.members[group]):
                 self._hold(group)
                 return
-        raise OnlyCopies(label)
+        if self.strict:
+            raise OnlyCopies(label)
 
 
 class OnlyCopies(UserError):

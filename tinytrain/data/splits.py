@@ -8,7 +8,6 @@ data.val_images=10000; NetAug's Flowers-102 (A.8) is data.split=trainval; Table 
 
 import dataclasses
 import itertools
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -18,8 +17,10 @@ from PIL import Image
 from tinytrain.config.schema import Config, Data
 from tinytrain.data import batches, boxes, check, copies
 from tinytrain.data.images import Images, Samples
-from tinytrain.data.source import Dataset, ImageSet
+from tinytrain.data.source import Dataset, ImageSet, class_counts
 from tinytrain.errors import UserError
+
+JOINED = -2  # the stratum of the classes that are the rarest in a single image
 
 
 @dataclass(frozen=True)
@@ -87,19 +88,20 @@ def draw(dataset: Dataset, data: Data, seed: int) -> dict[str, Subset]:
     _refuse_small_classes(dataset, base, needed=1 + len(holdouts))
     strata = image_sets[base].strata
     everything = np.arange(len(strata))
-    units = copies.group_copies([info.digest for info in check.infos(image_sets[base])]) if holdouts else everything
+    units = _units(image_sets[base]) if holdouts else everything
+    if image_sets[base].annotations.ndim == 3:
+        _refuse_only_copies(dataset, base, units, needed=1 + len(holdouts))
+    strict = image_sets[base].annotations.ndim < 3
     left, subsets = everything, {name: Subset(name, np.arange(len(one.names))) for name, one in image_sets.items()}
     for number, (name, share) in enumerate(holdouts.items()):
         try:
-            left, held = _stratified(left, strata, units, share, seed, name, leave=len(holdouts) - number)
+            left, held = _stratified(left, strata, units, share, seed, name, len(holdouts) - number, strict)
         except copies.OnlyCopies as error:
-            raise UserError(
-                f"too few different images of '{dataset.classes[error.label]}': the others are copies, and copies of "
-                f"an image stay in one split; every class needs at least {1 + len(holdouts)} different ones"
-            ) from None
+            raise _only_copies(dataset.classes[error.label], 1 + len(holdouts)) from None
         subsets[name] = Subset(base, np.sort(held))
     if 0 < data.train_images < len(left):
-        _, left = _stratified(left, strata, everything, data.train_images, seed, "train")
+        _, left = _stratified(left, strata, everything, data.train_images, seed, "train", strict=strict)
+    _refuse_lost_classes(dataset, image_sets[base].annotations[left])
     return {"train": Subset(base, np.sort(left)), "val": subsets["val"], "test": subsets["test"]}
 
 
@@ -148,23 +150,37 @@ def _joined(image_sets: list[ImageSet]) -> ImageSet:
 
 
 def _stratified(
-    indices: np.ndarray, labels: np.ndarray, units: np.ndarray, share: float, seed: int, name: str, leave: int = 1
+    indices: np.ndarray,
+    labels: np.ndarray,
+    units: np.ndarray,
+    share: float,
+    seed: int,
+    name: str,
+    leave: int = 1,
+    strict: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns (kept, held out): `share` of every class (an int: so many images), one of each at least on both sides.
 
     Images of the same unit (`units`, one for each label) are on the same side. Of a class with copies `leave` units
-    are kept.
+    are kept. Unless it is `strict`, a class may be on one side only, and those of a single image are drawn as one.
     """
     random = np.random.default_rng([seed, len(indices)])
-    present, sizes = np.unique(labels[indices], return_counts=True)
+    strata = labels[indices] if strict else _with_single_ones_joined(labels[indices])
+    present, sizes = np.unique(strata, return_counts=True)
     counts = _exact(sizes, share, name) if isinstance(share, int) else _rounded(sizes, share)
-    strata = labels[indices]
     order = {int(label): random.permutation(np.flatnonzero(strata == label)) for label in present}
-    holdout = copies.GroupedHoldout(strata, units[indices], dict(zip(order, counts.tolist(), strict=True)), leave)
+    wanted = dict(zip(order, counts.tolist(), strict=True))
+    holdout = copies.GroupedHoldout(strata, units[indices], wanted, leave, strict)
     holdout.hold_out_classes(order)
     if isinstance(share, int):
         holdout.correct_total(order)
     return indices[~holdout.mask], indices[holdout.mask]
+
+
+def _with_single_ones_joined(strata: np.ndarray) -> np.ndarray:
+    """Returns (N,) the strata with those of a single image made one."""
+    present, where, sizes = np.unique(strata, return_inverse=True, return_counts=True)
+    return np.where(sizes[where] == 1, JOINED, present[where])
 
 
 def _rounded(sizes: np.ndarray, share: float) -> np.ndarray:
@@ -173,7 +189,7 @@ def _rounded(sizes: np.ndarray, share: float) -> np.ndarray:
 
 def _exact(sizes: np.ndarray, total: int, name: str) -> np.ndarray:
     """Returns how many of each class make `total`, in proportion to `sizes`: the largest remainders are rounded up."""
-    low, high = len(sizes), int((sizes - 1).sum())
+    low, high = int((sizes > 1).sum()), int((sizes - 1).sum())
     if not low <= total <= high:
         what = f"train on {total:,} images" if name == "train" else f"hold {total:,} images out for {name}"
         raise UserError(f"cannot {what}: expected {low:,} to {high:,}, one of each class left")
@@ -186,11 +202,41 @@ def _exact(sizes: np.ndarray, total: int, name: str) -> np.ndarray:
     return counts
 
 
+def _units(image_set: ImageSet) -> np.ndarray:
+    """Returns (N,) the group of each image: copies of it, which stay in one split."""
+    return copies.group_copies([info.digest for info in check.infos(image_set)], image_set.names)
+
+
+def _refuse_only_copies(dataset: Dataset, base: str, units: np.ndarray, needed: int) -> None:
+    """Raises UserError for the first class that has boxes in too few different images."""
+    images, classes = boxes.classes_present(dataset.image_sets[base].annotations)
+    for number, name in enumerate(dataset.classes):
+        if len(set(units[images[classes == number]].tolist())) < needed:
+            raise _only_copies(name, needed)
+
+
+def _only_copies(name: str, needed: int) -> UserError:
+    return UserError(
+        f"too few different images of '{name}': the others are copies, and copies of an image stay in one split; every "
+        f"class needs at least {needed} different ones"
+    )
+
+
+def _refuse_lost_classes(dataset: Dataset, annotations: np.ndarray) -> None:
+    """Raises UserError if the images to train on have no box of a class, as those that had it were held out."""
+    counts = class_counts(annotations, len(dataset.classes)) if annotations.ndim == 3 else np.ones(1)
+    if not counts.all():
+        lost = ", ".join(name for name, count in zip(dataset.classes, counts, strict=True) if not count)
+        raise UserError(f"no image of {lost} is left to train on: another data.seed draws other images, or add some")
+
+
 def _refuse_small_classes(dataset: Dataset, base: str, needed: int) -> None:
     if dataset.task == "detect":
         return
     for name, image_set in dataset.image_sets.items():
-        counts = Counter(image_set.strata.tolist())
+        if image_set.annotations.ndim == 3 and name != base:
+            continue  # average precision leaves out a class without boxes
+        counts = class_counts(image_set.annotations, len(dataset.classes))
         wanted = needed if name == base else 1
         small = [f"{one} ({counts[number]})" for number, one in enumerate(dataset.classes) if counts[number] < wanted]
         if small:
