@@ -3,11 +3,13 @@
 origin.json    the names of the classes, in order
 split.json     the names of the images in each split
 content.json   for each of these "DIGEST ANNOTATION": the hash of its decoded pixels ("-" if it is not known) and its
-               class index (for other tasks all numbers); and in "left_out" how many images data.train_images leaves out
+               class index (of boxes their number and a hash, for other tasks all numbers); and in "left_out" how many
+               images data.train_images leaves out
 
 A resumed run uses the same images in the same splits: they are found by their names, not drawn again.
 """
 
+import hashlib
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
@@ -93,12 +95,13 @@ def match_classes(
     Args:
         model_classes: the classes of the model, in order; empty if they are not known.
         data_classes: the classes of the images, in order.
-        annotations: (N,) the index of each image's class in `data_classes`, or boxes (N, M, FIELDS).
+        annotations: (N,) int64, the index of each image's class in `data_classes`; or boxes (N, M, FIELDS), which need not
+            be of all classes that the model knows.
         what: what a message calls the model.
         data: what a message calls the images.
 
     Returns:
-        The annotations; and notes if the order differs or cannot be compared.
+        The same with indices into the classes of the model; and notes if the order differs or cannot be compared.
 
     Raises:
         UserError: the names differ.
@@ -110,15 +113,16 @@ def match_classes(
         ]
     if list(model_classes) == list(data_classes):
         return annotations, []
-    refuse_other_names(model_classes, data_classes, what, f"'{data}'")
+    if annotations.ndim < 3 or set(data_classes) - set(model_classes):
+        refuse_other_names(model_classes, data_classes, what, f"'{data}'")
     index_of = {name: index for index, name in enumerate(model_classes)}
     note = f"the classes of '{data}' are in another order than those of {what}, and are matched by their names"
-    new_index = np.array([*(index_of[name] for name in data_classes), boxes.NO_BOX], np.int64)  # -1 stays -1
-    if annotations.ndim == 1:
+    new_index = np.array([index_of[name] for name in data_classes], np.int64)
+    if annotations.ndim < 3:
         return new_index[annotations], [note]
-    matched = annotations.copy()
-    matched[..., boxes.CLASS] = new_index[annotations[..., boxes.CLASS].astype(np.int64)]
-    return matched, [note]
+    matched, classes = annotations.copy(), annotations[..., boxes.CLASS].astype(np.int64)
+    matched[..., boxes.CLASS] = np.where(classes == boxes.NO_BOX, boxes.NO_BOX, new_index[classes])
+    return matched, [note] if len(data_classes) == len(model_classes) else []
 
 
 def refuse_other_names(first: Sequence[str], second: Sequence[str], what: str, other: str) -> None:
@@ -226,14 +230,26 @@ def _changed_content(
             if "-" not in (old_digest, new_digest) and old_digest != new_digest:
                 replaced.append(image)
             elif old_annotation != new_annotation:
-                relabelled.append(f"{image} (now {dataset.classes[int(float(new_annotation.split()[0]))]})")
-    return [*_some("with other pixels under the same name", replaced), *_some("of another class", relabelled)]
+                first = new_annotation.split()[0]
+                now = f"{first} boxes" if dataset.task == "detect" else dataset.classes[int(float(first))]
+                relabelled.append(f"{image} (now {now})")
+    other = "with other boxes" if dataset.task == "detect" else "of another class"
+    return [*_some("with other pixels under the same name", replaced), *_some(other, relabelled)]
 
 
 def _content(pool: ImageSet, indices: np.ndarray) -> list[str]:
     digests = [info.digest for info in pool.infos] if pool.infos is not None else ["-"] * len(pool.annotations)
+    if pool.annotations.ndim == 3:
+        return [f"{digests[index]} {_boxes_as_text(pool.annotations[index])}" for index in indices.tolist()]
     rows = pool.annotations.reshape(len(pool.annotations), -1) if len(pool.annotations) else pool.annotations
     return [f"{digests[index]} {' '.join(map(str, rows[index].tolist()))}" for index in indices.tolist()]
+
+
+def _boxes_as_text(rows: np.ndarray) -> str:
+    """Returns the number of boxes of an image (M, FIELDS) and a hash of them, in any order and without padding."""
+    own = rows[rows[:, boxes.CLASS] != boxes.NO_BOX]
+    ordered = np.ascontiguousarray(own[np.lexsort(own.T)], "<f4")
+    return f"{len(own)} {hashlib.blake2b(ordered.tobytes(), digest_size=8).hexdigest()}"
 
 
 def _changed_classes(recorded: list[str], current: list[str]) -> list[str]:
