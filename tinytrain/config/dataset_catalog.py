@@ -1,7 +1,8 @@
 """The papers' datasets by name: one row each, with its classes, images and the split a paper uses.
 
-A SPEC is NAME (through tensorflow-datasets), NAME:PATH (class folders that are checked against the row) or, for a
-subset, NAME:LIST, a text file with one class name a line. Nothing here imports TensorFlow.
+A SPEC is NAME (through tensorflow-datasets), NAME:PATH (class folders, or the files of the dataset with boxes, that are
+checked against the row) or, for a subset, NAME:LIST, a text file with one class name a line. Nothing here imports
+TensorFlow.
 
 Sources: methods.md C.10 (Table 1 of the adaptive pipeline), A.8 (NetAug's transfer), D.1, D.2; the counts of
 the official splits are those that the datasets' authors give.
@@ -22,7 +23,8 @@ class Row:
     ("": only as a folder); splits: our split -> its name there; images: official split -> how many it must have;
     split: what data.split = "auto" means; paper: test images of data.split = "paper", held out of all images (0: the
     paper uses the official split); label: the feature that is the class; without: a class that is left out; subset:
-    whether the argument is a list of classes.
+    whether the argument is a list of classes; boxes: of a dataset for object detection, the format of its files, a name
+    in tinytrain/datasets; parts: its split -> "NAME/CONFIG:SPLIT" in tensorflow-datasets, joined in order.
     """
 
     meaning: str
@@ -35,6 +37,8 @@ class Row:
     label: str = "label"
     without: str = ""
     subset: bool = False
+    boxes: str = ""
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def _counts(train: int, test: int, val: int = 0) -> dict[str, int]:
@@ -95,10 +99,29 @@ ROWS: dict[str, Row] = {
     "visual_wake_words": Row("Visual Wake Words, a folder", 2),
     "birdsnap": Row("Birdsnap, a folder", 500, paper=2_443),
     "imagenet21k": Row("ImageNet-21K-P (winter 21), a folder", 10_450),
+    "voc0712": Row(
+        "Pascal VOC, boxes: 2007 and 2012 trainval, tested on 2007",
+        20,
+        images=_counts(8_218, 4_952, 8_333),
+        split="trainval",
+        boxes="voc",
+        parts={
+            "train": ("voc/2007:train", "voc/2012:train"),
+            "val": ("voc/2007:validation", "voc/2012:validation"),
+            "test": ("voc/2007:test",),
+        },
+    ),
+    "coco2017": Row(  # the papers test on the validation images; those of test have no boxes
+        "COCO 2017, boxes",
+        80,
+        images=_counts(118_287, 5_000),
+        boxes="coco",
+        parts={"train": ("coco/2017:train",), "test": ("coco/2017:validation",)},
+    ),
 }
 
 
 def usage(name: str) -> str:
     """Returns how the SPEC of a dataset is written."""
     row = ROWS[name]
-    return f"{name}:LIST" if row.subset else f"{name}[:PATH]" if row.tfds else f"{name}:PATH"
+    return f"{name}:LIST" if row.subset else f"{name}[:PATH]" if row.tfds or row.parts else f"{name}:PATH"

@@ -1,7 +1,7 @@
 """The papers' datasets by name, checked: `cifar10`, `birdsnap:PATH`, `imagenet100:LIST` (config/dataset_catalog.py).
 
-The images come from tensorflow-datasets, or from class folders in PATH. The numbers of classes, and of images in each
-official split, must be those of the dataset.
+The images come from tensorflow-datasets, or from PATH: class folders, or for boxes the files as they are published.
+The numbers of classes, and of images in each official split, must be those of the dataset.
 """
 
 import dataclasses
@@ -10,8 +10,10 @@ from pathlib import Path
 from tinytrain.config.dataset_catalog import ROWS, Row, usage
 from tinytrain.config.schema import Data
 from tinytrain.data.source import Dataset
-from tinytrain.datasets import folder, tfds
+from tinytrain.datasets import coco, folder, tfds, voc
 from tinytrain.errors import UserError, unknown
+
+FORMATS = {"voc": voc, "coco": coco}
 
 
 def load(argument: str, data: Data) -> Dataset:
@@ -26,6 +28,8 @@ def load(argument: str, data: Data) -> Dataset:
     row = ROWS[name]
     if row.subset:
         dataset = tfds.load_parts(row.tfds, row.splits, row.label, only=_class_list(name, path, row))
+    elif row.boxes:
+        dataset = _with_boxes(row, path, data)
     elif path:
         dataset = folder.load(path, data)
     elif row.tfds:
@@ -36,6 +40,17 @@ def load(argument: str, data: Data) -> Dataset:
         )
     _check_counts(name, row, dataset)
     return dataclasses.replace(dataset, split=row.split, paper=row.paper)
+
+
+def _with_boxes(row: Row, path: str, data: Data) -> Dataset:
+    """Returns a dataset for object detection, from its files in `path` or else through tensorflow-datasets."""
+    if not path:
+        return tfds.load_boxes(row.parts)
+    dataset = FORMATS[row.boxes].load(path, data)
+    if "val" in row.parts or "val" not in dataset.image_sets:
+        return dataset
+    image_sets = {"train": dataset.image_sets["train"], "test": dataset.image_sets["val"]}
+    return dataclasses.replace(dataset, image_sets=image_sets)
 
 
 def _class_list(name: str, path: str, row: Row) -> list[str]:
@@ -59,9 +74,10 @@ def _class_list(name: str, path: str, row: Row) -> list[str]:
 def _check_counts(name: str, row: Row, dataset: Dataset) -> None:
     """Raises UserError unless a dataset has the numbers of classes and images that the catalog gives."""
     if len(dataset.classes) != row.classes:
+        holder = f"the {row.boxes} files of all splits" if row.boxes else "one folder for each class"
         raise UserError(
             f"'{name}' has {row.classes:,} classes, {len(dataset.classes):,} were found: name the folder that holds "
-            "one folder for each class"
+            f"{holder}"
         )
     if any(finding.severe for finding in dataset.findings):
         return  # the unreadable files are reported instead
@@ -73,5 +89,5 @@ def _check_counts(name: str, row: Row, dataset: Dataset) -> None:
     if wrong:
         raise UserError(
             f"this is not the whole of '{name}': images in {', '.join(wrong)}; add the missing ones, or train on "
-            "what is there with data.spec=folder:PATH or tfds:NAME"
+            f"what is there with data.spec={row.boxes or 'folder'}:PATH or tfds:NAME"
         )

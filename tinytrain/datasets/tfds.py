@@ -1,4 +1,4 @@
-"""Any image classification dataset of tensorflow-datasets: `tfds:NAME` or `tfds:NAME/CONFIG`.
+"""Any dataset of tensorflow-datasets with classes or with boxes: `tfds:NAME` or `tfds:NAME/CONFIG`.
 
 The official train, validation and test splits are kept. tensorflow-datasets downloads what is missing to its folder,
 which TFDS_DATA_DIR can name.
@@ -16,6 +16,8 @@ from PIL import Image
 
 from tinytrain.config.dataset_catalog import TRAIN_TEST
 from tinytrain.config.schema import Data
+from tinytrain.data import tfds_boxes
+from tinytrain.data.box_problems import Problems
 from tinytrain.data.source import Dataset, ImageSet
 from tinytrain.errors import UserError, nearest
 
@@ -25,7 +27,38 @@ OFFICIAL = {"train": "train", "val": "val", "valid": "val", "validation": "val",
 
 def load(argument: str, data: Data) -> Dataset:
     """Returns the dataset `argument`, downloaded and prepared if it is missing."""
-    return load_parts(argument)
+    import tensorflow_datasets
+
+    builder = _builder(tensorflow_datasets, argument)
+    if not tfds_boxes.class_names(builder):
+        return load_parts(argument)
+    _prepare(builder, argument)
+    splits = {OFFICIAL[name]: (f"{argument}:{name}",) for name in builder.info.splits if name in OFFICIAL}
+    return load_boxes(splits)
+
+
+def load_boxes(parts: Mapping[str, Sequence[str]]) -> Dataset:
+    """Returns a dataset for object detection.
+
+    Args:
+        parts: {split: "NAME/CONFIG:SPLIT" of tensorflow-datasets, joined in order}; all have the same classes.
+
+    Raises:
+        UserError: a dataset cannot be downloaded.
+    """
+    import tensorflow_datasets
+
+    names = dict.fromkeys(part.rpartition(":")[0] for joined in parts.values() for part in joined)
+    builders = {name: _builder(tensorflow_datasets, name) for name in names}
+    for name, builder in builders.items():
+        _prepare(builder, name)
+    problems, image_sets = Problems(), {}
+    for split, joined in parts.items():
+        named = [part.rpartition(":")[::2] for part in joined]
+        image_sets[split] = tfds_boxes.image_set([(builders[name], part) for name, part in named], problems)
+    classes = tfds_boxes.class_names(next(iter(builders.values())))
+    findings = tuple(problems.findings(skip_bad=False))
+    return Dataset(classes, image_sets, channels=3, side=0, resize="pad", findings=findings, task="detect")
 
 
 def load_parts(
