@@ -10,7 +10,7 @@ split. The findings here are printed, and training goes on.
 import contextlib
 import hashlib
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,9 +18,9 @@ import numpy as np
 
 from tinytrain import progress
 from tinytrain.config.schema import Config
-from tinytrain.data import batches, image_files
+from tinytrain.data import batches, box_check, duplicates, image_files, source
 from tinytrain.data.decode import GRAY_MODES
-from tinytrain.data.source import Dataset, Finding, ImageInfo, ImageSet
+from tinytrain.data.source import Dataset, Finding, ImageInfo, ImageSet, counted
 from tinytrain.errors import UserError
 from tinytrain.files import write_text
 
@@ -33,7 +33,9 @@ UNEVEN_RATIO = 5  # classes are uneven if the largest has so many times the imag
 SHOWN_FILES = 5
 
 
-def findings(dataset: Dataset, subsets: "dict[str, Subset]", config: Config | None = None) -> list[Finding]:
+def findings(
+    dataset: Dataset, subsets: "dict[str, Subset]", config: Config | None = None, resolved: Config | None = None
+) -> list[Finding]:
     """Returns everything that is wrong with the images of the splits, severe findings first.
 
     Args:
@@ -41,14 +43,19 @@ def findings(dataset: Dataset, subsets: "dict[str, Subset]", config: Config | No
         subsets: which of its images are in which split.
         config: the config as the user wrote it, before "auto" is resolved; a key that the user set silences the
             finding that would recommend it.
+        resolved: the same without "auto"; boxes are looked at in pixels of its input.
     """
     config = config or Config()
     image_infos = {name: infos(dataset.image_sets[name]) for name in {part.image_set for part in subsets.values()}}
     unsorted = [
         *dataset.findings,
         *_unused_keys(dataset, config),
-        *_duplicates(dataset, subsets, image_infos),
-        *_class_findings(dataset, subsets, config),
+        *duplicates.findings(dataset, subsets, image_infos),
+        *(
+            box_check.findings(dataset, subsets, resolved or config, image_infos)
+            if dataset.task == "detect"
+            else _class_findings(dataset, subsets, config)
+        ),
         *_size_and_mode_findings(dataset, image_infos, config),
     ]
     return sorted(unsorted, key=lambda finding: not finding.severe)
@@ -132,51 +139,18 @@ def as_lines(reported: Sequence[Finding], shown: int = SHOWN_FILES) -> list[str]
     return lines
 
 
-def _duplicates(
-    dataset: Dataset, subsets: "dict[str, Subset]", image_infos: dict[str, list[ImageInfo]]
-) -> list[Finding]:
-    """Returns the images that occur more than once: in several classes, in several splits, or within one split."""
-    occurrences: dict[str, list[tuple[str, str, int]]] = defaultdict(list)  # digest -> (split, name, class index)
-    for split, part in subsets.items():
-        image_set = dataset.image_sets[part.image_set]
-        for index in part.indices:
-            occurrences[image_infos[part.image_set][index].digest].append(
-                (split, image_set.names[index], int(image_set.strata[index]))
-            )
-    groups: dict[str, list[str]] = {"conflict": [], "leak": [], "duplicate": []}
-    for copies in occurrences.values():
-        if len(copies) > 1:
-            kinds = {
-                "conflict": len({label for _, _, label in copies}) > 1,
-                "leak": len({split for split, _, _ in copies}) > 1,
-                "duplicate": True,
-            }
-            kind = next(kind for kind, holds in kinds.items() if holds)
-            groups[kind].append(" = ".join(f"{name} ({split})" for split, name, _ in copies))
-    sentences = {
-        "conflict": ("in more than one class", "keep each in the right class"),
-        "leak": ("in more than one split, so that val or test figures are too good", "keep each in one split"),
-        "duplicate": ("more than once in the same split", "keep one of each"),
-    }
-    return [
-        Finding(kind, f"{_count(len(groups[kind]), 'image')} {what}", hint, tuple(sorted(groups[kind])))
-        for kind, (what, hint) in sentences.items()
-        if groups[kind]
-    ]
-
-
 def _class_findings(dataset: Dataset, subsets: "dict[str, Subset]", config: Config) -> list[Finding]:
     """Returns the classes that are missing in a split, tiny in train, or much smaller than others."""
     counts = class_counts(dataset, subsets)
     problems = []
     missing = [f"{name} ({split})" for split, row in counts.items() for name, count in row.items() if count == 0]
     if missing:
-        what = f"{_count(len(missing), 'class', 'classes')} without an image in a split"
+        what = f"{counted(len(missing), 'class', 'classes')} without an image in a split"
         problems.append(Finding("missing class", what, "add images of it", tuple(missing), severe=True))
     train_counts = counts.get("train", counts.get("all", {}))
     tiny = [f"{name}: {count}" for name, count in train_counts.items() if 0 < count < TINY_CLASS]
     if tiny:
-        what = f"{_count(len(tiny), 'class', 'classes')} with fewer than {TINY_CLASS} training images"
+        what = f"{counted(len(tiny), 'class', 'classes')} with fewer than {TINY_CLASS} training images"
         problems.append(Finding("tiny class", what, "add images, or join or leave out such classes", tuple(tiny)))
     largest, smallest = (pick(train_counts.items(), key=lambda item: item[1]) for pick in (max, min))
     if smallest[1] and largest[1] >= UNEVEN_RATIO * smallest[1] and config.data.balance == "none":
@@ -194,12 +168,12 @@ def _class_findings(dataset: Dataset, subsets: "dict[str, Subset]", config: Conf
 
 
 def class_counts(dataset: Dataset, subsets: "dict[str, Subset]") -> dict[str, dict[str, int]]:
-    """Returns {split: {class name: number of images}}."""
-    bins = {
-        split: np.bincount(dataset.image_sets[part.image_set].strata[part.indices], minlength=len(dataset.classes))
-        for split, part in subsets.items()
-    }
-    return {split: dict(zip(dataset.classes, row.tolist(), strict=True)) for split, row in bins.items()}
+    """Returns {split: {class name: number of images}}; of boxes, how many images hold one of it or more."""
+    result = {}
+    for split, part in subsets.items():
+        row = source.class_counts(dataset.image_sets[part.image_set].annotations[part.indices], len(dataset.classes))
+        result[split] = dict(zip(dataset.classes, row.tolist(), strict=True))
+    return result
 
 
 def _size_and_mode_findings(dataset: Dataset, image_infos: dict[str, list[ImageInfo]], config: Config) -> list[Finding]:
@@ -219,7 +193,7 @@ def _size_and_mode_findings(dataset: Dataset, image_infos: dict[str, list[ImageI
         problems += _differing("modes", [(name, info.mode) for name, info in pairs], hint)
     transparent = tuple(name for name, info in pairs if info.transparent)
     if transparent:
-        what = f"{_count(len(transparent), 'image')} with transparent parts, which are put on white"
+        what = f"{counted(len(transparent), 'image')} with transparent parts, which are put on white"
         hint = "save them without transparency for another background"
         problems.append(Finding("transparent", what, hint, transparent))
     return problems
@@ -244,7 +218,3 @@ def _differing(kind: str, pairs: list[tuple[str, str]], hint: str) -> list[Findi
     listed = ", ".join(f"{value} ({count:,})" for value, count in counts.most_common(3))
     what = f"the images have {len(counts)} {kind}, most often {listed}"
     return [Finding(kind, what, hint, tuple(line for _, line in minority))]
-
-
-def _count(number: int, singular: str, plural: str = "") -> str:
-    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"

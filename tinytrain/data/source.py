@@ -105,6 +105,11 @@ class Finding:
     severe: bool = False
 
 
+def counted(number: int, singular: str, plural: str = "") -> str:
+    """Returns a number with its noun, for the sentences of findings; the plural is by default that with an s."""
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
 @dataclass(frozen=True)
 class ImageSet:
     """Images that belong together: a whole dataset, or one of its official splits. They are decoded on demand.

@@ -71,7 +71,7 @@ def fit(config: Config, out: Path | None = None, resume: bool = False, fit_check
         with progress.stage("preparing the training"):
             trainer = Trainer(config, data, network)
         if run is None:
-            _print_findings(data, typed_config)
+            _print_findings(data, typed_config, config)
             for sentence in trainer.method.warnings():
                 print(f"warning: {sentence}", file=sys.stderr)
             if fit_check:
@@ -170,11 +170,11 @@ def _split(
     return data
 
 
-def _print_findings(data: Splits, typed_config: Config) -> None:
+def _print_findings(data: Splits, typed_config: Config, config: Config) -> None:
     """Prints what is wrong with the data, and what was chosen for the user, to standard error, once for a run."""
     with progress.stage("checking the data"):
         if typed_config.data.check:
-            findings = check.findings(data.dataset, data.subsets, typed_config)
+            findings = check.findings(data.dataset, data.subsets, typed_config, config)
         else:
             findings = check.unconditional_findings(data.dataset, typed_config)
     for line in check.as_lines([dataclasses.replace(finding, severe=False) for finding in findings]):
