@@ -16,10 +16,11 @@ from tinytrain.data.load import read_dataset
 from tinytrain.data.source import Dataset, Finding
 from tinytrain.errors import UserError
 from tinytrain.files import write_atomically
+from tinytrain.tasks.detect import dataset_report
 from tinytrain.train.resolve import resolve
 
 LISTED = 20  # files of a finding: where every image has a size of its own, all of them would be
-PICTURE_BYTES = 500_000  # about: two PNGs of small images
+PICTURE_BYTES = 3_000_000  # about: three PNGs
 CELL, PER_CLASS, MOST_CLASSES, LABEL_WIDTH = 64, 8, 50, 160  # pixels, images, rows, pixels
 
 
@@ -28,17 +29,36 @@ def report(config: Config, out: Path) -> dict[str, Any]:
 
     `out` has a row for each class; OUT-augmented.png beside it shows what each augmentation makes of eight images.
     Returns {"data", "images", "classes", "splits": {split: {class: images}}, "mean", "deviation", "findings": [{"kind",
-    "what", "todo", "files", "severe"}], "picture", "augmented"}; mean and deviation are those of the training pixels,
-    in 0..1 per channel.
+    "what", "hint", "files", "severe"}], "picture", "augmented"}; mean and deviation are those of the training pixels,
+    in 0..1 per channel. Of images with boxes it returns and writes what `dataset_report.report` says, too.
 
     Raises UserError for data that cannot be read at all; what `fit` would refuse is among the findings otherwise.
     """
+    if not out.parent.is_dir():
+        raise UserError(f"cannot write '{out}': there is no folder '{out.parent}'; make it or name another with --out")
     files.require_space(out.parent, PICTURE_BYTES, "the picture", "name another file with --out")
     written, source = config, read_dataset(config)
     config = resolve(config, source)
     subsets, refused = _subsets(source, config)
+    mean, deviation = check.statistics(source, subsets.get("train") or subsets["all"])
+    draw = dataset_report.report if source.task == "detect" else _draw_classes
+    return {
+        "data": config.data.spec,
+        "images": sum(len(part.indices) for part in subsets.values()),
+        "classes": len(source.classes),
+        "splits": check.class_counts(source, subsets),
+        "mean": [round(value, 4) for value in mean],
+        "deviation": [round(value, 4) for value in deviation],
+        "findings": [
+            dataclasses.asdict(finding) for finding in [*refused, *check.findings(source, subsets, written, config)]
+        ],
+        **draw(source, subsets, config, out),
+    }
+
+
+def _draw_classes(source: Dataset, subsets: dict[str, splits.Subset], config: Config, out: Path) -> dict[str, Any]:
+    """Writes the pictures of a classification dataset, and returns their names."""
     first = subsets.get("train") or subsets["all"]
-    mean, deviation = check.statistics(source, first)
     pool, model = source.image_sets[first.image_set], config.model
     images, _ = batches.decode(pool, int(model.resolution), int(model.channels), config.data.resize)
     write_picture(
@@ -47,17 +67,7 @@ def report(config: Config, out: Path) -> dict[str, Any]:
     augmented = out.with_name(f"{out.stem}-augmented.png")
     shown = np.random.default_rng(config.seed).permutation(first.indices)[: picture.COLUMNS]
     picture.write(augmented, images[shown], pool.strata[shown], len(source.classes), config.augment, config.seed)
-    return {
-        "data": config.data.spec,
-        "images": sum(len(part.indices) for part in subsets.values()),
-        "classes": len(source.classes),
-        "splits": check.class_counts(source, subsets),
-        "mean": [round(value, 4) for value in mean],
-        "deviation": [round(value, 4) for value in deviation],
-        "findings": [dataclasses.asdict(finding) for finding in [*refused, *check.findings(source, subsets, written)]],
-        "picture": str(out),
-        "augmented": str(augmented),
-    }
+    return {"picture": str(out), "augmented": str(augmented)}
 
 
 def _subsets(source: Dataset, config: Config) -> tuple[dict[str, splits.Subset], list[Finding]]:
@@ -73,20 +83,21 @@ def _subsets(source: Dataset, config: Config) -> tuple[dict[str, splits.Subset],
 
 def as_text(result: dict[str, Any]) -> str:
     """Returns what the command prints."""
-    parts = result["splits"]
-    total = {split: sum(row.values()) for split, row in parts.items()}
+    parts, with_boxes = result["splits"], "boxes" in result
+    total = result["split_images"] if with_boxes else {split: sum(row.values()) for split, row in parts.items()}
     lines = [
         f"{result['data']}: {result['images']:,} images in {result['classes']:,} classes, "
         + ", ".join(f"{count:,} {split}" for split, count in total.items()),
         f"mean {result['mean']}, deviation {result['deviation']} of the training pixels, per channel in 0..1",
-        "",
-        *_counts(parts, total),
+        *(dataset_report.lines(result) if with_boxes else ["", *_counts(parts, total)]),
         "",
     ]
     findings = check.as_lines([check.Finding(**finding) for finding in result["findings"]], LISTED)
     if any(len(finding["files"]) > LISTED for finding in result["findings"]):
         findings.append("--json names all files")
     pictures = f"samples of each class: {result['picture']}, augmented: {result['augmented']}"
+    if with_boxes:
+        pictures = f"samples: {result['picture']}, augmented: {result['augmented']}, charts: {result['charts']}"
     return "\n".join([*lines, *(findings or ["nothing wrong was found"]), "", pictures])
 
 
@@ -118,6 +129,4 @@ def write_picture(out: Path, images: np.ndarray, labels: np.ndarray, classes: li
         for column, index in enumerate(np.flatnonzero(labels == row)[:PER_CLASS]):
             image = Image.fromarray(np.squeeze(images[index])).convert("RGB").resize((CELL, CELL), Image.Resampling.BOX)
             sheet.paste(image, (LABEL_WIDTH + column * CELL, row * CELL))
-    if not out.parent.is_dir():
-        raise UserError(f"cannot write '{out}': there is no folder '{out.parent}'; make it or name another with --out")
     write_atomically(out, lambda file: sheet.save(file, "PNG"))
