@@ -56,6 +56,14 @@ def test_boxes_that_are_too_small_are_named_with_the_resolution_that_would_do(tm
     assert "small boxes" not in findings(tmp_path / "largest", parts, "model.resolution=1024")
 
 
+def test_the_sentence_names_the_classes_with_most_small_boxes(tmp_path):
+    classes = [f"c{number}" for number in range(7)]
+    rows = [Box(label, (8 * n, 8 * label, 8 * n + 4, 8 * label + 4)) for label in range(7) for n in range(label + 1)]
+    what = findings(tmp_path, {name: [(noise(1), rows)] for name in ("train", "val", "test")}, classes=classes)
+    named = what["small boxes"].what.split("learnt: ")[1]
+    assert named == "21 of c6, 18 of c5, 15 of c4, 12 of c3, 9 of c2 and of 2 other classes"
+
+
 def test_a_resolution_for_nearly_all_boxes_is_named_where_few_would_need_more(tmp_path):
     parts = good(train=120)
     parts["train"][0][1].append(Box(DOT, (40, 4, 52, 4.25)))  # one of 253 boxes needs 2,048 px
@@ -129,6 +137,8 @@ def test_classes_are_counted_by_their_boxes(tmp_path):
     assert not by_kind["missing class"].severe
     assert by_kind["tiny class"].files == ("dot: 3",)
     assert "15 training boxes of cell, 3 of dot" in by_kind["uneven classes"].what
+    balanced = findings(tmp_path / "balanced", parts, "data.balance=balanced_sampling")
+    assert set(balanced) == {"missing class", "tiny class"}
 
 
 def test_a_class_that_is_never_trained_is_severe(tmp_path):

@@ -35,7 +35,7 @@ def findings(
     """
     images = BoxImages.of(dataset, subsets, image_infos)
     return [
-        *box_class_check.findings(dataset, subsets),
+        *box_class_check.findings(dataset, subsets, config.data.balance),
         *_two_classes(images, dataset.classes),
         *_background(images),
         *_too_many(images, config.detect.boxes),

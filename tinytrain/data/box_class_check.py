@@ -26,11 +26,15 @@ def box_counts(dataset: Dataset, subsets: "dict[str, Subset]") -> Counts:
     return result
 
 
-def findings(dataset: Dataset, subsets: "dict[str, Subset]") -> list[Finding]:
-    """Returns the classes that are missing in a split, tiny in train, or much smaller than others."""
+def findings(dataset: Dataset, subsets: "dict[str, Subset]", balance: str) -> list[Finding]:
+    """Returns the classes that are missing in a split, tiny in train, or, without data.balance, uneven."""
     boxes = box_counts(dataset, subsets)
     training = "train" if "train" in boxes else next(iter(boxes))
-    return [*_missing(boxes, training), *_tiny(boxes[training]), *_uneven(boxes[training])]
+    return [
+        *_missing(boxes, training),
+        *_tiny(boxes[training]),
+        *(_uneven(boxes[training]) if balance == "none" else []),
+    ]
 
 
 def _missing(boxes: Counts, training: str) -> list[Finding]:
@@ -62,4 +66,5 @@ def _uneven(boxes: dict[str, int]) -> list[Finding]:
     if not smallest[1] or largest[1] < UNEVEN_RATIO * smallest[1]:
         return []
     what = f"the classes are uneven: {largest[1]:,} training boxes of {largest[0]}, {smallest[1]:,} of {smallest[0]}"
-    return [Finding("uneven classes", what, "add images of the rare ones; AP50 counts every class alike")]
+    hint = "data.balance=balanced_sampling shows the images of rare ones more often; AP50 counts every class alike"
+    return [Finding("uneven classes", what, hint)]

@@ -13,6 +13,7 @@ from tinytrain.data.source import Finding, counted
 LOST, LEARNABLE = 1, 8  # pixels: a shorter side is less than a pixel, or too short to be learnt
 LARGEST_INPUT = 1024  # pixels, as model.resolution allows
 MOST_BOXES = 99  # percent, which a smaller resolution is named for
+LISTED_CLASSES = 5  # in a sentence
 COVERED = 0.9  # the share of the boxes that anchors ought to cover
 
 
@@ -29,7 +30,7 @@ def findings(images: BoxImages, classes: list[str], config: Config) -> list[Find
     side = int(config.model.resolution)
     transforms = images.transforms(side, config.data.resize)
     rows = box_rows.at_input(images.annotations, transforms, side)
-    result = _cut_off(images, rows)
+    result = _cut_off(images, rows, config.data.resize)
     rows = rows.take(rows.seen)
     result += _short_sides(images, rows, classes, config)
     if config.detect.strides == "auto":
@@ -40,10 +41,11 @@ def findings(images: BoxImages, classes: list[str], config: Config) -> list[Find
     return result + (_uncovered(images, rows.take(training[rows.image]), by_stride) if by_stride else [])
 
 
-def _cut_off(images: BoxImages, rows: BoxRows) -> list[Finding]:
+def _cut_off(images: BoxImages, rows: BoxRows, resize: str) -> list[Finding]:
     lines = tuple(images.where(rows.take(~rows.seen)))
     what = f"{counted(len(lines), 'box', 'boxes')} outside of what the network sees of the images"
-    return [Finding("cut off", what, "data.resize=pad or stretch keeps all of an image", lines)] if lines else []
+    hint = "data.resize=pad or stretch keeps all of an image" if resize == "crop" else "remove them, or draw them again"
+    return [Finding("cut off", what, hint, lines)] if lines else []
 
 
 def _short_sides(images: BoxImages, rows: BoxRows, classes: list[str], config: Config) -> list[Finding]:
@@ -58,7 +60,8 @@ def _short_sides(images: BoxImages, rows: BoxRows, classes: list[str], config: C
         if chosen.any():
             few = rows.take(np.flatnonzero(chosen)[np.argsort(shortest[chosen], kind="stable")])
             by_class = Counter(few.label.tolist()).most_common()
-            listed = ", ".join(f"{count:,} of {classes[label]}" for label, count in by_class)
+            listed = ", ".join(f"{count:,} of {classes[label]}" for label, count in by_class[:LISTED_CLASSES])
+            listed += f" and of {len(by_class) - LISTED_CLASSES} other classes" * (len(by_class) > LISTED_CLASSES)
             what = (
                 f"{len(few.label):,} of {counted(len(rows.label), 'box', 'boxes')} with a side below {least} px at "
                 f"model.resolution={config.model.resolution}, {meaning}: {listed}"
