@@ -86,7 +86,7 @@ def test_everything_is_said_of_data_that_can_neither_be_read_nor_split(voc, comm
     assert {"no split", "unreadable", "two classes", "small boxes", "tiny class"} <= set(by_kind)
     assert by_kind["two classes"]["files"][0].count("Annotations/01.xml, line ") == 2
     assert by_kind["small boxes"]["files"] == ["Annotations/02.xml, line 4: 2.0x2.7 px"]
-    assert "error: cannot hold 100 images out for test" in out
+    assert f"error: {by_kind['no split']['what']}" in out
     assert json.loads(out.splitlines()[-1])["boxes"] == {"all": {"rbc": 3, "wbc": 1}}
 
 

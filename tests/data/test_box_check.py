@@ -27,10 +27,12 @@ def good(train=12, val=3, test=3):
 def findings(folder, parts, *words, **extra):
     """Returns {kind: finding} of the dataset in its official splits."""
     source = dataset(folder, parts, **extra)
-    config = configs.load(None, [*KEYS, *words])
-    subsets = splits.draw(source, config.data, 0)
-    typed = configs.load(None, list(words))
-    return {finding.kind: finding for finding in check.findings(source, subsets, typed, config)}
+    typed, config = configs.load(None, list(words)), configs.load(None, [*KEYS, *words])
+    return {finding.kind: finding for finding in check.findings(source, official(source), typed, config)}
+
+
+def official(source):
+    return {name: splits.Subset(name, np.arange(len(one.names))) for name, one in source.image_sets.items()}
 
 
 def test_nothing_is_found_where_nothing_is_wrong(tmp_path):
@@ -154,8 +156,7 @@ def test_crowds_are_no_boxes(tmp_path):
     parts = good()
     parts["train"][0][1].append(Box(CELL, (0, 0, 2, 2), boxes.CROWD))
     source = dataset(tmp_path, parts)
-    subsets = {name: splits.Subset(name, np.arange(len(one.names))) for name, one in source.image_sets.items()}
-    assert box_class_check.box_counts(source, subsets)["train"] == {"cell": 12, "dot": 12}
+    assert box_class_check.box_counts(source, official(source))["train"] == {"cell": 12, "dot": 12}
     assert findings(tmp_path / "checked", parts) == {}
 
 
@@ -226,8 +227,7 @@ def test_what_needs_an_unknown_resolution_is_left_out(tmp_path):
     parts = good()
     parts["train"][0][1].append(Box(DOT, (4, 4, 20, 20)))
     source = dataset(tmp_path, parts)
-    subsets = splits.draw(source, configs.load(None, []).data, 0)
-    assert [finding.kind for finding in check.findings(source, subsets)] == ["two classes"]
+    assert [finding.kind for finding in check.findings(source, official(source))] == ["two classes"]
 
 
 def test_boxes_of_unknown_lines_are_named_by_their_image(tmp_path):

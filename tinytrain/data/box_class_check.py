@@ -47,7 +47,7 @@ def _missing(boxes: Counts, training: str) -> list[Finding]:
         Finding(
             "missing class",
             f"{counted(classes, 'class', 'classes')} without a box in a split",
-            "add images with it: without any in train a class cannot be learnt, without any in val or test its AP is "
+            "add images with such boxes: without any in train a class cannot be learnt, without any in val or test its AP is "
             "not measured",
             tuple(f"{name} ({split})" for name, split in missing),
             severe=any(split == training for _, split in missing),
@@ -58,7 +58,7 @@ def _missing(boxes: Counts, training: str) -> list[Finding]:
 def _tiny(boxes: dict[str, int]) -> list[Finding]:
     tiny = tuple(f"{name}: {count}" for name, count in boxes.items() if 0 < count < TINY_CLASS)
     what = f"{counted(len(tiny), 'class', 'classes')} with fewer than {TINY_CLASS} training boxes"
-    return [Finding("tiny class", what, "add images with it, or join or leave out such classes", tiny)] if tiny else []
+    return [Finding("tiny class", what, "add boxes, or join or leave out such classes", tiny)] if tiny else []
 
 
 def _uneven(boxes: dict[str, int]) -> list[Finding]:
