@@ -236,10 +236,10 @@ def test_labels_follow_the_names_of_their_classes():
     model_classes = ["red", "blue", "green"]
     data_classes = ["blue", "green", "red"]  # a cycle: no permutation that is its own inverse
     labels = np.array([0, 0, 1, 2, 2, 2])
-    matched, notes = identity.match_labels(model_classes, data_classes, labels, "the model", "other")
+    matched, notes = identity.match_classes(model_classes, data_classes, labels, "the model", "other")
     assert [model_classes[label] for label in matched] == [data_classes[label] for label in labels]
     assert len(notes) == 1
-    unchanged, _ = identity.match_labels(data_classes, data_classes, labels, "the model", "other")
+    unchanged, _ = identity.match_classes(data_classes, data_classes, labels, "the model", "other")
     assert unchanged.tolist() == labels.tolist()
 
 

@@ -95,8 +95,8 @@ def match_classes(
     Args:
         model_classes: the classes of the model, in order; empty if they are not known.
         data_classes: the classes of the images, in order.
-        annotations: (N,) int64, the index of each image's class in `data_classes`; or boxes (N, M, FIELDS), which need not
-            be of all classes that the model knows.
+        annotations: (N,) int64, the index of each image's class in `data_classes`; or boxes (N, M, FIELDS), which need
+            not be of all classes that the model knows.
         what: what a message calls the model.
         data: what a message calls the images.
 
