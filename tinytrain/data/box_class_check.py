@@ -47,8 +47,8 @@ def _missing(boxes: Counts, training: str) -> list[Finding]:
         Finding(
             "missing class",
             f"{counted(classes, 'class', 'classes')} without a box in a split",
-            "add images with such boxes: without any in train a class cannot be learnt, without any in val or test its AP is "
-            "not measured",
+            "add images with such boxes: without any in train a class cannot be learnt, without any in val or test its "
+            "AP is not measured",
             tuple(f"{name} ({split})" for name, split in missing),
             severe=any(split == training for _, split in missing),
         )
