@@ -56,7 +56,7 @@ def report(dataset: Dataset, subsets: dict[str, Subset], config: Config, out: Pa
         "crowd": int((flags == boxes.CROWD).sum()),
         "resolution": side,
         "anchors": {
-            str(stride): np.round(sizes, 2).astype(float).tolist() for stride, sizes in (by_stride or {}).items()
+            str(stride): np.round(sizes.astype(float), 2).tolist() for stride, sizes in (by_stride or {}).items()
         },
         "coverage": _coverage(rows.sizes, by_stride) if by_stride else {},
         "picture": str(out),
