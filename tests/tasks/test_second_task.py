@@ -50,17 +50,18 @@ class Ink(task.Task):
         near = lambda y, z: tf.cast(tf.abs(y["ink"] - z["ink"]) < 0.1, tf.float32)  # noqa: E731
         return [Of(right, "right"), Of(near, "near")]
 
-    def evaluate(self, outputs, annotations):
+    def evaluate(self, outputs, samples):
+        annotations = samples.annotations
         error = outputs["ink"][:, 0] - annotations[:, 1]
         return {"right": measure(outputs, annotations), "near": float((abs(error) < 0.1).mean())}
 
     def decode(self, outputs):
         return outputs["digit"].argmax(axis=1)
 
-    def diagnosis(self, outputs, annotations):
+    def diagnosis(self, outputs, samples):
         return []
 
-    def report(self, outputs, annotations):
+    def report(self, outputs, samples):
         return None
 
     def line(self, folder, result):
@@ -82,7 +83,7 @@ def measure(outputs, annotations):
     return float((outputs["digit"].argmax(axis=1) == annotations[:, 0]).mean())
 
 
-Ink.figures = Figures(RIGHT, NEAR, NEAR, (RIGHT, NEAR), measure, lambda outputs, annotations: 0, outputs=2)
+Ink.figures = Figures(RIGHT, NEAR, NEAR, (RIGHT, NEAR), measure, lambda outputs, annotations: 0, lambda config: 2)
 
 
 def inked(argument, data):
@@ -116,10 +117,10 @@ def test_it_trains_and_is_evaluated(method, tmp_path):
     data = Splits(load_dataset(run.config()), run.config())
     ours = Ink(config, data.dataset.classes)
     for split in ("val", "test"):
-        images, annotations = data.arrays(split)
-        outputs = predict(model, images)
+        samples = data.samples(split)
+        outputs = predict(model, samples.images)
         assert {name: array.shape[1] for name, array in outputs.items()} == {"digit": 10, "ink": 1}
-        assert run.metrics()[split] == pytest.approx(ours.evaluate(outputs, annotations))
+        assert run.metrics()[split] == pytest.approx(ours.evaluate(outputs, samples))
     images, annotations = data.arrays("val")
     outputs, (row,) = predict(model, images), run.history()
     shifted = outputs["digit"] - outputs["digit"].max(axis=1, keepdims=True)

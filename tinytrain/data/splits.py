@@ -231,8 +231,6 @@ def _refuse_lost_classes(dataset: Dataset, annotations: np.ndarray) -> None:
 
 
 def _refuse_small_classes(dataset: Dataset, base: str, needed: int) -> None:
-    if dataset.task == "detect":
-        return
     for name, image_set in dataset.image_sets.items():
         if image_set.annotations.ndim == 3 and name != base:
             continue  # average precision leaves out a class without boxes
