@@ -3,14 +3,16 @@
 A new file in tinytrain/datasets needs one line here: how a small example of it is written, in EXAMPLES.
 """
 
+import box_trees
 import numpy as np
 import pytest
 from PIL import Image
 
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
-from tinytrain.data import splits
+from tinytrain.data import boxes, splits
 from tinytrain.data.load import load_dataset
+from tinytrain.data.source import class_counts
 from tinytrain.data.splits import Splits
 from tinytrain.train.resolve import resolve
 
@@ -38,11 +40,28 @@ def csv(root, seed):
     return root / "table.csv"
 
 
+def pictures(seed):
+    """Returns pictures with boxes as box_trees has them: two classes in each."""
+    random = np.random.default_rng(seed)
+    starts = random.integers(0, 4, 12).tolist()
+    boxes = [[(name, start, row, start + 4, 8) for row, name in enumerate(box_trees.CLASSES)] for start in starts]
+    return {f"{seed}-{number}": ((8, 8), rows) for number, rows in enumerate(boxes)}
+
+
+def with_boxes(write):
+    return lambda root, seed: write(root / str(seed), pictures=pictures(seed))
+
+
 # Of each kind: a function that writes the example of a seed into a folder and returns what follows the colon of a SPEC.
 EXAMPLES = {
     "csv": csv,
     "digits": lambda root, seed: "",
     "folder": folder,
+    "voc": with_boxes(box_trees.write_voc),
+    "coco": with_boxes(box_trees.write_coco),
+    "yolo": with_boxes(box_trees.write_yolo),
+    "labelme": with_boxes(box_trees.write_labelme),
+    "tfrecord": with_boxes(box_trees.write_records),
 }
 FIXED = {"digits"}  # whose images no file holds
 
@@ -70,8 +89,13 @@ def test_every_source_keeps_its_promises(kind, tmp_path):
     assert source.channels in (0, 1, 3)
     assert len({pool.key for pool in source.image_sets.values()}) == len(source.image_sets)
     for pool in source.image_sets.values():
-        assert pool.annotations.dtype == np.int64
-        assert 0 <= pool.annotations.min() <= pool.annotations.max() < len(source.classes)
+        labels = pool.annotations
+        if source.task == "detect":
+            labels = labels[..., boxes.CLASS][labels[..., boxes.CLASS] != boxes.NO_BOX].astype(np.int64)
+            assert (pool.annotations.dtype, pool.annotations.shape[2]) == (np.float32, boxes.FIELDS)
+            assert [len(places) for places in pool.written_at] == [2] * len(pool.names)
+        assert labels.dtype == np.int64
+        assert 0 <= labels.min() <= labels.max() < len(source.classes)
         images = decoded(pool)
         assert len(images) == len(pool.annotations) == len(pool.names) == len(set(pool.names))
         assert images == decoded(pool)  # a second time, and in the same order
@@ -85,7 +109,7 @@ def test_every_source_is_split_and_decoded(kind, tmp_path):
     for name in ("train", "val", "test"):
         images, labels = data.arrays(name)
         assert images.shape == (len(labels), 8, 8, int(config.model.channels))
-        assert set(labels) == set(range(len(source.classes)))
+        assert class_counts(labels, len(source.classes)).all()
     parts = [name for names in splits.as_names(source, data.subsets).values() for name in names]
     assert len(parts) == len(set(parts)) == sum(len(pool.annotations) for pool in source.image_sets.values())
 

@@ -47,8 +47,8 @@ def load(table: Path, rows: Rows, shares: bool, data: Data) -> Dataset:
         name = ""
         try:
             if row.get("label") or any(row.get(side) for side in SIDES):
-                sides = tuple(number(side, _decimal(row.get(side, ""))) for side in SIDES)
                 name = class_name(row.get("label", ""))
+                sides = tuple(number(side, _decimal(row.get(side, ""))) for side in SIDES)
         except Unreadable as error:
             problems.add("malformed box", f"{where}: {error}", picture)
         read.append((where, row, picture, name, sides))

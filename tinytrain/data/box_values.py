@@ -1,15 +1,21 @@
 """Values in the files of boxes, which can hold anything: checked numbers, names and JSON."""
 
 import json
+import reprlib
 import unicodedata
 from pathlib import Path
 from typing import Any
 
-from tinytrain.errors import is_utf8, shown
+from tinytrain.errors import is_utf8, shortened, shown
 
 
 class Unreadable(ValueError):
     """Why a file, or something in it, cannot be read."""
+
+
+def received(value: object) -> str:
+    """Returns the repr of a received value; of lists only the beginning: YAML can nest them 9**40 times."""
+    return shortened(reprlib.repr(value)) if isinstance(value, list | dict) else shown(value)
 
 
 def number(name: str, value: object) -> float:
@@ -19,16 +25,16 @@ def number(name: str, value: object) -> float:
             raise ValueError
         result = float(value)
     except (ValueError, OverflowError):
-        raise Unreadable(f"{name} is {shown(value)}, no number") from None
+        raise Unreadable(f"{name} is {received(value)}, no number") from None
     if result - result != 0:
-        raise Unreadable(f"{name} is {value}")
+        raise Unreadable(f"{name} is {received(value)}, no finite number")
     return result
 
 
 def numbers(name: str, values: object, count: int) -> list[float]:
     """Returns so many finite numbers from a list; raises Unreadable for anything else."""
     if not isinstance(values, list) or len(values) != count:
-        raise Unreadable(f"{name} is {shown(values)}: expected {count} numbers")
+        raise Unreadable(f"{name} is {received(values)}: expected {count} numbers")
     return [number(name, value) for value in values]
 
 
@@ -45,7 +51,7 @@ def class_name(value: object) -> str:
     """Returns the name of a class in composed characters, without blanks around it; raises Unreadable without one."""
     name = unicodedata.normalize("NFC", value).strip() if isinstance(value, str) else ""
     if not name or not is_utf8(name):
-        raise Unreadable(f"the class is {shown(value)}: expected a name")
+        raise Unreadable(f"the class is {received(value)}: expected a name")
     return name
 
 
@@ -76,5 +82,5 @@ def entries(value: dict[str, Any], key: str) -> list[Any]:
     """Returns the list under a key of a JSON object, [] if it is missing; raises Unreadable if it is no list."""
     result = value.get(key, [])
     if not isinstance(result, list):
-        raise Unreadable(f"{key} is {shown(result)}: expected a list")
+        raise Unreadable(f"{key} is {received(result)}: expected a list")
     return result

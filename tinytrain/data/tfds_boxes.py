@@ -21,8 +21,8 @@ FLAGS = {"is_difficult": DIFFICULT, "is_crowd": CROWD}
 def class_names(builder: Any) -> list[str]:
     """Returns the names of the classes of the objects; [] if the dataset has no boxes with classes."""
     features = builder.info.features
-    objects = getattr(features.get("objects"), "feature", None) if "image" in features else None
-    return list(objects["label"].names) if objects is not None and {"bbox", "label"} <= set(objects) else []
+    objects = getattr(features["objects"], "feature", {}) if {"image", "objects"} <= set(features) else {}
+    return list(objects["label"].names) if {"bbox", "label"} <= set(objects) else []
 
 
 def image_set(parts: Sequence[tuple[Any, str]], problems: Problems) -> ImageSet:

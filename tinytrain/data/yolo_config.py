@@ -15,8 +15,8 @@ import yaml
 from tinytrain.config import box_formats
 from tinytrain.data.box_problems import Problems
 from tinytrain.data.box_tree import Tree
-from tinytrain.data.box_values import Unreadable, class_name, content
-from tinytrain.errors import UserError, shown
+from tinytrain.data.box_values import Unreadable, class_name, content, received
+from tinytrain.errors import UserError
 
 MOST_BYTES = 10_000_000
 SPLIT_KEYS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
@@ -95,7 +95,7 @@ def _of_yaml(tree: Tree, path: Path, problems: Problems) -> Layout:
     names = _names(values.get("names"), tree.name(path), problems)
     count = values.get("nc")
     if isinstance(count, str) and names and count.strip() != str(len(names)):
-        problems.add("class names", f"{tree.name(path)}: nc is {shown(count)}, but names has {len(names)}")
+        problems.add("class names", f"{tree.name(path)}: nc is {received(count)}, but names has {len(names)}")
     base = values.get("path", "")
     given = {key: values[key] for key in SPLIT_KEYS if values.get(key)}
     return Layout(names, _splits(tree, path, base, given, problems), "kpt_shape" in values)
@@ -112,7 +112,9 @@ def _of_darknet(tree: Tree, path: Path, problems: Problems) -> Layout:
             names, files = dict(enumerate(_lines(found))), {path, found}
     count = values.get("classes")
     if count and names and count != str(len(names)):
-        problems.add("class names", f"{tree.name(path)}: classes is {shown(count)}, but there are {len(names)} names")
+        problems.add(
+            "class names", f"{tree.name(path)}: classes is {received(count)}, but there are {len(names)} names"
+        )
     given = {key: values[key] for key in SPLIT_KEYS if values.get(key)}
     return Layout(names, _splits(tree, path, "", given, problems), files=files)
 
@@ -124,7 +126,7 @@ def _names(names: Any, where: str, problems: Problems) -> dict[int, str]:
     for key, value in rows:
         try:
             if not re.fullmatch(r"\d{1,9}", str(key)):
-                raise Unreadable(f"{shown(key)} is no number of a class")
+                raise Unreadable(f"{received(key)} is no number of a class")
             result[int(key)] = class_name(value)
         except Unreadable as error:
             problems.add("class names", f"{where}, names: {error}")
@@ -159,7 +161,7 @@ def _splits(tree: Tree, path: Path, base: Any, given: dict[str, Any], problems: 
 def _find(tree: Tree, path: Path, base: Any, entry: Any, there: set[Path]) -> Path | None:
     """Returns the folder or file below the tree that a path in the file `path` means, None if there is none."""
     if not isinstance(entry, str) or "\0" in entry:
-        raise Unreadable(f"{shown(entry)} is no path")
+        raise Unreadable(f"{received(entry)} is no path")
     parts = [part for part in PurePosixPath(entry.replace("\\", "/")).parts if part not in ("/", ".")]
     inner = [part for part in parts if part != ".."]
     before = [base] if isinstance(base, str) else []

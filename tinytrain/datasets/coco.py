@@ -13,10 +13,9 @@ from tinytrain.config.schema import Data
 from tinytrain.data import box_files, box_tree
 from tinytrain.data.box_fit import Annotated
 from tinytrain.data.box_problems import Problems
-from tinytrain.data.box_values import Unreadable, class_name, entries, json_object, number, numbers, size
+from tinytrain.data.box_values import Unreadable, class_name, entries, json_object, number, numbers, received, size
 from tinytrain.data.boxes import CROWD, NORMAL, Box
 from tinytrain.data.source import Dataset
-from tinytrain.errors import shown
 
 NEEDS = "annotations/instances_*.json, or another JSON file with images, annotations and categories"
 MOST_BYTES = 4_000_000_000
@@ -88,9 +87,9 @@ def _read(tree: box_tree.Tree, path: Path, classes: dict[str, int], problems: Pr
             image = _id(annotation, "image_id")
             one, category = images.get(image), _id(annotation, "category_id")
             if image not in images:
-                problems.add("no picture", f"{where}: image_id {shown(image)} is not among the images")
+                problems.add("no picture", f"{where}: image_id {received(image)} is not among the images")
             elif category not in labels:
-                problems.add("unknown class", f"{where}: category_id {shown(category)} is not among the categories")
+                problems.add("unknown class", f"{where}: category_id {received(category)} is not among the categories")
             elif one:
                 one.boxes.append(_box(annotation, labels[category], where))
         except Unreadable as error:
@@ -124,9 +123,9 @@ def _images(tree: box_tree.Tree, path: Path, images: list[Any], problems: Proble
             image = _object(entry)
             key, name = _id(image, "id"), image.get("file_name")
             if not isinstance(name, str) or not name:
-                raise Unreadable(f"file_name is {shown(name)}")
+                raise Unreadable(f"file_name is {received(name)}")
             if key in result:
-                raise Unreadable(f"the id {shown(key)} is that of another image, too")
+                raise Unreadable(f"the id {received(key)} is that of another image, too")
         except Unreadable as error:
             problems.add("malformed box", f"{where}: {error}")
             continue
@@ -145,7 +144,7 @@ def _box(annotation: dict[str, Any], label: int, where: str) -> Box:
 
 def _object(entry: Any) -> dict[str, Any]:
     if not isinstance(entry, dict):
-        raise Unreadable(f"it is {shown(entry)}: expected an object")
+        raise Unreadable(f"it is {received(entry)}: expected an object")
     return entry
 
 
@@ -153,5 +152,5 @@ def _id(entry: dict[str, Any], key: str) -> int | str:
     """Returns an id, which can be a number or a text."""
     value = entry.get(key)
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise Unreadable(f"{key} is {shown(value)}")
+        raise Unreadable(f"{key} is {received(value)}")
     return value

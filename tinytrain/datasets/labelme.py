@@ -12,10 +12,9 @@ from tinytrain.config.schema import Data
 from tinytrain.data import box_files, box_tree
 from tinytrain.data.box_fit import Annotated
 from tinytrain.data.box_problems import Problems
-from tinytrain.data.box_values import Unreadable, class_name, entries, json_object, numbers, size
+from tinytrain.data.box_values import Unreadable, class_name, entries, json_object, numbers, received, size
 from tinytrain.data.boxes import Box
 from tinytrain.data.source import Dataset
-from tinytrain.errors import shown
 
 NEEDS = "pictures and the JSON files that LabelMe writes beside them"
 MOST_BYTES = 500_000_000  # most of it is the copy of the picture
@@ -88,7 +87,7 @@ def _corners(shape: dict[str, Any], where: str, problems: Problems) -> tuple[flo
     elif kind in ("point", "points", "line"):
         return points[0][0], points[0][1], points[0][0], points[0][1]
     elif kind not in (RECTANGLE, CIRCLE, *OUTLINES):
-        raise Unreadable(f"shape_type is {shown(kind)}: expected rectangle, polygon or circle")
+        raise Unreadable(f"shape_type is {received(kind)}: expected rectangle, polygon or circle")
     if kind != RECTANGLE:
         problems.add("polygon", where)
     xs, ys = zip(*points, strict=True)

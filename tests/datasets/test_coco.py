@@ -1,0 +1,169 @@
+"""coco:PATH: ids, crowds, splits, layouts, every finding with its place, hostile files."""
+
+import copy
+import json
+
+import box_trees
+import pytest
+from box_trees import kinds, severe
+
+from tinytrain.config.schema import Data
+from tinytrain.data.boxes import AREA, CROWD, FLAG, NORMAL
+from tinytrain.datasets import coco
+from tinytrain.errors import UserError
+
+NAME = "annotations/instances_default.json"
+
+
+def load(root, **keys):
+    return coco.load(str(root), Data(**keys))
+
+
+def test_crowds_and_the_area_of_outlines_are_kept(tmp_path):
+    file = box_trees.coco()
+    file["annotations"][0] |= {"iscrowd": 1, "area": 77.5, "segmentation": {"counts": [1, 2], "size": [32, 40]}}
+    file["annotations"][1] |= {"area": None}
+    rows = load(box_trees.write_coco(tmp_path, file)).image_sets["all"].annotations[0]
+    assert rows[:2, FLAG].tolist() == [CROWD, NORMAL]
+    assert rows[:2, AREA].tolist() == [77.5, 30 * 16]
+
+
+@pytest.mark.parametrize("layout", ["coco", "folders", "roboflow"])
+def test_a_split_is_told_by_the_file_or_its_folder(tmp_path, layout):
+    """The same names of pictures in both splits; train has the class that val lacks, its ids differ."""
+    for split, word, classes in (("train", "train2017", ("apple", "pear")), ("val", "val2017", ("pear", "apple"))):
+        images = {"coco": word, "folders": f"images/{split}", "roboflow": "valid" if split == "val" else split}[layout]
+        name = {"coco": f"annotations/instances_{word}.json", "folders": f"annotations/{split}.json"}.get(layout)
+        box_trees.write_pictures(tmp_path / images)
+        path = tmp_path / (name or f"{images}/_annotations.coco.json")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(box_trees.coco(classes=classes)))
+    if layout == "coco":
+        (tmp_path / "annotations/captions_val2017.json").write_text('{"images": [], "annotations": [{"caption": ""}]}')
+    source = load(tmp_path)
+    assert source.classes == ["apple", "pear"]
+    assert {name: len(pool.names) for name, pool in source.image_sets.items()} == {"train": 3, "val": 3}
+    for name, pool in source.image_sets.items():
+        assert all({"train": "train", "val": "val"}[name] in image for image in pool.names)
+        assert box_trees.found(source) == box_trees.EXPECTED
+    assert kinds(source).keys() == {"background"} | ({"left out"} if layout == "coco" else set())
+
+
+def test_a_json_file_can_be_named(tmp_path):
+    root = box_trees.write_coco(tmp_path)
+    (root / "annotations/instances_other.json").write_text("no JSON")
+    source = load(root / NAME)
+    assert box_trees.found(source) == box_trees.EXPECTED
+    assert box_trees.severe(source) == set()
+
+
+def test_every_problem_is_told_at_once_with_its_place(tmp_path):
+    file = box_trees.coco()
+    box = file["annotations"][0]
+    file["annotations"] += [
+        box | {"bbox": [1, 2, float("nan"), 4]},
+        box | {"bbox": [1, 2, float("inf"), 4]},
+        box | {"bbox": [1, 2, 3]},
+        box | {"bbox": "1 2 3 4"},
+        box | {"bbox": [1, 2, True, 10**400]},
+        box | {"category_id": -3},
+        box | {"category_id": [1]},
+        box | {"image_id": 4},
+        box | {"image_id": {}},
+        box | {"bbox": [1, 2, 0, 4]},
+        box | {"bbox": [1, 2, -3, 4]},
+        box | {"bbox": [-9, 2, 12, 4]},
+        box | {"bbox": [60, 2, 12, 4]},
+        box,
+        17,
+    ]
+    file["images"] += [
+        {"id": 5, "file_name": "../../etc/passwd"},
+        {"id": 6, "file_name": 7},
+        {"id": 900, "file_name": "third.png"},
+        None,
+    ]
+    file["categories"] += [{"id": 7, "name": "plum"}, {"id": 8}, {"id": 99, "name": "cells"}]
+    source = load(box_trees.write_coco(tmp_path, file))
+    at = [f"{NAME}, annotations[{n}]: " for n in range(20)]
+    found = kinds(source)
+    assert found == {
+        "malformed box": [
+            f"{NAME}, images[4]: file_name is 7",
+            f"{NAME}, images[5]: the id 900 is that of another image, too",
+            f"{NAME}, images[6]: it is None: expected an object",
+            at[5] + "bbox is nan, no finite number",
+            at[6] + "bbox is inf, no finite number",
+            at[7] + "bbox is [1, 2, 3]: expected 4 numbers",
+            at[8] + "bbox is '1 2 3 4': expected 4 numbers",
+            at[9] + "bbox is True, no number",
+            at[11] + "category_id is [1]",
+            at[13] + "image_id is {}",
+            at[19] + "it is 17: expected an object",
+        ],
+        "unknown class": [at[10] + "category_id -3 is not among the categories"],
+        "no picture": [
+            f"{NAME}, images[3]: no picture '../../etc/passwd' in '{tmp_path}'",
+            at[12] + "image_id 4 is not among the images",
+        ],
+        "class names": [
+            f"{NAME}, categories[2]: id 7 is apple, too",
+            f"{NAME}, categories[3]: the class is None: expected a name",
+        ],
+        "unused class": ["cells"],
+        "background": ["images/third.png"],
+    }
+    assert severe(source) == {"malformed box", "unknown class", "no picture", "class names"}
+    # the picture of the malformed boxes is left out as a whole; without them, its boxes have their own findings
+    file["annotations"] = [one for n, one in enumerate(file["annotations"]) if n not in (5, 6, 7, 8, 9, 11, 13, 19)]
+    found = kinds(load(box_trees.write_coco(tmp_path / "again", file)))
+    assert [len(found[kind]) for kind in ("no area", "clipped", "outside", "same box")] == [2, 1, 1, 1]
+
+
+def test_pictures_beside_those_that_are_named_are_left_out(tmp_path):
+    root = box_trees.write_coco(tmp_path)
+    box_trees.write_pictures(root / "images", {"more": ((8, 8), [])})
+    source = load(root)
+    assert kinds(source)["left out"] == ["images/more.png: no JSON file names it"]
+    assert "images/more.png" not in source.image_sets["all"].names
+
+
+def test_no_picture_outside_of_the_folder_is_opened(tmp_path):
+    box_trees.write_pictures(tmp_path, {"secret": ((40, 32), [])})
+    file = box_trees.coco()
+    for number, name in enumerate(["../secret.png", str(tmp_path / "secret.png"), "images/../../secret.png"]):
+        file["images"][number]["file_name"] = name
+    with pytest.raises(UserError, match=r"no picture in .* can be used") as error:
+        load(box_trees.write_coco(tmp_path / "data", file))
+    assert str(error.value).count("no picture '") == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "line 1: Expecting value"),
+        ('{\n"images": [', "line 2: Expecting value"),
+        ("[1, 2]", "it holds a list: expected an object"),
+        ('{"images": {}, "annotations": []}', "images is {}: expected a list"),
+        ('{"annotations": []}', "it has no images"),
+        ('{"images": [], "annotations": 5}', "annotations is 5: expected a list"),
+        ("[" * 200_000, "no JSON (RecursionError)"),
+        ('{"images": [], "annotations": [], "categories": [' + "9" * 5000 + "]}", "no JSON (ValueError)"),
+        (b"\xff\xfe\xff", "no JSON (UnicodeDecodeError)"),
+    ],
+)
+def test_a_hostile_file_is_one_line_of_a_finding(tmp_path, text, reason):
+    root = box_trees.write_coco(tmp_path)
+    (root / "annotations/instances_evil.json").write_bytes(text if isinstance(text, bytes) else text.encode())
+    source = load(root)
+    assert kinds(source)["unreadable annotation"] == [f"annotations/instances_evil.json: {reason}"]
+    assert box_trees.found(source) == box_trees.EXPECTED
+
+
+def test_data_without_a_box_or_a_picture_to_train_on_are_refused(tmp_path):
+    file = box_trees.coco()
+    empty = copy.deepcopy(file) | {"annotations": []}
+    with pytest.raises(UserError, match=r"no box in .* can be used"):
+        load(box_trees.write_coco(tmp_path / "a", empty))
+    with pytest.raises(UserError, match="has pictures for test, but none for train"):
+        load(box_trees.write_coco(tmp_path / "b", file, "annotations/instances_test.json"))
