@@ -11,8 +11,9 @@ from PIL import Image
 
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config, Data
-from tinytrain.data import balance, splits
+from tinytrain.data import balance, boxes, copies, splits
 from tinytrain.data import batches as pipeline
+from tinytrain.data.boxes import Box
 from tinytrain.data.source import Dataset, ImageInfo, ImageSet
 from tinytrain.datasets import digits, folder
 from tinytrain.errors import UserError
@@ -202,3 +203,99 @@ def test_a_view_is_the_images_in_the_order_asked_for(large):
 def test_the_seed_of_the_split_is_in_the_config_of_a_run():
     assert splits.seed(Config(seed=4)) == 4
     assert splits.seed(Config(seed=4, data=Data(seed=9))) == 9
+
+
+def with_boxes(classes_of, names=None, contents=None):
+    """A detection dataset of images with boxes of these classes, one list for each image."""
+    rows = [[Box(label, (0, 0, 4 + n, 4)) for n, label in enumerate(labels)] for labels in classes_of]
+    infos = [ImageInfo(digest=str(content)) for content in contents or range(len(rows))]
+    names = names or [f"{number}.jpg" for number in range(len(rows))]
+    image_set = ImageSet(boxes.pack(rows), names, "all", lambda prepare: iter(()), infos)
+    count = 1 + max(label for labels in classes_of for label in labels)
+    return Dataset([f"c{label}" for label in range(count)], {"all": image_set}, 3, 8, task="detect")
+
+
+@pytest.mark.parametrize("data", [Data(), Data(val_images=6, test_images=11)], ids=["shares", "counts"])
+def test_images_with_boxes_are_split_by_their_rarest_class(data):
+    """Class 0 is never the rarest in an image; 1 stands in every third, 2 in every tenth, a fifth have no box."""
+    random = np.random.default_rng(0)
+    classes_of = [
+        [0] * 3 + [1] * (n % 3 == 0) + [2] * (n % 10 == 0) if random.random() > 0.2 else [] for n in range(90)
+    ]
+    classes_of = [labels if set(labels) - {0} else [] for labels in classes_of]
+    found = splits.draw(with_boxes(classes_of), data, 0)
+    assert sorted(np.concatenate([part.indices for part in found.values()])) == list(range(90))
+    share = {name: len(part.indices) / 90 for name, part in found.items()}
+    for kind in (1, 2, None):
+        members = [n for n, labels in enumerate(classes_of) if (max(labels) if labels else None) == kind]
+        for name, part in found.items():
+            assert len(np.intersect1d(part.indices, members)) == pytest.approx(share[name] * len(members), abs=1.5)
+    if data.val_images:
+        assert (len(found["val"].indices), len(found["test"].indices)) == (6, 11)
+
+
+def test_a_class_counts_where_it_stands_not_where_it_is_the_rarest():
+    classes_of = [[0, 1]] * 3 + [[0, 2]] * 3 + [[0, 0, 0]] * 2
+    found = splits.draw(with_boxes(classes_of), Data(), 0)
+    assert len(found["test"].indices) >= 1
+    assert len(found["val"].indices) >= 1
+    with pytest.raises(UserError, match=r"too few images in the data for c1 \(2\): every class needs at least 3"):
+        splits.draw(with_boxes(classes_of[1:]), Data(), 0)
+
+
+def test_a_single_image_without_boxes_is_drawn_with_the_others():
+    for seed in range(5):
+        found = splits.draw(with_boxes([[0]] * 6 + [[]]), Data(), seed)
+        assert sum(len(part.indices) for part in found.values()) == 7
+
+
+def test_copies_of_images_with_boxes_stay_on_one_side():
+    classes_of = [[n % 2] for n in range(40)] + [[], []]
+    contents = [n // 4 for n in range(40)] + ["same", "same"]
+    for seed in range(5):
+        found = splits.draw(with_boxes(classes_of, contents=contents), Data(), seed)
+        assert {len(names) for names in sides(found, contents).values()} == {1}
+        assert all(len(part.indices) for part in found.values())
+    with pytest.raises(UserError, match="too few different images of 'c0': the others are copies"):
+        splits.draw(with_boxes([[0]] * 9, contents=[1] * 5 + [2] * 4), Data(), 0)
+
+
+def test_the_variants_that_roboflow_writes_stay_on_one_side():
+    originals = [f"photo {n}_jpg" for n in range(20) for _ in range(3)]
+    folders = itertools.cycle(["train/images", "train/images", "valid/images"])
+    names = [
+        f"{folder}/{name}.rf.{n:032x}.jpg" for n, (folder, name) in enumerate(zip(folders, originals, strict=False))
+    ]
+    found = splits.draw(with_boxes([[n % 2] for n in range(20) for _ in range(3)], names), Data(), 0)
+    assert {len(split_names) for split_names in sides(found, originals).values()} == {1}
+    assert {name: len(part.indices) % 3 for name, part in found.items()} == {"train": 0, "val": 0, "test": 0}
+
+
+def test_groups_join_copies_and_variants():
+    names = [
+        "a.jpg",
+        "b_jpg.rf.1.jpg",
+        "cat/b_jpg.rf.2.jpg",
+        "train/b_jpg.rf.3.jpg",
+        "c.jpg",
+        "x.rf.jpg",
+        "val/b_jpg.rf.4.png",
+    ]
+    digests = ["0", "1", "2", "3", "3", "5", "0"]
+    assert copies.group_copies(digests, names).tolist() == [0, 0, 2, 0, 0, 5, 0]
+    assert copies.group_copies(digests).tolist() == [0, 1, 2, 3, 3, 5, 0]
+
+
+def test_a_class_that_all_went_to_val_and_test_is_told():
+    """Class 0 stands in three images, each the only one of a rarer class: they can all be held out."""
+    classes_of = [[0, 1], [0, 2], [0, 3]] + [[4, label] for label in (1, 2, 3) for _ in range(2)] + [[4]] * 4
+    refused = set()
+    for seed in range(60):
+        try:
+            found = splits.draw(with_boxes(classes_of), Data(test_fraction=0.5, val_fraction=0.5), seed)
+        except UserError as error:
+            refused.add(str(error))
+            continue
+        kept = {label for index in found["train"].indices for label in classes_of[index]}
+        assert kept == {0, 1, 2, 3, 4}
+    assert all("is left to train on: another data.seed draws other images" in sentence for sentence in refused)

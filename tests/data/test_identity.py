@@ -11,8 +11,11 @@ from int8_models import conv_model
 from PIL import Image
 
 from tinytrain.config import load as configs
-from tinytrain.data import identity, splits
+from tinytrain.data import boxes, identity, splits
+from tinytrain.data.boxes import Box
 from tinytrain.data.load import load_dataset
+from tinytrain.data.source import ImageSet
+from tinytrain.errors import UserError
 from tinytrain.nn.build import build_model
 from tinytrain.run import Run
 from tinytrain.tasks.classify import metrics
@@ -241,6 +244,30 @@ def test_labels_follow_the_names_of_their_classes():
     assert len(notes) == 1
     unchanged, _ = identity.match_classes(data_classes, data_classes, labels, "the model", "other")
     assert unchanged.tolist() == labels.tolist()
+
+
+def test_boxes_follow_the_names_of_their_classes_too():
+    packed = boxes.pack([[Box(0, (1, 2, 3, 4)), Box(1, (1, 2, 3, 5))], []])
+    matched, notes = identity.match_labels(["b", "x", "a"], ["a", "b"], packed, "the model", "other")
+    assert matched[..., boxes.CLASS].tolist() == [[2, 0], [-1, -1]]
+    assert notes == []
+    np.testing.assert_array_equal(matched[..., 1:], packed[..., 1:])
+    with pytest.raises(UserError, match="the model has the classes b, x, 'other' has a, b"):
+        identity.match_labels(["b", "x"], ["a", "b"], packed, "the model", "other")
+
+
+def test_neither_padding_nor_the_order_of_boxes_is_part_of_an_image():
+    first, second = Box(0, (1, 2, 3, 4)), Box(1, (1, 2, 3, 4), boxes.CROWD)
+
+    def content(images):
+        pool = ImageSet(boxes.pack(images), ["a", "b"], "key", lambda _: iter(()))
+        return identity._content(pool, np.array([0, 1]))
+
+    before = content([[first, second], []])
+    assert content([[second, first], [first] * 9])[0] == before[0]
+    assert before[1].startswith("- 0 ")
+    for other in ([first], [first, Box(1, (1, 2, 3, 4))], [first, Box(1, (1, 2, 3, 4.5), boxes.CROWD)]):
+        assert content([other, []])[0] != before[0]
 
 
 def test_other_data_is_matched_by_the_names_of_its_classes(workspace, command_line):

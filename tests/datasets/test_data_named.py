@@ -4,6 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import box_trees
 import numpy as np
 import pytest
 import tensorflow_datasets
@@ -12,6 +13,7 @@ from tinytrain.config import dataset_catalog
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Data
 from tinytrain.data import batches, splits
+from tinytrain.data.boxes import CROWD, DIFFICULT
 from tinytrain.data.load import load_dataset
 from tinytrain.data.source import Dataset, ImageInfo, ImageSet
 from tinytrain.datasets import named, tfds
@@ -20,7 +22,7 @@ from tinytrain.train.resolve import resolve
 
 ROWS = dataset_catalog.ROWS
 THROUGH_TFDS = [name for name, row in ROWS.items() if row.tfds]
-FOLDERS = [name for name, row in ROWS.items() if not row.tfds]
+FOLDERS = [name for name, row in ROWS.items() if not row.tfds and not row.boxes]
 
 
 @pytest.fixture
@@ -277,3 +279,123 @@ def test_a_dataset_on_the_disk_gives_the_images_of_the_chosen_classes(tmp_path, 
     assert len(tfds.load_parts("written").image_sets["train"].annotations) == 12
     with pytest.raises(UserError, match=r"has no val split \(it has "):
         tfds.load_parts("written", {"train": "train", "val": "val"})
+
+
+PIXELS = np.random.default_rng(1).integers(0, 256, (4, 32, 40, 3), dtype=np.uint8)
+OBJECTS = ([], [(1, 5, 6, 20, 30)], [(0, 1, 1, 40, 32), (1, 3, 3, 9, 9), (1, 3, 3, 9, 9)], [(0, 2, 2, 2, 8)])
+
+
+class _WithBoxes(tensorflow_datasets.core.GeneratorBasedBuilder):
+    """Four images, their boxes divided by the size as tensorflow-datasets does it."""
+
+    pkg_dir_path = Path(__file__).parent
+    VERSION = tensorflow_datasets.core.Version("1.0.0")
+
+    def _info(self):
+        features = tensorflow_datasets.features
+        kinds = {"label": features.ClassLabel(names=["cat", "dog"]), "bbox": features.BBoxFeature()} | self.MORE
+        image = features.Image(encoding_format="png")
+        return tensorflow_datasets.core.DatasetInfo(
+            builder=self,
+            features=features.FeaturesDict({"image": image, "objects": features.Sequence(kinds)}),
+        )
+
+    def _split_generators(self, dl_manager):
+        return {name: self._generate_examples() for name in ("train", "validation", "test")}
+
+    def _generate_examples(self):
+        for number, boxes in enumerate(OBJECTS):
+            objects = [
+                {"label": label, "bbox": tensorflow_datasets.features.BBox(y0 / 32, x0 / 40, y1 / 32, x1 / 40)}
+                | self.values(index)
+                for index, (label, x0, y0, x1, y1) in enumerate(boxes)
+            ]
+            yield number, {"image": PIXELS[number], "objects": objects}
+
+
+class Voc(_WithBoxes):
+    MORE = {"is_difficult": np.bool_}  # noqa: RUF012
+
+    def values(self, index):
+        return {"is_difficult": index == 1}
+
+
+class Coco(_WithBoxes):
+    MORE = {"is_crowd": np.bool_, "area": np.int64}  # noqa: RUF012
+
+    def values(self, index):
+        return {"is_crowd": index == 1, "area": 7}
+
+
+@pytest.fixture
+def written(tmp_path, monkeypatch):
+    """voc0712 and coco2017 are read from datasets that are written here, as tensorflow-datasets writes them."""
+    builders = {"voc": Voc(data_dir=tmp_path), "coco": Coco(data_dir=tmp_path)}
+    for builder in builders.values():
+        builder.download_and_prepare()
+    monkeypatch.setattr(tfds, "_builder", lambda _, name: builders[name.partition("/")[0]])
+    for name in ("voc0712", "coco2017"):
+        monkeypatch.setitem(ROWS, name, dataclasses.replace(ROWS[name], classes=2, images={}))
+
+
+def by_pixels(pool):
+    """Returns {number of an image in PIXELS: its boxes}; also checks that the images come in order."""
+    numbers = [next(n for n in range(4) if np.array_equal(PIXELS[n], image)) for image in pool.images(np.asarray)]
+    assert len(numbers) == len(pool.names) == len(set(pool.names))
+    return {n: rows[rows[:, 0] >= 0].tolist() for n, rows in zip(numbers, pool.annotations, strict=True)}
+
+
+def test_boxes_of_voc_lie_where_its_pixels_do(written):
+    """tensorflow-datasets has xmin / width for a first pixel that VOC calls 1; ours begins at xmin - 1."""
+    source = named.load("voc0712", Data())
+    assert (source.task, source.classes, source.split) == ("detect", ["cat", "dog"], "trainval")
+    assert {name: len(pool.names) for name, pool in source.image_sets.items()} == {"train": 8, "val": 8, "test": 4}
+    assert by_pixels(source.image_sets["test"]) == {
+        0: [],
+        1: [[1, 4, 5, 20, 30, 0, 16 * 25]],
+        2: [[0, 0, 0, 40, 32, 0, 40 * 32], [1, 2, 2, 9, 9, DIFFICULT, 49]],
+        3: [[0, 1, 1, 2, 8, 0, 7]],
+    }
+    assert len(box_trees.kinds(source)["same box"]) == 5
+    joined = splits.arrange(source, "auto")
+    assert {name: len(pool.names) for name, pool in joined.image_sets.items()} == {"train": 16, "test": 4}
+    assert len(joined.image_sets["train"].written_at) == 16
+
+
+def test_boxes_of_coco_with_crowds_and_areas(written):
+    source = named.load("coco2017", Data())
+    assert {name: pool.names[0] for name, pool in source.image_sets.items()} == {
+        "train": "coco-1.0.0-train-000000",
+        "test": "coco-1.0.0-validation-000000",
+    }
+    assert by_pixels(source.image_sets["test"])[2] == [[0, 1, 1, 40, 32, 0, 7], [1, 3, 3, 9, 9, CROWD, 7]]
+    assert len(box_trees.kinds(source)["no area"]) == 2
+    assert {name: len(part.names) for name, part in tfds.load("coco/2017", Data()).image_sets.items()} == {
+        "train": 4,
+        "val": 4,
+        "test": 4,
+    }
+
+
+def test_the_counts_of_datasets_with_boxes_are_those_of_their_authors():
+    """VOC: 2007 has 2,501 + 2,510 and 4,952 images, 2012 has 5,717 + 5,823; together 16,551 to train on."""
+    assert ROWS["voc0712"].images == {"train": 2_501 + 5_717, "val": 2_510 + 5_823, "test": 4_952}
+    assert ROWS["voc0712"].images["train"] + ROWS["voc0712"].images["val"] == 16_551
+    assert ROWS["coco2017"].images == {"train": 118_287, "test": 5_000}
+
+
+def test_the_files_of_a_dataset_with_boxes_are_checked_too(tmp_path, monkeypatch):
+    box_trees.write_pictures(tmp_path / "images")
+    for split in ("train2017", "val2017"):
+        box_trees.write_coco(tmp_path, name=f"annotations/instances_{split}.json")
+    with pytest.raises(
+        UserError, match="'coco2017' has 80 classes, 2 were found: name the folder that holds the coco files"
+    ):
+        named.load(f"coco2017:{tmp_path}", Data())
+    monkeypatch.setitem(ROWS, "coco2017", dataclasses.replace(ROWS["coco2017"], classes=2))
+    with pytest.raises(
+        UserError, match="not the whole of 'coco2017': images in train 3 instead of 118,287, test 3 ins"
+    ):
+        named.load(f"coco2017:{tmp_path}", Data())
+    monkeypatch.setitem(ROWS, "coco2017", dataclasses.replace(ROWS["coco2017"], classes=2, images={}))
+    assert set(named.load(f"coco2017:{tmp_path}", Data()).image_sets) == {"train", "test"}
