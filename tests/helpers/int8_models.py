@@ -1,10 +1,15 @@
 """Small .tflite files and operators for tests, built by hand or by TensorFlow's converter, and noise to feed them."""
 
+from typing import Any
+
 import flatbuffers
 import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 
-from tinytrain.tflite.model import Operator, Tensor
+from tinytrain.deploy.decode.anchors import AnchorDecoder, Output
+from tinytrain.deploy.decode.boxes import Grid, in_units
+from tinytrain.deploy.decode.cells import CellDecoder
+from tinytrain.tflite.model import Model, Operator, Tensor
 
 INPUT_SHAPE = (1, 4, 4, 3)
 FILTERS = 5
@@ -109,15 +114,75 @@ def two_output_model() -> bytes:
     return _converted(network, random)
 
 
-def _converted(network, random, io_type: str = "int8") -> bytes:
-    """Returns the int8 .tflite of a tf.function of images (1, 16, 16, 3)."""
+DETECTOR_SIDE, DETECTOR_CLASSES = 48, 2
+DETECTOR_ANCHORS = {16: ((20.0, 24.5), (40.0, 30.0)), 8: ((8.0, 10.0), (12.0, 9.0))}  # in pixels, for each stride
+
+
+def detector_model() -> bytes:
+    """Returns a converted int8 model from (1, 48, 48, 3) to two maps of cells, of stride 16 and 8.
+
+    Both have 2 anchors of 5 + 2 values; biases make objects rare.
+    """
     import tensorflow as tf
 
+    random, channels = np.random.default_rng(7), 2 * (5 + DETECTOR_CLASSES)
+    stem, down = (random.normal(size=(3, 3, width, 8)).astype("f") / 4 for width in (3, 8))
+    heads = [random.normal(size=(1, 1, 8, channels)).astype("f") / 2 for _ in range(2)]
+    bias = np.tile(np.array([0, 0, 0, 0, -0.7, 0.2, 0.2], "f"), 2)
+
+    @tf.function(input_signature=[tf.TensorSpec((1, DETECTOR_SIDE, DETECTOR_SIDE, 3), tf.float32)])
+    def network(image):
+        stride_8 = tf.nn.relu6(tf.nn.conv2d(tf.nn.relu6(tf.nn.conv2d(image, stem, 4, "SAME")), down, 2, "SAME"))
+        stride_16 = tf.nn.relu6(tf.nn.conv2d(stride_8, down, 2, "SAME"))
+        maps = [tf.nn.conv2d(each, head, 1, "SAME") for each, head in zip((stride_16, stride_8), heads, strict=True)]
+        return [each + bias for each in maps]
+
+    return _converted(network, random)
+
+
+def cells_model() -> bytes:
+    """Returns a converted int8 model from (1, 48, 48, 3) to one map of cells of stride 8, 1 + 2 values each."""
+    import tensorflow as tf
+
+    random = np.random.default_rng(8)
+    stem, head = (random.normal(size=(3, 3, *widths)).astype("f") / 2 for widths in ((3, 8), (8, 1 + DETECTOR_CLASSES)))
+
+    @tf.function(input_signature=[tf.TensorSpec((1, DETECTOR_SIDE, DETECTOR_SIDE, 3), tf.float32)])
+    def network(image):
+        return tf.nn.conv2d(tf.nn.relu6(tf.nn.conv2d(image, stem, 4, "SAME")), head, 2, "SAME")
+
+    return _converted(network, random)
+
+
+def detector_decoder(model: bytes, **changes: Any) -> AnchorDecoder:
+    """Returns the decoder of `detector_model`."""
+    grids = [_grid(tensor) for tensor in Model.parse(model).outputs]
+    anchors = [[tuple(map(in_units, anchor)) for anchor in DETECTOR_ANCHORS[grid["stride"]]] for grid in grids]
+    outputs = tuple(Output(**grid, anchors=tuple(each)) for grid, each in zip(grids, anchors, strict=True))
+    settings = {"classes": DETECTOR_CLASSES, "score": 0.4, "gain": 4.0, "nms": 0.45} | changes
+    return AnchorDecoder(side=DETECTOR_SIDE, outputs=outputs, **settings)
+
+
+def cells_decoder(model: bytes) -> CellDecoder:
+    """Returns the decoder of `cells_model`."""
+    (tensor,) = Model.parse(model).outputs
+    return CellDecoder(side=DETECTOR_SIDE, classes=DETECTOR_CLASSES, score=0.4, output=Grid(**_grid(tensor)))
+
+
+def _grid(tensor: Tensor) -> dict[str, Any]:
+    _, rows, columns, _ = tensor.shape
+    quantization = {"scale": tensor.scale[0], "zero_point": tensor.zero_point[0]}
+    return {"stride": DETECTOR_SIDE // rows, "rows": rows, "columns": columns, **quantization}
+
+
+def _converted(network, random, io_type: str = "int8") -> bytes:
+    """Returns the int8 .tflite of a tf.function of an image."""
+    import tensorflow as tf
+
+    shape = network.input_signature[0].shape
     converter = tf.lite.TFLiteConverter.from_concrete_functions([network.get_concrete_function()], network)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: (
-        [image] for image in random.uniform(-1, 1, (20, 1, 16, 16, 3)).astype("f")
-    )
+    converter.representative_dataset = lambda: ([image] for image in random.uniform(-1, 1, (20, *shape)).astype("f"))
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = getattr(tf, io_type)
     return converter.convert()

@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 from tinytrain.deploy.decode.anchors import AnchorDecoder, Output
+from tinytrain.deploy.decode.boxes import Grid
 from tinytrain.deploy.decode.cells import CellDecoder
 
 
@@ -73,15 +74,16 @@ def decode_anchors(decoder, outputs):
 def decode_cells(decoder, outputs):
     """Returns [(x0, y0, x1, y1, score, class), …] in integers."""
     (values,) = outputs
-    cells = values.reshape(decoder.rows, decoder.columns, 1 + decoder.classes).astype(int)
-    exponential = [half_up(32768 * math.exp(-decoder.scale * d)) for d in range(256)]
+    output = decoder.output
+    cells = values.reshape(output.rows, output.columns, 1 + decoder.classes).astype(int)
+    exponential = [half_up(32768 * math.exp(-output.scale * d)) for d in range(256)]
     scores = {}
-    for row in range(decoder.rows):
-        for column in range(decoder.columns):
+    for row in range(output.rows):
+        for column in range(output.columns):
             parts = [exponential[cells[row, column].max() - value] for value in cells[row, column]]
             for label, part in enumerate(parts[1:]):
                 scores[row, column, label] = (part * 32768 + sum(parts) // 2) // sum(parts)
-    found, side, limit = [], 16 * decoder.stride, 16 * decoder.side
+    found, side, limit = [], 16 * output.stride, 16 * decoder.side
     for (row, column, label), score in scores.items():
         around = [(row + down, column + right, label) for down in (-1, 0, 1) for right in (-1, 0, 1)]
         before = [scores[cell] for cell in around[:4] if cell in scores]
@@ -103,7 +105,8 @@ def anchor_decoder(random, side=None, **changes):
         cells = -(-side // int(stride))
         anchors = random.integers(1, [16 * side, 16 * side], (random.integers(1, 4), 2)).tolist()
         scale, zero_point = float(random.choice([0.01, 0.03, 0.1, 0.3])), int(random.integers(-128, 128))
-        outputs.append(Output(int(stride), cells, cells, scale, zero_point, tuple(map(tuple, anchors))))
+        grid = {"stride": int(stride), "rows": cells, "columns": cells, "scale": scale, "zero_point": zero_point}
+        outputs.append(Output(**grid, anchors=tuple(map(tuple, anchors))))
     settings = {
         "classes": int(random.choice([1, 1, 2, 3, 20])),
         "gain": float(random.choice([1, 4])),
@@ -123,10 +126,9 @@ def cell_decoder(random):
         classes=int(random.choice([1, 3, 20])),
         score=float(random.choice([0.01, 0.3, 0.5])),
         room=int(random.choice([1, 5, 100])),
-        stride=8,
-        rows=cells,
-        columns=cells,
-        scale=float(random.choice([0.01, 0.05, 0.2, 1.0])),
+        output=Grid(
+            stride=8, rows=cells, columns=cells, scale=float(random.choice([0.01, 0.05, 0.2, 1.0])), zero_point=7
+        ),
     )
 
 

@@ -1,6 +1,7 @@
 """The model as C++: model_data.h, model_data.cc and model_ops.h for firmware/model, and reading the arrays back.
 
-model_data.* hold the flatbuffer, what the firmware must know about it, and one golden input with its outputs;
+model_data.* hold the flatbuffer, what the firmware must know about it, and one golden input with its outputs, and for a
+detector how boxes follow from them (c_detector.py);
 model_ops.h registers exactly the operators the model uses (one too few is an error at run time, one too many is flash).
 """
 
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tinytrain.deploy import c_detector
+from tinytrain.deploy.decode.boxes import Decoder
 from tinytrain.deploy.tflm import lookup_tables, supported
 from tinytrain.deploy.tflm import operators as tflm_ops
 from tinytrain.errors import UserError
@@ -32,12 +35,13 @@ class Contents:
         model: of one int8 input and any number of int8 outputs.
         name: the model's name, as the firmware prints it.
         arena_bytes: size of the tensor arena.
-        labels: class names in the order of the first output; may be empty.
+        labels: class names in the order of the first output, or of a detector's classes; may be empty.
         golden_input: int8, as many elements as the model's input.
         golden_outputs: int8, what each of the model's outputs is for it, in the order of the model.
         pixels: (256,) int8, the input value of each 8-bit pixel, or (channels, 256) in the model's order where they
             differ. Default: `pixel_values` of the model's input.
         bgr: whether the model takes the channels in the order B, G, R; pixels come as R, G, B.
+        decoder: of a detector, how boxes follow from its outputs.
     """
 
     model: Model
@@ -48,13 +52,15 @@ class Contents:
     golden_outputs: Sequence[np.ndarray]
     pixels: np.ndarray | None = None
     bgr: bool = False
+    decoder: Decoder | None = None
 
 
 def write(folder: Path, contents: Contents) -> None:
     """Writes model_data.h, model_data.cc and model_ops.h into `folder`, which exists.
 
     Raises:
-        UserError: TFLM cannot run the model (`supported.check`), or it has other inputs, outputs or sizes than given.
+        UserError: TFLM cannot run the model (`supported.check`), or it has other inputs, outputs or sizes than given or
+            than the decoder expects.
     """
     model, name = contents.model, contents.name
     supported.check(model, name)
@@ -79,8 +85,14 @@ def write(folder: Path, contents: Contents) -> None:
         "kPixelTables": pixels.size // 256,
     }
     header = _header(name, source, outputs, counts, is_probability(model), contents.bgr)
+    data = _source(name, contents.labels, arrays)
+    if contents.decoder:
+        _refuse_other_scales(contents.decoder, outputs)
+        boxes = contents.decoder.decode(contents.golden_outputs)
+        header += c_detector.header(contents.decoder, boxes)
+        data += c_detector.source(contents.decoder, boxes)
     (folder / "model_data.h").write_text(header, "utf-8")
-    (folder / "model_data.cc").write_text(_source(name, contents.labels, arrays), "utf-8")
+    (folder / "model_data.cc").write_text(data, "utf-8")
     (folder / "model_ops.h").write_text(ops_header(tflm_ops.registrations(model.operators)), "utf-8")
 
 
@@ -167,6 +179,13 @@ def _golden_outputs(arrays: Sequence[np.ndarray], tensors: tuple[Tensor, ...]) -
     return np.concatenate(
         [_sized(array, tensor, "golden output") for array, tensor in zip(arrays, tensors, strict=True)]
     )
+
+
+def _refuse_other_scales(decoder: Decoder, tensors: tuple[Tensor, ...]) -> None:
+    expected = [(grid.scale, grid.zero_point) for grid in decoder.grids]
+    received = [(tensor.scale[0], tensor.zero_point[0]) for tensor in tensors]
+    if received != expected:
+        raise UserError(f"the decoder expects outputs of (scale, zero point) {expected}; the model has {received}")
 
 
 def _sized(array: np.ndarray, tensor: Tensor, what: str) -> np.ndarray:

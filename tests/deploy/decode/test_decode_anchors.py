@@ -14,11 +14,15 @@ from tinytrain.errors import UserError
 LN2 = math.log(2)
 
 
+def output(stride, cells, scale, zero_point, anchors):
+    return Output(stride=stride, rows=cells, columns=cells, scale=scale, zero_point=zero_point, anchors=anchors)
+
+
 def one_output(**changes):
     """A map of 4x4 cells of 8 px, one anchor of 10x6 px, two classes; a step is ln 2 / 16: 16 steps double a side."""
-    output = Output(8, 4, 4, LN2 / 16, 0, ((in_units(10), in_units(6)),))
+    only = output(8, 4, LN2 / 16, 0, ((in_units(10), in_units(6)),))
     return AnchorDecoder(
-        **{"side": 32, "classes": 2, "score": 0.3, "gain": 4, "nms": 0.45, "outputs": (output,)} | changes
+        **{"side": 32, "classes": 2, "score": 0.3, "gain": 4, "nms": 0.45, "outputs": (only,)} | changes
     )
 
 
@@ -84,8 +88,8 @@ def test_a_side_is_at_most_16_times_the_anchor():
 @pytest.mark.parametrize(("overlap", "left"), [(3, 2), (4, 1)])
 def test_two_boxes_of_a_class_stay_up_to_the_overlap(overlap, left):
     """Two boxes of 8 px side, 8 - overlap px apart: IoU is overlap / (16 - overlap), 0.23 or 0.33."""
-    output = Output(1, 16, 16, LN2 / 16, 0, ((128, 128),))
-    decoder = AnchorDecoder(side=16, classes=2, score=0.3, gain=4, nms=0.3, outputs=(output,))
+    only = output(1, 16, LN2 / 16, 0, ((128, 128),))
+    decoder = AnchorDecoder(side=16, classes=2, score=0.3, gain=4, nms=0.3, outputs=(only,))
     outputs = empty(decoder)
     outputs[0][8, 4] = [0, 0, 0, 0, 127, 127, -128]
     outputs[0][8, 12 - overlap] = [0, 0, 0, 0, 127, 127, -128]
@@ -96,8 +100,8 @@ def test_two_boxes_of_a_class_stay_up_to_the_overlap(overlap, left):
 
 def test_exactly_the_overlap_does_not_suppress():
     """8x8 px, 2 px apart: IoU 48 / 80 = 0.6 exactly, which is no number of float64."""
-    output = Output(1, 16, 16, LN2 / 16, 0, ((128, 128),))
-    decoder = AnchorDecoder(side=16, classes=1, score=0.3, gain=4, nms=0.6, outputs=(output,))
+    only = output(1, 16, LN2 / 16, 0, ((128, 128),))
+    decoder = AnchorDecoder(side=16, classes=1, score=0.3, gain=4, nms=0.6, outputs=(only,))
     outputs = empty(decoder)
     outputs[0][8, 4] = outputs[0][8, 6] = [0, 0, 0, 0, 127, 127]
     assert len(decoder.decode(outputs)) == 2
@@ -106,8 +110,8 @@ def test_exactly_the_overlap_does_not_suppress():
 
 def test_equal_scores_keep_the_order_of_the_scan():
     """The largest stride first, whatever the order of the outputs in the model; then row, column, anchor, class."""
-    coarse = Output(16, 2, 2, LN2 / 16, 0, ((16, 16), (32, 32)))
-    fine = Output(8, 4, 4, LN2 / 16, 0, ((16, 16),))
+    coarse = output(16, 2, LN2 / 16, 0, ((16, 16), (32, 32)))
+    fine = output(8, 4, LN2 / 16, 0, ((16, 16),))
     decoder = AnchorDecoder(side=32, classes=2, score=0.3, gain=4, nms=0.45, outputs=(fine, coarse))
     outputs = empty(decoder)
     outputs[0][0, 1] = outputs[0][1, 0] = [0, 0, 0, 0, 127, -128, 127]
@@ -120,8 +124,8 @@ def test_equal_scores_keep_the_order_of_the_scan():
 def test_it_is_the_decode_of_real_numbers_within_a_step():
     """YOLOv3's formulas in float64, as a list of boxes without suppression; a corner is cut to 1/16 px twice."""
     random = np.random.default_rng(3)
-    output = Output(16, 10, 10, 0.024, -3, ((600, 480), (1500, 1111), (2000, 300)))
-    decoder = AnchorDecoder(side=160, classes=3, score=0.3, gain=4, nms=1.0, room=400, outputs=(output,))
+    only = output(16, 10, 0.024, -3, ((600, 480), (1500, 1111), (2000, 300)))
+    decoder = AnchorDecoder(side=160, classes=3, score=0.3, gain=4, nms=1.0, room=400, outputs=(only,))
     values = random.integers(-128, 128, decoder.shapes[0]).astype(np.int8)
     values[random.random(values.shape[:2]) < 0.8] = -128
     real = (values.reshape(10, 10, 3, 8).astype(float) + 3) * 0.024
@@ -129,7 +133,7 @@ def test_it_is_the_decode_of_real_numbers_within_a_step():
     scores = 1 / (1 + np.exp(-4 * real[..., 4:5])) / (1 + np.exp(-4 * real[..., 5:]))
     rows, columns = np.mgrid[:10, :10]
     center = np.stack([sigmoids[..., 0] + columns[..., None], sigmoids[..., 1] + rows[..., None]], axis=-1) * 16
-    half = np.exp(real[..., 2:4]) * np.array(output.anchors) / 16 / 2
+    half = np.exp(real[..., 2:4]) * np.array(only.anchors) / 16 / 2
     corners = np.concatenate([center - half, center + half], axis=-1).clip(0, 160)
     expected = [
         (*corners[row, column, anchor], scores[row, column, anchor, label], label)

@@ -1,5 +1,6 @@
 """The integer decoder of cells: against a literal scan, against a softmax, and on cases worked by hand."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -7,9 +8,11 @@ import pytest
 from literal_decode import cell_decoder, decode_cells, drawn_outputs, tuples
 from scipy.special import softmax
 
+from tinytrain.deploy.decode.boxes import Grid
 from tinytrain.deploy.decode.cells import CellDecoder
 
-DECODER = CellDecoder(side=44, classes=2, score=0.4, stride=8, rows=6, columns=6, scale=math.log(2) / 8)
+GRID = Grid(stride=8, rows=6, columns=6, scale=math.log(2) / 8, zero_point=-5)
+DECODER = CellDecoder(side=44, classes=2, score=0.4, output=GRID)
 
 
 def without_objects():
@@ -50,7 +53,7 @@ def test_of_equal_neighbors_the_first_is_one():
 def test_all_values_at_their_least_are_no_division_by_zero():
     values = np.full(DECODER.shapes[0], -128, np.int8)
     assert len(DECODER.decode([values])) == 0  # a third each
-    low = CellDecoder(side=44, classes=2, score=0.3, stride=8, rows=6, columns=6, scale=50.0)
+    low = CellDecoder(side=44, classes=2, score=0.3, output=dataclasses.replace(GRID, scale=50.0))
     (first, second) = tuples(low.decode([values]))
     assert first == (0, 0, 128, 128, 10923, 0)
     assert second == (0, 0, 128, 128, 10923, 1)
@@ -59,7 +62,7 @@ def test_all_values_at_their_least_are_no_division_by_zero():
 def test_probabilities_are_those_of_a_softmax():
     random = np.random.default_rng(1)
     values = random.integers(-128, 128, DECODER.shapes[0]).astype(np.int8)
-    expected = softmax(values * DECODER.scale, axis=-1)[..., 1:]
+    expected = softmax(values * GRID.scale, axis=-1)[..., 1:]
     for box in DECODER.decode([values]):
         row, column = box["y0"] // 128, box["x0"] // 128
         assert box["score"] / 32768 == pytest.approx(expected[row, column, box["label"]], abs=1e-4)

@@ -16,39 +16,24 @@ from functools import cached_property
 import numpy as np
 
 from tinytrain.deploy.decode import tables
-from tinytrain.deploy.decode.boxes import BOX, UNITS, Decoder, best, rounded, within
+from tinytrain.deploy.decode.boxes import BOX, UNITS, Decoder, Grid, best, rounded, within
 
 LARGEST = 32767  # width of a box in 1/16 px
 BEFORE_CLASSES = 5  # tx, ty, tw, th, objectness
 _TX, _TY, _TW, _TH, _OBJECTNESS = range(BEFORE_CLASSES)
 
 
-@dataclass(frozen=True)
-class Output:
-    """One output of a head.
+@dataclass(frozen=True, kw_only=True)
+class Output(Grid):
+    """One output of a head with anchors.
 
-    Args:
-        stride: pixels of the input that a cell stands for.
-        rows: of its map of cells.
-        columns: likewise.
-        scale: real = scale · (int8 - zero_point).
-        zero_point: -128..127.
-        anchors: width and height of each in 1/16 px (`boxes.in_units`), in the order of the channels.
+    anchors: width and height of each in 1/16 px (`boxes.in_units`), in the order of the channels.
     """
 
-    stride: int
-    rows: int
-    columns: int
-    scale: float
-    zero_point: int
     anchors: tuple[tuple[int, int], ...]
 
     def __post_init__(self) -> None:
-        within("stride", self.stride, 1, 64)
-        within("rows", self.rows, 1, 1024)
-        within("columns", self.columns, 1, 1024)
-        within("scale", self.scale, 1e-9, 1e9)
-        within("zero_point", self.zero_point, -128, 127)
+        super().__post_init__()
         within("number of anchors", len(self.anchors), 1, 16)
         for side in (side for anchor in self.anchors for side in anchor):
             within("anchor", side, 1, 2**16 - 1)
@@ -89,6 +74,11 @@ class AnchorDecoder(Decoder):
     def overlap(self) -> int:
         """`nms` in hundredths, as the firmware compares it."""
         return rounded(100 * self.nms)
+
+    @property
+    def grids(self) -> tuple[Grid, ...]:
+        """The outputs."""
+        return self.outputs
 
     @property
     def shapes(self) -> tuple[tuple[int, int, int], ...]:

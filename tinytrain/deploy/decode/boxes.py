@@ -21,6 +21,32 @@ BOX = np.dtype(
 
 
 @dataclass(frozen=True, kw_only=True)
+class Grid:
+    """One output of a head: a map of cells.
+
+    Args:
+        stride: pixels of the input that a cell stands for.
+        rows: of the map.
+        columns: likewise.
+        scale: real = scale · (int8 - zero_point).
+        zero_point: -128..127.
+    """
+
+    stride: int
+    rows: int
+    columns: int
+    scale: float
+    zero_point: int
+
+    def __post_init__(self) -> None:
+        within("stride", self.stride, 1, 64)
+        within("rows", self.rows, 1, 1024)
+        within("columns", self.columns, 1, 1024)
+        within("scale", self.scale, 1e-9, 1e9)
+        within("zero_point", self.zero_point, -128, 127)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Decoder(abc.ABC):
     """How the boxes of an image follow from the int8 outputs of a network.
 
@@ -49,6 +75,11 @@ class Decoder(abc.ABC):
     def least_score(self) -> int:
         """`score` as the firmware compares it, a probability times ONE."""
         return rounded(self.score * ONE)
+
+    @property
+    @abc.abstractmethod
+    def grids(self) -> tuple[Grid, ...]:
+        """Each output, in the order of the model."""
 
     @property
     @abc.abstractmethod

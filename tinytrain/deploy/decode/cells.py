@@ -16,38 +16,29 @@ from functools import cached_property
 import numpy as np
 
 from tinytrain.deploy.decode import tables
-from tinytrain.deploy.decode.boxes import BOX, ONE, UNITS, Decoder, best, within
+from tinytrain.deploy.decode.boxes import BOX, ONE, UNITS, Decoder, Grid, best
 
 
 @dataclass(frozen=True, kw_only=True)
 class CellDecoder(Decoder):
-    """The decoder of the head `centroid`.
+    """The decoder of the head `centroid`, which has one output."""
 
-    stride: pixels of the input that a cell stands for; rows, columns: of the map; scale: of the output (a softmax does
-    not see its zero point).
-    """
+    output: Grid
 
-    stride: int
-    rows: int
-    columns: int
-    scale: float
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        within("stride", self.stride, 1, 64)
-        within("rows", self.rows, 1, 1024)
-        within("columns", self.columns, 1, 1024)
-        within("scale", self.scale, 1e-9, 1e9)
+    @property
+    def grids(self) -> tuple[Grid, ...]:
+        """The only output."""
+        return (self.output,)
 
     @property
     def shapes(self) -> tuple[tuple[int, int, int], ...]:
         """(rows, columns, channels) of the only output."""
-        return ((self.rows, self.columns, 1 + self.classes),)
+        return ((self.output.rows, self.output.columns, 1 + self.classes),)
 
     @cached_property
     def table(self) -> np.ndarray:
         """(256,) uint16: e to the distance of a value to the largest one of its cell."""
-        return tables.falling_exponentials(self.scale)
+        return tables.falling_exponentials(self.output.scale)
 
     def decode(self, outputs: Sequence[np.ndarray]) -> np.ndarray:
         """Returns the cells with an object of an image, best first; see Decoder.
@@ -58,7 +49,7 @@ class CellDecoder(Decoder):
         scores = self._probabilities(values)
         row, column, label = np.nonzero((scores >= self.least_score) & is_peak(scores))
         boxes = np.zeros(len(row), BOX)
-        side, limit = UNITS * self.stride, UNITS * self.side
+        side, limit = UNITS * self.output.stride, UNITS * self.side
         for axis, cell in (("x", column), ("y", row)):
             boxes[f"{axis}0"] = np.minimum(cell * side, limit)
             boxes[f"{axis}1"] = np.minimum((cell + 1) * side, limit)

@@ -1,0 +1,86 @@
+"""The decoder of a detector as C++, for model_data.h and model_data.cc: structs of app/detect.h, and golden boxes."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from tinytrain.deploy.decode import description
+from tinytrain.deploy.decode.anchors import AnchorDecoder
+from tinytrain.deploy.decode.boxes import UNITS, Decoder
+from tinytrain.deploy.decode.cells import CellDecoder
+from tinytrain.errors import UserError
+
+_NUMBERS_PER_LINE = 16
+
+
+def header(decoder: Decoder, golden: np.ndarray) -> str:
+    """Returns what model_data.h says of a decoder, and of `golden`, the boxes (D,) BOX of the golden input."""
+    type_, _ = _definition(decoder)
+    return f"""
+#include "app/detect.h"
+
+#define MODEL_DETECTS  // the firmware compiles what only detectors need
+
+inline constexpr uint32_t kBoxRoom = {decoder.room};  // most boxes of an image
+inline constexpr uint32_t kDecoderCrc = 0x{description.crc(decoder):08x};  // by which a host knows the decoder
+inline constexpr uint32_t kGoldenBoxCount = {len(golden)};
+extern const {type_} kDetector;
+extern const Box kGoldenBoxes[kGoldenBoxCount + 1];  // what the host decoded from kGoldenOutputs
+"""
+
+
+def source(decoder: Decoder, golden: np.ndarray) -> str:
+    """Returns what model_data.cc says of the same."""
+    rows = "".join(f"    {{{_listed(box)}}},\n" for box in golden.tolist())
+    _, text = _definition(decoder)
+    return f"{text}\nconst Box kGoldenBoxes[kGoldenBoxCount + 1] = {{\n{rows}    {{}}}};\n"
+
+
+def _definition(decoder: Decoder) -> tuple[str, str]:
+    """Returns (the type of kDetector, its definition with the tables that it points to)."""
+    if isinstance(decoder, AnchorDecoder):
+        return "AnchorDetector", _anchors(decoder)
+    if isinstance(decoder, CellDecoder):
+        return "CellDetector", _cells(decoder)
+    raise UserError(f"the firmware has no decoder for a {type(decoder).__name__}")
+
+
+def _anchors(decoder: AnchorDecoder) -> str:
+    tables, rows = "", ""
+    for number in decoder.scanned:
+        output, table = decoder.outputs[number], decoder.tables[number]
+        names = {name: f"k{name}{number}" for name in ("Scores", "Places", "Sizes", "Anchors")}
+        tables += _array("uint16_t", names["Scores"], table.scores)
+        if np.array_equal(table.places, table.scores):  # a gain of 1
+            names["Places"] = names["Scores"]
+        else:
+            tables += _array("uint16_t", names["Places"], table.places)
+        tables += _array("uint32_t", names["Sizes"], table.sizes)
+        tables += _array("uint16_t", names["Anchors"], np.array(output.anchors))
+        cells = (number, output.stride, output.rows, output.columns, len(output.anchors), table.least_objectness)
+        rows += f"    {{{_listed(cells)}, {', '.join(names.values())}}},\n"
+    numbers = (len(decoder.outputs), decoder.classes, UNITS * decoder.side, decoder.least_score, decoder.overlap)
+    return (
+        f"\nnamespace {{\n{tables}const AnchorOutput kAnchorOutputs[] = {{\n{rows}}};\n}}  // namespace\n"
+        f"\nconst AnchorDetector kDetector = {{kAnchorOutputs, {_listed(numbers)}}};\n"
+    )
+
+
+def _cells(decoder: CellDecoder) -> str:
+    grid = decoder.output
+    numbers = (grid.stride, grid.rows, grid.columns, decoder.classes, UNITS * decoder.side, decoder.least_score)
+    table = _array("uint16_t", "kExponentials", decoder.table)
+    return (
+        f"\nnamespace {{\n{table}}}  // namespace\n"
+        f"\nconst CellDetector kDetector = {{{_listed(numbers)}, kExponentials}};\n"
+    )
+
+
+def _array(ctype: str, name: str, values: np.ndarray) -> str:
+    numbers = values.reshape(-1).tolist()
+    lines = [_listed(numbers[i : i + _NUMBERS_PER_LINE]) for i in range(0, len(numbers), _NUMBERS_PER_LINE)]
+    return f"const {ctype} {name}[] = {{\n    " + ",\n    ".join(lines) + "};\n"
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    return ", ".join(map(str, numbers))
