@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "board.h"
+#include "boxes.h"
 #include "crc32.h"
 #include "engine.h"
 #include "cobs_framing.h"
@@ -26,12 +27,13 @@ enum Type : uint8_t {
   kStatus = 7,
   kReset = 8,
   kOutputInfo = 9,
+  kBoxes = 10,
   kAnswer = 0x80,
   kError = 0xFF,
 };
 enum Error : uint8_t { kUnknownType = 1, kWrongPayload = 2, kWrongImage = 3, kEngineFailed = 4 };
 
-constexpr uint16_t kVersion = 2;
+constexpr uint16_t kVersion = 3;
 constexpr uint64_t kPatienceTicks = uint64_t{2} * BOARD_CLOCK_HZ;  // a tick is a cycle of the clock
 using cobs_framing::kCrcBytes;
 using cobs_framing::kFrameBytes;
@@ -73,6 +75,8 @@ uint32_t fallback_baud = 0;  // of before, while a new rate has not proven itsel
 uint32_t baud = BAUD;
 uint64_t baud_changed = 0;
 
+uint32_t inferred_crc = 0, inferred_run = 0;  // input and number of the last inference that a host asked for
+
 void Begin(uint8_t type) {
   answer[0] = type;
   answer_bytes = kHeaderBytes;
@@ -111,7 +115,7 @@ void Finish(uint16_t sequence) {
 uint32_t ImageCrc() { return Crc32(inference::Image(), kInputBytes); }
 
 void Hello(Reader payload) {
-  if (payload.Take<uint16_t>() != kVersion || !payload.ended()) return Fail(kWrongPayload, "HELLO takes version 2");
+  if (payload.Take<uint16_t>() != kVersion || !payload.ended()) return Fail(kWrongPayload, "HELLO takes version 3");
   Begin(kHello | kAnswer);
   Put<uint16_t>(kVersion);
   Put<uint16_t>(kPayloadBytes);
@@ -128,6 +132,8 @@ void Hello(Reader payload) {
   Put<uint32_t>(BOARD_CLOCK_HZ);
   Put<uint32_t>(BOARD_COUNTS);
   Put<uint32_t>(BOARD_TICKS);
+  Put<uint32_t>(boxes::kRoom);
+  Put<uint32_t>(boxes::kCrc);
   for (const char* text : {BOARD_NAME, engine_name(), kModelName, BOARD_COUNTER, post_mortem_text()}) PutText(text);
 }
 
@@ -181,6 +187,8 @@ void Infer(Reader payload) {
   if (crc != ImageCrc()) return Fail(kWrongImage, "the input is not the one of this CRC-32");
   uint64_t ticks;
   if (!inference::Run(count, &ticks)) return Fail(kEngineFailed, engine_error());
+  inferred_crc = crc;
+  inferred_run = inference::RunCount();
   Begin(kInfer | kAnswer);
   Put<uint32_t>(count);
   Put<uint64_t>(ticks);
@@ -209,6 +217,24 @@ void OutputInfo(Reader payload) {
   Put<int32_t>(output.zero_point);
   Put<uint32_t>(output.rank);
   for (size_t i = 0; i < output.rank; ++i) Put<uint32_t>(output.shape[i]);
+}
+
+// Boxes of the last INFER: decoded for the first of them, then read on.
+void Boxes(Reader payload) {
+  const auto crc = payload.Take<uint32_t>();
+  const auto first = payload.Take<uint16_t>();
+  if (!payload.ended()) return Fail(kWrongPayload, "BOXES takes a CRC-32 and the number of a box");
+  if (inferred_run == 0 || inferred_run != inference::RunCount() || crc != inferred_crc) {
+    return Fail(kWrongImage, "the last inference was not of the input of this CRC-32");
+  }
+  if (first == 0) boxes::Decode();
+  if (first > 0 && first >= boxes::Count()) return Fail(kWrongPayload, "BOXES: there are not so many boxes");
+  Begin(kBoxes | kAnswer);
+  Put<uint16_t>(boxes::Count());
+  Put<uint16_t>(first);
+  Put<uint32_t>(boxes::Ticks());
+  const uint32_t fit = (kPayloadBytes - 8) / sizeof(Box);
+  PutBytes(boxes::List() + first, std::min(boxes::Count() - first, fit) * sizeof(Box));
 }
 
 void Profile(Reader payload) {
@@ -256,6 +282,9 @@ void Execute(uint8_t type, Reader payload) {
     case kStatus: return Status(payload);
     case kReset: return Reset(payload);
     case kOutputInfo: return OutputInfo(payload);
+    case kBoxes:
+      if constexpr (boxes::kRoom > 0) return Boxes(payload);
+      return Fail(kUnknownType, "the model is no detector");
     default: return Fail(kUnknownType, "no such type");
   }
 }

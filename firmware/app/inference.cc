@@ -29,6 +29,7 @@ const char* error = "the model was not started";
 uint64_t start_ticks = 0;
 bool image_is_used_up = false;
 
+uint32_t run_count = 0;
 uint32_t running = 0;  // index of the operator that runs
 bool profiling = false;
 uint64_t operator_began = 0;
@@ -46,6 +47,7 @@ bool RunOnce() {
   running = 0;
   if (kKeepImage) std::memcpy(engine_input(), image, kInputBytes);
   const bool ran = engine_invoke();
+  ++run_count;
   post_mortem_idle();
   return ran;
 }
@@ -96,6 +98,8 @@ bool Run(uint32_t count, uint64_t* ticks) {
   *ticks = total;
   return true;
 }
+
+uint32_t RunCount() { return run_count; }
 
 const int8_t* Output(uint32_t index) {
   return kKeepImage ? engine_output(index).data : first_outputs + kOutputs[index].offset;

@@ -23,6 +23,9 @@ bool ImageIsKept();
 // included. False: the engine failed.
 bool Run(uint32_t count, uint64_t* ticks);
 
+// Returns how many inferences have run since the start: the outputs are those of the last one.
+uint32_t RunCount();
+
 // Returns output `index`, kOutputs[index].bytes of int8, for the input as it was written.
 const int8_t* Output(uint32_t index);
 

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "board.h"
+#include "boxes.h"
 #include "engine.h"
 #include "inference.h"
 #include "lines.h"
@@ -105,9 +106,12 @@ bool SelfTest(const char* clock_error) {
   uint32_t unused;
   if (!RunGolden(&unused)) return Fail("invoke: ", engine_error());
   const bool equal = GoldenIsEqual();
+  bool boxes_are_equal = true;
+  if constexpr (boxes::kRoom > 0) boxes_are_equal = boxes::GoldenAreEqual();
   if (!TimeInferences()) return Fail("invoke: ", engine_error());
   Line("stack: ", Number{stack_used_bytes()}, " of ", Number{stack_bytes()}, " bytes");
   if (!equal) return Fail("the output is not the golden output");
+  if (!boxes_are_equal) return Fail("the boxes are not the golden boxes");
   Line("done");
   return true;
 }

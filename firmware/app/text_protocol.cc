@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "board.h"
+#include "boxes.h"
 #include "engine.h"
 #include "inference.h"
 #include "lines.h"
@@ -95,6 +96,31 @@ void Results() {
     PrintThousandths(kOutputIsProbability ? Real(output[i]) : std::exp(Real(output[i]) - Real(largest)) / sum);
   }
   Line("]");
+}
+
+// A corner in pixels: 1/16 px are four decimals exactly.
+void PrintPixels(int16_t sixteenths) {
+  const auto value = static_cast<uint32_t>(sixteenths);  // never negative: it is clipped to the input
+  char digits[kUnsignedDigits];
+  Print(Number{value / 16});
+  print(".");
+  print(unsigned_text(10000 + value % 16 * 625, digits) + 1);  // 1dddd keeps the leading zeros
+}
+
+void Boxes() {
+  if (inference::RunCount() == 0) return Line("e-[No inference has run: infer first]");
+  boxes::Decode();
+  for (uint32_t i = 0; i < boxes::Count(); ++i) {
+    const Box& box = boxes::List()[i];
+    print("m-box-[");
+    PrintThousandths(static_cast<float>(box.score) / 32768);
+    for (const int16_t corner : {box.x0, box.y0, box.x1, box.y1}) {
+      print(",");
+      PrintPixels(corner);
+    }
+    Line(",", Number{box.label}, ",", box.label < kLabelCount ? kLabels[box.label] : "", "]");
+  }
+  Line("m-boxes-", Number{boxes::Count()});
 }
 
 bool InputIsThere() {
@@ -223,6 +249,7 @@ void Help() {
   Line("             : Print N bytes at offset as hex");
   Line("infer N [W=0]: Load input, execute N inferences after W warmup loops");
   Line("results      : Return the result fp32 vector");
+  if (boxes::kRoom > 0) Line("boxes        : Return the boxes of the last inference");
   Line("selftest     : Compare with the golden output and time inferences");
   if (BOARD_EMULATOR[0] != '\0') Line("exit         : End the emulator, status 0 after a good self test");
 }
@@ -245,6 +272,9 @@ void Execute(char* rest) {
   if (Is(word, "db")) return Db(rest);
   if (Is(word, "infer")) return Infer(rest);
   if (Is(word, "results")) return Results();
+  if constexpr (boxes::kRoom > 0) {
+    if (Is(word, "boxes")) return Boxes();
+  }
   if (Is(word, "selftest")) return SelfTestNow();
   if (BOARD_EMULATOR[0] != '\0' && Is(word, "exit")) board_exit(status);
   Line("e-[Unknown command: ", word, "]");

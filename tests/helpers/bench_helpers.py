@@ -6,6 +6,7 @@ import numpy as np
 from firmware_helpers import emit, stub_outputs
 from int8_models import FILTERS, conv_model
 
+from tinytrain.deploy.decode import description
 from tinytrain.deploy.exported import COMPACT_FILE, GOLDEN_FILE, golden_outputs
 from tinytrain.tflite.model import Model
 
@@ -13,10 +14,10 @@ OUTPUTS = 16 * FILTERS
 IMAGES = 12
 
 
-def exported(folder, count=IMAGES, labels=True, model=None, **changes):
+def exported(folder, count=IMAGES, labels=True, model=None, annotations=None, **changes):
     """Writes what `tinytrain export` would of `model`, by default of one CONV_2D, and returns its folder.
 
-    `changes` are fields of Contents.
+    `changes` are fields of Contents; with a decoder it is a detector's, and `annotations` are those of its images.
     """
     model = model or conv_model()
     graph = Model.parse(model)
@@ -27,7 +28,12 @@ def exported(folder, count=IMAGES, labels=True, model=None, **changes):
     emit(folder, **golden | {"model": model} | changes)
     (folder / COMPACT_FILE).write_bytes(model)
     outputs = [np.stack(output) for output in zip(*answers, strict=True)]
-    arrays = {"labels": outputs[0].argmax(axis=1)} if labels else {}
+    report = {"board": "stm32f746g_disco", "latency_ms": 1.5}
+    if decoder := changes.get("decoder"):
+        report |= {"task": "detect", "decoder": description.section(decoder), "classes": ["cat", "dog"]}
+        arrays = {"annotations": annotations} if annotations is not None else {}
+    else:
+        arrays = {"labels": outputs[0].argmax(axis=1)} if labels else {}
     np.savez_compressed(folder / GOLDEN_FILE, inputs=inputs, **golden_outputs(outputs), **arrays)
-    (folder / "report.json").write_text(json.dumps({"board": "stm32f746g_disco", "latency_ms": 1.5}))
+    (folder / "report.json").write_text(json.dumps(report))
     return folder

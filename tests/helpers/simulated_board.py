@@ -27,14 +27,15 @@ class SimulatedBoard:
 
     cycles: of one inference; slow: how much slower its clock is than it says; rates: those that its line carries;
     shapes: of its outputs; silent: it never answers; crash_at: the number of the INFER in which it restarts, and says
-    `reason`.
+    `reason`; of a detector: room, decoder_crc, and found, which gives the boxes in outputs as bytes.
     """
 
     def __init__(self, model, input_bytes, output_bytes, **behavior):
         self.model, self.input = model, bytearray(input_bytes)
-        self.output_bytes, self.shapes, self.scale, self.zero_point = output_bytes, [(1, 4, 4, 5)], 1 / 32, 0
+        self.output_bytes, self.shapes, self.scales, self.zero_points = output_bytes, [(1, 4, 4, 5)], [1 / 32], [0]
         self.cycles, self.slow, self.rates = 200_000, 1.0, (115200, 921600)
         self.silent, self.crash_at, self.reason, self.operators = False, None, "", 1
+        self.room, self.decoder_crc, self.found = 0, 0, lambda outputs: b""
         self.refuse, self.change = {}, lambda output, infers: output
         vars(self).update(behavior)
         self.baud, self.fallback, self.infers, self.requests, self.last = 115200, None, 0, [], (None, b"")
@@ -113,9 +114,9 @@ class SimulatedBoard:
 
     def _answer_1(self, _):
         sizes = (len(self.input), self.output_bytes, 8192, 128, 4096)
-        numbers = (*sizes, len(self.shapes), self.operators, CLOCK_HZ, 1, 1)
+        numbers = (*sizes, len(self.shapes), self.operators, CLOCK_HZ, 1, 1, self.room, self.decoder_crc)
         texts = ("sim", "python", "conv", "cycles", self.restarted)
-        head = struct.pack("<HH12I", 2, 512, zlib.crc32(self.model), len(self.model), *numbers)
+        head = struct.pack("<HH14I", 3, 512, zlib.crc32(self.model), len(self.model), *numbers)
         return head + b"".join(text.encode() + b"\0" for text in texts)
 
     def _answer_2(self, payload):
@@ -143,9 +144,15 @@ class SimulatedBoard:
         return b""
 
     def _answer_9(self, payload):
-        shape = self.shapes[struct.unpack("<H", payload)[0]]
-        size_bytes = math.prod(shape)
-        return struct.pack(f"<IfiI{len(shape)}I", size_bytes, self.scale, self.zero_point, len(shape), *shape)
+        (index,) = struct.unpack("<H", payload)
+        shape, scale, zero_point = self.shapes[index], self.scales[index], self.zero_points[index]
+        return struct.pack(f"<IfiI{len(shape)}I", math.prod(shape), scale, zero_point, len(shape), *shape)
+
+    def _answer_10(self, payload):
+        crc, first = struct.unpack("<IH", payload)
+        assert crc == zlib.crc32(self.input)
+        boxes = self.found(self.outputs)
+        return struct.pack("<HHI", len(boxes) // 12, first, 31_250) + boxes[12 * first :][: 42 * 12]
 
     def _stub_outputs(self):
         import numpy as np

@@ -2,13 +2,15 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from statistics import median
 from typing import Any
 
 import numpy as np
 
 from tinytrain import progress
+from tinytrain.benching import box_answers
+from tinytrain.benching.box_answers import Decoded
 from tinytrain.benching.serial.board import BoardLink, Inference
 from tinytrain.benching.serial.messages import BoardWrong, Hello, OutputInfo, Status
 from tinytrain.deploy.exported import Exported
@@ -39,7 +41,7 @@ def measure(link: BoardLink, hello: Hello, exported: Exported, images: int | Non
     _refuse_other_outputs(link, exported)
     before = link.status()
     started = time.perf_counter()
-    drawn_images, answers = _answers(link, hello, exported, images)
+    drawn_images, answers, decoded = _answers(link, hello, exported, images)
     seconds, count = time.perf_counter() - started, len(drawn_images)
     windows = _windows(link, hello, exported, drawn_images, 0.0 if hello.emulated else window_s)
     profile = _profile(link, hello, exported)
@@ -49,6 +51,7 @@ def measure(link: BoardLink, hello: Hello, exported: Exported, images: int | Non
         **identity(link, hello, "binary"),
         "images": count,
         **_comparison(drawn_images, answers, exported),
+        **({"boxes": box_answers.section(decoded, hello, exported)} if decoded else {}),
         "latency": _latency(windows, hello, exported),
         "profile": profile,
         "memory": {
@@ -100,15 +103,20 @@ def identity(link: BoardLink, hello: Hello, protocol: str) -> dict[str, Any]:
 
 def _answers(
     link: BoardLink, hello: Hello, exported: Exported, images: int | None
-) -> tuple[list[int], list[list[np.ndarray]]]:
-    """Returns the numbers of the images, as `drawn` gives them, and the board's outputs for each, int8."""
-    drawn_images, answers = [], []
+) -> tuple[list[int], list[list[np.ndarray]], list[Decoded]]:
+    """Returns the numbers of the images, as `drawn` gives them, and the board's outputs for each, int8.
+
+    And its boxes for each, if the model is a detector.
+    """
+    drawn_images, answers, decoded = [], [], []
     for image in drawn(hello, images, len(exported.inputs)):
         link.doing = f"image {image}"
         inference = link.infer(exported.input_of(image), output_bytes=hello.output_bytes)
         drawn_images.append(image)
         answers.append(exported.split(inference.outputs))
-    return drawn_images, answers
+        if exported.decoder:
+            decoded.append(box_answers.ask(link, image, exported, exported.decoder))
+    return drawn_images, answers, decoded
 
 
 def drawn(hello: Hello, images: int | None, total: int, most: int | None = None) -> Iterator[int]:
@@ -139,27 +147,31 @@ def _comparison(images: list[int], answers: list[list[np.ndarray]], exported: Ex
             if not np.array_equal(host, board):
                 of_several = {"output": index} if len(outputs) > 1 else {}
                 rows.append({"image": image, **of_several, "host": host.tolist(), "board": board.tolist()})
-    first_outputs = np.stack([outputs[0] for outputs in answers])
+    stacked = [np.stack(outputs) for outputs in zip(*answers, strict=True)]
     return {
         "different": len({row["image"] for row in rows}),
         "differences": rows,
-        "accuracy": accuracy(images, first_outputs, exported),
+        "accuracy": accuracy(images, stacked, exported),
     }
 
 
-def accuracy(images: list[int], answers: np.ndarray, exported: Exported) -> dict[str, float] | None:
-    """Returns the task's figure of the board's first outputs (N, classes) and of the host's; None without labels.
+def accuracy(images: list[int], answers: Sequence[np.ndarray], exported: Exported) -> dict[str, float] | None:
+    """Returns the task's figure of the board's outputs and of the host's; None without labels or annotations.
 
     Args:
         images: the numbers of the N images.
-        answers: the board's first outputs, int8 or real.
+        answers: (N, …) of each of the board's outputs, int8; of a classifier the first, int8 or real, is enough.
         exported: the export, which has the host's outputs and the labels.
     """
+    if exported.decoder and exported.annotations is not None and answers[0].dtype == np.int8:
+        of_host = [output[images] for output in exported.outputs]
+        both = {"board": answers, "host": of_host}
+        return {side: box_answers.ap50(outputs, images, exported) for side, outputs in both.items()}
     measure = figures.of(exported.report.get("task", "classify")).measure
     if exported.labels is None or measure is None:
         return None
     labels, host = exported.labels[images], exported.outputs[0][images].reshape(len(images), -1)
-    return {"board": measure(answers, labels), "host": measure(host, labels)}
+    return {"board": measure(answers[0], labels), "host": measure(host, labels)}
 
 
 def _windows(

@@ -10,6 +10,7 @@ from tinytrain.benching.serial.board import BoardLink
 from tinytrain.benching.serial.messages import Hello
 from tinytrain.benching.serial.requests import BoardRestarted
 from tinytrain.deploy import boards, make
+from tinytrain.deploy.decode import description
 from tinytrain.deploy.exported import Exported
 from tinytrain.errors import UserError
 
@@ -80,6 +81,19 @@ def refuse_another_model(hello: Hello, exported: Exported, device: str) -> None:
             f"the board on {device} ({hello.board}) holds another model, '{hello.model}' of {hello.model_bytes:,} "
             f"bytes with CRC-32 {hello.model_crc:08x}, expected {len(exported.model):,} bytes with "
             f"{exported.model_crc:08x}: make -C {shlex.quote(str(exported.sources))} TFLM_DIR=… flash"
+        )
+    _refuse_another_decoder(hello, exported, device)
+
+
+def _refuse_another_decoder(hello: Hello, exported: Exported, device: str) -> None:
+    """Raises UserError unless the board decodes boxes exactly as the export does, or neither does."""
+    decoder = exported.decoder
+    expected = (decoder.room, description.crc(decoder)) if decoder else (0, 0)
+    if (hello.boxes, hello.decoder_crc) != expected:
+        raise UserError(
+            f"the board on {device} ({hello.board}) decodes up to {hello.boxes} boxes with {hello.decoder_crc:08x}, "
+            f"expected {expected[0]} with {expected[1]:08x}, the anchors and thresholds of the export: "
+            f"make -C {shlex.quote(str(exported.sources))} TFLM_DIR=… flash"
         )
 
 

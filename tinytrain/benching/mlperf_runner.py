@@ -77,7 +77,7 @@ def _comparison(images: list[int], results: np.ndarray, exported: Exported) -> d
         if (np.abs(result - expected) > _TOLERANCE).any()
     ]
     rows.sort(key=lambda row: row["image"])
-    return {"different": len(rows), "differences": rows, "accuracy": accuracy(images, results, exported)}
+    return {"different": len(rows), "differences": rows, "accuracy": accuracy(images, [results], exported)}
 
 
 def _windows(device: Mlperf, exported: Exported, images: list[int], window_s: float) -> list[tuple[int, Window]]:

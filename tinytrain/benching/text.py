@@ -1,10 +1,11 @@
 """What `tinytrain bench` prints: its result as tables to read."""
 
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from tinytrain import tables
-from tinytrain.deploy.exported import BENCH_FILE, PICTURE_FILE
+from tinytrain.deploy.exported import BENCH_FILE, BOXES_FILE, PICTURE_FILE
 from tinytrain.train import figures
 
 DIFFERENCES_SHOWN = 10
@@ -19,16 +20,21 @@ def summary(result: dict[str, Any], folder: Path) -> str:
         ("board", f"{result['board']}{' (emulated)' if result['emulated'] else ''}, {result['engine']} engine"),
         ("model", result["model"]),
         ("images", f"{result['images']:,}, {result['different']:,} outputs differ from the host's (expected: 0)"),
+        *([("boxes", _boxes(result["boxes"], result["images"]))] if "boxes" in result else []),
         ("accuracy", _accuracy(result)),
         ("latency", _latency(result)),
     ]
+    if "boxes" in result:
+        rows.append(("decode", _decode(result)))
     if memory := result.get("memory"):
         rows.append(("arena", f"{memory['arena_used_bytes']:,} of {memory['arena_bytes']:,} bytes used"))
         rows.append(("stack", f"{memory['stack_used_bytes']:,} of {memory['stack_bytes']:,} bytes used"))
     rows.append(("line", _line(result)))
     rows.append(("written", ", ".join(str(folder / name) for name in _files(result))))
     lines = tables.aligned(rows, ("<9", ""), between=" ")
-    return "\n".join([*lines, *_warnings(result), *_operators(result), *_differences(result)])
+    return "\n".join(
+        [*lines, *_warnings(result), *_operators(result), *_differences(result), *_box_differences(result)]
+    )
 
 
 def failure(result: dict[str, Any]) -> str:
@@ -36,6 +42,9 @@ def failure(result: dict[str, Any]) -> str:
     if different := result["different"]:
         share = f"{different:,} of {result['images']:,} outputs of {result['board']}"
         return f"{share} differ from the host's: the model computes something else there"
+    if different := result.get("boxes", {}).get("different", 0):
+        share = f"the boxes of {different:,} of {result['images']:,} images on {result['board']}"
+        return f"{share} differ from the host's: its decoder computes something else there"
     if different := result["latency"].get("different", 0):
         return (
             f"the output changed in {different} of {len(result['latency']['windows'])} repetitions on {result['board']}"
@@ -44,13 +53,28 @@ def failure(result: dict[str, Any]) -> str:
 
 
 def _files(result: dict[str, Any]) -> list[str]:
-    return [BENCH_FILE, PICTURE_FILE] if "profile" in result else [BENCH_FILE]
+    pictures = {"profile": PICTURE_FILE, "boxes": BOXES_FILE}
+    return [BENCH_FILE, *(name for key, name in pictures.items() if result.get(key))]
+
+
+def _boxes(boxes: dict[str, Any], images: int) -> str:
+    return (
+        f"{boxes['mean']:.1f} an image, {boxes['different']:,} of {images:,} lists differ from the host's (expected: 0)"
+    )
+
+
+def _decode(result: dict[str, Any]) -> str:
+    times = result["boxes"]["decode"]
+    counts = f"{times['median']:,.0f} {times['unit']} an image"
+    share = 100 * times["median"] / result["latency"]["median"]
+    text = f"{counts} (median, {times['min']:,.0f} to {times['max']:,.0f}), {share:.2g} % of an inference"
+    return text if result["emulated"] else f"{times['milliseconds']:.2f} ms, {text}"
 
 
 def _accuracy(result: dict[str, Any]) -> str:
     accuracy = result["accuracy"]
     if accuracy is None:
-        return "unknown: the export has no labels"
+        return "unknown: the export has no labels, or the protocol tells no boxes"
     label = figures.of(result.get("task", "classify")).main.label
     return f"{label} {100 * accuracy['board']:.2f} % on the board, {100 * accuracy['host']:.2f} % on the host"
 
@@ -136,6 +160,20 @@ def _differences(result: dict[str, Any]) -> list[str]:
     for row in rows:
         name = f"image {row['image']}" + (f", output {row['output']}" if "output" in row else "")
         lines += [f"  {name}: host  {_values(row['host'])}", f"  {'':{len(name)}}  board {_values(row['board'])}"]
+    return lines
+
+
+def _box_differences(result: dict[str, Any]) -> list[str]:
+    """Returns the first images whose boxes differ, with the first box that is another on each side."""
+    rows = result.get("boxes", {}).get("differences", [])
+    lines = ["", "images whose boxes differ, and the first box that does:"] if rows else []
+    for row in rows[:DIFFERENCES_SHOWN]:
+        name = f"image {row['image']}"
+        pairs = list(zip_longest(row["host"], row["board"]))
+        first = next(number for number, (host, board) in enumerate(pairs) if host != board)
+        host, board = (_values(box) if box else "none" for box in pairs[first])
+        counts = f"{len(row['host'])} and {len(row['board'])} boxes, box {first}"
+        lines += [f"  {name}: {counts}: host  {host}", f"  {'':{len(name) + len(counts)}}    board {board}"]
     return lines
 
 

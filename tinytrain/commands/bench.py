@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from tinytrain import files, locks
-from tinytrain.benching import binary_runner, connection, mlperf_runner, plot
-from tinytrain.deploy.exported import BENCH_FILE, PICTURE_FILE, Exported
+from tinytrain.benching import binary_runner, box_sheet, connection, mlperf_runner, plot
+from tinytrain.deploy.exported import BENCH_FILE, BOXES_FILE, PICTURE_FILE, Exported
 from tinytrain.errors import UserError, unknown
 from tinytrain.files import make_folder, write_atomically, write_json
 
 PROTOCOLS = {"binary": binary_runner.measure, "mlperf": mlperf_runner.measure}
 WINDOW_S = 10.0
-RESULT_BYTES = 200_000  # of bench.json and operators.png
+RESULT_BYTES = 1_000_000  # of bench.json, operators.png and boxes.png
 
 
 def bench(
@@ -33,7 +33,7 @@ def bench(
         port: the serial port of a board that holds the firmware, or "auto"; None runs it in the emulator.
         images: how many of the test images; by default all, in the emulator as many as take about a minute.
         protocol: "binary", or "mlperf" for the text protocol of MLPerf Tiny's runner.
-        out: where to write bench.json and operators.png, by default `folder`.
+        out: where to write bench.json, operators.png and, of a detector, boxes.png, by default `folder`.
         window_s: the shortest window that a board's latency is measured in, by default 10 s.
 
     Raises:
@@ -55,4 +55,7 @@ def bench(
         write_json(target / BENCH_FILE, result)
         if "profile" in result:
             write_atomically(target / PICTURE_FILE, lambda file: plot.draw(result, file))
+        if "boxes" in result:
+            rows, classes = box_sheet.rows(result, exported), exported.report.get("classes", [])
+            write_atomically(target / BOXES_FILE, lambda file: box_sheet.draw(rows, classes, file))
     return result, target

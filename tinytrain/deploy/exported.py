@@ -1,6 +1,7 @@
 """The folder that `tinytrain export` wrote, read back: the model of a board, and the outputs expected of it."""
 
 import json
+import math
 import os
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +14,10 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from tinytrain.data import boxes
 from tinytrain.deploy import c_source
+from tinytrain.deploy.decode import description
+from tinytrain.deploy.decode.boxes import Decoder
 from tinytrain.deploy.tflm import supported
 from tinytrain.errors import UserError, shown
 from tinytrain.files import refuse_links
@@ -22,12 +26,12 @@ from tinytrain.tflite.model import Model
 
 MODEL_FILE, COMPACT_FILE = "model.tflite", "model.compact.tflite"  # what TensorFlow reads; what the firmware holds
 GOLDEN_FILE, REPORT_FILE = "golden.npz", "report.json"
-BENCH_FILE, PICTURE_FILE = "bench.json", "operators.png"  # what `tinytrain bench` adds
+BENCH_FILE, PICTURE_FILE, BOXES_FILE = "bench.json", "operators.png", "boxes.png"  # what `tinytrain bench` adds
 _ARRAYS = "model/model_data.cc"
 
 
 _FIGURES = ("accuracy", "memory", "parity")  # sections of numbers, unknown ones null
-_SECTIONS = (*_FIGURES, "diagnosis", "emulated", "input", "latency_basis", "model", "tensorflow_lite")
+_SECTIONS = (*_FIGURES, "decoder", "diagnosis", "emulated", "input", "latency_basis", "model", "tensorflow_lite")
 
 
 def read_report(path: Path) -> dict[str, Any]:
@@ -82,7 +86,7 @@ def read_golden_outputs(golden: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     return [golden[name] for name in takewhile(golden.__contains__, (f"outputs_{i}" for i in count()))]
 
 
-def _check(report: dict[str, Any], inputs: Any, outputs: list[np.ndarray], labels: Any) -> None:
+def _check(report: dict[str, Any], inputs: Any, outputs: list[np.ndarray], labels: Any, annotations: Any) -> None:
     """Raises ValueError unless these can be of an export."""
     if not isinstance(report.get("board"), str):
         raise ValueError(f"{REPORT_FILE} names no board")
@@ -96,6 +100,23 @@ def _check(report: dict[str, Any], inputs: Any, outputs: list[np.ndarray], label
         or not 0 <= labels.min() <= labels.max() < classes
     ):
         raise ValueError(f"the labels in {GOLDEN_FILE} are not one of {classes} classes for each image")
+    if annotations is not None and (
+        annotations.dtype != np.float32
+        or annotations.shape != (len(inputs), *annotations.shape[1:2], boxes.FIELDS)
+        or not np.isfinite(annotations).all()
+    ):
+        raise ValueError(f"the annotations in {GOLDEN_FILE} are not boxes of each image")
+
+
+def _decoder(report: dict[str, Any], outputs: list[np.ndarray]) -> Decoder | None:
+    """Returns the decoder of a detector, None of a classifier; raises ValueError for one of other outputs."""
+    if not report.get("decoder"):
+        return None
+    decoder = description.read(report["decoder"])
+    sizes, expected = [output[0].size for output in outputs], [math.prod(shape) for shape in decoder.shapes]
+    if sizes != expected:
+        raise ValueError(f"its decoder expects outputs of {expected} values, {GOLDEN_FILE} holds {sizes}")
+    return decoder
 
 
 @dataclass(frozen=True)
@@ -106,6 +127,8 @@ class Exported:
         inputs: (N, H, W, C) int8.
         outputs: (N, …) int8 of each output of the model, as TFLM's interpreter gives them.
         labels: (N,) class numbers, which index the first output, or None.
+        annotations: of a detector: (N, M, FIELDS) float32 as in `data/boxes.py`, in pixels of the input, or None.
+        decoder: of a detector, how boxes follow from the outputs.
     """
 
     folder: Path
@@ -114,6 +137,8 @@ class Exported:
     inputs: np.ndarray
     outputs: Sequence[np.ndarray]
     labels: np.ndarray | None
+    annotations: np.ndarray | None = None
+    decoder: Decoder | None = None
 
     @classmethod
     def open(cls, folder: Path) -> "Exported":
@@ -129,11 +154,14 @@ class Exported:
         try:
             report = read_report(folder / REPORT_FILE)
             with np.load(folder / GOLDEN_FILE) as golden:
-                inputs, outputs, labels = golden.get("inputs"), read_golden_outputs(golden), golden.get("labels")
-            _check(report, inputs, outputs, labels)
+                inputs, outputs = golden.get("inputs"), read_golden_outputs(golden)
+                labels, annotations = golden.get("labels"), golden.get("annotations")
+            _check(report, inputs, outputs, labels, annotations)
+            decoder = _decoder(report, outputs)
         except (ValueError, OSError, BadZipFile) as error:
             raise UserError(f"'{folder}' is damaged ({error}): export again") from None
-        return cls(folder, report, (folder / COMPACT_FILE).read_bytes(), inputs, outputs, labels)
+        content = (folder / COMPACT_FILE).read_bytes()
+        return cls(folder, report, content, inputs, outputs, labels, annotations, decoder)
 
     @property
     def sources(self) -> Path:
@@ -159,6 +187,12 @@ class Exported:
     def outputs_of(self, image: int) -> list[np.ndarray]:
         """Returns the host's outputs for an image, (elements,) int8 each."""
         return [output[image].reshape(-1) for output in self.outputs]
+
+    def boxes_of(self, image: int) -> np.ndarray:
+        """Returns the host's boxes for an image of a detector, (D,) BOX."""
+        if self.decoder is None:
+            raise AssertionError("only a detector has boxes")
+        return self.decoder.decode(self.outputs_of(image))
 
     @property
     def output_bytes(self) -> int:

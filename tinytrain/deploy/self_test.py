@@ -31,8 +31,8 @@ def parse(text: str) -> dict[str, Any]:
 
     Keys: "text", every line's key with its text (`board`, `clock`, `engine`, `model`, `arena`, `golden` …); where the
     lines were printed, "arena_used_bytes", "arena_bytes", "stack_used_bytes", "stack_bytes", "model_bytes",
-    "golden_equal", "different_bytes", and "inference" as {"unit", "median", "min", "max", "count"} (also "latency");
-    always "done" (bool) and "failed" (the reason, "" without).
+    "golden_equal", "different_bytes", "inference" as {"unit", "median", "min", "max", "count"} (also "latency"), and of
+    a detector "boxes_equal", "decode" as {"unit", "count"}; always "done" (bool) and "failed" (the reason, "" without).
     """
     lines = dict(re.findall(r"^(\w+): (.*?)\r?$", text, re.MULTILINE))
     result: dict[str, Any] = {"text": text, **lines}
@@ -45,6 +45,10 @@ def parse(text: str) -> dict[str, Any]:
         result["golden_equal"] = lines["golden"].startswith("equal")
         different = re.match(r"different \((\d+) of", lines["golden"])
         result["different_bytes"] = int(different[1]) if different else 0
+    if "boxes" in lines:
+        result["boxes_equal"] = lines["boxes"].startswith("equal")
+    if match := re.match(r"(\d+) (\w+)$", lines.get("decode", "")):
+        result["decode"] = {"unit": match[2], "count": int(match[1])}
     for key in ("inference", "latency"):
         if match := re.match(r"(\d+) (\w+) \(median of (\d+), min (\d+), max (\d+)\)", lines.get(key, "")):
             numbers = dict(zip(("median", "count", "min", "max"), map(int, match.group(1, 3, 4, 5)), strict=True))

@@ -9,9 +9,12 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from tinytrain.benching.serial import cobs_frames, messages
 from tinytrain.benching.serial.messages import BoardWrong, Inferred, Kind, OutputInfo, Status
 from tinytrain.benching.serial.requests import Answer, BoardRefused, BoardSilent, Requests
+from tinytrain.deploy.decode.boxes import BOX
 from tinytrain.errors import TinytrainError
 
 RATES = (921600, 460800, 230400)  # baud, the fastest first
@@ -76,6 +79,32 @@ class BoardLink(Requests):
     def output_info(self, index: int) -> OutputInfo:
         """Returns what output `index` of the model is."""
         return self.ask(Kind.OUTPUT_INFO, struct.pack("<H", index), messages.read_output_info)
+
+    def boxes(self, image: bytes, most: int) -> tuple[np.ndarray, int]:
+        """Returns the boxes of an input that `infer` was called with last, and the ticks of decoding them.
+
+        Args:
+            image: the input, int8 as bytes.
+            most: how many boxes an image has at most.
+
+        Returns: (D,) BOX, best first, and ticks.
+
+        Raises:
+            BoardWrong: more boxes than that, or others than it has announced.
+        """
+        crc = zlib.crc32(image)
+        boxes = np.empty(0, BOX)
+        count = None
+        while count is None or len(boxes) < count:
+            request = struct.pack("<IH", crc, len(boxes))
+            answer = self.ask(Kind.BOXES, request, messages.read_boxes, _SLOWEST_FIRST_S)
+            count = answer.count if count is None else count
+            some, left = len(answer.boxes), count - len(boxes)
+            if count > most or (answer.count, answer.first) != (count, len(boxes)) or not min(left, 1) <= some <= left:
+                received = f"{some} boxes from {answer.first} on, of {answer.count}"
+                raise BoardWrong("BOXES", received, f"some boxes from {len(boxes)} on, of at most {min(count, most)}")
+            boxes = np.concatenate([boxes, answer.boxes])
+        return boxes, answer.ticks
 
     def profile(self, image: bytes, expected: int) -> list[int]:
         """Returns the ticks of each of `expected` operators, in the order of the model, in one inference of an input.

@@ -5,20 +5,24 @@ import struct
 from dataclasses import dataclass
 from enum import IntEnum
 
+import numpy as np
+
+from tinytrain.deploy.decode.boxes import BOX, MOST_BOXES
 from tinytrain.errors import TinytrainError, UserError, shown
 
-VERSION = 2
+VERSION = 3
 ANSWER = 0x80  # an answer's type is its request's with this bit
 ERROR = 0xFF
 WRONG_PAYLOAD = 2  # the code of the error that HELLO gets from firmware of another version
 INPUT_IS_ANOTHER = 3  # the code of the error that asks for all IMAGE frames again
 
-_NUMBERS = struct.Struct("<HH12I")
+_NUMBERS = struct.Struct("<HH14I")
 _TEXTS = 5
 _STATUS = struct.Struct("<Q5I")
 _INFERRED = struct.Struct("<IQI")
 _PROFILE = struct.Struct("<HH")
 _OUTPUT_INFO = struct.Struct("<IfiI")
+_BOXES = struct.Struct("<HHI")
 _U32 = 2**32 - 1
 _BOUNDS = {  # of numbers in HELLO that something is divided by or counted to
     "longest_payload": (16, 65_535),
@@ -27,6 +31,7 @@ _BOUNDS = {  # of numbers in HELLO that something is divided by or counted to
     "clock_hz": (1000, _U32),
     "counts": (1, _U32),
     "ticks": (1, _U32),
+    "boxes": (0, MOST_BOXES),
 }
 _UNITS = ("cycles", "instructions")
 _LONGEST_TEXT = 300  # characters: a name has what a file name has at most
@@ -51,6 +56,7 @@ class Kind(IntEnum):
     STATUS = 7
     RESET = 8
     OUTPUT_INFO = 9
+    BOXES = 10
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,8 @@ class Hello:
     clock_hz: int
     counts: int
     ticks: int
+    boxes: int  # most boxes of an image, 0 if the model is no detector
+    decoder_crc: int  # by which the decoder of a detector is known
     board: str
     engine: str
     model: str
@@ -107,6 +115,19 @@ class OutputInfo:
     scale: float
     zero_point: int
     shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """An answer to BOXES: how many there are in all, the number of the first one here, ticks of the decoding, boxes.
+
+    boxes: (n,) BOX.
+    """
+
+    count: int
+    first: int
+    ticks: int
+    boxes: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -172,6 +193,15 @@ def read_output_info(payload: bytes) -> OutputInfo:
     if len(shape) != 4 * rank:
         raise BoardWrong("OUTPUT_INFO", f"{len(shape)} bytes of a shape", f"{rank} dimensions of 4 bytes")
     return OutputInfo(size_bytes, scale, zero_point, struct.unpack(f"<{rank}I", shape))
+
+
+def read_boxes(payload: bytes) -> Boxes:
+    """Returns the answer to BOXES."""
+    count, first, ticks = _BOXES.unpack_from(payload)
+    rest = payload[_BOXES.size :]
+    if len(rest) % BOX.itemsize:
+        raise BoardWrong("BOXES", f"{len(rest)} bytes of boxes", f"{BOX.itemsize} bytes each")
+    return Boxes(count, first, ticks, np.frombuffer(rest, BOX))
 
 
 def read_profile(payload: bytes) -> tuple[int, int, list[int]]:
