@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 from bench_helpers import exported
-from int8_models import detector_decoder, detector_model
+from int8_models import DETECTOR_SIDE, detector_decoder, detector_model
 from lying_board import Clock, LyingPort, random_lie
 
 from tinytrain.benching import binary_runner, connection
@@ -27,7 +27,7 @@ FRAME = 42  # boxes
 @pytest.fixture(scope="module")
 def export(tmp_path_factory):
     model = detector_model()
-    decoder = detector_decoder(model, score=0.1, nms=1.0, room=60)
+    decoder = detector_decoder(model, score=0.02, gain=0.5, nms=1.0, room=60)
     return Exported.open(exported(tmp_path_factory.mktemp("lies") / "export", 4, model=model, decoder=decoder))
 
 
@@ -126,15 +126,15 @@ def reversed_(payload):
         (answering(lambda payload: payload[:7]), "answer to BOXES has 7 bytes, which is no answer to it"),
         (answering(lambda payload: b""), "answer to BOXES has 0 bytes"),
         (
-            with_box(x1=48 * 16 + 1),
+            with_box(x1=DETECTOR_SIDE * 16 + 1),
             "box 2: ",
         ),
-        (with_box(y0=-1), "expected corners 0 to 768"),
-        (with_box(x0=700, x1=700), "expected x0 < x1 and y0 < y1"),
+        (with_box(y0=-1), "expected corners 0 to 512"),
+        (with_box(x0=300, x1=300), "expected x0 < x1 and y0 < y1"),
         (with_box(y0=500, y1=20), "expected x0 < x1 and y0 < y1"),
         (with_box(label=2), "class 2', expected a class below 2"),
-        (with_box(score=32_769), "expected a score of 3,277 to 32,768"),
-        (with_box(score=3_276), "expected a score of 3,277 to 32,768"),
+        (with_box(score=32_769), "expected a score of 655 to 32,768"),
+        (with_box(score=654), "expected a score of 655 to 32,768"),
         (with_box(zero=1), "expected a last byte of 0"),
         (answering(reversed_), "expected scores that fall"),
     ],

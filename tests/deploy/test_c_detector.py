@@ -1,16 +1,18 @@
 """A detector's decoder in the generated C++: compiled with app/detect.c it gives the boxes of deploy/decode."""
 
+import dataclasses
 import subprocess
 
 import numpy as np
 import pytest
 from conftest import REPOSITORY, needs_tool
-from firmware_helpers import stub_outputs
+from firmware_helpers import needs_compiler, stub_outputs
 from int8_models import cells_decoder, cells_model, detector_decoder, detector_model
 
-from tinytrain.deploy import c_source
+from tinytrain.deploy import boards, c_source, firmware
 from tinytrain.deploy.c_source import Contents
 from tinytrain.deploy.decode.boxes import BOX
+from tinytrain.deploy.targets import makefile
 from tinytrain.errors import UserError
 from tinytrain.tflite.model import Model
 
@@ -50,10 +52,10 @@ def test_what_is_compiled_gives_the_golden_boxes(tmp_path, kind):
     (tmp_path / "model").mkdir()
     c_source.write(tmp_path / "model", held)
     (tmp_path / "main.cc").write_text(MAIN)
-    firmware = REPOSITORY / "firmware"
-    compile_ = ["gcc", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined", "-I.", f"-I{firmware}"]
-    sources = ["main.cc", "model/model_data.cc", firmware / "app/detect.c"]
-    subprocess.run([*compile_, *sources, "-lstdc++", "-o", "main"], cwd=tmp_path, check=True)
+    sources = REPOSITORY / "firmware"
+    compile_ = ["gcc", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined", "-I.", f"-I{sources}"]
+    files = ["main.cc", "model/model_data.cc", sources / "app/detect.c"]
+    subprocess.run([*compile_, *files, "-lstdc++", "-o", "main"], cwd=tmp_path, check=True)
     printed = subprocess.run([tmp_path / "main"], capture_output=True, check=True).stdout
     expected = held.decoder.decode(held.golden_outputs)
     assert len(expected) > 5
@@ -84,6 +86,24 @@ def test_a_decoder_of_another_model_is_refused(tmp_path):
     model, other = detector_model(), cells_model()
     with pytest.raises(UserError, match="decoder expects outputs of"):
         c_source.write(tmp_path, contents(model, cells_decoder(other)))
+
+
+@needs_compiler
+@pytest.mark.parametrize("kind", ["anchors", "cells"])
+def test_the_estimate_of_a_decoder_is_near_what_is_linked(tmp_path, kind):
+    model = cells_model() if kind == "cells" else detector_model()
+    decoder = cells_decoder(model) if kind == "cells" else detector_decoder(model)
+    decoder = dataclasses.replace(decoder, room=20)  # the estimate has a golden box for each of them
+    board, graph = boards.load("stm32f746"), Model.parse(model)
+    linked, estimated = [], []
+    for number, each in enumerate((None, decoder)):
+        sources = makefile.write(tmp_path / str(number), board, contents(model, each))
+        linked.append(firmware.link(sources, board, None))
+        estimated.append(firmware.estimate(graph, 8192, board, each))
+    for size, within in (("flash_bytes", 700), ("ram_bytes", 32)):
+        differences = [getattr(sizes[1], size) - getattr(sizes[0], size) for sizes in (linked, estimated)]
+        assert differences[1] == pytest.approx(differences[0], abs=within)
+        assert differences[1] > 200
 
 
 def test_a_box_of_the_wire_and_of_the_firmware_have_one_layout():

@@ -91,7 +91,7 @@ def test_another_decoder_fails_the_self_test(model, tmp_path):
 @needs_emulator
 @pytest.mark.parametrize("arena_bytes", [32_768, FULL_ARENA_BYTES], ids=["input kept", "input used up"])
 def test_bench_compares_the_boxes_of_every_image(model, tmp_path, arena_bytes):
-    decoder = detector_decoder(model, score=0.1, nms=1.0, room=400)
+    decoder = detector_decoder(model, score=0.02, gain=0.5, nms=1.0, room=400)
     settings = {"arena_bytes": arena_bytes, "pixels": PIXELS, "decoder": decoder}
     folder = exported(tmp_path / "export", IMAGES, model=model, annotations=annotated(IMAGES), **settings)
     program = make.build(folder / "firmware", BOARD, None, tmp_path / "build")

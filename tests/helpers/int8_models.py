@@ -114,12 +114,12 @@ def two_output_model() -> bytes:
     return _converted(network, random)
 
 
-DETECTOR_SIDE, DETECTOR_CLASSES = 48, 2
-DETECTOR_ANCHORS = {16: ((20.0, 24.5), (40.0, 30.0)), 8: ((8.0, 10.0), (12.0, 9.0))}  # in pixels, for each stride
+DETECTOR_SIDE, DETECTOR_CLASSES = 32, 2
+DETECTOR_ANCHORS = {16: ((14.0, 16.5), (28.0, 20.0)), 8: ((8.0, 10.0), (12.0, 9.0))}  # in pixels, for each stride
 
 
 def detector_model() -> bytes:
-    """Returns a converted int8 model from (1, 48, 48, 3) to two maps of cells, of stride 16 and 8.
+    """Returns a converted int8 model from (1, 32, 32, 3) to two maps of cells, of stride 16 and 8.
 
     Both have 2 anchors of 5 + 2 values; biases make objects rare.
     """
@@ -141,7 +141,7 @@ def detector_model() -> bytes:
 
 
 def cells_model() -> bytes:
-    """Returns a converted int8 model from (1, 48, 48, 3) to one map of cells of stride 8, 1 + 2 values each."""
+    """Returns a converted int8 model from (1, 32, 32, 3) to one map of cells of stride 8, 1 + 2 values each."""
     import tensorflow as tf
 
     random = np.random.default_rng(8)

@@ -252,7 +252,7 @@ COMMANDS = {
             text("port", "DEVICE|auto", "the serial port of a board that holds the firmware (default: the emulator)"),
             integer("images", "N", "test images; by default all, in the emulator a minute's", 1, fields.MOST_IMAGES),
             choice("protocol", ("binary", "mlperf"), "mlperf: the text protocol of MLPerf Tiny's runner", "binary"),
-            text("out", "DIR", "the folder for bench.json and operators.png (default: DIR)"),
+            text("out", "DIR", "the folder for bench.json and its pictures (default: DIR)"),
         ),
         _bench,
         overrides=False,

@@ -6,11 +6,12 @@ import numpy as np
 
 from tinytrain.deploy.decode import description
 from tinytrain.deploy.decode.anchors import AnchorDecoder
-from tinytrain.deploy.decode.boxes import UNITS, Decoder
+from tinytrain.deploy.decode.boxes import BOX, UNITS, Decoder
 from tinytrain.deploy.decode.cells import CellDecoder
 from tinytrain.errors import UserError
 
 _NUMBERS_PER_LINE = 16
+_CODE_BYTES = 2_000  # detect.c and what self test and protocols do with boxes, linked for stm32f746g_disco
 
 
 def header(decoder: Decoder, golden: np.ndarray) -> str:
@@ -34,6 +35,20 @@ def source(decoder: Decoder, golden: np.ndarray) -> str:
     rows = "".join(f"    {{{_listed(box)}}},\n" for box in golden.tolist())
     _, text = _definition(decoder)
     return f"{text}\nconst Box kGoldenBoxes[kGoldenBoxCount + 1] = {{\n{rows}    {{}}}};\n"
+
+
+def flash_bytes(decoder: Decoder) -> int:
+    """Returns how many bytes of flash a decoder takes: code, tables, and golden boxes as if there were `room`."""
+    if isinstance(decoder, AnchorDecoder):
+        arrays = [array for table in decoder.tables for array in (table.scores, table.places, table.sizes)]
+    else:
+        arrays = [np.empty(256, np.uint16)]
+    return _CODE_BYTES + sum(array.nbytes for array in arrays) + ram_bytes(decoder)
+
+
+def ram_bytes(decoder: Decoder) -> int:
+    """Returns how many bytes of RAM the boxes of an image take."""
+    return BOX.itemsize * decoder.room
 
 
 def _definition(decoder: Decoder) -> tuple[str, str]:

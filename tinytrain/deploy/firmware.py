@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from tinytrain import files
-from tinytrain.deploy import make
+from tinytrain.deploy import c_detector, make
 from tinytrain.deploy.boards import Board
+from tinytrain.deploy.decode.boxes import Decoder
 from tinytrain.deploy.tflm import lookup_tables, operators
 from tinytrain.tflite.model import Model
 
@@ -88,22 +89,25 @@ def _own_flash_bytes(linker_map: Path) -> int:
     )
 
 
-def estimate(model: Model, arena_bytes: int, board: Board) -> Sizes:
+def estimate(model: Model, arena_bytes: int, board: Board, decoder: Decoder | None = None) -> Sizes:
     """Returns the sizes as TFLM with CMSIS-NN and its error texts gives them on `board`, without compiler and TFLM.
 
-    The error against real links stands beside the table in deploy/tflm/operators.py.
+    The error against real links stands beside the table in deploy/tflm/operators.py. `decoder` is that of a detector.
     """
     input_bytes, output_bytes = (
         sum(int(np.prod(tensor.shape)) for tensor in tensors) for tensors in (model.inputs, model.outputs)
     )
     copy_of_output_bytes = 0 if keeps_image(board, arena_bytes, input_bytes) else output_bytes
     tables = operators.TABLE_BYTES * len(lookup_tables.operators(model))
+    boxes_flash_bytes, boxes_ram_bytes = (
+        (c_detector.flash_bytes(decoder), c_detector.ram_bytes(decoder)) if decoder else (0, 0)
+    )
     return Sizes(
         model_bytes=len(model.content),
         runtime_bytes=operators.runtime_bytes(model.operators),
-        firmware_bytes=operators.FIRMWARE_BYTES + input_bytes + output_bytes + tables,
+        firmware_bytes=operators.FIRMWARE_BYTES + input_bytes + output_bytes + tables + boxes_flash_bytes,
         arena_bytes=arena_bytes,
         stack_bytes=STACK_BYTES,
-        other_ram_bytes=operators.OTHER_RAM_BYTES + copy_of_output_bytes,
+        other_ram_bytes=operators.OTHER_RAM_BYTES + copy_of_output_bytes + boxes_ram_bytes,
         measured=False,
     )
