@@ -25,20 +25,20 @@ def _fit(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, s
         raise UserError(f"fit takes a config file or --recipe, received '{operands[0]}' and --recipe {values.recipe}")
     out = Path(values.out) if values.out else None
     path = library.recipe(values.recipe) if values.recipe else Path(operands[0]) if operands else None
-    config = configs.load(path, overrides)
+    config, typed = configs.load(path, overrides), configs.typed(path, overrides)
     if values.mcu:
         from tinytrain.deploy import boards
 
         boards.load(values.mcu)
     if values.resume:
-        config = _config_to_resume(out, config, configs.typed(path, overrides))
+        config = _config_to_resume(out, config, typed)
     from tinytrain.quiet import import_tensorflow
 
     import_tensorflow(at_once=True)
     from tinytrain.commands.fit import fit
     from tinytrain.train import task
 
-    run = fit(config, out, values.mcu, values.resume)
+    run = fit(config, out, values.mcu, values.resume, typed)
     result = run.metrics()
     return result | {"run": str(run.folder)}, task.of(run.config(), []).line(run.folder, result)
 

@@ -17,6 +17,8 @@ from tinytrain.nn import pretrained
 from tinytrain.quantize import convert, cosine_head
 from tinytrain.tflite.model import Model
 from tinytrain.tflite.strip import strip
+from tinytrain.train import task as tasks
+from tinytrain.train.resolve import copied
 
 
 def on_board(sizes: Sizes, board: Board) -> Memory:
@@ -42,6 +44,36 @@ def too_large(network: str, needed: Memory, board: Board, remedy: str) -> DoesNo
     return DoesNotFit(f"{network} does not fit {board.name}: it needs {needed.excess()}; {remedy}")
 
 
+class BoardCheck:
+    """What the board or microcontroller `mcu` has room for, as `train.fit` asks it."""
+
+    def __init__(self, mcu: str) -> None:
+        self.mcu = mcu
+
+    def __call__(self, model: keras.Model, config: Config, classes: int) -> None:
+        """Raises DoesNotFit unless the untrained `model` of `config` fits."""
+        refuse_if_too_large(model, config, classes, self.mcu)
+
+    def largest(self, build: Callable[[int], keras.Model], sides: Sequence[int]) -> int:
+        """Returns the first of `sides`, in pixels, largest first, whose network fits by estimate; the last if none."""
+        board, smallest = boards.load(self.mcu), build(sides[-1])
+        fits = _like(once_trained(smallest, board), smallest)
+        return next((side for side in sides[:-1] if fits(*estimate.arena_and_model_bytes(build(side)))), sides[-1])
+
+
+def _like(needed: Memory, model: keras.Model) -> Callable[[int, int], bool]:
+    """Returns whether (arena_bytes, model_bytes) of a network fit where `model` takes what is `needed`."""
+    _, model_bytes = estimate.arena_and_model_bytes(model)
+    beside_arena = needed.ram_bytes - needed.arena_bytes  # stack and the like, the same for a smaller network
+    beside_model = needed.flash_bytes - model_bytes
+
+    def fits(arena_bytes: int, model_bytes: int) -> bool:
+        ram, flash = arena_bytes + beside_arena, model_bytes + beside_model
+        return ram <= needed.ram_limit_bytes and flash <= needed.flash_limit_bytes
+
+    return fits
+
+
 def refuse_if_too_large(model: keras.Model, config: Config, classes: int, mcu: str) -> None:
     """Raises DoesNotFit unless the untrained `model`, converted to int8, fits the board or microcontroller `mcu`.
 
@@ -62,22 +94,22 @@ def refuse_if_too_large(model: keras.Model, config: Config, classes: int, mcu: s
 
 def remedy(model: keras.Model, needed: Memory, config: Config, classes: int, board: Board) -> str:
     """Returns the nearest smaller width and resolution with which the network of `config` fits `board`, in words."""
-    build = plugins.load("models", config.model.name).build
     options = pretrained.architecture_options(config.model) | {"classes": classes} | pretrained.build_options(model)
-    _, model_bytes = estimate.arena_and_model_bytes(model)
-    beside_arena = needed.ram_bytes - needed.arena_bytes  # stack and the like, the same for a smaller network
-    beside_model = needed.flash_bytes - model_bytes
+    architecture = plugins.load("models", config.model.name).build
+    names = [str(number) for number in range(classes)]
 
-    def fits(arena_bytes: int, model_bytes: int) -> bool:
-        ram, flash = arena_bytes + beside_arena, model_bytes + beside_model
-        return ram <= needed.ram_limit_bytes and flash <= needed.flash_limit_bytes
+    def build(width: float, resolution: int) -> keras.Model:
+        smaller = copied(config)
+        smaller.model.width, smaller.model.resolution, smaller.model.weights = width, resolution, ""
+        return tasks.of(smaller, names).head(architecture(**options | {"width": width, "resolution": resolution}))
 
     return nearest_that_fit(
-        lambda width, resolution: build(**options | {"width": width, "resolution": resolution}),
+        build,
         float(config.model.width),
         int(config.model.resolution),
-        fits,
+        _like(needed, model),
         lambda smaller: once_trained(smaller, board).fits,
+        multiple=max(map(int, config.detect.strides)) if config.task == "detect" else 8,
     )
 
 
@@ -87,11 +119,12 @@ def nearest_that_fit(
     resolution: int,
     fits: Callable[[int, int], bool],
     verify: Callable[[keras.Model], bool] | None = None,
+    multiple: int = 8,
 ) -> str:
     """Returns the nearest smaller width and the nearest smaller resolution that fit, as the end of a sentence.
 
     Where neither alone does (flash depends on the width, RAM on both), it is a smaller width with a smaller resolution.
-    Widths are searched in steps of 0.05, resolutions in steps of 8 pixels down to 16.
+    Widths are searched in steps of 0.05, resolutions in steps of `multiple` pixels down to 16.
 
     Args:
         build: (width, resolution) → the network.
@@ -99,9 +132,10 @@ def nearest_that_fit(
         resolution: of that network, in pixels.
         fits: (arena_bytes, model_bytes) → whether an estimate fits the board.
         verify: whether a network fits when it is converted; it decides where estimates are wrong.
+        multiple: what resolutions are multiples of, in pixels.
     """
     widths = [step / 20 for step in range(math.ceil(width * 20 - 1e-9) - 1, 0, -1)]
-    resolutions = list(range((resolution - 1) // 8 * 8, 15, -8))
+    resolutions = list(range((resolution - 1) // multiple * multiple, 15, -multiple))
 
     def first(candidates: Sequence[Any], build_one: Callable[[Any], keras.Model]) -> Any:
         """Returns the first of `candidates`, largest first, that fits: by halving, then verified going down."""

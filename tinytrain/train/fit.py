@@ -6,9 +6,9 @@ import os
 import shlex
 import statistics
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -30,15 +30,30 @@ from tinytrain.nn import macs
 from tinytrain.nn.predict import predict
 from tinytrain.run import Run
 from tinytrain.train import checkpoint
-from tinytrain.train.resolve import resolve
+from tinytrain.train.figures import module_of
+from tinytrain.train.resolve import copied, resolve, with_usual
 from tinytrain.train.task import build_network
 from tinytrain.train.tensorboard import TensorBoardLog
 from tinytrain.train.trainer import Trainer
 
-FitCheck = Callable[[keras.Model, Config, int], None]  # (model, config, classes): raises DoesNotFit
+
+class FitCheck(Protocol):
+    """What a board has room for."""
+
+    def __call__(self, model: keras.Model, config: Config, classes: int) -> None:
+        """Raises DoesNotFit unless the untrained `model` of `config` fits."""
+
+    def largest(self, build: Callable[[int], keras.Model], sides: Sequence[int]) -> int:
+        """Returns the first of `sides`, in pixels, largest first, whose network fits; the last one if none does."""
 
 
-def fit(config: Config, out: Path | None = None, resume: bool = False, fit_check: FitCheck | None = None) -> Run:
+def fit(
+    config: Config,
+    out: Path | None = None,
+    resume: bool = False,
+    fit_check: FitCheck | None = None,
+    typed: Collection[str] | None = None,
+) -> Run:
     """Trains the model of `config` and returns its run folder, finished.
 
     Args:
@@ -46,6 +61,7 @@ def fit(config: Config, out: Path | None = None, resume: bool = False, fit_check
         out: the run folder, by default the first free runs/DATA-MODEL-NNN.
         resume: go on after the last whole epoch of the run in `out`, as if it had never stopped.
         fit_check: called with the untrained network of a new run, to refuse one that is too large for a board.
+        typed: the dotted keys that the user chose (`resolve.with_usual`); None: those that differ from the default.
 
     Raises:
         UserError: a mistake in the config or the data, or another process writes the run. KeyboardInterrupt has a note
@@ -60,6 +76,8 @@ def fit(config: Config, out: Path | None = None, resume: bool = False, fit_check
         configs.check(config)
         with progress.stage("reading the data"):
             typed_config, dataset = config, read_dataset(config)
+        if run is None:
+            config = _with_usual(config, dataset, typed, fit_check)
         config = resolve(config, dataset)
         if run is None:
             _check_search(config)
@@ -83,6 +101,27 @@ def fit(config: Config, out: Path | None = None, resume: bool = False, fit_check
         with progress.stage("evaluating the network"):
             _finish(run, trainer)
         return run
+
+
+def _with_usual(config: Config, dataset: Dataset, typed: Collection[str] | None, fit_check: FitCheck | None) -> Config:
+    """Returns `config` with what its task begins with, and the largest resolution that fits; prints both."""
+    config, changed = with_usual(config, dataset, typed)
+    sides = getattr(module_of(dataset.task), "SIDES", ())
+    if fit_check and sides and config.model.resolution == "auto":
+        with progress.stage("looking for the largest resolution that fits"):
+            config.model.resolution = fit_check.largest(lambda side: _at(config, dataset, side), sides)
+        changed |= {"model.resolution": config.model.resolution}
+    if changed:
+        listed = " ".join(f"{key}={value}" for key, value in changed.items())
+        print(f"tinytrain: taken for the task {dataset.task}, unless you say otherwise: {listed}", file=sys.stderr)
+    return config
+
+
+def _at(config: Config, dataset: Dataset, side: int) -> keras.Model:
+    """Returns the untrained network of `config` at another resolution."""
+    config = copied(config)
+    config.model.resolution = side
+    return build_network(resolve(config, dataset), dataset.classes)
 
 
 def _check_search(config: Config) -> None:

@@ -1,6 +1,8 @@
 """Every "auto" of a config, replaced by what the data, the model and the device ask for."""
 
 import dataclasses
+from collections.abc import Collection
+from typing import Any
 
 import tensorflow as tf
 
@@ -15,9 +17,29 @@ from tinytrain.train.lr_search import defaults
 LARGEST_AUTO_RESOLUTION = 96
 
 
-def resolve(config: Config, source: Dataset) -> Config:
-    """Returns a copy of `config` in which every "auto" is what the data, the model and the device ask for."""
-    config = dataclasses.replace(
+def with_usual(config: Config, dataset: Dataset, typed: Collection[str] | None) -> tuple[Config, dict[str, Any]]:
+    """Returns a copy of `config` with what its task begins with in place of the defaults, and what was changed.
+
+    Args:
+        config: of a new run.
+        dataset: its images.
+        typed: the dotted keys that the user chose, which stay as they are; None: those that differ from the default.
+    """
+    config, default = copied(config), Config()
+    module = module_of(dataset.task if config.task == "auto" else config.task)
+    images = max(len(image_set.names) for image_set in dataset.image_sets.values())
+    changed: dict[str, Any] = {}
+    for dotted, value in (module.usual(images) if hasattr(module, "usual") else {}).items():
+        kept = configs.get_key(config, dotted)
+        if (dotted not in typed) if typed is not None else kept == configs.get_key(default, dotted):
+            configs.set_key(config, dotted, value)
+            changed |= {dotted: value} if value != kept else {}
+    return config, changed
+
+
+def copied(config: Config) -> Config:
+    """Returns a copy of `config` whose sections are copies, too."""
+    return dataclasses.replace(
         config,
         **{
             part.name: dataclasses.replace(getattr(config, part.name))
@@ -25,18 +47,25 @@ def resolve(config: Config, source: Dataset) -> Config:
             if dataclasses.is_dataclass(getattr(config, part.name))
         },
     )
+
+
+def resolve(config: Config, source: Dataset) -> Config:
+    """Returns a copy of `config` in which every "auto" is what the data, the model and the device ask for."""
+    config = copied(config)
     on_gpu = bool(tf.config.list_physical_devices("GPU"))
     model_defaults = plugins.load("models", config.model.name).DEFAULTS
     low, high = defaults.learning_rates(config.model.name)
     methods = {name: plugins.load("methods", name) for name in plugins.names("methods")}
     task = source.task if config.task == "auto" else config.task
+    module = module_of(task)
     resolved = {
         "task": task,
         "data.resize": source.resize,
         "data.split": source.split,
         "data.seed": config.seed,
         "model.width": model_defaults["width"],
-        "model.resolution": min(source.side or LARGEST_AUTO_RESOLUTION, LARGEST_AUTO_RESOLUTION),
+        "model.resolution": getattr(module, "RESOLUTION", None)
+        or min(source.side or LARGEST_AUTO_RESOLUTION, LARGEST_AUTO_RESOLUTION),
         "model.channels": source.channels,
         "model.stem": model_defaults.get("stem", "imagenet"),
         "model.init": initializers.init_of(config),
@@ -56,7 +85,6 @@ def resolve(config: Config, source: Dataset) -> Config:
     for dotted, value in resolved.items():
         if configs.get_key(config, dotted) == "auto":
             configs.set_key(config, dotted, value)
-    module = module_of(config.task)
     if hasattr(module, "resolve"):
         module.resolve(config, source)
     config.model.weights = paths.absolute_weights(config.model.weights)

@@ -1,6 +1,6 @@
 """Object detection: boxes with a class. Importing it imports no TensorFlow."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tinytrain.config.schema import Config
 from tinytrain.data.source import Dataset
@@ -8,6 +8,10 @@ from tinytrain.train.figures import Figure, Figures
 
 if TYPE_CHECKING:
     from tinytrain.tasks.detect.task import Detection
+
+STEPS, BATCH, LEAST_EPOCHS, MOST_EPOCHS = 4000, 16, 30, 400  # of `usual`
+RESOLUTION = 160  # pixels, where neither user nor board says another
+SIDES = range(256, 95, -32)  # pixels, of which a board takes the largest that fits
 
 AP50 = Figure("ap50", "AP50", "AP50", of_images=False)
 AP = Figure("ap", "AP")
@@ -18,6 +22,24 @@ FIGURES = Figures(
     tested=(AP50, Figure("ap50_voc07", "AP50 by VOC 2007"), Figure("ap50_voc10", "AP50 by VOC 2010"), AP),
     outputs=lambda config: len(config.detect.strides),
 )
+
+
+def usual(images: int) -> dict[str, Any]:
+    """Returns {dotted key: value} that a training of `images` images begins with, where the user says nothing else.
+
+    The loss is a sum over boxes, so its rate is another than that of classes; and few images need many epochs: a
+    network that begins with random weights finds its first boxes after about a thousand steps (docs/detection.md).
+    """
+    epochs = min(max(-(-STEPS // max(images // BATCH, 1)), LEAST_EPOCHS), MOST_EPOCHS)
+    return {
+        "optim.name": "adam",
+        "optim.lr": 0.005,
+        "optim.batch": BATCH,
+        "optim.epochs": epochs,
+        "optim.label_smoothing": 0.0,
+        "augment.expand_ratio": 1.5,  # 4 makes objects too small to see at the input of a microcontroller
+        "qat.batch": BATCH,
+    }
 
 
 def resolve(config: Config, dataset: Dataset) -> None:

@@ -5,13 +5,14 @@ import numpy as np
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.config.schema import Config
-from tinytrain.data import anchors, batches, check, splits
+from tinytrain.data import anchors, batches, boxes, check, splits
 from tinytrain.data.source import Dataset
 from tinytrain.errors import UserError
 from tinytrain.nn import pretrained
 from tinytrain.nn.taps import taps
 
 HEAD = "yolo3_lite"
+FINEST = 8  # pixels: smaller cells cost more than they find
 LARGEST_CANVAS = 2  # times the input: a crop of half the side is then as sharp as the whole image
 
 
@@ -25,7 +26,7 @@ def resolve(config: Config, dataset: Dataset) -> None:
     detect.head = HEAD if detect.head == "auto" else detect.head
     usual = plugins.load("heads", detect.head).DEFAULTS
     if detect.strides == "auto":
-        detect.strides = _strides(config, usual["strides"])
+        detect.strides = _strides(config, dataset, usual["strides"])
     detect.strides = sorted(map(int, detect.strides), reverse=True)
     for name in ("channels", "depth", "fuse"):
         if getattr(detect, name) == "auto":
@@ -39,17 +40,37 @@ def resolve(config: Config, dataset: Dataset) -> None:
     _check(config)
 
 
-def _strides(config: Config, usual: list[int]) -> list[int]:
-    """Returns the strides of a head that the network has, or as many of its largest ones."""
+def _strides(config: Config, dataset: Dataset, usual: list[int]) -> list[int]:
+    """Returns as many strides as the head has, the largest ones that the network has and the boxes allow.
+
+    A cell should be no larger than the objects of the class with the smallest ones, by their median.
+    """
     build = plugins.load("models", config.model.name).build
     there = list(taps(build(**pretrained.architecture_options(config.model) | {"classes": 2})))
-    if set(usual) <= set(there):
-        return usual
-    return sorted([stride for stride in there if stride <= max(usual)][-len(usual) :], reverse=True)
+    smallest = max(_smallest(config, dataset), FINEST)
+    allowed = [stride for stride in there if stride <= max(usual)]
+    while len(allowed) > len(usual) and allowed[-len(usual)] > smallest:
+        allowed = allowed[:-1]
+    return sorted(allowed[-len(usual) :], reverse=True)
+
+
+def _smallest(config: Config, dataset: Dataset) -> float:
+    """Returns the median side √(width·height), in pixels of the input, of the class for which it is least."""
+    annotations, transforms = _training(config, dataset)
+    at_input = boxes.transformed(annotations, transforms)
+    there = annotations[..., boxes.CLASS] != boxes.NO_BOX
+    sides = np.sqrt(np.prod(at_input[..., boxes.X1 : boxes.Y1 + 1] - at_input[..., boxes.X0 : boxes.Y0 + 1], axis=-1))
+    labels = annotations[..., boxes.CLASS][there]
+    return min((float(np.median(sides[there][labels == label])) for label in np.unique(labels)), default=0.0)
 
 
 def _anchors(config: Config, dataset: Dataset) -> list[float]:
     """Returns the anchors of the training boxes, at the size that the network sees them."""
+    return anchors.of_annotations(*_training(config, dataset), config)
+
+
+def _training(config: Config, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Returns annotations (N, M, FIELDS) and transforms (N, 4) to the input of the training images."""
     try:
         part = splits.draw(dataset, config.data, splits.seed(config))["train"]
     except UserError:  # the training will be refused for it
@@ -59,7 +80,7 @@ def _anchors(config: Config, dataset: Dataset) -> list[float]:
     infos = check.infos(image_set)
     sizes = [infos[index].size for index in part.indices]
     transforms = np.array([batches.transform_of(size, resolution, config.data.resize) for size in sizes], np.float32)
-    return anchors.of_annotations(image_set.annotations[part.indices], transforms, config)
+    return image_set.annotations[part.indices], transforms
 
 
 def _check(config: Config) -> None:
