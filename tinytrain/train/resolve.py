@@ -79,9 +79,9 @@ def resolve(config: Config, source: Dataset) -> Config:
         "device.precision": "mixed_float16" if on_gpu else "float32",
         "device.jit": on_gpu and all(getattr(methods[name], "JIT", True) for name in configs.methods(config)),
     }
-    for module in methods.values():
-        if hasattr(module, "defaults"):
-            resolved |= module.defaults(config.model.name, len(source.classes))
+    for method in methods.values():
+        if hasattr(method, "defaults"):
+            resolved |= method.defaults(config.model.name, len(source.classes))
     for dotted, value in resolved.items():
         if configs.get_key(config, dotted) == "auto":
             configs.set_key(config, dotted, value)
