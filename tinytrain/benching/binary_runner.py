@@ -49,6 +49,7 @@ def measure(link: BoardLink, hello: Hello, exported: Exported, images: int | Non
     failures = _since(before, status)
     return {
         **identity(link, hello, "binary"),
+        "task": exported.task,
         "images": count,
         **_comparison(drawn_images, answers, exported),
         **({"boxes": box_answers.section(decoded, hello, exported)} if decoded else {}),
@@ -167,7 +168,7 @@ def accuracy(images: list[int], answers: Sequence[np.ndarray], exported: Exporte
         of_host = [output[images] for output in exported.outputs]
         both = {"board": answers, "host": of_host}
         return {side: box_answers.ap50(outputs, images, exported) for side, outputs in both.items()}
-    measure = figures.of(exported.report.get("task", "classify")).measure
+    measure = figures.of(exported.task).measure
     if exported.labels is None or measure is None:
         return None
     labels, host = exported.labels[images], exported.outputs[0][images].reshape(len(images), -1)

@@ -39,6 +39,7 @@ def measure(link: BoardLink, hello: Hello, exported: Exported, images: int | Non
     name, model_id = device.name(), device.profile()[1]
     return {
         **identity(link, hello, "mlperf"),
+        "task": exported.task,
         "name": name,
         "model_id": model_id,
         "images": count,

@@ -75,7 +75,7 @@ def _accuracy(result: dict[str, Any]) -> str:
     accuracy = result["accuracy"]
     if accuracy is None:
         return "unknown: the export has no labels, or the protocol tells no boxes"
-    label = figures.of(result.get("task", "classify")).main.label
+    label = figures.of(result["task"]).main.label
     return f"{label} {100 * accuracy['board']:.2f} % on the board, {100 * accuracy['host']:.2f} % on the host"
 
 

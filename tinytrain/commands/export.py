@@ -11,6 +11,7 @@ from tinytrain import locks
 from tinytrain.config.schema import Config
 from tinytrain.deploy import boards, latency
 from tinytrain.deploy.boards import Board
+from tinytrain.deploy.decode import description
 from tinytrain.deploy.exported import REPORT_FILE
 from tinytrain.exporting import accuracy, arena, checks, emulated, parity, proof, sizes, source, write
 from tinytrain.exporting.int8_model import Int8Model
@@ -67,6 +68,7 @@ def _folder(target: Path, board: Board, out: Path | str | None) -> Path:
 def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Path, target: str) -> dict[str, Any]:
     """Writes the models, golden.npz, firmware/ and report.json into `folder`; returns report.json."""
     tflite, stripped = model.tflite, strip(model.tflite)
+    decoder = write.decoder(model)
     outputs = parity.run(tflite.content, model.images, "int8 model on the test images")
     with write.draft(folder) as draft, ExitStack() as stack:
         contents = partial(write.contents, model, stripped, outputs)
@@ -95,10 +97,12 @@ def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Pat
             "accuracy": accuracy.section(model, outputs, validated, tflite),
             "parity": parity.section(sources, model.images, outputs, config.export.parity_images),
             "tensorflow_lite": tflite_interpreter.compare(tflite, model.images, outputs, model.macs),
-            **sizes.sections(sources, stripped, arena_bytes, basis, board),
+            **sizes.sections(sources, stripped, arena_bytes, basis, board, decoder),
             **emulated.section(sources, board),
             **accuracy.diagnosis(model, validated, tflite),
         }
+        if decoder:
+            report["decoder"] = description.section(decoder)
         report |= latency.report(tflite.operators, board, report.get("emulated", {}).get("instructions"))
         report |= proof.section(report, tflite.operators)
         write_json(draft / REPORT_FILE, report)

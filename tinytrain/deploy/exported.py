@@ -169,6 +169,12 @@ class Exported:
         return self.folder / "firmware"
 
     @property
+    def task(self) -> str:
+        """What the model was trained for; an older report does not say so."""
+        task: str = self.report.get("task", "classify")
+        return task
+
+    @property
     def model_crc(self) -> int:
         """CRC-32 of the model that the firmware holds."""
         return zlib.crc32(self.model)

@@ -34,8 +34,17 @@ def section(sources: Path, board: Board) -> dict[str, Any]:
             "instructions": printed.get("inference", {}).get("median", 0),
             "arena_used_bytes": printed.get("arena_used_bytes", 0),
             "failed": printed["failed"],
+            **_boxes(printed),
         }
     }
+
+
+def _boxes(printed: dict[str, Any]) -> dict[str, Any]:
+    """Returns of a detector whether the boxes of the golden image were the host's, and the time of decoding them."""
+    if "boxes_equal" not in printed:
+        return {}
+    boxes = proof.GOLDEN_EQUAL if printed["boxes_equal"] else proof.GOLDEN_DIFFERENT
+    return {"boxes": boxes, "decode_instructions": printed.get("decode", {}).get("count", 0)}
 
 
 def run(sources: Path, emulated: Board) -> dict[str, Any]:

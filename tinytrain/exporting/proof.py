@@ -42,6 +42,8 @@ def wrong(report: dict[str, Any]) -> list[str]:
         faults.append(
             f"the golden output is another on the emulated {emulated['board']} ({emulated['different_bytes']} values)"
         )
+    elif emulated and emulated.get("boxes") == GOLDEN_DIFFERENT:
+        faults.append(f"the boxes of the golden image are others on the emulated {emulated['board']}")
     elif emulated and emulated["failed"] and report["fits"]:
         faults.append(_not_run(emulated))
     return faults

@@ -6,10 +6,13 @@ from typing import Any
 from tinytrain import progress
 from tinytrain.deploy import firmware, fit_check, make, memory
 from tinytrain.deploy.boards import Board
+from tinytrain.deploy.decode.boxes import Decoder
 from tinytrain.tflite.model import Model
 
 
-def sections(sources: Path, model: Model, arena_bytes: int, basis: str, board: Board) -> dict[str, Any]:
+def sections(
+    sources: Path, model: Model, arena_bytes: int, basis: str, board: Board, decoder: Decoder | None
+) -> dict[str, Any]:
     """Returns the keys "fits", "memory", "sizes" and "arena_basis" of report.json.
 
     Linked if TFLM and the compiler are there, else estimated. "fits" is None where the size of the arena is unknown.
@@ -20,8 +23,9 @@ def sections(sources: Path, model: Model, arena_bytes: int, basis: str, board: B
         arena_bytes: of the firmware.
         basis: what these are, as `arena.size` returns it.
         board: the board of the export.
+        decoder: of a detector, what its firmware holds besides.
     """
-    sizes = firmware.estimate(model, arena_bytes, board)
+    sizes = firmware.estimate(model, arena_bytes, board, decoder)
     if not make.lacking() and fit_check.on_board(sizes, board).fits:
         with progress.stage("linking the firmware"):
             sizes = firmware.link(sources, board, make.tflm_dir())

@@ -70,7 +70,8 @@ def _emulated(emulation: dict[str, Any]) -> str:
     if emulation["golden"] == "not reached":
         return f"did not run on {emulation['board']}: {emulation['failed']}"
     instructions = f"{emulation['instructions']:,} instructions an inference on {emulation['board']}"
-    return f"golden output {emulation['golden']}, {instructions}"
+    boxes = f", its boxes {emulation['boxes']}" if "boxes" in emulation else ""
+    return f"golden output {emulation['golden']}{boxes}, {instructions}"
 
 
 def _proven(report: dict[str, Any]) -> str:

@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 
 from tinytrain import files
+from tinytrain.data import boxes
 from tinytrain.deploy import targets
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.c_source import Contents
 from tinytrain.deploy.decode import of_config
+from tinytrain.deploy.decode.boxes import Decoder
 from tinytrain.deploy.exported import COMPACT_FILE, GOLDEN_FILE, MODEL_FILE, golden_outputs
 from tinytrain.deploy.targets import makefile
+from tinytrain.evaluation_data.int8_outputs import DETECT
 from tinytrain.exporting.int8_model import Int8Model
 from tinytrain.tflite.model import Model
 
@@ -41,7 +44,9 @@ def models(folder: Path, model: Int8Model, stripped: Model, outputs: list[np.nda
         outputs: (N, elements) int8 of each output, for the images of `model`.
     """
     known = {} if model.finetuned_scores is None else {"finetuned": model.finetuned_scores}
-    if model.samples is not None:
+    if model.samples is not None and model.task.name == DETECT:
+        known |= {"annotations": boxes.transformed(model.samples.annotations, model.samples.transforms)}
+    elif model.samples is not None:
         known |= {"labels": model.samples.annotations}
     arrays = {"inputs": model.images, **golden_outputs(outputs), **known}
     (folder / MODEL_FILE).write_bytes(model.tflite.content)
@@ -61,7 +66,15 @@ def contents(model: Int8Model, stripped: Model, outputs: list[np.ndarray], arena
         golden_outputs=[output[golden] for output in outputs],
         pixels=model.pixels.tables(stripped.inputs[0]),
         bgr=model.pixels.bgr,
+        decoder=decoder(model),
     )
+
+
+def decoder(model: Int8Model) -> Decoder | None:
+    """Returns how the firmware of a detector decodes its boxes; None for another task."""
+    if model.task.name != DETECT:
+        return None
+    return of_config.decoder(model.task.config, len(model.classes), model.tflite)
 
 
 def golden_case(model: Int8Model, outputs: list[np.ndarray]) -> int:
@@ -69,8 +82,8 @@ def golden_case(model: Int8Model, outputs: list[np.ndarray]) -> int:
     figures, annotations = model.task.figures, model.samples.annotations if model.samples else None
     if figures.golden_case:
         return figures.golden_case(outputs[0], annotations)
-    decoder = of_config.decoder(model.task.config, len(model.classes), model.tflite)
-    return int(np.argmax([len(decoder.decode(list(each))) for each in zip(*outputs, strict=True)]))
+    of_boxes = of_config.decoder(model.task.config, len(model.classes), model.tflite)
+    return int(np.argmax([len(of_boxes.decode(list(each))) for each in zip(*outputs, strict=True)]))
 
 
 @contextlib.contextmanager

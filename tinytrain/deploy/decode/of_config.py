@@ -1,14 +1,16 @@
 """The decoder of a trained detector: what its config says of the head, and its .tflite of the outputs."""
 
+from typing import Any
+
 import numpy as np
 
 from tinytrain.config import plugins
 from tinytrain.config.schema import Config
 from tinytrain.data import anchors
 from tinytrain.deploy.decode.anchors import AnchorDecoder, Output
-from tinytrain.deploy.decode.boxes import MOST_BOXES, Decoder, in_units
+from tinytrain.deploy.decode.boxes import MOST_BOXES, Decoder, Grid, in_units
 from tinytrain.deploy.decode.cells import CellDecoder
-from tinytrain.tflite.model import Model
+from tinytrain.tflite.model import Model, Tensor
 
 LEAST_SCORE = 0.01  # of the boxes that average precision is measured with
 
@@ -42,33 +44,27 @@ def measured(config: Config, classes: int, graph: Model, outputs: list[np.ndarra
 
 def _of(config: Config, classes: int, graph: Model, score: float, room: int) -> Decoder:
     detect, side = config.detect, int(config.model.resolution)
-    shapes = [tuple(output.shape) for output in graph.outputs]  # (1, rows, columns, channels) each
+    grids = [_grid(output, side) for output in graph.outputs]
     if getattr(plugins.load("heads", detect.head), "CENTROIDS", False):
-        ((_, rows, columns, _),), (output,) = shapes, graph.outputs
-        return CellDecoder(
-            side=side,
-            classes=classes,
-            score=score,
-            room=room,
-            stride=side // rows,
-            rows=rows,
-            columns=columns,
-            scale=float(output.scale[0]),
-        )
+        (grid,) = grids
+        return CellDecoder(side=side, classes=classes, score=score, room=room, output=Grid(**grid))
     sizes = anchors.by_stride(
         list(map(float, detect.anchors)), list(map(int, detect.strides)), detect.anchors_per_scale
     )
     outputs = tuple(
         Output(
-            stride=side // rows,
-            rows=rows,
-            columns=columns,
-            scale=float(output.scale[0]),
-            zero_point=int(output.zero_point[0]),
-            anchors=tuple((in_units(width), in_units(height)) for width, height in sizes[side // rows].tolist()),
+            **grid,
+            anchors=tuple((in_units(width), in_units(height)) for width, height in sizes[grid["stride"]].tolist()),
         )
-        for (_, rows, columns, _), output in zip(shapes, graph.outputs, strict=True)
+        for grid in grids
     )
     return AnchorDecoder(
         side=side, classes=classes, score=score, room=room, gain=detect.gain, nms=detect.nms, outputs=outputs
     )
+
+
+def _grid(output: Tensor, side: int) -> dict[str, Any]:
+    """Returns the fields of a Grid for an output (1, rows, columns, channels)."""
+    _, rows, columns, _ = output.shape
+    quantization = {"scale": float(output.scale[0]), "zero_point": int(output.zero_point[0])}
+    return {"stride": side // rows, "rows": rows, "columns": columns, **quantization}
