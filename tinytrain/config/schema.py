@@ -26,7 +26,9 @@ class Data:
     """Where the images come from and how they are split."""
 
     spec: str = key(
-        "digits", "digits, folder:PATH, csv:FILE, tfds:NAME[/CONFIG] or a name from `tinytrain list datasets`"
+        "digits",
+        "digits, folder:PATH, csv:FILE, tfds:NAME[/CONFIG], for boxes voc:, coco:, yolo:, labelme: or tfrecord:PATH, or "
+        "a name from `tinytrain list datasets`",
     )
     split: Literal["auto", "official", "trainval", "random", "paper"] = key(
         "auto",
