@@ -27,8 +27,8 @@ class Data:
 
     spec: str = key(
         "digits",
-        "digits, folder:PATH, csv:FILE, tfds:NAME[/CONFIG], for boxes voc:, coco:, yolo:, labelme: or tfrecord:PATH, or "
-        "a name from `tinytrain list datasets`",
+        "digits, folder:PATH, csv:FILE, tfds:NAME[/CONFIG], for boxes voc:, coco:, yolo:, labelme: or tfrecord:PATH, "
+        "or a name from `tinytrain list datasets`",
     )
     split: Literal["auto", "official", "trainval", "random", "paper"] = key(
         "auto",
