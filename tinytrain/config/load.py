@@ -2,7 +2,8 @@
 
 A config is made of a TOML file, then flags, then KEY=VALUE words, later ones winning. The value "auto" of a key is
 replaced, before anything is trained, by what the data, the model or the device asks for; the `config.toml` in a run
-folder holds no "auto", but in a section that its task does not use, and repeats the run by itself. Nothing here imports TensorFlow.
+folder holds no "auto", but in a section that its task does not use, and repeats the run by itself. Nothing here
+imports TensorFlow.
 """
 
 import dataclasses
