@@ -214,7 +214,7 @@ def begun(tmp_path, monkeypatch):
     (tmp_path / "old/config.toml").write_text(configs.dump(configs.load(None, words)))
     asked = []
 
-    def fit(config, out, mcu, resume):
+    def fit(config, out, mcu, resume, typed):
         asked.append(config)
         raise UserError("asked")
 
