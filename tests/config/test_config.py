@@ -48,6 +48,24 @@ def test_a_mistake_is_named_with_what_would_be_right(word, sentence):
     assert sentence in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "needs optim.drops, received 'none': expected the epochs after which the rate falls, such as [16, 18]"),
+        (["optim.drops=[12, 12]"], "optim.drops = [12, 12]: expected epochs that rise"),
+        (["optim.drops=[0, 12]"], "all above 0"),
+        (["optim.drops=[12, 20]"], "optim.drops = [12, 20]: expected epochs that rise, all above 0 and below 20"),
+        (["optim.drops=often"], "optim.drops = 'often' is not of its type: expected a list of numbers or 'none'"),
+        (["optim.drops=[12]", "optim.schedule=cosine"], "is for optim.schedule = 'steps', received 'cosine'"),
+    ],
+)
+def test_the_epochs_of_a_step_schedule_are_checked(words, sentence):
+    with pytest.raises(UserError) as error:
+        load.load(None, ["optim.schedule=steps", "optim.epochs=20", *words])
+    assert sentence in str(error.value)
+    assert load.load(None, ["optim.schedule=steps", "optim.drops=[6, 8.5]"]).optim.drops == [6.0, 8.5]
+
+
 def test_a_folder_given_as_data_is_told_how_it_is_given(tmp_path):
     with pytest.raises(UserError, match=r"is a folder: a folder of class folders is given as folder:"):
         load.parse_spec(str(tmp_path))

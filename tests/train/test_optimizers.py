@@ -1,5 +1,6 @@
 """Each optimizer against its formula in NumPy (the update rules of PyTorch's documentation), step by step."""
 
+import dataclasses
 import math
 
 import keras
@@ -7,10 +8,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tinytrain.config import load as configs
 from tinytrain.config.schema import Optim
+from tinytrain.data.load import load_dataset
+from tinytrain.data.splits import Splits
+from tinytrain.run import Run
 from tinytrain.train import optimizers, schedules
 from tinytrain.train.optimizers.adam import Adam
 from tinytrain.train.optimizers.sgd import SGD
+from tinytrain.train.resolve import resolve
+from tinytrain.train.task import build_network
+from tinytrain.train.trainer import Trainer
 
 GRADIENTS = np.random.default_rng(0).normal(size=(12, 3)).astype("float32")
 LR = [0.1] * 4 + [0.01] * 4 + [0.3] * 4  # a drop and a rise: where Keras' own SGD differs
@@ -135,3 +143,56 @@ def test_biases_have_a_rate_of_their_own_and_who_decays(name):
         assert moved["all"] == pytest.approx([0.15, 0.3, 0.15, 0.3, 0.15])
     else:  # the first step of Adam has the length of the rate, whatever the gradient
         assert moved["kernels"] == pytest.approx([0.1, 0.2, 0.1, 0.2, 0.1], rel=1e-4)
+
+
+STEPS = Optim(lr=1e-3, epochs=10, warmup_epochs=2, schedule="steps", drops=[6.0, 8.0])
+
+
+def rates_of(config, steps, steps_per_epoch=4):
+    built = optimizers.build(config, steps_per_epoch)
+    rates = []
+    for step in steps:
+        built.iterations.assign(step)
+        rates.append(float(built.learning_rate))
+    return rates
+
+
+def test_the_rate_falls_at_the_start_of_the_epochs_that_are_named():
+    """8 steps of warm-up from 0; epochs 6 and 8, counted from 0, begin with steps 24 and 32."""
+    steps = [0, 3, 7, 8, 23, 24, 31, 32, 39]
+    expected = [1.25e-4, 5e-4, 1e-3, 1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5]
+    assert rates_of(STEPS, steps) == pytest.approx(expected, rel=1e-5)
+    from_a_tenth = dataclasses.replace(STEPS, warmup_from=0.1, drop_factor=0.5)
+    assert rates_of(from_a_tenth, [0, 4, 8, 24, 32]) == pytest.approx([1e-4, 5.5e-4, 1e-3, 5e-4, 2.5e-4], rel=1e-5)
+
+
+def test_drops_may_fall_inside_an_epoch_and_the_schedule_is_rebuilt_from_its_config():
+    inside = dataclasses.replace(STEPS, epochs=1, warmup_epochs=0, drops=[0.5, 0.75])
+    assert rates_of(inside, [1, 2, 3]) == pytest.approx([1e-3, 1e-4, 1e-5], rel=1e-5)
+    schedule = schedules.build(STEPS, 4)
+    again = schedules.WarmupSteps.from_config(schedule.get_config())
+    assert [float(again(step)) for step in (3, 24)] == pytest.approx([5e-4, 1e-4], rel=1e-5)
+
+
+def test_a_resumed_training_has_the_rates_of_a_whole_one(tmp_path):
+    """128 images are 2 steps of 64 an epoch; history.csv holds the rate that comes after each epoch."""
+    words = ["model.name=resnet8", "model.width=0.25", "model.resolution=16", "data.train_images=128"]
+    words += ["data.check=false", "optim.schedule=steps", "optim.drops=[1, 2]", "optim.warmup_epochs=0", "optim.lr=0.1"]
+    config = configs.load(None, [*words, "optim.epochs=3"])
+
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                raise KeyboardInterrupt
+
+    dataset = load_dataset(config)
+    resolved = resolve(config, dataset)
+    run = Run(tmp_path)
+
+    def trainer():
+        return Trainer(resolved, Splits(dataset, resolved), build_network(resolved, dataset.classes))
+
+    with pytest.raises(KeyboardInterrupt):
+        trainer().fit(run, [Stop()])
+    trainer().fit(run)
+    assert [float(row["lr"]) for row in run.history()] == pytest.approx([0.01, 0.001, 0.001], rel=1e-5)

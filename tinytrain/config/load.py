@@ -7,6 +7,7 @@ imports TensorFlow.
 """
 
 import dataclasses
+import itertools
 import re
 import shlex
 import typing
@@ -18,7 +19,7 @@ from typing import Any
 import tomli_w
 
 from tinytrain.config import box_formats, dataset_catalog, grid, library, old_keys, paths, plugins, toml_files, values
-from tinytrain.config.schema import Config
+from tinytrain.config.schema import Config, Optim
 from tinytrain.errors import UserError, is_utf8, nearest, readable, unknown
 
 
@@ -91,7 +92,28 @@ def check(config: Config) -> None:
         raise UserError(f"method = '{config.method}': expected names joined by +, each once, such as netaug+distill")
     for name in names:
         plugins.check("methods", name)
+    _check_drops(config.optim)
     parse_spec(config.data.spec)
+
+
+def _check_drops(optim: Optim) -> None:
+    """Raises UserError for optim.drops that do not go with the other keys."""
+    drops, steps = optim.drops, optim.schedule == "steps"
+    if isinstance(drops, str):
+        if steps:
+            raise UserError(
+                f"optim.schedule = 'steps' needs optim.drops, received {drops!r}: expected the epochs after which the "
+                f"rate falls, such as [{0.8 * optim.epochs:g}, {0.9 * optim.epochs:g}]"
+            )
+        return
+    written = f"optim.drops = [{', '.join(f'{drop:g}' for drop in drops)}]"
+    if not steps:
+        raise UserError(
+            f"{written} is for optim.schedule = 'steps', received '{optim.schedule}': set that schedule, or no drops"
+        )
+    ends = [0.0, *drops, float(optim.epochs)]
+    if any(drop >= later for drop, later in itertools.pairwise(ends)):
+        raise UserError(f"{written}: expected epochs that rise, all above 0 and below {optim.epochs}, optim.epochs")
 
 
 def methods(config: Config) -> list[str]:

@@ -164,14 +164,18 @@ class Optim:
 
     name: str = key("sgd", "sgd with momentum, or adam: a file in tinytrain/train/optimizers")
     lr: float = key(0.05, "peak learning rate; with search.algorithm, what a range test begins with", 0, MOST_RATE)
-    schedule: Literal["cosine", "cosine_epochs", "plateau", "constant"] = key(
+    schedule: Literal["cosine", "cosine_epochs", "steps", "plateau", "constant"] = key(
         "cosine",
-        "cosine: falls to 0 by the step, cosine_epochs: by the epoch; plateau: falls where the loss stands still, the "
-        "training then ends by itself",
+        "cosine: falls to 0 by the step, cosine_epochs: by the epoch; steps: falls after optim.drops; plateau: falls "
+        "where the loss stands still, the training then ends by itself",
     )
+    drops: list[float] | Literal["none"] = key(
+        "none", "schedule steps: epochs after which the rate is multiplied by optim.drop_factor", 0, MOST_EPOCHS
+    )
+    drop_factor: float = key(0.1, "schedule steps: what the rate is multiplied by", 0.001, 0.99)
     epochs: int = key(30, "passes over the training images, warm-up included", 1, MOST_EPOCHS)
     batch: int = key(64, "images a step", 1, MOST_BATCH)
-    warmup_epochs: float = key(1.0, "epochs of linear warm-up before the cosine", 0, MOST_EPOCHS)
+    warmup_epochs: float = key(1.0, "epochs of linear warm-up, which the schedule goes on from", 0, MOST_EPOCHS)
     warmup_from: float = key(0.0, "learning rate that the warm-up begins at, as a share of optim.lr", 0, 1)
     momentum: float = key(0.9, "momentum of sgd", 0, 0.9999)
     nesterov: bool = key(True, "Nesterov momentum")

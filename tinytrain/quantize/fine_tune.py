@@ -65,6 +65,7 @@ def optimizer_of(config: Config) -> Optim:
         name="sgd",
         lr=config.qat.lr,
         schedule="cosine",
+        drops="none",
         warmup_epochs=0.0,
         momentum=MOMENTUM,
         nesterov=False,

@@ -42,6 +42,16 @@ def test_epochs_and_warm_up_scale_by_what_is_left_after_rounding():
     assert scaled(Scale(0.001, 1), "optim.epochs=30").optim.epochs == 1
 
 
+def test_drops_keep_their_share_of_the_epochs():
+    """200 epochs are 4 at 0.02, and 160 and 180 of them 3.2 and 3.6; one epoch still has its two drops."""
+    words = ["optim.schedule=steps", "optim.drops=[160, 180]", "optim.epochs=200", "task=detect"]
+    config = scaled(Scale(0.02, 1), *words, "augment.mix_off_epochs=25")
+    assert (config.optim.epochs, config.optim.drops) == (4, [pytest.approx(3.2), pytest.approx(3.6)])
+    assert config.augment.mix_off_epochs == 0  # of 0.5, to even
+    assert configs.apply(scaled(Scale(0.001, 1), *words), []).optim.drops == [pytest.approx(0.8), pytest.approx(0.9)]
+    assert scaled(Scale(0.02, 1), "optim.epochs=200").augment.mix_off_epochs == 20  # it is for boxes
+
+
 def test_images_are_those_of_the_split_and_enough_to_choose_an_epoch():
     config = scaled(Scale(1, 0.1), "optim.epochs=155")
     assert (config.optim.epochs, config.data.train_images, config.data.val_images) == (155, 4500, 1000)

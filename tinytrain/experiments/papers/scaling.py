@@ -4,6 +4,8 @@ With E epochs in the paper, the share S_e of the epochs and the share S_i of the
 
     optim.epochs             e = max(1, round(S_e·E)); the keys below use e/E, the share that remains
     optim.warmup_epochs      times e/E, so that the warm-up keeps its share of the steps; whole for schedule "plateau"
+    optim.drops              times e/E, so that the rate keeps falling at its shares of the steps
+    augment.mix_off_epochs   the same, rounded, where task = "detect"
     plateau.patience, .stop_patience, search.epochs   times e/E, rounded, at least 1 (0 stays 0)
     data.train_images        max(classes, round(S_i·N)) of the N training images of the paper's split, or all
     data.val_images          the same, but at least 1,000 or all: with fewer, chance would choose the epoch
@@ -110,6 +112,10 @@ def _scale_epochs(config: Config, share: float) -> None:
     config.optim.warmup_epochs *= share
     if config.optim.schedule == "plateau":
         config.optim.warmup_epochs = float(round(config.optim.warmup_epochs))
+    if not isinstance(config.optim.drops, str):
+        config.optim.drops = [drop * share for drop in config.optim.drops]
+    if config.task == "detect":
+        config.augment.mix_off_epochs = round(config.augment.mix_off_epochs * share)
     plateau, search = config.plateau, config.search
     plateau.patience, plateau.stop_patience = (
         _scaled_count(plateau.patience, share),

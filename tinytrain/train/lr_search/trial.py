@@ -29,6 +29,7 @@ def plain(config: Config, lr: float, epochs: int) -> Config:
         lr=lr,
         epochs=epochs,
         schedule="constant",
+        drops="none",
         warmup_epochs=0.0,
         warmup_from=0.0,
         decay="all",
