@@ -81,7 +81,7 @@ def reproduced(tmp_path, table_file):
                 folder = tmp_path / "out" / arm.folder / "digits" / f"seed{seed}"
                 fake(folder, config, top1, images=images)
                 full_size[folder] = config_at_full_size
-                finished.append(runs.Planned(label, "digits", seed, config, folder, table_file))
+                finished.append(runs.Planned(label, "digits", seed, config, folder, table_file, []))
         return results.Reproduction(table, finished, full_size, {"digits": "digits"})
 
     return make

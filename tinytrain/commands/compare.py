@@ -66,9 +66,10 @@ def _plan(paths: list[Path], data: list[str] | None, seeds: int, out: Path, over
     for seed in range(seeds):
         for path in paths:
             for spec in data or [""]:
-                config = _loaded(path, spec, seed, overrides)
+                config, typed = _loaded(path, spec, seed, overrides), configs.typed(path, overrides)
                 name = data_name(config.data.spec)
-                plan.append(Planned(path.stem, name, seed, config, out / path.stem / name / f"seed{seed}", path))
+                folder = out / path.stem / name / f"seed{seed}"
+                plan.append(Planned(path.stem, name, seed, config, folder, path, typed))
     refuse_shared_folders(plan)
     return plan
 

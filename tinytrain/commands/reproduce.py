@@ -177,7 +177,7 @@ def _plan(
                 if batch:
                     config = scaling.batched(config, batch / tables.batch(table))
                 config = configs.apply(config, others)
-                plan.append(runs.Planned(arm.label, assignment.name, seed, config, folder, table.path))
+                plan.append(runs.Planned(arm.label, assignment.name, seed, config, folder, table.path, configs.keys()))
     runs.refuse_shared_folders(plan)
     return plan, papers
 

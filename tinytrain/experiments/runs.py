@@ -5,7 +5,7 @@ import gc
 import itertools
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from tinytrain.files import make_folder
 from tinytrain.locks import Held
 from tinytrain.run import Run
 from tinytrain.train import fit
-from tinytrain.train.resolve import resolve
+from tinytrain.train.resolve import decided, resolve
 
 TABLE_BYTES = 100_000  # about what the tables and the first files of a run take
 
@@ -38,6 +38,8 @@ class Planned:
         config: its whole config.
         folder: where it is written.
         config_path: the file that the config comes from, which errors name.
+        typed: the dotted keys of the config that were chosen, which what is usual for the task does not replace; None:
+            those that differ from the default.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Planned:
     config: Config
     folder: Path
     config_path: Path
+    typed: Collection[str] | None = None
 
 
 def train_all(plan: Sequence[Planned], table: Path, finished: Callable[[Planned, Run], None]) -> None:
@@ -111,7 +114,7 @@ def _refuse_runs_of_other_configs(plan: Sequence[Planned]) -> None:
     """Raises UserError if a folder holds a run that was begun with another config than the planned one."""
     for planned in plan:
         if (run := Run(planned.folder)).config_path.is_file():
-            run.refuse_other_config(planned.config)
+            run.refuse_other_config(planned.config, decided(planned.config, run.config().task, planned.typed))
 
 
 def _refuse_runs_of_other_images(plan: Sequence[Planned]) -> None:
@@ -166,7 +169,7 @@ def _trained(planned: Planned) -> Run:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     begun = run.config_path.is_file()
     try:
-        return fit.fit(planned.config, planned.folder, resume=begun)
+        return fit.fit(planned.config, planned.folder, begun, typed=planned.typed)
     except Held:
         raise
     except UserError as error:

@@ -31,7 +31,7 @@ from tinytrain.nn.predict import predict
 from tinytrain.run import Run
 from tinytrain.train import checkpoint
 from tinytrain.train.figures import module_of
-from tinytrain.train.resolve import copied, resolve, with_usual
+from tinytrain.train.resolve import copied, decided, resolve, with_usual
 from tinytrain.train.task import build_network
 from tinytrain.train.tensorboard import TensorBoardLog
 from tinytrain.train.trainer import Trainer
@@ -70,7 +70,7 @@ def fit(
     with contextlib.ExitStack() as exit_stack:
         run = Run.open(out) if resume and out else None
         if run:
-            config = exit_stack.enter_context(_going_on(run, config))
+            config = exit_stack.enter_context(_going_on(run, config, typed))
             if run.finished:
                 return run
         configs.check(config)
@@ -173,11 +173,11 @@ def _written(run: Run) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _going_on(run: Run, config: Config) -> Iterator[Config]:
+def _going_on(run: Run, config: Config, typed: Collection[str] | None) -> Iterator[Config]:
     """Locks a run that goes on, and gives its config, after taking over what training does not read from `config`."""
     with _written(run):
         if config != Config():
-            run.refuse_other_config(config)
+            run.refuse_other_config(config, decided(config, run.config().task, typed))
             run.update_config(config)
         yield run.config()
 

@@ -25,16 +25,28 @@ def with_usual(config: Config, dataset: Dataset, typed: Collection[str] | None) 
         dataset: its images.
         typed: the dotted keys that the user chose, which stay as they are; None: those that differ from the default.
     """
-    config, default = copied(config), Config()
-    module = module_of(dataset.task if config.task == "auto" else config.task)
+    config = copied(config)
     images = max(len(image_set.names) for image_set in dataset.image_sets.values())
     changed: dict[str, Any] = {}
-    for dotted, value in (module.usual(images) if hasattr(module, "usual") else {}).items():
-        kept = configs.get_key(config, dotted)
-        if (dotted not in typed) if typed is not None else kept == configs.get_key(default, dotted):
-            configs.set_key(config, dotted, value)
-            changed |= {dotted: value} if value != kept else {}
+    for dotted, value in _replaced(config, dataset.task, images, typed).items():
+        changed |= {dotted: value} if value != configs.get_key(config, dotted) else {}
+        configs.set_key(config, dotted, value)
     return config, changed
+
+
+def decided(config: Config, task: str, typed: Collection[str] | None) -> set[str]:
+    """Returns the dotted keys of `config` that `with_usual` leaves as they are, for data of `task`."""
+    return set(configs.keys()) - set(_replaced(config, task, 1, typed))
+
+
+def _replaced(config: Config, task: str, images: int, typed: Collection[str] | None) -> dict[str, Any]:
+    """Returns {dotted key: value} of what is usual for the task, without the keys that the user chose."""
+    module, default = module_of(task if config.task == "auto" else config.task), Config()
+    if typed is None:
+        known = configs.keys()
+        typed = [dotted for dotted in known if configs.get_key(config, dotted) != configs.get_key(default, dotted)]
+    usual = module.usual(images) if hasattr(module, "usual") else {}
+    return {dotted: value for dotted, value in usual.items() if dotted not in typed}
 
 
 def copied(config: Config) -> Config:
