@@ -286,16 +286,19 @@ def test_groups_join_copies_and_variants():
     assert copies.group_copies(digests).tolist() == [0, 1, 2, 3, 3, 5, 0]
 
 
-def test_a_class_that_all_went_to_val_and_test_is_told():
-    """Class 0 stands in three images, each the only one of a rarer class: they can all be held out."""
+def test_each_class_of_boxes_is_left_to_train_on():
+    """Class 0 stands in three images, each the only one of a rarer class: they could all be held out."""
     classes_of = [[0, 1], [0, 2], [0, 3]] + [[4, label] for label in (1, 2, 3) for _ in range(2)] + [[4]] * 4
-    refused = set()
     for seed in range(60):
-        try:
-            found = splits.draw(with_boxes(classes_of), Data(test_fraction=0.5, val_fraction=0.5), seed)
-        except UserError as error:
-            refused.add(str(error))
-            continue
+        found = splits.draw(with_boxes(classes_of), Data(test_fraction=0.5, val_fraction=0.5), seed)
         kept = {label for index in found["train"].indices for label in classes_of[index]}
         assert kept == {0, 1, 2, 3, 4}
-    assert all("is left to train on: another data.seed draws other images" in sentence for sentence in refused)
+        assert all(len(part.indices) for part in found.values())
+    with pytest.raises(UserError, match=r"no image of .* is drawn to train on: raise data\.train_images"):
+        splits.draw(with_boxes(classes_of), Data(train_images=2), 0)
+
+
+def test_few_images_with_all_classes_are_split():
+    for seed in range(20):
+        found = splits.draw(with_boxes([[0, 1, 2], [1, 2, 0], [2, 0, 1]]), Data(), seed)
+        assert [len(part.indices) for part in found.values()] == [1, 1, 1]

@@ -9,7 +9,7 @@ Roboflow writes each augmented variant of photo.jpg as photo_jpg.rf.HASH.jpg.
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import numpy as np
 
@@ -59,10 +59,17 @@ class GroupedHoldout:
         counts: {class index: how many images of it to hold out}.
         leave: how many groups of a class with copies must remain, so that later holdouts and training get some.
         strict: whether a class must be on both sides.
+        reserved: groups that are not held out.
     """
 
     def __init__(
-        self, labels: np.ndarray, groups: np.ndarray, counts: dict[int, int], leave: int, strict: bool = True
+        self,
+        labels: np.ndarray,
+        groups: np.ndarray,
+        counts: dict[int, int],
+        leave: int,
+        strict: bool = True,
+        reserved: Set[int] = frozenset(),
     ) -> None:
         self.groups, self.wanted, self.strict = groups, counts, strict
         self.members: dict[int, dict[int, int]] = {}  # group -> {class: images}
@@ -76,7 +83,8 @@ class GroupedHoldout:
         }
         self.held: dict[int, int] = dict.fromkeys(counts, 0)  # class -> images held out
         self.groups_held: set[int] = set()
-        self.groups_kept: set[int] = set()
+        self.reserved = reserved
+        self.groups_kept: set[int] = set(reserved)
 
     def hold_out_classes(self, order: dict[int, np.ndarray]) -> None:
         """Holds out the wanted number of images of each class, as nearly as whole groups allow.
@@ -110,7 +118,8 @@ class GroupedHoldout:
                     return
                 single = sum(self.members[group].values()) == 1
                 has_spare = self.spare[label] > 0 and self.held[label] + 1 < self.sizes[label]
-                if missing > 0 and single and has_spare and group not in self.groups_held:
+                is_kept = group not in self.groups_held and group not in self.reserved
+                if missing > 0 and single and has_spare and is_kept:
                     self._hold(group)
                     missing -= 1
                 elif missing < 0 and single and group in self.groups_held and self.held[label] > 1:

@@ -8,7 +8,7 @@ data.val_images=10000; NetAug's Flowers-102 (A.8) is data.split=trainval; Table 
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,13 +89,12 @@ def draw(dataset: Dataset, data: Data, seed: int) -> dict[str, Subset]:
     strata = image_sets[base].strata
     everything = np.arange(len(strata))
     units = _units(image_sets[base]) if holdouts else everything
-    if image_sets[base].annotations.ndim == 3:
-        _refuse_only_copies(dataset, base, units, needed=1 + len(holdouts))
     strict = image_sets[base].annotations.ndim < 3
+    reserved = set() if strict or not holdouts else _reserved(dataset, base, units, 1 + len(holdouts), seed)
     left, subsets = everything, {name: Subset(name, np.arange(len(one.names))) for name, one in image_sets.items()}
     for number, (name, share) in enumerate(holdouts.items()):
         try:
-            left, held = _stratified(left, strata, units, share, seed, name, len(holdouts) - number, strict)
+            left, held = _stratified(left, strata, units, share, seed, name, len(holdouts) - number, strict, reserved)
         except copies.OnlyCopies as error:
             raise _only_copies(dataset.classes[error.label], 1 + len(holdouts)) from None
         subsets[name] = Subset(base, np.sort(held))
@@ -158,11 +157,13 @@ def _stratified(
     name: str,
     leave: int = 1,
     strict: bool = True,
+    reserved: Set[int] = frozenset(),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns (kept, held out): `share` of every class (an int: so many images), one of each at least on both sides.
 
     Images of the same unit (`units`, one for each label) are on the same side. Of a class with copies `leave` units
-    are kept. Unless it is `strict`, a class may be on one side only, and those of a single image are drawn as one.
+    are kept, and all `reserved` ones. Unless it is `strict`, a class may be on one side only, and those of a single
+    image are drawn as one.
     """
     random = np.random.default_rng([seed, len(indices)])
     strata = labels[indices] if strict else _with_single_ones_joined(labels[indices])
@@ -170,7 +171,7 @@ def _stratified(
     counts = _exact(sizes, share, name) if isinstance(share, int) else _rounded(sizes, share)
     order = {int(label): random.permutation(np.flatnonzero(strata == label)) for label in present}
     wanted = dict(zip(order, counts.tolist(), strict=True))
-    holdout = copies.GroupedHoldout(strata, units[indices], wanted, leave, strict)
+    holdout = copies.GroupedHoldout(strata, units[indices], wanted, leave, strict, reserved)
     holdout.hold_out_classes(order)
     if isinstance(share, int):
         holdout.correct_total(order)
@@ -207,12 +208,22 @@ def _units(image_set: ImageSet) -> np.ndarray:
     return copies.group_copies([info.digest for info in check.infos(image_set)], image_set.names)
 
 
-def _refuse_only_copies(dataset: Dataset, base: str, units: np.ndarray, needed: int) -> None:
-    """Raises UserError for the first class that has boxes in too few different images."""
+def _reserved(dataset: Dataset, base: str, units: np.ndarray, needed: int, seed: int) -> set[int]:
+    """Returns units that are trained on whatever is held out, so that each class of boxes has one; rare classes first.
+
+    Raises:
+        UserError: a class has boxes in fewer than `needed` different images.
+    """
     images, classes = boxes.classes_present(dataset.image_sets[base].annotations)
-    for number, name in enumerate(dataset.classes):
-        if len(set(units[images[classes == number]].tolist())) < needed:
+    units_of = [np.unique(units[images[classes == number]]) for number in range(len(dataset.classes))]
+    for name, own in zip(dataset.classes, units_of, strict=True):
+        if len(own) < needed:
             raise _only_copies(name, needed)
+    random, reserved = np.random.default_rng([seed, len(units)]), set[int]()
+    for own in sorted(units_of, key=len):
+        if not reserved & set(own.tolist()):
+            reserved.add(int(random.choice(own)))
+    return reserved
 
 
 def _only_copies(name: str, needed: int) -> UserError:
@@ -223,11 +234,13 @@ def _only_copies(name: str, needed: int) -> UserError:
 
 
 def _refuse_lost_classes(dataset: Dataset, annotations: np.ndarray) -> None:
-    """Raises UserError if the images to train on have no box of a class, as those that had it were held out."""
+    """Raises UserError if no box of a class is in the images to train on, drawn as data.train_images says."""
     counts = class_counts(annotations, len(dataset.classes)) if annotations.ndim == 3 else np.ones(1)
     if not counts.all():
         lost = ", ".join(name for name, count in zip(dataset.classes, counts, strict=True) if not count)
-        raise UserError(f"no image of {lost} is left to train on: another data.seed draws other images, or add some")
+        raise UserError(
+            f"no image of {lost} is drawn to train on: raise data.train_images, or draw with another data.seed"
+        )
 
 
 def _refuse_small_classes(dataset: Dataset, base: str, needed: int) -> None:
