@@ -248,12 +248,12 @@ def test_labels_follow_the_names_of_their_classes():
 
 def test_boxes_follow_the_names_of_their_classes_too():
     packed = boxes.pack([[Box(0, (1, 2, 3, 4)), Box(1, (1, 2, 3, 5))], []])
-    matched, notes = identity.match_labels(["b", "x", "a"], ["a", "b"], packed, "the model", "other")
+    matched, notes = identity.match_classes(["b", "x", "a"], ["a", "b"], packed, "the model", "other")
     assert matched[..., boxes.CLASS].tolist() == [[2, 0], [-1, -1]]
     assert notes == []
     np.testing.assert_array_equal(matched[..., 1:], packed[..., 1:])
     with pytest.raises(UserError, match="the model has the classes b, x, 'other' has a, b"):
-        identity.match_labels(["b", "x"], ["a", "b"], packed, "the model", "other")
+        identity.match_classes(["b", "x"], ["a", "b"], packed, "the model", "other")
 
 
 def test_neither_padding_nor_the_order_of_boxes_is_part_of_an_image():
