@@ -6,7 +6,7 @@ import keras
 
 from tinytrain.errors import UserError
 from tinytrain.nn.blocks import Tensor
-from tinytrain.nn.graph import Graph, walk
+from tinytrain.nn.graph import Call, walk
 
 BLOCK = re.compile(r"block\d+")  # what the names of a block's layers begin with, in every architecture
 LAST = "head"  # what the names of the last 1x1 convolution of some of them begin with
@@ -21,19 +21,17 @@ def taps(network: keras.Model, with_last: bool = False) -> dict[int, Tensor]:
     Args:
         network: an architecture of tinytrain/models, (B, R, R, C) -> logits.
         with_last: whether that convolution takes the place of the last block.
+
+    Raises:
+        UserError: the network has no blocks.
     """
     graph, side = walk(network), network.input_shape[1]
-    ends: dict[str, int] = {}  # block -> its last tensor
+    ends: dict[str, Call] = {}  # block -> what computes its last tensor
     for call in graph.calls:
         block = BLOCK.match(call.layer.name)
         if block or (with_last and call.layer.name.startswith(LAST)):
-            ends[block.group() if block else LAST] = call.output
-    by_stride = {round(side / (graph.shapes[end][1] or 1)): end for end in ends.values()}
-    return {stride: _tensor(network, graph, end) for stride, end in sorted(by_stride.items())}
-
-
-def _tensor(network: keras.Model, graph: Graph, number: int) -> Tensor:
-    producer = graph.producer(number)
-    if producer is None:
+            ends[block.group() if block else LAST] = call
+    if not ends:
         raise UserError(f"the model '{network.name}' has no blocks: a detector needs an architecture with some")
-    return producer.layer.output
+    by_stride = {round(side / (graph.shapes[call.output][1] or 1)): call for call in ends.values()}
+    return {stride: call.layer.output for stride, call in sorted(by_stride.items())}
