@@ -13,6 +13,7 @@ from tinytrain.nn.taps import taps
 
 HEAD = "yolo3_lite"
 FINEST = 8  # pixels: smaller cells cost more than they find
+LEAST_STRIDE = 4  # as detect.strides allows
 LARGEST_CANVAS = 2  # times the input: a crop of half the side is then as sharp as the whole image
 
 
@@ -28,7 +29,9 @@ def resolve(config: Config, dataset: Dataset) -> None:
     if detect.strides == "auto":
         detect.strides = _strides(config, dataset, usual["strides"])
     detect.strides = sorted(map(int, detect.strides), reverse=True)
-    for name in ("channels", "depth", "fuse"):
+    if detect.channels == "auto":
+        detect.channels = usual["channels"][: len(detect.strides)]  # of a network with fewer strides than the head's
+    for name in ("depth", "fuse"):
         if getattr(detect, name) == "auto":
             setattr(detect, name, usual[name])
     if len(detect.channels) == 1:
@@ -48,7 +51,12 @@ def _strides(config: Config, dataset: Dataset, usual: list[int]) -> list[int]:
     build = plugins.load("models", config.model.name).build
     there = list(taps(build(**pretrained.architecture_options(config.model) | {"classes": 2})))
     smallest = max(_smallest(config, dataset), FINEST)
-    allowed = [stride for stride in there if stride <= max(usual)]
+    allowed = [stride for stride in there if LEAST_STRIDE <= stride <= max(usual)]
+    if not allowed:
+        raise UserError(
+            f"the model {config.model.name} has blocks of stride {', '.join(map(str, there))} with model.stem="
+            f"{config.model.stem}: the head {config.detect.head} expects some of {LEAST_STRIDE} to {max(usual)}"
+        )
     while len(allowed) > len(usual) and allowed[-len(usual)] > smallest:
         allowed = allowed[:-1]
     return sorted(allowed[-len(usual) :], reverse=True)
