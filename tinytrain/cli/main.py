@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from typing import TextIO
 
 from tinytrain import files
-from tinytrain.cli import flags
+from tinytrain.cli import flags, output
 from tinytrain.cli.commands import COMMANDS
 from tinytrain.errors import TinytrainError, UserError, escaped, is_utf8, readable, unknown
 from tinytrain.files import json_text
@@ -23,7 +23,8 @@ SPEC is digits, folder:PATH (one folder of images per class), csv:FILE (path,lab
 `tinytrain list datasets` shows, such as cifar10. Without config and data, `fit` trains the digits demo.
 KEY=VALUE sets any key of the config: `tinytrain list keys` shows them all.
 `tinytrain COMMAND --help` shows the flags of a command. --json prints the result as one JSON line at the end.
-Exit status: 0, 2 for a mistake in what was asked, 3 if the model does not fit the board, 1 if it answers wrong there.
+Exit status: 0, 2 for a mistake in what was asked, 3 if the model does not fit the board, 1 if it answers wrong there
+or an image cannot be read.
 """
 
 
@@ -44,7 +45,7 @@ def main(argv: list[str] | None = None) -> None:
     except BrokenPipeError:
         if not _nobody_reads(sys.stderr):
             raise  # of a child process: a fault of ours
-        _forget(sys.stderr)
+        output.forget(sys.stderr)
         sys.exit(141)
     except OSError as error:
         if error.errno not in (errno.ENAMETOOLONG, errno.ELOOP):
@@ -63,48 +64,26 @@ def _refuse_other_encodings(argv: list[str]) -> None:
 
 def _run(argv: list[str]) -> int:
     if not argv or argv[0] in ("--help", "-h", "-help", "help"):
-        _print(USAGE.rstrip("\n"))
+        output.write(USAGE.rstrip("\n"))
         return 0 if argv else 2
     if argv[0] == "--version":
         from importlib.metadata import version
 
-        _print(f"tinytrain {version('tinytrain')}")
+        output.write(f"tinytrain {version('tinytrain')}")
         return 0
     if argv[0] not in COMMANDS:
         raise unknown("command", argv[0], COMMANDS)
     command = COMMANDS[argv[0]]
     if {"--help", "-h", "-help"} & set(argv[1:]):
-        _print(flags.help_text(argv[0], command))
+        output.write(flags.help_text(argv[0], command))
         return 0
     _refuse_other_encodings(argv)
     values, operands, overrides = flags.parse(command, argv[1:])
     with nullcontext() if argv[0] == "list" else files.private_temporary_folder():
         result, text = command.run(values, operands, overrides)
-    _print(*filter(None, [escaped(text), values.json and json_text(result, "the result")]))
+    output.write(*filter(None, [escaped(text), values.json and json_text(result, "the result")]))
     command.verdict(result)
     return 0
-
-
-def _print(*texts: str) -> None:
-    """Prints to standard output; ends the program silently if its reader has gone, as behind `| head`.
-
-    A BrokenPipeError from anything but our own output is a fault, which must be reported.
-    """
-    try:
-        for text in texts:
-            print(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _forget(sys.stdout)
-        sys.exit(141)
-    except OSError as error:
-        _forget(sys.stdout)
-        raise UserError(f"cannot write to standard output: {error.strerror}") from None
-
-
-def _forget(stream: TextIO) -> None:
-    """Discards what is left in `stream`: Python would try to write it at exit, and report that it cannot."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _nobody_reads(stream: TextIO) -> bool:
