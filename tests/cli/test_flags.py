@@ -16,6 +16,7 @@ BOIL = flags.Command(
         flags.integer("minutes", "N", "how long", 1, 1200, default=4),
         flags.choice("kind", ("soft", "hard"), "how firm"),
         flags.choice("hen", ("berta", "frieda"), "who laid it", value="NAME"),
+        flags.number("salt", "G", "how much salt", 0.5, 9),
         flags.text("pot", "POT", "in what", required=True),
         flags.switch("salted", "with salt"),
     ),
@@ -29,6 +30,7 @@ def test_values_have_their_types_and_defaults():
     assert (values.salted, values.json) == (True, False)
     assert (operands, overrides) == (["a", "b"], ["seed=3"])
     assert flags.parse(BOIL, [])[0].minutes == 4
+    assert [flags.parse(BOIL, ["--salt", text])[0].salt for text in ("2", "0.75", ".5", "5e-1")] == [2, 0.75, 0.5, 0.5]
 
 
 @pytest.mark.parametrize(
@@ -41,10 +43,19 @@ def test_values_have_their_types_and_defaults():
         (["--minutes", " 5"], "is no number"),
         (["--minutes", "4.5"], "is no number"),
         (["--minutes="], "--minutes is empty: give it a value or leave it out"),
+        (["--salt", "0.49"], "--salt 0.49 is out of range: expected a number from 0.5 to 9"),
+        (["--salt", "-1"], "--salt -1 is out of range"),
+        (["--salt", "1e999"], "--salt 1e999 is out of range"),
+        (["--salt", "nan"], "--salt nan is no number"),
+        (["--salt", "1_0"], "--salt 1_0 is no number"),
+        (["--salt="], "--salt is empty"),
         (["--kind", "sof"], "unknown kind 'sof'; did you mean 'soft'? (known: hard, soft)"),
         (["--kind="], "--kind is empty"),
         (["--pot", ""], "--pot is empty"),
-        (["--pott", "x"], "did you mean: pot ? (known flags: --minutes, --kind, --hen, --pot, --salted, --json)"),
+        (
+            ["--pott", "x"],
+            "did you mean: pot ? (known flags: --minutes, --kind, --hen, --salt, --pot, --salted, --json)",
+        ),
         (["--pot"], "(known flags: --minutes, "),
     ],
 )
@@ -55,7 +66,8 @@ def test_a_mistake_is_named_with_what_would_be_right(words, sentence):
 
 
 def test_usage_and_help_follow_from_the_definitions():
-    usage = "tinytrain boil EGG… [--minutes N] [--kind soft|hard] [--hen NAME] --pot POT [--salted] [KEY=VALUE …]"
+    usage = "tinytrain boil EGG… [--minutes N] [--kind soft|hard] [--hen NAME] [--salt G] --pot POT [--salted]"
+    usage += " [KEY=VALUE …]"
     assert flags.usage("boil", BOIL) == usage
     assert flags.help_text("boil", BOIL).splitlines() == [
         usage,
@@ -65,6 +77,7 @@ def test_usage_and_help_follow_from_the_definitions():
         "  --minutes N       how long (1 to 1,200; default: 4)",
         "  --kind soft|hard  how firm",
         "  --hen NAME        who laid it (berta, frieda)",
+        "  --salt G          how much salt (0.5 to 9)",
         "  --pot POT         in what",
         "  --salted          with salt",
         "  --json            print the result as one JSON line at the end",

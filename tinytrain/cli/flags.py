@@ -4,6 +4,7 @@ absl's own parsers take more than a flag should, such as 0x10 or digits of other
 do not say what would be right; the ones here raise the sentence that the user reads.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from tinytrain.errors import UserError, unknown
 
 @dataclass(frozen=True)
 class Flag:
-    """One flag; made by `text`, `integer`, `choice` and `switch`.
+    """One flag; made by `text`, `integer`, `number`, `choice` and `switch`.
 
     parser: absl's, None for a switch; value: what stands for its value in usage; details: what help adds in brackets.
     """
@@ -65,6 +66,11 @@ def text(name: str, value: str, meaning: str, default: str | None = None, requir
 def integer(name: str, value: str, meaning: str, low: int, high: int, default: int | None = None) -> Flag:
     """Returns a flag that takes a whole number from `low` to `high`; the other arguments are as in `text`."""
     return Flag(name, meaning, _WholeNumber(name, low, high), value, default, details=f"{low:,} to {high:,}")
+
+
+def number(name: str, value: str, meaning: str, low: float, high: float) -> Flag:
+    """Returns a flag that takes a number from `low` to `high`; the other arguments are as in `text`."""
+    return Flag(name, meaning, _Number(name, low, high), value, details=f"{low:g} to {high:g}")
 
 
 def choice(name: str, choices: Sequence[str], meaning: str, default: str | None = None, value: str = "") -> Flag:
@@ -159,6 +165,21 @@ class _WholeNumber(flags.IntegerParser):
             fault = "out of range" if argument.isascii() and argument.removeprefix("-").isdecimal() else "no number"
             raise UserError(f"--{self.name} {argument} is {fault}: expected a whole number from {low:,} to {high:,}")
         return number
+
+
+class _Number(flags.FloatParser):
+    def __init__(self, name: str, low: float, high: float) -> None:
+        super().__init__(low, high)
+        self.name = name
+
+    def parse(self, argument: str) -> float:
+        _not_empty(self.name, argument)
+        low, high = self.lower_bound, self.upper_bound
+        is_number = re.fullmatch(r"-?(\d+\.?\d*|\.\d+)(e-?\d{1,3})?", argument, re.ASCII | re.IGNORECASE)
+        if not is_number or not low <= float(argument) <= high:
+            fault = "out of range" if is_number else "no number"
+            raise UserError(f"--{self.name} {argument} is {fault}: expected a number from {low:g} to {high:g}")
+        return float(argument)
 
 
 class _Choice(flags.EnumParser):
