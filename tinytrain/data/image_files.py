@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -25,6 +25,7 @@ from tinytrain.data.source import Dataset, Finding, ImageInfo, ImageSet
 from tinytrain.errors import UserError
 from tinytrain.files import write_text
 
+T = TypeVar("T")
 THREADS = 4
 PREFETCH = 64  # images that are decoded ahead
 MAX_PIXELS = 128_000_000  # of one image: 384 MB once it is decoded
@@ -224,25 +225,32 @@ def _write_cache(cache_file: Path, rows: dict[str, list]) -> None:
 
 
 def _scan_file(path: Path) -> ScannedFile:
+    found, problem, transient = read(path, info)
+    return ScannedFile(path, found or ImageInfo(), problem, transient)
+
+
+def read(path: Path, function: Callable[[Image.Image], T]) -> tuple[T | None, str, bool]:
+    """Returns `function` of the image in a file, why it cannot be used as an image, and whether that may change.
+
+    The reason is "" where there is none, and the first value None where there is one.
+    """
     try:
-        return ScannedFile(path, _decode(path, info))
+        return _decode(path, function), "", False
     except UnidentifiedImageError:
-        return ScannedFile(path, problem=_unidentified(path))
+        return None, _unidentified(path), False
     except Image.DecompressionBombError as error:
         size = str(error).partition(" exceeds")[0].removeprefix("Image size ").strip("()")
-        problem = f"too large: {size}, at most {MAX_PIXELS:,} pixels are decoded; make it smaller"
-        return ScannedFile(path, problem=problem)
+        return None, f"too large: {size}, at most {MAX_PIXELS:,} pixels are decoded; make it smaller", False
     except UnknownWhiteLevel as error:
-        return ScannedFile(path, problem=f"no brightness: {error}")
+        return None, f"no brightness: {error}", False
     except MemoryError:
-        problem = "too large: there is not enough memory to decode it; make it smaller"
-        return ScannedFile(path, problem=problem, transient=True)
+        return None, "too large: there is not enough memory to decode it; make it smaller", True
     except OSError as error:
         if error.errno is None:  # raised by Pillow, about the content of the file
-            return ScannedFile(path, problem=f"damaged image: {error}")
-        return ScannedFile(path, problem=f"cannot be read: {error.strerror}", transient=True)
+            return None, f"damaged image: {error}", False
+        return None, f"cannot be read: {error.strerror}", True
     except Exception as error:  # decoders raise all kinds for damaged files: struct.error, IndexError, …
-        return ScannedFile(path, problem=f"damaged image: {str(error) or type(error).__name__}")
+        return None, f"damaged image: {str(error) or type(error).__name__}", False
 
 
 def _unidentified(path: Path) -> str:
