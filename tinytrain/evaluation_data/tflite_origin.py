@@ -29,7 +29,7 @@ class Origin:
 
 def of(path: Path) -> Origin:
     """Returns what is known of the .tflite at `path`."""
-    report = _report_beside(path)
+    report = report_beside(path)
     run = None if Path(str(report.get("source", ""))).suffix == ".tflite" else _run_above(path)
     entry = report.get("input", {})
     classes = report.get("classes") or (identity.classes_of(run) if run else [])
@@ -37,8 +37,8 @@ def of(path: Path) -> Origin:
     return Origin(run, tuple(classes), resize, pixels.keys_of(entry))
 
 
-def _report_beside(path: Path) -> dict[str, Any]:
-    """Returns the report.json of the export that the file is a model of, {} if it is of none."""
+def report_beside(path: Path) -> dict[str, Any]:
+    """Returns the report.json of the export that the .tflite at `path` is a model of, {} if it is of none."""
     key = {MODEL_FILE: "bytes", COMPACT_FILE: "compact_bytes"}.get(path.name)
     try:
         report = read_report(path.parent / REPORT_FILE)

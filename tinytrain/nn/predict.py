@@ -24,7 +24,23 @@ def predict(
         batch: how many are run at once.
         keep: what is kept of the outputs of a batch, inside TensorFlow (`Task.keep`).
     """
-    traced = tf.function(lambda x: keep(model(x, training=False)))
-    step = traced.get_concrete_function(tf.TensorSpec([None, *images.shape[1:]], tf.float32))  # one trace for all sizes
-    parts = [step(batches.normalize(images[i : i + batch])) for i in range(0, len(images), batch)]
-    return tf.nest.map_structure(lambda *each: np.concatenate([one.numpy() for one in each]).astype(np.float32), *parts)
+    step = traced(model, images.shape[1:], keep)
+    parts = [step(images[i : i + batch]) for i in range(0, len(images), batch)]
+    return tf.nest.map_structure(lambda *each: np.concatenate(each), *parts)
+
+
+def traced(model: keras.Model, shape: tuple[int, ...], keep: Callable[[Any], Any]) -> Callable[[np.ndarray], Any]:
+    """Returns a function of uint8 images (B, H, W, C), B as it comes, that returns what `predict` does for them.
+
+    Args:
+        model: the network.
+        shape: H, W and C.
+        keep: as in `predict`.
+    """
+    function = tf.function(lambda x: keep(model(x, training=False)))
+    step = function.get_concrete_function(tf.TensorSpec([None, *shape], tf.float32))  # one trace for all sizes
+
+    def outputs(images: np.ndarray) -> Any:
+        return tf.nest.map_structure(lambda one: one.numpy().astype(np.float32), step(batches.normalize(images)))
+
+    return outputs
