@@ -36,7 +36,7 @@ LEVELS = [
     ["__init__"],
     ["commands"],
     ["experiments", "reporting"],
-    ["benching", "exporting"],
+    ["benching", "exporting", "predicting"],
     ["evaluation_data"],
     ["deploy"],
     ["tflite", "quantize"],

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tinytrain.commands.evaluate import evaluate
     from tinytrain.commands.export import export
     from tinytrain.commands.fit import fit
+    from tinytrain.commands.predict import predict
     from tinytrain.commands.report import report
     from tinytrain.commands.reproduce import reproduce
 
@@ -35,6 +36,7 @@ MODULES = {
     "evaluate": "commands.evaluate",
     "export": "commands.export",
     "fit": "commands.fit",
+    "predict": "commands.predict",
     "report": "commands.report",
     "reproduce": "commands.reproduce",
 }
@@ -49,6 +51,7 @@ __all__ = [
     "export",
     "fit",
     "load_config",
+    "predict",
     "report",
     "reproduce",
 ]

@@ -6,12 +6,14 @@ To add a flag is one line in COMMANDS: its usage, help, parsing and checks follo
 from pathlib import Path
 from typing import Any
 
-from tinytrain.cli.flags import Command, choice, integer, switch, text
+from tinytrain.cli import output
+from tinytrain.cli.flags import Command, choice, integer, number, switch, text
 from tinytrain.cli.lists.names import LISTS
 from tinytrain.config import fields, library, schema
 from tinytrain.config import load as configs
 from tinytrain.errors import TinytrainError, UserError
 from tinytrain.experiments.papers.scaling import LEAST_BATCH
+from tinytrain.files import json_text
 
 MOST_SEEDS, MOST_CLASSES = 1000, 100_000  # more is a typing error, or would never end
 
@@ -133,6 +135,29 @@ def _evaluate(values: Any, operands: list[str], overrides: list[str]) -> tuple[A
     return result, "  ".join(f"{name} {value:.4g}" for name, value in result.items() if isinstance(value, int | float))
 
 
+def _predict(values: Any, operands: list[str], _: list[str]) -> tuple[Any, str]:
+    if len(operands) < 2:
+        received = " ".join(operands) or "neither"
+        raise UserError(f"predict needs RUN or EXPORT and at least one IMAGE, a file or a folder, received {received}")
+    from tinytrain.quiet import import_tensorflow
+
+    import_tensorflow()
+    from tinytrain.commands.predict import predict
+
+    def print_row(row: dict[str, Any]) -> None:
+        output.write(json_text(row, "the prediction"))
+
+    result = predict(operands[0], operands[1:], values.out, values.score, print_row)
+    return {"images": len(result.pop("predictions")), **result}, ""  # their rows are printed
+
+
+def _refuse_unreadable(result: dict[str, Any]) -> None:
+    from tinytrain.commands.predict import failure
+
+    if why := failure(result):
+        raise TinytrainError(why)
+
+
 def _bench(values: Any, operands: list[str], _: list[str]) -> tuple[Any, str]:
     if len(operands) != 1:
         raise UserError(f"bench needs the DIR of one export, received {' '.join(operands) or 'nothing'}")
@@ -244,6 +269,17 @@ COMMANDS = {
             choice("split", ("train", "val", "test"), "the split to measure (default: test)"),
         ),
         _evaluate,
+    ),
+    "predict": Command(
+        "Finds boxes, or the class, in pictures: a line of JSON each, and with --out the pictures drawn.",
+        "RUN|EXPORT IMAGE…",
+        (
+            text("out", "DIR", "draw the pictures into this folder"),
+            number("score", "S", "least score of a box; by default the one stored with the model", 0.01, 0.99),
+        ),
+        _predict,
+        overrides=False,
+        verdict=_refuse_unreadable,
     ),
     "bench": Command(
         "Runs an export's firmware on test images, on a board or in the emulator: outputs, latency, profile, memory.",
