@@ -93,8 +93,8 @@ def test_images(subject: Subject, proven: Golden | None) -> LabelledImages:
 
 def of_float(subject: Subject, test: LabelledImages) -> np.ndarray:
     """Returns what the task keeps of the outputs of the float model: the logits (N, classes) of a classifier."""
-    keep = tasks.of(subject.config, test.classes).keep
-    logits = predict(pretrained.load_trained(subject.run), test.images, keep=keep)
+    model = pretrained.load_trained(subject.run)
+    logits = predict(model, test.images, keep=tasks.of(subject.config, test.classes).keep)
     if "am_softmax" in configs.methods(subject.config):
         logits = logits * float(subject.config.am_softmax.scale)  # they are cosines
     return logits
