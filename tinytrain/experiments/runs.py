@@ -169,7 +169,7 @@ def _trained(planned: Planned) -> Run:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     begun = run.config_path.is_file()
     try:
-        return fit.fit(planned.config, planned.folder, begun, typed=planned.typed)
+        return fit.fit(planned.config, planned.folder, resume=begun, typed=planned.typed)
     except Held:
         raise
     except UserError as error:
