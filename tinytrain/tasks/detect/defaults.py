@@ -34,8 +34,6 @@ def resolve(config: Config, dataset: Dataset) -> None:
     for name in ("depth", "fuse"):
         if getattr(detect, name) == "auto":
             setattr(detect, name, usual[name])
-    if len(detect.channels) == 1:
-        detect.channels = list(map(int, detect.channels)) * len(detect.strides)
     if detect.canvas == "auto":
         detect.canvas = min(LARGEST_CANVAS * resolution, max(dataset.side, resolution) if dataset.side else 10**9)
     if detect.anchors == "auto":
@@ -96,7 +94,7 @@ def _check(config: Config) -> None:
     count, wanted = len(detect.anchors), 2 * len(detect.strides) * detect.anchors_per_scale
     problems = {
         f"detect.channels = {detect.channels}, expected {len(detect.strides)} numbers, one for each of detect.strides "
-        f"= {detect.strides}": len(detect.channels) != len(detect.strides),
+        f"= {detect.strides}": (len(detect.channels) not in (1, len(detect.strides))),
         f"detect.anchors has {count} numbers, expected {wanted}: width and height of {detect.anchors_per_scale} "
         f"anchors for each of {len(detect.strides)} strides": count != wanted,
         f"model.resolution = {resolution}, expected a multiple of {detect.strides[0]}, the largest of detect.strides": (

@@ -61,7 +61,7 @@ class Detection(Task):
             {stride: features[stride] for stride in strides},
             classes=len(self.classes),
             anchors=detect.anchors_per_scale,
-            channels=detect.channels,
+            channels=list(detect.channels) * (len(strides) if len(detect.channels) == 1 else 1),
             depth=detect.depth,
             fuse=detect.fuse,
             gain=detect.gain,
