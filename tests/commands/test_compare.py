@@ -12,6 +12,7 @@ from tinytrain.errors import UserError
 from tinytrain.experiments import results_table
 from tinytrain.run import Run
 from tinytrain.train import fit
+from tinytrain.train.resolve import decided
 
 SMALL = "[model]\nwidth = 0.25\n[augment]\ncrop = 0\n[optim]\nepochs = 1\n"
 
@@ -107,6 +108,13 @@ def test_the_keys_of_a_method_that_no_run_uses_make_no_difference(tmp_path):
         (["low.toml", "low.toml"], "would share the folder 'compare/low/digits/seed0'"),
         (["low.toml", "--data", "folder:a/x,folder:b/x"], "would share the folder 'compare/low/x/seed0'"),
         (["low.toml", "optim.epoch=3"], "did you mean 'optim.epochs'"),
+        (
+            ["low.toml", "--resolutions", "16;24"],
+            "--resolutions 16;24 is no list of pixels: expected such as 96,128,160",
+        ),
+        (["low.toml", "--resolutions", "16,16"], "--resolutions names 16 twice"),
+        (["low.toml", "--resolutions", "16,9999"], "model.resolution = 9999 is out of range: expected 8 to 1,024"),
+        (["low.toml", "--resolutions", "16,24", "model.resolution=16"], "say one of both"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_trains_nothing(command_line, tmp_path, two_configs, words, sentence):
@@ -121,6 +129,7 @@ def row(config, data, seed, top1):
         "config": config,
         "data": data,
         "seed": seed,
+        "task": "classify",
         "test_top1": top1,
         "test_map": top1 / 2,
         "epochs": 10 + seed,
@@ -164,6 +173,66 @@ def test_a_difference_to_the_first_has_the_interval_of_its_pairs():
     assert "| b | x | 3 | 55.00 ± 9.00 | +5.00 | +2.52 to +7.48 |" in results_table.as_markdown(rows, "how")
 
 
+def test_detectors_have_a_table_of_their_own():
+    """AP of the second seed is undefined: the mean is of the others, and nothing is said of a spread."""
+    detector = {"task": "detect", "config": "d", "data": "v", "test_ap50_voc07": 0.9}
+    detector |= {"epochs": 3, "training_seconds": 60.0, "search_epochs": 0, "search_seconds": 0.0}
+    runs = [detector | {"seed": 0, "test_ap50": 0.5, "test_ap": 0.25}, row("a", "x", 0, 0.5)]
+    runs += [detector | {"seed": 1, "test_ap50": 0.7, "test_ap": None}]
+    rows = results_table.summary(runs, ["a", "d"], {"a": ["x"], "d": ["v"]})
+    named = {line["config"]: line for line in rows}
+    assert (named["d"]["test_ap50"], named["d"]["test_ap"]) == (pytest.approx(0.6), 0.25)
+    assert named["d"]["points"] is None  # the baseline is of another task
+    first, second, footer = results_table.as_markdown(rows, "how").split("\n\n")
+    assert first.startswith("| config | data | seeds | test top-1 % |")
+    assert second.startswith("| config | data | seeds | test AP50 % | to the first | 95 % interval | test AP % |")
+    assert "| d | v | 2 | 60.00 ± 14.14 |  |  | 25.00 | 3.0 ± 0.0 |" in second
+    assert footer == "how"
+
+
+def test_a_file_of_runs_of_two_tasks_has_the_columns_of_both(tmp_path):
+    results_table.write_csv(
+        tmp_path / "results.csv", [{"config": "a", "test_top1": 0.5}, {"config": "d", "test_ap50": 1}]
+    )
+    assert list(csv.reader((tmp_path / "results.csv").open())) == [
+        ["config", "test_top1", "test_ap50"],
+        ["a", "0.5", ""],
+        ["d", "", "1"],
+    ]
+
+
+def test_a_config_is_trained_at_each_resolution_and_the_chart_shows_the_cost(command_line, tmp_path, two_configs):
+    words = ["compare", "low.toml", "--resolutions", "16,24", "--out", "table", "--json", "data.train_images=64"]
+    status, out, error = command_line(*words)
+    assert status == 0, error
+    result = json.loads(out.splitlines()[-1])
+    assert [(run["config"], run["resolution"]) for run in result["runs"]] == [("low-16", 16), ("low-24", 24)]
+    assert Run(tmp_path / "table/low-24/digits/seed0").config().model.resolution == 24
+    assert result["runs"][0]["macs"] < result["runs"][1]["macs"]
+    assert result["figures"] == ["table/macs.png"]
+    assert (tmp_path / "table/macs.png").stat().st_size > 5000
+    assert "tinytrain compare low.toml --resolutions 16,24 --seeds 1" in out
+
+
+def test_what_a_file_says_is_not_taken_for_a_default(command_line, two_configs, monkeypatch):
+    """What is usual for boxes takes the place of what nobody chose, so `fit` is told what was chosen."""
+    chosen = []
+
+    def note(config, folder, begun, typed):
+        chosen.append(typed)
+        raise UserError("enough")
+
+    monkeypatch.setattr(fit, "fit", note)
+    command_line("compare", "high.toml", "optim.momentum=0.9")
+    keys = {"model.width", "augment.crop", "optim.epochs", "optim.batch", "optim.lr", "optim.momentum"}
+    assert chosen == [keys]
+    config = configs.load(None, ["optim.batch=64"])
+    assert "optim.batch" in decided(config, "detect", ["optim.batch"])
+    assert "optim.batch" not in decided(config, "detect", ["optim.lr"])
+    assert "optim.lr" not in decided(config, "detect", None)  # as by default
+    assert decided(config, "classify", []) == set(configs.keys())
+
+
 def finished_run(folder, search=None):
     """A run folder with the figures that a table takes, its search.json if it searched."""
     folder.mkdir()
@@ -171,6 +240,7 @@ def finished_run(folder, search=None):
     rest = {"params": 1, "macs": 2, "epochs": 2, "best_epoch": 1}
     run.metrics_path.write_text(json.dumps({"val": figures, "test": figures} | rest))
     run.model_path.touch()
+    run.config_path.write_text("")
     run.history_path.write_text("epoch,seconds\n1,30.0\n2,31.04\n")
     if search:
         run.search_path.write_text(json.dumps(search))

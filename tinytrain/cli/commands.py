@@ -64,13 +64,17 @@ def _config_to_resume(out: Path | None, config: schema.Config, typed: set[str]) 
 
 
 def _compare(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, str]:
+    texts = values.resolutions.split(",") if values.resolutions else []
+    if not all(text.isascii() and text.isdecimal() and len(text) <= 4 for text in texts):
+        raise UserError(f"--resolutions {values.resolutions} is no list of pixels: expected such as 96,128,160")
+    sides = list(map(int, texts))
     from tinytrain.quiet import import_tensorflow
 
     import_tensorflow(at_once=True)
     from tinytrain.commands.compare import compare
 
     data = values.data.split(",") if values.data else None
-    return compare(operands, data, values.seeds, values.out, overrides)
+    return compare(operands, data, values.seeds, values.out, overrides, sides)
 
 
 def _reproduce(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, str]:
@@ -230,6 +234,7 @@ COMMANDS = {
         "CONFIG|RECIPE…",
         (
             text("data", "SPEC,SPEC…", "in place of each config's own data"),
+            text("resolutions", "R,R…", "train every config at each of these, and draw what that costs: macs.png"),
             integer("seeds", "N", "how many seeds, from 0", 1, MOST_SEEDS, default=1),
             text("out", "DIR", "the folder of the runs, results.csv and results.md", default="compare"),
         ),
@@ -240,7 +245,7 @@ COMMANDS = {
         "TABLE",
         (
             text("data", "SPEC,SPEC…", "in place of the paper's datasets"),
-            text("scale", "S", "share of the epochs and images, or two of them joined by a comma (default: 1)"),
+            text("scale", "S", "share of the epochs and images, or E,I or E,I,R: R of the resolution (default: 1)"),
             integer("batch", "B", "images a step, learning rates in proportion", LEAST_BATCH, fields.MOST_BATCH),
             integer("seeds", "N", "how many seeds, from 0", 1, MOST_SEEDS, default=1),
             text("out", "DIR", "the folder of the runs, table.md, table.csv and figures/ (default: reproduce/TABLE)"),

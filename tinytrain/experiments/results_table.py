@@ -1,4 +1,7 @@
-"""The tables of `tinytrain compare`: results.csv with a row for each run, results.md with mean ± standard deviation."""
+"""The tables of `tinytrain compare`: results.csv with a row for each run, results.md with mean ± standard deviation.
+
+Which figures they hold is a matter of the task of the runs (`train/figures.py`); each task has a table of its own.
+"""
 
 import csv
 import io
@@ -7,33 +10,14 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from tinytrain import provenance, tables
-from tinytrain.config.schema import Config
 from tinytrain.experiments import paired
 from tinytrain.files import read_json, write_text
 from tinytrain.run import Run
 from tinytrain.train import figures
 
 Row: TypeAlias = dict[str, Any]
-FIGURES = figures.of(Config().task)  # the table is of one task, the default one
-MAIN, SECOND = f"test_{FIGURES.main.key}", f"test_{FIGURES.second.key}"
-MEASURED = (  # columns that are averaged over the seeds
-    *(MAIN, SECOND),
-    *("epochs", "training_seconds", "search_epochs", "search_seconds"),
-)
-TEST_METRICS = [one.key for one in FIGURES.tested]  # columns of results.csv, there with the prefix "test_"
+EFFORT = ("epochs", "training_seconds", "search_epochs", "search_seconds")
 AVERAGE = "average"
-HEADER = (
-    *(
-        "config",
-        "data",
-        "seeds",
-        f"test {FIGURES.main.label} %",
-        "to the first",
-        "95 % interval",
-        f"test {FIGURES.second.label} %",
-    ),
-    *("epochs", "training minutes", "search epochs", "search minutes"),
-)
 
 
 class Results:
@@ -61,16 +45,32 @@ class Results:
 
 
 def run_row(config: str, data: str, seed: int, run: Run) -> Row:
-    """Returns the row of a finished run: accuracies in 0..1, times in seconds, the search apart from the training."""
-    metrics = run.metrics()
-    test = {f"test_{name}": metrics["test"].get(name, "") for name in TEST_METRICS}  # older runs have fewer
+    """Returns the row of a finished run: figures in 0..1, times in seconds, the search apart from the training."""
+    metrics, run_config = run.metrics(), run.config()
+    known = figures.of(run_config.task)
+    test = {f"test_{one.key}": metrics["test"].get(one.key, "") for one in known.tested}  # older runs have fewer
     seconds = sum(float(row.get("seconds") or 0) for row in run.history())
     effort = {name: metrics[name] for name in ("epochs", "best_epoch")} | {"training_seconds": round(seconds, 1)}
     effort |= _search_effort(run)
-    size = {name: metrics[name] for name in ("params", "macs")}
+    size = {"resolution": run_config.model.resolution} | {name: metrics[name] for name in ("params", "macs")}
     size["commits"] = " ".join(provenance.read(run).get("commits", []))
-    names = {"config": config, "data": data, "seed": seed}
-    return names | test | {f"val_{FIGURES.main.key}": metrics["val"][FIGURES.main.key]} | effort | size
+    names = {"config": config, "data": data, "seed": seed, "task": known_task(run_config.task)}
+    return names | test | {f"val_{known.main.key}": metrics["val"][known.main.key]} | effort | size
+
+
+def known_task(task: str) -> str:
+    """Returns the name of a task; runs of before there were tasks have "auto", which is classification."""
+    return "classify" if task == "auto" else task
+
+
+def main_of(row: Row) -> str:
+    """Returns the column of a row that runs are compared by."""
+    return f"test_{figures.of(row['task']).main.key}"
+
+
+def second_of(row: Row) -> str:
+    """Returns the column of a row that stands beside it."""
+    return f"test_{figures.of(row['task']).second.key}"
 
 
 def _search_effort(run: Run) -> Row:
@@ -90,11 +90,12 @@ def summary(runs: list[Row], configs: list[str], datasets: dict[str, list[str]])
             row "average" with the means over its datasets.
 
     Returns:
-        Dictionaries with "config", "data", "seeds" (their number) and
-        points: difference of MAIN to the baseline in percentage points, the mean over the seeds that both have;
+        Dictionaries with "config", "data", "seeds" (their number), "task" and
+        points: difference of the main figure to the baseline in percentage points, the mean over the seeds that both
+        have;
         points_low, points_high: its t interval (`paired.interval`), None if there is none;
-        NAME and NAME_deviation for each of MEASURED: mean and sample standard deviation over the seeds; the latter is
-        None for one seed and for an average.
+        NAME and NAME_deviation for the main and the second figure and each of EFFORT: mean and sample standard
+        deviation over the seeds; the latter is None for one seed and for an average, both where nothing was measured.
     """
     rows: list[Row] = []
     for config in configs:
@@ -102,16 +103,22 @@ def summary(runs: list[Row], configs: list[str], datasets: dict[str, list[str]])
         candidates = [_over_seeds(config, data, runs, differences[data]) for data in datasets[config]]
         with_runs = [row for row in candidates if row]
         rows += with_runs
-        if len(with_runs) > 1 and len(with_runs) == len(candidates):
+        one_task = len({row["task"] for row in with_runs}) == 1
+        if len(with_runs) > 1 and len(with_runs) == len(candidates) and one_task:
             rows.append(_average(config, with_runs, list(differences.values())))
     return rows
 
 
 def _differences(config: str, data: str, runs: list[Row], baseline: str) -> dict[int, float]:
-    """Returns {seed: difference of MAIN to the config `baseline` in percentage points} for the shared seeds."""
-    base = {row["seed"]: row[MAIN] for row in runs if (row["config"], row["data"]) == (baseline, data)}
-    shared = [row for row in runs if (row["config"], row["data"]) == (config, data) and row["seed"] in base]
-    return {row["seed"]: 100 * (row[MAIN] - base[row["seed"]]) for row in shared}
+    """Returns {seed: difference of the main figure to the config `baseline` in percentage points}, shared seeds."""
+    base = {row["seed"]: row for row in runs if (row["config"], row["data"]) == (baseline, data)}
+    own_runs = [row for row in runs if (row["config"], row["data"]) == (config, data) and row["seed"] in base]
+    pairs = [(row, base[row["seed"]]) for row in own_runs if row["task"] == base[row["seed"]]["task"]]
+    return {
+        row["seed"]: 100 * (row[main_of(row)] - other[main_of(row)])
+        for row, other in pairs
+        if None not in (row[main_of(row)], other[main_of(row)])
+    }
 
 
 def _interval(points: list[float]) -> Row:
@@ -122,26 +129,34 @@ def _interval(points: list[float]) -> Row:
 def _over_seeds(config: str, data: str, runs: list[Row], points: dict[int, float]) -> Row:
     """Returns the row of a config on a dataset, {} if no run is finished."""
     own_runs = [row for row in runs if (row["config"], row["data"]) == (config, data)]
-    row: Row = {"config": config, "data": data, "seeds": len(own_runs)} if own_runs else {}
-    if own_runs:
-        row["points"] = statistics.mean(points.values()) if points else None
-        row |= _interval([*points.values()])
-    for name in MEASURED if own_runs else ():
-        values = [run[name] for run in own_runs]
-        row[name] = statistics.mean(values)
+    if not own_runs:
+        return {}
+    row: Row = {"config": config, "data": data, "seeds": len(own_runs), "task": own_runs[0]["task"]}
+    row["points"] = statistics.mean(points.values()) if points else None
+    row |= _interval([*points.values()])
+    for name in _measured(row):
+        values = [run[name] for run in own_runs if run[name] not in (None, "")]
+        row[name] = statistics.mean(values) if values else None
         row[f"{name}_deviation"] = statistics.stdev(values) if len(values) > 1 else None
     return row
 
 
+def _measured(row: Row) -> list[str]:
+    """Returns the columns of a row that are averaged over the seeds."""
+    return [main_of(row), second_of(row), *EFFORT]
+
+
 def _average(config: str, rows: list[Row], differences: list[dict[int, float]]) -> Row:
     """Returns the row "average" of a config from its rows, and from the differences {seed: points} on each dataset."""
-    average: Row = {"config": config, "data": AVERAGE, "seeds": min(row["seeds"] for row in rows)}
+    seeds = min(row["seeds"] for row in rows)
+    average: Row = {"config": config, "data": AVERAGE, "seeds": seeds, "task": rows[0]["task"]}
     points = [row["points"] for row in rows]
     average["points"] = None if None in points else statistics.mean(points)
     shared = set.intersection(*(set(points) for points in differences))  # seeds with a run on every dataset
     average |= _interval([statistics.mean(points[seed] for points in differences) for seed in sorted(shared)])
-    for name in MEASURED:
-        average |= {name: statistics.mean(row[name] for row in rows), f"{name}_deviation": None}
+    for name in _measured(average):
+        values = [row[name] for row in rows]
+        average |= {name: None if None in values else statistics.mean(values), f"{name}_deviation": None}
     return average
 
 
@@ -152,9 +167,18 @@ def trained_at(runs: list[Row]) -> str:
 
 
 def as_markdown(rows: list[Row], footer: str) -> str:
-    """Returns the table of `summary` rows in Markdown, `footer` in a line below it."""
-    table = tables.markdown([HEADER, *map(_cells, rows)], "<<" + ">" * (len(HEADER) - 2))
-    return f"{table}\n\n{footer}"
+    """Returns the table of `summary` rows in Markdown, one for each task, `footer` in a line below."""
+    tasks = dict.fromkeys(row["task"] for row in rows)
+    return "\n\n".join([*(_table([row for row in rows if row["task"] == task]) for task in tasks), footer])
+
+
+def _table(rows: list[Row]) -> str:
+    known = figures.of(rows[0]["task"])
+    header = (
+        *("config", "data", "seeds", f"test {known.main.label} %", "to the first", "95 % interval"),
+        *(f"test {known.second.label} %", "epochs", "training minutes", "search epochs", "search minutes"),
+    )
+    return tables.markdown([header, *map(_cells, rows)], "<<" + ">" * (len(header) - 2))
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -164,10 +188,10 @@ def _cells(row: Row) -> tuple[str, ...]:
         row["config"],
         row["data"],
         str(row["seeds"]),
-        _cell(row, MAIN, 100, 2),
+        _cell(row, main_of(row), 100, 2),
         points,
         "" if low is None else f"{low:+.2f} to {high:+.2f}",
-        _cell(row, SECOND, 100, 2),
+        _cell(row, second_of(row), 100, 2),
         _cell(row, "epochs", 1, 1),
         _cell(row, "training_seconds", 1 / 60, 1),
         _cell(row, "search_epochs", 1, 1) if row["search_epochs"] else "",
@@ -176,16 +200,19 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _cell(row: Row, name: str, scale: float, digits: int) -> str:
-    """Returns "mean ± deviation" of a measure, times `scale`."""
+    """Returns "mean ± deviation" of a measure, times `scale`; "" where nothing was measured."""
+    if row[name] is None:
+        return ""
     deviation = row[f"{name}_deviation"]
     spread = "" if deviation is None else f" ± {scale * deviation:.{digits}f}"
     return f"{scale * row[name]:.{digits}f}{spread}"
 
 
 def write_csv(path: Path, runs: list[Row]) -> None:
-    """Writes the rows of all runs as a CSV file."""
+    """Writes the rows of all runs as a CSV file; those of another task have other columns, too."""
     file = io.StringIO()
-    writer = csv.DictWriter(file, fieldnames=list(runs[0]), lineterminator="\n")
+    names = dict.fromkeys(name for row in runs for name in row)
+    writer = csv.DictWriter(file, fieldnames=list(names), lineterminator="\n")
     writer.writeheader()
     writer.writerows(runs)
     write_text(path, file.getvalue())
