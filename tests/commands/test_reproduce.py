@@ -100,7 +100,7 @@ def test_the_paper_stands_beside_ours_with_the_difference(reproduced, tmp_path):
     assert "| low | test top-1 % | 50.00 | 41.00 ± 1.41 | -9.00 | 2 |" in text
     assert "| a high one | val loss, last epoch | 2.2500 | 1.5000 ± 0.0000 | -0.7500 | 2 |" in text
     assert "| low | val top-1 %, epoch 10 | 49.00 | 20.00 ± 0.00 | -29.00 | 2 |" in text  # its epoch 2 of 2
-    assert "| low | AP50 %, voc | 20.00 | not run |  |  |" in text
+    assert "| low | AP50 % (101 points), voc | 20.00 | not run |  |  |" in text
     assert "unknown" not in text  # neither the paper nor we have a figure
     assert "2 of 10 epochs, 70 training, 10 val and 1,000 test images of digits" in results.training_note(reproduction)
     assert "ours is of epoch" not in text

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tinytrain.config import box_formats, dataset_catalog
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
 from tinytrain.data import splits
@@ -50,7 +51,8 @@ def reproduce(
     Args:
         table_name: its name (seed003-table4, 003/4) or the path of a table's file.
         data: SPECs in place of the paper's datasets, by name or, where none is of that name, in order.
-        scale: the share of the epochs and of the training images, 0.1, or two of them, "0.2,0.05"; by default all.
+        scale: the share of the epochs and of the training images, 0.1, or two of them, "0.2,0.05", or three with that
+            of the resolution; by default all.
         seeds: 0 … `seeds` − 1.
         out: the folder of the runs, of results.csv (a row a run), table.csv, table.md and figures/.
         overrides: KEY=VALUE words for every arm, those of data before the scale, others after it; none that the arms
@@ -83,8 +85,9 @@ def reproduce(
 def assign(table: Table, data: list[str] | None) -> list[Assignment]:
     """Returns which SPEC stands for which of the paper's datasets: those of its name first, then in order.
 
-    Datasets of the paper that no SPEC is left for are left out. Raises UserError for more SPECs than datasets, if one
-    is named twice, if none is left for the one that networks are transferred from, and if no column could be filled.
+    A SPEC with boxes stands for a dataset with boxes. Datasets of the paper that no SPEC is left for are left out.
+    Raises UserError for more SPECs than datasets, if one is named twice, if one stands for none, if none is left for
+    the one that networks are transferred from, and if no column could be filled.
     """
     datasets = tables.papers_data(table)
     if not data:
@@ -95,12 +98,17 @@ def assign(table: Table, data: list[str] | None) -> list[Assignment]:
             f"{len(data)} in --data: expected at most as many"
         )
     named = _named(data, datasets)
-    others = iter([spec for spec in data if spec not in named.values()])
-    specs = [(dataset, named.get(dataset) or next(others, "")) for dataset in datasets]
+    others = [spec for spec in data if spec not in named.values()]
+    specs = [(dataset, named.get(dataset) or _next_for(dataset, others)) for dataset in datasets]
+    if others:
+        raise UserError(
+            f"{others[0]} stands for none of the datasets of {table.name}: expected one with boxes for "
+            f"{_listed(datasets, True)}, one with classes for {_listed(datasets, False)}"
+        )
     if not specs[0][1] and tables.begins_from_the_first(table):
         raise UserError(
             f"{table.name} transfers what it has trained on {datasets[0]}: expected a SPEC for that first in --data, "
-            f"received {', '.join(data)}"
+            f"received {', '.join(data)}; {datasets[0]} itself is one, if it is there"
         )
     assignments = [Assignment(dataset, spec) for dataset, spec in specs if spec]
     measured = [column.data for column in table.columns if column.measure.source]
@@ -122,6 +130,26 @@ def _named(data: list[str], datasets: list[str]) -> dict[str, str]:
         if name in datasets:
             named[name] = spec
     return named
+
+
+def _next_for(dataset: str, specs: list[str]) -> str:
+    """Takes the first of `specs` that can stand for a dataset of the paper, and returns it; "" if there is none.
+
+    Boxes stand for boxes, and classes for classes; a csv may hold either.
+    """
+    fitting = (spec for spec in specs if spec.startswith("csv:") or _has_boxes(spec) == _has_boxes(dataset))
+    if spec := next(fitting, ""):
+        specs.remove(spec)
+    return spec
+
+
+def _has_boxes(spec: str) -> bool:
+    name = spec.partition(":")[0]
+    return name in box_formats.ORDER or bool(name in dataset_catalog.ROWS and dataset_catalog.ROWS[name].boxes)
+
+
+def _listed(datasets: list[str], boxes: bool) -> str:
+    return ", ".join(dataset for dataset in datasets if _has_boxes(dataset) == boxes) or "none"
 
 
 def _refuse_overrides(table: Table, overrides: list[str], seeds: int, batch: int | None) -> None:
@@ -193,7 +221,7 @@ def _fitted(full_size: Config, assignment: Assignment, scale: scaling.Scale, sou
         and source.side
         and config.model.resolution != "auto"
     ):
-        config.model.resolution = min(int(config.model.resolution), max(source.side, 8))
+        scaling.shrink(config, min(int(config.model.resolution), source.side))
     return config
 
 
@@ -216,7 +244,8 @@ def _stated(
     """Returns sentences on how this experiment differs from the paper's."""
     lines = []
     if not scale.full:
-        lines.append(f"Scaled: {scale.epochs:g} of the epochs and {scale.images:g} of the training images.")
+        smaller = f", at {scale.resolution:g} of the resolution" if scale.resolution < 1 else ""
+        lines.append(f"Scaled: {scale.epochs:g} of the epochs and {scale.images:g} of the training images{smaller}.")
     others = [
         assignment for assignment in assignments if not tables.stands_for_itself(assignment.spec, assignment.dataset)
     ]
@@ -226,6 +255,9 @@ def _stated(
         lines.append(f"Not trained on: {', '.join(sorted(absent))}.")
     if batch:
         lines.append(f"Batches of {batch} in place of {tables.batch(table)}, sgd's rates in proportion.")
+    trained_on = {"", *(assignment.dataset for assignment in assignments)}
+    notes = [column.measure.note for column in table.columns if column.data in trained_on and column.measure.note]
+    lines += dict.fromkeys(notes)
     if overrides:
         lines.append(f"Set for every arm: `{shlex.join(overrides)}`.")
     return lines
@@ -242,7 +274,7 @@ def _command(
 ) -> str:
     flags = ["--data", ",".join(data)] if data else []
     flags += ["--batch", str(batch)] if batch else []
-    flags += [] if scale.full else ["--scale", f"{scale.epochs:g},{scale.images:g}"]
+    flags += [] if scale.full else ["--scale", scale.text]
     return (
         f"tinytrain reproduce {shlex.join([table_name, *flags, '--seeds', str(seeds), '--out', str(out), *overrides])}"
     )

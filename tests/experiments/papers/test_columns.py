@@ -9,7 +9,7 @@ import pytest
 from tinytrain.experiments.papers import columns
 
 METRICS = {
-    "test": {"top1": 0.5, "top5": 0.875, "balanced_top1": 0.375, "map": 0.25},
+    "test": {"top1": 0.5, "top5": 0.875, "balanced_top1": 0.375, "map": 0.25, "ap50": 0.75, "ap50_voc07": 0.5},
     "val": {"top1": 0.625, "top5": 0.75},
     "epochs": 4,
 }
@@ -42,7 +42,8 @@ def run(tmp_path):
         ("epochs", 4),
         ("training_hours", 1),
         ("search_minutes", 1.5),
-        ("ap50", None),
+        ("ap50", 75),
+        ("ap50_voc07", 50),
     ],
 )
 def test_a_column_is_the_figure_of_its_name(run, word, expected):
@@ -52,6 +53,15 @@ def test_a_column_is_the_figure_of_its_name(run, word, expected):
 def test_every_measure_is_among_them():
     mark = test_a_column_is_the_figure_of_its_name.pytestmark[0]
     assert {word.partition("@")[0] for word, _ in mark.args[1]} == set(columns.MEASURES)
+
+
+def test_what_another_task_measures_is_left_out():
+    """On the ImageNet part of a table of detectors there is no AP50, and no top-1 in the history of a detector."""
+    detector = SimpleNamespace(
+        metrics=lambda: {"test": {"ap50": 0.25}}, history=lambda: [{"loss": "3", "val_ap50": "0.5"}]
+    )
+    words = {"ap50": 25, "test_top1": None, "val_top1@1": None, "last_val_top1": None, "last_loss": 3}
+    assert {word: columns.value(columns.parse(word, Path("t")), detector, 1.0) for word in words} == words
 
 
 @pytest.mark.parametrize(("share", "expected"), [(1.0, 50), (0.5, 25), (0.2, 12.5), (2.0, 50)])

@@ -11,6 +11,7 @@ from tinytrain.experiments.papers import charts
 from tinytrain.experiments.papers import tables as paper_tables
 
 FILES = sorted(paper_tables.folder().glob("*.toml"))
+PARTS = {"seed002-table4-detection", "seed002-figure5"}  # of a table, and a figure
 TABLES = {"000": [1], "001": [2, 4, *range(6, 13)], "002": range(1, 8), "003": range(2, 13)}
 
 
@@ -24,8 +25,8 @@ def config_of(word, label, dataset=None, seed=0):
     return paper_tables.config_of(table, arm, data, data, placeholders, seed)
 
 
-def differences(word, label, other):
-    config, other_config = config_of(word, label), config_of(word, other)
+def differences(word, label, other, dataset=None):
+    config, other_config = config_of(word, label, dataset), config_of(word, other, dataset)
     values = {key: (configs.get_key(config, key), configs.get_key(other_config, key)) for key in [*configs.keys()]}
     return {key: value for key, (value, other_value) in values.items() if value != other_value}
 
@@ -34,7 +35,7 @@ def differences(word, label, other):
 def test_a_table_parses_and_every_arm_is_a_valid_config(path):
     table = paper_tables.load_file(path)
     assert re.fullmatch(r"# Seed \d{3}[^\n]*\.", path.read_text().splitlines()[0])
-    assert table.name == f"seed{table.paper}-table{table.numbers[-1]}"
+    assert table.name in (f"seed{table.paper}-table{table.numbers[-1]}" if table.numbers else "", *PARTS)
     assert table.order in [column.name for column in table.columns]
     assert set(table.figures) <= set(charts.FIGURES) == set(paper_tables.FIGURES)
     assert table.claim
@@ -60,16 +61,20 @@ def test_what_was_run_is_what_the_docs_say():
     assert len(ran) == 5
     tables = {table.name: table for table in map(paper_tables.load_file, FILES)}
     assert {name: table.ran for name, table in tables.items() if table.ran} == ran
-    listed = re.findall(r"^\| (seed\d{3}-table\d+) \| ([\d, ]+) \| (.*) \|$", page, re.MULTILINE)
+    listed = re.findall(r"^\| (seed\d{3}-[\w-]+) \| ([^|]+) \| (.*) \|$", page, re.MULTILINE)
     assert {name: (numbers, word) for name, numbers, word in listed} == {
-        name: (", ".join(map(str, table.numbers)), table.ran or "never") for name, table in tables.items()
+        name: (", ".join(map(str, table.numbers)) or f"Figure {table.figure}", table.ran or "never")
+        for name, table in tables.items()
     }
     assert f"{len(tables) - 5} of {len(tables)} were never run" in page
 
 
 def test_every_table_has_a_name():
     wanted = {f"seed{paper}-table{number}" for paper, numbers in TABLES.items() for number in numbers}
-    assert set(paper_tables.names()) == wanted
+    assert set(paper_tables.names()) == wanted | PARTS
+    assert paper_tables.load("002/4").name == "seed002-table4"
+    headings = {name: paper_tables.load(name).heading.partition(":")[0] for name in PARTS}
+    assert headings == {"seed002-table4-detection": "Seed 002, Table 4", "seed002-figure5": "Seed 002, Figure 5"}
 
 
 @pytest.mark.parametrize("word", ["seed003-table4", "003/4", "3/4", "003-4", "seed003-table3", "003/table2"])
@@ -218,6 +223,62 @@ def test_students_are_taught_by_the_run_of_the_teacher_and_transfers_begin_from_
     assert transfer.model.weights == "/out/MobileNetV3_0.35_NetAug/imagenet2012/seed0"
     assert (transfer.model.name, transfer.method, transfer.optim.epochs) == ("mobilenet_v3_large", "", 55)
     assert (transfer.optim.lr, transfer.model.dropout) == (pytest.approx(0.4), 0.7)  # 4 GPUs, methods.md A.8
+
+
+# detection.md A: AP50 of Table 4 on VOC and COCO.
+TABLE4_DETECTION = {
+    "MobileNetV2 0.35, 150 epochs": (60.4, 24.7),
+    "MobileNetV2 0.35, 300 epochs": (60.8, None),
+    "MobileNetV2 0.35, 600 epochs": (61.3, None),
+    "MobileNetV2 0.35, distillation": (60.0, 24.3),
+    "MobileNetV2 0.35, NetAug": (62.4, 25.4),
+    "MobileNetV2 0.35, both": (62.1, 25.4),
+    "MobileNetV3 0.35, 150 epochs": (63.6, 29.2),
+    "MobileNetV3 0.35, distillation": (63.4, 28.9),
+    "MobileNetV3 0.35, NetAug": (65.3, 30.7),
+    "MobileNetV3 0.35, both": (66.0, 30.8),
+}
+
+
+def test_the_detectors_of_table_4_differ_in_their_pretrained_weights_only():
+    table = paper_tables.load("seed002-table4-detection")
+    published = {
+        arm.label: (arm.paper.get("ap50_voc07:voc0712"), arm.paper.get("ap50:coco2017"))
+        for arm in table.arms
+        if arm.label != "teacher"
+    }
+    assert published == TABLE4_DETECTION
+    for label in TABLE4_DETECTION:
+        network = label.partition(" ")[0]
+        assert set(differences(table.name, label, f"{network} 0.35, 150 epochs", "voc0712")) <= {"model.weights"}
+    netaug = config_of(table.name, "MobileNetV3 0.35, NetAug", "voc0712", seed=1)
+    assert netaug.model.weights == "/out/MobileNetV3_0.35_NetAug/imagenet2012/seed1"
+    assert (netaug.method, netaug.optim.epochs, netaug.model.resolution) == ("", 200, 416)
+    assert config_of(table.name, "MobileNetV3 0.35, NetAug").method == "netaug"  # on ImageNet
+    assert config_of(table.name, "MobileNetV2 0.35, NetAug", "coco2017").optim.drops == [94, 107]
+    assert paper_tables.begins_from_the_first(table)
+
+
+def test_figure_5_has_a_curve_for_each_network_dataset_and_training():
+    table = paper_tables.load("seed002-figure5")
+    assert paper_tables.begins_from_the_first(table)
+    curves = {}
+    for arm, config in paper_tables.every_config(table):
+        if arm.curve:
+            curves.setdefault(arm.curve, []).append(config)
+    kinds = ["VOC, baseline", "VOC, NetAug", "VOC, mixup", "COCO, baseline", "COCO, NetAug"]
+    assert set(curves) == {f"{network}, {kind}" for network in ("MobileNetV2", "MobileNetV3") for kind in kinds}
+    for label, configs_ in curves.items():
+        resolutions = [config.model.resolution for config in configs_]
+        assert (320 in resolutions, 416 in resolutions) == (True, True)  # 41 % fewer MACs
+        assert {config.augment.mixup for config in configs_} == {1.5 if "mixup" in label else 0.0}
+        network = label.partition(",")[0]
+        weights = f"{network}_NetAug_on_ImageNet" if "NetAug" in label else f"{network}_on_ImageNet"
+        assert {config.model.weights for config in configs_} == {f"/{weights}/imagenet2012/seed0"}
+    (arm,) = [arm for arm in table.arms if arm.label == "MobileNetV2, VOC, NetAug at 320"]
+    assert arm.against == "MobileNetV2, VOC, baseline at 320"
+    folders = {arm.folder for arm in table.arms}
+    assert {"MobileNetV2_on_ImageNet", "MobileNetV3_NetAug_on_ImageNet"} <= folders
 
 
 # methods.md A.9: learning rate and label smoothing.

@@ -20,9 +20,11 @@ def test_a_scale_is_one_share_or_two():
     assert scaling.parse("0.1") == Scale(0.1, 0.1)
     assert scaling.parse("0.5,0.02") == Scale(0.5, 0.02)
     assert not scaling.parse("1,0.5").full
+    assert scaling.parse("0.5,1,0.25") == Scale(0.5, 1, 0.25)
+    assert (scaling.parse("0.5,1,0.25").text, scaling.parse("0.5").text) == ("0.5,1,0.25", "0.5,0.5")
 
 
-@pytest.mark.parametrize("word", ["0", "-1", "1.5", "half", "0.1,0.2,0.3", "", "nan"])
+@pytest.mark.parametrize("word", ["0", "-1", "1.5", "half", "0.1,0.2,0.3,0.4", "", "nan"])
 def test_what_is_no_scale_is_told(word):
     with pytest.raises(UserError, match="is no scale: expected a share"):
         scaling.parse(word)
@@ -59,6 +61,17 @@ def test_images_are_those_of_the_split_and_enough_to_choose_an_epoch():
     assert scaled(Scale(1, 0.1), val=300).data.val_images == 300
     assert scaled(Scale(1, 0.1), val=0).data.val_images == 0  # the data's own
     assert scaled(Scale(1, 1e-5)).data.train_images == 10  # one of each class
+
+
+def test_a_smaller_resolution_of_boxes_is_a_multiple_of_the_stride_and_takes_the_anchors_with_it():
+    """A third of 416 is 139; 128 of 416 are a share of 4/13."""
+    words = ["task=detect", "model.resolution=416", "detect.anchors=[13, 26, 2, 416]", "detect.strides=[32, 16]"]
+    config = scaled(Scale(1, 1, 1 / 3), *words)
+    assert config.model.resolution == 128
+    assert config.detect.anchors == [pytest.approx(4), pytest.approx(8), 1, pytest.approx(128)]
+    assert scaled(Scale(1, 1, 0.01), *words).model.resolution == 32
+    assert scaled(Scale(1, 1, 0.4), "model.resolution=160").model.resolution == 64
+    assert scaled(Scale(1, 1, 0.4)).model.resolution == "auto"
 
 
 def test_the_plateau_counts_fewer_epochs_and_ends():

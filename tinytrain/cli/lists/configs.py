@@ -10,16 +10,17 @@ from tinytrain.experiments.papers import cost as training_cost
 from tinytrain.experiments.papers import tables as paper_tables
 
 HEADINGS = ("name", "paper", "tables", "runs", "core hours", "", "run here", "title")
+AFTER_TABLES = 1000  # where figures stand in the list
 COLUMNS = ("<45", ">6", ">9", ">6", ">12", "<2", "<24", "")
 
 
 def rows() -> list[dict[str, Any]]:
     """Returns one row for each table of a paper, then one for each single config.
 
-    {"name", "paper", "tables", "runs", "core_hours", "ran", "title"}: what `reproduce` or `fit` takes, "003" and [4]
-    ("" and [] of a single config), how many trainings, and their time on one core of this machine with one seed, an
-    estimate (`training_cost`), None where the data has no known size; at which scale the table was run here, "never",
-    or "" of a single config.
+    {"name", "paper", "tables", "figure", "runs", "core_hours", "ran", "title"}: what `reproduce` or `fit` takes, "003",
+    [4] and 0 ("", [] and 0 of a single config, [] and 5 of a figure), how many trainings, and their time on one core of
+    this machine with one seed, an estimate (`training_cost`), None where the data has no known size; at which scale the
+    table was run here, "never", or "" of a single config.
     """
     papers = sorted(map(paper_tables.load_file, paper_tables.folder().glob("*.toml")), key=_order)
     items: list[Path | paper_tables.Table] = [*papers, *library.config_paths()]
@@ -35,7 +36,7 @@ def as_text(table: list[dict[str, Any]]) -> list[str]:
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    numbers = ", ".join(map(str, row["tables"]))
+    numbers = ", ".join(map(str, row["tables"])) or (f"fig. {row['figure']}" if row["figure"] else "")
     hours = "" if row["core_hours"] is None else f"{row['core_hours']:,.{0 if row['core_hours'] >= 10 else 1}f}"
     return row["name"], row["paper"], numbers, str(row["runs"]), hours, "", _short(row["ran"]), row["title"]
 
@@ -46,7 +47,7 @@ def _short(ran: str) -> str:
 
 
 def _order(table: paper_tables.Table) -> tuple[str, int]:
-    return table.paper, table.numbers[0]
+    return table.paper, table.numbers[0] if table.numbers else AFTER_TABLES + table.figure
 
 
 def _table(table: paper_tables.Table) -> dict[str, Any]:
@@ -55,6 +56,7 @@ def _table(table: paper_tables.Table) -> dict[str, Any]:
         "name": table.name,
         "paper": table.paper,
         "tables": table.numbers,
+        "figure": table.figure,
         "runs": sum(len(arm.datasets or datasets) for arm in table.arms),
         "core_hours": round(training_cost.hours(table), 2),
         "ran": table.ran or "never",
@@ -70,6 +72,7 @@ def _single(path: Path) -> dict[str, Any]:
         "name": library.name_of(path),
         "paper": "",
         "tables": [],
+        "figure": 0,
         "runs": 1,
         "core_hours": None if seconds is None else round(seconds / 3600, 2),
         "ran": "",

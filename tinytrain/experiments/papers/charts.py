@@ -20,6 +20,8 @@ from tinytrain.config.schema import Augment
 from tinytrain.data import splits
 from tinytrain.data.augment.augmentation import Augmentation
 from tinytrain.data.load import load_dataset
+from tinytrain.experiments import macs_chart
+from tinytrain.experiments.papers import columns as table_columns
 from tinytrain.experiments.papers.tables import Table
 from tinytrain.experiments.runs import Planned
 from tinytrain.files import make_folder, write_atomically
@@ -76,13 +78,16 @@ def _draw(axes: Any, curves: dict[str, np.ndarray], style: str = "-", suffix: st
 
 
 def accuracy(table: Table, finished: list[Planned]) -> Figure:
-    """Draws the task's main figure on val after each epoch, with a line for each arm."""
-    main = task_figures.of(finished[0].config.task).main
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.subplots()
-    _draw(axes, {label: 100 * values for label, values in _curves(finished, f"val_{main.key}").items()})
-    axes.set(xlabel="epoch", ylabel=f"val {main.label} / %", title=_title(table, finished))
-    _finish(figure, axes)
+    """Draws the main figure on val after each epoch, with a panel for each task and a line for each arm."""
+    of_task: dict[str, list[Planned]] = {}
+    for planned in finished:
+        of_task.setdefault(Run(planned.folder).config().task, []).append(planned)
+    figure = Figure(figsize=(8, 5 * len(of_task)), layout="constrained")
+    for axes, (task, runs) in zip(figure.subplots(len(of_task), squeeze=False).flat, of_task.items(), strict=True):
+        main = task_figures.of(task).main
+        _draw(axes, {label: 100 * values for label, values in _curves(runs, f"val_{main.key}").items()})
+        axes.set(xlabel="epoch", ylabel=f"val {main.label} / %", title=_title(table, runs))
+        _finish(figure, axes, inside=len(of_task) > 1)
     return figure
 
 
@@ -100,15 +105,35 @@ def rates(table: Table, finished: list[Planned]) -> Figure:
     return figure
 
 
+def macs(table: Table, finished: list[Planned]) -> Figure:
+    """Draws what each dataset's column shows against MACs, a curve for each arm that has several resolutions."""
+    arms = {arm.label: arm for arm in table.arms if arm.curve}
+    measured: dict[str, list[tuple[str, int, float]]] = {}
+    labels = {}
+    for planned in (planned for planned in finished if planned.name in arms):
+        arm, run = arms[planned.name], Run(planned.folder)
+        column = next(column for column in table.columns if column.data in ("", *arm.datasets))
+        value = table_columns.value(column, run, 1.0)
+        if value is not None:
+            measured.setdefault(planned.data, []).append((arm.curve, run.metrics()["macs"], value))
+            labels[planned.data] = column.measure.heading
+    panels = {name: (labels[name], macs_chart.curves(points)) for name, points in measured.items()}
+    return macs_chart.draw(panels, f"Seed {table.paper}: {table.title}")
+
+
 def _title(table: Table, finished: list[Planned]) -> str:
     """Returns the title of the paper's table and the datasets that were really trained on."""
     data = ", ".join(dict.fromkeys(planned.data for planned in finished))
     return f"Seed {table.paper}: {table.title}\n(here trained on {data})"
 
 
-def _finish(figure: Figure, axes: Any) -> None:
+def _finish(figure: Figure, axes: Any, inside: bool = False) -> None:
+    """Adds grid and legend, below the figure or inside the axes."""
     axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     axes.grid(alpha=0.3)
+    if inside:
+        axes.legend(fontsize=7)
+        return
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=7)
 
 
@@ -201,4 +226,5 @@ FIGURES: dict[str, Callable[[Table, list[Planned]], Figure]] = {
     "rates": rates,
     "mixup": mixup,
     "classes": classes,
+    "macs": macs,
 }

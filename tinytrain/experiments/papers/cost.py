@@ -18,6 +18,7 @@ from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
 from tinytrain.experiments.papers.tables import Table, every_config
 from tinytrain.nn import macs, pretrained
+from tinytrain.nn.taps import taps
 from tinytrain.train.lr_search import defaults
 
 # `taskset -c 0 python benchmarks/training_cost.py` on 2026-11-25: processor seconds on one of two x86-64 cores with
@@ -26,6 +27,7 @@ CAPTION = (
     "estimated from MACs, at speeds measured on one of two x86-64 cores with AVX-512, 2026-11-25; within a factor of 2"
 )
 OVERHEAD, DENSE, DEPTHWISE = 5.9e-4, 8.0e-11, 1.15e-9  # seconds, seconds per MAC, seconds per depthwise MAC
+SIDE = 96  # pixels, at which a detector is counted
 # Time of a step over that of a plain one. NetAug: the mean of both halves of the table in docs/training-methods.md.
 FACTORS = {"netaug": 3.2, "distill": 1.0, "dml": 2.0, "sam": 2.0, "dropblock": 1.1, "am_softmax": 1.0, "tinytl": 0.8}
 TRAIN_IMAGES = {"imagenet100": 128_117, "birdsnap": 47_386, "imagenet21k": 11_060_223, "visual_wake_words": 82_783}
@@ -67,6 +69,10 @@ def seconds(config: Config, epochs: int, teacher: Config | None = None) -> float
 
 def seconds_per_image(config: Config, classes: int) -> float:
     """Returns the core seconds of a plain step for one image."""
+    if config.task == "detect":
+        dense, depthwise = _detector_macs(config.model.name, float(config.model.width), classes)
+        share = (int(config.model.resolution) / SIDE) ** 2
+        return OVERHEAD + share * (DENSE * dense + DEPTHWISE * depthwise)
     options = pretrained.architecture_options(config.model) | {"dropout": 0.0}
     dense, depthwise, features = _macs(config.model.name, tuple(sorted(options.items())))
     return OVERHEAD + DENSE * (dense + features * classes) + DEPTHWISE * depthwise
@@ -88,6 +94,25 @@ def _macs(name: str, options: tuple) -> tuple[int, int, int]:
     depthwise = sum(macs.of_layer(layer) for layer in model.layers if isinstance(layer, keras.layers.DepthwiseConv2D))
     classifier = macs.of_layer(model.layers[-1])
     return macs.count(model) - depthwise - classifier, depthwise, classifier // 2
+
+
+@functools.cache
+def _detector_macs(name: str, width: float, classes: int) -> tuple[int, int]:
+    """Returns the MACs of the papers' detector for one image of SIDE pixels: (other layers, depthwise convolutions).
+
+    They grow with the area, but for those of squeeze-and-excitation, which are few.
+    """
+    module, head = plugins.load("models", name), plugins.load("heads", "yolo3")
+    backbone = module.build(
+        **module.DEFAULTS | {"channels": 3, "width": width, "resolution": SIDE, "classes": 2, "stem": "imagenet"}
+    )
+    features = taps(backbone)
+    strides = head.DEFAULTS["strides"]
+    rest = {key: value for key, value in head.DEFAULTS.items() if key != "strides"}
+    outputs = head.build({stride: features[stride] for stride in strides}, classes=classes, anchors=3, gain=1.0, **rest)
+    layers = keras.Model(backbone.input, outputs).layers
+    depthwise = sum(macs.of_layer(layer) for layer in layers if isinstance(layer, keras.layers.DepthwiseConv2D))
+    return sum(map(macs.of_layer, layers)) - depthwise, depthwise
 
 
 def _images(config: Config) -> tuple[int, int]:

@@ -1,6 +1,6 @@
-"""Scales a paper's experiment down: fewer epochs, fewer images, and the keys that are counted in either.
+"""Scales a paper's experiment down: fewer epochs, fewer images, smaller ones, and the keys that are counted in these.
 
-With E epochs in the paper, the share S_e of the epochs and the share S_i of the images:
+With E epochs in the paper, and the shares S_e of the epochs, S_i of the images and S_r of the resolution:
 
     optim.epochs             e = max(1, round(S_e·E)); the keys below use e/E, the share that remains
     optim.warmup_epochs      times e/E, so that the warm-up keeps its share of the steps; whole for schedule "plateau"
@@ -8,6 +8,7 @@ With E epochs in the paper, the share S_e of the epochs and the share S_i of the
     augment.mix_off_epochs   the same, rounded, where task = "detect"
     plateau.patience, .stop_patience, search.epochs   times e/E, rounded, at least 1 (0 stays 0)
     data.train_images        max(classes, round(S_i·N)) of the N training images of the paper's split, or all
+    model.resolution         S_r of it; for boxes a multiple of the largest stride below that, detect.anchors with it
     data.val_images          the same, but at least 1,000 or all: with fewer, chance would choose the epoch
 
 No other key is counted in epochs or images: the cosine schedule ends with the last epoch, plateau.forced and
@@ -26,26 +27,35 @@ from tinytrain.train.lr_search import defaults
 
 LEAST_VAL_IMAGES = 1000
 LEAST_BATCH = 8
+LEAST_SIDE, USUAL_STRIDE = 8, 32  # pixels
 
 
 @dataclass(frozen=True)
 class Scale:
-    """The share of the epochs and of the training images, both in (0, 1]."""
+    """The share of the epochs, of the training images and of the resolution, all in (0, 1]."""
 
     epochs: float = 1.0
     images: float = 1.0
+    resolution: float = 1.0
 
     @property
     def full(self) -> bool:
         """Whether it is the full size, that of the paper."""
-        return self.epochs == self.images == 1
+        return self.epochs == self.images == self.resolution == 1
+
+    @property
+    def text(self) -> str:
+        """What --scale takes."""
+        smaller = f",{self.resolution:g}" if self.resolution < 1 else ""
+        return f"{self.epochs:g},{self.images:g}{smaller}"
 
 
 def parse(text: str | float | None) -> Scale:
     """Returns the scale that the flag --scale means.
 
     Args:
-        text: 0.1 for both shares, "0.1,0.05" for epochs and images, or None for the full size.
+        text: 0.1 for epochs and images, "0.1,0.05" for each of both, "0.1,0.05,0.5" for the resolution as well, or None
+            for the full size.
 
     Raises:
         UserError: for anything else.
@@ -56,11 +66,13 @@ def parse(text: str | float | None) -> Scale:
         shares = [float(share) for share in str(text).split(",")]
     except ValueError:
         shares = []
-    if len(shares) not in (1, 2) or not all(0 < share <= 1 for share in shares):
+    if len(shares) not in (1, 2, 3) or not all(0 < share <= 1 for share in shares):
         raise UserError(
-            f"--scale {text} is no scale: expected a share of epochs and images such as 0.1, or two such as 0.2,0.05"
+            f"--scale {text} is no scale: expected a share of epochs and images such as 0.1, two such as 0.2,0.05, or "
+            "three with that of the resolution"
         )
-    return Scale(shares[0], shares[-1])
+    epochs, images, resolution = shares[0], shares[min(1, len(shares) - 1)], shares[2] if len(shares) == 3 else 1.0
+    return Scale(epochs, images, resolution)
 
 
 def scaled(config: Config, scale: Scale, train_images: int, val_images: int, classes: int) -> Config:
@@ -76,6 +88,8 @@ def scaled(config: Config, scale: Scale, train_images: int, val_images: int, cla
     config = copy.deepcopy(config)
     if scale.epochs < 1:
         _scale_epochs(config, scale.epochs)
+    if scale.resolution < 1 and config.model.resolution != "auto":
+        shrink(config, round(scale.resolution * int(config.model.resolution)))
     if scale.images < 1:
         scaled_images = max(classes, round(scale.images * train_images))
         if scaled_images <= train_images - classes:  # a split leaves out at least one image of each class, or none
@@ -84,6 +98,21 @@ def scaled(config: Config, scale: Scale, train_images: int, val_images: int, cla
             least = min(val_images, LEAST_VAL_IMAGES)
             config.data.val_images = max(classes, least, round(scale.images * val_images))
     return config
+
+
+def shrink(config: Config, side: int) -> None:
+    """Brings a config to a resolution of `side` pixels, at least 8, in place.
+
+    For boxes it is the next smaller multiple of the largest stride, and the anchors shrink with it.
+    """
+    model, detect = config.model, config.detect
+    old, new = int(model.resolution), max(side, LEAST_SIDE)
+    if config.task == "detect":
+        stride = USUAL_STRIDE if isinstance(detect.strides, str) else int(max(detect.strides))
+        new = max(new // stride, 1) * stride
+        if not isinstance(detect.anchors, str):
+            detect.anchors = [max(anchor * new / old, 1.0) for anchor in detect.anchors]
+    model.resolution = new
 
 
 def batched(config: Config, factor: float) -> Config:

@@ -1,6 +1,7 @@
 """The papers' tables: each is a file in configs/tables, read and checked here. TensorFlow is not imported.
 
     title, paper, tables, claim    the paper "003" and its tables [4]; several if settings and results stand apart
+    figure                         in place of tables: the number of a figure
     base                           the config that all arms share, a path below configs/
     data                           the names of the paper's datasets; by default the dataset of the base
     columns, order                 what is compared (see columns.py); the column that says which arm is better
@@ -9,7 +10,8 @@
     [set]                          keys of a config, for every arm
     [arms."LABEL"]                 set: keys of its own; paper: {COLUMN: number}; base: another config;
                                    against: the arm it is compared to, by default the first one;
-                                   datasets: those it is trained on, by default all
+                                   datasets: those it is trained on, by default all;
+                                   resolutions: it is trained at each of them, as a curve of the figure "macs"
     [datasets.NAME]                set: keys for one of the datasets; base: a config that replaces that of the table
                                    and of the arm on this dataset, for a transfer for example
 
@@ -30,15 +32,16 @@ from tinytrain.config import plugins, toml_files
 from tinytrain.config.schema import Config
 from tinytrain.errors import UserError, unknown
 from tinytrain.experiments.papers import columns as table_columns
+from tinytrain.experiments.papers import curves
 
 KEYS = {
-    *("title", "paper", "tables", "claim", "base", "data", "columns", "order", "figures"),
+    *("title", "paper", "tables", "figure", "claim", "base", "data", "columns", "order", "figures"),
     *("ran", "set", "arms", "datasets"),
 }
-ARM_KEYS = {"set", "paper", "base", "against", "datasets"}
+ARM_KEYS = {"set", "paper", "base", "against", "datasets", "curve"}
 DATASET_KEYS = {"set", "base"}
 RAN = re.compile(r"scale [\d.]+(,[\d.]+)?; (1 seed|\d+ seeds); [^;]+; commit [0-9a-f]{7,40}")
-FIGURES = ("accuracy", "rates", "mixup", "classes")  # functions in charts.py, which imports TensorFlow
+FIGURES = ("accuracy", "rates", "mixup", "classes", "macs")  # functions in charts.py, which imports TensorFlow
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class Arm:
         paper: {column: the paper's figure}.
         against: the label of the arm that it is compared to.
         datasets: the paper's names of the datasets that it is trained on; empty for all.
+        curve: the label that it shares with itself at other resolutions, "" for none.
     """
 
     label: str
@@ -68,6 +72,7 @@ class Arm:
     paper: Mapping[str, float]
     against: str
     datasets: list[str]
+    curve: str = ""
 
     @property
     def folder(self) -> str:
@@ -93,6 +98,7 @@ class Table:
     arms: list[Arm]
     dataset_settings: Mapping[str, DatasetSettings]
     ran: str = ""
+    figure: int = 0
 
     @property
     def name(self) -> str:
@@ -102,6 +108,8 @@ class Table:
     @property
     def heading(self) -> str:
         """Paper, numbers and title in words."""
+        if self.figure:
+            return f"Seed {self.paper}, Figure {self.figure}: {self.title}"
         several = len(self.numbers) > 1
         return f"Seed {self.paper}, {'Tables' if several else 'Table'} {_in_words(self.numbers)}: {self.title}"
 
@@ -112,13 +120,11 @@ def folder() -> Path:
 
 
 def names() -> dict[str, Path]:
-    """Returns {name such as "seed003-table4": file} of all tables; a file may hold several."""
-    return {
-        f"seed{table.paper}-table{number}": table.path
-        for path in sorted(folder().glob("*.toml"))
-        for table in [load_file(path)]
-        for number in table.numbers
-    }
+    """Returns {name such as "seed003-table4": file} of all tables; a file may hold several, or a part of one."""
+    files = [load_file(path) for path in sorted(folder().glob("*.toml"))]
+    own = {table.name: table.path for table in files}
+    others = {f"seed{table.paper}-table{number}": table.path for table in files for number in table.numbers}
+    return {name: path for name, path in others.items() if name not in own} | own
 
 
 def load(name_or_path: str) -> Table:
@@ -137,8 +143,10 @@ def load_file(path: Path) -> Table:
     """Returns the table in a file; raises UserError for keys that are missing, unknown or invalid."""
     content = toml_files.read(path, "table")
     _refuse_unknown(path, content, KEYS, "key of a table")
-    if missing := {"title", "paper", "tables", "base", "columns", "arms"} - set(content):
+    numbered = {"figure" if "figure" in content else "tables"}
+    if missing := ({"title", "paper", "base", "columns", "arms"} | numbered) - set(content):
         raise UserError(f"'{path}' is no table of a paper: it lacks {', '.join(sorted(missing))}")
+    content["arms"] = curves.expanded(content["arms"])
     columns = [table_columns.parse(name, path) for name in content["columns"]]
     arms = [
         _arm(path, label, values, next(iter(content["arms"])), columns) for label, values in content["arms"].items()
@@ -155,7 +163,7 @@ def load_file(path: Path) -> Table:
         path,
         content["title"],
         content["paper"],
-        content["tables"],
+        content.get("tables", []),
         content.get("claim", ""),
         content["base"],
         content.get("data", []),
@@ -166,6 +174,7 @@ def load_file(path: Path) -> Table:
         arms,
         dataset_settings,
         content.get("ran", ""),
+        content.get("figure", 0),
     )
 
 
@@ -182,7 +191,7 @@ def _refuse_mistakes(path: Path, content: dict[str, Any]) -> None:
         raise UserError(
             f"'{path}' has ran = {ran!r}: expected such as \"scale 0.5,0.1; 1 seed; CIFAR-10; commit 500ea18\""
         )
-    numbers = content["tables"]
+    numbers = content.get("tables", [])
     if not isinstance(numbers, list) or not all(isinstance(number, int) for number in numbers):
         raise UserError(f"'{path}' has tables = {numbers!r}: expected a list of numbers, such as [4]")
     for name, values in content.get("datasets", {}).items():
@@ -234,9 +243,10 @@ def every_config(table: Table) -> Iterator[tuple[Arm, Config]]:
 
 def begins_from_the_first(table: Table) -> bool:
     """Returns whether runs on other datasets start from a network trained on the first one."""
-    return any(
-        "{first}" in str(value) for changes in table.dataset_settings.values() for value in changes.settings.values()
-    )
+    first = papers_data(table)[0]
+    elsewhere = [arm.settings for arm in table.arms if arm.datasets and first not in arm.datasets]
+    elsewhere += [changes.settings for changes in table.dataset_settings.values()]
+    return any("{first}" in str(value) for settings in elsewhere for value in settings.values())
 
 
 def papers_data(table: Table) -> list[str]:
@@ -277,7 +287,7 @@ def _arm(path: Path, label: str, values: dict, first: str, columns: list[table_c
     _refuse_unknown(path, paper, {column.name for column in columns}, f"column of the arm '{label}'")
     settings = dict(toml_files.flat(values.get("set", {})))
     against, datasets = values.get("against", first), values.get("datasets", [])
-    return Arm(label, values.get("base", ""), settings, paper, against, datasets)
+    return Arm(label, values.get("base", ""), settings, paper, against, datasets, values.get("curve", ""))
 
 
 def _refuse_unknown(path: Path, content: Mapping[str, Any], known: set[str], kind: str) -> None:
