@@ -84,6 +84,12 @@ def test_a_tap_is_what_the_next_block_reads(name):
                 assert readers <= inside, (each.name, readers)
 
 
+def test_the_strides_are_those_of_the_layers_where_sides_are_rounded():
+    """At 72 pixels the smallest map has 3 x 3: 72 / 3 = 24."""
+    found = taps(network("mobilenet_v1", resolution=72))
+    assert {stride: tensor.shape[1] for stride, tensor in found.items()} == {2: 36, 4: 18, 8: 9, 16: 5, 32: 3}
+
+
 def test_a_network_without_blocks_is_refused():
     image = keras.Input((32, 32, 3))
     plain = keras.Model(image, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(image)), name="plain")

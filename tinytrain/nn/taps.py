@@ -25,13 +25,17 @@ def taps(network: keras.Model, with_last: bool = False) -> dict[int, Tensor]:
     Raises:
         UserError: the network has no blocks.
     """
-    graph, side = walk(network), network.input_shape[1]
     ends: dict[str, Call] = {}  # block -> what computes its last tensor
-    for call in graph.calls:
+    strides: dict[int, int] = {}  # of tensors; their sides would not tell where they are rounded
+    for call in walk(network).calls:
+        step = getattr(call.layer, "strides", (1,))[0]
+        strides |= dict.fromkeys(
+            call.outputs, step * max([strides.get(number, 1) for number in call.inputs], default=1)
+        )
         block = BLOCK.match(call.layer.name)
         if block or (with_last and call.layer.name.startswith(LAST)):
             ends[block.group() if block else LAST] = call
     if not ends:
         raise UserError(f"the model '{network.name}' has no blocks: a detector needs an architecture with some")
-    by_stride = {round(side / (graph.shapes[call.output][1] or 1)): call for call in ends.values()}
+    by_stride = {strides[call.output]: call for call in ends.values()}
     return {stride: call.layer.output for stride, call in sorted(by_stride.items())}
