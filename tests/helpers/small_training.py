@@ -4,11 +4,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tinytrain.config.schema import Config
 from tinytrain.methods.netaug import NetAug
 from tinytrain.nn import blocks
+from tinytrain.train import task
 from tinytrain.train.method import TrainingContext
 from tinytrain.train.optimizers.sgd import SGD
 
+SOFT_LABELS = task.of(Config(), []).distillation  # of classification
 WIDTHS, EXPANSIONS = [1.0, 1.8, 2.6], [1.0, 1.6, 2.2, 2.8]
 
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 from conftest import architectures
 from distillation_formula import by_hand, softmax
 from keras import layers
-from small_training import NO_TRAINING, compiled, images, labels, netaug, shallow
+from small_training import NO_TRAINING, SOFT_LABELS, compiled, images, labels, netaug, shallow
 
 from tinytrain.commands import fit
 from tinytrain.config import load as configs
@@ -111,7 +111,7 @@ def test_the_margin_is_no_matter_of_a_teacher():
     """Around AM-Softmax, distillation compares the teacher's answers with s·cosθ."""
     margin, scale, weight, temperature = 0.35, 3.107, 0.5, 4.0
     teacher = shallow()
-    method = Distill(AMSoftmax(shallow(), margin, scale), teacher, weight, temperature)
+    method = Distill(AMSoftmax(shallow(), margin, scale), teacher, weight, temperature, SOFT_LABELS)
     step = method.gradients(X, objective(), tf.constant(0))
     cosines, y = np.float64(step.outputs), np.float64(Y)
     taught = np.float64(teacher(X, training=False))

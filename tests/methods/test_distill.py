@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from distillation_formula import by_hand, softmax
 from keras.src.legacy.saving import legacy_h5_format  # the format of the published files; Keras writes it nowhere else
-from small_training import NO_TRAINING, compiled, images, labels, netaug, shallow
+from small_training import NO_TRAINING, SOFT_LABELS, compiled, images, labels, netaug, shallow
 
 from tinytrain.commands import fit
 from tinytrain.config import load as configs
@@ -21,7 +21,7 @@ from tinytrain.train.method import Method, Objective
 @pytest.mark.parametrize(("weight", "temperature"), [(1.0, 1.0), (0.5, 4.0)])
 def test_the_loss_is_that_of_the_formula(weight, temperature):
     student, teacher = shallow(), shallow()
-    method = compiled(Distill(Method(student), teacher, weight, temperature))
+    method = compiled(Distill(Method(student), teacher, weight, temperature, SOFT_LABELS))
     x, y = images(16, 16), labels(16)
     loss = keras.losses.CategoricalCrossentropy(from_logits=True)
     step = method.gradients(x, Objective(lambda logits: loss(y, logits), lambda value: value), tf.constant(0))
@@ -39,7 +39,7 @@ def test_the_loss_is_that_of_the_formula(weight, temperature):
 def test_weight_zero_is_plain_training():
     first, second = shallow(), shallow()
     second.set_weights(first.get_weights())
-    ours, plain = compiled(Distill(Method(first), shallow(), 0.0, 1.0)), compiled(Method(second))
+    ours, plain = compiled(Distill(Method(first), shallow(), 0.0, 1.0, SOFT_LABELS)), compiled(Method(second))
     for step in range(3):
         for method in (ours, plain):
             method.train_step((images(16, 16, step), labels(16, step)))
@@ -50,7 +50,7 @@ def test_weight_zero_is_plain_training():
 def test_the_teacher_is_neither_trained_nor_saved_and_keeps_its_statistics():
     teacher = shallow()
     before = teacher.get_weights()
-    method = compiled(Distill(Method(shallow()), teacher, 1.0, 1.0))
+    method = compiled(Distill(Method(shallow()), teacher, 1.0, 1.0, SOFT_LABELS))
     for step in range(2):
         method.train_step((images(16, 16, step), labels(16, step)))
     for own, expected in zip(teacher.get_weights(), before, strict=True):
@@ -65,7 +65,7 @@ def test_around_netaug_both_networks_are_taught():
     loss = keras.losses.CategoricalCrossentropy(from_logits=True)
     teacher = shallow()
     inner = netaug(shallow())
-    method = Distill(inner, teacher, 1.0, 1.0)
+    method = Distill(inner, teacher, 1.0, 1.0, SOFT_LABELS)
     taught = softmax(np.float64(teacher(x, training=False)))
     step = method.gradients(x, Objective(lambda logits: loss(y, logits), lambda value: value), tf.constant(3))
     expected = np.zeros(10)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from distillation_formula import softmax
-from small_training import NO_TRAINING, compiled, images, labels, shallow
+from small_training import NO_TRAINING, SOFT_LABELS, compiled, images, labels, shallow
 
 from tinytrain.commands import fit
 from tinytrain.config import load as configs
@@ -187,7 +187,7 @@ def test_the_finished_model_has_no_trace_of_the_slow_student(tmp_path):
 
 def test_a_teacher_teaches_both_students():
     teacher, options = shallow(), dataclasses.replace(PAPER, weight=0.0, scale=2.0)
-    method = Distill(Dml(shallow(), options), teacher, 0.5, 1.0)
+    method = Distill(Dml(shallow(), options), teacher, 0.5, 1.0, SOFT_LABELS)
     z, cosines = (np.float64(network(X, training=True)) for network in (method.network, method.inner.slow))
     step = method.gradients(X, objective(), tf.constant(0))
     taught = softmax(np.float64(teacher(X, training=False)))

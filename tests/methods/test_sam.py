@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_training import compiled, images, labels, netaug, shallow
+from small_training import SOFT_LABELS, compiled, images, labels, netaug, shallow
 
 from tinytrain.config import load as configs
 from tinytrain.methods import sam
@@ -113,7 +113,7 @@ def test_networks_side_by_side_have_a_norm_each():
 
 @pytest.mark.parametrize("around", ["netaug", "distill"])
 def test_it_nests_and_is_traced_once(around):
-    inner = netaug(shallow()) if around == "netaug" else Distill(Method(shallow()), shallow(), 1.0, 1.0)
+    inner = netaug(shallow()) if around == "netaug" else Distill(Method(shallow()), shallow(), 1.0, 1.0, SOFT_LABELS)
     method = compiled(SAM(inner, 0.05))
     traces = []
 

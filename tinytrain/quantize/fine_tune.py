@@ -84,7 +84,7 @@ def _train(
 ) -> None:
     method: Method = QuantizationAware(model)
     if config.qat.distill:
-        method = Distill(method, float_clone, config.qat.distill, config.qat.temperature)
+        method = Distill(method, float_clone, config.qat.distill, config.qat.temperature, task.distillation)
     compile_method(method, task, optimizer_of(config), steps, total_steps=steps)
     watch = _Watch(steps, config.qat.lr, progress)
     method.fit(batches, epochs=1, steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[watch])

@@ -71,6 +71,28 @@ class Task(abc.ABC):
                     f"expected none, or some of {', '.join(sorted(known or ()))}"
                 )
 
+    def distillation(self, student: Outputs, teacher: Outputs, temperature: float) -> tf.Tensor:
+        """Returns how far outputs of a student are from a teacher's for the same batch, both softened: a scalar.
+
+        The method "distill" multiplies it by its weight and the square of the temperature.
+        """
+        raise NotImplementedError(f"the task {self.name} has no distillation")
+
+    def check_teacher(self, config: Config, what: str) -> None:
+        """Raises UserError if the outputs of another run's network do not mean what those of this task do.
+
+        Args:
+            config: of that run.
+            what: names it in the sentence.
+        """
+        if config.task not in (self.name, "auto"):
+            raise UserError(f"{what} was trained for the task {config.task}, the student is for {self.name}")
+
+    def check_val(self, annotations: np.ndarray) -> None:
+        """Raises UserError if val images with these annotations (N, …) cannot tell a good epoch from a bad one."""
+        if not len(annotations):
+            raise UserError("there are no val images, so that no epoch is better than another")
+
     def augment(self) -> Augment:
         """Returns [augment] of the config, without what is on by default and the task does not allow."""
         refused = [key for key in AUGMENT if self.augmentations is not None and key not in self.augmentations]

@@ -255,6 +255,46 @@ def test_rows_that_pad_may_hold_anything():
     assert all(np.isfinite(each).all() for each in tape.gradient(loss, variables))
 
 
+def slow_distillation(student, teacher, temperature):
+    """As `loss.distillation` says it, position by position."""
+    total, count = 0.0, len(student[0])
+    for image in range(count):
+        for output, row, column, number, *_ in places():
+            own, taught = (channels_of(each, image, output, row, column, number) for each in (student, teacher))
+            terms = [
+                cross_entropy(sigmoid(GAIN * b / temperature), GAIN * a / temperature)
+                for a, b in zip(own[4:], taught[4:], strict=True)
+            ]
+            boxes_apart = sum(abs(a - b) for a, b in zip(own[:4], taught[:4], strict=True))
+            total += terms[0] + sigmoid(GAIN * taught[4]) * (sum(terms[1:]) + boxes_apart / temperature**2)
+    return total / count
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+def test_what_a_teacher_adds_is_that_of_the_loops(detection, temperature):
+    random = np.random.default_rng(3)
+    student, teacher = random_outputs(random, 6), random_outputs(random, 6, spread=2.0)
+    found = detection.distillation(student, teacher, temperature)
+    assert float(found) == pytest.approx(slow_distillation(student, teacher, temperature), rel=1e-5)
+
+
+def test_a_student_is_taught_and_its_teacher_is_not(detection):
+    """The gradient of objectness at T = 1 is gain · (σ(student) - σ(teacher)); at the teacher's outputs it is 0."""
+    random = np.random.default_rng(4)
+    teacher = [tf.Variable(each) for each in random_outputs(random, 1)]
+    student = [tf.Variable(each) for each in random_outputs(random, 1)]
+    with tf.GradientTape() as tape:
+        term = detection.distillation(student, teacher, 1.0)
+    ours, theirs = tape.gradient(term, [student, teacher])
+    assert theirs == [None] * 3
+    logits = [np.reshape(each[0].numpy(), (3, 3, 3, 8))[..., 4] for each in (student, teacher)]
+    expected = GAIN * (1 / (1 + np.exp(-GAIN * logits[0])) - 1 / (1 + np.exp(-GAIN * logits[1])))
+    np.testing.assert_allclose(np.reshape(ours[0].numpy(), (3, 3, 3, 8))[..., 4], expected, atol=1e-5)
+    with tf.GradientTape() as tape:
+        term = detection.distillation(teacher, [tf.identity(each) for each in teacher], 1.0)
+    assert max(np.abs(each).max() for each in tape.gradient(term, teacher)) < 1e-5
+
+
 def slow_detections(outputs, nms=0.45, most=100):
     """For each image the list of (x0, y0, x1, y1, score, class), best first."""
     for image in range(len(outputs[0])):

@@ -8,21 +8,25 @@ import keras
 from tinytrain.data import identity
 from tinytrain.errors import UserError, nearest
 from tinytrain.nn import imagenet, pretrained
+from tinytrain.train.task import Task
 
 APPLICATIONS = "applications:"
 
 
-def load(teacher_key: str, student: keras.Model, classes: list[str] | None = None) -> keras.Model:
-    """Returns the teacher: images (B, H, W, C) in [-1, 1), the student's input, -> logits (B, classes).
+def load(
+    teacher_key: str, student: keras.Model, classes: list[str] | None = None, task: Task | None = None
+) -> keras.Model:
+    """Returns the teacher: images (B, H, W, C) in [-1, 1), the student's input, -> outputs like the student's.
 
     Args:
         teacher_key: distill.teacher: a run folder, a .keras file of tinytrain, or applications:NAME, which gets images
             of the student's resolution.
         student: the network to be trained.
         classes: the names of its classes, which a run must have in the same order.
+        task: of the student, which a run must be able to teach.
 
     Raises:
-        UserError: there is no such teacher, or its images or classes differ from the student's.
+        UserError: there is no such teacher, or its images, classes or outputs differ from the student's.
     """
     if not teacher_key:
         raise UserError(
@@ -31,14 +35,17 @@ def load(teacher_key: str, student: keras.Model, classes: list[str] | None = Non
         )
     published = teacher_key.startswith(APPLICATIONS)
     teacher = _published(teacher_key, student) if published else _trained(teacher_key)
+    if task and (run := identity.run_of(teacher_key)):
+        task.check_teacher(run.config(), f"distill.teacher = '{teacher_key}'")
+    outputs = "classes" if len(student.outputs) == len(teacher.outputs) == 1 else "outputs"
     for what, expected, actual in (
-        ("images", teacher.input_shape[1:], student.input_shape[1:]),
-        ("classes", teacher.output_shape[1:], student.output_shape[1:]),
+        ("images", _shapes(teacher.inputs), _shapes(student.inputs)),
+        (outputs, _shapes(teacher.outputs), _shapes(student.outputs)),
     ):
         if expected != actual:
             raise UserError(
-                f"distill.teacher = '{teacher_key}' is for {what} of {_shape(expected)}, the student for {what} of "
-                f"{_shape(actual)}: they must be the same"
+                f"distill.teacher = '{teacher_key}' is for {what} of {expected}, the student for {what} of {actual}: "
+                "they must be the same"
             )
     _refuse_other_classes(teacher_key, classes or [])
     teacher.trainable = False
@@ -61,8 +68,8 @@ def _refuse_other_classes(teacher_key: str, classes: list[str]) -> None:
     )
 
 
-def _shape(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape))
+def _shapes(tensors: list[keras.KerasTensor]) -> str:
+    return " and ".join("x".join(map(str, tensor.shape[1:])) for tensor in tensors)
 
 
 def _trained(path: str) -> keras.Model:

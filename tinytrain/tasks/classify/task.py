@@ -43,6 +43,12 @@ class Classification(Task):
         """Returns the mean cross-entropy, with label smoothing and class weights."""
         return self._loss(targets, outputs)
 
+    def distillation(self, student: tf.Tensor, teacher: tf.Tensor, temperature: float) -> tf.Tensor:
+        """Returns the mean cross-entropy of the student's probabilities with the teacher's (Hinton et al., 2015)."""
+        taught = tf.nn.softmax(tf.cast(teacher, tf.float32) / temperature)
+        losses = tf.nn.softmax_cross_entropy_with_logits(taught, tf.cast(student, tf.float32) / temperature)
+        return tf.reduce_mean(losses)
+
     def metrics(self) -> list[keras.metrics.Metric]:
         """Returns top-1 and the mean of the classes' own."""
         return [training_metrics.top1(), training_metrics.BalancedTop1(len(self.classes))]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tinytrain.tasks.detect import targets as boxes_of
-from tinytrain.tasks.detect.grid import CLASSES, OBJECT, Grid
+from tinytrain.tasks.detect.grid import BOX, CLASSES, OBJECT, Grid
 
 
 class Parts(NamedTuple):
@@ -60,6 +60,37 @@ def parts(
             )
         )
     )
+
+
+def distillation(
+    student: list[tf.Tensor], teacher: list[tf.Tensor], grid: Grid, gain: float, temperature: float
+) -> tf.Tensor:
+    """Returns how far a student's outputs are from a teacher's: sums over the positions, the mean over the images.
+
+        Σ BCE(σ(objectness_t / T), objectness / T) + Σ Σ classes σ(objectness_t)·BCE(σ(class_t / T), class / T)
+        + Σ σ(objectness_t)·[|tx - tx_t| + |ty - ty_t| + |tw - tw_t| + |th - th_t|] / T²
+
+    with the logits of the teacher marked t. A position counts for classes and box as far as the teacher sees an object
+    there: elsewhere neither means anything. No temperature softens a box; the distillation multiplies all by T².
+
+    Args:
+        student: (B, rows, columns, A·(5 + K)) of each stride, largest first.
+        teacher: likewise.
+        grid: their positions.
+        gain: logits of objectness and classes are the outputs times this.
+        temperature: T.
+    """
+    own, taught = grid.predictions(student), tf.stop_gradient(grid.predictions(teacher))
+    object_there = tf.sigmoid(gain * taught[..., OBJECT])
+
+    def softened(channels: int | slice) -> tf.Tensor:
+        wanted = tf.sigmoid(gain / temperature * taught[..., channels])
+        return _cross_entropy(wanted, gain / temperature * own[..., channels])
+
+    boxes = tf.reduce_sum(tf.abs(own[..., BOX] - taught[..., BOX]), axis=-1) / temperature**2
+    classes = tf.reduce_sum(softened(CLASSES), axis=-1)
+    per_image = tf.reduce_sum(softened(OBJECT) + object_there * (classes + boxes), axis=-1)
+    return tf.reduce_mean(per_image)
 
 
 def _scattered(assigned: boxes_of.Assigned, values: tf.Tensor, predictions: tf.Tensor) -> tf.Tensor:

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tinytrain.config import plugins
+from tinytrain.config.schema import Config
 from tinytrain.data import boxes
 from tinytrain.data.augment.boxes import BoxAugmentation
 from tinytrain.data.images import Samples
@@ -98,6 +99,21 @@ class Detection(Task):
         detect = self.config.detect
         smoothing = min(1 / len(self.classes), 1 / 40) if self.config.optim.label_smoothing else 0.0
         return yolo_loss.parts(targets, outputs, self.grid, detect.gain, detect.ignore_iou, smoothing)
+
+    def distillation(self, student: list[tf.Tensor], teacher: list[tf.Tensor], temperature: float) -> tf.Tensor:
+        """Returns how far a student's objects, classes and boxes are from a teacher's (`loss.distillation`)."""
+        return yolo_loss.distillation(student, teacher, self.grid, self.config.detect.gain, temperature)
+
+    def check_teacher(self, config: Config, what: str) -> None:
+        """Raises UserError for a detector whose outputs stand for other boxes."""
+        super().check_teacher(config, what)
+        for key in ("strides", "anchors", "gain"):
+            theirs, ours = getattr(config.detect, key), getattr(self.config.detect, key)
+            if theirs != ours:
+                raise UserError(
+                    f"{what} has detect.{key} = {theirs}, the student {ours}: expected the same, as outputs of "
+                    "others stand for other boxes"
+                )
 
     def metrics(self) -> list[keras.metrics.Metric]:
         """Returns the parts of the loss, each the mean over images."""
