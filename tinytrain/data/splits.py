@@ -56,6 +56,11 @@ class Splits:
         images, transforms = batches.decode(image_set, side, channels, self.resize)
         return Samples(images, image_set.annotations, transforms).take(subset.indices)
 
+    def annotations(self, name: str) -> np.ndarray:
+        """Returns the annotations (N, …) of a split."""
+        subset = self.subsets[name]
+        return self.dataset.image_sets[subset.image_set].annotations[subset.indices]
+
     def arrays(self, name: str) -> tuple[Images, np.ndarray]:
         """Returns the images (N, R, R, C) uint8 and the annotations (N, …) of a split; no image is read yet."""
         samples = self.samples(name)

@@ -10,6 +10,7 @@ from tinytrain.nn.blocks import Tensor
 from tinytrain.nn.detector_blocks import cell
 
 DEFAULTS = {"strides": [8], "channels": [48], "depth": 1, "fuse": "add"}
+ONE_STRIDE = True
 CENTROIDS = True  # the output is a class for each cell, no boxes
 
 

@@ -10,6 +10,7 @@ from tinytrain.nn.blocks import Tensor
 from tinytrain.nn.detector_blocks import body, box_output, cell, separable, upsample
 
 DEFAULTS = {"strides": [32, 16, 8], "channels": [512, 256, 128], "depth": 5, "fuse": "concat"}
+FUSE = "concat"  # no other way
 
 
 def build(

@@ -4,6 +4,7 @@ from tinytrain.nn.blocks import Tensor
 from tinytrain.nn.detector_blocks import body, box_output, separable
 
 DEFAULTS = {"strides": [16], "channels": [96], "depth": 3, "fuse": "add"}
+ONE_STRIDE = True
 
 
 def build(

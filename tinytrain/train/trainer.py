@@ -34,6 +34,7 @@ class Trainer:
     def __init__(self, config: Config, data: Splits, model: keras.Model) -> None:
         self.config, self.data, self.history = config, data, []  # type: ignore[var-annotated]
         self.task = task.of(config, data.dataset.classes)
+        self.task.check_val(data.annotations("val"))
         self.samples = data.samples("train", self.task.canvas)
         self.task.weigh(self.samples.annotations)
         if config.data.balance == "balanced_sampling":

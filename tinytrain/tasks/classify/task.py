@@ -1,5 +1,6 @@
 """The task of classification: one-hot targets, cross-entropy of logits, top-1."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tinytrain.config.schema import Config
+from tinytrain.config.schema import Config, Detect
 from tinytrain.data import balance
 from tinytrain.data.images import Samples
+from tinytrain.errors import UserError
 from tinytrain.tasks.classify import FIGURES, loss, metrics, report, training_metrics
 from tinytrain.train.task import AUGMENT, Task
 
@@ -24,6 +26,16 @@ class Classification(Task):
     def __init__(self, config: Config, classes: list[str]) -> None:
         super().__init__(config, classes)
         self._loss = loss.build(config.optim.label_smoothing)
+
+    def check(self) -> None:
+        """Raises UserError for what the task cannot be trained with, and for keys that it does not read."""
+        super().check()
+        default = Detect()
+        given = [field.name for field in dataclasses.fields(Detect)]
+        given = [name for name in given if getattr(self.config.detect, name) != getattr(default, name)]
+        if given:
+            listed = ", ".join(f"detect.{name}" for name in given)
+            raise UserError(f"the task {self.name} does not read {listed}: [detect] is for images with boxes")
 
     def head(self, network: keras.Model) -> keras.Model:
         """Returns `network`: every architecture ends with a classifier."""

@@ -1,5 +1,7 @@
 """What "auto" means in [detect]: by the head, the blocks of the network, and the boxes that are trained on."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from tinytrain.config import load as configs
@@ -7,7 +9,7 @@ from tinytrain.config import plugins
 from tinytrain.config.schema import Config
 from tinytrain.data import anchors, batches, boxes, check, splits
 from tinytrain.data.source import Dataset
-from tinytrain.errors import UserError
+from tinytrain.errors import Mistakes, UserError
 from tinytrain.nn import pretrained
 from tinytrain.nn.taps import taps
 
@@ -90,22 +92,31 @@ def _training(config: Config, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]
 
 
 def _check(config: Config) -> None:
+    """Raises UserError for all that is wrong with [detect]."""
     detect, resolution = config.detect, int(config.model.resolution)
-    count, wanted = len(detect.anchors), 2 * len(detect.strides) * detect.anchors_per_scale
+    head, strides = plugins.load("heads", detect.head), list(map(int, detect.strides))
+    count, wanted = len(detect.anchors), 2 * len(strides) * detect.anchors_per_scale
     problems = {
-        f"detect.channels = {detect.channels}, expected {len(detect.strides)} numbers, one for each of detect.strides "
-        f"= {detect.strides}": (len(detect.channels) not in (1, len(detect.strides))),
+        f"the head {detect.head} takes one stride, received detect.strides = {strides}": (
+            len(strides) > 1 and getattr(head, "ONE_STRIDE", False)
+        ),
+        f"detect.strides = {strides}, expected each to be twice the next one": any(
+            larger != 2 * smaller for larger, smaller in pairwise(strides)
+        ),
+        f"the head {detect.head} joins its scales by concat, received detect.fuse = {detect.fuse}": (
+            getattr(head, "FUSE", detect.fuse) != detect.fuse
+        ),
+        f"detect.channels = {detect.channels}, expected {len(strides)} numbers, one for each of detect.strides = "
+        f"{strides}": len(detect.channels) not in (1, len(strides)),
         f"detect.anchors has {count} numbers, expected {wanted}: width and height of {detect.anchors_per_scale} "
-        f"anchors for each of {len(detect.strides)} strides": count != wanted,
-        f"model.resolution = {resolution}, expected a multiple of {detect.strides[0]}, the largest of detect.strides": (
-            resolution % int(detect.strides[0]) != 0
+        f"anchors for each of {len(strides)} strides": count != wanted,
+        f"model.resolution = {resolution}, expected a multiple of {strides[0]}, the largest of detect.strides": (
+            resolution % strides[0] != 0
         ),
         f"detect.depth = {detect.depth}, expected an odd number": int(detect.depth) % 2 == 0,
         f"detect.canvas = {detect.canvas}, expected at least model.resolution = {resolution}": (
             int(detect.canvas) < resolution
         ),
     }
-    for sentence, wrong in problems.items():
-        if wrong:
-            raise UserError(sentence)
+    Mistakes(sentence for sentence, wrong in problems.items() if wrong).raise_all()
     configs.check(config)

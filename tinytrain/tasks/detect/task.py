@@ -46,6 +46,17 @@ class Detection(Task):
         super().check()
         if self.config.data.balance == "class_weights":
             raise UserError("data.balance=class_weights weighs images of one class: a detector takes balanced_sampling")
+        if self.config.model.dropout:
+            dropout = f"model.dropout = {self.config.model.dropout:g}"
+            raise UserError(f"{dropout} acts before a classifier, which a detector does not have: expected 0")
+
+    def check_val(self, annotations: np.ndarray) -> None:
+        """Raises UserError unless there is a box to be found."""
+        if not ((annotations[..., boxes.CLASS] >= 0) & (annotations[..., boxes.FLAG] == boxes.NORMAL)).any():
+            raise UserError(
+                f"none of the {len(annotations):,} val images has a box to be found, so that no epoch is better than "
+                "another: expected boxes that are neither difficult nor a crowd; data.split=random draws other images"
+            )
 
     def head(self, network: keras.Model) -> keras.Model:
         """Returns the blocks of `network` with the head that detect.head names, one output for each stride."""
@@ -177,6 +188,8 @@ class Detection(Task):
     def line(self, folder: Path, result: dict[str, Any]) -> str:
         """Returns the line of a finished run."""
         test = result["test"]
+        if test["ap50"] is None:
+            return f"{folder}: no boxes in {test['images']:,} test images, threshold {test['threshold']:.2f}"
         return (
             f"{folder}: test AP50 {100 * test['ap50']:.1f} % (VOC 2007 {100 * test['ap50_voc07']:.1f} %) on "
             f"{test['images']:,} images with {test['boxes']:,} boxes, threshold {test['threshold']:.2f} (F1 "
