@@ -1,5 +1,6 @@
 """A second task with two outputs and a loss of its own: the trainer, evaluation and methods know nothing of either."""
 
+import dataclasses
 import sys
 import types
 
@@ -139,7 +140,8 @@ def test_what_it_does_not_allow_is_refused_and_what_is_on_by_default_left_out():
             task.of(configs.load(None, [*WORDS, *words]), [])
     ours = task.of(configs.load(None, [*WORDS, "augment.flip=true"]), [])
     assert (ours.augment().crop, ours.augment().flip) == (0.0, True)
-    assert task.of(Config(), []).augment() == Config().augment
+    of_boxes = {"distort": False, "expand": 0.0, "iou_crop": False}
+    assert task.of(Config(), []).augment() == dataclasses.replace(Config().augment, **of_boxes)
 
 
 def test_an_unknown_task_is_refused_with_the_nearest():
