@@ -11,6 +11,7 @@ import tensorflow as tf
 from tests.helpers import box_datasets
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
+from tinytrain.data import boxes
 from tinytrain.data.boxes import Box
 from tinytrain.data.images import Samples
 from tinytrain.train import figures
@@ -28,7 +29,7 @@ def made(request, tmp_path_factory):
     """Returns a task, a function that makes its untrained network, and 40 images of noise with annotations."""
     settings = [f"task={request.param}", "model.name=mobilenet_v1", "model.width=0.25", "model.resolution=32"]
     config = configs.load(None, [*settings, "model.channels=3", "device.precision=float32"])
-    if request.param == "detect":
+    if request.param in boxes.TASKS:
         rows = [[Box(int(label), (4.0 * n, 5.0, 4.0 * n + 20, 29.0)) for n, label in enumerate(RANDOM.permutation(2))]]
         rows += [[Box(2 + n % 2, (8.0, 8.0, 24.0 + n % 8, 30.0))] for n in range(19)]
         pairs = [(box_datasets.noise(n, (32, 32)), each) for n, each in enumerate(2 * rows)]

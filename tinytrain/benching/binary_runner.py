@@ -167,7 +167,7 @@ def accuracy(images: list[int], answers: Sequence[np.ndarray], exported: Exporte
     if exported.decoder and exported.annotations is not None and answers[0].dtype == np.int8:
         of_host = [output[images] for output in exported.outputs]
         both = {"board": answers, "host": of_host}
-        return {side: box_answers.ap50(outputs, images, exported) for side, outputs in both.items()}
+        return {side: box_answers.measured(outputs, images, exported) for side, outputs in both.items()}
     measure = figures.of(exported.task).measure
     if exported.labels is None or measure is None:
         return None

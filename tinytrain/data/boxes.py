@@ -12,6 +12,7 @@ CLASS, X0, Y0, X1, Y1, FLAG, AREA = range(7)
 FIELDS = 7
 CORNERS = slice(X0, Y1 + 1)
 NO_BOX = -1  # the class of a row that only pads
+TASKS = ("detect", "centroids")  # that learn from boxes
 NORMAL, DIFFICULT, CROWD = 0, 1, 2  # values of FLAG: VOC's `difficult` and COCO's `iscrowd`
 
 

@@ -8,6 +8,7 @@ import keras
 
 from tinytrain.config import plugins
 from tinytrain.config.schema import Config
+from tinytrain.data import boxes
 from tinytrain.deploy import boards, estimate, firmware, memory
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.firmware import Sizes
@@ -109,7 +110,7 @@ def remedy(model: keras.Model, needed: Memory, config: Config, classes: int, boa
         int(config.model.resolution),
         _like(needed, model),
         lambda smaller: once_trained(smaller, board).fits,
-        multiple=max(map(int, config.detect.strides)) if config.task == "detect" else 8,
+        multiple=max(map(int, config.detect.strides)) if config.task in boxes.TASKS else 8,
     )
 
 

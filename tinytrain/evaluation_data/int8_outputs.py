@@ -2,12 +2,11 @@
 
 import numpy as np
 
+from tinytrain.data import boxes
 from tinytrain.deploy.decode import of_config
 from tinytrain.tflite.int8_values import dequantize
 from tinytrain.tflite.model import Model
 from tinytrain.train.task import Task
-
-DETECT = "detect"  # the task whose outputs have a decoder of their own
 
 
 def kept(task: Task, outputs: list[np.ndarray], graph: Model) -> np.ndarray:
@@ -18,6 +17,6 @@ def kept(task: Task, outputs: list[np.ndarray], graph: Model) -> np.ndarray:
         outputs: (N, …) int8 of each output of `graph`.
         graph: the .tflite.
     """
-    if task.name == DETECT:
+    if task.name in boxes.TASKS:
         return of_config.measured(task.config, len(task.classes), graph, outputs)
     return dequantize(outputs[0].reshape(len(outputs[0]), -1), graph.outputs[0])

@@ -17,7 +17,6 @@ from tinytrain.deploy.decode import of_config
 from tinytrain.deploy.decode.boxes import Decoder
 from tinytrain.deploy.exported import COMPACT_FILE, GOLDEN_FILE, MODEL_FILE, golden_outputs
 from tinytrain.deploy.targets import makefile
-from tinytrain.evaluation_data.int8_outputs import DETECT
 from tinytrain.exporting.int8_model import Int8Model
 from tinytrain.tflite.model import Model
 
@@ -44,7 +43,7 @@ def models(folder: Path, model: Int8Model, stripped: Model, outputs: list[np.nda
         outputs: (N, elements) int8 of each output, for the images of `model`.
     """
     known = {} if model.finetuned_scores is None else {"finetuned": model.finetuned_scores}
-    if model.samples is not None and model.task.name == DETECT:
+    if model.samples is not None and model.task.name in boxes.TASKS:
         known |= {"annotations": boxes.transformed(model.samples.annotations, model.samples.transforms)}
     elif model.samples is not None:
         known |= {"labels": model.samples.annotations}
@@ -72,7 +71,7 @@ def contents(model: Int8Model, stripped: Model, outputs: list[np.ndarray], arena
 
 def decoder(model: Int8Model) -> Decoder | None:
     """Returns how the firmware of a detector decodes its boxes; None for another task."""
-    if model.task.name != DETECT:
+    if model.task.name not in boxes.TASKS:
         return None
     return of_config.decoder(model.task.config, len(model.classes), model.tflite)
 

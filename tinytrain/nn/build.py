@@ -7,6 +7,7 @@ import keras
 
 from tinytrain.config import plugins
 from tinytrain.config.schema import Config
+from tinytrain.data import boxes
 from tinytrain.nn import initializers, pretrained
 
 
@@ -30,7 +31,7 @@ def build_model(config: Config, classes: int, names: Sequence[str] = ()) -> kera
             lambda **extra: initializers.initialize(build(**extra), config),
             config.model,
             names,
-            backbone_only=config.task == "detect",
+            backbone_only=config.task in boxes.TASKS,
         )
     finally:
         keras.config.set_dtype_policy(policy)

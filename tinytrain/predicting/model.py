@@ -29,9 +29,9 @@ class Answers(NamedTuple):
 class Model:
     """A model and how its images are prepared.
 
-    kind: FLOAT or INT8; task: CLASSIFY or DETECT; classes: their names; side, channels, resize: as `batches.prepare`
-    takes them; answer: from (N, side, side, channels) uint8 to Answers; most: boxes that an image can have; notes: what
-    a user should know, a line each.
+    kind: FLOAT or INT8; task: CLASSIFY or DETECT, what its answers are; classes: their names; side, channels, resize:
+    as `batches.prepare` takes them; answer: from (N, side, side, channels) uint8 to Answers; most: boxes that an image
+    can have; notes: what a user should know, a line each.
     """
 
     kind: str
@@ -51,10 +51,15 @@ def counts(detections: np.ndarray) -> np.ndarray:
 
 
 def known_task(name: Any, score: float | None, what: str) -> str:
-    """Returns the task of a model; raises UserError for one that nothing is drawn of, or that has no scores."""
+    """Returns what the answers of a model of this task are, CLASSIFY or DETECT.
+
+    Raises UserError for a task that nothing is drawn of, or that has no scores.
+    """
     task = CLASSIFY if name == "auto" else name  # a run of before there were tasks
-    if task not in (CLASSIFY, DETECT):
+    if task in boxes.TASKS:
+        return DETECT
+    if task != CLASSIFY:
         raise UserError(f"{what} was trained for the task {task}: predict knows {CLASSIFY} and {DETECT}")
-    if task == CLASSIFY and score is not None:
+    if score is not None:
         raise UserError(f"--score {score:g} is the least score of a box, and {what} is a classifier: leave it out")
     return str(task)

@@ -2,6 +2,7 @@
 
 from types import ModuleType
 
+from tinytrain.data import boxes
 from tinytrain.errors import UserError
 from tinytrain.reporting import class_section, detection_section, predictions
 from tinytrain.reporting.class_section import ClassSection
@@ -22,7 +23,7 @@ def section(subject: Subject, number: int) -> MistakesSection | None:
         return None
     notes: list[str] = []
     export = subject.exports[0] if subject.exports else None
-    if export and subject.config.task == "detect":
+    if export and subject.config.task in boxes.TASKS:
         export, notes = None, ["The int8 model is left out here: the boxes of an export are not read yet."]
     proven = predictions.golden(export) if export else None
     try:

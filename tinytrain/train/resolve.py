@@ -9,6 +9,7 @@ import tensorflow as tf
 from tinytrain.config import load as configs
 from tinytrain.config import paths, plugins
 from tinytrain.config.schema import Config
+from tinytrain.data import boxes
 from tinytrain.data.source import Dataset
 from tinytrain.nn import initializers
 from tinytrain.train.figures import module_of
@@ -61,6 +62,13 @@ def copied(config: Config) -> Config:
     )
 
 
+def task_of(config: Config, dataset: Dataset) -> str:
+    """Returns the task that a config is for: that of the data, or a narrower one that other keys ask for."""
+    task = dataset.task if config.task == "auto" else config.task
+    module = module_of(task)
+    return module.narrowed(config) if hasattr(module, "narrowed") else task
+
+
 def resolve(config: Config, source: Dataset) -> Config:
     """Returns a copy of `config` in which every "auto" is what the data, the model and the device ask for."""
     config = copied(config)
@@ -68,10 +76,9 @@ def resolve(config: Config, source: Dataset) -> Config:
     model_defaults = plugins.load("models", config.model.name).DEFAULTS
     low, high = defaults.learning_rates(config.model.name)
     methods = {name: plugins.load("methods", name) for name in plugins.names("methods")}
-    task = source.task if config.task == "auto" else config.task
-    module = module_of(task)
+    config.task = task_of(config, source)
+    module, of_boxes = module_of(config.task), source.task in boxes.TASKS
     resolved = {
-        "task": task,
         "data.resize": source.resize,
         "data.split": source.split,
         "data.seed": config.seed,
@@ -82,9 +89,9 @@ def resolve(config: Config, source: Dataset) -> Config:
         "model.stem": model_defaults.get("stem", "imagenet"),
         "model.init": initializers.init_of(config),
         "augment.flip": source.flip,
-        "augment.distort": task == "detect",
-        "augment.expand": 0.5 if task == "detect" else 0.0,
-        "augment.iou_crop": task == "detect",
+        "augment.distort": of_boxes,
+        "augment.expand": 0.5 if of_boxes else 0.0,
+        "augment.iou_crop": of_boxes,
         "search.low": low,
         "search.high": high,
         "search.epochs": defaults.epochs(config.search.algorithm),

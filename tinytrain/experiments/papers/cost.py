@@ -16,6 +16,7 @@ import keras
 from tinytrain.config import dataset_catalog, plugins
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
+from tinytrain.data import boxes
 from tinytrain.experiments.papers.tables import Table, every_config
 from tinytrain.nn import macs, pretrained
 from tinytrain.nn.taps import taps
@@ -69,7 +70,7 @@ def seconds(config: Config, epochs: int, teacher: Config | None = None) -> float
 
 def seconds_per_image(config: Config, classes: int) -> float:
     """Returns the core seconds of a plain step for one image."""
-    if config.task == "detect":
+    if config.task in boxes.TASKS:
         dense, depthwise = _detector_macs(config.model.name, float(config.model.width), classes)
         share = (int(config.model.resolution) / SIDE) ** 2
         return OVERHEAD + share * (DENSE * dense + DEPTHWISE * depthwise)

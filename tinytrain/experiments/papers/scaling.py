@@ -22,6 +22,7 @@ import copy
 from dataclasses import dataclass
 
 from tinytrain.config.schema import Config
+from tinytrain.data import boxes
 from tinytrain.errors import UserError
 from tinytrain.train.lr_search import defaults
 
@@ -107,7 +108,7 @@ def shrink(config: Config, side: int) -> None:
     """
     model, detect = config.model, config.detect
     old, new = int(model.resolution), max(side, LEAST_SIDE)
-    if config.task == "detect":
+    if config.task in boxes.TASKS:
         stride = USUAL_STRIDE if isinstance(detect.strides, str) else int(max(detect.strides))
         new = max(new // stride, 1) * stride
         if not isinstance(detect.anchors, str):
@@ -143,7 +144,7 @@ def _scale_epochs(config: Config, share: float) -> None:
         config.optim.warmup_epochs = float(round(config.optim.warmup_epochs))
     if not isinstance(config.optim.drops, str):
         config.optim.drops = [drop * share for drop in config.optim.drops]
-    if config.task == "detect":
+    if config.task in boxes.TASKS:
         config.augment.mix_off_epochs = round(config.augment.mix_off_epochs * share)
     plateau, search = config.plateau, config.search
     plateau.patience, plateau.stop_patience = (

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from tinytrain.config import plugins
 from tinytrain.config.schema import Config
 from tinytrain.data.source import Dataset
 from tinytrain.train.figures import Figure, Figures
@@ -22,6 +23,13 @@ FIGURES = Figures(
     tested=(AP50, Figure("ap50_voc07", "AP50 by VOC 2007"), Figure("ap50_voc10", "AP50 by VOC 2010"), AP),
     outputs=lambda config: len(config.detect.strides),
 )
+
+
+def narrowed(config: Config) -> str:
+    """Returns the name of the task of a config: this one, or "centroids" for a head that finds no sizes."""
+    head = config.detect.head
+    without_sizes = head != "auto" and getattr(plugins.load("heads", head), "CENTROIDS", False)
+    return "centroids" if without_sizes else "detect"
 
 
 def usual(images: int) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def assign(targets: tf.Tensor, grid: Grid) -> Assigned:
     position += tf.gather(numbers, best)
     there = targets[..., CLASS] >= 0
     return Assigned(
-        there & ~_overwritten(position, there),
+        there & ~overwritten(position, there),
         tf.where(there, position, 0),
         tf.cast(tf.maximum(targets[..., CLASS], 0), tf.int32),
         centre / stride[..., None] - tf.cast(place, tf.float32),
@@ -79,8 +79,8 @@ def _best_anchor(sides: tf.Tensor, sizes: tf.Tensor) -> tf.Tensor:
     return tf.argmax(shared / union, axis=-1, output_type=tf.int32)
 
 
-def _overwritten(position: tf.Tensor, there: tf.Tensor) -> tf.Tensor:
-    """Returns (B, M) bool: whether a later box of the image has the same position."""
+def overwritten(position: tf.Tensor, there: tf.Tensor) -> tf.Tensor:
+    """Returns (B, M) bool: whether a later box of the image, of those that are `there`, has the same position."""
     same = (position[:, :, None] == position[:, None, :]) & there[:, None, :]
     later = tf.linalg.band_part(tf.ones_like(same[0], tf.int32), 0, -1) - tf.eye(tf.shape(position)[1], dtype=tf.int32)
     return tf.reduce_any(same & tf.cast(later, tf.bool), axis=-1)

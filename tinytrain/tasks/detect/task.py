@@ -28,6 +28,7 @@ class Detection(Task):
 
     name = "detect"
     figures = FIGURES
+    meaning: tuple[str, ...] = ("strides", "anchors", "gain")  # keys of [detect] that say what an output means
     methods = frozenset({"sam", "distill"})
     augmentations = frozenset(KEYS)
 
@@ -118,7 +119,7 @@ class Detection(Task):
     def check_teacher(self, config: Config, what: str) -> None:
         """Raises UserError for a detector whose outputs stand for other boxes."""
         super().check_teacher(config, what)
-        for key in ("strides", "anchors", "gain"):
+        for key in self.meaning:
             theirs, ours = getattr(config.detect, key), getattr(self.config.detect, key)
             if theirs != ours:
                 raise UserError(
@@ -150,8 +151,12 @@ class Detection(Task):
     def settled(self, outputs: np.ndarray, samples: Samples) -> dict[str, Any]:
         """Returns {dotted key: value} of what only the trained network tells: the least score of a box."""
         found = decode.in_original(outputs, samples.transforms)
-        threshold = metrics.best_threshold(found, samples.annotations)
+        threshold = self.best_score(found, samples.annotations)
         return {"detect.score": round(float(threshold), 4)} if self.config.detect.score == "auto" else {}
+
+    def best_score(self, found: np.ndarray, annotations: np.ndarray) -> float:
+        """Returns the score with the largest F1; detections (N, D, 6) are in pixels of the annotations."""
+        return metrics.best_threshold(found, annotations)
 
     def measure(self, outputs: np.ndarray, samples: Samples) -> float:
         """Returns AP50 of what `keep` gives, 0..1; 0 where no image has a box."""
@@ -164,13 +169,13 @@ class Detection(Task):
         return np.where(outputs[..., 4:5] >= score, outputs, boxes.NO_BOX)
 
     def diagnosis(self, outputs: dict[str, Any], samples: Samples) -> list[dict[str, Any]]:
-        """Returns for each class with boxes its AP50 by each kind of model."""
+        """Returns for each class with boxes its main figure by each kind of model."""
         rows = {kind: None if each is None else self.evaluate(each, samples) for kind, each in outputs.items()}
         per_class = {kind: None if row is None else row["per_class"] for kind, row in rows.items()}
         counted = next(each for each in per_class.values() if each is not None)
         return [
             {"class": name, "images": row["boxes"]}
-            | {kind: None if each is None else each[name]["ap50"] for kind, each in per_class.items()}
+            | {kind: None if each is None else each[name][self.figures.main.key] for kind, each in per_class.items()}
             for name, row in counted.items()
             if row["boxes"]
         ]

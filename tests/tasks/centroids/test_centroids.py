@@ -1,0 +1,135 @@
+"""The task of the head `centroid`: its loss by loops, its decoder beside that of the firmware, and a training."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from colored_squares import COLORS, squares
+
+from tinytrain.config import load as configs
+from tinytrain.data import boxes
+from tinytrain.data.images import Samples
+from tinytrain.deploy.decode.boxes import Grid
+from tinytrain.deploy.decode.cells import CellDecoder
+from tinytrain.errors import UserError
+from tinytrain.tasks.centroids import decode, loss
+from tinytrain.train import figures, fit
+from tinytrain.train import task as tasks
+
+SMALL = ["model.name=mobilenet_v1", "model.width=0.25", "model.resolution=64", "optim.batch=8", "data.check=false"]
+SIDE, CELLS, CLASSES = 64, 8, 3
+
+
+def slow_loss(targets, logits, smoothing=0.0):
+    total = 0.0
+    for rows, cells in zip(np.float64(targets), np.float64(logits), strict=True):
+        learnt = {}
+        for label, x0, y0, x1, y1, share in rows:
+            if label >= 0:
+                row, column = (min(int((low + high) / 2 / 8), CELLS - 1) for low, high in ((y0, y1), (x0, x1)))
+                learnt[row, column] = (1 + int(label), 100 * share)
+        for row in range(CELLS):
+            for column in range(CELLS):
+                label, weight = learnt.get((row, column), (0, 1))
+                values = cells[row, column]
+                log_p = values - math.log(sum(math.exp(value) for value in values))
+                wanted = (1 - smoothing) * np.eye(1 + CLASSES)[label] + smoothing / (1 + CLASSES)
+                total -= weight * float(wanted @ log_p)
+    return total / (CELLS**2 * len(targets))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_loss_of_random_pictures_is_that_of_the_loops(smoothing):
+    random = np.random.default_rng(0)
+    targets = np.full((20, 10, 6), -1, np.float32)
+    for rows in targets:
+        for number in random.choice(10, random.integers(11), replace=False):
+            corners = np.sort(random.uniform(0, SIDE, (2, 2)), axis=0)
+            rows[number] = [random.integers(CLASSES), *corners.ravel(), random.uniform(0.1, 1)]
+    targets[0, 0] = [1, SIDE, SIDE, SIDE, SIDE, 1]  # the corner of the last cell
+    targets[1, 3:5, 1:] = [8, 8, 16, 16, 1]  # two in one cell: the later one counts
+    targets[1, 3:5, 0] = [0, 2]
+    logits = np.float32(random.normal(0, 2, (20, CELLS, CELLS, 1 + CLASSES)))
+    found = loss.of_cells(tf.constant(targets), tf.constant(logits), SIDE, smoothing)
+    assert float(found) == pytest.approx(slow_loss(targets, logits, smoothing), rel=1e-5)
+    assert loss.cells(tf.constant(targets), CELLS, CELLS, SIDE)[0][1, 1, 1] == 3
+
+
+def test_the_objects_are_those_of_the_firmware():
+    """Its tables are rounded to 2^-15: places and classes are the same where no two scores are as near as that."""
+    random, scale = np.random.default_rng(1), 0.05
+    values = random.integers(-128, 128, (30, CELLS, CELLS, 1 + CLASSES)).astype(np.int8)
+    found = decode.detections(tf.constant(scale * np.float32(values)), SIDE, 100).numpy()
+    decoder = CellDecoder(
+        side=SIDE,
+        classes=CLASSES,
+        score=0.01,
+        room=100,
+        output=Grid(stride=8, rows=CELLS, columns=CELLS, scale=scale, zero_point=0),
+    )
+    total = 0
+    for rows, expected in zip(found, decoder.detections([values]), strict=True):
+        rows, expected = ([row for row in each if row[5] >= 0 and row[4] > 0.011] for each in (rows, expected))
+        assert len(rows) == len(expected) > 10
+        np.testing.assert_allclose([row[4] for row in rows], [row[4] for row in expected], atol=2e-4)
+        places = [sorted((row[5], *row[:4]) for row in each) for each in (rows, expected)]
+        np.testing.assert_array_equal(*places)
+        total += len(rows)
+    assert total > 300
+
+
+def test_there_may_be_fewer_cells_than_objects_of_an_image():
+    found = decode.detections(tf.zeros((2, 1, 1, 2)), 8, 5).numpy()
+    np.testing.assert_array_equal(found[:, 0], [[0, 0, 8, 8, 0.5, 0]] * 2)
+    assert (found[:, 1:, 5] == -1).all()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("centroids")
+    tree = squares(folder / "voc", {"train": 16, "val": 6, "test": 6})
+    words = [f"data.spec=voc:{tree}", *SMALL, "detect.head=centroid", "optim.epochs=2"]
+    return fit.fit(configs.load(None, words), folder / "run")
+
+
+def test_a_run_is_measured_by_f1_and_by_no_average_precision(finished):
+    config, metrics = finished.config(), finished.metrics()
+    assert (config.task, config.detect.strides) == ("centroids", [8])
+    assert 0.01 <= config.detect.score <= 0.99
+    assert config == configs.load(finished.config_path)
+    for split in ("val", "test"):
+        assert not any(key.startswith("ap") for key in metrics[split])
+        assert 0 <= metrics[split]["f1"] <= 1
+        assert (metrics[split]["images"], metrics[split]["boxes"]) == (6, 12)
+        assert list(metrics[split]["per_class"]) == list(COLORS)
+    assert {"val_f1", "val_recall", "val_loss"} <= set(finished.history()[0])
+    assert keras.saving.load_model(finished.model_path).output_shape == (None, 8, 8, 4)
+    task = tasks.of(config, list(COLORS))
+    assert "F1 of centres" in task.line(finished.folder, metrics)
+    assert figures.of(config.task).main.key == "f1"
+
+
+def test_perfect_cells_have_an_f1_of_1(finished):
+    config = finished.config()
+    task = tasks.of(config, list(COLORS))
+    truth = [boxes.Box(0, (4, 4, 20, 20)), boxes.Box(2, (40, 8, 52, 30)), boxes.Box(2, (8, 40, 30, 60))]
+    samples = Samples.of(np.zeros((1, SIDE, SIDE, 3), np.uint8), boxes.pack([truth]))
+    logits = np.zeros((1, CELLS, CELLS, 4), np.float32)
+    logits[..., 0] = 9
+    for box in truth:
+        x, y = (box.corners[0] + box.corners[2]) / 2, (box.corners[1] + box.corners[3]) / 2
+        logits[0, int(y // 8), int(x // 8), 1 + box.label] = 20
+    kept = task.keep(tf.constant(logits)).numpy()
+    result = task.evaluate(kept, samples)
+    assert (result["f1"], result["recall"], result["count_error"]) == (1, 1, 0)
+    assert [row["f1"] for row in result["per_class"].values()] == [1, None, 1]
+    assert task.measure(kept, samples) == 1
+
+
+def test_a_head_with_sizes_is_refused(tmp_path):
+    tree = squares(tmp_path / "voc", {"train": 4, "val": 2, "test": 2})
+    words = [f"data.spec=voc:{tree}", *SMALL, "task=centroids", "detect.head=yolo3_lite"]
+    with pytest.raises(UserError, match=r"finds no sizes: expected detect.head=centroid, received yolo3_lite"):
+        fit.fit(configs.load(None, words), tmp_path / "run")
