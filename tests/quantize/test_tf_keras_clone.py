@@ -96,9 +96,13 @@ def test_which_padding_is_that_of_same_by_hand():
 
 def test_an_unknown_layer_is_named():
     image = keras.Input((8, 8, 3))
-    model = keras.Model(image, head(layers.UpSampling2D(name="grow")(image)))
-    with pytest.raises(UserError, match="'grow' of class UpSampling2D"):
-        tf_keras_clone.rebuild(model)
+    for grow in (
+        layers.UpSampling2D(interpolation="bicubic", name="grow"),
+        layers.Resizing(12, 12, interpolation="nearest", name="grow"),  # no whole factor
+    ):
+        model = keras.Model(image, head(grow(image)))
+        with pytest.raises(UserError, match=f"'grow' of class {type(grow).__name__} interpolates"):
+            tf_keras_clone.rebuild(model)
     model = keras.Model(image, head(layers.Conv2D(2, 1, activation="gelu", name="soft")(image)))
     with pytest.raises(UserError, match="'soft' of class Conv2D applies 'gelu'"):
         tf_keras_clone.rebuild(model)
