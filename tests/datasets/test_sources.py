@@ -63,12 +63,13 @@ EXAMPLES = {
     "labelme": with_boxes(box_trees.write_labelme),
     "tfrecord": with_boxes(box_trees.write_records),
 }
+SIDE = 16  # of the decoded images: a multiple of the strides of a detector
 FIXED = {"digits"}  # whose images no file holds
 
 
 def load(kind, root, seed=0):
     argument = str(EXAMPLES[kind](root, seed))
-    config = configs.load(None, [f"data.spec={kind}{':' if argument else ''}{argument}", "model.resolution=8"])
+    config = configs.load(None, [f"data.spec={kind}{':' if argument else ''}{argument}", f"model.resolution={SIDE}"])
     return load_dataset(config), config
 
 
@@ -108,7 +109,7 @@ def test_every_source_is_split_and_decoded(kind, tmp_path):
     data = Splits(source, config)
     for name in ("train", "val", "test"):
         images, labels = data.arrays(name)
-        assert images.shape == (len(labels), 8, 8, int(config.model.channels))
+        assert images.shape == (len(labels), SIDE, SIDE, int(config.model.channels))
         assert class_counts(labels, len(source.classes)).all()
     parts = [name for names in splits.as_names(source, data.subsets).values() for name in names]
     assert len(parts) == len(set(parts)) == sum(len(pool.annotations) for pool in source.image_sets.values())

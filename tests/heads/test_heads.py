@@ -179,7 +179,7 @@ def test_int8_has_the_operators_of_the_head_and_no_other(fuse, options):
     """One RESIZE and one ADD or CONCATENATION between two scales, no QUANTIZE, one output for each scale."""
     network = detector("yolo3_lite", resolution=96, fuse=fuse, strides=[32, 16, 8], **options)
     model = convert.convert_untrained(network)
-    of_head = [each for each in model.operators if re.search("scale|boxes", each.outputs[0].name)]
+    of_head = [each for each in model.operators if re.search(r"quant_(scale|boxes)\d", each.outputs[0].name)]
     joined = {"add": "ADD", "concat": "CONCATENATION"}[fuse]
     depth = options.get("depth", 3)
     separable = 3 * (1 + depth // 2)
