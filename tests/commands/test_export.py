@@ -263,7 +263,9 @@ def test_a_tflite_of_anyones_is_exported(exported_run, tmp_path, command_line):
 def test_the_firmware_gives_the_golden_output_on_the_emulated_core(exported_run):
     report, _ = exported_run
     assert report["emulated"]["golden"] == "equal"
-    assert report["emulated"]["arena_used_bytes"] <= report["memory"]["arena_bytes"]
+    spare_bytes = report["memory"]["arena_bytes"] - report["emulated"]["arena_used_bytes"]
+    assert 0 <= spare_bytes < 16 + 512  # rounded up; a small model takes more while it is prepared
+    assert report["arena_basis"]["how"] == "measured in the emulator"
     assert report["emulated"]["instructions"] > report["model"]["macs"]
 
 

@@ -5,7 +5,7 @@ import pytest
 from encoding import one_hot
 from sklearn.utils.class_weight import compute_class_weight
 
-from tinytrain.data import balance
+from tinytrain.data import balance, boxes
 from tinytrain.data import batches as pipeline
 from tinytrain.data.images import Samples
 from tinytrain.errors import UserError
@@ -32,6 +32,11 @@ def test_every_class_has_as_many_places_and_every_image_its_share():
     assert sorted(times[10:14]) == [2, 2, 3, 3]
     assert sorted(times[14:]) == [3, 3, 4]
     np.testing.assert_array_equal(balance.oversample(LABELS, seed=0), shown.images.index)
+
+
+def test_images_without_a_box_are_shown_once():
+    shown = balance.oversample(np.array([boxes.NO_BOX, 0, 0, 0, 1, boxes.NO_BOX]), seed=0)
+    assert shown.tolist() == [0, 1, 2, 3, 4, 4, 4, 5]
 
 
 def test_batches_are_made_of_the_places():

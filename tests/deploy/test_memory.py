@@ -11,13 +11,16 @@ from conftest import architectures
 from keras import layers
 from small_networks import small, trained
 
+from tinytrain.config import load as configs
 from tinytrain.config import plugins
+from tinytrain.config.schema import Config
 from tinytrain.deploy import boards, estimate, fit_check, memory
 from tinytrain.deploy.memory import Memory
 from tinytrain.deploy.tflm import memory_planner
 from tinytrain.deploy.tflm.memory_planner import Buffer, Schedule, Step
 from tinytrain.quantize import convert, tf_keras_clone
 from tinytrain.tflite.strip import strip
+from tinytrain.train import task as tasks
 
 
 def test_place_by_hand():
@@ -91,13 +94,36 @@ def test_fit_measures_a_network_as_large_as_it_will_be_once_trained():
     """Biases are zero before training, and the converter would store equal ones once."""
     build, board = plugins.load("models", "mobilenet_v2").build, boards.load("stm32f746")
     model = build(classes=5, resolution=48, channels=3, width=0.25)
-    needed = fit_check.once_trained(model, board)
+    needed = fit_check.once_trained(model, Config(task="classify"), 5, board)
     noise = np.random.default_rng(0).uniform(-1, 1, (4, 48, 48, 3)).astype("float32")
     real = strip(convert.convert_post_training(tf_keras_clone.rebuild(trained(model), folded=True), noise))
     assert needed.flash_bytes == pytest.approx(
         fit_check.estimated(real, needed.arena_bytes, board).flash_bytes, abs=200
     )
     assert needed.arena_bytes == memory.target_arena_bytes(real)
+
+
+def detector_at(side):
+    """Returns an untrained detector with one output, and its config."""
+    words = ["model.name=mobilenet_v1", "model.width=0.25", "model.channels=3", "model.stem=imagenet", "model.init=he"]
+    head = ["detect.head=yolo_single", "detect.strides=[16]", "detect.channels=[32]", "detect.depth=1"]
+    words += [*head, "detect.fuse=add", "detect.anchors=[8,8,16,16,32,32]", f"model.resolution={side}"]
+    config = configs.load(None, [*words, "task=detect", "device.precision=float32"])
+    return tasks.build_network(config, ["apple", "pear"]), config
+
+
+def test_the_largest_resolution_of_a_detector_that_fits_is_taken_with_its_decoder_counted():
+    """By real conversions it fits, and the next larger one does not."""
+    board, check = boards.load("nucleo_f401re"), fit_check.BoardCheck("nucleo_f401re")
+    assert check.largest(detector_at, 2, (112, 96, 80)) == 80
+    fits = {side: fit_check.once_trained(*detector_at(side), 2, board).fits for side in (96, 80)}
+    assert fits == {96: False, 80: True}
+    stripped = strip(convert.convert_untrained(detector_at(80)[0]))
+    without = fit_check.estimated(stripped, memory.target_arena_bytes(stripped), board)
+    needed = fit_check.once_trained(*detector_at(80), 2, board)
+    tables, boxes_bytes = 3 * 2 * 256, 12 * 100  # three tables of uint16; 12 bytes a box, detect.boxes of them
+    assert needed.flash_bytes - without.flash_bytes >= tables + boxes_bytes
+    assert needed.ram_bytes - without.ram_bytes == boxes_bytes
 
 
 def test_the_estimate_of_a_network_that_was_not_used_to_fit_it():

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 
+import box_trees
 import numpy as np
 import optuna
 import pytest
@@ -252,6 +253,18 @@ def test_searches_that_would_be_equal_share_a_study():
     assert {study_name(word) for word in [*same, "search.storage=sqlite:///x.db"]} == {name}
     other = ["seed=1", "model.width=0.5", "optim.batch=16", "search.epochs=2", "augment.mixup=0.1", "data.split=random"]
     assert len({name, *(study_name(word) for word in other)}) == 1 + len(other)
+
+
+def test_the_study_of_a_detector_knows_its_boxes(tmp_path):
+    """Images without a box have no class of their own to be counted by."""
+    labels = [[], ["apple"], ["pear"], ["apple", "pear"]] * 8
+    pictures = {
+        f"{number}": ((40, 32), [(label, number % 8, 8, 20, 24) for label in there])
+        for number, there in enumerate(labels)
+    }
+    box_trees.write_coco(tmp_path, pictures=pictures)
+    spec = f"data.spec=coco:{tmp_path}"
+    assert study_name(spec, "model.resolution=32") == study_name(spec, "model.resolution=32", "qat.epochs=1")
 
 
 # Several workers.

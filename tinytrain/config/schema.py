@@ -99,9 +99,9 @@ class Detect:
     )
     depth: int | Auto = key("auto", "convolutions in the body of a scale, an odd number; auto: the head's", 1, 9)
     fuse: Literal["auto", "add", "concat"] = key("auto", "how scales are joined; auto: the head's")
-    anchors: list[float] | Auto = key(
+    anchors: list[float] | Literal["auto", "none"] = key(
         "auto",
-        "width and height of each anchor in pixels, smallest first; auto: k-means of the training boxes",
+        "width and height of each anchor in pixels, smallest first; auto: k-means of the boxes; none: for centroid",
         1,
         2048,
     )
@@ -184,7 +184,12 @@ class Optim:
     bias_lr: float = key(
         1.0, "learning rate of biases, those of BatchNorm included, as a multiple of the others'", 0, 1000
     )
-    label_smoothing: float = key(0.1, "share of each label spread evenly over all classes", 0, 0.99)
+    label_smoothing: float = key(
+        0.1,
+        "share of each label spread evenly over all classes; for boxes any above 0 is min(1/classes, 1/40)",
+        0,
+        0.99,
+    )
     checkpoint: Literal["best", "last"] = key(
         "best",
         "weights of the epoch with the best score on val (the last of equal ones), or of the last epoch",

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tinytrain.config import plugins
+from tinytrain.config.heads import has_anchors
 from tinytrain.config.schema import Config
 from tinytrain.data import box_rows
 from tinytrain.data.size_clusters import by_area, iou, kmeans
@@ -47,13 +47,13 @@ def of_config(annotations: np.ndarray, transforms: np.ndarray, config: Config) -
     the resolution are still "auto". The arguments are those of `of_annotations`.
     """
     detect = config.detect
-    if detect.strides == "auto" or config.model.resolution == "auto":
+    if detect.strides == "auto" or config.model.resolution == "auto" or detect.anchors == "none":
         return None
-    if detect.head != "auto" and getattr(plugins.load("heads", detect.head), "CENTROIDS", False):
+    if detect.head != "auto" and not has_anchors(detect.head):
         return None
     if detect.anchors == "auto" and not len(_sizes(annotations, transforms, config)):
         return None
-    flat = of_annotations(annotations, transforms, config) if detect.anchors == "auto" else list(detect.anchors)
+    flat = of_annotations(annotations, transforms, config) if detect.anchors == "auto" else detect.anchors
     return by_stride(flat, list(detect.strides), detect.anchors_per_scale)
 
 

@@ -2,21 +2,23 @@
 
 import numpy as np
 
+from tinytrain.data import boxes
 from tinytrain.errors import UserError
 
 
 def oversample(strata: np.ndarray, seed: int) -> np.ndarray:
     """Returns (M,) sorted indices into the images, in which each class stands as often as the largest one.
 
-    Within a class some images, drawn from the seed, are repeated once more than the others.
+    Within a class some images, drawn from the seed, are repeated once more than the others. Images without a box are
+    shown once.
 
     Args:
-        strata: (N,) the class of each image.
+        strata: (N,) the class of each image, `boxes.NO_BOX` for one without a box.
         seed: draws them.
     """
     random = np.random.default_rng(seed)
-    present, counts = np.unique(strata, return_counts=True)
-    index = []
+    present, counts = np.unique(strata[strata != boxes.NO_BOX], return_counts=True)
+    index = [np.flatnonzero(strata == boxes.NO_BOX)]
     for label, count in zip(present, counts, strict=True):
         repeats, remainder = divmod(int(counts.max()), int(count))
         members = np.flatnonzero(strata == label)

@@ -11,6 +11,8 @@ from tinytrain.config.schema import Config
 from tinytrain.data import boxes
 from tinytrain.deploy import boards, estimate, firmware, memory
 from tinytrain.deploy.boards import Board
+from tinytrain.deploy.decode import of_config
+from tinytrain.deploy.decode.boxes import Decoder
 from tinytrain.deploy.firmware import Sizes
 from tinytrain.deploy.memory import Memory
 from tinytrain.errors import DoesNotFit
@@ -28,9 +30,9 @@ def on_board(sizes: Sizes, board: Board) -> Memory:
     return Memory(sizes.arena_bytes, sizes.ram_bytes, limit_bytes, sizes.flash_bytes, board.flash_bytes)
 
 
-def estimated(model: Model, arena_bytes: int, board: Board) -> Memory:
-    """Returns the memory of an int8 .tflite on `board` without linking it."""
-    return on_board(firmware.estimate(model, arena_bytes, board), board)
+def estimated(model: Model, arena_bytes: int, board: Board, decoder: Decoder | None = None) -> Memory:
+    """Returns the memory of an int8 .tflite on `board` without linking it; `decoder` is that of a detector."""
+    return on_board(firmware.estimate(model, arena_bytes, board, decoder), board)
 
 
 def too_large(network: str, needed: Memory, board: Board, remedy: str) -> DoesNotFit:
@@ -55,11 +57,11 @@ class BoardCheck:
         """Raises DoesNotFit unless the untrained `model` of `config` fits."""
         refuse_if_too_large(model, config, classes, self.mcu)
 
-    def largest(self, build: Callable[[int], keras.Model], sides: Sequence[int]) -> int:
+    def largest(self, build: Callable[[int], tuple[keras.Model, Config]], classes: int, sides: Sequence[int]) -> int:
         """Returns the first of `sides`, in pixels, largest first, whose network fits by estimate; the last if none."""
-        board, smallest = boards.load(self.mcu), build(sides[-1])
-        fits = _like(once_trained(smallest, board), smallest)
-        return next((side for side in sides[:-1] if fits(*estimate.arena_and_model_bytes(build(side)))), sides[-1])
+        board, (smallest, config) = boards.load(self.mcu), build(sides[-1])
+        fits = _like(once_trained(smallest, config, classes, board), smallest)
+        return next((side for side in sides[:-1] if fits(*estimate.arena_and_model_bytes(build(side)[0]))), sides[-1])
 
 
 def _like(needed: Memory, model: keras.Model) -> Callable[[int, int], bool]:
@@ -87,7 +89,7 @@ def refuse_if_too_large(model: keras.Model, config: Config, classes: int, mcu: s
         mcu: the name of a board or microcontroller.
     """
     board, model = boards.load(mcu), cosine_head.without_norm(model)
-    needed = once_trained(model, board)
+    needed = once_trained(model, config, classes, board)
     if not needed.fits:
         network = f"{config.model.name} of width {config.model.width:g} at {config.model.resolution} pixels"
         raise too_large(network, needed, board, remedy(model, needed, config, classes, board))
@@ -109,7 +111,7 @@ def remedy(model: keras.Model, needed: Memory, config: Config, classes: int, boa
         float(config.model.width),
         int(config.model.resolution),
         _like(needed, model),
-        lambda smaller: once_trained(smaller, board).fits,
+        lambda smaller: once_trained(smaller, config, classes, board).fits,
         multiple=max(map(int, config.detect.strides)) if config.task in boxes.TASKS else 8,
     )
 
@@ -164,7 +166,8 @@ def nearest_that_fit(
     return "nearest that fits: " + " or ".join(alternatives) if alternatives else "no smaller width and resolution fit"
 
 
-def once_trained(model: keras.Model, board: Board) -> Memory:
-    """Returns the memory that `model` takes on `board` once it is trained."""
+def once_trained(model: keras.Model, config: Config, classes: int, board: Board) -> Memory:
+    """Returns the memory that the network `model` of `config` takes on `board` once it is trained."""
     stripped = strip(convert.convert_untrained(model))
-    return estimated(stripped, memory.target_arena_bytes(stripped), board)
+    decoder = of_config.untrained(config, classes, stripped) if config.task in boxes.TASKS else None
+    return estimated(stripped, memory.target_arena_bytes(stripped), board, decoder)

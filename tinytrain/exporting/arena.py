@@ -1,4 +1,4 @@
-"""How large the tensor arena of the firmware is: bounded by the memory plan, or measured in the emulator."""
+"""How large the tensor arena of the firmware is: what it uses in the emulator, or a bound without one."""
 
 import tempfile
 from collections.abc import Callable
@@ -17,7 +17,9 @@ AMPLE_BYTES = 2 * 1024 * 1024  # in the emulator, which has 4 MB of RAM
 
 
 def size(model: Model, board: Board, folder: Path, contents: Callable[[int], Contents]) -> tuple[int, str]:
-    """Returns the bytes of the arena and what they are: memory.BOUND, MEASURED, or UNKNOWN where no bound is known.
+    """Returns the bytes of the arena and what they are: memory.MEASURED, BOUND, or UNKNOWN where no bound is known.
+
+    The bound stands where nothing can be emulated, and where the firmware does not start in the emulator.
 
     Args:
         model: the stripped model.
@@ -26,11 +28,10 @@ def size(model: Model, board: Board, folder: Path, contents: Callable[[int], Con
         contents: bytes of the arena → what the firmware then holds.
     """
     bound_bytes = memory.target_arena_bytes(model)
-    if not memory.unplanned(model):
-        return bound_bytes, memory.BOUND
+    unmeasured = (bound_bytes, memory.UNKNOWN if memory.unplanned(model) else memory.BOUND)
     emulated_board = emulated.board_for(board)
     if emulated_board is None:
-        return bound_bytes, memory.UNKNOWN
+        return unmeasured
 
     def used_bytes(arena_bytes: int) -> int:
         """Returns what is used of an arena of this size, 0 if the firmware does not start with it."""
@@ -38,8 +39,8 @@ def size(model: Model, board: Board, folder: Path, contents: Callable[[int], Con
             sources = makefile.write(Path(temporary), board, contents(arena_bytes))
             return emulated.run(sources, emulated_board).get("arena_used_bytes", 0)
 
-    if most := used_bytes(AMPLE_BYTES):
+    if most := used_bytes(max(AMPLE_BYTES, bound_bytes)):
         for margin_bytes in START_MARGINS_BYTES:
             if used_bytes(arena_bytes := memory_planner.align(most) + margin_bytes):
                 return arena_bytes, memory.MEASURED
-    return bound_bytes, memory.UNKNOWN
+    return unmeasured

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tinytrain import tables
+from tinytrain.deploy import memory
 from tinytrain.exporting.accuracy import quantization_change
 from tinytrain.train import figures
 
@@ -52,7 +53,7 @@ def _ram(report: dict[str, Any]) -> str:
             f"unknown: what {', '.join(basis['unplanned_operators'])} takes of the arena on the chip was never "
             f"measured, so that of the firmware may be too small; {MEASURED_WITH}"
         )
-    how = f", {basis['how']}" if basis["unplanned_operators"] else ""
+    how = f", {basis['how']}" if basis["how"] == memory.MEASURED else ""
     return f"{used['ram_bytes']:,} of {used['ram_limit_bytes']:,} bytes, {used['arena_bytes']:,} of them the arena{how}"
 
 

@@ -43,7 +43,7 @@ class FitCheck(Protocol):
     def __call__(self, model: keras.Model, config: Config, classes: int) -> None:
         """Raises DoesNotFit unless the untrained `model` of `config` fits."""
 
-    def largest(self, build: Callable[[int], keras.Model], sides: Sequence[int]) -> int:
+    def largest(self, build: Callable[[int], tuple[keras.Model, Config]], classes: int, sides: Sequence[int]) -> int:
         """Returns the first of `sides`, in pixels, largest first, whose network fits; the last one if none does."""
 
 
@@ -109,7 +109,9 @@ def _with_usual(config: Config, dataset: Dataset, typed: Collection[str] | None,
     sides = getattr(module_of(dataset.task), "SIDES", ())
     if fit_check and sides and config.model.resolution == "auto":
         with progress.stage("looking for the largest resolution that fits"):
-            config.model.resolution = fit_check.largest(lambda side: _at(config, dataset, side), sides)
+            config.model.resolution = fit_check.largest(
+                lambda side: _at(config, dataset, side), len(dataset.classes), sides
+            )
         changed |= {"model.resolution": config.model.resolution}
     if changed:
         listed = " ".join(f"{key}={value}" for key, value in changed.items())
@@ -117,11 +119,12 @@ def _with_usual(config: Config, dataset: Dataset, typed: Collection[str] | None,
     return config
 
 
-def _at(config: Config, dataset: Dataset, side: int) -> keras.Model:
-    """Returns the untrained network of `config` at another resolution."""
+def _at(config: Config, dataset: Dataset, side: int) -> tuple[keras.Model, Config]:
+    """Returns the untrained network of `config` at another resolution, and its config without "auto"."""
     config = copied(config)
     config.model.resolution = side
-    return build_network(resolve(config, dataset), dataset.classes)
+    config = resolve(config, dataset)
+    return build_network(config, dataset.classes), config
 
 
 def _check_search(config: Config) -> None:

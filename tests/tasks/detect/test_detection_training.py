@@ -241,7 +241,16 @@ def test_a_classifier_teaches_no_detector_nor_the_other_way_round(tree, finished
         (["detect.head=yolo_single", "detect.strides=[32,16]"], "the head yolo_single takes one stride"),
         (["detect.head=centroid", "detect.strides=[16,8]"], "the head centroid takes one stride"),
         (["detect.depth=2", "detect.canvas=32"], "detect.canvas = 32, expected at least model.resolution = 64"),
-        (["detect.strides=[32,8]"], "detect.strides = [32, 8], expected each to be twice the next one"),
+        (
+            ["detect.strides=[32,8]"],
+            "detect.strides = [32, 8], expected the largest first, and each to be twice the next one",
+        ),
+        (["detect.strides=[16,32]"], "detect.strides = [16, 32], expected the largest first"),
+        (["detect.anchors=none"], "detect.anchors has 0 numbers, expected 12"),
+        (
+            ["detect.head=centroid", "detect.anchors=[8,8]"],
+            "the head centroid has no anchors, received detect.anchors = [8.0, 8.0], expected none",
+        ),
         (["detect.head=yolo3", "detect.fuse=add"], "the head yolo3 joins its scales by concat"),
     ],
 )

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytrain.config import plugins
+from tinytrain.config.heads import has_anchors
 from tinytrain.config.schema import Config
 from tinytrain.data import anchors
 from tinytrain.deploy.decode.anchors import AnchorDecoder, Output
@@ -26,6 +26,11 @@ def decoder(config: Config, classes: int, graph: Model) -> Decoder:
     return _of(config, classes, graph, float(config.detect.score), config.detect.boxes)
 
 
+def untrained(config: Config, classes: int, graph: Model) -> Decoder:
+    """Returns a decoder as large as that of the firmware will be, before detect.score is known; arguments likewise."""
+    return _of(config, classes, graph, LEAST_SCORE, config.detect.boxes)
+
+
 def measured(config: Config, classes: int, graph: Model, outputs: list[np.ndarray]) -> np.ndarray:
     """Returns the detections (N, detect.boxes, 6) that average precision is measured with, in pixels of the input.
 
@@ -45,7 +50,7 @@ def measured(config: Config, classes: int, graph: Model, outputs: list[np.ndarra
 def _of(config: Config, classes: int, graph: Model, score: float, room: int) -> Decoder:
     detect, side = config.detect, int(config.model.resolution)
     grids = [_grid(output, side) for output in graph.outputs]
-    if getattr(plugins.load("heads", detect.head), "CENTROIDS", False):
+    if not has_anchors(detect.head):
         (grid,) = grids
         return CellDecoder(side=side, classes=classes, score=score, room=room, output=Grid(**grid))
     sizes = anchors.by_stride(

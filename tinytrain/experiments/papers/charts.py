@@ -20,6 +20,7 @@ from tinytrain.config.schema import Augment
 from tinytrain.data import splits
 from tinytrain.data.augment.augmentation import Augmentation
 from tinytrain.data.load import load_dataset
+from tinytrain.data.source import class_counts
 from tinytrain.experiments import macs_chart
 from tinytrain.experiments.papers import columns as table_columns
 from tinytrain.experiments.papers.tables import Table
@@ -201,7 +202,7 @@ def _class_shares(axes: Any, planned: Planned) -> None:
     for number, (name, part) in enumerate(
         splits.draw(dataset, planned.config.data, splits.seed(planned.config)).items()
     ):
-        counts = np.bincount(dataset.image_sets[part.image_set].strata[part.indices], minlength=len(dataset.classes))
+        counts = class_counts(dataset.image_sets[part.image_set].annotations[part.indices], len(dataset.classes))
         positions = np.arange(len(counts)) + (number - 1) * 0.27
         axes.bar(positions, 100 * counts / counts.sum(), width=0.27, label=f"{name}, {counts.sum():,} images")
     axes.set(ylabel="share of the images / %", title=f"Classes of {planned.data}")

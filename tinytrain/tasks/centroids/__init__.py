@@ -6,7 +6,7 @@ precision. Importing it imports no TensorFlow.
 
 from typing import TYPE_CHECKING
 
-from tinytrain.config import plugins
+from tinytrain.config.heads import has_anchors
 from tinytrain.config.schema import Config
 from tinytrain.data.source import Dataset
 from tinytrain.errors import UserError
@@ -28,7 +28,7 @@ HEAD = "centroid"
 def resolve(config: Config, dataset: Dataset) -> None:
     """Replaces every "auto" of [detect] as detection does; raises UserError for a head that gives boxes."""
     head = HEAD if config.detect.head == "auto" else config.detect.head
-    if not getattr(plugins.load("heads", head), "CENTROIDS", False):
+    if has_anchors(head):
         raise UserError(f"the task centroids finds no sizes: expected detect.head={HEAD}, received {head}, which does")
     config.detect.head = head
     detect.resolve(config, dataset)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from tinytrain.config import plugins
+from tinytrain.config.heads import has_anchors
 from tinytrain.config.schema import Config
 from tinytrain.data.source import Dataset
 from tinytrain.train.figures import Figure, Figures
@@ -28,8 +28,7 @@ FIGURES = Figures(
 def narrowed(config: Config) -> str:
     """Returns the name of the task of a config: this one, or "centroids" for a head that finds no sizes."""
     head = config.detect.head
-    without_sizes = head != "auto" and getattr(plugins.load("heads", head), "CENTROIDS", False)
-    return "centroids" if without_sizes else "detect"
+    return "detect" if head == "auto" or has_anchors(head) else "centroids"
 
 
 def usual(images: int) -> dict[str, Any]:

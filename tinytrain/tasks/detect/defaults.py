@@ -6,6 +6,7 @@ import numpy as np
 
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
+from tinytrain.config.heads import has_anchors
 from tinytrain.config.schema import Config
 from tinytrain.data import anchors, batches, boxes, check, splits
 from tinytrain.data.source import Dataset
@@ -30,7 +31,6 @@ def resolve(config: Config, dataset: Dataset) -> None:
     usual = plugins.load("heads", detect.head).DEFAULTS
     if detect.strides == "auto":
         detect.strides = _strides(config, dataset, usual["strides"])
-    detect.strides = sorted(map(int, detect.strides), reverse=True)
     if detect.channels == "auto":
         detect.channels = usual["channels"][: len(detect.strides)]  # of a network with fewer strides than the head's
     for name in ("depth", "fuse"):
@@ -39,7 +39,7 @@ def resolve(config: Config, dataset: Dataset) -> None:
     if detect.canvas == "auto":
         detect.canvas = min(LARGEST_CANVAS * resolution, max(dataset.side, resolution) if dataset.side else 10**9)
     if detect.anchors == "auto":
-        detect.anchors = _anchors(config, dataset)
+        detect.anchors = _anchors(config, dataset) if has_anchors(detect.head) else "none"
     _check(config)
 
 
@@ -95,12 +95,13 @@ def _check(config: Config) -> None:
     """Raises UserError for all that is wrong with [detect]."""
     detect, resolution = config.detect, int(config.model.resolution)
     head, strides = plugins.load("heads", detect.head), list(map(int, detect.strides))
-    count, wanted = len(detect.anchors), 2 * len(strides) * detect.anchors_per_scale
+    count = 0 if detect.anchors == "none" else len(detect.anchors)
+    wanted = 2 * len(strides) * detect.anchors_per_scale
     problems = {
         f"the head {detect.head} takes one stride, received detect.strides = {strides}": (
             len(strides) > 1 and getattr(head, "ONE_STRIDE", False)
         ),
-        f"detect.strides = {strides}, expected each to be twice the next one": any(
+        f"detect.strides = {strides}, expected the largest first, and each to be twice the next one": any(
             larger != 2 * smaller for larger, smaller in pairwise(strides)
         ),
         f"the head {detect.head} joins its scales by concat, received detect.fuse = {detect.fuse}": (
@@ -109,7 +110,10 @@ def _check(config: Config) -> None:
         f"detect.channels = {detect.channels}, expected {len(strides)} numbers, one for each of detect.strides = "
         f"{strides}": len(detect.channels) not in (1, len(strides)),
         f"detect.anchors has {count} numbers, expected {wanted}: width and height of {detect.anchors_per_scale} "
-        f"anchors for each of {len(strides)} strides": count != wanted,
+        f"anchors for each of {len(strides)} strides": has_anchors(detect.head) and count != wanted,
+        f"the head {detect.head} has no anchors, received detect.anchors = {detect.anchors}, expected none": (
+            count > 0 and not has_anchors(detect.head)
+        ),
         f"model.resolution = {resolution}, expected a multiple of {strides[0]}, the largest of detect.strides": (
             resolution % strides[0] != 0
         ),

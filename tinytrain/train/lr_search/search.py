@@ -16,12 +16,11 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 
 from tinytrain.config import fields
 from tinytrain.config.schema import Config
-from tinytrain.data.source import strata
+from tinytrain.data.source import class_counts
 from tinytrain.data.splits import Splits
 from tinytrain.errors import UserError, escaped
 from tinytrain.files import make_folder, read_json, write_json, write_text
@@ -146,7 +145,7 @@ def _result(trials: Trials, score: str) -> dict[str, Any]:
 def _name(config: Config, data: Splits) -> str:
     """Returns the name of the study: equal for workers whose trials would be equal, wherever their database is."""
     search = dataclasses.replace(config.search, storage="", study="")
-    labels = {name: np.bincount(strata(data.arrays(name)[1])).tolist() for name in ("train", "val")}
+    labels = {name: class_counts(data.arrays(name)[1], len(data.dataset.classes)).tolist() for name in ("train", "val")}
     facts = [dataclasses.asdict(plain(config, 0.0, int(search.epochs))), dataclasses.asdict(search), labels]
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
     return f"{config.data.spec.partition(':')[0]}-{config.model.name}-{digest}"
