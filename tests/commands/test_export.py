@@ -323,7 +323,7 @@ def test_the_suggested_width_fits_and_the_next_one_does_not():
     from tinytrain.errors import DoesNotFit
 
     def refusal(width, resolution=96):
-        words = ["model.name=mobilenet_v2", f"model.width={width}", f"model.resolution={resolution}"]
+        words = ["model.name=mobilenet_v1", f"model.width={width}", f"model.resolution={resolution}"]
         words += ["model.channels=3", "model.stem=imagenet", "device.precision=float32"]
         config = configs.load(None, words)
         model = build_model(config, 10)

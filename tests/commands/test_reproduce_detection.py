@@ -26,7 +26,7 @@ figures = ["macs", "accuracy", "rates"]
 
 [arms.backbone]
 datasets = ["cifar10"]
-set.model = { name = "mobilenet_v2", width = 0.1, resolution = 32 }
+set.model = { name = "mobilenet_v1", width = 0.1, resolution = 32 }
 set.optim = { epochs = 1, batch = 8 }
 
 [arms.plain]
@@ -35,7 +35,7 @@ against = "plain"
 datasets = ["voc0712"]
 resolutions = [32, 64]
 set.detect.channels = 8
-set.model = { width = 0.1, weights = "{out}/backbone/{first}/seed{seed}" }
+set.model = { name = "mobilenet_v1", width = 0.1, weights = "{out}/backbone/{first}/seed{seed}" }
 set.optim = { epochs = 1, drops = "none", schedule = "constant", warmup_epochs = 0, batch = 8 }
 """
 
