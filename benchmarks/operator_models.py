@@ -24,7 +24,7 @@ class Case:
     shape: tuple[int, ...]
     window: tuple[int, int] = (1, 1)
     filters: int = 0  # or the outputs of FULLY_CONNECTED
-    stride: int = 1
+    stride: int = 1  # of RESIZE_NEAREST_NEIGHBOR, how many times as large the output is
     same: bool = True  # padding SAME instead of VALID
     second: tuple[
         int, ...
@@ -166,6 +166,11 @@ class _Builder:
             shape = (*case.shape[:-1], 2 * channels)
             second = self._activation(case.shape)
             self._operator(case.name, [source, second], shape, "ConcatenationOptions", **same_range, axis=len(shape))
+        elif case.name == "RESIZE_NEAREST_NEIGHBOR":
+            sides = [case.stride * side for side in case.shape[:2]]
+            kind, shape = "ResizeNearestNeighborOptions", (*sides, channels)
+            options = {"halfPixelCenters": True, "alignCorners": False}
+            self._operator(case.name, [source, self._integers(sides)], shape, kind, **same_range, **options)
         else:
             kinds = {"SOFTMAX": "SoftmaxOptions", "QUANTIZE": "QuantizeOptions", "HARD_SWISH": "HardSwishOptions"}
             fixed = {"SOFTMAX": (1 / 256, -128), "LOGISTIC": (1 / 256, -128), "TANH": (1 / 128, 0)}

@@ -97,6 +97,7 @@ def others() -> Iterator[Case]:
     for shape in SHAPES:
         yield Case("AVERAGE_POOL_2D", shape, shape[:2])
         yield from (Case("PAD", shape, pad=pad) for pad in (1, 3))
+        yield Case("RESIZE_NEAREST_NEIGHBOR", shape, stride=2)
         if shape[0] > 1:
             yield Case("MUL", shape, second=(1, 1, shape[2]))
             yield Case("MAX_POOL_2D", shape, (2, 2), stride=2)

@@ -17,6 +17,7 @@ from kills import assert_same_weights, command, epochs, history, kill, weights
 from tinytrain.commands import fit
 from tinytrain.config import load as configs
 from tinytrain.config import method_keys, schema
+from tinytrain.config.schema import Config
 from tinytrain.data import splits
 from tinytrain.data.load import load_dataset
 from tinytrain.errors import UserError
@@ -265,6 +266,13 @@ def test_the_study_of_a_detector_knows_its_boxes(tmp_path):
     box_trees.write_coco(tmp_path, pictures=pictures)
     spec = f"data.spec=coco:{tmp_path}"
     assert study_name(spec, "model.resolution=32") == study_name(spec, "model.resolution=32", "qat.epochs=1")
+
+
+def test_a_trial_of_a_detector_has_its_head_and_mixes_to_the_end():
+    config = configs.load(None, ["task=detect", "detect.strides=[16]", "augment.mixup=1.5"])
+    trial = lr_trial.plain(config, 0.1, 3)
+    assert (trial.task, trial.detect.strides, trial.augment.mix_off_epochs) == ("detect", [16], 0)
+    assert lr_trial.plain(Config(), 0.1, 3).augment.mix_off_epochs == Config().augment.mix_off_epochs
 
 
 # Several workers.

@@ -13,7 +13,7 @@ import numpy as np
 
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config, Data
-from tinytrain.data import identity
+from tinytrain.data import boxes, identity
 from tinytrain.data.images import Samples
 from tinytrain.data.load import load_dataset
 from tinytrain.data.source import Dataset
@@ -84,6 +84,8 @@ def settings(
             configs.set_key(config, "data.resize", known.resize)
         for name, value in known.pixels.items():
             configs.set_key(config, f"export.{name}", value)
+        for dotted, value in known.keys.items():
+            configs.set_key(config, dotted, value)
     return configs.apply(config, overrides)
 
 
@@ -145,9 +147,12 @@ def of_other(
         run: the run that it is from, if that is known.
 
     Raises:
-        UserError: other classes than the model's, or a split that the data does not have.
+        UserError: data for another task, other classes than the model's, or a split that the data does not have.
     """
     source, spec = load_dataset(config), config.data.spec
+    task = "classify" if config.task == "auto" else config.task
+    if (task in boxes.TASKS) != (source.task in boxes.TASKS):
+        raise UserError(f"{what} is for the task {task}, '{spec}' is data for {source.task}: expected data for {task}")
     data, name = _split_or_all(source, config, split)
     if not known and outputs != len(source.classes):
         raise UserError(

@@ -3,11 +3,14 @@
 `report.json` beside the file says it, and the run that the file stands in.
 """
 
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tinytrain.data import identity
+from tinytrain.config.schema import Config
+from tinytrain.data import boxes, identity
+from tinytrain.deploy.decode import description, of_config
 from tinytrain.deploy.exported import COMPACT_FILE, MODEL_FILE, REPORT_FILE, read_report
 from tinytrain.run import Run
 from tinytrain.tflite import pixels
@@ -18,13 +21,15 @@ class Origin:
     """The origin of a .tflite; empty where it is made elsewhere.
 
     run: the finished run that it was exported from, if it stands in it; classes: their names in order; resize: how an
-    image was brought to the size of its input; pixels: the keys of [export] that say what pixels are to it.
+    image was brought to the size of its input; pixels: the keys of [export] that say what pixels are to it; keys: those
+    that say what its outputs are, {dotted key: value}.
     """
 
     run: Run | None = None
     classes: tuple[str, ...] = ()
     resize: str = ""
     pixels: dict[str, Any] = field(default_factory=dict)
+    keys: dict[str, Any] = field(default_factory=dict)
 
 
 def of(path: Path) -> Origin:
@@ -34,7 +39,18 @@ def of(path: Path) -> Origin:
     entry = report.get("input", {})
     classes = report.get("classes") or (identity.classes_of(run) if run else [])
     resize = entry.get("resize") or (str(run.config().data.resize) if run else "")
-    return Origin(run, tuple(classes), resize, pixels.keys_of(entry))
+    return Origin(run, tuple(classes), resize, pixels.keys_of(entry), _keys(report, run))
+
+
+def _keys(report: dict[str, Any], run: Run | None) -> dict[str, Any]:
+    """Returns the keys that say what the outputs of a detector are; {} for a classifier."""
+    if "decoder" in report:
+        return of_config.keys(description.read(report["decoder"]))
+    config = run.config() if run else Config()
+    if config.task not in boxes.TASKS:
+        return {}
+    of_detect = {f"detect.{name}": value for name, value in dataclasses.asdict(config.detect).items()}
+    return {"task": config.task, "model.resolution": config.model.resolution, **of_detect}
 
 
 def report_beside(path: Path) -> dict[str, Any]:

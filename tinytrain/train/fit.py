@@ -122,7 +122,7 @@ def _with_usual(config: Config, dataset: Dataset, typed: Collection[str] | None,
 def _at(config: Config, dataset: Dataset, side: int) -> tuple[keras.Model, Config]:
     """Returns the untrained network of `config` at another resolution, and its config without "auto"."""
     config = copied(config)
-    config.model.resolution = side
+    config.model.resolution, config.model.weights = side, ""  # which are as large, and are read when it is trained
     config = resolve(config, dataset)
     return build_network(config, dataset.classes), config
 

@@ -11,6 +11,7 @@ from tinytrain.config import paths, plugins
 from tinytrain.config.schema import Config
 from tinytrain.data import boxes
 from tinytrain.data.source import Dataset
+from tinytrain.errors import UserError
 from tinytrain.nn import initializers
 from tinytrain.train.figures import module_of
 from tinytrain.train.lr_search import defaults
@@ -27,7 +28,8 @@ def with_usual(config: Config, dataset: Dataset, typed: Collection[str] | None) 
         typed: the dotted keys that the user chose, which stay as they are; None: those that differ from the default.
     """
     config = copied(config)
-    images = max(len(image_set.names) for image_set in dataset.image_sets.values())
+    image_sets = dataset.image_sets
+    images = len(image_sets["train" if "train" in image_sets else "all"].names)
     changed: dict[str, Any] = {}
     for dotted, value in _replaced(config, dataset.task, images, typed).items():
         changed |= {dotted: value} if value != configs.get_key(config, dotted) else {}
@@ -46,7 +48,8 @@ def _replaced(config: Config, task: str, images: int, typed: Collection[str] | N
     if typed is None:
         known = configs.keys()
         typed = [dotted for dotted in known if configs.get_key(config, dotted) != configs.get_key(default, dotted)]
-    usual = module.usual(images) if hasattr(module, "usual") else {}
+    batch = config.optim.batch if "optim.batch" in typed else None
+    usual = module.usual(images, batch) if hasattr(module, "usual") else {}
     return {dotted: value for dotted, value in usual.items() if dotted not in typed}
 
 
@@ -63,7 +66,15 @@ def copied(config: Config) -> Config:
 
 
 def task_of(config: Config, dataset: Dataset) -> str:
-    """Returns the task that a config is for: that of the data, or a narrower one that other keys ask for."""
+    """Returns the task that a config is for: that of the data, or a narrower one that other keys ask for.
+
+    Raises:
+        UserError: the config names a task for other data.
+    """
+    if config.task != "auto" and (config.task in boxes.TASKS) != (dataset.task in boxes.TASKS):
+        raise UserError(
+            f"task = {config.task}, but '{config.data.spec}' is data for the task {dataset.task}: expected task=auto"
+        )
     task = dataset.task if config.task == "auto" else config.task
     module = module_of(task)
     return module.narrowed(config) if hasattr(module, "narrowed") else task

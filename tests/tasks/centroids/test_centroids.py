@@ -48,13 +48,17 @@ def test_the_loss_of_random_pictures_is_that_of_the_loops(smoothing):
         for number in random.choice(10, random.integers(11), replace=False):
             corners = np.sort(random.uniform(0, SIDE, (2, 2)), axis=0)
             rows[number] = [random.integers(CLASSES), *corners.ravel(), random.uniform(0.1, 1)]
-    targets[0, 0] = [1, SIDE, SIDE, SIDE, SIDE, 1]  # the corner of the last cell
+    targets[0, 0] = [1, SIDE - 1, SIDE - 1, SIDE, SIDE, 1]  # in the last cell
+    targets[2, 0] = [-1, 0, 0, 0, 0, 1]
     targets[1, 3:5, 1:] = [8, 8, 16, 16, 1]  # two in one cell: the later one counts
     targets[1, 3:5, 0] = [0, 2]
     logits = np.float32(random.normal(0, 2, (20, CELLS, CELLS, 1 + CLASSES)))
     found = loss.of_cells(tf.constant(targets), tf.constant(logits), SIDE, smoothing)
     assert float(found) == pytest.approx(slow_loss(targets, logits, smoothing), rel=1e-5)
     assert loss.cells(tf.constant(targets), CELLS, CELLS, SIDE)[0][1, 1, 1] == 3
+    targets[2, 0] = [1, -40, 10, 8, 40, 1]  # its centre lies beside the image, where a crop has cut it off
+    same = loss.of_cells(tf.constant(targets), tf.constant(logits), SIDE, smoothing)
+    assert float(same) == float(found)
 
 
 def test_the_objects_are_those_of_the_firmware():

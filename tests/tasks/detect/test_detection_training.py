@@ -16,6 +16,7 @@ from tinytrain.config.schema import Config
 from tinytrain.data.load import read_dataset
 from tinytrain.errors import UserError
 from tinytrain.run import Run
+from tinytrain.tasks import detect
 from tinytrain.train import checkpoint, fit, resolve
 from tinytrain.train import task as tasks
 
@@ -70,6 +71,12 @@ def test_the_history_has_the_parts_of_the_loss_which_add_up(finished):
             assert float(row[f"{prefix}loss"]) == pytest.approx(sum(parts), rel=0.02 if prefix == "" else 1e-3)
         assert 0 <= float(row["val_ap50"]) <= 1
     assert len(finished.history()) == 2
+
+
+@pytest.mark.parametrize(("images", "batch", "epochs"), [(205, None, 334), (205, 32, 400), (16_551, None, 30)])
+def test_few_images_get_epochs_for_4000_steps_of_the_batch_that_was_typed(images, batch, epochs):
+    """By hand: 205 images are 12 steps of 16, and 334 of them 4,008; at least 30 epochs and at most 400."""
+    assert detect.usual(images, batch)["optim.epochs"] == epochs
 
 
 class Stopped(Exception):
@@ -223,6 +230,8 @@ def test_a_classifier_teaches_no_detector_nor_the_other_way_round(tree, finished
         (["augment.cutmix=1"], "the task detect cannot be trained with augment cutmix: expected none, or some of"),
         (["augment.fmix=1"], "cannot be trained with augment fmix"),
         (["augment.randaugment=2"], "cannot be trained with augment randaugment"),
+        (["task=classify"], "is data for the task detect: expected task=auto"),
+        (["augment.mixup=1.5"], "augment.mixup = 1.5 would never act"),
         (["method=dml"], "the task detect cannot be trained with method dml: expected none, or some of distill, sam"),
         (["method=am_softmax"], "cannot be trained with method am_softmax"),
         (["method=netaug"], "cannot be trained with method netaug"),

@@ -168,6 +168,14 @@ def pictures():
     return targets, near_truth(random, targets, random_outputs(random))
 
 
+def test_a_box_whose_centre_a_crop_has_cut_off_is_not_learnt_and_one_at_its_edge_is_cut():
+    """As slow_loss of the same boxes without the first, the second ending at the edge."""
+    cut_off, at_edge, cut = ([1, -40, 10, 8, 40, 1], [2, 60, 30, 120, 60, 1], [2, 60, 30, SIDE, 60, 1])
+    outputs = random_outputs(np.random.default_rng(5), 1)
+    found = fast_loss(np.float32([[cut_off, at_edge]]), outputs)
+    np.testing.assert_allclose(found, slow_loss([[cut]], outputs), rtol=1e-4)
+
+
 def fast_loss(targets, outputs, **options):
     options = {"gain": GAIN, "ignore_iou": 0.7} | options
     return yolo_loss.parts(tf.constant(targets), [tf.constant(each) for each in outputs], GRID, **options)

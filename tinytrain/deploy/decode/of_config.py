@@ -8,7 +8,7 @@ from tinytrain.config.heads import has_anchors
 from tinytrain.config.schema import Config
 from tinytrain.data import anchors
 from tinytrain.deploy.decode.anchors import AnchorDecoder, Output
-from tinytrain.deploy.decode.boxes import MOST_BOXES, Decoder, Grid, in_units
+from tinytrain.deploy.decode.boxes import MOST_BOXES, UNITS, Decoder, Grid, in_units
 from tinytrain.deploy.decode.cells import CellDecoder
 from tinytrain.tflite.model import Model, Tensor
 
@@ -24,6 +24,23 @@ def decoder(config: Config, classes: int, graph: Model) -> Decoder:
         graph: its .tflite.
     """
     return _of(config, classes, graph, float(config.detect.score), config.detect.boxes)
+
+
+def keys(decoder: Decoder) -> dict[str, Any]:
+    """Returns {dotted key: value} of a config with which `decoder` is the decoder of its .tflite."""
+    found = {"model.resolution": decoder.side, "detect.score": decoder.score, "detect.boxes": decoder.room}
+    if not isinstance(decoder, AnchorDecoder):
+        return found | {"task": "centroids", "detect.head": "centroid", "detect.anchors": "none"}
+    outputs = sorted(decoder.outputs, key=lambda output: output.stride)
+    return found | {
+        "task": "detect",
+        "detect.strides": [output.stride for output in reversed(outputs)],
+        "detect.anchors_per_scale": len(outputs[0].anchors),
+        "detect.anchors": [side / UNITS for output in outputs for anchor in output.anchors for side in anchor],
+        "detect.gain": decoder.gain,
+        "detect.nms": decoder.nms,
+        "detect.head": "yolo3_lite",  # as any with anchors
+    }
 
 
 def untrained(config: Config, classes: int, graph: Model) -> Decoder:

@@ -102,7 +102,7 @@ def _other(operator: Operator, kind: str) -> Counts:
         return (outputs, outputs * operator.options.get("filterHeight", 1) * operator.options.get("filterWidth", 1))
     if operator.name in ("AVERAGE_POOL_2D", "MEAN"):
         return (outputs, math.prod(_first(operator)))
-    if operator.name in ("PAD", "CONCATENATION"):
+    if operator.name in ("PAD", "CONCATENATION", "RESIZE_NEAREST_NEIGHBOR"):
         return (math.prod(operator.outputs[0].shape[:-1]), outputs)
     return (0, outputs)
 

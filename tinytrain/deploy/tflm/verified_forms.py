@@ -71,6 +71,8 @@ def _details(operator: Operator) -> list[str]:
             "sides of",
             "".join(letter for letter, pair in zip(rank, _pairs(values[0]), strict=False) if any(pair)),
         ]
+    if operator.name == "RESIZE_NEAREST_NEIGHBOR":
+        return [rank, *_resized(operator, shapes[0])]
     if operator.name == "CONCATENATION":
         return [rank, f"of {len(shapes)}" if len(shapes) < 3 else "of many", _axis(operator, rank)]
     return [rank]
@@ -94,6 +96,14 @@ def _window(sides: tuple[int, ...], operator: Operator) -> str:
     strides = operator.options.get("strideH", 1), operator.options.get("strideW", 1)
     stride = f"{strides[0]}" if strides[0] == strides[1] else f"{strides[0]}x{strides[1]}"
     return f"{sides[0]}x{sides[1]}" + (f"/{stride}" if stride != "1" else "")
+
+
+def _resized(operator: Operator, source: tuple[int, ...]) -> list[str]:
+    factors = [new / old for new, old in zip(operator.outputs[0].shape[1:3], source[1:3], strict=True)]
+    names = {"halfPixelCenters": "by half pixels", "alignCorners": "with aligned corners"}
+    return ["times " + "x".join(f"{factor:g}" for factor in factors)] + [
+        words for option, words in names.items() if operator.options.get(option)
+    ]
 
 
 def _padding(operator: Operator) -> str:

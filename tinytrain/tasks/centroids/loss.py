@@ -7,7 +7,7 @@ The weight is the default of Edge Impulse's FOMO: almost every cell is backgroun
 
 import tensorflow as tf
 
-from tinytrain.tasks.detect.targets import CLASS, CORNERS, WEIGHT, overwritten
+from tinytrain.tasks.detect.targets import CLASS, WEIGHT, inside, overwritten
 
 OBJECT_WEIGHT = 100.0
 
@@ -32,11 +32,10 @@ def cells(targets: tf.Tensor, rows: int, columns: int, side: int) -> tuple[tf.Te
 
     Of several boxes with their centre in a cell the last one counts.
     """
-    corners = targets[..., CORNERS]
+    there, corners = inside(targets, side)
     centre = (corners[..., :2] + corners[..., 2:]) / 2
     counts = tf.constant([columns, rows])
     place = tf.clip_by_value(tf.cast(centre * tf.cast(counts, tf.float32) / side, tf.int32), 0, counts - 1)
-    there = targets[..., CLASS] >= 0
     position = place[..., 1] * columns + place[..., 0]
     learnt = there & ~overwritten(position, there)
     image = tf.broadcast_to(tf.range(tf.shape(position)[0])[:, None], tf.shape(position))

@@ -31,13 +31,15 @@ def narrowed(config: Config) -> str:
     return "detect" if head == "auto" or has_anchors(head) else "centroids"
 
 
-def usual(images: int) -> dict[str, Any]:
+def usual(images: int, batch: int | None = None) -> dict[str, Any]:
     """Returns {dotted key: value} that a training of `images` images begins with, where the user says nothing else.
+
+    `batch` is optim.batch, if the user chose it.
 
     The loss is a sum over boxes, so its rate is another than that of classes; and few images need many epochs: a
     network that begins with random weights finds its first boxes after about a thousand steps (docs/detection.md).
     """
-    epochs = min(max(-(-STEPS // max(images // BATCH, 1)), LEAST_EPOCHS), MOST_EPOCHS)
+    epochs = min(max(-(-STEPS // max(images // (batch or BATCH), 1)), LEAST_EPOCHS), MOST_EPOCHS)
     return {
         "optim.name": "adam",
         "optim.lr": 0.005,

@@ -35,7 +35,7 @@ def assign(targets: tf.Tensor, grid: Grid) -> Assigned:
 
     Of boxes with the same anchor in the same cell the last one is learnt.
     """
-    corners = targets[..., CORNERS]
+    there, corners = inside(targets, grid.side)
     sides = tf.maximum(corners[..., 2:] - corners[..., :2], 1.0)
     centre = (corners[..., :2] + corners[..., 2:]) / 2
     sizes = tf.constant([size for anchors in grid.anchors.values() for size in anchors.tolist()], tf.float32)
@@ -49,7 +49,6 @@ def assign(targets: tf.Tensor, grid: Grid) -> Assigned:
     place = tf.clip_by_value(tf.cast(centre / stride[..., None], tf.int32), 0, cells[..., None] - 1)
     position = tf.gather(firsts, best) + (place[..., 1] * cells + place[..., 0]) * tf.gather(per_cell, best)
     position += tf.gather(numbers, best)
-    there = targets[..., CLASS] >= 0
     return Assigned(
         there & ~overwritten(position, there),
         tf.where(there, position, 0),
@@ -59,6 +58,17 @@ def assign(targets: tf.Tensor, grid: Grid) -> Assigned:
         targets[..., WEIGHT],
         2 - sides[..., 0] * sides[..., 1] / grid.side**2,
     )
+
+
+def inside(targets: tf.Tensor, side: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns which boxes of `targets` (B, M, 6) have their centre in the image, (B, M) bool, and corners cut to it.
+
+    A val image that was cropped to the input lacks some of its objects.
+    """
+    corners = targets[..., CORNERS]
+    centre = (corners[..., :2] + corners[..., 2:]) / 2
+    seen = tf.reduce_all((centre >= 0) & (centre < side), axis=-1)
+    return seen & (targets[..., CLASS] >= 0), tf.clip_by_value(corners, 0, side)
 
 
 def ignored(boxes: tf.Tensor, targets: tf.Tensor, limit: float) -> tf.Tensor:

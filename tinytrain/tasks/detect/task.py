@@ -50,6 +50,12 @@ class Detection(Task):
         if self.config.model.dropout:
             dropout = f"model.dropout = {self.config.model.dropout:g}"
             raise UserError(f"{dropout} acts before a classifier, which a detector does not have: expected 0")
+        epochs, off = self.config.optim.epochs, self.config.augment.mix_off_epochs
+        if self.config.augment.mixup and off >= epochs:
+            raise UserError(
+                f"augment.mixup = {self.config.augment.mixup:g} would never act: it is off in the last "
+                f"augment.mix_off_epochs = {off} epochs, expected fewer than optim.epochs = {epochs}"
+            )
 
     def check_val(self, annotations: np.ndarray) -> None:
         """Raises UserError unless there is a box to be found."""

@@ -12,6 +12,7 @@ import keras
 import optuna
 
 from tinytrain.config.schema import Config
+from tinytrain.data import boxes
 from tinytrain.data.splits import Splits
 from tinytrain.files import make_folder
 from tinytrain.run import Run
@@ -35,12 +36,16 @@ def plain(config: Config, lr: float, epochs: int) -> Config:
         decay="all",
         bias_lr=1.0,
     )
+    augment = config.augment
+    if config.task in boxes.TASKS:  # a trial has no last epochs in which images are not mixed
+        augment = dataclasses.replace(augment, mix_off_epochs=0)
     return Config(
         seed=config.seed,
         task=config.task,
         data=config.data,
         model=config.model,
-        augment=config.augment,
+        detect=config.detect,
+        augment=augment,
         optim=optim,
         device=config.device,
     )
