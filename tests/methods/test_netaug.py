@@ -1,23 +1,18 @@
 """NetAug against the specification's numbers and against plain Keras networks of the same widths."""
 
-import subprocess
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import architectures
-from kills import assert_same_weights, command, epochs, kill
 from small_training import EXPANSIONS, WIDTHS, compiled, images, labels, netaug, shallow
 
-from tinytrain.commands import fit as train
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.errors import UserError
 from tinytrain.methods.netaug import batch_statistics, build, default_width_factors, recalibrate
 from tinytrain.methods.netaug.super_network import SuperNetwork
 from tinytrain.nn import macs
-from tinytrain.run import Run
 from tinytrain.train import optimizers
 from tinytrain.train.method import Method, Objective, TrainingContext
 from tinytrain.train.optimizers.sgd import SGD
@@ -532,18 +527,3 @@ def test_netaug_must_be_the_innermost_method():
     config = configs.load(None, ["method=distill+netaug"])
     with pytest.raises(UserError, match="netaug changes the network itself: expected it first"):
         build(Method(tiny()), config, TrainingContext(10, 8, lambda seed, steps: tf.data.Dataset.range(steps)))
-
-
-@pytest.mark.long
-def test_a_killed_run_resumes_to_the_same_weights(tmp_path):
-    words = ["method=netaug", "model.name=mobilenet_v2_tiny", "model.width=0.1", "model.stem=imagenet"]
-    words += ["optim.epochs=3", "optim.batch=128", "netaug.statistics_images=256"]
-    whole = train.fit(configs.load(None, words), tmp_path / "whole")
-    fit = ["fit", "--out", tmp_path / "run"]
-    # the checkpoint of the first epoch is there, that of the second may be
-    kill([*fit, *words], tmp_path, lambda lines: epochs(lines)[-1:] == ["2/3"])
-    assert (tmp_path / "run/last.npz").exists()
-    again = subprocess.run(command(*fit, "--resume"), cwd=tmp_path, check=True, capture_output=True, text=True)
-    assert "epoch 1/3" not in again.stderr
-    assert "epoch 3/3" in again.stderr
-    assert_same_weights(Run(tmp_path / "run"), whole)
