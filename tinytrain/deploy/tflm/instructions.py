@@ -43,6 +43,7 @@ COEFFICIENTS: dict[str, tuple[float, ...]] = {
     "MEAN": (922.2, 45.72, 127.5),  # 7: 0 %
     "PAD": (405.5, 3.464, 0.4893),  # 14: -19 to +16 %
     "CONCATENATION": (413, 0, 1.434),  # 7: -42 to +41 %
+    "RESIZE_NEAREST_NEIGHBOR": (475.2, 50.64, 0.5815),  # 7: -1 to +3 %
     "HARD_SWISH own": (137.9, 0, 5.5),  # 7: 0 %
     "HARD_SWISH": (240.2, 0, 104.5),  # 7: 0 %
     "LOGISTIC own": (138.2, 0, 5.5),  # 7: 0 %
