@@ -14,6 +14,7 @@ import numpy as np
 
 from tinytrain.deploy import c_detector
 from tinytrain.deploy.decode.boxes import Decoder
+from tinytrain.deploy.kernels.derive import PREFIX, derive
 from tinytrain.deploy.tflm import lookup_tables, supported
 from tinytrain.deploy.tflm import operators as tflm_ops
 from tinytrain.errors import UserError
@@ -22,6 +23,7 @@ from tinytrain.tflite.model import Model, Tensor
 
 ALIGNMENT_BYTES = 16  # TFLM requires it of the model, and CMSIS-NN reads words
 _BYTES_PER_LINE = 24
+KERNEL = "kernel"  # of the kinds of registrations, beside those of tflm_ops.registrations
 PROBABILITIES = ("SOFTMAX", "LOGISTIC")  # a network that ends in one of them needs no softmax
 MLPERF_IDS: dict[tuple[tuple[int, ...], int], str] = {((1, 32, 32, 3), 10): "ic01", ((1, 96, 96, 3), 2): "vww01"}
 _NOTE = "// Written by `tinytrain export`. Do not edit: export again.\n"
@@ -42,6 +44,7 @@ class Contents:
             differ. Default: `pixel_values` of the model's input.
         bgr: whether the model takes the channels in the order B, G, R; pixels come as R, G, B.
         decoder: of a detector, how boxes follow from its outputs.
+        own_kernels: whether the kernels of firmware/kernels run the operators that they can.
     """
 
     model: Model
@@ -53,6 +56,7 @@ class Contents:
     pixels: np.ndarray | None = None
     bgr: bool = False
     decoder: Decoder | None = None
+    own_kernels: bool = False
 
 
 def write(folder: Path, contents: Contents) -> None:
@@ -64,17 +68,18 @@ def write(folder: Path, contents: Contents) -> None:
     """
     model, name = contents.model, contents.name
     supported.check(model, name)
+    stored = derive(model).model if contents.own_kernels else model
     source, outputs = _input(model.inputs, name), _outputs(model.outputs, name)
     pixels = pixel_values(source) if contents.pixels is None else _checked_pixels(contents.pixels, source)
     arrays = {
-        "Model": np.frombuffer(model.content, np.uint8),
+        "Model": np.frombuffer(stored.content, np.uint8),
         "GoldenInput": _sized(contents.golden_input, source, "golden input"),
         "GoldenOutputs": _golden_outputs(contents.golden_outputs, outputs),
         "PixelToInput": pixels,
         "Tables": lookup_tables.tables(model).reshape(-1, 256),
     }
     counts = {
-        "kModelBytes": len(model.content),
+        "kModelBytes": len(stored.content),
         "kArenaBytes": contents.arena_bytes,
         "kInputBytes": arrays["GoldenInput"].size,
         "kOutputBytes": arrays["GoldenOutputs"].size,
@@ -93,7 +98,7 @@ def write(folder: Path, contents: Contents) -> None:
         data += c_detector.source(contents.decoder, boxes)
     (folder / "model_data.h").write_text(header, "utf-8")
     (folder / "model_data.cc").write_text(data, "utf-8")
-    (folder / "model_ops.h").write_text(ops_header(tflm_ops.registrations(model.operators)), "utf-8")
+    (folder / "model_ops.h").write_text(ops_header(kinds_of(stored)), "utf-8")
 
 
 def is_probability(model: Model) -> bool:
@@ -123,20 +128,28 @@ def read_array(path: Path, name: str) -> np.ndarray:
     )
 
 
+def kinds_of(model: Model) -> dict[str, str]:
+    """Returns the operators to register, {name: kind}: `tflm_ops.registrations`, and "kernel" for kernels of ours."""
+    kernels = [operator.name for operator in model.operators if operator.name.startswith(PREFIX)]
+    others = [operator for operator in model.operators if not operator.name.startswith(PREFIX)]
+    return tflm_ops.registrations(others) | dict.fromkeys(kernels, KERNEL)
+
+
 def ops_header(kinds: dict[str, str]) -> str:
-    """Returns the text of model_ops.h for `kinds`, which is what `tflm_ops.registrations` returns."""
-    headers = {"own": lambda op: "app/operators_tflm.h", "int8": lambda op: op.int8_header}
-    chosen = {headers[kind](tflm_ops.OPS[name]) for name, kind in kinds.items() if kind in headers}
+    """Returns the text of model_ops.h for `kinds`, which is what `kinds_of` returns."""
+    headers = {"own": lambda name: "app/operators_tflm.h", KERNEL: lambda name: "app/kernels_tflm.h"}
+    headers["int8"] = lambda name: tflm_ops.OPS[name].int8_header
+    chosen = {headers[kind](name) for name, kind in kinds.items() if kind in headers}
     # The resolver's header goes first: kernels/transpose.h uses what only that one includes.
     includes = ["tensorflow/lite/micro/micro_mutable_op_resolver.h", *sorted(chosen)]
-    adds = [_add(tflm_ops.OPS[name], kind) for name, kind in kinds.items()]
+    adds = [_add(name, kind) for name, kind in kinds.items()]
     return (
         f"{_NOTE}#pragma once\n\n"
         + "".join(f'#include "{header}"\n' for header in includes)
         + f"\ninline constexpr uint32_t kOperatorKinds = {max(len(kinds), 1)};\n"
         + "using ModelOpResolver = tflite::MicroMutableOpResolver<kOperatorKinds>;\n\n"
         + "inline TfLiteStatus AddModelOperators(ModelOpResolver* resolver) {\n"
-        + "".join(f"  TF_LITE_ENSURE_STATUS(resolver->{add});\n" for add in adds)
+        + "".join(f"  {add}\n" for add in adds)
         + "  return kTfLiteOk;\n}\n"
     )
 
@@ -281,6 +294,12 @@ def _source(name: str, labels: Sequence[str], arrays: dict[str, np.ndarray]) -> 
     )
 
 
-def _add(op: tflm_ops.Op, kind: str) -> str:
+def _add(name: str, kind: str) -> str:
+    """Returns the statements that register an operator."""
+    if kind == KERNEL:
+        function = "".join(part.capitalize() for part in name.removeprefix(PREFIX).split("_"))
+        registration = f"const TFLMRegistration registration = kernels::{function}();"
+        return f'{{ {registration} TF_LITE_ENSURE_STATUS(resolver->AddCustom("{name}", &registration)); }}'
+    op = tflm_ops.OPS[name]
     registrations = {"own": f"operators::{op.own}()", "int8": f"tflite::{op.int8_register}()", "general": ""}
-    return f"{op.method}({registrations[kind]})"
+    return f"TF_LITE_ENSURE_STATUS(resolver->{op.method}({registrations[kind]}));"

@@ -144,6 +144,18 @@ class Model:
         """How often each operator occurs, in order of first use."""
         return dict(Counter(operator.name for operator in self.operators))
 
+    def constant(self, tensor: Tensor) -> np.ndarray:
+        """Returns the values of a constant int8 or int32 tensor of the first subgraph, in its shape.
+
+        Raises:
+            ValueError: it is no such constant, or its buffer has another size than its shape.
+        """
+        data = self._tree.buffers[self._tree.subgraphs[0].tensors[tensor.index].buffer].data
+        if data is None or tensor.dtype not in ("int8", "int32"):
+            raise ValueError(f"tensor {tensor.index} is no constant of int8 or int32")
+        kind = {"int8": "<i1", "int32": "<i4"}[tensor.dtype]
+        return np.frombuffer(np.asarray(data, np.uint8).tobytes(), kind).reshape(tensor.shape)
+
     def copy_tree(self) -> Any:
         """Returns a copy of the schema's object tree (ModelT), to be edited; constants share their bytes with it."""
         constants = {id(buffer.data): buffer.data for buffer in self._tree.buffers}

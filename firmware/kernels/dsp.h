@@ -1,0 +1,86 @@
+// Instructions of the DSP extension, and what they compute in plain C for a computer.
+#pragma once
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__ARM_FEATURE_DSP)
+#define KERNEL_DSP 1
+#elif defined(__arm__)
+#error "these kernels need a core with the DSP extension: a Cortex-M4, M7 or M33"
+#else
+#define KERNEL_DSP 0
+#endif
+
+#define KERNEL_INLINE static inline __attribute__((always_inline))
+
+// Four bytes from any address.
+KERNEL_INLINE uint32_t load_word(const void* from) {
+  uint32_t word;
+  memcpy(&word, from, 4);
+  return word;
+}
+
+#if KERNEL_DSP
+
+KERNEL_INLINE uint32_t sxtb16(uint32_t x) {
+  uint32_t result;
+  __asm__("sxtb16 %0, %1" : "=r"(result) : "r"(x));
+  return result;
+}
+
+KERNEL_INLINE uint32_t sxtb16_ror8(uint32_t x) {
+  uint32_t result;
+  __asm__("sxtb16 %0, %1, ror #8" : "=r"(result) : "r"(x));
+  return result;
+}
+
+KERNEL_INLINE int32_t smlad(uint32_t x, uint32_t y, int32_t sum) {
+  int32_t result;
+  __asm__("smlad %0, %1, %2, %3" : "=r"(result) : "r"(x), "r"(y), "r"(sum));
+  return result;
+}
+
+// (x·y + sum·2^32 + 2^31) / 2^32, rounded down.
+KERNEL_INLINE int32_t smmlar(int32_t x, int32_t y, int32_t sum) {
+  int32_t result;
+  __asm__("smmlar %0, %1, %2, %3" : "=r"(result) : "r"(x), "r"(y), "r"(sum));
+  return result;
+}
+
+KERNEL_INLINE int32_t ssat8(int32_t x) {
+  int32_t result;
+  __asm__("ssat %0, #8, %1" : "=r"(result) : "r"(x));
+  return result;
+}
+
+// x / 2^right, halves up, plus `add`. The last bit that ASRS shifts out is what ADC adds; only the low byte of `right`
+// counts, and it must not be 0.
+KERNEL_INLINE int32_t shift_round_add(int32_t x, uint32_t right, int32_t add) {
+  __asm__("asrs %0, %0, %1\n\tadc %0, %0, %2" : "+r"(x) : "r"(right), "r"(add) : "cc");
+  return x;
+}
+
+#else
+
+KERNEL_INLINE uint32_t halves(int32_t low, int32_t high) { return (uint32_t)(low & 0xFFFF) | (uint32_t)high << 16; }
+KERNEL_INLINE uint32_t sxtb16(uint32_t x) { return halves((int8_t)x, (int8_t)(x >> 16)); }
+KERNEL_INLINE uint32_t sxtb16_ror8(uint32_t x) { return halves((int8_t)(x >> 8), (int8_t)(x >> 24)); }
+
+KERNEL_INLINE int32_t smlad(uint32_t x, uint32_t y, int32_t sum) {
+  const int32_t low = (int16_t)x * (int16_t)y, high = (int16_t)(x >> 16) * (int16_t)(y >> 16);
+  return (int32_t)((uint32_t)sum + (uint32_t)low + (uint32_t)high);  // wraps
+}
+
+KERNEL_INLINE int32_t smmlar(int32_t x, int32_t y, int32_t sum) {
+  return (int32_t)(((int64_t)x * y + (int64_t)sum * (INT64_C(1) << 32) + (INT64_C(1) << 31)) >> 32);
+}
+
+KERNEL_INLINE int32_t ssat8(int32_t x) { return x < -128 ? -128 : x > 127 ? 127 : x; }
+
+KERNEL_INLINE int32_t shift_round_add(int32_t x, uint32_t right, int32_t add) {
+  const uint32_t shift = right & 0xFF;
+  return (x >> shift) + ((x >> (shift - 1)) & 1) + add;
+}
+
+#endif

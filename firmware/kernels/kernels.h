@@ -1,0 +1,50 @@
+// Int8 operators on cores with the DSP extension (Cortex-M4, M7, M33), bit for bit as TensorFlow Lite's reference
+// kernels with their default, double rounding. tinytrain/deploy/kernels prepares what they read; nothing is allocated, and
+// nothing is computed before the first call.
+//
+// An operator is one block of constants in flash, aligned to 4 bytes: its struct below, the table of its channels, its
+// weights. Offsets count bytes from the beginning of the block, so it may lie anywhere. Tensors are (height, width,
+// channels) of one image.
+#pragma once
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// How accumulators become outputs; tinytrain/deploy/kernels/scales.py chooses the first one that is exact.
+enum {
+  KERNEL_SATURATE = 0,  // zero point -128, bounds -128 and 127: negative values saturate, however they are rounded
+  KERNEL_ROUND = 1,     // any zero point, bounds -128 and 127
+  KERNEL_CLAMP = 2,     // any bounds, shifts to the left
+};
+
+// Two channels: what the accumulator starts with, and the scale. A multiplier m of 31 bits stands here as 2m - 2^32.
+typedef struct {
+  int32_t bias[2];
+  int32_t multiplier[2];
+  uint32_t shifts;  // a byte each: to the right of the first and the second, to the left of the first and the second
+} KernelPair;
+
+// CONV_2D and FULLY_CONNECTED, whose input is one pixel.
+typedef struct {
+  uint32_t scratch_bytes;  // every operator begins with this number
+  uint16_t input_height, input_width, input_channels;
+  uint16_t output_height, output_width, output_channels;
+  uint8_t window_height, window_width, stride_height, stride_width, pad_top, pad_left;
+  int8_t input_zero, output_zero, low, high;
+  uint8_t requantize;  // KERNEL_SATURATE …
+  uint8_t reserved;
+  uint32_t words;    // of 4 weights in a window, the last one filled up with zeros
+  uint32_t pairs;    // offset: KernelPair of channels 0 and 1, 2 and 3 …; of an odd number the last two overlap
+  uint32_t weights;  // offset: of each pair a word of the first channel, one of the second, and so on
+} KernelConv;
+
+// Each takes the operator, its input, its output, and scratch memory, aligned to 4 bytes.
+void kernel_conv(const KernelConv* conv, const int8_t* input, int8_t* output, void* scratch);
+void kernel_conv_1x1(const KernelConv* conv, const int8_t* input, int8_t* output, void* scratch);  // stride 1, no padding
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,44 @@
+"""The kernels of firmware/kernels compiled for this computer, to be called with arrays."""
+
+import ctypes
+import subprocess
+
+import numpy as np
+from conftest import REPOSITORY
+
+SOURCES = REPOSITORY / "firmware" / "kernels"
+FLAGS = ["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-Wshadow", "-Wconversion"]
+GUARD = 0x5A  # around what a kernel writes
+MARGIN = 64
+
+
+class HostKernels:
+    """A shared library of all kernels, built into `folder`."""
+
+    def __init__(self, folder, sources=SOURCES):
+        library = folder / "kernels.so"
+        files = sorted(sources.glob("*.c"))
+        subprocess.run(["gcc", *FLAGS, "-shared", "-fPIC", "-o", library, *files], check=True)
+        self._library = ctypes.CDLL(str(library))
+
+    def run(self, kernel, inputs, shape):
+        """Returns the output (int8, of `shape`) of a Kernel; fails if it writes outside of output or scratch."""
+        output, scratch = _guarded(int(np.prod(shape))), _guarded(kernel.scratch_bytes)
+        block = ctypes.create_string_buffer(kernel.block, len(kernel.block))
+        sources = [np.ascontiguousarray(each) for each in inputs]
+        before = [each.copy() for each in sources]
+        places = [block, *(each.ctypes.data_as(ctypes.c_void_p) for each in sources), _inner(output), _inner(scratch)]
+        getattr(self._library, f"kernel_{kernel.name}")(*places)
+        for memory in (output, scratch):
+            assert (memory[:MARGIN] == GUARD).all(), f"{kernel.name} wrote before its memory"
+            assert (memory[-MARGIN:] == GUARD).all(), f"{kernel.name} wrote behind its memory"
+        assert all((old == new).all() for old, new in zip(before, sources, strict=True)), "an input was overwritten"
+        return output[MARGIN:-MARGIN].view(np.int8).reshape(shape)
+
+
+def _guarded(count):
+    return np.full(count + 2 * MARGIN, GUARD, np.uint8)
+
+
+def _inner(memory):
+    return ctypes.c_void_p(memory.ctypes.data + MARGIN)

@@ -1,0 +1,92 @@
+"""Random operators for the kernels: small ones of every shape, with quantization at its extremes."""
+
+import numpy as np
+from operator_files import OperatorFile
+
+EXTREMES = (-128, 127)
+CHANNELS = (1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 17, 24)
+
+
+def zero_point(random):
+    return int(random.choice(EXTREMES)) if random.random() < 0.5 else int(random.integers(-128, 128))
+
+
+def values(random, shape):
+    """Returns int8 values, sometimes all at one end."""
+    if random.random() < 0.1:
+        return np.full(shape, random.choice(EXTREMES), np.int8)
+    return random.integers(-128, 128, shape).astype(np.int8)
+
+
+def weight_values(random, shape):
+    if random.random() < 0.1:
+        return np.full(shape, random.choice((-127, 127)), np.int8)
+    return random.integers(-127, 128, shape).astype(np.int8)
+
+
+def biases(random, channels):
+    """Returns biases about as large as sums of products, or near the limit of 32 bits."""
+    most = int(random.choice((10, 30_000, 2**20, 2**30)))
+    return random.integers(-most, most + 1, channels).astype(np.int32)
+
+
+def weight_scales(random, channels, sums):
+    """Returns scales of weights for input and output scales of 1: outputs of about int8's range, and multipliers of any
+    size, up to shifts to the left."""
+    kind = random.random()
+    if kind < 0.6:
+        scales = random.uniform(20, 200, channels) / sums
+    elif kind < 0.8:
+        scales = 2.0 ** random.integers(-12, 1, channels)  # multipliers at their lowest
+        scales = scales * (1 if random.random() < 0.5 else 1 - 2.0**-23)  # or near their highest
+    else:
+        scales = 2.0 ** random.uniform(-31, 4, channels)
+    return scales.astype(np.float32)[: 1 if random.random() < 0.1 else channels]
+
+
+def activation(random):
+    return int(random.choice((0, 1, 2, 3)))
+
+
+def output_scale(random):
+    return float(np.float32(random.choice((1.0, 6 / 255, 0.1))))
+
+
+def padded(side, window, stride, same):
+    return -(-side // stride) if same else (side - window) // stride + 1
+
+
+def add_conv(file: OperatorFile, random, plain=False):
+    """Adds a CONV_2D, of 1x1 without stride if `plain`."""
+    height, width = (int(side) for side in random.integers(1, 8, 2))
+    channels, filters = (int(count) for count in random.choice(CHANNELS, 2))
+    same = bool(random.random() < 0.5)
+    sides, strides = (1, 1), (1, 1)
+    if not plain:
+        most = (5, 5) if same else (min(height, 5), min(width, 5))
+        sides = tuple(int(random.integers(1, side + 1)) for side in most)
+        strides = tuple(int(stride) for stride in random.integers(1, 4, 2))
+    scale = output_scale(random)
+    source = file.tensor(
+        (1, height, width, channels), values(random, (1, height, width, channels)), [1.0], zero_point(random)
+    )
+    count = sides[0] * sides[1] * channels
+    scales = weight_scales(random, filters, 5000 * np.sqrt(count)) * np.float32(scale)
+    weights = file.tensor((filters, *sides, channels), weight_values(random, (filters, *sides, channels)), scales)
+    inputs = [source, weights]
+    if random.random() < 0.9:
+        inputs.append(file.tensor((filters,), biases(random, filters)))
+    shape = [padded(side, *rest, same) for side, *rest in zip((height, width), sides, strides, strict=True)]
+    target = file.tensor((1, *shape, filters), None, [scale], zero_point(random))
+    file.operator(
+        "CONV_2D",
+        inputs,
+        target,
+        "Conv2DOptions",
+        strideH=strides[0],
+        strideW=strides[1],
+        padding=0 if same else 1,
+        dilationHFactor=1,
+        dilationWFactor=1,
+        fusedActivationFunction=activation(random),
+    )

@@ -1,0 +1,53 @@
+"""The kernels of firmware/kernels on this computer: bit for bit the outputs of TFLM's reference kernels."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from conftest import needs_tool
+from host_kernels import HostKernels
+from operator_files import OperatorFile
+from random_operators import add_conv
+
+from tinytrain.deploy.kernels.prepare import prepare
+from tinytrain.deploy.kernels.refusal import Refusal
+from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
+from tinytrain.tflite.model import Model
+
+DRAWN = {  # how many random operators of each kind, and at most how many of them TFLM keeps
+    "conv": (add_conv, {}, 500, 0.35),
+    "conv_1x1": (add_conv, {"plain": True}, 300, 0.35),
+}
+
+
+@pytest.fixture(scope="module")
+def kernels(tmp_path_factory):
+    return HostKernels(tmp_path_factory.mktemp("kernels"))
+
+
+def drawn_model(add, options, count):
+    random, file = np.random.default_rng(18), OperatorFile()
+    for _ in range(count):
+        add(file, random, **options)
+    return Model.parse(file.content())
+
+
+@needs_tool("gcc")
+@pytest.mark.parametrize("kind", DRAWN)
+def test_random_operators_equal_the_reference(kernels, kind):
+    add, options, count, most_refused = DRAWN[kind]
+    model = drawn_model(add, options, count)
+    expected = ReferenceInterpreter(model.content).run(np.zeros((1, 1, 1, 1), np.int8))
+    refused, modes = Counter(), Counter()
+    for operator, outputs in zip(model.operators, expected, strict=True):
+        kernel = prepare(model, operator)
+        if isinstance(kernel, Refusal):
+            refused[str(kernel)] += 1
+            continue
+        constant = [tensor for tensor in operator.inputs if tensor is not None and tensor.dtype == "int8"]
+        inputs = [model.constant(tensor) for tensor in constant[: 2 if operator.name == "ADD" else 1]]
+        found = kernels.run(kernel, inputs, operator.outputs[0].shape)
+        assert (found[0] == outputs[0]).all(), operator
+        modes[kernel.name] += 1
+    assert refused.total() <= most_refused * count, refused
+    print(kind, modes, refused)

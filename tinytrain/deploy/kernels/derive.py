@@ -1,0 +1,103 @@
+"""The flatbuffer that the firmware holds: a model whose operators of ours are custom ones.
+
+Such an operator keeps its inputs and its output. One more input, the last one, is its block of constants
+(kernel.Kernel); weights and bias go.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinytrain.deploy.kernels.kernel import Kernel
+from tinytrain.deploy.kernels.prepare import prepare
+from tinytrain.deploy.kernels.refusal import Refusal
+from tinytrain.tflite.model import Model, indices
+
+PREFIX = "tinytrain."  # of the names of our operators, before the kernel's
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A model for the firmware, and of each operator, in order, its kernel or why TFLM's runs it."""
+
+    model: Model
+    kernels: Sequence[Kernel | Refusal]
+
+
+def derive(model: Model) -> Derived:
+    """Returns the model with our kernels wherever they compute the same; `model` has one subgraph."""
+    kernels = [prepare(model, operator) for operator in model.operators]
+    tree = model.copy_tree()
+    graph = tree.subgraphs[0]
+    for node, operator, kernel in zip(graph.operators, model.operators, kernels, strict=True):
+        if isinstance(kernel, Kernel):
+            activations = [tensor.index for tensor in operator.inputs[: _activations(operator.name)] if tensor]
+            node.inputs = [*activations, _block_tensor(tree, kernel.block)]
+            node.opcodeIndex = _code(tree, PREFIX + kernel.name)
+            node.builtinOptionsType, node.builtinOptions = 0, None
+    _drop_unused(tree)
+    return Derived(Model.pack(tree), kernels)
+
+
+def _activations(name: str) -> int:
+    """Returns how many inputs an operator has that are no constants."""
+    return 2 if name == "ADD" else 1
+
+
+def _block_tensor(tree: Any, block: bytes) -> int:
+    """Adds a constant tensor and returns its number."""
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    tensor, buffer = schema.TensorT(), schema.BufferT()
+    buffer.data = np.frombuffer(block, np.uint8)
+    tensor.shape, tensor.type, tensor.buffer = [len(block)], schema.TensorType.INT8, len(tree.buffers)
+    tree.buffers.append(buffer)
+    tensors = tree.subgraphs[0].tensors
+    tensors.append(tensor)
+    return len(tensors) - 1
+
+
+def _code(tree: Any, name: str) -> int:
+    """Returns the number of the operator code of a custom operator, which is added if it is not there."""
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    for number, code in enumerate(tree.operatorCodes):
+        if code.customCode == name.encode():
+            return number
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
+    code.customCode, code.version = name.encode(), 1
+    tree.operatorCodes.append(code)
+    return len(tree.operatorCodes) - 1
+
+
+def _drop_unused(tree: Any) -> None:
+    """Removes tensors, buffers and operator codes that nothing names any more."""
+    graph = tree.subgraphs[0]
+    vectors = [graph.inputs, graph.outputs]
+    vectors += [vector for node in graph.operators for vector in (node.inputs, node.outputs, node.intermediates)]
+    tensors = _numbers({index for vector in vectors for index in indices(vector) if index >= 0})
+    graph.inputs, graph.outputs = (_renumbered(vector, tensors) for vector in (graph.inputs, graph.outputs))
+    for node in graph.operators:
+        node.inputs, node.outputs = _renumbered(node.inputs, tensors), _renumbered(node.outputs, tensors)
+        node.intermediates = None if node.intermediates is None else _renumbered(node.intermediates, tensors)
+    graph.tensors = [graph.tensors[index] for index in tensors]
+    buffers = _numbers({0} | {tensor.buffer for tensor in graph.tensors})
+    for tensor in graph.tensors:
+        tensor.buffer = buffers[tensor.buffer]
+    tree.buffers = [tree.buffers[index] for index in buffers]
+    codes = _numbers({node.opcodeIndex for node in graph.operators})
+    for node in graph.operators:
+        node.opcodeIndex = codes[node.opcodeIndex]
+    tree.operatorCodes = [tree.operatorCodes[index] for index in codes]
+
+
+def _numbers(kept: set[int]) -> dict[int, int]:
+    """Returns the new number of each old one, in the old order."""
+    return {old: new for new, old in enumerate(sorted(kept))}
+
+
+def _renumbered(vector: Any, numbers: dict[int, int]) -> list[int]:
+    return [numbers.get(index, -1) for index in indices(vector)]

@@ -1,0 +1,22 @@
+"""Which operators of a model are ours, and what their kernels read."""
+
+from collections.abc import Callable
+
+from tinytrain.deploy.kernels import conv
+from tinytrain.deploy.kernels.kernel import Kernel
+from tinytrain.deploy.kernels.refusal import Refusal
+from tinytrain.tflite.model import Model, Operator
+
+PREPARE: dict[str, Callable[[Model, Operator], Kernel]] = {"CONV_2D": conv.prepare}
+
+
+def prepare(model: Model, operator: Operator) -> Kernel | Refusal:
+    """Returns the kernel of an operator of `model`, or why TFLM's runs it."""
+    if operator.name not in PREPARE:
+        return Refusal("there is no kernel of ours for it")
+    try:
+        return PREPARE[operator.name](model, operator)
+    except Refusal as refusal:
+        return refusal
+    except ValueError:  # buffers that do not fit the shapes: TFLM says what it makes of them
+        return Refusal("its constants do not fit its shapes")

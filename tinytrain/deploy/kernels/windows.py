@@ -1,0 +1,52 @@
+"""Shapes, strides and padding of an operator with a window."""
+
+from dataclasses import dataclass
+
+from tinytrain.deploy.kernels.refusal import require
+from tinytrain.tflite.model import Operator
+
+SAME = 0  # the schema's number of this padding
+
+
+@dataclass(frozen=True)
+class Window:
+    """Height, width and channels of input and output; sides and strides of the window, and the padding before it."""
+
+    source: tuple[int, ...]
+    target: tuple[int, ...]
+    sides: tuple[int, int]
+    strides: tuple[int, int]
+    padding: tuple[int, int]
+
+    @classmethod
+    def of(cls, operator: Operator, sides: tuple[int, ...]) -> "Window":
+        """Returns the window of an operator; raises Refusal if shapes do not fit it or are too large."""
+        source, target, options = operator.inputs[0], operator.outputs[0], operator.options
+        if source is None:
+            raise ValueError(f"{operator.name} without input")
+        require(len(source.shape) == len(target.shape) == 4, "a shape has other than 4 dimensions")
+        require(source.shape[0] == target.shape[0] == 1, "it takes more than one image")
+        require(min(*source.shape, *target.shape) > 0, "a dimension is 0")
+        require(max(*source.shape, *target.shape) < 2**15, "a dimension is 32768 or more")
+        dilations = (options.get("dilationHFactor", 1), options.get("dilationWFactor", 1))
+        require(dilations == (1, 1), "it has dilation")
+        height, width = sides
+        strides = (options.get("strideH", 0), options.get("strideW", 0))
+        require(min(strides) > 0 and max(*strides, *sides) < 2**8, "its strides or window are out of range")
+        padding = []
+        for before, after, side, stride in zip(source.shape[1:3], target.shape[1:3], sides, strides, strict=True):
+            same = options.get("padding", 0) == SAME
+            expected = -(-before // stride) if same else (before - side) // stride + 1
+            require(after == expected, "its output has another shape than its window gives")
+            padding.append(max((after - 1) * stride + side - before, 0) // 2 if same else 0)
+        return cls(source.shape[1:], target.shape[1:], (height, width), strides, (padding[0], padding[1]))
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether each output sees one input at its own place, for a window of 1x1."""
+        return self.strides == (1, 1) and self.padding == (0, 0)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The values as the structs of kernels.h begin."""
+        return (*self.source, *self.target, *self.sides, *self.strides, *self.padding)
