@@ -41,7 +41,7 @@ ARENA_BYTES = 1_500_000
 
 @dataclass(frozen=True)
 class Run:
-    """A model on the board: instructions of each operator, the self test, bytes of sections, and whether outputs equal."""
+    """A model on the board: instructions by operator, the self test, bytes of sections, and whether outputs equal."""
 
     instructions: list[float]
     printed: dict[str, Any]

@@ -55,5 +55,6 @@ namespace kernels {
 
 TFLMRegistration Conv() { return Register<KernelConv, kernel_conv>(); }
 TFLMRegistration Conv1x1() { return Register<KernelConv, kernel_conv_1x1>(); }
+TFLMRegistration Depthwise() { return Register<KernelDepthwise, kernel_depthwise>(); }
 
 }  // namespace kernels

@@ -8,5 +8,6 @@ namespace kernels {
 
 TFLMRegistration Conv();
 TFLMRegistration Conv1x1();
+TFLMRegistration Depthwise();
 
 }  // namespace kernels

@@ -41,6 +41,19 @@ KERNEL_INLINE int32_t smlad(uint32_t x, uint32_t y, int32_t sum) {
   return result;
 }
 
+// The low half of x by the high one of y, and the reverse.
+KERNEL_INLINE int32_t smlabt(uint32_t x, uint32_t y, int32_t sum) {
+  int32_t result;
+  __asm__("smlabt %0, %1, %2, %3" : "=r"(result) : "r"(x), "r"(y), "r"(sum));
+  return result;
+}
+
+KERNEL_INLINE int32_t smlatb(uint32_t x, uint32_t y, int32_t sum) {
+  int32_t result;
+  __asm__("smlatb %0, %1, %2, %3" : "=r"(result) : "r"(x), "r"(y), "r"(sum));
+  return result;
+}
+
 // (x·y + sum·2^32 + 2^31) / 2^32, rounded down.
 KERNEL_INLINE int32_t smmlar(int32_t x, int32_t y, int32_t sum) {
   int32_t result;
@@ -71,6 +84,12 @@ KERNEL_INLINE int32_t smlad(uint32_t x, uint32_t y, int32_t sum) {
   const int32_t low = (int16_t)x * (int16_t)y, high = (int16_t)(x >> 16) * (int16_t)(y >> 16);
   return (int32_t)((uint32_t)sum + (uint32_t)low + (uint32_t)high);  // wraps
 }
+
+KERNEL_INLINE int32_t smlabt(uint32_t x, uint32_t y, int32_t sum) {
+  return (int32_t)((uint32_t)sum + (uint32_t)((int16_t)x * (int16_t)(y >> 16)));
+}
+
+KERNEL_INLINE int32_t smlatb(uint32_t x, uint32_t y, int32_t sum) { return smlabt(y, x, sum); }
 
 KERNEL_INLINE int32_t smmlar(int32_t x, int32_t y, int32_t sum) {
   return (int32_t)(((int64_t)x * y + (int64_t)sum * (INT64_C(1) << 32) + (INT64_C(1) << 31)) >> 32);

@@ -41,9 +41,30 @@ typedef struct {
   uint32_t weights;  // offset: of each pair a word of the first channel, one of the second, and so on
 } KernelConv;
 
+// DEPTHWISE_CONV_2D with a square window of 3, 5 or 7, stride 1 or 2. Of each channel there is a record: the two numbers and
+// the shifts below, then its weights. A row w0 … wk of weights stands as words of the bytes w0 w1 w1 w2, w2 w3 w3 w4 …:
+// spread, they are the pairs that begin at even places, and those that begin at odd ones.
+typedef struct {
+  int32_t bias, multiplier;
+  uint32_t shifts;  // as the low and the third byte of KernelPair
+} KernelChannel;
+
+typedef struct {
+  uint32_t scratch_bytes;
+  uint16_t input_height, input_width, channels;
+  uint16_t output_height, output_width, same_channels;
+  uint8_t window, same_window, stride, same_stride, pad_top, pad_left;
+  int8_t input_zero, output_zero, low, high;
+  uint8_t requantize;
+  uint8_t reserved;
+  uint16_t band, pitch;  // rows of the output that are computed together; 16-bit values of a row in scratch, even
+  uint32_t records;      // offset
+} KernelDepthwise;
+
 // Each takes the operator, its input, its output, and scratch memory, aligned to 4 bytes.
 void kernel_conv(const KernelConv* conv, const int8_t* input, int8_t* output, void* scratch);
 void kernel_conv_1x1(const KernelConv* conv, const int8_t* input, int8_t* output, void* scratch);  // stride 1, no padding
+void kernel_depthwise(const KernelDepthwise* depthwise, const int8_t* input, int8_t* output, void* scratch);
 
 #ifdef __cplusplus
 }

@@ -90,3 +90,37 @@ def add_conv(file: OperatorFile, random, plain=False):
         dilationWFactor=1,
         fusedActivationFunction=activation(random),
     )
+
+
+def add_depthwise(file: OperatorFile, random):
+    """Adds a DEPTHWISE_CONV_2D of 3x3, 5x5 or 7x7, stride 1 or 2."""
+    side, stride = int(random.choice((3, 5, 7))), int(random.integers(1, 3))
+    same = bool(random.random() < 0.6)
+    height, width = (int(each) for each in random.integers(1 if same else side, 12, 2))
+    if random.random() < 0.05:
+        height = 60  # several bands
+        width = 40
+    channels = int(random.choice(CHANNELS[:8]))
+    scale = output_scale(random)
+    shape = (1, height, width, channels)
+    source = file.tensor(shape, values(random, shape), [1.0], zero_point(random))
+    scales = weight_scales(random, channels, 5000 * side) * np.float32(scale)
+    weights = file.tensor((1, side, side, channels), weight_values(random, (1, side, side, channels)), scales, axis=3)
+    inputs = [source, weights]
+    if random.random() < 0.9:
+        inputs.append(file.tensor((channels,), biases(random, channels)))
+    sides = [padded(each, side, stride, same) for each in (height, width)]
+    target = file.tensor((1, *sides, channels), None, [scale], zero_point(random))
+    file.operator(
+        "DEPTHWISE_CONV_2D",
+        inputs,
+        target,
+        "DepthwiseConv2DOptions",
+        strideH=stride,
+        strideW=stride,
+        padding=0 if same else 1,
+        depthMultiplier=1,
+        dilationHFactor=1,
+        dilationWFactor=1,
+        fusedActivationFunction=activation(random),
+    )

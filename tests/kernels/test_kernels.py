@@ -7,7 +7,7 @@ import pytest
 from conftest import needs_tool
 from host_kernels import HostKernels
 from operator_files import OperatorFile
-from random_operators import add_conv
+from random_operators import add_conv, add_depthwise
 
 from tinytrain.deploy.kernels.prepare import prepare
 from tinytrain.deploy.kernels.refusal import Refusal
@@ -17,6 +17,7 @@ from tinytrain.tflite.model import Model
 DRAWN = {  # how many random operators of each kind, and at most how many of them TFLM keeps
     "conv": (add_conv, {}, 500, 0.35),
     "conv_1x1": (add_conv, {"plain": True}, 300, 0.35),
+    "depthwise": (add_depthwise, {}, 500, 0.35),
 }
 
 

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 
-from tinytrain.deploy.kernels import conv
+from tinytrain.deploy.kernels import conv, depthwise
 from tinytrain.deploy.kernels.kernel import Kernel
 from tinytrain.deploy.kernels.refusal import Refusal
 from tinytrain.tflite.model import Model, Operator
 
-PREPARE: dict[str, Callable[[Model, Operator], Kernel]] = {"CONV_2D": conv.prepare}
+PREPARE: dict[str, Callable[[Model, Operator], Kernel]] = {
+    "CONV_2D": conv.prepare,
+    "DEPTHWISE_CONV_2D": depthwise.prepare,
+}
 
 
 def prepare(model: Model, operator: Operator) -> Kernel | Refusal:

@@ -53,7 +53,7 @@ class Bounds:
 
     @classmethod
     def of(cls, output: Tensor, activation: int) -> "Bounds":
-        """Returns the bounds of an output for `activation`, a number of the schema; raises Refusal for an unknown one."""
+        """Returns the bounds of an output for an activation, a number of the schema; raises Refusal for others."""
         scale, zero = one_scale(output), output.zero_point[0]
         limits = {0: (-np.inf, np.inf), 1: (0, np.inf), 2: (-1, 1), 3: (0, 6)}
         require(activation in limits, "its activation is none of relu, relu6 and relu_n1_to_1")

@@ -1,0 +1,198 @@
+// Channel by channel: some rows of it are spread to 16 bits with their border, so that SMLAD takes two neighbours of a
+// row at once, and the loops know no border.
+#include "depthwise_sums.h"
+#include "dsp.h"
+#include "kernels.h"
+#include "requantize.h"
+
+#define MOST_WORDS (7 * 6)  // of the pairs of a channel's weights
+#define NOT_INLINE static __attribute__((noinline))  // so that each inner loop has the registers for itself
+
+static int at_least(int x, int low) { return x < low ? low : x; }
+static int at_most(int x, int high) { return x > high ? high : x; }
+
+// What the loops over the outputs of one channel read.
+typedef struct {
+  const uint32_t* weights;
+  int32_t multiplier;
+  uint32_t shifts;
+  Bounds bounds;
+  int32_t bias;
+  int mode, pitch, channels, width, rows;  // the pitch in bytes
+} Plane;
+
+// Of each row of weights the even pairs, then the odd ones.
+KERNEL_INLINE void spread_rows_of_weights(const uint32_t* from, uint32_t* to, int window) {
+  const int half = window / 2;
+#pragma GCC unroll 3
+  for (int row = 0; row < window; ++row) {
+#pragma GCC unroll 3
+    for (int i = 0; i < half; ++i) {
+      to[i] = sxtb16(from[i]);
+      to[half + i] = sxtb16_ror8(from[i]);
+    }
+    from += half;
+    to += 2 * half;
+  }
+}
+
+NOT_INLINE void spread_weights(const uint32_t* from, uint32_t* to, int window) {
+  if (window == 3) {
+    spread_rows_of_weights(from, to, 3);
+  } else if (window == 5) {
+    spread_rows_of_weights(from, to, 5);
+  } else {
+    spread_rows_of_weights(from, to, 7);
+  }
+}
+
+// `count` values of one channel in each of `rows` rows of pixels, `step` bytes apart, to rows `pitch` values apart.
+NOT_INLINE void spread_plane(const int8_t* from, int channels, int step, int16_t* to, int pitch, int count, int rows) {
+  for (; rows > 0; --rows) {
+    const int8_t* source = from;
+    int16_t* target = to;
+    int left = count;
+    for (; left >= 4; left -= 4) {
+      target[0] = source[0];
+      target[1] = source[channels];
+      source += 2 * channels;
+      target[2] = source[0];
+      target[3] = source[channels];
+      source += 2 * channels;
+      target += 4;
+    }
+    if (left >= 2) {
+      target[0] = source[0];
+      target[1] = source[channels];
+      source += 2 * channels;
+      target += 2;
+    }
+    if (left % 2 == 1) *target = *source;
+    from += step;
+    to += pitch;
+  }
+}
+
+// Any bounds, any number of outputs.
+NOT_INLINE void store_clamped(const Plane* plane, const int32_t* sums, int8_t* output, int count) {
+  for (int i = 0; i < count; ++i) {
+    output[i * plane->channels] = requantize(sums[i], plane->multiplier, plane->shifts, &plane->bounds, KERNEL_CLAMP);
+  }
+}
+
+// The loops are unrolled, so that the sums stay in registers, and `bounds` is a copy since an output may be anything.
+KERNEL_INLINE void store(const Plane* plane, const int32_t* sums, int8_t* output, int count) {
+  const int channels = plane->channels, mode = plane->mode;
+  const int32_t multiplier = plane->multiplier;
+  const uint32_t shifts = plane->shifts;
+  const Bounds bounds = plane->bounds;
+  if (mode == KERNEL_SATURATE) {
+#pragma GCC unroll 4
+    for (int i = 0; i < count; ++i) {
+      output[i * channels] = requantize(sums[i], multiplier, shifts, &bounds, KERNEL_SATURATE);
+    }
+  } else if (mode == KERNEL_ROUND) {
+#pragma GCC unroll 4
+    for (int i = 0; i < count; ++i) {
+      output[i * channels] = requantize(sums[i], multiplier, shifts, &bounds, KERNEL_ROUND);
+    }
+  } else {
+    int32_t copies[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < count; ++i) copies[i] = sums[i];
+    store_clamped(plane, copies, output, count);
+  }
+}
+
+// All outputs of the rows of a plane: by four, then by two, of which the last may be computed and dropped.
+KERNEL_INLINE void output_rows(const Plane* plane, const uint32_t* values, int8_t* output, int window, int stride) {
+  for (int row = plane->rows; row > 0; --row) {
+    const uint32_t* from = values;
+    int left = plane->width;
+    for (; left > 2; left -= 4) {
+      int32_t sums[4] = {plane->bias, plane->bias, plane->bias, plane->bias};
+      sum_windows(from, plane->pitch, plane->weights, sums, window, stride, 4);
+      if (left == 3) {
+        store(plane, sums, output, 3);
+        output += 3 * plane->channels;
+        left = 4;
+      } else {
+        store(plane, sums, output, 4);
+        output += 4 * plane->channels;
+      }
+      from += 2 * stride;
+    }
+    if (left > 0) {
+      int32_t sums[2] = {plane->bias, plane->bias};
+      sum_windows(from, plane->pitch, plane->weights, sums, window, stride, 2);
+      if (left == 2) {
+        store(plane, sums, output, 2);
+      } else {
+        store(plane, sums, output, 1);
+      }
+      output += left * plane->channels;
+    }
+    values = (const uint32_t*)((const char*)values + plane->pitch * stride);
+  }
+}
+
+NOT_INLINE void output_3(const Plane* plane, const uint32_t* values, int8_t* output) {
+  output_rows(plane, values, output, 3, 1);
+}
+NOT_INLINE void output_3_by_2(const Plane* plane, const uint32_t* values, int8_t* output) {
+  output_rows(plane, values, output, 3, 2);
+}
+NOT_INLINE void output_5(const Plane* plane, const uint32_t* values, int8_t* output) {
+  output_rows(plane, values, output, 5, 1);
+}
+NOT_INLINE void output_5_by_2(const Plane* plane, const uint32_t* values, int8_t* output) {
+  output_rows(plane, values, output, 5, 2);
+}
+NOT_INLINE void output_7(const Plane* plane, const uint32_t* values, int8_t* output) {
+  output_rows(plane, values, output, 7, 1);
+}
+NOT_INLINE void output_7_by_2(const Plane* plane, const uint32_t* values, int8_t* output) {
+  output_rows(plane, values, output, 7, 2);
+}
+
+typedef void (*OutputPlane)(const Plane* plane, const uint32_t* values, int8_t* output);
+
+static OutputPlane output_of(int window, int stride) {
+  static const OutputPlane kOutputs[3][2] = {{output_3, output_3_by_2}, {output_5, output_5_by_2}, {output_7, output_7_by_2}};
+  return kOutputs[(window - 3) / 2][stride - 1];
+}
+
+// The output rows from `top` on, of all channels.
+NOT_INLINE void output_band(const KernelDepthwise* depthwise, const int8_t* input, int8_t* output, int16_t* values,
+                            int top, int rows) {
+  const int channels = depthwise->channels, window = depthwise->window, pitch = depthwise->pitch;
+  const int first_row = top * depthwise->stride - depthwise->pad_top, height = (rows - 1) * depthwise->stride + window;
+  const int begin = at_least(-first_row, 0), end = at_most(depthwise->input_height - first_row, height);
+  const int count = at_most(depthwise->input_width, pitch - depthwise->pad_left), step = channels * depthwise->input_width;
+  const OutputPlane output_plane = output_of(window, depthwise->stride);
+  const uint32_t* record = (const uint32_t*)((const char*)depthwise + depthwise->records);
+  int16_t* inside = values + begin * pitch + depthwise->pad_left;
+  uint32_t weights[MOST_WORDS];
+  Plane plane = {weights, 0, 0, {depthwise->output_zero, depthwise->low, depthwise->high}, 0, depthwise->requantize,
+                 2 * pitch, channels, depthwise->output_width, rows};
+  for (int i = 0; i < height * pitch; ++i) values[i] = depthwise->input_zero;
+  input += step * (first_row + begin);
+  output += channels * top * depthwise->output_width;
+  for (int channel = 0; channel < channels; ++channel) {
+    const KernelChannel* described = (const KernelChannel*)record;
+    plane.bias = described->bias;
+    plane.multiplier = described->multiplier;
+    plane.shifts = described->shifts;
+    record += sizeof(KernelChannel) / 4;
+    spread_weights(record, weights, window);
+    record += window * (window / 2);
+    spread_plane(input++, channels, step, inside, pitch, count, end - begin);
+    output_plane(&plane, (const uint32_t*)values, output++);
+  }
+}
+
+void kernel_depthwise(const KernelDepthwise* depthwise, const int8_t* input, int8_t* output, void* scratch) {
+  for (int top = 0; top < depthwise->output_height; top += depthwise->band) {
+    output_band(depthwise, input, output, scratch, top, at_most(depthwise->output_height - top, depthwise->band));
+  }
+}

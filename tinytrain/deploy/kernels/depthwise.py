@@ -1,0 +1,73 @@
+"""DEPTHWISE_CONV_2D for firmware/kernels/depthwise.c."""
+
+import struct
+
+import numpy as np
+
+from tinytrain.deploy.kernels.conv import bias_of, channel_scales, int8_weights, shifted_bias
+from tinytrain.deploy.kernels.kernel import Kernel
+from tinytrain.deploy.kernels.refusal import require
+from tinytrain.deploy.kernels.scales import Bounds
+from tinytrain.deploy.kernels.windows import Window
+from tinytrain.tflite.model import Model, Operator
+
+HEAD = "<I6H6B4bBx2HI"  # KernelDepthwise
+CHANNEL = "<2iI"  # KernelChannel
+SCRATCH_BYTES = 4096  # for a plane; where it is larger, bands of it
+SLACK_BYTES = 16  # what four outputs read beyond the end of a row
+
+
+def prepare(model: Model, operator: Operator) -> Kernel:
+    """Prepares a DEPTHWISE_CONV_2D; raises Refusal if it is none of ours."""
+    source, filters, target = operator.inputs[0], operator.inputs[1], operator.outputs[0]
+    if source is None or filters is None:
+        raise ValueError("DEPTHWISE_CONV_2D without input or weights")
+    window = Window.of(operator, filters.shape[1:3])
+    channels = source.shape[3]
+    require(target.shape[3] == filters.shape[3] == channels and filters.shape[0] == 1, "it has a depth multiplier")
+    require(window.sides in ((3, 3), (5, 5), (7, 7)), "its window is not 3x3, 5x5 or 7x7")
+    require(window.strides in ((1, 1), (2, 2)), "its stride is neither 1 nor 2")
+    weights = int8_weights(model, filters)[0].transpose(2, 0, 1)
+    flat = weights.reshape(channels, -1)
+    scales = channel_scales(source, filters, target, channels)
+    shifted = shifted_bias(flat, bias_of(model, operator, channels), source.zero_point[0], scales)
+    bounds = Bounds.of(target, operator.options.get("fusedActivationFunction", 0))
+    band, pitch, scratch = _band(window)
+    words = _words(weights)
+    records = [
+        struct.pack(CHANNEL, start, scale.stored, scale.right | scale.left << 16) + words[channel].tobytes()
+        for channel, (start, scale) in enumerate(zip(shifted, scales, strict=True))
+    ]
+    head = struct.pack(
+        HEAD,
+        scratch,
+        *window.numbers,
+        source.zero_point[0],
+        bounds.zero,
+        bounds.low,
+        bounds.high,
+        bounds.mode(scales),
+        band,
+        pitch,
+        struct.calcsize(HEAD),
+    )
+    return Kernel("depthwise", head + b"".join(records))
+
+
+def _band(window: Window) -> tuple[int, int, int]:
+    """Returns the output rows of a band, the 16-bit values of a row in scratch, and the bytes of scratch."""
+    side, stride = window.sides[0], window.strides[0]
+    pitch = (window.target[1] - 1) * stride + side
+    pitch += pitch % 2
+    most = SCRATCH_BYTES // (2 * pitch)  # rows of the input
+    band = min(max((most - side) // stride + 1, 1), window.target[0])
+    bands = -(-window.target[0] // band)
+    band = -(-window.target[0] // bands)  # all about as large
+    return band, pitch, 2 * pitch * ((band - 1) * stride + side) + SLACK_BYTES
+
+
+def _words(weights: np.ndarray) -> np.ndarray:
+    """Returns the rows of weights (channels, k, k) as bytes w0 w1 w1 w2, w2 w3 w3 w4 …: (channels, k, k // 2, 4)."""
+    side = weights.shape[2]
+    places = [[first, first + 1, first + 1, first + 2] for first in range(0, side - 1, 2)]
+    return np.ascontiguousarray(weights[:, :, np.array(places)])
