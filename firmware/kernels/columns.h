@@ -32,5 +32,25 @@ KERNEL_INLINE void spread_all(uint32_t* column, const int8_t* from, int count) {
   }
 }
 
-// Computes all output channels of one pixel or two, whose columns begin at `columns`.
-void kernel_multiply_columns(const KernelConv* conv, const uint32_t* columns, int8_t* output, int pixels);
+// Spreads `count` values of each of two pixels.
+KERNEL_INLINE void spread_two(uint32_t* columns, const int8_t* first, const int8_t* second, int count) {
+  for (; count >= 4; count -= 4) {
+    const uint32_t x = load_word(first), y = load_word(second);
+    columns[0] = sxtb16(x);
+    columns[1] = sxtb16_ror8(x);
+    columns[2] = sxtb16(y);
+    columns[3] = sxtb16_ror8(y);
+    columns += COLUMN_WORDS;
+    first += 4;
+    second += 4;
+  }
+  if (count > 0) {
+    spread_all(columns, first, count);
+    spread_all(columns + 2, second, count);
+  }
+}
+
+// Computes all output channels of one pixel or of two that follow each other, whose columns begin at `columns`.
+typedef void (*MultiplyColumns)(const KernelConv* conv, const uint32_t* columns, int8_t* output);
+
+MultiplyColumns kernel_multiply_columns(const KernelConv* conv, int pixels);

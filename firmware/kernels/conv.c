@@ -1,3 +1,4 @@
+// The windows of two output pixels become columns; windows that reach over the border see the input's zero point there.
 #include "columns.h"
 
 static int at_least(int x, int low) { return x < low ? low : x; }
@@ -27,43 +28,83 @@ static void spread_window(const KernelConv* conv, const int8_t* input, int top, 
   }
 }
 
-// The same for any number of channels: the window is gathered as bytes first, behind the columns.
+// memcpy and memset of the C library take longer for a few bytes; words may lie anywhere.
+static int8_t* copy_bytes(int8_t* to, const int8_t* from, int count) {
+  for (; count >= 4; count -= 4) {
+    store_word(to, load_word(from));
+    to += 4;
+    from += 4;
+  }
+  for (; count > 0; --count) *to++ = *from++;
+  return to;
+}
+
+static int8_t* fill_bytes(int8_t* to, int8_t value, int count) {
+  for (; count > 0; --count) *to++ = value;
+  return to;
+}
+
+// Copies whole words, up to 3 bytes more than `count`, which the next copy overwrites; returns where that one goes.
+KERNEL_INLINE int8_t* copy_words(int8_t* to, const int8_t* from, int count) {
+  for (int done = 0; done < count; done += 4) store_word(to + done, load_word(from + done));
+  return to + count;
+}
+
+// A window inside of the input, as bytes. Whole words may be read of all rows but the last one, which still follows.
+static void gather_inside(const KernelConv* conv, const int8_t* input, int top, int left, int8_t* to) {
+  const int channels = conv->input_channels, step = channels * conv->input_width, row = channels * conv->window_width;
+  const int8_t* from = input + step * top + channels * left;
+  for (int y = conv->window_height; y > 1; --y) {
+    to = copy_words(to, from, row);
+    from += step;
+  }
+  copy_bytes(to, from, row);
+}
+
+// Any window as bytes, for any number of channels.
 static void gather_window(const KernelConv* conv, const int8_t* input, int top, int left, int8_t* to) {
   const int width = conv->input_width, channels = conv->input_channels, window = conv->window_width;
   const int begin = at_least(-left, 0), end = at_least(at_most(width - left, window), begin);
+  const int8_t* from = input + channels * (top * width + left + begin);
   for (int y = top; y < top + conv->window_height; ++y) {
     const int outside = y < 0 || y >= conv->input_height;
     const int first = outside ? window : begin, last = outside ? window : end;
-    memset(to, conv->input_zero, (size_t)(first * channels));
-    if (last > first) {
-      memcpy(to + first * channels, input + channels * (y * width + left + first), (size_t)((last - first) * channels));
-    }
-    memset(to + last * channels, conv->input_zero, (size_t)((window - last) * channels));
-    to += window * channels;
+    to = fill_bytes(to, conv->input_zero, first * channels);
+    to = copy_bytes(to, from, (last - first) * channels);
+    to = fill_bytes(to, conv->input_zero, (window - last) * channels);
+    from += channels * width;
   }
 }
 
+static int is_inside(const KernelConv* conv, int top, int left) {
+  return conv->input_channels * conv->input_width >= 3 && top >= 0 && left >= 0 && top + conv->window_height <= conv->input_height &&
+         left + conv->window_width <= conv->input_width;
+}
+
 void kernel_conv(const KernelConv* conv, const int8_t* input, int8_t* output, void* scratch) {
+  const MultiplyColumns multiply_two = kernel_multiply_columns(conv, 2);
   uint32_t* columns = scratch;
   int8_t* gathered = (int8_t*)(columns + COLUMN_WORDS * conv->words);
   const int count = conv->output_height * conv->output_width;
-  int top = -conv->pad_top, column = 0;
+  int top = -conv->pad_top, left = -conv->pad_left, column = 0;
   for (int pixel = 0; pixel < count; ++pixel) {
-    const int left = column * conv->stride_width - conv->pad_left;
     uint32_t* lane = columns + 2 * (pixel & 1);
     if (conv->input_channels % 4 == 0) {
       spread_window(conv, input, top, left, lane);
     } else {
-      gather_window(conv, input, top, left, gathered);
+      (is_inside(conv, top, left) ? gather_inside : gather_window)(conv, input, top, left, gathered);
       spread(lane, gathered, (int)conv->words);
     }
+    left += conv->stride_width;
     if (++column == conv->output_width) {
       column = 0;
+      left = -conv->pad_left;
       top += conv->stride_height;
     }
-    if ((pixel & 1) == 0 && pixel + 1 < count) continue;
-    const int pixels = 1 + (pixel & 1);
-    kernel_multiply_columns(conv, columns, output, pixels);
-    output += pixels * conv->output_channels;
+    if (pixel & 1) {
+      multiply_two(conv, columns, output);
+      output += 2 * conv->output_channels;
+    }
   }
+  if (count % 2 == 1) kernel_multiply_columns(conv, 1)(conv, columns, output);
 }

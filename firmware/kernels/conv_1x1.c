@@ -1,14 +1,16 @@
 #include "columns.h"
 
 void kernel_conv_1x1(const KernelConv* conv, const int8_t* input, int8_t* output, void* scratch) {
-  uint32_t* columns = scratch;
-  const int channels = conv->input_channels;
-  for (int left = conv->output_height * conv->output_width; left > 0; left -= 2) {
-    const int pixels = left > 1 ? 2 : 1;
-    spread_all(columns, input, channels);
-    if (pixels == 2) spread_all(columns + 2, input + channels, channels);
-    kernel_multiply_columns(conv, columns, output, pixels);
+  const MultiplyColumns multiply_two = kernel_multiply_columns(conv, 2);
+  const int channels = conv->input_channels, count = conv->output_height * conv->output_width;
+  for (int left = count; left > 1; left -= 2) {
+    spread_two(scratch, input, input + channels, channels);
+    multiply_two(conv, scratch, output);
     input += 2 * channels;
     output += 2 * conv->output_channels;
+  }
+  if (count % 2 == 1) {
+    spread_all(scratch, input, channels);
+    kernel_multiply_columns(conv, 1)(conv, scratch, output);
   }
 }

@@ -14,12 +14,14 @@
 
 #define KERNEL_INLINE static inline __attribute__((always_inline))
 
-// Four bytes from any address.
+// Four bytes at any address.
 KERNEL_INLINE uint32_t load_word(const void* from) {
   uint32_t word;
   memcpy(&word, from, 4);
   return word;
 }
+
+KERNEL_INLINE void store_word(void* to, uint32_t word) { memcpy(to, &word, 4); }
 
 #if KERNEL_DSP
 

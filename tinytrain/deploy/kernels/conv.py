@@ -30,7 +30,8 @@ def prepare(model: Model, operator: Operator) -> Kernel:
     plain = filters.shape[1:3] == (1, 1) and window.is_plain
     whole = plain or source.shape[3] % 4 == 0
     words = -(-weights.shape[1] // 4)
-    scratch = words * (16 if whole else 20)  # two columns of 16 bits, and the bytes of a window where it is gathered
+    # Two columns of 16 bits, and where windows are gathered first the bytes of one, with what copying words may exceed.
+    scratch = 16 * words + (0 if whole else 4 * words + 4)
     name = "conv_1x1" if plain else "conv"
     return Kernel(name, block(window, scratch, source.zero_point[0], weights, bias, scales, bounds))
 
