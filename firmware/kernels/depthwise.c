@@ -13,7 +13,7 @@ static int at_most(int x, int high) { return x > high ? high : x; }
 
 // What the loops over the outputs of one channel read.
 typedef struct {
-  const uint32_t* weights;
+  const uint32_t* weights;  // as they stand in flash
   int32_t multiplier;
   uint32_t shifts;
   Bounds bounds;
@@ -24,7 +24,7 @@ typedef struct {
 // Of each row of weights the even pairs, then the odd ones.
 KERNEL_INLINE void spread_rows_of_weights(const uint32_t* from, uint32_t* to, int window) {
   const int half = window / 2;
-#pragma GCC unroll 3
+#pragma GCC unroll 7
   for (int row = 0; row < window; ++row) {
 #pragma GCC unroll 3
     for (int i = 0; i < half; ++i) {
@@ -36,40 +36,64 @@ KERNEL_INLINE void spread_rows_of_weights(const uint32_t* from, uint32_t* to, in
   }
 }
 
-NOT_INLINE void spread_weights(const uint32_t* from, uint32_t* to, int window) {
-  if (window == 3) {
-    spread_rows_of_weights(from, to, 3);
-  } else if (window == 5) {
-    spread_rows_of_weights(from, to, 5);
-  } else {
-    spread_rows_of_weights(from, to, 7);
+NOT_INLINE void spread_weights_5(const uint32_t* from, uint32_t* to) { spread_rows_of_weights(from, to, 5); }
+NOT_INLINE void spread_weights_7(const uint32_t* from, uint32_t* to) { spread_rows_of_weights(from, to, 7); }
+
+KERNEL_INLINE void spread_weights(const uint32_t* from, uint32_t* to, int window) {
+  if (window == 3) spread_rows_of_weights(from, to, 3);
+  if (window == 5) spread_weights_5(from, to);
+  if (window == 7) spread_weights_7(from, to);
+}
+
+// Where the values of a channel, or of some, come from and go to.
+typedef struct {
+  int channels, step;         // bytes from a pixel of the input to the next, and from a row
+  int begin, count, rows;     // what of a plane lies on the input: the place of its first value, columns and rows
+  int pitch, size;            // values of a row and of a plane
+} Layout;
+
+// One channel.
+NOT_INLINE void spread_plane(const Layout* layout, const int8_t* from, int16_t* to) {
+  const int channels = layout->channels;
+  to += layout->begin;
+  for (int row = layout->rows; row > 0; --row) {
+    const int8_t* source = from;
+    int16_t* target = to;
+    for (int left = layout->count; left > 0; --left) {
+      *target++ = *source;
+      source += channels;
+    }
+    from += layout->step;
+    to += layout->pitch;
   }
 }
 
-// `count` values of one channel in each of `rows` rows of pixels, `step` bytes apart, to rows `pitch` values apart.
-NOT_INLINE void spread_plane(const int8_t* from, int channels, int step, int16_t* to, int pitch, int count, int rows) {
-  for (; rows > 0; --rows) {
+// Four channels at once, to four planes: a word of the input has a value of each.
+NOT_INLINE void spread_planes(const Layout* layout, const int8_t* from, int16_t* to) {
+  const int channels = layout->channels, size = layout->size;
+  to += layout->begin;
+  for (int row = layout->rows; row > 0; --row) {
     const int8_t* source = from;
     int16_t* target = to;
-    int left = count;
-    for (; left >= 4; left -= 4) {
-      target[0] = source[0];
-      target[1] = source[channels];
-      source += 2 * channels;
-      target[2] = source[0];
-      target[3] = source[channels];
-      source += 2 * channels;
-      target += 4;
-    }
-    if (left >= 2) {
-      target[0] = source[0];
-      target[1] = source[channels];
+    int left = layout->count;
+    for (; left >= 2; left -= 2) {
+      const uint32_t x = load_word(source), y = load_word(source + channels);
+      const uint32_t x_even = sxtb16(x), x_odd = sxtb16_ror8(x), y_even = sxtb16(y), y_odd = sxtb16_ror8(y);
+      store_word(target, low_halves(x_even, y_even));
+      store_word(target + size, low_halves(x_odd, y_odd));
+      store_word(target + 2 * size, high_halves(x_even, y_even));
+      store_word(target + 3 * size, high_halves(x_odd, y_odd));
       source += 2 * channels;
       target += 2;
     }
-    if (left % 2 == 1) *target = *source;
-    from += step;
-    to += pitch;
+    if (left > 0) {
+      target[0] = source[0];
+      target[size] = source[1];
+      target[2 * size] = source[2];
+      target[3 * size] = source[3];
+    }
+    from += layout->step;
+    to += layout->pitch;
   }
 }
 
@@ -106,12 +130,14 @@ KERNEL_INLINE void store(const Plane* plane, const int32_t* sums, int8_t* output
 
 // All outputs of the rows of a plane: by four, then by two, of which the last may be computed and dropped.
 KERNEL_INLINE void output_rows(const Plane* plane, const uint32_t* values, int8_t* output, int window, int stride) {
+  uint32_t weights[MOST_WORDS];
+  spread_weights(plane->weights, weights, window);
   for (int row = plane->rows; row > 0; --row) {
     const uint32_t* from = values;
     int left = plane->width;
     for (; left > 2; left -= 4) {
       int32_t sums[4] = {plane->bias, plane->bias, plane->bias, plane->bias};
-      sum_windows(from, plane->pitch, plane->weights, sums, window, stride, 4);
+      sum_windows(from, plane->pitch, weights, sums, window, stride, 4);
       if (left == 3) {
         store(plane, sums, output, 3);
         output += 3 * plane->channels;
@@ -124,7 +150,7 @@ KERNEL_INLINE void output_rows(const Plane* plane, const uint32_t* values, int8_
     }
     if (left > 0) {
       int32_t sums[2] = {plane->bias, plane->bias};
-      sum_windows(from, plane->pitch, plane->weights, sums, window, stride, 2);
+      sum_windows(from, plane->pitch, weights, sums, window, stride, 2);
       if (left == 2) {
         store(plane, sums, output, 2);
       } else {
@@ -162,36 +188,74 @@ static OutputPlane output_of(int window, int stride) {
   return kOutputs[(window - 3) / 2][stride - 1];
 }
 
+// Sets pairs of values.
+static void fill(uint32_t* to, int value, int words) {
+  const uint32_t pair = ((uint32_t)value & 0xFFFF) * 0x10001;
+#pragma GCC unroll 4
+  for (int i = 0; i < words; ++i) to[i] = pair;
+}
+
+// One channel, whose plane is spread already; returns where the next record begins.
+static const uint32_t* output_channel(Plane* plane, OutputPlane output_plane, const uint32_t* record, int window,
+                                      const int16_t* values, int8_t* output) {
+  const KernelChannel* channel = (const KernelChannel*)record;
+  plane->bias = channel->bias;
+  plane->multiplier = channel->multiplier;
+  plane->shifts = channel->shifts;
+  plane->weights = (const uint32_t*)(channel + 1);
+  output_plane(plane, (const uint32_t*)values, output);
+  return plane->weights + window * (window / 2);
+}
+
 // The output rows from `top` on, of all channels.
-NOT_INLINE void output_band(const KernelDepthwise* depthwise, const int8_t* input, int8_t* output, int16_t* values,
-                            int top, int rows) {
+static void output_band(const KernelDepthwise* depthwise, const int8_t* input, int8_t* output, int16_t* values, int top,
+                        int rows) {
   const int channels = depthwise->channels, window = depthwise->window, pitch = depthwise->pitch;
   const int first_row = top * depthwise->stride - depthwise->pad_top, height = (rows - 1) * depthwise->stride + window;
   const int begin = at_least(-first_row, 0), end = at_most(depthwise->input_height - first_row, height);
-  const int count = at_most(depthwise->input_width, pitch - depthwise->pad_left), step = channels * depthwise->input_width;
+  const int count = at_most(depthwise->input_width, pitch - depthwise->pad_left);
+  const Layout layout = {channels, channels * depthwise->input_width, begin * pitch + depthwise->pad_left, count,
+                         end - begin, pitch, (int)depthwise->plane};
+  Plane plane = {0, 0, 0, {depthwise->output_zero, depthwise->low, depthwise->high}, 0, depthwise->requantize,
+                 2 * pitch, channels, depthwise->output_width, rows};
   const OutputPlane output_plane = output_of(window, depthwise->stride);
   const uint32_t* record = (const uint32_t*)((const char*)depthwise + depthwise->records);
-  int16_t* inside = values + begin * pitch + depthwise->pad_left;
-  uint32_t weights[MOST_WORDS];
-  Plane plane = {weights, 0, 0, {depthwise->output_zero, depthwise->low, depthwise->high}, 0, depthwise->requantize,
-                 2 * pitch, channels, depthwise->output_width, rows};
-  for (int i = 0; i < height * pitch; ++i) values[i] = depthwise->input_zero;
-  input += step * (first_row + begin);
+  fill((uint32_t*)values, depthwise->input_zero, at_most(channels, 4) * layout.size / 2);
+  input += layout.step * (first_row + begin);
   output += channels * top * depthwise->output_width;
-  for (int channel = 0; channel < channels; ++channel) {
-    const KernelChannel* described = (const KernelChannel*)record;
-    plane.bias = described->bias;
-    plane.multiplier = described->multiplier;
-    plane.shifts = described->shifts;
-    record += sizeof(KernelChannel) / 4;
-    spread_weights(record, weights, window);
-    record += window * (window / 2);
-    spread_plane(input++, channels, step, inside, pitch, count, end - begin);
-    output_plane(&plane, (const uint32_t*)values, output++);
+  int left = channels;
+  for (; left >= 4; left -= 4) {
+    spread_planes(&layout, input, values);
+    input += 4;
+    for (int i = 0; i < 4; ++i) {
+      record = output_channel(&plane, output_plane, record, window, values + i * layout.size, output++);
+    }
+  }
+  for (; left > 0; --left) {
+    spread_plane(&layout, input++, values);
+    record = output_channel(&plane, output_plane, record, window, values, output++);
+  }
+}
+
+// An input of one pixel, of whose windows only one weight counts.
+static void output_pixel(const KernelDepthwise* depthwise, const int8_t* input, int8_t* output) {
+  const uint32_t* record = (const uint32_t*)((const char*)depthwise + depthwise->records);
+  const Bounds bounds = {depthwise->output_zero, depthwise->low, depthwise->high};
+  for (int left = depthwise->channels; left > 0; --left) {
+    const KernelChannel* channel = (const KernelChannel*)record;
+    const int32_t sum = channel->bias + *input++ * (int8_t)record[sizeof(KernelChannel) / 4];
+    *output++ = depthwise->requantize == KERNEL_CLAMP
+                    ? requantize(sum, channel->multiplier, channel->shifts, &bounds, KERNEL_CLAMP)
+                    : requantize(sum, channel->multiplier, channel->shifts, &bounds, KERNEL_ROUND);
+    record += sizeof(KernelChannel) / 4 + 1;
   }
 }
 
 void kernel_depthwise(const KernelDepthwise* depthwise, const int8_t* input, int8_t* output, void* scratch) {
+  if (depthwise->window == 1) {
+    output_pixel(depthwise, input, output);
+    return;
+  }
   for (int top = 0; top < depthwise->output_height; top += depthwise->band) {
     output_band(depthwise, input, output, scratch, top, at_most(depthwise->output_height - top, depthwise->band));
   }

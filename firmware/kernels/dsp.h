@@ -43,6 +43,19 @@ KERNEL_INLINE int32_t smlad(uint32_t x, uint32_t y, int32_t sum) {
   return result;
 }
 
+// The low halves of x and y, x first, and the high ones.
+KERNEL_INLINE uint32_t low_halves(uint32_t x, uint32_t y) {
+  uint32_t result;
+  __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(result) : "r"(x), "r"(y));
+  return result;
+}
+
+KERNEL_INLINE uint32_t high_halves(uint32_t x, uint32_t y) {
+  uint32_t result;
+  __asm__("pkhtb %0, %1, %2, asr #16" : "=r"(result) : "r"(y), "r"(x));
+  return result;
+}
+
 // The low half of x by the high one of y, and the reverse.
 KERNEL_INLINE int32_t smlabt(uint32_t x, uint32_t y, int32_t sum) {
   int32_t result;
@@ -86,6 +99,9 @@ KERNEL_INLINE int32_t smlad(uint32_t x, uint32_t y, int32_t sum) {
   const int32_t low = (int16_t)x * (int16_t)y, high = (int16_t)(x >> 16) * (int16_t)(y >> 16);
   return (int32_t)((uint32_t)sum + (uint32_t)low + (uint32_t)high);  // wraps
 }
+
+KERNEL_INLINE uint32_t low_halves(uint32_t x, uint32_t y) { return (x & 0xFFFF) | y << 16; }
+KERNEL_INLINE uint32_t high_halves(uint32_t x, uint32_t y) { return x >> 16 | (y & 0xFFFF0000); }
 
 KERNEL_INLINE int32_t smlabt(uint32_t x, uint32_t y, int32_t sum) {
   return (int32_t)((uint32_t)sum + (uint32_t)((int16_t)x * (int16_t)(y >> 16)));

@@ -41,9 +41,9 @@ typedef struct {
   uint32_t weights;  // offset: of each pair a word of the first channel, one of the second, and so on
 } KernelConv;
 
-// DEPTHWISE_CONV_2D with a square window of 3, 5 or 7, stride 1 or 2. Of each channel there is a record: the two numbers and
+// DEPTHWISE_CONV_2D with a square window of 3, 5 or 7, stride 1 or 2, or of 1 where the input is one pixel. Of each channel there is a record: the two numbers and
 // the shifts below, then its weights. A row w0 … wk of weights stands as words of the bytes w0 w1 w1 w2, w2 w3 w3 w4 …:
-// spread, they are the pairs that begin at even places, and those that begin at odd ones.
+// spread, they are the pairs that begin at even places, and those that begin at odd ones. A single weight is one word.
 typedef struct {
   int32_t bias, multiplier;
   uint32_t shifts;  // as the low and the third byte of KernelPair
@@ -58,6 +58,7 @@ typedef struct {
   uint8_t requantize;
   uint8_t reserved;
   uint16_t band, pitch;  // rows of the output that are computed together; 16-bit values of a row in scratch, even
+  uint32_t plane;        // such values of one channel; scratch has room for four, where there are so many channels
   uint32_t records;      // offset
 } KernelDepthwise;
 

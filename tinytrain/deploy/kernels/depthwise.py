@@ -1,6 +1,7 @@
 """DEPTHWISE_CONV_2D for firmware/kernels/depthwise.c."""
 
 import struct
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,10 +12,11 @@ from tinytrain.deploy.kernels.scales import Bounds
 from tinytrain.deploy.kernels.windows import Window
 from tinytrain.tflite.model import Model, Operator
 
-HEAD = "<I6H6B4bBx2HI"  # KernelDepthwise
+HEAD = "<I6H6B4bBx2H2I"  # KernelDepthwise
 CHANNEL = "<2iI"  # KernelChannel
-SCRATCH_BYTES = 4096  # for a plane; where it is larger, bands of it
-SLACK_BYTES = 16  # what four outputs read beyond the end of a row
+PLANES = 4  # channels that are spread at once
+SCRATCH_BYTES = 4096  # for their planes; where these are larger, bands of them
+SLACK = 8  # values that four outputs read beyond the end of a row
 
 
 def prepare(model: Model, operator: Operator) -> Kernel:
@@ -28,19 +30,26 @@ def prepare(model: Model, operator: Operator) -> Kernel:
     require(window.sides in ((3, 3), (5, 5), (7, 7)), "its window is not 3x3, 5x5 or 7x7")
     require(window.strides in ((1, 1), (2, 2)), "its stride is neither 1 nor 2")
     weights = int8_weights(model, filters)[0].transpose(2, 0, 1)
-    flat = weights.reshape(channels, -1)
+    band, pitch, plane, planes = 1, 1, 0, min(channels, PLANES)
+    if source.shape[1:3] == (1, 1):  # all but one of the weights meet the border
+        top, left = window.padding
+        weights = weights[:, top : top + 1, left : left + 1]
+        window = replace(window, sides=(1, 1), strides=(1, 1), padding=(0, 0))
+        words = np.pad(weights.reshape(channels, 1), ((0, 0), (0, 3)))
+    else:
+        band, pitch, plane = _band(window, planes)
+        words = _words(weights)
     scales = channel_scales(source, filters, target, channels)
-    shifted = shifted_bias(flat, bias_of(model, operator, channels), source.zero_point[0], scales)
+    bias = bias_of(model, operator, channels)
+    shifted = shifted_bias(weights.reshape(channels, -1), bias, source.zero_point[0], scales)
     bounds = Bounds.of(target, operator.options.get("fusedActivationFunction", 0))
-    band, pitch, scratch = _band(window)
-    words = _words(weights)
     records = [
         struct.pack(CHANNEL, start, scale.stored, scale.right | scale.left << 16) + words[channel].tobytes()
         for channel, (start, scale) in enumerate(zip(shifted, scales, strict=True))
     ]
     head = struct.pack(
         HEAD,
-        scratch,
+        2 * plane * planes,
         *window.numbers,
         source.zero_point[0],
         bounds.zero,
@@ -49,21 +58,22 @@ def prepare(model: Model, operator: Operator) -> Kernel:
         bounds.mode(scales),
         band,
         pitch,
+        plane,
         struct.calcsize(HEAD),
     )
     return Kernel("depthwise", head + b"".join(records))
 
 
-def _band(window: Window) -> tuple[int, int, int]:
-    """Returns the output rows of a band, the 16-bit values of a row in scratch, and the bytes of scratch."""
+def _band(window: Window, planes: int) -> tuple[int, int, int]:
+    """Returns the output rows of a band, and the 16-bit values of a row and of a plane in scratch."""
     side, stride = window.sides[0], window.strides[0]
     pitch = (window.target[1] - 1) * stride + side
     pitch += pitch % 2
-    most = SCRATCH_BYTES // (2 * pitch)  # rows of the input
+    most = SCRATCH_BYTES // (2 * pitch * planes)  # rows of the input
     band = min(max((most - side) // stride + 1, 1), window.target[0])
     bands = -(-window.target[0] // band)
     band = -(-window.target[0] // bands)  # all about as large
-    return band, pitch, 2 * pitch * ((band - 1) * stride + side) + SLACK_BYTES
+    return band, pitch, pitch * ((band - 1) * stride + side) + SLACK
 
 
 def _words(weights: np.ndarray) -> np.ndarray:
