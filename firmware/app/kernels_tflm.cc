@@ -49,6 +49,19 @@ TFLMRegistration Register() {
   return tflite::micro::RegisterOp(Init, Prepare, Invoke<Block, kKernel>);
 }
 
+TfLiteStatus InvokeAdd(TfLiteContext* context, TfLiteNode* node) {
+  const auto* state = static_cast<const State*>(node->user_data);
+  const int8_t* first = GetTensorData<int8_t>(GetEvalInput(context, node, 0));
+  const int8_t* second = GetTensorData<int8_t>(GetEvalInput(context, node, 1));
+  int8_t* output = GetTensorData<int8_t>(GetEvalOutput(context, node, 0));
+  kernel_add(static_cast<const KernelAdd*>(state->block), first, second, output);
+  return kTfLiteOk;
+}
+
+void RunPool(const KernelPool* pool, const int8_t* input, int8_t* output, void*) {
+  kernel_average_pool(pool, input, output);
+}
+
 }  // namespace
 
 namespace kernels {
@@ -56,5 +69,8 @@ namespace kernels {
 TFLMRegistration Conv() { return Register<KernelConv, kernel_conv>(); }
 TFLMRegistration Conv1x1() { return Register<KernelConv, kernel_conv_1x1>(); }
 TFLMRegistration Depthwise() { return Register<KernelDepthwise, kernel_depthwise>(); }
+TFLMRegistration FullyConnected() { return Register<KernelConv, kernel_fully_connected>(); }
+TFLMRegistration Add() { return tflite::micro::RegisterOp(Init, Prepare, InvokeAdd); }
+TFLMRegistration AveragePool() { return Register<KernelPool, RunPool>(); }
 
 }  // namespace kernels

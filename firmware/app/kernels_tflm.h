@@ -9,5 +9,8 @@ namespace kernels {
 TFLMRegistration Conv();
 TFLMRegistration Conv1x1();
 TFLMRegistration Depthwise();
+TFLMRegistration FullyConnected();
+TFLMRegistration Add();
+TFLMRegistration AveragePool();
 
 }  // namespace kernels

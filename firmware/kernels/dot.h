@@ -60,6 +60,7 @@ KERNEL_INLINE const uint32_t* dot_two_pixels(const uint32_t* weights, const uint
 KERNEL_INLINE const uint32_t* dot_one_pixel(const uint32_t* weights, const uint32_t* values, const uint32_t* end,
                                             Sums* sums) {
   int32_t first = sums->first[0], second = sums->first[1];
+#pragma GCC unroll 2
   do {
     const uint32_t even = values[0], odd = values[1], w0 = weights[0], w1 = weights[1];
     first = smlad(sxtb16_ror8(w0), odd, smlad(sxtb16(w0), even, first));

@@ -43,6 +43,17 @@ KERNEL_INLINE int32_t smlad(uint32_t x, uint32_t y, int32_t sum) {
   return result;
 }
 
+// Adds two of the bytes that SXTB16 spreads to the halves of a word.
+KERNEL_INLINE uint32_t sxtab16(uint32_t sums, uint32_t x) {
+  __asm__("sxtab16 %0, %0, %1" : "+r"(sums) : "r"(x));
+  return sums;
+}
+
+KERNEL_INLINE uint32_t sxtab16_ror8(uint32_t sums, uint32_t x) {
+  __asm__("sxtab16 %0, %0, %1, ror #8" : "+r"(sums) : "r"(x));
+  return sums;
+}
+
 // The low halves of x and y, x first, and the high ones.
 KERNEL_INLINE uint32_t low_halves(uint32_t x, uint32_t y) {
   uint32_t result;
@@ -94,6 +105,12 @@ KERNEL_INLINE int32_t shift_round_add(int32_t x, uint32_t right, int32_t add) {
 KERNEL_INLINE uint32_t halves(int32_t low, int32_t high) { return (uint32_t)(low & 0xFFFF) | (uint32_t)high << 16; }
 KERNEL_INLINE uint32_t sxtb16(uint32_t x) { return halves((int8_t)x, (int8_t)(x >> 16)); }
 KERNEL_INLINE uint32_t sxtb16_ror8(uint32_t x) { return halves((int8_t)(x >> 8), (int8_t)(x >> 24)); }
+
+KERNEL_INLINE uint32_t add_halves(uint32_t x, uint32_t y) {
+  return ((x + y) & 0xFFFF) | ((x & 0xFFFF0000) + (y & 0xFFFF0000));
+}
+KERNEL_INLINE uint32_t sxtab16(uint32_t sums, uint32_t x) { return add_halves(sums, sxtb16(x)); }
+KERNEL_INLINE uint32_t sxtab16_ror8(uint32_t sums, uint32_t x) { return add_halves(sums, sxtb16_ror8(x)); }
 
 KERNEL_INLINE int32_t smlad(uint32_t x, uint32_t y, int32_t sum) {
   const int32_t low = (int16_t)x * (int16_t)y, high = (int16_t)(x >> 16) * (int16_t)(y >> 16);

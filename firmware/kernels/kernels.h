@@ -62,9 +62,34 @@ typedef struct {
   uint32_t records;      // offset
 } KernelDepthwise;
 
-// Each takes the operator, its input, its output, and scratch memory, aligned to 4 bytes.
+// ADD of two tensors of one shape. `larger` is the input with the larger scale; offsets are zero points, shifted to the left
+// as the values are and negative; multipliers as those of KernelPair.
+typedef struct {
+  uint32_t scratch_bytes;
+  uint32_t count;
+  int32_t larger_offset, smaller_offset;
+  int32_t smaller_multiplier, multiplier;
+  uint32_t smaller_right, right;  // shifts, that of the sum as the low byte of KernelPair
+  int8_t output_zero, low, high;
+  uint8_t requantize;
+  uint8_t second_is_larger, reserved[3];
+} KernelAdd;
+
+// AVERAGE_POOL_2D.
+typedef struct {
+  uint32_t scratch_bytes;
+  uint16_t input_height, input_width, channels;
+  uint16_t output_height, output_width, same_channels;
+  uint8_t window_height, window_width, stride_height, stride_width, pad_top, pad_left;
+  int8_t low, high;
+} KernelPool;
+
+// Each takes the operator, its input, its output, and where it needs some, scratch memory, aligned to 4 bytes.
 void kernel_conv(const KernelConv* conv, const int8_t* input, int8_t* output, void* scratch);
 void kernel_conv_1x1(const KernelConv* conv, const int8_t* input, int8_t* output, void* scratch);  // stride 1, no padding
+void kernel_fully_connected(const KernelConv* dense, const int8_t* input, int8_t* output, void* scratch);
+void kernel_add(const KernelAdd* add, const int8_t* first, const int8_t* second, int8_t* output);
+void kernel_average_pool(const KernelPool* pool, const int8_t* input, int8_t* output);
 void kernel_depthwise(const KernelDepthwise* depthwise, const int8_t* input, int8_t* output, void* scratch);
 
 #ifdef __cplusplus

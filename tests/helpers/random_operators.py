@@ -124,3 +124,60 @@ def add_depthwise(file: OperatorFile, random):
         dilationWFactor=1,
         fusedActivationFunction=activation(random),
     )
+
+
+def add_dense(file: OperatorFile, random):
+    """Adds a FULLY_CONNECTED."""
+    depth, count = int(random.choice((*CHANNELS, 64, 130))), int(random.choice(CHANNELS))
+    scale = output_scale(random)
+    source = file.tensor((1, depth), values(random, (1, depth)), [0.3], zero_point(random))
+    scales = weight_scales(random, count, 1500 * np.sqrt(depth)) * np.float32(scale)
+    scales = scales[:1] if random.random() < 0.5 else scales
+    weights = file.tensor((count, depth), weight_values(random, (count, depth)), scales)
+    inputs = [source, weights]
+    if random.random() < 0.9:
+        products = [np.float32(0.3) * each for each in scales]
+        inputs.append(file.tensor((count,), biases(random, count), products))
+    target = file.tensor((1, count), None, [scale], zero_point(random))
+    file.operator("FULLY_CONNECTED", inputs, target, "FullyConnectedOptions", fusedActivationFunction=activation(random))
+
+
+def add_sum(file: OperatorFile, random):
+    """Adds an ADD of two tensors of one shape; sometimes their scales are equal or far apart."""
+    shape = (1, *(int(side) for side in random.integers(1, 7, 2)), int(random.choice(CHANNELS)))
+    first = float(np.float32(2.0 ** random.uniform(-6, 2)))
+    ratio = 1.0 if random.random() < 0.2 else 2.0 ** random.uniform(-12, 12)
+    second = float(np.float32(first * ratio))
+    output = float(np.float32(max(first, second) * 2.0 ** random.uniform(-5, 3)))
+    inputs = [file.tensor(shape, values(random, shape), [scale], zero_point(random)) for scale in (first, second)]
+    target = file.tensor(shape, None, [output], zero_point(random))
+    file.operator("ADD", inputs, target, "AddOptions", fusedActivationFunction=activation(random))
+
+
+def add_pool(file: OperatorFile, random):
+    """Adds an AVERAGE_POOL_2D, over the whole map or not."""
+    height, width = (int(side) for side in random.integers(1, 9, 2))
+    if random.random() < 0.1:
+        height, width = 20, 17  # more pixels than a sum of 16 bits holds
+    same = bool(random.random() < 0.5)
+    sides, strides = (height, width), (1, 1)
+    if random.random() < 0.6:
+        sides = tuple(int(random.integers(1, side + 1)) for side in (height, width))
+        strides = tuple(int(stride) for stride in random.integers(1, 4, 2))
+    shape = (1, height, width, int(random.choice(CHANNELS)))
+    zero, scale = zero_point(random), output_scale(random)
+    source = file.tensor(shape, values(random, shape), [scale], zero)
+    outputs = [padded(side, *rest, same) for side, *rest in zip((height, width), sides, strides, strict=True)]
+    target = file.tensor((1, *outputs, shape[3]), None, [scale], zero)
+    file.operator(
+        "AVERAGE_POOL_2D",
+        [source],
+        target,
+        "Pool2DOptions",
+        filterHeight=sides[0],
+        filterWidth=sides[1],
+        strideH=strides[0],
+        strideW=strides[1],
+        padding=0 if same else 1,
+        fusedActivationFunction=activation(random),
+    )

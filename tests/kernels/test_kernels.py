@@ -7,7 +7,7 @@ import pytest
 from conftest import needs_tool
 from host_kernels import HostKernels
 from operator_files import OperatorFile
-from random_operators import add_conv, add_depthwise
+from random_operators import add_conv, add_dense, add_depthwise, add_pool, add_sum
 
 from tinytrain.deploy.kernels.prepare import prepare
 from tinytrain.deploy.kernels.refusal import Refusal
@@ -15,9 +15,12 @@ from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.tflite.model import Model
 
 DRAWN = {  # how many random operators of each kind, and at most how many of them TFLM keeps
-    "conv": (add_conv, {}, 500, 0.35),
-    "conv_1x1": (add_conv, {"plain": True}, 300, 0.35),
-    "depthwise": (add_depthwise, {}, 500, 0.35),
+    "conv": (add_conv, {}, 500, 0.05),
+    "conv_1x1": (add_conv, {"plain": True}, 300, 0.05),
+    "depthwise": (add_depthwise, {}, 500, 0.05),
+    "fully_connected": (add_dense, {}, 300, 0.05),
+    "add": (add_sum, {}, 200, 0.05),
+    "average_pool": (add_pool, {}, 200, 0.0),
 }
 
 

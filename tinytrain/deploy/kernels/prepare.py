@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tinytrain.deploy.kernels import conv, depthwise
+from tinytrain.deploy.kernels import add, average_pool, conv, depthwise, fully_connected
 from tinytrain.deploy.kernels.kernel import Kernel
 from tinytrain.deploy.kernels.refusal import Refusal
 from tinytrain.tflite.model import Model, Operator
@@ -10,6 +10,9 @@ from tinytrain.tflite.model import Model, Operator
 PREPARE: dict[str, Callable[[Model, Operator], Kernel]] = {
     "CONV_2D": conv.prepare,
     "DEPTHWISE_CONV_2D": depthwise.prepare,
+    "FULLY_CONNECTED": fully_connected.prepare,
+    "ADD": add.prepare,
+    "AVERAGE_POOL_2D": average_pool.prepare,
 }
 
 

@@ -1,0 +1,69 @@
+// The average of what a window sees of the input; the border counts for nothing.
+#include "dsp.h"
+#include "kernels.h"
+
+#define MOST_PIXELS 255  // whose sums fit 16 bits: two channels share a word then
+
+typedef struct {
+  const int8_t* from;  // the first pixel that the window sees
+  int rows, columns;   // that it sees
+  int step, channels;  // bytes from a row to the next, and from a pixel
+} Seen;
+
+static int at_least(int x, int low) { return x < low ? low : x; }
+static int at_most(int x, int high) { return x > high ? high : x; }
+
+// Halves away from 0.
+static int8_t average(const KernelPool* pool, int32_t sum, int32_t count) {
+  const int32_t half = count / 2, mean = (sum > 0 ? sum + half : sum - half) / count;
+  return (int8_t)at_most(at_least(mean, pool->low), pool->high);
+}
+
+static int8_t average_channel(const KernelPool* pool, const Seen* seen, int channel) {
+  int32_t sum = 0;
+  for (int row = 0; row < seen->rows; ++row) {
+    const int8_t* from = seen->from + row * seen->step + channel;
+    for (int column = 0; column < seen->columns; ++column) sum += from[column * seen->channels];
+  }
+  return average(pool, sum, seen->rows * seen->columns);
+}
+
+// Four channels, a word of which is two additions.
+static void average_four(const KernelPool* pool, const Seen* seen, int channel, int8_t* output) {
+  uint32_t even = 0, odd = 0;
+  const int8_t* row = seen->from + channel;
+  for (int rows = seen->rows; rows > 0; --rows) {
+    const int8_t* from = row;
+    for (int columns = seen->columns; columns > 0; --columns) {
+      const uint32_t word = load_word(from);
+      even = sxtab16(even, word);
+      odd = sxtab16_ror8(odd, word);
+      from += seen->channels;
+    }
+    row += seen->step;
+  }
+  const int32_t count = seen->rows * seen->columns;
+  output[0] = average(pool, (int16_t)even, count);
+  output[1] = average(pool, (int16_t)odd, count);
+  output[2] = average(pool, (int16_t)(even >> 16), count);
+  output[3] = average(pool, (int16_t)(odd >> 16), count);
+}
+
+void kernel_average_pool(const KernelPool* pool, const int8_t* input, int8_t* output) {
+  const int channels = pool->channels, step = channels * pool->input_width;
+  for (int y = 0; y < pool->output_height; ++y) {
+    const int top = y * pool->stride_height - pool->pad_top, first_row = at_least(top, 0);
+    const int rows = at_most(top + pool->window_height, pool->input_height) - first_row;
+    for (int x = 0; x < pool->output_width; ++x) {
+      const int left = x * pool->stride_width - pool->pad_left, first_column = at_least(left, 0);
+      const int columns = at_most(left + pool->window_width, pool->input_width) - first_column;
+      const Seen seen = {input + first_row * step + first_column * channels, rows, columns, step, channels};
+      int channel = 0;
+      if (rows * columns <= MOST_PIXELS) {
+        for (; channel + 4 <= channels; channel += 4) average_four(pool, &seen, channel, output + channel);
+      }
+      for (; channel < channels; ++channel) output[channel] = average_channel(pool, &seen, channel);
+      output += channels;
+    }
+  }
+}
