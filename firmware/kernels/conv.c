@@ -4,6 +4,16 @@
 static int at_least(int x, int low) { return x < low ? low : x; }
 static int at_most(int x, int high) { return x > high ? high : x; }
 
+// The columns of a window at `left` that lie on the input.
+typedef struct {
+  int begin, end;
+} Columns;
+
+static Columns columns_inside(const KernelConv* conv, int left) {
+  const int begin = at_least(-left, 0), end = at_most(conv->input_width - left, conv->window_width);
+  return (Columns){begin, at_least(end, begin)};
+}
+
 static uint32_t* spread_padding(uint32_t* column, uint32_t zeros, int words) {
   for (; words > 0; --words) {
     column[0] = column[1] = zeros;
@@ -16,15 +26,15 @@ static uint32_t* spread_padding(uint32_t* column, uint32_t zeros, int words) {
 static void spread_window(const KernelConv* conv, const int8_t* input, int top, int left, uint32_t* column) {
   const int width = conv->input_width, words = conv->input_channels / 4, window = conv->window_width;
   const uint32_t zeros = ((uint32_t)conv->input_zero & 0xFFFF) * 0x10001;
-  const int begin = at_least(-left, 0), end = at_least(at_most(width - left, window), begin);
+  const Columns inside = columns_inside(conv, left);
   for (int y = top; y < top + conv->window_height; ++y) {
     if (y < 0 || y >= conv->input_height) {
       column = spread_padding(column, zeros, window * words);
       continue;
     }
-    column = spread_padding(column, zeros, begin * words);
-    column = spread(column, input + 4 * words * (y * width + left + begin), words * (end - begin));
-    column = spread_padding(column, zeros, words * (window - end));
+    column = spread_padding(column, zeros, inside.begin * words);
+    column = spread(column, input + 4 * words * (y * width + left + inside.begin), words * (inside.end - inside.begin));
+    column = spread_padding(column, zeros, words * (window - inside.end));
   }
 }
 
@@ -64,11 +74,11 @@ static void gather_inside(const KernelConv* conv, const int8_t* input, int top, 
 // Any window as bytes, for any number of channels.
 static void gather_window(const KernelConv* conv, const int8_t* input, int top, int left, int8_t* to) {
   const int width = conv->input_width, channels = conv->input_channels, window = conv->window_width;
-  const int begin = at_least(-left, 0), end = at_least(at_most(width - left, window), begin);
-  const int8_t* from = input + channels * (top * width + left + begin);
+  const Columns inside = columns_inside(conv, left);
+  const int8_t* from = input + channels * (top * width + left + inside.begin);
   for (int y = top; y < top + conv->window_height; ++y) {
     const int outside = y < 0 || y >= conv->input_height;
-    const int first = outside ? window : begin, last = outside ? window : end;
+    const int first = outside ? window : inside.begin, last = outside ? window : inside.end;
     to = fill_bytes(to, conv->input_zero, first * channels);
     to = copy_bytes(to, from, (last - first) * channels);
     to = fill_bytes(to, conv->input_zero, (window - last) * channels);

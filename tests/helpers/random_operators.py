@@ -139,7 +139,9 @@ def add_dense(file: OperatorFile, random):
         products = [np.float32(0.3) * each for each in scales]
         inputs.append(file.tensor((count,), biases(random, count), products))
     target = file.tensor((1, count), None, [scale], zero_point(random))
-    file.operator("FULLY_CONNECTED", inputs, target, "FullyConnectedOptions", fusedActivationFunction=activation(random))
+    file.operator(
+        "FULLY_CONNECTED", inputs, target, "FullyConnectedOptions", fusedActivationFunction=activation(random)
+    )
 
 
 def add_sum(file: OperatorFile, random):

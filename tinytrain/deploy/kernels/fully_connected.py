@@ -35,6 +35,4 @@ def prepare(model: Model, operator: Operator) -> Kernel:
     window = Window((1, 1, depth), (1, 1, count), (1, 1), (1, 1), (0, 0))
     weights, bias_values = int8_weights(model, filters), bias_of(model, operator, count)
     scratch = 16 * -(-depth // 4)
-    return Kernel(
-        "fully_connected", block(window, scratch, source.zero_point[0], weights, bias_values, scales, bounds)
-    )
+    return Kernel("fully_connected", block(window, scratch, source.zero_point[0], weights, bias_values, scales, bounds))
