@@ -60,7 +60,7 @@ NOT_INLINE void spread_plane(const Layout* layout, const int8_t* from, int16_t* 
     const int8_t* source = from;
     int16_t* target = to;
     for (int left = layout->count; left > 0; --left) {
-      *target++ = *source;
+      store_half(target++, *source);
       source += channels;
     }
     from += layout->step;
@@ -87,10 +87,10 @@ NOT_INLINE void spread_planes(const Layout* layout, const int8_t* from, int16_t*
       target += 2;
     }
     if (left > 0) {
-      target[0] = source[0];
-      target[size] = source[1];
-      target[2 * size] = source[2];
-      target[3 * size] = source[3];
+      store_half(target, source[0]);
+      store_half(target + size, source[1]);
+      store_half(target + 2 * size, source[2]);
+      store_half(target + 3 * size, source[3]);
     }
     from += layout->step;
     to += layout->pitch;

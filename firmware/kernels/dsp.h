@@ -23,6 +23,9 @@ KERNEL_INLINE uint32_t load_word(const void* from) {
 
 KERNEL_INLINE void store_word(void* to, uint32_t word) { memcpy(to, &word, 4); }
 
+// Half a word, which may be read as part of one: an assignment to int16_t would let the compiler assume it is not.
+KERNEL_INLINE void store_half(void* to, int16_t half) { memcpy(to, &half, 2); }
+
 #if KERNEL_DSP
 
 KERNEL_INLINE uint32_t sxtb16(uint32_t x) {
