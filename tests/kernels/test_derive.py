@@ -5,6 +5,8 @@ import pytest
 from int8_models import converted_model
 from operator_files import OperatorFile
 
+from tinytrain.deploy import c_source
+from tinytrain.deploy.c_source import Contents
 from tinytrain.deploy.kernels.derive import derive
 from tinytrain.deploy.kernels.kernel import Kernel
 from tinytrain.deploy.kernels.prepare import prepare
@@ -85,6 +87,19 @@ def test_the_firmwares_model_has_our_operators_and_none_of_their_weights():
     weights = {tensor.shape for operator in derived.model.operators for tensor in operator.inputs if tensor.constant}
     assert not any(len(shape) == 4 for shape in weights)
     assert Model.parse(derived.model.content).inputs == derived.model.inputs
+
+
+@pytest.mark.parametrize("own_kernels", [True, False])
+def test_the_firmware_registers_what_its_model_has(tmp_path, own_kernels):
+    model = strip(Model.parse(converted_model()))
+    image, output = np.zeros(model.inputs[0].shape, np.int8), np.zeros(model.outputs[0].shape, np.int8)
+    c_source.write(tmp_path, Contents(model, "model", 1 << 16, [], image, [output], own_kernels=own_kernels))
+    header = (tmp_path / "model_ops.h").read_text()
+    stored = Model.parse(c_source.read_model_data(tmp_path / "model_data.cc"))
+    assert ('AddCustom("tinytrain.conv_1x1", &registration)' in header) == own_kernels
+    assert ("AddConv2D" in header) == (not own_kernels)
+    assert ("tinytrain.conv_1x1" in stored.counts) == own_kernels
+    assert stored.content == (derive(model).model if own_kernels else model).content
 
 
 def test_a_model_without_our_operators_keeps_them():
