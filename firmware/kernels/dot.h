@@ -40,6 +40,30 @@ KERNEL_INLINE const uint32_t* dot_two_pixels(const uint32_t* weights, const uint
   return weights;
 }
 
+#define ONE_PIXEL_STEP                                                                            \
+  "ldrd %[w0], %[w1], [%[weights]], #8\n\tldrd %[x0], %[x1], [%[values]], #16\n\t"               \
+  "sxtb16 %[t], %[w0]\n\tsmlad %[p0], %[t], %[x0], %[p0]\n\t"                                   \
+  "sxtb16 %[t], %[w1]\n\tsmlad %[p1], %[t], %[x0], %[p1]\n\t"                                   \
+  "sxtb16 %[t], %[w0], ror #8\n\tsmlad %[p0], %[t], %[x1], %[p0]\n\t"                           \
+  "sxtb16 %[t], %[w1], ror #8\n\tsmlad %[p1], %[t], %[x1], %[p1]\n\t"
+
+// One pixel, whose words stand where those of the first of two do.
+KERNEL_INLINE const uint32_t* dot_one_pixel(const uint32_t* weights, const uint32_t* values, const uint32_t* end,
+                                            Sums* sums) {
+  int32_t p0 = sums->first[0], p1 = sums->first[1];
+  uint32_t w0, w1, x0, x1, t;
+  __asm__ volatile(
+      "sub %[t], %[end], %[values]\n\ttst %[t], #16\n\tbne 2f\n"
+      "1:\n\t" ONE_PIXEL_STEP "2:\n\t" ONE_PIXEL_STEP "cmp %[values], %[end]\n\tbne 1b"
+      : [p0] "+r"(p0), [p1] "+r"(p1), [weights] "+r"(weights), [values] "+r"(values), [w0] "=&r"(w0), [w1] "=&r"(w1),
+        [x0] "=&r"(x0), [x1] "=&r"(x1), [t] "=&r"(t)
+      : [end] "r"(end)
+      : "cc", "memory");
+  sums->first[0] = p0;
+  sums->first[1] = p1;
+  return weights;
+}
+
 #else
 
 KERNEL_INLINE const uint32_t* dot_two_pixels(const uint32_t* weights, const uint32_t* values, const uint32_t* end,
@@ -54,21 +78,15 @@ KERNEL_INLINE const uint32_t* dot_two_pixels(const uint32_t* weights, const uint
   return weights;
 }
 
-#endif
-
-// One pixel, whose words stand where those of the first of two do.
 KERNEL_INLINE const uint32_t* dot_one_pixel(const uint32_t* weights, const uint32_t* values, const uint32_t* end,
                                             Sums* sums) {
-  int32_t first = sums->first[0], second = sums->first[1];
-#pragma GCC unroll 2
-  do {
-    const uint32_t even = values[0], odd = values[1], w0 = weights[0], w1 = weights[1];
-    first = smlad(sxtb16_ror8(w0), odd, smlad(sxtb16(w0), even, first));
-    second = smlad(sxtb16_ror8(w1), odd, smlad(sxtb16(w1), even, second));
-    values += 4;
-    weights += 2;
-  } while (values != end);
-  sums->first[0] = first;
-  sums->first[1] = second;
+  for (; values != end; values += 4, weights += 2) {
+    for (int channel = 0; channel < 2; ++channel) {
+      const uint32_t even = sxtb16(weights[channel]), odd = sxtb16_ror8(weights[channel]);
+      sums->first[channel] = smlad(odd, values[1], smlad(even, values[0], sums->first[channel]));
+    }
+  }
   return weights;
 }
+
+#endif
