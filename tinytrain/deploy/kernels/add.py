@@ -48,4 +48,5 @@ def prepare(_model: Model, operator: Operator) -> Kernel:
             mode,
             swapped,
         ),
+        lead=0,
     )

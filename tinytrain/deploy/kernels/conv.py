@@ -33,7 +33,14 @@ def prepare(model: Model, operator: Operator) -> Kernel:
     # Two columns of 16 bits, and where windows are gathered first the bytes of one, with what copying words may exceed.
     scratch = 16 * words + (0 if whole else 4 * words + 4)
     name = "conv_1x1" if plain else "conv"
-    return Kernel(name, block(window, scratch, source.zero_point[0], weights, bias, scales, bounds))
+    constants = block(window, scratch, source.zero_point[0], weights, bias, scales, bounds)
+    return Kernel(name, constants, _lead_1x1(window) if plain else window.lead(1, target.shape[3]))
+
+
+def _lead_1x1(window: Window) -> int:
+    """Returns the lead of the output where each pixel is written after it was read: what the output has more."""
+    height, width, channels = window.source
+    return height * width * max(window.target[2] - channels, 0)
 
 
 def block(

@@ -61,7 +61,7 @@ def prepare(model: Model, operator: Operator) -> Kernel:
         plane,
         struct.calcsize(HEAD),
     )
-    return Kernel("depthwise", head + b"".join(records))
+    return Kernel("depthwise", head + b"".join(records), window.lead(band))
 
 
 def _band(window: Window, planes: int) -> tuple[int, int, int]:

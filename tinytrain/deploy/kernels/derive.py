@@ -10,11 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from tinytrain.deploy.kernels import placement
 from tinytrain.deploy.kernels.kernel import Kernel
 from tinytrain.deploy.kernels.prepare import prepare
 from tinytrain.deploy.kernels.refusal import Refusal
 from tinytrain.tflite.model import Model, indices
 
+PLAN = b"OfflineMemoryAllocation"
+UNPLANNED = -1  # for TFLM's own planner; constants have no offset
 PREFIX = "tinytrain."  # of the names of our operators, before the kernel's
 
 
@@ -37,8 +40,21 @@ def derive(model: Model) -> Derived:
             node.inputs = [*activations, _block_tensor(tree, kernel.block)]
             node.opcodeIndex = _code(tree, PREFIX + kernel.name)
             node.builtinOptionsType, node.builtinOptions = 0, None
-    _drop_unused(tree)
+    numbers = _drop_unused(tree)
+    planned = {numbers[index]: offset for index, offset in placement.offsets(model, kernels).items()}
+    _add_plan(tree, [planned.get(index, UNPLANNED) for index in range(len(graph.tensors))])
     return Derived(Model.pack(tree), kernels)
+
+
+def _add_plan(tree: Any, offsets: Sequence[int]) -> None:
+    """Adds the metadata from which TFLM takes the offsets of tensors: version, subgraph, count, and each offset."""
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    metadata, buffer = schema.MetadataT(), schema.BufferT()
+    buffer.data = np.frombuffer(np.array([1, 0, len(offsets), *offsets], "<i4").tobytes(), np.uint8)
+    metadata.name, metadata.buffer = PLAN, len(tree.buffers)
+    tree.buffers.append(buffer)
+    tree.metadata = [metadata]
 
 
 def _activations(name: str) -> int:
@@ -73,8 +89,8 @@ def _code(tree: Any, name: str) -> int:
     return len(tree.operatorCodes) - 1
 
 
-def _drop_unused(tree: Any) -> None:
-    """Removes tensors, buffers and operator codes that nothing names any more."""
+def _drop_unused(tree: Any) -> dict[int, int]:
+    """Removes tensors, buffers and operator codes that nothing names; returns the new number of each old tensor."""
     graph = tree.subgraphs[0]
     vectors = [graph.inputs, graph.outputs]
     vectors += [vector for node in graph.operators for vector in (node.inputs, node.outputs, node.intermediates)]
@@ -92,6 +108,7 @@ def _drop_unused(tree: Any) -> None:
     for node in graph.operators:
         node.opcodeIndex = codes[node.opcodeIndex]
     tree.operatorCodes = [tree.operatorCodes[index] for index in codes]
+    return tensors
 
 
 def _numbers(kept: set[int]) -> dict[int, int]:

@@ -9,11 +9,13 @@ class Kernel:
     """An operator of ours.
 
     name: of the kernel, such as "conv_1x1" for kernel_conv_1x1; block: its constants in flash, with the structs of
-    firmware/kernels/kernels.h.
+    firmware/kernels/kernels.h; lead: how many bytes the output begins at least before an input that it may overwrite,
+    None if it may overwrite none.
     """
 
     name: str
     block: bytes
+    lead: int | None = None
 
     @property
     def scratch_bytes(self) -> int:

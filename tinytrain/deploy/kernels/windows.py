@@ -46,6 +46,18 @@ class Window:
         """Whether each output sees one input at its own place, for a window of 1x1."""
         return self.strides == (1, 1) and self.padding == (0, 0)
 
+    def lead(self, band: int, more: int = 0) -> int:
+        """Returns how many bytes before the input the output begins, to overwrite only what is not read any more.
+
+        Args:
+            band: output rows that are written while all input rows of their windows are still needed.
+            more: bytes that may be written beyond them.
+        """
+        (_, width, channels), (rows, columns, filters) = self.source, self.target
+        written = [(min(top + band, rows) * columns * filters + more, top) for top in range(0, rows, band)]
+        needed = width * channels
+        return max(end - max(top * self.strides[0] - self.padding[0], 0) * needed for end, top in written)
+
     @property
     def numbers(self) -> tuple[int, ...]:
         """The values as the structs of kernels.h begin."""
