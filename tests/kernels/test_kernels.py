@@ -52,6 +52,9 @@ def test_random_operators_equal_the_reference(kernels, kind):
         inputs = [model.constant(tensor) for tensor in constant[: 2 if operator.name == "ADD" else 1]]
         found = kernels.run(kernel, inputs, operator.outputs[0].shape)
         assert (found[0] == outputs[0]).all(), operator
+        for overwritten in range(len(inputs) if kernel.lead is not None else 0):
+            over = kernels.run_over(kernel, inputs, operator.outputs[0].shape, overwritten)
+            assert (over == found).all(), f"{operator} overwrites what it still reads"
         modes[kernel.name] += 1
     assert refused.total() <= most_refused * count, refused
     print(kind, modes, refused)
