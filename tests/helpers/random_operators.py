@@ -151,7 +151,13 @@ def add_sum(file: OperatorFile, random):
     ratio = 1.0 if random.random() < 0.2 else 2.0 ** random.uniform(-12, 12)
     second = float(np.float32(first * ratio))
     output = float(np.float32(max(first, second) * 2.0 ** random.uniform(-5, 3)))
-    inputs = [file.tensor(shape, values(random, shape), [scale], zero_point(random)) for scale in (first, second)]
+    arrays = [values(random, shape) for _ in range(2)]
+    if random.random() < 0.1:  # all pairs of values
+        shape = (1, 256, 256, 1)
+        every = np.arange(-128, 128).astype(np.int8)
+        arrays = [np.repeat(every, 256).reshape(shape), np.tile(every, 256).reshape(shape)]
+    pairs = zip(arrays, (first, second), strict=True)
+    inputs = [file.tensor(shape, array, [scale], zero_point(random)) for array, scale in pairs]
     target = file.tensor(shape, None, [output], zero_point(random))
     file.operator("ADD", inputs, target, "AddOptions", fusedActivationFunction=activation(random))
 
