@@ -316,6 +316,7 @@ def test_a_network_that_cannot_fit_is_refused_with_status_3_before_training(comm
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.long
 def test_the_suggested_width_fits_and_the_next_one_does_not():
     import re
 
