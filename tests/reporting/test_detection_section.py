@@ -77,7 +77,7 @@ def test_a_section_of_any_number_of_classes(classes, models):
     assert section.kinds == models
     assert (len(section.charts), len(section.matrices)) == (2, len(models))
     for row in sorted(figures.classes, key=lambda row: -row.boxes)[:8]:
-        assert f"{100 * row.ap50[models[-1]]:.1f}\N{NO-BREAK SPACE}%" in section.charts[0].alt
+        assert f"{100 * row.figures['ap50'][models[-1]]:.1f}\N{NO-BREAK SPACE}%" in section.charts[0].alt
     drawn = [view for image in section.lost for view in image.views]
     assert len(drawn) == (2 * len(section.lost) if len(models) > 1 else 0)
     assert [image.file for image in section.worst] == [f"image_{number}.jpg" for number in figures.worst]
@@ -133,7 +133,7 @@ def test_the_page_shows_the_section(monkeypatch):
     seen = " ".join(" ".join(reader.texts).split())  # no-break spaces turn into plain ones
     assert EVIL in seen
     for row in figures.classes:
-        assert f"{100 * row.recall['int8']:.1f} %" in seen
+        assert f"{100 * row.figures['recall']['int8']:.1f} %" in seen
     for name, counts in figures.errors.items():
         assert f"{mistakes.ONE[name]} {counts['float']:,} {counts['int8']:,}" in seen
     assert "Test AP50, float 81.2 %" in seen

@@ -9,11 +9,15 @@ from tinytrain.data.images import Images
 from tinytrain.reporting import box_pictures, detection_charts, matrix
 from tinytrain.reporting.predictions import LabelledImages
 from tinytrain.reporting.svg import Chart
+from tinytrain.tasks.detect import FIGURES
 from tinytrain.tasks.detect.mistakes import ONE
-from tinytrain.tasks.detect.report import ClassRow, Section, SizeRow
+from tinytrain.tasks.detect.report import Section
+from tinytrain.tasks.detect.report_rows import ClassRow, Row, SizeRow
 from tinytrain.train.task import Task
 
 BACKGROUND = "background"  # the row and the column behind the classes
+SHOWN = {"f1": "F1", "precision": "precision", "recall": "recall"}  # figures of the boxes that are shown
+AVERAGES = {figure.key: figure.label for figure in FIGURES.tested}
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,14 @@ class BoxImage:
 
 
 @dataclass(frozen=True)
+class Table:
+    """Figures of each class: `columns` are headings by the keys of `Row.figures`."""
+
+    title: str
+    columns: dict[str, str]
+
+
+@dataclass(frozen=True)
 class DetectionSection:
     """All of the section; `notes` say in sentences what is left out and why."""
 
@@ -42,6 +54,8 @@ class DetectionSection:
     threshold: float = 0.0
     charts: list[Chart] = field(default_factory=list)
     matrices: list[Chart] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    total: Row | None = None
     classes: list[ClassRow] = field(default_factory=list)
     sizes: list[SizeRow] = field(default_factory=list)
     errors: list[tuple[str, dict[str, int]]] = field(default_factory=list)
@@ -108,6 +122,8 @@ def of_figures(
             matrix.chart(f"{name}-{kind}", kind, each, [*classes, BACKGROUND], "boxes")
             for kind, each in figures.matrices.items()
         ],
+        tables=[Table("Average precision", AVERAGES), Table(f"At the threshold {figures.threshold:.2f}", SHOWN)],
+        total=figures.total,
         classes=rows,
         sizes=figures.sizes,
         errors=[(ONE[error], counts) for error, counts in figures.errors.items()],
