@@ -2,7 +2,6 @@
 
 from types import ModuleType
 
-from tinytrain.data import boxes
 from tinytrain.errors import UserError
 from tinytrain.reporting import class_section, detection_section, predictions
 from tinytrain.reporting.class_section import ClassSection
@@ -23,8 +22,6 @@ def section(subject: Subject, number: int) -> MistakesSection | None:
         return None
     notes: list[str] = []
     export = subject.exports[0] if subject.exports else None
-    if export and subject.config.task in boxes.TASKS:
-        export, notes = None, ["The int8 model is left out here: the boxes of an export are not read yet."]
     proven = predictions.golden(export) if export else None
     try:
         test = predictions.test_images(subject, proven)
@@ -36,7 +33,7 @@ def section(subject: Subject, number: int) -> MistakesSection | None:
     outputs = {predictions.FLOAT: predictions.of_float(subject, test)}
     if export and proven:
         try:
-            outputs |= predictions.of_export(proven, test, export.folder)
+            outputs |= predictions.of_export(export, proven, task, test)
         except UserError as error:
             notes.append(f"The int8 model is left out here: {error}.")
     return SECTIONS[task.name].of_outputs(task, test, outputs, number, notes)

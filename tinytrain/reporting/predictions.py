@@ -1,24 +1,27 @@
-"""The outputs of the float and the int8 model of a run for its test images."""
+"""What the float and the int8 model of a run answer for its test images."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
 
 from tinytrain.config import load as configs
-from tinytrain.data import identity, splits
+from tinytrain.data import boxes, identity, splits
 from tinytrain.data.images import Images, Samples
 from tinytrain.data.load import load_dataset
+from tinytrain.deploy.decode import description, of_config
 from tinytrain.deploy.exported import GOLDEN_FILE, MODEL_FILE, read_golden_outputs
 from tinytrain.deploy.tflm import supported
 from tinytrain.errors import UserError
+from tinytrain.evaluation_data import int8_outputs
 from tinytrain.nn import pretrained
 from tinytrain.nn.predict import predict
 from tinytrain.reporting.runs import Export, Subject
-from tinytrain.tflite.int8_values import dequantize, to_int8
+from tinytrain.tflite.int8_values import to_int8
+from tinytrain.tflite.model import Model
 from tinytrain.train import task as tasks
 from tinytrain.train.resolve import resolve
+from tinytrain.train.task import Task
 
 FLOAT, FINETUNED, INT8 = "float", "fine-tuned float", "int8"  # the kinds of models, as a report calls them
 
@@ -47,13 +50,14 @@ class LabelledImages:
 
 @dataclass(frozen=True)
 class Golden:
-    """golden.npz: inputs (N, R, R, C) int8, logits (N, classes) of the int8 model, labels (N,) or None.
+    """golden.npz: inputs (N, R, R, C) int8, outputs (N, …) int8 of the int8 model `graph`, labels (N,) or None.
 
-    finetuned: logits (N, classes) of the fine-tuned weights in float, None without a fine-tune.
+    finetuned: what the task keeps of the outputs of the fine-tuned weights in float, None without a fine-tune.
     """
 
+    graph: Model
     inputs: np.ndarray
-    logits: np.ndarray
+    outputs: list[np.ndarray]
     labels: np.ndarray | None
     finetuned: np.ndarray | None = None
 
@@ -66,12 +70,13 @@ def golden(export: Export) -> Golden | None:
     graph = supported.parse(model.read_bytes(), f"'{model}'")
     try:
         with np.load(path) as saved:
-            outputs = read_golden_outputs(saved)[0]
-            outputs = outputs.reshape(len(outputs), -1)
+            outputs = read_golden_outputs(saved)
+            if len(outputs) != len(graph.outputs):
+                raise ValueError(f"it holds {len(outputs)} outputs, the model has {len(graph.outputs)}")
             labels = saved["labels"].astype(np.int64) if "labels" in saved else None
             finetuned = saved.get("finetuned")
-            return Golden(saved["inputs"], dequantize(outputs, graph.outputs[0]), labels, finetuned)
-    except (OSError, ValueError, KeyError, IndexError, BadZipFile) as error:
+            return Golden(graph, saved["inputs"], outputs, labels, finetuned)
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise UserError(f"cannot read '{path}': {error}; export the run again") from None
 
 
@@ -100,12 +105,24 @@ def of_float(subject: Subject, test: LabelledImages) -> np.ndarray:
     return logits
 
 
-def of_export(proven: Golden, test: LabelledImages, folder: Path) -> dict[str, np.ndarray]:
-    """Returns the outputs (N, classes) of the fine-tuned weights in float, if there are any, and of the int8 model.
+def of_export(export: Export, proven: Golden, task: Task, test: LabelledImages) -> dict[str, np.ndarray]:
+    """Returns what the task keeps of the outputs of the fine-tuned weights in float, if any, and of the int8 model.
 
-    Raises UserError if they were computed for other images.
+    Args:
+        export: an export of the run.
+        proven: its golden.npz.
+        task: the task of the run.
+        test: the test images of the run.
+
+    Raises:
+        UserError: the outputs were computed for other images, or boxes are decoded from them in another way.
     """
+    path = export.folder / GOLDEN_FILE
     if proven.inputs.shape != test.images.shape or not np.array_equal(proven.inputs, to_int8(test.images)):
-        raise UserError(f"the images in '{folder / GOLDEN_FILE}' are not the test images of the run: export it again")
+        raise UserError(f"the images in '{path}' are not the test images of the run: export it again")
+    if task.name in boxes.TASKS:
+        decoder = of_config.decoder(task.config, len(task.classes), proven.graph)
+        if export.report.get("decoder") != description.section(decoder):
+            raise UserError(f"the decoder of the firmware in '{export.folder}' is not that of the run: export it again")
     tuned = {} if proven.finetuned is None else {FINETUNED: proven.finetuned}
-    return tuned | {INT8: proven.logits}
+    return tuned | {INT8: int8_outputs.kept(task, proven.outputs, proven.graph)}
