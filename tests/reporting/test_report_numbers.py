@@ -21,6 +21,7 @@ from tinytrain.reporting import (
     cards,
     class_section,
     comparison,
+    curves,
     facts,
     matrix,
     memory_map,
@@ -312,3 +313,17 @@ def test_texts_in_a_chart_are_escaped_and_no_mathematics():
     assert chart.count("&lt;script&gt;&amp;") >= 3
     assert "$x$" in chart
     assert "日本" in chart
+
+
+def test_numbers_in_the_texts_of_a_chart_keep_their_digits():
+    assert ">0.00125</text>" in str(drawn(text="0.00125"))
+
+
+def test_the_legend_names_the_lines_that_there_are():
+    history = [{"epoch": epoch, "loss": 2.0, "val_loss": 3.0, "val_ap50": 0.5} for epoch in (1, 2)]
+    subject = runs.Subject("one", None, Config(task="detect"), {}, history, {}, {}, {}, [])
+    loss, ap50, _ = (str(chart.svg) for chart in curves.charts([subject]))
+    assert ">val</text>" in loss
+    assert ">train</text>" in loss
+    assert ">val</text>" in ap50
+    assert ">train</text>" not in ap50
