@@ -54,6 +54,23 @@ def test_a_wrong_box_is_drawn_over_the_others_with_its_class_inside_the_picture(
     assert red[285:, :60].mean() > 0.5  # behind the letters, at the lower left
 
 
+def test_centres_are_marked_where_they_are():
+    """A ring of a true box and a cross of a detection, on a canvas of 300 for an image of 60."""
+    image, unchanged = np.full((60, 60, 3), 255, np.uint8), np.array([1, 1, 0, 0], np.float32)
+    boxes = [
+        Drawn((10, 10, 30, 30), "cell", mistakes.FOUND, true=True),
+        Drawn((40, 40, 48, 48), "cell", mistakes.RIGHT, true=False, score=0.9),
+    ]
+    pixels = np.asarray(box_pictures.draw(image, boxes, unchanged, is_centre=True))
+    for color, (x, y) in ((box_pictures.GREEN, (100, 100)), (box_pictures.BLUE, (220, 220))):
+        rows, columns = np.nonzero((pixels == ImageColor.getrgb(color)).all(axis=-1))
+        assert (columns.mean(), rows.mean()) == pytest.approx((x, y), abs=1)
+        assert 10 <= np.ptp(columns) <= 20
+        assert 10 <= np.ptp(rows) <= 20
+    assert pixels[100, 100].tolist() == [255, 255, 255]  # inside of the ring
+    assert pixels[220, 220].tolist() == list(ImageColor.getrgb(box_pictures.BLUE))
+
+
 def test_a_picture_is_a_jpeg_that_opens():
     uri = box_pictures.data_uri(Image.new("RGB", (300, 200), "red"))
     assert uri.startswith("data:image/jpeg;base64,")

@@ -41,7 +41,7 @@ def precision_recall(name: str, kinds: list[str], rows: list[ClassRow]) -> Chart
     return svg.chart(f"precision-{name}", alt, [(svg.HALF, HEIGHT)], _draw(title, lines, kinds, chosen))
 
 
-def f1(name: str, kinds: list[str], rows: list[ClassRow], threshold: float) -> Chart:
+def f1(name: str, kinds: list[str], rows: list[ClassRow], threshold: float, what: str) -> Chart:
     """Returns F1 of the classes with most boxes, against the lowest score of a box that is shown.
 
     Args:
@@ -49,13 +49,14 @@ def f1(name: str, kinds: list[str], rows: list[ClassRow], threshold: float) -> C
         kinds: the kinds of models, the shipped one last: its lines are solid.
         rows: the classes.
         threshold: the score that the model is used with.
+        what: what F1 is of, in words.
     """
     chosen, shipped = _most_boxes(rows), kinds[-1]
     listed = ", ".join(f"{row.name} {percent(row.figures['f1'][shipped])}" for row in chosen)
-    alt = f"F1 at IoU 0.5 against the threshold, {' and '.join(kinds)}. F1 at {threshold:.2f}, {shipped}: {listed}"
+    alt = f"{what} against the threshold, {' and '.join(kinds)}. F1 at {threshold:.2f}, {shipped}: {listed}"
 
     def lines(axes: Axes) -> None:
-        axes.set_xlabel("lowest score of a box that is shown")
+        axes.set_xlabel("lowest score that is shown")
         axes.set_xlim(0, 1)
         axes.axvline(threshold, color=svg.MUTED, linewidth=1, linestyle=":")
         for row, color in zip(chosen, svg.SERIES, strict=False):

@@ -3,14 +3,18 @@
 from types import ModuleType
 
 from tinytrain.errors import UserError
-from tinytrain.reporting import class_section, detection_section, predictions
+from tinytrain.reporting import centroid_section, class_section, detection_section, predictions
 from tinytrain.reporting.class_section import ClassSection
 from tinytrain.reporting.detection_section import DetectionSection
 from tinytrain.reporting.runs import Subject
 from tinytrain.train import task as tasks
 
 MistakesSection = ClassSection | DetectionSection
-SECTIONS: dict[str, ModuleType] = {"classify": class_section, "detect": detection_section}  # by the name of the task
+SECTIONS: dict[str, ModuleType] = {  # by the name of the task
+    "classify": class_section,
+    "detect": detection_section,
+    "centroids": centroid_section,
+}
 
 
 def section(subject: Subject, number: int) -> MistakesSection | None:

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinytrain.tasks.detect import errors, mistakes, overlaps
+from tinytrain.tasks.detect import errors, mistakes, operating_point, overlaps
 from tinytrain.tasks.detect.average_precision import curves
 from tinytrain.tasks.detect.matching import by_coco_rule
 from tinytrain.tasks.detect.metrics import COCO_IOUS, average_precisions
 from tinytrain.tasks.detect.mistakes import Drawn
 from tinytrain.tasks.detect.report_rows import (
     ClassRow,
+    Figure,
     Kinds,
     Measured,
     Row,
@@ -36,15 +37,17 @@ class Section:
     """The figures of the section.
 
     threshold: the lowest score of a box that is shown; total: all classes together; errors: how many of each kind of
-    error ("missed", "background", …), by kind of model; matrices: (classes + 1, classes + 1) by kind of model, as
-    `errors.confusion_matrix`; worst: the images, as indices, in which the shipped model errs most; lost: those in which
-    it errs more than the float model of the same weights; pictures: of each of these images.
+    error ("missed", "background", …), by kind of model; count_error: as in `operating_point`; matrices: (classes + 1,
+    classes + 1) by kind of model, as `errors.confusion_matrix`; worst: the images, as indices, in which the shipped
+    model errs most; lost: those in which it errs more than the float model of the same weights; pictures: of each of
+    these images.
     """
 
     threshold: float
     total: Row
     sizes: list[SizeRow]
     errors: dict[str, dict[str, int]]
+    count_error: Figure
     matrices: Kinds
     classes: list[ClassRow]
     worst: list[int]
@@ -88,6 +91,10 @@ def of_models(
         total=all_classes(models, threshold),
         sizes=sizes,
         errors={name: {kind: each[name] for kind, each in counts.items()} for name in mistakes.ONE},
+        count_error={
+            kind: operating_point.count_error(each.overlaps, each.matches, threshold, images)
+            for kind, each in models.items()
+        },
         matrices={kind: errors.confusion_matrix(each.outcome, len(names)) for kind, each in models.items()},
         classes=class_rows(models, names, threshold, main),
         worst=worst,
