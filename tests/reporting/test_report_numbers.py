@@ -18,6 +18,7 @@ from tinytrain.config.schema import Config
 from tinytrain.deploy.tflm import memory_planner
 from tinytrain.errors import UserError
 from tinytrain.reporting import (
+    board_section,
     cards,
     class_section,
     comparison,
@@ -159,12 +160,47 @@ def test_the_card_tells_what_quantization_alone_changed():
         ({"emulated": {"golden": "different"}, "unproven": ["another"]}, "NO", "bad"),
         ({"emulated": {"golden": "not reached"}, "unproven": ["no room"]}, "not proven", ""),
         ({"emulated": {"golden": "equal"}}, "yes", "good"),
+        ({"emulated": {"golden": "equal", "boxes": "equal"}}, "yes", "good"),
+        ({"emulated": {"golden": "equal", "boxes": "different"}, "unproven": ["boxes"]}, "NO", "bad"),
     ],
 )
 def test_parity_is_what_was_proven(changes, value, state):
     for whole in (export_reports.report(), {"parity": {"images": 9, "different": 0}}):  # the second an old one
         card = cards._parity(Export(Path("e"), whole | changes, {}))
         assert (card.value, card.state) == (value, state)
+
+
+BENCH = {"board": "mps2_an500", "emulated": True, "images": 9, "different": 0, "latency": {"median": 80_000}}
+
+
+@pytest.mark.parametrize(("different", "state"), [(0, "good"), (2, "bad")])
+def test_lists_of_boxes_that_differ_are_no_parity(different, state):
+    bench = BENCH | {"boxes": {"different": different}}
+    card = cards._parity(Export(Path("e"), export_reports.report(task="detect"), bench))
+    assert card.state == state
+    assert f"0 of 9 differ on mps2_an500 (emulated), {different} of the lists of boxes" in card.lines
+
+
+def test_decoding_is_a_share_of_an_inference():
+    emulated = {"emulated": {"golden": "equal", "instructions": 40_000, "decode_instructions": 100}}
+    assert facts.decoding(Export(Path("e"), export_reports.report(), {})) == ""
+    texts = [
+        facts.decoding(Export(Path("e"), export_reports.report() | emulated, {})),
+        facts.decoding(Export(Path("e"), {}, BENCH | {"boxes": {"decode": {"median": 64, "unit": "instructions"}}})),
+    ]
+    assert [text.replace("\N{NO-BREAK SPACE}", " ") for text in texts] == [
+        "100 instructions for the golden image, 0.25 % of an inference, counted in the emulator",
+        "64 instructions an image (median), 0.08 % of an inference, measured in the emulator",
+    ]
+
+
+def test_the_figures_of_a_bench_have_the_name_that_the_task_gives_them():
+    bench = BENCH | {"accuracy": {"board": 0.75}, "boxes": {"different": 0, "mean": 3.5}}
+    rows = dict(board_section._facts(Export(Path("e"), export_reports.report(task="detect"), bench)))
+    assert rows["AP50 in the emulator"].replace("\N{NO-BREAK SPACE}", " ") == "75.0 % on 9 images"
+    assert rows["boxes in the emulator"] == "0 of 9 lists differ from the host's, 3.5 boxes an image"
+    rows = dict(board_section._facts(Export(Path("e"), export_reports.report(), BENCH | {"accuracy": {"board": 0.75}})))
+    assert rows["accuracy in the emulator"].replace("\N{NO-BREAK SPACE}", " ") == "75.0 % of 9 images"
 
 
 def test_an_arena_that_is_not_known_is_no_card_that_says_no():
