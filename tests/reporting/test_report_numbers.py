@@ -181,6 +181,12 @@ def test_lists_of_boxes_that_differ_are_no_parity(different, state):
     assert f"0 of 9 differ on mps2_an500 (emulated), {different} of the lists of boxes" in card.lines
 
 
+def test_a_self_test_without_boxes_is_told_beside_the_parity():
+    for count, told in ((0, True), (7, False)):
+        card = cards._parity(Export(Path("e"), export_reports.report(task="detect", golden_boxes=count), {}))
+        assert any("proves no more than an empty list" in line for line in card.lines) == told
+
+
 def test_decoding_is_a_share_of_an_inference():
     emulated = {"emulated": {"golden": "equal", "instructions": 40_000, "decode_instructions": 100}}
     assert facts.decoding(Export(Path("e"), export_reports.report(), {})) == ""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from tinytrain.exporting import proof
 from tinytrain.reporting import facts
 from tinytrain.reporting.facts import margin, percent
 from tinytrain.reporting.runs import Export, Subject
@@ -112,6 +113,8 @@ def _parity(export: Export) -> Card | None:
         lists = f", {bench['boxes']['different']:,} of the lists of boxes" if bench.get("boxes") else ""
         lines.append(f"{bench['different']:,} of {bench.get('images', 0):,} differ on {where}{lists}")
         different += bench["boxes"]["different"] if bench.get("boxes") else 0
+    if export.report.get("golden_boxes") == 0:
+        lines.append(proof.NO_GOLDEN_BOXES)
     unproven = export.report.get("unproven", [])
     lines += [f"not proven: {reason}" for reason in unproven]
     value, state = ("NO", "bad") if different else ("not proven", "") if unproven else ("yes", "good")
