@@ -12,10 +12,11 @@ from int8_models import cells_decoder, cells_model, detector_config, detector_de
 from tinytrain.data import boxes
 from tinytrain.errors import UserError
 from tinytrain.reporting import predictions
-from tinytrain.reporting.runs import Export
+from tinytrain.reporting.runs import Export, Subject
 from tinytrain.train import task as tasks
 
 CLASSES, SCORE = ["cat", "dog"], 0.4
+ANNOTATIONS = boxes.pack([[boxes.Box(0, (2, 2, 12, 12))], [], [boxes.Box(1, (4, 8, 30, 30))], []])
 # what finds boxes, the model, its decoder, and the same written down plainly
 HEADS = {
     "yolo3_lite": (detector_model, detector_decoder, literal_decode.decode_anchors),
@@ -28,7 +29,7 @@ def exported(request, tmp_path_factory):
     """Returns the head, an export of a detector with it, and the pixels of its images."""
     make_model, make_decoder, _ = HEADS[request.param]
     model, folder = make_model(), tmp_path_factory.mktemp("exported") / "export"
-    bench_helpers.exported(folder, count=4, model=model, decoder=make_decoder(model))
+    bench_helpers.exported(folder, count=4, model=model, decoder=make_decoder(model), annotations=ANNOTATIONS)
     (folder / "model.tflite").write_bytes(model)
     with np.load(folder / "golden.npz") as golden:
         pixels = (golden["inputs"].astype(int) + 128).astype(np.uint8)
@@ -71,3 +72,19 @@ def test_boxes_of_another_run_are_left_out_with_a_sentence(exported):
     strides = [8, 4] if head == "yolo3_lite" else [16]
     with pytest.raises(UserError, match=r"the .tflite is not of this run: with detect.strides = \[.*received outputs"):
         int8(exported, strides=strides)
+
+
+def test_the_boxes_of_the_export_stand_in_for_the_data(exported, tmp_path):
+    head, export, pixels = exported
+    config, files = detector_config(SCORE, head), ["a", "b", "c", "d"]
+    config.data.spec = f"voc:{tmp_path / 'nowhere'}"
+    subject = Subject("run", None, config, {}, [], {"classes": CLASSES}, {"test": files}, {}, [export])
+    proven = predictions.golden(export)
+    test = predictions.test_images(subject, proven)
+    assert (test.names, test.classes) == (files, CLASSES)
+    np.testing.assert_array_equal(test.images, pixels)
+    np.testing.assert_array_equal(test.samples.annotations, ANNOTATIONS)
+    assert test.note.startswith("Images and boxes are those of the export, so areas are in pixels of the network's")
+    for other in (dataclasses.replace(proven, annotations=None), None):
+        with pytest.raises(UserError, match="no folder"):
+            predictions.test_images(subject, other)

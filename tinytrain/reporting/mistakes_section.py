@@ -24,7 +24,6 @@ def section(subject: Subject, number: int) -> MistakesSection | None:
     """
     if not subject.metrics:
         return None
-    notes: list[str] = []
     export = subject.exports[0] if subject.exports else None
     proven = predictions.golden(export) if export else None
     try:
@@ -34,6 +33,7 @@ def section(subject: Subject, number: int) -> MistakesSection | None:
     task = tasks.of(subject.config, test.classes)
     if task.name not in SECTIONS:
         return ClassSection(notes=[f"Mistakes are left out: the report has no section for the task {task.name}."])
+    notes = [test.note] if test.note else []
     outputs = {predictions.FLOAT: predictions.of_float(subject, test)}
     if export and proven:
         try:

@@ -10,7 +10,7 @@ from tinytrain.data import boxes, identity, splits
 from tinytrain.data.images import Images, Samples
 from tinytrain.data.load import load_dataset
 from tinytrain.deploy.decode import description, of_config
-from tinytrain.deploy.exported import GOLDEN_FILE, MODEL_FILE, read_golden_outputs
+from tinytrain.deploy.exported import GOLDEN_FILE, MODEL_FILE, check_annotations, read_golden_outputs
 from tinytrain.deploy.tflm import supported
 from tinytrain.errors import UserError
 from tinytrain.evaluation_data import int8_outputs
@@ -31,7 +31,8 @@ class LabelledImages:
     """Images (N, R, R, C) uint8 with what is true of them.
 
     labels: (N,) int64, or other annotations of the task; names: N files or other identities; classes: their names;
-    transforms: (N, 4), how each image was resized (`batches.Transform`); None: it does not matter to the task.
+    transforms: (N, 4), how each image was resized (`batches.Transform`); None: it does not matter to the task;
+    note: a sentence that a reader should know of them, or "".
     """
 
     images: Images
@@ -39,6 +40,7 @@ class LabelledImages:
     names: list[str]
     classes: list[str]
     transforms: np.ndarray | None = None
+    note: str = ""
 
     @property
     def samples(self) -> Samples:
@@ -52,13 +54,15 @@ class LabelledImages:
 class Golden:
     """golden.npz: inputs (N, R, R, C) int8, outputs (N, …) int8 of the int8 model `graph`, labels (N,) or None.
 
-    finetuned: what the task keeps of the outputs of the fine-tuned weights in float, None without a fine-tune.
+    annotations: of a detector, (N, M, FIELDS) in pixels of the inputs, or None; finetuned: what the task keeps of the
+    outputs of the fine-tuned weights in float, None without a fine-tune.
     """
 
     graph: Model
     inputs: np.ndarray
     outputs: list[np.ndarray]
     labels: np.ndarray | None
+    annotations: np.ndarray | None = None
     finetuned: np.ndarray | None = None
 
 
@@ -73,9 +77,12 @@ def golden(export: Export) -> Golden | None:
             outputs = read_golden_outputs(saved)
             if len(outputs) != len(graph.outputs):
                 raise ValueError(f"it holds {len(outputs)} outputs, the model has {len(graph.outputs)}")
+            annotations = saved.get("annotations")
+            if annotations is not None:
+                check_annotations(annotations, len(saved["inputs"]))
             labels = saved["labels"].astype(np.int64) if "labels" in saved else None
             finetuned = saved.get("finetuned")
-            return Golden(graph, saved["inputs"], outputs, labels, finetuned)
+            return Golden(graph, saved["inputs"], outputs, labels, annotations, finetuned)
     except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise UserError(f"cannot read '{path}': {error}; export the run again") from None
 
@@ -83,12 +90,35 @@ def golden(export: Export) -> Golden | None:
 def test_images(subject: Subject, proven: Golden | None) -> LabelledImages:
     """Returns the test images of a run: those of its export if that has labels, else decoded from its data.
 
-    Raises UserError if the data is no longer there, or has changed.
+    Boxes of an export are in pixels of the network's images, so they stand in only for data that is not there.
+
+    Raises:
+        UserError: the data is no longer there, or has changed, and the export has nothing in its place.
     """
+    if proven and proven.labels is not None and (kept := _kept_images(subject, proven, proven.labels)):
+        return kept
+    try:
+        return _decoded_images(subject)
+    except UserError as error:
+        if proven is None or proven.annotations is None:
+            raise
+        note = f"Images and boxes are those of the export, so areas are in pixels of the network's images: {error}."
+        kept = _kept_images(subject, proven, proven.annotations, note)
+        if kept is None:
+            raise
+        return kept
+
+
+def _kept_images(subject: Subject, proven: Golden, labels: np.ndarray, note: str = "") -> LabelledImages | None:
+    """Returns the images of an export with their labels, None if the run does not know their names."""
     classes, names = subject.provenance.get("classes"), subject.split.get("test", [])
-    if proven and proven.labels is not None and classes and len(names) == len(proven.labels):
-        pixels = (proven.inputs.astype(np.int16) + 128).astype(np.uint8)
-        return LabelledImages(pixels, proven.labels, names, classes)
+    if not classes or len(names) != len(labels):
+        return None
+    pixels = (proven.inputs.astype(np.int16) + 128).astype(np.uint8)
+    return LabelledImages(pixels, labels, names, classes, note=note)
+
+
+def _decoded_images(subject: Subject) -> LabelledImages:
     source = load_dataset(subject.config)
     config = resolve(subject.config, source)
     data = identity.recorded_splits(subject.run, source, config)
