@@ -4,23 +4,11 @@ import dataclasses
 
 import numpy as np
 
-from tinytrain.reporting import box_pictures, detection_section
-from tinytrain.reporting.detection_section import DetectionSection, Look
+from tinytrain.reporting import detection_section
+from tinytrain.reporting.detection_section import DetectionSection
+from tinytrain.reporting.look import CENTRES
 from tinytrain.reporting.predictions import LabelledImages
 from tinytrain.train.task import Task
-
-CENTRES = Look(
-    title="Centres on the test images",
-    rule="",  # it names the cells of the run
-    unit="objects",
-    found="centres",
-    averages={},
-    errors=["missed", "background", "confusions", "duplicates"],
-    f1="F1 of centres",
-    legend=box_pictures.CENTRE_LEGEND,
-    marks="Rings are centres of objects, crosses those of detections.",
-    is_centre=True,
-)
 
 
 def of_outputs(

@@ -7,9 +7,9 @@ import numpy as np
 
 from tinytrain.data.images import Images
 from tinytrain.reporting import box_pictures, detection_charts, matrix
+from tinytrain.reporting.look import BOXES, Look
 from tinytrain.reporting.predictions import LabelledImages
 from tinytrain.reporting.svg import Chart
-from tinytrain.tasks.detect import FIGURES
 from tinytrain.tasks.detect.mistakes import ONE
 from tinytrain.tasks.detect.report import Section
 from tinytrain.tasks.detect.report_rows import ClassRow, Row, SizeRow
@@ -34,39 +34,6 @@ class BoxImage:
 
     file: str
     views: list[View]
-
-
-@dataclass(frozen=True)
-class Look:
-    """What the page says of a detector, and how it draws what is found.
-
-    title: of the section; rule: a sentence, what counts as found; unit: what is to be found; found: what the detector
-    gives; averages: headings of average precisions by their keys; errors: the kinds to show; f1: what F1 is of, for a
-    chart; legend: color and meaning of what is drawn; marks: a sentence on it; is_centre: draw centres, not outlines.
-    """
-
-    title: str
-    rule: str
-    unit: str
-    found: str
-    averages: dict[str, str]
-    errors: list[str]
-    f1: str
-    legend: list[tuple[str, str]]
-    marks: str = ""
-    is_centre: bool = False
-
-
-BOXES = Look(
-    title="Boxes on the test images",
-    rule="AP is by COCO's rule where nothing else is said. A box is found at an IoU of 0.5.",
-    unit="boxes",
-    found="boxes",
-    averages={figure.key: figure.label for figure in FIGURES.tested},
-    errors=list(ONE),
-    f1="F1 at IoU 0.5",
-    legend=box_pictures.LEGEND,
-)
 
 
 @dataclass(frozen=True)
