@@ -6,6 +6,7 @@ from typing import Any
 
 from tinytrain import tables
 from tinytrain.deploy import memory
+from tinytrain.exporting import proof
 from tinytrain.exporting.accuracy import quantization_change
 from tinytrain.train import figures
 
@@ -31,6 +32,8 @@ def summary(report: dict[str, Any], folder: Path) -> str:
     ]
     if emulated := report.get("emulated"):
         rows.append(("emulated", _emulated(emulated)))
+    if report.get("golden_boxes") == 0:
+        rows.append(("boxes", f"WARNING: {proof.NO_GOLDEN_BOXES}"))
     rows.append(("proven", _proven(report)))
     rows.append(("fits", f"{report['board']}: {FITS[report['fits']]}"))
     build = f"make -C {shlex.quote(str(folder / 'firmware'))} BOARD={report['board']} TFLM_DIR=…"

@@ -14,7 +14,8 @@ from tinytrain.data.images import Samples
 from tinytrain.deploy.decode.boxes import Grid
 from tinytrain.deploy.decode.cells import CellDecoder
 from tinytrain.errors import UserError
-from tinytrain.tasks.centroids import decode, loss
+from tinytrain.reporting import mistakes_section, runs
+from tinytrain.tasks.centroids import decode, loss, report
 from tinytrain.train import figures, fit
 from tinytrain.train import task as tasks
 
@@ -130,6 +131,51 @@ def test_perfect_cells_have_an_f1_of_1(finished):
     assert (result["f1"], result["recall"], result["count_error"]) == (1, 1, 0)
     assert [row["f1"] for row in result["per_class"].values()] == [1, None, 1]
     assert task.measure(kept, samples) == 1
+
+
+def cell(column, row, score, label):
+    return [8 * column, 8 * row, 8 * column + 8, 8 * row + 8, score, label]
+
+
+def test_the_report_counts_by_closeness_of_centres():
+    """The diagonal of a cell of 8 pixels is 11.3: a centre 8 pixels aside finds an object, one 16 pixels aside not."""
+    truth = [boxes.Box(0, (0, 0, 8, 8)), boxes.Box(0, (40, 40, 64, 64)), boxes.Box(1, (8, 48, 16, 56))]
+    found = [
+        cell(1, 0, 0.9, 0),  # 8 pixels beside the first object
+        cell(0, 1, 0.8, 0),  # likewise, but it is found already
+        cell(6, 4, 0.7, 0),  # 16 pixels above the second one
+        cell(1, 6, 0.6, 2),  # on the third one, of another class
+        cell(3, 3, 0.2, 0),  # below the threshold
+    ]
+    section = report.section({"int8": np.float32([found])}, boxes.pack([truth]), list("abc"), 0.5)
+    assert {name: counts["int8"] for name, counts in section.errors.items()} == {
+        "missed": 2, "background": 1, "badly_placed": 0, "confusions": 1, "duplicates": 1
+    }  # fmt: skip
+    assert section.matrices["int8"].tolist() == [[1, 0, 0, 1], [0, 0, 1, 0], [0, 0, 0, 0], [2, 0, 0, 0]]
+    assert section.total.figures["precision"]["int8"] == pytest.approx(1 / 4)
+    assert section.total.figures["recall"]["int8"] == pytest.approx(1 / 3)
+    assert {row.name: row.figures["f1"]["int8"] for row in section.classes} == {"b": 0, "a": pytest.approx(2 / 5)}
+    assert section.count_error["int8"] == 1 + 1 + 1  # one "a" too many, one "b" too few, one "c" too many
+    assert section.pictures[0].text["int8"] == "2 missed, 1 on background, 1 of another class, 1 found twice"
+
+
+def test_the_report_of_a_run_says_what_metrics_json_says(finished):
+    (subject,) = runs.read([finished.folder])
+    section, test = mistakes_section.section(subject, 1), finished.metrics()["test"]
+    assert section.look.title == "Centres on the test images"
+    assert "8 × 8 pixels" in section.look.rule
+    assert section.sizes == []
+    figures = {key: each["float"] for key, each in section.total.figures.items()}
+    assert figures == {key: pytest.approx(test[key]) for key in ("f1", "precision", "recall")}
+    assert section.count_error["float"] == pytest.approx(test["count_error"])
+    for row in section.classes:
+        expected = test["per_class"][row.name]
+        assert row.boxes == expected["boxes"]
+        assert {key: each["float"] for key, each in row.figures.items()} == {
+            key: expected[key] for key in ("f1", "precision", "recall")
+        }
+    assert [chart.alt for chart in section.charts if "F1 of centres against the threshold" in chart.alt]
+    assert sum(view.text != "all right" for image in section.worst for view in image.views) == len(section.worst)
 
 
 def test_a_head_with_sizes_is_refused(tmp_path):

@@ -10,6 +10,7 @@ from tinytrain.data import anchors
 from tinytrain.deploy.decode.anchors import AnchorDecoder, Output
 from tinytrain.deploy.decode.boxes import MOST_BOXES, UNITS, Decoder, Grid, in_units
 from tinytrain.deploy.decode.cells import CellDecoder
+from tinytrain.errors import UserError
 from tinytrain.tflite.model import Model, Tensor
 
 LEAST_SCORE = 0.01  # of the boxes that average precision is measured with
@@ -66,6 +67,7 @@ def measured(config: Config, classes: int, graph: Model, outputs: list[np.ndarra
 
 def _of(config: Config, classes: int, graph: Model, score: float, room: int) -> Decoder:
     detect, side = config.detect, int(config.model.resolution)
+    _check(graph, [int(stride) for stride in detect.strides], side)
     grids = [_grid(output, side) for output in graph.outputs]
     if not has_anchors(detect.head):
         (grid,) = grids
@@ -83,6 +85,17 @@ def _of(config: Config, classes: int, graph: Model, score: float, room: int) -> 
     return AnchorDecoder(
         side=side, classes=classes, score=score, room=room, gain=detect.gain, nms=detect.nms, outputs=outputs
     )
+
+
+def _check(graph: Model, strides: list[int], side: int) -> None:
+    """Raises UserError unless there is a map of cells for each stride."""
+    expected = sorted(-(-side // stride) for stride in strides)
+    shapes = [output.shape for output in graph.outputs]
+    if sorted(shape[1] for shape in shapes if len(shape) == 4) != expected or len(shapes) != len(expected):
+        raise UserError(
+            f"the .tflite is not of this run: with detect.strides = {strides} its outputs have "
+            f"{' and '.join(map(str, expected))} rows, received outputs of {', '.join(map(str, shapes))}"
+        )
 
 
 def _grid(output: Tensor, side: int) -> dict[str, Any]:

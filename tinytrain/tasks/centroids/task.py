@@ -9,8 +9,7 @@ import tensorflow as tf
 
 from tinytrain.data import boxes
 from tinytrain.data.images import Samples
-from tinytrain.errors import UserError
-from tinytrain.tasks.centroids import FIGURES, decode, loss
+from tinytrain.tasks.centroids import FIGURES, decode, loss, report
 from tinytrain.tasks.detect.centroids import best_threshold, centroid_f1
 from tinytrain.tasks.detect.decode import in_original
 from tinytrain.tasks.detect.task import Detection
@@ -72,8 +71,9 @@ class Centroids(Detection):
         return self.evaluate(outputs, samples)["f1"] or 0.0
 
     def report(self, outputs: dict[str, Any], samples: Samples) -> Any:
-        """Raises UserError: the report has no section about centres."""
-        raise UserError("the report has no section about centres of objects")
+        """Returns the section of the report about centres."""
+        found = {kind: in_original(each, samples.transforms) for kind, each in outputs.items()}
+        return report.section(found, samples.annotations, self.classes, float(self.config.detect.score))
 
     def epoch_line(self, logs: dict[str, float]) -> str:
         """Returns the figures of an epoch for the terminal."""

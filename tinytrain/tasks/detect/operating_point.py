@@ -63,6 +63,20 @@ def f1_at(overlaps: Overlaps, matches: Matches, thresholds: np.ndarray, label: i
     return 2 * found[shown] / np.maximum(shown + boxes.sum(), 1)
 
 
+def count_error(overlaps: Overlaps, matches: Matches, threshold: float, images: int) -> float | None:
+    """Returns how far the number of detections of a class in an image is from that of its boxes to be found.
+
+    It is the sum over classes, the mean over images, of which there are `images`; other arguments as `counts`.
+    """
+    detected, truth, counted = overlaps.detected, overlaps.truth, matches.counted
+    shown = (detected.score >= threshold) & ~matches.ignored[0]
+    classes = 1 + max(detected.label.max(initial=0), truth.label.max(initial=0))
+    surplus = np.zeros((images, classes))
+    np.add.at(surplus, (detected.image[shown], detected.label[shown]), 1)
+    np.subtract.at(surplus, (truth.image[counted], truth.label[counted]), 1)
+    return float(np.abs(surplus).sum(axis=1).mean()) if images else None
+
+
 def best_threshold(overlaps: Overlaps, matches: Matches) -> float:
     """Returns the score with the largest F1 over all classes together, the highest of equal ones.
 
