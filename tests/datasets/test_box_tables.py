@@ -77,6 +77,23 @@ def test_shares_in_place_of_pixels_are_refused(tmp_path):
         table(tmp_path, "a.png,cat,0.1,0.2,0.9,1")
 
 
+def test_rows_of_a_missing_picture_are_not_put_on_one_of_another_folder(tmp_path):
+    box_trees.write_pictures(tmp_path / "x", {"1": ((40, 32), [])})
+    source = table(tmp_path, "x/1.png,cat,1,2,9,8", "y/1.png,cat,3,2,9,8")
+    assert box_trees.found(source) == {"1": [("cat", 1, 2, 9, 8)]}
+    assert kinds(source)["no picture"] == [f"table.csv, line 3: no picture 'y/1.png' in '{tmp_path}'"]
+    assert severe(source) == {"no picture"}
+
+
+def test_paths_of_one_file_are_one_picture(tmp_path):
+    box_trees.write_pictures(tmp_path / "x", {"1": ((40, 32), [])})
+    paths = ["x/1.png", "./x/1.png", "none/../x/1.png", str(tmp_path / "x/1.png"), f"../{tmp_path.name}/x//1.png"]
+    source = table(tmp_path, *[f"{path},cat,{left},2,9,8" for left, path in enumerate(paths)])
+    assert source.image_sets["all"].names == ["x/1.png"]
+    assert box_trees.found(source) == {"1": [("cat", left, 2, 9, 8) for left in range(5)]}
+    assert source.findings == ()
+
+
 def shape(label, points, kind="rectangle"):
     return {"label": label, "points": points, "shape_type": kind}
 
@@ -129,6 +146,18 @@ def test_every_problem_of_labelme_is_told_at_once(tmp_path):
         "left out": ["other.json: no shapes"],
     }
     assert severe(source) == {"unreadable annotation", "malformed box", "no picture"}
+
+
+@pytest.mark.parametrize("path", ["../y/1.png", "1.png"])
+def test_shapes_of_a_missing_picture_are_not_put_on_one_of_another_folder(tmp_path, path):
+    box = shape("cat", [[1, 2], [9, 8]])
+    box_trees.write_pictures(tmp_path / "x", {name: ((40, 32), []) for name in ("1", "2")})
+    (tmp_path / "y").mkdir()
+    for name, given in {"x/2": "../x/2.png" if "/" in path else "2.png", "y/1": path}.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps({"imagePath": given, "shapes": [box]}))
+    source = labelme.load(str(tmp_path), Data())
+    assert box_trees.found(source) == {"1": [], "2": [("cat", 1, 2, 9, 8)]}
+    assert severe(source) == {"no picture"}
 
 
 def records(path, *rows):
@@ -199,3 +228,12 @@ def test_damaged_records_are_findings(tmp_path):
     ]
     assert found["no picture"] == [f"odd.record, record 2: no picture 'gone.png' in '{root}'"]
     assert severe(source) == {"unreadable annotation", "malformed box", "no picture"}
+
+
+def test_records_of_a_missing_picture_are_not_put_on_one_of_another_folder(tmp_path):
+    box_trees.write_pictures(tmp_path / "x", {"1": ((40, 32), [])})
+    rows = [record(f"{folder}/1.png", [(0, 0, 1, 1)], **{"object/class/text": [b"cat"]}) for folder in "xy"]
+    records(tmp_path / "all.record", *rows)
+    source = tfrecord.load(str(tmp_path), Data())
+    assert box_trees.found(source) == {"1": [("cat", 0, 0, 40, 32)]}
+    assert kinds(source)["no picture"] == [f"all.record, record 1: no picture 'y/1.png' in '{tmp_path}'"]

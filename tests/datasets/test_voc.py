@@ -1,5 +1,7 @@
 """voc:PATH: conventions, splits, layouts, every finding with file and line, hostile files."""
 
+from pathlib import Path
+
 import box_trees
 import pytest
 from box_trees import kinds, severe, voc_xml
@@ -233,3 +235,32 @@ def test_other_encodings_are_read(tmp_path):
     text = '<?xml version="1.0" encoding="{}"?>' + voc_xml([("Kätzchen", 5, 6, 20, 30)])
     files = {name: text.format(name).encode(name) for name in ("latin1", "utf-16", "cp1252")}
     assert load(tree(tmp_path, **files)).classes == ["Kätzchen", "cat"]
+
+
+@pytest.mark.parametrize(("xmls", "images"), [("Annotations", "JPEGImages"), (".", ".")])
+def test_a_file_without_its_picture_is_not_put_on_one_of_another_folder(tmp_path, xmls, images):
+    box_trees.write_voc(tmp_path / "a", xmls=xmls, images=images)
+    (tmp_path / "b" / xmls).mkdir(parents=True)
+    (tmp_path / "b" / xmls / "third.xml").write_text(GOOD)
+    source = load(tmp_path)
+    assert box_trees.found(source) == box_trees.EXPECTED  # third has no boxes
+    file, picture = Path("b") / xmls / "third.xml", Path("a") / images / "third.png"
+    assert kinds(source)["no picture"] == [f"{file}: no picture of that name near it, only {picture}"]
+    assert severe(source) == {"no picture"}
+
+
+def test_one_file_beside_its_picture_does_not_keep_others_from_theirs(tmp_path):
+    root = box_trees.write_voc(tmp_path)
+    (root / "JPEGImages/third.xml").write_text(voc_xml([("apple", 3, 4, 9, 9)]))
+    source = load(root)
+    assert box_trees.found(source) == box_trees.EXPECTED | {"third": [("apple", 2, 3, 9, 9)]}
+    assert source.findings == ()
+
+
+def test_a_list_that_names_a_missing_folder_takes_no_picture_of_another_one(tmp_path):
+    root = box_trees.write_voc(tmp_path, images="JPEGImages/x")
+    (root / "ImageSets/Main").mkdir(parents=True)
+    (root / "ImageSets/Main/train.txt").write_text("x/first\nx/third\ny/über 2\n", encoding="utf-8")
+    source = load(root)
+    assert source.image_sets["train"].names == ["JPEGImages/x/first.png", "JPEGImages/x/third.png"]
+    assert severe(source) == {"no picture"}

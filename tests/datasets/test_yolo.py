@@ -206,3 +206,79 @@ def test_several_configs_ask_for_one(tmp_path):
     with pytest.raises(UserError, match=r"holds a\.yaml, b\.yaml: name one of them, as in yolo:"):
         load(root)
     assert box_trees.found(load(root / "b.yaml")) == box_trees.EXPECTED
+
+
+ONE = {"1": ((40, 32), [("apple", 10, 8, 30, 24)])}
+
+
+def pictures_in(root, *folders, suffix=".png"):
+    """Writes a picture called 1 into folders, and the names of the classes."""
+    for folder in folders:
+        box_trees.write_pictures(root / folder, ONE, suffix)
+    (root / "classes.txt").write_text("apple\npear\n")
+
+
+def label_in(root, *folders):
+    """Writes a label file of picture 1 into folders."""
+    for folder in folders:
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        (root / folder / "1.txt").write_text(box_trees.yolo_lines("1", ONE))
+
+
+def boxes_of(source):
+    """Returns {name of a picture: number of its boxes}."""
+    return {
+        name: int((rows[:, 0] >= 0).sum())
+        for pool in source.image_sets.values()
+        for name, rows in zip(pool.names, pool.annotations, strict=True)
+    }
+
+
+@pytest.mark.parametrize("layout", ["{}/images {}/labels", "images/{} labels/{}", "{} {}", "{}/photos {}/boxes"])
+def test_a_background_gets_no_boxes_of_another_folder(tmp_path, layout):
+    images, labels = layout.split()
+    pictures_in(tmp_path, images.format("cam1"), images.format("cam2"))
+    box_trees.write_pictures(tmp_path / images.format("cam1"), {"2": ((40, 32), [])})
+    label_in(tmp_path, labels.format("cam1"))
+    if "boxes" in labels:  # found by its name alone: that of the other folder is none
+        (tmp_path / labels.format("cam1") / "2.txt").write_text("")
+        (tmp_path / images.format("cam2") / "1.png").rename(tmp_path / images.format("cam2") / "3.png")
+    source = load(tmp_path)
+    found = {name: count for name, count in boxes_of(source).items() if count}
+    assert found == {images.format("cam1") + "/1.png": 1}
+    assert severe(source) == set()
+
+
+def test_a_label_whose_picture_is_missing_is_not_put_on_one_of_another_folder(tmp_path):
+    pictures_in(tmp_path, "cam1/images", "cam3/images")
+    box_trees.write_pictures(tmp_path / "cam2/images", {"2": ((40, 32), [])})
+    label_in(tmp_path, "cam1/labels", "cam3/labels")
+    (tmp_path / "cam3/labels/2.txt").write_text(box_trees.yolo_lines("1", ONE))
+    source = load(tmp_path)
+    assert boxes_of(source) == {"cam1/images/1.png": 1, "cam2/images/2.png": 0, "cam3/images/1.png": 1}
+    line = "cam3/labels/2.txt: no picture of that name near it, only cam2/images/2.png"
+    assert kinds(source)["no picture"] == [line]
+    assert "no picture" in severe(source)
+
+
+@pytest.mark.parametrize("labels", ["labels", "boxes"])
+def test_one_label_file_of_two_pictures_is_severe(tmp_path, labels):
+    pictures_in(tmp_path, "images")
+    pictures_in(tmp_path, "images", suffix=".jpg")
+    box_trees.write_pictures(tmp_path / "images", {"2": ((40, 32), [])})
+    label_in(tmp_path, labels)
+    (tmp_path / labels / "2.txt").write_text(box_trees.yolo_lines("1", ONE))
+    source = load(tmp_path)
+    assert kinds(source)["two pictures"] == [f"{labels}/1.txt: images/1.jpg and images/1.png"]
+    assert severe(source) == {"two pictures"}
+    assert boxes_of(source) == {"images/1.jpg": 0, "images/1.png": 0, "images/2.png": 1}
+
+
+def test_labels_are_found_by_their_names_alone_where_folders_are_called_otherwise(tmp_path):
+    pictures_in(tmp_path, "photos/a")
+    box_trees.write_pictures(tmp_path / "photos/b", {"2": ((40, 32), [])})
+    label_in(tmp_path, "boxes")
+    (tmp_path / "boxes/2.txt").write_text(box_trees.yolo_lines("1", ONE))
+    source = load(tmp_path)
+    assert boxes_of(source) == {"photos/a/1.png": 1, "photos/b/2.png": 1}
+    assert kinds(source).keys() == {"unused class"}

@@ -37,6 +37,9 @@ KINDS = {
     "two pictures": Kind(
         "annotation", "annotations", "with more than one picture of that name", "keep one of them", severe=True
     ),
+    "two names": Kind(
+        "picture", "pictures", "found by two names", "add the missing picture, or correct the names", severe=True
+    ),
     "two annotations": Kind(
         "picture", "pictures", "with more than one annotation file", "keep one of them", severe=True
     ),

@@ -12,7 +12,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from tinytrain.config.schema import Data
-from tinytrain.data import box_files, box_tree, voc_lists, voc_xml
+from tinytrain.data import box_files, box_pairs, box_tree, voc_lists, voc_xml
 from tinytrain.data.box_fit import Annotated
 from tinytrain.data.box_problems import Problems
 from tinytrain.data.box_values import Unreadable, class_name, size
@@ -69,16 +69,19 @@ def _read(tree: box_tree.Tree, problems: Problems) -> Files:
 
 def _pictures(tree: box_tree.Tree, files: Files, problems: Problems) -> dict[Path, Path]:
     """Returns {picture: its XML file}."""
-    claims: dict[Path, list[Path]] = defaultdict(list)
+    pairs = []
     for path, annotation in files.items():
         found = tree.pictures_of(path.stem, path)
         named = [picture for picture in found if picture.name == Path(annotation.filename).name]
         if len(named or found) == 1:
-            claims[(named or found)[0]].append(path)
+            pairs.append((path, (named or found)[0]))
         elif picture := tree.take(
             path.stem if found else annotation.filename or path.stem, path, tree.name(path), problems
         ):
-            claims[picture].append(path)
+            pairs.append((path, picture))
+    claims: dict[Path, list[Path]] = defaultdict(list)
+    for path, picture in box_pairs.without_far(tree, pairs, problems):
+        claims[picture].append(path)
     for picture, paths in claims.items():
         if len(paths) > 1:
             problems.add("two annotations", f"{tree.name(picture)}: {' and '.join(map(tree.name, paths))}")
