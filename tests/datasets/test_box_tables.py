@@ -193,6 +193,15 @@ def test_records_have_splits_flags_and_a_label_map(tmp_path):
     assert rows[:, FLAG].tolist() == [DIFFICULT, CROWD]
 
 
+def test_a_number_with_two_names_in_label_maps_is_severe(tmp_path):
+    root = box_trees.write_records(tmp_path, encoded=False)
+    (root / "a.pbtxt").write_text("item { id: 1 name: 'cat' } item { id: 2 name: 'cat' }")
+    (root / "b.pbtxt").write_text("item { id: 2 name: 'dog' }")
+    source = tfrecord.load(str(root), Data())
+    assert kinds(source)["class names"] == ["b.pbtxt: class 2 is cat, too"]
+    assert "class names" in severe(source)
+
+
 def test_pictures_in_records_are_unpacked_anew_when_the_file_changes(tmp_path):
     for seed in (0, 1):
         pixels = np.random.default_rng(seed).integers(0, 256, (32, 40, 3), dtype=np.uint8)

@@ -81,6 +81,16 @@ def test_without_a_config_a_file_names_the_classes(tmp_path, name):
     assert box_trees.found(load(root)) == box_trees.EXPECTED
 
 
+@pytest.mark.parametrize("darknet", [True, False])
+def test_a_name_that_stands_twice_in_a_file_of_names_is_severe(tmp_path, darknet):
+    root = box_trees.write_yolo(tmp_path, yaml="")
+    (root / ("obj.names" if darknet else "classes.txt")).write_text("apple\npear\npear\n")
+    if darknet:
+        (root / "obj.data").write_text("classes = 3\nnames = obj.names\n")
+    name = "obj.data" if darknet else "classes.txt"
+    assert kinds(load(root))["class names"] == [f"{name}: classes 1 and 2 are called 'pear'"]
+
+
 def test_outlines_and_key_points(tmp_path):
     root = box_trees.write_yolo(tmp_path)
     (root / "labels/third.txt").write_text("1 0.1 0.25 0.5 0.5 0.3 1\n0 0.25 0.25 0.5 0.25 0.5 0.5 0.25 0.5\n")
@@ -140,6 +150,9 @@ def test_every_problem_is_told_at_once_with_file_and_line(tmp_path):
         ("names: [apple, pear]\nnc: 3", "data.yaml: nc is '3', but names has 2"),
         ("names: [apple, pear, '']", "data.yaml, names: the class is '': expected a name"),
         ("names: {0: apple, 1: pear, x: plum}", "data.yaml, names: 'x' is no number of a class"),
+        ("names: [apple, pear, apple]", "data.yaml: classes 0 and 2 are called 'apple'"),
+        ("names: {0: pear, 1: ' pear'}", "data.yaml: classes 0 and 1 are called 'pear'"),
+        ("names: {0: apple, 1: pear, 01: plum}", "data.yaml, names: class 1 has two names"),
         ("names: {0: apple, 1: pear, 2: [plum]}", "data.yaml, names: the class is ['plum']: expected a name"),
     ],
 )
@@ -165,6 +178,7 @@ LAUGHS = "a0: &a0 [ha]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9
         ("nc: 2", "names no classes"),
         ("names: []", "names no classes"),
         ("names: [apple, pear]\ntrain: [", "line 2: "),
+        ("names: {0: apple, 1: pear, 1: plum}", "line 1: '1' again"),
         ("names: [apple, pear]\nval: images", "names no pictures for train"),
         ("names: [apple, pear]\ntrain: elsewhere", "names 'elsewhere' for train, which is not in"),
         ("names: [apple, pear]\ntrain: ../../etc", "names '../../etc' for train, which is not in"),

@@ -83,13 +83,13 @@ def read(path: Path) -> Iterator[Record]:
         raise Unreadable(f"a record is no tf.train.Example ({type(error).__name__})") from None
 
 
-def label_map(text: str) -> dict[int, str]:
-    """Returns {number: name} of a label map: item { id: 1 name: 'person' }."""
-    names = {}
+def label_map(text: str) -> list[tuple[int, str]]:
+    """Returns (number, name) of each item of a label map: item { id: 1 name: 'person' }."""
+    names = []
     for item in re.findall(r"\{([^{}]*)\}", text):
         number_, name = re.search(r"\bid\s*:\s*(\d{1,9})", item), re.search(r"\bname\s*:\s*(['\"])(.*?)\1", item)
         if number_ and name:
-            names[int(number_[1])] = name[2]
+            names.append((int(number_[1]), name[2]))
     return names
 
 

@@ -41,7 +41,9 @@ def load(argument: str, data: Data) -> Dataset:
     names: dict[int, str] = {}
     for one in tree.with_suffix(".pbtxt"):
         try:
-            names |= tf_examples.label_map(content(one, MOST_BYTES).decode("utf-8", "replace"))
+            for number, name in tf_examples.label_map(content(one, MOST_BYTES).decode("utf-8", "replace")):
+                if names.setdefault(number, name) != name:
+                    raise Unreadable(f"class {number} is {names[number]}, too")
         except Unreadable as error:
             problems.add("class names", f"{tree.name(one)}: {error}")
     classes: dict[str, int] = {}
