@@ -250,3 +250,34 @@ def test_names_may_begin_where_another_computer_has_the_pictures(tmp_path, prefi
     source = write_named(tmp_path, all=named(f"{prefix}x/1.png", f"{prefix}x/2.png", f"{prefix}y/1.png"))
     assert lefts(source) == {"x/1.png": [0], "x/2.png": [1]}
     assert severe(source) == {"no picture"}
+
+
+def test_a_class_of_crowds_alone_is_left_out_with_them(tmp_path):
+    file = named("a.png", "b.png")
+    file["categories"] = [{"id": 2, "name": "crowd"}, {"id": 1, "name": "apple"}, {"id": 3, "name": "pear"}]
+    crowds = [(0, 2), (1, 2), (1, 1)]
+    file["annotations"] = [{"image_id": 0, "category_id": 3, "bbox": [7, 1, 9, 9]}]
+    file["annotations"] += [
+        {"image_id": image, "category_id": category, "bbox": [1, 1, 20, 20], "iscrowd": 1}
+        for image, category in [*crowds, (0, 3)]
+    ]
+    pictures_at(tmp_path, "images/a", "images/b")
+    source = write_named(tmp_path, all=file)
+    assert source.classes == ["pear"]
+    assert source.image_sets["all"].annotations[..., [0, 1, FLAG]].tolist() == [
+        [[0, 7, NORMAL], [0, 1, CROWD]],
+        [[-1, 0, 0], [-1, 0, 0]],
+    ]
+    assert source.image_sets["all"].written_at == [
+        [f"annotations/instances_all.json, annotations[{number}]" for number in (0, 4)],
+        [],
+    ]
+    assert kinds(source) == {"unused class": ["apple", "crowd"], "background": ["images/b.png"]}
+
+
+def test_crowds_alone_are_nothing_to_learn_from(tmp_path):
+    file = named("a.png")
+    file["annotations"][0]["iscrowd"] = 1
+    pictures_at(tmp_path, "images/a")
+    with pytest.raises(UserError, match=r"no box in .* can be used"):
+        write_named(tmp_path, all=file)
