@@ -50,6 +50,14 @@ def test_groups_of_open_images_are_crowds(tmp_path):
     assert source.image_sets["all"].annotations[0, :, 1:6].tolist() == [[10, 0, 20, 32, CROWD], [10, 0, 30, 32, NORMAL]]
 
 
+def test_groups_are_read_as_programs_write_them(tmp_path):
+    words = ["1", "True", "1.0", "0", "false", "-1", ""]
+    rows = [f"a,cat,0.0{place},0.5,0,1,{word}" for place, word in enumerate(words)]
+    source = table(tmp_path, *rows, "b,cat,0,1,0,1,some", header="ImageID,LabelName,XMin,XMax,YMin,YMax,IsGroupOf")
+    assert source.image_sets["all"].annotations[0, :, FLAG].tolist() == [CROWD] * 3 + [NORMAL] * 4
+    assert kinds(source)["malformed box"] == ["table.csv, line 9: IsGroupOf is 'some': expected 0 or 1"]
+
+
 def test_every_problem_of_a_table_is_told_at_once(tmp_path):
     source = table(
         tmp_path,
@@ -191,6 +199,17 @@ def test_records_have_splits_flags_and_a_label_map(tmp_path):
     rows = source.image_sets["train"].annotations[0]
     assert rows[:, :6].tolist() == [[1, 10, 0, 20, 32, DIFFICULT], [0, 10, 0, 20, 32, CROWD]]
     assert rows[:, FLAG].tolist() == [DIFFICULT, CROWD]
+
+
+@pytest.mark.parametrize(
+    ("values", "flags"), [([1, 0], [DIFFICULT, NORMAL]), ([0.0, 1.0], [NORMAL, DIFFICULT]), ([b"0", b"True"], [0, 1])]
+)
+def test_flags_of_records_are_read_as_programs_write_them(tmp_path, values, flags):
+    box_trees.write_pictures(tmp_path, {"a": ((40, 32), [])})
+    boxes, classes = [(0, 0, 1, 1), (0, 0, 1, 0.5)], {"object/class/text": [b"cat"] * 2}
+    records(tmp_path / "a.record", record("a.png", boxes, **classes, **{"object/difficult": values}))
+    source = tfrecord.load(str(tmp_path), Data())
+    assert source.image_sets["all"].annotations[0, :, FLAG].tolist() == flags
 
 
 def test_a_number_with_two_names_in_label_maps_is_severe(tmp_path):

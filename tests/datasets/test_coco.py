@@ -28,6 +28,19 @@ def test_crowds_and_the_area_of_outlines_are_kept(tmp_path):
     assert rows[:2, AREA].tolist() == [77.5, 30 * 16]
 
 
+@pytest.mark.parametrize(
+    ("value", "flag"), [(1, CROWD), (True, CROWD), ("1", CROWD), (1.0, CROWD), (0, NORMAL), (None, NORMAL)]
+)
+def test_crowds_are_read_as_programs_write_them(tmp_path, value, flag):
+    file = box_trees.coco()
+    file["annotations"].append(file["annotations"][0] | {"bbox": [1, 1, 9, 9]})  # of a class of crowds none is kept
+    file["annotations"][0]["iscrowd"] = value
+    file["annotations"][2]["iscrowd"] = [1]
+    source = load(box_trees.write_coco(tmp_path, file))
+    assert source.image_sets["all"].annotations[0, 0, FLAG] == flag
+    assert kinds(source)["malformed box"] == [f"{NAME}, annotations[2]: iscrowd is [1]: expected 0 or 1"]
+
+
 @pytest.mark.parametrize("layout", ["coco", "folders", "roboflow"])
 def test_a_split_is_told_by_the_file_or_its_folder(tmp_path, layout):
     """The same names of pictures in both splits; train has the class that val lacks, its ids differ."""

@@ -41,6 +41,22 @@ def test_boxes_count_from_one_and_both_corners_are_inside(tmp_path):
     assert source.findings == ()
 
 
+@pytest.mark.parametrize(
+    ("text", "difficult"),
+    [("True", True), ("true", True), ("1", True), (" 1 ", True), ("0", False), ("False", False), ("", False)],
+)
+def test_difficult_is_read_as_programs_write_it(tmp_path, text, difficult):
+    source = load(tree(tmp_path, good=voc_xml([(*BOX, text)])))
+    assert source.image_sets["all"].annotations[0, :, FLAG].tolist() == [DIFFICULT if difficult else 0]
+    assert source.findings == ()
+
+
+def test_another_word_for_difficult_is_severe(tmp_path):
+    source = load(tree(tmp_path, other=voc_xml([(*BOX, "maybe")])))
+    assert kinds(source) == {"malformed box": ["other.xml, line 6: difficult is 'maybe': expected 0 or 1"]}
+    assert severe(source) == {"malformed box"}
+
+
 def test_a_box_at_zero_makes_the_whole_set_count_from_zero(tmp_path):
     source = load(tree(tmp_path, other=voc_xml([("cat", 0, 3, 40, 32)])))
     assert corners(source) == {"good": [(5, 6, 20, 30)], "other": [(0, 3, 40, 32)]}

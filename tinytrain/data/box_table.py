@@ -12,7 +12,7 @@ from tinytrain.data import box_files, box_tree
 from tinytrain.data.box_fit import Annotated
 from tinytrain.data.box_names import Finder, Named
 from tinytrain.data.box_problems import Problems
-from tinytrain.data.box_values import Unreadable, class_name, number, size
+from tinytrain.data.box_values import Unreadable, class_name, flag, number, size
 from tinytrain.data.boxes import CROWD, NORMAL, Box
 from tinytrain.data.source import Dataset, split_of
 from tinytrain.errors import UserError
@@ -35,34 +35,34 @@ def load(table: Path, rows: Rows, shares: bool, data: Data) -> Dataset:
         UserError: there is no picture or box that can be used, or the coordinates are shares where pixels are expected.
     """
     root, problems = table.parent, Problems()
-    read = []  # (line, row, picture, class, sides)
+    read = []  # (line, row, picture, class, sides, flag)
     for (line, row), picture in zip(rows, _pictures(table, rows, problems), strict=True):
         if picture is None:
             continue
         where = f"{table.name}, line {line}"
         sides: tuple[float, ...] = ()
-        name = ""
+        name, state = "", NORMAL
         try:
             if row.get("label") or any(row.get(side) for side in SIDES):
                 name = class_name(row.get("label", ""))
+                state = CROWD if flag("IsGroupOf", row.get("IsGroupOf")) else NORMAL
                 sides = tuple(number(side, _decimal(row.get(side, ""))) for side in SIDES)
         except Unreadable as error:
             problems.add("malformed box", f"{where}: {error}", picture)
-        read.append((where, row, picture, name, sides))
-    values = [value for *_, sides in read for value in sides]
+        read.append((where, row, picture, name, sides, state))
+    values = [value for *_, sides, _ in read for value in sides]
     if values and not shares and max(values) <= 1:
         raise UserError(
             f"'{table}' has no coordinate above 1: expected pixels, or the columns ImageID, LabelName, XMin, XMax, "
             "YMin and YMax of OpenImages for shares of the picture"
         )
-    classes = sorted({name for *_, name, _ in read if name})
+    classes = sorted({name for *_, name, _, _ in read if name})
     annotated = []
-    for where, row, picture, name, sides in read:
+    for where, row, picture, name, sides, state in read:
         boxes = []
         if sides:
             x0, y0, x1, y1 = sides
-            flag = CROWD if row.get("IsGroupOf") == "1" else NORMAL
-            boxes = [Box(classes.index(name), (x0, y0, x1, y1), flag, where=where)]
+            boxes = [Box(classes.index(name), (x0, y0, x1, y1), state, where=where)]
         split = (split_of(row["split"]) or "all") if row.get("split") else "all"
         declared = size(row.get("width"), row.get("height"))
         annotated.append(Annotated(picture, boxes, split, declared, where, shares))

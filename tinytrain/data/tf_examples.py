@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinytrain.data.box_values import Unreadable, class_name, number
+from tinytrain.data.box_values import Unreadable, class_name, flag, number
 
 CLASS_TEXT, CLASS_LABEL = "image/object/class/text", "image/object/class/label"
 SIDES = [f"image/object/bbox/{side}" for side in ("xmin", "ymin", "xmax", "ymax")]
@@ -49,7 +49,10 @@ class Record:
         result = []
         for index in range(count):
             corners = tuple(number("a side", side[index]) for side in sides)
-            is_difficult, is_crowd = (bool(flags and flags[index]) for flags in (difficult, crowd))
+            is_difficult, is_crowd = (
+                bool(flags) and flag(name, _text(flags[index]) or flags[index])
+                for name, flags in (("difficult", difficult), ("is_crowd", crowd))
+            )
             result.append((class_name(classes[index]), corners, is_difficult, is_crowd))
         return result
 

@@ -14,7 +14,17 @@ from tinytrain.data import box_files, box_tree
 from tinytrain.data.box_fit import Annotated, Size
 from tinytrain.data.box_names import Finder, Named
 from tinytrain.data.box_problems import Problems
-from tinytrain.data.box_values import Unreadable, class_name, entries, json_object, number, numbers, received, size
+from tinytrain.data.box_values import (
+    Unreadable,
+    class_name,
+    entries,
+    flag,
+    json_object,
+    number,
+    numbers,
+    received,
+    size,
+)
 from tinytrain.data.boxes import CROWD, NORMAL, Box
 from tinytrain.data.source import Dataset
 
@@ -143,9 +153,9 @@ def _images(finder: Finder, path: Path, images: list[Any], problems: Problems) -
 
 def _box(annotation: dict[str, Any], label: int, where: str) -> Box:
     x, y, width, height = numbers("bbox", annotation.get("bbox"), 4)
-    flag = CROWD if annotation.get("iscrowd") in (1, True) else NORMAL
+    state = CROWD if flag("iscrowd", annotation.get("iscrowd")) else NORMAL
     area = number("area", annotation["area"]) if annotation.get("area") is not None else None
-    return Box(label, (x, y, x + width, y + height), flag, area if area is None or area > 0 else None, where)
+    return Box(label, (x, y, x + width, y + height), state, area if area is None or area > 0 else None, where)
 
 
 def _object(entry: Any) -> dict[str, Any]:
