@@ -140,6 +140,13 @@ def test_evaluate_measures_the_run_and_the_exported_file(exported_run, trained_r
     assert evaluate.evaluate(folder / "model.tflite", data="digits")["images"] == 359
 
 
+def test_evaluate_prints_counts_in_full(command_line, monkeypatch):
+    result = {"ap50": 0.123456, "ap75": None, "per_class": {}, "images": 12345, "boxes": 1234567}
+    monkeypatch.setattr(evaluate, "evaluate", lambda *_: result)
+    status, out, _ = command_line("evaluate", "run")
+    assert (status, out.strip()) == (0, "ap50 0.1235  images 12,345  boxes 1,234,567")
+
+
 def test_zero_epochs_are_post_training_quantization(trained_run, tmp_path):
     older = shutil.copytree(trained_run.folder, tmp_path / "older")  # a run from before some keys were there
     tables = tomllib.loads((older / "config.toml").read_text())
