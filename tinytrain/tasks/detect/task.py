@@ -174,7 +174,7 @@ class Detection(Task):
         per_class = {kind: None if row is None else row["per_class"] for kind, row in rows.items()}
         counted = next(each for each in per_class.values() if each is not None)
         return [
-            {"class": name, "images": row["boxes"]}
+            {"class": name, self.figures.counted: row["boxes"]}
             | {kind: None if each is None else each[name][self.figures.main.key] for kind, each in per_class.items()}
             for name, row in counted.items()
             if row["boxes"]
