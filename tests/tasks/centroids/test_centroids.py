@@ -1,6 +1,8 @@
 """The task of the head `centroid`: its loss by loops, its decoder beside that of the firmware, and a training."""
 
+import dataclasses
 import math
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 import tensorflow as tf
 from colored_squares import COLORS, squares
 
+from tinytrain.benching import box_answers
 from tinytrain.config import load as configs
 from tinytrain.data import boxes
 from tinytrain.data.images import Samples
@@ -176,6 +179,28 @@ def test_the_report_of_a_run_says_what_metrics_json_says(finished):
         }
     assert [chart.alt for chart in section.charts if "F1 of centres against the threshold" in chart.alt]
     assert sum(view.text != "all right" for image in section.worst for view in image.views) == len(section.worst)
+
+
+def test_closeness_is_that_of_the_networks_pixels_for_evaluate_and_bench_alike(finished):
+    """A picture of 640x320 is squeezed to 64x64: 10.5 px of the input beside the object, where the diagonal is 11.3.
+
+    In the picture these are 105 px, and the diagonal of the cell is 89.
+    """
+    config = dataclasses.replace(finished.config(), detect=dataclasses.replace(finished.config().detect, score=0.5))
+    task, transforms = tasks.of(config, list(COLORS)), np.float32([[0.1, 0.2, 0, 0]])
+    annotations = boxes.pack([[boxes.Box(1, (155, 130, 355, 230))]])  # its centre at (25.5, 36) of the input
+    values = np.full((1, CELLS, CELLS, 4), -128, np.int8)
+    values[..., 0], values[0, 4, 4] = 0, [-128, -128, 127, -128]
+    grid = Grid(stride=8, rows=CELLS, columns=CELLS, scale=0.1, zero_point=0)
+    decoder = CellDecoder(side=SIDE, classes=3, score=0.5, output=grid)
+    kept = task.keep(tf.constant(np.float32(0.1 * values))).numpy()
+    samples = Samples(np.zeros((1, SIDE, SIDE, 3), np.uint8), annotations, transforms)
+    exported = SimpleNamespace(decoder=decoder, annotations=boxes.transformed(annotations, transforms))
+    assert box_answers.measured([values], [0], exported) == 1
+    assert task.evaluate(kept, samples)["f1"] == task.measure(kept, samples) == 1
+    assert task.evaluate(decoder.measured([values]), samples)["f1"] == 1
+    config.detect.score, kept[0, 0, 4] = "auto", 0.4
+    assert task.settled(kept, samples) == {"detect.score": 0.2}  # half way below the only hit; 0.5 without one
 
 
 def test_a_head_with_sizes_is_refused(tmp_path):

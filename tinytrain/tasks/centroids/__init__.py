@@ -21,7 +21,7 @@ __all__ = ["FIGURES", "RESOLUTION", "SIDES", "build", "resolve", "usual"]
 
 F1 = Figure("f1", "F1 of centres", "F1 of centres", of_images=False)
 RECALL = Figure("recall", "recall of centres", of_images=False)
-FIGURES = Figures(main=F1, balanced=F1, second=RECALL, tested=(F1, RECALL))
+FIGURES = Figures(main=F1, balanced=F1, second=RECALL, tested=(F1, RECALL), counted="boxes")
 HEAD = "centroid"
 
 

@@ -14,7 +14,7 @@ def section(detections: Kinds, annotations: np.ndarray, names: list[str], thresh
     A detection finds an object as `centroid_f1` says.
 
     Args:
-        detections: by kind of model, in pixels of the original images.
+        detections: by kind of model, in pixels of the network's images, as are the annotations.
         annotations: (N, M, 7) of the images.
         names: the names of the classes.
         threshold: the lowest score of a detection that is shown.

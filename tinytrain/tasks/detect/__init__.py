@@ -22,6 +22,7 @@ FIGURES = Figures(
     second=AP,
     tested=(AP50, Figure("ap50_voc07", "AP50 by VOC 2007"), Figure("ap50_voc10", "AP50 by VOC 2010"), AP),
     outputs=lambda config: len(config.detect.strides),
+    counted="boxes",
 )
 
 
