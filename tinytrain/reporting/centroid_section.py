@@ -22,7 +22,9 @@ def of_outputs(
         f"is {stride} × {stride} pixels of the network's image."
     )
     look = dataclasses.replace(CENTRES, rule=rule)
-    as_they_are = np.tile(np.float32([1, 1, 0, 0]), (len(test.images), 1))  # as places are in pixels of these images
+    as_they_are = np.tile(
+        np.array([1, 1, 0, 0], np.float32), (len(test.images), 1)
+    )  # as places are in pixels of these images
     return detection_section.of_figures(
         figures, test.images, as_they_are, test.names, test.classes, str(number), notes, look
     )
