@@ -283,7 +283,13 @@ COMMANDS = {
         "RUN|EXPORT IMAGE…",
         (
             text("out", "DIR", "draw the pictures into this folder"),
-            number("score", "S", "least score of a box; by default the one stored with the model", 0.01, 0.99),
+            number(
+                "score",
+                "S",
+                "least score of a box; by default the one stored with the model",
+                fields.LEAST_SCORE,
+                fields.MOST_SCORE,
+            ),
         ),
         _predict,
         overrides=False,

@@ -4,15 +4,14 @@ from typing import Any
 
 import numpy as np
 
+from tinytrain.config.fields import LEAST_SCORE
 from tinytrain.config.heads import has_anchors
 from tinytrain.config.schema import Config
 from tinytrain.data import anchors
 from tinytrain.deploy.decode.anchors import AnchorDecoder, Output
-from tinytrain.deploy.decode.boxes import MOST_BOXES, Decoder, Grid, in_units
+from tinytrain.deploy.decode.boxes import Decoder, Grid, in_units
 from tinytrain.deploy.decode.cells import CellDecoder
 from tinytrain.tflite.model import Model, Tensor
-
-LEAST_SCORE = 0.01  # of the boxes that average precision is measured with
 
 
 def decoder(config: Config, classes: int, graph: Model) -> Decoder:
@@ -23,19 +22,16 @@ def decoder(config: Config, classes: int, graph: Model) -> Decoder:
         classes: how many.
         graph: its .tflite.
     """
-    return _of(config, classes, graph, float(config.detect.score), config.detect.boxes)
+    return _of(config, classes, graph, float(config.detect.score))
 
 
 def untrained(config: Config, classes: int, graph: Model) -> Decoder:
     """Returns a decoder as large as that of the firmware will be, before detect.score is known; arguments likewise."""
-    return _of(config, classes, graph, LEAST_SCORE, config.detect.boxes)
+    return _of(config, classes, graph, LEAST_SCORE)
 
 
 def measured(config: Config, classes: int, graph: Model, outputs: list[np.ndarray]) -> np.ndarray:
-    """Returns the detections (N, detect.boxes, 6) that average precision is measured with, in pixels of the input.
-
-    The arithmetic is that of the firmware; the least score is lower and more boxes are compared with each other, as for
-    the float model.
+    """Returns what `Decoder.measured` does, (N, detect.boxes, 6) in pixels of the input; detect.score may be "auto".
 
     Args:
         config: the run, without "auto".
@@ -43,12 +39,11 @@ def measured(config: Config, classes: int, graph: Model, outputs: list[np.ndarra
         graph: its .tflite.
         outputs: (N, …) int8 of each output, in the order of `graph`.
     """
-    found = _of(config, classes, graph, LEAST_SCORE, MOST_BOXES).detections(outputs)
-    return found[:, : config.detect.boxes]
+    return untrained(config, classes, graph).measured(outputs)
 
 
-def _of(config: Config, classes: int, graph: Model, score: float, room: int) -> Decoder:
-    detect, side = config.detect, int(config.model.resolution)
+def _of(config: Config, classes: int, graph: Model, score: float) -> Decoder:
+    detect, side, room = config.detect, int(config.model.resolution), config.detect.boxes
     grids = [_grid(output, side) for output in graph.outputs]
     if not has_anchors(detect.head):
         (grid,) = grids

@@ -41,7 +41,7 @@ def centroid_f1(
 
 
 def best_threshold(detections: np.ndarray, annotations: np.ndarray, distance: float | None = None) -> float:
-    """Returns the score with the largest F1 of `centroid_f1`, 0.01..0.99; arguments as there."""
+    """Returns the score with the largest F1 of `centroid_f1`, one that detect.score may be; arguments as there."""
     return operating_point.best_threshold(*_matches(detections, annotations, distance))
 
 

@@ -34,7 +34,10 @@ def ap50(detections: np.ndarray, annotations: np.ndarray) -> float | None:
 
 
 def best_threshold(detections: np.ndarray, annotations: np.ndarray) -> float:
-    """Returns the score with the largest F1 at IoU 0.5 over all classes together, 0.01..0.99; arguments as `ap50`."""
+    """Returns the score with the largest F1 at IoU 0.5 over all classes together; arguments as `ap50`.
+
+    It is one that detect.score may be.
+    """
     found = overlaps.find(detections, annotations)
     return operating_point.best_threshold(found, by_coco_rule(found, HALF))
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tinytrain.config.fields import LEAST_SCORE, MOST_SCORE
 from tinytrain.tasks.detect.matching import Matches
 from tinytrain.tasks.detect.overlaps import Overlaps
 
-LOWEST, HIGHEST = 0.01, 0.99  # of detect.score
 WITHOUT_A_HIT = 0.5  # where no score is better than another
 
 
@@ -70,6 +70,6 @@ def best_threshold(overlaps: Overlaps, matches: Matches) -> float:
     rounded, fall on the same side of it.
     """
     score = np.unique(overlaps.detected.score[~matches.ignored[0]])[::-1]
-    thresholds = np.clip((score + np.append(score[1:], 0.0)) / 2, LOWEST, HIGHEST)
+    thresholds = np.clip((score + np.append(score[1:], 0.0)) / 2, LEAST_SCORE, MOST_SCORE)
     f1 = f1_at(overlaps, matches, thresholds)
     return float(thresholds[f1.argmax()]) if f1.any() else WITHOUT_A_HIT

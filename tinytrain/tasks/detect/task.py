@@ -132,7 +132,7 @@ class Detection(Task):
         return [_Part(self, part) for part in yolo_loss.Parts._fields]
 
     def keep(self, outputs: list[tf.Tensor]) -> tf.Tensor:
-        """Returns the detections (B, D, 6) of a batch, in pixels of the network's image, least score 0.01."""
+        """Returns the detections (B, D, 6) of a batch, in pixels of the network's image, down to LEAST_SCORE."""
         detect = self.config.detect
         return decode.detections(outputs, self.grid, detect.gain, detect.nms, detect.boxes)
 
