@@ -28,13 +28,18 @@ def decoder(config: Config, classes: int, graph: Model) -> Decoder:
 
 def keys(decoder: Decoder) -> dict[str, Any]:
     """Returns {dotted key: value} of a config with which `decoder` is the decoder of its .tflite."""
-    found = {"model.resolution": decoder.side, "detect.score": decoder.score, "detect.boxes": decoder.room}
+    found: dict[str, Any] = {
+        "model.resolution": decoder.side,
+        "detect.score": decoder.score,
+        "detect.boxes": decoder.room,
+    }
+    grids = sorted(decoder.grids, key=lambda grid: grid.stride, reverse=True)
+    found["detect.strides"] = [grid.stride for grid in grids]
     if not isinstance(decoder, AnchorDecoder):
         return found | {"task": "centroids", "detect.head": "centroid", "detect.anchors": "none"}
     outputs = sorted(decoder.outputs, key=lambda output: output.stride)
     return found | {
         "task": "detect",
-        "detect.strides": [output.stride for output in reversed(outputs)],
         "detect.anchors_per_scale": len(outputs[0].anchors),
         "detect.anchors": [side / UNITS for output in outputs for anchor in output.anchors for side in anchor],
         "detect.gain": decoder.gain,
