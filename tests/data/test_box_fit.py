@@ -71,7 +71,8 @@ def test_a_turned_picture_whose_boxes_fit_neither_way_is_severe():
         ((5, 40, 9, 50), None, "outside"),
         ((5, 5, 5, 9), None, "no area"),
         ((5, 9, 7, 9), None, "no area"),
-        ((9, 9, 5, 5), None, "no area"),
+        ((9, 9, 5, 5), None, "swapped"),
+        ((9, 5, 5, 9), None, "swapped"),
     ],
 )
 def test_a_box_beyond_the_border(box, left, kind):

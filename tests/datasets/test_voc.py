@@ -67,7 +67,8 @@ def test_a_box_without_area_at_zero_tells_nothing(tmp_path):
     source = load(tree(tmp_path, other=voc_xml([("cat", 0, 0, 0, 0), ("cat", 7, 8, 7, 9), ("cat", 9, 9, 5, 12)])))
     assert corners(source)["good"] == [(4, 5, 20, 30)]
     lines = kinds(source)["no area"]
-    assert [line.partition(":")[0] for line in lines] == [f"other.xml, line {n}" for n in (6, 10, 14)]
+    assert [line.partition(":")[0] for line in lines] == [f"other.xml, line {n}" for n in (6, 10)]
+    assert [line.partition(":")[0] for line in kinds(source)["swapped"]] == ["other.xml, line 14"]
     assert kinds(source)["background"] == ["other.png"]
 
 

@@ -296,3 +296,13 @@ def test_labels_are_found_by_their_names_alone_where_folders_are_called_otherwis
     source = load(tmp_path)
     assert boxes_of(source) == {"photos/a/1.png": 1, "photos/b/2.png": 1}
     assert kinds(source).keys() == {"unused class"}
+
+
+def test_a_box_in_pixels_is_refused_as_what_it_is(tmp_path):
+    root = box_trees.write_yolo(tmp_path)
+    label = next(path for path in sorted(root.rglob("*.txt")) if path.read_text().strip())
+    label.write_text("0 120 80 50 60\n")
+    source = load(root)
+    (line,) = kinds(source)["malformed box"]
+    assert line.endswith("120 80 50 60 look like pixels: expected shares of the picture, 0 to 1")
+    assert "malformed box" in severe(source)

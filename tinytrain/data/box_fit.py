@@ -123,7 +123,8 @@ def _clipped(box: Box, size: Size, problems: Problems) -> Box | None:
     x0, y0, x1, y1 = box.corners
     drawn = ", ".join(f"{value:g}" for value in box.corners)
     if x1 <= x0 or y1 <= y0:
-        problems.add("no area", f"{box.where}: {drawn}")
+        swapped = x1 < x0 or y1 < y0
+        problems.add("swapped" if swapped else "no area", f"{box.where}: {drawn}")
         return None
     excess, sizes = _excess(box.corners, size), "{}x{}".format(*size)
     if excess <= 0:

@@ -59,6 +59,17 @@ def resolve(config: Config, dataset: Dataset) -> None:
     defaults.resolve(config, dataset)
 
 
+def described(config: Config) -> str:
+    """Returns in words what [model] and [detect] of a config without "auto" make."""
+    detect, model = config.detect, config.model
+    strides = " and ".join(map(str, detect.strides))
+    anchors = "no anchors" if detect.anchors == "none" else f"{len(detect.anchors) // 2} anchors"
+    return (
+        f"{model.name} of width {model.width:g} at {model.resolution} pixels, head {detect.head} on "
+        f"stride{'s' if len(detect.strides) > 1 else ''} {strides}, {anchors}"
+    )
+
+
 def build(config: Config, classes: list[str]) -> "Detection":
     """Returns the detection of objects of `classes`, as `config` trains it."""
     from tinytrain.tasks.detect.task import Detection
