@@ -126,6 +126,11 @@ def test_the_largest_resolution_of_a_detector_that_fits_is_taken_with_its_decode
     assert needed.ram_bytes - without.ram_bytes == 12 * 400  # the boxes that suppression begins with
 
 
+def test_a_resolution_that_only_fits_by_estimate_is_not_taken(monkeypatch):
+    monkeypatch.setattr(estimate, "arena_and_model_bytes", lambda model: (1, 1))
+    assert fit_check.BoardCheck("nucleo_f401re").largest(detector_at, 2, (96, 80)) == 80
+
+
 def test_the_estimate_of_a_network_that_was_not_used_to_fit_it():
     image = keras.Input((24, 24, 3))
     x = layers.Conv2D(20, 5, 2, padding="same", activation="relu")(image)
