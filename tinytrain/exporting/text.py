@@ -7,7 +7,7 @@ from typing import Any
 from tinytrain import tables
 from tinytrain.deploy import memory
 from tinytrain.exporting import proof
-from tinytrain.exporting.accuracy import quantization_change
+from tinytrain.exporting.accuracy import fall, quantization_change
 from tinytrain.train import figures
 from tinytrain.train.figures import Figures
 
@@ -26,6 +26,7 @@ def summary(report: dict[str, Any], folder: Path) -> str:
         *[("input", note) for note in report["input"]["notes"]],
         ("accuracy", _accuracy(report["accuracy"], label)),
         *_val(report["accuracy"].get("val"), label),
+        *([("accuracy", f"WARNING: {lost}")] if (lost := fall(report["accuracy"])) else []),
         ("parity", f"{parity['different']} of {parity['images']:,} outputs differ from the golden ones in TFLM"),
         ("TF Lite", _tensorflow_lite(report["tensorflow_lite"])),
         ("RAM", _ram(report)),
