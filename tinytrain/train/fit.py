@@ -74,7 +74,7 @@ def fit(
             if run.finished:
                 return run
         elif out:
-            Run(out).refuse_existing()  # before the work, and again before the run is made
+            Run(out).refuse_taken()  # before the work, and again before the run is made
         configs.check(config)
         with progress.stage("reading the data"):
             typed_config, dataset = config, read_dataset(config)
