@@ -51,14 +51,15 @@ def test_what_is_counted_says_how_far_it_is(shown):
 def test_the_innermost_stage_is_shown_and_then_the_outer_one_again(shown):
     with progress.stage("reading the data"):
         for number in progress.counted(range(2), "reading", 2, "file"):
-            assert shown(5) == f"reading: {number} of 2 files\n"
+            assert shown(5) == f"reading: {number} of 2 files{'' if number else ' … 5 s'}\n"
         assert shown(5) == "reading the data … 15 s\n"
 
 
 def test_a_stage_may_become_another(shown):
     with progress.stage("first step") as stage:
         stage.begin("epoch 1/2", 100, "image")
-        assert shown(5) == "epoch 1/2: 0 of 100 images\n"
+        assert shown(5) == "epoch 1/2: 0 of 100 images … 5 s\n"
+        assert shown(5) == "epoch 1/2: 0 of 100 images … 10 s\n"
 
 
 def test_a_first_line_at_once_and_the_next_in_time(shown, capsys):

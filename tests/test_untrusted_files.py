@@ -300,7 +300,7 @@ def test_names_in_split_json_are_never_opened(tmp_path):
     subject = runs.read([run])[0]
     assert subject.split["test"] == names
     (run / "origin.json").write_text(json.dumps({"classes": ["a", "b"]}))
-    proven = predictions.Golden(np.zeros((4, 8, 8, 1), np.int8), np.zeros((4, 2)), np.zeros(4, int))
+    proven = predictions.Golden(None, np.zeros((4, 8, 8, 1), np.int8), [], np.zeros(4, int))
     found = predictions.test_images(runs.read([run])[0], proven)
     assert found.names == names
     assert found.images.shape == (4, 8, 8, 1)

@@ -57,10 +57,11 @@ class Stage:
 
     def line(self) -> str:
         """Returns the stage as one line: "decoding: 1,024 of 50,000 images", or "importing TensorFlow … 12 s"."""
+        seconds = round(time.monotonic() - self._began)
         if self.total is None:
-            seconds = round(time.monotonic() - self._began)
             return f"{self.text} … {seconds} s" if seconds else f"{self.text} …"
-        return f"{self.text}: {min(self.done, self.total):,} of {self.total:,} {self.unit}s"
+        waited = f" … {seconds} s" if seconds and not self.done else ""  # before the first one, nothing else moves
+        return f"{self.text}: {min(self.done, self.total):,} of {self.total:,} {self.unit}s{waited}"
 
     def beat(self) -> None:
         """Shows the stage if it is time to."""

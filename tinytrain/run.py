@@ -84,11 +84,17 @@ class Run:
         if not is_utf8(str(folder)):
             raise UserError(f"the run folder '{readable(str(folder))}' is not UTF-8: name another one")
         run = cls(folder)
-        # For a run that another process has just started, the error of the lock says more.
-        with run.writing() if folder.is_dir() else nullcontext():
-            run.refuse_existing()
+        run.refuse_taken()
         make_folder(folder)
         return run
+
+    def refuse_taken(self) -> None:
+        """Raises UserError if the folder holds a run already, or is locked by another process.
+
+        For a run that another process has just begun, the error of the lock says more.
+        """
+        with self.writing() if self.folder.is_dir() else nullcontext():
+            self.refuse_existing()
 
     def refuse_existing(self) -> None:
         """Raises UserError if the folder is a file or holds a run already."""

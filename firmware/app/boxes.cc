@@ -12,12 +12,13 @@
 namespace boxes {
 namespace {
 
-Box list[kRoom];
+static_assert(kBoxCandidates >= kRoom, "the list holds all boxes of an image");
+Box list[kBoxCandidates];
 uint32_t count = 0, decode_ticks = 0;
 
 // Which one is linked follows from the type of kDetector.
 inline int DetectAs(const AnchorDetector& detector, const int8_t* const* outputs) {
-  return detect(&detector, outputs, list, kRoom);
+  return detect(&detector, outputs, list, kBoxCandidates, kRoom);
 }
 inline int DetectAs(const CellDetector& detector, const int8_t* const* outputs) {
   return detect_cells(&detector, outputs[0], list, kRoom);

@@ -70,10 +70,10 @@ static int overlaps(const Box *a, const Box *b, uint32_t overlap) {
     return (100 + overlap) * intersection > overlap * ((uint64_t)area(a) + area(b));
 }
 
-// Greedy suppression for each class, in place. Returns how many boxes are left.
-static int suppress(Box *boxes, int count, uint32_t overlap) {
+// Greedy suppression for each class, in place. Returns how many boxes are left, at most `room`.
+static int suppress(Box *boxes, int count, uint32_t overlap, int room) {
     int kept = 0;
-    for (int i = 0; i < count; ++i) {
+    for (int i = 0; i < count && kept < room; ++i) {
         int better = 0;
         while (better < kept &&
                (boxes[better].label != boxes[i].label || !overlaps(&boxes[better], &boxes[i], overlap))) {
@@ -84,13 +84,13 @@ static int suppress(Box *boxes, int count, uint32_t overlap) {
     return kept;
 }
 
-int detect(const AnchorDetector *detector, const int8_t *const *outputs, Box *boxes, int room) {
+int detect(const AnchorDetector *detector, const int8_t *const *outputs, Box *boxes, int candidates, int room) {
     int count = 0;
     for (unsigned i = 0; i < detector->output_count; ++i) {
         const AnchorOutput *output = detector->outputs + i;
-        count = add_output(detector, output, outputs[output->index], boxes, count, room);
+        count = add_output(detector, output, outputs[output->index], boxes, count, candidates);
     }
-    return suppress(boxes, count, detector->overlap);
+    return suppress(boxes, count, detector->overlap, room);
 }
 
 // The softmax of a cell, by which its values become probabilities.

@@ -46,11 +46,13 @@ typedef struct {
     const uint16_t *exponentials;  // [256] of 0 … 255 below the largest value of a cell: e^-x times 32768
 } CellDetector;
 
-// Writes the boxes of an image, best first, and returns how many: at most `room`, which is how many `boxes` holds. Of equal
-// scores the first of the scan comes first: output, row, column, anchor, class.
+// Writes the boxes of an image, best first, and returns how many: at most `room`. Of equal scores the first of the scan comes
+// first: output, row, column, anchor, class.
 //
 // outputs: the int8 values of each of the model's outputs, in the model's order; the output of cells: its values.
-int detect(const AnchorDetector *detector, const int8_t *const *outputs, Box *boxes, int room);
+// boxes: holds `candidates`, at least `room`: the best ones before those are left out that overlap a better one; of cells,
+// which overlap no other, it holds `room`.
+int detect(const AnchorDetector *detector, const int8_t *const *outputs, Box *boxes, int candidates, int room);
 int detect_cells(const CellDetector *detector, const int8_t *values, Box *boxes, int room);
 
 #ifdef __cplusplus

@@ -32,6 +32,7 @@ from tinytrain.quantize import error_analysis, qat
 from tinytrain.tasks.classify import metrics
 from tinytrain.tflite import int8_values
 from tinytrain.tflite.model import Model, Tensor
+from tinytrain.train import figures
 
 
 def record_parses(monkeypatch):
@@ -138,6 +139,13 @@ def test_evaluate_measures_the_run_and_the_exported_file(exported_run, trained_r
     assert evaluate.evaluate(trained_run.folder, split="val")["images"] == 143
     assert evaluate.evaluate(folder / "model.tflite")["top1"] == pytest.approx(report["accuracy"]["int8"])
     assert evaluate.evaluate(folder / "model.tflite", data="digits")["images"] == 359
+
+
+def test_evaluate_prints_counts_in_full(command_line, monkeypatch):
+    result = {"ap50": 0.123456, "ap75": None, "per_class": {}, "images": 12345, "boxes": 1234567}
+    monkeypatch.setattr(evaluate, "evaluate", lambda *_: result)
+    status, out, _ = command_line("evaluate", "run")
+    assert (status, out.strip()) == (0, "ap50 0.1235  images 12,345  boxes 1,234,567")
 
 
 def test_zero_epochs_are_post_training_quantization(trained_run, tmp_path):
@@ -316,6 +324,7 @@ def test_a_network_that_cannot_fit_is_refused_with_status_3_before_training(comm
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.long
 def test_the_suggested_width_fits_and_the_next_one_does_not():
     import re
 
@@ -344,19 +353,36 @@ def test_the_tables_name_what_quantization_alone_changed():
         {"class": "a", "images": 10, "float": 0.5, "float_finetuned": 0.9, "int8": 0.8},
         {"class": "b", "images": 10, "float": 0.5, "float_finetuned": 0.6, "int8": 0.6},
     ]
-    lines = export_summary._classes(rows)
+    lines = export_summary._classes(rows, figures.of("classify"))
+    assert lines[1] == "val images that each gets right"
     assert [line.split() for line in lines[2:]] == [
         ["class", "images", "float", "fine-tuned", "int8", "change"],
         ["a", "10", "50.0", "%", "90.0", "%", "80.0", "%", "-10.0", "%"],
         ["b", "10", "50.0", "%", "60.0", "%", "60.0", "%", "+0.0", "%"],
     ]
     untuned = [{**row, "float_finetuned": None} for row in rows]
-    assert [line.split()[-2] for line in export_summary._classes(untuned)[3:]] == ["+30.0", "+10.0"]
+    assert [line.split()[-2] for line in export_summary._classes(untuned, figures.of("classify"))[3:]] == [
+        "+30.0",
+        "+10.0",
+    ]
     found = {"float": 0.5, "float_finetuned": 0.75, "int8": 0.7, "images": 20}
     assert (
         export_summary._accuracy(found, "top-1")
         == "float 50.00 %, fine-tuned in float 75.00 %, int8 70.00 % top-1 on 20 images"
     )
+
+
+@pytest.mark.parametrize(
+    ("task", "heading"), [("detect", "AP50 on val images"), ("centroids", "F1 of centres on val images")]
+)
+def test_the_table_of_a_detector_counts_boxes(task, heading):
+    rows = [{"class": "cell", "boxes": 12, "float": 0.5, "float_finetuned": None, "int8": 0.25}]
+    lines = [line.split() for line in export_summary._classes(rows, figures.of(task))[1:]]
+    assert lines == [
+        heading.split(),
+        ["class", "boxes", "float", "int8", "change"],
+        ["cell", "12", "50.0", "%", "25.0", "%", "-25.0", "%"],
+    ]
 
 
 def test_metrics_of_int8_outputs_are_in_real_units():

@@ -9,6 +9,7 @@ from box_datasets import dataset, noise
 from tinytrain.config import load as configs
 from tinytrain.data import box_class_check, box_rows, boxes, check, splits
 from tinytrain.data.boxes import Box
+from tinytrain.errors import UserError
 
 CELL, DOT = 0, 1
 # 16 of one class, 16 of the other in 12 training images; each box is in a cell of its own at 64 px
@@ -123,6 +124,20 @@ def test_images_with_more_objects_than_are_kept_are_counted(tmp_path):
     many = findings(tmp_path, parts, "detect.boxes=2")["many boxes"]
     assert many.files == ("val/3.png: 3 boxes",)
     assert many.hint == "detect.boxes=3 keeps all"
+
+
+@pytest.mark.parametrize(
+    ("kept", "hint"), [(100, "detect.boxes=400 is the most"), (400, "no larger detect.boxes is possible")]
+)
+def test_no_more_boxes_are_advised_than_the_key_takes(tmp_path, kept, hint):
+    parts = good()
+    parts["val"][2][1].extend(Box(CELL, (n % 20 * 2, n // 20 * 2, n % 20 * 2 + 1, n // 20 * 2 + 1)) for n in range(400))
+    key = f"detect.boxes={kept}"
+    many = findings(tmp_path, parts, key)["many boxes"]
+    assert (many.files, many.hint) == (("val/3.png: 402 boxes",), hint)
+    configs.load(None, ["detect.boxes=400"])
+    with pytest.raises(UserError):
+        configs.load(None, ["detect.boxes=401"])
 
 
 def test_classes_are_counted_by_their_boxes(tmp_path):

@@ -7,7 +7,7 @@ from PIL import Image
 from tinytrain.data import image_files
 from tinytrain.data.box_fit import Annotated, fit, turn, without_repeats
 from tinytrain.data.box_problems import KINDS, Problems
-from tinytrain.data.boxes import CROWD, Box
+from tinytrain.data.boxes import CROWD, DIFFICULT, NORMAL, Box
 from tinytrain.data.decode import ORIENTATION
 from tinytrain.data.source import ImageInfo
 
@@ -71,7 +71,8 @@ def test_a_turned_picture_whose_boxes_fit_neither_way_is_severe():
         ((5, 40, 9, 50), None, "outside"),
         ((5, 5, 5, 9), None, "no area"),
         ((5, 9, 7, 9), None, "no area"),
-        ((9, 9, 5, 5), None, "no area"),
+        ((9, 9, 5, 5), None, "swapped"),
+        ((9, 5, 5, 9), None, "swapped"),
     ],
 )
 def test_a_box_beyond_the_border(box, left, kind):
@@ -98,6 +99,16 @@ def test_a_box_that_stands_there_twice_is_used_once():
     rows = [Box(0, (1, 2, 3, 4), where="line 1"), Box(1, (1, 2, 3, 4), CROWD), Box(0, (1.0, 2, 3, 4), where="line 9")]
     assert without_repeats(rows, problems) == rows[:2]
     assert problems.lines["same box"] == ["line 9: as line 1"]
+
+
+def test_a_box_in_the_place_of_a_crowd_or_a_difficult_one_is_kept():
+    problems, corners = Problems(), (1, 2, 3, 4)
+    crowd, difficult, normal = (Box(0, corners, flag, where=str(flag)) for flag in (CROWD, DIFFICULT, NORMAL))
+    for rows in ([crowd, difficult, normal], [normal, crowd, difficult], [difficult, normal, crowd]):
+        kept = without_repeats(rows, problems)
+        assert sorted(box.flag for box in kept) == [NORMAL, CROWD]
+    assert problems.lines["same box"] == ["0: as 1", "1: as 0", "0: as 1"]
+    assert without_repeats([crowd, crowd], problems) == [crowd]
 
 
 def test_clipping_keeps_the_area_that_the_data_give():

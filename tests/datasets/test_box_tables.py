@@ -50,6 +50,14 @@ def test_groups_of_open_images_are_crowds(tmp_path):
     assert source.image_sets["all"].annotations[0, :, 1:6].tolist() == [[10, 0, 20, 32, CROWD], [10, 0, 30, 32, NORMAL]]
 
 
+def test_groups_are_read_as_programs_write_them(tmp_path):
+    words = ["1", "True", "1.0", "0", "false", "-1", ""]
+    rows = [f"a,cat,0.0{place},0.5,0,1,{word}" for place, word in enumerate(words)]
+    source = table(tmp_path, *rows, "b,cat,0,1,0,1,some", header="ImageID,LabelName,XMin,XMax,YMin,YMax,IsGroupOf")
+    assert source.image_sets["all"].annotations[0, :, FLAG].tolist() == [CROWD] * 3 + [NORMAL] * 4
+    assert kinds(source)["malformed box"] == ["table.csv, line 9: IsGroupOf is 'some': expected 0 or 1"]
+
+
 def test_every_problem_of_a_table_is_told_at_once(tmp_path):
     source = table(
         tmp_path,
@@ -75,6 +83,23 @@ def test_every_problem_of_a_table_is_told_at_once(tmp_path):
 def test_shares_in_place_of_pixels_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"has no coordinate above 1: expected pixels, or the columns ImageID"):
         table(tmp_path, "a.png,cat,0.1,0.2,0.9,1")
+
+
+def test_rows_of_a_missing_picture_are_not_put_on_one_of_another_folder(tmp_path):
+    box_trees.write_pictures(tmp_path / "x", {"1": ((40, 32), [])})
+    source = table(tmp_path, "x/1.png,cat,1,2,9,8", "y/1.png,cat,3,2,9,8")
+    assert box_trees.found(source) == {"1": [("cat", 1, 2, 9, 8)]}
+    assert kinds(source)["no picture"] == [f"table.csv, line 3: no picture 'y/1.png' in '{tmp_path}'"]
+    assert severe(source) == {"no picture"}
+
+
+def test_paths_of_one_file_are_one_picture(tmp_path):
+    box_trees.write_pictures(tmp_path / "x", {"1": ((40, 32), [])})
+    paths = ["x/1.png", "./x/1.png", "none/../x/1.png", str(tmp_path / "x/1.png"), f"../{tmp_path.name}/x//1.png"]
+    source = table(tmp_path, *[f"{path},cat,{left},2,9,8" for left, path in enumerate(paths)])
+    assert source.image_sets["all"].names == ["x/1.png"]
+    assert box_trees.found(source) == {"1": [("cat", left, 2, 9, 8) for left in range(5)]}
+    assert source.findings == ()
 
 
 def shape(label, points, kind="rectangle"):
@@ -131,6 +156,18 @@ def test_every_problem_of_labelme_is_told_at_once(tmp_path):
     assert severe(source) == {"unreadable annotation", "malformed box", "no picture"}
 
 
+@pytest.mark.parametrize("path", ["../y/1.png", "1.png"])
+def test_shapes_of_a_missing_picture_are_not_put_on_one_of_another_folder(tmp_path, path):
+    box = shape("cat", [[1, 2], [9, 8]])
+    box_trees.write_pictures(tmp_path / "x", {name: ((40, 32), []) for name in ("1", "2")})
+    (tmp_path / "y").mkdir()
+    for name, given in {"x/2": "../x/2.png" if "/" in path else "2.png", "y/1": path}.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps({"imagePath": given, "shapes": [box]}))
+    source = labelme.load(str(tmp_path), Data())
+    assert box_trees.found(source) == {"1": [], "2": [("cat", 1, 2, 9, 8)]}
+    assert severe(source) == {"no picture"}
+
+
 def records(path, *rows):
     import tensorflow as tf
 
@@ -162,6 +199,26 @@ def test_records_have_splits_flags_and_a_label_map(tmp_path):
     rows = source.image_sets["train"].annotations[0]
     assert rows[:, :6].tolist() == [[1, 10, 0, 20, 32, DIFFICULT], [0, 10, 0, 20, 32, CROWD]]
     assert rows[:, FLAG].tolist() == [DIFFICULT, CROWD]
+
+
+@pytest.mark.parametrize(
+    ("values", "flags"), [([1, 0], [DIFFICULT, NORMAL]), ([0.0, 1.0], [NORMAL, DIFFICULT]), ([b"0", b"True"], [0, 1])]
+)
+def test_flags_of_records_are_read_as_programs_write_them(tmp_path, values, flags):
+    box_trees.write_pictures(tmp_path, {"a": ((40, 32), [])})
+    boxes, classes = [(0, 0, 1, 1), (0, 0, 1, 0.5)], {"object/class/text": [b"cat"] * 2}
+    records(tmp_path / "a.record", record("a.png", boxes, **classes, **{"object/difficult": values}))
+    source = tfrecord.load(str(tmp_path), Data())
+    assert source.image_sets["all"].annotations[0, :, FLAG].tolist() == flags
+
+
+def test_a_number_with_two_names_in_label_maps_is_severe(tmp_path):
+    root = box_trees.write_records(tmp_path, encoded=False)
+    (root / "a.pbtxt").write_text("item { id: 1 name: 'cat' } item { id: 2 name: 'cat' }")
+    (root / "b.pbtxt").write_text("item { id: 2 name: 'dog' }")
+    source = tfrecord.load(str(root), Data())
+    assert kinds(source)["class names"] == ["b.pbtxt: class 2 is cat, too"]
+    assert "class names" in severe(source)
 
 
 def test_pictures_in_records_are_unpacked_anew_when_the_file_changes(tmp_path):
@@ -199,3 +256,12 @@ def test_damaged_records_are_findings(tmp_path):
     ]
     assert found["no picture"] == [f"odd.record, record 2: no picture 'gone.png' in '{root}'"]
     assert severe(source) == {"unreadable annotation", "malformed box", "no picture"}
+
+
+def test_records_of_a_missing_picture_are_not_put_on_one_of_another_folder(tmp_path):
+    box_trees.write_pictures(tmp_path / "x", {"1": ((40, 32), [])})
+    rows = [record(f"{folder}/1.png", [(0, 0, 1, 1)], **{"object/class/text": [b"cat"]}) for folder in "xy"]
+    records(tmp_path / "all.record", *rows)
+    source = tfrecord.load(str(tmp_path), Data())
+    assert box_trees.found(source) == {"1": [("cat", 0, 0, 40, 32)]}
+    assert kinds(source)["no picture"] == [f"all.record, record 1: no picture 'y/1.png' in '{tmp_path}'"]

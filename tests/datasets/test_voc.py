@@ -1,5 +1,7 @@
 """voc:PATH: conventions, splits, layouts, every finding with file and line, hostile files."""
 
+from pathlib import Path
+
 import box_trees
 import pytest
 from box_trees import kinds, severe, voc_xml
@@ -39,6 +41,22 @@ def test_boxes_count_from_one_and_both_corners_are_inside(tmp_path):
     assert source.findings == ()
 
 
+@pytest.mark.parametrize(
+    ("text", "difficult"),
+    [("True", True), ("true", True), ("1", True), (" 1 ", True), ("0", False), ("False", False), ("", False)],
+)
+def test_difficult_is_read_as_programs_write_it(tmp_path, text, difficult):
+    source = load(tree(tmp_path, good=voc_xml([(*BOX, text)])))
+    assert source.image_sets["all"].annotations[0, :, FLAG].tolist() == [DIFFICULT if difficult else 0]
+    assert source.findings == ()
+
+
+def test_another_word_for_difficult_is_severe(tmp_path):
+    source = load(tree(tmp_path, other=voc_xml([(*BOX, "maybe")])))
+    assert kinds(source) == {"malformed box": ["other.xml, line 6: difficult is 'maybe': expected 0 or 1"]}
+    assert severe(source) == {"malformed box"}
+
+
 def test_a_box_at_zero_makes_the_whole_set_count_from_zero(tmp_path):
     source = load(tree(tmp_path, other=voc_xml([("cat", 0, 3, 40, 32)])))
     assert corners(source) == {"good": [(5, 6, 20, 30)], "other": [(0, 3, 40, 32)]}
@@ -49,7 +67,8 @@ def test_a_box_without_area_at_zero_tells_nothing(tmp_path):
     source = load(tree(tmp_path, other=voc_xml([("cat", 0, 0, 0, 0), ("cat", 7, 8, 7, 9), ("cat", 9, 9, 5, 12)])))
     assert corners(source)["good"] == [(4, 5, 20, 30)]
     lines = kinds(source)["no area"]
-    assert [line.partition(":")[0] for line in lines] == [f"other.xml, line {n}" for n in (6, 10, 14)]
+    assert [line.partition(":")[0] for line in lines] == [f"other.xml, line {n}" for n in (6, 10)]
+    assert [line.partition(":")[0] for line in kinds(source)["swapped"]] == ["other.xml, line 14"]
     assert kinds(source)["background"] == ["other.png"]
 
 
@@ -233,3 +252,32 @@ def test_other_encodings_are_read(tmp_path):
     text = '<?xml version="1.0" encoding="{}"?>' + voc_xml([("Kätzchen", 5, 6, 20, 30)])
     files = {name: text.format(name).encode(name) for name in ("latin1", "utf-16", "cp1252")}
     assert load(tree(tmp_path, **files)).classes == ["Kätzchen", "cat"]
+
+
+@pytest.mark.parametrize(("xmls", "images"), [("Annotations", "JPEGImages"), (".", ".")])
+def test_a_file_without_its_picture_is_not_put_on_one_of_another_folder(tmp_path, xmls, images):
+    box_trees.write_voc(tmp_path / "a", xmls=xmls, images=images)
+    (tmp_path / "b" / xmls).mkdir(parents=True)
+    (tmp_path / "b" / xmls / "third.xml").write_text(GOOD)
+    source = load(tmp_path)
+    assert box_trees.found(source) == box_trees.EXPECTED  # third has no boxes
+    file, picture = Path("b") / xmls / "third.xml", Path("a") / images / "third.png"
+    assert kinds(source)["no picture"] == [f"{file}: no picture of that name near it, only {picture}"]
+    assert severe(source) == {"no picture"}
+
+
+def test_one_file_beside_its_picture_does_not_keep_others_from_theirs(tmp_path):
+    root = box_trees.write_voc(tmp_path)
+    (root / "JPEGImages/third.xml").write_text(voc_xml([("apple", 3, 4, 9, 9)]))
+    source = load(root)
+    assert box_trees.found(source) == box_trees.EXPECTED | {"third": [("apple", 2, 3, 9, 9)]}
+    assert source.findings == ()
+
+
+def test_a_list_that_names_a_missing_folder_takes_no_picture_of_another_one(tmp_path):
+    root = box_trees.write_voc(tmp_path, images="JPEGImages/x")
+    (root / "ImageSets/Main").mkdir(parents=True)
+    (root / "ImageSets/Main/train.txt").write_text("x/first\nx/third\ny/über 2\n", encoding="utf-8")
+    source = load(root)
+    assert source.image_sets["train"].names == ["JPEGImages/x/first.png", "JPEGImages/x/third.png"]
+    assert severe(source) == {"no picture"}

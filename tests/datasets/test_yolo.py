@@ -81,6 +81,16 @@ def test_without_a_config_a_file_names_the_classes(tmp_path, name):
     assert box_trees.found(load(root)) == box_trees.EXPECTED
 
 
+@pytest.mark.parametrize("darknet", [True, False])
+def test_a_name_that_stands_twice_in_a_file_of_names_is_severe(tmp_path, darknet):
+    root = box_trees.write_yolo(tmp_path, yaml="")
+    (root / ("obj.names" if darknet else "classes.txt")).write_text("apple\npear\npear\n")
+    if darknet:
+        (root / "obj.data").write_text("classes = 3\nnames = obj.names\n")
+    name = "obj.data" if darknet else "classes.txt"
+    assert kinds(load(root))["class names"] == [f"{name}: classes 1 and 2 are called 'pear'"]
+
+
 def test_outlines_and_key_points(tmp_path):
     root = box_trees.write_yolo(tmp_path)
     (root / "labels/third.txt").write_text("1 0.1 0.25 0.5 0.5 0.3 1\n0 0.25 0.25 0.5 0.25 0.5 0.5 0.25 0.5\n")
@@ -140,6 +150,9 @@ def test_every_problem_is_told_at_once_with_file_and_line(tmp_path):
         ("names: [apple, pear]\nnc: 3", "data.yaml: nc is '3', but names has 2"),
         ("names: [apple, pear, '']", "data.yaml, names: the class is '': expected a name"),
         ("names: {0: apple, 1: pear, x: plum}", "data.yaml, names: 'x' is no number of a class"),
+        ("names: [apple, pear, apple]", "data.yaml: classes 0 and 2 are called 'apple'"),
+        ("names: {0: pear, 1: ' pear'}", "data.yaml: classes 0 and 1 are called 'pear'"),
+        ("names: {0: apple, 1: pear, 01: plum}", "data.yaml, names: class 1 has two names"),
         ("names: {0: apple, 1: pear, 2: [plum]}", "data.yaml, names: the class is ['plum']: expected a name"),
     ],
 )
@@ -165,6 +178,7 @@ LAUGHS = "a0: &a0 [ha]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9
         ("nc: 2", "names no classes"),
         ("names: []", "names no classes"),
         ("names: [apple, pear]\ntrain: [", "line 2: "),
+        ("names: {0: apple, 1: pear, 1: plum}", "line 1: '1' again"),
         ("names: [apple, pear]\nval: images", "names no pictures for train"),
         ("names: [apple, pear]\ntrain: elsewhere", "names 'elsewhere' for train, which is not in"),
         ("names: [apple, pear]\ntrain: ../../etc", "names '../../etc' for train, which is not in"),
@@ -206,3 +220,89 @@ def test_several_configs_ask_for_one(tmp_path):
     with pytest.raises(UserError, match=r"holds a\.yaml, b\.yaml: name one of them, as in yolo:"):
         load(root)
     assert box_trees.found(load(root / "b.yaml")) == box_trees.EXPECTED
+
+
+ONE = {"1": ((40, 32), [("apple", 10, 8, 30, 24)])}
+
+
+def pictures_in(root, *folders, suffix=".png"):
+    """Writes a picture called 1 into folders, and the names of the classes."""
+    for folder in folders:
+        box_trees.write_pictures(root / folder, ONE, suffix)
+    (root / "classes.txt").write_text("apple\npear\n")
+
+
+def label_in(root, *folders):
+    """Writes a label file of picture 1 into folders."""
+    for folder in folders:
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        (root / folder / "1.txt").write_text(box_trees.yolo_lines("1", ONE))
+
+
+def boxes_of(source):
+    """Returns {name of a picture: number of its boxes}."""
+    return {
+        name: int((rows[:, 0] >= 0).sum())
+        for pool in source.image_sets.values()
+        for name, rows in zip(pool.names, pool.annotations, strict=True)
+    }
+
+
+@pytest.mark.parametrize("layout", ["{}/images {}/labels", "images/{} labels/{}", "{} {}", "{}/photos {}/boxes"])
+def test_a_background_gets_no_boxes_of_another_folder(tmp_path, layout):
+    images, labels = layout.split()
+    pictures_in(tmp_path, images.format("cam1"), images.format("cam2"))
+    box_trees.write_pictures(tmp_path / images.format("cam1"), {"2": ((40, 32), [])})
+    label_in(tmp_path, labels.format("cam1"))
+    if "boxes" in labels:  # found by its name alone: that of the other folder is none
+        (tmp_path / labels.format("cam1") / "2.txt").write_text("")
+        (tmp_path / images.format("cam2") / "1.png").rename(tmp_path / images.format("cam2") / "3.png")
+    source = load(tmp_path)
+    found = {name: count for name, count in boxes_of(source).items() if count}
+    assert found == {images.format("cam1") + "/1.png": 1}
+    assert severe(source) == set()
+
+
+def test_a_label_whose_picture_is_missing_is_not_put_on_one_of_another_folder(tmp_path):
+    pictures_in(tmp_path, "cam1/images", "cam3/images")
+    box_trees.write_pictures(tmp_path / "cam2/images", {"2": ((40, 32), [])})
+    label_in(tmp_path, "cam1/labels", "cam3/labels")
+    (tmp_path / "cam3/labels/2.txt").write_text(box_trees.yolo_lines("1", ONE))
+    source = load(tmp_path)
+    assert boxes_of(source) == {"cam1/images/1.png": 1, "cam2/images/2.png": 0, "cam3/images/1.png": 1}
+    line = "cam3/labels/2.txt: no picture of that name near it, only cam2/images/2.png"
+    assert kinds(source)["no picture"] == [line]
+    assert "no picture" in severe(source)
+
+
+@pytest.mark.parametrize("labels", ["labels", "boxes"])
+def test_one_label_file_of_two_pictures_is_severe(tmp_path, labels):
+    pictures_in(tmp_path, "images")
+    pictures_in(tmp_path, "images", suffix=".jpg")
+    box_trees.write_pictures(tmp_path / "images", {"2": ((40, 32), [])})
+    label_in(tmp_path, labels)
+    (tmp_path / labels / "2.txt").write_text(box_trees.yolo_lines("1", ONE))
+    source = load(tmp_path)
+    assert kinds(source)["two pictures"] == [f"{labels}/1.txt: images/1.jpg and images/1.png"]
+    assert severe(source) == {"two pictures"}
+    assert boxes_of(source) == {"images/1.jpg": 0, "images/1.png": 0, "images/2.png": 1}
+
+
+def test_labels_are_found_by_their_names_alone_where_folders_are_called_otherwise(tmp_path):
+    pictures_in(tmp_path, "photos/a")
+    box_trees.write_pictures(tmp_path / "photos/b", {"2": ((40, 32), [])})
+    label_in(tmp_path, "boxes")
+    (tmp_path / "boxes/2.txt").write_text(box_trees.yolo_lines("1", ONE))
+    source = load(tmp_path)
+    assert boxes_of(source) == {"photos/a/1.png": 1, "photos/b/2.png": 1}
+    assert kinds(source).keys() == {"unused class"}
+
+
+def test_a_box_in_pixels_is_refused_as_what_it_is(tmp_path):
+    root = box_trees.write_yolo(tmp_path)
+    label = next(path for path in sorted(root.rglob("*.txt")) if path.read_text().strip())
+    label.write_text("0 120 80 50 60\n")
+    source = load(root)
+    (line,) = kinds(source)["malformed box"]
+    assert line.endswith("120 80 50 60 look like pixels: expected shares of the picture, 0 to 1")
+    assert "malformed box" in severe(source)

@@ -20,7 +20,7 @@ MAIN = """
 #include <cstdio>
 #include "model/model_data.h"
 inline int Decode(const AnchorDetector& detector, const int8_t* const* outputs, Box* boxes) {
-  return detect(&detector, outputs, boxes, kBoxRoom);
+  return detect(&detector, outputs, boxes, kBoxCandidates, kBoxRoom);
 }
 inline int Decode(const CellDetector& detector, const int8_t* const* outputs, Box* boxes) {
   return detect_cells(&detector, outputs[0], boxes, kBoxRoom);
@@ -28,7 +28,7 @@ inline int Decode(const CellDetector& detector, const int8_t* const* outputs, Bo
 int main() {
   const int8_t* outputs[kOutputCount];
   for (uint32_t i = 0; i < kOutputCount; ++i) outputs[i] = kGoldenOutputs + kOutputs[i].offset;
-  Box boxes[kBoxRoom];
+  Box boxes[kBoxCandidates];
   const int count = Decode(kDetector, outputs, boxes);
   fwrite(boxes, sizeof *boxes, count, stdout);
   fwrite(kGoldenBoxes, sizeof *boxes, kGoldenBoxCount, stdout);

@@ -59,7 +59,7 @@ def described(decoder):
     if not isinstance(decoder, AnchorDecoder):
         numbers = (2, *head, decoder.output.stride, decoder.output.rows, decoder.output.columns)
         return struct.pack("<8i", *numbers) + decoder.table.astype("<u2").tobytes()
-    parts = [struct.pack("<7i", 1, *head, decoder.overlap, len(decoder.outputs))]
+    parts = [struct.pack("<8i", 1, *head, decoder.overlap, len(decoder.outputs), decoder.candidates)]
     for number in decoder.scanned:
         output, tables = decoder.outputs[number], decoder.tables[number]
         numbers = (number, output.stride, output.rows, output.columns, len(output.anchors), tables.least_objectness)

@@ -41,6 +41,22 @@ PUBLISHED = [
 ]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_backbone():
+    """Heads are put on the same network again where [model] is equal: building it takes longest."""
+    build, built = tasks.build_model, {}
+
+    def build_once(config, *classes):
+        key = repr(config.model)
+        if key not in built:
+            built[key] = build(config, *classes)
+        return built[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tasks, "build_model", build_once)
+        yield
+
+
 def detector(head, model="mobilenet_v1", resolution=160, classes=3, **detect):
     """Returns the network of a task, with the usual values of its head where `detect` says nothing."""
     usual = plugins.load("heads", head).DEFAULTS | detect
@@ -170,7 +186,7 @@ def test_scales_are_joined_by_what_detect_fuse_says():
     ("fuse", "options"),
     [
         ("add", {"model": "mobilenet_v1"}),
-        ("concat", {"model": "mobilenet_v1"}),
+        pytest.param("concat", {"model": "mobilenet_v1"}, marks=pytest.mark.long),
         pytest.param("add", {"model": "mobilenet_v3_large"}, marks=pytest.mark.long),
         pytest.param("concat", {"model": "mobilenet_v2", "depth": 5}, marks=pytest.mark.long),
     ],

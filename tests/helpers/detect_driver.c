@@ -22,13 +22,15 @@ static int take_int(void) {
     return result;
 }
 
-// Answers for each of the following images; `sizes` are the bytes of the outputs.
-static void answer(const AnchorDetector *anchors, const CellDetector *cells, int room, const size_t *sizes, int outputs) {
+// Answers for each of the following images; `sizes` are the bytes of the outputs, `held` is how many boxes the list holds.
+static void answer(const AnchorDetector *anchors, const CellDetector *cells, int held, int room, const size_t *sizes,
+                   int outputs) {
     for (int images = take_int(); images > 0; --images) {
         const int8_t *values[MOST_OUTPUTS];
         for (int i = 0; i < outputs; ++i) values[i] = take(sizes[i]);
-        Box *boxes = malloc(room > 0 ? (size_t)room * sizeof *boxes : 1);
-        const int32_t count = anchors ? detect(anchors, values, boxes, room) : detect_cells(cells, values[0], boxes, room);
+        Box *boxes = malloc(held > 0 ? (size_t)held * sizeof *boxes : 1);
+        const int32_t count =
+            anchors ? detect(anchors, values, boxes, held, room) : detect_cells(cells, values[0], boxes, room);
         fwrite(&count, sizeof count, 1, stdout);
         fwrite(boxes, sizeof *boxes, (size_t)count, stdout);
         free(boxes);
@@ -47,6 +49,7 @@ static void run_anchors(void) {
     detector.overlap = (uint16_t)take_int();
     detector.output_count = (uint16_t)take_int();
     detector.outputs = outputs;
+    const int candidates = take_int();
     for (int i = 0; i < detector.output_count; ++i) {
         AnchorOutput *output = outputs + i;
         output->index = (uint16_t)take_int();
@@ -61,7 +64,7 @@ static void run_anchors(void) {
         output->anchors = take(4u * output->anchor_count);
         sizes[output->index] = (size_t)output->rows * output->columns * output->anchor_count * (5u + detector.classes);
     }
-    answer(&detector, NULL, room, sizes, detector.output_count);
+    answer(&detector, NULL, candidates, room, sizes, detector.output_count);
     for (int i = 0; i < detector.output_count; ++i) {
         free((void *)outputs[i].scores);
         free((void *)outputs[i].places);
@@ -81,7 +84,7 @@ static void run_cells(void) {
     detector.columns = (uint16_t)take_int();
     detector.exponentials = take(512);
     const size_t size = (size_t)detector.rows * detector.columns * (1u + detector.classes);
-    answer(NULL, &detector, room, &size, 1);
+    answer(NULL, &detector, room, room, &size, 1);
     free((void *)detector.exponentials);
 }
 

@@ -6,6 +6,7 @@ import flatbuffers
 import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 
+from tinytrain.config.schema import Config
 from tinytrain.deploy.decode.anchors import AnchorDecoder, Output
 from tinytrain.deploy.decode.boxes import Grid, in_units
 from tinytrain.deploy.decode.cells import CellDecoder
@@ -161,6 +162,16 @@ def detector_decoder(model: bytes, **changes: Any) -> AnchorDecoder:
     outputs = tuple(Output(**grid, anchors=tuple(each)) for grid, each in zip(grids, anchors, strict=True))
     settings = {"classes": DETECTOR_CLASSES, "score": 0.4, "gain": 4.0, "nms": 0.45} | changes
     return AnchorDecoder(side=DETECTOR_SIDE, outputs=outputs, **settings)
+
+
+def detector_config(score: float = 0.4, head: str = "yolo3_lite") -> Config:
+    """Returns the config of a run that `detector_model` would be of, or with the head "centroid" `cells_model`."""
+    config = Config(task="centroids" if head == "centroid" else "detect")
+    config.model.resolution = DETECTOR_SIDE
+    config.detect.head, config.detect.score, config.detect.anchors_per_scale = head, score, 2
+    config.detect.strides = [8] if head == "centroid" else [16, 8]
+    config.detect.anchors = [side for stride in (8, 16) for anchor in DETECTOR_ANCHORS[stride] for side in anchor]
+    return config
 
 
 def cells_decoder(model: bytes) -> CellDecoder:

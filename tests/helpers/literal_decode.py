@@ -39,7 +39,7 @@ def iou(a, b):
 
 def decode_anchors(decoder, outputs):
     """Returns [(x0, y0, x1, y1, score, class), …] in integers."""
-    found, limit, least = [], 16 * decoder.side, half_up(decoder.score * 32768)
+    found, limit, least = [], 16 * decoder.side, math.ceil(decoder.score * 32768)
     pairs = sorted(zip(decoder.outputs, outputs, strict=True), key=lambda pair: -pair[0].stride)
     for output, flat in pairs:
         real = [output.scale * (q - output.zero_point) for q in range(-128, 128)]
@@ -62,13 +62,13 @@ def decode_anchors(decoder, outputs):
                     for label, value in enumerate(classes):
                         product = (score[objectness] * score[value] + 2**14) >> 15
                         if product >= least:
-                            insert(found, (x0, y0, x1, y1, product, label), decoder.room)
+                            insert(found, (x0, y0, x1, y1, product, label), 400)
     kept, hundredths = [], half_up(100 * decoder.nms)
     for box in found:
         pairs = [iou(box, other) for other in kept if other[5] == box[5]]
         if not any(100 * intersection > hundredths * union for intersection, union in pairs):
             kept.append(box)
-    return kept
+    return kept[: decoder.room]
 
 
 def decode_cells(decoder, outputs):
@@ -90,7 +90,7 @@ def decode_cells(decoder, outputs):
         after = [scores[cell] for cell in around[5:] if cell in scores]
         corners = column * side, row * side, (column + 1) * side, (row + 1) * side
         x0, y0, x1, y1 = (min(corner, limit) for corner in corners)
-        if score < half_up(decoder.score * 32768) or x0 >= x1 or y0 >= y1:
+        if score < math.ceil(decoder.score * 32768) or x0 >= x1 or y0 >= y1:
             continue
         if all(score > other for other in before) and all(score >= other for other in after):
             insert(found, (x0, y0, x1, y1, score, label), decoder.room)

@@ -62,7 +62,7 @@ def stop_after_an_epoch(monkeypatch):
     return monkeypatch.undo
 
 
-@pytest.mark.parametrize("name", shortened(NAMES, short=["dml", "netaug"]))
+@pytest.mark.parametrize("name", shortened(NAMES, short=["dml"]))
 def test_every_method_resumes_to_the_same_weights_and_leaves_a_plain_model(name, tmp_path, stop_after_an_epoch):
     with pytest.raises(Stopped):
         fit(name, tmp_path, "stopped")
@@ -80,7 +80,7 @@ def test_every_method_resumes_to_the_same_weights_and_leaves_a_plain_model(name,
 
 @pytest.mark.parametrize(
     "name",
-    shortened(["", *(name for name in NAMES if name not in INNERMOST), *NESTED], short=["netaug+distill+sam"]),
+    shortened(["", *(name for name in NAMES if name not in INNERMOST), *NESTED], short=["am_softmax"]),
 )
 def test_a_run_that_stopped_after_its_last_epoch_saves_the_network_that_it_had_trained(name, tmp_path):
     """Nothing of a method may be lost that last.npz does not hold."""

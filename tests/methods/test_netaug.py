@@ -409,6 +409,7 @@ def test_what_is_evaluated_and_finished_is_the_plain_model():
     np.testing.assert_array_equal(finished.get_layer("block1_expand_conv").kernel, kernel[:, :, :8, :48])
 
 
+@pytest.mark.long
 def test_sorting_and_statistics_have_their_moments(monkeypatch):
     """Sorted before every epoch that begins with widths drawn, sliced before every evaluation and never else."""
     method, seen = compiled(netaug(tiny(), outer_steps=4, keep_weights=False)), []

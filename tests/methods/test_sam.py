@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import shortened
 from small_training import SOFT_LABELS, compiled, images, labels, netaug, shallow
 
 from tinytrain.config import load as configs
@@ -63,6 +64,7 @@ def test_rho_zero_is_plain_training(batch_norm):
         np.testing.assert_array_equal(own, expected)
 
 
+@pytest.mark.long
 def test_the_statistics_are_those_of_the_first_pass_or_of_both():
     statistics = {}
     for batch_norm in ("plain", "first", "both"):
@@ -111,7 +113,7 @@ def test_networks_side_by_side_have_a_norm_each():
         assert float(tf.linalg.global_norm(part)) == pytest.approx(0.5, rel=1e-5)
 
 
-@pytest.mark.parametrize("around", ["netaug", "distill"])
+@pytest.mark.parametrize("around", shortened(["netaug", "distill"], short=["distill"]))
 def test_it_nests_and_is_traced_once(around):
     inner = netaug(shallow()) if around == "netaug" else Distill(Method(shallow()), shallow(), 1.0, 1.0, SOFT_LABELS)
     method = compiled(SAM(inner, 0.05))

@@ -54,6 +54,23 @@ def test_a_wrong_box_is_drawn_over_the_others_with_its_class_inside_the_picture(
     assert red[285:, :60].mean() > 0.5  # behind the letters, at the lower left
 
 
+def test_centres_are_marked_where_they_are():
+    """A ring of a true box and a cross of a detection, on a canvas of 300 for an image of 60."""
+    image, unchanged = np.full((60, 60, 3), 255, np.uint8), np.array([1, 1, 0, 0], np.float32)
+    boxes = [
+        Drawn((10, 10, 30, 30), "cell", mistakes.FOUND, true=True),
+        Drawn((40, 40, 48, 48), "cell", mistakes.RIGHT, true=False, score=0.9),
+    ]
+    pixels = np.asarray(box_pictures.draw(image, boxes, unchanged, is_centre=True))
+    for color, (x, y) in ((box_pictures.GREEN, (100, 100)), (box_pictures.BLUE, (220, 220))):
+        rows, columns = np.nonzero((pixels == ImageColor.getrgb(color)).all(axis=-1))
+        assert (columns.mean(), rows.mean()) == pytest.approx((x, y), abs=1)
+        assert 10 <= np.ptp(columns) <= 20
+        assert 10 <= np.ptp(rows) <= 20
+    assert pixels[100, 100].tolist() == [255, 255, 255]  # inside of the ring
+    assert pixels[220, 220].tolist() == list(ImageColor.getrgb(box_pictures.BLUE))
+
+
 def test_a_picture_is_a_jpeg_that_opens():
     uri = box_pictures.data_uri(Image.new("RGB", (300, 200), "red"))
     assert uri.startswith("data:image/jpeg;base64,")
@@ -77,7 +94,7 @@ def test_a_section_of_any_number_of_classes(classes, models):
     assert section.kinds == models
     assert (len(section.charts), len(section.matrices)) == (2, len(models))
     for row in sorted(figures.classes, key=lambda row: -row.boxes)[:8]:
-        assert f"{100 * row.ap50[models[-1]]:.1f}\N{NO-BREAK SPACE}%" in section.charts[0].alt
+        assert f"{100 * row.figures['ap50'][models[-1]]:.1f}\N{NO-BREAK SPACE}%" in section.charts[0].alt
     drawn = [view for image in section.lost for view in image.views]
     assert len(drawn) == (2 * len(section.lost) if len(models) > 1 else 0)
     assert [image.file for image in section.worst] == [f"image_{number}.jpg" for number in figures.worst]
@@ -133,7 +150,7 @@ def test_the_page_shows_the_section(monkeypatch):
     seen = " ".join(" ".join(reader.texts).split())  # no-break spaces turn into plain ones
     assert EVIL in seen
     for row in figures.classes:
-        assert f"{100 * row.recall['int8']:.1f} %" in seen
+        assert f"{100 * row.figures['recall']['int8']:.1f} %" in seen
     for name, counts in figures.errors.items():
         assert f"{mistakes.ONE[name]} {counts['float']:,} {counts['int8']:,}" in seen
     assert "Test AP50, float 81.2 %" in seen

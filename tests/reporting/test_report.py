@@ -17,6 +17,7 @@ from tinytrain.commands.export import export
 from tinytrain.commands.report import report
 from tinytrain.config import load as configs
 from tinytrain.reporting import predictions, runs
+from tinytrain.train import task as tasks
 
 EVIL = "<img src=x onerror=window.injected=1>"
 CLASSES = [EVIL, "$x$ & {{ 7 * 7 }}", '<b>&"ü 日本', "plain"]
@@ -140,8 +141,9 @@ def test_both_models_are_asked_of_the_test_images(run):
     proven = predictions.golden(subject.exports[0])
     test = predictions.test_images(subject, proven)
     assert test.names == run.split()["test"]
-    before, after = predictions.of_float(subject, test), predictions.of_export(proven, test, run.folder)["int8"]
-    accuracy = subject.exports[0].report["accuracy"]
+    export, task = subject.exports[0], tasks.of(subject.config, test.classes)
+    before, after = predictions.of_float(subject, test), predictions.of_export(export, proven, task, test)["int8"]
+    accuracy = export.report["accuracy"]
     assert (before.argmax(axis=1) == test.labels).mean() == pytest.approx(run.metrics()["test"]["top1"])
     assert (before.argmax(axis=1) == test.labels).mean() == pytest.approx(accuracy["float"])
     assert (after.argmax(axis=1) == test.labels).mean() == pytest.approx(accuracy["int8"])

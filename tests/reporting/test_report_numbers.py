@@ -18,9 +18,11 @@ from tinytrain.config.schema import Config
 from tinytrain.deploy.tflm import memory_planner
 from tinytrain.errors import UserError
 from tinytrain.reporting import (
+    board_section,
     cards,
     class_section,
     comparison,
+    curves,
     facts,
     matrix,
     memory_map,
@@ -158,12 +160,53 @@ def test_the_card_tells_what_quantization_alone_changed():
         ({"emulated": {"golden": "different"}, "unproven": ["another"]}, "NO", "bad"),
         ({"emulated": {"golden": "not reached"}, "unproven": ["no room"]}, "not proven", ""),
         ({"emulated": {"golden": "equal"}}, "yes", "good"),
+        ({"emulated": {"golden": "equal", "boxes": "equal"}}, "yes", "good"),
+        ({"emulated": {"golden": "equal", "boxes": "different"}, "unproven": ["boxes"]}, "NO", "bad"),
     ],
 )
 def test_parity_is_what_was_proven(changes, value, state):
     for whole in (export_reports.report(), {"parity": {"images": 9, "different": 0}}):  # the second an old one
         card = cards._parity(Export(Path("e"), whole | changes, {}))
         assert (card.value, card.state) == (value, state)
+
+
+BENCH = {"board": "mps2_an500", "emulated": True, "images": 9, "different": 0, "latency": {"median": 80_000}}
+
+
+@pytest.mark.parametrize(("different", "state"), [(0, "good"), (2, "bad")])
+def test_lists_of_boxes_that_differ_are_no_parity(different, state):
+    bench = BENCH | {"boxes": {"different": different}}
+    card = cards._parity(Export(Path("e"), export_reports.report(task="detect"), bench))
+    assert card.state == state
+    assert f"0 of 9 differ on mps2_an500 (emulated), {different} of the lists of boxes" in card.lines
+
+
+def test_a_self_test_without_boxes_is_told_beside_the_parity():
+    for count, told in ((0, True), (7, False)):
+        card = cards._parity(Export(Path("e"), export_reports.report(task="detect", golden_boxes=count), {}))
+        assert any("proves no more than an empty list" in line for line in card.lines) == told
+
+
+def test_decoding_is_a_share_of_an_inference():
+    emulated = {"emulated": {"golden": "equal", "instructions": 40_000, "decode_instructions": 100}}
+    assert facts.decoding(Export(Path("e"), export_reports.report(), {})) == ""
+    texts = [
+        facts.decoding(Export(Path("e"), export_reports.report() | emulated, {})),
+        facts.decoding(Export(Path("e"), {}, BENCH | {"boxes": {"decode": {"median": 64, "unit": "instructions"}}})),
+    ]
+    assert [text.replace("\N{NO-BREAK SPACE}", " ") for text in texts] == [
+        "100 instructions for the golden image, 0.25 % of an inference, counted in the emulator",
+        "64 instructions an image (median), 0.08 % of an inference, measured in the emulator",
+    ]
+
+
+def test_the_figures_of_a_bench_have_the_name_that_the_task_gives_them():
+    bench = BENCH | {"accuracy": {"board": 0.75}, "boxes": {"different": 0, "mean": 3.5}}
+    rows = dict(board_section._facts(Export(Path("e"), export_reports.report(task="detect"), bench)))
+    assert rows["AP50 in the emulator"].replace("\N{NO-BREAK SPACE}", " ") == "75.0 % on 9 images"
+    assert rows["boxes in the emulator"] == "0 of 9 lists differ from the host's, 3.5 boxes an image"
+    rows = dict(board_section._facts(Export(Path("e"), export_reports.report(), BENCH | {"accuracy": {"board": 0.75}})))
+    assert rows["accuracy in the emulator"].replace("\N{NO-BREAK SPACE}", " ") == "75.0 % of 9 images"
 
 
 def test_an_arena_that_is_not_known_is_no_card_that_says_no():
@@ -312,3 +355,17 @@ def test_texts_in_a_chart_are_escaped_and_no_mathematics():
     assert chart.count("&lt;script&gt;&amp;") >= 3
     assert "$x$" in chart
     assert "日本" in chart
+
+
+def test_numbers_in_the_texts_of_a_chart_keep_their_digits():
+    assert ">0.00125</text>" in str(drawn(text="0.00125"))
+
+
+def test_the_legend_names_the_lines_that_there_are():
+    history = [{"epoch": epoch, "loss": 2.0, "val_loss": 3.0, "val_ap50": 0.5} for epoch in (1, 2)]
+    subject = runs.Subject("one", None, Config(task="detect"), {}, history, {}, {}, {}, [])
+    loss, ap50, _ = (str(chart.svg) for chart in curves.charts([subject]))
+    assert ">val</text>" in loss
+    assert ">train</text>" in loss
+    assert ">val</text>" in ap50
+    assert ">train</text>" not in ap50

@@ -81,6 +81,21 @@ def test_all_that_is_measured_has_a_figure_in_0_to_1(made):
         assert task.figures.golden_case(outputs, None) == 0
 
 
+def test_a_diagnosis_has_a_row_for_each_class_that_it_counts(made):
+    task, build, samples = made
+    kept = arrays(task.keep(build()(X)))
+    rows = task.diagnosis({"float": kept, "float_finetuned": None, "int8": kept}, samples)
+    assert [row["class"] for row in rows] == CLASSES
+    for row in rows:
+        assert set(row) == {"class", task.figures.counted, "float", "float_finetuned", "int8"}
+        assert row[task.figures.counted] > 0
+        assert 0 <= row["float"] == row["int8"] <= 1
+    if task.figures.counted == "boxes":
+        assert sum(row["boxes"] for row in rows) == (samples.annotations[..., boxes.CLASS] >= 0).sum()
+    else:
+        assert sum(row["images"] for row in rows) == len(samples.annotations)
+
+
 def test_the_metrics_of_the_training_are_those_of_the_evaluation(made):
     """On the same outputs the columns of history.csv that choose the epoch are the figures of metrics.json."""
     task, build, samples = made

@@ -9,14 +9,13 @@ import numpy as np
 
 from tinytrain.benching.serial.board import BoardLink
 from tinytrain.benching.serial.messages import BoardWrong, Hello
-from tinytrain.deploy.decode.boxes import MOST_BOXES, ONE, UNITS, Decoder
+from tinytrain.deploy.decode.boxes import ONE, UNITS, Decoder
 from tinytrain.deploy.decode.cells import CellDecoder
 from tinytrain.deploy.exported import Exported
 from tinytrain.tasks.detect import metrics
 from tinytrain.tasks.detect.centroids import centroid_f1
 
 SHOWN = 8  # images
-LEAST_SCORE = 0.01  # of the boxes that average precision is measured with
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,18 +91,16 @@ def _times(counts: list[float], hello: Hello) -> dict[str, Any]:
 
 
 def measured(outputs: Sequence[np.ndarray], images: list[int], exported: Exported) -> float:
-    """Returns AP50 of int8 outputs (N, …) for the images of these numbers, decoded on the host with a low score.
+    """Returns AP50 of int8 outputs (N, …) for the images of these numbers, decoded on the host.
 
     Of a detector without sizes it is F1 of centres at the threshold of the firmware.
-
-    The threshold of the firmware is for use: the boxes above it are a part of what average precision orders.
     """
     if exported.decoder is None or exported.annotations is None:
         raise AssertionError("only an export of a detector with annotations has AP50")
-    decoder = dataclasses.replace(exported.decoder, score=LEAST_SCORE, room=MOST_BOXES)
-    found = decoder.detections(outputs)[:, : exported.decoder.room]
+    decoder = exported.decoder
+    found = decoder.measured(outputs)
     if isinstance(decoder, CellDecoder):
-        return centroid_f1(found, exported.annotations[images], threshold=exported.decoder.score)["f1"] or 0.0
+        return centroid_f1(found, exported.annotations[images], threshold=decoder.score)["f1"] or 0.0
     return metrics.ap50(found, exported.annotations[images]) or 0.0
 
 

@@ -136,7 +136,10 @@ def _evaluate(values: Any, operands: list[str], overrides: list[str]) -> tuple[A
     from tinytrain.commands.evaluate import evaluate
 
     result = evaluate(Path(operands[0]), values.data, values.split, overrides)
-    return result, "  ".join(f"{name} {value:.4g}" for name, value in result.items() if isinstance(value, int | float))
+    numbers = {name: value for name, value in result.items() if isinstance(value, int | float)}
+    return result, "  ".join(
+        f"{name} {value:,}" if isinstance(value, int) else f"{name} {value:.4g}" for name, value in numbers.items()
+    )
 
 
 def _predict(values: Any, operands: list[str], _: list[str]) -> tuple[Any, str]:
@@ -280,7 +283,13 @@ COMMANDS = {
         "RUN|EXPORT IMAGE…",
         (
             text("out", "DIR", "draw the pictures into this folder"),
-            number("score", "S", "least score of a box; by default the one stored with the model", 0.01, 0.99),
+            number(
+                "score",
+                "S",
+                "least score of a box; by default the one stored with the model",
+                fields.LEAST_SCORE,
+                fields.MOST_SCORE,
+            ),
         ),
         _predict,
         overrides=False,

@@ -13,7 +13,7 @@ from tinytrain.data import batches, check, splits
 from tinytrain.data.augment import picture
 from tinytrain.data.augment.picture import font
 from tinytrain.data.load import read_dataset
-from tinytrain.data.source import Dataset, Finding
+from tinytrain.data.source import Dataset, Finding, counted
 from tinytrain.errors import UserError
 from tinytrain.files import write_atomically
 from tinytrain.tasks.detect import dataset_report
@@ -86,7 +86,7 @@ def as_text(result: dict[str, Any]) -> str:
     parts, with_boxes = result["splits"], "boxes" in result
     total = result["split_images"] if with_boxes else {split: sum(row.values()) for split, row in parts.items()}
     lines = [
-        f"{result['data']}: {result['images']:,} images in {result['classes']:,} classes, "
+        f"{result['data']}: {counted(result['images'], 'image')} in {counted(result['classes'], 'class', 'classes')}, "
         + ", ".join(f"{count:,} {split}" for split, count in total.items()),
         f"mean {result['mean']}, deviation {result['deviation']} of the training pixels, per channel in 0..1",
         *(dataset_report.lines(result) if with_boxes else ["", *_counts(parts, total)]),

@@ -75,7 +75,8 @@ def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Pat
         arena_bytes, basis = arena.size(stripped, board, draft, contents)
         arena_bytes += config.export.arena_margin_bytes
         write.models(draft, model, stripped, outputs)
-        sources = stack.enter_context(write.firmware(draft, config.export.target, board, contents(arena_bytes)))
+        held = contents(arena_bytes)
+        sources = stack.enter_context(write.firmware(draft, config.export.target, board, held))
         validated = None
         if model.val:
             validated = parity.run(tflite.content, model.val.images, "int8 model on the val images")
@@ -102,7 +103,7 @@ def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Pat
             **accuracy.diagnosis(model, validated, tflite),
         }
         if decoder:
-            report["decoder"] = description.section(decoder)
+            report |= {"decoder": description.section(decoder), "golden_boxes": len(held.golden_boxes)}
         report |= latency.report(tflite.operators, board, report.get("emulated", {}).get("instructions"))
         report |= proof.section(report, tflite.operators)
         write_json(draft / REPORT_FILE, report)

@@ -9,6 +9,15 @@ MOST_IMAGES, MOST_EPOCHS, MOST_BATCH, MOST_TRIALS = 10**8, 10_000, 65_536, 10_00
 MOST_RATE = 1000.0  # of learning rates
 MOST_SEED = 2**32 - 1  # NumPy's generators take no more
 MOST_WEIGHT = 1000.0  # of a part of a loss, of temperatures and of scales
+# Of detectors, as published: boxes with LEAST_SCORE or more are measured, suppression begins with the MOST_BOXES best.
+LEAST_SCORE, MOST_SCORE = 0.01, 0.99  # a threshold
+MOST_BOXES = 400  # of an image
+MOST_OF_ANCHOR = 16  # a side of a box, in sides of its anchor: in the firmware a product then fits 64 bits by far
+
+
+def is_hundredths(value: float) -> bool:
+    """Returns whether a number is a whole number of hundredths, as far as a float can be one."""
+    return abs(100 * value - round(100 * value)) < 1e-6
 
 
 def key(default: Any, meaning: str, minimum: float | None = None, maximum: float | None = None) -> Any:

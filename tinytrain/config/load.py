@@ -19,6 +19,7 @@ from typing import Any
 import tomli_w
 
 from tinytrain.config import box_formats, dataset_catalog, grid, library, old_keys, paths, plugins, toml_files, values
+from tinytrain.config.fields import is_hundredths
 from tinytrain.config.schema import Config, Optim
 from tinytrain.errors import UserError, is_utf8, nearest, readable, unknown
 
@@ -93,6 +94,8 @@ def check(config: Config) -> None:
     for name in names:
         plugins.check("methods", name)
     _check_drops(config.optim)
+    if not is_hundredths(config.detect.nms):
+        raise UserError(f"detect.nms = {config.detect.nms}: expected hundredths, as the firmware compares them")
     parse_spec(config.data.spec)
 
 

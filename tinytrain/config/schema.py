@@ -9,10 +9,13 @@ from typing import Literal
 
 from tinytrain.config import method_keys
 from tinytrain.config.fields import (
+    LEAST_SCORE,
     MOST_BATCH,
+    MOST_BOXES,
     MOST_EPOCHS,
     MOST_IMAGES,
     MOST_RATE,
+    MOST_SCORE,
     MOST_SEED,
     MOST_TRIALS,
     MOST_WEIGHT,
@@ -113,9 +116,13 @@ class Detect:
     canvas: int | Auto = key(
         "auto", "side that training images are cropped from; auto: that of the images, at most twice the input", 8, 2048
     )
-    score: float | Auto = key("auto", "least score of a box that is shown; auto: largest F1 on val", 0.01, 0.99)
-    nms: float = key(0.45, "of two boxes of a class with more overlap than this the better one is kept", 0.05, 0.95)
-    boxes: int = key(100, "most boxes of an image", 1, 400)
+    score: float | Auto = key(
+        "auto", "least score of a box that is shown; auto: largest F1 on val", LEAST_SCORE, MOST_SCORE
+    )
+    nms: float = key(
+        0.45, "of two boxes of a class with more overlap (hundredths) than this the better one is kept", 0.05, 0.95
+    )
+    boxes: int = key(100, "most boxes of an image", 1, MOST_BOXES)
 
 
 @dataclass

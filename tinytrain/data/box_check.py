@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from keras.utils import bounding_boxes
 
-from tinytrain.config.schema import Config
+from tinytrain.config.schema import Config, Detect
 from tinytrain.data import box_class_check, box_input_check, box_rows
 from tinytrain.data.box_rows import BoxImages, BoxRows
 from tinytrain.data.source import Dataset, Finding, ImageInfo, counted
@@ -87,4 +87,8 @@ def _too_many(images: BoxImages, kept: int) -> list[Finding]:
     counts = _counts(images)
     lines = tuple(f"{images.names[index]}: {counts[index]} boxes" for index in np.flatnonzero(counts > kept))
     what = f"{counted(len(lines), 'image')} with more objects than the {kept} boxes of detect.boxes"
-    return [Finding("many boxes", what, f"detect.boxes={counts.max()} keeps all", lines)] if lines else []
+    most = Detect.__dataclass_fields__["boxes"].metadata["maximum"]
+    hint = f"detect.boxes={counts.max()} keeps all"
+    if counts.max() > most:
+        hint = f"detect.boxes={most} is the most" if kept < most else "no larger detect.boxes is possible"
+    return [Finding("many boxes", what, hint, lines)] if lines else []

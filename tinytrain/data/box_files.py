@@ -40,7 +40,7 @@ def load(root: Path, classes: list[str], annotated: Iterable[Annotated], problem
         listed = "".join(f"\n  {line}" for line in lines)
         raise UserError(f"no picture in '{root}' can be used, of {len(scanned)} that have annotations{listed}")
     fitted = {split: _fitted(root, pictures, scanned, problems) for split, pictures in splits.items()}
-    if not any(rows for pictures in fitted.values() for _, rows in pictures):
+    if not any(box.is_learnt for pictures in fitted.values() for _, rows in pictures for box in rows):
         listed = "".join(f"\n  {one.what}: {one.files[0]}" for one in problems.findings(data.skip_bad))
         raise UserError(f"no box in '{root}' can be used: object detection learns from pictures with boxes{listed}")
     classes, fitted = _without_unused(classes, fitted, problems)
@@ -86,7 +86,7 @@ def _fitted(
         name = str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
         rows = [box for part in parts for box in fit(part, file.info, name, problems)]
         rows = without_repeats(rows, problems)
-        if not rows:
+        if not any(box.is_learnt for box in rows):
             problems.add("background", name)
         result.append((file, rows))
     return result
@@ -95,15 +95,18 @@ def _fitted(
 def _without_unused(
     classes: list[str], splits: dict[str, list[tuple[ScannedFile, list[Box]]]], problems: Problems
 ) -> tuple[list[str], dict[str, list[tuple[ScannedFile, list[Box]]]]]:
-    """Returns the classes that have a box, and the pictures with the labels of these."""
-    used = sorted({box.label for pictures in splits.values() for _, rows in pictures for box in rows})
+    """Returns the classes that have a box to learn from, and the pictures with the boxes of these."""
+    used = sorted({box.label for pictures in splits.values() for _, rows in pictures for box in rows if box.is_learnt})
     for label in sorted(set(range(len(classes))) - set(used)):
         problems.add("unused class", classes[label])
     index = {label: number for number, label in enumerate(used)}
     if len(used) == len(classes):
         return classes, splits
     renamed = {
-        split: [(file, [dataclasses.replace(box, label=index[box.label]) for box in rows]) for file, rows in pictures]
+        split: [
+            (file, [dataclasses.replace(box, label=index[box.label]) for box in rows if box.label in index])
+            for file, rows in pictures
+        ]
         for split, pictures in splits.items()
     }
     return [classes[label] for label in used], renamed

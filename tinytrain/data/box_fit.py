@@ -47,13 +47,18 @@ def fit(annotated: Annotated, info: ImageInfo, name: str, problems: Problems) ->
 
 
 def without_repeats(boxes: list[Box], problems: Problems) -> list[Box]:
-    """Returns the boxes of a picture, one of those that have the same class and corners."""
-    first: dict[tuple[int, Corners], Box] = {}
+    """Returns the boxes of a picture, one of those that have the same class and corners; a crowd is no box.
+
+    Of a difficult box and another one, the other one is kept.
+    """
+    kept: dict[tuple[int, Corners, bool], Box] = {}
     for box in boxes:
-        known = first.setdefault((box.label, box.corners), box)
+        key = box.label, box.corners, box.is_learnt
+        known = kept.setdefault(key, box)
         if known is not box:
             problems.add("same box", f"{box.where}: as {known.where}")
-    return list(first.values())
+            kept[key] = min(known, box, key=lambda one: one.flag)
+    return list(kept.values())
 
 
 def turn(corners: Corners, size: Size, orientation: int) -> Corners:
@@ -118,7 +123,8 @@ def _clipped(box: Box, size: Size, problems: Problems) -> Box | None:
     x0, y0, x1, y1 = box.corners
     drawn = ", ".join(f"{value:g}" for value in box.corners)
     if x1 <= x0 or y1 <= y0:
-        problems.add("no area", f"{box.where}: {drawn}")
+        swapped = x1 < x0 or y1 < y0
+        problems.add("swapped" if swapped else "no area", f"{box.where}: {drawn}")
         return None
     excess, sizes = _excess(box.corners, size), "{}x{}".format(*size)
     if excess <= 0:

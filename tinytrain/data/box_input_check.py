@@ -12,7 +12,7 @@ from tinytrain.data.source import Finding, counted
 
 LOST, LEARNABLE = 1, 8  # pixels: a shorter side is less than a pixel, or too short to be learnt
 LARGEST_INPUT = 1024  # pixels, as model.resolution allows
-MOST_BOXES = 99  # percent, which a smaller resolution is named for
+NEARLY_ALL = 99  # percent, which a smaller resolution is named for
 LISTED_CLASSES = 5  # in a sentence
 COVERED = 0.9  # the share of the boxes that anchors ought to cover
 
@@ -99,11 +99,11 @@ def _resolutions(images: BoxImages, shortest: np.ndarray, least: int, config: Co
             resolution += step
         return resolution
 
-    every, most = needed(0), needed(100 - MOST_BOXES)
+    every, most = needed(0), needed(100 - NEARLY_ALL)
     words = f"model.resolution={every} makes all sides {least} px or more"
     if every > LARGEST_INPUT:
         words = f"no model.resolution up to {LARGEST_INPUT:,} makes all sides {least} px or more"
-    return words + (f", {most} those of {MOST_BOXES} % of the boxes" if side < most < min(every, LARGEST_INPUT) else "")
+    return words + (f", {most} those of {NEARLY_ALL} % of the boxes" if side < most < min(every, LARGEST_INPUT) else "")
 
 
 def _same_cell(

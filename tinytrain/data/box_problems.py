@@ -32,10 +32,18 @@ KINDS = {
         "annotation", "annotations", "cannot be read as boxes", f"correct them, {SKIP}", severe=True, skippable=True
     ),
     "no picture": Kind(
-        "annotation", "annotations", "without a picture", f"add the pictures, {SKIP}", severe=True, skippable=True
+        "annotation",
+        "annotations",
+        "without a picture",
+        "add the pictures, or go on without these annotations with data.skip_bad=true",
+        severe=True,
+        skippable=True,
     ),
     "two pictures": Kind(
         "annotation", "annotations", "with more than one picture of that name", "keep one of them", severe=True
+    ),
+    "two names": Kind(
+        "picture", "pictures", "found by two names", "add the missing picture, or correct the names", severe=True
     ),
     "two annotations": Kind(
         "picture", "pictures", "with more than one annotation file", "keep one of them", severe=True
@@ -75,6 +83,12 @@ KINDS = {
         "look whether they fit in the samples of `tinytrain data`; saved upright, nothing is left to guess",
     ),
     "no area": Kind("box", "boxes", "without area, left out", "remove them, or draw them again"),
+    "swapped": Kind(
+        "box",
+        "boxes",
+        "whose right or lower border comes before the left or upper one, left out",
+        "swap their corners; a width or a height below 0 does the same",
+    ),
     "outside": Kind("box", "boxes", "outside of the picture, left out", "remove them, or draw them again"),
     "clipped": Kind(
         "box", "boxes", "beyond the border of the picture, clipped", "nothing to do, unless they are wrong"
@@ -140,5 +154,5 @@ class Problems:
 def _finding(name: str, kind: Kind, lines: list[str], skip_bad: bool) -> Finding:
     what = f"{len(lines):,} {kind.singular if len(lines) == 1 else kind.plural} {kind.text}"
     if kind.skippable and skip_bad:
-        return Finding(name, f"{what}, left out", "data.skip_bad=true says so", tuple(lines))
+        return Finding(name, f"{what}, left out", "because of data.skip_bad=true", tuple(lines))
     return Finding(name, what, kind.hint, tuple(lines), kind.severe)

@@ -47,8 +47,7 @@ class BoxRows:
 
 def rows(annotations: np.ndarray) -> BoxRows:
     """Returns the boxes of annotations (N, M, FIELDS), in their order."""
-    labels = annotations[..., boxes.CLASS]
-    image, place = np.nonzero((labels != boxes.NO_BOX) & (annotations[..., boxes.FLAG] != boxes.CROWD))
+    image, place = np.nonzero(boxes.learnt(annotations))
     chosen = annotations[image, place]
     return BoxRows(image, place, chosen[:, boxes.CLASS].astype(np.int64), chosen[:, boxes.CORNERS].astype(np.float64))
 

@@ -4,13 +4,15 @@ Coordinates are pixels counted from 0, xmax and ymax beyond the last pixel. The 
 coordinates are shares of the picture.
 """
 
+import os
 from pathlib import Path
 
 from tinytrain.config.schema import Data
 from tinytrain.data import box_files, box_tree
 from tinytrain.data.box_fit import Annotated
+from tinytrain.data.box_names import Finder, Named
 from tinytrain.data.box_problems import Problems
-from tinytrain.data.box_values import Unreadable, class_name, number, size
+from tinytrain.data.box_values import Unreadable, class_name, flag, number, size
 from tinytrain.data.boxes import CROWD, NORMAL, Box
 from tinytrain.data.source import Dataset, split_of
 from tinytrain.errors import UserError
@@ -33,43 +35,51 @@ def load(table: Path, rows: Rows, shares: bool, data: Data) -> Dataset:
         UserError: there is no picture or box that can be used, or the coordinates are shares where pixels are expected.
     """
     root, problems = table.parent, Problems()
-    tree: box_tree.Tree | None = None
-    read = []  # (line, row, picture, class, sides)
-    for line, row in rows:
-        where, picture = f"{table.name}, line {line}", root / row["path"]
-        if not picture.is_file():
-            tree = tree or box_tree.Tree(root)
-            found = tree.take(row["path"], table, where, problems)
-            if found is None:
-                continue
-            picture = found
+    read = []  # (line, row, picture, class, sides, flag)
+    for (line, row), picture in zip(rows, _pictures(table, rows, problems), strict=True):
+        if picture is None:
+            continue
+        where = f"{table.name}, line {line}"
         sides: tuple[float, ...] = ()
-        name = ""
+        name, state = "", NORMAL
         try:
             if row.get("label") or any(row.get(side) for side in SIDES):
                 name = class_name(row.get("label", ""))
+                state = CROWD if flag("IsGroupOf", row.get("IsGroupOf")) else NORMAL
                 sides = tuple(number(side, _decimal(row.get(side, ""))) for side in SIDES)
         except Unreadable as error:
             problems.add("malformed box", f"{where}: {error}", picture)
-        read.append((where, row, picture, name, sides))
-    values = [value for *_, sides in read for value in sides]
+        read.append((where, row, picture, name, sides, state))
+    values = [value for *_, sides, _ in read for value in sides]
     if values and not shares and max(values) <= 1:
         raise UserError(
             f"'{table}' has no coordinate above 1: expected pixels, or the columns ImageID, LabelName, XMin, XMax, "
             "YMin and YMax of OpenImages for shares of the picture"
         )
-    classes = sorted({name for *_, name, _ in read if name})
+    classes = sorted({name for *_, name, _, _ in read if name})
     annotated = []
-    for where, row, picture, name, sides in read:
+    for where, row, picture, name, sides, state in read:
         boxes = []
         if sides:
             x0, y0, x1, y1 = sides
-            flag = CROWD if row.get("IsGroupOf") == "1" else NORMAL
-            boxes = [Box(classes.index(name), (x0, y0, x1, y1), flag, where=where)]
+            boxes = [Box(classes.index(name), (x0, y0, x1, y1), state, where=where)]
         split = (split_of(row["split"]) or "all") if row.get("split") else "all"
         declared = size(row.get("width"), row.get("height"))
         annotated.append(Annotated(picture, boxes, split, declared, where, shares))
     return box_files.load(root, classes, annotated, problems, data)
+
+
+def _pictures(table: Path, rows: Rows, problems: Problems) -> list[Path | None]:
+    """Returns the picture of each row: where its path leads, else the one below the folder that it can mean."""
+    root, named = table.parent, []
+    for line, row in rows:
+        path = os.path.relpath(root / row["path"], root)  # one picture may be written in several ways
+        is_there = (root / path).is_file()
+        where = f"{table.name}, line {line}"
+        named.append(Named(path if is_there else row["path"], where, table, picture=root / path if is_there else None))
+    if all(one.picture for one in named):
+        return [one.picture for one in named]
+    return Finder(box_tree.Tree(root), problems).take(named)
 
 
 def _decimal(cell: str) -> str:

@@ -4,10 +4,13 @@ A name that a file gives is only compared with the files that were listed, so th
 another computer, leads out of the folder.
 """
 
+import posixpath
 import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import cached_property
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
 from tinytrain.config import box_formats
@@ -61,33 +64,36 @@ class Tree:
             near: the file; of several pictures of that name the one that lies best for it is taken.
             split: of the picture, if the folders above the file do not say it.
         """
-        wanted = [folded(part) for part in PurePosixPath(name.replace("\\", "/")).parts if part not in ("..", "/")]
+        wanted = parts(name)
         if not wanted:
             return []
         stem = PurePosixPath(wanted[-1]).stem
         candidates = [path for path in self._by_stem.get(stem, []) if folded(path.name) == wanted[-1]]
         if not candidates:  # a stem, in which a dot need not begin a suffix
             candidates = self._by_stem.get(wanted[-1], [])
-        return self._best(candidates, wanted, near, split or self.split(near))
+        split = split or self.split(near)
+        return self._best([path for path in candidates if self._fits(path, wanted, split)], wanted, near, split)
+
+    def _fits(self, path: Path, wanted: list[str], split: str) -> bool:
+        """Returns whether a picture can be one of a split: not if it lies in another split and that one has its own."""
+        own = self.split(path)
+        if own == split or "all" in (own, split) or split not in self._splits:
+            return True
+        count = trailing(path, wanted)  # a name that says the other split means it
+        return any(split_of_part(part) for part in wanted[:-1][len(wanted) - 1 - count :])
+
+    @cached_property
+    def _splits(self) -> set[str]:
+        """The splits that pictures lie in."""
+        return {self.split(path) for path in self.pictures}
 
     def _best(self, candidates: list[Path], wanted: list[str], near: Path, split: str) -> list[Path]:
         """Returns those of the candidates that lie best for the file `near`: one, or several equally good ones."""
 
         def rank(path: Path) -> tuple[int, bool, bool, bool, int]:
-            folders = [folded(part) for part in path.parts[:-1]]
-            given = wanted[:-1]
-            trailing = next((n for n in range(len(given), 0, -1) if folders[-n:] == given[-n:]), 0)
-            near_folders = self._folders(near)
-            common = next(
-                (
-                    n
-                    for n, pair in enumerate(zip(self._folders(path), near_folders, strict=False))
-                    if pair[0] != pair[1]
-                ),
-                min(len(self._folders(path)), len(near_folders)),
-            )
-            same_split = self.split(path) == split
-            return trailing, path.parent == near.parent, same_split, path.parent.name.lower() in PICTURE_FOLDERS, common
+            beside, same_split = path.parent == near.parent, self.split(path) == split
+            usual = path.parent.name.lower() in PICTURE_FOLDERS
+            return trailing(path, wanted), beside, same_split, usual, self.common(path, near)
 
         ranks = [rank(path) for path in candidates]
         return [path for path, one in zip(candidates, ranks, strict=True) if one == max(ranks)]
@@ -98,11 +104,32 @@ class Tree:
         if len(found) > 1:
             problems.add("two pictures", f"{where}: {' and '.join(map(self.name, found))}")
         elif not found:
-            problems.add("no picture", f"{where}: no picture '{name}' in '{self.root}'")
+            problems.add("no picture", f"{where}: {self.nothing(name)}")
         return found[0] if len(found) == 1 else None
+
+    def nothing(self, name: str) -> str:
+        """Returns the words for a picture that is not there."""
+        return f"no picture '{name}' in '{self.root}'"
+
+    def common(self, path: Path, other: Path) -> int:
+        """Returns how many folders below the root two files have in common."""
+        pairs = zip(self._folders(path), self._folders(other), strict=False)
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
     def _folders(self, path: Path) -> tuple[str, ...]:
         return path.relative_to(self.root).parts[:-1] if path.is_relative_to(self.root) else ()
+
+
+def parts(name: str) -> list[str]:
+    """Returns the folders of a name in a file, and the name of the picture, as they are compared."""
+    normal = PurePosixPath(posixpath.normpath(name.replace("\\", "/")))
+    return [folded(part) for part in normal.parts if part not in ("..", "/", "//")]
+
+
+def trailing(path: Path, wanted: list[str]) -> int:
+    """Returns how many of the folders that a name gives, counted from its end, a picture lies in."""
+    folders, given = [folded(part) for part in path.parts[:-1]], wanted[:-1]
+    return next((n for n in range(len(given), 0, -1) if folders[-n:] == given[-n:]), 0)
 
 
 def split_of_part(part: str) -> str | None:

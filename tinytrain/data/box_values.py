@@ -8,6 +8,8 @@ from typing import Any
 
 from tinytrain.errors import is_utf8, shortened, shown
 
+FLAGS = {"": False, "-1": False, "0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
+
 
 class Unreadable(ValueError):
     """Why a file, or something in it, cannot be read."""
@@ -36,6 +38,18 @@ def numbers(name: str, values: object, count: int) -> list[float]:
     if not isinstance(values, list) or len(values) != count:
         raise Unreadable(f"{name} is {received(values)}: expected {count} numbers")
     return [number(name, value) for value in values]
+
+
+def flag(name: str, value: object) -> bool:
+    """Returns whether a flag of a box is set; it is not where it is missing or unknown, as -1 says in OpenImages.
+
+    Raises:
+        Unreadable: it is neither.
+    """
+    word = str(int(value) if isinstance(value, bool) else "" if value is None else value).strip().lower()
+    if word in FLAGS:
+        return FLAGS[word]
+    raise Unreadable(f"{name} is {received(value)}: expected 0 or 1")
 
 
 def size(width: object, height: object) -> tuple[float, float] | None:

@@ -31,6 +31,11 @@ class Box:
     where: str = ""
 
     @property
+    def is_learnt(self) -> bool:
+        """Whether training has it: a crowd is no object."""
+        return self.flag != CROWD
+
+    @property
     def row(self) -> list[float]:
         """The columns of an annotation."""
         x0, y0, x1, y1 = self.corners
@@ -70,10 +75,15 @@ def transformed(annotations: np.ndarray, transforms: np.ndarray) -> np.ndarray:
     return result
 
 
+def learnt(annotations: np.ndarray) -> np.ndarray:
+    """Returns (N, M) bool, which rows of annotations (N, M, FIELDS) are boxes to learn from: no padding, no crowds."""
+    return (annotations[..., CLASS] != NO_BOX) & (annotations[..., FLAG] != CROWD)
+
+
 def rarest(annotations: np.ndarray) -> np.ndarray:
     """Returns (N,) int64, for each image the class among its boxes that has fewest boxes in all; NO_BOX without any."""
-    classes = annotations[..., CLASS].astype(np.int64)
-    there = classes != NO_BOX
+    there = learnt(annotations)
+    classes = np.where(there, annotations[..., CLASS], NO_BOX).astype(np.int64)
     counts = np.bincount(classes[there], minlength=1)
     rarity = np.where(there, counts[np.maximum(classes, 0)], np.iinfo(np.int64).max)
     return np.take_along_axis(classes, rarity.argmin(axis=1)[:, None], axis=1)[:, 0]
@@ -82,6 +92,6 @@ def rarest(annotations: np.ndarray) -> np.ndarray:
 def classes_present(annotations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns (image, class), each (P,) int64: a pair for every class of which an image (N, M, FIELDS) has a box."""
     classes = annotations[..., CLASS].astype(np.int64)
-    images, rows = np.nonzero(classes != NO_BOX)
+    images, rows = np.nonzero(learnt(annotations))
     pairs = np.unique(np.stack([images, classes[images, rows]], axis=1), axis=0)
     return pairs[:, 0], pairs[:, 1]

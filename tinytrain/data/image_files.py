@@ -285,7 +285,7 @@ def unreadable(bad: list[ScannedFile], files: int, skipped: bool) -> list[Findin
     lines = tuple(f"{file.path}: {file.problem}" for file in bad)
     what = f"{len(bad)} of {files} files cannot be read as images"
     if skipped:
-        return [Finding("unreadable", f"{what} and are left out", "data.skip_bad=true says so", lines)]
+        return [Finding("unreadable", f"{what} and are left out", "because of data.skip_bad=true", lines)]
     hint = "remove them, or go on without them with data.skip_bad=true"
     return [Finding("unreadable", what, hint, lines, severe=True)]
 

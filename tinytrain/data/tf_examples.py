@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinytrain.data.box_values import Unreadable, class_name, number
+from tinytrain.data.box_values import Unreadable, class_name, flag, number
 
 CLASS_TEXT, CLASS_LABEL = "image/object/class/text", "image/object/class/label"
 SIDES = [f"image/object/bbox/{side}" for side in ("xmin", "ymin", "xmax", "ymax")]
@@ -49,7 +49,10 @@ class Record:
         result = []
         for index in range(count):
             corners = tuple(number("a side", side[index]) for side in sides)
-            is_difficult, is_crowd = (bool(flags and flags[index]) for flags in (difficult, crowd))
+            is_difficult, is_crowd = (
+                bool(flags) and flag(name, _text(flags[index]) or flags[index])
+                for name, flags in (("difficult", difficult), ("is_crowd", crowd))
+            )
             result.append((class_name(classes[index]), corners, is_difficult, is_crowd))
         return result
 
@@ -83,13 +86,13 @@ def read(path: Path) -> Iterator[Record]:
         raise Unreadable(f"a record is no tf.train.Example ({type(error).__name__})") from None
 
 
-def label_map(text: str) -> dict[int, str]:
-    """Returns {number: name} of a label map: item { id: 1 name: 'person' }."""
-    names = {}
+def label_map(text: str) -> list[tuple[int, str]]:
+    """Returns (number, name) of each item of a label map: item { id: 1 name: 'person' }."""
+    names = []
     for item in re.findall(r"\{([^{}]*)\}", text):
         number_, name = re.search(r"\bid\s*:\s*(\d{1,9})", item), re.search(r"\bname\s*:\s*(['\"])(.*?)\1", item)
         if number_ and name:
-            names[int(number_[1])] = name[2]
+            names.append((int(number_[1]), name[2]))
     return names
 
 

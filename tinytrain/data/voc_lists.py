@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from tinytrain.data.box_names import Finder, Named
 from tinytrain.data.box_problems import Problems
 from tinytrain.data.box_tree import Tree, split_of_part
 
@@ -54,14 +55,12 @@ def _pictures(tree: Tree, path: Path, problems: Problems) -> list[Path]:
     if path.stat().st_size > MOST_BYTES:
         problems.add("unreadable annotation", f"{tree.name(path)}: more than {MOST_BYTES:,} bytes")
         return []
-    pictures = []
+    named = []
     for line, text in enumerate(path.read_bytes().decode("utf-8-sig", "replace").splitlines(), 1):
         name = text.strip()
         if not name:
             continue
-        where = f"{tree.name(path)}, line {line}"
         if not tree.pictures_of(name, path):
             name = re.sub(r"\s+-?[01]$", "", name)
-        if picture := tree.take(name, path, where, problems):
-            pictures.append(picture)
-    return pictures
+        named.append(Named(name, f"{tree.name(path)}, line {line}", path))
+    return [picture for picture in Finder(tree, problems).take(named) if picture]

@@ -14,12 +14,12 @@ ROOT = "annotation"
 
 @dataclass
 class BoundingBox:
-    """One <bndbox>: its line, the texts of its sides, and the name and `difficult` of its object."""
+    """One <bndbox>: its line, and the texts of its sides and of the name and `difficult` of its object."""
 
     line: int
     sides: dict[str, str] = field(default_factory=dict)
     name: str = ""
-    difficult: bool = False
+    difficult: str = ""
 
     def numbers(self) -> tuple[float, float, float, float]:
         """Returns xmin, ymin, xmax, ymax; raises Unreadable if one is missing or no number."""
@@ -64,7 +64,7 @@ class _Reader:
         self.path: list[str] = []
         self.text: list[str] = []
         self.object: list[BoundingBox] = []  # of the <object> that is read
-        self.object_line, self.name, self.difficult = 0, "", False
+        self.object_line, self.name, self.difficult = 0, "", ""
         self.parser = expat.ParserCreate()
         self.parser.StartDoctypeDeclHandler = self._refuse
         self.parser.StartElementHandler = self._start
@@ -81,7 +81,7 @@ class _Reader:
         self.is_annotation |= self.path == [ROOT]
         if self.path == [ROOT, "object"]:
             self.object, self.object_line = [], self.parser.CurrentLineNumber
-            self.name, self.difficult = "", False
+            self.name, self.difficult = "", ""
         elif self.path == [ROOT, "object", "bndbox"]:
             self.object.append(BoundingBox(self.parser.CurrentLineNumber))
         self.text.clear()
@@ -96,7 +96,7 @@ class _Reader:
             case ["object", "name"]:
                 self.name = text
             case ["object", "difficult"]:
-                self.difficult = text == "1"
+                self.difficult = text
             case ["object", "bndbox", side] if side in SIDES:
                 self.object[-1].sides[side] = text
             case ["object"]:

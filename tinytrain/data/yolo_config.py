@@ -64,10 +64,34 @@ def read(tree: Tree, chosen: Path | None, problems: Problems) -> Layout:
             problems.add("class names", f"{' and '.join(lists.values())} name different classes")
         layout.names = dict(enumerate(next(iter(lists), ())))
     layout.files |= {*name_files, *([path] if path else [])}
+    for name, numbers in _by_name(layout.names).items():
+        if len(numbers) > 1:
+            where = tree.name(path or name_files[0])
+            problems.add("class names", f"{where}: classes {' and '.join(map(str, numbers))} are called '{name}'")
     if not layout.names:
         found = f"'{path}' names no classes" if path else f"'{tree.root}' has no data.yaml, obj.data or classes.txt"
         raise UserError(f"{found}: name them, in the order of their numbers, such as names: [cat, dog] in data.yaml")
     return layout
+
+
+def _by_name(names: dict[int, str]) -> dict[str, list[int]]:
+    """Returns {name: the numbers of the classes that are called so}."""
+    result: dict[str, list[int]] = {}
+    for number, name in names.items():
+        result.setdefault(name, []).append(number)
+    return result
+
+
+class _Loader(yaml.BaseLoader):
+    """Makes texts of everything, since a class may be called no, or 1e3; refuses a key that stands there twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"{received(key.value)} again", problem_mark=key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
 
 
 def _config_file(tree: Tree) -> Path | None:
@@ -83,8 +107,8 @@ def _config_file(tree: Tree) -> Path | None:
 
 
 def _of_yaml(tree: Tree, path: Path, problems: Problems) -> Layout:
-    try:  # BaseLoader makes texts of everything: a class may be called no, or 1e3
-        values = yaml.load(content(path, MOST_BYTES), Loader=yaml.BaseLoader)
+    try:
+        values = yaml.load(content(path, MOST_BYTES), Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise Unreadable(f"{line}{error.problem}") from None
@@ -127,6 +151,8 @@ def _names(names: Any, where: str, problems: Problems) -> dict[int, str]:
         try:
             if not re.fullmatch(r"\d{1,9}", str(key)):
                 raise Unreadable(f"{received(key)} is no number of a class")
+            if int(key) in result:
+                raise Unreadable(f"class {int(key)} has two names")
             result[int(key)] = class_name(value)
         except Unreadable as error:
             problems.add("class names", f"{where}, names: {error}")

@@ -7,6 +7,7 @@ from tinytrain.data.box_values import Unreadable, content, number
 from tinytrain.data.boxes import Box
 
 MOST_BYTES = 20_000_000
+FAR_OUTSIDE = 4.0  # a share of the picture that no box reaches, and few pixels are fewer
 
 
 def read(path: Path, name: str, known: set[int], pose: bool, picture: Path, problems: Problems) -> list[Box]:
@@ -51,6 +52,8 @@ def _label(word: str) -> int:
 def _corners(words: list[str], pose: bool, where: str, problems: Problems) -> tuple[float, float, float, float]:
     """Returns x0, y0, x1, y1 of a box (cx, cy, w, h), or of the box around a polygon (x, y, x, y, …)."""
     values = [number("a number", word) for word in words]
+    if max(map(abs, values), default=0) > FAR_OUTSIDE:
+        raise Unreadable(f"{' '.join(words)} look like pixels: expected shares of the picture, 0 to 1")
     if len(values) == 4 or (pose and len(values) > 4):
         x, y, width, height = values[:4]
         return x - width / 2, y - height / 2, x + width / 2, y + height / 2

@@ -11,9 +11,20 @@ from typing import Any
 from tinytrain.config import box_formats
 from tinytrain.config.schema import Data
 from tinytrain.data import box_files, box_tree
-from tinytrain.data.box_fit import Annotated
+from tinytrain.data.box_fit import Annotated, Size
+from tinytrain.data.box_names import Finder, Named
 from tinytrain.data.box_problems import Problems
-from tinytrain.data.box_values import Unreadable, class_name, entries, json_object, number, numbers, received, size
+from tinytrain.data.box_values import (
+    Unreadable,
+    class_name,
+    entries,
+    flag,
+    json_object,
+    number,
+    numbers,
+    received,
+    size,
+)
 from tinytrain.data.boxes import CROWD, NORMAL, Box
 from tinytrain.data.source import Dataset
 
@@ -35,9 +46,10 @@ def load(argument: str, data: Data) -> Dataset:
         raise box_tree.none_found(root, "coco", NEEDS)
     classes: dict[str, int] = {}
     annotated: list[Annotated] = []
+    finder = Finder(tree, problems)
     for path in sorted(files, key=lambda path: (_split(tree, path) != "train", path)):
         try:
-            annotated += _read(tree, path, classes, problems)
+            annotated += _read(finder, path, classes, problems)
         except Unreadable as error:
             problems.add("unreadable annotation", f"{tree.name(path)}: {error}")
     used = {one.picture for one in annotated}
@@ -72,14 +84,15 @@ def _split(tree: box_tree.Tree, path: Path) -> str:
     return box_tree.split_of_file(path) or tree.split(path)
 
 
-def _read(tree: box_tree.Tree, path: Path, classes: dict[str, int], problems: Problems) -> list[Annotated]:
+def _read(finder: Finder, path: Path, classes: dict[str, int], problems: Problems) -> list[Annotated]:
     """Returns the pictures of a JSON file; adds its classes to `classes`, {name: label}."""
+    tree = finder.tree
     file = json_object(path, MOST_BYTES)
     missing = [key for key in ("images", "annotations") if key not in file]
     if missing:
         raise Unreadable(f"it has no {' and no '.join(missing)}")
     labels = _categories(tree.name(path), entries(file, "categories"), classes, problems)
-    images = _images(tree, path, entries(file, "images"), problems)
+    images = _images(finder, path, entries(file, "images"), problems)
     for index, entry in enumerate(entries(file, "annotations")):
         where, one = f"{tree.name(path)}, annotations[{index}]", None
         try:
@@ -113,10 +126,12 @@ def _categories(name: str, categories: list[Any], classes: dict[str, int], probl
     return {key: classes.setdefault(names[key], len(classes)) for key in ordered}
 
 
-def _images(tree: box_tree.Tree, path: Path, images: list[Any], problems: Problems) -> Images:
+def _images(finder: Finder, path: Path, images: list[Any], problems: Problems) -> Images:
     """Returns {id: the picture, still without boxes} of a file; None for a picture that is not there."""
     result: Images = {}
-    split = _split(tree, path)
+    declared: dict[int | str, Size | None] = {}
+    named: list[Named] = []
+    tree, split = finder.tree, _split(finder.tree, path)
     for index, entry in enumerate(images):
         where = f"{tree.name(path)}, images[{index}]"
         try:
@@ -124,22 +139,23 @@ def _images(tree: box_tree.Tree, path: Path, images: list[Any], problems: Proble
             key, name = _id(image, "id"), image.get("file_name")
             if not isinstance(name, str) or not name:
                 raise Unreadable(f"file_name is {received(name)}")
-            if key in result:
+            if key in declared:
                 raise Unreadable(f"the id {received(key)} is that of another image, too")
         except Unreadable as error:
             problems.add("malformed box", f"{where}: {error}")
             continue
-        picture = tree.take(name, path, where, problems, split)
-        declared = size(image.get("width"), image.get("height"))
-        result[key] = Annotated(picture, [], split, declared, where) if picture else None
+        declared[key] = size(image.get("width"), image.get("height"))
+        named.append(Named(name, where, path, split))
+    for (key, shape), one, picture in zip(declared.items(), named, finder.take(named), strict=True):
+        result[key] = Annotated(picture, [], split, shape, one.where) if picture else None
     return result
 
 
 def _box(annotation: dict[str, Any], label: int, where: str) -> Box:
     x, y, width, height = numbers("bbox", annotation.get("bbox"), 4)
-    flag = CROWD if annotation.get("iscrowd") in (1, True) else NORMAL
+    state = CROWD if flag("iscrowd", annotation.get("iscrowd")) else NORMAL
     area = number("area", annotation["area"]) if annotation.get("area") is not None else None
-    return Box(label, (x, y, x + width, y + height), flag, area if area is None or area > 0 else None, where)
+    return Box(label, (x, y, x + width, y + height), state, area if area is None or area > 0 else None, where)
 
 
 def _object(entry: Any) -> dict[str, Any]:

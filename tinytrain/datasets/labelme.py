@@ -9,8 +9,9 @@ from typing import Any
 
 from tinytrain.config import box_formats
 from tinytrain.config.schema import Data
-from tinytrain.data import box_files, box_tree
+from tinytrain.data import box_files, box_pairs, box_tree
 from tinytrain.data.box_fit import Annotated
+from tinytrain.data.box_names import Finder, Named
 from tinytrain.data.box_problems import Problems
 from tinytrain.data.box_values import Unreadable, class_name, entries, json_object, numbers, received, size
 from tinytrain.data.boxes import Box
@@ -28,16 +29,14 @@ def load(argument: str, data: Data) -> Dataset:
         UserError: there is no such folder, it holds no annotation, or no picture that can be used.
     """
     tree, problems = box_tree.Tree(box_tree.open_folder(argument, "labelme", NEEDS)), Problems()
-    files = [path for path in tree.with_suffix(".json") if box_formats.kind_of(path) != "coco"]
+    files = _read(tree, problems)
+    pictures = _pictures(tree, files, problems)
     read: dict[Path, Annotated] = {}
     classes: dict[str, int] = {}
-    for path in files:
-        try:
-            if (one := _read(tree, path, classes, problems)) and read.setdefault(one.picture, one) is not one:
-                problems.add("two annotations", f"{tree.name(one.picture)}: {read[one.picture].where} and {one.where}")
-        except Unreadable as error:
-            problems.add("unreadable annotation", f"{tree.name(path)}: {error}")
-            problems.skipped |= set(tree.pictures_of(path.stem, path))
+    for path, picture in pictures:
+        one = _annotated(tree, path, files[path], picture, classes, problems)
+        if read.setdefault(picture, one) is not one:
+            problems.add("two annotations", f"{tree.name(picture)}: {read[picture].where} and {one.where}")
     if not read and not problems.lines["unreadable annotation"] and not problems.lines["no picture"]:
         raise box_tree.none_found(tree.root, "labelme", NEEDS)
     folders = {path.parent for path in read}
@@ -50,19 +49,43 @@ def load(argument: str, data: Data) -> Dataset:
     return box_files.load(tree.root, names, annotated, problems, data)
 
 
-def _read(tree: box_tree.Tree, path: Path, classes: dict[str, int], problems: Problems) -> Annotated | None:
-    """Returns the picture of a file; None if it is not of LabelMe or there is no picture. Adds its classes."""
-    file, name = json_object(path, MOST_BYTES), tree.name(path)
-    if "shapes" not in file:
-        problems.add("left out", f"{name}: no shapes")
-        return None
-    image_path = file.get("imagePath")
-    given = image_path if isinstance(image_path, str) and tree.pictures_of(image_path, path) else path.stem
-    picture = tree.take(given, path, name, problems)
-    if picture is None:
-        return None
+def _read(tree: box_tree.Tree, problems: Problems) -> dict[Path, dict[str, Any]]:
+    """Returns what each file of LabelMe holds, without the copy of the picture."""
+    files = {}
+    for path in tree.with_suffix(".json"):
+        if box_formats.kind_of(path) == "coco":
+            continue
+        try:
+            file = json_object(path, MOST_BYTES)
+            if "shapes" in file:
+                files[path] = file | {"imageData": None, "shapes": entries(file, "shapes")}
+            else:
+                problems.add("left out", f"{tree.name(path)}: no shapes")
+        except Unreadable as error:
+            problems.add("unreadable annotation", f"{tree.name(path)}: {error}")
+            problems.skipped |= set(tree.pictures_of(path.stem, path))
+    return files
+
+
+def _pictures(tree: box_tree.Tree, files: dict[Path, dict[str, Any]], problems: Problems) -> list[box_pairs.Pair]:
+    """Returns the files with their pictures: those that they name, else those of the same name."""
+    named = []
+    for path, file in files.items():
+        given = file.get("imagePath")
+        name = given if isinstance(given, str) and tree.pictures_of(given, path) else path.stem
+        named.append(Named(name, tree.name(path), path))
+    found = Finder(tree, problems).take(named)
+    pairs = [(one.near, picture) for one, picture in zip(named, found, strict=True) if picture is not None]
+    return box_pairs.without_far(tree, pairs, problems)
+
+
+def _annotated(
+    tree: box_tree.Tree, path: Path, file: dict[str, Any], picture: Path, classes: dict[str, int], problems: Problems
+) -> Annotated:
+    """Returns the picture of a file with its boxes; adds their classes."""
+    name = tree.name(path)
     boxes = []
-    for number, shape in enumerate(entries(file, "shapes")):
+    for number, shape in enumerate(file["shapes"]):
         where = f"{name}, shapes[{number}]"
         try:
             label = class_name(shape.get("label") if isinstance(shape, dict) else None)

@@ -15,6 +15,7 @@ from tinytrain.config import box_formats
 from tinytrain.config.schema import Data
 from tinytrain.data import batches, box_files, box_tree, tf_examples
 from tinytrain.data.box_fit import Annotated
+from tinytrain.data.box_names import Finder, Named
 from tinytrain.data.box_problems import Problems
 from tinytrain.data.box_values import Unreadable, content
 from tinytrain.data.boxes import CROWD, DIFFICULT, NORMAL, Box
@@ -40,16 +41,16 @@ def load(argument: str, data: Data) -> Dataset:
     names: dict[int, str] = {}
     for one in tree.with_suffix(".pbtxt"):
         try:
-            names |= tf_examples.label_map(content(one, MOST_BYTES).decode("utf-8", "replace"))
+            for number, name in tf_examples.label_map(content(one, MOST_BYTES).decode("utf-8", "replace")):
+                if names.setdefault(number, name) != name:
+                    raise Unreadable(f"class {number} is {names[number]}, too")
         except Unreadable as error:
             problems.add("class names", f"{tree.name(one)}: {error}")
     classes: dict[str, int] = {}
     annotated: list[Annotated] = []
+    finder = Finder(tree, problems)
     for one in paths:
-        try:
-            annotated += _read(tree, one, names, classes, problems)
-        except Unreadable as error:
-            problems.add("unreadable annotation", f"{tree.name(one)}: {error}")
+        annotated += _read(finder, one, names, classes, problems)
     order = sorted(classes)
     by_label = {label: order.index(name) for name, label in classes.items()}
     for row in annotated:
@@ -63,26 +64,48 @@ def _is_records(path: Path) -> bool:
 
 
 def _read(
-    tree: box_tree.Tree, path: Path, names: dict[int, str], classes: dict[str, int], problems: Problems
+    finder: Finder, path: Path, names: dict[int, str], classes: dict[str, int], problems: Problems
 ) -> Iterator[Annotated]:
     """Yields the pictures of a file of records; adds its classes to `classes`, {name: label}."""
-    split = box_tree.split_of_file(path) or tree.split(path)
-    for index, record in enumerate(tf_examples.read(path)):
-        where = f"{tree.name(path)}, record {index}"
-        if record.encoded:
-            picture = _unpacked(tree, path, index, record)
-        elif (found := tree.take(record.filename, path, where, problems, split)) is not None:
-            picture = found
-        else:
-            continue
-        boxes = []
-        try:
-            for name, (x0, y0, x1, y1), difficult, crowd in record.objects(names):
-                flag = CROWD if crowd else DIFFICULT if difficult else NORMAL
-                boxes.append(Box(classes.setdefault(name, len(classes)), (x0, y0, x1, y1), flag, where=where))
-        except Unreadable as error:
-            problems.add("malformed box", f"{where}: {error}", picture)
-        yield Annotated(picture, boxes, split, record.size, where, shares=True)
+    tree, split = finder.tree, box_tree.split_of_file(path) or finder.tree.split(path)
+    without_picture: list[tuple[Named, tf_examples.Record]] = []
+
+    def annotated(picture: Path, where: str, record: tf_examples.Record) -> Annotated:
+        boxes = _boxes(record, where, picture, names, classes, problems)
+        return Annotated(picture, boxes, split, record.size, where, shares=True)
+
+    try:
+        for index, record in enumerate(tf_examples.read(path)):
+            where = f"{tree.name(path)}, record {index}"
+            if record.encoded:
+                yield annotated(_unpacked(tree, path, index, record), where, record)
+            else:
+                without_picture.append((Named(record.filename, where, path, split), record))
+    except Unreadable as error:
+        problems.add("unreadable annotation", f"{tree.name(path)}: {error}")
+    found = finder.take([named for named, _ in without_picture])
+    for (named, record), picture in zip(without_picture, found, strict=True):
+        if picture is not None:
+            yield annotated(picture, named.where, record)
+
+
+def _boxes(
+    record: tf_examples.Record,
+    where: str,
+    picture: Path,
+    names: dict[int, str],
+    classes: dict[str, int],
+    problems: Problems,
+) -> list[Box]:
+    """Returns the boxes of a record, none if they cannot be read; adds their classes."""
+    boxes = []
+    try:
+        for name, (x0, y0, x1, y1), difficult, crowd in record.objects(names):
+            flag = CROWD if crowd else DIFFICULT if difficult else NORMAL
+            boxes.append(Box(classes.setdefault(name, len(classes)), (x0, y0, x1, y1), flag, where=where))
+    except Unreadable as error:
+        problems.add("malformed box", f"{where}: {error}", picture)
+    return boxes
 
 
 def _unpacked(tree: box_tree.Tree, path: Path, index: int, record: tf_examples.Record) -> Path:

@@ -12,10 +12,10 @@ from collections import defaultdict
 from pathlib import Path
 
 from tinytrain.config.schema import Data
-from tinytrain.data import box_files, box_tree, voc_lists, voc_xml
+from tinytrain.data import box_files, box_pairs, box_tree, voc_lists, voc_xml
 from tinytrain.data.box_fit import Annotated
 from tinytrain.data.box_problems import Problems
-from tinytrain.data.box_values import Unreadable, class_name, size
+from tinytrain.data.box_values import Unreadable, class_name, flag, size
 from tinytrain.data.boxes import DIFFICULT, NORMAL, Box
 from tinytrain.data.source import Dataset
 from tinytrain.data.voc_xml import Annotation
@@ -69,16 +69,19 @@ def _read(tree: box_tree.Tree, problems: Problems) -> Files:
 
 def _pictures(tree: box_tree.Tree, files: Files, problems: Problems) -> dict[Path, Path]:
     """Returns {picture: its XML file}."""
-    claims: dict[Path, list[Path]] = defaultdict(list)
+    pairs = []
     for path, annotation in files.items():
         found = tree.pictures_of(path.stem, path)
         named = [picture for picture in found if picture.name == Path(annotation.filename).name]
         if len(named or found) == 1:
-            claims[(named or found)[0]].append(path)
+            pairs.append((path, (named or found)[0]))
         elif picture := tree.take(
             path.stem if found else annotation.filename or path.stem, path, tree.name(path), problems
         ):
-            claims[picture].append(path)
+            pairs.append((path, picture))
+    claims: dict[Path, list[Path]] = defaultdict(list)
+    for path, picture in box_pairs.without_far(tree, pairs, problems):
+        claims[picture].append(path)
     for picture, paths in claims.items():
         if len(paths) > 1:
             problems.add("two annotations", f"{tree.name(picture)}: {' and '.join(map(tree.name, paths))}")
@@ -92,8 +95,8 @@ def _boxes(tree: box_tree.Tree, files: Files, problems: Problems) -> tuple[list[
         for box in annotation.boxes:
             where = f"{tree.name(path)}, line {box.line}"
             try:
-                flag = DIFFICULT if box.difficult else NORMAL
-                rows.append((path, where, class_name(box.name), box.numbers(), flag))
+                state = DIFFICULT if flag("difficult", box.difficult) else NORMAL
+                rows.append((path, where, class_name(box.name), box.numbers(), state))
             except Unreadable as error:
                 problems.add("malformed box", f"{where}: {error}", path)
     classes = sorted({name for _, _, name, _, _ in rows})
@@ -101,10 +104,10 @@ def _boxes(tree: box_tree.Tree, files: Files, problems: Problems) -> tuple[list[
     for where in zero_based:
         problems.add("zero-based", where)
     boxes: dict[Path, list[Box]] = {path: [] for path in files}
-    for path, where, name, (x0, y0, x1, y1), flag in rows:
+    for path, where, name, (x0, y0, x1, y1), state in rows:
         if not zero_based:  # a box from a pixel to itself has no area by any count
             x0, y0 = x0 - (x1 > x0), y0 - (y1 > y0)
-        boxes[path].append(Box(classes.index(name), (x0, y0, x1, y1), flag, where=where))
+        boxes[path].append(Box(classes.index(name), (x0, y0, x1, y1), state, where=where))
     return classes, boxes
 
 

@@ -10,8 +10,9 @@ from collections import defaultdict
 from pathlib import Path
 
 from tinytrain.config.schema import Data
-from tinytrain.data import box_files, box_tree, yolo_config, yolo_labels
+from tinytrain.data import box_files, box_pairs, box_tree, yolo_config, yolo_labels
 from tinytrain.data.box_fit import Annotated
+from tinytrain.data.box_names import Finder, Named
 from tinytrain.data.box_problems import Problems
 from tinytrain.data.box_values import content
 from tinytrain.data.boxes import Box
@@ -78,35 +79,37 @@ def _splits(tree: box_tree.Tree, layout: yolo_config.Layout, problems: Problems)
 
 def _listed(tree: box_tree.Tree, path: Path, problems: Problems) -> list[Path]:
     """Returns the pictures that the lines of a file name."""
-    pictures = []
-    for line, text in enumerate(content(path, MOST_BYTES).decode("utf-8-sig", "replace").splitlines(), 1):
-        if name := text.strip():
-            picture = tree.take(name, path, f"{tree.name(path)}, line {line}", problems)
-            pictures += [picture] if picture else []
-    return pictures
+    lines = content(path, MOST_BYTES).decode("utf-8-sig", "replace").splitlines()
+    named = [
+        Named(name, f"{tree.name(path)}, line {line}", path)
+        for line, text in enumerate(lines, 1)
+        if (name := text.strip())
+    ]
+    return [picture for picture in Finder(tree, problems).take(named) if picture]
 
 
 def _labels(tree: box_tree.Tree, layout: yolo_config.Layout, problems: Problems) -> dict[Path, Path]:
-    """Returns {picture: its label file}; a label file without a picture is a problem."""
+    """Returns {picture: its label file}; a label file without a picture, or of several, is a problem."""
     files = {path for path in tree.with_suffix(".txt") if path not in layout.files}
-    by_stem: dict[str, list[Path]] = defaultdict(list)
-    for path in files:
-        by_stem[box_tree.folded(path.stem)].append(path)
-    result = {}
-    for picture in tree.pictures:
-        if label_file := _label_file(tree, picture, files, by_stem[box_tree.folded(picture.stem)]):
-            result[picture] = label_file
-    taken = set(result.values())
-    folders = {path.parent for path in taken}
-    for path in sorted(files - taken):
+    own = [(path, picture) for picture in tree.pictures if (path := _own(tree, picture, files))]
+    same_name = _of_that_name(tree, files, own)
+    pairs = own + box_pairs.without_far(tree, same_name, problems, own)
+    claims: dict[Path, list[Path]] = defaultdict(list)
+    for path, picture in pairs:
+        claims[path].append(picture)
+    for path, pictures in claims.items():
+        if len(pictures) > 1:
+            problems.add("two pictures", f"{tree.name(path)}: {' and '.join(map(tree.name, pictures))}")
+    folders = {path.parent for path in claims}
+    for path in sorted(files - {path for path, _ in [*own, *same_name]}):
         is_label = path.parent in folders or LABELS in path.relative_to(tree.root).parts[:-1]
         if is_label and path.stem.lower() not in SPLIT_NAMES and not path.stem.lower().startswith("readme"):
             problems.add("no picture", f"{tree.name(path)}: no picture of that name")
-    return result
+    return {pictures[0]: path for path, pictures in claims.items() if len(pictures) == 1}
 
 
-def _label_file(tree: box_tree.Tree, picture: Path, files: set[Path], same_stem: list[Path]) -> Path | None:
-    """Returns the label file of a picture: in labels in place of images, beside it, or the only one of its name."""
+def _own(tree: box_tree.Tree, picture: Path, files: set[Path]) -> Path | None:
+    """Returns the label file of a picture: in labels in place of images, or beside it."""
     parts = list(picture.relative_to(tree.root).parts[:-1])
     if PICTURES in parts:
         last = len(parts) - 1 - parts[::-1].index(PICTURES)
@@ -115,7 +118,18 @@ def _label_file(tree: box_tree.Tree, picture: Path, files: set[Path], same_stem:
         if usual in files:
             return usual
     beside = picture.with_name(picture.stem + ".txt")
-    if beside in files:
-        return beside
-    same_split = [path for path in same_stem if tree.split(path) == tree.split(picture)]
-    return same_split[0] if len(same_split) == 1 else None
+    return beside if beside in files else None
+
+
+def _of_that_name(tree: box_tree.Tree, files: set[Path], own: list[box_pairs.Pair]) -> list[box_pairs.Pair]:
+    """Returns, for the pictures without a label file of their own, the only one of their name in their split."""
+    by_name: dict[tuple[str, str], list[Path]] = defaultdict(list)
+    for path in sorted(files):
+        by_name[tree.split(path), box_tree.folded(path.stem)].append(path)
+    taken, labelled = {path for path, _ in own}, {picture for _, picture in own}
+    pairs = []
+    for picture in tree.pictures:
+        same = by_name[tree.split(picture), box_tree.folded(picture.stem)]
+        if picture not in labelled and len(same) == 1 and same[0] not in taken:
+            pairs.append((same[0], picture))
+    return pairs

@@ -23,6 +23,7 @@ def header(decoder: Decoder, golden: np.ndarray) -> str:
 #define MODEL_DETECTS  // the firmware compiles what only detectors need
 
 inline constexpr uint32_t kBoxRoom = {decoder.room};  // most boxes of an image
+inline constexpr uint32_t kBoxCandidates = {decoder.candidates};  // boxes that are held while decoding
 inline constexpr uint32_t kDecoderCrc = 0x{description.crc(decoder):08x};  // by which a host knows the decoder
 inline constexpr uint32_t kGoldenBoxCount = {len(golden)};
 extern const {type_} kDetector;
@@ -43,12 +44,12 @@ def flash_bytes(decoder: Decoder) -> int:
         arrays = [array for table in decoder.tables for array in (table.scores, table.places, table.sizes)]
     else:
         arrays = [np.empty(256, np.uint16)]
-    return _CODE_BYTES + sum(array.nbytes for array in arrays) + ram_bytes(decoder)
+    return _CODE_BYTES + sum(array.nbytes for array in arrays) + BOX.itemsize * decoder.room
 
 
 def ram_bytes(decoder: Decoder) -> int:
-    """Returns how many bytes of RAM the boxes of an image take."""
-    return BOX.itemsize * decoder.room
+    """Returns how many bytes of RAM the boxes take that are held while decoding."""
+    return BOX.itemsize * decoder.candidates
 
 
 def _definition(decoder: Decoder) -> tuple[str, str]:

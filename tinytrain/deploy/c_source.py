@@ -58,6 +58,13 @@ class Contents:
     decoder: Decoder | None = None
     own_kernels: bool = False
 
+    @property
+    def golden_boxes(self) -> np.ndarray:
+        """The boxes (D,) BOX that the golden outputs of a detector decode to."""
+        if self.decoder is None:
+            raise AssertionError("only a detector has boxes")
+        return self.decoder.decode(self.golden_outputs)
+
 
 def write(folder: Path, contents: Contents) -> None:
     """Writes model_data.h, model_data.cc and model_ops.h into `folder`, which exists.
@@ -93,7 +100,7 @@ def write(folder: Path, contents: Contents) -> None:
     data = _source(name, contents.labels, arrays)
     if contents.decoder:
         _refuse_other_scales(contents.decoder, outputs)
-        boxes = contents.decoder.decode(contents.golden_outputs)
+        boxes = contents.golden_boxes
         header += c_detector.header(contents.decoder, boxes)
         data += c_detector.source(contents.decoder, boxes)
     (folder / "model_data.h").write_text(header, "utf-8")

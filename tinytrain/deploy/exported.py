@@ -100,9 +100,15 @@ def _check(report: dict[str, Any], inputs: Any, outputs: list[np.ndarray], label
         or not 0 <= labels.min() <= labels.max() < classes
     ):
         raise ValueError(f"the labels in {GOLDEN_FILE} are not one of {classes} classes for each image")
-    if annotations is not None and (
+    if annotations is not None:
+        check_annotations(annotations, len(inputs))
+
+
+def check_annotations(annotations: np.ndarray, images: int) -> None:
+    """Raises ValueError unless these are the boxes of so many images, as `tinytrain export` writes them."""
+    if (
         annotations.dtype != np.float32
-        or annotations.shape != (len(inputs), *annotations.shape[1:2], boxes.FIELDS)
+        or annotations.shape != (images, *annotations.shape[1:2], boxes.FIELDS)
         or not np.isfinite(annotations).all()
     ):
         raise ValueError(f"the annotations in {GOLDEN_FILE} are not boxes of each image")

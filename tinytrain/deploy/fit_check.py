@@ -58,10 +58,17 @@ class BoardCheck:
         refuse_if_too_large(model, config, classes, self.mcu)
 
     def largest(self, build: Callable[[int], tuple[keras.Model, Config]], classes: int, sides: Sequence[int]) -> int:
-        """Returns the first of `sides`, in pixels, largest first, whose network fits by estimate; the last if none."""
+        """Returns the first of `sides`, in pixels, largest first, whose network fits; the last if none does.
+
+        Estimates leave most of them out; one that remains is converted, as estimates are wrong by a few percent.
+        """
         board, (smallest, config) = boards.load(self.mcu), build(sides[-1])
         fits = _like(once_trained(smallest, config, classes, board), smallest)
-        return next((side for side in sides[:-1] if fits(*estimate.arena_and_model_bytes(build(side)[0]))), sides[-1])
+        for side in sides[:-1]:
+            model, config = build(side)
+            if fits(*estimate.arena_and_model_bytes(model)) and once_trained(model, config, classes, board).fits:
+                return side
+        return sides[-1]
 
 
 def _like(needed: Memory, model: keras.Model) -> Callable[[int, int], bool]:

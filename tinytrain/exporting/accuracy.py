@@ -9,6 +9,8 @@ from tinytrain.exporting.int8_model import Int8Model, Validation
 from tinytrain.tflite.model import Model
 from tinytrain.train.task import Task
 
+LARGEST_FALL = 0.02  # of the main figure by int8 before a warning: chance moves that of a few hundred images as far
+
 
 def section(
     model: Int8Model, outputs: list[np.ndarray], validated: list[np.ndarray] | None, graph: Model
@@ -58,6 +60,24 @@ def diagnosis(model: Int8Model, validated: list[np.ndarray] | None, graph: Model
         return {}
     rows = model.task.diagnosis(_kinds(model.task, val, validated, graph), val.samples)
     return {"diagnosis": {"layers": model.layers, "classes": sorted(rows, key=quantization_change)}}
+
+
+def fall(accuracy: dict[str, Any]) -> str:
+    """Returns in a sentence that int8 is much worse than the float model, and what to do; "" if it is not.
+
+    Args:
+        accuracy: the section of report.json; the val images speak where there are some, as qat.* is tuned by them.
+    """
+    row = accuracy.get("val") or accuracy
+    if row["float"] is None or row["int8"] is None or (lost := row["float"] - row["int8"]) <= LARGEST_FALL:
+        return ""
+    by_fine_tune = row["float"] - (row["float"] if row["float_finetuned"] is None else row["float_finetuned"])
+    if 2 * by_fine_tune >= lost:
+        remedy = f"most of it by the fine-tune ({100 * by_fine_tune:.1f}): lower qat.lr, or leave it out: qat.epochs=0"
+    else:
+        remedy = "by quantization: --diagnose tells where, and qat.epochs how long it is fine-tuned for"
+    images = "val" if accuracy.get("val") else "test"
+    return f"int8 is {100 * lost:.1f} points below the float model on the {images} images, {remedy}"
 
 
 def quantization_change(row: dict[str, Any]) -> float:

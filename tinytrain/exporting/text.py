@@ -6,8 +6,10 @@ from typing import Any
 
 from tinytrain import tables
 from tinytrain.deploy import memory
-from tinytrain.exporting.accuracy import quantization_change
+from tinytrain.exporting import proof
+from tinytrain.exporting.accuracy import fall, quantization_change
 from tinytrain.train import figures
+from tinytrain.train.figures import Figures
 
 LAYERS_SHOWN = 15
 FITS = {True: "yes", False: "NO", None: "unknown"}
@@ -17,12 +19,14 @@ MEASURED_WITH = "with TFLM_DIR, the compiler and the emulator at hand, export me
 def summary(report: dict[str, Any], folder: Path) -> str:
     """Returns the report as a table to read."""
     parity, used = report["parity"], report["memory"]
-    label = figures.of(report.get("task", "classify")).main.label
+    measures = figures.of(report.get("task", "classify"))
+    label = measures.main.label
     rows = [
         ("model", _model(report)),
         *[("input", note) for note in report["input"]["notes"]],
         ("accuracy", _accuracy(report["accuracy"], label)),
         *_val(report["accuracy"].get("val"), label),
+        *([("accuracy", f"WARNING: {lost}")] if (lost := fall(report["accuracy"])) else []),
         ("parity", f"{parity['different']} of {parity['images']:,} outputs differ from the golden ones in TFLM"),
         ("TF Lite", _tensorflow_lite(report["tensorflow_lite"])),
         ("RAM", _ram(report)),
@@ -31,12 +35,14 @@ def summary(report: dict[str, Any], folder: Path) -> str:
     ]
     if emulated := report.get("emulated"):
         rows.append(("emulated", _emulated(emulated)))
+    if report.get("golden_boxes") == 0:
+        rows.append(("boxes", f"WARNING: {proof.NO_GOLDEN_BOXES}"))
     rows.append(("proven", _proven(report)))
     rows.append(("fits", f"{report['board']}: {FITS[report['fits']]}"))
     build = f"make -C {shlex.quote(str(folder / 'firmware'))} BOARD={report['board']} TFLM_DIR=…"
     rows.append(("build", build))
     lines = [str(folder), *tables.aligned([("", *row) for row in rows], ("<1", "<9", ""), between=" ")]
-    return "\n".join([*lines, *(_diagnosis(report["diagnosis"]) if "diagnosis" in report else [])])
+    return "\n".join([*lines, *(_diagnosis(report["diagnosis"], measures) if "diagnosis" in report else [])])
 
 
 def _model(report: dict[str, Any]) -> str:
@@ -108,7 +114,7 @@ def _val(accuracy: dict[str, Any] | None, label: str) -> list[tuple[str, str]]:
     return [("val", f"{_accuracy(accuracy, label)}, to tune qat.* by")] if accuracy else []
 
 
-def _diagnosis(diagnosis: dict[str, Any]) -> list[str]:
+def _diagnosis(diagnosis: dict[str, Any], measures: Figures) -> list[str]:
     """Returns the layers that add most noise and the classes that lost most, as lines."""
     layers, classes = diagnosis["layers"], diagnosis["classes"]
     width = max(len(row["layer"]) for row in layers)
@@ -120,7 +126,7 @@ def _diagnosis(diagnosis: dict[str, Any]) -> list[str]:
         "that has come together there, of its weights; the range of its output, and the share of it that 99 % of the",
         "values take",
         *tables.aligned([headings, *map(_layer_cells, layers[:LAYERS_SHOWN])], columns, between=" "),
-        *_classes(classes),
+        *_classes(classes, measures),
     ]
 
 
@@ -138,13 +144,16 @@ def _layer_cells(row: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _classes(rows: list[dict[str, Any]]) -> list[str]:
+def _classes(rows: list[dict[str, Any]], measures: Figures) -> list[str]:
     """Returns the classes as lines; `change` is that of quantization alone."""
     tuned = any(row.get("float_finetuned") is not None for row in rows)
     kinds = {"float": "float", **({"float_finetuned": "fine-tuned"} if tuned else {}), "int8": "int8"}
-    cells = [("", "class", "images", *kinds.values(), "change")]
+    cells = [("", "class", measures.counted, *kinds.values(), "change")]
     for row in rows:
         shares = [f"{100 * row[kind]:.1f} %" for kind in kinds]
-        cells.append(("", row["class"], str(row["images"]), *shares, f"{100 * quantization_change(row):+.1f} %"))
+        cells.append(
+            ("", row["class"], str(row[measures.counted]), *shares, f"{100 * quantization_change(row):+.1f} %")
+        )
     columns = ["<1", "<", ">6", *[">10"] * (len(kinds) + 1)]
-    return ["", "val images that each gets right", *tables.aligned(cells, columns, between=" ")]
+    heading = "val images that each gets right" if measures.main.of_images else f"{measures.main.label} on val images"
+    return ["", heading, *tables.aligned(cells, columns, between=" ")]

@@ -10,7 +10,7 @@ from tinytrain.config.schema import Config
 from tinytrain.data import identity
 from tinytrain.deploy import imported
 from tinytrain.deploy.decode import of_config
-from tinytrain.deploy.decode.boxes import MOST_BOXES, Decoder
+from tinytrain.deploy.decode.boxes import Decoder
 from tinytrain.deploy.exported import Exported
 from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.errors import UserError
@@ -101,9 +101,7 @@ def _int8(
 
 
 def _decoded(decoder: Decoder, score: float | None, outputs: list[np.ndarray]) -> Answers:
-    """Returns the boxes that the firmware finds; with another `score`, as the figures of a run are measured."""
-    wide = dataclasses.replace(decoder, score=decoder.score if score is None else score, room=MOST_BOXES)
-    without_cap = wide.detections(outputs)
-    found = decoder.detections(outputs) if score is None else without_cap[:, : decoder.room]
-    found_counts = counts(found)
-    return Answers(found, (found_counts < counts(without_cap)) | (found_counts >= decoder.room))
+    """Returns the boxes that the firmware finds, or would find with another `score`."""
+    used = decoder if score is None else dataclasses.replace(decoder, score=score)
+    found = used.detections(outputs)
+    return Answers(found, counts(found) >= decoder.room)

@@ -12,6 +12,7 @@ from tinytrain.reporting.operators import Row
 from tinytrain.reporting.runs import Export, Subject
 from tinytrain.reporting.svg import Chart
 from tinytrain.tflite.model import Model
+from tinytrain.train import figures
 
 
 @dataclass(frozen=True)
@@ -89,17 +90,24 @@ def _facts(export: Export) -> list[tuple[str, str]]:
     rows = [
         ("model", f"{firmware_bytes:,} bytes, {model.get('macs', 0):,} MACs" if model else ""),
         ("operators", counts),
+        ("decoding boxes", facts.decoding(export)),
         ("arena", f"{memory['arena_bytes']:,} bytes" if memory else ""),
         ("flash is", export.report.get("sizes", "").partition("; ")[2]),
         ("folder", str(export.folder)),
     ]
-    accuracy = export.bench.get("accuracy")
-    if accuracy:
-        images = export.bench.get("images", 0)
-        rows.append(
-            (f"accuracy {facts.measured_where(export)}", f"{facts.percent(accuracy['board'])} of {images:,} images")
-        )
-    return [(label, value) for label, value in rows if value]
+    return [(label, value) for label, value in [*rows, *_measured(export)] if value]
+
+
+def _measured(export: Export) -> list[tuple[str, str]]:
+    """Returns what `tinytrain bench` found out about the answers for the test images."""
+    accuracy, found, images = export.bench.get("accuracy"), export.bench.get("boxes"), export.bench.get("images", 0)
+    where, figure = facts.measured_where(export), figures.of(export.report.get("task", "classify")).main
+    name, of = ("accuracy", "of") if figure.of_images else (figure.label, "on")
+    rows = [(f"{name} {where}", f"{facts.percent(accuracy['board'])} {of} {images:,} images")] if accuracy else []
+    if found:
+        lists = f"{found['different']:,} of {images:,} lists differ from the host's"
+        rows.append((f"boxes {where}", f"{lists}, {found['mean']:.1f} boxes an image"))
+    return rows
 
 
 def _usage(export: Export, layout: MemoryMap | None, name: str) -> list[Chart]:

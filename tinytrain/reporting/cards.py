@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from tinytrain.exporting import proof
 from tinytrain.reporting import facts
 from tinytrain.reporting.facts import margin, percent
 from tinytrain.reporting.runs import Export, Subject
@@ -104,11 +105,16 @@ def _parity(export: Export) -> Card | None:
     different += export.report.get("tensorflow_lite", {}).get("parts", False)  # not there in an old report
     lines = [f"{parity['different']:,} of {parity['images']:,} outputs of the C array differ from the int8 model's"]
     if emulated := export.report.get("emulated"):
-        lines.append(f"golden output in the emulator: {emulated['golden']}")
-        different += emulated["golden"] == "different"
+        boxes = f", its boxes: {emulated['boxes']}" if "boxes" in emulated else ""
+        lines.append(f"golden output in the emulator: {emulated['golden']}{boxes}")
+        different += emulated["golden"] == "different" or emulated.get("boxes") == "different"
     if "different" in bench:
         where = f"{bench.get('board', 'the board')}{' (emulated)' if bench.get('emulated') else ''}"
-        lines.append(f"{bench['different']:,} of {bench.get('images', 0):,} differ on {where}")
+        lists = f", {bench['boxes']['different']:,} of the lists of boxes" if bench.get("boxes") else ""
+        lines.append(f"{bench['different']:,} of {bench.get('images', 0):,} differ on {where}{lists}")
+        different += bench["boxes"]["different"] if bench.get("boxes") else 0
+    if export.report.get("golden_boxes") == 0:
+        lines.append(proof.NO_GOLDEN_BOXES)
     unproven = export.report.get("unproven", [])
     lines += [f"not proven: {reason}" for reason in unproven]
     value, state = ("NO", "bad") if different else ("not proven", "") if unproven else ("yes", "good")

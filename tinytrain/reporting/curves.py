@@ -84,7 +84,9 @@ def _line(axes: Axes, subject: Subject, column: str, **style: object) -> None:
 
 
 def _legend(figure: Figure, name: str, subject: Subject) -> None:
-    lines: list[tuple[str, str, Any]] = [("val", svg.SERIES[0], "-"), ("train", svg.SERIES[1], "--")]
+    lines: list[tuple[str, str, Any]] = [("val", svg.SERIES[0], "-")]
+    if any(name in row for row in subject.history):  # a detector's figures are of val images alone
+        lines.append(("train", svg.SERIES[1], "--"))
     if _is_score(name) and subject.metrics.get("best_epoch"):
         lines.append(("epoch that is kept", svg.MUTED, ":"))
     handles = [Line2D([], [], color=color, linestyle=style) for _, color, style in lines]

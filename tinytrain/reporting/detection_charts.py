@@ -1,6 +1,7 @@
 """The curves of a detector: precision against recall, and F1 against the threshold, a line for each class."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,16 +11,22 @@ from matplotlib.lines import Line2D
 from tinytrain.reporting import svg
 from tinytrain.reporting.facts import percent
 from tinytrain.reporting.svg import Chart
-from tinytrain.tasks.detect.report import RECALLS, THRESHOLDS, ClassRow
+from tinytrain.tasks.detect.report_rows import RECALLS, THRESHOLDS, ClassRow
 
 HEIGHT = 360  # pixels
 LINES = len(svg.SERIES)  # classes at most, each in a color of its own
+Style = Literal["-", "--", ":"]
+STYLES: tuple[Style, ...] = (
+    "-",
+    "--",
+    ":",
+)  # of the shipped model, of the one that it was made from, of the one before
 
 
 def precision_recall(name: str, kinds: list[str], rows: list[ClassRow]) -> Chart:
     """Returns the curves of the classes with most boxes; arguments as `f1`."""
     chosen, shipped = _most_boxes(rows), kinds[-1]
-    listed = ", ".join(f"{row.name} {percent(row.ap50[shipped])}" for row in chosen)
+    listed = ", ".join(f"{row.name} {percent(row.figures['ap50'][shipped])}" for row in chosen)
     alt = f"Precision against recall at IoU 0.5, {' and '.join(kinds)}. AP50 of the classes, {shipped}: {listed}"
 
     def lines(axes: Axes) -> None:
@@ -28,13 +35,13 @@ def precision_recall(name: str, kinds: list[str], rows: list[ClassRow]) -> Chart
         for row, color in zip(chosen, svg.SERIES, strict=False):
             for kind in kinds:
                 reached = row.precision_at[kind] > 0
-                _line(axes, RECALLS[reached], row.precision_at[kind][reached], color, kind == shipped)
+                _line(axes, RECALLS[reached], row.precision_at[kind][reached], color, _style(kind, kinds))
 
-    title = _title("Precision", chosen, rows)
+    title = _title("Precision against recall", chosen, rows)
     return svg.chart(f"precision-{name}", alt, [(svg.HALF, HEIGHT)], _draw(title, lines, kinds, chosen))
 
 
-def f1(name: str, kinds: list[str], rows: list[ClassRow], threshold: float) -> Chart:
+def f1(name: str, kinds: list[str], rows: list[ClassRow], threshold: float, what: str) -> Chart:
     """Returns F1 of the classes with most boxes, against the lowest score of a box that is shown.
 
     Args:
@@ -42,20 +49,21 @@ def f1(name: str, kinds: list[str], rows: list[ClassRow], threshold: float) -> C
         kinds: the kinds of models, the shipped one last: its lines are solid.
         rows: the classes.
         threshold: the score that the model is used with.
+        what: what F1 is of, in words.
     """
     chosen, shipped = _most_boxes(rows), kinds[-1]
-    listed = ", ".join(f"{row.name} {percent(row.f1[shipped])}" for row in chosen)
-    alt = f"F1 at IoU 0.5 against the threshold, {' and '.join(kinds)}. F1 at {threshold:.2f}, {shipped}: {listed}"
+    listed = ", ".join(f"{row.name} {percent(row.figures['f1'][shipped])}" for row in chosen)
+    alt = f"{what} against the threshold, {' and '.join(kinds)}. F1 at {threshold:.2f}, {shipped}: {listed}"
 
     def lines(axes: Axes) -> None:
-        axes.set_xlabel("lowest score of a box that is shown")
+        axes.set_xlabel("lowest score that is shown")
         axes.set_xlim(0, 1)
         axes.axvline(threshold, color=svg.MUTED, linewidth=1, linestyle=":")
         for row, color in zip(chosen, svg.SERIES, strict=False):
             for kind in kinds:
-                _line(axes, THRESHOLDS, row.f1_at[kind], color, kind == shipped)
+                _line(axes, THRESHOLDS, row.f1_at[kind], color, _style(kind, kinds))
 
-    title = _title("F1", chosen, rows)
+    title = _title("F1 against the threshold", chosen, rows)
     return svg.chart(f"f1-{name}", alt, [(svg.HALF, HEIGHT)], _draw(title, lines, kinds, chosen))
 
 
@@ -68,9 +76,12 @@ def _title(what: str, chosen: list[ClassRow], rows: list[ClassRow]) -> str:
     return f"{what}{few}"
 
 
-def _line(axes: Axes, x: np.ndarray, y: np.ndarray, color: str, is_shipped: bool) -> None:
-    style: dict = {} if is_shipped else {"linestyle": "--", "linewidth": 1.2}
-    axes.plot(x, y, color=color, **style)
+def _style(kind: str, kinds: list[str]) -> Style:
+    return STYLES[len(kinds) - 1 - kinds.index(kind)]
+
+
+def _line(axes: Axes, x: np.ndarray, y: np.ndarray, color: str, style: Style) -> None:
+    axes.plot(x, y, color=color, linestyle=style, linewidth=1.8 if style == STYLES[0] else 1.2)
 
 
 def _draw(
@@ -84,7 +95,7 @@ def _draw(
         handles = [Line2D([], [], color=color) for _, color in zip(chosen, svg.SERIES, strict=False)]
         labels = [svg.short(row.name) for row in chosen]
         if len(kinds) > 1:
-            handles += [Line2D([], [], color=svg.MUTED, linestyle="-" if kind == kinds[-1] else "--") for kind in kinds]
+            handles += [Line2D([], [], color=svg.MUTED, linestyle=_style(kind, kinds)) for kind in kinds]
             labels += kinds
         figure.legend(handles, labels, loc="outside lower left", ncols=4, handlelength=1.6, borderpad=0)
 

@@ -1,4 +1,4 @@
-"""The section about boxes: curves, AP by class and size, kinds of errors, confusions, the worst images."""
+"""The section about what a detector finds: curves, classes, sizes, kinds of errors, confusions, the worst images."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -7,13 +7,16 @@ import numpy as np
 
 from tinytrain.data.images import Images
 from tinytrain.reporting import box_pictures, detection_charts, matrix
+from tinytrain.reporting.look import BOXES, Look
 from tinytrain.reporting.predictions import LabelledImages
 from tinytrain.reporting.svg import Chart
 from tinytrain.tasks.detect.mistakes import ONE
-from tinytrain.tasks.detect.report import ClassRow, Section, SizeRow
+from tinytrain.tasks.detect.report import Section
+from tinytrain.tasks.detect.report_rows import ClassRow, Row, SizeRow
 from tinytrain.train.task import Task
 
 BACKGROUND = "background"  # the row and the column behind the classes
+SHOWN = {"f1": "F1", "precision": "precision", "recall": "recall"}  # figures of the boxes that are shown
 
 
 @dataclass(frozen=True)
@@ -34,18 +37,29 @@ class BoxImage:
 
 
 @dataclass(frozen=True)
+class Table:
+    """Figures of each class: `columns` are headings by the keys of `Row.figures`."""
+
+    title: str
+    columns: dict[str, str]
+
+
+@dataclass(frozen=True)
 class DetectionSection:
     """All of the section; `notes` say in sentences what is left out and why."""
 
     macro: ClassVar[str] = "boxes"  # of parts.html
+    look: Look = BOXES
     kinds: list[str] = field(default_factory=list)
     threshold: float = 0.0
     charts: list[Chart] = field(default_factory=list)
     matrices: list[Chart] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    total: Row | None = None
     classes: list[ClassRow] = field(default_factory=list)
     sizes: list[SizeRow] = field(default_factory=list)
     errors: list[tuple[str, dict[str, int]]] = field(default_factory=list)
-    legend: list[tuple[str, str]] = field(default_factory=list)
+    count_error: dict[str, float | None] = field(default_factory=dict)
     worst: list[BoxImage] = field(default_factory=list)
     lost: list[BoxImage] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -75,6 +89,7 @@ def of_figures(
     classes: list[str],
     name: str,
     notes: list[str],
+    look: Look = BOXES,
 ) -> DetectionSection:
     """Returns the section with its charts and pictures drawn.
 
@@ -86,32 +101,39 @@ def of_figures(
         classes: the names of the classes.
         name: unique in the page; the names of the charts begin with it.
         notes: what is left out and why, a sentence each.
+        look: what the page says of the detector.
     """
     kinds = list(figures.matrices)
 
     def pictured(image: int, shown: list[str]) -> BoxImage:
         picture = figures.pictures[image]
-        drawn = {kind: box_pictures.draw(images[image], picture.boxes[kind], transforms[image]) for kind in shown}
+        drawn = {
+            kind: box_pictures.draw(images[image], picture.boxes[kind], transforms[image], look.is_centre)
+            for kind in shown
+        }
         views = [View(kind, box_pictures.data_uri(each), picture.text[kind]) for kind, each in drawn.items()]
         return BoxImage(files[image], views)
 
-    rows = figures.classes
-    charts = [
-        detection_charts.precision_recall(name, kinds, rows),
-        detection_charts.f1(name, kinds, rows, figures.threshold),
-    ]
+    rows, tables = figures.classes, [Table(f"At the threshold {figures.threshold:.2f}", SHOWN)]
+    charts = [detection_charts.f1(name, kinds, rows, figures.threshold, look.f1)]
+    if look.averages:
+        charts.insert(0, detection_charts.precision_recall(name, kinds, rows))
+        tables.insert(0, Table("Average precision", look.averages))
     return DetectionSection(
+        look=look,
         kinds=kinds,
         threshold=figures.threshold,
         charts=charts if rows else [],
         matrices=[
-            matrix.chart(f"{name}-{kind}", kind, each, [*classes, BACKGROUND], "boxes")
+            matrix.chart(f"{name}-{kind}", kind, each, [*classes, BACKGROUND], look.unit)
             for kind, each in figures.matrices.items()
         ],
+        tables=tables,
+        total=figures.total,
         classes=rows,
         sizes=figures.sizes,
-        errors=[(ONE[error], counts) for error, counts in figures.errors.items()],
-        legend=box_pictures.LEGEND,
+        errors=[(ONE[error], figures.errors[error]) for error in look.errors],
+        count_error=figures.count_error,
         worst=[pictured(image, kinds[-1:]) for image in figures.worst],
         lost=[pictured(image, kinds[-2:]) for image in figures.lost],
         notes=notes,

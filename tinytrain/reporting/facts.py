@@ -82,6 +82,22 @@ def measured_where(export: Export) -> str:
     return "in the emulator" if export.bench.get("emulated") else "on the board"
 
 
+def decoding(export: Export) -> str:
+    """Returns what decoding the boxes of an image takes beside the network, in words; "" if nobody measured it."""
+    times = (export.bench.get("boxes") or {}).get("decode", {})
+    inference = export.bench.get("latency", {}).get("median")
+    if times and inference:
+        share = percent(times["median"] / inference, 2)
+        counts = f"{times['median']:,.0f} {times['unit']} an image (median)"
+        return f"{counts}, {share} of an inference, measured {measured_where(export)}"
+    emulated = export.report.get("emulated", {})
+    count, inference = emulated.get("decode_instructions"), emulated.get("instructions")
+    if not count or not inference:
+        return ""
+    share = percent(count / inference, 2)
+    return f"{count:,} instructions for the golden image, {share} of an inference, counted in the emulator"
+
+
 def flash_parts(export: Export) -> list[tuple[str, int]]:
     """Returns [(part, bytes)] of the flash: model, runtime and firmware, or the latter two in one if not reported."""
     total = memory(export).get("flash_bytes", 0)

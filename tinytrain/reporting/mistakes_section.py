@@ -2,16 +2,19 @@
 
 from types import ModuleType
 
-from tinytrain.data import boxes
 from tinytrain.errors import UserError
-from tinytrain.reporting import class_section, detection_section, predictions
+from tinytrain.reporting import centroid_section, class_section, detection_section, predictions
 from tinytrain.reporting.class_section import ClassSection
 from tinytrain.reporting.detection_section import DetectionSection
 from tinytrain.reporting.runs import Subject
 from tinytrain.train import task as tasks
 
 MistakesSection = ClassSection | DetectionSection
-SECTIONS: dict[str, ModuleType] = {"classify": class_section, "detect": detection_section}  # by the name of the task
+SECTIONS: dict[str, ModuleType] = {  # by the name of the task
+    "classify": class_section,
+    "detect": detection_section,
+    "centroids": centroid_section,
+}
 
 
 def section(subject: Subject, number: int) -> MistakesSection | None:
@@ -21,10 +24,7 @@ def section(subject: Subject, number: int) -> MistakesSection | None:
     """
     if not subject.metrics:
         return None
-    notes: list[str] = []
     export = subject.exports[0] if subject.exports else None
-    if export and subject.config.task in boxes.TASKS:
-        export, notes = None, ["The int8 model is left out here: the boxes of an export are not read yet."]
     proven = predictions.golden(export) if export else None
     try:
         test = predictions.test_images(subject, proven)
@@ -33,10 +33,11 @@ def section(subject: Subject, number: int) -> MistakesSection | None:
     task = tasks.of(subject.config, test.classes)
     if task.name not in SECTIONS:
         return ClassSection(notes=[f"Mistakes are left out: the report has no section for the task {task.name}."])
+    notes = [test.note] if test.note else []
     outputs = {predictions.FLOAT: predictions.of_float(subject, test)}
     if export and proven:
         try:
-            outputs |= predictions.of_export(proven, test, export.folder)
+            outputs |= predictions.of_export(export, proven, task, test)
         except UserError as error:
             notes.append(f"The int8 model is left out here: {error}.")
     return SECTIONS[task.name].of_outputs(task, test, outputs, number, notes)

@@ -108,5 +108,6 @@ def _cleaned(svg: str) -> str:
     body = body.replace("xlink:href", "href")
     for name, color in _COLORS.items():
         body = body.replace(color, f"var(--{name})")
-    body = re.sub(r"(-?\d+\.\d\d)\d+", r"\1", body)  # a hundredth of a pixel is enough
+    # A hundredth of a pixel is enough; a number in a text stays as it is.
+    body = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(-?\d+\.\d\d)\d+", r"\1", tag[0]), body)
     return re.sub(r"\s*\n\s*", "\n", body).strip()

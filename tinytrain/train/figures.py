@@ -38,6 +38,7 @@ class Figures:
     golden_case: from the same, or None for unknown annotations, the number of the image that the firmware proves itself
     on: one with a right output if there is one. Both are None where a task needs more for it.
     outputs: how many the network of a config has.
+    counted: what a figure of one class is about, as the rows of a diagnosis count it.
     """
 
     main: Figure
@@ -47,6 +48,7 @@ class Figures:
     measure: Callable[[Any, np.ndarray], float] | None = None
     golden_case: Callable[[Any, np.ndarray | None], int] | None = None
     outputs: Callable[[Config], int] = lambda config: 1
+    counted: str = "images"
 
 
 def module_of(task: str) -> ModuleType:

@@ -73,6 +73,8 @@ def fit(
             config = exit_stack.enter_context(_going_on(run, config, typed))
             if run.finished:
                 return run
+        elif out:
+            Run(out).refuse_taken()  # before the work, and again before the run is made
         configs.check(config)
         with progress.stage("reading the data"):
             typed_config, dataset = config, read_dataset(config)
@@ -80,6 +82,7 @@ def fit(
             config = _with_usual(config, dataset, typed, fit_check)
         config = resolve(config, dataset)
         if run is None:
+            _print_network(config)
             _check_search(config)
         with progress.stage("building the network"):
             network = _begun_network(run, config) or build_network(config, dataset.classes)
@@ -117,6 +120,13 @@ def _with_usual(config: Config, dataset: Dataset, typed: Collection[str] | None,
         listed = " ".join(f"{key}={value}" for key, value in changed.items())
         print(f"tinytrain: taken for the task {dataset.task}, unless you say otherwise: {listed}", file=sys.stderr)
     return config
+
+
+def _print_network(config: Config) -> None:
+    """Prints what the network of a task is, where that follows from data and board."""
+    described = getattr(module_of(config.task), "described", None)
+    if described:
+        print(f"tinytrain: the network: {described(config)}", file=sys.stderr)
 
 
 def _at(config: Config, dataset: Dataset, side: int) -> tuple[keras.Model, Config]:

@@ -161,7 +161,10 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def diagnosis(self, outputs: dict[str, Outputs | None], samples: Samples) -> list[dict[str, Any]]:
-        """Returns a row for each class: "class", "images" and a figure of each kind of model, None without outputs."""
+        """Returns a row for each class: "class", how many `figures.counted` it has, a figure of each kind of model.
+
+        A figure is None for a kind without outputs.
+        """
 
     @abc.abstractmethod
     def report(self, outputs: dict[str, Outputs], samples: Samples) -> Any:

@@ -5,10 +5,10 @@ import math
 
 import numpy as np
 import pytest
-from literal_decode import anchor_decoder, decode_anchors, drawn_outputs, tuples
+from literal_decode import anchor_decoder, cell_decoder, decode_anchors, drawn_outputs, tuples
 
 from tinytrain.deploy.decode.anchors import AnchorDecoder, Output
-from tinytrain.deploy.decode.boxes import in_units
+from tinytrain.deploy.decode.boxes import BOX, as_detections, in_units
 from tinytrain.errors import UserError
 
 LN2 = math.log(2)
@@ -41,17 +41,20 @@ def test_it_equals_the_literal_scan(seed):
 
 def test_the_literal_scan_sees_full_lists_ties_and_suppression():
     """Else the test above would show little."""
-    full = ties = suppressed = 0
+    full = crowded = ties = suppressed = 0
     for seed in range(60):
         random = np.random.default_rng(seed)
         decoder = anchor_decoder(random, side=int(random.integers(20, 70)))
         outputs = drawn_outputs(decoder, random)
-        scores = [box[4] for box in decode_anchors(decoder, outputs)]
-        whole = [box[4] for box in decode_anchors(dataclasses.replace(decoder, nms=1.0), outputs)]
-        full += len(whole) == decoder.room
+        wide = dataclasses.replace(decoder, room=400)
+        scores = [box[4] for box in decode_anchors(wide, outputs)]
+        whole = [box[4] for box in decode_anchors(dataclasses.replace(wide, nms=1.0), outputs)]
+        full += len(scores) > decoder.room
+        crowded += len(whole) == 400
         ties += len(set(scores)) < len(scores)
         suppressed += len(scores) < len(whole)
     assert min(full, ties, suppressed) > 10
+    assert crowded > 2
 
 
 def test_one_box_worked_by_hand():
@@ -121,6 +124,48 @@ def test_equal_scores_keep_the_order_of_the_scan():
     assert tuples(dataclasses.replace(decoder, room=2).decode(outputs)) == tuples(decoder.decode(outputs))[:2]
 
 
+def test_a_small_room_is_for_boxes_that_suppression_leaves():
+    """Four objects of six candidates each, the best object's first: six candidates would be one object."""
+    only = output(16, 10, 0.05, 0, tuple((16 * side, 16 * side) for side in (40, 42, 38)))
+    decoder = AnchorDecoder(side=160, classes=1, score=0.3, gain=4, nms=0.45, room=6, outputs=(only,))
+    outputs = empty(decoder)
+    values = outputs[0].reshape(10, 10, 3, 6)
+    values[..., :4] = 0
+    for number, (row, column) in enumerate([(2, 2), (2, 7), (7, 2), (7, 7)]):
+        for down, place in ((0, 127), (1, -128)):
+            values[row + down, column, :, 1] = place
+            values[row + down, column, :, 4:] = 80 - 5 * number
+    assert len(decoder.decode(outputs)) == 4
+    assert tuples(dataclasses.replace(decoder, room=2).decode(outputs)) == tuples(decoder.decode(outputs))[:2]
+
+
+@pytest.mark.parametrize("make", [anchor_decoder, cell_decoder])
+def test_the_boxes_are_those_that_the_figures_have_at_the_threshold(make):
+    """What is measured with a low score is, from the threshold on, what the firmware shows: no box more, none less."""
+    shown = 0
+    for seed in range(60):
+        random = np.random.default_rng(seed)
+        decoder = make(random)
+        outputs = [each[None] for each in drawn_outputs(decoder, random)]
+        (measured,), (found,) = decoder.measured(outputs), decoder.detections(outputs)
+        assert len(measured) == decoder.room
+        kept = measured[(measured[:, 4] >= decoder.score) & (measured[:, 5] >= 0)]
+        np.testing.assert_array_equal(kept, found[found[:, 5] >= 0])
+        shown += len(kept)
+    assert shown > 300
+
+
+def test_a_score_is_at_least_the_threshold_in_integers_as_in_real_numbers():
+    """All thresholds of four decimals, as detect.score is stored: where score and threshold are one step apart."""
+    decoder = one_output()
+    for number in range(100, 9901):
+        threshold = round(number / 10_000, 4)
+        least = dataclasses.replace(decoder, score=threshold).least_score
+        boxes = np.zeros(2, BOX)
+        boxes["score"] = least - 1, least
+        assert (as_detections(boxes)[:, 4] >= threshold).tolist() == [False, True], threshold
+
+
 def test_it_is_the_decode_of_real_numbers_within_a_step():
     """YOLOv3's formulas in float64, as a list of boxes without suppression; a corner is cut to 1/16 px twice."""
     random = np.random.default_rng(3)
@@ -174,6 +219,7 @@ def test_a_score_that_no_objectness_reaches_gives_no_boxes():
         ({"classes": 0}, "classes of a decoder should be 1 to 255; received 0"),
         ({"score": math.nan}, "score of a decoder should be 0 to 1; received nan"),
         ({"nms": 45}, "nms of a decoder should be 0 to 1; received 45"),
+        ({"nms": 0.455}, "nms of a decoder should be in hundredths, as the firmware compares it; received 0.455"),
         ({"room": 0}, "room of a decoder should be 1 to 400; received 0"),
         ({"outputs": ()}, "number of outputs of a decoder should be 1 to 8; received 0"),
     ],

@@ -1,6 +1,8 @@
 """The task of the head `centroid`: its loss by loops, its decoder beside that of the firmware, and a training."""
 
+import dataclasses
 import math
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -8,13 +10,15 @@ import pytest
 import tensorflow as tf
 from colored_squares import COLORS, squares
 
+from tinytrain.benching import box_answers
 from tinytrain.config import load as configs
 from tinytrain.data import boxes
 from tinytrain.data.images import Samples
 from tinytrain.deploy.decode.boxes import Grid
 from tinytrain.deploy.decode.cells import CellDecoder
 from tinytrain.errors import UserError
-from tinytrain.tasks.centroids import decode, loss
+from tinytrain.reporting import mistakes_section, runs
+from tinytrain.tasks.centroids import decode, loss, report
 from tinytrain.train import figures, fit
 from tinytrain.train import task as tasks
 
@@ -130,6 +134,73 @@ def test_perfect_cells_have_an_f1_of_1(finished):
     assert (result["f1"], result["recall"], result["count_error"]) == (1, 1, 0)
     assert [row["f1"] for row in result["per_class"].values()] == [1, None, 1]
     assert task.measure(kept, samples) == 1
+
+
+def cell(column, row, score, label):
+    return [8 * column, 8 * row, 8 * column + 8, 8 * row + 8, score, label]
+
+
+def test_the_report_counts_by_closeness_of_centres():
+    """The diagonal of a cell of 8 pixels is 11.3: a centre 8 pixels aside finds an object, one 16 pixels aside not."""
+    truth = [boxes.Box(0, (0, 0, 8, 8)), boxes.Box(0, (40, 40, 64, 64)), boxes.Box(1, (8, 48, 16, 56))]
+    found = [
+        cell(1, 0, 0.9, 0),  # 8 pixels beside the first object
+        cell(0, 1, 0.8, 0),  # likewise, but it is found already
+        cell(6, 4, 0.7, 0),  # 16 pixels above the second one
+        cell(1, 6, 0.6, 2),  # on the third one, of another class
+        cell(3, 3, 0.2, 0),  # below the threshold
+    ]
+    section = report.section({"int8": np.float32([found])}, boxes.pack([truth]), list("abc"), 0.5)
+    assert {name: counts["int8"] for name, counts in section.errors.items()} == {
+        "missed": 2, "background": 1, "badly_placed": 0, "confusions": 1, "duplicates": 1
+    }  # fmt: skip
+    assert section.matrices["int8"].tolist() == [[1, 0, 0, 1], [0, 0, 1, 0], [0, 0, 0, 0], [2, 0, 0, 0]]
+    assert section.total.figures["precision"]["int8"] == pytest.approx(1 / 4)
+    assert section.total.figures["recall"]["int8"] == pytest.approx(1 / 3)
+    assert {row.name: row.figures["f1"]["int8"] for row in section.classes} == {"b": 0, "a": pytest.approx(2 / 5)}
+    assert section.count_error["int8"] == 1 + 1 + 1  # one "a" too many, one "b" too few, one "c" too many
+    assert section.pictures[0].text["int8"] == "2 missed, 1 on background, 1 of another class, 1 found twice"
+
+
+def test_the_report_of_a_run_says_what_metrics_json_says(finished):
+    (subject,) = runs.read([finished.folder])
+    section, test = mistakes_section.section(subject, 1), finished.metrics()["test"]
+    assert section.look.title == "Centres on the test images"
+    assert "8 × 8 pixels" in section.look.rule
+    assert section.sizes == []
+    figures = {key: each["float"] for key, each in section.total.figures.items()}
+    assert figures == {key: pytest.approx(test[key]) for key in ("f1", "precision", "recall")}
+    assert section.count_error["float"] == pytest.approx(test["count_error"])
+    for row in section.classes:
+        expected = test["per_class"][row.name]
+        assert row.boxes == expected["boxes"]
+        assert {key: each["float"] for key, each in row.figures.items()} == {
+            key: expected[key] for key in ("f1", "precision", "recall")
+        }
+    assert [chart.alt for chart in section.charts if "F1 of centres against the threshold" in chart.alt]
+    assert sum(view.text != "all right" for image in section.worst for view in image.views) == len(section.worst)
+
+
+def test_closeness_is_that_of_the_networks_pixels_for_evaluate_and_bench_alike(finished):
+    """A picture of 640x320 is squeezed to 64x64: 10.5 px of the input beside the object, where the diagonal is 11.3.
+
+    In the picture these are 105 px, and the diagonal of the cell is 89.
+    """
+    config = dataclasses.replace(finished.config(), detect=dataclasses.replace(finished.config().detect, score=0.5))
+    task, transforms = tasks.of(config, list(COLORS)), np.float32([[0.1, 0.2, 0, 0]])
+    annotations = boxes.pack([[boxes.Box(1, (155, 130, 355, 230))]])  # its centre at (25.5, 36) of the input
+    values = np.full((1, CELLS, CELLS, 4), -128, np.int8)
+    values[..., 0], values[0, 4, 4] = 0, [-128, -128, 127, -128]
+    grid = Grid(stride=8, rows=CELLS, columns=CELLS, scale=0.1, zero_point=0)
+    decoder = CellDecoder(side=SIDE, classes=3, score=0.5, output=grid)
+    kept = task.keep(tf.constant(np.float32(0.1 * values))).numpy()
+    samples = Samples(np.zeros((1, SIDE, SIDE, 3), np.uint8), annotations, transforms)
+    exported = SimpleNamespace(decoder=decoder, annotations=boxes.transformed(annotations, transforms))
+    assert box_answers.measured([values], [0], exported) == 1
+    assert task.evaluate(kept, samples)["f1"] == task.measure(kept, samples) == 1
+    assert task.evaluate(decoder.measured([values]), samples)["f1"] == 1
+    config.detect.score, kept[0, 0, 4] = "auto", 0.4
+    assert task.settled(kept, samples) == {"detect.score": 0.2}  # half way below the only hit; 0.5 without one
 
 
 def test_a_head_with_sizes_is_refused(tmp_path):

@@ -5,10 +5,11 @@ import pytest
 from random_boxes import random_boxes
 
 from tinytrain.data.boxes import CROWD, NORMAL
-from tinytrain.tasks.detect import metrics, mistakes, report
+from tinytrain.tasks.detect import metrics, mistakes, report, report_rows
 from tinytrain.tasks.detect.mistakes import Drawn
 
 NAMES = list("abcd")
+AVERAGES = ("ap50", "ap50_voc07", "ap50_voc10", "ap")
 
 
 def kinds(seed=0):
@@ -33,15 +34,22 @@ def test_the_rows_say_what_metrics_json_says(section):
         }
         for row in section.classes:
             expected = result["per_class"][row.name]
-            assert (row.ap50[kind], row.precision[kind]) == (expected["ap50"], expected["precision"])
-            assert row.recall[kind] == expected["recall"]
+            assert {key: row.figures[key][kind] for key in ("ap50", "precision", "recall")} == {
+                key: expected[key] for key in ("ap50", "precision", "recall")
+            }
+        assert {key: each[kind] for key, each in section.total.figures.items()} == {
+            key: pytest.approx(result[key]) for key in (*AVERAGES, "f1", "precision", "recall")
+        }
+        for key in AVERAGES:
+            assert np.mean([row.figures[key][kind] for row in section.classes]) == pytest.approx(result[key])
         assert {row.name: row.ap[kind] for row in section.sizes} == {
             size: result[f"ap_{size}"] for size in ("small", "medium", "large")
         }
         assert {name: row[kind] for name, row in section.errors.items()} == result["errors"]
     boxes = annotations[(annotations[..., 0] >= 0) & (annotations[..., 5] == NORMAL)]
     assert sum(row.boxes for row in section.sizes) == len(boxes)
-    figures = [row.ap50["int8"] for row in section.classes]
+    assert section.total.boxes == len(boxes)
+    figures = [row.figures["ap50"]["int8"] for row in section.classes]
     assert figures == sorted(figures)
 
 
@@ -49,9 +57,11 @@ def test_the_curves_go_through_the_figures(section):
     detections, annotations = kinds()
     for row in section.classes:
         for kind, each in detections.items():
-            assert row.precision_at[kind].mean() == pytest.approx(row.ap50[kind])  # AP is the mean of these 101
+            assert row.precision_at[kind].mean() == pytest.approx(
+                row.figures["ap50"][kind]
+            )  # AP is the mean of these 101
             for number in (0, 30, 98):
-                threshold = report.THRESHOLDS[number]
+                threshold = report_rows.THRESHOLDS[number]
                 figures = metrics.summary(each, annotations, NAMES, threshold)["per_class"][row.name]
                 precision, recall = figures["precision"], figures["recall"]
                 f1 = 2 * precision * recall / (precision + recall) if precision and recall else 0

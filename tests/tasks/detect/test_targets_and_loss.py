@@ -443,3 +443,13 @@ def test_boxes_of_a_letterboxed_picture_are_measured_in_the_picture(detection):
     assert detection.evaluate(kept, samples)["ap50"] == pytest.approx(1)
     assert detection.measure(kept, samples) == pytest.approx(1)
     assert detection.settled(kept, samples)["detect.score"] <= 0.99
+
+
+def test_sizes_are_told_for_the_picture_and_for_the_input(detection):
+    """80 x 50 and 40 x 20 px are medium and small; at half of that both are small."""
+    annotations = boxes.pack([[boxes.Box(0, (20, 10, 100, 60)), boxes.Box(2, (150, 100, 190, 120))]])
+    samples = Samples(np.zeros((1, SIDE, SIDE, 3), np.uint8), annotations, np.float32([[0.5, 0.5, 0, 18]]))
+    found = np.float32([[[10, 23, 50, 48, 0.9, 0], [75, 68, 95, 78, 0.8, 2]]])
+    result = detection.evaluate(found, samples)
+    assert [result[f"ap_{size}"] for size in ("small", "medium", "large")] == pytest.approx([1, 1, None])
+    assert [result[f"ap_{size}_input"] for size in ("small", "medium", "large")] == pytest.approx([1, None, None])

@@ -7,7 +7,8 @@ from enum import IntEnum
 
 import numpy as np
 
-from tinytrain.deploy.decode.boxes import BOX, MOST_BOXES
+from tinytrain.config.fields import MOST_BOXES
+from tinytrain.deploy.decode.boxes import BOX
 from tinytrain.errors import TinytrainError, UserError, shown
 
 VERSION = 3

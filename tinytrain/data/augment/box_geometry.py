@@ -12,7 +12,7 @@ from tinytrain.data.augment.operations import FILL
 from tinytrain.data.augment.tone import to_levels
 from tinytrain.data.boxes import CLASS, CORNERS, NO_BOX
 
-WEIGHT = 5  # column of a target
+WEIGHT = 5  # column of a target, behind CLASS and CORNERS of an annotation
 MIN_SIDE = 1.0  # pixels of the result; a smaller box cannot be seen
 TOLERANCE = 1e-3  # pixels, of float32 coordinates
 

@@ -15,8 +15,10 @@ from functools import cached_property
 
 import numpy as np
 
+from tinytrain.config.fields import MOST_BOXES, is_hundredths
 from tinytrain.deploy.decode import tables
 from tinytrain.deploy.decode.boxes import BOX, UNITS, Decoder, Grid, best, rounded, within
+from tinytrain.errors import UserError
 
 LARGEST = 32767  # width of a box in 1/16 px
 BEFORE_CLASSES = 5  # tx, ty, tw, th, objectness
@@ -69,11 +71,20 @@ class AnchorDecoder(Decoder):
         within("gain", self.gain, 1e-3, 1e3)
         within("nms", self.nms, 0, 1)
         within("number of outputs", len(self.outputs), 1, 8)
+        if not is_hundredths(self.nms):
+            raise UserError(
+                f"nms of a decoder should be in hundredths, as the firmware compares it; received {self.nms!r}"
+            )
 
     @property
     def overlap(self) -> int:
         """`nms` in hundredths, as the firmware compares it."""
         return rounded(100 * self.nms)
+
+    @property
+    def candidates(self) -> int:
+        """How many boxes suppression begins with: as many as for the float model, so that both find the same."""
+        return MOST_BOXES
 
     @property
     def grids(self) -> tuple[Grid, ...]:
@@ -108,13 +119,13 @@ class AnchorDecoder(Decoder):
     def decode(self, outputs: Sequence[np.ndarray]) -> np.ndarray:
         """Returns the boxes of an image, best first; see Decoder.
 
-        Equal scores keep the order of the scan: output, row, column, anchor, class. Only the `room` best boxes are
-        compared with each other.
+        Equal scores keep the order of the scan: output, row, column, anchor, class. Only the `candidates` best boxes
+        are compared with each other.
         """
         maps = self.maps(outputs)
         candidates = np.concatenate([self._candidates(number, maps[number]) for number in self.scanned])
-        strongest = candidates[best(candidates["score"], self.room)]
-        return strongest[kept(strongest, self.overlap)]
+        strongest = candidates[best(candidates["score"], self.candidates)]
+        return strongest[kept(strongest, self.overlap)[: self.room]]
 
     def _candidates(self, number: int, values: np.ndarray) -> np.ndarray:
         """Returns all boxes (n,) BOX with the least score in one output (rows, columns, channels), in scan order."""

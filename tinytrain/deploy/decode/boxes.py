@@ -1,19 +1,20 @@
 """Boxes in integers as the firmware has them, and what the decoders of all heads have in common."""
 
 import abc
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from tinytrain.config.fields import LEAST_SCORE, MOST_BOXES
 from tinytrain.errors import UserError
 
 UNITS = 16  # of a pixel: corners and anchors are in 1/16 px of the network's input
 ONE = 2**15  # a probability of 1
 MOST_SIDE = 2047  # pixels: a corner is an int16
 MOST_CLASSES = 255
-MOST_BOXES = 400
 # `Box` of firmware/app/detect.h, and 12 bytes of an answer to BOXES. A box is half-open: x0 <= x < x1.
 BOX = np.dtype(
     [("x0", "<i2"), ("y0", "<i2"), ("x1", "<i2"), ("y1", "<i2"), ("score", "<u2"), ("label", "u1"), ("zero", "u1")]
@@ -73,8 +74,13 @@ class Decoder(abc.ABC):
 
     @property
     def least_score(self) -> int:
-        """`score` as the firmware compares it, a probability times ONE."""
-        return rounded(self.score * ONE)
+        """The smallest integer that is, divided by ONE, `score` or more: what the firmware compares with."""
+        return math.ceil(round(self.score * ONE, 6))
+
+    @property
+    def candidates(self) -> int:
+        """How many boxes the firmware holds while it decodes."""
+        return self.room
 
     @property
     @abc.abstractmethod
@@ -106,6 +112,13 @@ class Decoder(abc.ABC):
             found = self.decode([output[number] for output in outputs])
             row[: len(found)] = as_detections(found)
         return rows
+
+    def measured(self, outputs: Sequence[np.ndarray]) -> np.ndarray:
+        """Returns the detections that average precision is measured with, which orders those below `score` too.
+
+        They are `detections` with LEAST_SCORE. Those of them with `score` or more are what the firmware finds.
+        """
+        return dataclasses.replace(self, score=LEAST_SCORE).detections(outputs)
 
     def maps(self, outputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Returns the outputs of an image as (rows, columns, channels) int8 each.

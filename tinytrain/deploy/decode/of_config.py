@@ -4,15 +4,15 @@ from typing import Any
 
 import numpy as np
 
+from tinytrain.config.fields import LEAST_SCORE
 from tinytrain.config.heads import has_anchors
 from tinytrain.config.schema import Config
 from tinytrain.data import anchors
 from tinytrain.deploy.decode.anchors import AnchorDecoder, Output
-from tinytrain.deploy.decode.boxes import MOST_BOXES, UNITS, Decoder, Grid, in_units
+from tinytrain.deploy.decode.boxes import UNITS, Decoder, Grid, in_units
 from tinytrain.deploy.decode.cells import CellDecoder
+from tinytrain.errors import UserError
 from tinytrain.tflite.model import Model, Tensor
-
-LEAST_SCORE = 0.01  # of the boxes that average precision is measured with
 
 
 def decoder(config: Config, classes: int, graph: Model) -> Decoder:
@@ -23,18 +23,23 @@ def decoder(config: Config, classes: int, graph: Model) -> Decoder:
         classes: how many.
         graph: its .tflite.
     """
-    return _of(config, classes, graph, float(config.detect.score), config.detect.boxes)
+    return _of(config, classes, graph, float(config.detect.score))
 
 
 def keys(decoder: Decoder) -> dict[str, Any]:
     """Returns {dotted key: value} of a config with which `decoder` is the decoder of its .tflite."""
-    found = {"model.resolution": decoder.side, "detect.score": decoder.score, "detect.boxes": decoder.room}
+    found: dict[str, Any] = {
+        "model.resolution": decoder.side,
+        "detect.score": decoder.score,
+        "detect.boxes": decoder.room,
+    }
+    grids = sorted(decoder.grids, key=lambda grid: grid.stride, reverse=True)
+    found["detect.strides"] = [grid.stride for grid in grids]
     if not isinstance(decoder, AnchorDecoder):
         return found | {"task": "centroids", "detect.head": "centroid", "detect.anchors": "none"}
     outputs = sorted(decoder.outputs, key=lambda output: output.stride)
     return found | {
         "task": "detect",
-        "detect.strides": [output.stride for output in reversed(outputs)],
         "detect.anchors_per_scale": len(outputs[0].anchors),
         "detect.anchors": [side / UNITS for output in outputs for anchor in output.anchors for side in anchor],
         "detect.gain": decoder.gain,
@@ -45,14 +50,11 @@ def keys(decoder: Decoder) -> dict[str, Any]:
 
 def untrained(config: Config, classes: int, graph: Model) -> Decoder:
     """Returns a decoder as large as that of the firmware will be, before detect.score is known; arguments likewise."""
-    return _of(config, classes, graph, LEAST_SCORE, config.detect.boxes)
+    return _of(config, classes, graph, LEAST_SCORE)
 
 
 def measured(config: Config, classes: int, graph: Model, outputs: list[np.ndarray]) -> np.ndarray:
-    """Returns the detections (N, detect.boxes, 6) that average precision is measured with, in pixels of the input.
-
-    The arithmetic is that of the firmware; the least score is lower and more boxes are compared with each other, as for
-    the float model.
+    """Returns what `Decoder.measured` does, (N, detect.boxes, 6) in pixels of the input; detect.score may be "auto".
 
     Args:
         config: the run, without "auto".
@@ -60,12 +62,12 @@ def measured(config: Config, classes: int, graph: Model, outputs: list[np.ndarra
         graph: its .tflite.
         outputs: (N, …) int8 of each output, in the order of `graph`.
     """
-    found = _of(config, classes, graph, LEAST_SCORE, MOST_BOXES).detections(outputs)
-    return found[:, : config.detect.boxes]
+    return untrained(config, classes, graph).measured(outputs)
 
 
-def _of(config: Config, classes: int, graph: Model, score: float, room: int) -> Decoder:
-    detect, side = config.detect, int(config.model.resolution)
+def _of(config: Config, classes: int, graph: Model, score: float) -> Decoder:
+    detect, side, room = config.detect, int(config.model.resolution), config.detect.boxes
+    _check(graph, [int(stride) for stride in detect.strides], side)
     grids = [_grid(output, side) for output in graph.outputs]
     if not has_anchors(detect.head):
         (grid,) = grids
@@ -83,6 +85,17 @@ def _of(config: Config, classes: int, graph: Model, score: float, room: int) -> 
     return AnchorDecoder(
         side=side, classes=classes, score=score, room=room, gain=detect.gain, nms=detect.nms, outputs=outputs
     )
+
+
+def _check(graph: Model, strides: list[int], side: int) -> None:
+    """Raises UserError unless there is a map of cells for each stride."""
+    expected = sorted(-(-side // stride) for stride in strides)
+    shapes = [output.shape for output in graph.outputs]
+    if sorted(shape[1] for shape in shapes if len(shape) == 4) != expected or len(shapes) != len(expected):
+        raise UserError(
+            f"the .tflite is not of this run: with detect.strides = {strides} its outputs have "
+            f"{' and '.join(map(str, expected))} rows, received outputs of {', '.join(map(str, shapes))}"
+        )
 
 
 def _grid(output: Tensor, side: int) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tinytrain.config.fields import MOST_OF_ANCHOR
 from tinytrain.deploy.decode.boxes import ONE, rounded
 
 SIDE_ONE = 2**16  # a box as large as its anchor
-LARGEST_SIDE = 16  # times its anchor: what is larger is cut, so that a product fits 64 bits by far
 
 
 def sigmoids(scale: float, zero_point: int, gain: float = 1.0) -> np.ndarray:
@@ -26,11 +26,11 @@ def sigmoids(scale: float, zero_point: int, gain: float = 1.0) -> np.ndarray:
 
 
 def exponentials(scale: float, zero_point: int) -> np.ndarray:
-    """Returns SIDE_ONE times e to scale · (q - zero_point), but at most LARGEST_SIDE, for q = -128 … 127.
+    """Returns SIDE_ONE times e to scale · (q - zero_point), but at most MOST_OF_ANCHOR, for q = -128 … 127.
 
     Returns: (256,) uint32.
     """
-    largest = math.log(LARGEST_SIDE)
+    largest = math.log(MOST_OF_ANCHOR)
     return _table(lambda q: SIDE_ONE * math.exp(min(scale * (q - zero_point), largest)), range(-128, 128))
 
 

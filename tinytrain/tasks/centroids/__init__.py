@@ -11,17 +11,17 @@ from tinytrain.config.schema import Config
 from tinytrain.data.source import Dataset
 from tinytrain.errors import UserError
 from tinytrain.tasks import detect
-from tinytrain.tasks.detect import RESOLUTION, SIDES, usual
+from tinytrain.tasks.detect import RESOLUTION, SIDES, described, usual
 from tinytrain.train.figures import Figure, Figures
 
 if TYPE_CHECKING:
     from tinytrain.tasks.centroids.task import Centroids
 
-__all__ = ["FIGURES", "RESOLUTION", "SIDES", "build", "resolve", "usual"]
+__all__ = ["FIGURES", "RESOLUTION", "SIDES", "build", "described", "resolve", "usual"]
 
 F1 = Figure("f1", "F1 of centres", "F1 of centres", of_images=False)
 RECALL = Figure("recall", "recall of centres", of_images=False)
-FIGURES = Figures(main=F1, balanced=F1, second=RECALL, tested=(F1, RECALL))
+FIGURES = Figures(main=F1, balanced=F1, second=RECALL, tested=(F1, RECALL), counted="boxes")
 HEAD = "centroid"
 
 

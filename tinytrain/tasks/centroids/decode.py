@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tinytrain.tasks.detect.decode import LEAST_SCORE
+from tinytrain.config.fields import LEAST_SCORE
 
 EARLIER = [(-1, -1), (-1, 0), (-1, 1), (0, -1)]  # neighbors (down, right) that come before a cell in the scan
 LATER = [(0, 1), (1, -1), (1, 0), (1, 1)]
@@ -11,7 +11,7 @@ LATER = [(0, 1), (1, -1), (1, 0), (1, 1)]
 def detections(logits: tf.Tensor, side: int, most: int) -> tf.Tensor:
     """Returns the objects (B, most, 6) of each image: x0, y0, x1, y1 of their cells in pixels, score, class; -1 pads.
 
-    An object is a cell whose probability of a class is at least 0.01 and larger than that of each of its eight
+    An object is a cell whose probability of a class is at least LEAST_SCORE and larger than that of each of its eight
     neighbors; of equal ones the first in the order of the scan.
 
     Args:

@@ -7,7 +7,9 @@ The weight is the default of Edge Impulse's FOMO: almost every cell is backgroun
 
 import tensorflow as tf
 
-from tinytrain.tasks.detect.targets import CLASS, WEIGHT, inside, overwritten
+from tinytrain.data.augment.box_geometry import WEIGHT
+from tinytrain.data.boxes import CLASS
+from tinytrain.tasks.detect.targets import inside, overwritten
 
 OBJECT_WEIGHT = 100.0
 

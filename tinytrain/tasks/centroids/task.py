@@ -9,10 +9,8 @@ import tensorflow as tf
 
 from tinytrain.data import boxes
 from tinytrain.data.images import Samples
-from tinytrain.errors import UserError
-from tinytrain.tasks.centroids import FIGURES, decode, loss
+from tinytrain.tasks.centroids import FIGURES, decode, loss, report
 from tinytrain.tasks.detect.centroids import best_threshold, centroid_f1
-from tinytrain.tasks.detect.decode import in_original
 from tinytrain.tasks.detect.task import Detection
 
 
@@ -46,15 +44,15 @@ class Centroids(Detection):
         return int(self.config.model.resolution)
 
     def keep(self, outputs: Any) -> tf.Tensor:
-        """Returns the cells with an object (B, D, 6) of a batch as detections, least score 0.01."""
+        """Returns the cells with an object (B, D, 6) of a batch as detections, down to LEAST_SCORE."""
         (logits,) = tf.nest.flatten(outputs)
         return decode.detections(logits, self.side, self.config.detect.boxes)
 
     def evaluate(self, outputs: np.ndarray, samples: Samples) -> dict[str, Any]:
         """Returns what metrics.json holds of a split: figures of all classes at the threshold, and of each class."""
-        found, annotations = in_original(outputs, samples.transforms), samples.annotations
+        found, annotations = self.compared(outputs, samples)
         score = self.config.detect.score
-        threshold = best_threshold(found, annotations) if score == "auto" else float(score)
+        threshold = self.best_score(found, annotations) if score == "auto" else float(score)
         per_class = {name: _of_class(found, annotations, label, threshold) for label, name in enumerate(self.classes)}
         return centroid_f1(found, annotations, threshold=threshold) | {
             "per_class": per_class,
@@ -62,6 +60,13 @@ class Centroids(Detection):
             "images": len(annotations),
             "boxes": sum(row["boxes"] for row in per_class.values()),
         }
+
+    def compared(self, outputs: np.ndarray, samples: Samples) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the detections and the annotations in pixels of the network's image, as the firmware knows no other.
+
+        How near a centre has to be follows from the cell, which is a square there, whatever the shape of the original.
+        """
+        return outputs, boxes.transformed(samples.annotations, samples.transforms)
 
     def best_score(self, found: np.ndarray, annotations: np.ndarray) -> float:
         """Returns the score with the largest F1."""
@@ -72,8 +77,9 @@ class Centroids(Detection):
         return self.evaluate(outputs, samples)["f1"] or 0.0
 
     def report(self, outputs: dict[str, Any], samples: Samples) -> Any:
-        """Raises UserError: the report has no section about centres."""
-        raise UserError("the report has no section about centres of objects")
+        """Returns the section of the report about centres."""
+        annotations = boxes.transformed(samples.annotations, samples.transforms)
+        return report.section(outputs, annotations, self.classes, float(self.config.detect.score))
 
     def epoch_line(self, logs: dict[str, float]) -> str:
         """Returns the figures of an epoch for the terminal."""

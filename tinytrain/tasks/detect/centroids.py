@@ -5,6 +5,8 @@ detection's cell, so that a neighbour of the right cell still counts, as users o
 and what is ignored are those of COCO's rule, with closeness in place of IoU.
 """
 
+from functools import partial
+
 import numpy as np
 
 from tinytrain.tasks.detect import operating_point
@@ -20,8 +22,7 @@ def centroid_f1(
     """Returns {"precision", "recall", "f1", "count_error"} over all classes together; None where nothing defines it.
 
     Each detection takes the free object of its class whose centre is nearest, if it is closer than `distance`;
-    detections go by score falling, each object is found once. "count_error" is how far the number of detections of a
-    class in an image is from that of its objects: the sum over classes, the mean over images.
+    detections go by score falling, each object is found once. "count_error" is that of `operating_point`.
 
     Args:
         detections: (N, D, 6) the cells as x0, y0, x1, y1, score, class, one for each object; class -1 pads.
@@ -29,30 +30,35 @@ def centroid_f1(
         distance: pixels; None: the diagonal of the detection's cell.
         threshold: the lowest score of a detection.
     """
-    found, matches = _matches(detections, annotations, distance)
+    found, matches = closest(detections, annotations, distance)
     counts = operating_point.counts(found, matches, threshold)
-    shown = (found.detected.score >= threshold) & ~matches.ignored[0]
-    classes = 1 + max(found.detected.label.max(initial=0), found.truth.label.max(initial=0))
-    surplus = np.zeros((len(annotations), classes))
-    np.add.at(surplus, (found.detected.image[shown], found.detected.label[shown]), 1)
-    np.subtract.at(surplus, (found.truth.image[matches.counted], found.truth.label[matches.counted]), 1)
-    count_error = float(np.abs(surplus).sum(axis=1).mean()) if len(annotations) else None
+    count_error = operating_point.count_error(found, matches, threshold, len(annotations))
     return {"precision": counts.precision, "recall": counts.recall, "f1": counts.f1, "count_error": count_error}
 
 
 def best_threshold(detections: np.ndarray, annotations: np.ndarray, distance: float | None = None) -> float:
-    """Returns the score with the largest F1 of `centroid_f1`, 0.01..0.99; arguments as there."""
-    return operating_point.best_threshold(*_matches(detections, annotations, distance))
+    """Returns the score with the largest F1 of `centroid_f1`, one that detect.score may be; arguments as there."""
+    return operating_point.best_threshold(*closest(detections, annotations, distance))
 
 
-def _matches(detections: np.ndarray, annotations: np.ndarray, distance: float | None) -> tuple[Overlaps, Matches]:
-    def closeness(corners: np.ndarray, true_corners: np.ndarray, crowd: np.ndarray) -> np.ndarray:
-        """Returns (n,) 1 where the centres are the same, 0 at the distance; 1 for a centre inside a crowd."""
-        centres, true_centres = ((each[:, :2] + each[:, 2:]) / 2 for each in (corners, true_corners))
-        limit = np.linalg.norm(corners[:, 2:] - corners[:, :2], axis=1) if distance is None else distance
-        inside = ((true_corners[:, :2] <= centres) & (centres < true_corners[:, 2:])).all(axis=1)
-        close = 1 - np.linalg.norm(centres - true_centres, axis=1) / limit
-        return np.where(crowd, inside.astype(float), close)
+def closest(detections: np.ndarray, annotations: np.ndarray, distance: float | None = None) -> tuple[Overlaps, Matches]:
+    """Returns the pairs of a detection and an object of its class that are close, and which of them are matched.
 
-    found = find(detections, annotations, LEAST, measure=closeness)
+    Arguments as in `centroid_f1`.
+    """
+    found = find(detections, annotations, LEAST, measure=partial(closeness, distance=distance))
     return found, by_coco_rule(found, np.array([LEAST]))
+
+
+def closeness(
+    corners: np.ndarray, true_corners: np.ndarray, crowd: np.ndarray, distance: float | None = None
+) -> np.ndarray:
+    """Returns (n,) 1 where the centres are the same, 0 at the distance; 1 for a centre inside a crowd.
+
+    It is a `Measure` of overlap; distance: as in `centroid_f1`.
+    """
+    centres, true_centres = ((each[:, :2] + each[:, 2:]) / 2 for each in (corners, true_corners))
+    limit = np.linalg.norm(corners[:, 2:] - corners[:, :2], axis=1) if distance is None else distance
+    inside = ((true_corners[:, :2] <= centres) & (centres < true_corners[:, 2:])).all(axis=1)
+    close = 1 - np.linalg.norm(centres - true_centres, axis=1) / limit
+    return np.where(crowd, inside.astype(float), close)

@@ -85,7 +85,7 @@ def _draw_samples(dataset: Dataset, part: Subset, config: Config, out: Path, aug
 def _chosen(annotations: np.ndarray, seed: int) -> np.ndarray:
     """Returns the numbers of up to 16 images: one of each class, the rarest first, then any, with boxes if possible."""
     order = np.random.default_rng(seed).permutation(len(annotations))
-    labels = annotations[order, :, boxes.CLASS]
+    labels = np.where(boxes.learnt(annotations), annotations[..., boxes.CLASS], boxes.NO_BOX)[order]
     present, counts = np.unique(labels[labels != boxes.NO_BOX], return_counts=True)
     firsts = [int((labels == label).any(axis=1).argmax()) for label in present[np.argsort(counts, kind="stable")]]
     empty = (labels == boxes.NO_BOX).all(axis=1)

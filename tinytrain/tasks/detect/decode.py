@@ -1,23 +1,22 @@
 """From outputs to boxes in floating point: for training, for the float model and for its figures.
 
-The int8 model has a decoder of its own, in integers (deploy/decode.py), which is what the firmware computes.
+The int8 model has a decoder of its own, in integers (deploy/decode), which is what the firmware computes.
 """
 
 import numpy as np
 import tensorflow as tf
 
+from tinytrain.config.fields import LEAST_SCORE, MOST_BOXES
 from tinytrain.tasks.detect.grid import CLASSES, OBJECT, Grid
 
-LEAST_SCORE = 0.01  # of a box that is measured, as published
-CANDIDATES = 400  # boxes of an image, over all classes, that suppression begins with
 COLUMNS = 6  # of a detection: x0, y0, x1, y1, score, class
 
 
 def detections(outputs: list[tf.Tensor], grid: Grid, gain: float, nms: float, most: int) -> tf.Tensor:
     """Returns the boxes (B, most, 6) of each image: x0, y0, x1, y1 in pixels, score, class; class -1 pads.
 
-    One box for every class of a position, score σ(objectness)·σ(class). Of the CANDIDATES best, those that overlap a
-    better one of their class by more than `nms` IoU are left out.
+    One box for every class of a position, score σ(objectness)·σ(class). Of the MOST_BOXES best over all classes,
+    those that overlap a better one of their class by more than `nms` IoU are left out.
 
     Args:
         outputs: (B, rows, columns, A·(5 + K)) of each stride, largest first.
@@ -30,7 +29,7 @@ def detections(outputs: list[tf.Tensor], grid: Grid, gain: float, nms: float, mo
     boxes = tf.clip_by_value(grid.boxes(predictions), 0, float(grid.side))
     scores = tf.sigmoid(gain * predictions[..., OBJECT, None]) * tf.sigmoid(gain * predictions[..., CLASSES])
     flat = tf.reshape(scores, (tf.shape(scores)[0], -1))  # position by position, class by class
-    count = min(CANDIDATES, len(grid.positions) * grid.classes)
+    count = min(MOST_BOXES, len(grid.positions) * grid.classes)
     best, index = tf.math.top_k(flat, count)
     candidates = tf.gather(boxes, index // grid.classes, batch_dims=1)
     by_class = best[..., None] * tf.one_hot(index % grid.classes, grid.classes)

@@ -8,7 +8,7 @@ from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.config.heads import has_anchors
 from tinytrain.config.schema import Config
-from tinytrain.data import anchors, batches, boxes, check, splits
+from tinytrain.data import anchors, box_rows, check, splits
 from tinytrain.data.source import Dataset
 from tinytrain.errors import Mistakes, UserError
 from tinytrain.nn import pretrained
@@ -64,12 +64,10 @@ def _strides(config: Config, dataset: Dataset, usual: list[int]) -> list[int]:
 
 def _smallest(config: Config, dataset: Dataset) -> float:
     """Returns the median side √(width·height), in pixels of the input, of the class for which it is least."""
-    annotations, transforms = _training(config, dataset)
-    at_input = boxes.transformed(annotations, transforms)
-    there = annotations[..., boxes.CLASS] != boxes.NO_BOX
-    sides = np.sqrt(np.prod(at_input[..., boxes.X1 : boxes.Y1 + 1] - at_input[..., boxes.X0 : boxes.Y0 + 1], axis=-1))
-    labels = annotations[..., boxes.CLASS][there]
-    return min((float(np.median(sides[there][labels == label])) for label in np.unique(labels)), default=0.0)
+    rows = box_rows.at_input(*_training(config, dataset), int(config.model.resolution))
+    rows = rows.take(rows.seen)
+    sides = np.sqrt(rows.sizes.prod(axis=1))
+    return min((float(np.median(sides[rows.label == label])) for label in np.unique(rows.label)), default=0.0)
 
 
 def _anchors(config: Config, dataset: Dataset) -> list[float]:
@@ -84,11 +82,9 @@ def _training(config: Config, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]
     except UserError:  # the training will be refused for it
         name = next(iter(dataset.image_sets))
         part = splits.Subset(name, np.arange(len(dataset.image_sets[name].names)))
-    image_set, resolution = dataset.image_sets[part.image_set], int(config.model.resolution)
-    infos = check.infos(image_set)
-    sizes = [infos[index].size for index in part.indices]
-    transforms = np.array([batches.transform_of(size, resolution, config.data.resize) for size in sizes], np.float32)
-    return image_set.annotations[part.indices], transforms
+    infos = check.infos(dataset.image_sets[part.image_set])
+    images = box_rows.BoxImages.of(dataset, {"train": part}, {part.image_set: infos})
+    return images.annotations, images.transforms(int(config.model.resolution), config.data.resize)
 
 
 def _check(config: Config) -> None:

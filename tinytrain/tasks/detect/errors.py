@@ -9,7 +9,7 @@ import numpy as np
 
 from tinytrain.data.boxes import NORMAL
 from tinytrain.tasks.detect.matching import Matches, by_coco_rule
-from tinytrain.tasks.detect.overlaps import LABEL, SCORE, Overlaps, find
+from tinytrain.tasks.detect.overlaps import LABEL, SCORE, Measure, Overlaps, find
 
 FOUND_IOU, NEAR_IOU = 0.5, 0.1
 HIT, IGNORED, DUPLICATE, CONFUSION, BADLY_PLACED, BACKGROUND = range(6)
@@ -20,16 +20,18 @@ WRONG = {"duplicates": DUPLICATE, "confusions": CONFUSION, "badly_placed": BADLY
 class Outcome:
     """What became of the D shown detections and the G true boxes of all images.
 
-    overlaps: of all classes, down to NEAR_IOU; kind: (D,) of each detection HIT, IGNORED or the first that applies of:
-    DUPLICATE, on a box of its class that a better one has found; CONFUSION, on a box of another class; BADLY_PLACED,
-    on a box of its class with an overlap below FOUND_IOU; BACKGROUND. missed: (G,) bool, boxes to be found that no
-    detection of their class has found; a badly placed detection and the box that it missed count both.
+    overlaps: of all classes, down to a near miss; kind: (D,) of each detection HIT, IGNORED or the first that applies
+    of: DUPLICATE, on a box of its class that a better one has found; CONFUSION, on a box of another class;
+    BADLY_PLACED, on a box of its class with an overlap below `found`; BACKGROUND. missed: (G,) bool, boxes to be found
+    that no detection of their class has found; a badly placed detection and the box that it missed count both. found:
+    the least overlap with which a detection finds a box.
     """
 
     overlaps: Overlaps
     matches: Matches
     kind: np.ndarray
     missed: np.ndarray
+    found: float = FOUND_IOU
 
     def counts(self) -> dict[str, int]:
         """Returns how many detections there are of each kind of WRONG, and how many boxes are "missed"."""
@@ -43,22 +45,38 @@ class Outcome:
         return {name: np.bincount(each, minlength=images) for name, each in where.items()}
 
 
-def outcome(detections: np.ndarray, annotations: np.ndarray, threshold: float) -> Outcome:
-    """Returns what becomes of the detections (N, D, 6) with this score or more, by COCO's rule at FOUND_IOU."""
+def outcome(
+    detections: np.ndarray,
+    annotations: np.ndarray,
+    threshold: float,
+    measure: Measure | None = None,
+    found: float = FOUND_IOU,
+    near: float = NEAR_IOU,
+) -> Outcome:
+    """Returns what becomes of the detections (N, D, 6) with this score or more, by COCO's rule.
+
+    Args:
+        detections: in the pixels of the annotations.
+        annotations: (N, M, 7).
+        threshold: the lowest score of a detection.
+        measure: of overlap; None: IoU.
+        found: the least overlap with which a detection finds a box.
+        near: the least overlap that is not background.
+    """
     shown = detections.copy()
     shown[shown[..., SCORE] < threshold, LABEL] = -1
-    overlaps = find(shown, annotations, NEAR_IOU, any_class=True)
-    matches = by_coco_rule(overlaps.within_classes(), np.array([FOUND_IOU]))
+    overlaps = find(shown, annotations, near, any_class=True, measure=measure)
+    matches = by_coco_rule(overlaps.within_classes(), np.array([found]))
     kind = np.full(len(overlaps.detected.label), BACKGROUND)
     own = overlaps.detected.label[overlaps.detection] == overlaps.truth.label[overlaps.true]
-    on, to_find = overlaps.overlap >= FOUND_IOU, overlaps.truth.flag[overlaps.true] == NORMAL
+    on, to_find = overlaps.overlap >= found, overlaps.truth.flag[overlaps.true] == NORMAL
     kind[overlaps.detection[own & to_find]] = BADLY_PLACED
     kind[overlaps.detection[on & ~own & to_find]] = CONFUSION
     kind[overlaps.detection[on & own]] = DUPLICATE
     kind[matches.hits[0]], kind[matches.ignored[0]] = HIT, IGNORED
     missed = matches.counted.copy()
     missed[matches.true[0][matches.hits[0]]] = False
-    return Outcome(overlaps, matches, kind, missed)
+    return Outcome(overlaps, matches, kind, missed, found)
 
 
 def confusion_matrix(result: Outcome, classes: int) -> np.ndarray:
@@ -71,7 +89,7 @@ def confusion_matrix(result: Outcome, classes: int) -> np.ndarray:
     matrix = np.zeros((classes + 1, classes + 1), np.int64)
     overlaps, true = result.overlaps, np.where(result.matches.hits[0], result.matches.true[0], -1)
     open_pairs = (result.kind[overlaps.detection] > IGNORED) & result.missed[overlaps.true]
-    pairs = np.flatnonzero(open_pairs & (overlaps.overlap >= FOUND_IOU))
+    pairs = np.flatnonzero(open_pairs & (overlaps.overlap >= result.found))
     confused: set[int] = set()
     for pair in pairs[np.lexsort((-overlaps.overlap[pairs], overlaps.detection[pairs]))]:
         detection, box = int(overlaps.detection[pair]), int(overlaps.true[pair])

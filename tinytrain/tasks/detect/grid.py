@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 import tensorflow as tf
 
+from tinytrain.config.fields import MOST_OF_ANCHOR
 from tinytrain.config.schema import Config
 from tinytrain.data import anchors
 
@@ -61,12 +62,10 @@ class Grid:
     def boxes(self, predictions: tf.Tensor) -> tf.Tensor:
         """Returns the boxes (B, P, 4), x0, y0, x1, y1 in pixels, of predictions (B, P, 5 + K), as YOLOv3 decodes them.
 
-        Centre (σ(t) + cell)·stride, size anchor·e^t.
+        Centre (σ(t) + cell)·stride, size anchor·e^t but at most MOST_OF_ANCHOR anchors.
         """
         positions = tf.constant(self.positions)
         centre = (tf.sigmoid(predictions[..., :2]) + positions[:, COLUMN : ROW + 1]) * positions[:, STRIDE, None]
-        size = positions[:, ANCHOR_WIDTH:] * tf.exp(tf.minimum(predictions[..., 2:4], LARGEST_EXPONENT))
+        largest = float(np.log(MOST_OF_ANCHOR))
+        size = positions[:, ANCHOR_WIDTH:] * tf.exp(tf.minimum(predictions[..., 2:4], largest))
         return tf.concat([centre - size / 2, centre + size / 2], axis=-1)
-
-
-LARGEST_EXPONENT = float(np.log(16.0))  # no box has more than 16 times the side of its anchor, as in the firmware

@@ -34,7 +34,10 @@ def ap50(detections: np.ndarray, annotations: np.ndarray) -> float | None:
 
 
 def best_threshold(detections: np.ndarray, annotations: np.ndarray) -> float:
-    """Returns the score with the largest F1 at IoU 0.5 over all classes together, 0.01..0.99; arguments as `ap50`."""
+    """Returns the score with the largest F1 at IoU 0.5 over all classes together; arguments as `ap50`.
+
+    It is one that detect.score may be.
+    """
     found = overlaps.find(detections, annotations)
     return operating_point.best_threshold(found, by_coco_rule(found, HALF))
 
@@ -70,15 +73,9 @@ def summary(
     found = overlaps.find(detections, annotations)
     coco = by_coco_rule(found, COCO_IOUS)
     by_iou = curves(found, coco)
-    voc = curves(found, by_voc_rule(found, HALF))[0].values()
     everything = operating_point.counts(found, coco, threshold)
-    result = {
-        "ap50": _mean(curve.coco() for curve in by_iou[0].values()),
-        "ap50_voc07": _mean(curve.voc07() for curve in voc),
-        "ap50_voc10": _mean(curve.voc10() for curve in voc),
-        "ap": _mean(curve.coco() for row in by_iou for curve in row.values()),
-        "ap75": _mean(curve.coco() for curve in by_iou[IOU_75].values()),
-    }
+    result = {key: _mean(row.values()) for key, row in average_precisions(found, by_iou).items()}
+    result["ap75"] = _mean(curve.coco() for curve in by_iou[IOU_75].values())
     result |= {f"ap_{size}": value for size, value in _by_size(found).items()}
     if scales is not None:
         by_size = _by_size(overlaps.find(*_scaled(detections, annotations, scales)))
@@ -92,6 +89,22 @@ def summary(
         "errors": errors.outcome(detections, annotations, threshold).counts(),
         "images": len(annotations),
         "boxes": everything.boxes,
+    }
+
+
+def average_precisions(found: Overlaps, by_iou: list[dict[int, Curve]]) -> dict[str, dict[int, float]]:
+    """Returns "ap50", "ap50_voc07", "ap50_voc10" and "ap" of each class with boxes to be found.
+
+    Args:
+        found: within classes, from IoU 0.5 on.
+        by_iou: the curves of each class at each of COCO_IOUS.
+    """
+    voc = curves(found, by_voc_rule(found, HALF))[0]
+    return {
+        "ap50": {label: curve.coco() for label, curve in by_iou[0].items()},
+        "ap50_voc07": {label: curve.voc07() for label, curve in voc.items()},
+        "ap50_voc10": {label: curve.voc10() for label, curve in voc.items()},
+        "ap": {label: float(np.mean([row[label].coco() for row in by_iou])) for label in by_iou[0]},
     }
 
 

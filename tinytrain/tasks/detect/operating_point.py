@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tinytrain.config.fields import LEAST_SCORE, MOST_SCORE
 from tinytrain.tasks.detect.matching import Matches
 from tinytrain.tasks.detect.overlaps import Overlaps
 
-LOWEST, HIGHEST = 0.01, 0.99  # of detect.score
 WITHOUT_A_HIT = 0.5  # where no score is better than another
 
 
@@ -63,6 +63,20 @@ def f1_at(overlaps: Overlaps, matches: Matches, thresholds: np.ndarray, label: i
     return 2 * found[shown] / np.maximum(shown + boxes.sum(), 1)
 
 
+def count_error(overlaps: Overlaps, matches: Matches, threshold: float, images: int) -> float | None:
+    """Returns how far the number of detections of a class in an image is from that of its boxes to be found.
+
+    It is the sum over classes, the mean over images, of which there are `images`; other arguments as `counts`.
+    """
+    detected, truth, counted = overlaps.detected, overlaps.truth, matches.counted
+    shown = (detected.score >= threshold) & ~matches.ignored[0]
+    classes = 1 + max(detected.label.max(initial=0), truth.label.max(initial=0))
+    surplus = np.zeros((images, classes))
+    np.add.at(surplus, (detected.image[shown], detected.label[shown]), 1)
+    np.subtract.at(surplus, (truth.image[counted], truth.label[counted]), 1)
+    return float(np.abs(surplus).sum(axis=1).mean()) if images else None
+
+
 def best_threshold(overlaps: Overlaps, matches: Matches) -> float:
     """Returns the score with the largest F1 over all classes together, the highest of equal ones.
 
@@ -70,6 +84,6 @@ def best_threshold(overlaps: Overlaps, matches: Matches) -> float:
     rounded, fall on the same side of it.
     """
     score = np.unique(overlaps.detected.score[~matches.ignored[0]])[::-1]
-    thresholds = np.clip((score + np.append(score[1:], 0.0)) / 2, LOWEST, HIGHEST)
+    thresholds = np.clip((score + np.append(score[1:], 0.0)) / 2, LEAST_SCORE, MOST_SCORE)
     f1 = f1_at(overlaps, matches, thresholds)
     return float(thresholds[f1.argmax()]) if f1.any() else WITHOUT_A_HIT

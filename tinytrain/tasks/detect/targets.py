@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from tinytrain.data.augment.box_geometry import WEIGHT
+from tinytrain.data.boxes import CLASS, CORNERS
 from tinytrain.tasks.detect.grid import Grid
-
-CLASS, CORNERS, WEIGHT = 0, slice(1, 5), 5  # columns of the targets of a batch (B, M, 6)
 
 
 class Assigned(NamedTuple):

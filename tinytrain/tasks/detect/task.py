@@ -138,7 +138,7 @@ class Detection(Task):
         return [_Part(self, part) for part in yolo_loss.Parts._fields]
 
     def keep(self, outputs: list[tf.Tensor]) -> tf.Tensor:
-        """Returns the detections (B, D, 6) of a batch, in pixels of the network's image, least score 0.01."""
+        """Returns the detections (B, D, 6) of a batch, in pixels of the network's image, down to LEAST_SCORE."""
         detect = self.config.detect
         return decode.detections(outputs, self.grid, detect.gain, detect.nms, detect.boxes)
 
@@ -149,25 +149,27 @@ class Detection(Task):
 
     def evaluate(self, outputs: np.ndarray, samples: Samples) -> dict[str, Any]:
         """Returns what metrics.json holds of a split, from what `keep` gives for all of its images."""
-        found, annotations = decode.in_original(outputs, samples.transforms), samples.annotations
+        found, annotations = self.compared(outputs, samples)
         score = self.config.detect.score
-        threshold = metrics.best_threshold(found, annotations) if score == "auto" else float(score)
-        return metrics.summary(found, annotations, self.classes, threshold)
+        threshold = self.best_score(found, annotations) if score == "auto" else float(score)
+        return metrics.summary(found, annotations, self.classes, threshold, samples.transforms[:, :2])
+
+    def compared(self, outputs: np.ndarray, samples: Samples) -> tuple[np.ndarray, np.ndarray]:
+        """Returns detections (N, D, 6) and annotations in the pixels that both are measured in: of the originals."""
+        return decode.in_original(outputs, samples.transforms), samples.annotations
 
     def settled(self, outputs: np.ndarray, samples: Samples) -> dict[str, Any]:
         """Returns {dotted key: value} of what only the trained network tells: the least score of a box."""
-        found = decode.in_original(outputs, samples.transforms)
-        threshold = self.best_score(found, samples.annotations)
+        threshold = self.best_score(*self.compared(outputs, samples))
         return {"detect.score": round(float(threshold), 4)} if self.config.detect.score == "auto" else {}
 
     def best_score(self, found: np.ndarray, annotations: np.ndarray) -> float:
-        """Returns the score with the largest F1; detections (N, D, 6) are in pixels of the annotations."""
+        """Returns the score with the largest F1, from what `compared` gives."""
         return metrics.best_threshold(found, annotations)
 
     def measure(self, outputs: np.ndarray, samples: Samples) -> float:
         """Returns AP50 of what `keep` gives, 0..1; 0 where no image has a box."""
-        found = decode.in_original(outputs, samples.transforms)
-        return metrics.ap50(found, samples.annotations) or 0.0
+        return metrics.ap50(*self.compared(outputs, samples)) or 0.0
 
     def decode(self, outputs: np.ndarray) -> np.ndarray:
         """Returns the detections that `keep` gives with at least the score of the config; the others have class -1."""
@@ -180,7 +182,7 @@ class Detection(Task):
         per_class = {kind: None if row is None else row["per_class"] for kind, row in rows.items()}
         counted = next(each for each in per_class.values() if each is not None)
         return [
-            {"class": name, "images": row["boxes"]}
+            {"class": name, self.figures.counted: row["boxes"]}
             | {kind: None if each is None else each[name][self.figures.main.key] for kind, each in per_class.items()}
             for name, row in counted.items()
             if row["boxes"]

@@ -1,0 +1,32 @@
+"""A loss by int8 is told in words, with what most of it is due to."""
+
+import export_reports
+import pytest
+
+from tinytrain.exporting.text import summary
+
+
+def accuracy(floating, finetuned, int8, **more):
+    return {"float": floating, "float_finetuned": finetuned, "int8": int8, "images": 72, **more}
+
+
+@pytest.mark.parametrize(
+    ("figures", "sentence"),
+    [
+        (
+            accuracy(0.8, 0.8, 0.8, val=accuracy(0.8405, 0.5755, 0.5756)),
+            "int8 is 26.5 points below the float model on the val images, most of it by the fine-tune (26.5)",
+        ),
+        (
+            accuracy(0.8, None, 0.7, val=None),
+            "int8 is 10.0 points below the float model on the test images, by quantization: --diagnose tells where",
+        ),
+        (accuracy(0.8, 0.79, 0.7, val=None), "10.0 points below the float model on the test images, by quantization"),
+        (accuracy(0.9, 0.5, 0.5, val=accuracy(0.8, 0.79, 0.785)), ""),  # val speaks, and half a point is nothing
+        (accuracy(None, None, None, val=None), ""),
+    ],
+)
+def test_a_loss_of_more_than_two_points_is_told(tmp_path, figures, sentence):
+    text = summary(export_reports.report(accuracy=figures), tmp_path)
+    assert ("WARNING" in text) == bool(sentence)
+    assert sentence in text
