@@ -2,7 +2,7 @@
 #include "dsp.h"
 #include "kernels.h"
 
-#define MOST_PIXELS 255  // whose sums fit 16 bits: two channels share a word then
+#define MOST_PIXELS 255  // whose sums fit 16 bits: two channels share a word
 
 typedef struct {
   const int8_t* from;  // the first pixel that the window sees
@@ -28,11 +28,10 @@ static int8_t average_channel(const KernelPool* pool, const Seen* seen, int chan
   return average(pool, sum, seen->rows * seen->columns);
 }
 
-// Four channels, a word of which is two additions.
-static void average_four(const KernelPool* pool, const Seen* seen, int channel, int8_t* output) {
+// Four channels, a word of which is two additions, of `rows` rows from `row` on: their sums fit 16 bits.
+KERNEL_INLINE void add_rows(const Seen* seen, const int8_t* row, int rows, int32_t* sums) {
   uint32_t even = 0, odd = 0;
-  const int8_t* row = seen->from + channel;
-  for (int rows = seen->rows; rows > 0; --rows) {
+  for (; rows > 0; --rows) {
     const int8_t* from = row;
     for (int columns = seen->columns; columns > 0; --columns) {
       const uint32_t word = load_word(from);
@@ -42,11 +41,29 @@ static void average_four(const KernelPool* pool, const Seen* seen, int channel, 
     }
     row += seen->step;
   }
-  const int32_t count = seen->rows * seen->columns;
-  output[0] = average(pool, (int16_t)even, count);
-  output[1] = average(pool, (int16_t)odd, count);
-  output[2] = average(pool, (int16_t)(even >> 16), count);
-  output[3] = average(pool, (int16_t)(odd >> 16), count);
+  sums[0] += (int16_t)even;
+  sums[1] += (int16_t)odd;
+  sums[2] += (int16_t)(even >> 16);
+  sums[3] += (int16_t)(odd >> 16);
+}
+
+static void average_four(const KernelPool* pool, const Seen* seen, int channel, int8_t* output) {
+  const int count = seen->rows * seen->columns;
+  const int8_t* row = seen->from + channel;
+  int32_t sums[4] = {0, 0, 0, 0};
+  if (count <= MOST_PIXELS) {
+    add_rows(seen, row, seen->rows, sums);
+  } else {
+    const int most = MOST_PIXELS / seen->columns;
+    for (int left = seen->rows; left > 0; left -= most) {
+      add_rows(seen, row, at_most(left, most), sums);
+      row += most * seen->step;
+    }
+  }
+  output[0] = average(pool, sums[0], count);
+  output[1] = average(pool, sums[1], count);
+  output[2] = average(pool, sums[2], count);
+  output[3] = average(pool, sums[3], count);
 }
 
 void kernel_average_pool(const KernelPool* pool, const int8_t* input, int8_t* output) {
@@ -59,7 +76,7 @@ void kernel_average_pool(const KernelPool* pool, const int8_t* input, int8_t* ou
       const int columns = at_most(left + pool->window_width, pool->input_width) - first_column;
       const Seen seen = {input + first_row * step + first_column * channels, rows, columns, step, channels};
       int channel = 0;
-      if (rows * columns <= MOST_PIXELS) {
+      if (columns <= MOST_PIXELS) {
         for (; channel + 4 <= channels; channel += 4) average_four(pool, &seen, channel, output + channel);
       }
       for (; channel < channels; ++channel) output[channel] = average_channel(pool, &seen, channel);
