@@ -108,7 +108,8 @@ def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Pat
         }
         if decoder:
             report |= {"decoder": description.section(decoder), "golden_boxes": len(held.golden_boxes)}
-        report |= latency.report(tflite.operators, board, report.get("emulated", {}).get("instructions"))
+        counted = report.get("emulated", {}).get("instructions")
+        report |= latency.report(tflite.operators, board, counted, derived.kernels)
         report |= proof.section(report, tflite.operators, derived.ours)
         write_json(draft / REPORT_FILE, report)
     return report

@@ -52,7 +52,7 @@ def section(subject: Subject, export: Export, name: str) -> BoardSection:
     how_timed = ""
     if model.is_file():
         graph = supported.parse(model.read_bytes(), f"'{model}'")
-        memory = memory_map.read(graph, report.get("kernels", {}).get("chosen") == choice.OURS)
+        memory = memory_map.read(graph, _has_own_kernels(report))
         rows, how_timed = _timed(export, graph)
     layers = report.get("diagnosis", {}).get("layers", [])
     return BoardSection(
@@ -71,6 +71,10 @@ def section(subject: Subject, export: Export, name: str) -> BoardSection:
     )
 
 
+def _has_own_kernels(report: dict[str, Any]) -> bool:
+    return bool(report.get("kernels", {}).get("chosen") == choice.OURS)
+
+
 def _timed(export: Export, graph: Model) -> tuple[list[Row] | None, str]:
     """Returns the operators with their times, None if these are unknown, and how they were measured or estimated."""
     latency = facts.latency(export)
@@ -78,7 +82,7 @@ def _timed(export: Export, graph: Model) -> tuple[list[Row] | None, str]:
         return None, ""
     if shares := operators.measured_shares(export.bench, graph):
         return operators.rows(graph, latency.ms, shares), f"shares measured {facts.measured_where(export)}"
-    shares = operators.estimated_shares(graph)
+    shares = operators.estimated_shares(graph, _has_own_kernels(export.report))
     if shares is None:
         return None, ""
     return operators.rows(graph, latency.ms, shares), "estimated from instructions by operator"
