@@ -270,6 +270,13 @@ def test_a_tflite_of_anyones_is_exported(exported_run, tmp_path, command_line):
     assert report["accuracy"] == {"float": None, "float_finetuned": None, "int8": None, "images": 0, "val": None}
     assert report["parity"]["different"] == 0
     assert report["model"]["macs"] == exported_run[0]["model"]["macs"]
+    words = ["export", "theirs.tflite", "--mcu", "stm32f746", "--out", "t", "--json", "export.kernels=tflm"]
+    theirs = json.loads(command_line(*words)[1].splitlines()[-1])
+    assert (theirs["kernels"]["chosen"], theirs["kernels"]["ours"]) == ("tflm", 0)
+    for name in ("model.tflite", "model.compact.tflite"):  # whichever kernels run it
+        assert (tmp_path / "e" / name).read_bytes() == (tmp_path / "t" / name).read_bytes()
+    array = c_source.read_model_data(tmp_path / "t/firmware/model/model_data.cc")
+    assert array == (tmp_path / "t/model.compact.tflite").read_bytes()
 
 
 @pytest.mark.skipif("TFLM_DIR" not in os.environ, reason="TFLM_DIR is not set: the real engine is not here")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from int8_models import converted_model
 from operator_files import OperatorFile
+from random_operators import add_conv, add_dense, add_depthwise, add_pool, add_sum
 
 from tinytrain.deploy import boards, c_source
 from tinytrain.deploy.c_source import Contents
@@ -168,6 +169,18 @@ def test_a_derived_model_computes_what_the_model_does(network, monkeypatch):
     model, derived, images, outputs = network
     monkeypatch.setattr(kernel_parity, "CHUNK_BYTES", 1)  # an image at a time
     assert kernel_parity.different(model, derived.model, images, outputs) == 0
+
+
+def test_operators_of_constants_are_compared_too():
+    random, file = np.random.default_rng(6), OperatorFile()
+    for add in (add_conv, add_depthwise, add_dense, add_sum, add_pool):
+        for _ in range(4):
+            add(file, random)
+    model, image = Model.parse(file.content()), np.zeros((1, 1, 1, 1), np.int8)
+    outputs = [output.reshape(1, -1) for output in ReferenceInterpreter(model.content).run(image)]
+    derived = derive(model)
+    assert len(derived.ours) > 15
+    assert kernel_parity.different(model, derived.model, image, outputs) == 0
 
 
 def test_a_byte_of_a_block_that_was_damaged_makes_outputs_different(network, monkeypatch):

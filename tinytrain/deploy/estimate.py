@@ -45,7 +45,8 @@ def arena_and_model_bytes(model: keras.Model) -> tuple[int, int]:
     kept = [KEPT if need is None else Kept() for need in needs]
     tail = arena_tail.tail_bytes(tensors, kept, planned.scratch_count, 1, len(schedule.outputs))
     content = network.block_bytes + MODEL_CONSTANT_BYTES + MODEL_OPERATOR_BYTES * len(needs)
-    return memory_planner.align(planned.head_bytes + tail), content
+    start = arena_tail.planning_bytes(tensors, len(planned.offsets), planned.scratch_count)
+    return memory_planner.align(max(planned.head_bytes, start) + tail), content
 
 
 def read(model: keras.Model) -> Network:

@@ -44,7 +44,8 @@ def size(
             return emulated.run(sources, emulated_board).get("arena_used_bytes", 0)
 
     if most := used_bytes(max(AMPLE_BYTES, bound_bytes)):
-        for margin_bytes in START_MARGINS_BYTES:
-            if used_bytes(arena_bytes := memory_planner.align(most) + margin_bytes):
+        least = memory_planner.align(most)
+        for arena_bytes in sorted({*(least + margin for margin in START_MARGINS_BYTES), max(bound_bytes, least)}):
+            if used_bytes(arena_bytes):
                 return arena_bytes, memory.MEASURED
     return unmeasured

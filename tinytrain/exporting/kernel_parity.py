@@ -46,19 +46,30 @@ def different(model: Model, held: Model, images: np.ndarray, outputs: Sequence[n
                 wrong |= _unequal(values[output.index], expected[first : first + chunk])
             for before, after in zip(model.operators, held.operators, strict=True):
                 if after.name.startswith(PREFIX):
-                    wrong |= _unequal(values[before.outputs[0].index], _computed(held, before, after, values))
+                    read = [
+                        _read(model, tensor, values, len(some)) for tensor in before.inputs[: len(after.inputs) - 1]
+                    ]
+                    wrong |= _unequal(values[before.outputs[0].index], _computed(held, after, read))
             count += int(wrong.sum())
             stage.advance(len(some))
     return count
 
 
-def _computed(held: Model, before: Operator, after: Operator, values: dict[int, np.ndarray]) -> np.ndarray:
-    """Returns what an operator of ours makes of the values that the same operator of the model has read."""
-    *_, block = after.inputs
+def _read(model: Model, tensor: Tensor | None, values: dict[int, np.ndarray], count: int) -> np.ndarray:
+    """Returns what a tensor holds for each of `count` images, (count, elements) int8."""
+    if tensor is None:
+        raise TinytrainError("an operator in the C array lacks an input")
+    if tensor.constant:
+        return np.repeat(model.constant(tensor).reshape(1, -1), count, axis=0)
+    return values[tensor.index].reshape(count, -1)
+
+
+def _computed(held: Model, operator: Operator, inputs: Sequence[np.ndarray]) -> np.ndarray:
+    """Returns what an operator of ours makes of these inputs, (N, elements) int8."""
+    block = operator.inputs[-1]
     if block is None:
-        raise TinytrainError(f"{after.name} in the C array has no block of constants")
-    inputs = [values[tensor.index] for tensor in before.inputs[: len(after.inputs) - 1] if tensor is not None]
-    return block_outputs.outputs(after.name.removeprefix(PREFIX), held.constant(block).tobytes(), inputs)
+        raise TinytrainError(f"{operator.name} in the C array has no block of constants")
+    return block_outputs.outputs(operator.name.removeprefix(PREFIX), held.constant(block).tobytes(), inputs)
 
 
 def _unequal(first: np.ndarray, second: np.ndarray) -> np.ndarray:
