@@ -19,7 +19,8 @@ from sklearn.datasets import load_digits
 import tinytrain as public
 from tinytrain.config import load as configs
 from tinytrain.data.boxes import Box
-from tinytrain.deploy.exported import COMPACT_FILE, MODEL_FILE, Exported
+from tinytrain.deploy.exported import Exported
+from tinytrain.deploy.exported_model import COMPACT_FILE, MODEL_FILE
 from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.errors import UserError
 from tinytrain.predicting import drawing
@@ -219,6 +220,19 @@ def test_an_export_gives_the_boxes_of_its_decoder(detector_export, tmp_path, cap
     more = public.predict(detector_export, [tmp_path / "a.png"], score=0.05)["predictions"][0]["boxes"]
     assert len(more) > len(expected)
     assert "with --score 0.05 the boxes are not those of the firmware, which has 0.4" in capsys.readouterr().err
+
+
+def test_an_export_needs_no_golden_outputs_and_no_firmware(detector_export, tmp_path):
+    box_datasets.noise(5, (64, 32)).save(tmp_path / "a.png")
+    for name in ("report.json", COMPACT_FILE):
+        (tmp_path / name).write_bytes((detector_export / name).read_bytes())
+    image = [tmp_path / "a.png"]
+    assert public.predict(tmp_path, image) == public.predict(detector_export, image)
+    report = json.loads((tmp_path / "report.json").read_text())
+    report["decoder"]["outputs"] = report["decoder"]["outputs"][:1]
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    with pytest.raises(UserError, match=r"is damaged \(its decoder expects outputs of .*\): export again"):
+        public.predict(tmp_path, image)
 
 
 def test_reaching_the_most_boxes_is_told(detector_run, tmp_path, capsys, monkeypatch):

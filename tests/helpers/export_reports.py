@@ -11,7 +11,7 @@ def report(**changes):
         "task": "classify",
         "board": "stm32f746g_disco",
         "fits": True,
-        "model": {"bytes": 1, "compact_bytes": 1, "macs": 1, "ops": {}},
+        "model": {"bytes": 1, "crc32": "", "compact_bytes": 1, "compact_crc32": "", "macs": 1, "ops": {}},
         "classes": [],
         "input": {
             "shape": [1, 8, 8, 1],

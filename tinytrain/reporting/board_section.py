@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from tinytrain.deploy.exported import MODEL_FILE
+from tinytrain.deploy.exported_model import MODEL_FILE
 from tinytrain.deploy.tflm import memory_planner, supported
 from tinytrain.reporting import board_charts, facts, memory_map, operators
 from tinytrain.reporting.facts import Hint
