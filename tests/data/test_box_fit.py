@@ -65,7 +65,10 @@ def test_a_turned_picture_whose_boxes_fit_neither_way_is_severe():
         ((-1, 0, 41, 33), (0, 0, 40, 32), None),  # a pixel is rounding
         ((-1.01, 0, 9, 9), (0, 0, 9, 9), "clipped"),
         ((30, 30, 50, 33.5), (30, 30, 40, 32), "clipped"),
-        ((-1e300, 3, 1e300, 9), (0, 3, 40, 9), "clipped"),
+        ((-1e300, 3, 1e300, 9), (0, 3, 40, 9), "far beyond"),
+        ((-20, 0, 60, 9), (0, 0, 40, 9), "clipped"),  # half a side
+        ((-20.1, 0, 9, 9), (0, 0, 9, 9), "far beyond"),
+        ((0, 0, 9, 48.1), (0, 0, 9, 32), "far beyond"),
         ((40, 0, 41, 9), None, "outside"),
         ((-9, 0, 0, 9), None, "outside"),
         ((5, 40, 9, 50), None, "outside"),

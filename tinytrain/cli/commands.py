@@ -212,6 +212,14 @@ def _data(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, 
     return result, data_report.as_text(result)
 
 
+def _refuse_severe(result: dict[str, Any]) -> None:
+    """Raises TinytrainError for data that `fit` would refuse; what is wrong with them is printed."""
+    from tinytrain.data.source import counted
+
+    if severe := sum(finding["severe"] for finding in result["findings"]):
+        raise TinytrainError(f"fit refuses '{result['data']}' for {counted(severe, 'finding')} marked error: above")
+
+
 def _list(values: Any, operands: list[str], _: list[str]) -> tuple[Any, str]:
     from tinytrain.cli.lists import names
 
@@ -320,6 +328,7 @@ COMMANDS = {
         "SPEC",
         (text("out", "PNG", "the picture of samples to write", default="samples.png"),),
         _data,
+        verdict=_refuse_severe,
     ),
     "list": Command(
         "Lists what a config can name.",

@@ -1,8 +1,10 @@
 """Collects what is wrong with boxes while their files are read, and makes one finding of each kind."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tinytrain.data.source import Finding
 
@@ -93,6 +95,12 @@ KINDS = {
     "clipped": Kind(
         "box", "boxes", "beyond the border of the picture, clipped", "nothing to do, unless they are wrong"
     ),
+    "far beyond": Kind(
+        "box",
+        "boxes",
+        "beyond the border by more than half a side of the picture, clipped",
+        "correct them: such a number is of another picture, or has a digit too many",
+    ),
     "same box": Kind("box", "boxes", "that stand there twice, used once", "remove one of each"),
     "polygon": Kind(
         "outline",
@@ -108,6 +116,12 @@ KINDS = {
     ),
     "background": Kind(
         "picture", "pictures", "without a box, learnt as background", "nothing to do, unless they show objects"
+    ),
+    "emptied": Kind(
+        "picture",
+        "pictures",
+        "none of whose boxes can be used, learnt as background",
+        "correct the boxes: what they show is taught as no object",
     ),
     "no split": Kind(
         "picture", "pictures", "in no split while others are, left out", "put them into train, val or test"
@@ -145,6 +159,20 @@ class Problems:
         self.lines[kind].append(line)
         if picture is not None:
             self.skipped.add(picture)
+
+    def add_repeated_names(self, where: str, names: Mapping[Any, str]) -> None:
+        """Adds the names that several classes have.
+
+        Args:
+            where: the file that says so.
+            names: {number or other key of a class: its name}.
+        """
+        keys: dict[str, list[str]] = defaultdict(list)
+        for key, name in names.items():
+            keys[name].append(str(key))
+        for name, same in keys.items():
+            if len(same) > 1:
+                self.add("class names", f"{where}: classes {' and '.join(same)} are called '{name}'")
 
     def findings(self, skip_bad: bool) -> list[Finding]:
         """Returns a finding of each kind that occurred; with `skip_bad`, what that leaves out is not severe."""

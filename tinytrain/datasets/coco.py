@@ -25,7 +25,7 @@ from tinytrain.data.box_values import (
     received,
     size,
 )
-from tinytrain.data.boxes import CROWD, NORMAL, Box
+from tinytrain.data.boxes import CROWD, NORMAL, Box, with_names
 from tinytrain.data.source import Dataset
 
 NEEDS = "annotations/instances_*.json, or another JSON file with images, annotations and categories"
@@ -122,6 +122,7 @@ def _categories(name: str, categories: list[Any], classes: dict[str, int], probl
                 raise Unreadable(f"id {key} is {names[key]}, too")
         except Unreadable as error:
             problems.add("class names", f"{where}: {error}")
+    problems.add_repeated_names(name, names)
     ordered = sorted(names, key=lambda key: (isinstance(key, str), key))
     return {key: classes.setdefault(names[key], len(classes)) for key in ordered}
 
@@ -155,7 +156,9 @@ def _box(annotation: dict[str, Any], label: int, where: str) -> Box:
     x, y, width, height = numbers("bbox", annotation.get("bbox"), 4)
     state = CROWD if flag("iscrowd", annotation.get("iscrowd")) else NORMAL
     area = number("area", annotation["area"]) if annotation.get("area") is not None else None
-    return Box(label, (x, y, x + width, y + height), state, area if area is None or area > 0 else None, where)
+    written = with_names(("x", "y", "width", "height"), (x, y, width, height))
+    area = area if area is None or area > 0 else None
+    return Box(label, (x, y, x + width, y + height), state, area, where, written)
 
 
 def _object(entry: Any) -> dict[str, Any]:

@@ -275,11 +275,13 @@ def _finish(run: Run, trainer: Trainer) -> None:
         for dotted, value in settled.items():
             configs.set_key(trainer.config, dotted, value)
         write_text(run.config_path, configs.dump(trainer.config))
-    test = trainer.data.samples("test")
+    test, of_val = trainer.data.samples("test"), trainer.task.evaluate(kept, val)
+    for sentence in trainer.task.doubts(of_val):
+        print(f"warning: {sentence}", file=sys.stderr)
     write_json(
         run.metrics_path,
         {
-            "val": trainer.task.evaluate(kept, val),
+            "val": of_val,
             "test": trainer.task.evaluate(_kept(trainer, model, test), test),
             "params": int(sum(np.prod(variable.shape) for variable in model.trainable_variables)),
             "macs": macs.count(model),

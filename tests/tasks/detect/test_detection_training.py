@@ -288,12 +288,17 @@ def test_what_only_a_detector_has_is_refused_for_classes(tmp_path, words, senten
     assert not (tmp_path / "run").exists()
 
 
-def test_val_images_without_a_box_are_refused_and_test_images_without_one_are_told(tmp_path):
+def test_val_images_without_a_box_are_refused_and_test_images_without_one_are_told(tmp_path, capsys):
     root = squares(tmp_path / "voc", {"train": 6, "val": 2, "test": 2})
     for path in (root / "Annotations").glob("test_*.xml"):
         path.write_text(voc_xml([], (64, 64), f"{path.stem}.png"))
     run = train(root, tmp_path / "run", "optim.epochs=1")
     assert run.metrics()["test"]["ap50"] is None
+    useless = run.metrics()["val"]["f1"]  # after one epoch
+    assert useless < 0.5
+    assert f"the network errs more than twice for each object that it finds in the val images (F1 {useless:.2f})" in (
+        capsys.readouterr().err
+    )
     line = tasks.of(run.config(), list(COLORS)).line(run.folder, run.metrics())
     assert "no boxes in 2 test images" in line
     for path in (root / "Annotations").glob("val_*.xml"):

@@ -20,6 +20,7 @@ from tinytrain.tasks.detect import loss as yolo_loss
 from tinytrain.tasks.detect.grid import Grid
 from tinytrain.train.task import Task
 
+LEAST_F1 = 0.5  # of a threshold that is of use (`Detection.doubts`)
 KEYS = {"flip", "distort", "expand", "expand_ratio", "iou_crop", "mixup", "mix_off_epochs"}
 
 
@@ -162,6 +163,19 @@ class Detection(Task):
         """Returns {dotted key: value} of what only the trained network tells: the least score of a box."""
         threshold = self.best_score(*self.compared(outputs, samples))
         return {"detect.score": round(float(threshold), 4)} if self.config.detect.score == "auto" else {}
+
+    def doubts(self, val: dict[str, Any]) -> list[str]:
+        """Returns that no threshold is of use where even the best has more errors than 2 for each object found.
+
+        F1 = 2 hits / (2 hits + errors) is below 0.5 there; errors are what is missed and what is found wrongly.
+        """
+        if val["f1"] is None or val["f1"] >= LEAST_F1:
+            return []
+        return [
+            f"at the threshold {val['threshold']:.2f} the network errs more than twice for each object that it finds "
+            f"in the val images (F1 {val['f1']:.2f}): it is not ready for use; more epochs, images or a larger "
+            "model.resolution may help"
+        ]
 
     def best_score(self, found: np.ndarray, annotations: np.ndarray) -> float:
         """Returns the score with the largest F1, from what `compared` gives."""
