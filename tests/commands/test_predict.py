@@ -17,6 +17,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 import tinytrain as public
+from tinytrain import quiet
 from tinytrain.config import load as configs
 from tinytrain.data.boxes import Box
 from tinytrain.deploy.exported import Exported
@@ -407,6 +408,18 @@ def test_a_mistake_is_one_sentence(trained_run, tmp_path, command_line, words, s
     assert (status, out) == (2, "")
     assert sentence.replace("received RUN", f"received {trained_run.folder}") in error
     assert not (tmp_path / "out").exists()
+
+
+def test_an_unfinished_run_is_refused_before_tensorflow_is_imported(trained_run, tmp_path, command_line, monkeypatch):
+    monkeypatch.setattr(quiet, "import_tensorflow", lambda **_: pytest.fail("imported"))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.toml").write_bytes(trained_run.config_path.read_bytes())
+    for words in (["predict", "run", "a.png"], ["evaluate", "run"], ["export", "run", "--mcu", "stm32f746"]):
+        status, _, error = command_line(*words)
+        assert (status, error.partition(":")[2]) == (
+            2,
+            " the run 'run' is not finished: go on with tinytrain fit --out run --resume\n",
+        )
 
 
 def test_an_export_of_a_detector_without_a_decoder_is_refused(tmp_path):

@@ -28,13 +28,15 @@ from tinytrain.errors import Mistakes, UserError, escaped
 from tinytrain.files import write_json, write_text
 from tinytrain.nn import macs
 from tinytrain.nn.predict import predict
-from tinytrain.run import Run
+from tinytrain.run import RUNS, Run
 from tinytrain.train import checkpoint
 from tinytrain.train.figures import module_of
 from tinytrain.train.resolve import copied, decided, resolve, with_usual
 from tinytrain.train.task import build_network
 from tinytrain.train.tensorboard import TensorBoardLog
 from tinytrain.train.trainer import Trainer
+
+LEAST_RUN_BYTES = 1_000_000  # about: the checkpoints of a small network
 
 
 class FitCheck(Protocol):
@@ -73,16 +75,16 @@ def fit(
             config = exit_stack.enter_context(_going_on(run, config, typed))
             if run.finished:
                 return run
-        elif out:
-            Run(out).refuse_taken()  # before the work, and again before the run is made
+        else:
+            _refuse_folder(out)
         configs.check(config)
         with progress.stage("reading the data"):
             typed_config, dataset = config, read_dataset(config)
+        taken = ""
         if run is None:
-            config = _with_usual(config, dataset, typed, fit_check)
+            config, taken = _with_usual(config, dataset, typed, fit_check)
         config = resolve(config, dataset)
         if run is None:
-            _print_network(config)
             _check_search(config)
         with progress.stage("building the network"):
             network = _begun_network(run, config) or build_network(config, dataset.classes)
@@ -92,6 +94,7 @@ def fit(
         with progress.stage("preparing the training"):
             trainer = Trainer(config, data, network)
         if run is None:
+            _print_chosen(taken, config)
             _print_findings(data, typed_config, config)
             for sentence in trainer.method.warnings():
                 print(f"warning: {sentence}", file=sys.stderr)
@@ -106,24 +109,37 @@ def fit(
         return run
 
 
-def _with_usual(config: Config, dataset: Dataset, typed: Collection[str] | None, fit_check: FitCheck | None) -> Config:
-    """Returns `config` with what its task begins with, and the largest resolution that fits; prints both."""
+def _refuse_folder(out: Path | None) -> None:
+    """Raises UserError, before the work, for a run folder that is taken or cannot be written."""
+    if out:
+        Run(out).refuse_taken()  # and again before the run is made
+    files.require_space(out or RUNS, LEAST_RUN_BYTES, "the run", "name another folder with --out")
+
+
+def _with_usual(
+    config: Config, dataset: Dataset, typed: Collection[str] | None, fit_check: FitCheck | None
+) -> tuple[Config, str]:
+    """Returns `config` with what its task begins with, and the largest resolution that fits; and a line that says so.
+
+    Raises UserError for data that cannot be trained on, before it looks for the resolution.
+    """
     config, changed = with_usual(config, dataset, typed)
     sides = getattr(module_of(dataset.task), "SIDES", ())
     if fit_check and sides and config.model.resolution == "auto":
+        Mistakes(mistakes_in(dataset)).raise_all()
         with progress.stage("looking for the largest resolution that fits"):
             config.model.resolution = fit_check.largest(
                 lambda side: _at(config, dataset, side), len(dataset.classes), sides
             )
         changed |= {"model.resolution": config.model.resolution}
-    if changed:
-        listed = " ".join(f"{key}={value}" for key, value in changed.items())
-        print(f"tinytrain: taken for the task {dataset.task}, unless you say otherwise: {listed}", file=sys.stderr)
-    return config
+    listed = " ".join(f"{key}={value}" for key, value in changed.items())
+    return config, f"taken for the task {dataset.task}, unless you say otherwise: {listed}" if changed else ""
 
 
-def _print_network(config: Config) -> None:
-    """Prints what the network of a task is, where that follows from data and board."""
+def _print_chosen(taken: str, config: Config) -> None:
+    """Prints what was chosen for the user, once nothing is wrong with it, and what the network is that follows."""
+    if taken:
+        print(f"tinytrain: {taken}", file=sys.stderr)
     described = getattr(module_of(config.task), "described", None)
     if described:
         print(f"tinytrain: the network: {described(config)}", file=sys.stderr)

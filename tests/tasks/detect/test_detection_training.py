@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import keras
 import numpy as np
@@ -264,9 +265,10 @@ def test_a_classifier_teaches_no_detector_nor_the_other_way_round(tree, finished
         (["detect.head=yolo3", "detect.fuse=add"], "the head yolo3 joins its scales by concat"),
     ],
 )
-def test_what_a_detector_cannot_be_trained_with_is_one_sentence(tree, tmp_path, words, sentence):
+def test_what_a_detector_cannot_be_trained_with_is_one_sentence(tree, tmp_path, capsys, words, sentence):
     with pytest.raises(UserError) as refused:
         train(tree, tmp_path / "run", *words)
+    assert "taken for the task" not in capsys.readouterr().err  # as nothing is
     assert sentence in str(refused.value)
     assert len(str(refused.value).splitlines()) == (3 if "detect.depth=2" in words else 1)  # both, and a line above
     assert not (tmp_path / "run").exists()
@@ -286,6 +288,18 @@ def test_what_only_a_detector_has_is_refused_for_classes(tmp_path, words, senten
         fit.fit(configs.load(None, ["data.spec=digits", *SMALL, *words]), tmp_path / "run")
     assert sentence in str(refused.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_damaged_picture_is_told_before_the_resolution_is_looked_for(tree, tmp_path):
+    class Board:
+        def largest(self, *_):
+            pytest.fail("looked for a resolution")
+
+    root = shutil.copytree(tree, tmp_path / "voc")
+    (root / "JPEGImages" / "train_00.png").write_bytes(b"no picture")
+    words = [word for word in SHORT if not word.startswith("model.resolution")]
+    with pytest.raises(UserError, match="1 of 28 files cannot be read as images"):
+        fit.fit(configs.load(None, [f"data.spec=voc:{root}", *words]), tmp_path / "run", fit_check=Board())
 
 
 def test_val_images_without_a_box_are_refused_and_test_images_without_one_are_told(tmp_path, capsys):
