@@ -1,6 +1,7 @@
 """The sheet of boxes: what is drawn where, read back from its pixels."""
 
 import io
+import json
 
 import numpy as np
 from bench_helpers import exported
@@ -18,7 +19,7 @@ FIRST, SECOND = (0xE6, 0x9F, 0x00), (0x56, 0xB4, 0xE9)  # colors of the first tw
 
 def sheet(*rows):
     file = io.BytesIO()
-    box_sheet.draw(rows, ["cat", "Gänseblümchen 日本"], file)
+    box_sheet.draw(rows, ["cat", "Gänse 日本"], file)
     return np.asarray(Image.open(io.BytesIO(file.getvalue())).convert("RGB")).astype(int)
 
 
@@ -70,10 +71,24 @@ def test_rows_hold_what_bench_found(tmp_path):
     export = Exported.open(exported(tmp_path, 3, model=model, annotations=truth, **settings))
     shown = [{"image": 2, "board": [[16, 32, 48, 64, 16_384, 1]]}, {"image": 0, "board": []}]
     different, equal = box_sheet.rows({"boxes": {"differences": [{"image": 2}], "shown": shown}}, export)
-    assert (different.name, equal.name) == ("image 2, DIFFERENT", "image 0")
+    assert (different.name, equal.name) == ("DIFFERENT image 2", "image 0")
     assert different.board.tolist() == [[1, 2, 3, 4, 0.5, 1]]
     assert (different.truth == truth[2]).all()
     assert (different.image == export.inputs[2].astype(int) + 128).all()
     assert different.image.shape == (DETECTOR_SIDE, DETECTOR_SIDE, 3)
     assert len(equal.host) == len(export.boxes_of(0))
     assert equal.board.shape == (0, 6)
+    (tmp_path.parent / "split.json").write_text(json.dumps({"test": ["a/fur.jpg", "b.png", "c" * 99 + ".png"]}))
+    different, equal = box_sheet.rows({"boxes": {"differences": [{"image": 2}], "shown": shown}}, export)
+    assert (different.name, equal.name) == ("DIFFERENT " + "c" * 99 + ".png", "fur.jpg")
+    assert (sheet(different)[:20, LEFT + 240 : LEFT + STEP] == 255).all()  # the heading stays above its picture
+
+
+def test_a_label_is_read_on_any_picture():
+    fur = np.random.default_rng(0).integers(0, 256, (80, 80, 3)).astype(np.uint8)
+    pixels = picture(sheet(row(fur, host=[[10, 20, 70, 60, 0.9, 0]])), 1)
+    label = pixels[64:70, 34:60]  # behind the letters: the color of the class
+    inked = [(label == color).all(axis=-1) for color in (FIRST, (0, 0, 0))]
+    assert inked[0].mean() > 0.3
+    assert inked[1].any()
+    assert (np.abs(label - np.array(FIRST)).sum(axis=-1) < 3 * 255).all()

@@ -276,10 +276,10 @@ def test_all_modes_and_broken_files_in_folders(trained_run, tmp_path, command_li
     assert [row["image"].rpartition("/")[2].partition(".")[0] for row in rows] == [str(n) for n in range(9)]
     assert all(row["size"] == [7, 9] for row in rows[:8])
     assert status == 1
-    assert "2 other files are left out: images/notes.txt: no image; images/.hidden.png: hidden" in error
+    assert "2 other files left out: images/notes.txt: not an image; images/.hidden.png: hidden" in error
     assert error.splitlines()[-3:] == [
         "tinytrain: 2 images cannot be read:",
-        "  direct: no image",
+        "  direct: not an image",
         error.splitlines()[-1],
     ]
     assert error.splitlines()[-1].startswith("  images/deep/9.jpg: not an image of a format that is read")

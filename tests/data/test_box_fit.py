@@ -121,6 +121,21 @@ def test_clipping_keeps_the_area_that_the_data_give():
     assert (box.row[5:], box.corners) == ([CROWD, 33.0], (0, 0, 10, 10))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_problem_is_told_in_the_singular(kind):
+    problems = Problems()
+    problems.add(kind, "a.xml, line 3")
+    (one,) = problems.findings(skip_bad=False)
+    problems.add(kind, "a.xml, line 7")
+    (two,) = problems.findings(skip_bad=False)
+    assert one.what.startswith(f"1 {KINDS[kind].singular} ")
+    assert two.what.startswith(f"2 {KINDS[kind].plural} ")
+    sentence = f"{one.what}; {one.hint}"
+    assert not {"{", "}"} & set(sentence + two.what + two.hint)
+    assert kind in ("size", "EXIF kept", "emptied") or " they" not in sentence  # where "they" are its boxes
+    assert not any(f"{what} them" in sentence for what in ("remove", "correct", "repair", "save", "put"))
+
+
 def test_what_skip_bad_leaves_out_is_not_severe():
     problems = Problems()
     problems.add("malformed box", "a.xml, line 6: xmin is nan")

@@ -303,7 +303,7 @@ def test_fit_tells_findings_once_and_trains(official, command_line, tmp_path):
     assert status == 0
     assert stderr.count("in more than one split") == 1
     assert "train/red/000.png (train) = test/red/copy.png (test)" in stderr
-    assert stderr.count("Thumbs.db: no image") == 1
+    assert stderr.count("Thumbs.db: not an image") == 1
     assert "data.resize=pad brings them to one size, unless you say stretch or crop" in stderr
     assert "model.channels=3 is taken, since some are color" in stderr
     config = Run(tmp_path / "run").config()

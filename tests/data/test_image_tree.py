@@ -145,10 +145,10 @@ def test_nothing_is_left_out_without_its_name(image_folder):
         ".DS_Store": "hidden",
         "pipe": "neither a file nor a folder",
         "labels.csv": "in no class folder",
-        "Thumbs.db": "no image",
-        "notes.txt": "no image",
-        "desktop.ini": "no image",
-        "README": "no image",
+        "Thumbs.db": "not an image",
+        "notes.txt": "not an image",
+        "desktop.ini": "not an image",
+        "README": "not an image",
     }
     assert not any(finding.severe for finding in source.findings)
     assert {"red/deep/deeper/in.png", "red/image_without_suffix"} <= set(source.image_sets["all"].names)
@@ -163,7 +163,7 @@ def test_a_file_that_is_left_out_is_remembered_as_such(image_folder):
     assert (
         left_out(folder.load(str(root), Data()))
         == left_out(folder.load(str(root), Data()))
-        == {"Thumbs.db": "no image"}
+        == {"Thumbs.db": "not an image"}
     )
 
 

@@ -192,7 +192,7 @@ def test_an_unfinished_run_shows_its_curves(copy, tmp_path):
     (copy / "metrics.json").unlink()
     text = written(copy, tmp_path)
     assert f"tinytrain fit --out {copy} --resume" in text
-    assert "Val accuracy so far" in text
+    assert "Best val accuracy so far" in text
     assert "Learning curves" in text
     (copy / "history.csv").unlink()
     assert "Learning curves" not in written(copy, tmp_path)

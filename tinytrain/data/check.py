@@ -188,7 +188,7 @@ def _class_findings(dataset: Dataset, subsets: "dict[str, Subset]", config: Conf
     missing = [f"{name} ({split})" for split, row in counts.items() for name, count in row.items() if count == 0]
     if missing:
         what = f"{counted(len(missing), 'class', 'classes')} without an image in a split"
-        problems.append(Finding("missing class", what, "add images of it", tuple(missing), severe=True))
+        problems.append(Finding("missing class", what, "add such images", tuple(missing), severe=True))
     train_counts = counts.get("train", counts.get("all", {}))
     tiny = [f"{name}: {count}" for name, count in train_counts.items() if 0 < count < TINY_CLASS]
     if tiny:

@@ -16,6 +16,7 @@ from tinytrain.config import box_formats
 from tinytrain.data.box_problems import Problems
 from tinytrain.data.box_tree import Tree
 from tinytrain.data.box_values import Unreadable, class_name, content, received
+from tinytrain.data.source import counted
 from tinytrain.errors import UserError
 
 MOST_BYTES = 10_000_000
@@ -127,7 +128,8 @@ def _of_darknet(tree: Tree, path: Path, problems: Problems) -> Layout:
     count = values.get("classes")
     if count and names and count != str(len(names)):
         problems.add(
-            "class names", f"{tree.name(path)}: classes is {received(count)}, but there are {len(names)} names"
+            "class names",
+            f"{tree.name(path)}: classes is {received(count)}, but its file holds {counted(len(names), 'name')}",
         )
     given = {key: values[key] for key in SPLIT_KEYS if values.get(key)}
     return Layout(names, _splits(tree, path, "", given, problems), files=files)

@@ -12,6 +12,7 @@ from tinytrain.config.schema import Config
 from tinytrain.data import boxes
 from tinytrain.data.augment.boxes import BoxAugmentation
 from tinytrain.data.images import Samples
+from tinytrain.data.source import counted
 from tinytrain.errors import UserError
 from tinytrain.nn import pretrained
 from tinytrain.nn.taps import taps
@@ -216,10 +217,11 @@ class Detection(Task):
         """Returns the line of a finished run."""
         test = result["test"]
         if test["ap50"] is None:
-            return f"{folder}: no boxes in {test['images']:,} test images, threshold {test['threshold']:.2f}"
+            return f"{folder}: no boxes in {counted(test['images'], 'test image')}, threshold {test['threshold']:.2f}"
+        measured = f"{counted(test['images'], 'image')} with {counted(test['boxes'], 'box', 'boxes')}"
         return (
             f"{folder}: test AP50 {100 * test['ap50']:.1f} % (VOC 2007 {100 * test['ap50_voc07']:.1f} %) on "
-            f"{test['images']:,} images with {test['boxes']:,} boxes, threshold {test['threshold']:.2f} (F1 "
+            f"{measured}, threshold {test['threshold']:.2f} (F1 "
             f"{test['f1']:.2f}), {result['params']:,} parameters, {result['macs']:,} MACs, "
             f"{result['images_per_second']:,.0f} images/s"
         )
