@@ -6,9 +6,9 @@ import os
 import shlex
 import statistics
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -29,9 +29,8 @@ from tinytrain.files import write_json, write_text
 from tinytrain.nn import macs
 from tinytrain.nn.predict import predict
 from tinytrain.run import RUNS, Run
-from tinytrain.train import checkpoint
-from tinytrain.train.figures import module_of
-from tinytrain.train.resolve import copied, decided, resolve, with_usual
+from tinytrain.train import checkpoint, chosen
+from tinytrain.train.resolve import decided, resolve
 from tinytrain.train.task import build_network
 from tinytrain.train.tensorboard import TensorBoardLog
 from tinytrain.train.trainer import Trainer
@@ -39,21 +38,11 @@ from tinytrain.train.trainer import Trainer
 LEAST_RUN_BYTES = 1_000_000  # about: the checkpoints of a small network
 
 
-class FitCheck(Protocol):
-    """What a board has room for."""
-
-    def __call__(self, model: keras.Model, config: Config, classes: int) -> None:
-        """Raises DoesNotFit unless the untrained `model` of `config` fits."""
-
-    def largest(self, build: Callable[[int], tuple[keras.Model, Config]], classes: int, sides: Sequence[int]) -> int:
-        """Returns the first of `sides`, in pixels, largest first, whose network fits; the last one if none does."""
-
-
 def fit(
     config: Config,
     out: Path | None = None,
     resume: bool = False,
-    fit_check: FitCheck | None = None,
+    fit_check: chosen.FitCheck | None = None,
     typed: Collection[str] | None = None,
 ) -> Run:
     """Trains the model of `config` and returns its run folder, finished.
@@ -82,7 +71,7 @@ def fit(
             typed_config, dataset = config, read_dataset(config)
         taken = ""
         if run is None:
-            config, taken = _with_usual(config, dataset, typed, fit_check)
+            config, taken = chosen.with_usual(config, dataset, typed, fit_check)
         config = resolve(config, dataset)
         if run is None:
             _check_search(config)
@@ -94,7 +83,7 @@ def fit(
         with progress.stage("preparing the training"):
             trainer = Trainer(config, data, network)
         if run is None:
-            _print_chosen(taken, config)
+            chosen.print_lines(taken, config)
             _print_findings(data, typed_config, config)
             for sentence in trainer.method.warnings():
                 print(f"warning: {sentence}", file=sys.stderr)
@@ -114,43 +103,6 @@ def _refuse_folder(out: Path | None) -> None:
     if out:
         Run(out).refuse_taken()  # and again before the run is made
     files.require_space(out or RUNS, LEAST_RUN_BYTES, "the run", "name another folder with --out")
-
-
-def _with_usual(
-    config: Config, dataset: Dataset, typed: Collection[str] | None, fit_check: FitCheck | None
-) -> tuple[Config, str]:
-    """Returns `config` with what its task begins with, and the largest resolution that fits; and a line that says so.
-
-    Raises UserError for data that cannot be trained on, before it looks for the resolution.
-    """
-    config, changed = with_usual(config, dataset, typed)
-    sides = getattr(module_of(dataset.task), "SIDES", ())
-    if fit_check and sides and config.model.resolution == "auto":
-        Mistakes(mistakes_in(dataset)).raise_all()
-        with progress.stage("looking for the largest resolution that fits"):
-            config.model.resolution = fit_check.largest(
-                lambda side: _at(config, dataset, side), len(dataset.classes), sides
-            )
-        changed |= {"model.resolution": config.model.resolution}
-    listed = " ".join(f"{key}={value}" for key, value in changed.items())
-    return config, f"taken for the task {dataset.task}, unless you say otherwise: {listed}" if changed else ""
-
-
-def _print_chosen(taken: str, config: Config) -> None:
-    """Prints what was chosen for the user, once nothing is wrong with it, and what the network is that follows."""
-    if taken:
-        print(f"tinytrain: {taken}", file=sys.stderr)
-    described = getattr(module_of(config.task), "described", None)
-    if described:
-        print(f"tinytrain: the network: {described(config)}", file=sys.stderr)
-
-
-def _at(config: Config, dataset: Dataset, side: int) -> tuple[keras.Model, Config]:
-    """Returns the untrained network of `config` at another resolution, and its config without "auto"."""
-    config = copied(config)
-    config.model.resolution, config.model.weights = side, ""  # which are as large, and are read when it is trained
-    config = resolve(config, dataset)
-    return build_network(config, dataset.classes), config
 
 
 def _check_search(config: Config) -> None:
@@ -219,7 +171,7 @@ def _callbacks(run: Run, trainer: Trainer) -> list[keras.callbacks.Callback]:
 
 
 def _split(
-    run: Run | None, dataset: Dataset, config: Config, network: keras.Model, fit_check: FitCheck | None
+    run: Run | None, dataset: Dataset, config: Config, network: keras.Model, fit_check: chosen.FitCheck | None
 ) -> Splits:
     """Returns the split images, those of `run` if it goes on.
 
@@ -293,7 +245,7 @@ def _finish(run: Run, trainer: Trainer) -> None:
         write_text(run.config_path, configs.dump(trainer.config))
     test, of_val = trainer.data.samples("test"), trainer.task.evaluate(kept, val)
     for sentence in trainer.task.doubts(of_val):
-        print(f"warning: {sentence}", file=sys.stderr)
+        progress.write(f"warning: {sentence}")
     write_json(
         run.metrics_path,
         {
