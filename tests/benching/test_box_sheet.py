@@ -44,13 +44,13 @@ def test_truth_host_and_board_stand_beside_each_other():
     truth[0, :5] = [0, 10, 20, 30, 50]
     truth[1, :5] = [1, 40, 40, 80, 80]
     truth[2, 0] = -1  # pads, at 0 0 0 0
-    host = [[12, 20, 30, 50, 0.9, 0], [0, 0, 0, 0, 0, -1]]
-    pixels = sheet(row(truth=truth, host=host, board=[[14, 20, 30, 50, 0.9, 0]]))
+    host = [[12, 20, 40, 50, 0.9, 0], [0, 0, 0, 0, 0, -1]]
+    pixels = sheet(row(truth=truth, host=host, board=[[14, 20, 40, 50, 0.9, 0]]))
     first = picture(pixels, 0)
     assert corners(first, FIRST) == (30, 60, 90, 150)  # three times as large as the image
     assert corners(first, SECOND) == (120, 120, 240, 240)
-    assert corners(picture(pixels, 1), FIRST) == (36, 60, 90, 150)
-    assert corners(picture(pixels, 2), FIRST) == (42, 60, 90, 150)
+    assert corners(picture(pixels, 1), FIRST) == (36, 60, 120, 150)
+    assert corners(picture(pixels, 2), FIRST) == (42, 60, 120, 150)
     for column in range(3):
         assert (picture(pixels, column)[200, 60] == GRAY).all()
         assert (picture(pixels, column)[0, 0] == GRAY).all()
