@@ -325,4 +325,4 @@ def test_a_folder_that_cannot_be_written_is_said(command_line, tmp_path):
     (tmp_path / "file").touch()
     status, _, error = command_line("fit", "--out", "file/run", *SMALL)
     assert status == 2
-    assert "cannot make the folder 'file/run'" in error
+    assert "cannot write into 'file/run'" in error

@@ -374,4 +374,4 @@ def test_what_was_chosen_is_told_even_where_nothing_else_is_looked_for(image_fol
     source = read_dataset(asked)
     assert [finding.kind for finding in check.unconditional_findings(source, asked)] == ["sizes", "modes"]
     everything = check.findings(source, splits.draw(source, asked.data, 0), asked)
-    assert [finding.kind for finding in everything] == ["tiny class", "sizes", "modes"]
+    assert [finding.kind for finding in everything] == ["small val", "tiny class", "sizes", "modes"]

@@ -90,13 +90,9 @@ def _small_val(dataset: Dataset, subsets: "dict[str, Subset]") -> list[Finding]:
     if number >= LEAST_VAL:
         return []
     held = f"{images} with {counted(number, 'box', 'boxes')}" if with_boxes else images
-    chosen, points = (
-        "the best epoch and the threshold are" if with_boxes else "the best epoch is",
-        100 / max(number, 1) ** 0.5,
-    )
-    what = (
-        f"the val split has {held}, so that its figures are uncertain by {points:.0f} points and {chosen} chosen by it"
-    )
+    chosen = "epoch and threshold are" if with_boxes else "the epoch to keep is"
+    points = 100 / max(number, 1) ** 0.5  # two standard errors
+    what = f"the val split has {held}: its figures, which {chosen} chosen by, are uncertain by {points:.0f} points"
     hint = "a larger data.val_fraction holds out more"
     if "val" in dataset.image_sets:
         hint = "add images to it, or draw a larger one with data.split=random and data.val_fraction"

@@ -41,14 +41,15 @@ def load(argument: str, data: Data) -> Dataset:
     if not paths:
         raise box_tree.none_found(root, "tfrecord", NEEDS)
     names: dict[int, str] = {}
-    for one in tree.with_suffix(".pbtxt"):
+    label_maps = tree.with_suffix(".pbtxt")
+    for one in label_maps:
         try:
             for number, name in tf_examples.label_map(content(one, MOST_BYTES).decode("utf-8", "replace")):
                 if names.setdefault(number, name) != name:
                     raise Unreadable(f"class {number} is {names[number]}, too")
         except Unreadable as error:
             problems.add("class names", f"{tree.name(one)}: {error}")
-    problems.add_repeated_names("the label map", names)
+    problems.add_repeated_names(" and ".join(map(tree.name, label_maps)), names)
     classes: dict[str, int] = {}
     annotated: list[Annotated] = []
     finder = Finder(tree, problems)
