@@ -26,7 +26,7 @@ def good(train=12, val=3, test=3):
 
 
 def findings(folder, parts, *words, **extra):
-    """Returns {kind: finding} of the dataset in its official splits, without that val is small, as it mostly is here."""
+    """Returns {kind: finding} of the dataset in its official splits, without the one of a small val split."""
     source = dataset(folder, parts, **extra)
     typed, config = configs.load(None, list(words)), configs.load(None, [*KEYS, *words])
     found = {finding.kind: finding for finding in check.findings(source, official(source), typed, config)}
