@@ -94,12 +94,12 @@ def draw(rows: Sequence[Row], classes: Sequence[str], file: IO[bytes]) -> None:
 
 
 def _fitting(text: str, pen: ImageDraw.ImageDraw) -> str:
-    """Returns a heading, cut at its end where it is wider than a picture."""
-    length = len(text)
-    while pen.textlength(text, font=_font()) > SIDE and length:
-        length -= 1
-        text = f"{text[:length]}…"
-    return text
+    """Returns a heading; where it is wider than a picture, without its middle: names of files differ at the end."""
+    fitting, kept = text, len(text)
+    while pen.textlength(fitting, font=_font()) > SIDE and kept > 2:
+        kept -= 1
+        fitting = f"{text[: kept // 2]}…{text[len(text) - kept // 2 :]}"
+    return fitting
 
 
 def _picture(image: np.ndarray, drawn: list[tuple[Any, ...]], classes: Sequence[str]) -> Image.Image:
