@@ -133,12 +133,16 @@ def test_every_problem_is_told_at_once_with_its_place(tmp_path):
     assert [len(found[kind]) for kind in ("no area", "swapped", "clipped", "outside", "same box")] == [1] * 5
 
 
-def test_two_categories_of_one_name_are_severe(tmp_path):
+def test_two_categories_of_one_name_are_severe_if_both_have_boxes(tmp_path):
     file = box_trees.coco()
     file["categories"] += [{"id": 3, "name": " apple"}]
-    source = load(box_trees.write_coco(tmp_path, file))
+    without_a_box = load(box_trees.write_coco(tmp_path / "roboflow", file))
+    assert kinds(without_a_box) == {"background": ["images/third.png"]}
+    assert "apple" in without_a_box.classes
+    file["annotations"].append(file["annotations"][0] | {"category_id": 3, "bbox": [1, 1, 9, 9]})
+    source = load(box_trees.write_coco(tmp_path / "two", file))
     assert kinds(source) == {
-        "class names": [f"{NAME}: classes 7 and 3 are called 'apple'"],
+        "class names": [f"{NAME}: classes 3 and 7 are called 'apple'"],
         "background": ["images/third.png"],
     }
     assert severe(source) == {"class names"}
