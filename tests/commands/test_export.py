@@ -1,5 +1,6 @@
 """`tinytrain export` from the outside: what it writes, what it proves, what it refuses."""
 
+import binascii
 import json
 import os
 import shutil
@@ -70,7 +71,10 @@ def test_the_report_is_the_contract(exported_run, trained_run):
             assert set(report[name]) == set(whole[name]), name
     assert (report["board"], report["fits"]) == ("stm32f746g_disco", True)
     assert set(report["model"]) >= {"bytes", "macs", "ops"}
-    assert report["model"]["bytes"] == (folder / "model.tflite").stat().st_size
+    for prefix, name in (("", "model.tflite"), ("compact_", "model.compact.tflite")):
+        content = (folder / name).read_bytes()
+        assert report["model"][f"{prefix}bytes"] == len(content)
+        assert int(report["model"][f"{prefix}crc32"], 16) == binascii.crc32(content)
     assert report["model"]["macs"] == trained_run.metrics()["macs"]
     assert report["parity"] == {"images": 359, "different": 0}
     assert report["classes"] == [str(digit) for digit in range(10)]
