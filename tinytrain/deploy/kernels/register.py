@@ -7,8 +7,8 @@ from tinytrain.deploy.tflm import operators as tflm_ops
 from tinytrain.deploy.tflm.verified_forms import KERNEL
 from tinytrain.tflite.model import Model
 
-# Bytes of flash of each kernel with its registration, and of what convolutions share, and all of them:
-# benchmarks/runtime_size.py.
+# Bytes of flash of each kernel with its registration, of what convolutions share, and of what all share: the sizes of
+# their objects and symbols (gcc 12.2). `benchmarks/runtime_size.py --kernels` measures them by links.
 KERNEL_BYTES = {
     "conv": 1610,
     "conv_1x1": 780,
@@ -28,12 +28,12 @@ def kinds(model: Model) -> dict[str, str]:
     return tflm_ops.registrations(others) | dict.fromkeys(ours, KERNEL)
 
 
-def runtime_bytes(model: Model) -> int:
-    """Returns the estimated flash of TFLM, CMSIS-NN, libc and our kernels for what the firmware holds."""
+def flash_bytes(model: Model) -> tuple[int, int]:
+    """Returns the estimated flash of TFLM, CMSIS-NN and libc, and that of our kernels, for what the firmware holds."""
     registered = kinds(model)
     ours = [name.removeprefix(PREFIX) for name, kind in registered.items() if kind == KERNEL]
     others = {name: kind for name, kind in registered.items() if kind != KERNEL}
-    return tflm_ops.runtime_bytes(others) + kernel_bytes(ours)
+    return tflm_ops.runtime_bytes(others), kernel_bytes(ours)
 
 
 def kernel_bytes(names: Collection[str]) -> int:
