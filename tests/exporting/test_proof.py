@@ -104,8 +104,8 @@ def test_the_emulators_word_counts_more_than_the_table():
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"parity": {"images": 9, "different": 2}}, "2 of 9 outputs of the C array differ in TFLM"),
-        ({"parity": {"images": 9, "different": 1}}, "1 of 9 outputs of the C array differ in TFLM"),
+        ({"parity": {"images": 9, "different": 2}}, "2 of 9 outputs of the C array differ from TFLM's"),
+        ({"parity": {"images": 9, "different": 1}}, "1 of 9 outputs of the C array differ from TFLM's"),
         (
             {"emulated": EMULATED | {"golden": "not reached", "failed": "init: too small"}},
             "the firmware does not run on the emulated mps2_an500: init: too small",

@@ -9,6 +9,7 @@ from host_kernels import HostKernels
 from operator_files import OperatorFile
 from random_operators import add_conv, add_dense, add_depthwise, add_pool, add_sum
 
+from tinytrain.deploy.kernels import block_outputs
 from tinytrain.deploy.kernels.prepare import prepare
 from tinytrain.deploy.kernels.refusal import Refusal
 from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
@@ -52,6 +53,8 @@ def test_random_operators_equal_the_reference(kernels, kind):
         inputs = [model.constant(tensor) for tensor in constant[: 2 if operator.name == "ADD" else 1]]
         found = kernels.run(kernel, inputs, operator.outputs[0].shape)
         assert (found[0] == outputs[0]).all(), operator
+        by_block = block_outputs.outputs(kernel.name, kernel.block, [each.reshape(1, -1) for each in inputs])
+        assert (by_block == outputs.reshape(1, -1)).all(), f"{operator}: its block says another output"
         for overwritten in range(len(inputs) if kernel.lead is not None else 0):
             over = kernels.run_over(kernel, inputs, operator.outputs[0].shape, overwritten)
             assert (over == found).all(), f"{operator} overwrites what it still reads"

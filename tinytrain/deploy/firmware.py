@@ -10,6 +10,7 @@ from tinytrain import files
 from tinytrain.deploy import c_detector, make
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.decode.boxes import Decoder
+from tinytrain.deploy.kernels import register
 from tinytrain.deploy.tflm import lookup_tables, operators
 from tinytrain.tflite.model import Model
 
@@ -92,7 +93,13 @@ def _own_flash_bytes(linker_map: Path) -> int:
 def estimate(model: Model, arena_bytes: int, board: Board, decoder: Decoder | None = None) -> Sizes:
     """Returns the sizes as TFLM with CMSIS-NN and its error texts gives them on `board`, without compiler and TFLM.
 
-    The error against real links stands beside the table in deploy/tflm/operators.py. `decoder` is that of a detector.
+    The error against real links stands beside the table in deploy/tflm/operators.py.
+
+    Args:
+        model: what the firmware holds.
+        arena_bytes: of the tensor arena.
+        board: the board.
+        decoder: that of a detector.
     """
     input_bytes, output_bytes = (
         sum(int(np.prod(tensor.shape)) for tensor in tensors) for tensors in (model.inputs, model.outputs)
@@ -104,7 +111,7 @@ def estimate(model: Model, arena_bytes: int, board: Board, decoder: Decoder | No
     )
     return Sizes(
         model_bytes=len(model.content),
-        runtime_bytes=operators.runtime_bytes(model.operators),
+        runtime_bytes=register.runtime_bytes(model),
         firmware_bytes=operators.FIRMWARE_BYTES + input_bytes + output_bytes + tables + boxes_flash_bytes,
         arena_bytes=arena_bytes,
         stack_bytes=STACK_BYTES,
