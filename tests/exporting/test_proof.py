@@ -5,6 +5,7 @@ import pytest
 from int8_models import shaped
 
 from tinytrain.deploy import make
+from tinytrain.deploy.kernels.prepare import PREPARE
 from tinytrain.deploy.tflm import operators as tflm_ops
 from tinytrain.deploy.tflm import verified_forms
 from tinytrain.exporting import proof
@@ -134,3 +135,17 @@ def test_the_table_holds_the_firmwares_own_operators_and_they_are_equal():
     own = {form: verdict for form, verdict in verified_forms.verified().items() if form.split()[1] == "own"}
     assert {form.split()[0] for form in own} == {name for name, op in tflm_ops.OPS.items() if op.own}
     assert set(own.values()) == {verified_forms.EQUAL}
+
+
+def test_the_table_holds_the_kernels_of_ours_and_they_are_equal():
+    ours = {form: verdict for form, verdict in verified_forms.verified().items() if form.split()[1] == "kernel"}
+    assert {form.split()[0] for form in ours} == set(PREPARE)
+    assert set(ours.values()) == {verified_forms.EQUAL}
+
+
+def test_an_operator_is_looked_up_by_the_kernel_that_runs_it():
+    strange = shaped("CONV_2D", MAP, (16, 11, 2, 8), MAP)
+    assert verified_forms.unverified([USUAL, strange], {0, 1}) == {"CONV_2D kernel 11x2 same": ""}
+    assert verified_forms.unverified([USUAL, strange], {0}) == {"CONV_2D int8 11x2 same": ""}
+    found = proof.section(report(), [USUAL, strange], {0, 1})
+    assert "CONV_2D kernel 11x2 same" in found["unproven"][0]

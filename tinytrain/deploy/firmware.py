@@ -24,7 +24,7 @@ class Sizes:
 
     model_bytes: int
     runtime_bytes: int  # TFLM, CMSIS-NN, libc
-    firmware_bytes: int  # this project's code, golden data and labels
+    firmware_bytes: int  # this project's code, its kernels too, golden data and labels
     arena_bytes: int
     stack_bytes: int
     other_ram_bytes: int  # .data and .bss
@@ -106,13 +106,19 @@ def estimate(model: Model, arena_bytes: int, board: Board, decoder: Decoder | No
     )
     copy_of_output_bytes = 0 if keeps_image(board, arena_bytes, input_bytes) else output_bytes
     tables = operators.TABLE_BYTES * len(lookup_tables.operators(model))
+    runtime_bytes, kernel_bytes = register.flash_bytes(model)
     boxes_flash_bytes, boxes_ram_bytes = (
         (c_detector.flash_bytes(decoder), c_detector.ram_bytes(decoder)) if decoder else (0, 0)
     )
     return Sizes(
         model_bytes=len(model.content),
-        runtime_bytes=register.runtime_bytes(model),
-        firmware_bytes=operators.FIRMWARE_BYTES + input_bytes + output_bytes + tables + boxes_flash_bytes,
+        runtime_bytes=runtime_bytes,
+        firmware_bytes=operators.FIRMWARE_BYTES
+        + kernel_bytes
+        + input_bytes
+        + output_bytes
+        + tables
+        + boxes_flash_bytes,
         arena_bytes=arena_bytes,
         stack_bytes=STACK_BYTES,
         other_ram_bytes=operators.OTHER_RAM_BYTES + copy_of_output_bytes + boxes_ram_bytes,
