@@ -16,6 +16,7 @@ from tinytrain.quiet import quiet
 from tinytrain.tflite.model import Model
 
 
+@tf.autograph.experimental.do_not_convert  # as in qat.quantize
 def convert(model: tf_keras.Model) -> Model:
     """Converts a fake-quantized `model` to an int8 .tflite of batch 1.
 
