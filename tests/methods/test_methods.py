@@ -24,6 +24,7 @@ from tinytrain.train.resolve import resolve
 
 SHORT = ["model.name=mobilenet_v2_tiny", "model.width=0.1", "model.resolution=32", "model.dropout=0.1"]
 SHORT += ["data.train_images=128", "optim.epochs=2", "optim.batch=64", "optim.warmup_epochs=0"]
+SMALLEST = ["model.name=resnet8", "model.width=0.25", "model.stem=cifar", "model.resolution=16"]  # traced soonest
 NEEDS = {"distill": ["distill.teacher={network}"], "tinytl": ["model.weights={network}"]}  # a .keras file
 NAMES = plugins.names("methods")
 NESTED = ["netaug+distill+sam", "dml+sam", "tinytl group"]
@@ -64,17 +65,19 @@ def stop_after_an_epoch(monkeypatch):
 
 @pytest.mark.parametrize("name", shortened(NAMES, short=["dml"]))
 def test_every_method_resumes_to_the_same_weights_and_leaves_a_plain_model(name, tmp_path, stop_after_an_epoch):
+    small = [] if name in INNERMOST else SMALLEST
     with pytest.raises(Stopped):
-        fit(name, tmp_path, "stopped")
+        fit(name, tmp_path, "stopped", *small, small=small)
     stop_after_an_epoch()
     assert not Run(tmp_path / "stopped").finished
-    whole, stopped = fit(name, tmp_path, "whole"), fit(name, tmp_path, "stopped", resume=True)
+    whole = fit(name, tmp_path, "whole", *small, small=small)
+    stopped = fit(name, tmp_path, "stopped", *small, small=small, resume=True)
     assert_same_weights(stopped, whole)
     model = keras.saving.load_model(whole.model_path)  # plain Keras: no custom objects
     assert model.output_shape == (None, 10)
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
     tf_keras_clone.rebuild(
-        cosine_head.linear(model, np.zeros((1, 32, 32, 1), np.float32), 1.0)
+        cosine_head.linear(model, np.zeros((1, *model.input_shape[1:]), np.float32), 1.0)
     )  # what `tinytrain export` begins with
 
 
@@ -85,8 +88,8 @@ def test_every_method_resumes_to_the_same_weights_and_leaves_a_plain_model(name,
 def test_a_run_that_stopped_after_its_last_epoch_saves_the_network_that_it_had_trained(name, tmp_path):
     """Nothing of a method may be lost that last.npz does not hold."""
     name, _, norm = name.partition(" ")
-    small = ["model.resolution=16", "model.stem=cifar", "data.train_images=64", "data.check=false"]
-    small += [] if name == "tinytl" else ["model.name=resnet8", "model.width=0.25"]
+    small = ["data.train_images=64", "data.check=false"]
+    small += ["model.resolution=16", "model.stem=cifar"] if name == "tinytl" else SMALLEST
     more = ["tinytl.norm=group", "tinytl.weight_bits=8"] if norm else []
     run = fit(name, tmp_path, "run", *small, *more, "optim.epochs=1", "optim.checkpoint=last", small=small)
     expected, result = keras.saving.load_model(run.model_path).get_weights(), run.metrics()
@@ -126,7 +129,9 @@ def off_switch(name):
 @pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in NAMES if off_switch(name)])
 def test_every_method_that_is_switched_off_is_plain_training(name, tmp_path):
-    ours, plain = fit(name, tmp_path, "off", *off_switch(name)), fit("", tmp_path, "plain")
+    small = [] if name in INNERMOST else SMALLEST
+    ours = fit(name, tmp_path, "off", *small, *off_switch(name), small=small)
+    plain = fit("", tmp_path, "plain", *small)
     models = [keras.saving.load_model(run.model_path) for run in (ours, plain)]
     for own, expected in zip(*(model.get_weights() for model in models), strict=True):
         np.testing.assert_array_equal(own, expected)
