@@ -5,7 +5,7 @@ output of our kernels may lie over its input, if the operator is the last to rea
 ones are still to be read, so the output must begin some bytes before it (`Kernel.lead`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -32,29 +32,58 @@ def offsets(model: Model, kernels: Sequence[Kernel | Refusal]) -> dict[int, int]
     return place(buffers, leads)
 
 
-def place(buffers: Mapping[int, Buffer], leads: Leads) -> dict[int, int]:
-    """Returns offsets at which no two buffers that live at the same time meet, but as `leads` allows."""
+def place(buffers: Mapping[int, Buffer], leads: Leads, enough: int = 0) -> dict[int, int]:
+    """Returns offsets at which no two buffers that live at the same time meet, but as `leads` allows.
+
+    The search ends when all fit `enough` bytes.
+    """
+    best: dict[int, int] = {}
+    others = {number: [each for each in buffers if _meet(buffers[number], buffers[each])] for number in buffers}
+    for order in _orders(buffers):
+        placed = _placed(order, buffers, leads, others)
+        if not best or _total(placed, buffers) < _total(best, buffers):
+            best = placed
+        if _total(best, buffers) <= enough:
+            break
+    return best
+
+
+def _orders(buffers: Mapping[int, Buffer]) -> Iterator[list[int]]:
+    """Yields orders in which to place the buffers."""
     random = np.random.default_rng(0)
-    orders = [sorted(buffers, key=lambda number: -buffers[number].size_bytes), sorted(buffers)]
+    yield sorted(buffers, key=lambda number: -buffers[number].size_bytes)
+    yield sorted(buffers)
     for _ in range(ORDERS):
         factors = dict(zip(buffers, np.exp(random.uniform(-2.5, 0, len(buffers))), strict=True))
-        orders.append(sorted(buffers, key=lambda number: -buffers[number].size_bytes * factors[number]))
-    return min((_placed(order, buffers, leads) for order in orders), key=lambda placed: _total(placed, buffers))
+        yield sorted(buffers, key=lambda number: -buffers[number].size_bytes * factors[number])
 
 
 def _total(placed: Mapping[int, int], buffers: Mapping[int, Buffer]) -> int:
     return max(offset + buffers[number].size_bytes for number, offset in placed.items())
 
 
-def _placed(order: Sequence[int], buffers: Mapping[int, Buffer], leads: Leads) -> dict[int, int]:
-    """Places buffers in an order, each at the lowest offset that those before it allow."""
+def _meet(one: Buffer, other: Buffer) -> bool:
+    """Returns whether two buffers live at the same time."""
+    return one.first <= other.last and other.first <= one.last
+
+
+def _placed(
+    order: Sequence[int], buffers: Mapping[int, Buffer], leads: Leads, others: Mapping[int, Sequence[int]]
+) -> dict[int, int]:
+    """Places buffers in an order, each at the lowest offset that those before it allow.
+
+    Args:
+        order: of the buffers.
+        buffers: by their numbers.
+        leads: as in `place`.
+        others: of each buffer those that live at the same time.
+    """
     placed: dict[int, int] = {}
     for number in order:
-        buffer = buffers[number]
         taken = sorted(
             (offset - distance(number, other, buffers, leads), offset + distance(other, number, buffers, leads))
-            for other, offset in placed.items()
-            if buffers[other].first <= buffer.last and buffer.first <= buffers[other].last
+            for other in others[number]
+            if (offset := placed.get(other)) is not None
         )
         offset = 0
         for low, high in taken:  # offsets between them, both excluded, are taken

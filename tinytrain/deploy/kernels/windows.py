@@ -10,13 +10,14 @@ SAME = 0  # the schema's number of this padding
 
 @dataclass(frozen=True)
 class Window:
-    """Height, width and channels of input and output; sides and strides of the window, and the padding before it."""
+    """Height, width and channels of both; sides, strides, dilations of the window, and the padding before it."""
 
     source: tuple[int, ...]
     target: tuple[int, ...]
     sides: tuple[int, int]
     strides: tuple[int, int]
     padding: tuple[int, int]
+    dilations: tuple[int, int] = (1, 1)
 
     @classmethod
     def of(cls, operator: Operator, sides: tuple[int, ...]) -> "Window":
@@ -29,17 +30,18 @@ class Window:
         require(min(*source.shape, *target.shape) > 0, "a dimension is 0")
         require(max(*source.shape, *target.shape) < 2**15, "a dimension is 32768 or more")
         dilations = (options.get("dilationHFactor", 1), options.get("dilationWFactor", 1))
-        require(dilations == (1, 1), "it has dilation")
+        require(0 < min(dilations) <= max(dilations) < 2**8, "its dilation is out of range")
         height, width = sides
         strides = (options.get("strideH", 0), options.get("strideW", 0))
         require(min(strides) > 0 and max(*strides, *sides) < 2**8, "its strides or window are out of range")
         padding = []
-        for before, after, side, stride in zip(source.shape[1:3], target.shape[1:3], sides, strides, strict=True):
+        reach = [(side - 1) * dilation + 1 for side, dilation in zip(sides, dilations, strict=True)]
+        for before, after, side, stride in zip(source.shape[1:3], target.shape[1:3], reach, strides, strict=True):
             same = options.get("padding", 0) == SAME
             expected = -(-before // stride) if same else (before - side) // stride + 1
             require(after == expected, "its output has another shape than its window gives")
             padding.append(max((after - 1) * stride + side - before, 0) // 2 if same else 0)
-        return cls(source.shape[1:], target.shape[1:], (height, width), strides, (padding[0], padding[1]))
+        return cls(source.shape[1:], target.shape[1:], (height, width), strides, (padding[0], padding[1]), dilations)
 
     @property
     def is_plain(self) -> bool:
