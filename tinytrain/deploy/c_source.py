@@ -6,6 +6,7 @@ model_ops.h registers exactly the operators the model uses (one too few is an er
 """
 
 import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,7 @@ def write(folder: Path, contents: Contents) -> None:
     }
     counts = {
         "kModelBytes": len(stored.content),
+        "kModelCrc": zlib.crc32(stored.content),
         "kArenaBytes": contents.arena_bytes,
         "kInputBytes": arrays["GoldenInput"].size,
         "kOutputBytes": arrays["GoldenOutputs"].size,
