@@ -152,6 +152,12 @@ typedef struct {
 
 #define KERNEL_DIMENSIONS 4
 
+// TRANSPOSE: values of the output along each dimension, the innermost last, and the bytes between them in the input.
+typedef struct {
+  uint32_t scratch_bytes;
+  uint32_t counts[KERNEL_DIMENSIONS], steps[KERNEL_DIMENSIONS];
+} KernelTranspose;
+
 // Two inputs, either of which may be repeated along some dimensions: values of the output along each dimension, the
 // innermost last, and of each input the bytes from one to the next.
 typedef struct {
@@ -209,7 +215,9 @@ void kernel_mean(const KernelMean* mean, const int8_t* input, int8_t* output);
 void kernel_softmax(const KernelSoftmax* softmax, const int8_t* input, int8_t* output);
 void kernel_concatenation(const KernelConcatenation* concatenation, const int8_t* const* inputs, int8_t* output);
 void kernel_resize(const KernelResize* resize, const int8_t* input, int8_t* output);
+void kernel_transpose(const KernelTranspose* transpose, const int8_t* input, int8_t* output);
 void kernel_lookup(const KernelLookup* lookup, const int8_t* input, int8_t* output);
+void kernel_look_up(const int8_t* table, const int8_t* input, int8_t* output, uint32_t count);  // with any table
 void kernel_multiply(const KernelMultiply* multiply, const int8_t* first, const int8_t* second, int8_t* output);
 void kernel_sum(const KernelSum* sum, const int8_t* first, const int8_t* second, int8_t* output);
 

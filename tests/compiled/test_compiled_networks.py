@@ -49,7 +49,13 @@ def test_small_networks_equal_the_reference(name, objects, tmp_path):
 
 
 @needs_tool("gcc")
-@pytest.mark.parametrize("name", architectures(["mobilenet_v2"]))
+def test_an_exported_network_equals_the_reference(exported_run, objects, tmp_path):
+    _, folder = exported_run
+    check(Model.parse((folder / "model.compact.tflite").read_bytes()), objects, tmp_path)
+
+
+@needs_tool("gcc")
+@pytest.mark.parametrize("name", architectures([]))
 def test_every_architecture_equals_the_reference(name, objects, tmp_path):
     plain, least = check(convert.convert_untrained(small(name, resolution=48)), objects, tmp_path)
     assert any(isinstance(step, Group) for step in least.steps)

@@ -14,19 +14,19 @@ class NetworkFile(OperatorFile):
     def __init__(self, random, shape):
         super().__init__()
         self.random, self.shapes = random, {}
-        self.image = self.activation(shape, STEP)
+        self.image = self.tensor(shape, None, [STEP], 5)
+        self.shapes[self.image] = shape
         self.graph.inputs = [self.image]
 
-    def activation(self, shape, scale=None):
-        scale = float(np.float32(scale or STEP * 2.0 ** self.random.uniform(-0.5, 0.5)))
-        number = self.tensor(shape, None, [scale], int(self.random.integers(-128, 100)))
-        self.shapes[number] = tuple(int(side) for side in shape)
-        return number
-
-    def apply(self, name, inputs, shape, table="", **options):
-        target = self.activation(shape)
+    def apply(self, name, inputs, shape, table="", quantization=None, **options):
+        """Adds an operator and returns its output, whose scale and zero point are drawn if not given."""
+        if quantization is None:
+            quantization = STEP * 2.0 ** self.random.uniform(-0.5, 0.5), int(self.random.integers(-128, 100))
+        scale, zero = quantization
+        target = self.tensor(shape, None, [float(np.float32(scale))], zero)
+        self.shapes[target] = tuple(int(side) for side in shape)
         self.operator(name, inputs, target, table, **options)
-        self.graph.outputs.pop()
+        self.graph.outputs.pop()  # of the model are those that `output` names
         return target
 
     def output(self, number):
@@ -62,26 +62,24 @@ class NetworkFile(OperatorFile):
 
     def pool(self, source, name, side=2, stride=2):
         shape = self.shapes[source]
-        target = self.tensor((1, *self._window(shape, side, stride, True), shape[3]), None, *self._quantization(source))
-        self.shapes[target] = tuple(self.graph.tensors[target].shape)
+        target = (1, *self._window(shape, side, stride, True), shape[3])
         options = {"filterHeight": side, "filterWidth": side, "strideH": stride, "strideW": stride, "padding": 0}
-        self.operator(name, [source], target, "Pool2DOptions", **options)
-        self.graph.outputs.pop()
-        return target
+        return self.apply(name, [source], target, "Pool2DOptions", self._quantization(source), **options)
 
     def pad(self, source, amount=1):
-        shape = self.shapes[source]
+        _, height, width, channels = self.shapes[source]
         table = self.tensor((4, 2), np.array([[0, 0], [amount, amount], [amount, amount], [0, 0]], np.int32))
-        sides = (shape[1] + 2 * amount, shape[2] + 2 * amount)
-        target = self.tensor((1, *sides, shape[3]), None, *self._quantization(source))
-        self.shapes[target] = (1, *sides, shape[3])
-        self.operator("PAD", [source, table], target, "PadOptions")
-        self.graph.outputs.pop()
-        return target
+        target = (1, height + 2 * amount, width + 2 * amount, channels)
+        return self.apply("PAD", [source, table], target, "PadOptions", self._quantization(source))
+
+    def reshape(self, source, shape):
+        return self.apply(
+            "RESHAPE", [source], shape, "ReshapeOptions", self._quantization(source), newShape=list(shape)
+        )
 
     def _quantization(self, number):
         quantization = self.graph.tensors[number].quantization
-        return quantization.scale, quantization.zeroPoint[0]
+        return quantization.scale[0], quantization.zeroPoint[0]
 
     def add(self, first, second):
         return self.apply("ADD", [first, second], self.shapes[first], "AddOptions")
@@ -91,15 +89,9 @@ class NetworkFile(OperatorFile):
         shape = self.shapes[source]
         axes = self.tensor((2,), np.array([1, 2], np.int32))
         pooled = self.apply("MEAN", [source, axes], (1, 1, 1, shape[3]), "ReducerOptions", keepDims=True)
-        gate = self.apply("LOGISTIC", [self.conv(self.conv(pooled, 4), shape[3])], (1, 1, 1, shape[3]))
+        logits = self.conv(self.conv(pooled, 4), shape[3])
+        gate = self.apply("LOGISTIC", [logits], (1, 1, 1, shape[3]), "", (1 / 256, -128))
         return self.apply("MUL", [source, gate], shape, "MulOptions")
-
-    def reshape(self, source, shape):
-        target = self.tensor(shape, None, *self._quantization(source))
-        self.shapes[target] = shape
-        self.operator("RESHAPE", [source], target, "ReshapeOptions", newShape=list(shape))
-        self.graph.outputs.pop()
-        return target
 
     def inverted(self, source, side=3, stride=1, gate=False):
         """Expand, depthwise, project, and where it fits the sum with the input."""
@@ -127,6 +119,7 @@ def joined_blocks(random, shape=(1, 15, 13, 3)):
     file.output(file.conv(file.depthwise(file.conv(file.image, 12, 3, 2)), 6))
     for filters, stride in ((8, 1), (11, 2)):
         file.output(file.residual(file.conv(file.image, 8, 3), filters, stride))
+    file.output(file.conv(file.conv(file.conv(file.image, 4), 9, 3), 20))  # outgrows what it reads
     for name in ("MAX_POOL_2D", "AVERAGE_POOL_2D"):
         file.output(file.conv(file.pool(file.conv(file.pad(file.image), 7, 3, 1, same=False), name, 3, 2), 5))
     wide = file.apply("HARD_SWISH", [file.conv(file.image, 8)], (*shape[:3], 8), "HardSwishOptions")

@@ -90,6 +90,16 @@ def add_pad(file: OperatorFile, random):
     file.operator("PAD", [source, table], file.tensor(padded_shape, None, [scale], zero), "PadOptions")
 
 
+def add_transpose(file: OperatorFile, random):
+    """Adds a TRANSPOSE of all but the first dimension."""
+    shape = (1, *(int(side) for side in random.integers(1, 7, 3)))
+    order = np.array([0, *(1 + random.permutation(3))], np.int32)
+    scale, zero = output_scale(random), zero_point(random)
+    inputs = [file.tensor(shape, values(random, shape), [scale], zero), file.tensor((4,), order)]
+    target = file.tensor(tuple(shape[axis] for axis in order), None, [scale], zero)
+    file.operator("TRANSPOSE", inputs, target, "TransposeOptions")
+
+
 def add_mean(file: OperatorFile, random):
     """Adds a MEAN over height and width, over channels, or over one of them."""
     shape = (1, *(int(side) for side in random.integers(1, 9, 2)), int(random.choice(CHANNELS)))

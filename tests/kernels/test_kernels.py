@@ -20,6 +20,7 @@ from random_others import (
     add_product,
     add_resize,
     add_softmax,
+    add_transpose,
     add_vectors,
 )
 
@@ -28,6 +29,7 @@ from tinytrain.deploy.kernels.refusal import Refusal
 from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.tflite.model import Model
 
+COPIES = (add_pad, add_concatenation, add_resize, add_max_pool, add_transpose)
 # Of each model how many random operators of each kind, and at most how many of them have no kernel.
 DRAWN = {
     "conv": ([(add_conv, {}, 500)], 0.05),
@@ -38,7 +40,7 @@ DRAWN = {
     "average_pool": ([(add_pool, {}, 200)], 0.0),
     "general_windows": ([(add_conv_any, {}, 200), (add_depthwise_any, {}, 200)], 0.05),
     "sums_and_products": ([(add_product, {}, 250), (add_broadcast_sum, {}, 250), (add_mean, {}, 150)], 0.05),
-    "copies": ([(each, {}, 100) for each in (add_pad, add_concatenation, add_resize, add_max_pool)], 0.0),
+    "copies": ([(each, {}, 100) for each in COPIES], 0.0),
     "tables": ([(add_softmax, {}, 150), (add_lookup, {}, 50)], 0.0),
 }
 INPUTS = {"ADD": 2, "SUB": 2, "MUL": 2, "CONCATENATION": 10}  # of int8 that are no weights

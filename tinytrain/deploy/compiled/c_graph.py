@@ -29,6 +29,7 @@ CALLS = {
     "softmax": ("KernelSoftmax", "io"),
     "concatenation": ("KernelConcatenation", "ao"),
     "resize": ("KernelResize", "io"),
+    "transpose": ("KernelTranspose", "io"),
     "lookup": ("KernelLookup", "io"),
 }
 WORDS_PER_LINE = 10

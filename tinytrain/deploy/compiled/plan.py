@@ -5,7 +5,7 @@ border between two steps the same tensors are alive, whatever was fused before a
 a border is the best of those that end in a plain node or a group there.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tinytrain.deploy.compiled import overhead
@@ -15,15 +15,15 @@ from tinytrain.deploy.kernels import placement
 from tinytrain.deploy.tflm.memory_planner import Buffer, align
 
 Step = Node | Group
-MOST_NODES = 12  # of a group
-BANDS = (1, 2, 4, 8)
+FEW_NODES, MOST_NODES = 4, 12  # of a group
+BANDS = (2, 4, 8, 16)
 
 
 @dataclass(frozen=True)
 class Plan:
     """Steps in order; offsets of each buffer, of rings and, by the number of the step, of scratch memory.
 
-    peak: the step at which most of the arena is in use, and what is then alive.
+    peak: the step that needs the arena's end; added: instructions that fusing costs, estimated.
     """
 
     network: Network
@@ -32,6 +32,7 @@ class Plan:
     scratch: Mapping[int, int]
     arena_bytes: int
     peak: int
+    added: int
 
 
 @dataclass(frozen=True)
@@ -47,32 +48,59 @@ class Choice:
 
 def plan(network: Network, limit: int = 0) -> Plan:
     """Returns the plan of the smallest arena, or of the fewest instructions within `limit` bytes if it fits them."""
-    choices = list(_choices(network))
-    smallest = _smallest(network, choices)
-    chosen = _cheapest(network, [choice for choice in choices if choice.bytes_ <= max(smallest, limit)])
-    return placed(network, [choice.step for choice in chosen], max(smallest, limit))
+    places = range(len(network.nodes))
+    plain = [_choice(network, place, place + 1, network.nodes[place], 0) for place in places]
+    groups = list(_groups(network, plain, range(2, FEW_NODES + 1), 2**62))
+    groups += _groups(network, plain, range(FEW_NODES + 1, MOST_NODES + 1), _smallest(network, [*plain, *groups]))
+    bound = max(_smallest(network, [*plain, *groups]), limit)
+    fitting = [choice for choice in groups if choice.bytes_ <= bound and _most(plain, choice.begin, choice.end) > bound]
+    wider = [wide for choice in fitting for wide in _wider(network, choice, bound)]
+    chosen = _cheapest(network, [*(choice for choice in plain if choice.bytes_ <= bound), *fitting, *wider])
+    return placed(network, [choice.step for choice in chosen], bound, sum(choice.cost for choice in chosen))
 
 
-def _choices(network: Network) -> Iterator[Choice]:
-    """Yields each node alone, and each group that could lower the peak."""
-    plain = []
-    for place, node in enumerate(network.nodes):
-        bytes_ = _bytes(network, place, place + 1, _leads(node), _scratch(node))
-        plain.append(Choice(place, place + 1, node, bytes_, 0))
-    yield from plain
+def _choice(network: Network, begin: int, end: int, step: Step, cost: int) -> Choice:
+    local = _scratch(step)
+    if isinstance(step, Group):
+        local += sum(align(size) for size in ring_bytes(network, step).values())
+    return Choice(begin, end, step, _bytes(network, begin, end, _leads(step), local), cost)
+
+
+def _most(plain: Sequence[Choice], begin: int, end: int) -> int:
+    """Returns the peak of the nodes from `begin` to `end` by themselves."""
+    return max(choice.bytes_ for choice in plain[begin:end])
+
+
+def _groups(network: Network, plain: Sequence[Choice], counts: Iterable[int], below: int) -> Iterator[Choice]:
+    """Yields the groups of so many nodes that could lower the peak, and could take less than `below` bytes.
+
+    Their rings are the smallest: one row of the output at a time.
+    """
     least = align(network.sizes[network.source])  # the image is there as a whole
-    for begin in range(len(network.nodes)):
-        for end in range(begin + 2, min(begin + MOST_NODES, len(network.nodes)) + 1):
-            if max(choice.bytes_ for choice in plain[begin:end]) <= least:
+    for count in counts:
+        for begin in range(len(network.nodes) - count + 1):
+            end = begin + count
+            if _most(plain, begin, end) <= least:
                 continue
-            stages = stages_of(network, begin, end)
-            if stages is None:
+            overlapped = dict.fromkeys(network.sizes, 0)
+            if _bytes(network, begin, end, overlapped, 0) >= below:
                 continue
-            for band in BANDS[: 1 + sum(band < stages[-1].height for band in BANDS[1:])]:
-                fused = group(network, stages, band)
-                local = _scratch(fused) + sum(align(size) for size in ring_bytes(network, fused).values())
-                bytes_ = _bytes(network, begin, end, fused.leads, local)
-                yield Choice(begin, end, fused, bytes_, overhead.instructions(fused, stages))
+            if (stages := stages_of(network, begin, end)) is not None:
+                fused = group(network, stages, 1)
+                yield _choice(network, begin, end, fused, overhead.instructions(fused, stages))
+
+
+def _wider(network: Network, choice: Choice, most: int) -> Iterator[Choice]:
+    """Yields the group of a choice with more rows at a time, as long as it takes at most `most` bytes."""
+    stages = stages_of(network, choice.begin, choice.end)
+    if stages is None:
+        return
+    for band in BANDS:
+        fused = group(network, stages, band)
+        wide = _choice(network, choice.begin, choice.end, fused, overhead.instructions(fused, stages))
+        if band >= stages[-1].height or wide.bytes_ > most:
+            return
+        yield wide
 
 
 def ring_bytes(network: Network, fused: Group) -> dict[int, int]:
@@ -136,8 +164,8 @@ def _cheapest(network: Network, choices: Sequence[Choice]) -> list[Choice]:
     return best[-1][2]
 
 
-def placed(network: Network, steps: Sequence[Step], enough: int = 0) -> Plan:
-    """Returns the plan of these steps, with an offset for all that they read and write."""
+def placed(network: Network, steps: Sequence[Step], enough: int = 0, added: int = 0) -> Plan:
+    """Returns the plan of these steps, with an offset for all that they read and write; `enough` as in `place`."""
     buffers: dict[int, Buffer] = {}
     leads: dict[tuple[int, int], int] = {}
     numbers: dict[int, int] = {}  # of the scratch memory of each step
@@ -171,4 +199,5 @@ def placed(network: Network, steps: Sequence[Step], enough: int = 0) -> Plan:
         {step: offsets[number] for step, number in numbers.items()},
         ends[highest],
         max(buffers[highest].first - 1, 0),
+        added,
     )

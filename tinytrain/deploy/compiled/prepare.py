@@ -21,6 +21,7 @@ from tinytrain.deploy.kernels import (
     prepare,
     resize,
     softmax,
+    transpose,
 )
 from tinytrain.deploy.kernels.kernel import Kernel
 from tinytrain.deploy.kernels.refusal import Refusal, require
@@ -100,6 +101,7 @@ OTHERS: dict[str, Prepare] = {
     "SOFTMAX": softmax.prepare,
     "CONCATENATION": concatenation.prepare,
     "RESIZE_NEAREST_NEIGHBOR": resize.prepare,
+    "TRANSPOSE": transpose.prepare,
     "RESHAPE": _alias,
     "SQUEEZE": _alias,
     "EXPAND_DIMS": _alias,
