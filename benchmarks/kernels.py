@@ -1,17 +1,24 @@
-"""Instructions of the kernels of firmware/kernels beside those of CMSIS-NN, on an emulated core, by layer shape.
+"""What the kernels of firmware/kernels cost beside TFLM's: by layer shape and for whole networks, on an emulated core.
 
-A model of many independent operators (operator_models.py), or each .tflite named on the command line, runs twice in the
-firmware: with TFLM's kernels, and with ours. Outputs must equal those of TFLM's reference kernels.
+Layer shapes (a model of many independent operators, operator_models.py), the networks of cost.py and each .tflite named
+on the command line run in the firmware with CMSIS-NN's kernels and with ours; with TFLM_REFERENCE_DIR, a library built
+without OPTIMIZED_KERNEL_DIR, also with TFLM's reference kernels. Outputs must equal those of TFLM's interpreter on this
+machine. Of a network it prints instructions of an inference, the arena, flash without the model and start-up, then
+what LIMITS asks for and every layer that costs more than with CMSIS-NN. `--tinyengine` adds the kernels of a checkout
+of mit-han-lab/tinyengine (tinyengine.py).
 
-    TFLM_DIR=... python benchmarks/kernels.py [--board mps2_an500] [--only TEXT] [--layers] [--json] [FILE.tflite ...]
+    TFLM_DIR=... python benchmarks/kernels.py [--board mps2_an500] [--only TEXT] [--images N] [--layers]
+                                              [--tinyengine FOLDER] [--json] [FILE.tflite ...]
 """
 
 import argparse
 import json
 import math
+import os
+import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,69 +29,75 @@ from tinytrain.quiet import import_tensorflow
 
 import_tensorflow()
 
-from operator_models import Case, joined_model
+import tinyengine
+from cost import NETWORKS, images, network
+from embedded_model import embed
+from kernel_cases import cases
+from operator_models import joined_model
 from single_operators import groups
 
 from tinytrain import tables
 from tinytrain.benching.serial import emulator, ports
-from tinytrain.deploy import boards, make, self_test
+from tinytrain.deploy import boards, c_source, make, self_test
 from tinytrain.deploy.c_source import Contents
 from tinytrain.deploy.kernels.prepare import prepare
 from tinytrain.deploy.kernels.refusal import Refusal
 from tinytrain.deploy.targets import makefile
 from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
+from tinytrain.quantize import convert, tf_keras_clone
 from tinytrain.tflite.macs import macs
 from tinytrain.tflite.model import Model, Operator
+from tinytrain.tflite.strip import strip
 
 ARENA_BYTES = 1_500_000
+SMALL = ("mobilenet_v2", {"width": 0.35, "resolution": 32})  # whose start-up has a limit
+LIMITS = [  # issue 18, on mps2_an500
+    ("resnet8 1 at 32", "instructions", 16_000_000),
+    ("mobilenet_v1 0.25 at 96", "instructions", 11_500_000),
+    ("mobilenet_v2 0.35 at 96", "instructions", 23_000_000),
+    ("mcunet 1 at 96", "instructions", 60_000_000),
+    ("mobilenet_v3_small 0.35 at 96", "instructions", 9_000_000),
+    ("mobilenet_v2 0.35 at 96", "arena", 140_000),
+    ("mobilenet_v1 0.25 at 96", "arena", 75_000),
+    ("mobilenet_v2 0.35 at 96", "runtime", 44_024),
+    ("mobilenet_v2 0.35 at 32", "start", 1_000_000),
+]
+KEYS = ("instructions", "arena", "runtime", "model", "start", "stack")
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Whose kernels run: TFLM's library, whether ours are taken, and whether others are registered as TFLM does."""
+
+    name: str
+    tflm: Path
+    own_kernels: bool = False
+    stock: bool = False
+
+
+def engines() -> list[Engine]:
+    """Returns the engines that this machine has libraries for."""
+    tflm, reference = make.tflm_dir(), os.environ.get("TFLM_REFERENCE_DIR")
+    if tflm is None:
+        raise AssertionError("make.lacking was not asked")
+    found = [Engine("CMSIS-NN", tflm), Engine("ours", tflm, own_kernels=True)]
+    return [Engine("reference", Path(reference).absolute(), stock=True), *found] if reference else found
 
 
 @dataclass(frozen=True)
 class Run:
-    """A model on the board: instructions by operator, the self test, bytes of sections, and whether outputs equal."""
+    """A model on the board: instructions by operator, the figures of KEYS, and how many images have other outputs."""
 
     instructions: list[float]
-    printed: dict[str, Any]
-    flash: dict[str, int]
-    equal: bool
+    figures: dict[str, int]
+    different: int
 
 
-def cases() -> Iterator[Case]:
-    """Yields layer shapes as networks have them."""
-    for side, first, second, stride in [(16, 3, 16, 1), (24, 3, 8, 2), (24, 3, 16, 2)]:
-        yield Case("CONV_2D", (side, side, first), (3, 3), second, stride)
-    for side, first, second, stride in [(8, 16, 16, 1), (8, 16, 32, 2), (8, 32, 32, 1), (4, 64, 64, 1), (5, 13, 7, 1)]:
-        yield Case("CONV_2D", (side, side, first), (3, 3), second, stride)
-    pairs = [(12, 8, 16), (12, 8, 48), (12, 16, 8), (12, 16, 16), (12, 16, 96), (12, 48, 8), (6, 32, 32), (6, 64, 64)]
-    pairs += [
-        (6, 144, 24),
-        (6, 24, 144),
-        (3, 128, 128),
-        (3, 256, 128),
-        (3, 112, 320),
-        (1, 64, 16),
-        (1, 16, 64),
-        (7, 13, 9),
-    ]
-    for side, first, second in pairs:
-        yield Case("CONV_2D", (side, side, first), filters=second)
-    yield Case("CONV_2D", (16, 16, 16), filters=32, stride=2)
-    for tap in (3, 5, 7):
-        for side, channels in [(24, 4), (12, 16), (6, 32), (3, 64), (1, 64)]:
-            for stride in (1, 2):
-                yield Case("DEPTHWISE_CONV_2D", (side, side, channels), (tap, tap), channels, stride)
-    yield from (
-        Case("FULLY_CONNECTED", (count,), filters=filters)
-        for count, filters in [(64, 10), (256, 2), (1280, 10), (1280, 100)]
-    )
-    yield from (Case("ADD", shape) for shape in [(24, 24, 8), (12, 12, 16), (6, 6, 24), (32, 32, 16)])
-    yield from (Case("AVERAGE_POOL_2D", shape, shape[:2]) for shape in [(3, 3, 256), (8, 8, 64), (3, 3, 1280)])
-
-
-def run(model: Model, board: boards.Board, own: bool, build: Path) -> Run:
-    """Runs the model on an emulated board."""
-    image = np.random.default_rng(0).integers(-128, 128, model.inputs[0].shape, np.int8)
-    golden = [output[0] for output in ReferenceInterpreter(model.content).run(image)]
+def run(model: Model, board: boards.Board, engine: Engine, build: Path, count: int) -> Run:
+    """Runs the model on `count` images on an emulated board."""
+    images = noise(count, model.inputs[0].shape)
+    expected = ReferenceInterpreter(model.content).run(images)
+    image, golden = images[:1], [output[0] for output in expected]
     contents = Contents(
         model=model,
         name="kernels",
@@ -92,75 +105,108 @@ def run(model: Model, board: boards.Board, own: bool, build: Path) -> Run:
         labels=[],
         golden_input=image,
         golden_outputs=golden,
-        own_kernels=own,
+        own_kernels=engine.own_kernels,
     )
     with tempfile.TemporaryDirectory() as folder:
-        sources = makefile.write(Path(folder), board, contents)
-        sizes = make.run(sources, board, make.tflm_dir(), "size", BUILD=str(build), INFERENCES="1")
-        printed = self_test.parse(
-            make.run(sources, board, make.tflm_dir(), "emulate", BUILD=str(build), INFERENCES="1")
-        )
-        program = build / f"{board.name}-tflm" / "firmware.elf"
+        sources, output = makefile.write(Path(folder), board, contents), build / engine.name
+        embed(sources)
+        if engine.stock:
+            header = c_source.ops_header(dict.fromkeys(model.counts, "general"))
+            (sources / "model" / "model_ops.h").write_text(header)
+        settings = {"BUILD": str(output), "INFERENCES": "1"}
+        printed = self_test.parse(make.run(sources, board, engine.tflm, "emulate", **settings))
+        program = output / f"{board.name}-tflm" / "firmware.elf"
         with emulator.running(program, board) as device:
             link, hello = ports.connect(device)
             counts = [hello.in_unit(ticks) for ticks in link.profile(image.tobytes(), len(model.operators))]
-    flash = {name: int(size) for name, size in (line.split() for line in sizes.splitlines())}
-    return Run(counts, printed, flash, printed["golden_equal"])
-
-
-def both(model: Model, board: boards.Board, build: Path) -> tuple[Run, Run]:
-    """Returns what TFLM's kernels and ours do."""
-    return run(model, board, False, build), run(model, board, True, build)
-
-
-def layer_row(title: str, operator: Operator, count: int, before: float, after: float) -> dict[str, Any]:
-    """Returns the row of a layer; without multiply-accumulates the figures are by output."""
-    divisor = count or math.prod(operator.outputs[0].shape)
-    return {"layer": title, "macs": count, "cmsis_nn": round(before / divisor, 3), "ours": round(after / divisor, 3)}
-
-
-def layers(board: boards.Board, only: str, build: Path) -> tuple[list[dict[str, Any]], bool]:
-    """Returns the rows of the layer shapes that begin with `only`, and whether all outputs are equal."""
-    rows, equal = [], True
-    for group in groups([case for case in cases() if str(case).startswith(only)]):
-        model = Model.parse(joined_model(group))
-        runs = both(model, board, build)
-        equal = equal and all(each.equal for each in runs)
-        for case, operator, before, after in zip(
-            group, model.operators, *(each.instructions for each in runs), strict=False
-        ):
-            rows.append(layer_row(str(case), operator, macs(operator), before, after))
-    return rows, equal
-
-
-def network(path: Path, board: boards.Board, build: Path) -> dict[str, Any]:
-    """Returns the row of a whole network, with those of its layers."""
-    model = Model.parse(path.read_bytes(), str(path))
-    runs = both(model, board, build)
-    rows = [
-        layer_row(_title(operator), operator, macs(operator), before, after)
-        for operator, before, after in zip(model.operators, *(each.instructions for each in runs), strict=True)
-    ]
-    kernels = [prepare(model, operator) for operator in model.operators]
-    refused = {
-        f"{operator.name}: {kernel}"
-        for operator, kernel in zip(model.operators, kernels, strict=True)
-        if isinstance(kernel, Refusal)
+            different = 0
+            for number, each in enumerate(images):
+                outputs = b"".join(output[number].tobytes() for output in expected)
+                different += link.infer(each.tobytes(), output_bytes=len(outputs)).outputs != outputs
+    figures = {
+        "instructions": printed["inference"]["median"],
+        "arena": printed["arena_used_bytes"],
+        "runtime": runtime_bytes(program.with_name("firmware.map")),
+        "model": printed["model_bytes"],
+        "start": int(printed["init"].split()[0]),
+        "stack": printed["stack_used_bytes"],
     }
-    result: dict[str, Any] = {"network": path.stem, "layers": rows, "refused": sorted(refused)}
-    for name, each in zip(("cmsis_nn", "ours"), runs, strict=True):
-        result[name] = {
-            "instructions": each.printed["inference"]["median"],
-            "arena": each.printed["arena_used_bytes"],
-            "start": int(each.printed["init"].split()[0]),
-            "runtime_flash": sum(
-                size for part, size in each.flash.items() if part in (".vectors", ".text", ".rodata", ".exidx", ".data")
-            ),
-            "model": each.printed["model_bytes"],
-            "stack": each.printed["stack_used_bytes"],
-            "equal": each.equal,
-        }
-    return result
+    return Run(counts, figures, different + (not printed["golden_equal"]))
+
+
+def noise(count: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Returns `count` inputs of `shape` (1, …), int8: noise around any brightness, of any contrast."""
+    random, single = np.random.default_rng(0), (count, *(1 for _ in shape[1:]))
+    middles, contrasts = random.uniform(-128, 128, single), random.uniform(1, 128, single)
+    values = random.uniform(-1, 1, (count, *shape[1:])) * contrasts + middles
+    return np.clip(values, -128, 127).astype(np.int8)
+
+
+def runtime_bytes(linker_map: Path) -> int:
+    """Returns the flash of TFLM, CMSIS-NN, libc and the kernels of ours with their registrations."""
+    text = linker_map.read_text().split("Linker script and memory map")[1]
+    row = re.compile(r"^ \.(?:text|rodata|data|ARM)\S*\s+0x[0-9a-f]+\s+0x([0-9a-f]+) (\S+)$", re.MULTILINE)
+    return sum(int(size, 16) for size, path in row.findall(text) if ".a(" in path or "/kernels" in path)
+
+
+def layer_row(title: str, operator: Operator, counts: dict[str, float | None]) -> dict[str, Any]:
+    """Returns the row of a layer: instructions by multiply-accumulate, without any by output."""
+    count = macs(operator)
+    divisor = count or math.prod(operator.outputs[0].shape)
+    return {"layer": title, "macs": count} | {
+        name: None if number is None else round(number / divisor, 3) for name, number in counts.items()
+    }
+
+
+def layers(
+    board: boards.Board, used: Sequence[Engine], only: str, build: Path, checkout: Path | None
+) -> tuple[list[dict[str, Any]], int]:
+    """Returns the rows of the layer shapes that begin with `only`, and how many engines have other outputs."""
+    rows, different = [], 0
+    wanted = [case for case in cases() if str(case).startswith(only)]
+    for group in groups(wanted) if wanted else []:
+        model = Model.parse(joined_model(group))
+        runs = {engine.name: run(model, board, engine, build, 1) for engine in used}
+        different += sum(each.different > 0 for each in runs.values())
+        others = tinyengine.counted(checkout, model.operators[: len(group)], board) if checkout else []
+        for number, (case, operator) in enumerate(zip(group, model.operators, strict=False)):
+            counts = {name: each.instructions[number] for name, each in runs.items()}
+            rows.append(layer_row(str(case), operator, counts | ({"TinyEngine": others[number]} if others else {})))
+    return rows, different
+
+
+def whole(
+    title: str,
+    model: Model,
+    board: boards.Board,
+    used: Sequence[Engine],
+    build: Path,
+    count: int,
+    checkout: Path | None,
+) -> dict[str, Any]:
+    """Returns the row of a whole network that runs on `count` images, with those of its layers."""
+    runs = {engine.name: run(model, board, engine, build, count) for engine in used}
+    others = tinyengine.counted(checkout, model.operators, board) if checkout else []
+    rows = []
+    for number, operator in enumerate(model.operators):
+        counts = {name: each.instructions[number] for name, each in runs.items()}
+        counts |= {"TinyEngine": others[number]} if others else {}
+        rows.append(layer_row(_title(operator), operator, counts))
+    pairs = [(operator.name, prepare(model, operator)) for operator in model.operators]
+    refused = {f"{name}: {kernel}" for name, kernel in pairs if isinstance(kernel, Refusal)}
+    figures = {name: each.figures | {"different": each.different} for name, each in runs.items()}
+    return {"network": title, "engines": figures, "layers": rows, "refused": sorted(refused)}
+
+
+def networks(only: str, files: Sequence[Path]) -> Iterator[tuple[str, Model]]:
+    """Yields the networks whose title begins with `only`: those of cost.py, converted without training, and `files`."""
+    for name, options in [*NETWORKS, SMALL]:
+        title = f"{name} {options['width']:g} at {options['resolution']}"
+        if title.startswith(only):
+            model = network(name, options)
+            yield title, strip(convert.convert_post_training(tf_keras_clone.rebuild(model), images(model)))
+    for path in files:
+        yield path.stem, Model.parse(path.read_bytes(), str(path))
 
 
 def _title(operator: Operator) -> str:
@@ -172,53 +218,92 @@ def _title(operator: Operator) -> str:
     return f"{operator.name} {window} {shape} -> {'x'.join(map(str, target.shape[1:]))}"
 
 
-def print_layers(rows: list[dict[str, Any]]) -> None:
+def slower(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Returns the layers in which ours needs more than CMSIS-NN, each once."""
+    found = {row["layer"]: row for row in rows if row["ours"] > row["CMSIS-NN"]}
+    return [f"{layer}: {row['ours']} to {row['CMSIS-NN']}" for layer, row in found.items()]
+
+
+def limits(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns what LIMITS asks of the networks that ran."""
+    found = {row["network"]: row["engines"]["ours"] for row in rows}
+    return [
+        {
+            "network": title,
+            "figure": key,
+            "ours": found[title][key],
+            "limit": most,
+            "reached": found[title][key] <= most,
+        }
+        for title, key, most in LIMITS
+        if title in found
+    ]
+
+
+def print_layers(rows: Sequence[dict[str, Any]]) -> None:
     """Prints a table of layers; a row that costs more than with CMSIS-NN is marked."""
-    cells = [("layer", "MACs", "CMSIS-NN", "ours", "")]
+    names = [name for name in rows[0] if name not in ("layer", "macs")] if rows else []
+    cells = [("layer", "MACs", *names, "")]
     for row in rows:
-        slower = "SLOWER" if row["ours"] > row["cmsis_nn"] else ""
-        cells.append((row["layer"], f"{row['macs']:,}", f"{row['cmsis_nn']:.3f}", f"{row['ours']:.3f}", slower))
-    print("\n".join(tables.aligned(cells, ("<52", ">12", ">10", ">10", "<8"))), flush=True)
+        numbers = ["" if row[name] is None else f"{row[name]:.3f}" for name in names]
+        cells.append((row["layer"], f"{row['macs']:,}", *numbers, "  SLOWER" if row["ours"] > row["CMSIS-NN"] else ""))
+    print("\n".join(tables.aligned(cells, ("<56", ">12", *[">11"] * len(names), "<8"))), flush=True)
 
 
 def print_network(row: dict[str, Any], with_layers: bool) -> None:
     """Prints a network."""
     if with_layers:
         print_layers(row["layers"])
-    for name in ("cmsis_nn", "ours"):
-        print(f"{row['network']:<22} {name:<9}" + "  ".join(f"{key} {value:,}" for key, value in row[name].items()))
-    print("  " + "; ".join(row["refused"]), flush=True)
+    for number, (name, figures) in enumerate(row["engines"].items()):
+        cells = ("" if number else row["network"], name, *(f"{figures[key]:,}" for key in (*KEYS, "different")))
+        print(tables.line(cells, COLUMNS))
+    if row["refused"]:
+        print("  TFLM's kernels: " + "; ".join(row["refused"]))
+    sys.stdout.flush()
+
+
+COLUMNS = ("<30", "<10", *[">13"] * (len(KEYS) + 1))
 
 
 def main() -> int:
-    """Prints the tables; exit status 1 if an output differs or a layer costs more than with CMSIS-NN."""
+    """Prints the tables; exit status 1 if an output differs, a limit is not reached or a layer costs more."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("files", nargs="*", type=Path, help=".tflite files; without any, layer shapes")
+    parser.add_argument("files", nargs="*", type=Path, help="further .tflite files")
     parser.add_argument("--board", default="mps2_an500", help="an emulated board: mps2_an500 or mps2_an386")
-    parser.add_argument("--only", default="", help="only layer shapes that begin so")
+    parser.add_argument("--only", default="", help="only layer shapes and networks that begin so")
+    parser.add_argument("--images", type=int, default=1, help="on how many images networks run")
     parser.add_argument("--layers", action="store_true", help="of networks, print each layer as well")
+    parser.add_argument("--tinyengine", type=Path, metavar="FOLDER", help="a checkout of mit-han-lab/tinyengine")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON line at the end")
     options = parser.parse_args()
     if reason := make.lacking(emulator=True):
         print(reason, file=sys.stderr)
         return 2
-    board = boards.load(options.board)
-    networks, rows, equal = [], [], True
-    with tempfile.TemporaryDirectory() as build:
-        if options.files:
-            for path in options.files:
-                networks.append(network(path, board, Path(build)))
-                print_network(networks[-1], options.layers)
-        else:
-            rows, equal = layers(board, options.only, Path(build))
-            print_layers(rows)
-    equal = equal and all(each[name]["equal"] for each in networks for name in ("cmsis_nn", "ours"))
-    every = rows + [layer for each in networks for layer in each["layers"]]
-    if not equal:
-        print("an output differs from that of TFLM's reference kernels", file=sys.stderr)
+    board, used, checkout = boards.load(options.board), engines(), options.tinyengine
+    wholes: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        rows, different = layers(board, used, options.only, Path(folder), checkout)
+        print_layers(rows)
+        print(tables.line(("network", "", *KEYS, "different"), COLUMNS), flush=True)
+        for title, model in networks(options.only, options.files):
+            wholes.append(whole(title, model, board, used, Path(folder), options.images, checkout))
+            print_network(wholes[-1], options.layers)
+    different += sum(figures["different"] for row in wholes for figures in row["engines"].values())
+    asked = limits(wholes) if board.name == "mps2_an500" else []
+    behind = slower([*rows, *(layer for row in wholes for layer in row["layers"])])
+    for row in asked:
+        cells = (row["network"], row["figure"], f"{row['ours']:,}", f"{row['limit']:,}")
+        print(
+            tables.line(
+                (*cells, "", "reached" if row["reached"] else "NOT REACHED"), ("<30", "<13", ">13", ">13", "<2", "")
+            )
+        )
+    print("more instructions than with CMSIS-NN: " + ("; ".join(behind) or "none"))
+    if different:
+        print("an output differs from that of TFLM's interpreter", file=sys.stderr)
     if options.json:
-        print(json.dumps({"board": board.name, "rows": rows, "networks": networks}))
-    return 0 if equal and all(row["ours"] <= row["cmsis_nn"] for row in every) else 1
+        print(json.dumps({"board": board.name, "rows": rows, "networks": wholes, "limits": asked, "slower": behind}))
+    return 0 if not different and not behind and all(row["reached"] for row in asked) else 1
 
 
 if __name__ == "__main__":

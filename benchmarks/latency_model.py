@@ -5,7 +5,7 @@ predicted from the other rows of its core only (leave-one-out), so that its erro
 whether the interval that `tinytrain export` prints holds the row. If only the multiply-accumulates (MACs) of a network
 are known, the instructions per MAC of the core's other networks are used. The remaining rows are engines with other
 kernels. They show how an engine compares to TFLM with CMSIS-NN; most lie outside the interval, which is not meant for
-them.
+them. Last comes what the kernels of firmware/kernels are predicted to need for the same networks on the same boards.
 
     python benchmarks/latency_model.py [--quick] [--json]
 """
@@ -13,16 +13,26 @@ them.
 import argparse
 import json
 import sys
+from functools import cache
 from statistics import geometric_mean
 from typing import Any
 
+from tinytrain.quiet import import_tensorflow
+
+import_tensorflow()
+
+import operator_models
+from operator_models import Case
 from published import BY_MACS, FITTED, H743_CLOCKS_HZ, OTHER_KERNELS, Row, operators
 
 from tinytrain import tables
 from tinytrain.deploy import latency
+from tinytrain.deploy.kernels.prepare import prepare
 from tinytrain.deploy.tflm import instructions
 from tinytrain.tflite.macs import total_macs
+from tinytrain.tflite.model import Model, Operator
 
+COMPARED = ("Plumerai", "Bosch HALE", "X-CUBE-AI", "TinyEngine")  # with our own kernels
 KERNELS = "int8"  # TFLM's `*_INT8` registrations: these latencies are not of our firmware's own operators
 
 
@@ -84,6 +94,42 @@ def other_row(row: Row) -> dict[str, Any]:
         "of_likely": round(cycles / core.likely, 2),
         "place": "below" if cycles < core.low else "above" if cycles > core.high else "inside",
         "known_by": "other kernels",
+    }
+
+
+@cache
+def own_instructions(network: str) -> float:
+    """Returns the estimated instructions of one inference of a published network with the kernels of ours."""
+    model = Model.parse(operator_models.model([case_of(operator) for operator in operators(network)]))
+    total = instructions.total(model.operators, [prepare(model, operator) for operator in model.operators])
+    if total is None:
+        raise AssertionError(f"an operator of {network} was never counted")
+    return total
+
+
+def case_of(operator: Operator) -> Case:
+    """Returns the operator as one that has constants; its output saturates as those of ReLU6 do."""
+    shape, window = operator.inputs[0].shape[1:], (1, 1)
+    if operator.name in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+        window = operator.inputs[1].shape[1:3]
+    if operator.name == "AVERAGE_POOL_2D":
+        window = shape[:2]
+    filters = operator.outputs[0].shape[-1] if len(operator.inputs) > 1 else 0
+    return Case(operator.name, shape, window, filters, operator.options.get("strideH", 1), zero=-128)
+
+
+def own_row(row: Row) -> dict[str, Any]:
+    """Returns the row of the table for our kernels beside an engine with other kernels."""
+    core, number = latency.OWN_KERNELS[row.core], own_instructions(row.network)
+    low, likely, high = (
+        round(number * cycles / row.clock_hz * 1e3, 2) for cycles in (core.low, core.likely, core.high)
+    )
+    return {
+        **published(row),
+        "instructions": round(number),
+        "ours_ms": likely,
+        "interval_ms": [low, high],
+        "cycles_per_instruction_to_be_level": round(row.ms / 1e3 * row.clock_hz / number, 2),
     }
 
 
@@ -153,6 +199,17 @@ def print_others(rows: list[dict[str, Any]], pairs: list[dict[str, Any]]) -> Non
         print(tables.line((*names, f"{pair['times']:.2f}"), ("<11", "<24", "<7", "<15", "<15", "")))
 
 
+def print_own(rows: list[dict[str, Any]]) -> None:
+    """Prints the rows of our kernels."""
+    print("\nours, predicted, beside them: likely, interval, and the cycles an instruction at which both are level")
+    for row in rows:
+        low, high = row["interval_ms"]
+        figures = (f"{row['published_ms']:.1f} ms", f"{row['ours_ms']:.1f} ms", f"{low:.1f} to {high:.1f} ms")
+        names = (row["source"], "", row["engine"], row["board"], row["network"])
+        level = f"{row['cycles_per_instruction_to_be_level']:.2f}"
+        print(tables.line((*names, *figures, level), ("<11", "<1", "<24", "<15", "<7", ">11", ">11", ">20", ">7")))
+
+
 def main() -> int:
     """Prints the tables; exit status 1 if an interval does not hold a row that it is fitted to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -161,12 +218,13 @@ def main() -> int:
     options = parser.parse_args()
     rows = [fitted_row(row) for row in [*FITTED, *BY_MACS]]
     others = [other_row(row) for row in OTHER_KERNELS]
-    pairs = two_boards()
+    pairs, own = two_boards(), [own_row(row) for row in OTHER_KERNELS if row.engine in COMPARED]
     print_fitted(rows)
     print_cores(rows)
     print_others(others, pairs)
+    print_own(own)
     if options.json:
-        print(json.dumps({"rows": [*rows, *others], "two_boards": pairs}))
+        print(json.dumps({"rows": [*rows, *others], "two_boards": pairs, "ours": own}))
     return 0 if all(row["held"] for row in rows) else 1
 
 

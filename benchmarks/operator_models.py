@@ -31,6 +31,8 @@ class Case:
     ] = ()  # shape of the second input, () if as the first; or the axes of TRANSPOSE, the batch being 0
     pad: int = 0
     dilation: int = 1
+    zero: int = 5  # of the output, where no other is fixed
+    relu: bool = False
 
     @property
     def constant_bytes(self) -> int:
@@ -82,11 +84,20 @@ class _Builder:
         elif case.name == "FULLY_CONNECTED":
             weights = self._weights((case.filters, case.shape[-1]), 0)
             bias = self._bias(case.filters)
-            self._operator(case.name, [source, weights, bias], (case.filters,), "FullyConnectedOptions")
+            options = {"fusedActivationFunction": int(case.relu)}
+            self._operator(
+                case.name,
+                [source, weights, bias],
+                (case.filters,),
+                "FullyConnectedOptions",
+                zero=case.zero,
+                **options,
+            )
         elif case.name in ("ADD", "MUL", "SUB"):
             second = self._activation(case.second or case.shape)
             shape = np.broadcast_shapes(case.shape, case.second or case.shape)
-            self._operator(case.name, [source, second], shape, f"{case.name.capitalize()}Options")
+            kind, options = f"{case.name.capitalize()}Options", {"fusedActivationFunction": int(case.relu)}
+            self._operator(case.name, [source, second], shape, kind, zero=case.zero, **options)
         elif case.name == "TRANSPOSE":
             order = self._integers([0, *case.second])
             shape = [(1, *case.shape)[axis] for axis in case.second]
@@ -133,6 +144,7 @@ class _Builder:
         options = {"depthMultiplier": case.filters // channels} if depthwise else {}
         options |= {"strideH": case.stride, "strideW": case.stride, "padding": 0 if case.same else 1}
         options |= {"dilationHFactor": case.dilation, "dilationWFactor": case.dilation}
+        options |= {"fusedActivationFunction": int(case.relu), "zero": case.zero}
         kind = "DepthwiseConv2DOptions" if depthwise else "Conv2DOptions"
         self._operator(case.name, [source, weights, self._bias(case.filters)], (*sides, case.filters), kind, **options)
 

@@ -2,10 +2,11 @@
 
 Links the real firmware for stm32f746g_disco with the library in TFLM_DIR once for each operator: with the operators of
 nearly every network (CORE), plus or minus the operator in question, so that shared code counts once. The numbers stand
-in the table of tinytrain/deploy/tflm/operators.py, which `--table` prints. `--quick` only compares the sums from that
+in the table of tinytrain/deploy/tflm/operators.py, which `--table` prints; those of the kernels of ours, which
+`--kernels` measures alone, in tinytrain/deploy/kernels/register.py. `--quick` only compares the sums from that
 table with three linked models.
 
-    TFLM_DIR=... python benchmarks/runtime_size.py [--quick] [--table] [--json]
+    TFLM_DIR=... python benchmarks/runtime_size.py [--quick] [--kernels] [--table] [--json]
 """
 
 import argparse
@@ -19,9 +20,13 @@ import numpy as np
 from tinytrain import tables
 from tinytrain.deploy import boards, c_source, firmware, make
 from tinytrain.deploy.c_source import Contents
+from tinytrain.deploy.kernels import register
+from tinytrain.deploy.kernels.derive import PREFIX
 from tinytrain.deploy.targets import makefile
 from tinytrain.deploy.tflm import operators as tflm_ops
+from tinytrain.deploy.tflm.verified_forms import KERNEL
 from tinytrain.errors import TinytrainError
+from tinytrain.tflite.model import Model
 
 CORE = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "AVERAGE_POOL_2D")
 QUICK = ("mobilenet_v2", "resnet8", "fully connected")
@@ -78,7 +83,7 @@ class Linker:
             "golden_input": frame,
             "golden_outputs": [frame],
         }
-        self.folder = makefile.write(folder, self.board, Contents(model=empty_model(), **arguments))
+        self.folder = makefile.write(folder, self.board, Contents(model=Model.parse(empty_model()), **arguments))
         self.cache: dict[tuple[tuple[str, str], ...], firmware.Sizes] = {}
 
     def sizes(self, operators: dict[str, str]) -> firmware.Sizes:
@@ -108,6 +113,24 @@ def operator_row(linker: Linker, name: str) -> dict[str, object]:
     general = operator_bytes(linker, name, "general")
     ours = operator_bytes(linker, name, "int8") if tflm_ops.OPS[name].int8_register else general
     return {"operator": name, "ours_bytes": ours, "tflm_bytes": general}
+
+
+def kernel_bytes(linker: Linker) -> tuple[int, int, dict[str, int]]:
+    """Returns the flash of what all kernels of ours share, what convolutions share besides, and that of each kernel.
+
+    Kernels alone and together tell what they share: in the sum of n of them it is n - 1 times too often.
+    """
+    other = {"RESHAPE": "general"}  # a model has operators
+    before = linker.sizes(other).flash_bytes
+
+    def added(*names: str) -> int:
+        return linker.sizes(other | {PREFIX + name: KERNEL for name in names}).flash_bytes - before
+
+    alone = {name: added(name) for name in register.KERNEL_BYTES}
+    registration = alone["add"] + alone["average_pool"] - added("add", "average_pool")
+    convolutions = (sum(alone[name] for name in register.CONVOLUTIONS) - added(*register.CONVOLUTIONS)) // 2
+    shared = {name: convolutions if name in register.CONVOLUTIONS else registration for name in alone}
+    return registration, convolutions - registration, {name: size - shared[name] for name, size in alone.items()}
 
 
 def model_row(linker: Linker, name: str, base: int, table: dict[str, int]) -> dict[str, object]:
@@ -161,6 +184,7 @@ def _cell(row: dict[str, object]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="check the committed table on three models only")
+    parser.add_argument("--kernels", action="store_true", help="measure the kernels of ours only")
     parser.add_argument("--table", action="store_true", help="print the table of deploy/tflm/operators.py as well")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON last")
     arguments = parser.parse_args()
@@ -169,6 +193,13 @@ def main() -> None:
     tflm = make.tflm_dir()
     with tempfile.TemporaryDirectory() as folder:
         linker = Linker(Path(folder), tflm)
+        if not arguments.quick:
+            registration, columns, kernels = kernel_bytes(linker)
+            print(
+                f"REGISTRATION_BYTES = {registration}, COLUMNS_BYTES = {columns}, KERNEL_BYTES = {kernels}", flush=True
+            )
+        if arguments.kernels:
+            return
         rows = [] if arguments.quick else operator_rows(linker)
         base, table = measured(linker, rows)
         models = [model_row(linker, name, base, table) for name in (QUICK if arguments.quick else MODELS)]

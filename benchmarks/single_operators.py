@@ -1,9 +1,11 @@
 """Instructions of single operators: counts on an emulated core beside the predictions of deploy/tflm/instructions.py.
 
-A few models hold about a hundred operators each (operator_models.py), and the firmware's profile counts each of them.
-`--fit` prints the coefficients that fit the counts, in the form of deploy/tflm/instructions.py.
+A few models hold about a hundred operators each (operator_models.py), and the firmware's profile counts each of them:
+with TFLM's kernels. Those of firmware/kernels run alone (alone.py) and need no TFLM.
+`--fit` prints the coefficients that fit the counts, in the form of
+deploy/tflm/instructions.py and deploy/kernels/counts.py.
 
-    TFLM_DIR=... python benchmarks/single_operators.py [--board mps2_an500] [--quick] [--fit] [--json]
+    TFLM_DIR=... python benchmarks/single_operators.py [--board mps2_an500] [--kernels own] [--quick] [--fit] [--json]
 """
 
 import argparse
@@ -12,7 +14,7 @@ import math
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ from tinytrain.quiet import import_tensorflow
 
 import_tensorflow()
 
+import alone
+from embedded_model import embed
 from operator_models import Case, model
 from scipy.optimize import nnls
 
@@ -29,35 +33,33 @@ from tinytrain import tables
 from tinytrain.benching.serial import emulator, ports
 from tinytrain.deploy import boards, c_source, make
 from tinytrain.deploy.c_source import Contents
+from tinytrain.deploy.kernels import counts
+from tinytrain.deploy.kernels.kernel import Kernel
+from tinytrain.deploy.kernels.prepare import PREPARE, prepare
 from tinytrain.deploy.targets import makefile
 from tinytrain.deploy.tflm import cmsis_nn_counts, instructions, operators
-from tinytrain.tflite.model import Model, Operator
+from tinytrain.tflite.model import Model
 
 ARENA_BYTES = 1_000_000
 MODEL_BYTES, MODEL_CASES = 2_000_000, 110  # at most in one program: each memory of the emulated board has 4 MB
 QUICK = 13  # every 13th operator
 SHAPES = [(1, 1, 8), (1, 1, 240), (3, 3, 96), (7, 7, 40), (12, 12, 24), (20, 20, 16), (32, 32, 16)]
+KERNELS = ("tflm", "stock", "own")  # TFLM's, with the firmware's own code for OWN and without, and firmware/kernels
 OWN = ("ADD", "MUL", "AVERAGE_POOL_2D", "HARD_SWISH", "LOGISTIC", "TANH")  # of the firmware; TFLM's are counted too
 
 
 @dataclass(frozen=True)
 class Counted:
-    """An operator, the kind of its registration, and its counted instructions."""
+    """An operator: its counted and predicted instructions (None: no coefficients), which code ran it, and the counts.
+
+    The counts are what the coefficients of its route multiply.
+    """
 
     case: Case
-    operator: Operator
-    kind: str
+    route: str
+    counts: tuple[float, ...]
     instructions: float
-
-    @property
-    def route(self) -> str:
-        """The code that ran it."""
-        return cmsis_nn_counts.route(self.operator, self.kind)
-
-    @property
-    def predicted(self) -> float:
-        """Its predicted instructions."""
-        return instructions.predict(self.operator, self.kind)
+    predicted: float | None
 
 
 def convolutions() -> Iterator[Case]:
@@ -115,10 +117,60 @@ def stock() -> Iterator[Case]:
             yield from (Case(name, shape, second=(1, 1, shape[2])) for name in ("ADD", "MUL"))
 
 
-def count(cases: list[Case], board: boards.Board, general: bool) -> list[Counted]:
+def cases_of(kernels: str) -> list[Case]:
+    """Returns the operators that are counted with one of KERNELS."""
+    if kernels == "own":
+        return own()
+    return list(stock()) if kernels == "stock" else [*convolutions(), *depthwise(), *others()]
+
+
+def own() -> list[Case]:
+    """Returns operators for the kernels of firmware/kernels, each with one of their three roundings."""
+    cases = [*convolutions(), *(case for case in depthwise() if case.window[0] % 2 and case.filters == case.shape[2])]
+    cases += [case for case in others() if case.name in PREPARE]
+    for side, channels in ((33, 8), (48, 16), (80, 4), (96, 9)):  # several bands
+        for tap, stride in ((3, 1), (3, 2), (5, 1), (5, 2), (7, 1), (7, 2)):
+            cases.append(Case("DEPTHWISE_CONV_2D", (side, side, channels), (tap, tap), channels, stride))
+    shapes = [*SHAPES, (5, 5, 9), (7, 7, 30), (12, 12, 3)]
+    cases += [Case("AVERAGE_POOL_2D", shape, (2, 2), stride=2) for shape in shapes if shape[0] > 1]
+    cases += [Case("AVERAGE_POOL_2D", shape, shape[:2]) for shape in shapes[len(SHAPES) :]]
+    roundings = ({"zero": -128}, {}, {"relu": True})
+    drawn = np.random.default_rng(0).integers(len(roundings), size=len(cases)).tolist()
+    cases = [replace(case, **roundings[number]) for case, number in zip(cases, drawn, strict=True)]
+    return cases + [Case("ADD", shape, **rounding) for shape in SHAPES for rounding in roundings]
+
+
+def count_own(cases: list[Case], board: boards.Board) -> list[Counted]:
+    """Returns the instructions of the cases that kernels of ours run, alone on an emulated board."""
+    graph = Model.parse(model(cases))
+    kernels = [prepare(graph, operator) for operator in graph.operators]
+    pairs = [(case, kernel) for case, kernel in zip(cases, kernels, strict=True) if isinstance(kernel, Kernel)]
+    numbers = alone.counted([kernel for _, kernel in pairs], board)
+    return [
+        Counted(case, counts.route(kernel), counts.counts(kernel), number, counts.alone(kernel))
+        for (case, kernel), number in zip(pairs, numbers, strict=True)
+    ]
+
+
+def count(cases: list[Case], board: boards.Board, build: Path, general: bool) -> list[Counted]:
     """Returns the instructions of each case on an emulated board, with `general` by TFLM's code only."""
     graph = Model.parse(model(cases))
     kinds = dict.fromkeys(graph.counts, "general") if general else operators.registrations(graph.operators)
+    numbers = profile(graph, board, build, kinds)
+    return [
+        Counted(
+            case,
+            cmsis_nn_counts.route(operator, kinds[operator.name]),
+            cmsis_nn_counts.counts(operator, kinds[operator.name]),
+            number,
+            instructions.predict(operator, kinds[operator.name]),
+        )
+        for case, operator, number in zip(cases, graph.operators, numbers, strict=True)
+    ]
+
+
+def profile(graph: Model, board: boards.Board, build: Path, kinds: dict[str, str]) -> list[float]:
+    """Returns the instructions of each operator on an emulated board, registered as `kinds` say."""
     source, target = (np.zeros(tensors[0].shape, np.int8) for tensors in (graph.inputs, graph.outputs))
     with tempfile.TemporaryDirectory() as folder:
         sources = makefile.write(
@@ -133,12 +185,11 @@ def count(cases: list[Case], board: boards.Board, general: bool) -> list[Counted
                 golden_outputs=[target],
             ),
         )
+        embed(sources)
         (sources / "model" / "model_ops.h").write_text(c_source.ops_header(kinds))
-        with emulator.emulated(sources, board, make.tflm_dir()) as device:
+        with emulator.running(make.build(sources, board, make.tflm_dir(), build), board) as device:
             link, hello = ports.connect(device)
-            counts = [hello.in_unit(ticks) for ticks in link.profile(source.tobytes(), len(graph.operators))]
-    counted = zip(cases, graph.operators, counts, strict=True)
-    return [Counted(case, operator, kinds[operator.name], number) for case, operator, number in counted]
+            return [hello.in_unit(ticks) for ticks in link.profile(source.tobytes(), len(graph.operators))]
 
 
 def groups(cases: list[Case]) -> Iterator[list[Case]]:
@@ -155,7 +206,7 @@ def groups(cases: list[Case]) -> Iterator[list[Case]]:
 
 def fitted(counted: list[Counted]) -> np.ndarray:
     """Returns the coefficients of one route, none below 0, with the least squares of the relative errors."""
-    rows = np.array([(1, *cmsis_nn_counts.counts(case.operator, case.kind)) for case in counted], float)
+    rows = np.array([(1, *case.counts) for case in counted], float)
     weights = 1 / np.array([case.instructions for case in counted])
     result = np.zeros(rows.shape[1])
     used = rows.any(axis=0)
@@ -183,18 +234,24 @@ def main() -> int:
     """Prints a row for each route, with the operator that has the largest error."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--board", default="mps2_an500", help="an emulated board: mps2_an500 or mps2_an386")
+    parser.add_argument("--kernels", choices=KERNELS, help="only the operators with these kernels")
     parser.add_argument("--quick", action="store_true", help=f"every {QUICK}th operator")
     parser.add_argument("--fit", action="store_true", help="print the coefficients that fit the counts")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON line at the end")
     options = parser.parse_args()
-    if reason := make.lacking(emulator=True):
+    if reason := make.lacking(emulator=True, tflm=options.kernels != "own"):
         print(reason, file=sys.stderr)
         return 2
     board, step = boards.load(options.board), QUICK if options.quick else 1
     counted: list[Counted] = []
-    for cases, general in (([*convolutions(), *depthwise(), *others()], False), (list(stock()), True)):
-        for group in groups(cases[::step]):
-            counted += count(group, board, general)
+    with tempfile.TemporaryDirectory() as folder:
+        build = Path(folder)
+        for kernels in [options.kernels] if options.kernels else KERNELS:
+            for group in groups(cases_of(kernels)[::step]):
+                if kernels == "own":
+                    counted += count_own(group, board)
+                else:
+                    counted += count(group, board, build, general=kernels == "stock")
     routes: dict[str, list[Counted]] = {}
     for case in counted:
         routes.setdefault(case.route, []).append(case)

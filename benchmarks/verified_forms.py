@@ -28,6 +28,8 @@ from single_operators import convolutions, depthwise, groups, others, stock
 from tinytrain.benching.serial import emulator, ports
 from tinytrain.deploy import boards, c_source, make
 from tinytrain.deploy.c_source import Contents
+from tinytrain.deploy.kernels.derive import derive
+from tinytrain.deploy.kernels.prepare import PREPARE
 from tinytrain.deploy.targets import makefile
 from tinytrain.deploy.tflm import operators, verified_forms
 from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
@@ -37,6 +39,7 @@ from tinytrain.tflite.model import Model
 BOARD, ARENA_BYTES = "mps2_an500", 2_000_000
 CASES_PER_FORM = 2
 MOST_BYTES = 6_000  # of the constants of a case: larger ones take longer and show nothing new
+LIBRARY, OPERATORS, KERNELS = "library", "operators", "kernels"  # what the firmware uses
 COMMAND = "TFLM_DIR=... python benchmarks/verified_forms.py --write"
 
 
@@ -88,34 +91,38 @@ def sample(cases: Iterator[Case]) -> list[Case]:
     return [group[i] for group, indices in zip(by_form.values(), samples, strict=True) for i in indices]
 
 
-def run(cases: list[Case], with_own: bool, build: Path) -> dict[str, list[str]]:
+def run(cases: list[Case], own: str, build: Path) -> dict[str, list[str]]:
     """Returns {form: [verdict of each of its cases]}, from one program.
 
     Args:
         cases: the operators of the program.
-        with_own: whether the firmware's own operators may be used, instead of those of the library.
+        own: what may be used instead of the library: LIBRARY nothing, OPERATORS the firmware's own operators, KERNELS
+            those of firmware/kernels, of which alone the forms are returned then.
         build: a folder for the build.
     """
     graph = Model.parse(joined_model(cases))
+    ours = derive(graph).ours if own == KERNELS else set()
     kinds = operators.registrations(graph.operators)
-    if not with_own:
+    if own == LIBRARY:
         kinds = {name: _library(name, graph) if kind == "own" else kind for name, kind in kinds.items()}
     image = np.random.default_rng(0).integers(-128, 128, graph.inputs[0].shape, np.int8)
     expected = ReferenceInterpreter(graph.content).run(image)[0][0].reshape(-1)
     try:
-        output = _on_board(graph, kinds, image, expected, build)
+        output = _on_board(graph, None if ours else kinds, image, expected, build)
     except TinytrainError as error:
         print(f"  {', '.join(map(str, cases[:3]))} …: {error}", file=sys.stderr)
         output = None
     verdicts: dict[str, list[str]] = defaultdict(list)
     start = 0
-    for operator in graph.operators[: len(cases)]:
+    for number, operator in enumerate(graph.operators[: len(cases)]):
         end = start + math.prod(operator.outputs[0].shape)
         equal = output is not None and bool((output[start:end] == expected[start:end]).all())
         verdict = (
             verified_forms.EQUAL if equal else verified_forms.REFUSED if output is None else verified_forms.DIFFERENT
         )
-        verdicts[verified_forms.of(operator, kinds[operator.name])].append(verdict)
+        if number in ours or not ours:
+            kind = verified_forms.KERNEL if number in ours else kinds[operator.name]
+            verdicts[verified_forms.of(operator, kind)].append(verdict)
         start = end
     return verdicts
 
@@ -126,8 +133,10 @@ def _library(name: str, graph: Model) -> str:
     return "int8" if all(map(operators.is_int8, uses)) else "general"
 
 
-def _on_board(model: Model, kinds: dict[str, str], image: np.ndarray, expected: np.ndarray, build: Path) -> np.ndarray:
-    """Returns the output (bytes,) int8 of the model on the emulated board."""
+def _on_board(
+    model: Model, kinds: dict[str, str] | None, image: np.ndarray, expected: np.ndarray, build: Path
+) -> np.ndarray:
+    """Returns the output (bytes,) int8 of the model on the emulated board; without `kinds`, of kernels of ours."""
     board = boards.load(BOARD)
     with tempfile.TemporaryDirectory() as folder:
         sources = makefile.write(
@@ -140,9 +149,11 @@ def _on_board(model: Model, kinds: dict[str, str], image: np.ndarray, expected: 
                 labels=[],
                 golden_input=image,
                 golden_outputs=[expected],
+                own_kernels=kinds is None,
             ),
         )
-        (sources / "model" / "model_ops.h").write_text(c_source.ops_header(kinds))
+        if kinds is not None:
+            (sources / "model" / "model_ops.h").write_text(c_source.ops_header(kinds))
         program = make.build(sources, board, make.tflm_dir(), build)
         with emulator.running(program, board) as device:
             link, _ = ports.connect(device)
@@ -177,14 +188,15 @@ def main() -> int:
     own = [case for case in plain if not (case.name == "ADD" and case.second) and case.second != (1, 1, 1)]
     own = [case for case in own if case.name != "AVERAGE_POOL_2D" or case.window == case.shape[:2]]
     library = [*(case for case in common if case not in own), *sample(stock())]
-    programs = [(group, True) for group in groups(own)] + [(group, False) for group in groups(library)]
+    programs = [(group, OPERATORS) for group in groups(own)] + [(group, LIBRARY) for group in groups(library)]
+    programs += [(group, KERNELS) for group in groups([case for case in common if case.name in PREPARE])]
     verdicts: dict[str, list[str]] = defaultdict(list)
     transpose = Case("TRANSPOSE", (3, 4, 2, 5), second=(1, 4, 2, 3))  # the program stops at it
-    programs += [(list(doubtful()), True), ([transpose], True)]
+    programs += [(list(doubtful()), OPERATORS), ([transpose], OPERATORS)]
     with tempfile.TemporaryDirectory() as build:  # shared, so that only what depends on the model is built again
-        for number, (cases, with_own) in enumerate(programs, 1):
+        for number, (cases, kind) in enumerate(programs, 1):
             print(f"program {number} of {len(programs)}: {len(cases)} operators", file=sys.stderr, flush=True)
-            for form, of_form in run(cases, with_own, Path(build)).items():
+            for form, of_form in run(cases, kind, Path(build)).items():
                 verdicts[form] += of_form
             if options.write:
                 verified_forms.TABLE.write_text(table(verdicts), "utf-8")
@@ -194,7 +206,8 @@ def main() -> int:
     return (
         1
         if any(
-            form.split()[1] == "own" and set(of_form) != {verified_forms.EQUAL} for form, of_form in verdicts.items()
+            form.split()[1] in ("own", verified_forms.KERNEL) and set(of_form) != {verified_forms.EQUAL}
+            for form, of_form in verdicts.items()
         )
         else 0
     )

@@ -100,6 +100,7 @@ bool engine_init(uint8_t* arena, size_t arena_bytes) {
   RegisterDebugLogCallback(print);  // before all else: without it every error is silent
   model = tflite::GetModel(kModel);
   if (model->version() != TFLITE_SCHEMA_VERSION) return Fail("the model has another schema version than 3");
+  if (const char* fault = LibraryFault(); fault[0] != '\0') return Fail(fault);
   auto* resolver = new (resolver_storage) ObservedResolver;
   if (resolver->AddOperators() != kTfLiteOk) return Fail("an operator was not registered");
   interpreter = new (interpreter_storage) tflite::MicroInterpreter(model, *resolver, arena, arena_bytes);

@@ -6,6 +6,9 @@
 
 namespace kernels {
 
+// Why the library computes other results than these operators, empty if it computes the same.
+const char* LibraryFault();
+
 TFLMRegistration Conv();
 TFLMRegistration Conv1x1();
 TFLMRegistration Depthwise();

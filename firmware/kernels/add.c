@@ -2,7 +2,7 @@
 #include "requantize.h"
 #include "ring.h"
 
-// `mode` is a constant where this is used; KERNEL_CLAMP takes any shifts.
+// `mode` is a constant where this is used.
 KERNEL_INLINE void add_all(const KernelAdd* add, const int8_t* larger, const int8_t* smaller, int8_t* output, int mode) {
   const int32_t larger_offset = add->larger_offset, smaller_offset = add->smaller_offset;
   const int32_t smaller_multiplier = add->smaller_multiplier, multiplier = add->multiplier;
@@ -12,13 +12,9 @@ KERNEL_INLINE void add_all(const KernelAdd* add, const int8_t* larger, const int
 #pragma GCC unroll 2
   while (output != end) {
     const int32_t first = larger_offset + *larger++ * (1 << 19), second = smaller_offset + *smaller++ * (1 << 20);
-    int32_t scaled = smmlar(second, smaller_multiplier, second);
-    if (mode != KERNEL_CLAMP || smaller_right != 0) {
-      scaled = shift_round_add(scaled + (scaled >> 31), smaller_right, first);
-    } else {
-      scaled += first;
-    }
-    *output++ = requantize(scaled, multiplier, right, &bounds, mode);
+    const int32_t high = smmlar(second, smaller_multiplier, second);
+    const int32_t sum = shift_round_add(high + (high >> 31), smaller_right, first);
+    *output++ = requantize(sum, multiplier, right, &bounds, mode);
   }
 }
 

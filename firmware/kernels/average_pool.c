@@ -3,7 +3,7 @@
 #include "kernels.h"
 #include "ring.h"
 
-#define MOST_PIXELS 255  // whose sums fit 16 bits: two channels share a word then
+#define MOST_PIXELS 255  // whose sums fit 16 bits: two channels share a word
 
 typedef struct {
   const KernelRing* input;
@@ -30,12 +30,12 @@ static int8_t average_channel(const KernelPool* pool, const Seen* seen, int chan
   return average(pool, sum, seen->rows * seen->columns);
 }
 
-// Four channels, a word of which is two additions.
-static void average_four(const KernelPool* pool, const Seen* seen, int channel, int8_t* output) {
+// Four channels, a word of which is two additions, of `rows` rows from `row` on: their sums fit 16 bits. Returns the row
+// after them.
+KERNEL_INLINE const int8_t* add_rows(const Seen* seen, const int8_t* row, int offset, int rows, int32_t* sums) {
   uint32_t even = 0, odd = 0;
-  const int8_t* row = seen->first;
-  for (int rows = seen->rows; rows > 0; --rows) {
-    const int8_t* from = row + seen->offset + channel;
+  for (; rows > 0; --rows) {
+    const int8_t* from = row + offset;
     for (int columns = seen->columns; columns > 0; --columns) {
       const uint32_t word = load_word(from);
       even = sxtab16(even, word);
@@ -44,11 +44,27 @@ static void average_four(const KernelPool* pool, const Seen* seen, int channel, 
     }
     row = next_row(seen->input, row);
   }
-  const int32_t count = seen->rows * seen->columns;
-  output[0] = average(pool, (int16_t)even, count);
-  output[1] = average(pool, (int16_t)odd, count);
-  output[2] = average(pool, (int16_t)(even >> 16), count);
-  output[3] = average(pool, (int16_t)(odd >> 16), count);
+  sums[0] += (int16_t)even;
+  sums[1] += (int16_t)odd;
+  sums[2] += (int16_t)(even >> 16);
+  sums[3] += (int16_t)(odd >> 16);
+  return row;
+}
+
+static void average_four(const KernelPool* pool, const Seen* seen, int channel, int8_t* output) {
+  const int count = seen->rows * seen->columns, offset = seen->offset + channel;
+  const int8_t* row = seen->first;
+  int32_t sums[4] = {0, 0, 0, 0};
+  if (count <= MOST_PIXELS) {
+    add_rows(seen, row, offset, seen->rows, sums);
+  } else {
+    const int most = MOST_PIXELS / seen->columns;
+    for (int left = seen->rows; left > 0; left -= most) row = add_rows(seen, row, offset, at_most(left, most), sums);
+  }
+  output[0] = average(pool, sums[0], count);
+  output[1] = average(pool, sums[1], count);
+  output[2] = average(pool, sums[2], count);
+  output[3] = average(pool, sums[3], count);
 }
 
 void kernel_average_pool_rows(const KernelRows* call) {
@@ -64,7 +80,7 @@ void kernel_average_pool_rows(const KernelRows* call) {
       const int columns = at_most(left + pool->window_width, pool->input_width) - first_column;
       const Seen seen = {input, ring_row(input, first_row), first_column * channels, rows, columns, channels};
       int channel = 0;
-      if (rows * columns <= MOST_PIXELS) {
+      if (columns <= MOST_PIXELS) {
         for (; channel + 4 <= channels; channel += 4) average_four(pool, &seen, channel, output + channel);
       }
       for (; channel < channels; ++channel) output[channel] = average_channel(pool, &seen, channel);

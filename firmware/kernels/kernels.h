@@ -69,7 +69,7 @@ typedef struct {
   uint32_t count;
   int32_t larger_offset, smaller_offset;
   int32_t smaller_multiplier, multiplier;
-  uint32_t smaller_right, right;  // shifts, that of the sum as the low byte of KernelPair
+  uint32_t smaller_right, right;  // shifts, the former never 0, that of the sum as the low byte of KernelPair
   int8_t output_zero, low, high;
   uint8_t requantize;
   uint8_t second_is_larger, reserved[3];

@@ -22,6 +22,7 @@ from tinytrain.config import plugins, schema
 from tinytrain.data import splits
 from tinytrain.data.load import load_dataset
 from tinytrain.deploy import c_source
+from tinytrain.deploy.kernels.derive import derive
 from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.errors import UserError
 from tinytrain.exporting import int8_model
@@ -54,7 +55,8 @@ def record_parses(monkeypatch):
 def test_an_export_parses_its_model_once(trained_run, monkeypatch, tmp_path):
     parsed = record_parses(monkeypatch)
     _, folder = export(trained_run.folder, "stm32f746", tmp_path / "e", ["qat.epochs=0", "export.parity_images=1"])
-    assert parsed == [(folder / "model.tflite").read_bytes()]
+    array = c_source.read_model_data(folder / "firmware/model/model_data.cc")
+    assert parsed == [(folder / "model.tflite").read_bytes(), array]  # and what is read back of it to be proven
 
 
 def test_the_report_is_the_contract(exported_run, trained_run):
@@ -76,7 +78,7 @@ def test_the_report_is_the_contract(exported_run, trained_run):
     limits = report["memory"]
     assert (limits["ram_limit_bytes"], limits["flash_limit_bytes"]) == (320 * 1024, 1024 * 1024)
     assert 0 < limits["arena_bytes"] < limits["ram_bytes"] < limits["ram_limit_bytes"]
-    assert report["model"]["compact_bytes"] < limits["flash_bytes"] < limits["flash_limit_bytes"]
+    assert report["model"]["firmware_bytes"] < limits["flash_bytes"] < limits["flash_limit_bytes"]
     assert report["latency_ms"] > 0
     text = summary(report, folder)
     assert "0 of 359 outputs differ" in text
@@ -101,10 +103,15 @@ def test_the_operators_are_int8_and_few(exported_run):
 
 
 def test_the_c_array_is_the_model_and_the_golden_output_its_answer(exported_run):
-    _, folder = exported_run
+    report, folder = exported_run
     content = (folder / "model.compact.tflite").read_bytes()
     source = folder / "firmware/model/model_data.cc"
-    assert c_source.read_model_data(source) == content
+    array = c_source.read_model_data(source)
+    assert array == derive(Model.parse(content)).model.content
+    assert len(array) == report["model"]["firmware_bytes"]
+    count = sum(report["model"]["ops"].values())
+    expected = {"chosen": "tinytrain", "reason": "", "operators": count, "ours": count, "others": []}
+    assert report["kernels"] == expected
     golden_input = c_source.read_array(source, "GoldenInput").astype(np.int8).reshape(1, 32, 32, 1)
     golden_output = c_source.read_array(source, "GoldenOutputs").astype(np.int8)
     np.testing.assert_array_equal(ReferenceInterpreter(content).run(golden_input)[0][0], golden_output)
@@ -263,6 +270,13 @@ def test_a_tflite_of_anyones_is_exported(exported_run, tmp_path, command_line):
     assert report["accuracy"] == {"float": None, "float_finetuned": None, "int8": None, "images": 0, "val": None}
     assert report["parity"]["different"] == 0
     assert report["model"]["macs"] == exported_run[0]["model"]["macs"]
+    words = ["export", "theirs.tflite", "--mcu", "stm32f746", "--out", "t", "--json", "export.kernels=tflm"]
+    theirs = json.loads(command_line(*words)[1].splitlines()[-1])
+    assert (theirs["kernels"]["chosen"], theirs["kernels"]["ours"]) == ("tflm", 0)
+    for name in ("model.tflite", "model.compact.tflite"):  # whichever kernels run it
+        assert (tmp_path / "e" / name).read_bytes() == (tmp_path / "t" / name).read_bytes()
+    array = c_source.read_model_data(tmp_path / "t/firmware/model/model_data.cc")
+    assert array == (tmp_path / "t/model.compact.tflite").read_bytes()
 
 
 @pytest.mark.skipif("TFLM_DIR" not in os.environ, reason="TFLM_DIR is not set: the real engine is not here")

@@ -9,6 +9,9 @@ import pytest
 
 from tinytrain.config import plugins
 from tinytrain.deploy import boards, latency
+from tinytrain.deploy.kernels.kernel import Kernel
+from tinytrain.deploy.kernels.prepare import prepare
+from tinytrain.deploy.kernels.refusal import Refusal
 from tinytrain.deploy.tflm import cmsis_nn_counts, instructions
 from tinytrain.exporting.text import summary
 from tinytrain.quantize import convert
@@ -88,19 +91,20 @@ def test_a_model_with_an_operator_that_was_never_counted_has_no_estimate(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "width", "resolution", "classes", "counted"),
+    ("name", "width", "resolution", "classes", "counted", "own"),
     [
-        ("resnet8", 1.0, 32, 10, 29_545_200),
-        ("mobilenet_v1", 0.25, 96, 2, 24_025_853),
-        pytest.param("mobilenet_v2", 0.35, 96, 10, 44_232_060, marks=pytest.mark.long),
+        ("resnet8", 1.0, 32, 10, 29_545_200, 14_736_530),
+        ("mobilenet_v1", 0.25, 96, 2, 24_025_853, 11_205_566),
+        pytest.param("mobilenet_v2", 0.35, 96, 10, 44_232_060, 18_961_640, marks=pytest.mark.long),
     ],
 )
-def test_a_network_is_predicted_within_three_percent(name, width, resolution, classes, counted):
-    """The counts are those of docs/quantization.md."""
+def test_a_network_is_predicted_within_three_percent(name, width, resolution, classes, counted, own):
+    """With TFLM's kernels and with ours; the counts are those of docs/quantization.md and docs/kernels.md."""
     build = plugins.load("models", name).build
-    model = build(classes=classes, channels=3, width=width, resolution=resolution)
-    predicted = instructions.total(convert.convert_untrained(model).operators)
-    assert predicted == pytest.approx(counted, rel=0.03)
+    model = convert.convert_untrained(build(classes=classes, channels=3, width=width, resolution=resolution))
+    kernels = [prepare(model, operator) for operator in model.operators]
+    assert instructions.total(model.operators) == pytest.approx(counted, rel=0.03)
+    assert instructions.total(model.operators, kernels) == pytest.approx(own, rel=0.01)
 
 
 PUBLISHED = [
@@ -131,6 +135,16 @@ def test_what_the_emulator_did_not_count_is_less_certain():
     assert estimated.low_ms == pytest.approx(counted.low_ms * 0.95)
     assert estimated.high_ms == pytest.approx(counted.high_ms * 1.05)
     assert estimated.how == latency.ESTIMATED
+
+
+@pytest.mark.parametrize("name", ["stm32f746", "nucleo_l4r5zi"])
+def test_the_interval_of_our_kernels_holds_that_of_cmsis_nn(name):
+    board, models = boards.load(name), [COUNTED[0][1], COUNTED[1][1]]
+    kernels = [Refusal("it has groups"), Kernel("add", b"")]
+    tflm, ours = latency.predict(models, board, 1e6), latency.predict(models, board, 1e6, kernels)
+    assert ours.low_ms <= tflm.low_ms < tflm.likely_ms < ours.likely_ms < tflm.high_ms < ours.high_ms
+    assert ours.report()["latency_basis"]["error_percent"] is None
+    assert latency.predict(models, board, 1e6, [Refusal("it has groups")] * 2) == tflm
 
 
 def test_a_core_without_published_figures_gets_no_number(tmp_path):

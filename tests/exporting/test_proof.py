@@ -5,6 +5,7 @@ import pytest
 from int8_models import shaped
 
 from tinytrain.deploy import make
+from tinytrain.deploy.kernels.prepare import PREPARE
 from tinytrain.deploy.tflm import operators as tflm_ops
 from tinytrain.deploy.tflm import verified_forms
 from tinytrain.exporting import proof
@@ -104,8 +105,8 @@ def test_the_emulators_word_counts_more_than_the_table():
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"parity": {"images": 9, "different": 2}}, "2 of 9 outputs of the C array differ in TFLM"),
-        ({"parity": {"images": 9, "different": 1}}, "1 of 9 outputs of the C array differ in TFLM"),
+        ({"parity": {"images": 9, "different": 2}}, "2 of 9 outputs of the C array differ from TFLM's"),
+        ({"parity": {"images": 9, "different": 1}}, "1 of 9 outputs of the C array differ from TFLM's"),
         (
             {"emulated": EMULATED | {"golden": "not reached", "failed": "init: too small"}},
             "the firmware does not run on the emulated mps2_an500: init: too small",
@@ -134,3 +135,17 @@ def test_the_table_holds_the_firmwares_own_operators_and_they_are_equal():
     own = {form: verdict for form, verdict in verified_forms.verified().items() if form.split()[1] == "own"}
     assert {form.split()[0] for form in own} == {name for name, op in tflm_ops.OPS.items() if op.own}
     assert set(own.values()) == {verified_forms.EQUAL}
+
+
+def test_the_table_holds_the_kernels_of_ours_and_they_are_equal():
+    ours = {form: verdict for form, verdict in verified_forms.verified().items() if form.split()[1] == "kernel"}
+    assert {form.split()[0] for form in ours} == set(PREPARE)
+    assert set(ours.values()) == {verified_forms.EQUAL}
+
+
+def test_an_operator_is_looked_up_by_the_kernel_that_runs_it():
+    strange = shaped("CONV_2D", MAP, (16, 11, 2, 8), MAP)
+    assert verified_forms.unverified([USUAL, strange], {0, 1}) == {"CONV_2D kernel 11x2 same": ""}
+    assert verified_forms.unverified([USUAL, strange], {0}) == {"CONV_2D int8 11x2 same": ""}
+    found = proof.section(report(), [USUAL, strange], {0, 1})
+    assert "CONV_2D kernel 11x2 same" in found["unproven"][0]

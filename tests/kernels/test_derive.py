@@ -1,16 +1,26 @@
 """Which operators get kernels of ours, why others do not, and the flatbuffer that the firmware holds."""
 
+import dataclasses
+import struct
+from functools import cache
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from int8_models import converted_model
 from operator_files import OperatorFile
+from random_operators import add_conv, add_dense, add_depthwise, add_pool, add_sum
 
-from tinytrain.deploy import c_source
+from tinytrain.deploy import boards, c_source
 from tinytrain.deploy.c_source import Contents
+from tinytrain.deploy.kernels import choice
 from tinytrain.deploy.kernels.derive import derive
 from tinytrain.deploy.kernels.kernel import Kernel
 from tinytrain.deploy.kernels.prepare import prepare
 from tinytrain.deploy.kernels.scales import Scale
+from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
+from tinytrain.errors import TinytrainError
+from tinytrain.exporting import kernel_parity, text
 from tinytrain.tflite.model import Model
 from tinytrain.tflite.strip import strip
 
@@ -102,7 +112,104 @@ def test_the_firmware_registers_what_its_model_has(tmp_path, own_kernels):
     assert stored.content == (derive(model).model if own_kernels else model).content
 
 
-def test_a_model_without_our_operators_keeps_them():
+def test_a_model_without_our_operators_stays_as_it_is():
     model = conv(scale=0.0)
-    derived = derive(model).model
-    assert [operator.name for operator in derived.operators] == ["CONV_2D"]
+    assert derive(model).model is model
+    assert derive(model).placement is None
+
+
+def test_equal_blocks_lie_in_flash_once():
+    file = OperatorFile()
+    for value in (3, 5):
+        source = file.tensor((1, 4, 4, 2), np.full((1, 4, 4, 2), value, np.int8), [0.5], 0)
+        target = file.tensor((1, 1, 1, 2), None, [0.5], 0)
+        window = {"filterHeight": 4, "filterWidth": 4, "strideH": 1, "strideW": 1, "padding": 1}
+        file.operator("AVERAGE_POOL_2D", [source], target, "Pool2DOptions", **window)
+    first, second = derive(Model.parse(file.content())).model.operators
+    assert first.inputs[-1].index == second.inputs[-1].index
+
+
+@pytest.mark.parametrize(
+    ("setting", "core", "reason"),
+    [
+        ("tinytrain", "cortex-m7", ""),
+        ("tinytrain", "cortex-m3", "the cortex-m3 of stm32f746g_disco lacks the DSP extension"),
+        ("tflm", "cortex-m7", "export.kernels is tflm"),
+    ],
+)
+def test_the_key_and_the_core_choose_whose_kernels_run(setting, core, reason):
+    board = dataclasses.replace(boards.load("stm32f746"), core=core)
+    model = conv()
+    held = choice.held(model, setting, board)
+    section = choice.section(model, held, choice.reason_against(setting, board))
+    assert (section["chosen"], section["reason"]) == ("tflm" if reason else "tinytrain", reason)
+    assert section["ours"] == len(held.ours) == (0 if reason else 1)
+    assert section["others"] == []
+    assert (held.model is model) == bool(reason)
+
+
+def test_the_report_says_which_operators_are_not_ours_and_why():
+    model = conv(dilationHFactor=2, dilationWFactor=2)
+    section = choice.section(model, derive(model), "")
+    assert section["others"] == [{"number": 0, "operator": "CONV_2D", "reason": "it has dilation"}]
+    assert text.kernels(section) == "ours for 0 of 1 operators; TFLM's: CONV_2D (it has dilation)"
+    assert text.kernels(section | {"reason": "export.kernels is tflm"}) == "TFLM's: export.kernels is tflm"
+
+
+@pytest.fixture(scope="module")
+def network():
+    """A stripped model, what is derived of it, images and TFLM's outputs for them."""
+    model = strip(Model.parse(converted_model()))
+    images = np.random.default_rng(4).integers(-128, 128, (3, *model.inputs[0].shape[1:])).astype(np.int8)
+    outputs = [output.reshape(3, -1) for output in ReferenceInterpreter(model.content).run(images)]
+    return model, derive(model), images, outputs
+
+
+def test_a_derived_model_computes_what_the_model_does(network, monkeypatch):
+    model, derived, images, outputs = network
+    monkeypatch.setattr(kernel_parity, "CHUNK_BYTES", 1)  # an image at a time
+    assert kernel_parity.different(model, derived.model, images, outputs) == 0
+
+
+def test_operators_of_constants_are_compared_too():
+    random, file = np.random.default_rng(6), OperatorFile()
+    for add in (add_conv, add_depthwise, add_dense, add_sum, add_pool):
+        for _ in range(4):
+            add(file, random)
+    model, image = Model.parse(file.content()), np.zeros((1, 1, 1, 1), np.int8)
+    outputs = [output.reshape(1, -1) for output in ReferenceInterpreter(model.content).run(image)]
+    derived = derive(model)
+    assert len(derived.ours) > 15
+    assert kernel_parity.different(model, derived.model, image, outputs) == 0
+
+
+def test_a_byte_of_a_block_that_was_damaged_makes_outputs_different(network, monkeypatch):
+    model, derived, images, outputs = network
+    run = cache(lambda content: ReferenceInterpreter(content).run(images))
+    monkeypatch.setattr(
+        kernel_parity, "ReferenceInterpreter", lambda content: SimpleNamespace(run=lambda _: run(content))
+    )
+    for number, kernel in enumerate(derived.kernels):
+        if not isinstance(kernel, Kernel):
+            continue
+        tree = derived.model.copy_tree()
+        node = tree.subgraphs[0].operators[number]
+        buffer = tree.buffers[tree.subgraphs[0].tensors[int(node.inputs[-1])].buffer]
+        data = np.array(buffer.data, np.uint8)
+        place = {"average_pool": -2, "add": 10}.get(kernel.name) or bias_place(kernel)
+        data[place] ^= 0x41
+        buffer.data = data
+        assert kernel_parity.different(model, Model.pack(tree), images, outputs) > 0, kernel.name
+
+
+def bias_place(kernel):
+    """Returns the place of the third byte of the first bias in a block."""
+    return struct.unpack_from("<I", kernel.block, 36 if kernel.name == "depthwise" else 32)[0] + 2
+
+
+def test_operators_that_were_exchanged_are_noticed(network):
+    model, derived, images, outputs = network
+    tree = derived.model.copy_tree()
+    tree.subgraphs[0].operators[1:3] = tree.subgraphs[0].operators[2:0:-1]
+    with pytest.raises(TinytrainError, match="operators in the C array are not those of the model"):
+        kernel_parity.different(model, Model.pack(tree), images, outputs)

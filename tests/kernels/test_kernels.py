@@ -25,6 +25,7 @@ from random_others import (
 )
 
 from tinytrain.deploy.compiled.prepare import prepare_each
+from tinytrain.deploy.kernels import block_outputs
 from tinytrain.deploy.kernels.refusal import Refusal
 from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.tflite.model import Model
@@ -43,6 +44,7 @@ DRAWN = {
     "copies": ([(each, {}, 100) for each in COPIES], 0.0),
     "tables": ([(add_softmax, {}, 150), (add_lookup, {}, 50)], 0.0),
 }
+IN_TFLM = ("conv", "conv_1x1", "depthwise", "fully_connected", "add", "average_pool")  # blocks that an export proves
 INPUTS = {"ADD": 2, "SUB": 2, "MUL": 2, "CONCATENATION": 10}  # of int8 that are no weights
 
 
@@ -74,6 +76,9 @@ def test_random_operators_equal_the_reference(kernels, kind):
         inputs = [model.constant(tensor) for tensor in constant[: INPUTS.get(operator.name, 1)]]
         found = kernels.run(kernel, inputs, operator.outputs[0].shape)
         assert (found[0] == outputs[0]).all(), operator
+        if kernel.name in IN_TFLM:
+            by_block = block_outputs.outputs(kernel.name, kernel.block, [each.reshape(1, -1) for each in inputs])
+            assert (by_block == outputs.reshape(1, -1)).all(), f"{operator}: its block says another output"
         for overwritten in range(len(inputs) if kernel.lead is not None else 0):
             over = kernels.run_over(kernel, inputs, operator.outputs[0].shape, overwritten)
             assert (over == found).all(), f"{operator} overwrites what it still reads"

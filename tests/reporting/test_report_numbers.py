@@ -15,7 +15,9 @@ from scipy import stats
 from sklearn.metrics import confusion_matrix, log_loss
 
 from tinytrain.config.schema import Config
+from tinytrain.deploy.kernels.derive import derive
 from tinytrain.deploy.tflm import memory_planner
+from tinytrain.deploy.tflm.memory_planner import Buffer
 from tinytrain.errors import UserError
 from tinytrain.reporting import (
     board_section,
@@ -230,8 +232,8 @@ def test_shades_of_many_classes_lose_no_confusion():
 
 
 def test_the_memory_map_is_the_planners_and_nothing_overlaps():
-    schedule = memory_planner.schedule(Model.parse(converted_model()))
-    layout = memory_map.read(schedule)
+    model = Model.parse(converted_model())
+    schedule, layout = memory_planner.schedule(model), memory_map.read(model, own_kernels=False)
     assert layout.head_bytes == memory_planner.head_bytes(schedule, cmsis_nn=True)
     for number, (offset, buffer) in enumerate(layout.blocks):
         for start, other in layout.blocks[number + 1 :]:
@@ -244,9 +246,20 @@ def test_the_memory_map_is_the_planners_and_nothing_overlaps():
     assert layout.live_bytes[layout.peak] == layout.live_bytes[1:].max()
 
 
+def test_the_memory_map_of_our_kernels_is_the_exports_and_counts_shared_bytes_once():
+    model = Model.parse(converted_model())
+    layout = memory_map.read(model, own_kernels=True)
+    assert layout.head_bytes == derive(model).placement.head_bytes
+    assert (layout.live_bytes <= layout.head_bytes).all()
+    outputs = [int(np.prod(operator.outputs[0].shape)) for operator in model.operators]
+    assert (layout.live_bytes[1:] >= outputs).all()
+    over = [(0, Buffer(64, 0, 1)), (48, Buffer(32, 1, 2)), (160, Buffer(16, 1, 1))]
+    assert memory_map.used_bytes(over) == 80 + 16
+
+
 def test_the_times_of_operators_add_up():
     graph = Model.parse(converted_model())
-    rows = operators.rows(graph, 40.0, operators.estimated_shares(graph))
+    rows = operators.rows(graph, 40.0, operators.estimated_shares(graph, own_kernels=False))
     assert sum(row.ms for row in rows) == pytest.approx(40)
     assert [row.kind for row in rows] == [operator.name for operator in graph.operators]
     measured = [{"name": row.kind, "share": row.number} for row in rows]

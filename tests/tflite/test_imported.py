@@ -126,6 +126,37 @@ def test_what_the_firmware_cannot_feed_is_refused(tmp_path, command_line, conten
     assert not list(tmp_path.glob("export-*"))
 
 
+def no_channels(model, graph):
+    graph.tensors[1].shape, model.buffers[1].data = [0, 1, 1, 3], None
+
+
+def weights_of_scale(scale):
+    def change(_, graph):
+        graph.tensors[1].quantization.scale = [scale]
+
+    return change
+
+
+def bias_of_two_values(model, graph):
+    graph.tensors[2].shape, model.buffers[2].data = [2], model.buffers[2].data[:8]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [no_channels, weights_of_scale(0.0), weights_of_scale(float("nan")), bias_of_two_values],
+    ids=["no channels", "scale 0", "scale NaN", "bias"],
+)
+def test_a_damaged_operator_gets_the_same_sentence_with_kernels_of_ours_and_of_tflm(tmp_path, command_line, change):
+    (tmp_path / "theirs.tflite").write_bytes(changed(conv_model(), change))
+    results = []
+    for kernels in ("tinytrain", "tflm"):
+        words = ["export", "theirs.tflite", "--mcu", "stm32f746", "--out", kernels, f"export.kernels={kernels}"]
+        status, _, error = command_line(*words)
+        assert "Traceback" not in error
+        results.append((status, error.replace(f"'{kernels}'", "'OUT'")))
+    assert results[0] == results[1]
+
+
 @pytest.mark.parametrize("kind", ["float32", "uint8"])
 def test_inputs_and_outputs_of_another_type_become_int8(kind):
     """What is left is the network that the converter makes with int8 input and output: same results, same arena."""
@@ -299,7 +330,8 @@ def test_what_is_no_square_image_is_proven_on_noise_only(tmp_path, command_line,
 def test_a_file_too_large_for_the_board_is_told_with_numbers(tmp_path, command_line):
     content = changed(conv_model(), lambda model, _: model.buffers.append(_noise(2_000_000)))
     (tmp_path / "theirs.tflite").write_bytes(changed(content, _used))
-    status, out, error = command_line("export", "theirs.tflite", "--mcu", "stm32f746", "--out", "e")
+    words = ["--mcu", "stm32f746", "--out", "e", "export.kernels=tflm"]  # ours leave out what no operator reads
+    status, out, error = command_line("export", "theirs.tflite", *words)
     assert status == 3
     assert "NO" in out
     assert "'theirs.tflite' does not fit stm32f746g_disco: it needs" in error

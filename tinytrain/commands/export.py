@@ -13,6 +13,7 @@ from tinytrain.deploy import boards, latency
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.decode import description
 from tinytrain.deploy.exported import REPORT_FILE
+from tinytrain.deploy.kernels import choice
 from tinytrain.exporting import accuracy, arena, checks, emulated, parity, proof, sizes, source, write
 from tinytrain.exporting.int8_model import Int8Model
 from tinytrain.files import make_folder, write_json
@@ -68,11 +69,12 @@ def _folder(target: Path, board: Board, out: Path | str | None) -> Path:
 def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Path, target: str) -> dict[str, Any]:
     """Writes the models, golden.npz, firmware/ and report.json into `folder`; returns report.json."""
     tflite, stripped = model.tflite, strip(model.tflite)
-    decoder = write.decoder(model)
+    decoder, reason = write.decoder(model), choice.reason_against(config.export.kernels, board)
     outputs = parity.run(tflite.content, model.images, "int8 model on the test images")
+    derived = choice.held(stripped, config.export.kernels, board)  # of a model that TFLM runs
     with write.draft(folder) as draft, ExitStack() as stack:
-        contents = partial(write.contents, model, stripped, outputs)
-        arena_bytes, basis = arena.size(stripped, board, draft, contents)
+        contents = partial(write.contents, model, stripped, outputs, not reason)
+        arena_bytes, basis = arena.size(stripped, derived, board, draft, contents)
         arena_bytes += config.export.arena_margin_bytes
         write.models(draft, model, stripped, outputs)
         held = contents(arena_bytes)
@@ -88,23 +90,26 @@ def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Pat
             "model": {
                 "bytes": len(tflite.content),
                 "compact_bytes": len(stripped.content),
+                "firmware_bytes": len(derived.model.content),
                 "macs": model.macs,
                 "ops": tflite.counts,
             },
+            "kernels": choice.section(stripped, derived, reason),
             "task": model.task.name,
             "classes": model.classes,
             "input": input_section | {"resize": model.resize, "notes": list(model.notes)},
             "outputs": write.output_descriptions(tflite),
             "accuracy": accuracy.section(model, outputs, validated, tflite),
-            "parity": parity.section(sources, model.images, outputs, config.export.parity_images),
+            "parity": parity.section(sources, stripped, model.images, outputs, config.export.parity_images),
             "tensorflow_lite": tflite_interpreter.compare(tflite, model.images, outputs, model.macs),
-            **sizes.sections(sources, stripped, arena_bytes, basis, board, decoder),
+            **sizes.sections(sources, derived.model, arena_bytes, basis, board, decoder),
             **emulated.section(sources, board),
             **accuracy.diagnosis(model, validated, tflite),
         }
         if decoder:
             report |= {"decoder": description.section(decoder), "golden_boxes": len(held.golden_boxes)}
-        report |= latency.report(tflite.operators, board, report.get("emulated", {}).get("instructions"))
-        report |= proof.section(report, tflite.operators)
+        counted = report.get("emulated", {}).get("instructions")
+        report |= latency.report(tflite.operators, board, counted, derived.kernels)
+        report |= proof.section(report, tflite.operators, derived.ours)
         write_json(draft / REPORT_FILE, report)
     return report

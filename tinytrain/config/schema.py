@@ -271,6 +271,9 @@ class Export:
 
     parity_images: int = key(0, "test images that are proven bit for bit; 0: all", 0, MOST_IMAGES)
     target: str = key("makefile", "what firmware/ is: a file in tinytrain/deploy/targets")
+    kernels: Literal["tinytrain", "tflm"] = key(
+        "tinytrain", "whose kernels run the operators: ours wherever they compute the same as TFLM's, or TFLM's alone"
+    )
     arena_margin_bytes: int = key(0, "added to the arena beyond what is computed", 0, 2**30)
     input_range: str = key("", "of a .tflite: what pixels 0 and 255 are to it, such as 0..1; empty: read off its input")
     channel_order: Literal["rgb", "bgr"] = key("rgb", "of a .tflite: the order of the channels that it takes")

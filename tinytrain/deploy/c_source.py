@@ -15,7 +15,9 @@ import numpy as np
 
 from tinytrain.deploy import c_detector
 from tinytrain.deploy.decode.boxes import Decoder
+from tinytrain.deploy.kernels import register
 from tinytrain.deploy.kernels.derive import PREFIX, derive
+from tinytrain.deploy.kernels.register import KERNEL
 from tinytrain.deploy.tflm import lookup_tables, supported
 from tinytrain.deploy.tflm import operators as tflm_ops
 from tinytrain.errors import UserError
@@ -24,7 +26,6 @@ from tinytrain.tflite.model import Model, Tensor
 
 ALIGNMENT_BYTES = 16  # TFLM requires it of the model, and CMSIS-NN reads words
 _BYTES_PER_LINE = 24
-KERNEL = "kernel"  # of the kinds of registrations, beside those of tflm_ops.registrations
 PROBABILITIES = ("SOFTMAX", "LOGISTIC")  # a network that ends in one of them needs no softmax
 MLPERF_IDS: dict[tuple[tuple[int, ...], int], str] = {((1, 32, 32, 3), 10): "ic01", ((1, 96, 96, 3), 2): "vww01"}
 _NOTE = "// Written by `tinytrain export`. Do not edit: export again.\n"
@@ -107,7 +108,7 @@ def write(folder: Path, contents: Contents) -> None:
         data += c_detector.source(contents.decoder, boxes)
     (folder / "model_data.h").write_text(header, "utf-8")
     (folder / "model_data.cc").write_text(data, "utf-8")
-    (folder / "model_ops.h").write_text(ops_header(kinds_of(stored)), "utf-8")
+    (folder / "model_ops.h").write_text(ops_header(register.kinds(stored)), "utf-8")
 
 
 def is_probability(model: Model) -> bool:
@@ -137,26 +138,22 @@ def read_array(path: Path, name: str) -> np.ndarray:
     )
 
 
-def kinds_of(model: Model) -> dict[str, str]:
-    """Returns the operators to register, {name: kind}: `tflm_ops.registrations`, and "kernel" for kernels of ours."""
-    kernels = [operator.name for operator in model.operators if operator.name.startswith(PREFIX)]
-    others = [operator for operator in model.operators if not operator.name.startswith(PREFIX)]
-    return tflm_ops.registrations(others) | dict.fromkeys(kernels, KERNEL)
-
-
 def ops_header(kinds: dict[str, str]) -> str:
-    """Returns the text of model_ops.h for `kinds`, which is what `kinds_of` returns."""
+    """Returns the text of model_ops.h for `kinds`, which is what `register.kinds` returns."""
     headers = {"own": lambda name: "app/operators_tflm.h", KERNEL: lambda name: "app/kernels_tflm.h"}
     headers["int8"] = lambda name: tflm_ops.OPS[name].int8_header
     chosen = {headers[kind](name) for name, kind in kinds.items() if kind in headers}
     # The resolver's header goes first: kernels/transpose.h uses what only that one includes.
     includes = ["tensorflow/lite/micro/micro_mutable_op_resolver.h", *sorted(chosen)]
     adds = [_add(name, kind) for name, kind in kinds.items()]
+    fault = "kernels::LibraryFault()" if KERNEL in kinds.values() else '""'
     return (
         f"{_NOTE}#pragma once\n\n"
         + "".join(f'#include "{header}"\n' for header in includes)
         + f"\ninline constexpr uint32_t kOperatorKinds = {max(len(kinds), 1)};\n"
         + "using ModelOpResolver = tflite::MicroMutableOpResolver<kOperatorKinds>;\n\n"
+        + "// Why the library does not suit these operators, empty if it does.\n"
+        + f"inline const char* LibraryFault() {{ return {fault}; }}\n\n"
         + "inline TfLiteStatus AddModelOperators(ModelOpResolver* resolver) {\n"
         + "".join(f"  {add}\n" for add in adds)
         + "  return kTfLiteOk;\n}\n"

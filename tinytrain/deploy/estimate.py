@@ -1,67 +1,99 @@
 """RAM and flash of a network in int8 from its Keras graph alone: for choosing a network, not for the report."""
 
-import math
+import struct
+from dataclasses import dataclass, field
 
 import keras
 
-from tinytrain.deploy.tflm import memory_planner
+from tinytrain.deploy.kernels import add, average_pool, conv, depthwise, placement
+from tinytrain.deploy.kernels.placement import Needs
+from tinytrain.deploy.kernels.windows import Window
+from tinytrain.deploy.tflm import arena_tail, memory_planner
+from tinytrain.deploy.tflm.arena_tail import Kept
 from tinytrain.nn.graph import Call, walk
 from tinytrain.quantize.clone_builder import activation_of
 
-# The tail of the arena: multiplier and shift of each output channel, and what fits the interpreter's own record for
-# MobileNetV1 and V2 of widths 0.1 to 0.5.
-ARENA_CONSTANT_BYTES, ARENA_OPERATOR_BYTES, ARENA_CHANNEL_BYTES = 1400, 222, 8
-# The stripped .tflite that the firmware holds beside the weights: bias and scale of each channel, the rest
-# fitted to small networks of every kind of operator. An operator with weights takes WEIGHTED more.
-MODEL_CONSTANT_BYTES, MODEL_OPERATOR_BYTES, MODEL_WEIGHTED_BYTES, MODEL_CHANNEL_BYTES = 400, 120, 190, 8
+# The flatbuffer beside the blocks of our kernels, fitted to small networks of every kind of operator.
+MODEL_CONSTANT_BYTES, MODEL_OPERATOR_BYTES = 400, 180
+ORDERS = 30  # of the placement, of hundreds when it is exported
+KEPT = Kept(1, (36,))  # of an operator of TFLM's, about
 
 WEIGHTED = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)
 FREE = (keras.layers.Dropout, keras.layers.Flatten, keras.layers.Reshape)
 CLIPPING = ("linear", "relu", "relu6", "hard_sigmoid")  # into the operator before, as a clipped range of its output
 
 
+@dataclass
+class Network:
+    """The operators that a network will become; needs: of each, None if TFLM runs it; block_bytes: of all blocks."""
+
+    schedule: memory_planner.Schedule = field(default_factory=memory_planner.Schedule)
+    needs: list[Needs | None] = field(default_factory=list)
+    block_bytes: int = 0
+
+
 def arena_and_model_bytes(model: keras.Model) -> tuple[int, int]:
-    """Estimates the bytes of the arena and of the stripped .tflite that a functional `model` has in int8.
+    """Estimates the bytes of the arena and of the flatbuffer in the firmware that a functional `model` has in int8.
 
-    They are within 10 and 3 % (tests/deploy/test_memory.py) of `memory.target_arena_bytes` and of what
-    `tflite.strip.strip` makes of the converted model.
+    They are within 10 and 3 % (tests/deploy/test_memory.py) of `memory.arena_bytes` and of what `derive.derive` makes
+    of the converted model.
     """
-    graph, weighted, weights, channels = schedule(model)
-    operators = len(graph.steps)
-    arena = (
-        memory_planner.head_bytes(graph, cmsis_nn=True)
-        + ARENA_CONSTANT_BYTES
-        + ARENA_OPERATOR_BYTES * operators
-        + ARENA_CHANNEL_BYTES * channels
-    )
-    content = (
-        weights
-        + MODEL_CONSTANT_BYTES
-        + MODEL_OPERATOR_BYTES * operators
-        + MODEL_WEIGHTED_BYTES * weighted
-        + MODEL_CHANNEL_BYTES * channels
-    )
-    return memory_planner.align(arena), content
+    network = read(model)
+    schedule, needs = network.schedule, network.needs
+    planned = placement.plan(schedule, needs, orders=ORDERS)
+    tensors = len(planned.offsets) + sum(need is not None for need in needs)
+    kept = [KEPT if need is None else Kept() for need in needs]
+    tail = arena_tail.tail_bytes(tensors, kept, planned.scratch_count, 1, len(schedule.outputs))
+    content = network.block_bytes + MODEL_CONSTANT_BYTES + MODEL_OPERATOR_BYTES * len(needs)
+    start = arena_tail.planning_bytes(tensors, len(planned.offsets), planned.scratch_count)
+    return memory_planner.align(max(planned.head_bytes, start) + tail), content
 
 
-def schedule(model: keras.Model) -> tuple[memory_planner.Schedule, int, int, int]:
-    """Returns the operators that `model` will become, how many have weights, their weights and output channels."""
+def read(model: keras.Model) -> Network:
+    """Returns the operators that `model` will become."""
     graph = walk(model)
     tensor = list(range(len(graph.shapes)))  # the one that holds the result of a call; folded calls make none
-    planned, weighted, weights, channels = memory_planner.Schedule(), 0, 0, 0
+    network = Network()
+    planned = network.schedule
     for call in graph.calls:
         inputs = tuple(tensor[number] for number in call.inputs)
         if _is_free(call.layer, first=inputs[0] in graph.inputs):
             tensor[call.outputs[0]] = inputs[0]
             continue
-        if isinstance(call.layer, WEIGHTED):
-            weighted += 1
-            weights += math.prod(call.layer.kernel.shape)
-            channels += graph.shapes[call.output][-1] or 0
-        planned.steps += _steps(call, inputs, graph.shapes)
+        steps = _steps(call, inputs, graph.shapes)
+        planned.steps += steps
+        kernel = _kernel(call, inputs, graph.shapes) if len(steps) == 1 else None
+        network.needs += [kernel[0] if kernel else None] * len(steps)
+        network.block_bytes += kernel[1] if kernel else 0
     planned.shapes = {number: tuple(size or 1 for size in shape) for number, shape in enumerate(graph.shapes)}
     planned.inputs, planned.outputs = graph.inputs, tuple(tensor[number] for number in graph.outputs)
-    return planned, weighted, weights, channels
+    return network
+
+
+def _kernel(call: Call, inputs: tuple[int, ...], shapes: list[tuple[int | None, ...]]) -> tuple[Needs, int] | None:
+    """Returns what our kernel of a call asks for and the bytes of its block; None if TFLM runs it."""
+    layer, source, target = call.layer, *(tuple(size or 1 for size in shapes[n]) for n in (inputs[0], call.output))
+    if isinstance(layer, keras.layers.Dense) and len(source) == 2:
+        window = Window.between((1, 1, source[1]), (1, 1, target[1]), (1, 1), (1, 1), same=False)
+        return Needs((conv.scratch_bytes(window),)), conv.block_bytes(window)
+    if isinstance(layer, keras.layers.Add) and shapes[inputs[0]] == shapes[call.output]:
+        return Needs(lead=0), struct.calcsize(add.BLOCK)
+    if isinstance(layer, keras.layers.GlobalAveragePooling2D | keras.layers.AveragePooling2D):
+        return Needs(), struct.calcsize(average_pool.BLOCK)
+    if not isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D) or max(layer.dilation_rate) > 1:
+        return None
+    window = Window.between(source[1:], target[1:], layer.kernel_size, layer.strides, layer.padding == "same")
+    if isinstance(layer, keras.layers.DepthwiseConv2D):
+        if layer.kernel_size not in depthwise.WINDOWS or layer.strides not in depthwise.STRIDES:
+            return None
+        return _needs(depthwise.scratch_bytes(window), depthwise.lead(window)), depthwise.block_bytes(window)
+    if layer.groups > 1:
+        return None
+    return _needs(conv.scratch_bytes(window), conv.lead(window)), conv.block_bytes(window)
+
+
+def _needs(scratch_bytes: int, lead: int) -> Needs:
+    return Needs((scratch_bytes,) if scratch_bytes else (), lead)
 
 
 def _is_free(layer: keras.Layer, first: bool) -> bool:

@@ -24,14 +24,24 @@ from tinytrain.files import refuse_links
 from tinytrain.quiet import quiet
 from tinytrain.tflite.model import Model
 
-MODEL_FILE, COMPACT_FILE = "model.tflite", "model.compact.tflite"  # what TensorFlow reads; what the firmware holds
+MODEL_FILE, COMPACT_FILE = "model.tflite", "model.compact.tflite"  # what TensorFlow reads; all that TFLM reads
 GOLDEN_FILE, REPORT_FILE = "golden.npz", "report.json"
 BENCH_FILE, PICTURE_FILE, BOXES_FILE = "bench.json", "operators.png", "boxes.png"  # what `tinytrain bench` adds
 _ARRAYS = "model/model_data.cc"
 
 
 _FIGURES = ("accuracy", "memory", "parity")  # sections of numbers, unknown ones null
-_SECTIONS = (*_FIGURES, "decoder", "diagnosis", "emulated", "input", "latency_basis", "model", "tensorflow_lite")
+_SECTIONS = (
+    *_FIGURES,
+    "decoder",
+    "diagnosis",
+    "emulated",
+    "input",
+    "kernels",
+    "latency_basis",
+    "model",
+    "tensorflow_lite",
+)
 
 
 def read_report(path: Path) -> dict[str, Any]:
@@ -130,6 +140,7 @@ class Exported:
     """An export, read back.
 
     Attributes:
+        model: the flatbuffer that the firmware holds.
         inputs: (N, H, W, C) int8.
         outputs: (N, …) int8 of each output of the model, as TFLM's interpreter gives them.
         labels: (N,) class numbers, which index the first output, or None.
@@ -164,9 +175,9 @@ class Exported:
                 labels, annotations = golden.get("labels"), golden.get("annotations")
             _check(report, inputs, outputs, labels, annotations)
             decoder = _decoder(report, outputs)
+            content = c_source.read_model_data(folder / "firmware" / _ARRAYS)
         except (ValueError, OSError, BadZipFile) as error:
             raise UserError(f"'{folder}' is damaged ({error}): export again") from None
-        content = (folder / COMPACT_FILE).read_bytes()
         return cls(folder, report, content, inputs, outputs, labels, annotations, decoder)
 
     @property
@@ -187,10 +198,10 @@ class Exported:
 
     @cached_property
     def summary(self) -> Model:
-        """The model that the firmware holds, parsed. Starts TensorFlow, which has the format."""
+        """The model as TFLM's interpreter runs it on the host, parsed. Starts TensorFlow, which has the format."""
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         with quiet():
-            return supported.parse(self.model, f"'{self.folder / COMPACT_FILE}'")
+            return supported.parse((self.folder / COMPACT_FILE).read_bytes(), f"'{self.folder / COMPACT_FILE}'")
 
     def input_of(self, image: int) -> bytes:
         """Returns the int8 input of an image as bytes."""

@@ -10,6 +10,7 @@ from tinytrain import files
 from tinytrain.deploy import c_detector, make
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.decode.boxes import Decoder
+from tinytrain.deploy.kernels import register
 from tinytrain.deploy.tflm import lookup_tables, operators
 from tinytrain.tflite.model import Model
 
@@ -23,7 +24,7 @@ class Sizes:
 
     model_bytes: int
     runtime_bytes: int  # TFLM, CMSIS-NN, libc
-    firmware_bytes: int  # this project's code, golden data and labels
+    firmware_bytes: int  # this project's code, its kernels too, golden data and labels
     arena_bytes: int
     stack_bytes: int
     other_ram_bytes: int  # .data and .bss
@@ -92,20 +93,32 @@ def _own_flash_bytes(linker_map: Path) -> int:
 def estimate(model: Model, arena_bytes: int, board: Board, decoder: Decoder | None = None) -> Sizes:
     """Returns the sizes as TFLM with CMSIS-NN and its error texts gives them on `board`, without compiler and TFLM.
 
-    The error against real links stands beside the table in deploy/tflm/operators.py. `decoder` is that of a detector.
+    The error against real links stands beside the table in deploy/tflm/operators.py.
+
+    Args:
+        model: what the firmware holds.
+        arena_bytes: of the tensor arena.
+        board: the board.
+        decoder: that of a detector.
     """
     input_bytes, output_bytes = (
         sum(int(np.prod(tensor.shape)) for tensor in tensors) for tensors in (model.inputs, model.outputs)
     )
     copy_of_output_bytes = 0 if keeps_image(board, arena_bytes, input_bytes) else output_bytes
     tables = operators.TABLE_BYTES * len(lookup_tables.operators(model))
+    runtime_bytes, kernel_bytes = register.flash_bytes(model)
     boxes_flash_bytes, boxes_ram_bytes = (
         (c_detector.flash_bytes(decoder), c_detector.ram_bytes(decoder)) if decoder else (0, 0)
     )
     return Sizes(
         model_bytes=len(model.content),
-        runtime_bytes=operators.runtime_bytes(model.operators),
-        firmware_bytes=operators.FIRMWARE_BYTES + input_bytes + output_bytes + tables + boxes_flash_bytes,
+        runtime_bytes=runtime_bytes,
+        firmware_bytes=operators.FIRMWARE_BYTES
+        + kernel_bytes
+        + input_bytes
+        + output_bytes
+        + tables
+        + boxes_flash_bytes,
         arena_bytes=arena_bytes,
         stack_bytes=STACK_BYTES,
         other_ram_bytes=operators.OTHER_RAM_BYTES + copy_of_output_bytes + boxes_ram_bytes,

@@ -14,6 +14,7 @@ from tinytrain.deploy.boards import Board
 from tinytrain.deploy.decode import of_config
 from tinytrain.deploy.decode.boxes import Decoder
 from tinytrain.deploy.firmware import Sizes
+from tinytrain.deploy.kernels import choice
 from tinytrain.deploy.memory import Memory
 from tinytrain.errors import DoesNotFit
 from tinytrain.nn import pretrained
@@ -31,7 +32,7 @@ def on_board(sizes: Sizes, board: Board) -> Memory:
 
 
 def estimated(model: Model, arena_bytes: int, board: Board, decoder: Decoder | None = None) -> Memory:
-    """Returns the memory of an int8 .tflite on `board` without linking it; `decoder` is that of a detector."""
+    """Returns the memory of what the firmware holds on `board` without linking it; `decoder` is that of a detector."""
     return on_board(firmware.estimate(model, arena_bytes, board, decoder), board)
 
 
@@ -177,4 +178,5 @@ def once_trained(model: keras.Model, config: Config, classes: int, board: Board)
     """Returns the memory that the network `model` of `config` takes on `board` once it is trained."""
     stripped = strip(convert.convert_untrained(model))
     decoder = of_config.untrained(config, classes, stripped) if config.task in boxes.TASKS else None
-    return estimated(stripped, memory.target_arena_bytes(stripped), board, decoder)
+    derived = choice.held(stripped, config.export.kernels, board)
+    return estimated(derived.model, memory.arena_bytes(stripped, derived), board, decoder)

@@ -12,12 +12,19 @@ prints every row and its error, docs/latency.md tells where they are from):
 The intervals hold all of these rows and leave room above for memory that is slower than on the boards measured. All
 rows of the M7 are of an STM32H743, whose caches are four times an STM32F746's and whose flash waits less; how much that
 is worth nobody has published, so its interval goes as far above the likely value as slow flash was seen to on the M4.
+
+Kernels of ours were never timed on a board. Their inner loops multiply more and load more at once than CMSIS-NN's:
+if memory never waits, they need 1.05 times the cycles an instruction on an M7 and 1.10 times on an M4
+(benchmarks/inner_loops.py), so likely and highest value are CMSIS-NN's times that. The lowest is what these loops need
+at least on an M7, and CMSIS-NN's on an M4. That holds both mixes, as other operators run beside them.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinytrain.deploy.boards import Board
+from tinytrain.deploy.kernels.kernel import Kernel
+from tinytrain.deploy.kernels.refusal import Refusal
 from tinytrain.deploy.tflm import instructions
 from tinytrain.tflite.model import Operator
 
@@ -33,12 +40,16 @@ class Core:
     likely: float
     high: float
     rows: int
-    error: float  # of a row predicted from the others, 0..1
+    error: float | None  # of a row predicted from the others, 0..1; None without rows
 
 
 CORES = {
     "cortex-m7": Core(low=0.80, likely=0.97, high=1.40, rows=5, error=0.03),
     "cortex-m4": Core(low=1.25, likely=1.55, high=2.20, rows=4, error=0.13),
+}
+OWN_KERNELS = {
+    "cortex-m7": Core(low=0.52, likely=1.02, high=1.47, rows=0, error=None),
+    "cortex-m4": Core(low=1.25, likely=1.70, high=2.42, rows=0, error=None),
 }
 
 
@@ -51,32 +62,38 @@ class Prediction:
     high_ms: float
     instructions: float
     how: str  # COUNTED or ESTIMATED
-    core: str
+    name: str  # of the core
+    core: Core
 
     def report(self) -> dict[str, object]:
         """Returns the keys of report.json."""
-        core = CORES[self.core]
+        core = self.core
         return {
             "latency_ms": round(self.likely_ms, 2),
             "latency_range_ms": [round(self.low_ms, 2), round(self.high_ms, 2)],
             "latency_basis": {
                 "how": self.how,
                 "instructions": round(self.instructions),
-                "core": self.core,
+                "core": self.name,
                 "cycles_per_instruction": [core.low, core.likely, core.high],
                 "published_rows": core.rows,
-                "error_percent": round(100 * core.error),
+                "error_percent": None if core.error is None else round(100 * core.error),
             },
         }
 
 
-def report(operators: Sequence[Operator], board: Board, counted: float | None = None) -> dict[str, object]:
+def report(
+    operators: Sequence[Operator],
+    board: Board,
+    counted: float | None = None,
+    kernels: Sequence[Kernel | Refusal] = (),
+) -> dict[str, object]:
     """Returns the keys of report.json: the prediction, or nulls with what is missing for one.
 
     The arguments are those of `predict`. Missing are figures of the core or, if there are some, the counts of
     "uncounted_operators".
     """
-    prediction = predict(operators, board, counted)
+    prediction = predict(operators, board, counted, kernels)
     if prediction:
         return prediction.report()
     uncounted = instructions.uncounted(operators) if board.core in CORES else []
@@ -84,22 +101,29 @@ def report(operators: Sequence[Operator], board: Board, counted: float | None = 
     return {"latency_ms": None, "latency_range_ms": None, "latency_basis": basis}
 
 
-def predict(operators: Sequence[Operator], board: Board, counted: float | None = None) -> Prediction | None:
+def predict(
+    operators: Sequence[Operator],
+    board: Board,
+    counted: float | None = None,
+    kernels: Sequence[Kernel | Refusal] = (),
+) -> Prediction | None:
     """Returns the predicted latency of a model on `board`.
 
     Args:
         operators: of the model, in order.
         board: the board.
         counted: the instructions of one inference in the emulator; None: they are estimated.
+        kernels: of each operator, its kernel or why TFLM's runs it (kernels.derive.Derived); (): TFLM's run all.
 
     Returns:
         None for a core without published figures, and for a model with an operator that was never counted.
     """
-    core, number = CORES.get(board.core), counted or instructions.total(operators)
+    cores = OWN_KERNELS if any(isinstance(kernel, Kernel) for kernel in kernels) else CORES
+    core, number = cores.get(board.core), counted or instructions.total(operators, kernels)
     if core is None or number is None:
         return None
     low, likely, high = (number * cycles / board.clock_hz * 1e3 for cycles in (core.low, core.likely, core.high))
     if counted:
-        return Prediction(low, likely, high, number, COUNTED, board.core)
+        return Prediction(low, likely, high, number, COUNTED, board.core, core)
     low, high = low * (1 - ESTIMATE_ERROR), high * (1 + ESTIMATE_ERROR)
-    return Prediction(low, likely, high, number, ESTIMATED, board.core)
+    return Prediction(low, likely, high, number, ESTIMATED, board.core, core)

@@ -7,6 +7,7 @@ from pathlib import Path
 from tinytrain.deploy import memory
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.c_source import Contents
+from tinytrain.deploy.kernels.derive import Derived
 from tinytrain.deploy.targets import makefile
 from tinytrain.deploy.tflm import memory_planner
 from tinytrain.exporting import emulated
@@ -16,18 +17,21 @@ START_MARGINS_BYTES = (0, 512, 4096)  # a small model takes more while it is pre
 AMPLE_BYTES = 2 * 1024 * 1024  # in the emulator, which has 4 MB of RAM
 
 
-def size(model: Model, board: Board, folder: Path, contents: Callable[[int], Contents]) -> tuple[int, str]:
+def size(
+    model: Model, derived: Derived, board: Board, folder: Path, contents: Callable[[int], Contents]
+) -> tuple[int, str]:
     """Returns the bytes of the arena and what they are: memory.MEASURED, BOUND, or UNKNOWN where no bound is known.
 
     The bound stands where nothing can be emulated, and where the firmware does not start in the emulator.
 
     Args:
         model: the stripped model.
+        derived: what the firmware holds of it.
         board: the board of the export.
         folder: where firmware is written for a moment, to measure it.
         contents: bytes of the arena → what the firmware then holds.
     """
-    bound_bytes = memory.target_arena_bytes(model)
+    bound_bytes = memory.arena_bytes(model, derived)
     unmeasured = (bound_bytes, memory.UNKNOWN if memory.unplanned(model) else memory.BOUND)
     emulated_board = emulated.board_for(board)
     if emulated_board is None:
@@ -40,7 +44,8 @@ def size(model: Model, board: Board, folder: Path, contents: Callable[[int], Con
             return emulated.run(sources, emulated_board).get("arena_used_bytes", 0)
 
     if most := used_bytes(max(AMPLE_BYTES, bound_bytes)):
-        for margin_bytes in START_MARGINS_BYTES:
-            if used_bytes(arena_bytes := memory_planner.align(most) + margin_bytes):
+        least = memory_planner.align(most)
+        for arena_bytes in sorted({*(least + margin for margin in START_MARGINS_BYTES), max(bound_bytes, least)}):
+            if used_bytes(arena_bytes):
                 return arena_bytes, memory.MEASURED
     return unmeasured

@@ -6,7 +6,10 @@ import numpy as np
 
 from tinytrain import progress
 from tinytrain.deploy import c_source
+from tinytrain.deploy.kernels.derive import has_kernels
 from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
+from tinytrain.exporting import kernel_parity
+from tinytrain.tflite.model import Model
 
 
 def run(content: bytes, images: np.ndarray, description: str) -> list[np.ndarray]:
@@ -16,14 +19,25 @@ def run(content: bytes, images: np.ndarray, description: str) -> list[np.ndarray
     return [output.reshape(len(images), -1) for output in outputs]  # MCUNet's files give (1, 1, 1, classes)
 
 
-def section(sources: Path, images: np.ndarray, outputs: list[np.ndarray], count: int) -> dict[str, int]:
+def section(
+    sources: Path, stripped: Model, images: np.ndarray, outputs: list[np.ndarray], count: int
+) -> dict[str, int]:
     """Returns the section "parity" of report.json, from the first `count` images, 0 for all.
 
-    The stripped model runs as it stands in the C array, read back from the file that the compiler will see. Equal
-    outputs prove both that it computes what model.tflite does and that it reaches the compiler unharmed.
+    The model runs as it stands in the C array, read back from the file that the compiler will see; operators with
+    kernels of ours run by their blocks of constants (kernel_parity.py). Equal outputs prove both that it computes what
+    model.tflite does and that it reaches the compiler unharmed.
     """
     count = min(count or len(images), len(images))
     content = c_source.read_model_data(sources / "model" / "model_data.cc")
+    held = Model.parse(content, "the model in the C array")
+    if has_kernels(held):
+        return {
+            "images": count,
+            "different": kernel_parity.different(
+                stripped, held, images[:count], [output[:count] for output in outputs]
+            ),
+        }
     of_array = run(content, images[:count], "parity of the C array")
     pairs = zip(of_array, outputs, strict=True)
     different = np.any([(output != expected[:count]).any(axis=1) for output, expected in pairs], axis=0)

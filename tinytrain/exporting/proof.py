@@ -2,10 +2,11 @@
 
 Proven is what TFLM computes alike from the C array, TensorFlow Lite alike but for rounding, and the emulated core
 alike: the golden image of this model, or where nothing can be emulated here, each of its operators in the
-form that the model has it (deploy/tflm/verified_forms.py).
+form that the model has it (deploy/tflm/verified_forms.py). Of kernels of ours, the parity of the C array proves what
+the export prepared for them, the tests of the project what they compute, on this machine and on the emulated cores.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from tinytrain.deploy import make
@@ -19,12 +20,15 @@ NO_GOLDEN_BOXES = (
 )
 
 
-def section(report: dict[str, Any], operators: Iterable[Operator]) -> dict[str, Any]:
-    """Returns {"proven": bool, "unproven": [a reason, …]} for a report with the sections of the comparisons."""
+def section(report: dict[str, Any], operators: Sequence[Operator], ours: Collection[int] = ()) -> dict[str, Any]:
+    """Returns {"proven": bool, "unproven": [a reason, …]} for a report with the sections of the comparisons.
+
+    `ours` are the numbers of the operators, from 0, that kernels of ours run.
+    """
     reasons = [*wrong(report), *_not_compared(report["tensorflow_lite"])]
     emulated = report.get("emulated")
     if emulated is None:
-        reasons += _never_run(operators)
+        reasons += _never_run(operators, ours)
     elif emulated["failed"] and emulated["golden"] == NOT_REACHED and not report["fits"]:
         reasons.append(_not_run(emulated))
     return {"proven": not reasons, "unproven": reasons}
@@ -35,7 +39,7 @@ def wrong(report: dict[str, Any]) -> list[str]:
     parity, lite, emulated = report["parity"], report["tensorflow_lite"], report.get("emulated")
     faults = []
     if parity["different"]:
-        faults.append(f"{parity['different']} of {parity['images']:,} outputs of the C array differ in TFLM")
+        faults.append(f"{parity['different']} of {parity['images']:,} outputs of the C array differ from TFLM's")
     if lite["parts"]:
         reason = f": {lite['reason']}" if lite["reason"] else ""
         faults.append(
@@ -61,9 +65,9 @@ def _not_compared(lite: dict[str, Any]) -> list[str]:
     return [f"TensorFlow Lite cannot run it to compare: {lite['failed']}"] if lite["failed"] else []
 
 
-def _never_run(operators: Iterable[Operator]) -> list[str]:
+def _never_run(operators: Sequence[Operator], ours: Collection[int]) -> list[str]:
     """Returns the operators whose form is not known to be right on the emulated core."""
-    unverified = verified_forms.unverified(operators)
+    unverified = verified_forms.unverified(operators, ours)
     known = [form for form, verdict in unverified.items() if verdict]
     never = [form for form, verdict in unverified.items() if not verdict]
     reasons = [f"known to be wrong on the emulated core: {', '.join(known)}"] if known else []

@@ -19,7 +19,7 @@ def sections(
 
     Args:
         sources: the firmware folder.
-        model: the stripped model.
+        model: what the firmware holds.
         arena_bytes: of the firmware.
         basis: what these are, as `arena.size` returns it.
         board: the board of the export.

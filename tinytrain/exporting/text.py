@@ -1,6 +1,7 @@
 """What `tinytrain export` prints: the report as tables to read."""
 
 import shlex
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ def summary(report: dict[str, Any], folder: Path) -> str:
         ("TF Lite", _tensorflow_lite(report["tensorflow_lite"])),
         ("RAM", _ram(report)),
         ("flash", f"{used['flash_bytes']:,} of {used['flash_limit_bytes']:,} bytes ({report['sizes']})"),
+        ("kernels", kernels(report["kernels"])),
         ("latency", _latency(report)),
     ]
     if emulated := report.get("emulated"):
@@ -49,7 +51,22 @@ def _model(report: dict[str, Any]) -> str:
     model, uncounted = report["model"], ", ".join(report["arena_basis"]["unplanned_operators"])
     operators = ", ".join(f"{count} {name}" for name, count in model["ops"].items())
     left_out = f" (without those of {uncounted})" if uncounted else ""
-    return f"{model['compact_bytes']:,} bytes, {model['macs']:,} MACs{left_out}: {operators}"
+    return f"{model['firmware_bytes']:,} bytes, {model['macs']:,} MACs{left_out}: {operators}"
+
+
+def kernels(section: dict[str, Any]) -> str:
+    """Returns how many operators run on kernels of ours, and which do not, by the reason."""
+    if section["reason"]:
+        return f"TFLM's: {section['reason']}"
+    names: dict[str, Counter[str]] = {}
+    for other in section["others"]:
+        names.setdefault(other["reason"], Counter())[other["operator"]] += 1
+    reasons = [
+        ", ".join(name if count == 1 else f"{count} {name}" for name, count in counts.items()) + f" ({reason})"
+        for reason, counts in names.items()
+    ]
+    others = f"; TFLM's: {', '.join(reasons)}" if reasons else ""
+    return f"ours for {section['ours']} of {section['operators']} operators{others}"
 
 
 def _ram(report: dict[str, Any]) -> str:

@@ -39,7 +39,7 @@ def models(folder: Path, model: Int8Model, stripped: Model, outputs: list[np.nda
     Args:
         folder: where to.
         model: the model with its images.
-        stripped: its .tflite as the firmware holds it.
+        stripped: its .tflite without what TFLM never reads.
         outputs: (N, elements) int8 of each output, for the images of `model`.
     """
     known = {} if model.finetuned_scores is None else {"finetuned": model.finetuned_scores}
@@ -53,7 +53,9 @@ def models(folder: Path, model: Int8Model, stripped: Model, outputs: list[np.nda
     np.savez_compressed(folder / GOLDEN_FILE, **arrays)  # type: ignore[arg-type]  # numpy's other keyword is a bool
 
 
-def contents(model: Int8Model, stripped: Model, outputs: list[np.ndarray], arena_bytes: int) -> Contents:
+def contents(
+    model: Int8Model, stripped: Model, outputs: list[np.ndarray], own_kernels: bool, arena_bytes: int
+) -> Contents:
     """Returns what the firmware holds of the stripped model; `outputs` are as in `models`."""
     golden = golden_case(model, outputs)
     return Contents(
@@ -66,6 +68,7 @@ def contents(model: Int8Model, stripped: Model, outputs: list[np.ndarray], arena
         pixels=model.pixels.tables(stripped.inputs[0]),
         bgr=model.pixels.bgr,
         decoder=decoder(model),
+        own_kernels=own_kernels,
     )
 
 

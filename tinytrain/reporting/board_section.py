@@ -4,7 +4,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tinytrain.deploy.exported import MODEL_FILE
-from tinytrain.deploy.tflm import memory_planner, supported
+from tinytrain.deploy.kernels import choice
+from tinytrain.deploy.tflm import supported
+from tinytrain.exporting import text
 from tinytrain.reporting import board_charts, facts, memory_map, operators
 from tinytrain.reporting.facts import Hint
 from tinytrain.reporting.memory_map import MemoryMap
@@ -50,7 +52,7 @@ def section(subject: Subject, export: Export, name: str) -> BoardSection:
     how_timed = ""
     if model.is_file():
         graph = supported.parse(model.read_bytes(), f"'{model}'")
-        memory = memory_map.read(memory_planner.schedule(graph))
+        memory = memory_map.read(graph, _has_own_kernels(report))
         rows, how_timed = _timed(export, graph)
     layers = report.get("diagnosis", {}).get("layers", [])
     return BoardSection(
@@ -69,6 +71,10 @@ def section(subject: Subject, export: Export, name: str) -> BoardSection:
     )
 
 
+def _has_own_kernels(report: dict[str, Any]) -> bool:
+    return bool(report.get("kernels", {}).get("chosen") == choice.OURS)
+
+
 def _timed(export: Export, graph: Model) -> tuple[list[Row] | None, str]:
     """Returns the operators with their times, None if these are unknown, and how they were measured or estimated."""
     latency = facts.latency(export)
@@ -76,7 +82,7 @@ def _timed(export: Export, graph: Model) -> tuple[list[Row] | None, str]:
         return None, ""
     if shares := operators.measured_shares(export.bench, graph):
         return operators.rows(graph, latency.ms, shares), f"shares measured {facts.measured_where(export)}"
-    shares = operators.estimated_shares(graph)
+    shares = operators.estimated_shares(graph, _has_own_kernels(export.report))
     if shares is None:
         return None, ""
     return operators.rows(graph, latency.ms, shares), "estimated from instructions by operator"
@@ -86,10 +92,11 @@ def _facts(export: Export) -> list[tuple[str, str]]:
     """Returns (name, value) of what stands below the charts."""
     model, memory = export.report.get("model", {}), facts.memory(export)
     counts = ", ".join(f"{count} {name}" for name, count in model.get("ops", {}).items())
-    firmware_bytes = model.get("compact_bytes", model.get("bytes", 0))
+    firmware_bytes = model.get("firmware_bytes", model.get("compact_bytes", model.get("bytes", 0)))
     rows = [
         ("model", f"{firmware_bytes:,} bytes, {model.get('macs', 0):,} MACs" if model else ""),
         ("operators", counts),
+        ("kernels", text.kernels(export.report["kernels"]) if "kernels" in export.report else ""),
         ("decoding boxes", facts.decoding(export)),
         ("arena", f"{memory['arena_bytes']:,} bytes" if memory else ""),
         ("flash is", export.report.get("sizes", "").partition("; ")[2]),

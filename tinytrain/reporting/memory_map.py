@@ -4,12 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tinytrain.deploy.kernels.derive import derive
 from tinytrain.deploy.tflm import memory_planner
+from tinytrain.tflite.model import Model
 
 
 @dataclass(frozen=True)
 class MemoryMap:
-    """The head of the arena with the scratch buffers of CMSIS-NN, as TFLM's planner lays it out.
+    """The head of the arena with the scratch memory of the kernels.
 
     Attributes:
         blocks: (offset in bytes, buffer) of each buffer.
@@ -31,10 +33,29 @@ class MemoryMap:
         return sum(buffer.size_bytes for _, buffer in self.blocks if buffer.scratch and buffer.first == number)
 
 
-def read(schedule: memory_planner.Schedule) -> MemoryMap:
-    """Returns the memory map of a schedule."""
-    blocks = memory_planner.plan(memory_planner.buffers(schedule, cmsis_nn=True))
-    live = np.zeros(len(schedule.steps) + 1, np.int64)
-    for _, buffer in blocks:
-        live[buffer.first : buffer.last + 1] += buffer.size_bytes
-    return MemoryMap(blocks, live, max((offset + buffer.size_bytes for offset, buffer in blocks), default=0))
+def read(model: Model, own_kernels: bool) -> MemoryMap:
+    """Returns the memory map of a .tflite: as the export plans it with kernels of ours, else as TFLM does."""
+    placed = derive(model).placement if own_kernels else None
+    if placed is None:
+        placed_blocks = memory_planner.plan(memory_planner.buffers(memory_planner.schedule(model), cmsis_nn=True))
+    else:
+        placed_blocks = list(placed.blocks)
+    times = range(len(model.operators) + 1)
+    live = np.array(
+        [used_bytes([block for block in placed_blocks if _lives(block[1], time)]) for time in times], np.int64
+    )
+    ends = (offset + buffer.size_bytes for offset, buffer in placed_blocks)
+    return MemoryMap(placed_blocks, live, max(ends, default=0))
+
+
+def _lives(buffer: memory_planner.Buffer, time: int) -> bool:
+    return buffer.first <= time <= buffer.last
+
+
+def used_bytes(blocks: list[tuple[int, memory_planner.Buffer]]) -> int:
+    """Returns the bytes that blocks take together; an output may lie over its input."""
+    used = end = 0
+    for offset, buffer in sorted(blocks, key=lambda block: block[0]):
+        used += max(offset + buffer.size_bytes - max(offset, end), 0)
+        end = max(end, offset + buffer.size_bytes)
+    return used

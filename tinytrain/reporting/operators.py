@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from tinytrain.deploy.kernels.derive import derive
 from tinytrain.deploy.tflm import instructions
 from tinytrain.tflite.macs import macs
 from tinytrain.tflite.model import Model, Operator
@@ -43,9 +44,15 @@ def layer(operator: Operator) -> str:
     return quantized[1] if quantized else name
 
 
-def estimated_shares(graph: Model) -> list[float] | None:
-    """Returns the estimated instructions of each operator, None if there is no estimate for one of them."""
-    known = [cost.instructions for cost in instructions.by_operator(graph.operators) if cost.instructions is not None]
+def estimated_shares(graph: Model, own_kernels: bool) -> list[float] | None:
+    """Returns the estimated instructions of each operator, None if there is no estimate for one of them.
+
+    Args:
+        graph: the model.
+        own_kernels: whether kernels of ours run the operators that they can.
+    """
+    costs = instructions.by_operator(graph.operators, derive(graph).kernels if own_kernels else ())
+    known = [cost.instructions for cost in costs if cost.instructions is not None]
     return known if len(known) == len(graph.operators) else None
 
 

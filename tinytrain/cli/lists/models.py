@@ -7,16 +7,15 @@ import numpy as np
 from tinytrain import progress, tables
 from tinytrain.config import plugins
 from tinytrain.deploy import boards, estimate, firmware, fit_check
+from tinytrain.deploy.kernels import register
 from tinytrain.deploy.tflm import operators
 from tinytrain.nn import macs
 
 HEADINGS = ("model", "options", "pixels", "classes", "params", "MACs", "int8 KiB", "arena KiB", "", "fits")
 COLUMNS = ("<20", "<22", ">6", ">8", ">12", ">15", ">10", ">10", "<2", "")
 USUAL_CLASSES = 1000
-OPERATORS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "MUL", "AVERAGE_POOL_2D", "HARD_SWISH")
-RUNTIME_BYTES = operators.RUNTIME_BASE_BYTES + sum(
-    operators.flash_bytes(name, "own" if operators.OPS[name].own else "int8") for name in OPERATORS
-)
+BESIDE_KERNELS = {"MUL": "own", "HARD_SWISH": "own"}  # operators that some of the networks have
+RUNTIME_BYTES = operators.runtime_bytes(BESIDE_KERNELS) + register.kernel_bytes(register.KERNEL_BYTES)
 
 
 def rows(classes: int | None = None) -> list[dict[str, Any]]:

@@ -189,7 +189,7 @@ def placed(network: Network, steps: Sequence[Step], enough: int = 0, added: int 
         for buffer, lead in _leads(step).items():
             if buffer >= 0 and buffers[buffer].last == time:
                 leads[output_of(step), buffer] = lead
-    offsets = placement.place(buffers, leads, enough)
+    offsets = placement.place(buffers, leads, enough=enough).offsets
     ends = {number: offset + buffers[number].size_bytes for number, offset in offsets.items()}
     highest = max(ends, key=lambda number: ends[number])
     return Plan(

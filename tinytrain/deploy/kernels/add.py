@@ -5,12 +5,13 @@ import struct
 
 from tinytrain.deploy.kernels.kernel import Kernel
 from tinytrain.deploy.kernels.refusal import require
-from tinytrain.deploy.kernels.scales import CLAMP, Bounds, Scale, one_scale
+from tinytrain.deploy.kernels.scales import Bounds, Scale, one_scale
 from tinytrain.tflite.model import Model, Operator
 
 BLOCK = "<2I4i2I3bBB3x"  # KernelAdd
 LEFT = 20  # how far TFLM shifts both inputs
 HALF = Scale.of(0.5)
+ONE = 0  # a multiplier of 1 as SMMLAR takes it
 
 
 def prepare(_model: Model, operator: Operator) -> Kernel:
@@ -27,9 +28,10 @@ def prepare(_model: Model, operator: Operator) -> Kernel:
     require(Scale.of(one_scale(larger) / twice) == HALF, "a scale is out of range")
     scaled = Scale.of(one_scale(smaller) / twice)
     scale = Scale.of(twice / (2**LEFT * one_scale(target)))
-    require(scaled.left == scale.left == 0, "its scale would be above 1")
+    require(scale.left == 0, "its scale would be above 1")
+    # Half of what is even: the rounding of a shift by 1 changes nothing, and the loop needs no case without a shift.
+    multiplier, right = (scaled.stored, scaled.right) if scaled.right else (ONE, 1)
     bounds = Bounds.of(target, operator.options.get("fusedActivationFunction", 0))
-    mode = bounds.mode([scale]) if scaled.right else CLAMP
     return Kernel(
         "add",
         struct.pack(
@@ -38,14 +40,14 @@ def prepare(_model: Model, operator: Operator) -> Kernel:
             math.prod(target.shape),
             -larger.zero_point[0] << (LEFT - 1),
             -smaller.zero_point[0] << LEFT,
-            scaled.stored,
+            multiplier,
             scale.stored,
-            scaled.right,
+            right,
             scale.right,
             bounds.zero,
             bounds.low,
             bounds.high,
-            mode,
+            bounds.mode([scale]),
             swapped,
         ),
         lead=0,

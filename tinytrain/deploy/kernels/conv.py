@@ -28,20 +28,41 @@ def prepare(model: Model, operator: Operator) -> Kernel:
     bias = bias_of(model, operator, len(weights))
     scales = channel_scales(source, filters, target, len(weights))
     bounds = Bounds.of(target, operator.options.get("fusedActivationFunction", 0))
-    plain = filters.shape[1:3] == (1, 1) and window.is_plain
-    whole = plain or source.shape[3] % 4 == 0
-    words = -(-weights.shape[1] // 4)
-    # Two columns of 16 bits, and where windows are gathered first the bytes of one, with what copying words may exceed.
-    scratch = 16 * words + (0 if whole else 4 * words + 4)
-    name = "conv_1x1" if plain else "conv"
-    constants = block(window, scratch, source.zero_point[0], weights, bias, scales, bounds)
-    return Kernel(name, constants, _lead_1x1(window) if plain else window.lead(1, target.shape[3]))
+    name = "conv_1x1" if _is_1x1(window) else "conv"
+    constants = block(window, scratch_bytes(window), source.zero_point[0], weights, bias, scales, bounds)
+    return Kernel(name, constants, lead(window))
 
 
-def _lead_1x1(window: Window) -> int:
-    """Returns the lead of the output where each pixel is written after it was read: what the output has more."""
+def scratch_bytes(window: Window) -> int:
+    """Returns the scratch memory of a convolution: two columns of 16 bits.
+
+    Where windows are gathered first, the bytes of one are added, with what copying words may exceed.
+    """
+    words = _words(window)
+    return 16 * words + (0 if _is_1x1(window) or window.source[2] % 4 == 0 else 4 * words + 4)
+
+
+def lead(window: Window) -> int:
+    """Returns how many bytes before the input the output begins at least (`Kernel.lead`)."""
     height, width, channels = window.source
-    return height * width * max(window.target[2] - channels, 0)
+    if _is_1x1(window):  # each pixel is written after it was read: what the output has more
+        return height * width * max(window.target[2] - channels, 0)
+    return window.lead(1, window.target[2])
+
+
+def block_bytes(window: Window) -> int:
+    """Returns the size of the block that `block` makes."""
+    pairs = -(-window.target[2] // 2)
+    return struct.calcsize(HEAD) + pairs * (struct.calcsize(PAIR) + 8 * _words(window))
+
+
+def _is_1x1(window: Window) -> bool:
+    return window.sides == (1, 1) and window.is_plain
+
+
+def _words(window: Window) -> int:
+    """Returns how many words of 4 weights a window has."""
+    return -(-window.sides[0] * window.sides[1] * window.source[2] // 4)
 
 
 def block(

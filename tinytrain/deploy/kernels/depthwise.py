@@ -14,6 +14,7 @@ from tinytrain.tflite.model import Model, Operator
 
 HEAD = "<I6H6B4bBx2H2I"  # KernelDepthwise
 CHANNEL = "<2iI"  # KernelChannel
+WINDOWS, STRIDES = ((3, 3), (5, 5), (7, 7)), ((1, 1), (2, 2))
 PLANES = 4  # channels that are spread at once
 SCRATCH_BYTES = 4096  # for their planes; where these are larger, bands of them
 SLACK = 8  # values that four outputs read beyond the end of a row
@@ -28,17 +29,16 @@ def prepare(model: Model, operator: Operator) -> Kernel:
     channels = source.shape[3]
     require(window.dilations == (1, 1), "it has dilation")
     require(target.shape[3] == filters.shape[3] == channels and filters.shape[0] == 1, "it has a depth multiplier")
-    require(window.sides in ((3, 3), (5, 5), (7, 7)), "its window is not 3x3, 5x5 or 7x7")
-    require(window.strides in ((1, 1), (2, 2)), "its stride is neither 1 nor 2")
+    require(window.sides in WINDOWS, "its window is not 3x3, 5x5 or 7x7")
+    require(window.strides in STRIDES, "its stride is neither 1 nor 2")
     weights = int8_weights(model, filters)[0].transpose(2, 0, 1)
-    band, pitch, plane, planes = 1, 1, 0, min(channels, PLANES)
-    if source.shape[1:3] == (1, 1):  # all but one of the weights meet the border
+    (band, pitch, plane), scratch, may_lead = _band(window), scratch_bytes(window), lead(window)
+    if _is_pixel(window):  # all but one of the weights meet the border
         top, left = window.padding
         weights = weights[:, top : top + 1, left : left + 1]
         window = replace(window, sides=(1, 1), strides=(1, 1), padding=(0, 0))
         words = np.pad(weights.reshape(channels, 1), ((0, 0), (0, 3)))
     else:
-        band, pitch, plane = _band(window, planes)
         words = _words(weights)
     scales = channel_scales(source, filters, target, channels)
     bias = bias_of(model, operator, channels)
@@ -50,7 +50,7 @@ def prepare(model: Model, operator: Operator) -> Kernel:
     ]
     head = struct.pack(
         HEAD,
-        2 * plane * planes,
+        scratch,
         *window.numbers,
         source.zero_point[0],
         bounds.zero,
@@ -62,11 +62,38 @@ def prepare(model: Model, operator: Operator) -> Kernel:
         plane,
         struct.calcsize(HEAD),
     )
-    return Kernel("depthwise", head + b"".join(records), window.lead(band))
+    return Kernel("depthwise", head + b"".join(records), may_lead)
 
 
-def _band(window: Window, planes: int) -> tuple[int, int, int]:
+def scratch_bytes(window: Window) -> int:
+    """Returns the scratch memory of a depthwise convolution."""
+    return 2 * _band(window)[2] * _planes(window)
+
+
+def lead(window: Window) -> int:
+    """Returns how many bytes before the input the output begins at least (`Kernel.lead`)."""
+    return window.lead(_band(window)[0])
+
+
+def block_bytes(window: Window) -> int:
+    """Returns the size of the block that `prepare` makes."""
+    words = 1 if _is_pixel(window) else window.sides[0] * (window.sides[0] // 2)
+    return struct.calcsize(HEAD) + window.source[2] * (struct.calcsize(CHANNEL) + 4 * words)
+
+
+def _is_pixel(window: Window) -> bool:
+    return window.source[:2] == (1, 1)
+
+
+def _planes(window: Window) -> int:
+    return min(window.source[2], PLANES)
+
+
+def _band(window: Window) -> tuple[int, int, int]:
     """Returns the output rows of a band, and the 16-bit values of a row and of a plane in scratch."""
+    if _is_pixel(window):
+        return 1, 1, 0
+    planes = _planes(window)
     side, stride = window.sides[0], window.strides[0]
     pitch = (window.target[1] - 1) * stride + side
     pitch += pitch % 2

@@ -6,14 +6,17 @@ Such an operator keeps its inputs and its output. One more input, the last one, 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from tinytrain.deploy.kernels import placement
 from tinytrain.deploy.kernels.kernel import Kernel
+from tinytrain.deploy.kernels.placement import Needs, Placement
 from tinytrain.deploy.kernels.prepare import prepare
 from tinytrain.deploy.kernels.refusal import Refusal
+from tinytrain.deploy.tflm import memory_planner
 from tinytrain.tflite.model import Model, indices
 
 PLAN = b"OfflineMemoryAllocation"
@@ -21,29 +24,58 @@ UNPLANNED = -1  # for TFLM's own planner; constants have no offset
 PREFIX = "tinytrain."  # of the names of our operators, before the kernel's
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Derived:
-    """A model for the firmware, and of each operator, in order, its kernel or why TFLM's runs it."""
+    """A model for the firmware, and of each operator, in order, its kernel or why TFLM's runs it.
+
+    placement: where its activations lie; None where TFLM plans them, as no operator is ours.
+    """
 
     model: Model
     kernels: Sequence[Kernel | Refusal]
+    placement: Placement | None = None
+
+    @property
+    def ours(self) -> set[int]:
+        """The numbers of the operators, from 0, that are ours."""
+        return {number for number, kernel in enumerate(self.kernels) if isinstance(kernel, Kernel)}
 
 
+def has_kernels(model: Model) -> bool:
+    """Returns whether an operator of `model`, as the firmware holds it, is ours."""
+    return any(name.startswith(PREFIX) for name in model.counts)
+
+
+@lru_cache(maxsize=2)  # an export writes its firmware several times
 def derive(model: Model) -> Derived:
-    """Returns the model with our kernels wherever they compute the same; `model` has one subgraph."""
+    """Returns the model with our kernels wherever they compute the same, as it is if they nowhere do.
+
+    `model` has one subgraph.
+    """
     kernels = [prepare(model, operator) for operator in model.operators]
+    if not any(isinstance(kernel, Kernel) for kernel in kernels):
+        return Derived(model, kernels)
     tree = model.copy_tree()
-    graph = tree.subgraphs[0]
+    graph, blocks = tree.subgraphs[0], dict[bytes, int]()
     for node, operator, kernel in zip(graph.operators, model.operators, kernels, strict=True):
         if isinstance(kernel, Kernel):
             activations = [tensor.index for tensor in operator.inputs[: _activations(operator.name)] if tensor]
-            node.inputs = [*activations, _block_tensor(tree, kernel.block)]
+            if kernel.block not in blocks:
+                blocks[kernel.block] = _block_tensor(tree, kernel.block)
+            node.inputs = [*activations, blocks[kernel.block]]
             node.opcodeIndex = _code(tree, PREFIX + kernel.name)
             node.builtinOptionsType, node.builtinOptions = 0, None
     numbers = _drop_unused(tree)
-    planned = {numbers[index]: offset for index, offset in placement.offsets(model, kernels).items()}
-    _add_plan(tree, [planned.get(index, UNPLANNED) for index in range(len(graph.tensors))])
-    return Derived(Model.pack(tree), kernels)
+    planned = placement.plan(memory_planner.schedule(model), [_needs(kernel) for kernel in kernels])
+    offsets = {numbers[index]: offset for index, offset in planned.offsets.items()}
+    _add_plan(tree, [offsets.get(index, UNPLANNED) for index in range(len(graph.tensors))])
+    return Derived(Model.pack(tree), kernels, planned)
+
+
+def _needs(kernel: Kernel | Refusal) -> Needs | None:
+    if isinstance(kernel, Refusal):
+        return None
+    return Needs((kernel.scratch_bytes,) if kernel.scratch_bytes else (), kernel.lead)
 
 
 def _add_plan(tree: Any, offsets: Sequence[int]) -> None:

@@ -1,5 +1,6 @@
 """Which operators of a model are ours, and what their kernels read."""
 
+import struct
 from collections.abc import Callable
 
 from tinytrain.deploy.kernels import add, average_pool, conv, depthwise, fully_connected
@@ -7,6 +8,7 @@ from tinytrain.deploy.kernels.kernel import Kernel
 from tinytrain.deploy.kernels.refusal import Refusal
 from tinytrain.tflite.model import Model, Operator
 
+_DAMAGE = (ValueError, IndexError, ArithmeticError, struct.error)
 PREPARE: dict[str, Callable[[Model, Operator], Kernel]] = {
     "CONV_2D": conv.prepare,
     "DEPTHWISE_CONV_2D": depthwise.prepare,
@@ -24,5 +26,5 @@ def prepare(model: Model, operator: Operator) -> Kernel | Refusal:
         return PREPARE[operator.name](model, operator)
     except Refusal as refusal:
         return refusal
-    except ValueError:  # buffers that do not fit the shapes: TFLM says what it makes of them
+    except _DAMAGE:  # buffers or scales that do not fit the shapes: TFLM says what it makes of them
         return Refusal("its constants do not fit its shapes")

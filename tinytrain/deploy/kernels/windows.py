@@ -34,14 +34,28 @@ class Window:
         height, width = sides
         strides = (options.get("strideH", 0), options.get("strideW", 0))
         require(min(strides) > 0 and max(*strides, *sides) < 2**8, "its strides or window are out of range")
-        padding = []
+        same = options.get("padding", 0) == SAME
         reach = [(side - 1) * dilation + 1 for side, dilation in zip(sides, dilations, strict=True)]
         for before, after, side, stride in zip(source.shape[1:3], target.shape[1:3], reach, strides, strict=True):
-            same = options.get("padding", 0) == SAME
             expected = -(-before // stride) if same else (before - side) // stride + 1
             require(after == expected, "its output has another shape than its window gives")
-            padding.append(max((after - 1) * stride + side - before, 0) // 2 if same else 0)
-        return cls(source.shape[1:], target.shape[1:], (height, width), strides, (padding[0], padding[1]), dilations)
+        return cls.between(source.shape[1:], target.shape[1:], (height, width), strides, same, dilations)
+
+    @classmethod
+    def between(
+        cls,
+        source: tuple[int, ...],
+        target: tuple[int, ...],
+        sides: tuple[int, int],
+        strides: tuple[int, int],
+        same: bool,
+        dilations: tuple[int, int] = (1, 1),
+    ) -> "Window":
+        """Returns the window of these shapes (height, width, channels), with padding SAME or without."""
+        reach = [(side - 1) * dilation + 1 for side, dilation in zip(sides, dilations, strict=True)]
+        ends = zip(source, target, reach, strides, strict=False)
+        padding = [max((new - 1) * stride + side - old, 0) // 2 if same else 0 for old, new, side, stride in ends]
+        return cls(source, target, sides, strides, (padding[0], padding[1]), dilations)
 
     @property
     def is_plain(self) -> bool:

@@ -1,13 +1,16 @@
-"""Instructions of each operator on a Cortex-M with DSP extension (M4, M7), from its shapes: TFLM with CMSIS-NN.
+"""Instructions of each operator on a Cortex-M with DSP extension (M4, M7), from its shapes.
 
-What an operator costs is linear in a few operation counts of CMSIS-NN (cmsis_nn_counts.py). The coefficients are least
-squares over single operators counted on the emulated Cortex-M7: `benchmarks/single_operators.py` counts and fits them.
-TFLM of August 2026, gcc 12.2.
+With TFLM and CMSIS-NN, what an operator costs is linear in a few operation counts of CMSIS-NN (cmsis_nn_counts.py). The
+coefficients are least squares over single operators counted on the emulated Cortex-M7: `benchmarks/single_operators.py`
+counts and fits them. TFLM of August 2026, gcc 12.2. deploy/kernels/counts.py has those of our own kernels.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from tinytrain.deploy.kernels import counts
+from tinytrain.deploy.kernels.kernel import Kernel
+from tinytrain.deploy.kernels.refusal import Refusal
 from tinytrain.deploy.tflm import cmsis_nn_counts
 from tinytrain.deploy.tflm import operators as tflm_ops
 from tinytrain.tflite.model import Operator
@@ -59,29 +62,42 @@ COEFFICIENTS: dict[str, tuple[float, ...]] = {
 CALL = 85.0  # TFLM's own, for each operator
 
 
-def total(operators: Sequence[Operator]) -> float | None:
-    """Returns the predicted instructions of one inference, None if an operator was never counted."""
-    costs = [cost.instructions for cost in by_operator(operators)]
+def total(operators: Sequence[Operator], kernels: Sequence[Kernel | Refusal] = ()) -> float | None:
+    """Returns the predicted instructions of one inference, None if an operator was never counted.
+
+    The arguments are those of `by_operator`.
+    """
+    costs = [cost.instructions for cost in by_operator(operators, kernels)]
     known = [cost for cost in costs if cost is not None]
     return sum(cost + CALL for cost in known) if len(known) == len(costs) else None
 
 
-def by_operator(operators: Sequence[Operator]) -> list[Cost]:
-    """Returns the predicted instructions of every operator, in the order of the model."""
-    kinds = tflm_ops.registrations(operators)
+def by_operator(operators: Sequence[Operator], kernels: Sequence[Kernel | Refusal] = ()) -> list[Cost]:
+    """Returns the predicted instructions of every operator, in the order of the model.
+
+    Args:
+        operators: of the model, in order.
+        kernels: of each operator, its kernel or why TFLM's runs it (kernels.derive.Derived); (): TFLM's run all.
+    """
+    own = [kernel if isinstance(kernel, Kernel) else None for kernel in kernels] or [None] * len(operators)
+    pairs = list(zip(operators, own, strict=True))
+    kinds = tflm_ops.registrations([operator for operator, kernel in pairs if kernel is None])
     return [
-        Cost(operator.name, number, predict(operator, kinds[operator.name]))
-        for number, operator in enumerate(operators)
+        Cost(operator.name, number, counts.predict(kernel) if kernel else predict(operator, kinds[operator.name]))
+        for number, (operator, kernel) in enumerate(pairs)
     ]
 
 
 def uncounted(operators: Sequence[Operator]) -> list[str]:
-    """Returns the operators that were never counted, so that nothing is known of their instructions; each name once."""
+    """Returns the operators that were never counted, so that nothing is known of their instructions; each name once.
+
+    None of them has a kernel of ours.
+    """
     return list(dict.fromkeys(cost.name for cost in by_operator(operators) if cost.instructions is None))
 
 
 def predict(operator: Operator, kind: str) -> float | None:
-    """Returns the predicted instructions of one operator that is registered as `kind` (operators.KINDS).
+    """Returns the predicted instructions of one operator that TFLM runs, registered as `kind` (operators.KINDS).
 
     None if no operator that runs like it was ever counted.
     """

@@ -18,8 +18,9 @@ VALUES = np.arange(-128, 128, dtype=np.int8)
 
 def operators(model: Model) -> list[Operator]:
     """Returns the operators that the firmware looks up, in the order of the model."""
-    kinds = tflm_ops.registrations(model.operators)
-    return [use for use in model.operators if use.name in tflm_ops.LOOKED_UP and kinds[use.name] == "own"]
+    uses = [use for use in model.operators if use.name in tflm_ops.LOOKED_UP]
+    kinds = tflm_ops.registrations(uses)
+    return [use for use in uses if kinds[use.name] == "own"]
 
 
 def tables(model: Model) -> np.ndarray:

@@ -84,6 +84,19 @@ def scratch_bytes(step: Step, shapes: Mapping[int, Shape]) -> int:
     return 0
 
 
+def scratch_of(step: Step, shapes: Mapping[int, Shape]) -> tuple[int, ...]:
+    """Returns the sizes of all scratch buffers that TFLM's kernel of `step` asks for, with CMSIS-NN.
+
+    Of an operator that reads constants alone they are not known, and none is returned.
+    """
+    if not step.inputs:
+        return ()
+    if step.name in ("MEAN", "SUM"):  # micro/kernels/reduce_common.cc: iterator, axes, sums
+        return 4 * len(shapes[step.inputs[0]]), ALIGNMENT_BYTES, 4 * math.prod(shapes[step.outputs[0]])
+    size = scratch_bytes(step, shapes)
+    return (size,) if size else ()
+
+
 def scratch_count(schedule: Schedule) -> int:
     """Returns how many operators ask for scratch."""
     return sum(scratch_bytes(step, schedule.shapes) > 0 for step in schedule.steps)

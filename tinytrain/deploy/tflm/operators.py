@@ -235,6 +235,6 @@ def flash_bytes(name: str, kind: str) -> int:
     return {"own": op.own_flash_bytes, "int8": op.int8_flash_bytes, "general": op.flash_bytes}[kind]
 
 
-def runtime_bytes(uses: Iterable[_Use]) -> int:
-    """Returns the estimated flash of TFLM, CMSIS-NN and libc for a model of `uses`; see the table for its error."""
-    return RUNTIME_BASE_BYTES + sum(flash_bytes(name, kind) for name, kind in registrations(uses).items())
+def runtime_bytes(kinds: Mapping[str, str]) -> int:
+    """Returns the estimated flash of TFLM, CMSIS-NN and libc with these registrations; see the table for its error."""
+    return RUNTIME_BASE_BYTES + sum(flash_bytes(name, kind) for name, kind in kinds.items())

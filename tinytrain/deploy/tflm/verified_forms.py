@@ -1,12 +1,13 @@
 """The form in which a model has an operator, and which forms were verified on the emulated Cortex-M7.
 
 CMSIS-NN has several kernels for one operator, chosen by window, stride and shapes: that one of them is right says
-nothing of the others (a transposed convolution of 4x4 with stride 2 is wrong, CMSIS-NN#230, of 3x3 is right). The table
-is in verified_forms.txt; `benchmarks/verified_forms.py` writes it.
+nothing of the others (a transposed convolution of 4x4 with stride 2 is wrong, CMSIS-NN#230, of 3x3 is right). Kernels
+of ours have rows of their own, of the kind KERNEL. The table is in verified_forms.txt, which
+`benchmarks/verified_forms.py` writes.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -15,24 +16,29 @@ from tinytrain.tflite.model import Operator
 
 TABLE = Path(__file__).parent / "verified_forms.txt"
 EQUAL, DIFFERENT, REFUSED = "equal", "different", "refused"
+KERNEL = "kernel"  # of the kinds of registrations, beside those of operators.registrations: a kernel of ours
 _LETTERS = {0: "scalar", 1: "C", 2: "NC", 3: "NWC", 4: "NHWC", 5: "NDHWC"}
 _ELEMENTWISE = ("ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE", "DIV")
 
 
 def of(operator: Operator, kind: str) -> str:
-    """Returns the form of an operator that is registered as `kind`, such as "CONV_2D int8 3x3/2 same"."""
+    """Returns the form of an operator that runs as `kind`, such as "CONV_2D int8 3x3/2 same"."""
     parts = [operator.name, kind, *_details(operator)]
     data = [tensor for tensor in (*operator.inputs, *operator.outputs) if tensor is not None and not tensor.constant]
     others = sorted({tensor.dtype for tensor in data} - {"int8"})
     return " ".join([*parts, *others])
 
 
-def unverified(operators: Iterable[Operator]) -> dict[str, str]:
-    """Returns {form: why} of the operators of a model whose form was not found equal: the table's verdict or ""."""
-    operators = list(operators)
-    kinds = tflm_ops.registrations(operators)
+def unverified(operators: Sequence[Operator], ours: Collection[int] = ()) -> dict[str, str]:
+    """Returns {form: why} of the operators of a model whose form was not found equal: the table's verdict or "".
+
+    `ours` are the numbers of the operators, from 0, that kernels of ours run.
+    """
+    kinds = tflm_ops.registrations(operator for number, operator in enumerate(operators) if number not in ours)
     table = verified()
-    used = dict.fromkeys(of(operator, kinds[operator.name]) for operator in operators)
+    used = dict.fromkeys(
+        of(operator, KERNEL if number in ours else kinds[operator.name]) for number, operator in enumerate(operators)
+    )
     return {form: table.get(form, "") for form in used if table.get(form) != EQUAL}
 
 
