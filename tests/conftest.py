@@ -94,6 +94,24 @@ def trained_run(made_once):
 
 
 @pytest.fixture(scope="session")
+def converted(made_once):
+    """Returns a function: the stripped int8 .tflite of `small_networks.small(name, resolution=48)`, parsed."""
+    from small_networks import small
+
+    from tinytrain.quantize import convert
+    from tinytrain.tflite.model import Model
+    from tinytrain.tflite.strip import strip
+
+    def of(name):
+        def make(path):
+            path.write_bytes(strip(convert.convert_untrained(small(name, resolution=48))).content)
+
+        return Model.parse(made_once(f"{name}-at-48.tflite", make).read_bytes(), name)
+
+    return of
+
+
+@pytest.fixture(scope="session")
 def exported_run(made_once, trained_run):
     """Its export for an STM32F746 in its own folder, fine-tuned for an epoch: (report, folder)."""
     from tinytrain.commands.export import export

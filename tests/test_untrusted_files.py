@@ -7,6 +7,7 @@ import shlex
 import shutil
 import sqlite3
 import subprocess
+import zlib
 from pathlib import Path
 
 import export_reports
@@ -21,7 +22,8 @@ from tinytrain import provenance
 from tinytrain.commands import evaluate
 from tinytrain.config import load as configs
 from tinytrain.config import schema
-from tinytrain.deploy.exported import COMPACT_FILE, GOLDEN_FILE, REPORT_FILE, Exported, read_report
+from tinytrain.deploy.exported import GOLDEN_FILE, Exported
+from tinytrain.deploy.exported_model import COMPACT_FILE, MODEL_FILE, REPORT_FILE, ExportedModel, read_report
 from tinytrain.errors import UserError
 from tinytrain.evaluation_data import tflite_origin
 from tinytrain.exporting import text as export_summary
@@ -223,6 +225,26 @@ def test_a_report_of_other_types_is_refused_by_all_that_read_one(tmp_path, conte
     with pytest.raises(UserError, match=sentence):
         runs._export(folder)
     assert tflite_origin.of(folder / COMPACT_FILE) == tflite_origin.Origin()  # nothing is known of the model
+
+
+@pytest.mark.parametrize("damage", ["cut", "bit"])
+@pytest.mark.parametrize("name", [MODEL_FILE, COMPACT_FILE])
+def test_a_model_that_is_not_the_one_of_its_report_is_refused_by_all_that_read_an_export(tmp_path, name, damage):
+    folder = exported(tmp_path / "export")
+    content = (folder / COMPACT_FILE).read_bytes()
+    (folder / MODEL_FILE).write_bytes(content)
+    report = json.loads((folder / REPORT_FILE).read_text())
+    report["model"] |= {"bytes": len(content), "crc32": f"{zlib.crc32(content):08x}"}
+    (folder / REPORT_FILE).write_text(json.dumps(report))
+    readers = [Exported.open, ExportedModel.open, runs._export, lambda export: tflite_origin.of(export / name)]
+    for read in readers:
+        read(folder)
+    middle = len(content) // 2
+    flipped = content[:middle] + bytes([content[middle] ^ 4]) + content[middle + 1 :]
+    (folder / name).write_bytes(content[:-9] if damage == "cut" else flipped)
+    for read in readers:
+        with pytest.raises(UserError, match=rf"/{name}' is damaged, or another model \(.*\): export again"):
+            read(folder)
 
 
 def test_a_report_of_now_is_read_and_an_old_one_too(tmp_path):

@@ -22,7 +22,8 @@ from tinytrain.benching.serial.requests import BoardRefused, BoardRestarted
 from tinytrain.benching.text import failure, summary
 from tinytrain.commands.bench import bench
 from tinytrain.deploy import boards, firmware, make
-from tinytrain.deploy.exported import COMPACT_FILE, GOLDEN_FILE, Exported
+from tinytrain.deploy.exported import GOLDEN_FILE, Exported
+from tinytrain.deploy.exported_model import COMPACT_FILE
 from tinytrain.errors import TinytrainError, UserError
 
 BOARD = boards.load(EMULATED)

@@ -1,6 +1,7 @@
 """The sheet of boxes: what is drawn where, read back from its pixels."""
 
 import io
+import json
 
 import numpy as np
 from bench_helpers import exported
@@ -18,7 +19,7 @@ FIRST, SECOND = (0xE6, 0x9F, 0x00), (0x56, 0xB4, 0xE9)  # colors of the first tw
 
 def sheet(*rows):
     file = io.BytesIO()
-    box_sheet.draw(rows, ["cat", "Gänseblümchen 日本"], file)
+    box_sheet.draw(rows, ["cat", "Gänse 日本"], file)
     return np.asarray(Image.open(io.BytesIO(file.getvalue())).convert("RGB")).astype(int)
 
 
@@ -43,13 +44,13 @@ def test_truth_host_and_board_stand_beside_each_other():
     truth[0, :5] = [0, 10, 20, 30, 50]
     truth[1, :5] = [1, 40, 40, 80, 80]
     truth[2, 0] = -1  # pads, at 0 0 0 0
-    host = [[12, 20, 30, 50, 0.9, 0], [0, 0, 0, 0, 0, -1]]
-    pixels = sheet(row(truth=truth, host=host, board=[[14, 20, 30, 50, 0.9, 0]]))
+    host = [[12, 20, 40, 50, 0.9, 0], [0, 0, 0, 0, 0, -1]]
+    pixels = sheet(row(truth=truth, host=host, board=[[14, 20, 40, 50, 0.9, 0]]))
     first = picture(pixels, 0)
     assert corners(first, FIRST) == (30, 60, 90, 150)  # three times as large as the image
     assert corners(first, SECOND) == (120, 120, 240, 240)
-    assert corners(picture(pixels, 1), FIRST) == (36, 60, 90, 150)
-    assert corners(picture(pixels, 2), FIRST) == (42, 60, 90, 150)
+    assert corners(picture(pixels, 1), FIRST) == (36, 60, 120, 150)
+    assert corners(picture(pixels, 2), FIRST) == (42, 60, 120, 150)
     for column in range(3):
         assert (picture(pixels, column)[200, 60] == GRAY).all()
         assert (picture(pixels, column)[0, 0] == GRAY).all()
@@ -70,10 +71,24 @@ def test_rows_hold_what_bench_found(tmp_path):
     export = Exported.open(exported(tmp_path, 3, model=model, annotations=truth, **settings))
     shown = [{"image": 2, "board": [[16, 32, 48, 64, 16_384, 1]]}, {"image": 0, "board": []}]
     different, equal = box_sheet.rows({"boxes": {"differences": [{"image": 2}], "shown": shown}}, export)
-    assert (different.name, equal.name) == ("image 2, DIFFERENT", "image 0")
+    assert (different.name, equal.name) == ("DIFFERENT image 2", "image 0")
     assert different.board.tolist() == [[1, 2, 3, 4, 0.5, 1]]
     assert (different.truth == truth[2]).all()
     assert (different.image == export.inputs[2].astype(int) + 128).all()
     assert different.image.shape == (DETECTOR_SIDE, DETECTOR_SIDE, 3)
     assert len(equal.host) == len(export.boxes_of(0))
     assert equal.board.shape == (0, 6)
+    (tmp_path.parent / "split.json").write_text(json.dumps({"test": ["a/fur.jpg", "b.png", "c" * 99 + ".png"]}))
+    different, equal = box_sheet.rows({"boxes": {"differences": [{"image": 2}], "shown": shown}}, export)
+    assert (different.name, equal.name) == ("DIFFERENT " + "c" * 99 + ".png", "fur.jpg")
+    assert (sheet(different)[:20, LEFT + 240 : LEFT + STEP] == 255).all()  # the heading stays above its picture
+
+
+def test_a_label_is_read_on_any_picture():
+    fur = np.random.default_rng(0).integers(0, 256, (80, 80, 3)).astype(np.uint8)
+    pixels = picture(sheet(row(fur, host=[[10, 20, 70, 60, 0.9, 0]])), 1)
+    label = pixels[64:70, 34:60]  # behind the letters: the color of the class
+    inked = [(label == color).all(axis=-1) for color in (FIRST, (0, 0, 0))]
+    assert inked[0].mean() > 0.3
+    assert inked[1].any()
+    assert (np.abs(label - np.array(FIRST)).sum(axis=-1) < 3 * 255).all()

@@ -12,7 +12,7 @@ from tinytrain.commands.evaluate import evaluate
 from tinytrain.commands.export import export
 from tinytrain.config import load as configs
 from tinytrain.deploy.decode import description, of_config
-from tinytrain.deploy.exported import MODEL_FILE
+from tinytrain.deploy.exported_model import MODEL_FILE
 from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.errors import UserError
 from tinytrain.tasks.detect import metrics

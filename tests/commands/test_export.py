@@ -1,5 +1,6 @@
 """`tinytrain export` from the outside: what it writes, what it proves, what it refuses."""
 
+import binascii
 import json
 import os
 import shutil
@@ -18,7 +19,7 @@ from tensorflow.lite.python import schema_py_generated as tflite_schema
 from tinytrain.commands import evaluate, fit
 from tinytrain.commands.export import export
 from tinytrain.config import load as configs
-from tinytrain.config import plugins, schema
+from tinytrain.config import plugins
 from tinytrain.data import splits
 from tinytrain.data.load import load_dataset
 from tinytrain.deploy import c_source
@@ -70,7 +71,10 @@ def test_the_report_is_the_contract(exported_run, trained_run):
             assert set(report[name]) == set(whole[name]), name
     assert (report["board"], report["fits"]) == ("stm32f746g_disco", True)
     assert set(report["model"]) >= {"bytes", "macs", "ops"}
-    assert report["model"]["bytes"] == (folder / "model.tflite").stat().st_size
+    for prefix, name in (("", "model.tflite"), ("compact_", "model.compact.tflite")):
+        content = (folder / name).read_bytes()
+        assert report["model"][f"{prefix}bytes"] == len(content)
+        assert int(report["model"][f"{prefix}crc32"], 16) == binascii.crc32(content)
     assert report["model"]["macs"] == trained_run.metrics()["macs"]
     assert report["parity"] == {"images": 359, "different": 0}
     assert report["classes"] == [str(digit) for digit in range(10)]
@@ -303,14 +307,19 @@ def test_the_firmware_gives_the_golden_output_on_the_emulated_core(exported_run)
         (["text.tflite", "--mcu", "stm32f746"], "no TFLite flatbuffer"),
         (["cut.tflite", "--mcu", "stm32f746"], "damaged TFLite flatbuffer"),
         (["begun", "--mcu", "stm32f746"], "is not finished"),
-        (["begun", "--mcu", "stm32f746", "--out", "empty/.."], "is there already"),
-        (["begun", "--mcu", "stm32f746", "optim.lr=1"], "export cannot change optim.lr"),
+        (["ended", "--mcu", "stm32f746", "--out", "empty/.."], "is there already"),
+        (["ended", "--mcu", "stm32f746", "optim.lr=1"], "export cannot change optim.lr"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_status_2(command_line, tmp_path, words, sentence):
     (tmp_path / "empty").mkdir()
     (tmp_path / "begun").mkdir()
-    (tmp_path / "begun/config.toml").write_text(configs.dump(schema.Config()))
+    config = configs.load(None, ["model.resolution=32", "model.channels=1"])
+    (tmp_path / "begun/config.toml").write_text(configs.dump(config))
+    shutil.copytree(tmp_path / "begun", tmp_path / "ended")
+    (tmp_path / "ended/metrics.json").write_text("{}")
+    (tmp_path / "ended/split.json").write_text('{"test": [], "val": []}')
+    (tmp_path / "ended/model.keras").touch()
     (tmp_path / "text.tflite").write_text("this is no model at all")
     (tmp_path / "cut.tflite").write_bytes(b"\x1c\x00\x00\x00TFL3" + bytes(20))
     status, out, error = command_line("export", *words)

@@ -19,6 +19,7 @@ from tinytrain.data.load import load_dataset
 from tinytrain.errors import DoesNotFit, Mistakes, UserError
 from tinytrain.run import Run
 from tinytrain.tasks.classify import metrics
+from tinytrain.train import fit as training
 from tinytrain.train import task
 
 SMALL = ["optim.epochs=3", "model.width=0.25", "optim.batch=32", "augment.crop=0"]
@@ -44,6 +45,12 @@ def test_a_run_folder_holds_what_the_contract_says(trained_run):
     split = json.loads(trained_run.split_path.read_text())
     assert {name: len(names) for name, names in split.items()} == {"train": 1295, "val": 143, "test": 359}
     assert not set(split["test"]) & set(split["train"] + split["val"])
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_data_are_read(monkeypatch):
+    monkeypatch.setattr(training, "read_dataset", lambda _: pytest.fail("read"))
+    with pytest.raises(UserError, match=r"cannot write into '/proc/run': .*; name another folder with --out"):
+        train.fit(configs.load(None, SMALL), "/proc/run")
 
 
 def test_the_saved_model_is_plain_keras_and_has_the_reported_accuracy(trained_run):
@@ -318,4 +325,4 @@ def test_a_folder_that_cannot_be_written_is_said(command_line, tmp_path):
     (tmp_path / "file").touch()
     status, _, error = command_line("fit", "--out", "file/run", *SMALL)
     assert status == 2
-    assert "cannot make the folder 'file/run'" in error
+    assert "cannot write into 'file/run'" in error

@@ -17,9 +17,11 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 import tinytrain as public
+from tinytrain import quiet
 from tinytrain.config import load as configs
 from tinytrain.data.boxes import Box
-from tinytrain.deploy.exported import COMPACT_FILE, MODEL_FILE, Exported
+from tinytrain.deploy.exported import Exported
+from tinytrain.deploy.exported_model import COMPACT_FILE, MODEL_FILE
 from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.errors import UserError
 from tinytrain.predicting import drawing
@@ -221,6 +223,19 @@ def test_an_export_gives_the_boxes_of_its_decoder(detector_export, tmp_path, cap
     assert "with --score 0.05 the boxes are not those of the firmware, which has 0.4" in capsys.readouterr().err
 
 
+def test_an_export_needs_no_golden_outputs_and_no_firmware(detector_export, tmp_path):
+    box_datasets.noise(5, (64, 32)).save(tmp_path / "a.png")
+    for name in ("report.json", COMPACT_FILE):
+        (tmp_path / name).write_bytes((detector_export / name).read_bytes())
+    image = [tmp_path / "a.png"]
+    assert public.predict(tmp_path, image) == public.predict(detector_export, image)
+    report = json.loads((tmp_path / "report.json").read_text())
+    report["decoder"]["outputs"] = report["decoder"]["outputs"][:1]
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    with pytest.raises(UserError, match=r"is damaged \(its decoder expects outputs of .*\): export again"):
+        public.predict(tmp_path, image)
+
+
 def test_reaching_the_most_boxes_is_told(detector_run, tmp_path, capsys, monkeypatch):
     box_datasets.noise(3).save(tmp_path / "a.png")
     assert public.predict(detector_run, [tmp_path / "a.png"])["full"] == []
@@ -261,10 +276,10 @@ def test_all_modes_and_broken_files_in_folders(trained_run, tmp_path, command_li
     assert [row["image"].rpartition("/")[2].partition(".")[0] for row in rows] == [str(n) for n in range(9)]
     assert all(row["size"] == [7, 9] for row in rows[:8])
     assert status == 1
-    assert "2 other files are left out: images/notes.txt: no image; images/.hidden.png: hidden" in error
+    assert "2 other files left out: images/notes.txt: not an image; images/.hidden.png: hidden" in error
     assert error.splitlines()[-3:] == [
         "tinytrain: 2 images cannot be read:",
-        "  direct: no image",
+        "  direct: not an image",
         error.splitlines()[-1],
     ]
     assert error.splitlines()[-1].startswith("  images/deep/9.jpg: not an image of a format that is read")
@@ -393,6 +408,18 @@ def test_a_mistake_is_one_sentence(trained_run, tmp_path, command_line, words, s
     assert (status, out) == (2, "")
     assert sentence.replace("received RUN", f"received {trained_run.folder}") in error
     assert not (tmp_path / "out").exists()
+
+
+def test_an_unfinished_run_is_refused_before_tensorflow_is_imported(trained_run, tmp_path, command_line, monkeypatch):
+    monkeypatch.setattr(quiet, "import_tensorflow", lambda **_: pytest.fail("imported"))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.toml").write_bytes(trained_run.config_path.read_bytes())
+    for words in (["predict", "run", "a.png"], ["evaluate", "run"], ["export", "run", "--mcu", "stm32f746"]):
+        status, _, error = command_line(*words)
+        assert (status, error.partition(":")[2]) == (
+            2,
+            " the run 'run' is not finished: go on with tinytrain fit --out run --resume\n",
+        )
 
 
 def test_an_export_of_a_detector_without_a_decoder_is_refused(tmp_path):

@@ -65,7 +65,10 @@ def test_a_turned_picture_whose_boxes_fit_neither_way_is_severe():
         ((-1, 0, 41, 33), (0, 0, 40, 32), None),  # a pixel is rounding
         ((-1.01, 0, 9, 9), (0, 0, 9, 9), "clipped"),
         ((30, 30, 50, 33.5), (30, 30, 40, 32), "clipped"),
-        ((-1e300, 3, 1e300, 9), (0, 3, 40, 9), "clipped"),
+        ((-1e300, 3, 1e300, 9), (0, 3, 40, 9), "far beyond"),
+        ((-20, 0, 60, 9), (0, 0, 40, 9), "clipped"),  # half a side
+        ((-20.1, 0, 9, 9), (0, 0, 9, 9), "far beyond"),
+        ((0, 0, 9, 48.1), (0, 0, 9, 32), "far beyond"),
         ((40, 0, 41, 9), None, "outside"),
         ((-9, 0, 0, 9), None, "outside"),
         ((5, 40, 9, 50), None, "outside"),
@@ -116,6 +119,21 @@ def test_clipping_keeps_the_area_that_the_data_give():
     drawn = [Box(0, (-5, 0, 10, 10), CROWD, area=33.0)]
     (box,) = fit(Annotated("a.png", drawn), ImageInfo(SIZE), "a.png", problems)
     assert (box.row[5:], box.corners) == ([CROWD, 33.0], (0, 0, 10, 10))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_problem_is_told_in_the_singular(kind):
+    problems = Problems()
+    problems.add(kind, "a.xml, line 3")
+    (one,) = problems.findings(skip_bad=False)
+    problems.add(kind, "a.xml, line 7")
+    (two,) = problems.findings(skip_bad=False)
+    assert one.what.startswith(f"1 {KINDS[kind].singular} ")
+    assert two.what.startswith(f"2 {KINDS[kind].plural} ")
+    sentence = f"{one.what}; {one.hint}"
+    assert not {"{", "}"} & set(sentence + two.what + two.hint)
+    assert kind in ("size", "EXIF kept", "emptied") or " they" not in sentence  # where "they" are its boxes
+    assert not any(f"{what} them" in sentence for what in ("remove", "correct", "repair", "save", "put"))
 
 
 def test_what_skip_bad_leaves_out_is_not_severe():

@@ -16,7 +16,7 @@ LABELS = np.repeat([0, 1, 2], [10, 4, 3])
 def test_the_weights_are_scikit_learns():
     expected = compute_class_weight("balanced", classes=np.arange(3), y=LABELS)
     np.testing.assert_allclose(balance.class_weights(LABELS, 3), expected, rtol=1e-6)
-    with pytest.raises(UserError, match="1 classes have no training image"):
+    with pytest.raises(UserError, match="1 class without a training image"):
         balance.class_weights(LABELS, 4)
 
 

@@ -10,8 +10,9 @@ import tensorflow_datasets
 from PIL import Image
 
 from tinytrain.config.schema import Config, Data
-from tinytrain.data import check, image_files, splits
+from tinytrain.data import boxes, check, image_files, splits
 from tinytrain.data.load import read_dataset
+from tinytrain.data.source import Dataset, ImageSet
 from tinytrain.datasets import digits, folder, tfds
 from tinytrain.run import Run
 
@@ -26,7 +27,7 @@ def findings(root, **asked):
 def official(image_folder):
     """Returns a folder with train, val and test in which nothing is wrong."""
     random = np.random.default_rng(1)
-    for split, count in (("train", 12), ("val", 3), ("test", 3)):
+    for split, count in (("train", 12), ("val", 34), ("test", 3)):
         root = image_folder(f"images/{split}", count=count).parent
         for path in (root / split).rglob("*.png"):
             Image.fromarray(random.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(path)
@@ -35,6 +36,27 @@ def official(image_folder):
 
 def test_nothing_is_found_where_nothing_is_wrong(official):
     assert findings(official) == {}
+
+
+def test_names_that_differ_only_in_capital_letters_are_told(official):
+    for split in ("train", "val", "test"):
+        shutil.copytree(official / split / "red", official / split / "Red")
+    found = findings(official)["similar names"]
+    assert (found.files, found.severe) == (("Red = red",), False)
+    assert found.what == "2 classes whose names differ only in capital letters"
+
+
+@pytest.mark.parametrize(("count", "is_told"), [(99, True), (100, False)])
+def test_a_val_split_that_tells_no_epochs_apart_is_told(count, is_told):
+    """Of images, and of boxes: a few images can hold enough of them, and many images too few."""
+    labels = np.arange(count) % 2
+    rows = boxes.pack([[boxes.Box(0, (1, 1, 9, 9))] * count, [boxes.Box(0, (1, 1, 9, 9), boxes.CROWD)] * 200])
+    for task, annotations in (("classify", labels), ("detect", rows)):
+        image_set = ImageSet(annotations, [], "", iter)
+        source = Dataset(["a", "b"], {"val": image_set}, channels=3, side=8, task=task)
+        told = check._small_val(source, {"val": splits.Subset("val", np.arange(len(annotations)))})
+        assert [finding.kind for finding in told] == ["small val"] * is_told
+        assert all("uncertain by 10 points" in finding.what for finding in told)
 
 
 def rows_changed(change):
@@ -139,7 +161,7 @@ def test_sizes_and_modes_are_counted_and_the_rare_files_named(official):
     noise = np.random.default_rng(3).integers(0, 256, (20, 30), dtype=np.uint8)
     Image.fromarray(noise).save(official / "val/red/000.png")
     by_kind = findings(official)
-    assert "16x16 (53), 30x20 (1)" in by_kind["sizes"].what
+    assert "16x16 (146), 30x20 (1)" in by_kind["sizes"].what
     assert by_kind["sizes"].files == ("val/red/000.png: 30x20",)
     assert by_kind["modes"].files == ("val/red/000.png: L",)
 
@@ -208,7 +230,7 @@ def test_of_images_of_many_sizes_the_command_names_a_few_and_json_all(tmp_path, 
     assert sum(": 20x" in line for line in text) == 20
     assert "  … and 20 more" in text
     assert "--json names all files" in text
-    assert len(json.loads(last)["findings"][0]["files"]) == 40
+    assert [len(one["files"]) for one in json.loads(last)["findings"] if one["kind"] == "sizes"] == [40]
 
 
 def test_long_lists_are_cut():
@@ -222,12 +244,12 @@ def test_the_command_prints_counts_findings_and_a_picture(official, command_line
     (official / "train/red/Thumbs.db").write_text("no image")
     shutil.copy(official / "train/red/000.png", official / "test/red/copy.png")
     status, stdout, _ = command_line("data", f"folder:{official}", "--out", "look.png", "--json")
-    assert status == 0
+    assert status == 1  # as one finding is an error
     result = json.loads(stdout.splitlines()[-1])
     assert result["splits"]["train"] == {"blue": 12, "green": 12, "red": 12}
     assert [finding["kind"] for finding in result["findings"]] == ["unreadable", "left out", "leak"]
     assert result["mean"] == pytest.approx([0.5] * 3, abs=0.02)
-    assert "error: 1 of 57 files cannot be read as images" in stdout
+    assert "error: 1 of 150 files cannot be read as images" in stdout
     assert (tmp_path / "look-augmented.png").stat().st_size > 10_000
     with Image.open(tmp_path / "look.png") as picture:
         assert picture.height == 3 * 64
@@ -238,8 +260,9 @@ def test_the_command_prints_counts_findings_and_a_picture(official, command_line
 def test_data_that_fit_refuses_is_shown_all_the_same(image_folder, command_line):
     image_folder(classes=("red", "blue"))
     (image_folder(classes=("lonely",), count=1) / "empty").mkdir()
-    status, stdout, _ = command_line("data", "folder:images", "--json")
-    assert status == 0
+    status, stdout, error = command_line("data", "folder:images", "--json")
+    assert status == 1
+    assert "tinytrain: fit refuses 'folder:images' for 2 findings marked error: above" in error
     result = json.loads(stdout.splitlines()[-1])
     assert result["splits"] == {"all": {"blue": 12, "empty": 0, "lonely": 1, "red": 12}}
     by_kind = {finding["kind"]: finding for finding in result["findings"]}
@@ -280,7 +303,7 @@ def test_fit_tells_findings_once_and_trains(official, command_line, tmp_path):
     assert status == 0
     assert stderr.count("in more than one split") == 1
     assert "train/red/000.png (train) = test/red/copy.png (test)" in stderr
-    assert stderr.count("Thumbs.db: no image") == 1
+    assert stderr.count("Thumbs.db: not an image") == 1
     assert "data.resize=pad brings them to one size, unless you say stretch or crop" in stderr
     assert "model.channels=3 is taken, since some are color" in stderr
     config = Run(tmp_path / "run").config()

@@ -423,7 +423,8 @@ def test_a_report_of_another_model_is_not_believed(tmp_path):
     path = of_eight_pixels(tmp_path / "e")
     report = {"source": "r", "model": {"bytes": path.stat().st_size + 1}, "classes": list("abcde"), "input": {}}
     (path.parent / "report.json").write_text(json.dumps(report))
-    assert tflite_origin.of(path) == tflite_origin.Origin()
+    with pytest.raises(UserError, match=r"is damaged, or another model"):
+        tflite_origin.of(path)
     (path.parent / "report.json").write_text(json.dumps(report | {"model": {"bytes": path.stat().st_size}}))
     assert tflite_origin.of(path).classes == tuple("abcde")
 

@@ -145,10 +145,10 @@ def test_nothing_is_left_out_without_its_name(image_folder):
         ".DS_Store": "hidden",
         "pipe": "neither a file nor a folder",
         "labels.csv": "in no class folder",
-        "Thumbs.db": "no image",
-        "notes.txt": "no image",
-        "desktop.ini": "no image",
-        "README": "no image",
+        "Thumbs.db": "not an image",
+        "notes.txt": "not an image",
+        "desktop.ini": "not an image",
+        "README": "not an image",
     }
     assert not any(finding.severe for finding in source.findings)
     assert {"red/deep/deeper/in.png", "red/image_without_suffix"} <= set(source.image_sets["all"].names)
@@ -163,7 +163,7 @@ def test_a_file_that_is_left_out_is_remembered_as_such(image_folder):
     assert (
         left_out(folder.load(str(root), Data()))
         == left_out(folder.load(str(root), Data()))
-        == {"Thumbs.db": "no image"}
+        == {"Thumbs.db": "not an image"}
     )
 
 
@@ -374,4 +374,4 @@ def test_what_was_chosen_is_told_even_where_nothing_else_is_looked_for(image_fol
     source = read_dataset(asked)
     assert [finding.kind for finding in check.unconditional_findings(source, asked)] == ["sizes", "modes"]
     everything = check.findings(source, splits.draw(source, asked.data, 0), asked)
-    assert [finding.kind for finding in everything] == ["tiny class", "sizes", "modes"]
+    assert [finding.kind for finding in everything] == ["small val", "tiny class", "sizes", "modes"]

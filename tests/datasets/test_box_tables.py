@@ -217,7 +217,10 @@ def test_a_number_with_two_names_in_label_maps_is_severe(tmp_path):
     (root / "a.pbtxt").write_text("item { id: 1 name: 'cat' } item { id: 2 name: 'cat' }")
     (root / "b.pbtxt").write_text("item { id: 2 name: 'dog' }")
     source = tfrecord.load(str(root), Data())
-    assert kinds(source)["class names"] == ["b.pbtxt: class 2 is cat, too"]
+    assert kinds(source)["class names"] == [
+        "b.pbtxt: class 2 is cat, too",
+        "a.pbtxt and b.pbtxt: classes 1 and 2 are called 'cat'",
+    ]
     assert "class names" in severe(source)
 
 

@@ -133,6 +133,28 @@ def test_every_problem_is_told_at_once_with_its_place(tmp_path):
     assert [len(found[kind]) for kind in ("no area", "swapped", "clipped", "outside", "same box")] == [1] * 5
 
 
+def test_two_categories_of_one_name_are_severe_if_both_have_boxes(tmp_path):
+    file = box_trees.coco()
+    file["categories"] += [{"id": 3, "name": " apple"}]
+    without_a_box = load(box_trees.write_coco(tmp_path / "roboflow", file))
+    assert kinds(without_a_box) == {"background": ["images/third.png"]}
+    assert "apple" in without_a_box.classes
+    file["annotations"].append(file["annotations"][0] | {"category_id": 3, "bbox": [1, 1, 9, 9]})
+    source = load(box_trees.write_coco(tmp_path / "two", file))
+    assert kinds(source) == {
+        "class names": [f"{NAME}: classes 3 and 7 are called 'apple'"],
+        "background": ["images/third.png"],
+    }
+    assert severe(source) == {"class names"}
+
+
+def test_a_box_is_told_with_the_numbers_of_its_file(tmp_path):
+    file = box_trees.coco()
+    file["annotations"][0]["bbox"] = [4, 8, 16, 0]
+    source = load(box_trees.write_coco(tmp_path, file))
+    assert kinds(source)["no area"] == [f"{NAME}, annotations[0]: x 4, y 8, width 16, height 0"]
+
+
 def test_pictures_beside_those_that_are_named_are_left_out(tmp_path):
     root = box_trees.write_coco(tmp_path)
     box_trees.write_pictures(root / "images", {"more": ((8, 8), [])})

@@ -47,7 +47,7 @@ def test_the_split_column_is_official(image_folder, tmp_path):
         ("file,class\n", "its first line names file, class"),
         ("path,label\n", "names no image"),
         ("path,label\nimages/red/000.png\n", "line 2: path and label must both be filled in"),
-        ("path,label\nimages/red/000.png,a\nno.png,b\n", "names 1 files that are not there"),
+        ("path,label\nimages/red/000.png,a\nno.png,b\n", "names 1 file that cannot be found"),
         ("path,label\nimages/red/000.png,a\nno.png,b\n", "\n  line 3: no.png"),
         ("path,label\nimages/red/000.png,a\n", "fewer than two classes (a)"),
         ("path,label,split\nimages/red/000.png,a,train\nimages/red/001.png,b,later\n", "line 3: split is 'later'"),

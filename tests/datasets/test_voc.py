@@ -69,7 +69,7 @@ def test_a_box_without_area_at_zero_tells_nothing(tmp_path):
     lines = kinds(source)["no area"]
     assert [line.partition(":")[0] for line in lines] == [f"other.xml, line {n}" for n in (6, 10)]
     assert [line.partition(":")[0] for line in kinds(source)["swapped"]] == ["other.xml, line 14"]
-    assert kinds(source)["background"] == ["other.png"]
+    assert kinds(source)["emptied"] == ["other.png"]
 
 
 def test_official_lists_are_the_splits(tmp_path):
@@ -158,7 +158,7 @@ def test_every_problem_is_told_at_once_with_file_and_line(tmp_path):
         small=voc_xml([BOX], size=(20, 16)),
         large=voc_xml([BOX], size=(80, 64)),
         zero=voc_xml([BOX], size=(0, 0)),
-        outside=voc_xml([("cat", 60, 1, 70, 9), ("cat", 30, 1, 49, 9), BOX, BOX]),
+        outside=voc_xml([("cat", 60, 1, 70, 9), ("cat", 30, 1, 49, 9), BOX, BOX, ("cat", 30, 2, 5000, 9)]),
     )
     (root / "alone.png").unlink()
     box_trees.write_pictures(root, {"double": ((40, 32), []), "empty": ((40, 32), [])}, suffix=".jpg")
@@ -183,8 +183,9 @@ def test_every_problem_is_told_at_once_with_file_and_line(tmp_path):
             "large.xml: the file says 80x64, the picture has 40x32",
             "small.xml: the file says 20x16, the picture has 40x32",
         ],
-        "outside": ["outside.xml, line 6: 59, 0, 70, 9, the picture has 40x32"],
-        "clipped": ["outside.xml, line 10: 29, 0, 49, 9, the picture has 40x32"],
+        "outside": ["outside.xml, line 6: xmin 60, ymin 1, xmax 70, ymax 9, the picture has 40x32"],
+        "clipped": ["outside.xml, line 10: xmin 30, ymin 1, xmax 49, ymax 9, the picture has 40x32"],
+        "far beyond": ["outside.xml, line 22: xmin 30, ymin 2, xmax 5000, ymax 9, the picture has 40x32"],
         "same box": ["outside.xml, line 18: as outside.xml, line 14"],
         "background": ["double.jpg", "double.png", "empty.jpg"],
         "left out": ["pom.xml: no <annotation>"],

@@ -5,6 +5,7 @@ import pytest
 from box_trees import kinds, severe
 
 from tinytrain.config.schema import Data
+from tinytrain.data import yolo_config
 from tinytrain.datasets import yolo
 from tinytrain.errors import UserError
 
@@ -88,7 +89,19 @@ def test_a_name_that_stands_twice_in_a_file_of_names_is_severe(tmp_path, darknet
     if darknet:
         (root / "obj.data").write_text("classes = 3\nnames = obj.names\n")
     name = "obj.data" if darknet else "classes.txt"
-    assert kinds(load(root))["class names"] == [f"{name}: classes 1 and 2 are called 'pear'"]
+    assert kinds(load(root)) == {
+        "class names": [f"{name}: classes 1 and 2 are called 'pear'"],
+        "background": ["images/third.png"],
+    }
+
+
+@pytest.mark.parametrize(("name", "expected"), [("classes.txt", "the names of the classes"), ("all.txt", "pictures")])
+def test_a_file_of_names_that_is_too_large_is_refused_in_one_sentence(tmp_path, monkeypatch, name, expected):
+    root = box_trees.write_yolo(tmp_path, yaml="" if name == "classes.txt" else "names: [apple, pear]\ntrain: all.txt")
+    (root / name).write_text("apple\npear\n")
+    monkeypatch.setattr(yolo_config if name == "classes.txt" else yolo, "MOST_BYTES", 10)
+    with pytest.raises(UserError, match=rf"cannot read '.*{name}' \(more than 10 bytes\): expected .*{expected}"):
+        load(root)
 
 
 def test_outlines_and_key_points(tmp_path):
@@ -135,9 +148,9 @@ def test_every_problem_is_told_at_once_with_file_and_line(tmp_path):
             "labels/unknown.txt, line 1: class 2, the names are of 0 to 1",
             "labels/unknown.txt, line 3: class -1, the names are of 0 to 1",
         ],
-        "no area": ["labels/rest.txt, line 1: 20, 12.8, 20, 19.2"],
-        "clipped": ["labels/rest.txt, line 3: -4, 12.8, 4, 19.2, the picture has 40x32"],
-        "outside": ["labels/rest.txt, line 4: 118, 94.4, 122, 97.6, the picture has 40x32"],
+        "no area": ["labels/rest.txt, line 1: 0.5 0.5 0 0.2"],
+        "clipped": ["labels/rest.txt, line 3: 0 0.5 0.2 0.2, the picture has 40x32"],
+        "outside": ["labels/rest.txt, line 4: 3 3 0.1 0.1, the picture has 40x32"],
         "same box": ["labels/rest.txt, line 5: as labels/rest.txt, line 2"],
         "background": ["images/third.png", "images/unlabelled.png"],
     }

@@ -80,9 +80,8 @@ def recorded_head_bytes(path):
 
 
 @pytest.mark.parametrize("name", architectures(short=["mobilenet_v1", "mobilenet_v3_small", "resnet8"]))
-def test_plan_estimate_and_bound_of_every_model(name, tmp_path):
-    model = small(name, resolution=48)
-    stripped = strip(convert.convert_untrained(model))
+def test_plan_estimate_and_bound_of_every_model(name, converted, tmp_path):
+    model, stripped = small(name, resolution=48), converted(name)
     path = tmp_path / "model.tflite"
     path.write_bytes(stripped.content)
     assert memory_planner.head_bytes(memory_planner.schedule(stripped), cmsis_nn=False) == recorded_head_bytes(path)

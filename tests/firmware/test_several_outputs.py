@@ -15,7 +15,8 @@ from tinytrain.benching.serial.board import BoardLink
 from tinytrain.benching.text import failure, summary
 from tinytrain.commands.bench import bench
 from tinytrain.deploy import boards, c_source, make
-from tinytrain.deploy.exported import COMPACT_FILE, GOLDEN_FILE, Exported
+from tinytrain.deploy.exported import GOLDEN_FILE, Exported
+from tinytrain.deploy.exported_model import COMPACT_FILE
 from tinytrain.errors import UserError
 from tinytrain.tflite.model import Model
 

@@ -1,13 +1,15 @@
 """What the tests of `tinytrain bench` share: an export whose host's outputs are those of the stub engine."""
 
 import json
+import zlib
 
 import numpy as np
 from firmware_helpers import emit, stub_outputs
 from int8_models import FILTERS, conv_model
 
 from tinytrain.deploy.decode import description
-from tinytrain.deploy.exported import COMPACT_FILE, GOLDEN_FILE, golden_outputs
+from tinytrain.deploy.exported import GOLDEN_FILE, golden_outputs
+from tinytrain.deploy.exported_model import COMPACT_FILE
 from tinytrain.tflite.model import Model
 
 OUTPUTS = 16 * FILTERS
@@ -28,7 +30,8 @@ def exported(folder, count=IMAGES, labels=True, model=None, annotations=None, **
     emit(folder, **golden | {"model": model} | changes)
     (folder / COMPACT_FILE).write_bytes(model)
     outputs = [np.stack(output) for output in zip(*answers, strict=True)]
-    report = {"board": "stm32f746g_disco", "latency_ms": 1.5}
+    sizes = {"compact_bytes": len(model), "compact_crc32": f"{zlib.crc32(model):08x}"}
+    report = {"board": "stm32f746g_disco", "latency_ms": 1.5, "model": sizes}
     if decoder := changes.get("decoder"):
         report |= {"task": "detect", "decoder": description.section(decoder), "classes": ["cat", "dog"]}
         arrays = {"annotations": annotations} if annotations is not None else {}

@@ -11,7 +11,15 @@ def report(**changes):
         "task": "classify",
         "board": "stm32f746g_disco",
         "fits": True,
-        "model": {"bytes": 1, "compact_bytes": 1, "firmware_bytes": 1, "macs": 1, "ops": {}},
+        "model": {
+            "bytes": 1,
+            "crc32": "",
+            "compact_bytes": 1,
+            "compact_crc32": "",
+            "firmware_bytes": 1,
+            "macs": 1,
+            "ops": {},
+        },
         "kernels": {"chosen": "tinytrain", "reason": "", "operators": 1, "ours": 1, "others": []},
         "classes": [],
         "input": {

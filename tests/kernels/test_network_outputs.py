@@ -4,14 +4,11 @@ import numpy as np
 import pytest
 from conftest import architectures, needs_tool
 from host_kernels import HostKernels
-from small_networks import small
 
 from tinytrain.deploy.kernels.kernel import Kernel
 from tinytrain.deploy.kernels.prepare import prepare
 from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
-from tinytrain.quantize import convert, tf_keras_clone
 from tinytrain.tflite.model import Model
-from tinytrain.tflite.strip import strip
 
 IMAGES = 3
 OTHERS = {"HARD_SWISH", "LOGISTIC", "MUL", "PAD", "MAX_POOL_2D", "RESHAPE"}  # what TFLM's kernels run
@@ -31,11 +28,9 @@ def observed(model):
 
 @needs_tool("gcc")
 @pytest.mark.parametrize("name", architectures(["resnet8", "mobilenet_v2", "mobilenet_v3_small"]))
-def test_every_operator_of_a_network_equals_the_reference(kernels, name):
-    network = small(name, resolution=32)
-    noise = np.random.default_rng(5).uniform(-1, 1, (4, *network.input_shape[1:])).astype("float32")
-    model = strip(convert.convert_post_training(tf_keras_clone.rebuild(network), noise))
-    images = np.random.default_rng(6).integers(-128, 128, (IMAGES, *network.input_shape[1:])).astype(np.int8)
+def test_every_operator_of_a_network_equals_the_reference(kernels, converted, name):
+    model = converted(name)
+    images = np.random.default_rng(6).integers(-128, 128, (IMAGES, *model.inputs[0].shape[1:])).astype(np.int8)
     every, numbers = observed(model)
     values = dict(zip(numbers, ReferenceInterpreter(every.content).run(images), strict=True))
     values[model.inputs[0].index] = images

@@ -192,7 +192,7 @@ def test_an_unfinished_run_shows_its_curves(copy, tmp_path):
     (copy / "metrics.json").unlink()
     text = written(copy, tmp_path)
     assert f"tinytrain fit --out {copy} --resume" in text
-    assert "Val accuracy so far" in text
+    assert "Best val accuracy so far" in text
     assert "Learning curves" in text
     (copy / "history.csv").unlink()
     assert "Learning curves" not in written(copy, tmp_path)
@@ -240,7 +240,7 @@ def test_a_bench_on_the_board_is_shown(copy, tmp_path):
         ("history.csv", ["copy"], "history.csv': "),
         ("metrics.json", ["copy"], "metrics.json': "),
         (f"{BOARD}/golden.npz", ["copy"], "golden.npz': "),
-        (f"{BOARD}/model.tflite", ["copy"], "is no TFLite flatbuffer"),
+        (f"{BOARD}/model.tflite", ["copy"], "model.tflite' is damaged, or another model ("),
     ],
 )
 def test_a_mistake_is_one_sentence_and_nothing_is_written(command_line, copy, tmp_path, spoil, words, sentence):

@@ -14,6 +14,7 @@ from PIL import Image
 from scipy import stats
 from sklearn.metrics import confusion_matrix, log_loss
 
+from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
 from tinytrain.deploy.kernels.derive import derive
 from tinytrain.deploy.tflm import memory_planner
@@ -30,6 +31,7 @@ from tinytrain.reporting import (
     memory_map,
     operators,
     pictures,
+    provenance,
     runs,
     svg,
 )
@@ -140,6 +142,24 @@ def test_what_int8_has_lost_is_held_against_the_same_weights_in_float():
     assert [image.file for image in section.lost] == ["second"]  # the first was lost by the fine-tune
     assert section.kinds == ["float", "fine-tuned float", "int8"]
     assert [chart.svg.count("<svg") for chart in section.matrices] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("latency", "text", "interval"),
+    [((344.6, 270.1, 522.4), "345 ms", "270 to 522 ms"), ((44.64, 31.02, 60.06), "44.6 ms", "31.0 to 60.1 ms")],
+)
+def test_a_predicted_time_has_no_more_digits_than_are_known(latency, text, interval):
+    predicted = facts.Latency(*latency, "predicted")
+    assert (predicted.text, predicted.interval) == (text, interval)
+    measured = facts.Latency(344.62, None, None, "measured")
+    assert (measured.text, measured.interval) == ("344.6 ms", "")
+
+
+def test_keys_that_were_auto_are_counted_apart():
+    config = configs.load(None, ["model.width=0.5", "model.resolution=8", "optim.epochs=3"])
+    assert provenance.summary(provenance.changed(config)) == (
+        "1 key of the config not at the default, 2 keys decided in place of auto"
+    )
 
 
 def test_the_card_tells_what_quantization_alone_changed():

@@ -70,8 +70,8 @@ def refuse_another_model(hello: Hello, exported: Exported, device: str) -> None:
         device: the name of its port, for the error.
     """
     expected = (
-        exported.model_crc,
-        len(exported.model),
+        exported.firmware_crc,
+        len(exported.firmware_model),
         exported.inputs[0].size,
         exported.output_bytes,
         len(exported.outputs),
@@ -79,8 +79,8 @@ def refuse_another_model(hello: Hello, exported: Exported, device: str) -> None:
     if (hello.model_crc, hello.model_bytes, hello.input_bytes, hello.output_bytes, hello.outputs) != expected:
         raise UserError(
             f"the board on {device} ({hello.board}) holds another model, '{hello.model}' of {hello.model_bytes:,} "
-            f"bytes with CRC-32 {hello.model_crc:08x}, expected {len(exported.model):,} bytes with "
-            f"{exported.model_crc:08x}: make -C {shlex.quote(str(exported.sources))} TFLM_DIR=… flash"
+            f"bytes with CRC-32 {hello.model_crc:08x}, expected {len(exported.firmware_model):,} bytes with "
+            f"{exported.firmware_crc:08x}: make -C {shlex.quote(str(exported.sources))} TFLM_DIR=… flash"
         )
     _refuse_another_decoder(hello, exported, device)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tinytrain import tables
+from tinytrain.data.source import counted
 from tinytrain.deploy.exported import BENCH_FILE, BOXES_FILE, PICTURE_FILE
 from tinytrain.train import figures
 
@@ -40,10 +41,10 @@ def summary(result: dict[str, Any], folder: Path) -> str:
 def failure(result: dict[str, Any]) -> str:
     """Returns what is wrong with the board's answers, in one sentence; "" if they are the host's."""
     if different := result["different"]:
-        share = f"{different:,} of {result['images']:,} outputs of {result['board']}"
+        share = f"{different:,} of {counted(result['images'], 'output')} of {result['board']}"
         return f"{share} differ from the host's: the model computes something else there"
     if different := result.get("boxes", {}).get("different", 0):
-        share = f"the boxes of {different:,} of {result['images']:,} images on {result['board']}"
+        share = f"the boxes of {different:,} of {counted(result['images'], 'image')} on {result['board']}"
         return f"{share} differ from the host's: its decoder computes something else there"
     if different := result["latency"].get("different", 0):
         return (
@@ -58,9 +59,8 @@ def _files(result: dict[str, Any]) -> list[str]:
 
 
 def _boxes(boxes: dict[str, Any], images: int) -> str:
-    return (
-        f"{boxes['mean']:.1f} an image, {boxes['different']:,} of {images:,} lists differ from the host's (expected: 0)"
-    )
+    different = f"{boxes['different']:,} of {counted(images, 'list')} differ from the host's (expected: 0)"
+    return f"{boxes['mean']:.1f} an image, {different}"
 
 
 def _decode(result: dict[str, Any]) -> str:
@@ -112,8 +112,9 @@ def _line(result: dict[str, Any]) -> str:
     if "repeated_requests" not in line:
         return speed
     repeated = line["repeated_requests"] + line["repeated_inputs"]
-    lost = f"{line['lost_bytes']:,} bytes lost, {line['damaged_requests'] + line['damaged_answers']:,} frames damaged"
-    return f"{speed}, {repeated:,} requests sent again, {lost}, {line['line_errors']:,} line errors"
+    damaged = counted(line["damaged_requests"] + line["damaged_answers"], "frame")
+    lost = f"{counted(line['lost_bytes'], 'byte')} lost, {damaged} damaged"
+    return f"{speed}, {counted(repeated, 'request')} sent again, {lost}, {counted(line['line_errors'], 'line error')}"
 
 
 def _warnings(result: dict[str, Any]) -> list[str]:
@@ -134,7 +135,7 @@ def _operators(result: dict[str, Any]) -> list[str]:
     headings = ("", "", "operator", "output", "MACs", profile["unit"], "a MAC", "share")
     columns = ("<1", ">3", "<20", ">12", ">12", ">14", ">6", ">7")
     table = tables.aligned([headings, *map(_operator_cells, longest)], columns, between=" ")
-    return ["", f"{kinds}; {all_or_some}{len(profile['operators'])} operators:", *table]
+    return ["", f"{kinds}; {all_or_some}{counted(len(profile['operators']), 'operator')}:", *table]
 
 
 def _operator_cells(row: dict[str, Any]) -> tuple[str, ...]:

@@ -63,6 +63,14 @@ def _config_to_resume(out: Path | None, config: schema.Config, typed: set[str]) 
     return stored
 
 
+def _refuse_unfinished(target: str) -> None:
+    """Raises UserError, before TensorFlow is imported, for the folder of a run that is not finished."""
+    from tinytrain.run import Run
+
+    if Run(Path(target)).config_path.is_file():
+        Run.open(Path(target)).metrics()
+
+
 def _compare(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, str]:
     texts = values.resolutions.split(",") if values.resolutions else []
     if not all(text.isascii() and text.isdecimal() and len(text) <= 4 for text in texts):
@@ -100,6 +108,7 @@ def _export(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any
     from tinytrain.deploy import boards
 
     board = boards.load(values.mcu)
+    _refuse_unfinished(operands[0])
     from tinytrain.quiet import import_tensorflow
 
     import_tensorflow(at_once=True)
@@ -130,6 +139,7 @@ def _refuse_wrong_or_too_large(report: dict[str, Any]) -> None:
 def _evaluate(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, str]:
     if len(operands) != 1:
         raise UserError(f"evaluate needs RUN or MODEL.tflite, received {' '.join(operands) or 'nothing'}")
+    _refuse_unfinished(operands[0])
     from tinytrain.quiet import import_tensorflow
 
     import_tensorflow()
@@ -146,6 +156,7 @@ def _predict(values: Any, operands: list[str], _: list[str]) -> tuple[Any, str]:
     if len(operands) < 2:
         received = " ".join(operands) or "neither"
         raise UserError(f"predict needs RUN or EXPORT and at least one IMAGE, a file or a folder, received {received}")
+    _refuse_unfinished(operands[0])
     from tinytrain.quiet import import_tensorflow
 
     import_tensorflow()
@@ -210,6 +221,14 @@ def _data(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, 
 
     result = data_report.report(config, Path(values.out))
     return result, data_report.as_text(result)
+
+
+def _refuse_severe(result: dict[str, Any]) -> None:
+    """Raises TinytrainError for data that `fit` would refuse; what is wrong with them is printed."""
+    from tinytrain.data.source import counted
+
+    if severe := sum(finding["severe"] for finding in result["findings"]):
+        raise TinytrainError(f"fit refuses '{result['data']}' for {counted(severe, 'finding')} marked error: above")
 
 
 def _list(values: Any, operands: list[str], _: list[str]) -> tuple[Any, str]:
@@ -320,6 +339,7 @@ COMMANDS = {
         "SPEC",
         (text("out", "PNG", "the picture of samples to write", default="samples.png"),),
         _data,
+        verdict=_refuse_severe,
     ),
     "list": Command(
         "Lists what a config can name.",

@@ -136,6 +136,9 @@ def parse(command: Command, argv: Sequence[str]) -> tuple[flags.FlagValues, list
     try:
         arguments = values(["tinytrain", *argv])[1:]
     except flags.Error as error:
+        if missing := re.fullmatch(r"Missing value for flag --?(.+)", str(error)):
+            value = next(flag.usage for flag in known if flag.name == missing[1])
+            raise UserError(f"--{missing[1]} has no value: expected {value}") from None
         raise UserError(f"{error} (known flags: {', '.join('--' + flag.name for flag in known)})") from None
     return values, *(separated(arguments) if command.overrides else (arguments, []))
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from tinytrain import locks
 from tinytrain.config.schema import Config
-from tinytrain.deploy import boards, latency
+from tinytrain.deploy import boards, exported_model, latency
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.decode import description
-from tinytrain.deploy.exported import REPORT_FILE
+from tinytrain.deploy.exported_model import REPORT_FILE
 from tinytrain.deploy.kernels import choice
 from tinytrain.exporting import accuracy, arena, checks, emulated, parity, proof, sizes, source, write
 from tinytrain.exporting.int8_model import Int8Model
@@ -88,8 +88,7 @@ def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Pat
             "board": board.name,
             "fits": None,  # known below
             "model": {
-                "bytes": len(tflite.content),
-                "compact_bytes": len(stripped.content),
+                **exported_model.file_section(tflite.content, stripped.content),
                 "firmware_bytes": len(derived.model.content),
                 "macs": model.macs,
                 "ops": tflite.counts,

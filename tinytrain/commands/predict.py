@@ -10,6 +10,7 @@ import numpy as np
 from tinytrain import files, progress
 from tinytrain.data import image_files
 from tinytrain.data.identity import print_note
+from tinytrain.data.source import counted
 from tinytrain.errors import Mistakes, UserError
 from tinytrain.predicting import drawing, load, pictures
 from tinytrain.predicting.model import Model
@@ -113,8 +114,8 @@ def _draw(source: Path, path: Path, known: dict[str, Any], model: Model) -> str:
 
 
 def _left_out(left_out: list[str]) -> list[str]:
-    count, listed = len(left_out), "; ".join(left_out[:3]) + ("; …" if len(left_out) > 3 else "")
-    return [f"{count} other file{'s are' if count > 1 else ' is'} left out: {listed}"] if left_out else []
+    listed = "; ".join(left_out[:3]) + ("; …" if len(left_out) > 3 else "")
+    return [f"{counted(len(left_out), 'other file')} left out: {listed}"] if left_out else []
 
 
 def _print_notes(notes: list[str]) -> None:
@@ -124,6 +125,6 @@ def _print_notes(notes: list[str]) -> None:
 
 def failure(result: dict[str, Any]) -> str:
     """Returns a sentence that names the images which cannot be read, "" if all can."""
-    bad, count = result["unreadable"], len(result["unreadable"])
+    bad = result["unreadable"]
     listed = "".join(f"\n  {image['image']}: {image['problem']}" for image in bad)
-    return f"{count} image{'s' * (count > 1)} cannot be read:{listed}" if bad else ""
+    return f"{counted(len(bad), 'image')} cannot be read:{listed}" if bad else ""

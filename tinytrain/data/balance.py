@@ -3,6 +3,7 @@
 import numpy as np
 
 from tinytrain.data import boxes
+from tinytrain.data.source import counted
 from tinytrain.errors import UserError
 
 
@@ -35,7 +36,7 @@ def class_weights(strata: np.ndarray, classes: int) -> np.ndarray:
     counts = np.bincount(strata, minlength=classes)
     if not counts.all():
         raise UserError(
-            f"data.balance = 'class_weights', but {int((counts == 0).sum())} classes have no training image: "
-            "every class needs at least one"
+            f"data.balance = 'class_weights', but {counted(int((counts == 0).sum()), 'class', 'classes')} without "
+            "a training image: every class needs at least one"
         )
     return (len(strata) / (classes * counts)).astype(np.float32)

@@ -77,7 +77,7 @@ def _by_split(root: Path, annotated: Iterable[Annotated], problems: Problems) ->
 def _fitted(
     root: Path, pictures: Pictures, scanned: dict[Path, ScannedFile], problems: Problems
 ) -> list[tuple[ScannedFile, list[Box]]]:
-    """Returns the readable pictures with their boxes; those without a box are counted as background."""
+    """Returns the readable pictures with their boxes; those without a box are told."""
     result = []
     for path, parts in pictures.items():
         file = scanned[path]
@@ -87,7 +87,8 @@ def _fitted(
         rows = [box for part in parts for box in fit(part, file.info, name, problems)]
         rows = without_repeats(rows, problems)
         if not any(box.is_learnt for box in rows):
-            problems.add("background", name)
+            had_boxes = any(box.is_learnt for part in parts for box in part.boxes)
+            problems.add("emptied" if had_boxes else "background", name)
         result.append((file, rows))
     return result
 
@@ -98,7 +99,8 @@ def _without_unused(
     """Returns the classes that have a box to learn from, and the pictures with the boxes of these."""
     used = sorted({box.label for pictures in splits.values() for _, rows in pictures for box in rows if box.is_learnt})
     for label in sorted(set(range(len(classes))) - set(used)):
-        problems.add("unused class", classes[label])
+        if classes.count(classes[label]) == 1:  # else the name is that of another class, which is told as such
+            problems.add("unused class", classes[label])
     index = {label: number for number, label in enumerate(used)}
     if len(used) == len(classes):
         return classes, splits

@@ -115,13 +115,18 @@ def _turned(annotated: Annotated, boxes: list[Box], info: ImageInfo, name: str, 
 
 def _excess(corners: Corners, size: Size) -> float:
     """Returns by how many pixels a box reaches beyond a picture of `size`."""
-    return max(-corners[0], -corners[1], corners[2] - size[0], corners[3] - size[1])
+    return max(_beyond(corners, size))
+
+
+def _beyond(corners: Corners, size: Size) -> Corners:
+    """Returns by how many pixels a box reaches beyond the left, upper, right and lower border; below 0: not."""
+    return -corners[0], -corners[1], corners[2] - size[0], corners[3] - size[1]
 
 
 def _clipped(box: Box, size: Size, problems: Problems) -> Box | None:
     """Returns a box clipped to a picture of `size`, None if nothing of it is left."""
     x0, y0, x1, y1 = box.corners
-    drawn = ", ".join(f"{value:g}" for value in box.corners)
+    drawn = box.written or ", ".join(f"{value:g}" for value in box.corners)
     if x1 <= x0 or y1 <= y0:
         swapped = x1 < x0 or y1 < y0
         problems.add("swapped" if swapped else "no area", f"{box.where}: {drawn}")
@@ -134,5 +139,6 @@ def _clipped(box: Box, size: Size, problems: Problems) -> Box | None:
         problems.add("outside", f"{box.where}: {drawn}, the picture has {sizes}")
         return None
     if excess > SLACK:
-        problems.add("clipped", f"{box.where}: {drawn}, the picture has {sizes}")
+        far = any(2 * beyond > side for beyond, side in zip(_beyond(box.corners, size), size * 2, strict=True))
+        problems.add("far beyond" if far else "clipped", f"{box.where}: {drawn}, the picture has {sizes}")
     return replace(box, corners=corners)

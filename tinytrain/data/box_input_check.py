@@ -121,10 +121,10 @@ def _same_cell(
         return []
     groups = np.split(images.where(rows)[np.argsort(group, kind="stable")], np.cumsum(counts)[:-1])
     lines = tuple(" = ".join(places) for places in groups if len(places) > 1)
-    together_with = "in the cell and with the anchor" if by_stride else "in the cell"
+    extra, shared = int((counts - 1).sum()), "cell and anchor" if by_stride else "a cell"
     what = (
-        f"{(counts - 1).sum():,} of {counted(len(rows.label), 'box', 'boxes')} {together_with} of another one at "
-        f"model.resolution={config.model.resolution}: one of them is learnt"
+        f"{extra:,} of {counted(len(rows.label), 'box', 'boxes')} share{'s' * (extra == 1)} {shared} with another box "
+        f"at model.resolution={config.model.resolution}, and one box of each group is learnt"
     )
     hint = "a larger model.resolution has more cells" + (", detect.anchors_per_scale more anchors" if by_stride else "")
     return [Finding("same cell", what, hint, lines)]

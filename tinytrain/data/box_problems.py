@@ -1,19 +1,25 @@
 """Collects what is wrong with boxes while their files are read, and makes one finding of each kind."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from tinytrain.data.source import Finding
+from tinytrain.data.source import Finding, counted
 
-SKIP = "or go on without their pictures with data.skip_bad=true"
+SKIP = "or go on without {their} picture{s} with data.skip_bad=true"
+# The words of a sentence about one thing, and about several.
+ONE = {"them": "it", "their": "its", "they": "it", "s": "", "is": "is", "a_box": "the box", "verb_s": "s"}
+MANY = {"them": "them", "their": "their", "they": "they", "s": "s", "is": "are", "a_box": "the boxes", "verb_s": ""}
 
 
 @dataclass(frozen=True)
 class Kind:
     """A kind of problem: what there are some of (singular, plural), what is wrong with them, and what to do.
 
-    severe: it forbids training; skippable: unless data.skip_bad leaves the pictures out.
+    text and hint have the words of ONE or MANY, such as {them}, in braces. severe: it forbids training; skippable:
+    unless data.skip_bad leaves the pictures out.
     """
 
     singular: str
@@ -26,16 +32,16 @@ class Kind:
 
 KINDS = {
     "unreadable annotation": Kind(
-        "annotation file", "annotation files", "cannot be read", f"repair them, {SKIP}", severe=True, skippable=True
+        "annotation file", "annotation files", "cannot be read", f"repair {{them}}, {SKIP}", severe=True, skippable=True
     ),
     "malformed box": Kind(
-        "annotation", "annotations", "cannot be read as boxes", f"correct them, {SKIP}", severe=True, skippable=True
+        "annotation", "annotations", "cannot be read as boxes", f"correct {{them}}, {SKIP}", severe=True, skippable=True
     ),
     "no picture": Kind(
         "annotation",
         "annotations",
         "without a picture",
-        "add the pictures, or go on without these annotations with data.skip_bad=true",
+        "add the picture{s}, or go on without the annotation{s} with data.skip_bad=true",
         severe=True,
         skippable=True,
     ),
@@ -49,19 +55,19 @@ KINDS = {
         "picture", "pictures", "with more than one annotation file", "keep one of them", severe=True
     ),
     "class names": Kind("mistake", "mistakes", "in the names of the classes", "correct the file", severe=True),
-    "unknown class": Kind("box", "boxes", "of an unknown class", "correct them, or name the class", severe=True),
+    "unknown class": Kind("box", "boxes", "of an unknown class", "correct {them}, or name the class", severe=True),
     "EXIF": Kind(
         "picture",
         "pictures",
         "turned by EXIF, whose boxes fit neither the file nor the upright picture",
-        "save them upright and draw the boxes again",
+        "save {them} upright and draw the boxes again",
         severe=True,
     ),
     "resized": Kind(
         "picture",
         "pictures",
         "of another size than the annotation says, with boxes beyond the border",
-        "bring back the pictures that the boxes were drawn on",
+        "bring back the picture{s} that the boxes were drawn on",
         severe=True,
     ),
     "size": Kind(
@@ -74,7 +80,7 @@ KINDS = {
         "picture",
         "pictures",
         "turned by EXIF, whose boxes were drawn before and are turned along",
-        "nothing to do; saved upright, they are the same in every program",
+        "nothing to do; saved upright, {they} {is} the same in every program",
     ),
     "EXIF kept": Kind(
         "picture",
@@ -82,35 +88,50 @@ KINDS = {
         "turned by EXIF, whose boxes are taken as drawn on the upright picture",
         "look whether they fit in the samples of `tinytrain data`; saved upright, nothing is left to guess",
     ),
-    "no area": Kind("box", "boxes", "without area, left out", "remove them, or draw them again"),
+    "no area": Kind("box", "boxes", "without area, left out", "remove {them}, or draw {them} again"),
     "swapped": Kind(
         "box",
         "boxes",
         "whose right or lower border comes before the left or upper one, left out",
-        "swap their corners; a width or a height below 0 does the same",
+        "swap {their} corners; a width or a height below 0 does the same",
     ),
-    "outside": Kind("box", "boxes", "outside of the picture, left out", "remove them, or draw them again"),
+    "outside": Kind("box", "boxes", "outside of the picture, left out", "remove {them}, or draw {them} again"),
     "clipped": Kind(
-        "box", "boxes", "beyond the border of the picture, clipped", "nothing to do, unless they are wrong"
+        "box", "boxes", "beyond the border of the picture, clipped", "nothing to do, unless {they} {is} wrong"
     ),
-    "same box": Kind("box", "boxes", "that stand there twice, used once", "remove one of each"),
+    "far beyond": Kind(
+        "box",
+        "boxes",
+        "beyond the border by more than half a side of the picture, clipped",
+        "correct {them}: such a number is of another picture, or has a digit too many",
+    ),
+    "same box": Kind("box", "boxes", "that stand{verb_s} there twice, used once", "keep one of them"),
     "polygon": Kind(
         "outline",
         "outlines",
-        "in place of boxes, taken as the boxes around them",
+        "taken as {a_box} around {them}",
         "nothing to do, unless boxes are there",
     ),
     "zero-based": Kind(
         "box",
         "boxes",
-        "that begin at 0, so that all of this data are taken as counted from 0, not from 1 as in VOC",
-        "nothing to do, unless these boxes are wrong: then correct them",
+        "that begin{verb_s} at 0, so that all of this data is taken as counted from 0, not from 1 as in VOC",
+        "nothing to do, unless {they} {is} wrong: then correct {them}",
     ),
     "background": Kind(
-        "picture", "pictures", "without a box, learnt as background", "nothing to do, unless they show objects"
+        "picture",
+        "pictures",
+        "without a box, learnt as background",
+        "nothing to do, unless {they} show{verb_s} an object",
+    ),
+    "emptied": Kind(
+        "picture",
+        "pictures",
+        "none of whose boxes can be used, learnt as background",
+        "correct the boxes: what they show is taught as no object",
     ),
     "no split": Kind(
-        "picture", "pictures", "in no split while others are, left out", "put them into train, val or test"
+        "picture", "pictures", "in no split while others are, left out", "put {them} into train, val or test"
     ),
     "unused class": Kind(
         "class", "classes", "without a single box, left out", "nothing to do, unless boxes are missing"
@@ -118,7 +139,7 @@ KINDS = {
     "same split": Kind(
         "split",
         "splits",
-        "that cannot be used, and is drawn from train if it is needed",
+        "that cannot be used, drawn from train if {they} {is} needed",
         "name a folder of other pictures",
     ),
     "left out": Kind(
@@ -146,13 +167,28 @@ class Problems:
         if picture is not None:
             self.skipped.add(picture)
 
+    def add_repeated_names(self, where: str, names: Mapping[Any, str]) -> None:
+        """Adds the names that several classes have.
+
+        Args:
+            where: the file that says so.
+            names: {number or other key of a class: its name}.
+        """
+        keys: dict[str, list[str]] = defaultdict(list)
+        for key, name in names.items():
+            keys[name].append(str(key))
+        for name, same in keys.items():
+            if len(same) > 1:
+                self.add("class names", f"{where}: classes {' and '.join(same)} are called '{name}'")
+
     def findings(self, skip_bad: bool) -> list[Finding]:
         """Returns a finding of each kind that occurred; with `skip_bad`, what that leaves out is not severe."""
         return [_finding(name, kind, self.lines[name], skip_bad) for name, kind in KINDS.items() if self.lines[name]]
 
 
 def _finding(name: str, kind: Kind, lines: list[str], skip_bad: bool) -> Finding:
-    what = f"{len(lines):,} {kind.singular if len(lines) == 1 else kind.plural} {kind.text}"
+    words = ONE if len(lines) == 1 else MANY
+    what = f"{counted(len(lines), kind.singular, kind.plural)} {kind.text.format(**words)}"
     if kind.skippable and skip_bad:
         return Finding(name, f"{what}, left out", "because of data.skip_bad=true", tuple(lines))
-    return Finding(name, what, kind.hint, tuple(lines), kind.severe)
+    return Finding(name, what, kind.hint.format(**words), tuple(lines), kind.severe)

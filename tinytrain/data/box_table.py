@@ -13,7 +13,7 @@ from tinytrain.data.box_fit import Annotated
 from tinytrain.data.box_names import Finder, Named
 from tinytrain.data.box_problems import Problems
 from tinytrain.data.box_values import Unreadable, class_name, flag, number, size
-from tinytrain.data.boxes import CROWD, NORMAL, Box
+from tinytrain.data.boxes import CROWD, NORMAL, Box, with_names
 from tinytrain.data.source import Dataset, split_of
 from tinytrain.errors import UserError
 
@@ -62,7 +62,7 @@ def load(table: Path, rows: Rows, shares: bool, data: Data) -> Dataset:
         boxes = []
         if sides:
             x0, y0, x1, y1 = sides
-            boxes = [Box(classes.index(name), (x0, y0, x1, y1), state, where=where)]
+            boxes = [Box(classes.index(name), (x0, y0, x1, y1), state, where=where, written=with_names(SIDES, sides))]
         split = (split_of(row["split"]) or "all") if row.get("split") else "all"
         declared = size(row.get("width"), row.get("height"))
         annotated.append(Annotated(picture, boxes, split, declared, where, shares))

@@ -3,6 +3,7 @@
 A box is half-open, in pixels of the upright image: x0 <= x < x1, y0 <= y < y1.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +22,8 @@ class Box:
     """One box as a file holds it.
 
     label: class index; corners: x0, y0, x1, y1; flag: NORMAL, DIFFICULT or CROWD; area: in square pixels, of the
-    object's outline where the data give it (COCO), None: of the box; where: the file and the line, for a finding.
+    object's outline where the data give it (COCO), None: of the box; where: the file and the line, and written: the
+    numbers as they stand there, both for a finding.
     """
 
     label: int
@@ -29,6 +31,7 @@ class Box:
     flag: int = NORMAL
     area: float | None = None
     where: str = ""
+    written: str = ""
 
     @property
     def is_learnt(self) -> bool:
@@ -40,6 +43,11 @@ class Box:
         """The columns of an annotation."""
         x0, y0, x1, y1 = self.corners
         return [self.label, x0, y0, x1, y1, self.flag, (x1 - x0) * (y1 - y0) if self.area is None else self.area]
+
+
+def with_names(names: Iterable[str], values: Iterable[float]) -> str:
+    """Returns such as "xmin 5, ymin 3", the numbers of a box as its file has them."""
+    return ", ".join(f"{name} {value:g}" for name, value in zip(names, values, strict=True))
 
 
 def pack(images: list[list[Box]]) -> np.ndarray:

@@ -21,7 +21,7 @@ from tinytrain import progress
 from tinytrain.config.schema import Data
 from tinytrain.data import batches, image_tree
 from tinytrain.data.decode import GRAY_MODES, ORIENTATION, UnknownWhiteLevel, upright_8bit
-from tinytrain.data.source import Dataset, Finding, ImageInfo, ImageSet
+from tinytrain.data.source import Dataset, Finding, ImageInfo, ImageSet, counted
 from tinytrain.errors import UserError
 from tinytrain.files import write_text
 
@@ -32,7 +32,7 @@ MAX_PIXELS = 128_000_000  # of one image: 384 MB once it is decoded
 MAX_CONCURRENT_PIXELS = 32_000_000  # of images that are decoded at the same time, unless a single one has more
 HASHED_PIXELS = 1 << 20  # about how many are hashed at a time
 CACHE_VERSION = 3
-NOT_AN_IMAGE = "no image"  # the problem of a file whose name does not promise an image
+NOT_AN_IMAGE = "not an image"  # the problem of a file whose name does not promise an image
 FORMATS = "JPEG, PNG, WebP, TIFF, BMP, GIF and others that Pillow opens"
 # Pillow writes these, or passes them on to other programs, but they are not images here.
 EXCLUDED_SUFFIXES = {".pdf", ".mpg", ".mpeg", ".h5", ".hdf", ".grib", ".bufr", ".fit", ".fits"}
@@ -283,10 +283,11 @@ def unreadable(bad: list[ScannedFile], files: int, skipped: bool) -> list[Findin
     if not bad:
         return []
     lines = tuple(f"{file.path}: {file.problem}" for file in bad)
-    what = f"{len(bad)} of {files} files cannot be read as images"
+    what = f"{len(bad):,} of {counted(files, 'file')} cannot be read as images"
     if skipped:
-        return [Finding("unreadable", f"{what} and are left out", "because of data.skip_bad=true", lines)]
-    hint = "remove them, or go on without them with data.skip_bad=true"
+        return [Finding("unreadable", f"{what}, left out", "because of data.skip_bad=true", lines)]
+    them = "it" if len(bad) == 1 else "them"
+    hint = f"remove {them}, or go on without {them} with data.skip_bad=true"
     return [Finding("unreadable", what, hint, lines, severe=True)]
 
 
@@ -298,10 +299,10 @@ def _left_out(scanned: list[ScannedFile], other: image_tree.Listing) -> list[Fin
     rest += [f"{file.path}: {NOT_AN_IMAGE}" for file in scanned if file.problem == NOT_AN_IMAGE] + other.left_out
     findings = []
     if stray:
-        what = f"{len(stray)} image{'s' * (len(stray) > 1)} beside the class folders, in no class"
+        what = f"{counted(len(stray), 'image')} beside the class folders, in no class"
         findings.append(Finding("no class", what, "not used; move what should be into a class folder", stray))
     if rest:
-        what = f"{len(rest)} other files or folders are left out" if len(rest) > 1 else "1 file or folder is left out"
+        what = f"{counted(len(rest), 'other file or folder', 'other files or folders')} left out"
         findings.append(Finding("left out", what, "nothing to do, unless it should be an image", tuple(rest)))
     return findings
 

@@ -17,7 +17,7 @@ from PIL import Image
 from tinytrain.config.schema import Config, Data
 from tinytrain.data import batches, boxes, check, copies
 from tinytrain.data.images import Images, Samples
-from tinytrain.data.source import Dataset, ImageSet, class_counts
+from tinytrain.data.source import Dataset, ImageSet, class_counts, counted
 from tinytrain.errors import UserError
 
 JOINED = -2  # the stratum of the classes that are the rarest in a single image
@@ -197,7 +197,11 @@ def _exact(sizes: np.ndarray, total: int, name: str) -> np.ndarray:
     """Returns how many of each class make `total`, in proportion to `sizes`: the largest remainders are rounded up."""
     low, high = int((sizes > 1).sum()), int((sizes - 1).sum())
     if not low <= total <= high:
-        what = f"train on {total:,} images" if name == "train" else f"hold {total:,} images out for {name}"
+        what = (
+            f"train on {counted(total, 'image')}"
+            if name == "train"
+            else f"hold {counted(total, 'image')} out for {name}"
+        )
         raise UserError(f"cannot {what}: expected {low:,} to {high:,}, one of each class left")
     ideal = total * sizes / sizes.sum()
     counts = np.clip(np.floor(ideal).astype(int), 1, sizes - 1)

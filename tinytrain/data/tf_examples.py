@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tinytrain.data.box_values import Unreadable, class_name, flag, number
+from tinytrain.data.source import counted
 
 CLASS_TEXT, CLASS_LABEL = "image/object/class/text", "image/object/class/label"
 SIDES = [f"image/object/bbox/{side}" for side in ("xmin", "ymin", "xmax", "ymax")]
@@ -42,7 +43,8 @@ class Record:
         count = len(sides[0])
         if {len(side) for side in sides} != {count} or len(classes) != count:
             raise Unreadable(
-                f"{len(classes)} classes, and {', '.join(str(len(side)) for side in sides)} sides of boxes"
+                f"{counted(len(classes), 'class', 'classes')}, and "
+                f"{', '.join(str(len(side)) for side in sides)} sides of boxes"
             )
         difficult = self._flags("image/object/difficult", count)
         crowd = self._flags("image/object/is_crowd", count) or self._flags("image/object/group_of", count)

@@ -16,6 +16,7 @@ from tinytrain.config import box_formats
 from tinytrain.data.box_problems import Problems
 from tinytrain.data.box_tree import Tree
 from tinytrain.data.box_values import Unreadable, class_name, content, received
+from tinytrain.data.source import counted
 from tinytrain.errors import UserError
 
 MOST_BYTES = 10_000_000
@@ -59,27 +60,17 @@ def read(tree: Tree, chosen: Path | None, problems: Problems) -> Layout:
             ) from None
     name_files = [one for one in tree.files if one.name in NAME_FILES or one.suffix == ".names"]
     if path is None:
-        lists = {tuple(_lines(one)): tree.name(one) for one in name_files}
+        lists = {tuple(_names_in(one)): tree.name(one) for one in name_files}
         if len(lists) > 1:
             problems.add("class names", f"{' and '.join(lists.values())} name different classes")
         layout.names = dict(enumerate(next(iter(lists), ())))
     layout.files |= {*name_files, *([path] if path else [])}
-    for name, numbers in _by_name(layout.names).items():
-        if len(numbers) > 1:
-            where = tree.name(path or name_files[0])
-            problems.add("class names", f"{where}: classes {' and '.join(map(str, numbers))} are called '{name}'")
+    if layout.names:
+        problems.add_repeated_names(tree.name(path or name_files[0]), layout.names)
     if not layout.names:
         found = f"'{path}' names no classes" if path else f"'{tree.root}' has no data.yaml, obj.data or classes.txt"
         raise UserError(f"{found}: name them, in the order of their numbers, such as names: [cat, dog] in data.yaml")
     return layout
-
-
-def _by_name(names: dict[int, str]) -> dict[str, list[int]]:
-    """Returns {name: the numbers of the classes that are called so}."""
-    result: dict[str, list[int]] = {}
-    for number, name in names.items():
-        result.setdefault(name, []).append(number)
-    return result
 
 
 class _Loader(yaml.BaseLoader):
@@ -137,7 +128,8 @@ def _of_darknet(tree: Tree, path: Path, problems: Problems) -> Layout:
     count = values.get("classes")
     if count and names and count != str(len(names)):
         problems.add(
-            "class names", f"{tree.name(path)}: classes is {received(count)}, but there are {len(names)} names"
+            "class names",
+            f"{tree.name(path)}: classes is {received(count)}, but its file holds {counted(len(names), 'name')}",
         )
     given = {key: values[key] for key in SPLIT_KEYS if values.get(key)}
     return Layout(names, _splits(tree, path, "", given, problems), files=files)
@@ -208,6 +200,14 @@ def _find(tree: Tree, path: Path, base: Any, entry: Any, there: set[Path]) -> Pa
 
 def _text(path: Path) -> str:
     return content(path, MOST_BYTES).decode("utf-8-sig", "replace")
+
+
+def _names_in(path: Path) -> list[str]:
+    """Returns the names in a file, one a line; raises UserError if it cannot be read."""
+    try:
+        return _lines(path)
+    except Unreadable as error:
+        raise UserError(f"cannot read '{path}' ({error}): expected the names of the classes, one a line") from None
 
 
 def _lines(path: Path) -> list[str]:

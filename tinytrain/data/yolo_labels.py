@@ -36,7 +36,7 @@ def read(path: Path, name: str, known: set[int], pose: bool, picture: Path, prob
                 if label not in known:
                     problems.add("unknown class", f"{where}: class {words[0]}, the names are of {_range(known)}")
                 else:
-                    boxes.append(Box(label, corners, where=where))
+                    boxes.append(Box(label, corners, where=where, written=" ".join(words[1:])))
         except Unreadable as error:
             problems.add("malformed box", f"{where}: {error}", picture)
     return boxes

@@ -25,7 +25,7 @@ from tinytrain.data.box_values import (
     received,
     size,
 )
-from tinytrain.data.boxes import CROWD, NORMAL, Box
+from tinytrain.data.boxes import CROWD, NORMAL, Box, with_names
 from tinytrain.data.source import Dataset
 
 NEEDS = "annotations/instances_*.json, or another JSON file with images, annotations and categories"
@@ -91,7 +91,9 @@ def _read(finder: Finder, path: Path, classes: dict[str, int], problems: Problem
     missing = [key for key in ("images", "annotations") if key not in file]
     if missing:
         raise Unreadable(f"it has no {' and no '.join(missing)}")
-    labels = _categories(tree.name(path), entries(file, "categories"), classes, problems)
+    names = _categories(tree.name(path), entries(file, "categories"), problems)
+    labels = {key: classes.setdefault(name, len(classes)) for key, name in names.items()}
+    with_boxes: set[int | str] = set()
     images = _images(finder, path, entries(file, "images"), problems)
     for index, entry in enumerate(entries(file, "annotations")):
         where, one = f"{tree.name(path)}, annotations[{index}]", None
@@ -103,15 +105,19 @@ def _read(finder: Finder, path: Path, classes: dict[str, int], problems: Problem
                 problems.add("no picture", f"{where}: image_id {received(image)} is not among the images")
             elif category not in labels:
                 problems.add("unknown class", f"{where}: category_id {received(category)} is not among the categories")
-            elif one:
-                one.boxes.append(_box(annotation, labels[category], where))
+            else:
+                with_boxes.add(category)
+                if one:
+                    one.boxes.append(_box(annotation, labels[category], where))
         except Unreadable as error:
             problems.add("malformed box", f"{where}: {error}", one.picture if one else None)
+    # Roboflow's first category has no box, and often the name of another one.
+    problems.add_repeated_names(tree.name(path), {key: name for key, name in names.items() if key in with_boxes})
     return [one for one in images.values() if one is not None]
 
 
-def _categories(name: str, categories: list[Any], classes: dict[str, int], problems: Problems) -> dict[int | str, int]:
-    """Returns {id: label} of the categories of a file, in the order of their ids."""
+def _categories(name: str, categories: list[Any], problems: Problems) -> dict[int | str, str]:
+    """Returns {id: name} of the categories of a file, in the order of their ids."""
     names: dict[int | str, str] = {}
     for index, entry in enumerate(categories):
         where = f"{name}, categories[{index}]"
@@ -122,8 +128,7 @@ def _categories(name: str, categories: list[Any], classes: dict[str, int], probl
                 raise Unreadable(f"id {key} is {names[key]}, too")
         except Unreadable as error:
             problems.add("class names", f"{where}: {error}")
-    ordered = sorted(names, key=lambda key: (isinstance(key, str), key))
-    return {key: classes.setdefault(names[key], len(classes)) for key in ordered}
+    return {key: names[key] for key in sorted(names, key=lambda key: (isinstance(key, str), key))}
 
 
 def _images(finder: Finder, path: Path, images: list[Any], problems: Problems) -> Images:
@@ -155,7 +160,9 @@ def _box(annotation: dict[str, Any], label: int, where: str) -> Box:
     x, y, width, height = numbers("bbox", annotation.get("bbox"), 4)
     state = CROWD if flag("iscrowd", annotation.get("iscrowd")) else NORMAL
     area = number("area", annotation["area"]) if annotation.get("area") is not None else None
-    return Box(label, (x, y, x + width, y + height), state, area if area is None or area > 0 else None, where)
+    written = with_names(("x", "y", "width", "height"), (x, y, width, height))
+    area = area if area is None or area > 0 else None
+    return Box(label, (x, y, x + width, y + height), state, area, where, written)
 
 
 def _object(entry: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tinytrain.config.schema import Data
 from tinytrain.data import box_table, image_files
-from tinytrain.data.source import Dataset, split_of
+from tinytrain.data.source import Dataset, counted, split_of
 from tinytrain.errors import UserError
 
 
@@ -28,8 +28,8 @@ def load(argument: str, data: Data) -> Dataset:
     if missing_files:
         listed = "".join(f"\n  {file}" for file in missing_files)
         raise UserError(
-            f"'{table}' names {len(missing_files)} files that are not there; correct the paths, which are relative to "
-            f"'{table.parent}', or remove the lines:{listed}"
+            f"'{table}' names {counted(len(missing_files), 'file')} that cannot be found; correct the paths, which are "
+            f"relative to '{table.parent}', or remove the lines:{listed}"
         )
     classes = sorted({row["label"] for _, row in rows})
     index_of = {name: index for index, name in enumerate(classes)}

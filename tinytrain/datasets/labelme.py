@@ -4,6 +4,7 @@ Rectangles are taken as they are, polygons and circles as the boxes around them.
 left out. The copy of the picture inside the JSON file is not read.
 """
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def load(argument: str, data: Data) -> Dataset:
     names = sorted(classes)
     by_label = {label: names.index(name) for name, label in classes.items()}
     for one in read.values():
-        one.boxes = [Box(by_label[box.label], box.corners, where=box.where) for box in one.boxes]
+        one.boxes = [dataclasses.replace(box, label=by_label[box.label]) for box in one.boxes]
     return box_files.load(tree.root, names, annotated, problems, data)
 
 

@@ -4,6 +4,7 @@ Splits are told by the names of the files (train.record, val-00000-of-00010.tfre
 those in the records, which are unpacked into the cache folder, or else files of that name below PATH.
 """
 
+import dataclasses
 import hashlib
 import os
 import re
@@ -18,12 +19,13 @@ from tinytrain.data.box_fit import Annotated
 from tinytrain.data.box_names import Finder, Named
 from tinytrain.data.box_problems import Problems
 from tinytrain.data.box_values import Unreadable, content
-from tinytrain.data.boxes import CROWD, DIFFICULT, NORMAL, Box
+from tinytrain.data.boxes import CROWD, DIFFICULT, NORMAL, Box, with_names
 from tinytrain.data.source import Dataset
 
 NEEDS = "*.tfrecord or *.record files"
 SUFFIXES = {".tfrecord", ".record"}
 MOST_BYTES = 10_000_000  # of a label map
+SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 
 def load(argument: str, data: Data) -> Dataset:
@@ -39,13 +41,15 @@ def load(argument: str, data: Data) -> Dataset:
     if not paths:
         raise box_tree.none_found(root, "tfrecord", NEEDS)
     names: dict[int, str] = {}
-    for one in tree.with_suffix(".pbtxt"):
+    label_maps = tree.with_suffix(".pbtxt")
+    for one in label_maps:
         try:
             for number, name in tf_examples.label_map(content(one, MOST_BYTES).decode("utf-8", "replace")):
                 if names.setdefault(number, name) != name:
                     raise Unreadable(f"class {number} is {names[number]}, too")
         except Unreadable as error:
             problems.add("class names", f"{tree.name(one)}: {error}")
+    problems.add_repeated_names(" and ".join(map(tree.name, label_maps)), names)
     classes: dict[str, int] = {}
     annotated: list[Annotated] = []
     finder = Finder(tree, problems)
@@ -54,7 +58,7 @@ def load(argument: str, data: Data) -> Dataset:
     order = sorted(classes)
     by_label = {label: order.index(name) for name, label in classes.items()}
     for row in annotated:
-        row.boxes = [Box(by_label[box.label], box.corners, box.flag, where=box.where) for box in row.boxes]
+        row.boxes = [dataclasses.replace(box, label=by_label[box.label]) for box in row.boxes]
     unpacked = any(row.picture.is_relative_to(_cache_folder(root)) for row in annotated)
     return box_files.load(_cache_folder(root) if unpacked else root, order, annotated, problems, data)
 
@@ -102,7 +106,9 @@ def _boxes(
     try:
         for name, (x0, y0, x1, y1), difficult, crowd in record.objects(names):
             flag = CROWD if crowd else DIFFICULT if difficult else NORMAL
-            boxes.append(Box(classes.setdefault(name, len(classes)), (x0, y0, x1, y1), flag, where=where))
+            written = with_names(SIDES, (x0, y0, x1, y1))
+            label = classes.setdefault(name, len(classes))
+            boxes.append(Box(label, (x0, y0, x1, y1), flag, where=where, written=written))
     except Unreadable as error:
         problems.add("malformed box", f"{where}: {error}", picture)
     return boxes

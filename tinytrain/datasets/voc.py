@@ -16,7 +16,7 @@ from tinytrain.data import box_files, box_pairs, box_tree, voc_lists, voc_xml
 from tinytrain.data.box_fit import Annotated
 from tinytrain.data.box_problems import Problems
 from tinytrain.data.box_values import Unreadable, class_name, flag, size
-from tinytrain.data.boxes import DIFFICULT, NORMAL, Box
+from tinytrain.data.boxes import DIFFICULT, NORMAL, Box, with_names
 from tinytrain.data.source import Dataset
 from tinytrain.data.voc_xml import Annotation
 
@@ -105,9 +105,10 @@ def _boxes(tree: box_tree.Tree, files: Files, problems: Problems) -> tuple[list[
         problems.add("zero-based", where)
     boxes: dict[Path, list[Box]] = {path: [] for path in files}
     for path, where, name, (x0, y0, x1, y1), state in rows:
+        written = with_names(voc_xml.SIDES, (x0, y0, x1, y1))
         if not zero_based:  # a box from a pixel to itself has no area by any count
             x0, y0 = x0 - (x1 > x0), y0 - (y1 > y0)
-        boxes[path].append(Box(classes.index(name), (x0, y0, x1, y1), state, where=where))
+        boxes[path].append(Box(classes.index(name), (x0, y0, x1, y1), state, where=where, written=written))
     return classes, boxes
 
 

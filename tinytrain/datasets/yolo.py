@@ -6,6 +6,7 @@ splits, above or below images and labels. A line is class, centre x, centre y, w
 of a polygon, the box around it is taken.
 """
 
+import dataclasses
 from collections import defaultdict
 from pathlib import Path
 
@@ -14,9 +15,10 @@ from tinytrain.data import box_files, box_pairs, box_tree, yolo_config, yolo_lab
 from tinytrain.data.box_fit import Annotated
 from tinytrain.data.box_names import Finder, Named
 from tinytrain.data.box_problems import Problems
-from tinytrain.data.box_values import content
+from tinytrain.data.box_values import Unreadable, content
 from tinytrain.data.boxes import Box
 from tinytrain.data.source import SPLIT_NAMES, Dataset
+from tinytrain.errors import UserError
 
 NEEDS = "data.yaml, or images and labels"
 CONFIG_SUFFIXES = {".yaml", ".yml", ".data"}
@@ -46,7 +48,7 @@ def load(argument: str, data: Data) -> Dataset:
     annotated = []
     for picture, names in splits.items():
         boxes = _boxes(tree, layout, picture, labels.get(picture), problems)
-        boxes = [Box(index[box.label], box.corners, where=box.where) for box in boxes]
+        boxes = [dataclasses.replace(box, label=index[box.label]) for box in boxes]
         annotated += [Annotated(picture, boxes, split, shares=True) for split in names]
     return box_files.load(root, [layout.names[number] for number in numbers], annotated, problems, data)
 
@@ -79,7 +81,10 @@ def _splits(tree: box_tree.Tree, layout: yolo_config.Layout, problems: Problems)
 
 def _listed(tree: box_tree.Tree, path: Path, problems: Problems) -> list[Path]:
     """Returns the pictures that the lines of a file name."""
-    lines = content(path, MOST_BYTES).decode("utf-8-sig", "replace").splitlines()
+    try:
+        lines = content(path, MOST_BYTES).decode("utf-8-sig", "replace").splitlines()
+    except Unreadable as error:
+        raise UserError(f"cannot read '{path}' ({error}): expected the names of pictures, one a line") from None
     named = [
         Named(name, f"{tree.name(path)}, line {line}", path)
         for line, text in enumerate(lines, 1)

@@ -4,6 +4,7 @@ import struct
 from dataclasses import dataclass, field
 
 import keras
+import numpy as np
 
 from tinytrain.deploy.kernels import add, average_pool, conv, depthwise, placement
 from tinytrain.deploy.kernels.placement import Needs
@@ -25,7 +26,13 @@ CLIPPING = ("linear", "relu", "relu6", "hard_sigmoid")  # into the operator befo
 
 @dataclass
 class Network:
-    """The operators that a network will become; needs: of each, None if TFLM runs it; block_bytes: of all blocks."""
+    """The operators that a network will become.
+
+    Attributes:
+        schedule: the operators in order, with the tensors that they read and write.
+        needs: of each operator, None if TFLM runs it.
+        block_bytes: of all blocks, and of the weights and biases of the layers that TFLM runs.
+    """
 
     schedule: memory_planner.Schedule = field(default_factory=memory_planner.Schedule)
     needs: list[Needs | None] = field(default_factory=list)
@@ -62,21 +69,21 @@ def read(model: keras.Model) -> Network:
             continue
         steps = _steps(call, inputs, graph.shapes)
         planned.steps += steps
-        kernel = _kernel(call, inputs, graph.shapes) if len(steps) == 1 else None
+        kernel = _kernel(call, graph.shapes) if len(steps) == 1 else None
         network.needs += [kernel[0] if kernel else None] * len(steps)
-        network.block_bytes += kernel[1] if kernel else 0
+        network.block_bytes += kernel[1] if kernel else _weight_bytes(call.layer)
     planned.shapes = {number: tuple(size or 1 for size in shape) for number, shape in enumerate(graph.shapes)}
     planned.inputs, planned.outputs = graph.inputs, tuple(tensor[number] for number in graph.outputs)
     return network
 
 
-def _kernel(call: Call, inputs: tuple[int, ...], shapes: list[tuple[int | None, ...]]) -> tuple[Needs, int] | None:
+def _kernel(call: Call, shapes: list[tuple[int | None, ...]]) -> tuple[Needs, int] | None:
     """Returns what our kernel of a call asks for and the bytes of its block; None if TFLM runs it."""
-    layer, source, target = call.layer, *(tuple(size or 1 for size in shapes[n]) for n in (inputs[0], call.output))
+    layer, source, target = call.layer, *(tuple(size or 1 for size in shapes[n]) for n in (call.inputs[0], call.output))
     if isinstance(layer, keras.layers.Dense) and len(source) == 2:
         window = Window.between((1, 1, source[1]), (1, 1, target[1]), (1, 1), (1, 1), same=False)
         return Needs((conv.scratch_bytes(window),)), conv.block_bytes(window)
-    if isinstance(layer, keras.layers.Add) and shapes[inputs[0]] == shapes[call.output]:
+    if isinstance(layer, keras.layers.Add) and all(shapes[n] == shapes[call.output] for n in call.inputs):
         return Needs(lead=0), struct.calcsize(add.BLOCK)
     if isinstance(layer, keras.layers.GlobalAveragePooling2D | keras.layers.AveragePooling2D):
         return Needs(), struct.calcsize(average_pool.BLOCK)
@@ -90,6 +97,16 @@ def _kernel(call: Call, inputs: tuple[int, ...], shapes: list[tuple[int | None, 
     if layer.groups > 1:
         return None
     return _needs(conv.scratch_bytes(window), conv.lead(window)), conv.block_bytes(window)
+
+
+def _weight_bytes(layer: keras.Layer) -> int:
+    """Returns the bytes of the weights in int8 and of the biases in int32."""
+    if not isinstance(layer, WEIGHTED):
+        return 0
+    biases = layer.kernel.shape[-1]
+    if isinstance(layer, keras.layers.DepthwiseConv2D):
+        biases *= layer.kernel.shape[-2]
+    return int(np.prod(layer.kernel.shape)) + 4 * biases
 
 
 def _needs(scratch_bytes: int, lead: int) -> Needs:

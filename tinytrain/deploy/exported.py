@@ -1,10 +1,7 @@
 """The folder that `tinytrain export` wrote, read back: the model of a board, and the outputs expected of it."""
 
-import json
-import math
-import os
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count, takewhile
@@ -16,64 +13,19 @@ import numpy as np
 
 from tinytrain.data import boxes
 from tinytrain.deploy import c_source
-from tinytrain.deploy.decode import description
-from tinytrain.deploy.decode.boxes import Decoder
-from tinytrain.deploy.tflm import supported
-from tinytrain.errors import UserError, shown
-from tinytrain.files import refuse_links
-from tinytrain.quiet import quiet
-from tinytrain.tflite.model import Model
+from tinytrain.deploy.exported_model import (
+    COMPACT_FILE,
+    REPORT_FILE,
+    ExportedModel,
+    check_decoder,
+    damaged,
+    refuse_incomplete,
+)
+from tinytrain.errors import UserError
 
-MODEL_FILE, COMPACT_FILE = "model.tflite", "model.compact.tflite"  # what TensorFlow reads; all that TFLM reads
-GOLDEN_FILE, REPORT_FILE = "golden.npz", "report.json"
+GOLDEN_FILE = "golden.npz"
 BENCH_FILE, PICTURE_FILE, BOXES_FILE = "bench.json", "operators.png", "boxes.png"  # what `tinytrain bench` adds
 _ARRAYS = "model/model_data.cc"
-
-
-_FIGURES = ("accuracy", "memory", "parity")  # sections of numbers, unknown ones null
-_SECTIONS = (
-    *_FIGURES,
-    "decoder",
-    "diagnosis",
-    "emulated",
-    "input",
-    "kernels",
-    "latency_basis",
-    "model",
-    "tensorflow_lite",
-)
-
-
-def read_report(path: Path) -> dict[str, Any]:
-    """Returns the report.json at `path`, of this version or an older one, which lacks some keys.
-
-    Raises OSError, or ValueError if a section of it is not of the type that `tinytrain export` writes.
-    """
-    try:
-        report = json.loads(path.read_text())
-    except RecursionError:
-        raise ValueError("its lists are nested too deeply") from None
-    if not isinstance(report, dict):
-        raise ValueError(f"{REPORT_FILE} holds a {type(report).__name__}, expected an object")
-    objects = {name: report.get(name, {}) for name in _SECTIONS}
-    texts = {name: report.get(name, []) for name in ("classes", "unproven")}
-    interval = report.get("latency_range_ms") or [0, 0]
-    sound = {
-        **{name: isinstance(section, dict) for name, section in objects.items()},
-        **{name: isinstance(section, list) and _are(section, str) for name, section in texts.items()},
-        "outputs": isinstance(outputs := report.get("outputs", []), list) and _are(outputs, dict),
-        "latency_ms": _are([report.get("latency_ms")], int | float | None),
-        "latency_range_ms": isinstance(interval, list) and len(interval) == 2 and _are(interval, int | float),
-    }
-    for name, is_sound in sound.items():
-        values = objects[name] | {"val": None} if is_sound and name in _FIGURES else {}
-        if not is_sound or not _are(values.values(), int | float | None):
-            raise ValueError(f"'{name}' in {REPORT_FILE} is {shown(report[name])}, as no export writes it")
-    return report
-
-
-def _are(values: Iterable[Any], kind: Any) -> bool:
-    return all(isinstance(value, kind) for value in values)
 
 
 def golden_outputs(outputs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
@@ -124,61 +76,42 @@ def check_annotations(annotations: np.ndarray, images: int) -> None:
         raise ValueError(f"the annotations in {GOLDEN_FILE} are not boxes of each image")
 
 
-def _decoder(report: dict[str, Any], outputs: list[np.ndarray]) -> Decoder | None:
-    """Returns the decoder of a detector, None of a classifier; raises ValueError for one of other outputs."""
-    if not report.get("decoder"):
-        return None
-    decoder = description.read(report["decoder"])
-    sizes, expected = [output[0].size for output in outputs], [math.prod(shape) for shape in decoder.shapes]
-    if sizes != expected:
-        raise ValueError(f"its decoder expects outputs of {expected} values, {GOLDEN_FILE} holds {sizes}")
-    return decoder
-
-
 @dataclass(frozen=True)
-class Exported:
-    """An export, read back.
+class Exported(ExportedModel):
+    """An export, read back: its model, and the outputs expected of it.
 
     Attributes:
-        model: the flatbuffer that the firmware holds.
         inputs: (N, H, W, C) int8.
         outputs: (N, …) int8 of each output of the model, as TFLM's interpreter gives them.
         labels: (N,) class numbers, which index the first output, or None.
         annotations: of a detector: (N, M, FIELDS) float32 as in `data/boxes.py`, in pixels of the input, or None.
-        decoder: of a detector, how boxes follow from the outputs.
+        firmware_model: the flatbuffer that the firmware holds.
     """
 
-    folder: Path
-    report: dict[str, Any]
-    model: bytes
     inputs: np.ndarray
     outputs: Sequence[np.ndarray]
     labels: np.ndarray | None
-    annotations: np.ndarray | None = None
-    decoder: Decoder | None = None
+    annotations: np.ndarray | None
+    firmware_model: bytes
 
     @classmethod
     def open(cls, folder: Path) -> "Exported":
         """Returns the export in `folder`; raises UserError if it holds none, or one whose firmware cannot answer."""
-        needed = [REPORT_FILE, COMPACT_FILE, GOLDEN_FILE, "firmware"]
-        missing = [name for name in needed if not (folder / name).exists()]
-        if missing:
-            what = f"lacks {', '.join(missing)}" if folder.is_dir() else "does not exist"
-            raise UserError(f"'{folder}' {what}: give the folder that `tinytrain export` wrote")
-        refuse_links(folder)
+        refuse_incomplete(folder, (REPORT_FILE, COMPACT_FILE, GOLDEN_FILE, "firmware"))
         if not (folder / "firmware" / "PROTOCOL.md").is_file():
             raise UserError(f"the firmware in '{folder}' is older than the binary protocol: export again")
+        held = ExportedModel.open(folder)
         try:
-            report = read_report(folder / REPORT_FILE)
             with np.load(folder / GOLDEN_FILE) as golden:
                 inputs, outputs = golden.get("inputs"), read_golden_outputs(golden)
                 labels, annotations = golden.get("labels"), golden.get("annotations")
-            _check(report, inputs, outputs, labels, annotations)
-            decoder = _decoder(report, outputs)
-            content = c_source.read_model_data(folder / "firmware" / _ARRAYS)
+            _check(held.report, inputs, outputs, labels, annotations)
+            check_decoder(held.decoder, [output[0].size for output in outputs], GOLDEN_FILE)
+            firmware_model = c_source.read_model_data(folder / "firmware" / _ARRAYS)
         except (ValueError, OSError, BadZipFile) as error:
-            raise UserError(f"'{folder}' is damaged ({error}): export again") from None
-        return cls(folder, report, content, inputs, outputs, labels, annotations, decoder)
+            raise damaged(folder, error) from None
+        parts = held.folder, held.report, held.model, held.decoder
+        return Exported(*parts, inputs, outputs, labels, annotations, firmware_model)
 
     @property
     def sources(self) -> Path:
@@ -186,22 +119,9 @@ class Exported:
         return self.folder / "firmware"
 
     @property
-    def task(self) -> str:
-        """What the model was trained for; an older report does not say so."""
-        task: str = self.report.get("task", "classify")
-        return task
-
-    @property
-    def model_crc(self) -> int:
-        """CRC-32 of the model that the firmware holds."""
-        return zlib.crc32(self.model)
-
-    @cached_property
-    def summary(self) -> Model:
-        """The model as TFLM's interpreter runs it on the host, parsed. Starts TensorFlow, which has the format."""
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        with quiet():
-            return supported.parse((self.folder / COMPACT_FILE).read_bytes(), f"'{self.folder / COMPACT_FILE}'")
+    def firmware_crc(self) -> int:
+        """CRC-32 of the flatbuffer that the firmware holds."""
+        return zlib.crc32(self.firmware_model)
 
     def input_of(self, image: int) -> bytes:
         """Returns the int8 input of an image as bytes."""

@@ -11,7 +11,7 @@ from typing import Any
 from tinytrain.config.schema import Config
 from tinytrain.data import boxes, identity
 from tinytrain.deploy.decode import description, of_config
-from tinytrain.deploy.exported import COMPACT_FILE, MODEL_FILE, REPORT_FILE, read_report
+from tinytrain.deploy.exported_model import COMPACT_FILE, MODEL_FILE, REPORT_FILE, check_file, read_report
 from tinytrain.run import Run
 from tinytrain.tflite import pixels
 
@@ -54,13 +54,18 @@ def _keys(report: dict[str, Any], run: Run | None) -> dict[str, Any]:
 
 
 def report_beside(path: Path) -> dict[str, Any]:
-    """Returns the report.json of the export that the .tflite at `path` is a model of, {} if it is of none."""
-    key = {MODEL_FILE: "bytes", COMPACT_FILE: "compact_bytes"}.get(path.name)
+    """Returns the report.json of the export that the .tflite at `path` is a model of, {} if it is of none.
+
+    Raises UserError if the file is not the one that the report was written with.
+    """
     try:
         report = read_report(path.parent / REPORT_FILE)
-        return report if key and report["model"][key] == path.stat().st_size else {}
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError):
         return {}
+    if path.name not in (MODEL_FILE, COMPACT_FILE) or "model" not in report:
+        return {}
+    check_file(path, report)
+    return report
 
 
 def _run_above(path: Path) -> Run | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tinytrain import tables
+from tinytrain.data.source import counted
 from tinytrain.deploy import memory
 from tinytrain.exporting import proof
 from tinytrain.exporting.accuracy import fall, quantization_change
@@ -28,7 +29,7 @@ def summary(report: dict[str, Any], folder: Path) -> str:
         ("accuracy", _accuracy(report["accuracy"], label)),
         *_val(report["accuracy"].get("val"), label),
         *([("accuracy", f"WARNING: {lost}")] if (lost := fall(report["accuracy"])) else []),
-        ("parity", f"{parity['different']} of {parity['images']:,} outputs differ from the golden ones in TFLM"),
+        ("parity", _parity(parity, len(report["outputs"]))),
         ("TF Lite", _tensorflow_lite(report["tensorflow_lite"])),
         ("RAM", _ram(report)),
         ("flash", f"{used['flash_bytes']:,} of {used['flash_limit_bytes']:,} bytes ({report['sizes']})"),
@@ -80,13 +81,23 @@ def _ram(report: dict[str, Any]) -> str:
     return f"{used['ram_bytes']:,} of {used['ram_limit_bytes']:,} bytes, {used['arena_bytes']:,} of them the arena{how}"
 
 
+def _parity(parity: dict[str, Any], outputs: int) -> str:
+    """Returns how many images have another output than the golden one; `outputs` is how many the model has for each."""
+    if outputs == 1:
+        return f"{parity['different']:,} of {counted(parity['images'], 'output')} differ from the golden ones in TFLM"
+    images = counted(parity["images"], "image")
+    return (
+        f"{outputs} outputs for each of {images}; those of {parity['different']:,} differ from the golden ones in TFLM"
+    )
+
+
 def _tensorflow_lite(agreement: dict[str, Any]) -> str:
     if agreement["failed"]:
         return f"not compared: {agreement['failed']}"
     verdict = "DIFFERENT" if agreement["parts"] else "agrees"
     return (
         f"{verdict}: the difference is {100 * agreement['noise']:.2g} % of the variance of the outputs, at most "
-        f"{agreement['largest_steps']} of 255 steps, on {agreement['images']} images"
+        f"{agreement['largest_steps']} of 255 steps, on {counted(agreement['images'], 'image')}"
     )
 
 
@@ -103,7 +114,7 @@ def _proven(report: dict[str, Any]) -> str:
         return f"NO: {'; '.join(report['unproven'])}"
     if "emulated" in report:
         return "yes: the emulated core gives the golden output"
-    return "yes: each operator was run on the emulated core in this form; this model was not"
+    return "yes: the emulated core has run every operator in the form that it has here, though not this model"
 
 
 def _latency(report: dict[str, Any]) -> str:
@@ -114,7 +125,7 @@ def _latency(report: dict[str, Any]) -> str:
             return f"unknown: the instructions of {', '.join(uncounted)} were never counted; {MEASURED_WITH}"
         return f"unknown: nobody has published latencies of TFLM with CMSIS-NN on a {basis['core']} that could be used"
     low, high = report["latency_range_ms"]
-    digits = 1 if high < 100 else 0
+    digits = 0 if high >= 100 else 1
     likely = f"likely {report['latency_ms']:.{digits}f}; {basis['how']}"
     return f"{low:.{digits}f} to {high:.{digits}f} ms, predicted ({likely})"
 
@@ -124,7 +135,7 @@ def _accuracy(accuracy: dict[str, Any], label: str) -> str:
         return "unknown: proven on noise; --data SPEC measures it on images"
     names = {"float": "float", "float_finetuned": "fine-tuned in float", "int8": "int8"}
     shares = [f"{name} {100 * accuracy[kind]:.2f} %" for kind, name in names.items() if accuracy.get(kind) is not None]
-    return f"{', '.join(shares)} {label} on {accuracy['images']:,} images"
+    return f"{', '.join(shares)} {label} on {counted(accuracy['images'], 'image')}"
 
 
 def _val(accuracy: dict[str, Any] | None, label: str) -> list[tuple[str, str]]:

@@ -15,7 +15,8 @@ from tinytrain.deploy.boards import Board
 from tinytrain.deploy.c_source import Contents
 from tinytrain.deploy.decode import of_config
 from tinytrain.deploy.decode.boxes import Decoder
-from tinytrain.deploy.exported import COMPACT_FILE, GOLDEN_FILE, MODEL_FILE, golden_outputs
+from tinytrain.deploy.exported import GOLDEN_FILE, golden_outputs
+from tinytrain.deploy.exported_model import COMPACT_FILE, MODEL_FILE
 from tinytrain.deploy.targets import makefile
 from tinytrain.exporting.int8_model import Int8Model
 from tinytrain.tflite.model import Model

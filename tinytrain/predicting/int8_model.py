@@ -1,6 +1,7 @@
 """The integers of an export, or of a .tflite in a run, as `tinytrain predict` asks them."""
 
 import dataclasses
+import math
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from tinytrain.data import identity
 from tinytrain.deploy import imported
 from tinytrain.deploy.decode import of_config
 from tinytrain.deploy.decode.boxes import Decoder
-from tinytrain.deploy.exported import Exported
+from tinytrain.deploy.exported_model import COMPACT_FILE, ExportedModel, check_decoder, damaged
 from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.errors import UserError
 from tinytrain.evaluation_data import tflite_origin
@@ -28,7 +29,7 @@ PROBABILITIES = ("SOFTMAX", "LOGISTIC")  # operators after which outputs are no 
 def of_file(path: Path, score: float | None) -> Model:
     """Returns the model in a .tflite: the one of an export, or of the run that it stands in; see `load.load`."""
     if tflite_origin.report_beside(path):
-        return of_export(Exported.open(path.parent), score)
+        return of_export(ExportedModel.open(path.parent), score)
     run = tflite_origin.of(path).run
     if run is None:
         raise UserError(
@@ -49,7 +50,7 @@ def of_file(path: Path, score: float | None) -> Model:
     return _int8(graph, decoder, classes, str(config.data.resize), pixels.RUN, score, str(path))
 
 
-def of_export(exported: Exported, score: float | None) -> Model:
+def of_export(exported: ExportedModel, score: float | None) -> Model:
     """Returns the model of an export; arguments and errors are as in `load.load`."""
     report, what = exported.report, f"'{exported.folder}'"
     name = known_task(report.get("task", CLASSIFY), score, what)
@@ -66,6 +67,10 @@ def of_export(exported: Exported, score: float | None) -> Model:
             f"{what} takes {tuple(source.shape)}: only a square image (1, R, R, 1 or 3) can be predicted on"
         )
     decoder = exported.decoder if name == DETECT else None
+    try:
+        check_decoder(decoder, [math.prod(output.shape) for output in graph.outputs], COMPACT_FILE)
+    except ValueError as error:
+        raise damaged(exported.folder, error) from None
     resize = section.get("resize", "")
     return _int8(graph, decoder, report.get("classes", []), resize, pixels.of(source, config.export), score, what)
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tinytrain.deploy import boards
-from tinytrain.deploy.exported import REPORT_FILE, Exported
+from tinytrain.deploy.exported_model import REPORT_FILE, ExportedModel
 from tinytrain.errors import UserError
 from tinytrain.predicting import float_model, int8_model
 from tinytrain.predicting.model import GIVE, Model
@@ -24,7 +24,7 @@ def load(target: Path, score: float | None) -> Model:
         if (target / "config.toml").is_file():
             return float_model.of_run(Run.open(target), score)
         if (target / REPORT_FILE).is_file():
-            return int8_model.of_export(Exported.open(target), score)
+            return int8_model.of_export(ExportedModel.open(target), score)
         raise UserError(f"'{target}' holds neither a run (config.toml) nor an export ({REPORT_FILE}): {GIVE}")
     if target.is_file() and target.suffix == ".tflite":
         return int8_model.of_file(target, score)

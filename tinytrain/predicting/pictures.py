@@ -13,6 +13,7 @@ from PIL import Image
 from tinytrain.data import batches, image_files, image_tree
 from tinytrain.data.batches import Transform
 from tinytrain.data.decode import upright_8bit
+from tinytrain.data.source import counted
 from tinytrain.errors import Mistakes, UserError
 from tinytrain.predicting.model import Model
 
@@ -68,7 +69,9 @@ def _in_folder(folder: Path, out: Path | None) -> tuple[list[Picture], list[str]
     images = [path for path in files if path.suffix.lower() in suffixes or _is_image(path)]
     others = sorted(set(files) - set(images))
     if not images:
-        raise UserError(f"no image in the folder '{folder}', which holds {len(files)} files: give one with images")
+        raise UserError(
+            f"no image in the folder '{folder}', which holds {counted(len(files), 'file')}: give one with images"
+        )
     return (
         [Picture(path, path.relative_to(folder)) for path in images],
         [*(f"{path}: {image_files.NOT_AN_IMAGE}" for path in others), *tree.left_out],

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from tinytrain.deploy.exported import MODEL_FILE
+from tinytrain.deploy.exported_model import MODEL_FILE
 from tinytrain.deploy.kernels import choice
 from tinytrain.deploy.tflm import supported
 from tinytrain.exporting import text

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from tinytrain.data.source import counted
 from tinytrain.exporting import proof
 from tinytrain.reporting import facts
 from tinytrain.reporting.facts import margin, percent
@@ -46,6 +47,12 @@ def cards(subject: Subject) -> list[Card]:
     return [card for card in answers if card]
 
 
+def _unit(export: Export) -> tuple[str, str]:
+    """Returns what is compared of an image, in the singular and the plural: its output, or those of several."""
+    several = len(export.report.get("outputs", [])) > 1
+    return ("set of outputs", "sets of outputs") if several else ("output", "outputs")
+
+
 def points(difference: float) -> str:
     """Returns a difference of accuracies in points, to read."""
     return f"{difference:+.1f} points".replace("-", "−")
@@ -58,11 +65,13 @@ def _accuracy(subject: Subject) -> Card | None:
         column = f"val_{figure.key}"
         rows = [row[column] for row in subject.history if column in row]
         return (
-            Card(f"Val {name} so far", percent(max(rows)), ["the test images are not looked at yet"]) if rows else None
+            Card(f"Best val {name} so far", percent(max(rows)), ["the test images are not looked at yet"])
+            if rows
+            else None
         )
     images = subject.metrics["test"].get("images", 0)
     exact = f": ± {100 * margin(before, images):.1f} points" if images and figure.of_images else ""
-    test_images = f"{images:,} test images{exact}" if images else ""
+    test_images = f"{counted(images, 'test image')}{exact}" if images else ""
     known = [export for export in subject.exports if facts.int8_score(export) is not None]
     if not known:
         return Card(f"Test {name}, float", percent(before), [test_images])
@@ -92,9 +101,7 @@ def _latency(export: Export) -> Card | None:
     if not latency:
         return None
     lines = [latency.interval, latency.how]
-    return Card(
-        f"Latency on {export.report.get('board', 'the board')}", f"{latency.ms:.1f} ms", [x for x in lines if x]
-    )
+    return Card(f"Latency on {export.report.get('board', 'the board')}", latency.text, [x for x in lines if x])
 
 
 def _parity(export: Export) -> Card | None:
@@ -103,7 +110,8 @@ def _parity(export: Export) -> Card | None:
         return None
     different = parity["different"] + bench.get("different", 0)
     different += export.report.get("tensorflow_lite", {}).get("parts", False)  # not there in an old report
-    lines = [f"{parity['different']:,} of {parity['images']:,} outputs of the C array differ from the int8 model's"]
+    compared = counted(parity["images"], *_unit(export))
+    lines = [f"{parity['different']:,} of {compared} of the C array differ from the int8 model's"]
     if emulated := export.report.get("emulated"):
         boxes = f", its boxes: {emulated['boxes']}" if "boxes" in emulated else ""
         lines.append(f"golden output in the emulator: {emulated['golden']}{boxes}")

@@ -132,7 +132,7 @@ def _board_columns(exports: list[Export | None]) -> list[Column]:
     return [
         Column("board", [export.report.get("board") if export else None for export in exports], str),
         Column("fits", [export.report.get("fits") if export else None for export in exports], _yes_or_no),
-        Column("latency", [latency.ms if latency else None for latency in latencies], "{:.1f} ms".format, False),
+        Column("latency", [latency.ms if latency else None for latency in latencies], _milliseconds, False),
         Column("RAM", [memory.get("ram_bytes") for memory in memories], _kib, False),
         Column("flash", [memory.get("flash_bytes") for memory in memories], _kib, False),
     ]
@@ -161,3 +161,8 @@ def as_written(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value) or '""'
+
+
+def _milliseconds(value: float) -> str:
+    """Returns a time without tenths where it has hundreds: most are predicted, and not so exact."""
+    return f"{value:,.0f} ms" if value >= 100 else f"{value:.1f} ms"

@@ -4,9 +4,11 @@ from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from tinytrain.reporting import svg
 from tinytrain.reporting.facts import percent
@@ -92,7 +94,7 @@ def _draw(
         axes.set_title(title)
         axes.set_ylim(0, 1.02)
         lines(axes)
-        handles = [Line2D([], [], color=color) for _, color in zip(chosen, svg.SERIES, strict=False)]
+        handles: list[Artist] = [Patch(color=color) for _, color in zip(chosen, svg.SERIES, strict=False)]
         labels = [svg.short(row.name) for row in chosen]
         if len(kinds) > 1:
             handles += [Line2D([], [], color=svg.MUTED, linestyle=_style(kind, kinds)) for kind in kinds]

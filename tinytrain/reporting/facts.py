@@ -24,9 +24,20 @@ class Latency:
     how: str
 
     @property
+    def text(self) -> str:
+        """The time in words, as exact as it is known: a prediction of hundreds of milliseconds has no tenths."""
+        return f"{self.ms:.{self._digits}f} ms"
+
+    @property
     def interval(self) -> str:
         """The interval in words, "" if there is none."""
-        return f"{self.low:.1f} to {self.high:.1f} ms" if self.low is not None and self.high is not None else ""
+        if self.low is None or self.high is None:
+            return ""
+        return f"{self.low:.{self._digits}f} to {self.high:.{self._digits}f} ms"
+
+    @property
+    def _digits(self) -> int:
+        return 0 if self.high is not None and self.high >= 100 else 1
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ class RunView:
     boards: list[BoardSection]
     provenance: list[tuple[str, str]]
     changed: list[Key]
+    changed_summary: str
     config: str
 
 
@@ -69,7 +70,7 @@ def render(subjects: list[Subject]) -> str:
 
 
 def _view(subject: Subject, number: int) -> RunView:
-    exports = enumerate(subject.exports, 1)
+    exports, changed = enumerate(subject.exports, 1), provenance.changed(subject.config)
     return RunView(
         name=subject.name,
         anchor=f"run-{number}",
@@ -80,7 +81,8 @@ def _view(subject: Subject, number: int) -> RunView:
         mistakes=mistakes_section.section(subject, number),
         boards=[board_section.section(subject, export, f"{number}-{index}") for index, export in exports],
         provenance=provenance.rows(subject),
-        changed=provenance.changed(subject.config),
+        changed=changed,
+        changed_summary=provenance.summary(changed),
         config=configs.dump(subject.config),
     )
 

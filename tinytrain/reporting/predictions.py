@@ -10,7 +10,8 @@ from tinytrain.data import boxes, identity, splits
 from tinytrain.data.images import Images, Samples
 from tinytrain.data.load import load_dataset
 from tinytrain.deploy.decode import description, of_config
-from tinytrain.deploy.exported import GOLDEN_FILE, MODEL_FILE, check_annotations, read_golden_outputs
+from tinytrain.deploy.exported import GOLDEN_FILE, check_annotations, read_golden_outputs
+from tinytrain.deploy.exported_model import MODEL_FILE
 from tinytrain.deploy.tflm import supported
 from tinytrain.errors import UserError
 from tinytrain.evaluation_data import int8_outputs

@@ -5,9 +5,13 @@ from dataclasses import dataclass
 from tinytrain import machine
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
+from tinytrain.data.source import counted
 from tinytrain.reporting import facts
 from tinytrain.reporting.comparison import as_written
 from tinytrain.reporting.runs import Subject
+
+AUTO = "auto"
+SPLITS = {"official": "that of the data, what they lack drawn"}  # values of data.split, in words
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ def rows(subject: Subject) -> list[tuple[str, str]]:
     known = [
         ("data", config.data.spec),
         ("classes", f"{len(recorded['classes']):,}" if "classes" in recorded else ""),
-        ("split", f"{config.data.split}: {split}" if split else str(config.data.split)),
+        ("split", ": ".join(filter(None, [SPLITS.get(config.data.split, str(config.data.split)), split]))),
         ("seed", f"{config.seed}{split_seed}"),
         ("training method", config.method or "plain"),
         ("learning rate", _learning_rate(subject)),
@@ -48,6 +52,13 @@ def _learning_rate(subject: Subject) -> str:
     if not search.get("lr"):
         return f"{subject.config.optim.lr:g}"
     return f"{search['lr']:.4g}, found by {search.get('way', 'a search')} in {len(search.get('trials', []))} trials"
+
+
+def summary(keys: list[Key]) -> str:
+    """Returns how many keys are not the default, and how many that were "auto" this run has decided."""
+    decided = sum(key.default == AUTO for key in keys)
+    chosen = counted(len(keys) - decided, "key") + " of the config not at the default"
+    return f"{chosen}, {counted(decided, 'key')} decided in place of {AUTO}" if decided else chosen
 
 
 def changed(config: Config) -> list[Key]:

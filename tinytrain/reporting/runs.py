@@ -11,7 +11,8 @@ from typing import Any
 
 from tinytrain import provenance
 from tinytrain.config.schema import Config
-from tinytrain.deploy.exported import BENCH_FILE, REPORT_FILE, read_report
+from tinytrain.deploy.exported import BENCH_FILE
+from tinytrain.deploy.exported_model import REPORT_FILE, check_files, read_report
 from tinytrain.errors import UserError
 from tinytrain.run import Run
 
@@ -80,7 +81,9 @@ def _subject(run: Run, name: str) -> Subject:
 
 
 def _export(folder: Path) -> Export:
-    return Export(folder, _read(folder / REPORT_FILE, read_report) or {}, _json(folder / BENCH_FILE))
+    report = _read(folder / REPORT_FILE, read_report) or {}
+    check_files(folder, report)
+    return Export(folder, report, _json(folder / BENCH_FILE))
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -6,9 +6,9 @@ import os
 import shlex
 import statistics
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -28,30 +28,21 @@ from tinytrain.errors import Mistakes, UserError, escaped
 from tinytrain.files import write_json, write_text
 from tinytrain.nn import macs
 from tinytrain.nn.predict import predict
-from tinytrain.run import Run
-from tinytrain.train import checkpoint
-from tinytrain.train.figures import module_of
-from tinytrain.train.resolve import copied, decided, resolve, with_usual
+from tinytrain.run import RUNS, Run
+from tinytrain.train import checkpoint, chosen
+from tinytrain.train.resolve import decided, resolve
 from tinytrain.train.task import build_network
 from tinytrain.train.tensorboard import TensorBoardLog
 from tinytrain.train.trainer import Trainer
 
-
-class FitCheck(Protocol):
-    """What a board has room for."""
-
-    def __call__(self, model: keras.Model, config: Config, classes: int) -> None:
-        """Raises DoesNotFit unless the untrained `model` of `config` fits."""
-
-    def largest(self, build: Callable[[int], tuple[keras.Model, Config]], classes: int, sides: Sequence[int]) -> int:
-        """Returns the first of `sides`, in pixels, largest first, whose network fits; the last one if none does."""
+LEAST_RUN_BYTES = 1_000_000  # about: the checkpoints of a small network
 
 
 def fit(
     config: Config,
     out: Path | None = None,
     resume: bool = False,
-    fit_check: FitCheck | None = None,
+    fit_check: chosen.FitCheck | None = None,
     typed: Collection[str] | None = None,
 ) -> Run:
     """Trains the model of `config` and returns its run folder, finished.
@@ -73,16 +64,16 @@ def fit(
             config = exit_stack.enter_context(_going_on(run, config, typed))
             if run.finished:
                 return run
-        elif out:
-            Run(out).refuse_taken()  # before the work, and again before the run is made
+        else:
+            _refuse_folder(out)
         configs.check(config)
         with progress.stage("reading the data"):
             typed_config, dataset = config, read_dataset(config)
+        taken = ""
         if run is None:
-            config = _with_usual(config, dataset, typed, fit_check)
+            config, taken = chosen.with_usual(config, dataset, typed, fit_check)
         config = resolve(config, dataset)
         if run is None:
-            _print_network(config)
             _check_search(config)
         with progress.stage("building the network"):
             network = _begun_network(run, config) or build_network(config, dataset.classes)
@@ -92,6 +83,7 @@ def fit(
         with progress.stage("preparing the training"):
             trainer = Trainer(config, data, network)
         if run is None:
+            chosen.print_lines(taken, config)
             _print_findings(data, typed_config, config)
             for sentence in trainer.method.warnings():
                 print(f"warning: {sentence}", file=sys.stderr)
@@ -106,35 +98,11 @@ def fit(
         return run
 
 
-def _with_usual(config: Config, dataset: Dataset, typed: Collection[str] | None, fit_check: FitCheck | None) -> Config:
-    """Returns `config` with what its task begins with, and the largest resolution that fits; prints both."""
-    config, changed = with_usual(config, dataset, typed)
-    sides = getattr(module_of(dataset.task), "SIDES", ())
-    if fit_check and sides and config.model.resolution == "auto":
-        with progress.stage("looking for the largest resolution that fits"):
-            config.model.resolution = fit_check.largest(
-                lambda side: _at(config, dataset, side), len(dataset.classes), sides
-            )
-        changed |= {"model.resolution": config.model.resolution}
-    if changed:
-        listed = " ".join(f"{key}={value}" for key, value in changed.items())
-        print(f"tinytrain: taken for the task {dataset.task}, unless you say otherwise: {listed}", file=sys.stderr)
-    return config
-
-
-def _print_network(config: Config) -> None:
-    """Prints what the network of a task is, where that follows from data and board."""
-    described = getattr(module_of(config.task), "described", None)
-    if described:
-        print(f"tinytrain: the network: {described(config)}", file=sys.stderr)
-
-
-def _at(config: Config, dataset: Dataset, side: int) -> tuple[keras.Model, Config]:
-    """Returns the untrained network of `config` at another resolution, and its config without "auto"."""
-    config = copied(config)
-    config.model.resolution, config.model.weights = side, ""  # which are as large, and are read when it is trained
-    config = resolve(config, dataset)
-    return build_network(config, dataset.classes), config
+def _refuse_folder(out: Path | None) -> None:
+    """Raises UserError, before the work, for a run folder that is taken or cannot be written."""
+    if out:
+        Run(out).refuse_taken()  # and again before the run is made
+    files.require_space(out or RUNS, LEAST_RUN_BYTES, "the run", "name another folder with --out")
 
 
 def _check_search(config: Config) -> None:
@@ -203,7 +171,7 @@ def _callbacks(run: Run, trainer: Trainer) -> list[keras.callbacks.Callback]:
 
 
 def _split(
-    run: Run | None, dataset: Dataset, config: Config, network: keras.Model, fit_check: FitCheck | None
+    run: Run | None, dataset: Dataset, config: Config, network: keras.Model, fit_check: chosen.FitCheck | None
 ) -> Splits:
     """Returns the split images, those of `run` if it goes on.
 
@@ -275,11 +243,13 @@ def _finish(run: Run, trainer: Trainer) -> None:
         for dotted, value in settled.items():
             configs.set_key(trainer.config, dotted, value)
         write_text(run.config_path, configs.dump(trainer.config))
-    test = trainer.data.samples("test")
+    test, of_val = trainer.data.samples("test"), trainer.task.evaluate(kept, val)
+    for sentence in trainer.task.doubts(of_val):
+        progress.write(f"warning: {sentence}")
     write_json(
         run.metrics_path,
         {
-            "val": trainer.task.evaluate(kept, val),
+            "val": of_val,
             "test": trainer.task.evaluate(_kept(trainer, model, test), test),
             "params": int(sum(np.prod(variable.shape) for variable in model.trainable_variables)),
             "macs": macs.count(model),

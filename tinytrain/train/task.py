@@ -150,6 +150,10 @@ class Task(abc.ABC):
         """Returns {dotted key: value} for keys that only the trained network tells, from the same of the val images."""
         return {}
 
+    def doubts(self, val: dict[str, Any]) -> list[str]:
+        """Returns what a user should be warned of in what `evaluate` gives for the val split, a sentence each."""
+        return []
+
     @property
     def validates_whole_split(self) -> bool:
         """Whether the figures of an epoch need all val images at once, and come from `evaluate`, not from `metrics`."""

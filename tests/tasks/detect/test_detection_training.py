@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import keras
 import numpy as np
@@ -264,9 +265,10 @@ def test_a_classifier_teaches_no_detector_nor_the_other_way_round(tree, finished
         (["detect.head=yolo3", "detect.fuse=add"], "the head yolo3 joins its scales by concat"),
     ],
 )
-def test_what_a_detector_cannot_be_trained_with_is_one_sentence(tree, tmp_path, words, sentence):
+def test_what_a_detector_cannot_be_trained_with_is_one_sentence(tree, tmp_path, capsys, words, sentence):
     with pytest.raises(UserError) as refused:
         train(tree, tmp_path / "run", *words)
+    assert "taken for the task" not in capsys.readouterr().err  # as nothing is
     assert sentence in str(refused.value)
     assert len(str(refused.value).splitlines()) == (3 if "detect.depth=2" in words else 1)  # both, and a line above
     assert not (tmp_path / "run").exists()
@@ -288,12 +290,29 @@ def test_what_only_a_detector_has_is_refused_for_classes(tmp_path, words, senten
     assert not (tmp_path / "run").exists()
 
 
-def test_val_images_without_a_box_are_refused_and_test_images_without_one_are_told(tmp_path):
+def test_a_damaged_picture_is_told_before_the_resolution_is_looked_for(tree, tmp_path):
+    class Board:
+        def largest(self, *_):
+            pytest.fail("looked for a resolution")
+
+    root = shutil.copytree(tree, tmp_path / "voc")
+    (root / "JPEGImages" / "train_00.png").write_bytes(b"no picture")
+    words = [word for word in SHORT if not word.startswith("model.resolution")]
+    with pytest.raises(UserError, match="1 of 28 files cannot be read as images"):
+        fit.fit(configs.load(None, [f"data.spec=voc:{root}", *words]), tmp_path / "run", fit_check=Board())
+
+
+def test_val_images_without_a_box_are_refused_and_test_images_without_one_are_told(tmp_path, capsys):
     root = squares(tmp_path / "voc", {"train": 6, "val": 2, "test": 2})
     for path in (root / "Annotations").glob("test_*.xml"):
         path.write_text(voc_xml([], (64, 64), f"{path.stem}.png"))
     run = train(root, tmp_path / "run", "optim.epochs=1")
     assert run.metrics()["test"]["ap50"] is None
+    useless = run.metrics()["val"]["f1"]  # after one epoch
+    assert useless < 0.5
+    assert f"the network errs more than twice for each object that it finds in the val images (F1 {useless:.2f})" in (
+        capsys.readouterr().err
+    )
     line = tasks.of(run.config(), list(COLORS)).line(run.folder, run.metrics())
     assert "no boxes in 2 test images" in line
     for path in (root / "Annotations").glob("val_*.xml"):

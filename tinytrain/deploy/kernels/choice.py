@@ -8,7 +8,7 @@ from tinytrain.deploy.kernels.refusal import Refusal
 from tinytrain.tflite.model import Model
 
 OURS, TFLM = "tinytrain", "tflm"  # values of export.kernels
-DSP_CORES = ("cortex-m4", "cortex-m7", "cortex-m33", "cortex-m35p", "cortex-m55", "cortex-m85")
+DSP_CORES = ("cortex-m4", "cortex-m7", "cortex-m33")  # an M33 has the extension if its maker took it
 
 
 def reason_against(setting: str, board: Board) -> str:

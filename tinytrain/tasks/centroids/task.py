@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tinytrain.data import boxes
 from tinytrain.data.images import Samples
+from tinytrain.data.source import counted
 from tinytrain.tasks.centroids import FIGURES, decode, loss, report
 from tinytrain.tasks.detect.centroids import best_threshold, centroid_f1
 from tinytrain.tasks.detect.task import Detection
@@ -90,10 +91,11 @@ class Centroids(Detection):
         """Returns the line of a finished run."""
         test = result["test"]
         if not test["boxes"]:
-            return f"{folder}: no boxes in {test['images']:,} test images, threshold {test['threshold']:.2f}"
+            return f"{folder}: no boxes in {counted(test['images'], 'test image')}, threshold {test['threshold']:.2f}"
+        measured = f"{counted(test['images'], 'image')} with {counted(test['boxes'], 'box', 'boxes')}"
         return (
-            f"{folder}: test F1 of centres {test['f1']:.2f} (recall {test['recall']:.2f}) on {test['images']:,} images "
-            f"with {test['boxes']:,} boxes, threshold {test['threshold']:.2f}, counts off by "
+            f"{folder}: test F1 of centres {test['f1']:.2f} (recall {test['recall']:.2f}) on {measured}, "
+            f"threshold {test['threshold']:.2f}, counts off by "
             f"{test['count_error']:.2f} an image, {result['params']:,} parameters, {result['macs']:,} MACs, "
             f"{result['images_per_second']:,.0f} images/s"
         )

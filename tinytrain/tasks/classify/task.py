@@ -11,6 +11,7 @@ import tensorflow as tf
 from tinytrain.config.schema import Config, Detect
 from tinytrain.data import balance
 from tinytrain.data.images import Samples
+from tinytrain.data.source import counted
 from tinytrain.errors import UserError
 from tinytrain.tasks.classify import FIGURES, loss, metrics, report, training_metrics
 from tinytrain.train.task import AUGMENT, Task
@@ -97,7 +98,7 @@ class Classification(Task):
         hides = abs(test["balanced_top1"] - test["top1"]) >= 0.01
         balanced = f" ({100 * test['balanced_top1']:.2f} % with each class counted the same)" if hides else ""
         return (
-            f"{folder}: test top-1 {100 * test['top1']:.2f} %{balanced} on {test['images']:,} images, val top-1 "
-            f"{100 * result['val']['top1']:.2f} %, {result['params']:,} parameters, {result['macs']:,} MACs, "
+            f"{folder}: test top-1 {100 * test['top1']:.2f} %{balanced} on {counted(test['images'], 'image')}, val "
+            f"top-1 {100 * result['val']['top1']:.2f} %, {result['params']:,} parameters, {result['macs']:,} MACs, "
             f"{result['images_per_second']:,.0f} images/s"
         )

@@ -12,6 +12,7 @@ from tinytrain.config.schema import Config
 from tinytrain.data import boxes
 from tinytrain.data.augment.boxes import BoxAugmentation
 from tinytrain.data.images import Samples
+from tinytrain.data.source import counted
 from tinytrain.errors import UserError
 from tinytrain.nn import pretrained
 from tinytrain.nn.taps import taps
@@ -20,6 +21,7 @@ from tinytrain.tasks.detect import loss as yolo_loss
 from tinytrain.tasks.detect.grid import Grid
 from tinytrain.train.task import Task
 
+LEAST_F1 = 0.5  # of a threshold that is of use (`Detection.doubts`)
 KEYS = {"flip", "distort", "expand", "expand_ratio", "iou_crop", "mixup", "mix_off_epochs"}
 
 
@@ -163,6 +165,19 @@ class Detection(Task):
         threshold = self.best_score(*self.compared(outputs, samples))
         return {"detect.score": round(float(threshold), 4)} if self.config.detect.score == "auto" else {}
 
+    def doubts(self, val: dict[str, Any]) -> list[str]:
+        """Returns that no threshold is of use where even the best has more errors than 2 for each object found.
+
+        F1 = 2 hits / (2 hits + errors) is below 0.5 there; errors are what is missed and what is found wrongly.
+        """
+        if val["f1"] is None or val["f1"] >= LEAST_F1:
+            return []
+        return [
+            f"at the threshold {val['threshold']:.2f} the network errs more than twice for each object that it finds "
+            f"in the val images (F1 {val['f1']:.2f}): it is not ready for use; more epochs, images or a larger "
+            "model.resolution may help"
+        ]
+
     def best_score(self, found: np.ndarray, annotations: np.ndarray) -> float:
         """Returns the score with the largest F1, from what `compared` gives."""
         return metrics.best_threshold(found, annotations)
@@ -202,10 +217,11 @@ class Detection(Task):
         """Returns the line of a finished run."""
         test = result["test"]
         if test["ap50"] is None:
-            return f"{folder}: no boxes in {test['images']:,} test images, threshold {test['threshold']:.2f}"
+            return f"{folder}: no boxes in {counted(test['images'], 'test image')}, threshold {test['threshold']:.2f}"
+        measured = f"{counted(test['images'], 'image')} with {counted(test['boxes'], 'box', 'boxes')}"
         return (
             f"{folder}: test AP50 {100 * test['ap50']:.1f} % (VOC 2007 {100 * test['ap50_voc07']:.1f} %) on "
-            f"{test['images']:,} images with {test['boxes']:,} boxes, threshold {test['threshold']:.2f} (F1 "
+            f"{measured}, threshold {test['threshold']:.2f} (F1 "
             f"{test['f1']:.2f}), {result['params']:,} parameters, {result['macs']:,} MACs, "
             f"{result['images_per_second']:,.0f} images/s"
         )
