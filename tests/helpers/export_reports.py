@@ -20,6 +20,7 @@ def report(**changes):
             "macs": 1,
             "ops": {},
         },
+        "engine": {"name": "tflm", "reason": "export.engine is tflm"},
         "kernels": {"chosen": "tinytrain", "reason": "", "operators": 1, "ours": 1, "others": []},
         "classes": [],
         "input": {

@@ -48,6 +48,13 @@ def source(plan: Plan) -> str:
     return _Writer(plan).text()
 
 
+def constant_bytes(plan: Plan) -> int:
+    """Returns the bytes of all constants of the operators."""
+    writer = _Writer(plan)
+    writer.text()
+    return sum(-(-len(content) // 4) * 4 for content in writer.names)
+
+
 class _Writer:
     """Collects constants and calls."""
 

@@ -25,16 +25,25 @@ void operator_ends(void) { if (observer) observer(); }
 _Callback = ctypes.CFUNCTYPE(None)
 
 
-def kernels(folder: Path) -> list[Path]:
-    """Compiles the kernels of firmware/kernels into `folder` and returns the objects, for any number of engines.
+def is_here() -> bool:
+    """Returns whether this computer has the compiler."""
+    return shutil.which(COMPILER) is not None
+
+
+def kernels(folder: Path, sources: Path | None = None) -> list[Path]:
+    """Compiles the kernels into `folder` and returns the objects, for any number of engines.
+
+    Args:
+        folder: where the objects go.
+        sources: the folder of their sources, by default firmware/kernels.
 
     Raises:
         UserError: there is no compiler.
         TinytrainError: it refuses the sources.
     """
-    sources = sorted((plugins.data_folder("firmware") / "kernels").glob("*.c"))
-    _compile(["-O1", "-c", *map(str, sources)], folder)
-    return [folder / source.with_suffix(".o").name for source in sources]
+    files = sorted((sources or plugins.data_folder("firmware") / "kernels").glob("*.c"))
+    _compile(["-O1", "-c", *(str(file.absolute()) for file in files)], folder)
+    return [folder / file.with_suffix(".o").name for file in files]
 
 
 class HostEngine:
@@ -44,15 +53,16 @@ class HostEngine:
         plan: of the network.
         folder: where the sources and the library go.
         objects: the kernels, as `kernels` returns them.
+        source: the text of model_graph.c, by default that of the plan.
 
     Raises:
         UserError: there is no compiler.
         TinytrainError: it refuses the sources.
     """
 
-    def __init__(self, plan: Plan, folder: Path, objects: Sequence[Path]) -> None:
+    def __init__(self, plan: Plan, folder: Path, objects: Sequence[Path], source: str = "") -> None:
         folder = Path(tempfile.mkdtemp(dir=folder))  # a library is loaded but once under one name
-        sources = {"model_graph.c": c_graph.source(plan), "observer.c": OBSERVER}
+        sources = {"model_graph.c": source or c_graph.source(plan), "observer.c": OBSERVER}
         for name, text in sources.items():
             (folder / name).write_text(text, "utf-8")
         library = folder / "graph.so"
@@ -77,6 +87,10 @@ class HostEngine:
 
     def steps(self, image: np.ndarray) -> list[np.ndarray]:
         """Returns what each step of the plan has written for one image, (bytes,) int8, right after it ran."""
+        return self.run_once(image)[0]
+
+    def run_once(self, image: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Returns what `steps` does, and the model's outputs, (bytes,) int8 each."""
         written: list[np.ndarray] = []
         buffers = [output_of(step) for step in self.plan.steps]
         callback = _Callback(lambda: written.append(self._values(buffers[len(written)]).copy()))
@@ -85,7 +99,7 @@ class HostEngine:
             self._run(image)
         finally:
             self._library.observe(None)
-        return written
+        return written, [self._values(buffer).copy() for buffer in self.plan.network.outputs]
 
     def _run(self, image: np.ndarray) -> None:
         self._values(self.plan.network.source)[:] = image.reshape(-1)
@@ -97,7 +111,7 @@ class HostEngine:
 
 
 def _compile(arguments: Sequence[str], folder: Path) -> None:
-    if shutil.which(COMPILER) is None:
+    if not is_here():
         raise UserError(f"{COMPILER} is not installed; it runs the compiled network on this computer")
     done = subprocess.run([COMPILER, *FLAGS, *arguments], cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -1,14 +1,22 @@
-"""Instructions that fusing adds, estimated from what benchmarks/kernels.py counted on an emulated Cortex-M7."""
+"""Instructions of a compiled network, and what fusing adds, estimated from counts on an emulated Cortex-M7."""
 
+import math
 from collections.abc import Sequence
 
 from tinytrain.deploy.compiled.fused import Entry, Group, Stage
+from tinytrain.deploy.compiled.nodes import Network, Node
 from tinytrain.deploy.compiled.rows import Reach
+from tinytrain.deploy.kernels import counts
+from tinytrain.tflite.macs import macs
 
 ENTRY = 120  # of a call that computes some rows
 SPREAD = 1.75  # a value that the depthwise kernel spreads to 16 bits
 CHANNEL = 60  # a channel for which it starts anew
 LAST_PIXEL = 0.6  # a multiply-accumulate of a pixel without a partner
+
+# Of kernels that counts.py does not have: a multiply-accumulate of conv_any, a value of the output of the others.
+ANY_MAC, COPIED = 8.0, 3.0
+VALUE = {"multiply": 30.0, "sum": 40.0, "lookup": 6.0, "max_pool": 60.0, "mean": 100.0, "softmax": 300.0}
 
 
 def instructions(fused: Group, stages: Sequence[Stage]) -> int:
@@ -47,3 +55,24 @@ def _convolution(stage: Stage, entries: Sequence[Entry]) -> float:
 
 def _shape(stage: Stage) -> tuple[int, ...]:
     return stage.node.operator.outputs[0].shape
+
+
+def plain(network: Network) -> float:
+    """Returns the instructions of an inference without anything fused, estimated."""
+    return sum(_node(node) for node in network.nodes)
+
+
+def by_operator(network: Network) -> list[float]:
+    """Returns the instructions of each operator of the model by itself, estimated, 0 where nothing runs."""
+    costs = [0.0] * len(network.model.operators)
+    for node in network.nodes:
+        costs[node.number] = _node(node)
+    return costs
+
+
+def _node(node: Node) -> float:
+    if counts.route(node.kernel) in counts.COEFFICIENTS:
+        return counts.alone(node.kernel)
+    if node.kernel.name == "conv_any":
+        return ANY_MAC * macs(node.operator)
+    return VALUE.get(node.kernel.name, COPIED) * math.prod(node.operator.outputs[0].shape)

@@ -23,7 +23,8 @@ BANDS = (2, 4, 8, 16)
 class Plan:
     """Steps in order; offsets of each buffer, of rings and, by the number of the step, of scratch memory.
 
-    peak: the step that needs the arena's end; added: instructions that fusing costs, estimated.
+    peak: the step that needs the arena's end; added: instructions that fusing costs, estimated; blocks: offset and
+    life of all of them by their numbers, counted in steps from 1.
     """
 
     network: Network
@@ -33,6 +34,7 @@ class Plan:
     arena_bytes: int
     peak: int
     added: int
+    blocks: Mapping[int, tuple[int, Buffer]]
 
 
 @dataclass(frozen=True)
@@ -200,4 +202,5 @@ def placed(network: Network, steps: Sequence[Step], enough: int = 0, added: int 
         ends[highest],
         max(buffers[highest].first - 1, 0),
         added,
+        {number: (offset, buffers[number]) for number, offset in offsets.items()},
     )
