@@ -10,7 +10,6 @@ import numpy as np
 from tinytrain.deploy.compiled.fused import Group
 from tinytrain.deploy.compiled.nodes import Node
 from tinytrain.deploy.compiled.plan import Plan, Step
-from tinytrain.deploy.compiled.rows import reaches
 
 # Struct of the block and arguments of each kernel: inputs i, all of them as an array a, output o, scratch s.
 CALLS = {
@@ -147,7 +146,7 @@ class _Maps:
     def number(self, node: Node, place: int) -> int:
         """Returns the number of the map that an input of a node is."""
         buffer, tensor = node.inputs[place], node.operator.inputs[place]
-        reach = (reaches(node) or [])[place]
+        reach = (node.reaches or [])[place]
         if buffer not in self.numbers and tensor is not None:
             constant = self.writer._address(node, place) if buffer < 0 else ""
             self._add(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinytrain.deploy.compiled.nodes import Network, Node
-from tinytrain.deploy.compiled.rows import ONE_BY_ONE, Reach, reaches
+from tinytrain.deploy.compiled.rows import ONE_BY_ONE, Reach
 
 MOST_ROWS = 255  # of an entry of the schedule
 
@@ -52,14 +52,13 @@ def stages_of(network: Network, begin: int, end: int) -> list[Stage] | None:
     nodes = network.nodes[begin:end]
     stages = []
     for place, node in enumerate(nodes, begin):
-        reach = reaches(node)
-        if reach is None:
+        if node.reaches is None:
             return None
         readers = network.readers[node.output]
         inner = readers and max(readers) < end and node.output not in network.outputs
         if bool(inner) != (place < end - 1):
             return None
-        stages.append(Stage(node, node.operator.outputs[0].shape[1], reach))
+        stages.append(Stage(node, node.operator.outputs[0].shape[1], node.reaches))
     inside = {node.output for node in nodes}
     return stages if all(_is_by_rows(stage, inside) for stage in stages) else None
 

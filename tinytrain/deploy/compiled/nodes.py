@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from tinytrain.deploy.compiled.prepare import ALIAS, prepare_all
+from tinytrain.deploy.compiled.rows import Reach, reaches
 from tinytrain.deploy.kernels.kernel import Kernel
 from tinytrain.tflite.model import Model, Operator
 
@@ -15,7 +16,7 @@ class Node:
     """An operator that runs.
 
     number: of the operator in the model; inputs: buffers, or constants as negative numbers, -1 - the tensor; output:
-    a buffer.
+    a buffer; reaches: which rows of each input a row of the output needs, None if it cannot go row by row.
     """
 
     number: int
@@ -23,6 +24,7 @@ class Node:
     kernel: Kernel
     inputs: tuple[int, ...]
     output: int
+    reaches: Sequence[Reach] | None
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def network(model: Model) -> Network:
         if kernel is ALIAS and inputs[0] >= 0:
             buffers[output] = inputs[0]
         else:
-            nodes.append(Node(number, operator, kernel, inputs, output))
+            nodes.append(Node(number, operator, kernel, inputs, output, reaches(kernel, operator, len(inputs))))
     tensors = {tensor.index: tensor for tensor in (*model.inputs, *(node.operator.outputs[0] for node in nodes))}
     return Network(
         model,

@@ -6,8 +6,9 @@ To fuse another operator: a function kernel_NAME_rows in firmware/kernels, and i
 import struct
 from dataclasses import dataclass
 
-from tinytrain.deploy.compiled.nodes import Node
 from tinytrain.deploy.kernels import broadcast
+from tinytrain.deploy.kernels.kernel import Kernel
+from tinytrain.tflite.model import Operator
 
 WINDOWED = ("conv", "depthwise", "conv_any", "average_pool", "max_pool")
 ONE_BY_ONE = ("conv_1x1", "add", "multiply", "lookup")  # row y of the output needs row y of each input
@@ -35,37 +36,37 @@ class Reach:
         return min(max((rows - 1) * self.stride - self.pad + self.side, 0), height)
 
 
-def reaches(node: Node) -> list[Reach] | None:
-    """Returns how each input of a node is read, or None if the node cannot go row by row."""
-    name, shape = node.kernel.name, node.operator.outputs[0].shape
+def reaches(kernel: Kernel, operator: Operator, count: int) -> list[Reach] | None:
+    """Returns how each of the `count` inputs of an operator is read, or None if it cannot go row by row."""
+    name, shape = kernel.name, operator.outputs[0].shape
     if name not in BY_ROWS or len(shape) != 4 or shape[0] != 1 or shape[1] < 2:
         return None
-    source = node.operator.inputs[0]
+    source = operator.inputs[0]
     if source is None or len(source.shape) != 4:
         return None
     if name in ONE_BY_ONE:
-        return _one_by_one(node)
+        return _one_by_one(kernel, operator, count)
     if name == "pad":
-        (top,) = struct.unpack_from("<H", node.kernel.block, 16)
+        (top,) = struct.unpack_from("<H", kernel.block, 16)
         return [Reach(pad=top)]
     if name == "depthwise":
-        side, _, stride, _, top = struct.unpack_from("<5B", node.kernel.block, 16)
+        side, _, stride, _, top = struct.unpack_from("<5B", kernel.block, 16)
         return None if side == 1 else [Reach(side, stride, top)]
     if name == "conv_any":
-        side, _, stride, _, top, _, dilation = struct.unpack_from("<4B3H", node.kernel.block, 16)
+        side, _, stride, _, top, _, dilation = struct.unpack_from("<4B3H", kernel.block, 16)
         return [Reach((side - 1) * dilation + 1, stride, top)]
-    side, _, stride, _, top = struct.unpack_from("<5B", node.kernel.block, 16)
+    side, _, stride, _, top = struct.unpack_from("<5B", kernel.block, 16)
     return [Reach(side, stride, top)]
 
 
-def _one_by_one(node: Node) -> list[Reach] | None:
-    shapes = [tensor.shape for tensor in node.operator.inputs if tensor is not None]
-    target = node.operator.outputs[0].shape
-    if node.kernel.name != "multiply":
-        return [Reach()] * len(node.inputs)
+def _one_by_one(kernel: Kernel, operator: Operator, count: int) -> list[Reach] | None:
+    shapes = [tensor.shape for tensor in operator.inputs if tensor is not None]
+    target = operator.outputs[0].shape
+    if kernel.name != "multiply":
+        return [Reach()] * count
     if shapes[0] == shapes[1] == target:
         return [Reach(), Reach()]
-    counts = struct.unpack_from(broadcast.SHAPE, node.kernel.block, 4)[: broadcast.DIMENSIONS]
+    counts = struct.unpack_from(broadcast.SHAPE, kernel.block, 4)[: broadcast.DIMENSIONS]
     if counts[-1] != target[3] or counts[-2] != target[1] * target[2] or target not in shapes:
         return None
     return [Reach() if shape == target else Reach(whole=True) for shape in shapes]
