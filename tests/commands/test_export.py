@@ -23,6 +23,9 @@ from tinytrain.config import plugins
 from tinytrain.data import splits
 from tinytrain.data.load import load_dataset
 from tinytrain.deploy import c_source
+from tinytrain.deploy.compiled import c_graph
+from tinytrain.deploy.compiled import plan as compiled_plan
+from tinytrain.deploy.compiled.nodes import network
 from tinytrain.deploy.kernels.derive import derive
 from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.errors import UserError
@@ -56,8 +59,7 @@ def record_parses(monkeypatch):
 def test_an_export_parses_its_model_once(trained_run, monkeypatch, tmp_path):
     parsed = record_parses(monkeypatch)
     _, folder = export(trained_run.folder, "stm32f746", tmp_path / "e", ["qat.epochs=0", "export.parity_images=1"])
-    array = c_source.read_model_data(folder / "firmware/model/model_data.cc")
-    assert parsed == [(folder / "model.tflite").read_bytes(), array]  # and what is read back of it to be proven
+    assert parsed == [(folder / "model.tflite").read_bytes()]
 
 
 def test_the_report_is_the_contract(exported_run, trained_run):
@@ -76,7 +78,7 @@ def test_the_report_is_the_contract(exported_run, trained_run):
         assert report["model"][f"{prefix}bytes"] == len(content)
         assert int(report["model"][f"{prefix}crc32"], 16) == binascii.crc32(content)
     assert report["model"]["macs"] == trained_run.metrics()["macs"]
-    assert report["parity"] == {"images": 359, "different": 0}
+    assert report["parity"] == {"images": 359, "different": 0, "of": "compiled network"}
     assert report["classes"] == [str(digit) for digit in range(10)]
     assert report["input"]["resize"] == trained_run.config().data.resize == "stretch"
     limits = report["memory"]
@@ -112,7 +114,10 @@ def test_the_c_array_is_the_model_and_the_golden_output_its_answer(exported_run)
     source = folder / "firmware/model/model_data.cc"
     array = c_source.read_model_data(source)
     assert array == derive(Model.parse(content)).model.content
-    assert len(array) == report["model"]["firmware_bytes"]
+    plan = compiled_plan.plan(network(Model.parse(content)))
+    assert (folder / "firmware/model/model_graph.c").read_text() == c_graph.source(plan)
+    assert c_graph.constant_bytes(plan) == report["model"]["firmware_bytes"]
+    assert report["memory"]["arena_bytes"] == report["engine"]["arena_bytes"] == plan.arena_bytes
     count = sum(report["model"]["ops"].values())
     expected = {"chosen": "tinytrain", "reason": "", "operators": count, "ours": count, "others": []}
     assert report["kernels"] == expected
@@ -166,7 +171,7 @@ def test_zero_epochs_are_post_training_quantization(trained_run, tmp_path):
         tomli_w.dumps({name: tables[name] for name in ("data", "model", "augment", "optim")})
     )
     report, folder = export(older, "mps2_an500", tmp_path / "ptq", ["qat.epochs=0", "export.parity_images=20"])
-    assert report["parity"] == {"images": 20, "different": 0}
+    assert report["parity"] == {"images": 20, "different": 0, "of": "compiled network"}
     assert set(report["model"]["ops"]) <= {"CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "FULLY_CONNECTED"}
     assert (folder / "firmware/model/model_ops.h").exists()
 
@@ -238,7 +243,7 @@ def test_a_cosine_head_is_exported_as_any_other_classifier(exported_run, tmp_pat
         report, folder = export(run.folder, "stm32f746", tmp_path / f"e{epochs}", [f"qat.epochs={epochs}"])
         assert report["model"]["ops"] == exported_run[0]["model"]["ops"]
         assert report["model"]["ops"]["FULLY_CONNECTED"] == 1
-        assert report["parity"] == {"images": 359, "different": 0}
+        assert report["parity"] == {"images": 359, "different": 0, "of": "compiled network"}
         accuracy = report["accuracy"]
         assert accuracy["float"] == pytest.approx(run.metrics()["test"]["top1"])
         assert accuracy["float"] > 0.5

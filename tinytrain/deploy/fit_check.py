@@ -36,7 +36,7 @@ def on_board(sizes: Sizes, board: Board) -> Memory:
 def estimated(
     model: Model, arena_bytes: int, board: Board, decoder: Decoder | None = None, plan: Plan | None = None
 ) -> Memory:
-    """Returns the memory of a firmware on `board` without linking it; the arguments are those of `firmware.estimate`."""
+    """Returns the memory of a firmware on `board` without linking it; the arguments are as of `firmware.estimate`."""
     return on_board(firmware.estimate(model, arena_bytes, board, decoder, plan), board)
 
 
