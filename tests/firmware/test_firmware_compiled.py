@@ -7,7 +7,7 @@ from random_networks import joined_blocks
 
 from tinytrain.deploy import boards, self_test
 from tinytrain.deploy.c_source import Contents
-from tinytrain.deploy.compiled import c_graph, fused
+from tinytrain.deploy.compiled import fused
 from tinytrain.deploy.compiled.nodes import network
 from tinytrain.deploy.compiled.plan import plan
 from tinytrain.deploy.targets import makefile
@@ -29,16 +29,27 @@ def compiled():
 def test_a_compiled_network_equals_the_reference(tmp_path, compiled, board):
     least, image, golden = compiled
     assert any(isinstance(step, fused.Group) for step in least.steps)
-    contents = Contents(least.network.model, "blocks", least.arena_bytes, [], image, golden)
+    contents = Contents(least.network.model, "blocks", 1, [], image, golden, plan=least)
     sources = makefile.write(tmp_path, boards.load(board), contents)
-    (sources / "model" / "model_graph.c").write_text(c_graph.source(least))
-    done = run_make(sources, "emulate", f"BOARD={board}", "ENGINE=compiled", "INFERENCES=2")
+    done = run_make(sources, "emulate", f"BOARD={board}", "INFERENCES=2")
     printed = self_test.parse(done.stdout)
     assert printed["golden_equal"], done.stdout + done.stderr
     assert printed["engine"] == "compiled"
     assert printed["arena_used_bytes"] == printed["arena_bytes"] == least.arena_bytes
     assert printed["operators"] == str(len(least.steps))
     assert int(printed["init"].split()[0]) < 10_000, "the start computes something"
+
+
+@needs_emulator
+@pytest.mark.parametrize("board", ALL_EMULATED)
+def test_an_export_answers_on_the_emulated_core_without_a_library(exported_run, tmp_path, board):
+    report, folder = exported_run
+    done = run_make(folder / "firmware", "emulate", f"BOARD={board}", f"BUILD={tmp_path}", "INFERENCES=1")
+    printed = self_test.parse(done.stdout)
+    assert printed["golden_equal"], done.stdout + done.stderr
+    assert printed["engine"] == "compiled"
+    assert printed["arena_used_bytes"] == report["memory"]["arena_bytes"]
+    assert printed["operators"] == str(len(report["engine"]["steps"]))
 
 
 def test_the_compiled_engine_asks_for_its_network(tmp_path, compiled):
