@@ -288,16 +288,27 @@ def test_a_tflite_of_anyones_is_exported(exported_run, tmp_path, command_line):
     assert array == (tmp_path / "t/model.compact.tflite").read_bytes()
 
 
-@pytest.mark.skipif("TFLM_DIR" not in os.environ, reason="TFLM_DIR is not set: the real engine is not here")
 @needs_tool("qemu-system-arm")
 @needs_tool("arm-none-eabi-gcc")
 def test_the_firmware_gives_the_golden_output_on_the_emulated_core(exported_run):
     report, _ = exported_run
     assert report["emulated"]["golden"] == "equal"
+    assert report["memory"]["arena_bytes"] == report["emulated"]["arena_used_bytes"]
+    assert report["arena_basis"]["how"] == "planned"
+    assert report["emulated"]["instructions"] > report["model"]["macs"]
+
+
+@pytest.mark.skipif("TFLM_DIR" not in os.environ, reason="TFLM_DIR is not set: TensorFlow Lite Micro is not here")
+@needs_tool("qemu-system-arm")
+@needs_tool("arm-none-eabi-gcc")
+def test_tflm_gives_the_golden_output_on_the_emulated_core_where_it_is_asked_for(exported_run, tmp_path):
+    _, folder = exported_run
+    report, _ = export(folder / "model.tflite", "stm32f746", tmp_path / "e", ["export.engine=tflm"])
+    assert report["engine"] == {"name": "tflm", "reason": "export.engine is tflm"}
+    assert report["emulated"]["golden"] == "equal"
     spare_bytes = report["memory"]["arena_bytes"] - report["emulated"]["arena_used_bytes"]
     assert 0 <= spare_bytes < 16 + 512  # rounded up; a small model takes more while it is prepared
     assert report["arena_basis"]["how"] == "measured in the emulator"
-    assert report["emulated"]["instructions"] > report["model"]["macs"]
 
 
 @pytest.mark.parametrize(
