@@ -22,7 +22,7 @@ from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.data import splits
 from tinytrain.data.load import load_dataset
-from tinytrain.deploy import c_source
+from tinytrain.deploy import boards, c_source, fit_check
 from tinytrain.deploy.compiled import c_graph
 from tinytrain.deploy.compiled import plan as compiled_plan
 from tinytrain.deploy.compiled.nodes import network
@@ -117,6 +117,10 @@ def test_the_c_array_is_the_model_and_the_golden_output_its_answer(exported_run)
     plan = compiled_plan.plan(network(Model.parse(content)))
     assert (folder / "firmware/model/model_graph.c").read_text() == c_graph.source(plan)
     assert c_graph.constant_bytes(plan) == report["model"]["firmware_bytes"]
+    estimated = fit_check.estimated(plan.network.model, plan.arena_bytes, boards.load("stm32f746"), None, plan)
+    assert estimated.flash_bytes == pytest.approx(
+        report["memory"]["flash_bytes"], rel=0.02
+    )  # linked, if a compiler is here
     assert report["memory"]["arena_bytes"] == report["engine"]["arena_bytes"] == plan.arena_bytes
     count = sum(report["model"]["ops"].values())
     expected = {"chosen": "tinytrain", "reason": "", "operators": count, "ours": count, "others": []}

@@ -6,6 +6,7 @@ from conftest import architectures, needs_tool
 from int8_models import cells_model, converted_model, detector_model, two_output_model
 from small_networks import small
 
+from tinytrain.config import load as configs
 from tinytrain.deploy.compiled import plan
 from tinytrain.deploy.compiled.fused import Group
 from tinytrain.deploy.compiled.host import HostEngine, kernels
@@ -13,6 +14,8 @@ from tinytrain.deploy.compiled.nodes import network
 from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.quantize import convert
 from tinytrain.tflite.model import Model
+from tinytrain.tflite.strip import strip
+from tinytrain.train import task as tasks
 
 IMAGES = 4
 SMALL_MAPS = ("mobilenet_v3_small",)  # at 48 pixels none of its maps is larger than the image
@@ -63,3 +66,22 @@ def test_every_architecture_equals_the_reference(name, objects, tmp_path):
     if name not in SMALL_MAPS:
         assert any(isinstance(step, Group) for step in least.steps)
         assert least.arena_bytes < 0.8 * plain.arena_bytes
+
+
+HEADS = {
+    "yolo3_lite": ["task=detect", "detect.strides=[16,8]", "detect.anchors=[8,8,16,16,32,32,40,40]"],
+    "yolo_single": ["task=detect", "detect.strides=[16]", "detect.anchors=[8,8,16,16,32,32]"],
+    "centroid": ["task=centroids", "detect.strides=[8]"],
+}
+
+
+@needs_tool("gcc")
+@pytest.mark.parametrize("head", HEADS)
+def test_every_head_of_a_detector_equals_the_reference(head, objects, tmp_path):
+    words = ["model.name=mobilenet_v2", "model.width=0.35", "model.channels=3", "model.stem=imagenet", "model.init=he"]
+    words += [f"detect.head={head}", "detect.depth=1", "detect.fuse=add", "model.resolution=48", *HEADS[head]]
+    config = configs.load(None, [*words, "device.precision=float32"])
+    config.detect.channels = [16] * len(config.detect.strides)
+    model = convert.convert_untrained(tasks.build_network(config, ["apple", "pear"]))
+    plain, least = check(strip(model), objects, tmp_path)
+    assert least.arena_bytes < 0.8 * plain.arena_bytes

@@ -1,4 +1,7 @@
-"""Flash of a compiled network beside the rest of the firmware: constants, tables of fused rows, code of the kernels."""
+"""Flash of a compiled network beside the rest of the firmware: constants, tables of fused rows, code of the kernels.
+
+Estimates for five networks are 600 to 2,300 bytes above real links of 106,000 to 777,000 bytes.
+"""
 
 from tinytrain.deploy.compiled import c_graph
 from tinytrain.deploy.compiled.fused import Group
@@ -25,7 +28,7 @@ KERNEL_BYTES = {
     "transpose": 100,
 }
 COLUMNS_BYTES, FUSED_BYTES = 2296, 236
-LIBC_BYTES = 1500
+LIBC_BYTES = 900
 MAP_BYTES, STAGE_BYTES, GROUP_BYTES, ENTRY_BYTES, CALL_BYTES = 16, 12, 16, 2, 40
 
 
