@@ -58,7 +58,8 @@ def plan(network: Network, limit: int = 0) -> Plan:
     fitting = [choice for choice in groups if choice.bytes_ <= bound and _most(plain, choice.begin, choice.end) > bound]
     wider = [wide for choice in fitting for wide in _wider(network, choice, bound)]
     chosen = _cheapest(network, [*(choice for choice in plain if choice.bytes_ <= bound), *fitting, *wider])
-    return placed(network, [choice.step for choice in chosen], bound, sum(choice.cost for choice in chosen))
+    peak = max(choice.bytes_ for choice in chosen)
+    return placed(network, [choice.step for choice in chosen], peak, sum(choice.cost for choice in chosen))
 
 
 def _choice(network: Network, begin: int, end: int, step: Step, cost: int) -> Choice:
