@@ -119,7 +119,7 @@ void Hello(Reader payload) {
   Begin(kHello | kAnswer);
   Put<uint16_t>(kVersion);
   Put<uint16_t>(kPayloadBytes);
-  Put<uint32_t>(Crc32(kModel, kModelBytes));
+  Put<uint32_t>(kModelCrc);
   Put<uint32_t>(kModelBytes);
   Put<uint32_t>(kInputBytes);
   Put<uint32_t>(kOutputBytes);

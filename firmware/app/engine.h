@@ -1,5 +1,6 @@
 // The inference engine behind a small C interface, for models with one int8 input and any number of int8 outputs:
-// engine_tflm.cc is TensorFlow Lite Micro, engine_stub.cc needs no library.
+// engine_tflm.cc is TensorFlow Lite Micro, engine_compiled.cc the network as C, engine_stub.cc no network at all. Each
+// takes its model from ../model.
 #pragma once
 
 #include <stdbool.h>
@@ -20,8 +21,8 @@ typedef struct {
     int32_t zero_point;
 } EngineOutput;
 
-// Plans `model` (16-byte aligned) into `arena` (16-byte aligned). False: engine_error() says why.
-bool engine_init(const uint8_t *model, uint8_t *arena, size_t arena_bytes);
+// Plans the model into `arena` (16-byte aligned). False: engine_error() says why.
+bool engine_init(uint8_t *arena, size_t arena_bytes);
 
 // Called by the engine before and after each operator, in the order of the model; see inference.cc.
 void operator_begins(void);
@@ -36,7 +37,7 @@ size_t engine_output_count(void);
 EngineOutput engine_output(size_t index);  // in the order of the model; its data holds until the next engine_invoke()
 
 size_t engine_arena_used_bytes(void);
-size_t engine_operator_count(void);  // operators the model runs, repeated ones counted each time
+size_t engine_operator_count(void);  // calls of operator_begins() in an inference
 const char *engine_name(void);
 const char *engine_error(void);
 

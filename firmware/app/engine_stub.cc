@@ -20,16 +20,17 @@ constexpr size_t Aligned(size_t bytes) { return (bytes + 15) & ~size_t{15}; }
 
 extern "C" {
 
-bool engine_init(const uint8_t* model, uint8_t* arena, size_t arena_bytes) {
+bool engine_init(uint8_t* arena, size_t arena_bytes) {
   used_bytes = Aligned(kInputBytes) + Aligned(kOutputBytes);
   if (used_bytes > arena_bytes) {
     error = "the arena is too small";
     return false;
   }
-  if (reinterpret_cast<uintptr_t>(model) % 16 != 0 || reinterpret_cast<uintptr_t>(arena) % 16 != 0) {
+  if (reinterpret_cast<uintptr_t>(kModel) % 16 != 0 || reinterpret_cast<uintptr_t>(arena) % 16 != 0) {
     error = "model or arena is not 16-byte aligned";
     return false;
   }
+  (void)*static_cast<const volatile uint8_t*>(kModel);  // a real engine reads it, so it takes its flash
   input = reinterpret_cast<int8_t*>(arena);
   outputs = reinterpret_cast<int8_t*>(arena + Aligned(kInputBytes));
   return true;

@@ -8,6 +8,7 @@
 #include "board.h"
 #include "console.h"
 #include "engine.h"
+#include "model/model_data.h"
 #include "model/model_ops.h"
 #include "tensorflow/lite/micro/cortex_m_generic/debug_log_callback.h"
 #include "tensorflow/lite/micro/micro_interpreter.h"
@@ -95,9 +96,9 @@ bool OutputsAreInt8() {
 
 extern "C" {
 
-bool engine_init(const uint8_t* data, uint8_t* arena, size_t arena_bytes) {
+bool engine_init(uint8_t* arena, size_t arena_bytes) {
   RegisterDebugLogCallback(print);  // before all else: without it every error is silent
-  model = tflite::GetModel(data);
+  model = tflite::GetModel(kModel);
   if (model->version() != TFLITE_SCHEMA_VERSION) return Fail("the model has another schema version than 3");
   if (const char* fault = LibraryFault(); fault[0] != '\0') return Fail(fault);
   auto* resolver = new (resolver_storage) ObservedResolver;

@@ -65,7 +65,7 @@ void KeepOutputs() {
 bool Start() {
   const uint64_t before = ticks_now();
   error = "";
-  if (!engine_init(kModel, arena, kArenaBytes)) {
+  if (!engine_init(arena, kArenaBytes)) {
     error = engine_error();
     if (error[0] == '\0') error = "the engine failed without a reason";
   } else if (!SizesFit()) {

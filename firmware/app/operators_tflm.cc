@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "kernels/kernels.h"
 #include "model/model_data.h"
 #include "tensorflow/lite/c/builtin_op_data.h"
 #include "tensorflow/lite/kernels/kernel_util.h"
@@ -76,12 +77,9 @@ TfLiteStatus PrepareLookup([[maybe_unused]] TfLiteContext* context, TfLiteNode* 
 
 TfLiteStatus InvokeLookup(TfLiteContext* context, TfLiteNode* node) {
   const TfLiteEvalTensor* input = GetEvalInput(context, node, 0);
-  const int8_t* from = GetTensorData<int8_t>(input);
   int8_t* to = GetTensorData<int8_t>(GetEvalOutput(context, node, 0));
-  const int8_t* table = static_cast<const int8_t*>(node->user_data) + 128;
-  const int count = Count(input);
-#pragma GCC unroll 4
-  for (int i = 0; i < count; ++i) to[i] = table[from[i]];
+  const auto* table = static_cast<const int8_t*>(node->user_data);
+  kernel_look_up(table, GetTensorData<int8_t>(input), to, static_cast<uint32_t>(Count(input)));
   return kTfLiteOk;
 }
 
@@ -133,25 +131,25 @@ TfLiteStatus PrepareMul(TfLiteContext* context, TfLiteNode* node) {
 
 TfLiteStatus InvokeMul(TfLiteContext* context, TfLiteNode* node) {
   const auto& data = *static_cast<const tflite::OpDataMul*>(node->user_data);
-  const TfLiteEvalTensor* larger = GetEvalInput(context, node, 0);
-  const TfLiteEvalTensor* smaller = GetEvalInput(context, node, 1);
-  int32_t larger_zero = data.input1_zero_point, smaller_zero = data.input2_zero_point;
-  if (Count(larger) < Count(smaller)) {
-    std::swap(larger, smaller);
-    std::swap(larger_zero, smaller_zero);
-  }
-  const int factors = Count(smaller), rows = Count(larger) / factors;
-  const int8_t *from = GetTensorData<int8_t>(larger), *factor = GetTensorData<int8_t>(smaller);
-  int8_t* to = GetTensorData<int8_t>(GetEvalOutput(context, node, 0));
-  const Scale scale(data.output_multiplier, data.output_shift);
-  const int32_t zero = data.output_zero_point, low = data.output_activation_min, high = data.output_activation_max;
-  for (int row = 0; row < rows; ++row) {
-    for (int i = 0; i < factors; ++i) {
-      const int32_t product = (*from++ - larger_zero) * (factor[i] - smaller_zero);
-      const int32_t value = scale(product) + zero;
-      *to++ = static_cast<int8_t>(std::min(std::max(value, low), high));
-    }
-  }
+  const TfLiteEvalTensor* first = GetEvalInput(context, node, 0);
+  const TfLiteEvalTensor* second = GetEvalInput(context, node, 1);
+  const auto factors = static_cast<uint32_t>(std::min(Count(first), Count(second)));
+  const auto rows = static_cast<uint32_t>(std::max(Count(first), Count(second))) / factors;
+  KernelMultiply multiply = {};
+  multiply.shape = {{1, 1, rows, factors}, {0, 0, factors, 1}, {0, 0, factors, 1}};
+  if (Count(first) < Count(second)) multiply.shape.first[2] = 0;
+  if (Count(second) < Count(first)) multiply.shape.second[2] = 0;
+  multiply.multiplier = static_cast<int32_t>(2 * static_cast<uint32_t>(data.output_multiplier));  // less 2^32
+  multiply.shifts = static_cast<uint32_t>(std::max(-data.output_shift, 0) | std::max(data.output_shift, 0) << 16);
+  multiply.first_zero = static_cast<int8_t>(data.input1_zero_point);
+  multiply.second_zero = static_cast<int8_t>(data.input2_zero_point);
+  multiply.output_zero = static_cast<int8_t>(data.output_zero_point);
+  multiply.low = static_cast<int8_t>(data.output_activation_min);
+  multiply.high = static_cast<int8_t>(data.output_activation_max);
+  const bool is_unbounded = multiply.low == -128 && multiply.high == 127 && data.output_shift < 0;
+  multiply.requantize = is_unbounded ? KERNEL_ROUND : KERNEL_CLAMP;
+  kernel_multiply(&multiply, GetTensorData<int8_t>(first), GetTensorData<int8_t>(second),
+                  GetTensorData<int8_t>(GetEvalOutput(context, node, 0)));
   return kTfLiteOk;
 }
 

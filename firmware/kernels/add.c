@@ -1,5 +1,6 @@
 // Both inputs are brought to half of the larger scale, 20 bits to the left: of that one itself a shift by 19 is all.
 #include "requantize.h"
+#include "ring.h"
 
 // `mode` is a constant where this is used.
 KERNEL_INLINE void add_all(const KernelAdd* add, const int8_t* larger, const int8_t* smaller, int8_t* output, int mode) {
@@ -26,4 +27,11 @@ void kernel_add(const KernelAdd* add, const int8_t* first, const int8_t* second,
   } else {
     add_all(add, larger, smaller, output, KERNEL_CLAMP);
   }
+}
+
+// On a copy of the block, with another count.
+void kernel_add_rows(const KernelRows* rows) {
+  KernelAdd add = *(const KernelAdd*)rows->block;
+  add.count = (uint32_t)(rows->count * rows->inputs[0].step);
+  kernel_add(&add, ring_row(&rows->inputs[0], rows->first), ring_row(&rows->inputs[1], rows->first), rows->output);
 }

@@ -4,12 +4,10 @@
 #include "dsp.h"
 #include "kernels.h"
 #include "requantize.h"
+#include "ring.h"
 
 #define MOST_WORDS (7 * 6)  // of the pairs of a channel's weights
 #define NOT_INLINE static __attribute__((noinline))  // so that each inner loop has the registers for itself
-
-static int at_least(int x, int low) { return x < low ? low : x; }
-static int at_most(int x, int high) { return x > high ? high : x; }
 
 // What the loops over the outputs of one channel read.
 typedef struct {
@@ -47,33 +45,37 @@ KERNEL_INLINE void spread_weights(const uint32_t* from, uint32_t* to, int window
 
 // Where the values of a channel, or of some, come from and go to.
 typedef struct {
-  int channels, step;         // bytes from a pixel of the input to the next, and from a row
+  int channels, offset;       // bytes from a pixel of the input to the next, and from a row's begin to these channels
   int begin, count, rows;     // what of a plane lies on the input: the place of its first value, columns and rows
   int pitch, size;            // values of a row and of a plane
+  const KernelRing* input;
+  const int8_t* first;        // the first row
 } Layout;
 
 // One channel.
-NOT_INLINE void spread_plane(const Layout* layout, const int8_t* from, int16_t* to) {
+NOT_INLINE void spread_plane(const Layout* layout, int16_t* to) {
   const int channels = layout->channels;
+  const int8_t* from = layout->first;
   to += layout->begin;
   for (int row = layout->rows; row > 0; --row) {
-    const int8_t* source = from;
+    const int8_t* source = from + layout->offset;
     int16_t* target = to;
     for (int left = layout->count; left > 0; --left) {
       store_half(target++, *source);
       source += channels;
     }
-    from += layout->step;
+    from = next_row(layout->input, from);
     to += layout->pitch;
   }
 }
 
 // Four channels at once, to four planes: a word of the input has a value of each.
-NOT_INLINE void spread_planes(const Layout* layout, const int8_t* from, int16_t* to) {
+NOT_INLINE void spread_planes(const Layout* layout, int16_t* to) {
   const int channels = layout->channels, size = layout->size;
+  const int8_t* from = layout->first;
   to += layout->begin;
   for (int row = layout->rows; row > 0; --row) {
-    const int8_t* source = from;
+    const int8_t* source = from + layout->offset;
     int16_t* target = to;
     int left = layout->count;
     for (; left >= 2; left -= 2) {
@@ -92,7 +94,7 @@ NOT_INLINE void spread_planes(const Layout* layout, const int8_t* from, int16_t*
       store_half(target + 2 * size, source[2]);
       store_half(target + 3 * size, source[3]);
     }
-    from += layout->step;
+    from = next_row(layout->input, from);
     to += layout->pitch;
   }
 }
@@ -208,31 +210,30 @@ static const uint32_t* output_channel(Plane* plane, OutputPlane output_plane, co
 }
 
 // The output rows from `top` on, of all channels.
-static void output_band(const KernelDepthwise* depthwise, const int8_t* input, int8_t* output, int16_t* values, int top,
-                        int rows) {
+static void output_band(const KernelDepthwise* depthwise, const KernelRing* input, int8_t* output, int16_t* values,
+                        int top, int rows) {
   const int channels = depthwise->channels, window = depthwise->window, pitch = depthwise->pitch;
   const int first_row = top * depthwise->stride - depthwise->pad_top, height = (rows - 1) * depthwise->stride + window;
   const int begin = at_least(-first_row, 0), end = at_most(depthwise->input_height - first_row, height);
   const int count = at_most(depthwise->input_width, pitch - depthwise->pad_left);
-  const Layout layout = {channels, channels * depthwise->input_width, begin * pitch + depthwise->pad_left, count,
-                         end - begin, pitch, (int)depthwise->plane};
+  Layout layout = {channels, 0, begin * pitch + depthwise->pad_left, count, end - begin, pitch, (int)depthwise->plane,
+                   input, ring_row(input, first_row + begin)};
   Plane plane = {0, 0, 0, {depthwise->output_zero, depthwise->low, depthwise->high}, 0, depthwise->requantize,
                  2 * pitch, channels, depthwise->output_width, rows};
   const OutputPlane output_plane = output_of(window, depthwise->stride);
   const uint32_t* record = (const uint32_t*)((const char*)depthwise + depthwise->records);
   fill((uint32_t*)values, depthwise->input_zero, at_most(channels, 4) * layout.size / 2);
-  input += layout.step * (first_row + begin);
-  output += channels * top * depthwise->output_width;
   int left = channels;
   for (; left >= 4; left -= 4) {
-    spread_planes(&layout, input, values);
-    input += 4;
+    spread_planes(&layout, values);
+    layout.offset += 4;
     for (int i = 0; i < 4; ++i) {
       record = output_channel(&plane, output_plane, record, window, values + i * layout.size, output++);
     }
   }
   for (; left > 0; --left) {
-    spread_plane(&layout, input++, values);
+    spread_plane(&layout, values);
+    ++layout.offset;
     record = output_channel(&plane, output_plane, record, window, values, output++);
   }
 }
@@ -251,12 +252,20 @@ static void output_pixel(const KernelDepthwise* depthwise, const int8_t* input, 
   }
 }
 
-void kernel_depthwise(const KernelDepthwise* depthwise, const int8_t* input, int8_t* output, void* scratch) {
+void kernel_depthwise_rows(const KernelRows* rows) {
+  const KernelDepthwise* depthwise = rows->block;
+  const int step = depthwise->channels * depthwise->output_width;
   if (depthwise->window == 1) {
-    output_pixel(depthwise, input, output);
+    output_pixel(depthwise, rows->inputs[0].begin, rows->output);
     return;
   }
-  for (int top = 0; top < depthwise->output_height; top += depthwise->band) {
-    output_band(depthwise, input, output, scratch, top, at_most(depthwise->output_height - top, depthwise->band));
+  for (int done = 0; done < rows->count; done += depthwise->band) {
+    output_band(depthwise, &rows->inputs[0], rows->output + done * step, rows->scratch, rows->first + done,
+                at_most(rows->count - done, depthwise->band));
   }
+}
+
+void kernel_depthwise(const KernelDepthwise* depthwise, const int8_t* input, int8_t* output, void* scratch) {
+  const KernelRing map = whole_map(input, depthwise->input_height, depthwise->input_width * depthwise->channels);
+  kernel_depthwise_rows(&(KernelRows){depthwise, {map}, output, 0, depthwise->output_height, scratch});
 }

@@ -22,3 +22,13 @@ KERNEL_INLINE int8_t requantize(int32_t x, int32_t multiplier, uint32_t shifts, 
   if (mode == KERNEL_ROUND) high += high >> 31;
   return (int8_t)ssat8(shift_round_add(high, shifts, bounds->zero));
 }
+
+// The same in plain C, for any multiplier m of 31 bits: x·2^left·m/2^31, then the division by 2^right.
+KERNEL_INLINE int32_t scale_any(int32_t x, int32_t multiplier, uint32_t left, uint32_t right) {
+  const int64_t product = (int64_t)(int32_t)((uint32_t)x << left) * multiplier + (INT64_C(1) << 30);
+  const int64_t high = product >> 31;
+  if (right == 0) return (int32_t)high;
+  return (int32_t)((high + (high >> 63) + (INT64_C(1) << (right - 1))) >> right);
+}
+
+KERNEL_INLINE int8_t clamped(int32_t x, int32_t low, int32_t high) { return (int8_t)(x < low ? low : x > high ? high : x); }

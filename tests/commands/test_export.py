@@ -22,7 +22,10 @@ from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.data import splits
 from tinytrain.data.load import load_dataset
-from tinytrain.deploy import c_source
+from tinytrain.deploy import boards, c_source, fit_check
+from tinytrain.deploy.compiled import c_graph
+from tinytrain.deploy.compiled import plan as compiled_plan
+from tinytrain.deploy.compiled.nodes import network
 from tinytrain.deploy.kernels.derive import derive
 from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.errors import UserError
@@ -56,8 +59,7 @@ def record_parses(monkeypatch):
 def test_an_export_parses_its_model_once(trained_run, monkeypatch, tmp_path):
     parsed = record_parses(monkeypatch)
     _, folder = export(trained_run.folder, "stm32f746", tmp_path / "e", ["qat.epochs=0", "export.parity_images=1"])
-    array = c_source.read_model_data(folder / "firmware/model/model_data.cc")
-    assert parsed == [(folder / "model.tflite").read_bytes(), array]  # and what is read back of it to be proven
+    assert parsed == [(folder / "model.tflite").read_bytes()]
 
 
 def test_the_report_is_the_contract(exported_run, trained_run):
@@ -76,7 +78,7 @@ def test_the_report_is_the_contract(exported_run, trained_run):
         assert report["model"][f"{prefix}bytes"] == len(content)
         assert int(report["model"][f"{prefix}crc32"], 16) == binascii.crc32(content)
     assert report["model"]["macs"] == trained_run.metrics()["macs"]
-    assert report["parity"] == {"images": 359, "different": 0}
+    assert report["parity"] == {"images": 359, "different": 0, "of": "compiled network"}
     assert report["classes"] == [str(digit) for digit in range(10)]
     assert report["input"]["resize"] == trained_run.config().data.resize == "stretch"
     limits = report["memory"]
@@ -112,7 +114,14 @@ def test_the_c_array_is_the_model_and_the_golden_output_its_answer(exported_run)
     source = folder / "firmware/model/model_data.cc"
     array = c_source.read_model_data(source)
     assert array == derive(Model.parse(content)).model.content
-    assert len(array) == report["model"]["firmware_bytes"]
+    plan = compiled_plan.plan(network(Model.parse(content)))
+    assert (folder / "firmware/model/model_graph.c").read_text() == c_graph.source(plan)
+    assert c_graph.constant_bytes(plan) == report["model"]["firmware_bytes"]
+    estimated = fit_check.estimated(plan.network.model, plan.arena_bytes, boards.load("stm32f746"), None, plan)
+    assert estimated.flash_bytes == pytest.approx(
+        report["memory"]["flash_bytes"], rel=0.02
+    )  # linked, if a compiler is here
+    assert report["memory"]["arena_bytes"] == report["engine"]["arena_bytes"] == plan.arena_bytes
     count = sum(report["model"]["ops"].values())
     expected = {"chosen": "tinytrain", "reason": "", "operators": count, "ours": count, "others": []}
     assert report["kernels"] == expected
@@ -166,7 +175,7 @@ def test_zero_epochs_are_post_training_quantization(trained_run, tmp_path):
         tomli_w.dumps({name: tables[name] for name in ("data", "model", "augment", "optim")})
     )
     report, folder = export(older, "mps2_an500", tmp_path / "ptq", ["qat.epochs=0", "export.parity_images=20"])
-    assert report["parity"] == {"images": 20, "different": 0}
+    assert report["parity"] == {"images": 20, "different": 0, "of": "compiled network"}
     assert set(report["model"]["ops"]) <= {"CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "FULLY_CONNECTED"}
     assert (folder / "firmware/model/model_ops.h").exists()
 
@@ -238,7 +247,7 @@ def test_a_cosine_head_is_exported_as_any_other_classifier(exported_run, tmp_pat
         report, folder = export(run.folder, "stm32f746", tmp_path / f"e{epochs}", [f"qat.epochs={epochs}"])
         assert report["model"]["ops"] == exported_run[0]["model"]["ops"]
         assert report["model"]["ops"]["FULLY_CONNECTED"] == 1
-        assert report["parity"] == {"images": 359, "different": 0}
+        assert report["parity"] == {"images": 359, "different": 0, "of": "compiled network"}
         accuracy = report["accuracy"]
         assert accuracy["float"] == pytest.approx(run.metrics()["test"]["top1"])
         assert accuracy["float"] > 0.5
@@ -283,16 +292,27 @@ def test_a_tflite_of_anyones_is_exported(exported_run, tmp_path, command_line):
     assert array == (tmp_path / "t/model.compact.tflite").read_bytes()
 
 
-@pytest.mark.skipif("TFLM_DIR" not in os.environ, reason="TFLM_DIR is not set: the real engine is not here")
 @needs_tool("qemu-system-arm")
 @needs_tool("arm-none-eabi-gcc")
 def test_the_firmware_gives_the_golden_output_on_the_emulated_core(exported_run):
     report, _ = exported_run
     assert report["emulated"]["golden"] == "equal"
+    assert report["memory"]["arena_bytes"] == report["emulated"]["arena_used_bytes"]
+    assert report["arena_basis"]["how"] == "planned"
+    assert report["emulated"]["instructions"] > report["model"]["macs"]
+
+
+@pytest.mark.skipif("TFLM_DIR" not in os.environ, reason="TFLM_DIR is not set: TensorFlow Lite Micro is not here")
+@needs_tool("qemu-system-arm")
+@needs_tool("arm-none-eabi-gcc")
+def test_tflm_gives_the_golden_output_on_the_emulated_core_where_it_is_asked_for(exported_run, tmp_path):
+    _, folder = exported_run
+    report, _ = export(folder / "model.tflite", "stm32f746", tmp_path / "e", ["export.engine=tflm"])
+    assert report["engine"] == {"name": "tflm", "reason": "export.engine is tflm"}
+    assert report["emulated"]["golden"] == "equal"
     spare_bytes = report["memory"]["arena_bytes"] - report["emulated"]["arena_used_bytes"]
     assert 0 <= spare_bytes < 16 + 512  # rounded up; a small model takes more while it is prepared
     assert report["arena_basis"]["how"] == "measured in the emulator"
-    assert report["emulated"]["instructions"] > report["model"]["macs"]
 
 
 @pytest.mark.parametrize(

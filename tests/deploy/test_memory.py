@@ -13,8 +13,10 @@ from small_networks import small, trained
 
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
-from tinytrain.config.schema import Config
+from tinytrain.config.schema import Config, Export
 from tinytrain.deploy import boards, estimate, fit_check, memory
+from tinytrain.deploy.compiled import engine, flash, plan
+from tinytrain.deploy.compiled.nodes import network
 from tinytrain.deploy.kernels.derive import derive
 from tinytrain.deploy.memory import Memory
 from tinytrain.deploy.tflm import memory_planner
@@ -90,6 +92,10 @@ def test_plan_estimate_and_bound_of_every_model(name, converted, tmp_path):
     assert arena_bytes == pytest.approx(memory.arena_bytes(stripped, derived), rel=0.1)
     assert model_bytes == pytest.approx(len(derived.model.content), rel=0.03)
     assert memory.arena_bytes(stripped, derived) < memory.target_arena_bytes(stripped)
+    least = plan.plan(network(stripped))
+    arena_bytes, model_bytes = estimate.arena_and_model_bytes(model, compiled=True)
+    assert arena_bytes == pytest.approx(least.arena_bytes, rel=0.1)
+    assert model_bytes == pytest.approx(flash.model_bytes(least), rel=0.06)
 
 
 def test_fit_measures_a_network_as_large_as_it_will_be_once_trained():
@@ -99,11 +105,12 @@ def test_fit_measures_a_network_as_large_as_it_will_be_once_trained():
     needed = fit_check.once_trained(model, Config(task="classify"), 5, board)
     noise = np.random.default_rng(0).uniform(-1, 1, (4, 48, 48, 3)).astype("float32")
     real = strip(convert.convert_post_training(tf_keras_clone.rebuild(trained(model), folded=True), noise))
-    derived = derive(real)
-    assert needed.flash_bytes == pytest.approx(
-        fit_check.estimated(derived.model, needed.arena_bytes, board).flash_bytes, abs=200
-    )
-    assert needed.arena_bytes == memory.arena_bytes(real, derived)
+    chosen = engine.choose(real, Export(), board)
+    linked = fit_check.estimated(real, needed.arena_bytes, board, plan=chosen.plan)
+    assert needed.flash_bytes == pytest.approx(linked.flash_bytes, abs=200)
+    assert needed.arena_bytes == chosen.plan.arena_bytes
+    needed = fit_check.once_trained(model, Config(task="classify", export=Export(engine="tflm")), 5, board)
+    assert needed.arena_bytes == memory.arena_bytes(real, derive(real))
 
 
 def detector_at(side):
@@ -118,21 +125,21 @@ def detector_at(side):
 def test_the_largest_resolution_of_a_detector_that_fits_is_taken_with_its_decoder_counted():
     """By real conversions it fits, and the next larger one does not."""
     board, check = boards.load("nucleo_f401re"), fit_check.BoardCheck("nucleo_f401re")
-    assert check.largest(detector_at, 2, (160, 144, 128)) == 128
-    fits = {side: fit_check.once_trained(*detector_at(side), 2, board).fits for side in (144, 128)}
-    assert fits == {144: False, 128: True}
-    stripped = strip(convert.convert_untrained(detector_at(128)[0]))
-    derived = derive(stripped)
-    without = fit_check.estimated(derived.model, memory.arena_bytes(stripped, derived), board)
-    needed = fit_check.once_trained(*detector_at(128), 2, board)
+    assert check.largest(detector_at, 2, (192, 176, 160)) == 160
+    fits = {side: fit_check.once_trained(*detector_at(side), 2, board).fits for side in (176, 160)}
+    assert fits == {176: False, 160: True}
+    stripped = strip(convert.convert_untrained(detector_at(160)[0]))
+    chosen = engine.choose(stripped, Export(), board).plan
+    without = fit_check.estimated(stripped, chosen.arena_bytes, board, plan=chosen)
+    needed = fit_check.once_trained(*detector_at(160), 2, board)
     tables, golden_bytes = 3 * 2 * 256, 12 * 100  # three tables of uint16; 12 bytes a box, detect.boxes of them
     assert needed.flash_bytes - without.flash_bytes >= tables + golden_bytes
     assert needed.ram_bytes - without.ram_bytes == 12 * 400  # the boxes that suppression begins with
 
 
 def test_a_resolution_that_only_fits_by_estimate_is_not_taken(monkeypatch):
-    monkeypatch.setattr(estimate, "arena_and_model_bytes", lambda model: (1, 1))
-    assert fit_check.BoardCheck("nucleo_f401re").largest(detector_at, 2, (144, 128)) == 128
+    monkeypatch.setattr(estimate, "arena_and_model_bytes", lambda *_: (1, 1))
+    assert fit_check.BoardCheck("nucleo_f401re").largest(detector_at, 2, (176, 160)) == 160
 
 
 def test_the_estimate_of_a_network_that_was_not_used_to_fit_it():

@@ -26,7 +26,7 @@ def held(outputs):
     model = SimpleNamespace(
         name="detector", task=task, samples=None, classes=classes, images=images, tflite=graph, pixels=pixels
     )
-    return write.contents(model, graph, outputs, False, 1024)
+    return write.contents(model, graph, outputs, False, None, 1024)
 
 
 @pytest.fixture(scope="module")

@@ -244,7 +244,7 @@ def test_a_changed_header_builds_anew(tmp_path):
         ((), ["TFLM_DIR is not set; set it to", "https://github.com/tensorflow/tflite-micro"]),
         (("TFLM_DIR=/nowhere",), ["TFLM_DIR is '/nowhere'", "libtensorflow-microlite.a", "https://"]),
         (("BOARD=stm32", "ENGINE=stub"), ["BOARD is 'stm32'", *boards.names()]),
-        (("ENGINE=other",), ["ENGINE is 'other'", "stub tflm"]),
+        (("ENGINE=other",), ["ENGINE is 'other'", "compiled stub tflm"]),
         (("emulate", "ENGINE=stub"), ["stm32f746g_disco has no emulator", EMULATED]),
         (("flash", f"BOARD={EMULATED}", "ENGINE=stub"), ["nothing to flash"]),
     ],

@@ -10,7 +10,7 @@ SOURCES = REPOSITORY / "firmware" / "kernels"
 FLAGS = ["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-Wshadow", "-Wconversion"]
 GUARD = 0x5A  # around what a kernel writes
 MARGIN = 64
-WITHOUT_SCRATCH = ("add", "average_pool")
+WITH_SCRATCH = ("conv", "conv_1x1", "depthwise", "fully_connected")
 
 
 class HostKernels:
@@ -28,8 +28,8 @@ class HostKernels:
         block = ctypes.create_string_buffer(kernel.block, len(kernel.block))
         sources = [np.ascontiguousarray(each) for each in inputs]
         before = [each.copy() for each in sources]
-        places = [block, *(each.ctypes.data_as(ctypes.c_void_p) for each in sources), _inner(output)]
-        if kernel.name not in WITHOUT_SCRATCH:
+        places = [block, *_arguments(kernel, [each.ctypes.data for each in sources]), _inner(output)]
+        if kernel.name in WITH_SCRATCH:
             places.append(_inner(scratch))
         getattr(self._library, f"kernel_{kernel.name}")(*places)
         for memory in (output, scratch):
@@ -49,11 +49,18 @@ class HostKernels:
         scratch = np.zeros(kernel.scratch_bytes + 4, np.uint8)
         places = [each.ctypes.data for each in sources]
         places[overwritten] = memory.ctypes.data + first
-        arguments = [block, *map(ctypes.c_void_p, (*places, memory.ctypes.data))]
-        if kernel.name not in WITHOUT_SCRATCH:
+        arguments = [block, *_arguments(kernel, places), ctypes.c_void_p(memory.ctypes.data)]
+        if kernel.name in WITH_SCRATCH:
             arguments.append(ctypes.c_void_p(scratch.ctypes.data))
         getattr(self._library, f"kernel_{kernel.name}")(*arguments)
         return memory[:count].reshape(shape)
+
+
+def _arguments(kernel, addresses):
+    """Returns the inputs as a kernel takes them."""
+    if kernel.name == "concatenation":
+        return [(ctypes.c_void_p * len(addresses))(*addresses)]
+    return map(ctypes.c_void_p, addresses)
 
 
 def _guarded(count):

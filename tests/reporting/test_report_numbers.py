@@ -5,11 +5,12 @@ import dataclasses
 import io
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import export_reports
 import numpy as np
 import pytest
-from int8_models import converted_model
+from int8_models import converted_model, shaped
 from PIL import Image
 from scipy import stats
 from sklearn.metrics import confusion_matrix, log_loss
@@ -402,3 +403,34 @@ def test_the_legend_names_the_lines_that_there_are():
     assert ">train</text>" in loss
     assert ">val</text>" in ap50
     assert ">train</text>" not in ap50
+
+
+def test_the_map_of_a_compiled_network_is_drawn_by_operators():
+    """Two operators fused behind a first one: rows of the map between them live while both run."""
+    section = {
+        "arena_bytes": 112,
+        "steps": [{"operators": [0], "rows": 0}, {"operators": [1, 2], "rows": 1}],
+        "buffers": [
+            {"kind": "tensor", "offset": 0, "bytes": 64, "first": 0, "last": 1},
+            {"kind": "tensor", "offset": 64, "bytes": 32, "first": 1, "last": 2},
+            {"kind": "rows", "offset": 96, "bytes": 16, "first": 2, "last": 2},
+            {"kind": "tensor", "offset": 0, "bytes": 48, "first": 2, "last": 2},
+        ],
+    }
+    found = memory_map.compiled(section, 3)
+    assert found.live_bytes.tolist() == [64, 96, 96, 96]
+    assert [(buffer.first, buffer.last) for _, buffer in found.blocks] == [(0, 1), (1, 3), (2, 3), (2, 3)]
+    assert (found.head_bytes, found.rows, found.compiled) == (112, {2}, True)
+
+
+def test_the_share_of_fused_operators_is_split_by_their_multiply_accumulates():
+    graph = SimpleNamespace(
+        operators=[shaped("CONV_2D", (1, 4, 4, 1), (1, 1, 1, 1), (1, 4, 4, 1), strideH=1, strideW=1)] * 3
+    )
+    measured = [
+        {"name": "FUSED 1-2", "operators": [0, 1], "share": 0.6},
+        {"name": "CONV_2D", "operators": [2], "share": 0.4},
+    ]
+    shares = operators.measured_shares({"profile": {"operators": measured}}, graph)
+    assert shares == pytest.approx([0.3, 0.3, 0.4])
+    assert operators.measured_shares({"profile": {"operators": measured[:1]}}, graph) is None

@@ -11,6 +11,7 @@ import numpy as np
 from tinytrain import progress
 from tinytrain.benching import box_answers
 from tinytrain.benching.box_answers import Decoded
+from tinytrain.benching.connection import step_names
 from tinytrain.benching.serial.board import BoardLink, Inference
 from tinytrain.benching.serial.messages import BoardWrong, Hello, OutputInfo, Status
 from tinytrain.deploy.exported import Exported
@@ -229,23 +230,27 @@ def _latency(windows: list[dict[str, Any]], hello: Hello, exported: Exported) ->
 def _profile(link: BoardLink, hello: Hello, exported: Exported) -> dict[str, Any]:
     """Returns the time of each operator in one inference, and of each kind of operator."""
     link.doing = "the profile of image 0"
-    operators = exported.summary.operators
-    counts = [hello.in_unit(ticks) for ticks in link.profile(exported.input_of(0), len(operators))]
+    operators, steps = exported.summary.operators, exported.steps(hello.engine)
+    counts = [hello.in_unit(ticks) for ticks in link.profile(exported.input_of(0), len(steps))]
     total = sum(counts)
     if not total:
         raise BoardWrong("PROFILE", "0 ticks in all", "at least 1")
     rows: list[dict[str, Any]] = [
         {
             "index": i,
-            "name": operator.name,
-            "output": list(operator.outputs[0].shape[1:]),
-            "macs": macs(operator),
+            "name": name,
+            "operators": step,
+            "output": list(operators[step[-1]].outputs[0].shape[1:]),
+            "macs": sum(macs(operators[number]) for number in step),
             "counts": count,
             "share": count / total,
         }
-        for i, (operator, count) in enumerate(zip(operators, counts, strict=True))
+        for i, (name, step, count) in enumerate(zip(step_names(exported, hello.engine), steps, counts, strict=True))
     ]
-    kinds = {name: sum(row["share"] for row in rows if row["name"] == name) for name in exported.summary.counts}
+    kinds: dict[str, float] = {}
+    for row in rows:
+        kind = row["name"].partition(" ")[0]
+        kinds[kind] = kinds.get(kind, 0.0) + row["share"]
     return {
         "unit": hello.unit,
         "counts": total,

@@ -14,6 +14,7 @@ from tinytrain.deploy.decode import description
 from tinytrain.deploy.exported import Exported
 from tinytrain.errors import UserError
 
+FUSED = "FUSED"  # operators that a compiled network runs together
 _PATIENCE_S = 0.3
 _EMULATOR_PATIENCE_S = 5.0  # nothing is lost there, but other programs may slow it down
 
@@ -30,14 +31,13 @@ def board(exported: Exported, port: str | None) -> Iterator[tuple[BoardLink, Hel
         UserError: no board, one with another model or another version of the protocol, or nothing to emulate with.
         BoardRestarted: the board hung or crashed; names the operator in which it did.
     """
-    names = [operator.name for operator in exported.summary.operators]
     with _device(exported, port) as device:
         link, hello = ports.connect(device, _PATIENCE_S if port else _EMULATOR_PATIENCE_S)
         try:
             refuse_another_model(hello, exported, link.port.port)
             yield link, hello
         except BoardRestarted as error:
-            raise _with_operator(error, names) from None
+            raise _with_operator(error, step_names(exported, hello.engine)) from None
         finally:
             link.restore_baud()
             link.port.close()
@@ -49,7 +49,7 @@ def _device(exported: Exported, port: str | None) -> Iterator[str]:
     if port is not None:
         yield port
         return
-    if why := make.lacking(emulator=True):
+    if why := make.lacking(emulator=True, tflm=not exported.is_compiled):
         raise UserError(f"the firmware cannot be emulated here: {why}; or name a board's port with --port")
     real = boards.load(exported.report["board"])
     emulated_board = boards.emulated_board(real)
@@ -59,6 +59,15 @@ def _device(exported: Exported, port: str | None) -> Iterator[str]:
         )
     with emulator.emulated(exported.sources, emulated_board, make.tflm_dir()) as device:
         yield device
+
+
+def step_names(exported: Exported, engine: str) -> list[str]:
+    """Returns what each step of an engine runs: the name of an operator, or which ones are fused, as "FUSED 5-8"."""
+    operators = exported.summary.operators
+    return [
+        operators[step[0]].name if len(step) == 1 else f"{FUSED} {min(step) + 1}-{max(step) + 1}"
+        for step in exported.steps(engine)
+    ]
 
 
 def refuse_another_model(hello: Hello, exported: Exported, device: str) -> None:
@@ -80,7 +89,7 @@ def refuse_another_model(hello: Hello, exported: Exported, device: str) -> None:
         raise UserError(
             f"the board on {device} ({hello.board}) holds another model, '{hello.model}' of {hello.model_bytes:,} "
             f"bytes with CRC-32 {hello.model_crc:08x}, expected {len(exported.firmware_model):,} bytes with "
-            f"{exported.firmware_crc:08x}: make -C {shlex.quote(str(exported.sources))} TFLM_DIR=… flash"
+            f"{exported.firmware_crc:08x}: {_flash(exported)}"
         )
     _refuse_another_decoder(hello, exported, device)
 
@@ -93,8 +102,13 @@ def _refuse_another_decoder(hello: Hello, exported: Exported, device: str) -> No
         raise UserError(
             f"the board on {device} ({hello.board}) decodes up to {hello.boxes} boxes with {hello.decoder_crc:08x}, "
             f"expected {expected[0]} with {expected[1]:08x}, the anchors and thresholds of the export: "
-            f"make -C {shlex.quote(str(exported.sources))} TFLM_DIR=… flash"
+            f"{_flash(exported)}"
         )
+
+
+def _flash(exported: Exported) -> str:
+    """Returns the command that writes the firmware to the board."""
+    return f"make -C {shlex.quote(str(exported.sources))} {'' if exported.is_compiled else 'TFLM_DIR=… '}flash"
 
 
 def _with_operator(error: BoardRestarted, names: list[str]) -> BoardRestarted:

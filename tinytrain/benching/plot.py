@@ -20,7 +20,7 @@ def draw(result: dict[str, Any], file: IO[bytes]) -> None:
     bars = axes.barh(
         [row["index"] for row in rows],
         [row["counts"] for row in rows],
-        color=[colors[row["name"]] for row in rows],
+        color=[colors[row["name"].partition(" ")[0]] for row in rows],
         height=0.8,
     )
     texts = [f" {100 * row['share']:.1f} %" if row["share"] >= _LABELLED_SHARE else "" for row in rows]

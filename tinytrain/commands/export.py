@@ -9,8 +9,9 @@ from typing import Any
 
 from tinytrain import locks
 from tinytrain.config.schema import Config
-from tinytrain.deploy import boards, exported_model, latency
+from tinytrain.deploy import boards, exported_model, latency, memory
 from tinytrain.deploy.boards import Board
+from tinytrain.deploy.compiled import engine, flash
 from tinytrain.deploy.decode import description
 from tinytrain.deploy.exported_model import REPORT_FILE
 from tinytrain.deploy.kernels import choice
@@ -48,15 +49,20 @@ def export(
     target, board = Path(target), boards.load(mcu)
     folder = _folder(target, board, out)
     checks.refuse_taken(folder)
-    checks.refuse_other_library(board)
     checks.refuse_full_disk(target, folder)
     if not target.is_file():
         Run.open(target)
     make_folder(folder.parent)
     with locks.held(folder.with_name(f".{folder.name}.lock"), f"the export '{folder}'"):
         checks.refuse_taken(folder)  # another process may have ended since
-        model, config = source.load(target, overrides, data, diagnose)
+        model, config = source.load(target, overrides, data, diagnose, partial(_check_library, board))
         return _prove_and_write(model, board, config, folder, str(target)), folder
+
+
+def _check_library(board: Board, config: Config) -> None:
+    """Raises UserError if TFLM_DIR does not suit the board and TFLM is what runs the network for sure."""
+    if engine.certain_reason(config.export, board):
+        checks.refuse_other_library(board)
 
 
 def _folder(target: Path, board: Board, out: Path | str | None) -> Path:
@@ -70,14 +76,21 @@ def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Pat
     """Writes the models, golden.npz, firmware/ and report.json into `folder`; returns report.json."""
     tflite, stripped = model.tflite, strip(model.tflite)
     decoder, reason = write.decoder(model), choice.reason_against(config.export.kernels, board)
+    chosen = engine.choose(stripped, config.export, board)
+    if not chosen.plan:
+        checks.refuse_other_library(board)
     outputs = parity.run(tflite.content, model.images, "int8 model on the test images")
     derived = choice.held(stripped, config.export.kernels, board)  # of a model that TFLM runs
     with write.draft(folder) as draft, ExitStack() as stack:
-        contents = partial(write.contents, model, stripped, outputs, not reason)
-        arena_bytes, basis = arena.size(stripped, derived, board, draft, contents)
-        arena_bytes += config.export.arena_margin_bytes
+        contents = partial(write.contents, model, stripped, outputs, not reason, chosen.plan)
+        if chosen.plan:
+            arena_bytes, basis = chosen.plan.arena_bytes, memory.PLANNED
+            held = contents(arena.bound(stripped, derived)[0])
+        else:
+            arena_bytes, basis = arena.size(stripped, derived, board, draft, contents)
+            arena_bytes += config.export.arena_margin_bytes
+            held = contents(arena_bytes)
         write.models(draft, model, stripped, outputs)
-        held = contents(arena_bytes)
         sources = stack.enter_context(write.firmware(draft, config.export.target, board, held))
         validated = None
         if model.val:
@@ -89,26 +102,29 @@ def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Pat
             "fits": None,  # known below
             "model": {
                 **exported_model.file_section(tflite.content, stripped.content),
-                "firmware_bytes": len(derived.model.content),
+                "firmware_bytes": flash.model_bytes(chosen.plan) if chosen.plan else len(derived.model.content),
                 "macs": model.macs,
                 "ops": tflite.counts,
             },
+            "engine": engine.section(chosen),
             "kernels": choice.section(stripped, derived, reason),
             "task": model.task.name,
             "classes": model.classes,
             "input": input_section | {"resize": model.resize, "notes": list(model.notes)},
             "outputs": write.output_descriptions(tflite),
             "accuracy": accuracy.section(model, outputs, validated, tflite),
-            "parity": parity.section(sources, stripped, model.images, outputs, config.export.parity_images),
+            "parity": parity.section(
+                sources, stripped, model.images, outputs, config.export.parity_images, chosen.plan
+            ),
             "tensorflow_lite": tflite_interpreter.compare(tflite, model.images, outputs, model.macs),
-            **sizes.sections(sources, derived.model, arena_bytes, basis, board, decoder),
-            **emulated.section(sources, board),
+            **sizes.sections(sources, derived.model, arena_bytes, basis, board, decoder, chosen.plan),
+            **emulated.section(sources, board, tflm=not chosen.plan),
             **accuracy.diagnosis(model, validated, tflite),
         }
         if decoder:
             report |= {"decoder": description.section(decoder), "golden_boxes": len(held.golden_boxes)}
         counted = report.get("emulated", {}).get("instructions")
-        report |= latency.report(tflite.operators, board, counted, derived.kernels)
-        report |= proof.section(report, tflite.operators, derived.ours)
+        report |= latency.report(tflite.operators, board, counted, derived.kernels, chosen.estimated_instructions)
+        report |= proof.section(report, tflite.operators, derived.ours, compiled=bool(chosen.plan))
         write_json(draft / REPORT_FILE, report)
     return report

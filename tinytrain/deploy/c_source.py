@@ -6,6 +6,7 @@ model_ops.h registers exactly the operators the model uses (one too few is an er
 """
 
 import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from tinytrain.deploy import c_detector
+from tinytrain.deploy.compiled import c_graph
+from tinytrain.deploy.compiled.plan import Plan
 from tinytrain.deploy.decode.boxes import Decoder
 from tinytrain.deploy.kernels import register
 from tinytrain.deploy.kernels.derive import PREFIX, derive
@@ -27,6 +30,7 @@ ALIGNMENT_BYTES = 16  # TFLM requires it of the model, and CMSIS-NN reads words
 _BYTES_PER_LINE = 24
 PROBABILITIES = ("SOFTMAX", "LOGISTIC")  # a network that ends in one of them needs no softmax
 MLPERF_IDS: dict[tuple[tuple[int, ...], int], str] = {((1, 32, 32, 3), 10): "ic01", ((1, 96, 96, 3), 2): "vww01"}
+GRAPH_FILE = "model_graph.c"
 _NOTE = "// Written by `tinytrain export`. Do not edit: export again.\n"
 
 
@@ -46,6 +50,7 @@ class Contents:
         bgr: whether the model takes the channels in the order B, G, R; pixels come as R, G, B.
         decoder: of a detector, how boxes follow from its outputs.
         own_kernels: whether the kernels of firmware/kernels run the operators that they can.
+        plan: of the compiled engine, None if TFLM runs the model. Its arena takes the place of `arena_bytes`.
     """
 
     model: Model
@@ -58,6 +63,7 @@ class Contents:
     bgr: bool = False
     decoder: Decoder | None = None
     own_kernels: bool = False
+    plan: Plan | None = None
 
     @property
     def golden_boxes(self) -> np.ndarray:
@@ -68,7 +74,7 @@ class Contents:
 
 
 def write(folder: Path, contents: Contents) -> None:
-    """Writes model_data.h, model_data.cc and model_ops.h into `folder`, which exists.
+    """Writes model_data.h, model_data.cc and model_ops.h into `folder`, which exists, and with a plan model_graph.c.
 
     Raises:
         UserError: TFLM cannot run the model (`supported.check`), or it has other inputs, outputs or sizes than given or
@@ -88,16 +94,16 @@ def write(folder: Path, contents: Contents) -> None:
     }
     counts = {
         "kModelBytes": len(stored.content),
-        "kArenaBytes": contents.arena_bytes,
+        "kModelCrc": zlib.crc32(stored.content),
         "kInputBytes": arrays["GoldenInput"].size,
         "kOutputBytes": arrays["GoldenOutputs"].size,
         "kOutputCount": len(outputs),
-        "kOperatorCount": len(model.operators),
         "kLabelCount": len(contents.labels),
         "kTableCount": len(arrays["Tables"]),
         "kPixelTables": pixels.size // 256,
     }
-    header = _header(name, source, outputs, counts, is_probability(model), contents.bgr)
+    of_engine = _of_engine(contents)
+    header = _header(name, source, outputs, counts, of_engine, is_probability(model), contents.bgr)
     data = _source(name, contents.labels, arrays)
     if contents.decoder:
         _refuse_other_scales(contents.decoder, outputs)
@@ -107,6 +113,8 @@ def write(folder: Path, contents: Contents) -> None:
     (folder / "model_data.h").write_text(header, "utf-8")
     (folder / "model_data.cc").write_text(data, "utf-8")
     (folder / "model_ops.h").write_text(ops_header(register.kinds(stored)), "utf-8")
+    if contents.plan:
+        (folder / GRAPH_FILE).write_text(c_graph.source(contents.plan), "utf-8")
 
 
 def is_probability(model: Model) -> bool:
@@ -231,18 +239,37 @@ def _array(name: str, size: str, values: np.ndarray) -> str:
     return f"alignas({ALIGNMENT_BYTES}) {section}const {ctype} k{name}[{size}] = {{\n" + ",\n".join(lines) + "};\n"
 
 
+def _of_engine(contents: Contents) -> str:
+    """Returns the C++ of what depends on the engine: bytes of its arena, and how many operators it runs."""
+    interpreted = _constants({"kArenaBytes": contents.arena_bytes, "kOperatorCount": len(contents.model.operators)})
+    if contents.plan is None:
+        return interpreted
+    compiled = {"kArenaBytes": contents.plan.arena_bytes, "kOperatorCount": len(contents.plan.steps)}
+    return f"#ifdef ENGINE_compiled\n{_constants(compiled)}#else\n{interpreted}#endif\n"
+
+
+def _constants(counts: dict[str, int]) -> str:
+    return "".join(f"inline constexpr uint32_t {key} = {count};\n" for key, count in counts.items())
+
+
 def _header(
-    name: str, source: Tensor, outputs: Sequence[Tensor], counts: dict[str, int], is_probability: bool, bgr: bool
+    name: str,
+    source: Tensor,
+    outputs: Sequence[Tensor],
+    counts: dict[str, int],
+    of_engine: str,
+    is_probability: bool,
+    bgr: bool,
 ) -> str:
-    numbers = "".join(f"inline constexpr uint32_t {key} = {count};\n" for key, count in counts.items())
     shape = ", ".join(map(str, source.shape))
+    pixel_order = "true" if bgr else "false"
     model_id, softmax = mlperf_id(name, source, outputs[0]), "true" if is_probability else "false"
     return f"""{_NOTE}// The model {c_string(name)[1:-1]}.
 #pragma once
 
 #include <cstdint>
 
-{numbers}inline constexpr bool kPixelsAreBgr = {"true" if bgr else "false"};  // a host sends R, G, B
+{_constants(counts)}{of_engine}inline constexpr bool kPixelsAreBgr = {pixel_order};  // a host sends R, G, B
 inline constexpr int32_t kInputShape[] = {{{shape}}};  // batch, height, width, channels
 
 // real = scale * (int8 - zero point)

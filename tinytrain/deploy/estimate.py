@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import keras
 import numpy as np
 
+from tinytrain.deploy.compiled import outline, plan
 from tinytrain.deploy.kernels import add, average_pool, conv, depthwise, placement
 from tinytrain.deploy.kernels.placement import Needs
 from tinytrain.deploy.kernels.windows import Window
@@ -39,13 +40,20 @@ class Network:
     block_bytes: int = 0
 
 
-def arena_and_model_bytes(model: keras.Model) -> tuple[int, int]:
-    """Estimates the bytes of the arena and of the flatbuffer in the firmware that a functional `model` has in int8.
+def arena_and_model_bytes(model: keras.Model, compiled: bool = False) -> tuple[int, int]:
+    """Estimates the bytes of the arena and of the model in the firmware that a functional `model` has in int8.
 
-    They are within 10 and 3 % (tests/deploy/test_memory.py) of `memory.arena_bytes` and of what `derive.derive` makes
-    of the converted model.
+    Args:
+        model: the network.
+        compiled: whether the compiled engine runs it, with the least memory; else TFLM does.
+
+    Returns:
+        Both within 10 and 3 % (tests/deploy/test_memory.py) of those of the converted model.
     """
     network = read(model)
+    if compiled:
+        least = plan.plan(outline.network(model, network.schedule, network.needs))
+        return least.arena_bytes, network.block_bytes
     schedule, needs = network.schedule, network.needs
     planned = placement.plan(schedule, needs, orders=ORDERS)
     tensors = len(planned.offsets) + sum(need is not None for need in needs)

@@ -119,6 +119,18 @@ class Exported(ExportedModel):
         return self.folder / "firmware"
 
     @property
+    def is_compiled(self) -> bool:
+        """Whether the firmware holds the network as C, and needs no TFLM."""
+        return (self.sources / "model" / c_source.GRAPH_FILE).is_file()
+
+    def steps(self, engine: str) -> list[list[int]]:
+        """Returns what the engine of this name runs in order: the numbers of the operators of each step, from 0."""
+        if engine != "compiled":
+            return [[number] for number in range(len(self.summary.operators))]
+        steps: list[list[int]] = [step["operators"] for step in self.report.get("engine", {}).get("steps", [])]
+        return steps
+
+    @property
     def firmware_crc(self) -> int:
         """CRC-32 of the flatbuffer that the firmware holds."""
         return zlib.crc32(self.firmware_model)

@@ -28,6 +28,7 @@ _SECTIONS = (
     "decoder",
     "diagnosis",
     "emulated",
+    "engine",
     "input",
     "kernels",
     "latency_basis",
@@ -58,7 +59,7 @@ def read_report(path: Path) -> dict[str, Any]:
         "latency_range_ms": isinstance(interval, list) and len(interval) == 2 and _are(interval, int | float),
     }
     for name, is_sound in sound.items():
-        values = objects[name] | {"val": None} if is_sound and name in _FIGURES else {}
+        values = objects[name] | {"val": None, "of": None} if is_sound and name in _FIGURES else {}
         if not is_sound or not _are(values.values(), int | float | None):
             raise ValueError(f"'{name}' in {REPORT_FILE} is {shown(report[name])}, as no export writes it")
     return report

@@ -9,6 +9,8 @@ import numpy as np
 from tinytrain import files
 from tinytrain.deploy import c_detector, make
 from tinytrain.deploy.boards import Board
+from tinytrain.deploy.compiled import flash
+from tinytrain.deploy.compiled.plan import Plan
 from tinytrain.deploy.decode.boxes import Decoder
 from tinytrain.deploy.kernels import register
 from tinytrain.deploy.tflm import lookup_tables, operators
@@ -39,6 +41,11 @@ class Sizes:
     def ram_bytes(self) -> int:
         """All that lies in RAM."""
         return self.arena_bytes + self.stack_bytes + self.other_ram_bytes
+
+
+def arena_room_bytes(board: Board) -> int:
+    """Returns how large an arena can be on `board`, about: the rest of the RAM is for stack and variables."""
+    return board.ram_limit_bytes(STACK_BYTES) - STACK_BYTES - BESIDE_ARENA_BYTES
 
 
 def keeps_image(board: Board, arena_bytes: int, input_bytes: int) -> bool:
@@ -90,35 +97,38 @@ def _own_flash_bytes(linker_map: Path) -> int:
     )
 
 
-def estimate(model: Model, arena_bytes: int, board: Board, decoder: Decoder | None = None) -> Sizes:
-    """Returns the sizes as TFLM with CMSIS-NN and its error texts gives them on `board`, without compiler and TFLM.
+def estimate(
+    model: Model, arena_bytes: int, board: Board, decoder: Decoder | None = None, plan: Plan | None = None
+) -> Sizes:
+    """Returns the sizes on `board`, without compiler and TFLM: as TFLM with CMSIS-NN and its error texts gives them.
 
-    The error against real links stands beside the table in deploy/tflm/operators.py.
+    With a plan, they are those of the compiled engine. The error against real links stands beside the tables in
+    deploy/tflm/operators.py and deploy/compiled/flash.py.
 
     Args:
-        model: what the firmware holds.
+        model: what the firmware holds, or the model of the plan.
         arena_bytes: of the tensor arena.
         board: the board.
         decoder: that of a detector.
+        plan: of the compiled engine, None for TFLM.
     """
     input_bytes, output_bytes = (
         sum(int(np.prod(tensor.shape)) for tensor in tensors) for tensors in (model.inputs, model.outputs)
     )
     copy_of_output_bytes = 0 if keeps_image(board, arena_bytes, input_bytes) else output_bytes
-    tables = operators.TABLE_BYTES * len(lookup_tables.operators(model))
-    runtime_bytes, kernel_bytes = register.flash_bytes(model)
+    if plan:
+        model_bytes, runtime_bytes, code_bytes = flash.model_bytes(plan), flash.LIBC_BYTES, flash.code_bytes(plan)
+    else:
+        model_bytes = len(model.content)
+        runtime_bytes, code_bytes = register.flash_bytes(model)
+        code_bytes += operators.TABLE_BYTES * len(lookup_tables.operators(model))
     boxes_flash_bytes, boxes_ram_bytes = (
         (c_detector.flash_bytes(decoder), c_detector.ram_bytes(decoder)) if decoder else (0, 0)
     )
     return Sizes(
-        model_bytes=len(model.content),
+        model_bytes=model_bytes,
         runtime_bytes=runtime_bytes,
-        firmware_bytes=operators.FIRMWARE_BYTES
-        + kernel_bytes
-        + input_bytes
-        + output_bytes
-        + tables
-        + boxes_flash_bytes,
+        firmware_bytes=operators.FIRMWARE_BYTES + code_bytes + input_bytes + output_bytes + boxes_flash_bytes,
         arena_bytes=arena_bytes,
         stack_bytes=STACK_BYTES,
         other_ram_bytes=operators.OTHER_RAM_BYTES + copy_of_output_bytes + boxes_ram_bytes,

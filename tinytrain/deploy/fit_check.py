@@ -11,6 +11,8 @@ from tinytrain.config.schema import Config
 from tinytrain.data import boxes
 from tinytrain.deploy import boards, estimate, firmware, memory
 from tinytrain.deploy.boards import Board
+from tinytrain.deploy.compiled import engine
+from tinytrain.deploy.compiled.plan import Plan
 from tinytrain.deploy.decode import of_config
 from tinytrain.deploy.decode.boxes import Decoder
 from tinytrain.deploy.firmware import Sizes
@@ -31,9 +33,11 @@ def on_board(sizes: Sizes, board: Board) -> Memory:
     return Memory(sizes.arena_bytes, sizes.ram_bytes, limit_bytes, sizes.flash_bytes, board.flash_bytes)
 
 
-def estimated(model: Model, arena_bytes: int, board: Board, decoder: Decoder | None = None) -> Memory:
-    """Returns the memory of what the firmware holds on `board` without linking it; `decoder` is that of a detector."""
-    return on_board(firmware.estimate(model, arena_bytes, board, decoder), board)
+def estimated(
+    model: Model, arena_bytes: int, board: Board, decoder: Decoder | None = None, plan: Plan | None = None
+) -> Memory:
+    """Returns the memory of a firmware on `board` without linking it; the arguments are as of `firmware.estimate`."""
+    return on_board(firmware.estimate(model, arena_bytes, board, decoder, plan), board)
 
 
 def too_large(network: str, needed: Memory, board: Board, remedy: str) -> DoesNotFit:
@@ -64,17 +68,21 @@ class BoardCheck:
         Estimates leave most of them out; one that remains is converted, as estimates are wrong by a few percent.
         """
         board, (smallest, config) = boards.load(self.mcu), build(sides[-1])
-        fits = _like(once_trained(smallest, config, classes, board), smallest)
+        compiled = not engine.certain_reason(config.export, board)
+        fits = _like(once_trained(smallest, config, classes, board), smallest, compiled)
         for side in sides[:-1]:
             model, config = build(side)
-            if fits(*estimate.arena_and_model_bytes(model)) and once_trained(model, config, classes, board).fits:
+            if (
+                fits(*estimate.arena_and_model_bytes(model, compiled))
+                and once_trained(model, config, classes, board).fits
+            ):
                 return side
         return sides[-1]
 
 
-def _like(needed: Memory, model: keras.Model) -> Callable[[int, int], bool]:
+def _like(needed: Memory, model: keras.Model, compiled: bool) -> Callable[[int, int], bool]:
     """Returns whether (arena_bytes, model_bytes) of a network fit where `model` takes what is `needed`."""
-    _, model_bytes = estimate.arena_and_model_bytes(model)
+    _, model_bytes = estimate.arena_and_model_bytes(model, compiled)
     beside_arena = needed.ram_bytes - needed.arena_bytes  # stack and the like, the same for a smaller network
     beside_model = needed.flash_bytes - model_bytes
 
@@ -108,6 +116,7 @@ def remedy(model: keras.Model, needed: Memory, config: Config, classes: int, boa
     options = pretrained.architecture_options(config.model) | {"classes": classes} | pretrained.build_options(model)
     architecture = plugins.load("models", config.model.name).build
     names = [str(number) for number in range(classes)]
+    compiled = not engine.certain_reason(config.export, board)
 
     def build(width: float, resolution: int) -> keras.Model:
         smaller = copied(config)
@@ -118,9 +127,10 @@ def remedy(model: keras.Model, needed: Memory, config: Config, classes: int, boa
         build,
         float(config.model.width),
         int(config.model.resolution),
-        _like(needed, model),
+        _like(needed, model, compiled),
         lambda smaller: once_trained(smaller, config, classes, board).fits,
         multiple=max(map(int, config.detect.strides)) if config.task in boxes.TASKS else 8,
+        compiled=compiled,
     )
 
 
@@ -131,6 +141,7 @@ def nearest_that_fit(
     fits: Callable[[int, int], bool],
     verify: Callable[[keras.Model], bool] | None = None,
     multiple: int = 8,
+    compiled: bool = False,
 ) -> str:
     """Returns the nearest smaller width and the nearest smaller resolution that fit, as the end of a sentence.
 
@@ -144,6 +155,7 @@ def nearest_that_fit(
         fits: (arena_bytes, model_bytes) → whether an estimate fits the board.
         verify: whether a network fits when it is converted; it decides where estimates are wrong.
         multiple: what resolutions are multiples of, in pixels.
+        compiled: whether the compiled engine runs the network.
     """
     widths = [step / 20 for step in range(math.ceil(width * 20 - 1e-9) - 1, 0, -1)]
     resolutions = list(range((resolution - 1) // multiple * multiple, 15, -multiple))
@@ -155,7 +167,7 @@ def nearest_that_fit(
             middle = (low + high) // 2
             low, high = (
                 (low, middle)
-                if fits(*estimate.arena_and_model_bytes(build_one(candidates[middle])))
+                if fits(*estimate.arena_and_model_bytes(build_one(candidates[middle]), compiled))
                 else (middle + 1, high)
             )
         return next((c for c in candidates[low:] if verify is None or verify(build_one(c))), None)
@@ -167,7 +179,12 @@ def nearest_that_fit(
     alternatives = [f"{key}={value:g}" for key, value in nearest if value is not None]
     if not alternatives and resolutions:
         thin = next(
-            (width for width in widths if fits(*estimate.arena_and_model_bytes(build(width, resolutions[-1])))), None
+            (
+                width
+                for width in widths
+                if fits(*estimate.arena_and_model_bytes(build(width, resolutions[-1]), compiled))
+            ),
+            None,
         )
         side = thin and first(resolutions, lambda smaller: build(thin, smaller))
         alternatives = [f"model.width={thin:g} with model.resolution={side:g}"] if side else []
@@ -178,5 +195,8 @@ def once_trained(model: keras.Model, config: Config, classes: int, board: Board)
     """Returns the memory that the network `model` of `config` takes on `board` once it is trained."""
     stripped = strip(convert.convert_untrained(model))
     decoder = of_config.untrained(config, classes, stripped) if config.task in boxes.TASKS else None
+    chosen = engine.choose(stripped, config.export, board)
+    if chosen.plan:
+        return estimated(stripped, chosen.plan.arena_bytes, board, decoder, chosen.plan)
     derived = choice.held(stripped, config.export.kernels, board)
     return estimated(derived.model, memory.arena_bytes(stripped, derived), board, decoder)

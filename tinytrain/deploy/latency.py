@@ -87,13 +87,14 @@ def report(
     board: Board,
     counted: float | None = None,
     kernels: Sequence[Kernel | Refusal] = (),
+    compiled: float | None = None,
 ) -> dict[str, object]:
     """Returns the keys of report.json: the prediction, or nulls with what is missing for one.
 
     The arguments are those of `predict`. Missing are figures of the core or, if there are some, the counts of
     "uncounted_operators".
     """
-    prediction = predict(operators, board, counted, kernels)
+    prediction = predict(operators, board, counted, kernels, compiled)
     if prediction:
         return prediction.report()
     uncounted = instructions.uncounted(operators) if board.core in CORES else []
@@ -106,6 +107,7 @@ def predict(
     board: Board,
     counted: float | None = None,
     kernels: Sequence[Kernel | Refusal] = (),
+    compiled: float | None = None,
 ) -> Prediction | None:
     """Returns the predicted latency of a model on `board`.
 
@@ -114,12 +116,13 @@ def predict(
         board: the board.
         counted: the instructions of one inference in the emulator; None: they are estimated.
         kernels: of each operator, its kernel or why TFLM's runs it (kernels.derive.Derived); (): TFLM's run all.
+        compiled: the estimated instructions of the compiled engine, None for TFLM.
 
     Returns:
         None for a core without published figures, and for a model with an operator that was never counted.
     """
-    cores = OWN_KERNELS if any(isinstance(kernel, Kernel) for kernel in kernels) else CORES
-    core, number = cores.get(board.core), counted or instructions.total(operators, kernels)
+    cores = OWN_KERNELS if compiled or any(isinstance(kernel, Kernel) for kernel in kernels) else CORES
+    core, number = cores.get(board.core), counted or compiled or instructions.total(operators, kernels)
     if core is None or number is None:
         return None
     low, likely, high = (number * cycles / board.clock_hz * 1e3 for cycles in (core.low, core.likely, core.high))

@@ -21,7 +21,7 @@ _TIMEOUT_S = 1200  # more than TIMEOUT_S of firmware/platform/Makefile
 def build(firmware: Path, board: Board, tflm: Path | None, folder: Path) -> Path:
     """Builds `firmware` into `folder` and returns the program, an ELF file. Arguments and errors are those of `run`."""
     run(firmware, board, tflm, "all", BUILD=str(folder))
-    return folder / f"{board.name}-{_engine(tflm)}" / "firmware.elf"
+    return folder / f"{board.name}-{engine(firmware, tflm)}" / "firmware.elf"
 
 
 def run(firmware: Path, board: Board, tflm: Path | None, goal: str, **variables: str) -> str:
@@ -30,7 +30,7 @@ def run(firmware: Path, board: Board, tflm: Path | None, goal: str, **variables:
     Args:
         firmware: a folder that `targets.makefile.write` returned, or firmware/ itself for the goal "library".
         board: the board.
-        tflm: a folder of TensorFlow Lite Micro, or None for the stub engine.
+        tflm: a folder of TensorFlow Lite Micro, or None for the stub engine, if the firmware is not compiled.
         goal: a target of the Makefile.
         variables: further variables of the Makefile.
 
@@ -51,7 +51,7 @@ def call(
 ) -> subprocess.CompletedProcess[str]:
     """Runs `make goal` as `run` does, whatever its status is; returns the finished process."""
     tflm_dir = {"TFLM_DIR": str(_complete(tflm))} if tflm else {}
-    settings = {"BOARD": board.name, "ENGINE": _engine(tflm), **tflm_dir, **variables}
+    settings = {"BOARD": board.name, "ENGINE": engine(firmware, tflm), **tflm_dir, **variables}
     assignments = [f"{key}={value}" for key, value in settings.items()]
     command = ["make", "--no-print-directory", "-s", "-C", str(firmware), goal, *assignments]
     environment = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
@@ -102,7 +102,10 @@ def check_library(board: Board) -> None:
             run(plugins.data_folder("firmware"), board, tflm, "library", BUILD=str(build))
 
 
-def _engine(tflm: Path | None) -> str:
+def engine(firmware: Path, tflm: Path | None) -> str:
+    """Returns the engine of the folder `firmware`: compiled if it holds the network as C, else TFLM or the stub."""
+    if (firmware / "model" / "model_graph.c").is_file():
+        return "compiled"
     return "tflm" if tflm else "stub"
 
 

@@ -18,7 +18,8 @@ from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.tflite.model import Model, indices, operator_name
 
 SCRATCH_HANDLE_BYTES = 16  # a pointer and a request in the arena, for each scratch buffer
-BOUND, MEASURED, UNKNOWN = "upper bound", "measured in the emulator", "unknown"  # what the size of an arena is
+# What the size of an arena is; that of the compiled engine is planned.
+BOUND, MEASURED, UNKNOWN, PLANNED = "upper bound", "measured in the emulator", "unknown", "planned"
 # CMSIS-NN's kernels of these keep sums or ask for scratch by formulas that memory_planner.py does not have.
 UNPLANNED = ("BATCH_MATMUL", "SVDF", "TRANSPOSE_CONV", "UNIDIRECTIONAL_SEQUENCE_LSTM")
 

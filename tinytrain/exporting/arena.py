@@ -20,7 +20,7 @@ AMPLE_BYTES = 2 * 1024 * 1024  # in the emulator, which has 4 MB of RAM
 def size(
     model: Model, derived: Derived, board: Board, folder: Path, contents: Callable[[int], Contents]
 ) -> tuple[int, str]:
-    """Returns the bytes of the arena and what they are: memory.MEASURED, BOUND, or UNKNOWN where no bound is known.
+    """Returns the bytes of TFLM's arena and what they are: memory.MEASURED, BOUND, or UNKNOWN without a known bound.
 
     The bound stands where nothing can be emulated, and where the firmware does not start in the emulator.
 
@@ -31,8 +31,7 @@ def size(
         folder: where firmware is written for a moment, to measure it.
         contents: bytes of the arena → what the firmware then holds.
     """
-    bound_bytes = memory.arena_bytes(model, derived)
-    unmeasured = (bound_bytes, memory.UNKNOWN if memory.unplanned(model) else memory.BOUND)
+    bound_bytes, _ = unmeasured = bound(model, derived)
     emulated_board = emulated.board_for(board)
     if emulated_board is None:
         return unmeasured
@@ -49,3 +48,8 @@ def size(
             if used_bytes(arena_bytes):
                 return arena_bytes, memory.MEASURED
     return unmeasured
+
+
+def bound(model: Model, derived: Derived) -> tuple[int, str]:
+    """Returns the bytes of TFLM's arena and what they are, without measuring them: memory.BOUND or UNKNOWN."""
+    return memory.arena_bytes(model, derived), memory.UNKNOWN if memory.unplanned(model) else memory.BOUND

@@ -38,6 +38,6 @@ def refuse_full_disk(target: Path, folder: Path) -> None:
         images = image_bytes * len(run.split().get("test", ()))
     needed = images + MODEL_COPIES * model_bytes + FIRMWARE_FOLDER_BYTES
     files.require_space(folder, needed, "the export", "name another folder with --out")
-    build = 0 if make.lacking() else BUILD_BYTES
+    build = 0 if make.lacking(tflm=False) else BUILD_BYTES
     needed = images + model_bytes + build
     files.require_space(files.temporary_root(), needed, "the export's proof", "name another folder with TMPDIR")

@@ -10,18 +10,21 @@ from tinytrain.errors import DoesNotFit
 from tinytrain.exporting import proof
 
 
-def board_for(board: Board) -> Board | None:
-    """Returns the emulated board with the core of `board`; None if there is none, or TFLM or a tool is missing."""
+def board_for(board: Board, tflm: bool = True) -> Board | None:
+    """Returns the emulated board with the core of `board`; None if there is none, or a tool is missing.
+
+    With `tflm`, TensorFlow Lite Micro must be there, too.
+    """
     emulated = boards.emulated_board(board)
-    return None if emulated is None or make.lacking(emulator=True) else emulated
+    return None if emulated is None or make.lacking(emulator=True, tflm=tflm) else emulated
 
 
-def section(sources: Path, board: Board) -> dict[str, Any]:
+def section(sources: Path, board: Board, tflm: bool = True) -> dict[str, Any]:
     """Returns {"emulated": the section of report.json} for the firmware folder `sources`; {} if it cannot be emulated.
 
-    A firmware that does not start there has the reason in "failed".
+    A firmware that does not start there has the reason in "failed". `tflm`: whether TFLM is its engine.
     """
-    emulated = board_for(board)
+    emulated = board_for(board, tflm)
     if emulated is None:
         return {}
     printed = run(sources, emulated)

@@ -34,7 +34,7 @@ def different(model: Model, held: Model, images: np.ndarray, outputs: Sequence[n
     _check_operators(model, held)
     tensors = _activations(model)
     chunk = max(CHUNK_BYTES // max(sum(_size(tensor) for tensor in tensors.values()), 1), 1)
-    observed = ReferenceInterpreter(_with_outputs(model, list(tensors)).content)
+    observed = ReferenceInterpreter(with_outputs(model, list(tensors)).content)
     count = 0
     with progress.stage("parity of the C array", len(images), "image") as stage:
         for first in range(0, len(images), chunk):
@@ -86,7 +86,7 @@ def _size(tensor: Tensor) -> int:
     return int(np.prod(tensor.shape))
 
 
-def _with_outputs(model: Model, numbers: list[int]) -> Model:
+def with_outputs(model: Model, numbers: list[int]) -> Model:
     """Returns the model with these tensors as its outputs."""
     tree = model.copy_tree()
     tree.subgraphs[0].outputs = numbers

@@ -11,6 +11,7 @@ from typing import Any
 
 from tinytrain.deploy import make
 from tinytrain.deploy.tflm import verified_forms
+from tinytrain.exporting import parity
 from tinytrain.tflite.model import Operator
 
 GOLDEN_EQUAL, GOLDEN_DIFFERENT, NOT_REACHED = "equal", "different", "not reached"
@@ -20,14 +21,21 @@ NO_GOLDEN_BOXES = (
 )
 
 
-def section(report: dict[str, Any], operators: Sequence[Operator], ours: Collection[int] = ()) -> dict[str, Any]:
+def section(
+    report: dict[str, Any], operators: Sequence[Operator], ours: Collection[int] = (), compiled: bool = False
+) -> dict[str, Any]:
     """Returns {"proven": bool, "unproven": [a reason, …]} for a report with the sections of the comparisons.
 
-    `ours` are the numbers of the operators, from 0, that kernels of ours run.
+    `ours` are the numbers of the operators, from 0, that kernels of ours run in TFLM. A compiled network runs the same
+    ones, and other kernels in C without instructions of the core, which this computer runs alike.
     """
     reasons = [*wrong(report), *_not_compared(report["tensorflow_lite"])]
     emulated = report.get("emulated")
-    if emulated is None:
+    if emulated is None and compiled:
+        is_run = report["parity"].get("of") == parity.COMPILED
+        reasons += [] if is_run else ["the network as C was never run: neither here (gcc) nor in the emulator"]
+        reasons += _never_run([operators[number] for number in sorted(ours)], range(len(ours)), tflm=False)
+    elif emulated is None:
         reasons += _never_run(operators, ours)
     elif emulated["failed"] and emulated["golden"] == NOT_REACHED and not report["fits"]:
         reasons.append(_not_run(emulated))
@@ -36,10 +44,12 @@ def section(report: dict[str, Any], operators: Sequence[Operator], ours: Collect
 
 def wrong(report: dict[str, Any]) -> list[str]:
     """Returns what was found to be wrong, a sentence each: what ends `tinytrain export` with status 1."""
-    parity, lite, emulated = report["parity"], report["tensorflow_lite"], report.get("emulated")
+    parity_section, lite, emulated = report["parity"], report["tensorflow_lite"], report.get("emulated")
     faults = []
-    if parity["different"]:
-        faults.append(f"{parity['different']} of {parity['images']:,} outputs of the C array differ from TFLM's")
+    if parity_section["different"]:
+        what = parity_section.get("of", parity.ARRAY)
+        number, images = parity_section["different"], parity_section["images"]
+        faults.append(f"{number} of {images:,} outputs of the {what} differ from TFLM's")
     if lite["parts"]:
         reason = f": {lite['reason']}" if lite["reason"] else ""
         faults.append(
@@ -65,14 +75,14 @@ def _not_compared(lite: dict[str, Any]) -> list[str]:
     return [f"TensorFlow Lite cannot run it to compare: {lite['failed']}"] if lite["failed"] else []
 
 
-def _never_run(operators: Sequence[Operator], ours: Collection[int]) -> list[str]:
+def _never_run(operators: Sequence[Operator], ours: Collection[int], tflm: bool = True) -> list[str]:
     """Returns the operators whose form is not known to be right on the emulated core."""
     unverified = verified_forms.unverified(operators, ours)
     known = [form for form, verdict in unverified.items() if verdict]
     never = [form for form, verdict in unverified.items() if not verdict]
     reasons = [f"known to be wrong on the emulated core: {', '.join(known)}"] if known else []
     if never:
-        how = make.lacking(emulator=True)
+        how = make.lacking(emulator=True, tflm=tflm)
         reasons.append(
             f"never run on the emulated core in this form: {', '.join(never)}" + (f" ({how})" if how else "")
         )

@@ -8,7 +8,8 @@ from typing import Any
 from tinytrain import tables
 from tinytrain.data.source import counted
 from tinytrain.deploy import memory
-from tinytrain.exporting import proof
+from tinytrain.deploy.compiled.engine import COMPILED
+from tinytrain.exporting import parity, proof
 from tinytrain.exporting.accuracy import fall, quantization_change
 from tinytrain.train import figures
 from tinytrain.train.figures import Figures
@@ -20,7 +21,7 @@ MEASURED_WITH = "with TFLM_DIR, the compiler and the emulator at hand, export me
 
 def summary(report: dict[str, Any], folder: Path) -> str:
     """Returns the report as a table to read."""
-    parity, used = report["parity"], report["memory"]
+    used = report["memory"]
     measures = figures.of(report.get("task", "classify"))
     label = measures.main.label
     rows = [
@@ -29,11 +30,12 @@ def summary(report: dict[str, Any], folder: Path) -> str:
         ("accuracy", _accuracy(report["accuracy"], label)),
         *_val(report["accuracy"].get("val"), label),
         *([("accuracy", f"WARNING: {lost}")] if (lost := fall(report["accuracy"])) else []),
-        ("parity", _parity(parity, len(report["outputs"]))),
+        ("parity", _parity(report["parity"], len(report["outputs"]))),
         ("TF Lite", _tensorflow_lite(report["tensorflow_lite"])),
         ("RAM", _ram(report)),
         ("flash", f"{used['flash_bytes']:,} of {used['flash_limit_bytes']:,} bytes ({report['sizes']})"),
-        ("kernels", kernels(report["kernels"])),
+        ("engine", engine(report)),
+        *([] if report["engine"]["name"] == COMPILED else [("kernels", kernels(report["kernels"]))]),
         ("latency", _latency(report)),
     ]
     if emulated := report.get("emulated"):
@@ -42,7 +44,8 @@ def summary(report: dict[str, Any], folder: Path) -> str:
         rows.append(("boxes", f"WARNING: {proof.NO_GOLDEN_BOXES}"))
     rows.append(("proven", _proven(report)))
     rows.append(("fits", f"{report['board']}: {FITS[report['fits']]}"))
-    build = f"make -C {shlex.quote(str(folder / 'firmware'))} BOARD={report['board']} TFLM_DIR=…"
+    library = "" if report["engine"]["name"] == COMPILED else " TFLM_DIR=…"
+    build = f"make -C {shlex.quote(str(folder / 'firmware'))} BOARD={report['board']}{library}"
     rows.append(("build", build))
     lines = [str(folder), *tables.aligned([("", *row) for row in rows], ("<1", "<9", ""), between=" ")]
     return "\n".join([*lines, *(_diagnosis(report["diagnosis"], measures) if "diagnosis" in report else [])])
@@ -53,6 +56,28 @@ def _model(report: dict[str, Any]) -> str:
     operators = ", ".join(f"{count} {name}" for name, count in model["ops"].items())
     left_out = f" (without those of {uncounted})" if uncounted else ""
     return f"{model['firmware_bytes']:,} bytes, {model['macs']:,} MACs{left_out}: {operators}"
+
+
+def engine(report: dict[str, Any]) -> str:
+    """Returns which engine runs the network, and why it is TFLM, or what is fused where the arena is fullest."""
+    section = report["engine"]
+    if section["name"] != COMPILED:
+        return f"TensorFlow Lite Micro: {section['reason']}"
+    fused = [len(step["operators"]) for step in section["steps"] if step["rows"]]
+    parts = ["compiled, needs no library"]
+    if fused:
+        added = f"{section['added_percent']:+.1f} % instructions, estimated"
+        parts.append(f"{sum(fused)} of {report['kernels']['operators']} operators fused by rows ({added})")
+    peak = section["peak_step"]
+    parts.append(
+        f"arena fullest in step {peak} of {len(section['steps'])} ({_operators_of(section['steps'][peak - 1])})"
+    )
+    return "; ".join(parts)
+
+
+def _operators_of(step: dict[str, Any]) -> str:
+    first, last = min(step["operators"]) + 1, max(step["operators"]) + 1
+    return f"operator {first}" if first == last else f"operators {first} to {last}"
 
 
 def kernels(section: dict[str, Any]) -> str:
@@ -77,18 +102,25 @@ def _ram(report: dict[str, Any]) -> str:
             f"unknown: what {', '.join(basis['unplanned_operators'])} takes of the arena on the chip was never "
             f"measured, so that of the firmware may be too small; {MEASURED_WITH}"
         )
-    how = f", {basis['how']}" if basis["how"] == memory.MEASURED else ""
+    how = f", {basis['how']}" if basis["how"] in (memory.MEASURED, memory.PLANNED) else ""
     return f"{used['ram_bytes']:,} of {used['ram_limit_bytes']:,} bytes, {used['arena_bytes']:,} of them the arena{how}"
 
 
-def _parity(parity: dict[str, Any], outputs: int) -> str:
+def _parity(section: dict[str, Any], outputs: int) -> str:
     """Returns how many images have another output than the golden one; `outputs` is how many the model has for each."""
     if outputs == 1:
-        return f"{parity['different']:,} of {counted(parity['images'], 'output')} differ from the golden ones in TFLM"
-    images = counted(parity["images"], "image")
-    return (
-        f"{outputs} outputs for each of {images}; those of {parity['different']:,} differ from the golden ones in TFLM"
+        return (
+            f"{section['different']:,} of {counted(section['images'], 'output')} differ from TFLM's{_run_here(section)}"
+        )
+    images = counted(section["images"], "image")
+    return f"{outputs} outputs for each of {images}; those of {section['different']:,} differ from TFLM's" + _run_here(
+        section
     )
+
+
+def _run_here(section: dict[str, Any]) -> str:
+    """Returns what of a compiled network was compared besides its outputs, "" of another."""
+    return "" if section.get("of") != parity.COMPILED else ", steps of the network compiled for this computer included"
 
 
 def _tensorflow_lite(agreement: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from tinytrain.data import boxes
 from tinytrain.deploy import targets
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.c_source import Contents
+from tinytrain.deploy.compiled.plan import Plan
 from tinytrain.deploy.decode import of_config
 from tinytrain.deploy.decode.boxes import Decoder
 from tinytrain.deploy.exported import GOLDEN_FILE, golden_outputs
@@ -55,9 +56,17 @@ def models(folder: Path, model: Int8Model, stripped: Model, outputs: list[np.nda
 
 
 def contents(
-    model: Int8Model, stripped: Model, outputs: list[np.ndarray], own_kernels: bool, arena_bytes: int
+    model: Int8Model,
+    stripped: Model,
+    outputs: list[np.ndarray],
+    own_kernels: bool,
+    plan: Plan | None,
+    arena_bytes: int,
 ) -> Contents:
-    """Returns what the firmware holds of the stripped model; `outputs` are as in `models`."""
+    """Returns what the firmware holds of the stripped model.
+
+    `outputs` are as in `models`, the other arguments as in Contents.
+    """
     golden = golden_case(model, outputs)
     return Contents(
         model=stripped,
@@ -70,6 +79,7 @@ def contents(
         bgr=model.pixels.bgr,
         decoder=decoder(model),
         own_kernels=own_kernels,
+        plan=plan,
     )
 
 

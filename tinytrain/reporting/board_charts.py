@@ -42,9 +42,9 @@ def _draw_arena(figure: Figure, memory: MemoryMap) -> None:
     axes.set_xlabel("operator")
     axes.set_ylabel("KiB from the start of the arena")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    for offset, buffer in memory.blocks:
+    for place, (offset, buffer) in enumerate(memory.blocks):
         at_peak = buffer.first <= memory.peak <= buffer.last
-        color = svg.SERIES[1] if buffer.scratch else svg.SERIES[0]
+        color = svg.SERIES[2] if place in memory.rows else svg.SERIES[1] if buffer.scratch else svg.SERIES[0]
         corner, width = (buffer.first - 0.5, offset / KIB), buffer.last - buffer.first + 1
         brick = Rectangle(corner, width, buffer.size_bytes / KIB, facecolor=color, edgecolor=svg.PANEL, linewidth=0.8)
         brick.set_alpha(0.9 if at_peak else 0.45)
@@ -62,7 +62,10 @@ def _draw_arena(figure: Figure, memory: MemoryMap) -> None:
         ha="right" if in_right_half else "left",
         va="center",
     )
-    _legend(figure, {"tensor (full color: at the peak)": svg.SERIES[0], "scratch of CMSIS-NN": svg.SERIES[1]})
+    colors = {"tensor (full color: at the peak)": svg.SERIES[0]}
+    colors |= {"scratch of kernels": svg.SERIES[1]} if memory.compiled else {"scratch of CMSIS-NN": svg.SERIES[1]}
+    colors |= {"rows of fused operators": svg.SERIES[2]} if memory.rows else {}
+    _legend(figure, colors)
 
 
 def _legend(figure: Figure, colors: dict[str, str], columns: int = 2) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from tinytrain.deploy.compiled.engine import COMPILED
 from tinytrain.deploy.exported_model import MODEL_FILE
 from tinytrain.deploy.kernels import choice
 from tinytrain.deploy.tflm import supported
@@ -43,6 +44,7 @@ class BoardSection:
     operators: list[OperatorRow] = field(default_factory=list)
     layers: list[dict[str, Any]] = field(default_factory=list)
     hints: list[Hint] = field(default_factory=list)
+    compiled: bool = False
 
 
 def section(subject: Subject, export: Export, name: str) -> BoardSection:
@@ -52,7 +54,10 @@ def section(subject: Subject, export: Export, name: str) -> BoardSection:
     how_timed = ""
     if model.is_file():
         graph = supported.parse(model.read_bytes(), f"'{model}'")
-        memory = memory_map.read(graph, _has_own_kernels(report))
+        if _is_compiled(report):
+            memory = memory_map.compiled(report["engine"], len(graph.operators))
+        else:
+            memory = memory_map.read(graph, _has_own_kernels(report))
         rows, how_timed = _timed(export, graph)
     layers = report.get("diagnosis", {}).get("layers", [])
     return BoardSection(
@@ -68,7 +73,12 @@ def section(subject: Subject, export: Export, name: str) -> BoardSection:
         operators=_operator_rows(rows, memory) if memory and rows else [],
         layers=layers,
         hints=facts.export_hints(subject, export),
+        compiled=_is_compiled(report),
     )
+
+
+def _is_compiled(report: dict[str, Any]) -> bool:
+    return bool(report.get("engine", {}).get("name") == COMPILED)
 
 
 def _has_own_kernels(report: dict[str, Any]) -> bool:
@@ -82,7 +92,7 @@ def _timed(export: Export, graph: Model) -> tuple[list[Row] | None, str]:
         return None, ""
     if shares := operators.measured_shares(export.bench, graph):
         return operators.rows(graph, latency.ms, shares), f"shares measured {facts.measured_where(export)}"
-    shares = operators.estimated_shares(graph, _has_own_kernels(export.report))
+    shares = operators.estimated_shares(graph, _has_own_kernels(export.report), _is_compiled(export.report))
     if shares is None:
         return None, ""
     return operators.rows(graph, latency.ms, shares), "estimated from instructions by operator"
@@ -96,13 +106,19 @@ def _facts(export: Export) -> list[tuple[str, str]]:
     rows = [
         ("model", f"{firmware_bytes:,} bytes, {model.get('macs', 0):,} MACs" if model else ""),
         ("operators", counts),
-        ("kernels", text.kernels(export.report["kernels"]) if "kernels" in export.report else ""),
+        ("engine", text.engine(export.report) if "engine" in export.report else ""),
+        ("kernels", _kernels(export.report)),
         ("decoding boxes", facts.decoding(export)),
         ("arena", f"{memory['arena_bytes']:,} bytes" if memory else ""),
         ("flash is", export.report.get("sizes", "").partition("; ")[2]),
         ("folder", str(export.folder)),
     ]
     return [(label, value) for label, value in [*rows, *_measured(export)] if value]
+
+
+def _kernels(report: dict[str, Any]) -> str:
+    """Returns whose kernels TFLM runs; "" for the compiled engine, which has only ours."""
+    return "" if _is_compiled(report) or "kernels" not in report else text.kernels(report["kernels"])
 
 
 def _measured(export: Export) -> list[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """The arena over time: where each buffer lies, and while which operators."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,11 +18,15 @@ class MemoryMap:
         blocks: (offset in bytes, buffer) of each buffer.
         live_bytes: (operators + 1,) bytes in use while each operator, counted from 1, runs; [0] is before the first.
         head_bytes: the size of the head, which is at least the maximum of `live_bytes`.
+        rows: the places in `blocks` of rows of maps that fused operators hand on, in place of whole maps.
+        compiled: whether the compiled engine runs the model.
     """
 
     blocks: list[tuple[int, memory_planner.Buffer]]
     live_bytes: np.ndarray
     head_bytes: int
+    rows: frozenset[int] = frozenset()
+    compiled: bool = False
 
     @property
     def peak(self) -> int:
@@ -40,12 +45,38 @@ def read(model: Model, own_kernels: bool) -> MemoryMap:
         placed_blocks = memory_planner.plan(memory_planner.buffers(memory_planner.schedule(model), cmsis_nn=True))
     else:
         placed_blocks = list(placed.blocks)
-    times = range(len(model.operators) + 1)
-    live = np.array(
-        [used_bytes([block for block in placed_blocks if _lives(block[1], time)]) for time in times], np.int64
-    )
     ends = (offset + buffer.size_bytes for offset, buffer in placed_blocks)
-    return MemoryMap(placed_blocks, live, max(ends, default=0))
+    return MemoryMap(placed_blocks, _live(placed_blocks, len(model.operators)), max(ends, default=0))
+
+
+def compiled(section: dict[str, Any], operators: int) -> MemoryMap:
+    """Returns the memory map of the compiled engine.
+
+    Args:
+        section: "engine" of report.json.
+        operators: how many the model has.
+    """
+    steps = [[number + 1 for number in step["operators"]] for step in section["steps"]]
+    begins = [0, *(min(step) for step in steps)]  # by the number of the step, from 1
+    ends = [0, *(max(step) for step in steps)]
+    rows = section["buffers"]
+    blocks = [
+        (
+            row["offset"],
+            memory_planner.Buffer(
+                row["bytes"], begins[row["first"]], ends[row["last"]], scratch=row["kind"] == "scratch"
+            ),
+        )
+        for row in rows
+    ]
+    inner = frozenset(place for place, row in enumerate(rows) if row["kind"] == "rows")
+    return MemoryMap(blocks, _live(blocks, operators), section["arena_bytes"], inner, compiled=True)
+
+
+def _live(blocks: list[tuple[int, memory_planner.Buffer]], operators: int) -> np.ndarray:
+    """Returns (operators + 1,) the bytes in use while each operator, counted from 1, runs."""
+    times = range(operators + 1)
+    return np.array([used_bytes([block for block in blocks if _lives(block[1], time)]) for time in times], np.int64)
 
 
 def _lives(buffer: memory_planner.Buffer, time: int) -> bool:

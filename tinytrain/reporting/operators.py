@@ -4,10 +4,14 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from tinytrain.deploy.compiled import overhead
+from tinytrain.deploy.compiled.nodes import network
 from tinytrain.deploy.kernels.derive import derive
 from tinytrain.deploy.tflm import instructions
 from tinytrain.tflite.macs import macs
 from tinytrain.tflite.model import Model, Operator
+
+RESHAPING = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")  # nothing to run in the compiled engine
 
 
 @dataclass(frozen=True)
@@ -44,13 +48,16 @@ def layer(operator: Operator) -> str:
     return quantized[1] if quantized else name
 
 
-def estimated_shares(graph: Model, own_kernels: bool) -> list[float] | None:
+def estimated_shares(graph: Model, own_kernels: bool, compiled: bool = False) -> list[float] | None:
     """Returns the estimated instructions of each operator, None if there is no estimate for one of them.
 
     Args:
         graph: the model.
         own_kernels: whether kernels of ours run the operators that they can.
+        compiled: whether the compiled engine runs it.
     """
+    if compiled:
+        return overhead.by_operator(network(graph))
     costs = instructions.by_operator(graph.operators, derive(graph).kernels if own_kernels else ())
     known = [cost.instructions for cost in costs if cost.instructions is not None]
     return known if len(known) == len(graph.operators) else None
@@ -59,6 +66,8 @@ def estimated_shares(graph: Model, own_kernels: bool) -> list[float] | None:
 def measured_shares(bench: dict[str, Any], graph: Model) -> list[float] | None:
     """Returns the share of each operator that `tinytrain bench` measured.
 
+    Fused operators were measured together: each has a share as its multiply-accumulates.
+
     Args:
         bench: the content of bench.json, {} without one.
         graph: the model of the report.
@@ -66,6 +75,15 @@ def measured_shares(bench: dict[str, Any], graph: Model) -> list[float] | None:
     Returns:
         Shares in 0..1, or None if there is no profile, or one of another model.
     """
+    shares = [0.0] * len(graph.operators)
     profile = bench.get("profile", {}).get("operators", [])
-    same_model = [row["name"] for row in profile] == [operator.name for operator in graph.operators]
-    return [float(row["share"]) for row in profile] if profile and same_model else None
+    for place, row in enumerate(profile):
+        step = row.get("operators", [place])
+        if max(step) >= len(shares) or (len(step) == 1 and row["name"] != graph.operators[step[0]].name):
+            return None
+        costs = [macs(graph.operators[number]) + 1 for number in step]
+        for number, cost in zip(step, costs, strict=True):
+            shares[number] = float(row["share"]) * cost / sum(costs)
+    covered = [number for place, row in enumerate(profile) for number in row.get("operators", [place])]
+    ran = {number for number, operator in enumerate(graph.operators) if operator.name not in RESHAPING}
+    return shares if profile and ran <= set(covered) else None

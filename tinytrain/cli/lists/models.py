@@ -7,15 +7,14 @@ import numpy as np
 from tinytrain import progress, tables
 from tinytrain.config import plugins
 from tinytrain.deploy import boards, estimate, firmware, fit_check
-from tinytrain.deploy.kernels import register
+from tinytrain.deploy.compiled import flash
 from tinytrain.deploy.tflm import operators
 from tinytrain.nn import macs
 
 HEADINGS = ("model", "options", "pixels", "classes", "params", "MACs", "int8 KiB", "arena KiB", "", "fits")
 COLUMNS = ("<20", "<22", ">6", ">8", ">12", ">15", ">10", ">10", "<2", "")
 USUAL_CLASSES = 1000
-BESIDE_KERNELS = {"MUL": "own", "HARD_SWISH": "own"}  # operators that some of the networks have
-RUNTIME_BYTES = operators.runtime_bytes(BESIDE_KERNELS) + register.kernel_bytes(register.KERNEL_BYTES)
+CODE_BYTES = flash.COLUMNS_BYTES + flash.FUSED_BYTES + sum(flash.KERNEL_BYTES.values())  # all kernels
 
 
 def rows(classes: int | None = None) -> list[dict[str, Any]]:
@@ -56,7 +55,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 def _row(name: str, options: dict[str, Any]) -> dict[str, Any]:
     sizes = {"classes": USUAL_CLASSES, "channels": 3} | options
     model = plugins.load("models", name).build(**sizes)
-    arena_bytes, model_bytes = estimate.arena_and_model_bytes(model)
+    arena_bytes, model_bytes = estimate.arena_and_model_bytes(model, compiled=True)
     return {
         "name": name,
         "options": {key: value for key, value in options.items() if key not in ("resolution", "classes")},
@@ -71,18 +70,18 @@ def _row(name: str, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def fits_board(arena_bytes: int, model_bytes: int, board_name: str) -> bool:
-    """Returns whether a model of these sizes fits the board `board_name`, by estimates of all else.
+    """Returns whether a model of these sizes fits the board `board_name` with the compiled engine, by estimates.
 
     Args:
         arena_bytes: of the tensor arena.
-        model_bytes: of the .tflite in the firmware.
+        model_bytes: of the model in the firmware.
         board_name: the board.
     """
     board = boards.load(board_name)
     sizes = firmware.Sizes(
         model_bytes=model_bytes,
-        runtime_bytes=RUNTIME_BYTES,
-        firmware_bytes=operators.FIRMWARE_BYTES,
+        runtime_bytes=flash.LIBC_BYTES,
+        firmware_bytes=operators.FIRMWARE_BYTES + CODE_BYTES,
         arena_bytes=arena_bytes,
         stack_bytes=firmware.STACK_BYTES,
         other_ram_bytes=operators.OTHER_RAM_BYTES,

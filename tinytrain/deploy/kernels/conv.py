@@ -21,6 +21,7 @@ def prepare(model: Model, operator: Operator) -> Kernel:
     if source is None or filters is None:
         raise ValueError("CONV_2D without input or weights")
     window = Window.of(operator, filters.shape[1:3])
+    require(window.dilations == (1, 1), "it has dilation")
     require(filters.shape[3] == source.shape[3], "it has groups")
     require(target.shape[3] == filters.shape[0], "its output has another number of channels than its weights")
     weights = int8_weights(model, filters).reshape(filters.shape[0], -1)

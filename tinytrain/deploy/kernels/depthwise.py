@@ -27,6 +27,7 @@ def prepare(model: Model, operator: Operator) -> Kernel:
         raise ValueError("DEPTHWISE_CONV_2D without input or weights")
     window = Window.of(operator, filters.shape[1:3])
     channels = source.shape[3]
+    require(window.dilations == (1, 1), "it has dilation")
     require(target.shape[3] == filters.shape[3] == channels and filters.shape[0] == 1, "it has a depth multiplier")
     require(window.sides in WINDOWS, "its window is not 3x3, 5x5 or 7x7")
     require(window.strides in STRIDES, "its stride is neither 1 nor 2")

@@ -1,4 +1,4 @@
-"""FULLY_CONNECTED for firmware/kernels/fully_connected.c: a 1x1 convolution of one pixel."""
+"""FULLY_CONNECTED for firmware/kernels/fully_connected.c: a 1x1 convolution, of one pixel or of several vectors."""
 
 import math
 
@@ -20,8 +20,10 @@ def prepare(model: Model, operator: Operator) -> Kernel:
     if source is None or filters is None:
         raise ValueError("FULLY_CONNECTED without input or weights")
     count, depth = filters.shape
-    require(math.prod(source.shape) == depth and math.prod(target.shape) == count, "it takes more than one vector")
-    require(max(count, depth) < 2**15, "a dimension is 32768 or more")
+    vectors = math.prod(source.shape) // depth
+    fits = math.prod(source.shape) == vectors * depth and math.prod(target.shape) == vectors * count
+    require(fits, "its shapes do not fit")
+    require(vectors > 0 and max(vectors, count, depth) < 2**15, "a dimension is 0, or 32768 or more")
     require(operator.options.get("weightsFormat", 0) == 0, "its weights are shuffled")
     scales = channel_scales(source, filters, target, count)
     if len(filters.scale) == 1:  # TFLM multiplies these two in single precision
@@ -32,7 +34,8 @@ def prepare(model: Model, operator: Operator) -> Kernel:
             difference = abs(one_scale(source) * filters.scale[0] - bias.scale[0]) / one_scale(target)
             require(difference <= MOST_DIFFERENCE, "its bias has another scale than its products")
     bounds = Bounds.of(target, operator.options.get("fusedActivationFunction", 0))
-    window = Window((1, 1, depth), (1, 1, count), (1, 1), (1, 1), (0, 0))
+    window = Window((1, vectors, depth), (1, vectors, count), (1, 1), (1, 1), (0, 0))
     weights, bias_values = int8_weights(model, filters), bias_of(model, operator, count)
     scratch = 16 * -(-depth // 4)
-    return Kernel("fully_connected", block(window, scratch, source.zero_point[0], weights, bias_values, scales, bounds))
+    constants = block(window, scratch, source.zero_point[0], weights, bias_values, scales, bounds)
+    return Kernel("fully_connected" if vectors == 1 else "conv_1x1", constants)

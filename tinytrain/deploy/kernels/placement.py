@@ -67,6 +67,7 @@ def place(
     leads: Leads,
     scratch: Mapping[int, Sequence[int]] = MappingProxyType({}),
     orders: int = ORDERS,
+    enough: int = 0,
 ) -> Placement:
     """Returns offsets at which no two buffers that live at the same time meet, but as `leads` allows.
 
@@ -75,6 +76,7 @@ def place(
         leads: how many bytes before an input an output begins at least that may overwrite it.
         scratch: the sizes of scratch memory by the time when it is needed.
         orders: how many random orders are tried.
+        enough: bytes of an arena that end the search.
     """
     random = np.random.default_rng(0)
     tried = [sorted(tensors, key=lambda number: -tensors[number].size_bytes), sorted(tensors)]
@@ -93,7 +95,13 @@ def place(
             found += _scratch([(placed[n], placed[n] + tensors[n].size_bytes) for n in live[time]], sizes, time)
         return found
 
-    best = min((_placed(order, tensors, together, leads) for order in tried), key=lambda placed: _end(blocks(placed)))
+    best: dict[int, int] = {}
+    for order in tried:
+        placed = _placed(order, tensors, together, leads)
+        if not best or _end(blocks(placed)) < _end(blocks(best)):
+            best = placed
+        if _end(blocks(best)) <= enough:
+            break
     return Placement(best, blocks(best))
 
 

@@ -10,13 +10,14 @@ SAME = 0  # the schema's number of this padding
 
 @dataclass(frozen=True)
 class Window:
-    """Height, width and channels of input and output; sides and strides of the window, and the padding before it."""
+    """Height, width and channels of both; sides, strides, dilations of the window, and the padding before it."""
 
     source: tuple[int, ...]
     target: tuple[int, ...]
     sides: tuple[int, int]
     strides: tuple[int, int]
     padding: tuple[int, int]
+    dilations: tuple[int, int] = (1, 1)
 
     @classmethod
     def of(cls, operator: Operator, sides: tuple[int, ...]) -> "Window":
@@ -29,15 +30,16 @@ class Window:
         require(min(*source.shape, *target.shape) > 0, "a dimension is 0")
         require(max(*source.shape, *target.shape) < 2**15, "a dimension is 32768 or more")
         dilations = (options.get("dilationHFactor", 1), options.get("dilationWFactor", 1))
-        require(dilations == (1, 1), "it has dilation")
+        require(0 < min(dilations) <= max(dilations) < 2**8, "its dilation is out of range")
         height, width = sides
         strides = (options.get("strideH", 0), options.get("strideW", 0))
         require(min(strides) > 0 and max(*strides, *sides) < 2**8, "its strides or window are out of range")
         same = options.get("padding", 0) == SAME
-        for before, after, side, stride in zip(source.shape[1:3], target.shape[1:3], sides, strides, strict=True):
+        reach = [(side - 1) * dilation + 1 for side, dilation in zip(sides, dilations, strict=True)]
+        for before, after, side, stride in zip(source.shape[1:3], target.shape[1:3], reach, strides, strict=True):
             expected = -(-before // stride) if same else (before - side) // stride + 1
             require(after == expected, "its output has another shape than its window gives")
-        return cls.between(source.shape[1:], target.shape[1:], (height, width), strides, same)
+        return cls.between(source.shape[1:], target.shape[1:], (height, width), strides, same, dilations)
 
     @classmethod
     def between(
@@ -47,11 +49,13 @@ class Window:
         sides: tuple[int, int],
         strides: tuple[int, int],
         same: bool,
+        dilations: tuple[int, int] = (1, 1),
     ) -> "Window":
         """Returns the window of these shapes (height, width, channels), with padding SAME or without."""
-        ends = zip(source, target, sides, strides, strict=False)
+        reach = [(side - 1) * dilation + 1 for side, dilation in zip(sides, dilations, strict=True)]
+        ends = zip(source, target, reach, strides, strict=False)
         padding = [max((new - 1) * stride + side - old, 0) // 2 if same else 0 for old, new, side, stride in ends]
-        return cls(source, target, sides, strides, (padding[0], padding[1]))
+        return cls(source, target, sides, strides, (padding[0], padding[1]), dilations)
 
     @property
     def is_plain(self) -> bool:

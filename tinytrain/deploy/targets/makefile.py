@@ -32,7 +32,8 @@ def write(folder: Path, board: Board, contents: Contents) -> Path:
         shutil.copytree(plugins.data_folder("firmware"), draft, ignore=_ignore)
         (draft / "model").mkdir()
         c_source.write(draft / "model", contents)
-        keeps = keeps_image(board, contents.arena_bytes, contents.golden_input.size)
+        arena_bytes = contents.plan.arena_bytes if contents.plan else contents.arena_bytes
+        keeps = keeps_image(board, arena_bytes, contents.golden_input.size)
         (draft / "model" / "board.mk").write_text(f"BOARD ?= {board.name}\nTARGET_KEEPS_IMAGE := {keeps:d}\n", "utf-8")
         draft.rename(project)
     return project

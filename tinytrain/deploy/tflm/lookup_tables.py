@@ -5,12 +5,13 @@ a Cortex-M7; a table takes 4, and 256 bytes of flash. The tables are what TFLM's
 """
 
 import copy
+from collections.abc import Sequence
 
 import numpy as np
 
 from tinytrain.deploy.tflm import operators as tflm_ops
 from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
-from tinytrain.tflite.model import Model, Operator, operator_name
+from tinytrain.tflite.model import Model, Operator
 
 VALUES = np.arange(-128, 128, dtype=np.int8)
 
@@ -24,15 +25,20 @@ def operators(model: Model) -> list[Operator]:
 
 def tables(model: Model) -> np.ndarray:
     """Returns (n, 256) int8: what each of the n `operators` of the model gives for -128, -127 … 127."""
-    names = {use.name for use in operators(model)}
-    return ReferenceInterpreter(_only(model, names).content).each(VALUES) if names else np.empty((0, 256), np.int8)
+    return tables_of(model, operators(model))
 
 
-def _only(model: Model, names: set[str]) -> Model:
-    """Returns a model of the operators `names` alone, each with an input and an output of its own, (1, 256)."""
+def tables_of(model: Model, uses: Sequence[Operator]) -> np.ndarray:
+    """Returns (n, 256) int8: what each of n operators of the model, of one int8 input, gives for -128, -127 … 127."""
+    numbers = [number for number, use in enumerate(model.operators) if any(use is each for each in uses)]
+    return ReferenceInterpreter(_only(model, numbers).content).each(VALUES) if numbers else np.empty((0, 256), np.int8)
+
+
+def _only(model: Model, numbers: Sequence[int]) -> Model:
+    """Returns a model of some operators alone, each with an input and an output of its own, (1, 256)."""
     tree = model.copy_tree()
     graph = tree.subgraphs[0]
-    uses = [node for node in graph.operators if operator_name(node, tree) in names]
+    uses = [graph.operators[number] for number in numbers]
     tensors = [copy.copy(graph.tensors[index]) for node in uses for index in (node.inputs[0], node.outputs[0])]
     for tensor in tensors:
         tensor.shape, tensor.shapeSignature, tensor.buffer = [1, 256], None, 0
