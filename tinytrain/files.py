@@ -80,6 +80,11 @@ def temporary_root() -> Path:
     return current.parent if current.name.startswith(DRAFT_PREFIX) else current
 
 
+def cache_folder() -> Path:
+    """Returns the folder of what can be made again, such as decoded images; it may be deleted at any time."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinytrain"
+
+
 @functools.cache  # once in the life of a process
 def remove_leftovers(parent: Path) -> None:
     """Removes the drafts that dead processes of this user have left in the folder `parent`."""

@@ -5,6 +5,7 @@
 
 #include "board.h"
 #include "boxes.h"
+#include "console.h"
 #include "crc32.h"
 #include "engine.h"
 #include "cobs_framing.h"
@@ -31,7 +32,7 @@ enum Type : uint8_t {
   kAnswer = 0x80,
   kError = 0xFF,
 };
-enum Error : uint8_t { kUnknownType = 1, kWrongPayload = 2, kWrongImage = 3, kEngineFailed = 4 };
+enum Error : uint8_t { kUnknownType = 1, kWrongPayload = 2, kWrongImage = 3, kEngineFailed = 4, kStopped = 5 };
 
 constexpr uint16_t kVersion = 3;
 constexpr uint64_t kPatienceTicks = uint64_t{2} * BOARD_CLOCK_HZ;  // a tick is a cycle of the clock
@@ -77,6 +78,9 @@ uint64_t baud_changed = 0;
 
 uint32_t inferred_crc = 0, inferred_run = 0;  // input and number of the last inference that a host asked for
 
+uint8_t running[kHeaderBytes];               // the header of the request that is executed
+cobs_framing::Frame waiting = {nullptr, 0};  // another one, which came meanwhile
+
 void Begin(uint8_t type) {
   answer[0] = type;
   answer_bytes = kHeaderBytes;
@@ -94,11 +98,32 @@ void Put(T value) {
 }
 
 void PutText(const char* text) { PutBytes(text, std::strlen(text) + 1); }
+void Append(const char* text) { PutBytes(text, std::strlen(text)); }
 
 void Fail(Error code, const char* text) {
   Begin(kError);
   Put<uint8_t>(code);
-  PutBytes(text, std::strlen(text));
+  Append(text);
+}
+
+void FailStopped(uint32_t done, uint32_t count) {
+  char digits[kUnsignedDigits];
+  Fail(kStopped, "another request came after ");
+  Append(unsigned_text(done, digits));
+  Append(" of ");
+  Append(unsigned_text(count, digits));
+  Append(" inferences");
+}
+
+// A host that has not waited long enough sends the request that runs again; any other one says that it waits no more.
+// Its frame takes the place of the one that is executed, of which only `running` is still needed.
+bool AnotherRequestCame() {
+  for (int byte; waiting.data == nullptr && (byte = serial_read()) >= 0;) {
+    if (byte != 0 && !cobs_framing::IsOpen()) continue;  // text
+    const cobs_framing::Frame frame = cobs_framing::Receive(static_cast<uint8_t>(byte));
+    if (frame.data != nullptr && std::memcmp(frame.data, running, sizeof running) != 0) waiting = frame;
+  }
+  return waiting.data != nullptr;
 }
 
 void SendAnswer() { cobs_framing::Write(answer, answer_bytes); }
@@ -124,7 +149,7 @@ void Hello(Reader payload) {
   Put<uint32_t>(kInputBytes);
   Put<uint32_t>(kOutputBytes);
   Put<uint32_t>(kArenaBytes);
-  const bool ready = inference::Error()[0] == '\0';
+  const bool ready = inference::IsReady();
   Put<uint32_t>(ready ? engine_arena_used_bytes() : 0);
   Put<uint32_t>(stack_bytes());
   Put<uint32_t>(kOutputCount);
@@ -157,6 +182,7 @@ void ChangeBaud() {
 void Image(Reader payload) {
   const auto offset = payload.Take<uint32_t>();
   if (payload.is_short() || offset > kInputBytes || payload.left() > kInputBytes - offset) return;
+  if (!inference::IsReady()) return;  // INFER says why
   std::memcpy(inference::NewImage() + offset, payload.rest(), payload.left());
 }
 
@@ -175,8 +201,8 @@ uint32_t OutputsCrc() {
 }
 
 bool EngineIsReady() {
-  if (inference::Error()[0] != '\0') Fail(kEngineFailed, inference::Error());
-  return inference::Error()[0] == '\0';
+  if (!inference::IsReady()) Fail(kEngineFailed, inference::Error());
+  return inference::IsReady();
 }
 
 void Infer(Reader payload) {
@@ -185,13 +211,14 @@ void Infer(Reader payload) {
   if (!payload.ended() || count == 0) return Fail(kWrongPayload, "INFER takes a CRC-32 and a count from 1");
   if (!EngineIsReady()) return;
   if (crc != ImageCrc()) return Fail(kWrongImage, "the input is not the one of this CRC-32");
-  uint64_t ticks;
-  if (!inference::Run(count, &ticks)) return Fail(kEngineFailed, engine_error());
+  inference::Runs runs;
+  if (!inference::Run(count, &runs, AnotherRequestCame)) return Fail(kEngineFailed, engine_error());
+  if (runs.count < count) return FailStopped(runs.count, count);
   inferred_crc = crc;
   inferred_run = inference::RunCount();
   Begin(kInfer | kAnswer);
   Put<uint32_t>(count);
-  Put<uint64_t>(ticks);
+  Put<uint64_t>(runs.ticks);
   Put<uint32_t>(OutputsCrc());
   PutOutputs(0);
 }
@@ -224,6 +251,7 @@ void Boxes(Reader payload) {
   const auto crc = payload.Take<uint32_t>();
   const auto first = payload.Take<uint16_t>();
   if (!payload.ended()) return Fail(kWrongPayload, "BOXES takes a CRC-32 and the number of a box");
+  if (!EngineIsReady()) return;
   if (inferred_run == 0 || inferred_run != inference::RunCount() || crc != inferred_crc) {
     return Fail(kWrongImage, "the last inference was not of the input of this CRC-32");
   }
@@ -308,6 +336,7 @@ void Answer(uint8_t type, uint16_t sequence, Reader payload) {
 
 void Handle(const cobs_framing::Frame& frame) {
   fallback_baud = 0;
+  std::memcpy(running, frame.data, sizeof running);
   uint16_t sequence;
   std::memcpy(&sequence, frame.data + 1, sizeof sequence);
   const Reader payload(frame.data + kHeaderBytes, frame.bytes - kHeaderBytes - kCrcBytes);
@@ -321,8 +350,12 @@ void Handle(const cobs_framing::Frame& frame) {
 }  // namespace
 
 void Receive(uint8_t byte) {
-  const cobs_framing::Frame frame = cobs_framing::Receive(byte);
-  if (frame.data != nullptr) Handle(frame);
+  cobs_framing::Frame frame = cobs_framing::Receive(byte);
+  while (frame.data != nullptr) {
+    Handle(frame);
+    frame = waiting;
+    waiting = {nullptr, 0};
+  }
 }
 
 void Idle() {

@@ -72,10 +72,11 @@ bool Start() {
     error = "model_data.h does not describe this model: it has another input or other outputs";
   }
   start_ticks = ticks_now() - before;
-  return error[0] == '\0';
+  return IsReady();
 }
 
 const char* Error() { return error; }
+bool IsReady() { return error[0] == '\0'; }
 uint64_t StartTicks() { return start_ticks; }
 
 int8_t* NewImage() {
@@ -87,15 +88,15 @@ const int8_t* Image() { return kKeepImage ? image : engine_input(); }
 
 bool ImageIsKept() { return !image_is_used_up; }
 
-bool Run(uint32_t count, uint64_t* ticks) {
-  uint64_t total = 0;
-  for (uint32_t i = 0; i < count; ++i) {
+bool Run(uint32_t count, Runs* runs, Stop stop) {
+  *runs = {};
+  while (runs->count < count && (runs->count == 0 || stop == nullptr || !stop())) {
     const uint64_t before = ticks_now();
     if (!RunOnce()) return false;
-    total += ticks_now() - before;
+    runs->ticks += ticks_now() - before;
+    ++runs->count;
     KeepOutputs();
   }
-  *ticks = total;
   return true;
 }
 
@@ -106,9 +107,9 @@ const int8_t* Output(uint32_t index) {
 }
 
 bool Profile() {
-  uint64_t ticks;
+  Runs runs;
   profiling = true;
-  const bool ran = Run(1, &ticks);
+  const bool ran = Run(1, &runs);
   profiling = false;
   return ran;
 }

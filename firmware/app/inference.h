@@ -9,6 +9,7 @@ namespace inference {
 // Plans the model into the arena. False: Error() says why.
 bool Start();
 const char* Error();  // "" if the model is ready
+bool IsReady();       // nothing below may be called before: input and outputs are nowhere
 uint64_t StartTicks();
 
 // The input, kInputBytes of int8: where to write a new one, and what is there.
@@ -19,9 +20,14 @@ const int8_t* Image();
 // model's own input, which an inference uses up.
 bool ImageIsKept();
 
-// Runs `count` inferences on the input and sets `ticks` to what they took together, copying the input each time
-// included. False: the engine failed.
-bool Run(uint32_t count, uint64_t* ticks);
+// Runs `count` inferences on the input and sets `runs` to how many they were and what they took together, copying the
+// input each time included. `stop` is asked before each but the first, and ends them. False: the engine failed.
+struct Runs {
+  uint32_t count;
+  uint64_t ticks;
+};
+using Stop = bool (*)();
+bool Run(uint32_t count, Runs* runs, Stop stop = nullptr);
 
 // Returns how many inferences have run since the start: the outputs are those of the last one.
 uint32_t RunCount();

@@ -38,6 +38,7 @@ int main() {
       Receive(static_cast<uint8_t>(byte));
     } else {
       binary_protocol::Idle();
+      serial_sleep();
     }
   }
 }

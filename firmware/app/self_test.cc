@@ -9,6 +9,7 @@
 #include "inference.h"
 #include "lines.h"
 #include "model/model_data.h"
+#include "text_protocol.h"
 #include "ticks.h"
 
 #ifndef INFERENCES
@@ -27,9 +28,9 @@ bool Fail(Parts... parts) {
 
 bool RunGolden(uint32_t* count) {
   std::memcpy(inference::NewImage(), kGoldenInput, kInputBytes);
-  uint64_t ticks = 0;
-  const bool ran = inference::Run(1, &ticks);
-  *count = static_cast<uint32_t>(ticks_to_counts(ticks));
+  inference::Runs runs;
+  const bool ran = inference::Run(1, &runs);
+  *count = static_cast<uint32_t>(ticks_to_counts(runs.ticks));
   return ran;
 }
 
@@ -72,8 +73,11 @@ void PrintTimes(const char* name, const uint32_t* sorted, uint32_t divisor, cons
 
 bool TimeInferences() {
   uint32_t counts[INFERENCES];
-  for (uint32_t& count : counts) {
-    if (!RunGolden(&count)) return false;
+  for (uint32_t i = 0; i < INFERENCES; ++i) {
+    if (i > 0 && text_protocol::StopWaits()) {
+      return Fail("stopped after ", Number{i}, " of ", Number{INFERENCES}, " inferences");
+    }
+    if (!RunGolden(&counts[i])) return Fail("invoke: ", engine_error());
   }
   Sort(counts, INFERENCES);
   PrintTimes("inference: ", counts, 1, " " BOARD_COUNTER);
@@ -96,7 +100,7 @@ void PrintHeader() {
 bool SelfTest(const char* clock_error) {
   PrintHeader();
   if (clock_error != nullptr) return Fail("clock: ", clock_error);
-  if (inference::Error()[0] != '\0') {
+  if (!inference::IsReady()) {
     return Fail("init: ", inference::Error(), " (arena: ", Number{kArenaBytes}, " bytes)");
   }
   Line("init: ", Number{static_cast<uint32_t>(ticks_to_counts(inference::StartTicks()))}, " " BOARD_COUNTER);
@@ -108,7 +112,7 @@ bool SelfTest(const char* clock_error) {
   const bool equal = GoldenIsEqual();
   bool boxes_are_equal = true;
   if constexpr (boxes::kRoom > 0) boxes_are_equal = boxes::GoldenAreEqual();
-  if (!TimeInferences()) return Fail("invoke: ", engine_error());
+  if (!TimeInferences()) return false;
   Line("stack: ", Number{stack_used_bytes()}, " of ", Number{stack_bytes()}, " bytes");
   if (!equal) return Fail("the output is not the golden output");
   if (!boxes_are_equal) return Fail("the boxes are not the golden boxes");

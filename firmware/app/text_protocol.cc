@@ -13,6 +13,7 @@
 #include "model/model_data.h"
 #include "post_mortem.h"
 #include "self_test.h"
+#include "serial.h"
 #include "ticks.h"
 
 #ifndef MODEL_ID
@@ -26,6 +27,7 @@ namespace text_protocol {
 namespace {
 
 constexpr char kTerminator = '%';
+constexpr char kStop = 3;  // Ctrl-C of a terminal
 constexpr uint32_t kCommandBytes = 80;
 constexpr char kVersion[] = "ULPMark for tinyML Firmware V0.0.1";
 
@@ -107,8 +109,19 @@ void PrintPixels(int16_t sixteenths) {
   print(unsigned_text(10000 + value % 16 * 625, digits) + 1);  // 1dddd keeps the leading zeros
 }
 
+bool ModelIsReady() {
+  if (!inference::IsReady()) Line("e-[The model did not start: ", inference::Error(), "]");
+  return inference::IsReady();
+}
+
+bool OutputsAreThere() {
+  if (!ModelIsReady()) return false;
+  if (inference::RunCount() == 0) Line("e-[No inference has run: infer first]");
+  return inference::RunCount() > 0;
+}
+
 void Boxes() {
-  if (inference::RunCount() == 0) return Line("e-[No inference has run: infer first]");
+  if (!OutputsAreThere()) return;
   boxes::Decode();
   for (uint32_t i = 0; i < boxes::Count(); ++i) {
     const Box& box = boxes::List()[i];
@@ -124,9 +137,8 @@ void Boxes() {
 }
 
 bool InputIsThere() {
-  if (inference::Error()[0] != '\0') {
-    Line("e-[The model did not start: ", inference::Error(), "]");
-  } else if (loaded_bytes != kInputBytes) {
+  if (!ModelIsReady()) return false;
+  if (loaded_bytes != kInputBytes) {
     Line("e-[The input has ", Number{loaded_bytes}, " bytes, expected ", Number{kInputBytes}, ": db load it]");
   } else if (!inference::ImageIsKept()) {
     Line("e-[The input was used up by the inference before: db load it again]");
@@ -136,21 +148,29 @@ bool InputIsThere() {
   return false;
 }
 
+// Runs `count` inferences unless the host stops them; says so where it does, or where the engine fails.
+bool RunAll(uint32_t count, const char* what) {
+  inference::Runs runs;
+  if (!inference::Run(count, &runs, StopWaits)) {
+    Line("e-[", engine_error(), "]");
+  } else if (runs.count < count) {
+    Line("e-[Stopped after ", Number{runs.count}, " of ", Number{count}, what, "]");
+  } else {
+    return true;
+  }
+  return false;
+}
+
 void InferNow(uint32_t count, uint32_t warmups) {
-  uint64_t unused;
   Line("m-warmup-start-", Number{warmups});
-  bool ran = inference::Run(warmups, &unused);
+  if (!RunAll(warmups, " warmups")) return;
   Line("m-warmup-done");
   Line("m-infer-start-", Number{count});
   Timestamp();
-  ran = ran && inference::Run(count, &unused);
+  const bool ran = RunAll(count, " inferences");
   Timestamp();
   Line("m-infer-done");
-  if (ran) {
-    Results();
-  } else {
-    Line("e-[", engine_error(), "]");
-  }
+  if (ran) Results();
 }
 
 void Infer(char* rest) {
@@ -200,6 +220,9 @@ void PrintByte(uint8_t byte) {
 void DbPrint() {
   const int8_t* image = loaded_bytes > 0 && inference::ImageIsKept() ? inference::Image() : nullptr;
   for (uint32_t i = 0; image != nullptr && i < loaded_bytes; ++i) {
+    if (i > 0 && i % 8 == 0 && StopWaits()) {
+      return Line("e-[Stopped after ", Number{i}, " of ", Number{loaded_bytes}, " bytes]");
+    }
     if (i % 8 == 0) print("m-buffer-");
     PrintByte(PixelOf(PixelTable(InputIndex(i)), image[InputIndex(i)]));
     print(i % 8 == 7 || i + 1 == loaded_bytes ? "\n" : "-");
@@ -231,6 +254,7 @@ void DbBytes(const char* digits) {
 void Db(char* rest) {
   const char* word = NextWord(&rest);
   if (word == nullptr) return Line("e-[Command 'db' requires a subcommand]");
+  if (!ModelIsReady()) return;
   if (Is(word, "load")) return DbLoad(rest);
   if (Is(word, "print")) return DbPrint();
   DbBytes(word);
@@ -271,7 +295,10 @@ void Execute(char* rest) {
   if (Is(word, "help")) return Help();
   if (Is(word, "db")) return Db(rest);
   if (Is(word, "infer")) return Infer(rest);
-  if (Is(word, "results")) return Results();
+  if (Is(word, "results")) {
+    if (OutputsAreThere()) Results();
+    return;
+  }
   if constexpr (boxes::kRoom > 0) {
     if (Is(word, "boxes")) return Boxes();
   }
@@ -299,7 +326,10 @@ void Boot(const char* clock_error) {
   Ready();
 }
 
+bool StopWaits() { return serial_holds(kStop) || serial_holds(0); }
+
 void Receive(char byte) {
+  if (byte == kStop) return Forget();
   if (byte != kTerminator) {
     if (command_length < kCommandBytes) command[command_length++] = byte;  // the reference cuts a longer one as well
     return;

@@ -13,4 +13,7 @@ void Receive(char byte);
 // Forgets a command that was begun.
 void Forget();
 
+// Returns whether what runs is to end: Ctrl-C or the beginning of a frame is among the bytes that wait.
+bool StopWaits();
+
 }  // namespace text_protocol

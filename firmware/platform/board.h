@@ -13,6 +13,9 @@
 #define BAUD BOARD_UART_BAUD
 #endif
 
+// How often a sleeping board looks at watchdog and clocks; a fast clock's SysTick has 2^24 cycles.
+#define BOARD_SLEEP_MS 10
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -34,8 +37,11 @@ bool board_set_baud(uint32_t baud);
 // serial_line_error().
 void board_serial_interrupt(void);
 
-// Returns a free-running count of ticks, modulo 2^32.
+// Returns a free-running count of ticks, modulo 2^32, of sleep as well.
 uint32_t board_ticks(void);
+
+// Sleeps until an interrupt comes, for at most BOARD_SLEEP_MS. Called with interrupts off; see sleep_cycles().
+void board_sleep(void);
 
 // Starts the watchdog: unless it is fed within BOARD_WATCHDOG_MS, it restarts the board. It cannot be stopped.
 void board_watchdog_start(void);

@@ -5,6 +5,10 @@
 
 #define REGISTER(address) (*(volatile uint32_t *)(address))
 
+#define SYST_CSR REGISTER(0xE000E010)   // B3.3.3  SysTick control and status
+#define SYST_RVR REGISTER(0xE000E014)   // B3.3.4  SysTick reload value
+#define SYST_CVR REGISTER(0xE000E018)   // B3.3.5  SysTick current value
+#define SCB_ICSR REGISTER(0xE000ED04)   // B3.2.4  interrupt control and state
 #define SCB_VTOR REGISTER(0xE000ED08)   // B3.2.5  vector table offset
 #define SCB_AIRCR REGISTER(0xE000ED0C)  // B3.2.6  application interrupt and reset control
 #define SCB_CCR REGISTER(0xE000ED14)    // B3.2.8  configuration and control
@@ -13,6 +17,24 @@
 #define SCB_MMFAR REGISTER(0xE000ED34)  // B3.2.17 memory fault address
 #define SCB_BFAR REGISTER(0xE000ED38)   // B3.2.18 bus fault address
 #define SCB_CPACR REGISTER(0xE000ED88)  // B3.2.20 coprocessor access
+
+#define MPU_TYPE REGISTER(0xE000ED90)   // B3.5.4  MPU: how many regions
+#define MPU_CTRL REGISTER(0xE000ED94)   // B3.5.5
+#define MPU_RNR REGISTER(0xE000ED98)    // B3.5.7  the region that the next two are about
+#define MPU_RBAR REGISTER(0xE000ED9C)   // B3.5.8  its base
+#define MPU_RASR REGISTER(0xE000EDA0)   // B3.5.9  its attributes and size
+
+#define SYST_CSR_ENABLE (1u << 0)
+#define SYST_CSR_TICKINT (1u << 1)
+#define SYST_CSR_CORE_CLOCK (1u << 2)
+#define SYST_CSR_COUNTFLAG (1u << 16)
+#define ICSR_PENDSTCLR (1u << 25)
+#define MPU_TYPE_DREGION(type) ((type) >> 8 & 255)
+#define MPU_CTRL_ENABLE (1u << 0)      // not for the handlers of faults and NMI
+#define MPU_CTRL_PRIVDEFENA (1u << 2)  // outside of all regions everything is as without MPU
+#define MPU_RASR_ENABLE (1u << 0)
+#define MPU_RASR_SIZE(bytes) (((uint32_t)__builtin_ctz(bytes) - 1) << 1)
+#define MPU_RASR_NO_ACCESS (1u << 28)  // XN, and AP 0
 
 #define AIRCR_KEY (0x05FAu << 16)
 #define AIRCR_SYSRESETREQ (1u << 2)
@@ -42,3 +64,20 @@
 #define DWT_LAR_KEY 0xC5ACCE55
 
 static inline void barrier(void) { __asm volatile("dsb\n isb" ::: "memory"); }
+static inline void interrupts_off(void) { __asm volatile("cpsid i" ::: "memory"); }
+static inline void interrupts_on(void) { __asm volatile("cpsie i" ::: "memory"); }
+static inline void wait_for_interrupt(void) { __asm volatile("dsb\n wfi" ::: "memory"); }
+
+// Sleeps until an interrupt comes, for at most `cycles`, up to 2^24; returns how many it were. Called with interrupts off:
+// the one that comes ends the sleep, and is handled once they are on again.
+static inline uint32_t sleep_cycles(uint32_t cycles) {
+    SYST_RVR = cycles - 1;
+    SYST_CVR = 0;  // any value: it counts down from SYST_RVR
+    SYST_CSR = SYST_CSR_ENABLE | SYST_CSR_TICKINT | SYST_CSR_CORE_CLOCK;
+    wait_for_interrupt();
+    uint32_t left = SYST_CVR;
+    uint32_t slept = (SYST_CSR & SYST_CSR_COUNTFLAG) ? cycles : left == 0 ? 0 : cycles - left;
+    SYST_CSR = 0;
+    SCB_ICSR = ICSR_PENDSTCLR;  // its interrupt was for waking alone
+    return slept;
+}

@@ -1,5 +1,6 @@
 /* Linker script of every board, run through the C preprocessor for its numbers. */
 #include BOARD_HEADER
+#include "guard.h"
 
 /* Where the fastest RAM is a region of its own, the stack is in it, and the arena as well if it fits beside the stack and
    what .noinit takes. Elsewhere all is in one region, which begins with its fastest part. */
@@ -40,7 +41,12 @@ ENTRY(reset)
 
 SECTIONS {
     .vectors : { KEEP(*(.vectors)) } > FLASH :code
+#if BOARD_FLASH_ORIGIN == 0
+    /* The guard at address 0 holds the vectors, and nothing else: startup.c. */
+    .text GUARD_BYTES : { *(.text .text.*) } > FLASH :code
+#else
     .text : { *(.text .text.*) } > FLASH :code
+#endif
     .model : { *(.rodata.model) } > FLASH :code
     .rodata : {
         *(.rodata .rodata.*)
@@ -52,8 +58,8 @@ SECTIONS {
     } > FLASH :code
     .exidx : { *(.ARM.extab* .ARM.exidx*) } > FLASH :code
 
-    /* First in RAM: below it is no memory, so an overflow faults. `AT> RAM` keeps what has no contents out of the
-       flash image; without it QEMU's loader fills zeros through flash. */
+    /* First in RAM: below it is the guard of startup.c, and no memory that anything uses. `AT> RAM` keeps what has no
+       contents out of the flash image; without it QEMU's loader fills zeros through flash. */
     .stack (NOLOAD) : ALIGN(8) {
         stack_limit = .;
         . += STACK_BYTES;
@@ -90,6 +96,7 @@ SECTIONS {
         data_end = .;
     } > RAM AT> FLASH :data
     data_load = LOADADDR(.data);
+    ASSERT(stack_limit % GUARD_BYTES == 0, "the guard below the stack is aligned to its size")
 
     /DISCARD/ : { *(.fini_array .fini_array.* .eh_frame .comment) }
 }

@@ -12,7 +12,12 @@ extern "C" {
 void post_mortem_starting(void);
 void post_mortem_idle(void);
 void post_mortem_operator(uint32_t index);
-void post_mortem_fault(uint32_t address);
+
+typedef enum { kNoFault, kFault, kStackOverflow, kNullPointer } Fault;
+
+// Notes a fault in what is being done; `address` is that of the code, of an overflow that in the stack.
+void post_mortem_fault(Fault fault, uint32_t address);
+const char *post_mortem_fault_name(Fault fault);
 
 // Called once after reset, with whether it was the watchdog's: composes post_mortem_text() and begins again.
 void post_mortem_read(bool reset_by_watchdog);

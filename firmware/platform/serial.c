@@ -1,6 +1,7 @@
 #include "serial.h"
 
 #include "board.h"
+#include "cortex_m.h"
 
 enum { kRingBytes = 1024 };  // a power of two, longer than one frame or one command
 
@@ -27,6 +28,24 @@ int serial_read(void) {
     ++taken;
     serial_resume();
     return byte;
+}
+
+// With interrupts off no byte can come between the look and the sleep, which one that comes then ends all the same.
+void serial_sleep(void) {
+    interrupts_off();
+    if (written == taken) {
+        board_sleep();
+    }
+    interrupts_on();
+}
+
+bool serial_holds(uint8_t byte) {
+    for (uint32_t next = taken; next != written; ++next) {
+        if (ring[next % kRingBytes] == byte) {
+            return true;
+        }
+    }
+    return false;
 }
 
 uint32_t serial_room(void) { return kRingBytes - (written - taken); }

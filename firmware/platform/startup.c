@@ -7,6 +7,7 @@
 #include "board.h"
 #include "console.h"
 #include "cortex_m.h"
+#include "guard.h"
 #include "post_mortem.h"
 
 extern uint32_t stack_limit[], stack_top[];  // addresses from link.ld.S
@@ -24,6 +25,7 @@ void fault(void) __attribute__((naked));
 void nmi(void) __attribute__((weak, alias("fault")));  // a port may have a use for it
 
 static const uint32_t kPaint = 0x57ac7a57;
+static const uint32_t kGuardBytes = GUARD_BYTES;
 
 // The FPU first (B3.2.20: CP10 and CP11), since the compiler may use its registers anywhere; the barriers make it take
 // effect.
@@ -38,9 +40,9 @@ void reset(void) {
         "b start\n");
 }
 
-// The stack is the first thing in RAM: overflowing it leaves RAM and faults instead of eating the arena. The handler
-// needs some stack itself; where less than 256 bytes are left it starts again from the top. r0 points to the frame that
-// the core has pushed.
+// The stack is the first thing in RAM: overflowing it meets the guard below instead of eating the arena. The handler,
+// for which the guards do not hold, needs some stack itself; where less than 256 bytes are left it starts again from the
+// top. r0 points to the frame that the core has pushed.
 void fault(void) {
     __asm volatile(
         "mrs r0, msp\n"
@@ -57,18 +59,32 @@ static void print_field(const char *name, uint32_t value) {
     print_hex(value);
 }
 
+// Returns what a fault is: an access to the guard below the stack, or to the one at address 0.
+static Fault cause_of(const uint32_t *frame, bool in_stack, uint32_t status) {
+    uint32_t address = (status & CFSR_MMARVALID) ? SCB_MMFAR : 0xFFFFFFFF;
+    if (!in_stack || (uint32_t)stack_limit - 1 - address < kGuardBytes) {
+        return kStackOverflow;
+    }
+    return address < kGuardBytes || frame[6] < kGuardBytes ? kNullPointer : kFault;
+}
+
 // B1.5.6: an exception pushes r0-r3, r12, lr, pc, xpsr.
 void report_fault(const uint32_t *frame) {
     static const char *const kNames[] = {", r0 ", ", r1 ", ", r2 ", ", r3 ", ", r12 "};
     bool in_stack = frame >= stack_limit && frame + 8 <= stack_top;
     uint32_t status = SCB_CFSR;
-    post_mortem_fault(in_stack ? frame[6] : 0);
-    print("\nfailed: fault");
+    Fault fault = cause_of(frame, in_stack, status);
+    // Of an overflow, the place in the stack: where the core could push no frame, that of the code is lost.
+    uint32_t place = fault != kStackOverflow ? frame[6] : (status & CFSR_MMARVALID) ? SCB_MMFAR : (uint32_t)frame;
+    post_mortem_fault(fault, place);
+    print("\nfailed: ");
+    print(post_mortem_fault_name(fault));
+    print_field(" at ", place);
+    if (in_stack && fault == kStackOverflow) {
+        print_field(", pc ", frame[6]);
+    }
     if (in_stack) {
-        print_field(" at ", frame[6]);
         print_field(", lr ", frame[5]);
-    } else {
-        print(", stack overflow");
     }
     print_field(", CFSR ", status);
     print_field(", HFSR ", SCB_HFSR);
@@ -121,6 +137,27 @@ static void enable_caches(void) {
 }
 #endif
 
+// B3.5: a region of the MPU that nothing may read, write or execute.
+static void guard(uint32_t region, uint32_t base) {
+    MPU_RNR = region;
+    MPU_RBAR = base;
+    MPU_RASR = MPU_RASR_NO_ACCESS | MPU_RASR_SIZE(GUARD_BYTES) | MPU_RASR_ENABLE;
+}
+
+// Null pointers, and the stack. At address 0 is an alias of the flash, the ITCM, which nothing uses, or on an emulated
+// board the flash itself, where the linker leaves all but the vectors out of the guard: the core reads those past the MPU
+// (B3.5.1).
+static void start_guards(void) {
+    if (MPU_TYPE_DREGION(MPU_TYPE) < 2) {
+        return;  // a core without MPU
+    }
+    guard(0, 0);
+    guard(1, (uint32_t)stack_limit - kGuardBytes);
+    barrier();
+    MPU_CTRL = MPU_CTRL_ENABLE | MPU_CTRL_PRIVDEFENA;
+    barrier();
+}
+
 static void fill(uint32_t *first, const uint32_t *end, uint32_t value) {
     while (first < end) {
         *first++ = value;
@@ -132,6 +169,7 @@ void start(void) {
 #if BOARD_CACHES
     enable_caches();
 #endif
+    start_guards();
     // 16 words below this frame stay as they are: fill() may use them.
     fill(stack_limit, (uint32_t *)__builtin_frame_address(0) - 16, kPaint);
     const uint32_t *from = data_load;

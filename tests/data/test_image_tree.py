@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tinytrain import files
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config, Data
 from tinytrain.data import batches, check, image_files, splits
@@ -286,7 +287,7 @@ def test_large_images_are_decoded_one_at_a_time(image_folder, monkeypatch):
     monkeypatch.setattr(image_files, "info", watched)
     for room in (600, 100):
         monkeypatch.setattr(image_files, "_BUDGET", image_files._PixelBudget(room))
-        shutil.rmtree(batches.cache_folder(), ignore_errors=True)
+        shutil.rmtree(files.cache_folder(), ignore_errors=True)
         assert len(folder.load(str(root), Data()).image_sets["all"].names) == 24
     assert most[600] <= 2
     assert most[100] == 1

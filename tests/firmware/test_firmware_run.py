@@ -122,7 +122,7 @@ def test_a_fault_prints_its_place_and_cause(tmp_path, board):
 def test_a_stack_overflow_is_no_silent_corruption(tmp_path, board):
     done = crash(emit(tmp_path), "depth_wanted = 1000; UseDeep();", board)
     assert done.returncode != 0
-    assert "failed: fault, stack overflow" in done.stdout
+    assert "failed: stack overflow at 0x1fff" in done.stdout
 
 
 @needs_emulator

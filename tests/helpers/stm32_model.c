@@ -11,6 +11,12 @@ typedef struct {
     uint32_t control, mask, value, status, bits;
 } Rule;
 
+#ifdef LOCK
+typedef struct {
+    uint32_t control, bit, locked, broken;
+} Lock;
+#endif
+
 static const Rule kRules[] = {RULES};
 static uint32_t addresses[64], words[64];
 static unsigned used;
@@ -25,7 +31,24 @@ static uint32_t *word_at(uint32_t address) {
     return &words[used++];
 }
 
+// What is written to a locked register is gone, until its control was read with the bit, some time after that was set.
+static void keep_locked(uint32_t address) {
+#ifdef LOCK
+    static const Lock lock = LOCK;
+    static bool open;
+    if (address == lock.control && lock.broken) {
+        *word_at(address) &= ~lock.bit;
+    }
+    open |= address == lock.control && (*word_at(address) & lock.bit);
+    if (!open) {
+        *word_at(lock.locked) = 0;
+    }
+#endif
+    (void)address;
+}
+
 volatile uint32_t *model_register(uint32_t address) {
+    keep_locked(address);
     for (unsigned i = 0; i < sizeof kRules / sizeof *kRules; ++i) {
         const Rule *rule = &kRules[i];
         bool set = (*word_at(rule->control) & rule->mask) == rule->value;
@@ -61,6 +84,9 @@ int main(void) {
         bool set = board_set_baud(kRates[i]);
         printf("baud %u %d %u\n", (unsigned)kRates[i], set, (unsigned)USART_BRR);
     }
+    DWT_CYCCNT = 0;
+    board_sleep();
+    printf("slept %u, SysTick %u\n", (unsigned)DWT_CYCCNT, (unsigned)SYST_CSR & 1);
     board_set_baud(9600);
     dump("9600");
     receive(USART_SR_RXNE, 65);

@@ -16,7 +16,10 @@ from tinytrain.errors import UserError
 
 FUSED = "FUSED"  # operators that a compiled network runs together
 _PATIENCE_S = 0.3
-_EMULATOR_PATIENCE_S = 5.0  # nothing is lost there, but other programs may slow it down
+# Nothing is lost there, but other programs may slow it down: QEMU takes a byte at a time, each with two turns of its
+# threads, and the kernel says that the terminal takes more only once 4 KB are taken.
+_EMULATOR_PATIENCE_S = 5.0
+_EMULATOR_WRITE_S = 120.0
 
 
 @contextmanager
@@ -32,7 +35,8 @@ def board(exported: Exported, port: str | None) -> Iterator[tuple[BoardLink, Hel
         BoardRestarted: the board hung or crashed; names the operator in which it did.
     """
     with _device(exported, port) as device:
-        link, hello = ports.connect(device, _PATIENCE_S if port else _EMULATOR_PATIENCE_S)
+        times = (_PATIENCE_S, ports.WRITE_S) if port else (_EMULATOR_PATIENCE_S, _EMULATOR_WRITE_S)
+        link, hello = ports.connect(device, *times)
         try:
             refuse_another_model(hello, exported, link.port.port)
             yield link, hello
@@ -112,8 +116,8 @@ def _flash(exported: Exported) -> str:
 
 
 def _with_operator(error: BoardRestarted, names: list[str]) -> BoardRestarted:
-    """Returns the error with the name of the operator after "it hung in operator 12"."""
-    number = re.search(r"hung in operator (\d+)", str(error))
+    """Returns the error with the name of the operator after "in operator 12"."""
+    number = re.search(r"in operator (\d+)", str(error))
     if not number or int(number[1]) >= len(names):
         return error
     return BoardRestarted(str(error).replace(number[0], f"{number[0]} ({names[int(number[1])]})", 1))

@@ -52,7 +52,7 @@ def decode(image_set: ImageSet, resolution: int, channels: int, resize: str) -> 
     """
     count = len(image_set.names)
     identity = json.dumps([CACHE_VERSION, image_set.key, count, resolution, channels, resize])
-    path = cache_folder() / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.npy"
+    path = files.cache_folder() / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.npy"
     shape = (count, resolution, resolution, channels)
     images, transforms = _mapped(path, shape, np.uint8), _mapped(_beside(path), (count, 4), np.float32)
     if images is None or transforms is None:
@@ -72,11 +72,6 @@ def _mapped(path: Path, shape: tuple[int, ...], dtype: type) -> np.ndarray | Non
 def _beside(path: Path) -> Path:
     """Returns the file of the transforms of the images in `path`."""
     return path.with_suffix(".transforms")
-
-
-def cache_folder() -> Path:
-    """Returns the folder of decoded images; it may be deleted at any time."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinytrain"
 
 
 def prepare(image: Image.Image, resolution: int, channels: int, resize: str) -> tuple[np.ndarray, Transform]:

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from tinytrain import progress
+from tinytrain import files, progress
 from tinytrain.config.schema import Config
-from tinytrain.data import batches, box_check, boxes, duplicates, image_files, source
+from tinytrain.data import box_check, boxes, duplicates, image_files, source
 from tinytrain.data.decode import GRAY_MODES
 from tinytrain.data.source import Dataset, Finding, ImageInfo, ImageSet, counted
 from tinytrain.errors import UserError
@@ -134,7 +134,7 @@ def infos(image_set: ImageSet) -> list[ImageInfo]:
     if image_set.infos is not None:
         return image_set.infos
     name = hashlib.sha256(json.dumps([CACHE_VERSION, image_set.key, len(image_set.names)]).encode()).hexdigest()[:32]
-    cache_file = batches.cache_folder() / f"facts-{name}.json"
+    cache_file = files.cache_folder() / f"facts-{name}.json"
     with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):  # missing or damaged
         cached = [ImageInfo.of_row(row) for row in json.loads(cache_file.read_text())]
         if len(cached) == len(image_set.names):

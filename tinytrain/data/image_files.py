@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from tinytrain import progress
+from tinytrain import files, progress
 from tinytrain.config.schema import Data
-from tinytrain.data import batches, image_tree
+from tinytrain.data import image_tree
 from tinytrain.data.decode import GRAY_MODES, ORIENTATION, UnknownWhiteLevel, upright_8bit
 from tinytrain.data.source import Dataset, Finding, ImageInfo, ImageSet, counted
 from tinytrain.errors import UserError
@@ -115,7 +115,7 @@ def as_dataset(
 
 def scan(paths: Sequence[Path], root: Path) -> list[ScannedFile]:
     """Opens and decodes files, in order; those that have not changed since the last time come from the cache."""
-    cache_file = batches.cache_folder() / f"scan-{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:32]}.json"
+    cache_file = files.cache_folder() / f"scan-{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:32]}.json"
     known = _read_cache(cache_file)
     keys = [_key(path) for path in paths]
     new = [path for path, key in zip(paths, keys, strict=True) if key not in known]

@@ -14,7 +14,7 @@ from pathlib import Path
 from tinytrain import files
 from tinytrain.config import box_formats
 from tinytrain.config.schema import Data
-from tinytrain.data import batches, box_files, box_tree, tf_examples
+from tinytrain.data import box_files, box_tree, tf_examples
 from tinytrain.data.box_fit import Annotated
 from tinytrain.data.box_names import Finder, Named
 from tinytrain.data.box_problems import Problems
@@ -134,4 +134,4 @@ def _unpacked(tree: box_tree.Tree, path: Path, index: int, record: tf_examples.R
 
 
 def _cache_folder(root: Path) -> Path:
-    return batches.cache_folder() / f"records-{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:32]}"
+    return files.cache_folder() / f"records-{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:32]}"

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tinytrain import files
-from tinytrain.deploy import make
+from tinytrain.deploy import make, programs
 from tinytrain.deploy.boards import Board
 from tinytrain.errors import TinytrainError
 
@@ -19,7 +19,7 @@ def emulate(firmware: Path, board: Board, tflm: Path | None) -> dict[str, Any]:
         TinytrainError: the build or the emulator failed.
     """
     with files.folder() as build:
-        make.run(firmware, board, tflm, "all", BUILD=str(build))
+        programs.keep(firmware, board, tflm, make.build(firmware, board, tflm, build))
         done = make.call(firmware, board, tflm, "emulate", BUILD=str(build))
     if "tinytrain: firmware" not in done.stdout and "failed: " not in done.stdout:
         raise TinytrainError(f"the emulator printed nothing of the firmware:\n{done.stdout}{done.stderr}".rstrip())

@@ -33,4 +33,4 @@
 #define BOARD_TICKS 16
 
 #define BOARD_DEBUGGER ""
-#define BOARD_EMULATOR "-M mps2-an500 -icount shift=7,sleep=off -semihosting-config enable=on,target=native"
+#define BOARD_EMULATOR "-M mps2-an500 -icount shift=7,sleep=on -semihosting-config enable=on,target=native"

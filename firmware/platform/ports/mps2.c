@@ -103,6 +103,15 @@ void serial_resume(void) {
     NVIC_ISER(BOARD_UART_IRQ) = NVIC_BIT(BOARD_UART_IRQ);
 }
 
+// While the core sleeps, QEMU sleeps too, and its virtual time goes on with the host's (-icount sleep=on).
+// Where QEMU itself waits for its turn, that time jumps by seconds: the watchdog is for a core that runs, and rests.
+void board_sleep(void) {
+    WATCHDOG_CONTROL = 0;
+    sleep_cycles(BOARD_CLOCK_HZ / 1000 * BOARD_SLEEP_MS);
+    board_watchdog_feed();
+    WATCHDOG_CONTROL = WATCHDOG_INTERRUPT_ENABLE | WATCHDOG_RESET_ENABLE;
+}
+
 uint32_t board_ticks(void) { return 0xFFFFFFFF - TIMER_VALUE; }
 
 void board_watchdog_start(void) {

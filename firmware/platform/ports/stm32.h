@@ -218,6 +218,13 @@ void board_serial_interrupt(void) {
 
 uint32_t board_ticks(void) { return DWT_CYCCNT; }
 
+// WFI with SLEEPDEEP at 0: the core's clock stops, peripherals and SysTick go on, as their clocks' sleep bits are after a
+// reset. Whether CYCCNT counts meanwhile is up to the MCU and the debugger, so it is set to what SysTick has counted.
+void board_sleep(void) {
+    uint32_t before = DWT_CYCCNT;
+    DWT_CYCCNT = before + sleep_cycles(BOARD_CLOCK_HZ / 1000 * BOARD_SLEEP_MS);
+}
+
 void board_watchdog_start(void) {
     IWDG_KR = IWDG_KR_START;
     IWDG_KR = IWDG_KR_UNLOCK;

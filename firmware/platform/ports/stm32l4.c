@@ -73,11 +73,12 @@ _Static_assert(BOARD_UART_CLOCK_HZ == BOARD_CLOCK_HZ, "BOARD_UART_CLOCK_HZ is no
 _Static_assert(BOARD_FLASH_WAIT_STATES >= (BOARD_CLOCK_HZ - 1) / 20000000, "flash: a wait state for each 20 MHz");
 
 // The serial port's pins, port G, have a supply of their own, which the MCU does not use before it is told to.
-static void start_power(void) {
+static bool start_power(void) {
     RCC_APB1ENR1 |= RCC_APB1ENR1_PWREN;
     (void)RCC_APB1ENR1;
     PWR_CR2 |= PWR_CR2_IOSV;
-    PWR_CR1 |= PWR_CR1_DBP;  // LSE is in the backup domain
+    PWR_CR1 |= PWR_CR1_DBP;  // LSE is in the backup domain, whose registers take nothing before the bit is set
+    return wait_for(&PWR_CR1, PWR_CR1_DBP);
 }
 
 // MSI by itself is 1 % off and more; the crystal LSE trims it. LSE takes up to 2 s, but keeps running through a reset.
@@ -115,7 +116,9 @@ static bool switch_to_pll(void) {
 }
 
 static const char *start_clock(void) {
-    start_power();
+    if (!start_power()) {
+        return "the backup domain, which has the LSE crystal, does not open";
+    }
     if (!trim_msi()) {
         return "the LSE crystal, which trims MSI, does not start";
     }

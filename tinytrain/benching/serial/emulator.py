@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from tinytrain import files
 from tinytrain.benching.serial.requests import FAILED, BoardRestarted, BoardSilent
-from tinytrain.deploy import make
+from tinytrain.deploy import make, programs
 from tinytrain.deploy.boards import Board
 from tinytrain.errors import TinytrainError
 
@@ -30,7 +30,9 @@ START_S = 60  # of wall time; a large model takes 9 million instructions to plan
 
 @contextmanager
 def emulated(sources: Path, board: Board, tflm: Path | None) -> Iterator[str]:
-    """Builds the firmware folder `sources`, runs it, and yields the device to open; ends QEMU in any case.
+    """Builds the firmware folder `sources` (unless it was before) and runs it; yields the device to open.
+
+    Ends QEMU in any case.
 
     Args:
         sources: the firmware folder.
@@ -42,7 +44,7 @@ def emulated(sources: Path, board: Board, tflm: Path | None) -> Iterator[str]:
     """
     with (
         files.folder() as build,
-        running(make.build(sources, board, tflm, build), board) as device,
+        running(programs.build(sources, board, tflm, build), board) as device,
     ):
         yield device
 

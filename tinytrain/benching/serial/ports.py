@@ -12,7 +12,7 @@ AUTO = "auto"
 BAUDS = (115200, 921600, 9600)  # after reset; of a run that was killed; of `make ENERGY=1`
 ST_LINK = 0x0483  # USB vendor of ST, whose debuggers have a serial port
 _READ_S = 0.02  # how long a read waits for its first byte
-_WRITE_S = 5.0
+WRITE_S = 5.0  # how long the port may take none of a piece of what is sent
 _HINTS = {
     "Permission denied": "; add yourself to the port's group: `ls -l` of the device shows it",
     "No such file or directory": "; `--port auto` finds boards that are connected",
@@ -20,29 +20,30 @@ _HINTS = {
 }
 
 
-def connect(device: str, patience_s: float = 0.3) -> tuple[BoardLink, Hello]:
+def connect(device: str, patience_s: float = 0.3, write_s: float = WRITE_S) -> tuple[BoardLink, Hello]:
     """Returns the board on a port, and its answer to HELLO.
 
     Args:
         device: the port, such as /dev/ttyACM0, or "auto" for the only port where a board answers.
         patience_s: how long an answer may take beyond its time on the line, in seconds.
+        write_s: how long the port may take none of what is sent, in seconds.
 
     Raises:
         UserError: no such port, no board on it, one of another protocol version, or with "auto" none or several.
     """
     if device == AUTO:
         device = _only_board()
-    answer = _ask(device, patience_s, tries=3)
+    answer = _ask(device, patience_s, tries=3, write_s=write_s)
     if isinstance(answer, str):
         rates = ", ".join(map(str, BAUDS))
         raise UserError(f"no board answers on {device} at {rates} baud: flash the firmware of this export{answer}")
     return answer
 
 
-def open_port(device: str, baud: int = BAUDS[0]) -> serial.Serial:
+def open_port(device: str, baud: int = BAUDS[0], write_s: float = WRITE_S) -> serial.Serial:
     """Returns the open port; raises UserError if there is none or another program has it."""
     try:
-        return serial.Serial(device, baud, timeout=_READ_S, write_timeout=_WRITE_S, exclusive=True)
+        return serial.Serial(device, baud, timeout=_READ_S, write_timeout=write_s, exclusive=True)
     except (serial.SerialException, OSError, ValueError) as error:
         reason = str(error).removeprefix("[Errno ").split("]")[-1].strip()
         hint = next((text for symptom, text in _HINTS.items() if symptom in str(error)), "")
@@ -78,11 +79,11 @@ def _hello_of(device: str) -> Hello | str:
     return hello
 
 
-def _ask(device: str, patience_s: float, tries: int) -> tuple[BoardLink, Hello] | str:
+def _ask(device: str, patience_s: float, tries: int, write_s: float = WRITE_S) -> tuple[BoardLink, Hello] | str:
     """Returns the board on `device` at the first rate where it answers, else the last lines that came."""
     lines: list[str] = []
     for baud in BAUDS:
-        port = open_port(device, baud)
+        port = open_port(device, baud, write_s)
         link = BoardLink(port, patience_s)
         try:
             hello = link.hello(tries)

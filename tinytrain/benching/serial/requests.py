@@ -23,6 +23,7 @@ GROWTH, LONGEST = 1.5, 4.0  # each wait for an answer is so much longer than the
 _BOOT = ("m-timestamp-mode", "m-init-done")
 FAILED = "failed: "
 _LINES_KEPT = 40
+_PIECE_BYTES = 256  # what is written at once: at 9600 baud it takes a quarter of a second
 _LINES_SHOWN = 6
 
 Answer = TypeVar("Answer")
@@ -134,10 +135,15 @@ class Requests:
         return self._sequence
 
     def write(self, data: bytes) -> None:
-        """Sends bytes; if they are not taken, the answer is missing, too."""
+        """Sends bytes; if they are not taken, the answer is missing, too.
+
+        The port's timeout is one of each piece: an input that takes long on a busy machine is no line that hangs, and
+        to give it up would cut a frame in two.
+        """
         self.traffic.sent_bytes += len(data)
         try:
-            self.port.write(data)
+            for start in range(0, len(data), _PIECE_BYTES):
+                self.port.write(data[start : start + _PIECE_BYTES])
         except serial.SerialTimeoutException:
             self.port.reset_output_buffer()
         except OSError as error:  # SerialException is one
