@@ -1,6 +1,7 @@
 """What comes late or wraps around: an answer to an earlier request, the microseconds of a board's clock."""
 
 import pytest
+import serial
 from lying_board import Clock, TextPort
 
 from tinytrain.benching.serial import cobs_frames, messages, mlperf, requests
@@ -37,3 +38,26 @@ def test_a_clock_of_32_bits_may_wrap_around_in_a_window(monkeypatch, begin, end,
 
     port = TextPort(Clock(monkeypatch), lambda: "", lines)
     assert mlperf.Mlperf(port).infer(4).elapsed_us == elapsed
+
+
+class SlowPort:
+    """A port that takes 300 bytes before its timeout: the emulator's on a busy machine."""
+
+    port, baudrate = "slow", 115200
+
+    def __init__(self):
+        self.taken = b""
+
+    def write(self, data):
+        self.taken += data[:300]
+        if len(data) > 300:
+            raise serial.SerialTimeoutException
+
+    def reset_output_buffer(self):
+        pass
+
+
+def test_an_input_that_is_taken_slowly_is_not_cut():
+    port, image = SlowPort(), bytes(range(256)) * 108
+    requests.Requests(port).write(image)
+    assert port.taken == image

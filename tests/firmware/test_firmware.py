@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import re
+import struct
 import subprocess
 
 import numpy as np
@@ -262,6 +263,21 @@ def test_make_without_a_model_points_to_the_export(tmp_path):
     done = run_make(folder, "ENGINE=stub")
     assert "`tinytrain export`" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@needs_compiler
+def test_bin_and_hex_are_what_lies_in_flash(tmp_path):
+    """From the vectors on: the initial stack pointer, and the reset handler in Thumb state."""
+    folder = emit(tmp_path)
+    done = run_make(folder, "bin", "hex", "BOARD=nucleo_f746zg", "ENGINE=stub")
+    assert done.returncode == 0, done.stderr
+    out = folder / "build/nucleo_f746zg-stub"
+    stack, reset = struct.unpack_from("<II", (out / "firmware.bin").read_bytes())
+    assert (stack, reset & 0xFF000001) == (0x20000000 + firmware.STACK_BYTES, 0x08000001)
+    lines = (out / "firmware.hex").read_text().splitlines()
+    assert lines[0] == ":020000040800F2"  # addresses from 0x08000000 on
+    first = lines[1]
+    assert (first[:9], bytes.fromhex(first[9:25])) == (":10000000", struct.pack("<II", stack, reset))
 
 
 def test_help_and_clean_need_nothing(tmp_path):
