@@ -9,7 +9,7 @@ from typing import Any
 
 from tinytrain import locks
 from tinytrain.config.schema import Config
-from tinytrain.deploy import boards, exported_model, latency, memory
+from tinytrain.deploy import boards, exported_model, latency, make, memory
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.compiled import engine, flash
 from tinytrain.deploy.decode import description
@@ -49,6 +49,7 @@ def export(
     target, board = Path(target), boards.load(mcu)
     folder = _folder(target, board, out)
     checks.refuse_taken(folder)
+    make.tflm_dir()  # refuses an incomplete one
     checks.refuse_full_disk(target, folder)
     if not target.is_file():
         Run.open(target)
