@@ -2,7 +2,8 @@
 
     python benchmarks/candidates.py
 
-All is estimated from the graphs of untrained networks for color images (deploy/estimate.py). Prints Markdown.
+All is estimated from the graphs of untrained networks for color images (deploy/estimate.py), for the compiled engine with
+the least memory. Prints Markdown.
 """
 
 from tinytrain.cli.lists import models
@@ -14,19 +15,19 @@ BOARDS = ("nucleo_f401re", "stm32f746g_disco", "nucleo_l4r5zi", "nucleo_h743zi")
 CANDIDATES = (  # architecture, width, resolution, stem
     ("resnet8", 1.0, 32, "cifar"),
     ("mobilenet_v2", 0.35, 32, "cifar"),
-    *(("mobilenet_v2", 0.35, side, "imagenet") for side in (48, 96, 128)),
+    *(("mobilenet_v2", 0.35, side, "imagenet") for side in (48, 96, 128, 160, 224)),
     *(("mobilenet_v2", width, 96, "imagenet") for width in (0.2, 0.5)),
     ("mobilenet_v2_tiny", 0.35, 96, "imagenet"),
-    *(("mobilenet_v1", 0.25, side, "imagenet") for side in (48, 96, 128)),
+    *(("mobilenet_v1", 0.25, side, "imagenet") for side in (48, 96, 128, 224)),
     ("mobilenet_v3_small", 0.35, 96, "imagenet"),
-    *(("mcunet", 1.0, side, "imagenet") for side in (96, 128)),
+    *(("mcunet", 1.0, side, "imagenet") for side in (96, 176)),
 )
 
 
 def row(name: str, width: float, resolution: int, stem: str) -> str:
     """Returns the row of one network in Markdown."""
     model = plugins.load("models", name).build(width=width, resolution=resolution, classes=10, channels=3, stem=stem)
-    arena, size = estimate.arena_and_model_bytes(model)
+    arena, size = estimate.arena_and_model_bytes(model, compiled=True)
     label = f"{name} {width:g} at {resolution}{', stem=cifar' if stem == 'cifar' and name != 'resnet8' else ''}"
     fits = ["yes" if models.fits_board(arena, size, board) else "no" for board in BOARDS]
     return f"| {label} | {macs.count(model):,} | {arena:,} | {size:,} | {' | '.join(fits)} |"

@@ -2,7 +2,6 @@
 
 import gc
 import os
-import shutil
 import unicodedata
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinytrain import files
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config, Data
 from tinytrain.data import batches, check, image_files, splits
@@ -272,7 +270,7 @@ def test_an_image_that_is_gone_when_it_is_decoded_is_named(image_folder):
         batches.decode(source.image_sets["all"], 8, 3, "stretch")
 
 
-def test_large_images_are_decoded_one_at_a_time(image_folder, monkeypatch):
+def test_large_images_are_decoded_one_at_a_time(image_folder, tmp_path, monkeypatch):
     """Images of 256 pixels with room for 600: never more than two at once; with room for 100: one."""
     root = image_folder(count=8)
     info, running, most = image_files.info, [], {}
@@ -287,7 +285,7 @@ def test_large_images_are_decoded_one_at_a_time(image_folder, monkeypatch):
     monkeypatch.setattr(image_files, "info", watched)
     for room in (600, 100):
         monkeypatch.setattr(image_files, "_BUDGET", image_files._PixelBudget(room))
-        shutil.rmtree(files.cache_folder(), ignore_errors=True)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / f"cache of {room}"))  # so that nothing is known of them
         assert len(folder.load(str(root), Data()).image_sets["all"].names) == 24
     assert most[600] <= 2
     assert most[100] == 1
