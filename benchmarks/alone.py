@@ -25,12 +25,18 @@ MAIN = """\
 
 {variables}
 
-#define COUNT(call)                                                      \\
-    do {{                                                                 \\
-        const uint64_t before = ticks_now();                             \\
-        call;                                                            \\
-        print_unsigned((uint32_t)ticks_to_counts(ticks_now() - before)); \\
-        print("\\n");                                                     \\
+// The least of three: the emulator's clock sometimes runs on by some instructions' time while it is held up.
+#define COUNT(call)                                                  \\
+    do {{                                                             \\
+        uint64_t least = UINT64_MAX;                                 \\
+        for (int run = 0; run < 3; ++run) {{                          \\
+            const uint64_t before = ticks_now();                     \\
+            call;                                                    \\
+            const uint64_t ticks = ticks_now() - before;             \\
+            if (ticks < least) least = ticks;                        \\
+        }}                                                            \\
+        print_unsigned((uint32_t)ticks_to_counts(least));            \\
+        print("\\n");                                                \\
     }} while (0)
 
 int main(void) {{

@@ -2,8 +2,8 @@
 
     python benchmarks/candidates.py
 
-All is estimated from the graphs of untrained networks for color images (deploy/estimate.py), for the compiled engine with
-the least memory. Prints Markdown.
+All is estimated from the graphs of untrained networks for color images (deploy/estimate.py), for the compiled engine
+with the least memory. Prints Markdown.
 """
 
 from tinytrain.cli.lists import models
