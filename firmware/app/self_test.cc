@@ -92,7 +92,7 @@ void PrintHeader() {
   Line("board: " BOARD_NAME);
   Line("clock: ", Number{BOARD_CLOCK_HZ}, " Hz");
   Line("engine: ", engine_name());
-  Line("model: ", kModelName, " (", Number{kModelBytes}, " bytes)");
+  Line("model: ", kModelName, " (", Number{kModelFlashBytes}, " bytes)");
 }
 
 }  // namespace

@@ -50,6 +50,12 @@ def test_by_default_the_least_memory_costs_at_most_three_percent(converted, monk
     assert chosen(model).plan.arena_bytes == least.plan.arena_bytes
 
 
+def test_a_margin_of_the_arena_is_refused_where_it_would_do_nothing(converted):
+    with pytest.raises(UserError, match=r"arena_margin_bytes=100 is for TFLM.*export.engine=tflm"):
+        chosen(converted("mobilenet_v2"), arena_margin_bytes=100)
+    assert chosen(converted("mobilenet_v2"), arena_margin_bytes=100, engine="tflm").name == "tflm"
+
+
 def test_what_cannot_be_compiled_is_named_and_goes_to_tflm():
     model = Model.parse(broadcast_model("DIV", (1, 4, 4, 3), (1, 4, 4, 3)))
     found = chosen(model)

@@ -49,6 +49,7 @@ def test_an_export_answers_on_the_emulated_core_without_a_library(exported_run, 
     assert printed["golden_equal"], done.stdout + done.stderr
     assert printed["engine"] == "compiled"
     assert printed["arena_used_bytes"] == report["memory"]["arena_bytes"]
+    assert printed["model_bytes"] == report["model"]["firmware_bytes"]  # its constants, not the .tflite
     assert printed["operators"] == str(len(report["engine"]["steps"]))
 
 

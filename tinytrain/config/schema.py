@@ -284,7 +284,7 @@ class Export:
         "of the compiled engine: least RAM; the fewest instructions that the RAM of the board has room for; plain, no "
         "rows fused; auto: least RAM for at most 3 % more instructions",
     )
-    arena_margin_bytes: int = key(0, "added to the arena beyond what is computed", 0, 2**30)
+    arena_margin_bytes: int = key(0, "of TFLM: added to the arena beyond what is computed", 0, 2**30)
     input_range: str = key("", "of a .tflite: what pixels 0 and 255 are to it, such as 0..1; empty: read off its input")
     channel_order: Literal["rgb", "bgr"] = key("rgb", "of a .tflite: the order of the channels that it takes")
     mean: float | list[float] = key(

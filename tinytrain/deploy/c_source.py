@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from tinytrain.deploy import c_detector
-from tinytrain.deploy.compiled import c_graph
+from tinytrain.deploy.compiled import c_graph, flash
 from tinytrain.deploy.compiled.plan import Plan
 from tinytrain.deploy.decode.boxes import Decoder
 from tinytrain.deploy.kernels import register
@@ -94,6 +94,7 @@ def write(folder: Path, contents: Contents) -> None:
     }
     counts = {
         "kModelBytes": len(stored.content),
+        "kModelFlashBytes": flash.model_bytes(contents.plan) if contents.plan else len(stored.content),
         "kModelCrc": zlib.crc32(stored.content),
         "kInputBytes": arrays["GoldenInput"].size,
         "kOutputBytes": arrays["GoldenOutputs"].size,

@@ -53,7 +53,8 @@ def choose(model: Model, settings: Export, board: Board) -> Engine:
         board: the board.
 
     Raises:
-        UserError: the compiled engine is asked for, and lacks an operator of the model.
+        UserError: the compiled engine is asked for, and lacks an operator of the model; or it runs the model, and a
+            margin of the arena is asked for.
     """
     try:
         if reason := certain_reason(settings, board):
@@ -65,6 +66,11 @@ def choose(model: Model, settings: Export, board: Board) -> Engine:
                 f"export.engine=compiled cannot run this network: {refusal}; export.engine=auto exports it for TFLM"
             ) from None
         return Engine(None, str(refusal))
+    if settings.arena_margin_bytes:
+        raise UserError(
+            f"export.arena_margin_bytes={settings.arena_margin_bytes} is for TFLM: the compiled engine runs this "
+            "network, and its arena is planned, not estimated; leave the key out, or take export.engine=tflm"
+        )
     instructions = overhead.plain(net)
     room = firmware.arena_room_bytes(board)
     return Engine(_planned(net, settings.memory, instructions, room), "", instructions)
