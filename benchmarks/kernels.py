@@ -113,7 +113,7 @@ def run(model: Model, board: boards.Board, engine: Engine, build: Path, count: i
         if engine.stock:
             header = c_source.ops_header(dict.fromkeys(model.counts, "general"))
             (sources / "model" / "model_ops.h").write_text(header)
-        settings = {"BUILD": str(output), "INFERENCES": "1"}
+        settings = {"BUILD": str(output), "INFERENCES": "1", "TIMEOUT_S": "1100"}  # of the reference kernels
         printed = self_test.parse(make.run(sources, board, engine.tflm, "emulate", **settings))
         program = output / f"{board.name}-tflm" / "firmware.elf"
         with emulator.running(program, board) as device:

@@ -40,7 +40,7 @@ def weight_scales(random, channels, sums):
         scales = 2.0 ** random.integers(-12, 1, channels)  # multipliers at their lowest
         scales = scales * (1 if random.random() < 0.5 else 1 - 2.0**-23)  # or near their highest
     else:
-        scales = 2.0 ** random.uniform(-31, 4, channels)
+        scales = 2.0 ** random.uniform(-36, 4, channels)  # TFLM flushes some to 0
     return scales.astype(np.float32)[: 1 if random.random() < 0.1 else channels]
 
 

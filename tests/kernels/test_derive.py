@@ -55,7 +55,7 @@ def test_an_ordinary_convolution_is_ours():
         ({"shape": (2, 4, 4, 4)}, "it takes more than one image"),
         ({"fusedActivationFunction": 4}, "its activation is none of relu, relu6 and relu_n1_to_1"),
         ({"scale": 0.0}, "a scale is not above 0"),
-        ({"scale": 2.0**-40}, "a scale is out of the range of int32"),
+        ({"scale": 2.0**31}, "a scale is out of the range of int32"),
         ({"strideH": 0}, "its strides or window are out of range"),
         ({"padding": 1}, "its output has another shape than its window gives"),
         ({"bias": 2**31 - 1}, "an accumulator could exceed 32 bits"),

@@ -145,7 +145,7 @@ def channel_scales(source: Tensor, weights: Tensor, target: Tensor, channels: in
     first, last = one_scale(source), one_scale(target)
     require(first > 0 and last > 0, "a scale is not above 0")
     every = weights.scale if len(weights.scale) == channels else weights.scale * channels
-    return [Scale.of(first * scale / last) for scale in every]
+    return [Scale.of_channel(first * scale / last) for scale in every]
 
 
 def shifted_bias(weights: np.ndarray, bias: np.ndarray, zero: int, scales: Sequence[Scale]) -> list[int]:

@@ -28,7 +28,7 @@ def prepare(model: Model, operator: Operator) -> Kernel:
     scales = channel_scales(source, filters, target, count)
     if len(filters.scale) == 1:  # TFLM multiplies these two in single precision
         product = float(np.float32(one_scale(source)) * np.float32(filters.scale[0]))
-        scales = [Scale.of(product / one_scale(target))] * count
+        scales = [Scale.of_channel(product / one_scale(target))] * count
         bias = operator.inputs[2] if len(operator.inputs) > 2 else None
         if bias is not None and bias.scale:
             difference = abs(one_scale(source) * filters.scale[0] - bias.scale[0]) / one_scale(target)

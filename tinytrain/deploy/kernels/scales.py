@@ -11,7 +11,7 @@ from tinytrain.tflite.model import Tensor
 
 SATURATE, ROUND, CLAMP = range(3)  # as in firmware/kernels/kernels.h
 LOWEST, HIGHEST = -128, 127
-LIMIT = 2**31 - 1  # of an accumulator: SMMLAR is exact for all of 32 bits
+LIMIT = 2**31 - 2  # of an accumulator: SMMLAR is exact for it, and Scale.of_channel's smallest makes 0 of it
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,14 @@ class Scale:
             multiplier, exponent = 2**30, exponent + 1
         require(-31 <= exponent <= 30, "a scale is out of the range of int32")
         return cls(multiplier, max(exponent, 0), max(-exponent, 0))
+
+    @classmethod
+    def of_channel(cls, real: float) -> "Scale":
+        """Returns the scale of a channel, which may have died in training.
+
+        TFLM flushes a scale below 2^-32 to 0: the channel is its zero point then. 2^-32 makes 0 of all sums, too.
+        """
+        return cls.of(max(real, 2.0**-32) if real > 0 else real)
 
     @property
     def stored(self) -> int:
