@@ -31,9 +31,9 @@ class Entry:
 class Group:
     """Neighbouring nodes, the last of which writes what others read.
 
-    rings: rows of each map between the nodes, and of the network's input if that comes by rows; leads: of each input that only this group reads from now on, how many
-    bytes before it the output may begin at least (as Kernel.lead); schedule: what runs, in order; band: rows of the
-    output that are computed together.
+    rings: rows of each map between the nodes, and of the network's input if that comes by rows; leads: of each input
+    that only this group reads from now on, how many bytes before it the output may begin at least (as Kernel.lead);
+    schedule: what runs, in order; band: rows of the output that are computed together.
     """
 
     nodes: tuple[Node, ...]
