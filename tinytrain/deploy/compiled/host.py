@@ -116,19 +116,27 @@ class HostEngine:
             self._run(image)
         finally:
             self._library.observe(None)
-        return written, [self._values(buffer).copy() for buffer in self.plan.network.outputs]
+        return written, self.outputs()
 
     def _run(self, image: np.ndarray) -> None:
         content = image.tobytes()
         for first in range(0, len(content), self.piece):
             if not self.take(first, content[first : first + self.piece]):
                 raise AssertionError(f"the compiled network does not take byte {first} of its input")
-        if not self._library.graph_invoke(self._address()):
-            raise AssertionError("the compiled network does not take its input as complete")
+        self.finish()
 
     def take(self, first: int, values: bytes) -> bool:
         """Hands over bytes of an input, from byte `first` on; returns whether they are the next ones."""
         return bool(self._library.graph_take(self._address(), first, values, len(values)))
+
+    def finish(self) -> None:
+        """Runs the steps that need no more input."""
+        if not self._library.graph_invoke(self._address()):
+            raise AssertionError("the compiled network does not take its input as complete")
+
+    def outputs(self) -> list[np.ndarray]:
+        """Returns the model's outputs of the last run, (bytes,) int8 each."""
+        return [self._values(buffer).copy() for buffer in self.plan.network.outputs]
 
     def _address(self) -> ctypes.c_void_p:
         return ctypes.c_void_p(self._arena.ctypes.data)
