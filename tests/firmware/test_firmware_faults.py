@@ -68,7 +68,7 @@ def frames(port, count, wait_s=20.0):
 @needs_emulator
 @pytest.mark.parametrize("keep_image", ["0", "1"])
 def test_a_model_that_did_not_start_is_the_answer_to_every_request(export, tmp_path, keep_image):
-    """IMAGE included, which is answered where no input is kept: written to address 0, it would take the vectors' place."""
+    """IMAGE included, which is answered only where no input is kept: at address 0 it would overwrite the vectors."""
     make.run(export / "firmware", BOARD, None, "all", BUILD=str(tmp_path), KEEP_IMAGE=keep_image)
     program = tmp_path / f"{EMULATED}-stub/firmware.elf"
     image, crc = INPUT.tobytes(), zlib.crc32(INPUT.tobytes())

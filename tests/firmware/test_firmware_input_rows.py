@@ -1,4 +1,4 @@
-"""A network that takes its input by rows on the emulated core, by both protocols, with and without a copy of the input."""
+"""A network that takes its input by rows on the emulated core, by both protocols, with the input kept and not kept."""
 
 import struct
 import zlib
