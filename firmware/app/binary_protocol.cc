@@ -34,7 +34,7 @@ enum Type : uint8_t {
 };
 enum Error : uint8_t { kUnknownType = 1, kWrongPayload = 2, kWrongImage = 3, kEngineFailed = 4, kStopped = 5 };
 
-constexpr uint16_t kVersion = 3;
+constexpr uint16_t kVersion = 4;
 constexpr uint64_t kPatienceTicks = uint64_t{2} * BOARD_CLOCK_HZ;  // a tick is a cycle of the clock
 using cobs_framing::kCrcBytes;
 using cobs_framing::kFrameBytes;
@@ -137,10 +137,8 @@ void Finish(uint16_t sequence) {
   answer_bytes += kCrcBytes;
 }
 
-uint32_t ImageCrc() { return Crc32(inference::Image(), kInputBytes); }
-
 void Hello(Reader payload) {
-  if (payload.Take<uint16_t>() != kVersion || !payload.ended()) return Fail(kWrongPayload, "HELLO takes version 3");
+  if (payload.Take<uint16_t>() != kVersion || !payload.ended()) return Fail(kWrongPayload, "HELLO takes version 4");
   Begin(kHello | kAnswer);
   Put<uint16_t>(kVersion);
   Put<uint16_t>(kPayloadBytes);
@@ -159,6 +157,7 @@ void Hello(Reader payload) {
   Put<uint32_t>(BOARD_TICKS);
   Put<uint32_t>(boxes::kRoom);
   Put<uint32_t>(boxes::kCrc);
+  Put<uint32_t>(inference::KeepsImage());
   for (const char* text : {BOARD_NAME, engine_name(), kModelName, BOARD_COUNTER, post_mortem_text()}) PutText(text);
 }
 
@@ -179,11 +178,28 @@ void ChangeBaud() {
   baud_changed = ticks_now();
 }
 
+bool EngineIsReady() {
+  if (!inference::IsReady()) Fail(kEngineFailed, inference::Error());
+  return inference::IsReady();
+}
+
+bool PutImage(uint32_t offset, const Reader& values) {
+  return inference::Put(offset, reinterpret_cast<const int8_t*>(values.rest()), values.left());
+}
+
+// Where the input is kept: no answer, and INFER says what is wrong.
 void Image(Reader payload) {
   const auto offset = payload.Take<uint32_t>();
-  if (payload.is_short() || offset > kInputBytes || payload.left() > kInputBytes - offset) return;
-  if (!inference::IsReady()) return;  // INFER says why
-  std::memcpy(inference::NewImage() + offset, payload.rest(), payload.left());
+  if (!payload.is_short() && inference::IsReady()) PutImage(offset, payload);
+}
+
+// Where it is not: the engine computes what these values allow, so the host waits for the answer.
+void NextOfImage(Reader payload) {
+  const auto offset = payload.Take<uint32_t>();
+  if (payload.is_short()) return Fail(kWrongPayload, "IMAGE takes an offset and values");
+  if (!EngineIsReady()) return;
+  if (!PutImage(offset, payload)) return Fail(kWrongImage, "these values are not the next ones of the input");
+  Begin(kImage | kAnswer);
 }
 
 // All outputs, one after the other, from `offset` on, as much as fits.
@@ -200,17 +216,12 @@ uint32_t OutputsCrc() {
   return crc;
 }
 
-bool EngineIsReady() {
-  if (!inference::IsReady()) Fail(kEngineFailed, inference::Error());
-  return inference::IsReady();
-}
-
 void Infer(Reader payload) {
   const auto crc = payload.Take<uint32_t>();
   const auto count = payload.Take<uint32_t>();
   if (!payload.ended() || count == 0) return Fail(kWrongPayload, "INFER takes a CRC-32 and a count from 1");
   if (!EngineIsReady()) return;
-  if (crc != ImageCrc()) return Fail(kWrongImage, "the input is not the one of this CRC-32");
+  if (!inference::ImageIs(crc)) return Fail(kWrongImage, "the input is not the one of this CRC-32");
   inference::Runs runs;
   if (!inference::Run(count, &runs, AnotherRequestCame)) return Fail(kEngineFailed, engine_error());
   if (runs.count < count) return FailStopped(runs.count, count);
@@ -273,8 +284,9 @@ void Profile(Reader payload) {
   }
   if (!EngineIsReady()) return;
   if (first == 0) {
-    if (crc != ImageCrc()) return Fail(kWrongImage, "the input is not the one of this CRC-32");
-    if (!inference::Profile()) return Fail(kEngineFailed, engine_error());
+    if (!inference::ImageIs(crc)) return Fail(kWrongImage, "the input is not the one of this CRC-32");
+    inference::Runs runs;
+    if (!inference::Run(1, &runs)) return Fail(kEngineFailed, engine_error());
   }
   Begin(kProfile | kAnswer);
   Put<uint16_t>(kOperatorCount);
@@ -304,6 +316,7 @@ void Execute(uint8_t type, Reader payload) {
   switch (type) {
     case kHello: return Hello(payload);
     case kBaud: return Baud(payload);
+    case kImage: return NextOfImage(payload);
     case kInfer: return Infer(payload);
     case kOutput: return Output(payload);
     case kProfile: return Profile(payload);
@@ -340,7 +353,7 @@ void Handle(const cobs_framing::Frame& frame) {
   uint16_t sequence;
   std::memcpy(&sequence, frame.data + 1, sizeof sequence);
   const Reader payload(frame.data + kHeaderBytes, frame.bytes - kHeaderBytes - kCrcBytes);
-  if (frame.data[0] == kImage) {
+  if (frame.data[0] == kImage && inference::KeepsImage()) {
     Image(payload);
   } else {
     Answer(frame.data[0], sequence, payload);

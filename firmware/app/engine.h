@@ -24,20 +24,25 @@ typedef struct {
 // Plans the model into `arena` (16-byte aligned). False: engine_error() says why.
 bool engine_init(uint8_t *arena, size_t arena_bytes);
 
-// Called by the engine before and after each operator, in the order of the model; see inference.cc.
+// Called by the engine before and after each operator, in the order of the model; see inference.cc. One that waits for
+// more of the input pauses, and begins again.
 void operator_begins(void);
+void operator_pauses(void);
 void operator_ends(void);
 
-// Runs the model on what stands in engine_input(); inputs are used up. False: engine_error() says why.
+// Takes the next `count` values of the input, which begin at its byte `first`; byte 0 begins a new input. How many come at
+// a time is free. An engine that needs the input by rows computes at once what they allow. False: they are not the next.
+bool engine_input(size_t first, const int8_t *values, size_t count);
+size_t engine_input_bytes(void);
+
+// Runs the rest of the model, which uses the input up. False: engine_error() says why.
 bool engine_invoke(void);
 
-int8_t *engine_input(void);
-size_t engine_input_bytes(void);
 size_t engine_output_count(void);
-EngineOutput engine_output(size_t index);  // in the order of the model; its data holds until the next engine_invoke()
+EngineOutput engine_output(size_t index);  // in the order of the model; its data holds until the next engine_input()
 
 size_t engine_arena_used_bytes(void);
-size_t engine_operator_count(void);  // calls of operator_begins() in an inference
+size_t engine_operator_count(void);  // calls of operator_ends() in an inference
 const char *engine_name(void);
 const char *engine_error(void);
 

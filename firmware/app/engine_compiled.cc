@@ -21,12 +21,14 @@ bool engine_init(uint8_t* arena, size_t arena_bytes) {
   return graph_arena_bytes <= arena_bytes;
 }
 
+bool engine_input(size_t first, const int8_t* values, size_t count) { return graph_take(memory, first, values, count); }
+
 bool engine_invoke(void) {
-  graph_run(memory);
-  return true;
+  const bool ran = graph_invoke(memory);
+  if (!ran) error = "the input is not complete";
+  return ran;
 }
 
-int8_t* engine_input(void) { return memory + graph_input; }
 size_t engine_input_bytes(void) { return kInputBytes; }
 size_t engine_output_count(void) { return kOutputCount; }
 EngineOutput engine_output(size_t index) {

@@ -6,10 +6,12 @@
 
 #include "engine.h"
 #include "model/model_data.h"
+#include "whole_input.h"
 
 namespace {
 
 int8_t* input = nullptr;
+WholeInput whole_input;
 int8_t* outputs = nullptr;  // one after the other
 size_t used_bytes = 0;
 const char* error = "";
@@ -38,6 +40,10 @@ bool engine_init(uint8_t* arena, size_t arena_bytes) {
 
 // FNV-1a over the input, then one step of a linear congruential generator for each byte of the outputs.
 bool engine_invoke(void) {
+  if (!whole_input.Use(kInputBytes)) {
+    error = "the input is not complete";
+    return false;
+  }
   operator_begins();
   uint32_t hash = 2166136261u;
   for (size_t i = 0; i < kInputBytes; ++i) {
@@ -52,7 +58,9 @@ bool engine_invoke(void) {
   return true;
 }
 
-int8_t* engine_input(void) { return input; }
+bool engine_input(size_t first, const int8_t* values, size_t count) {
+  return whole_input.Take(input, kInputBytes, first, values, count);
+}
 size_t engine_input_bytes(void) { return kInputBytes; }
 size_t engine_output_count(void) { return kOutputCount; }
 EngineOutput engine_output(size_t index) {

@@ -15,6 +15,7 @@
 #include "tensorflow/lite/micro/micro_op_resolver.h"
 #include "tensorflow/lite/micro/micro_time.h"
 #include "tensorflow/lite/schema/schema_generated.h"
+#include "whole_input.h"
 
 // Replaces the library's clock (it would reset the DWT counter that the timing here uses, and does not know its rate).
 namespace tflite {
@@ -27,6 +28,7 @@ namespace {
 const tflite::Model* model = nullptr;
 tflite::MicroInterpreter* interpreter = nullptr;
 const char* error = "";
+WholeInput whole_input;
 
 // Hands out the model's registrations with operator_begins() and operator_ends() around their invoke. TFLM's own profiler
 // would do for the time, but a library built without error strings never calls it.
@@ -110,9 +112,15 @@ bool engine_init(uint8_t* arena, size_t arena_bytes) {
   return true;
 }
 
-bool engine_invoke(void) { return interpreter->Invoke() == kTfLiteOk || Fail("Invoke"); }
+bool engine_input(size_t first, const int8_t* values, size_t count) {
+  return whole_input.Take(interpreter->input(0)->data.int8, engine_input_bytes(), first, values, count);
+}
 
-int8_t* engine_input(void) { return interpreter->input(0)->data.int8; }
+bool engine_invoke(void) {
+  if (!whole_input.Use(engine_input_bytes())) return Fail("the input is not complete");
+  return interpreter->Invoke() == kTfLiteOk || Fail("Invoke");
+}
+
 size_t engine_input_bytes(void) { return interpreter->input(0)->bytes; }
 size_t engine_output_count(void) { return interpreter->outputs_size(); }
 EngineOutput engine_output(size_t index) {

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "board.h"
+#include "crc32.h"
 #include "engine.h"
 #include "model/model_data.h"
 #include "post_mortem.h"
@@ -27,11 +28,15 @@ int8_t first_outputs[kKeepImage ? 1 : kOutputBytes];  // one after the other
 
 const char* error = "the model was not started";
 uint64_t start_ticks = 0;
+
+// Of an input that is not kept: bytes and CRC-32 of what has come, what its engine took for them, and whether an inference
+// has used it up.
+uint32_t put_bytes = 0, put_crc = 0;
+uint64_t put_ticks = 0;
 bool image_is_used_up = false;
 
 uint32_t run_count = 0;
 uint32_t running = 0;  // index of the operator that runs
-bool profiling = false;
 uint64_t operator_began = 0;
 uint32_t operator_ticks[kOperatorCount > 0 ? kOperatorCount : 1];
 
@@ -43,12 +48,25 @@ bool SizesFit() {
   return true;
 }
 
-bool RunOnce() {
+void BeginInput() {
   running = 0;
-  if (kKeepImage) std::memcpy(engine_input(), image, kInputBytes);
+  std::memset(operator_ticks, 0, sizeof operator_ticks);
+}
+
+// Runs one inference on `values`, or on what Put() has handed over if that is nullptr, and adds its ticks.
+bool RunOnce(const int8_t* values, Runs* runs) {
+  const uint64_t before = ticks_now();
+  if (values != nullptr) {
+    BeginInput();
+    engine_input(0, values, kInputBytes);
+  } else {
+    runs->ticks += put_ticks;
+  }
   const bool ran = engine_invoke();
   ++run_count;
   post_mortem_idle();
+  runs->ticks += ticks_now() - before;
+  runs->count += ran;
   return ran;
 }
 
@@ -79,39 +97,61 @@ const char* Error() { return error; }
 bool IsReady() { return error[0] == '\0'; }
 uint64_t StartTicks() { return start_ticks; }
 
-int8_t* NewImage() {
-  image_is_used_up = false;
-  return kKeepImage ? image : engine_input();
+bool KeepsImage() { return kKeepImage; }
+
+bool Put(uint32_t first, const int8_t* values, uint32_t count) {
+  if (kKeepImage) {
+    if (first > kInputBytes || count > kInputBytes - first) return false;
+    std::memcpy(image + first, values, count);
+    return true;
+  }
+  if (first == 0) {
+    BeginInput();
+    put_bytes = put_crc = 0;
+    put_ticks = 0;
+    image_is_used_up = false;
+  }
+  const uint64_t before = ticks_now();
+  const bool taken = engine_input(first, values, count);
+  post_mortem_idle();
+  if (!taken) return false;
+  put_ticks += ticks_now() - before;
+  put_bytes += count;
+  put_crc = Crc32(values, count, put_crc);
+  return true;
 }
 
-const int8_t* Image() { return kKeepImage ? image : engine_input(); }
+const int8_t* Image() { return kKeepImage ? image : nullptr; }
 
-bool ImageIsKept() { return !image_is_used_up; }
+bool ImageIsUsedUp() { return image_is_used_up; }
+
+bool ImageIs(uint32_t crc) {
+  if (kKeepImage) return crc == Crc32(image, kInputBytes);
+  return !image_is_used_up && put_bytes == kInputBytes && put_crc == crc;
+}
 
 bool Run(uint32_t count, Runs* runs, Stop stop) {
   *runs = {};
   while (runs->count < count && (runs->count == 0 || stop == nullptr || !stop())) {
-    const uint64_t before = ticks_now();
-    if (!RunOnce()) return false;
-    runs->ticks += ticks_now() - before;
-    ++runs->count;
+    const int8_t* values = kKeepImage ? image : image_is_used_up ? kGoldenInput : nullptr;
+    if (!RunOnce(values, runs)) return false;
     KeepOutputs();
   }
   return true;
+}
+
+bool RunGolden(Runs* runs) {
+  *runs = {};
+  image_is_used_up = false;
+  const bool ran = RunOnce(kGoldenInput, runs);
+  KeepOutputs();
+  return ran;
 }
 
 uint32_t RunCount() { return run_count; }
 
 const int8_t* Output(uint32_t index) {
   return kKeepImage ? engine_output(index).data : first_outputs + kOutputs[index].offset;
-}
-
-bool Profile() {
-  Runs runs;
-  profiling = true;
-  const bool ran = Run(1, &runs);
-  profiling = false;
-  return ran;
 }
 
 uint32_t OperatorTicks(uint32_t index) { return index < kOperatorCount ? operator_ticks[index] : 0; }
@@ -126,9 +166,13 @@ extern "C" void operator_begins(void) {
   inference::operator_began = ticks_now();
 }
 
-extern "C" void operator_ends(void) {
-  if (inference::profiling && inference::running < kOperatorCount) {
-    inference::operator_ticks[inference::running] = static_cast<uint32_t>(ticks_now() - inference::operator_began);
+extern "C" void operator_pauses(void) {
+  if (inference::running < kOperatorCount) {
+    inference::operator_ticks[inference::running] += static_cast<uint32_t>(ticks_now() - inference::operator_began);
   }
+}
+
+extern "C" void operator_ends(void) {
+  operator_pauses();
   ++inference::running;
 }

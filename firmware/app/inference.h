@@ -12,16 +12,26 @@ const char* Error();  // "" if the model is ready
 bool IsReady();       // nothing below may be called before: input and outputs are nowhere
 uint64_t StartTicks();
 
-// The input, kInputBytes of int8: where to write a new one, and what is there.
-int8_t* NewImage();
+// Returns whether the input is kept beside the arena. Where RAM has no room for that, its values go to the engine as they
+// come, and the first inference uses them up.
+bool KeepsImage();
+
+// Writes `count` values of the input, from its byte `first` on. If it is not kept, they must be the next ones, and byte 0
+// begins a new input. False: there is no such place, or they are not the next.
+bool Put(uint32_t first, const int8_t* values, uint32_t count);
+
+// Returns the input, kInputBytes of int8, or nullptr if it is not kept.
 const int8_t* Image();
 
-// Returns whether Image() still holds what was written: where RAM has no room for a copy beside the arena, it is the
-// model's own input, which an inference uses up.
-bool ImageIsKept();
+// Returns whether an inference has used the input up.
+bool ImageIsUsedUp();
 
-// Runs `count` inferences on the input and sets `runs` to how many they were and what they took together, copying the
-// input each time included. `stop` is asked before each but the first, and ends them. False: the engine failed.
+// Returns whether the next inference is of the input of this CRC-32.
+bool ImageIs(uint32_t crc);
+
+// Runs `count` inferences on the input and sets `runs` to how many they were and what they took together, handing over the
+// input included. If the input is not kept, all but the first are of the golden input. `stop` is asked before each but the
+// first, and ends them. False: the engine failed.
 struct Runs {
   uint32_t count;
   uint64_t ticks;
@@ -29,14 +39,16 @@ struct Runs {
 using Stop = bool (*)();
 bool Run(uint32_t count, Runs* runs, Stop stop = nullptr);
 
+// Runs one inference of the golden input.
+bool RunGolden(Runs* runs);
+
 // Returns how many inferences have run since the start: the outputs are those of the last one.
 uint32_t RunCount();
 
 // Returns output `index`, kOutputs[index].bytes of int8, for the input as it was written.
 const int8_t* Output(uint32_t index);
 
-// Runs one inference and remembers the ticks of each operator.
-bool Profile();
+// Returns the ticks of an operator in the last inference.
 uint32_t OperatorTicks(uint32_t index);
 
 }  // namespace inference

@@ -245,10 +245,11 @@ typedef struct {
   uint8_t inputs[2], output;  // numbers of maps
 } KernelStage;
 
-#define KERNEL_MOST_STAGES 12
+#define KERNEL_MOST_STAGES 13
 
 // Operators that run together, some rows of each at a time. The schedule has two bytes for each call, the number of the
-// stage and how many rows it computes next, and ends with no rows.
+// stage and how many rows it computes next, and ends with no rows. A stage without a function is the network's input: the
+// schedule waits for its rows there.
 typedef struct {
   const KernelMap* maps;
   const KernelStage* stages;
@@ -257,6 +258,16 @@ typedef struct {
 } KernelFused;
 
 void kernel_fused(const KernelFused* fused, int8_t* arena);
+
+// How far such operators have come: the next call, and how many rows of each stage are done.
+typedef struct {
+  const uint8_t* next;
+  int32_t done[KERNEL_MOST_STAGES];
+} KernelProgress;
+
+// Goes on until rows of the network's input are to be waited for. Returns how many of its rows, counted from the first,
+// must be in its ring before this is called again, 0 at the end.
+int32_t kernel_fused_on(const KernelFused* fused, KernelProgress* progress, int8_t* arena);
 
 #ifdef __cplusplus
 }

@@ -75,16 +75,16 @@ def test_an_honest_board_is_believed(export, clock, tmp_path):
 
 
 HELLO = ["version", "longest", "crc", "bytes", "in", "out", "arena", "used", "stack", "outputs", "operators", "clock"]
-HELLO += ["counts", "ticks", "boxes", "decoder"]
+HELLO += ["counts", "ticks", "boxes", "decoder", "keeps"]
 
 
 def in_hello(name, number):
     def lie(kind, payload):
         if kind != Kind.HELLO:
             return payload
-        numbers = list(struct.unpack_from("<HH14I", payload))
+        numbers = list(struct.unpack_from("<HH15I", payload))
         numbers[HELLO.index(name)] = number
-        return struct.pack("<HH14I", *numbers) + payload[60:]
+        return struct.pack("<HH15I", *numbers) + payload[64:]
 
     return lie
 
@@ -101,11 +101,12 @@ def answering(asked, answer):
         (in_hello("counts", 0), "HELLO wrong: 'counts 0', expected 1 to"),
         (in_hello("longest", 4), "HELLO wrong: 'longest_payload 4', expected 16 to"),
         (in_hello("operators", 0), "HELLO wrong: 'operators 0'"),
+        (in_hello("keeps", 2), "HELLO wrong: 'keeps_input 2', expected 0 to 1"),
         (answering(Kind.HELLO, lambda payload: payload[:20]), "HELLO wrong"),
-        (answering(Kind.HELLO, lambda payload: payload[:60] + b"a\x1b[2J\0b\0c\0cycles\0\0"), "printable"),
-        (answering(Kind.HELLO, lambda payload: payload[:60] + b"x" * 400 + b"\0b\0c\0cycles\0\0"), "at most 300"),
+        (answering(Kind.HELLO, lambda payload: payload[:64] + b"a\x1b[2J\0b\0c\0cycles\0\0"), "printable"),
+        (answering(Kind.HELLO, lambda payload: payload[:64] + b"x" * 400 + b"\0b\0c\0cycles\0\0"), "at most 300"),
         (
-            answering(Kind.HELLO, lambda payload: payload[:60] + b"a\0b\0c\0bananas\0\0"),
+            answering(Kind.HELLO, lambda payload: payload[:64] + b"a\0b\0c\0bananas\0\0"),
             "'bananas', expected cycles or",
         ),
         (answering(Kind.INFER, lambda payload: payload[:4] + bytes(8) + payload[12:]), "in 0 ticks"),
@@ -148,15 +149,15 @@ def test_counts_that_fall_are_wrong(export, clock):
         binary(export, clock, lie)
 
 
-@pytest.mark.parametrize("version", [2, 4])
+@pytest.mark.parametrize("version", [3, 5])
 @pytest.mark.parametrize("how", ["its error names it", "its answer has it"])
 def test_a_board_of_another_version_is_refused_in_one_sentence(export, clock, version, how):
-    """Firmware of version 2, which answers HELLO of another version with error 2 and this text, is the first case."""
+    """Firmware of version 3, which answers HELLO of another version with error 2 and this text, is the first case."""
     refusal = {Kind.HELLO: (2, f"HELLO takes version {version}".encode())} if "error" in how else {}
     with pytest.raises(UserError) as error:
         binary(export, clock, honest if refusal else in_hello("version", version), refuse=refusal)
     assert str(error.value) == (
-        f"the board speaks version {version} of the protocol, this tinytrain 3: export and flash it again"
+        f"the board speaks version {version} of the protocol, this tinytrain 4: export and flash it again"
     )
 
 

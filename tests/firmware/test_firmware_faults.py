@@ -68,7 +68,7 @@ def frames(port, count, wait_s=20.0):
 @needs_emulator
 @pytest.mark.parametrize("keep_image", ["0", "1"])
 def test_a_model_that_did_not_start_is_the_answer_to_every_request(export, tmp_path, keep_image):
-    """IMAGE included, which has no answer: written to address 0, it would take the vectors' place."""
+    """IMAGE included, which is answered only where no input is kept: at address 0 it would overwrite the vectors."""
     make.run(export / "firmware", BOARD, None, "all", BUILD=str(tmp_path), KEEP_IMAGE=keep_image)
     program = tmp_path / f"{EMULATED}-stub/firmware.elf"
     image, crc = INPUT.tobytes(), zlib.crc32(INPUT.tobytes())
@@ -84,10 +84,12 @@ def test_a_model_that_did_not_start_is_the_answer_to_every_request(export, tmp_p
             lines = said(port, b"m-ready").split("\r\n")
             assert lines[0] == "e-[The model did not start: the arena is too small]", command
         for number, (kind, payload) in enumerate(requests.items()):
-            port.write(cobs_frames.encode(Kind.IMAGE, 0, struct.pack("<I", 0) + image))
+            port.write(cobs_frames.encode(Kind.IMAGE, 1000 + number, struct.pack("<I", 0) + image))
             port.write(cobs_frames.encode(kind, number, payload))
-            (answer,) = frames(port, 1)
-            assert (answer.kind, answer.payload) == (messages.ERROR, b"\4the arena is too small")
+            for answer in frames(port, 1 if keep_image == "1" else 2):
+                assert (answer.kind, answer.payload) == (messages.ERROR, b"\4the arena is too small")
+                last = answer.sequence
+            assert last == number
 
 
 @needs_emulator

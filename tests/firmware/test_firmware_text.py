@@ -102,6 +102,9 @@ def test_pixels_reach_a_model_of_bgr_channels_with_means(tmp_path):
     share = np.exp((output - output.max()) * scale)
     values = re.fullmatch(r"m-results-\[([^]]+)\]", *answers[-1])[1].split(",")
     np.testing.assert_allclose([float(value) for value in values], share / share.sum(), atol=0.00051)
+    *_, printed, _, results = talk(folder, LOAD + "db print%infer 1 0%results%", "KEEP_IMAGE=0")
+    assert printed == ["e-[The input is not kept: this board has no room for it]"]
+    assert results == answers[-1]
 
 
 @needs_emulator

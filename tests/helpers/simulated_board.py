@@ -114,9 +114,9 @@ class SimulatedBoard:
 
     def _answer_1(self, _):
         sizes = (len(self.input), self.output_bytes, 8192, 128, 4096)
-        numbers = (*sizes, len(self.shapes), self.operators, CLOCK_HZ, 1, 1, self.room, self.decoder_crc)
+        numbers = (*sizes, len(self.shapes), self.operators, CLOCK_HZ, 1, 1, self.room, self.decoder_crc, 1)
         texts = ("sim", "python", "conv", "cycles", self.restarted)
-        head = struct.pack("<HH14I", 3, 512, zlib.crc32(self.model), len(self.model), *numbers)
+        head = struct.pack("<HH15I", 4, 512, zlib.crc32(self.model), len(self.model), *numbers)
         return head + b"".join(text.encode() + b"\0" for text in texts)
 
     def _answer_2(self, payload):

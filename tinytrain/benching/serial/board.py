@@ -1,6 +1,7 @@
 """Requests to a board on a serial port: its identity, inferences, profile and status (firmware/PROTOCOL.md).
 
-An input goes over the line without answers; if the board finds it damaged, all of it is sent again with new numbers.
+A board that keeps its input gets it without answers; if it finds it damaged, all of it is sent again with new numbers.
+One that keeps none computes between the pieces of an input and does not listen meanwhile: it answers each piece.
 """
 
 import struct
@@ -160,8 +161,8 @@ class BoardLink(Requests):
         """Sends the input, then the request about it; both again while the input did not arrive whole."""
         line_s = 1.1 * 10 * len(image) / self.port.baudrate  # 10 bits a byte
         for tries_left in range(self.tries - 1, -1, -1):
-            self._send(image)
             try:
+                self._send(image)
                 return self.ask(kind, request, read, work_s + line_s)
             except BoardRefused as error:
                 if error.code != messages.INPUT_IS_ANOTHER or not tries_left:
@@ -171,11 +172,12 @@ class BoardLink(Requests):
 
     def _send(self, image: bytes) -> None:
         step = self.longest_payload - 4
-        pieces = [
-            cobs_frames.encode(Kind.IMAGE, self.next_number(), struct.pack("<I", start) + image[start : start + step])
-            for start in range(0, len(image), step)
-        ]
-        self.write(b"".join(pieces))
+        pieces = [struct.pack("<I", start) + image[start : start + step] for start in range(0, len(image), step)]
+        if self.keeps_input:
+            self.write(b"".join(cobs_frames.encode(Kind.IMAGE, self.next_number(), piece) for piece in pieces))
+        else:
+            for piece in pieces:
+                self.ask(Kind.IMAGE, piece, bytes)
 
     def _all_outputs(self, inferred: Inferred, size: int) -> bytes:
         """Returns the `size` bytes of the outputs whose beginning came with the answer; 0: that beginning alone."""

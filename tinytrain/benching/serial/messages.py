@@ -11,13 +11,13 @@ from tinytrain.config.fields import MOST_BOXES
 from tinytrain.deploy.decode.boxes import BOX
 from tinytrain.errors import TinytrainError, UserError, shown
 
-VERSION = 3
+VERSION = 4
 ANSWER = 0x80  # an answer's type is its request's with this bit
 ERROR = 0xFF
 WRONG_PAYLOAD = 2  # the code of the error that HELLO gets from firmware of another version
 INPUT_IS_ANOTHER = 3  # the code of the error that asks for all IMAGE frames again
 
-_NUMBERS = struct.Struct("<HH14I")
+_NUMBERS = struct.Struct("<HH15I")
 _TEXTS = 5
 _STATUS = struct.Struct("<Q5I")
 _INFERRED = struct.Struct("<IQI")
@@ -33,6 +33,7 @@ _BOUNDS = {  # of numbers in HELLO that something is divided by or counted to
     "counts": (1, _U32),
     "ticks": (1, _U32),
     "boxes": (0, MOST_BOXES),
+    "keeps_input": (0, 1),
 }
 _UNITS = ("cycles", "instructions")
 _LONGEST_TEXT = 300  # characters: a name has what a file name has at most
@@ -80,6 +81,7 @@ class Hello:
     ticks: int
     boxes: int  # most boxes of an image, 0 if the model is no detector
     decoder_crc: int  # by which the decoder of a detector is known
+    keeps_input: int  # 1: beside the arena; 0: the engine takes it piece by piece, and each is answered
     board: str
     engine: str
     model: str

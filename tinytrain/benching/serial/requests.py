@@ -70,6 +70,7 @@ class Requests:
         self.lines: deque[str] = deque(maxlen=_LINES_KEPT)
         self.doing = ""
         self.longest_payload = cobs_frames.LONGEST_PAYLOAD
+        self.keeps_input = True
         self.first_baud = port.baudrate
         self.known = False  # it has said HELLO: a restart from now on was not wanted
         self.sure_of_baud = True  # False while another rate is tried
@@ -91,6 +92,7 @@ class Requests:
                 raise
             raise messages.other_version(version) from None
         self.longest_payload, self.known = min(hello.longest_payload, cobs_frames.LONGEST_PAYLOAD), True
+        self.keeps_input = bool(hello.keeps_input)
         return hello
 
     def ask(

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinytrain.deploy.compiled.fused import Group
 from tinytrain.deploy.compiled.nodes import Node
-from tinytrain.deploy.compiled.plan import Plan, Step
+from tinytrain.deploy.compiled.plan import Plan, Step, ring_bytes
 
 # Struct of the block and arguments of each kernel: inputs i, all of them as an array a, output o, scratch s.
 CALLS = {
@@ -63,20 +63,31 @@ class _Writer:
         self.names: dict[bytes, str] = {}  # of the arrays, by their bytes
 
     def text(self) -> str:
-        calls = "".join(self._call(number, step) for number, step in enumerate(self.plan.steps))
+        calls = [self._call(number, step) for number, step in enumerate(self.plan.steps)]
+        by_rows = self.plan.input_rows > 0  # then graph.c runs the first step
         outputs = ", ".join(str(self.plan.offsets[buffer]) for buffer in self.network.outputs)
         return (
             f"{HEAD}{''.join(self.constants)}"
             f"const uint32_t graph_arena_bytes = {self.plan.arena_bytes}, graph_step_count = {len(self.plan.steps)};\n"
-            f"const uint32_t graph_input = {self.plan.offsets[self.network.source]};\n"
+            f"const GraphInput graph_input = {self._input(by_rows)};\n"
             f"const uint32_t graph_outputs[] = {{{outputs}}};\n\n"
-            f"void graph_run(int8_t* arena) {{\n{calls}}}\n"
+            f"void graph_run(int8_t* arena) {{\n{''.join(calls[by_rows:])}}}\n"
         )
+
+    def _input(self, by_rows: bool) -> str:
+        """Returns the record of the input; its row and its ring are all of it where it is whole."""
+        size = self.network.sizes[self.network.source]
+        offset, first, row, ring = self.plan.offsets[self.network.source], "0", size, size
+        if by_rows and isinstance(group := self.plan.steps[0], Group):
+            first, row = "&kFused0", size // self.network.source_shape[1]
+            ring = ring_bytes(self.network, group)[self.network.source]
+        return f"{{{first}, {offset}, {size}, {row}, {ring}}}"
 
     def _call(self, number: int, step: Step) -> str:
         scratch = f"arena + {self.plan.scratch.get(number, 0)}"
         if isinstance(step, Group):
-            statement = f"kernel_fused(&{self._fused(number, step)}, arena);"
+            self._fused(number, step)
+            statement = f"kernel_fused(&kFused{number}, arena);"
         else:
             statement = self._plain(step, scratch)
         return f"  operator_begins();\n  {statement}\n  operator_ends();\n"
@@ -116,9 +127,12 @@ class _Writer:
             self.constants.append(f"CONSTANT uint32_t {name}[] = {{\n{rows}}};\n\n")
         return self.names[content]
 
-    def _fused(self, number: int, group: Group) -> str:
-        """Returns the name of the tables of a group."""
+    def _fused(self, number: int, group: Group) -> None:
+        """Adds the tables of a group, the last of which is kFused and its number."""
         maps, stages = _Maps(self, group), []
+        if self.network.source in group.rings:
+            maps.add_input()
+            stages.append("    {0, 0, {0, 0}, 0},\n")
         for node in group.nodes:
             numbers = [maps.number(node, place) for place in range(len(node.inputs))]
             inputs = ", ".join(map(str, numbers + [numbers[0]] * (2 - len(numbers))))
@@ -132,7 +146,6 @@ class _Writer:
             f"static const KernelFused kFused{number} = "
             f"{{kMaps{number}, kStages{number}, kSchedule{number}, {self.plan.scratch.get(number, 0)}}};\n\n",
         ]
-        return f"kFused{number}"
 
 
 class _Maps:
@@ -142,6 +155,11 @@ class _Maps:
         self.writer, self.rings = writer, group.rings
         self.rows: list[str] = []
         self.numbers: dict[int, int] = {}
+
+    def add_input(self) -> None:
+        """Adds the network's input, as map 0."""
+        network = self.writer.network
+        self._add(network.source, "", network.source_shape[1], _step(network.source_shape))
 
     def number(self, node: Node, place: int) -> int:
         """Returns the number of the map that an input of a node is."""

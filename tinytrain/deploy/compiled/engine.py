@@ -115,7 +115,8 @@ def section(engine: Engine) -> dict[str, Any]:
 
     "steps": of the compiled engine in order, the numbers of the model's operators that each runs, and how many rows of
     its output at a time, 0 if it is whole; "buffers": where each lies, from which step on (counted from 1; 0 is before
-    the first) to which; "peak_step": the number of the step that reaches the end of the arena, from 1.
+    the first) to which; "peak_step": the number of the step that reaches the end of the arena, from 1; "input_rows":
+    how many rows of the input are in RAM at a time, 0 if all of it is.
     """
     planned = engine.plan
     if planned is None:
@@ -126,6 +127,7 @@ def section(engine: Engine) -> dict[str, Any]:
         "reason": "",
         "arena_bytes": planned.arena_bytes,
         "peak_step": planned.peak + 1,
+        "input_rows": planned.input_rows,
         "added_instructions": planned.added,
         "added_percent": round(100 * planned.added / max(engine.instructions, 1), 2),
         "steps": [

@@ -2,6 +2,9 @@
 
 Each row is computed once. A map between two nodes lies in a ring that holds the rows that are still to be read; its
 size follows from running the schedule here, when exporting, and the firmware runs the same schedule from a table.
+
+The network's input can be such a map, too. Its rows come from outside: the schedule then begins with a stage that has
+no node, and an entry of it waits for rows.
 """
 
 from collections.abc import Sequence
@@ -9,13 +12,15 @@ from dataclasses import dataclass
 
 from tinytrain.deploy.compiled.nodes import Network, Node
 from tinytrain.deploy.compiled.rows import ONE_BY_ONE, Reach
+from tinytrain.deploy.kernels.kernel import Kernel
+from tinytrain.tflite.model import Operator
 
 MOST_ROWS = 255  # of an entry of the schedule
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Node `stage` of a group computes `count` rows from `first` on."""
+    """Stage `stage` of a group computes `count` rows from `first` on; the input's stage waits for them."""
 
     stage: int
     first: int
@@ -26,9 +31,9 @@ class Entry:
 class Group:
     """Neighbouring nodes, the last of which writes what others read.
 
-    rings: rows of each map between the nodes; leads: of each input that only this group reads from now on, how many
-    bytes before it the output may begin at least (as Kernel.lead); schedule: what runs, in order; band: rows of the
-    output that are computed together.
+    rings: rows of each map between the nodes, and of the network's input if that comes by rows; leads: of each input
+    that only this group reads from now on, how many bytes before it the output may begin at least (as Kernel.lead);
+    schedule: what runs, in order; band: rows of the output that are computed together.
     """
 
     nodes: tuple[Node, ...]
@@ -40,17 +45,28 @@ class Group:
 
 @dataclass(frozen=True)
 class Stage:
-    """A node of a group: rows of its output, and how it reads each input."""
+    """A node of a group, or the network's input: rows of its output, and how it reads each of its inputs."""
 
     node: Node
     height: int
     reaches: Sequence[Reach]
 
 
-def stages_of(network: Network, begin: int, end: int) -> list[Stage] | None:
-    """Returns the nodes from `begin` to `end` as stages, or None if they cannot be fused."""
+def stages_of(network: Network, begin: int, end: int, *, input_by_rows: bool = False) -> list[Stage] | None:
+    """Returns the nodes from `begin` to `end` as stages, or None if they cannot be fused.
+
+    Args:
+        network: the network.
+        begin: the place of the first node.
+        end: the place after the last one.
+        input_by_rows: whether the network's input is a stage before them, so that only some rows of it are in RAM.
+    """
     nodes = network.nodes[begin:end]
     stages = []
+    if input_by_rows:
+        if max(network.readers[network.source], default=end) >= end or network.source in network.outputs:
+            return None  # it is also read later
+        stages.append(_input_stage(network))
     for place, node in enumerate(nodes, begin):
         if node.reaches is None:
             return None
@@ -59,8 +75,14 @@ def stages_of(network: Network, begin: int, end: int) -> list[Stage] | None:
         if bool(inner) != (place < end - 1):
             return None
         stages.append(Stage(node, node.operator.outputs[0].shape[1], node.reaches))
-    inside = {node.output for node in nodes}
+    inside = {stage.node.output for stage in stages}
     return stages if all(_is_by_rows(stage, inside) for stage in stages) else None
+
+
+def _input_stage(network: Network) -> Stage:
+    """Returns the network's input as a stage without anything to run."""
+    node = Node(-1, Operator("", (), ()), Kernel("", bytes(4)), (), network.source, ())
+    return Stage(node, network.source_shape[1], ())
 
 
 def _is_by_rows(stage: Stage, inside: set[int]) -> bool:
@@ -88,9 +110,12 @@ def group(network: Network, stages: Sequence[Stage], band: int) -> Group:
                     needed[maker] = max(needed[maker], reach.end(needed[place], stages[maker].height))
         for place, rows in enumerate(needed):
             run.compute(place, rows)
+    if network.source in makers:
+        run.compute(0, stages[0].height)  # rows that no window reads come, too
     rings = {stage.node.output: run.rings[place] for place, stage in enumerate(stages[:-1])}
     schedule = [piece for entry in run.entries for piece in _pieces(entry, stages, rings)]
-    return Group(tuple(stage.node for stage in stages), rings, run.leads, tuple(schedule), band)
+    nodes = tuple(stage.node for stage in stages if stage.node.output != network.source)
+    return Group(nodes, rings, run.leads, tuple(schedule), band)
 
 
 class _Run:
@@ -154,6 +179,8 @@ def _height(stage: Stage, buffer: int) -> int:
 def _pieces(entry: Entry, stages: Sequence[Stage], rings: dict[int, int]) -> list[Entry]:
     """Returns an entry in parts whose rows follow each other in rings, as KernelRows asks for."""
     node = stages[entry.stage].node
+    if not node.inputs:
+        return [entry]
     maps = [node.output, *(node.inputs if node.kernel.name in ONE_BY_ONE else ())]
     pieces, first, end = [], entry.first, entry.first + entry.count
     while first < end:

@@ -20,6 +20,7 @@ OBSERVER = """#include "app/engine.h"
 static void (*observer)(void);
 void observe(void (*function)(void)) { observer = function; }
 void operator_begins(void) {}
+void operator_pauses(void) {}
 void operator_ends(void) { if (observer) observer(); }
 """
 _Callback = ctypes.CFUNCTYPE(None)
@@ -55,6 +56,8 @@ class HostEngine:
         objects: the kernels, as `kernels` returns them.
         source: the text of model_graph.c, by default that of the plan.
 
+    `piece`: how many bytes of an input are handed over at a time, by default all of them.
+
     Raises:
         UserError: there is no compiler.
         TinytrainError: it refuses the sources.
@@ -66,10 +69,24 @@ class HostEngine:
         for name, text in sources.items():
             (folder / name).write_text(text, "utf-8")
         library = folder / "graph.so"
-        include = f"-I{plugins.data_folder('firmware')}"
-        _compile(["-shared", include, "-o", str(library), *sources, *map(str, objects)], folder)
+        firmware = plugins.data_folder("firmware").absolute()
+        _compile(
+            [
+                "-shared",
+                f"-I{firmware}",
+                "-o",
+                str(library),
+                *sources,
+                str(firmware / "app/graph.c"),
+                *map(str, objects),
+            ],
+            folder,
+        )
         self.plan = plan
+        self.piece = plan.network.sizes[plan.network.source]
         self._library = ctypes.CDLL(str(library))
+        for function in (self._library.graph_take, self._library.graph_invoke):
+            function.restype = ctypes.c_bool
         self._arena = np.zeros(plan.arena_bytes + 16, np.int8)
         first = -self._arena.ctypes.data % 16
         self._arena = self._arena[first : first + plan.arena_bytes]
@@ -99,11 +116,30 @@ class HostEngine:
             self._run(image)
         finally:
             self._library.observe(None)
-        return written, [self._values(buffer).copy() for buffer in self.plan.network.outputs]
+        return written, self.outputs()
 
     def _run(self, image: np.ndarray) -> None:
-        self._values(self.plan.network.source)[:] = image.reshape(-1)
-        self._library.graph_run(ctypes.c_void_p(self._arena.ctypes.data))
+        content = image.tobytes()
+        for first in range(0, len(content), self.piece):
+            if not self.take(first, content[first : first + self.piece]):
+                raise AssertionError(f"the compiled network does not take byte {first} of its input")
+        self.finish()
+
+    def take(self, first: int, values: bytes) -> bool:
+        """Hands over bytes of an input, from byte `first` on; returns whether they are the next ones."""
+        return bool(self._library.graph_take(self._address(), first, values, len(values)))
+
+    def finish(self) -> None:
+        """Runs the steps that need no more input."""
+        if not self._library.graph_invoke(self._address()):
+            raise AssertionError("the compiled network does not take its input as complete")
+
+    def outputs(self) -> list[np.ndarray]:
+        """Returns the model's outputs of the last run, (bytes,) int8 each."""
+        return [self._values(buffer).copy() for buffer in self.plan.network.outputs]
+
+    def _address(self) -> ctypes.c_void_p:
+        return ctypes.c_void_p(self._arena.ctypes.data)
 
     def _values(self, buffer: int) -> np.ndarray:
         first = self.plan.offsets[buffer]

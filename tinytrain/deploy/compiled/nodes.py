@@ -47,6 +47,15 @@ class Network:
                     places[buffer].append(place)
         return places
 
+    @property
+    def source_shape(self) -> tuple[int, ...]:
+        """The shape of the model's input as the first node that reads it has it."""
+        node = self.nodes[self.readers[self.source][0]]
+        tensor = node.operator.inputs[node.inputs.index(self.source)]
+        if tensor is None:
+            raise AssertionError("an input that is left out is no buffer")
+        return tensor.shape
+
     @cached_property
     def made(self) -> dict[int, int]:
         """The place of the node that writes each buffer, -1 for the model's input."""

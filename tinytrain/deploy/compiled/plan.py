@@ -36,6 +36,11 @@ class Plan:
     added: int
     blocks: Mapping[int, tuple[int, Buffer]]
 
+    @property
+    def input_rows(self) -> int:
+        """How many rows of the input are in RAM at a time; 0: all of it is there before the first step."""
+        return _rings(self.steps[0]).get(self.network.source, 0) if self.steps else 0
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -52,7 +57,7 @@ def plan(network: Network, limit: int = 0) -> Plan:
     """Returns the plan of the smallest arena, or of the fewest instructions within `limit` bytes if it fits them."""
     places = range(len(network.nodes))
     plain = [_choice(network, place, place + 1, network.nodes[place], 0) for place in places]
-    groups = list(_groups(network, plain, range(2, FEW_NODES + 1), 2**62))
+    groups = list(_groups(network, plain, range(1, FEW_NODES + 1), 2**62))
     groups += _groups(network, plain, range(FEW_NODES + 1, MOST_NODES + 1), _smallest(network, [*plain, *groups]))
     bound = max(_smallest(network, [*plain, *groups]), limit)
     fitting = [choice for choice in groups if choice.bytes_ <= bound and _most(plain, choice.begin, choice.end) > bound]
@@ -63,10 +68,10 @@ def plan(network: Network, limit: int = 0) -> Plan:
 
 
 def _choice(network: Network, begin: int, end: int, step: Step, cost: int) -> Choice:
-    local = _scratch(step)
-    if isinstance(step, Group):
-        local += sum(align(size) for size in ring_bytes(network, step).values())
-    return Choice(begin, end, step, _bytes(network, begin, end, _leads(step), local), cost)
+    rings = ring_bytes(network, step) if isinstance(step, Group) else {}
+    local = _scratch(step) + sum(align(size) for size in rings.values())
+    by_rows = network.source in rings
+    return Choice(begin, end, step, _bytes(network, begin, end, _leads(step), local, input_by_rows=by_rows), cost)
 
 
 def _most(plain: Sequence[Choice], begin: int, end: int) -> int:
@@ -77,25 +82,28 @@ def _most(plain: Sequence[Choice], begin: int, end: int) -> int:
 def _groups(network: Network, plain: Sequence[Choice], counts: Iterable[int], below: int) -> Iterator[Choice]:
     """Yields the groups of so many nodes that could lower the peak, and could take less than `below` bytes.
 
-    Their rings are the smallest: one row of the output at a time.
+    Their rings are the smallest: one row of the output at a time. The input is by rows in those that can have it so.
     """
-    least = align(network.sizes[network.source])  # the image is there as a whole
     for count in counts:
         for begin in range(len(network.nodes) - count + 1):
-            end = begin + count
-            if _most(plain, begin, end) <= least:
-                continue
-            overlapped = dict.fromkeys(network.sizes, 0)
-            if _bytes(network, begin, end, overlapped, 0) >= below:
-                continue
-            if (stages := stages_of(network, begin, end)) is not None:
-                fused = group(network, stages, 1)
-                yield _choice(network, begin, end, fused, overhead.instructions(fused, stages))
+            yield from _at(network, begin, begin + count, below)
+
+
+def _at(network: Network, begin: int, end: int, below: int) -> Iterator[Choice]:
+    """Yields the groups of the nodes from `begin` to `end`, as `_groups` says."""
+    overlapped = dict.fromkeys(network.sizes, 0)
+    for by_rows in (False, True) if begin == 0 else (False,):
+        if end - begin + by_rows < 2 or _bytes(network, begin, end, overlapped, 0, input_by_rows=by_rows) >= below:
+            continue
+        if (stages := stages_of(network, begin, end, input_by_rows=by_rows)) is not None:
+            fused = group(network, stages, 1)
+            yield _choice(network, begin, end, fused, overhead.instructions(fused, stages))
 
 
 def _wider(network: Network, choice: Choice, most: int) -> Iterator[Choice]:
     """Yields the group of a choice with more rows at a time, as long as it takes at most `most` bytes."""
-    stages = stages_of(network, choice.begin, choice.end)
+    by_rows = network.source in _rings(choice.step)
+    stages = stages_of(network, choice.begin, choice.end, input_by_rows=by_rows)
     if stages is None:
         return
     for band in BANDS:
@@ -109,7 +117,13 @@ def _wider(network: Network, choice: Choice, most: int) -> Iterator[Choice]:
 def ring_bytes(network: Network, fused: Group) -> dict[int, int]:
     """Returns the bytes of each ring of a group."""
     heights = {node.output: node.operator.outputs[0].shape[1] for node in fused.nodes}
+    if network.source in fused.rings:
+        heights[network.source] = network.source_shape[1]
     return {buffer: rows * (network.sizes[buffer] // heights[buffer]) for buffer, rows in fused.rings.items()}
+
+
+def _rings(step: Step) -> Mapping[int, int]:
+    return step.rings if isinstance(step, Group) else {}
 
 
 def output_of(step: Step) -> int:
@@ -129,11 +143,15 @@ def _scratch(step: Step) -> int:
     return max(align(node.kernel.scratch_bytes) for node in nodes)
 
 
-def _bytes(network: Network, begin: int, end: int, leads: Mapping[int, int], local: int) -> int:
+def _bytes(
+    network: Network, begin: int, end: int, leads: Mapping[int, int], local: int, *, input_by_rows: bool = False
+) -> int:
     """Returns what is alive while the nodes from `begin` to `end` run as one step with `local` bytes of their own."""
     output = network.nodes[end - 1].output
     size = align(network.sizes[output])
     alive = {buffer for buffer, made in network.made.items() if made < begin and network.last[buffer] >= begin}
+    if input_by_rows:
+        alive.discard(network.source)  # its ring is among the bytes of the step
     dying = {buffer for buffer in alive if network.last[buffer] < end}
     best = size + sum(align(network.sizes[buffer]) for buffer in dying)
     for buffer in dying & set(leads):
@@ -179,7 +197,8 @@ def placed(network: Network, steps: Sequence[Step], enough: int = 0, added: int 
         times |= dict.fromkeys(range(place, place + count), time)
         place += count
     written = {output_of(step) for step in steps}
-    for buffer in {network.source, *written}:
+    whole = written if network.source in _rings(steps[0]) else written | {network.source}
+    for buffer in whole:
         life = times[network.made[buffer]], times[network.last[buffer]]
         buffers[buffer] = Buffer(align(network.sizes[buffer]), *life)
     for time, step in enumerate(steps, 1):

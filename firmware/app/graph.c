@@ -1,0 +1,53 @@
+#include "graph.h"
+
+#include <string.h>
+
+#include "engine.h"
+
+static uint32_t taken;   // bytes of the input so far
+static uint32_t wanted;  // how many there must be before the first step can go on
+static KernelProgress progress;
+
+static uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
+
+// Runs the first step as far as the rows go that are there.
+static void go_on(int8_t* arena) {
+  operator_begins();
+  const int32_t rows = kernel_fused_on(graph_input.first, &progress, arena);
+  if (rows > 0) {
+    wanted = (uint32_t)rows * graph_input.row_bytes;
+    operator_pauses();
+  } else {
+    operator_ends();
+  }
+}
+
+static void begin(int8_t* arena) {
+  taken = 0;
+  wanted = graph_input.bytes;
+  if (!graph_input.first) return;
+  progress = (KernelProgress){graph_input.first->schedule, {0}};
+  wanted = (uint32_t)kernel_fused_on(graph_input.first, &progress, arena) * graph_input.row_bytes;  // waits at once
+}
+
+bool graph_take(int8_t* arena, uint32_t first, const int8_t* values, uint32_t count) {
+  if (first == 0) begin(arena);
+  if (first != taken || count > graph_input.bytes - taken) return false;
+  while (count > 0) {
+    const uint32_t place = taken % graph_input.ring_bytes;
+    const uint32_t piece = least(count, least(wanted - taken, graph_input.ring_bytes - place));
+    memcpy(arena + graph_input.offset + place, values, piece);
+    taken += piece;
+    values += piece;
+    count -= piece;
+    if (graph_input.first && taken == wanted) go_on(arena);
+  }
+  return true;
+}
+
+bool graph_invoke(int8_t* arena) {
+  if (taken != graph_input.bytes) return false;
+  taken = 0;
+  graph_run(arena);
+  return true;
+}
