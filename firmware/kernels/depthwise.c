@@ -185,11 +185,6 @@ NOT_INLINE void output_7_by_2(const Plane* plane, const uint32_t* values, int8_t
 
 typedef void (*OutputPlane)(const Plane* plane, const uint32_t* values, int8_t* output);
 
-static OutputPlane output_of(int window, int stride) {
-  static const OutputPlane kOutputs[3][2] = {{output_3, output_3_by_2}, {output_5, output_5_by_2}, {output_7, output_7_by_2}};
-  return kOutputs[(window - 3) / 2][stride - 1];
-}
-
 // Sets pairs of values.
 static void fill(uint32_t* to, int value, int words) {
   const uint32_t pair = ((uint32_t)value & 0xFFFF) * 0x10001;
@@ -210,8 +205,8 @@ static const uint32_t* output_channel(Plane* plane, OutputPlane output_plane, co
 }
 
 // The output rows from `top` on, of all channels.
-static void output_band(const KernelDepthwise* depthwise, const KernelRing* input, int8_t* output, int16_t* values,
-                        int top, int rows) {
+static void output_band(const KernelDepthwise* depthwise, OutputPlane output_plane, const KernelRing* input,
+                        int8_t* output, int16_t* values, int top, int rows) {
   const int channels = depthwise->channels, window = depthwise->window, pitch = depthwise->pitch;
   const int first_row = top * depthwise->stride - depthwise->pad_top, height = (rows - 1) * depthwise->stride + window;
   const int begin = at_least(-first_row, 0), end = at_most(depthwise->input_height - first_row, height);
@@ -220,7 +215,6 @@ static void output_band(const KernelDepthwise* depthwise, const KernelRing* inpu
                    input, ring_row(input, first_row + begin)};
   Plane plane = {0, 0, 0, {depthwise->output_zero, depthwise->low, depthwise->high}, 0, depthwise->requantize,
                  2 * pitch, channels, depthwise->output_width, rows};
-  const OutputPlane output_plane = output_of(window, depthwise->stride);
   const uint32_t* record = (const uint32_t*)((const char*)depthwise + depthwise->records);
   fill((uint32_t*)values, depthwise->input_zero, at_most(channels, 4) * layout.size / 2);
   int left = channels;
@@ -238,8 +232,42 @@ static void output_band(const KernelDepthwise* depthwise, const KernelRing* inpu
   }
 }
 
+// `output_plane` is for stride 1, `by_2` for stride 2.
+static void output_bands(const KernelRows* rows, OutputPlane output_plane, OutputPlane by_2) {
+  const KernelDepthwise* depthwise = rows->block;
+  const int step = depthwise->channels * depthwise->output_width;
+  for (int done = 0; done < rows->count; done += depthwise->band) {
+    output_band(depthwise, depthwise->stride == 1 ? output_plane : by_2, &rows->inputs[0], rows->output + done * step,
+                rows->scratch, rows->first + done, at_most(rows->count - done, depthwise->band));
+  }
+}
+
+static KernelRows all_rows(const KernelDepthwise* depthwise, const int8_t* input, int8_t* output, void* scratch) {
+  const KernelRing map = whole_map(input, depthwise->input_height, depthwise->input_width * depthwise->channels);
+  return (KernelRows){depthwise, {map}, output, 0, depthwise->output_height, scratch};
+}
+
+// A function for each window, so that a firmware holds only those of its network.
+void kernel_depthwise_3_rows(const KernelRows* rows) { output_bands(rows, output_3, output_3_by_2); }
+void kernel_depthwise_5_rows(const KernelRows* rows) { output_bands(rows, output_5, output_5_by_2); }
+void kernel_depthwise_7_rows(const KernelRows* rows) { output_bands(rows, output_7, output_7_by_2); }
+
+void kernel_depthwise_3(const KernelDepthwise* depthwise, const int8_t* input, int8_t* output, void* scratch) {
+  const KernelRows rows = all_rows(depthwise, input, output, scratch);
+  kernel_depthwise_3_rows(&rows);
+}
+void kernel_depthwise_5(const KernelDepthwise* depthwise, const int8_t* input, int8_t* output, void* scratch) {
+  const KernelRows rows = all_rows(depthwise, input, output, scratch);
+  kernel_depthwise_5_rows(&rows);
+}
+void kernel_depthwise_7(const KernelDepthwise* depthwise, const int8_t* input, int8_t* output, void* scratch) {
+  const KernelRows rows = all_rows(depthwise, input, output, scratch);
+  kernel_depthwise_7_rows(&rows);
+}
+
 // An input of one pixel, of whose windows only one weight counts.
-static void output_pixel(const KernelDepthwise* depthwise, const int8_t* input, int8_t* output) {
+void kernel_depthwise_1(const KernelDepthwise* depthwise, const int8_t* input, int8_t* output, void* scratch) {
+  (void)scratch;
   const uint32_t* record = (const uint32_t*)((const char*)depthwise + depthwise->records);
   const Bounds bounds = {depthwise->output_zero, depthwise->low, depthwise->high};
   for (int left = depthwise->channels; left > 0; --left) {
@@ -252,20 +280,11 @@ static void output_pixel(const KernelDepthwise* depthwise, const int8_t* input, 
   }
 }
 
-void kernel_depthwise_rows(const KernelRows* rows) {
-  const KernelDepthwise* depthwise = rows->block;
-  const int step = depthwise->channels * depthwise->output_width;
-  if (depthwise->window == 1) {
-    output_pixel(depthwise, rows->inputs[0].begin, rows->output);
-    return;
-  }
-  for (int done = 0; done < rows->count; done += depthwise->band) {
-    output_band(depthwise, &rows->inputs[0], rows->output + done * step, rows->scratch, rows->first + done,
-                at_most(rows->count - done, depthwise->band));
-  }
-}
-
 void kernel_depthwise(const KernelDepthwise* depthwise, const int8_t* input, int8_t* output, void* scratch) {
-  const KernelRing map = whole_map(input, depthwise->input_height, depthwise->input_width * depthwise->channels);
-  kernel_depthwise_rows(&(KernelRows){depthwise, {map}, output, 0, depthwise->output_height, scratch});
+  switch (depthwise->window) {
+    case 1: return kernel_depthwise_1(depthwise, input, output, scratch);
+    case 3: return kernel_depthwise_3(depthwise, input, output, scratch);
+    case 5: return kernel_depthwise_5(depthwise, input, output, scratch);
+    default: return kernel_depthwise_7(depthwise, input, output, scratch);
+  }
 }

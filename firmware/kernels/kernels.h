@@ -207,7 +207,11 @@ void kernel_conv_1x1(const KernelConv* conv, const int8_t* input, int8_t* output
 void kernel_fully_connected(const KernelConv* dense, const int8_t* input, int8_t* output, void* scratch);
 void kernel_add(const KernelAdd* add, const int8_t* first, const int8_t* second, int8_t* output);
 void kernel_average_pool(const KernelPool* pool, const int8_t* input, int8_t* output);
-void kernel_depthwise(const KernelDepthwise* depthwise, const int8_t* input, int8_t* output, void* scratch);
+void kernel_depthwise(const KernelDepthwise* depthwise, const int8_t* input, int8_t* output, void* scratch);  // any window
+void kernel_depthwise_1(const KernelDepthwise* depthwise, const int8_t* input, int8_t* output, void* scratch);  // of a pixel
+void kernel_depthwise_3(const KernelDepthwise* depthwise, const int8_t* input, int8_t* output, void* scratch);  // of 3x3
+void kernel_depthwise_5(const KernelDepthwise* depthwise, const int8_t* input, int8_t* output, void* scratch);
+void kernel_depthwise_7(const KernelDepthwise* depthwise, const int8_t* input, int8_t* output, void* scratch);
 void kernel_conv_any(const KernelConvAny* conv, const int8_t* input, int8_t* output);
 void kernel_max_pool(const KernelPool* pool, const int8_t* input, int8_t* output);
 void kernel_pad(const KernelPad* pad, const int8_t* input, int8_t* output);
@@ -223,7 +227,9 @@ void kernel_sum(const KernelSum* sum, const int8_t* first, const int8_t* second,
 
 void kernel_conv_rows(const KernelRows* rows);
 void kernel_conv_1x1_rows(const KernelRows* rows);
-void kernel_depthwise_rows(const KernelRows* rows);
+void kernel_depthwise_3_rows(const KernelRows* rows);
+void kernel_depthwise_5_rows(const KernelRows* rows);
+void kernel_depthwise_7_rows(const KernelRows* rows);
 void kernel_conv_any_rows(const KernelRows* rows);
 void kernel_add_rows(const KernelRows* rows);
 void kernel_multiply_rows(const KernelRows* rows);

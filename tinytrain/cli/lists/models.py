@@ -14,7 +14,9 @@ from tinytrain.nn import macs
 HEADINGS = ("model", "options", "pixels", "classes", "params", "MACs", "int8 KiB", "arena KiB", "", "fits")
 COLUMNS = ("<20", "<22", ">6", ">8", ">12", ">15", ">10", ">10", "<2", "")
 USUAL_CLASSES = 1000
-CODE_BYTES = flash.COLUMNS_BYTES + flash.FUSED_BYTES + sum(flash.KERNEL_BYTES.values())  # all kernels
+CODE_BYTES = sum(
+    (flash.COLUMNS_BYTES, flash.DEPTHWISE_BYTES, flash.FUSED_BYTES, *flash.KERNEL_BYTES.values())
+)  # all kernels
 
 
 def rows(classes: int | None = None) -> list[dict[str, Any]]:

@@ -10,6 +10,8 @@ import numpy as np
 from tinytrain.deploy.compiled.fused import Group
 from tinytrain.deploy.compiled.nodes import Node
 from tinytrain.deploy.compiled.plan import Plan, Step, ring_bytes
+from tinytrain.deploy.kernels import depthwise
+from tinytrain.deploy.kernels.kernel import Kernel
 
 # Struct of the block and arguments of each kernel: inputs i, all of them as an array a, output o, scratch s.
 CALLS = {
@@ -45,6 +47,11 @@ HEAD = """// Written by `tinytrain export`. Do not edit: export again.
 def source(plan: Plan) -> str:
     """Returns the text of model_graph.c."""
     return _Writer(plan).text()
+
+
+def function(kernel: Kernel) -> str:
+    """Returns the name of a kernel's function without "kernel_": of depthwise convolutions each window has its own."""
+    return f"depthwise_{depthwise.window_of(kernel)}" if kernel.name == "depthwise" else kernel.name
 
 
 def constant_bytes(plan: Plan) -> int:
@@ -103,7 +110,7 @@ class _Writer:
                 arguments.append(f"(const int8_t*[]){{{', '.join(inputs)}}}")
             else:
                 arguments.append(f"arena + {self.plan.offsets[node.output]}" if kind == "o" else scratch)
-        return f"kernel_{node.kernel.name}({', '.join(arguments)});"
+        return f"kernel_{function(node.kernel)}({', '.join(arguments)});"
 
     def _address(self, node: Node, place: int) -> str:
         buffer = node.inputs[place]
@@ -136,7 +143,7 @@ class _Writer:
         for node in group.nodes:
             numbers = [maps.number(node, place) for place in range(len(node.inputs))]
             inputs = ", ".join(map(str, numbers + [numbers[0]] * (2 - len(numbers))))
-            run = f"kernel_{node.kernel.name}_rows"
+            run = f"kernel_{function(node.kernel)}_rows"
             stages.append(f"    {{{self._block(node.kernel.block)}, {run}, {{{inputs}}}, {maps.written(node)}}},\n")
         schedule = [value for entry in group.schedule for value in (entry.stage, entry.count)] + [0, 0]
         self.constants += [

@@ -13,6 +13,7 @@ from tinytrain.deploy.kernels.windows import Window
 from tinytrain.tflite.model import Model, Operator
 
 HEAD = "<I6H6B4bBx2H2I"  # KernelDepthwise
+WINDOW_BYTE = 16  # of the head
 CHANNEL = "<2iI"  # KernelChannel
 WINDOWS, STRIDES = ((3, 3), (5, 5), (7, 7)), ((1, 1), (2, 2))
 PLANES = 4  # channels that are spread at once
@@ -63,6 +64,11 @@ def prepare(model: Model, operator: Operator) -> Kernel:
         struct.calcsize(HEAD),
     )
     return Kernel("depthwise", head + b"".join(records), may_lead)
+
+
+def window_of(kernel: Kernel) -> int:
+    """Returns the side of the windows that a kernel of `prepare` computes, 1 for an input of one pixel."""
+    return kernel.block[WINDOW_BYTE]
 
 
 def scratch_bytes(window: Window) -> int:
