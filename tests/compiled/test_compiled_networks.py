@@ -1,16 +1,17 @@
-"""Whole networks, compiled and fused for the smallest arena: bit for bit the outputs of TFLM's interpreter."""
+"""Whole networks, compiled plain and for the smallest arena: each step writes what TFLM's interpreter computes."""
 
 import numpy as np
 import pytest
 from conftest import architectures, needs_tool
 from int8_models import cells_model, converted_model, detector_model, two_output_model
-from small_networks import small
 
 from tinytrain.config import load as configs
 from tinytrain.deploy.compiled import plan
 from tinytrain.deploy.compiled.fused import Group
 from tinytrain.deploy.compiled.host import HostEngine, kernels
 from tinytrain.deploy.compiled.nodes import network
+from tinytrain.deploy.kernels.kernel import Kernel
+from tinytrain.deploy.kernels.prepare import PREPARE, prepare
 from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.quantize import convert
 from tinytrain.tflite.model import Model
@@ -32,17 +33,29 @@ def objects(tmp_path_factory):
     return kernels(tmp_path_factory.mktemp("kernels"))
 
 
+def values_of(model, images):
+    """Returns what each operator writes for the images, by its tensor, as TFLM's interpreter computes it."""
+    tree, numbers = model.copy_tree(), [operator.outputs[0].index for operator in model.operators]
+    tree.subgraphs[0].outputs = numbers
+    return dict(zip(numbers, ReferenceInterpreter(Model.pack(tree).content).run(images), strict=True))
+
+
 def check(model, objects, folder):
-    """Returns the plans without and with fused rows, after both gave what the interpreter does."""
+    """Returns the plans without and with fused rows, after each step of both wrote what the interpreter does."""
     shape = (IMAGES, *model.inputs[0].shape[1:])
     images = np.random.default_rng(2).integers(-128, 128, shape).astype(np.int8)
-    expected = ReferenceInterpreter(model.content).run(images)
+    values = values_of(model, images)
     plans = [plan.plan(network(model), limit) for limit in (2**40, 0)]
     for each in plans:
         engine = HostEngine(each, folder, objects)
-        for engine.piece in (images[0].size, images[0, 0].size, 100, 1) if each.input_rows else (images[0].size,):
-            for output, reference in zip(engine.run(images), expected, strict=True):
-                assert (output.reshape(IMAGES, -1) == reference.reshape(IMAGES, -1)).all(), f"pieces of {engine.piece}"
+        for number, image in enumerate(images):
+            written, outputs = engine.run_once(image)
+            for step, found in zip(each.steps, written, strict=True):
+                node = step.nodes[-1] if isinstance(step, Group) else step
+                expected = values[node.operator.outputs[0].index][number]
+                assert (found == expected.reshape(-1)).all(), f"{node.operator} of {step}, image {number}"
+            for output, tensor in zip(outputs, model.outputs, strict=True):
+                assert (output == values[tensor.index][number].reshape(-1)).all(), f"image {number}"
     return plans
 
 
@@ -60,9 +73,12 @@ def test_an_exported_network_equals_the_reference(exported_run, objects, tmp_pat
 
 
 @needs_tool("gcc")
-@pytest.mark.parametrize("name", architectures([]))
-def test_every_architecture_equals_the_reference(name, objects, tmp_path):
-    model = convert.convert_untrained(small(name, resolution=48))
+@pytest.mark.parametrize("name", architectures(["mobilenet_v2", "mobilenet_v3_small", "resnet8"]))
+def test_every_architecture_equals_the_reference(converted, name, objects, tmp_path):
+    model = converted(name)
+    for operator in model.operators:
+        if operator.name in PREPARE:
+            assert isinstance(prepare(model, operator), Kernel), f"{operator} runs on a plainer kernel"
     plain, least = check(model, objects, tmp_path)
     if name not in SMALL_MAPS:
         assert any(isinstance(step, Group) for step in least.steps)

@@ -7,8 +7,8 @@ from tinytrain.deploy.compiled import c_graph
 from tinytrain.deploy.compiled.fused import Group
 from tinytrain.deploy.compiled.plan import Plan
 
-# Bytes at -O2 (gcc 12.2) of each kernel; of what convolutions share, what depthwise ones of 3x3 and more share, and what
-# runs fused rows.
+# Bytes at -O2 (gcc 12.2) of each kernel. Below, of what several share: convolutions, depthwise ones of 3x3 and more,
+# fused rows.
 KERNEL_BYTES = {
     "add": 732,
     "average_pool": 1056,
