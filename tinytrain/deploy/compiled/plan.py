@@ -211,7 +211,9 @@ def placed(network: Network, steps: Sequence[Step], enough: int = 0, added: int 
         for buffer, lead in _leads(step).items():
             if buffer >= 0 and buffers[buffer].last == time:
                 leads[output_of(step), buffer] = lead
-    offsets = placement.place(buffers, leads, enough=enough).offsets
+    # in an order that does not depend on their numbers, so that an estimate finds the same place as an export
+    ordered = dict(sorted(buffers.items(), key=lambda item: (item[1].first, item[1].last, item[1].size_bytes)))
+    offsets = placement.place(ordered, leads, enough=enough).offsets
     ends = {number: offset + buffers[number].size_bytes for number, offset in offsets.items()}
     highest = max(ends, key=lambda number: ends[number])
     return Plan(

@@ -76,7 +76,7 @@ def place(
         leads: how many bytes before an input an output begins at least that may overwrite it.
         scratch: the sizes of scratch memory by the time when it is needed.
         orders: how many random orders are tried.
-        enough: bytes of an arena that end the search.
+        enough: bytes of an arena that end the search; where no random order reaches them, the best one is improved.
     """
     random = np.random.default_rng(0)
     tried = [sorted(tensors, key=lambda number: -tensors[number].size_bytes), sorted(tensors)]
@@ -95,14 +95,36 @@ def place(
             found += _scratch([(placed[n], placed[n] + tensors[n].size_bytes) for n in live[time]], sizes, time)
         return found
 
-    best: dict[int, int] = {}
+    best, best_order = dict[int, int](), tried[0]
     for order in tried:
         placed = _placed(order, tensors, together, leads)
         if not best or _end(blocks(placed)) < _end(blocks(best)):
-            best = placed
+            best, best_order = placed, order
         if _end(blocks(best)) <= enough:
             break
+    for _ in range(orders if enough else 0):
+        if _end(blocks(best)) <= enough:
+            break
+        order = _moved(best_order, best, tensors, together, random)
+        placed = _placed(order, tensors, together, leads)
+        if _end(blocks(placed)) <= _end(blocks(best)):  # equal ones lead out of a dead end
+            best, best_order = placed, order
     return Placement(best, blocks(best))
+
+
+def _moved(
+    order: Sequence[int],
+    placed: Mapping[int, int],
+    tensors: Mapping[int, Buffer],
+    together: Mapping[int, Sequence[int]],
+    random: np.random.Generator,
+) -> list[int]:
+    """Returns an order with one of the buffers moved that live together with the one at the end of the arena."""
+    highest = max(placed, key=lambda number: placed[number] + tensors[number].size_bytes)
+    moved = [*order]
+    moved.remove(chosen := int(random.choice(together[highest])))
+    moved.insert(int(random.integers(len(order))), chosen)
+    return moved
 
 
 def _end(blocks: Sequence[tuple[int, Buffer]]) -> int:
