@@ -3,9 +3,9 @@
     python benchmarks/memory.py [--only PART-OF-A-NAME] [--board mps2_an500] [FILE.tflite ...]
 
 Of each network, or file: TFLM with CMSIS-NN, TFLM with our kernels (both need TFLM_DIR), the compiled engine without
-and with fused rows. The arena holds activations, scratch memory and the engine's records; flash is all beside the model
-but the golden case; start: instructions before the first inference. Weights are random and images are noise; each
-golden output must equal that of TFLM's interpreter.
+fused rows and as it is by default. The arena holds activations, scratch memory and the engine's records; flash is all
+beside the model but the golden case; start: instructions before the first inference. Weights are random and images are
+noise; each golden output must equal that of TFLM's interpreter.
 """
 
 import argparse
@@ -22,8 +22,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from tinytrain import tables
 from tinytrain.config import plugins
+from tinytrain.config.schema import Export
 from tinytrain.deploy import boards, make, self_test
 from tinytrain.deploy.c_source import Contents
+from tinytrain.deploy.compiled import engine
 from tinytrain.deploy.compiled.engine import PLAIN
 from tinytrain.deploy.compiled.nodes import network
 from tinytrain.deploy.compiled.plan import plan
@@ -62,7 +64,7 @@ class Published:
     source: str
 
 
-# Neither MCUNetV2's patches nor StreamNet nor msf-CNN are in it: their papers draw the RAM, or use other networks.
+# No figures of MCUNetV2's patches, StreamNet or msf-CNN were found for these networks.
 PUBLISHED = (
     Published("mobilenet_v2 0.35 at 144", "TinyEngine", 308 * KB, MCUNET),
     Published("mcunet at 176", "TinyEngine", 293 * KB, MCUNET),
@@ -78,14 +80,14 @@ PUBLISHED = (
 HEADINGS = ("network", "engine", "arena", "flash", "start", "instructions", "equal", "all RAM", "source")
 
 
-def engines(model: Model) -> Iterator[tuple[str, dict[str, Any]]]:
+def engines(model: Model, board: boards.Board) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yields the engines by name, with what makes them of Contents."""
     if not make.lacking(emulator=True):
         yield "TFLM with CMSIS-NN", {}
         yield "TFLM with our kernels", {"own_kernels": True}
     compiled = network(model)
     yield "compiled, plain", {"plan": plan(compiled, PLAIN)}
-    yield "compiled, fused rows", {"plan": plan(compiled)}
+    yield "compiled, fused rows", {"plan": engine.choose(model, Export(), board).plan}
 
 
 def measured(model: Model, name: str, board: boards.Board) -> Iterator[tuple[str, ...]]:
@@ -93,7 +95,7 @@ def measured(model: Model, name: str, board: boards.Board) -> Iterator[tuple[str
     image = np.random.default_rng(0).integers(-128, 128, model.inputs[0].shape).astype(np.int8)
     golden = [output[0] for output in ReferenceInterpreter(model.content).run(image)]
     golden_bytes = image.size + sum(output.size for output in golden)
-    for engine, settings in engines(model):
+    for engine_name, settings in engines(model, board):
         with tempfile.TemporaryDirectory() as folder:
             contents = Contents(model, name, AMPLE_BYTES, [], image, golden, **settings)
             sources, tflm = makefile.write(Path(folder), board, contents), make.tflm_dir()
@@ -103,7 +105,7 @@ def measured(model: Model, name: str, board: boards.Board) -> Iterator[tuple[str
         beside = sum(flash.get(f".{part}", 0) for part in ("vectors", "text", "rodata", "exidx", "data"))
         yield (
             name,
-            engine,
+            engine_name,
             f"{printed['arena_used_bytes']:,}",
             f"{beside - golden_bytes:,}",
             f"{int(printed['init'].split()[0]):,}",

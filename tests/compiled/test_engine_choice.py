@@ -40,7 +40,7 @@ def test_by_default_the_least_memory_costs_at_most_three_percent(converted, monk
     model = converted("mobilenet_v2")
     least, plain = chosen(model, memory="least"), chosen(model, memory="plain")
     cost = least.plan.added / least.instructions
-    monkeypatch.setattr(engine, "MOST_ADDED", 1.01 * cost)
+    monkeypatch.setattr(engine, "MOST_ADDED", 1.01 * cost * engine.UNSURE)
     assert chosen(model).plan.arena_bytes == least.plan.arena_bytes
     monkeypatch.setattr(engine, "MOST_ADDED", 0.5 * cost)
     some = chosen(model).plan

@@ -25,6 +25,7 @@ def report(**changes):
             "reason": "",
             "arena_bytes": 64,
             "peak_step": 1,
+            "input_rows": 0,
             "added_instructions": 0,
             "added_percent": 0.0,
             "steps": [{"operators": [0], "rows": 0}],

@@ -17,6 +17,7 @@ from tinytrain.tflite.model import Model
 
 COMPILED, TFLM = "compiled", "tflm"  # values of export.engine, and names of the engines in the firmware
 MOST_ADDED = 0.03  # of the instructions, for the least RAM by default
+UNSURE = 1.12  # what fusing costs is estimated up to so much too low
 PLAIN = 2**40  # bytes of an arena with which nothing is fused
 HALVINGS = 6  # of the arenas between the least and the plain one
 
@@ -90,9 +91,10 @@ def _planned(net: Network, memory: str, instructions: float, room: int) -> Plan:
     if memory == "fastest":
         return plan(net, room)
     least = plan(net)
-    if memory == "least" or least.added <= MOST_ADDED * instructions:
+    most = MOST_ADDED / UNSURE * instructions
+    if memory == "least" or least.added <= most:
         return least
-    cheap = _smallest_within(net, MOST_ADDED * instructions, least.arena_bytes)
+    cheap = _smallest_within(net, most, least.arena_bytes)
     return cheap if cheap.arena_bytes <= room else plan(net, room)
 
 

@@ -3,16 +3,16 @@
 import math
 from collections.abc import Sequence
 
-from tinytrain.deploy.compiled.fused import Entry, Group, Stage
+from tinytrain.deploy.compiled.fused import Group, Stage
 from tinytrain.deploy.compiled.nodes import Network, Node
-from tinytrain.deploy.compiled.rows import Reach
-from tinytrain.deploy.kernels import counts
+from tinytrain.deploy.kernels import counts, depthwise
 from tinytrain.tflite.macs import macs
 
-ENTRY = 120  # of a call that computes some rows
-SPREAD = 1.75  # a value that the depthwise kernel spreads to 16 bits
-CHANNEL = 60  # a channel for which it starts anew
-LAST_PIXEL = 0.6  # a multiply-accumulate of a pixel without a partner
+# What fused operators run more than the same by themselves: a call that computes some rows; of depthwise ones a channel
+# for which the kernel starts anew, a value that it spreads once more, one that it sets to the border before; of
+# convolutions a multiply-accumulate of a pixel without a partner. From `benchmarks/fused_cost.py --fit`; 36 groups are
+# within 13 % with them. The last one is from single operators.
+PARTS = {"call": 103.0, "channel": 95.0, "spread": 2.1, "border": 1.6, "last pixel": 0.6}
 
 # Of kernels that counts.py does not have: a multiply-accumulate of conv_any, a value of the output of the others.
 ANY_MAC, COPIED = 8.0, 3.0
@@ -21,36 +21,34 @@ VALUE = {"multiply": 30.0, "sum": 40.0, "lookup": 6.0, "max_pool": 60.0, "mean":
 
 def instructions(fused: Group, stages: Sequence[Stage]) -> int:
     """Returns how many instructions the group takes more than its nodes by themselves."""
-    total = 0.0
+    return round(sum(part * each for part, each in zip(parts(fused, stages), PARTS.values(), strict=True)))
+
+
+def parts(fused: Group, stages: Sequence[Stage]) -> list[float]:
+    """Returns how often each of PARTS runs more than with the nodes by themselves."""
+    total = dict.fromkeys(PARTS, 0.0)
     for place, stage in enumerate(stages):
-        entries = [entry for entry in fused.schedule if entry.stage == place]
-        total += ENTRY * len(entries)
+        counts_ = [entry.count for entry in fused.schedule if entry.stage == place]
+        total["call"] += len(counts_)
         if stage.node.kernel.name == "depthwise":
-            total += _depthwise(stage, entries)
+            bands = _more_bands(stage, counts_)
+            (reach,) = stage.reaches
+            _, _, width, channels = _shape(stage)
+            total["channel"] += bands * channels
+            total["spread"] += bands * channels * width * reach.stride * max(reach.side - reach.stride, 0)
+            total["border"] += bands * min(channels, depthwise.PLANES) * width * reach.stride * reach.side
         elif stage.node.kernel.name in ("conv", "conv_1x1"):
-            total += _convolution(stage, entries)
-    return round(total)
+            weights = stage.node.operator.inputs[1]
+            width = _shape(stage)[2]
+            odd = sum(count * width % 2 for count in counts_) - stage.height * width % 2
+            total["last pixel"] += odd * math.prod(weights.shape if weights else ())
+    return list(total.values())
 
 
-def _depthwise(stage: Stage, entries: Sequence[Entry]) -> float:
-    """Each band spreads the rows that its windows share with those of the band before once more."""
-    (reach,) = stage.reaches
-    _, _, width, channels = _shape(stage)
-    return len(entries) * (CHANNEL * channels + max(_shared(reach), 0) * width * reach.stride * channels * SPREAD)
-
-
-def _shared(reach: Reach) -> int:
-    return reach.side - reach.stride
-
-
-def _convolution(stage: Stage, entries: Sequence[Entry]) -> float:
-    """Pixels go by pairs; an odd number of them leaves one over in each entry."""
-    weights = stage.node.operator.inputs[1]
-    shape = () if weights is None else weights.shape
-    macs = 1
-    for size in shape:
-        macs *= size
-    return LAST_PIXEL * macs * sum(entry.count * _shape(stage)[2] % 2 for entry in entries)
+def _more_bands(stage: Stage, counts_: Sequence[int]) -> int:
+    """Returns how many bands a depthwise convolution takes more where it computes so many rows at a time."""
+    band = depthwise.band_of(stage.node.kernel)
+    return sum(-(-count // band) for count in counts_) - -(-stage.height // band)
 
 
 def _shape(stage: Stage) -> tuple[int, ...]:
