@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from tinytrain.deploy.compiled.fused import Group, Stage
 from tinytrain.deploy.compiled.nodes import Network, Node
 from tinytrain.deploy.kernels import counts, depthwise
+from tinytrain.deploy.kernels.windows import Window
 from tinytrain.tflite.macs import macs
 
 # What fused operators run more than the same by themselves: a call that computes some rows; of depthwise ones a channel
@@ -47,7 +48,9 @@ def parts(fused: Group, stages: Sequence[Stage]) -> list[float]:
 
 def _more_bands(stage: Stage, counts_: Sequence[int]) -> int:
     """Returns how many bands a depthwise convolution takes more where it computes so many rows at a time."""
-    band = depthwise.band_of(stage.node.kernel)
+    (reach,), (source, *_) = stage.reaches, stage.node.operator.inputs
+    shapes = (source.shape[1:] if source else (), _shape(stage)[1:])
+    band = depthwise.band_rows(Window(*shapes, (reach.side,) * 2, (reach.stride,) * 2, (reach.pad,) * 2))
     return sum(-(-count // band) for count in counts_) - -(-stage.height // band)
 
 

@@ -13,7 +13,7 @@ from tinytrain.deploy.kernels.windows import Window
 from tinytrain.tflite.model import Model, Operator
 
 HEAD = "<I6H6B4bBx2H2I"  # KernelDepthwise
-WINDOW_BYTE, BAND_BYTE = 16, 28  # of the head
+WINDOW_BYTE = 16  # of the head
 CHANNEL = "<2iI"  # KernelChannel
 WINDOWS, STRIDES = ((3, 3), (5, 5), (7, 7)), ((1, 1), (2, 2))
 PLANES = 4  # channels that are spread at once
@@ -71,9 +71,9 @@ def window_of(kernel: Kernel) -> int:
     return kernel.block[WINDOW_BYTE]
 
 
-def band_of(kernel: Kernel) -> int:
-    """Returns the output rows that a kernel of `prepare` computes at a time."""
-    return int(struct.unpack_from("<H", kernel.block, BAND_BYTE)[0])
+def band_rows(window: Window) -> int:
+    """Returns the output rows that a depthwise convolution computes at a time."""
+    return _band(window)[0]
 
 
 def scratch_bytes(window: Window) -> int:
