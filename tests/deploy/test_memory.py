@@ -125,13 +125,13 @@ def detector_at(side):
 def test_the_largest_resolution_of_a_detector_that_fits_is_taken_with_its_decoder_counted():
     """By real conversions it fits, and the next larger one does not."""
     board, check = boards.load("nucleo_f401re"), fit_check.BoardCheck("nucleo_f401re")
-    assert check.largest(detector_at, 2, (192, 176, 160)) == 160
-    fits = {side: fit_check.once_trained(*detector_at(side), 2, board).fits for side in (176, 160)}
-    assert fits == {176: False, 160: True}
-    stripped = strip(convert.convert_untrained(detector_at(160)[0]))
+    assert check.largest(detector_at, 2, (256, 240, 224)) == 224
+    fits = {side: fit_check.once_trained(*detector_at(side), 2, board).fits for side in (240, 224)}
+    assert fits == {240: False, 224: True}
+    stripped = strip(convert.convert_untrained(detector_at(224)[0]))
     chosen = engine.choose(stripped, Export(), board).plan
     without = fit_check.estimated(stripped, chosen.arena_bytes, board, plan=chosen)
-    needed = fit_check.once_trained(*detector_at(160), 2, board)
+    needed = fit_check.once_trained(*detector_at(224), 2, board)
     tables, golden_bytes = 3 * 2 * 256, 12 * 100  # three tables of uint16; 12 bytes a box, detect.boxes of them
     assert needed.flash_bytes - without.flash_bytes >= tables + golden_bytes
     assert needed.ram_bytes - without.ram_bytes == 12 * 400  # the boxes that suppression begins with
@@ -139,7 +139,7 @@ def test_the_largest_resolution_of_a_detector_that_fits_is_taken_with_its_decode
 
 def test_a_resolution_that_only_fits_by_estimate_is_not_taken(monkeypatch):
     monkeypatch.setattr(estimate, "arena_and_model_bytes", lambda *_: (1, 1))
-    assert fit_check.BoardCheck("nucleo_f401re").largest(detector_at, 2, (176, 160)) == 160
+    assert fit_check.BoardCheck("nucleo_f401re").largest(detector_at, 2, (240, 224)) == 224
 
 
 def test_the_estimate_of_a_network_that_was_not_used_to_fit_it():
