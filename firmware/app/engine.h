@@ -25,8 +25,9 @@ typedef struct {
 bool engine_init(uint8_t *arena, size_t arena_bytes);
 
 // Called by the engine before and after each operator, in the order of the model; see inference.cc. One that waits for
-// more of the input pauses, and begins again.
+// more of the input pauses, and begins again; one that takes long says now and then that it goes on.
 void operator_begins(void);
+void operator_goes_on(void);
 void operator_pauses(void);
 void operator_ends(void);
 

@@ -10,12 +10,27 @@ static KernelProgress progress;
 
 static uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
+// Goes on to the end, or until rows of the input are to be waited for. Returns how many, counted from the first, 0 at the end.
+static uint32_t run_on(const KernelFused* fused, KernelProgress* how_far, int8_t* arena) {
+  int32_t rows = 0;
+  while (rows == 0 && how_far->next[1] != 0) {
+    rows = kernel_fused_next(fused, how_far, arena);
+    operator_goes_on();
+  }
+  return (uint32_t)rows;
+}
+
+void graph_fused(const KernelFused* fused, int8_t* arena) {
+  KernelProgress how_far = {fused->schedule, {0}};
+  run_on(fused, &how_far, arena);
+}
+
 // Runs the first step as far as the rows go that are there.
 static void go_on(int8_t* arena) {
   operator_begins();
-  const int32_t rows = kernel_fused_on(graph_input.first, &progress, arena);
+  const uint32_t rows = run_on(graph_input.first, &progress, arena);
   if (rows > 0) {
-    wanted = (uint32_t)rows * graph_input.row_bytes;
+    wanted = rows * graph_input.row_bytes;
     operator_pauses();
   } else {
     operator_ends();
@@ -27,7 +42,7 @@ static void begin(int8_t* arena) {
   wanted = graph_input.bytes;
   if (!graph_input.first) return;
   progress = (KernelProgress){graph_input.first->schedule, {0}};
-  wanted = (uint32_t)kernel_fused_on(graph_input.first, &progress, arena) * graph_input.row_bytes;  // waits at once
+  wanted = run_on(graph_input.first, &progress, arena) * graph_input.row_bytes;  // waits at once
 }
 
 bool graph_take(int8_t* arena, uint32_t first, const int8_t* values, uint32_t count) {

@@ -26,6 +26,9 @@ extern const uint32_t graph_outputs[];  // their offsets, in the order of the mo
 // Runs the steps that need no more input, with operator_begins() and operator_ends() of engine.h around each.
 void graph_run(int8_t* arena);
 
+// Runs a step of fused operators.
+void graph_fused(const KernelFused* fused, int8_t* arena);
+
 // These are engine_input() and engine_invoke() of engine.h.
 bool graph_take(int8_t* arena, uint32_t first, const int8_t* values, uint32_t count);
 bool graph_invoke(int8_t* arena);

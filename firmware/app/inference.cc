@@ -166,6 +166,9 @@ extern "C" void operator_begins(void) {
   inference::operator_began = ticks_now();
 }
 
+// Fused operators are one for the engine, and may take longer than the watchdog waits.
+extern "C" void operator_goes_on(void) { board_watchdog_feed(); }
+
 extern "C" void operator_pauses(void) {
   if (inference::running < kOperatorCount) {
     inference::operator_ticks[inference::running] += static_cast<uint32_t>(ticks_now() - inference::operator_began);

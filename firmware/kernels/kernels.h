@@ -263,17 +263,15 @@ typedef struct {
   uint32_t scratch;  // offset
 } KernelFused;
 
-void kernel_fused(const KernelFused* fused, int8_t* arena);
-
 // How far such operators have come: the next call, and how many rows of each stage are done.
 typedef struct {
   const uint8_t* next;
   int32_t done[KERNEL_MOST_STAGES];
 } KernelProgress;
 
-// Goes on until rows of the network's input are to be waited for. Returns how many of its rows, counted from the first,
-// must be in its ring before this is called again, 0 at the end.
-int32_t kernel_fused_on(const KernelFused* fused, KernelProgress* progress, int8_t* arena);
+// Runs the next call of the schedule, which has one. Returns 0; where it waits for the network's input, how many rows of
+// that, counted from the first, must be in its ring before this is called again.
+int32_t kernel_fused_next(const KernelFused* fused, KernelProgress* progress, int8_t* arena);
 
 #ifdef __cplusplus
 }

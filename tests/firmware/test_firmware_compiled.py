@@ -1,5 +1,6 @@
 """Compiled networks in the firmware, without any library, on the emulated cores: whole outputs of many fused blocks."""
 
+import keras
 import numpy as np
 import pytest
 from firmware_helpers import ALL_EMULATED, needs_emulator, run_make
@@ -12,7 +13,9 @@ from tinytrain.deploy.compiled.nodes import network
 from tinytrain.deploy.compiled.plan import plan
 from tinytrain.deploy.targets import makefile
 from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
+from tinytrain.quantize import convert
 from tinytrain.tflite.model import Model
+from tinytrain.tflite.strip import strip
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +54,26 @@ def test_an_export_answers_on_the_emulated_core_without_a_library(exported_run, 
     assert printed["arena_used_bytes"] == report["memory"]["arena_bytes"]
     assert printed["model_bytes"] == report["model"]["firmware_bytes"]  # its constants, not the .tflite
     assert printed["operators"] == str(len(report["engine"]["steps"]))
+
+
+@needs_emulator
+def test_a_fused_step_may_take_longer_than_the_watchdog_waits(tmp_path):
+    """On the emulated core 4 s are 31 million instructions; this step has 31 million multiply-accumulates."""
+    image = keras.Input((96, 96, 3), batch_size=1)
+    x = keras.layers.Conv2D(64, 3, padding="same", activation="relu")(image)
+    x = keras.layers.DepthwiseConv2D(3, padding="same", activation="relu")(x)
+    x = keras.layers.Conv2D(16, 1, activation="relu")(x)
+    logits = keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(x))
+    model = strip(convert.convert_untrained(keras.Model(image, logits)))
+    least = plan(network(model))
+    assert any(isinstance(step, fused.Group) and len(step.nodes) >= 3 for step in least.steps)
+    values = np.random.default_rng(1).integers(-128, 128, model.inputs[0].shape).astype(np.int8)
+    golden = [output[0] for output in ReferenceInterpreter(model.content).run(values)]
+    contents = Contents(model, "long", 1, [], values, golden, plan=least)
+    sources = makefile.write(tmp_path, boards.load("mps2_an500"), contents)
+    printed = self_test.parse(run_make(sources, "emulate", "BOARD=mps2_an500", "INFERENCES=1", "TIMEOUT_S=100").stdout)
+    assert printed["done"], printed["text"]
+    assert printed["inference"]["median"] > 31_000_000
 
 
 def test_the_compiled_engine_asks_for_its_network(tmp_path, compiled):

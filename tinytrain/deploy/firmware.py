@@ -115,7 +115,7 @@ def estimate(
     input_bytes, output_bytes = (
         sum(int(np.prod(tensor.shape)) for tensor in tensors) for tensors in (model.inputs, model.outputs)
     )
-    copy_of_output_bytes = 0 if keeps_image(board, arena_bytes, input_bytes) else output_bytes
+    taken_bytes = 0 if keeps_image(board, arena_bytes, input_bytes) else output_bytes + operators.TAKEN_BYTES
     if plan:
         model_bytes, runtime_bytes, code_bytes = flash.model_bytes(plan), flash.LIBC_BYTES, flash.code_bytes(plan)
     else:
@@ -131,6 +131,6 @@ def estimate(
         firmware_bytes=operators.FIRMWARE_BYTES + code_bytes + input_bytes + output_bytes + boxes_flash_bytes,
         arena_bytes=arena_bytes,
         stack_bytes=STACK_BYTES,
-        other_ram_bytes=operators.OTHER_RAM_BYTES + copy_of_output_bytes + boxes_ram_bytes,
+        other_ram_bytes=operators.OTHER_RAM_BYTES + taken_bytes + boxes_ram_bytes,
         measured=False,
     )

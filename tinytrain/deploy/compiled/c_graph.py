@@ -94,7 +94,7 @@ class _Writer:
         scratch = f"arena + {self.plan.scratch.get(number, 0)}"
         if isinstance(step, Group):
             self._fused(number, step)
-            statement = f"kernel_fused(&kFused{number}, arena);"
+            statement = f"graph_fused(&kFused{number}, arena);"
         else:
             statement = self._plain(step, scratch)
         return f"  operator_begins();\n  {statement}\n  operator_ends();\n"

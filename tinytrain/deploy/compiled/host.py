@@ -20,6 +20,7 @@ OBSERVER = """#include "app/engine.h"
 static void (*observer)(void);
 void observe(void (*function)(void)) { observer = function; }
 void operator_begins(void) {}
+void operator_goes_on(void) {}
 void operator_pauses(void) {}
 void operator_ends(void) { if (observer) observer(); }
 """
