@@ -55,6 +55,19 @@ def _own_cache(shared_folder, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(shared_folder / "cache"))
 
 
+@pytest.fixture(autouse=True)
+def _exports_are_not_built(request, monkeypatch):
+    """In tests of other things an export leaves its firmware unbuilt, as where no compiler is: that takes 15 seconds.
+
+    `exported_run` has it built and emulated, as have the tests of the firmware, and all with TFLM_DIR.
+    """
+    folder = request.path.relative_to(REPOSITORY / "tests").parts[0]
+    if folder in ("commands", "data", "methods", "models", "nn", "reporting", "tasks") and "TFLM_DIR" not in os.environ:
+        from tinytrain.deploy import make
+
+        monkeypatch.setattr(make, "lacking", lambda **_: "the compiler is left out of this test")
+
+
 @pytest.fixture(scope="session")
 def shared_folder(tmp_path_factory):
     """The temporary folder of this run of the tests, one for all workers."""

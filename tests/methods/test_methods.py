@@ -65,7 +65,7 @@ def stop_after_an_epoch(monkeypatch):
 
 @pytest.mark.parametrize("name", shortened(NAMES, short=["dml"]))
 def test_every_method_resumes_to_the_same_weights_and_leaves_a_plain_model(name, tmp_path, stop_after_an_epoch):
-    small = [] if name in INNERMOST else SMALLEST
+    small = [] if name == "tinytl" else SMALLEST  # which has no inverted blocks
     with pytest.raises(Stopped):
         fit(name, tmp_path, "stopped", *small, small=small)
     stop_after_an_epoch()
