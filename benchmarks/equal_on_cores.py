@@ -1,8 +1,8 @@
 """The compiled engine on emulated cores: outputs of many images that differ from those of TFLM's interpreter.
 
-    python benchmarks/equal_on_cores.py [--images 200] [--only TEXT] [--boards mps2_an500,mps2_an386] [FILE.tflite ...]
+    python benchmarks/equal_on_cores.py [--images N] [--side 48] [--only TEXT] [--boards NAME,NAME] [FILE.tflite ...]
 
-Runs every architecture of models/, untrained at 48 pixels, or the files named, with the least memory and without TFLM.
+Runs every architecture of models/, untrained, or the files named, with the least memory and without TFLM.
 Images are noise of any brightness and contrast. Exit status 1 if an output differs.
 """
 
@@ -36,14 +36,14 @@ from tinytrain.tflite.strip import strip
 COLUMNS = ("<28", "<12", ">9", ">10", ">8")
 
 
-def models(files: Sequence[Path], only: str) -> Iterator[tuple[str, Model]]:
+def models(files: Sequence[Path], only: str, side: int) -> Iterator[tuple[str, Model]]:
     """Yields the files, or the architectures whose name contains `only`."""
     for path in files:
         yield path.stem, strip(Model.parse(path.read_bytes(), str(path)))
     for name in [] if files else plugins.names("models"):
         if only in name:
             build = plugins.load("models", name).build
-            built = build(classes=10, resolution=48, channels=3, width=0.125 if name == "resnet50" else 0.35)
+            built = build(classes=10, resolution=side, channels=3, width=0.125 if name == "resnet50" else 0.35)
             yield name, strip(convert.convert_untrained(built))
 
 
@@ -73,11 +73,12 @@ def main() -> int:
     parser.add_argument("files", nargs="*", type=Path)
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--only", default="", help="a part of the names of architectures")
+    parser.add_argument("--side", type=int, default=48, help="resolution of the architectures")
     parser.add_argument("--boards", default="mps2_an500,mps2_an386", help="emulated boards")
     options = parser.parse_args()
     print(tables.line(("network", "board", "images", "different", "outputs"), COLUMNS), flush=True)
     total = 0
-    for name, model in models(options.files, options.only):
+    for name, model in models(options.files, options.only, options.side):
         images = noise(options.images, model.inputs[0].shape)
         expected = ReferenceInterpreter(model.content).run(images)
         outputs = len({output.tobytes() for output in expected[0]})  # as many as images, if they tell them apart
