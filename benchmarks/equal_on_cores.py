@@ -16,6 +16,7 @@ from tinytrain.quiet import import_tensorflow
 
 import_tensorflow()
 
+import keras
 import numpy as np
 from kernels import noise
 
@@ -42,6 +43,7 @@ def models(files: Sequence[Path], only: str, side: int) -> Iterator[tuple[str, M
         yield path.stem, strip(Model.parse(path.read_bytes(), str(path)))
     for name in [] if files else plugins.names("models"):
         if only in name:
+            keras.utils.set_random_seed(0)
             build = plugins.load("models", name).build
             built = build(classes=10, resolution=side, channels=3, width=0.125 if name == "resnet50" else 0.35)
             yield name, strip(convert.convert_untrained(built))
