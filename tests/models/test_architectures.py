@@ -129,7 +129,8 @@ def test_the_list_holds_each_row_of_the_specification(listed, names):
         assert row["classes"] == (100 if key[:3] == ("mobilenet_v1", 1.0, 32) else 1000)
         assert set(row["fits"]) == set(boards.names())
         assert row["int8_bytes"] > 0.9 * params
-        assert row["arena_bytes"] > row["resolution"] ** 2 * 3
+        # The input need not be kept whole, but each network begins with a window of at least three rows of it.
+        assert row["arena_bytes"] > 3 * 3 * row["resolution"]
     assert rows["mobilenet_v1", 0.25, 96]["fits"] == {name: name != "nucleo_f401re" for name in boards.names()}
     large = rows["resnet50" if "resnet50" in names else "mobilenet_v1", 1.0, 224]
     assert not any(large["fits"].values())
