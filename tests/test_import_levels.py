@@ -45,6 +45,7 @@ LEVELS = [
     ["data", "datasets"],
     ["machine", "run", "provenance"],
     ["config"],
+    ["workers"],
     ["errors", "progress", "locks", "files", "quiet", "tables"],
 ]
 ROWS = {package: (number, place) for number, row in enumerate(LEVELS) for place, package in enumerate(row)}

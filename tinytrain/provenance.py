@@ -8,6 +8,7 @@ from typing import Any
 
 from tinytrain import machine
 from tinytrain.config import plugins
+from tinytrain.config.schema import Config
 from tinytrain.errors import escaped
 from tinytrain.files import read_json, write_json
 from tinytrain.run import Run
@@ -16,12 +17,13 @@ NOT_EQUAL = "the weights will not be those, to the last bit, of a run that staye
 PACKAGES = ("tensorflow", "keras", "numpy")  # that the weights of a run depend on, beside Python
 
 
-def record(run: Run, classes: list[str]) -> None:
-    """Writes origin.json into `run`; for a resumed run, adds the current commit and machine.
+def record(run: Run, classes: list[str], workers: int = 1) -> None:
+    """Writes origin.json into `run`; for a resumed run, adds the current commit, machine and number of workers.
 
-    If the machine differs from the last one, a line on standard error says so.
+    If the machine or the number differs from the last one, a line on standard error says so.
     """
     recorded = read(run)
+    _note_other_workers(recorded.get("workers", [1])[-1] if recorded else workers, workers, run.config())
     machines, current_machine = recorded.get("machines", []), machine.describe(run.config())
     if machines and (changed := machine.differences(machines[-1], current_machine)):
         print(escaped(f"this is another kind of machine than before ({changed}): {NOT_EQUAL}"), file=sys.stderr)
@@ -33,14 +35,33 @@ def record(run: Run, classes: list[str]) -> None:
             "tinytrain": version("tinytrain"),
             "commits": commits if current_commit in commits else [*commits, current_commit],
             "packages": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
-            "machines": machines if current_machine in machines[-1:] else [*machines, current_machine],
+            "machines": _appended(machines, current_machine),
+            "workers": _appended(recorded.get("workers", []), workers),
             "classes": classes,
         },
     )
 
 
+def _appended(values: list, value: Any) -> list:
+    """Returns the values with another one at the end, unless it is the last one already."""
+    return values if value in values[-1:] else [*values, value]
+
+
+def _note_other_workers(before: int, now: int, config: Config) -> None:
+    """Prints a line if a run goes on with another number of workers than before."""
+    if before == now:
+        return
+    equal = "equal up to rounding to" if config.optim.sync_batch_norm else "others than"
+    why = "" if config.optim.sync_batch_norm else ", as BatchNorm sees a worker's own images (optim.sync_batch_norm)"
+    print(
+        f"this run was trained by {before} worker{'s' * (before > 1)} before, now by {now}: its weights will be "
+        f"{equal} those of a run that stayed with {before}{why}",
+        file=sys.stderr,
+    )
+
+
 def read(run: Run) -> dict[str, Any]:
-    """Returns {"tinytrain", "commits", "packages", "machines", "classes"}; older runs lack some or all of them."""
+    """Returns {"tinytrain", "commits", "packages", "machines", "workers", "classes"}; older runs lack some of them."""
     return read_json(run.origin_path) if run.origin_path.is_file() else {}
 
 

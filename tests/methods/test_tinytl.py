@@ -55,7 +55,7 @@ def transfer(model, classes=CLASSES, steps=3, **options):
 
 @pytest.fixture(scope="module")
 def transferred():
-    """Returns a function that gives a network and TinyTL around it after a few steps, once for each of its arguments."""
+    """Returns a function that gives a network and TinyTL around it after a few steps, the same to all who ask."""
 
     @functools.cache
     def of(name, resolution, norm):

@@ -3,19 +3,22 @@
 To add a flag is one line in COMMANDS: its usage, help, parsing and checks follow from that.
 """
 
+import sys
 from pathlib import Path
 from typing import Any
 
 from tinytrain.cli import output
-from tinytrain.cli.flags import Command, choice, integer, number, switch, text
+from tinytrain.cli.flags import Command, choice, flag_words, integer, number, switch, text
 from tinytrain.cli.lists.names import LISTS
 from tinytrain.config import fields, library, schema
 from tinytrain.config import load as configs
 from tinytrain.errors import TinytrainError, UserError
 from tinytrain.experiments.papers.scaling import LEAST_BATCH
 from tinytrain.files import json_text
+from tinytrain.workers import cluster, launch
 
 MOST_SEEDS, MOST_CLASSES = 1000, 100_000  # more is a typing error, or would never end
+MOST_WORKERS, MOST_RESTARTS = 1000, 1000
 
 
 def _fit(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, str]:
@@ -32,8 +35,18 @@ def _fit(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, s
         from tinytrain.deploy import boards
 
         boards.load(values.mcu)
-    if values.resume:
+    others = cluster.of_environment()
+    if values.resume and others.chief:  # who alone may have the run
         config = _config_to_resume(out, config, typed)
+    if values.restarts and not out:
+        raise UserError("--restarts needs --out RUN, the folder of the run to go on with")
+    if values.workers is not None and others.count > 1:
+        raise UserError(
+            f"{cluster.VARIABLE} names {others.count} workers, and --workers would start others: say one of both"
+        )
+    if values.workers is not None:
+        words = flag_words(COMMANDS["fit"], values, leave_out=("workers", "restarts"))
+        sys.exit(launch.launch(["fit", *operands, *words, *overrides], values.workers, values.restarts, out))
     from tinytrain.quiet import import_tensorflow
 
     import_tensorflow(at_once=True)
@@ -41,6 +54,8 @@ def _fit(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, s
     from tinytrain.train import task
 
     run = fit(config, out, values.mcu, values.resume, typed)
+    if run is None:
+        sys.exit(0)  # a worker beside the chief, which says what came out
     result = run.metrics()
     return result | {"run": str(run.folder)}, task.of(run.config(), []).line(run.folder, result)
 
@@ -248,6 +263,8 @@ COMMANDS = {
             text("mcu", "BOARD", "a board; refuse, before training, a model that does not fit it"),
             text("out", "RUN", "the run folder to write (default: the next free runs/DATA-MODEL-NNN)"),
             switch("resume", "go on with the interrupted run in --out"),
+            integer("workers", "N", "train in N processes of this machine, that share each batch", 1, MOST_WORKERS),
+            integer("restarts", "K", "with --workers: go on K times after one was killed", 0, MOST_RESTARTS, default=0),
         ),
         _fit,
     ),

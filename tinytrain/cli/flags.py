@@ -107,6 +107,16 @@ class Command:
     verdict: Callable[[Any], None] = lambda _: None
 
 
+def flag_words(command: Command, values: Any, leave_out: Sequence[str] = ()) -> list[str]:
+    """Returns the words that give the flags of `command` these values, those without the names in `leave_out`."""
+    words = []
+    for flag in (*command.flags, JSON):
+        value = getattr(values, flag.name)
+        if flag.name not in leave_out and value != flag.default:
+            words += [f"--{flag.name}"] if flag.parser is None else [f"--{flag.name}={value}"]
+    return words
+
+
 def usage(name: str, command: Command) -> str:
     """Returns the line that shows how `command` is typed."""
     shown = [flag for flag in command.flags if f"--{flag.name}" not in command.operands]

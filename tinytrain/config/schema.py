@@ -197,6 +197,9 @@ class Optim:
         0,
         0.99,
     )
+    sync_batch_norm: bool = key(
+        False, "with several workers, BatchNorm takes the statistics of all of them; else of each worker's own images"
+    )
     checkpoint: Literal["best", "last"] = key(
         "best",
         "weights of the epoch with the best score on val (the last of equal ones), or of the last epoch",

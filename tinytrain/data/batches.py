@@ -20,12 +20,13 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 
 from tinytrain import files, progress
+from tinytrain.data.augment.generator import Share
 from tinytrain.data.decode import upright_8bit
 from tinytrain.data.images import Samples
 from tinytrain.data.source import ImageSet
 
 CACHE_VERSION = 3
-Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]  # (pixels, targets, seed)
+Augment = Any  # (pixels, targets, seed[, share]) -> (pixels, targets); with `rows`, as `augment.augmentation` has it
 Encode = Callable[[tf.Tensor, tf.Tensor], Any]  # (annotations (B, …), transforms (B, 4)) -> targets: `Task.encode`
 
 
@@ -116,7 +117,13 @@ def normalize(images: Any) -> Any:
 
 
 def training_batches(
-    samples: Samples, encode: Encode, batch: int, seed: int, steps: range, augment: Augment | None = None
+    samples: Samples,
+    encode: Encode,
+    batch: int,
+    seed: int,
+    steps: range,
+    augment: Augment | None = None,
+    share: slice | None = None,
 ) -> tf.data.Dataset:
     """Returns batches (x (batch, H, W, C) float32 in [-1, 1), targets), one for each of `steps`.
 
@@ -129,23 +136,29 @@ def training_batches(
         seed: of the order and of the augmentation.
         steps: their numbers, counted from the start of the training.
         augment: changes images and targets; where it mixes images, the targets are mixtures.
+        share: which rows of each batch to return, those of one of several workers; None: all. They are what they are in
+            the whole batch, of which no more is read and augmented than they need.
     """
     images, annotations, transforms = samples.images, samples.annotations, samples.transforms
+    own = np.arange(batch)[share or slice(None)]
+    rows = own if len(own) == batch or augment is None else augment.rows(own, batch)
+    shared = {} if len(own) == batch else {"share": Share(own, rows, batch)}
     steps_per_epoch = len(images) // batch
     order = _Order(len(images), seed)
 
     def gather(step: np.int64) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         epoch, position = divmod(int(step), steps_per_epoch)
-        chosen = order(epoch)[position * batch : (position + 1) * batch]
+        chosen = order(epoch)[position * batch + rows]
         return images[chosen], annotations[chosen], transforms[chosen]
 
     def load(step: tf.Tensor) -> tuple[tf.Tensor, Any]:
         dtypes = [tf.uint8, tf.as_dtype(annotations.dtype), tf.float32]
         pixels, annotation, transform = tf.numpy_function(gather, [step], dtypes, stateful=False)
-        pixels = tf.ensure_shape(pixels, (batch, *images.shape[1:]))
-        y = encode(tf.ensure_shape(annotation, (batch, *annotations.shape[1:])), tf.ensure_shape(transform, (batch, 4)))
+        count = len(rows)
+        pixels = tf.ensure_shape(pixels, (count, *images.shape[1:]))
+        y = encode(tf.ensure_shape(annotation, (count, *annotations.shape[1:])), tf.ensure_shape(transform, (count, 4)))
         if augment:
-            pixels, y = augment(pixels, y, tf.stack([tf.constant(seed, tf.int64), step]))
+            pixels, y = augment(pixels, y, tf.stack([tf.constant(seed, tf.int64), step]), **shared)
         return normalize(pixels), y
 
     numbers = tf.data.Dataset.range(steps.start, steps.stop)

@@ -42,6 +42,18 @@ def record(run: Run, data: Splits) -> None:
     write_json(run.split_path, as_names(data.dataset, data.subsets))
 
 
+def digest(data: Splits) -> str:
+    """Returns a hash of which images are in which split, by their names and what is known of their content."""
+    hashed = hashlib.sha256()
+    for name, part in sorted(data.subsets.items()):
+        image_set = data.dataset.image_sets[part.image_set]
+        for image_name, content in zip(
+            as_names(data.dataset, {name: part})[name], _content(image_set, part.indices), strict=True
+        ):
+            hashed.update(f"{name} {image_name} {content}\n".encode(errors="replace"))
+    return hashed.hexdigest()[:16]
+
+
 def recorded_splits(run: Run, dataset: Dataset, config: Config) -> Splits:
     """Returns the images of `dataset` in the splits that `run` was trained with.
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import keras
 
@@ -169,7 +170,7 @@ def _trained(planned: Planned) -> Run:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     begun = run.config_path.is_file()
     try:
-        return fit.fit(planned.config, planned.folder, resume=begun, typed=planned.typed)
+        return cast(Run, fit.fit(planned.config, planned.folder, resume=begun, typed=planned.typed))
     except Held:
         raise
     except UserError as error:

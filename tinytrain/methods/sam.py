@@ -4,7 +4,8 @@
 
 Both gradients are those of the same batch, and of the loss without weight decay, which the optimizer adds at w. The
 norm is over all trained variables of a network. Networks that are trained together are each perturbed by their own
-norm, all of them before the second pass (methods.md C.3). The reported loss is that of the second pass.
+norm, all of them before the second pass (methods.md C.3). The reported loss is that of the second pass. Of workers that
+share a batch, g is the mean over all of them.
 
 With `sam.batch_norm` = "both" each pass updates the running statistics, as in the code of Prokofiev and Sovrasov
 (2021). With "first" the update of the second pass is undone, since nobody keeps its weights, as in davda54/sam's
@@ -19,6 +20,7 @@ import tensorflow as tf
 
 from tinytrain.config.schema import Config
 from tinytrain.train.method import STATISTICS, Method, MethodWrapper, Objective, Step, TrainingContext
+from tinytrain.workers import collectives
 
 OFF = ["sam.rho=0"]
 
@@ -41,10 +43,11 @@ class SAM(MethodWrapper):
         first = self.inner.gradients(x, objective, number)
         if not self.rho:
             return first
+        uphill = collectives.here().mean(first.gradients)
         weights = self.trainable_variables
         kept = [v for v in self.non_trainable_variables if v.name in STATISTICS] if self.batch_norm == "first" else []
         saved = [tf.identity(variable.value) for variable in (*weights, *kept)]  # to be restored exactly
-        perturbations, finite = self._perturbations(first.gradients)
+        perturbations, finite = self._perturbations(uphill)
         for variable, perturbation in zip(weights, perturbations, strict=True):
             variable.assign_add(perturbation)
         second = self.inner.gradients(x, objective, number)

@@ -98,9 +98,10 @@ class Checkpoint(keras.callbacks.Callback):
     learning rate the later weights are the better ones.
 
     A kill before last.npz is there repeats the epoch, which comes out the same; history.csv is then written from it.
+    Workers beside the chief have no run and write nothing.
     """
 
-    def __init__(self, run: Run, history: list[dict[str, float]], score: str) -> None:
+    def __init__(self, run: Run | None, history: list[dict[str, float]], score: str) -> None:
         super().__init__()
         self.run, self.history, self.score = run, history, score
 
@@ -109,6 +110,8 @@ class Checkpoint(keras.callbacks.Callback):
         logs = logs or {}
         best = max((round(row[self.score], 4) for row in self.history), default=-1.0)
         self.history.append({"epoch": epoch + 1} | {name: float(value) for name, value in logs.items()})
+        if self.run is None:
+            return
         if round(logs[self.score], 4) >= best:
             save(self.run.best_path, self.model.network.variables, {"epoch": epoch + 1})
         save(self.run.last_path, trained_variables(self.model), {"epoch": epoch + 1, "history": self.history})

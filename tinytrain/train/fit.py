@@ -7,6 +7,7 @@ import shlex
 import statistics
 import sys
 from collections.abc import Collection, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,19 @@ from tinytrain.train.resolve import decided, resolve
 from tinytrain.train.task import build_network
 from tinytrain.train.tensorboard import TensorBoardLog
 from tinytrain.train.trainer import Trainer
+from tinytrain.workers import collectives
 
+# Keys that may differ between workers: paths of this machine, and what only the chief writes.
+LOCAL_KEYS = (
+    "data.spec",
+    "model.weights",
+    "distill.teacher",
+    "search.storage",
+    "log.",
+    "qat.",
+    "export.",
+    "data.check",
+)
 LEAST_RUN_BYTES = 1_000_000  # about: the checkpoints of a small network
 
 
@@ -44,8 +57,11 @@ def fit(
     resume: bool = False,
     fit_check: chosen.FitCheck | None = None,
     typed: Collection[str] | None = None,
-) -> Run:
+) -> Run | None:
     """Trains the model of `config` and returns its run folder, finished.
+
+    Workers that `collectives.begin` has joined train it together; all call this with the same arguments. The chief
+    alone writes a run folder, and the others get None.
 
     Args:
         config: the run; with `resume` the one it was begun with, or `Config()` to take what the run folder holds.
@@ -55,47 +71,114 @@ def fit(
         typed: the dotted keys that the user chose (`resolve.with_usual`); None: those that differ from the default.
 
     Raises:
-        UserError: a mistake in the config or the data, or another process writes the run. KeyboardInterrupt has a note
-        that says how to go on. What `fit_check` raises.
+        UserError: a mistake in the config or the data, here or on another worker, or another process writes the run.
+        WorkerGone: another worker has ended. KeyboardInterrupt has a note that says how to go on. What `fit_check`
+        raises.
     """
+    workers = collectives.here()
     with contextlib.ExitStack() as exit_stack:
-        run = Run.open(out) if resume and out else None
+        with workers.agreeing():
+            run = Run.open(out) if resume and out and workers.chief else None
+            if run:
+                config = exit_stack.enter_context(_going_on(run, config, typed))
+            elif workers.chief:
+                _refuse_folder(out)
+            configs.check(config)
+        goes_on = run is not None
+        if workers.count > 1:
+            goes_on, config = _of_chief(workers, goes_on, config)
+        if workers.tell(bool(run and run.finished)):
+            return run
+        with workers.agreeing():
+            run, trainer = _prepared(run, out, config, goes_on, typed, fit_check, exit_stack)
+        if workers.count > 1:
+            workers.refuse_different(_facts(trainer))
         if run:
-            config = exit_stack.enter_context(_going_on(run, config, typed))
-            if run.finished:
-                return run
-        else:
-            _refuse_folder(out)
-        configs.check(config)
-        with progress.stage("reading the data"):
-            typed_config, dataset = config, read_dataset(config)
-        taken = ""
-        if run is None:
-            config, taken = chosen.with_usual(config, dataset, typed, fit_check)
-        config = resolve(config, dataset)
-        if run is None:
-            _check_search(config)
-        with progress.stage("building the network"):
-            network = _begun_network(run, config) or build_network(config, dataset.classes)
-        with progress.stage("preparing the images"):
-            data = _split(run, dataset, config, network, fit_check)
-        _print_seen_test_images(data, config)
-        with progress.stage("preparing the training"):
-            trainer = Trainer(config, data, network)
-        if run is None:
-            chosen.print_lines(taken, config)
-            _print_findings(data, typed_config, config)
-            for sentence in trainer.method.warnings():
-                print(f"warning: {sentence}", file=sys.stderr)
-            if fit_check:
-                with progress.stage("converting the network for the board"):
-                    fit_check(trainer.method.plain, config, len(dataset.classes))
-            run = _begin(out, config, data, network, exit_stack)
-        provenance.record(run, dataset.classes)
-        _train(run, trainer)
-        with progress.stage("evaluating the network"):
-            _finish(run, trainer)
+            provenance.record(run, trainer.data.dataset.classes, workers.count)
+        with workers.watched(lambda: _how_to_go_on(run)):
+            _train(run, trainer)
+            if run:
+                with progress.stage("evaluating the network"):
+                    _finish(run, trainer)
+            workers.barrier()
         return run
+
+
+def _of_chief(workers: collectives.Workers, goes_on: bool, config: Config) -> tuple[bool, Config]:
+    """Returns whether the chief goes on with a run, and the config of that run; else that of this worker."""
+    goes_on, keys = workers.tell([goes_on, _values(config)])
+    if goes_on and not workers.chief:
+        config = Config()
+        for dotted, value in keys.items():
+            configs.set_key(config, dotted, value)
+    return goes_on, config
+
+
+def _prepared(
+    run: Run | None,
+    out: Path | None,
+    config: Config,
+    goes_on: bool,
+    typed: Collection[str] | None,
+    fit_check: chosen.FitCheck | None,
+    exit_stack: contextlib.ExitStack,
+) -> tuple[Run | None, Trainer]:
+    """Returns the run, made now unless it goes on, and its trainer; other workers than the chief have no run.
+
+    Args:
+        run: the run to go on with.
+        out: the folder of a new one.
+        config: of the run that goes on, or as it was typed.
+        goes_on: whether a run goes on, here or on the chief.
+        typed: as in `fit`.
+        fit_check: as in `fit`.
+        exit_stack: keeps a new run locked.
+    """
+    with progress.stage("reading the data"):
+        typed_config, dataset = config, read_dataset(config)
+    taken = ""
+    if not goes_on:
+        config, taken = chosen.with_usual(config, dataset, typed, fit_check)
+    config = resolve(config, dataset)
+    if not goes_on:
+        _check_search(config)
+    with progress.stage("building the network"):
+        network = _begun_network(run, config) or build_network(config, dataset.classes)
+    with progress.stage("preparing the images"):
+        data = _split(run, dataset, config, network, fit_check)
+    _print_seen_test_images(data, config)
+    with progress.stage("preparing the training"):
+        trainer = Trainer(config, data, network)
+    if goes_on:
+        return run, trainer
+    chosen.print_lines(taken, config)
+    _print_findings(data, typed_config, config)
+    for sentence in trainer.method.warnings():
+        print(f"warning: {sentence}", file=sys.stderr)
+    if fit_check:
+        with progress.stage("converting the network for the board"):
+            fit_check(trainer.method.plain, config, len(dataset.classes))
+    return (_begin(out, config, data, network, exit_stack) if trainer.workers.chief else None), trainer
+
+
+def _facts(trainer: Trainer) -> dict[str, Any]:
+    """Returns what all workers of a training must have in common, by the words of a sentence."""
+    config, data = trainer.config, trainer.data
+    ours = {f"{dotted} =": value for dotted, value in _values(config).items() if not dotted.startswith(LOCAL_KEYS)}
+    versions = {"tinytrain": f"{version('tinytrain')} {provenance.commit()}".strip()}
+    packages = {name: version(name) for name in provenance.PACKAGES}
+    return versions | packages | ours | {"classes": data.dataset.classes, "images": identity.digest(data)}
+
+
+def _values(config: Config) -> dict[str, Any]:
+    """Returns {dotted key: value}."""
+    known = configs.keys()
+    return {dotted: configs.get_key(config, dotted) for dotted in known}
+
+
+def _how_to_go_on(run: Run | None) -> str:
+    folder = f" --out {shlex.quote(str(run.folder))}" if run else ""
+    return f"start all workers again with the same command and{folder} --resume"
 
 
 def _refuse_folder(out: Path | None) -> None:
@@ -113,7 +196,7 @@ def _check_search(config: Config) -> None:
         search.check(config)
 
 
-def _train(run: Run, trainer: Trainer) -> None:
+def _train(run: Run | None, trainer: Trainer) -> None:
     """Searches for the learning rate, if the config says so, and trains to the end."""
     if trainer.config.search.algorithm != "none":
         from tinytrain.train.lr_search import search
@@ -122,9 +205,10 @@ def _train(run: Run, trainer: Trainer) -> None:
     try:
         trainer.fit(run, _callbacks(run, trainer))
     except tf.errors.ResourceExhaustedError:
+        begun = f"remove the unfinished run '{run.folder}' and begin" if run else "begin"
         raise UserError(
-            f"not enough memory to train {trainer.batch:,} images a step: remove the unfinished run '{run.folder}' "
-            "and begin again with a lower optim.batch, model.resolution or model.width"
+            f"not enough memory to train {trainer.batch:,} images a step: {begun} again with a lower optim.batch, "
+            "model.resolution or model.width"
         ) from None
 
 
@@ -163,9 +247,9 @@ def _going_on(run: Run, config: Config, typed: Collection[str] | None) -> Iterat
         yield run.config()
 
 
-def _callbacks(run: Run, trainer: Trainer) -> list[keras.callbacks.Callback]:
+def _callbacks(run: Run | None, trainer: Trainer) -> list[keras.callbacks.Callback]:
     """Returns what a training does besides, as [log] of its config says."""
-    if not trainer.config.log.tensorboard:
+    if run is None or not trainer.config.log.tensorboard:
         return []
     return [TensorBoardLog(run.folder / "tensorboard", lambda: trainer.history, trainer.task.figures.main)]
 

@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from tinytrain.errors import UserError
 from tinytrain.nn.fused_batch_norm import with_fused_batch_norm
+from tinytrain.workers import collectives
 
 STATISTICS = ("moving_mean", "moving_variance")  # the running ones of a BatchNorm, by their names
 
@@ -153,6 +154,8 @@ class Method(keras.Model):
     def train_step(self, data: tuple[tf.Tensor, Any]) -> dict[str, tf.Tensor]:
         """Takes one step of the optimizer on the batch (x, y); returns the metrics so far in the epoch.
 
+        Workers that train together each have their share of a batch: loss and gradients are the means of theirs.
+
         In mixed precision the optimizer lowers its loss scale and skips the step where a gradient is not finite; then
         the running statistics stay as they were, too.
         """
@@ -160,18 +163,23 @@ class Method(keras.Model):
         objective = Objective(lambda outputs: self.compute_loss(x, y, outputs), self.optimizer.scale_loss, y)
         before = [(variable, tf.identity(variable.value)) for variable in self._statistics()]
         step = self.gradients(x, objective, self.optimizer.iterations)
+        loss, *gradients = collectives.here().mean([step.loss, *step.gradients])
         if before:
-            finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(gradient)) for gradient in step.gradients])
+            finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients])
             for variable, value in before:
                 variable.assign(tf.where(finite, variable.value, value))
-        self.optimizer.apply_gradients(zip(step.gradients, self.trainable_variables, strict=True))
-        self._loss_tracker.update_state(step.loss, sample_weight=tf.shape(x)[0])
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+        self._loss_tracker.update_state(loss, sample_weight=tf.shape(x)[0])
         return self.compute_metrics(x, y, step.outputs)
 
     def _statistics(self) -> list[keras.Variable]:
         """Returns the running statistics of all networks, if the optimizer skips steps that overflow."""
         if not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
             return []
+        return self.running_statistics()
+
+    def running_statistics(self) -> list[keras.Variable]:
+        """Returns the running means and variances of all networks that are trained."""
         return [variable for variable in self.non_trainable_variables if variable.name in STATISTICS]
 
     def gradients(self, x: tf.Tensor, objective: Objective, number: tf.Tensor) -> Step:

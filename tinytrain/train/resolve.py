@@ -15,6 +15,7 @@ from tinytrain.errors import UserError
 from tinytrain.nn import initializers
 from tinytrain.train.figures import module_of
 from tinytrain.train.lr_search import defaults
+from tinytrain.workers import collectives
 
 LARGEST_AUTO_RESOLUTION = 96
 
@@ -107,7 +108,10 @@ def resolve(config: Config, source: Dataset) -> Config:
         "search.high": high,
         "search.epochs": defaults.epochs(config.search.algorithm),
         "device.precision": "mixed_float16" if on_gpu else "float32",
-        "device.jit": on_gpu and all(getattr(methods[name], "JIT", True) for name in configs.methods(config)),
+        # TensorFlow has no collectives inside of XLA on the CPU, and on a GPU they stand between what it compiles.
+        "device.jit": on_gpu
+        and collectives.here().count == 1
+        and all(getattr(methods[name], "JIT", True) for name in configs.methods(config)),
     }
     for method in methods.values():
         if hasattr(method, "defaults"):

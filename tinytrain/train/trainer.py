@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tinytrain import progress
@@ -13,13 +14,19 @@ from tinytrain.config.schema import Config, Optim
 from tinytrain.data import balance, batches
 from tinytrain.data.source import strata
 from tinytrain.data.splits import Splits
+from tinytrain.errors import UserError
+from tinytrain.nn.fused_batch_norm import synchronize
 from tinytrain.run import Run
 from tinytrain.train import checkpoint, memory, optimizers, task
 from tinytrain.train.callbacks import Clock, Progress, StopAtNaN
 from tinytrain.train.method import Method, TrainingContext
 from tinytrain.train.plateau import Plateau, PlateauSchedule
 from tinytrain.train.task import Task
-from tinytrain.train.validation import WholeSplit
+from tinytrain.train.validation import Validation
+from tinytrain.workers import collectives
+
+SEED_STATE = "seed_generator_state"  # (2,), the seed and the count of the draws of a layer of Keras
+SEED_STEP = 0x9E3779B1  # between the seeds of two workers
 
 
 class Trainer:
@@ -39,20 +46,50 @@ class Trainer:
         self.task.weigh(self.samples.annotations)
         if config.data.balance == "balanced_sampling":
             self.samples = self.samples.take(balance.oversample(strata(self.samples.annotations), config.seed))
-        self.batch = min(config.optim.batch, len(self.samples.images))
-        memory.refuse_too_much(model, self.batch)
+        self.workers = collectives.here()
+        self.batch = self._batch()
+        memory.refuse_too_much(model, self.batch // self.workers.count)
         self.steps = len(self.samples.images) // self.batch
         self.augmentation = self.task.augmentation(self.steps)
         context = TrainingContext(
             self.steps, self.batch, lambda seed, steps: self.batches(seed, range(steps)), data.dataset.classes
         )
         self.method = build_method(model, config, context)
+        if config.optim.sync_batch_norm:
+            synchronize(self.method)
+        self._draw_apart()
         self.compile(config.optim.lr)
 
-    def batches(self, seed: int, steps: range) -> tf.data.Dataset:
-        """Returns the augmented training batches (x, targets) of `steps`, in an order drawn from `seed`."""
+    def _batch(self) -> int:
+        """Returns the images of a step of all workers together, as many for each.
+
+        Raises:
+            UserError: optim.batch, or the val images, cannot be shared among them.
+        """
+        images, workers, batch = len(self.samples.images), self.workers.count, self.config.optim.batch
+        if batch % workers:
+            raise UserError(
+                f"optim.batch = {batch} cannot be shared by {workers} workers: expected a multiple of {workers}, such "
+                f"as {-(-batch // workers) * workers}"
+            )
+        if min(images, len(self.data.samples("val").images)) < workers:
+            raise UserError(f"there are fewer training or val images than workers ({workers}): start fewer workers")
+        return min(batch, images // workers * workers)
+
+    def _draw_apart(self) -> None:
+        """Gives the dropout of each worker another seed: its images are others, and so must be its masks."""
+        for variable in self.method.variables:
+            if variable.name == SEED_STATE:
+                seed, count = variable.numpy().tolist()
+                variable.assign(np.array([(seed + SEED_STEP * self.workers.number) % 2**31, count], variable.dtype))
+
+    def batches(self, seed: int, steps: range, share: slice | None = None) -> tf.data.Dataset:
+        """Returns the augmented training batches (x, targets) of `steps`, in an order drawn from `seed`.
+
+        share: of each batch, a worker's; None: all of it.
+        """
         return batches.training_batches(
-            self.samples, self.task.encode, self.batch, seed, steps, augment=self.augmentation
+            self.samples, self.task.encode, self.batch, seed, steps, augment=self.augmentation, share=share
         )
 
     def compile(self, lr: float) -> None:
@@ -60,8 +97,8 @@ class Trainer:
         self.optim = dataclasses.replace(self.config.optim, lr=lr)
         compile_method(self.method, self.task, self.optim, self.steps, jit=bool(self.config.device.jit))
 
-    def fit(self, run: Run, callbacks: list[keras.callbacks.Callback] | None = None) -> None:
-        """Trains from the last checkpoint of `run`, or from the start, to the end."""
+    def fit(self, run: Run | None, callbacks: list[keras.callbacks.Callback] | None = None) -> None:
+        """Trains from the last checkpoint of `run`, or from the start, to the end; None: the chief alone has it."""
         epochs = self.optim.epochs
         done, self.history = self._restore(run)
         schedule = self._schedule()
@@ -73,7 +110,7 @@ class Trainer:
 
     def _fit_epochs(
         self,
-        run: Run,
+        run: Run | None,
         done: int,
         score: str,
         schedule: list[PlateauSchedule],
@@ -83,19 +120,19 @@ class Trainer:
         """Trains the epochs after the first `done`; `score`: the column whose best row is the epoch to keep."""
         epochs, task, val = self.optim.epochs, self.task, self.data.samples("val")
         line = Progress(epochs, self.steps * self.batch, self.batch, clock := Clock(), task.epoch_line, stage)
-        whole = task.validates_whole_split
+        between = self.method.callbacks()
+        share = self.workers.share(self.batch)
         self.method.fit(
-            self.batches(self.config.seed, range(done * self.steps, epochs * self.steps)),
+            self.batches(self.config.seed, range(done * self.steps, epochs * self.steps), share),
             initial_epoch=done,
             epochs=epochs,
             steps_per_epoch=self.steps,
             shuffle=False,
-            validation_data=None if whole else batches.evaluation_batches(val, task.encode),
             verbose=0,
             callbacks=[
                 clock,
-                *([WholeSplit(task, val, line)] if whole else []),
-                *self.method.callbacks(),
+                Validation(task, val, [*between, line]),
+                *between,
                 *schedule,
                 line,
                 StopAtNaN(),
@@ -104,14 +141,23 @@ class Trainer:
             ],
         )
 
-    def _restore(self, run: Run) -> tuple[int, list[dict[str, float]]]:
-        """Returns (whole epochs done, history) after bringing back the last checkpoint, if there is one."""
-        if not run.last_path.exists():
-            return 0, []
-        if self.optim.checkpoint == "best":  # reported now, not after the epochs that are left
-            checkpoint.read(run.best_path, self.method.network.variables)
-        state = checkpoint.load(run.last_path, checkpoint.trained_variables(self.method))
-        run.write_history(state["history"])  # a kill between the two left the last line out
+    def _restore(self, run: Run | None) -> tuple[int, list[dict[str, float]]]:
+        """Returns (whole epochs done, history) after bringing back the last checkpoint, if there is one.
+
+        All workers begin with the numbers of the chief.
+        """
+        variables = checkpoint.trained_variables(self.method)
+        state: dict[str, Any] = {"epoch": 0, "history": []}
+        with self.workers.agreeing():
+            if run and run.last_path.exists():
+                if self.optim.checkpoint == "best":  # reported now, not after the epochs that are left
+                    checkpoint.read(run.best_path, self.method.network.variables)
+                state = checkpoint.load(run.last_path, variables)
+                run.write_history(state["history"])  # a kill between the two left the last line out
+        if self.workers.count > 1:
+            state = self.workers.tell(state)
+            self.workers.adopt(variables)
+            self._draw_apart()
         return state["epoch"], state["history"]
 
     def _schedule(self) -> list[PlateauSchedule]:

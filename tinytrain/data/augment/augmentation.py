@@ -5,11 +5,12 @@ generator that depends on (seed, step) only, so a resumed run draws the same num
 """
 
 import keras_cv
+import numpy as np
 import tensorflow as tf
 
 from tinytrain.config.schema import Augment
 from tinytrain.data.augment import classical, mixing, policies
-from tinytrain.data.augment.generator import StatelessGenerator
+from tinytrain.data.augment.generator import Share, StatelessGenerator
 
 
 class Augmentation:
@@ -28,23 +29,37 @@ class Augmentation:
         for layer in [*self.layers, *mixing_layers]:
             layer._random_generator = self.generator
 
-    def __call__(self, pixels: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def rows(self, rows: np.ndarray, batch: int) -> np.ndarray:
+        """Returns the numbers of the images that are needed to augment those of `rows`, which are in a row.
+
+        Mixing needs the partners, too. They come last, so that the reverse of all pairs each image with its own.
+        """
+        return np.concatenate([rows, np.sort(batch - 1 - rows)]) if self.mixing else rows
+
+    def __call__(
+        self, pixels: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, share: Share | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the augmented batch (pixels, labels).
 
         Args:
             pixels: (B, H, W, C) uint8.
             labels: (B, classes) float32, one-hot.
             seed: (2,) int64, the seed of the run and the step number.
+            share: which images of a larger batch these are, those of `rows`; None: all of a batch.
 
         Returns:
-            The images, uint8, or float32 in 0..255 if they are mixed; the labels, mixed in the same proportions.
+            The images, uint8, or float32 in 0..255 if they are mixed; the labels, mixed in the same proportions. With
+            `share` those of `share.own`, as they would be in the whole batch.
         """
-        self.generator.restart(seed)
+        self.generator.restart(seed, share)
         for layer in self.layers:
             pixels = layer(pixels)
         if self.mixing:
+            self.generator.share = None  # a mixing draws for the batch, not for each image
             mixed = self.mixing({"images": pixels, "labels": labels})
             pixels, labels = mixed["images"], mixed["labels"]
+            if share is not None:
+                pixels, labels = pixels[: len(share.own)], labels[: len(share.own)]
         return pixels, labels
 
 

@@ -26,6 +26,7 @@ from keras import layers
 from tinytrain.errors import UserError
 from tinytrain.methods.netaug.channels import Group, groups
 from tinytrain.methods.netaug.search_space import Width, choices, draw
+from tinytrain.nn.fused_batch_norm import normalize
 from tinytrain.nn.graph import Call, walk
 
 CHANNEL_MULTIPLE = 16  # float32 values in a vector of the CPU
@@ -204,14 +205,8 @@ class SuperNetwork:
         training: bool,
     ) -> tf.Tensor:
         running = [layer.moving_mean, layer.moving_variance]
-        y, *statistics = tf.compat.v1.nn.fused_batch_norm(
-            x,
-            values[id(layer.gamma)],
-            values[id(layer.beta)],
-            *([] if training else [self._slice_variable(variable, widths) for variable in running]),
-            epsilon=layer.epsilon,
-            is_training=training,
-        )
+        known = None if training else [self._slice_variable(variable, widths) for variable in running]
+        y, *statistics = normalize(layer, x, values[id(layer.gamma)], values[id(layer.beta)], known)
         for variable, value in zip(running, statistics, strict=True) if training else ():
             (used,) = self._used_shape(variable, widths)
             before = variable.value[:used]

@@ -61,11 +61,11 @@ def refuse_too_few(steps: int, when: str) -> None:
         )
 
 
-def search(run: Run, plain: Config, data: Splits, low: float, high: float) -> dict[str, Any]:
+def search(run: Run | None, plain: Config, data: Splits, low: float, high: float) -> dict[str, Any]:
     """Returns {"lr", "trials", "curve", "epochs", "seconds"} of the test from `low` to `high`.
 
     Args:
-        run: where the epoch before the test keeps its checkpoint.
+        run: where the epoch before the test keeps its checkpoint; None on a worker beside the chief.
         plain: one epoch of plain training.
         data: the images.
         low: the first learning rate.
@@ -88,7 +88,8 @@ def search(run: Run, plain: Config, data: Splits, low: float, high: float) -> di
 
 def _losses(trainer: Trainer, lrs: np.ndarray) -> Iterable[float]:
     """Takes the steps of the second epoch, one for each rate, and gives their losses."""
-    steps = iter(trainer.batches(trainer.config.seed, range(trainer.steps, 2 * trainer.steps)))
+    share = trainer.workers.share(trainer.batch)
+    steps = iter(trainer.batches(trainer.config.seed, range(trainer.steps, 2 * trainer.steps), share))
     method = trainer.method
     method.make_train_function()
     for lr in lrs:

@@ -8,6 +8,7 @@ highest score after the last epoch. `study` shares the trials with other workers
 We differ from the released code in that a loss that is not finite prunes the trial instead of ending the search.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -26,9 +27,11 @@ from tinytrain.errors import UserError, escaped
 from tinytrain.files import make_folder, read_json, write_json, write_text
 from tinytrain.run import Run
 from tinytrain.train import figures
+from tinytrain.train.callbacks import Diverged
 from tinytrain.train.lr_search import range_test, study
 from tinytrain.train.lr_search.study import Trials
-from tinytrain.train.lr_search.trial import Report, freed, plain, why_pruned
+from tinytrain.train.lr_search.trial import Report, follow, freed, plain, why_pruned
+from tinytrain.workers import collectives
 
 
 def check(config: Config) -> None:
@@ -53,7 +56,7 @@ def check(config: Config) -> None:
         study.open_storage(search.storage)
 
 
-def find(run: Run, config: Config, data: Splits) -> float:
+def find(run: Run | None, config: Config, data: Splits) -> float:
     """Returns the learning rate that [search] of `config` finds; search.json in the run folder keeps it.
 
     search.json: {"way", "lr", "trials": [{"number", "lr", "epochs", FIGURE: [of each epoch], "state"}], "epochs",
@@ -63,6 +66,29 @@ def find(run: Run, config: Config, data: Splits) -> float:
     Raises:
         UserError: the database cannot be used, too few steps for a range test, or every trial diverged.
     """
+    workers = collectives.here()
+    if run is None:
+        return _follow(config, data)
+    lr = _found(run, config, data)
+    workers.tell({"found": lr})
+    return lr
+
+
+def _follow(config: Config, data: Splits) -> float:
+    """Trains, on a worker beside the chief, what the chief says, and returns the learning rate that it finds."""
+    workers, search = collectives.here(), config.search
+    while "found" not in (task := workers.tell(None)):
+        with freed(), contextlib.suppress(Diverged):
+            if task["train"] == "range test":
+                first_epoch = plain(config, config.optim.lr, 1)
+                range_test.search(None, first_epoch, data, float(search.low), float(search.high))
+            else:
+                follow(plain(config, task["train"], int(search.epochs)), data)
+    return task["found"]
+
+
+def _found(run: Run, config: Config, data: Splits) -> float:
+    """Does what `find` says."""
     path, folder = run.search_path, run.folder / "search"
     if path.is_file():
         lr = read_json(path).get("lr")
@@ -80,6 +106,7 @@ def find(run: Run, config: Config, data: Splits) -> float:
 def _range_test(folder: Path, config: Config, data: Splits) -> dict[str, Any]:
     run = Run(folder / "first-epoch")
     make_folder(run.folder)
+    collectives.here().tell({"train": "range test"})
     with freed():
         low, high = float(config.search.low), float(config.search.high)
         return range_test.search(run, plain(config, config.optim.lr, 1), data, low, high)

@@ -21,6 +21,7 @@ from tinytrain.train.callbacks import Diverged
 from tinytrain.train.lr_search import study
 from tinytrain.train.task import build_network
 from tinytrain.train.trainer import Trainer
+from tinytrain.workers import collectives
 
 
 def plain(config: Config, lr: float, epochs: int) -> Config:
@@ -72,7 +73,15 @@ class Report(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Reports the epoch that was trained."""
-        self.model.stop_training = self(epoch, float((logs or {})[self.column]))
+        self.model.stop_training = collectives.here().tell(self(epoch, float((logs or {})[self.column])))
+
+
+class _Told(keras.callbacks.Callback):
+    """Stops after an epoch if the `Report` of the chief does."""
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Asks the chief."""
+        self.model.stop_training = collectives.here().tell(None)
 
 
 def train(config: Config, data: Splits, run: Run, report: Report) -> list[dict[str, float]]:
@@ -84,9 +93,15 @@ def train(config: Config, data: Splits, run: Run, report: Report) -> list[dict[s
     stops = [report(int(row["epoch"]) - 1, row[report.column]) for row in history]  # a kill may have prevented one
     if any(stops) or len(history) == config.optim.epochs:
         return history
+    collectives.here().tell({"train": config.optim.lr})
     trainer = Trainer(config, data, build_network(config, data.dataset.classes))
     trainer.fit(run, [report])
     return trainer.history
+
+
+def follow(config: Config, data: Splits) -> None:
+    """Trains with the chief the trial that this config is of, on a worker beside it."""
+    Trainer(config, data, build_network(config, data.dataset.classes)).fit(None, [_Told()])
 
 
 def why_pruned(config: Config, data: Splits, run: Run, report: Report) -> str:
