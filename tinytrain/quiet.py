@@ -62,7 +62,8 @@ def import_tensorflow(at_once: bool = False) -> None:
             "tensorflow_model_optimization was imported before tinytrain's functions, and turned TensorFlow to Keras 2;"
             " name one first, as in `import tinytrain; tinytrain.fit`, and import it after that"
         )
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Where workers train together, TensorFlow prints pages about one that ends; ours is a sentence (`collectives`).
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if os.environ.get("TF_CONFIG") else "2")
     # tensorflow_model_optimization sets it, and processes that are started after that inherit it: KerasCV would use
     # Keras 2 and its own backend, and print a message. A setting of the user is meant for other programs.
     os.environ.pop("TF_USE_LEGACY_KERAS", None)

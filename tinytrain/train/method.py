@@ -49,8 +49,8 @@ class Step(NamedTuple):
     gradients: list[tf.Tensor]
 
 
-def _nothing(outputs: Any) -> tf.Tensor:
-    return tf.zeros(())
+def _nothing(outputs: Any) -> Any:
+    return 0.0  # of any dtype, as losses in float64 are
 
 
 @dataclasses.dataclass(frozen=True)

@@ -41,7 +41,7 @@ class BalancedTop1(keras.metrics.Metric):
 
     def result(self) -> Any:
         """Returns the mean, 0..1."""
-        present = keras.ops.cast(self.images > 0, "float32")
+        present = keras.ops.cast(self.images > 0, self.images.dtype)
         return keras.ops.sum(self.hits / keras.ops.maximum(self.images, 1)) / keras.ops.maximum(
             keras.ops.sum(present), 1
         )
