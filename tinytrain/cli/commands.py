@@ -38,6 +38,8 @@ def _fit(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, s
     others = cluster.of_environment()
     if values.resume and others.chief:  # who alone may have the run
         config = _config_to_resume(out, config, typed)
+    if values.restarts and values.workers is None:
+        raise UserError("--restarts needs --workers N, the processes that are started again")
     if values.restarts and not out:
         raise UserError("--restarts needs --out RUN, the folder of the run to go on with")
     if values.workers is not None and others.count > 1:

@@ -90,9 +90,12 @@ def fit(
         if workers.tell(bool(run and run.finished)):
             return run
         with workers.agreeing():
-            run, trainer = _prepared(run, out, config, goes_on, typed, fit_check, exit_stack)
+            trainer = _prepared(run, config, goes_on, typed, fit_check)
         if workers.count > 1:
             workers.refuse_different(_facts(trainer))
+        with workers.agreeing():
+            if workers.chief and run is None:
+                run = _begin(out, trainer, exit_stack)
         if run:
             provenance.record(run, trainer.data.dataset.classes, workers.count)
         with workers.watched(lambda: _how_to_go_on(run)):
@@ -116,23 +119,19 @@ def _of_chief(workers: collectives.Workers, goes_on: bool, config: Config) -> tu
 
 def _prepared(
     run: Run | None,
-    out: Path | None,
     config: Config,
     goes_on: bool,
     typed: Collection[str] | None,
     fit_check: chosen.FitCheck | None,
-    exit_stack: contextlib.ExitStack,
-) -> tuple[Run | None, Trainer]:
-    """Returns the run, made now unless it goes on, and its trainer; other workers than the chief have no run.
+) -> Trainer:
+    """Returns the trainer of a run; for a new one it has told what was chosen and found, and checked that it fits.
 
     Args:
-        run: the run to go on with.
-        out: the folder of a new one.
+        run: the run to go on with; other workers than the chief have none.
         config: of the run that goes on, or as it was typed.
         goes_on: whether a run goes on, here or on the chief.
         typed: as in `fit`.
         fit_check: as in `fit`.
-        exit_stack: keeps a new run locked.
     """
     with progress.stage("reading the data"):
         typed_config, dataset = config, read_dataset(config)
@@ -150,7 +149,7 @@ def _prepared(
     with progress.stage("preparing the training"):
         trainer = Trainer(config, data, network)
     if goes_on:
-        return run, trainer
+        return trainer
     chosen.print_lines(taken, config)
     _print_findings(data, typed_config, config)
     for sentence in trainer.method.warnings():
@@ -158,7 +157,7 @@ def _prepared(
     if fit_check:
         with progress.stage("converting the network for the board"):
             fit_check(trainer.method.plain, config, len(dataset.classes))
-    return (_begin(out, config, data, network, exit_stack) if trainer.workers.chief else None), trainer
+    return trainer
 
 
 def _facts(trainer: Trainer) -> dict[str, Any]:
@@ -212,15 +211,16 @@ def _train(run: Run | None, trainer: Trainer) -> None:
         ) from None
 
 
-def _begin(out: Path | None, config: Config, data: Splits, model: keras.Model, exit_stack: contextlib.ExitStack) -> Run:
+def _begin(out: Path | None, trainer: Trainer, exit_stack: contextlib.ExitStack) -> Run:
     """Returns a new run that holds its images and its config, locked until `exit_stack` closes."""
+    config = trainer.config
     run = Run.create(out, f"{config.data.spec.partition(':')[0]}-{config.model.name}")
     exit_stack.enter_context(_written(run))
     run.refuse_existing()  # another process may have begun it, and ended, since
     with progress.stage("recording which images there are"):
-        identity.record(run, data)
+        identity.record(run, trainer.data)
     if config.model.weights:
-        write_text(run.graph_path, model.to_json())
+        write_text(run.graph_path, trainer.model.to_json())
     write_text(run.config_path, configs.dump(config))
     return run
 

@@ -39,7 +39,7 @@ class Trainer:
     """
 
     def __init__(self, config: Config, data: Splits, model: keras.Model) -> None:
-        self.config, self.data, self.history = config, data, []  # type: ignore[var-annotated]
+        self.config, self.data, self.model, self.history = config, data, model, []  # type: ignore[var-annotated]
         self.task = task.of(config, data.dataset.classes)
         self.task.check_val(data.annotations("val"))
         self.samples = data.samples("train", self.task.canvas)

@@ -97,7 +97,7 @@ def _run(words: Sequence[str], count: int) -> tuple[int, str]:
 
 
 def _started(words: Sequence[str], count: int) -> list[Worker]:
-    addresses, gpus = _free_addresses(count), len(list(GPUS.iterdir())) if GPUS.is_dir() else 0
+    addresses, gpus = free_addresses(count), len(list(GPUS.iterdir())) if GPUS.is_dir() else 0
     workers = []
     for number in range(count):
         environment = os.environ | {cluster.VARIABLE: cluster.to_text(addresses, number)}
@@ -149,7 +149,7 @@ def _wait(workers: list[Worker], ready: Callable[[Worker], bool], seconds: float
         time.sleep(POLL_SECONDS)
 
 
-def _free_addresses(count: int) -> tuple[str, ...]:
+def free_addresses(count: int) -> tuple[str, ...]:
     """Returns addresses of this machine whose ports are free now."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     addresses = tuple(f"127.0.0.1:{one.getsockname()[1]}" for one in sockets)

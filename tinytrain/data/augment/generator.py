@@ -73,24 +73,33 @@ class StatelessGenerator:
         """Returns -1 or 1, equally likely, float32."""
         return tf.cast(self.uniform(shape, 0, 2, tf.int32), tf.float32) * 2.0 - 1.0
 
-    def log_gamma(self, shape: tuple, alpha: float) -> tf.Tensor:
+    def beta(self, shape: tuple, alpha: float) -> tf.Tensor:
+        """Returns Beta(alpha, alpha) numbers."""
+        return self._shared(
+            lambda whole: tf.sigmoid(self._log_gamma(whole, alpha) - self._log_gamma(whole, alpha)), shape
+        )
+
+    def dirichlet(self, shape: tuple, alpha: float) -> tf.Tensor:
+        """Returns Dirichlet(alpha, …, alpha) numbers, which sum to 1 over the last axis."""
+        return self._shared(lambda whole: tf.nn.softmax(self._log_gamma(whole, alpha)), shape)
+
+    def _log_gamma(self, shape: Any, alpha: float) -> tf.Tensor:
         """Returns logarithms of Gamma(alpha, 1) numbers, finite for any alpha > 0.
 
         Gamma(a) is Gamma(a + 1) · U^(1/a). Drawn directly, most Gamma(0.1) numbers would underflow to 0.
         """
-        boosted = self._shared(lambda whole: tf.random.stateless_gamma(whole, self._next_seed(), alpha + 1.0), shape)
-        return tf.math.log(boosted) + tf.math.log(self.uniform(shape, 1e-30, 1.0)) / alpha
-
-    def beta(self, shape: tuple, alpha: float) -> tf.Tensor:
-        """Returns Beta(alpha, alpha) numbers."""
-        return tf.sigmoid(self.log_gamma(shape, alpha) - self.log_gamma(shape, alpha))
-
-    def dirichlet(self, shape: tuple, alpha: float) -> tf.Tensor:
-        """Returns Dirichlet(alpha, …, alpha) numbers, which sum to 1 over the last axis."""
-        return tf.nn.softmax(self.log_gamma(shape, alpha))
+        boosted = tf.random.stateless_gamma(shape, self._next_seed(), alpha + 1.0)
+        return (
+            tf.math.log(boosted)
+            + tf.math.log(tf.random.stateless_uniform(shape, self._next_seed(), 1e-30, 1.0)) / alpha
+        )
 
     def _shared(self, draw: Callable[[Any], tf.Tensor], shape: Any) -> tf.Tensor:
-        """Returns what `draw` gives for `shape`, of all of it what belongs to the images of the share."""
+        """Returns what `draw` gives for `shape`, of all of it what belongs to the images of the share.
+
+        What is computed of the numbers before they are taken is equal to the last bit: a vector unit rounds the last
+        entries of an array another way than the others.
+        """
         if self.share is None or (isinstance(shape, tuple) and not shape):
             return draw(shape)
         static = tf.TensorShape([None, *shape[1:]]) if isinstance(shape, tuple) else None
