@@ -1,4 +1,7 @@
-"""Trains every method, detectors and searches as one of several workers: python fits_with_workers.py OUT VOC."""
+"""Trains methods, a detector and searches as one of several workers: python fits_with_workers.py OUT VOC [all].
+
+With "all" every method and every kind of search and detector, which takes minutes; else what other tests leave out.
+"""
 
 import sys
 from pathlib import Path
@@ -11,7 +14,8 @@ from tinytrain.nn.build import build_model
 from tinytrain.train.resolve import resolve
 from tinytrain.workers import cluster, collectives
 
-OUT, VOC = map(Path, sys.argv[1:])
+OUT, VOC = map(Path, sys.argv[1:3])
+ALL = "all" in sys.argv[3:]
 WORKERS = collectives.begin(cluster.of_environment())
 TINY = ["model.name=mobilenet_v2_tiny", "model.width=0.1", "model.resolution=16", "model.stem=cifar"]
 SMALL = ["model.name=resnet8", "model.width=0.25", "model.resolution=16", "model.stem=cifar"]
@@ -31,16 +35,17 @@ def network(words):
 
 def runs():
     """Yields the keys of each training."""
-    for name in plugins.names("methods"):
+    for name in plugins.names("methods") if ALL else ["dropblock+distill"]:
         words = [*(TINY if name == "tinytl" else SMALL), *SHORT, f"method={name}"]
-        if name in ("tinytl", "distill"):
+        if name == "tinytl" or "distill" in name:
             words.append(f"{'model.weights' if name == 'tinytl' else 'distill.teacher'}={network(words[:-1])}")
         yield words
-    yield [*SMALL, *SHORT, "augment.mixup=1.0", "augment.cutmix=1.0", "optim.schedule=plateau"]
     yield [*BOXES, "detect.head=yolo3_lite", "augment.mixup=1.5", "augment.mix_off_epochs=0"]
-    yield [*BOXES, "task=centroids"]
-    yield [*SMALL, *SHORT, *SEARCH, "search.algorithm=grid"]
     yield [*SMALL, *SHORT, *SEARCH, "search.algorithm=tpe"]
+    if ALL:
+        yield [*SMALL, *SHORT, *SEARCH, "search.algorithm=grid"]
+        yield [*SMALL, *SHORT, "augment.mixup=1.0", "augment.cutmix=1.0", "optim.schedule=plateau"]
+        yield [*BOXES, "task=centroids"]
     yield [*SMALL, *SHORT, "optim.batch=2", "search.algorithm=range", "search.low=0.0001"]
 
 

@@ -142,7 +142,7 @@ def test_another_config_on_one_worker_is_refused_by_name(tmp_path):
 
 
 @pytest.mark.long
-def test_every_method_and_task_and_search_trains_with_two_workers(tmp_path):
+def test_methods_detectors_and_searches_train_with_two_workers(tmp_path):
     tree = squares(tmp_path / "voc", {"train": 16, "val": 6, "test": 6})
     words = [str(HELPERS / "fits_with_workers.py"), str(tmp_path), str(tree)]
     for status, _, said in two_workers.run(words):

@@ -156,6 +156,7 @@ class Workers:
                 raise
             tasks = [int(task) for task in re.findall(r"/job:worker/(?:replica:\d+/)?task:(\d+)", str(error))]
             others = [task for task in tasks if task != self.number and task < self.count]
+            others += [1 - self.number] if self.count == 2 else []
             who = self.cluster.name(others[0]) if others else "another worker"
             raise WorkerGone(
                 f"{who} does not answer any more, {time.time() - began:,.0f} s after the training began: its process "

@@ -1,0 +1,92 @@
+"""What a second worker brings: training speed of one worker on one core and of two on a core each, side by side.
+
+Each training is `tinytrain fit` on the digits, MobileNetV2 0.35, as its workers are pinned to cores: one worker with
+BATCH images a step, two with as many each (twice the batch), and two that share BATCH. The speed is the median over
+the epochs after the first; runs take turns, and the best of ROUNDS counts, since nothing but other work makes one
+slower. Beside them: the same with synchronised BatchNorm.
+
+    python benchmarks/workers.py [--sides 32,96] [--rounds N] [--json]
+
+Needs two idle cores.
+"""
+
+import argparse
+import csv
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tinytrain import tables
+from tinytrain.workers import cluster, launch
+
+BATCH, EPOCHS = 64, 4
+KEYS = ["model.name=mobilenet_v2", "model.width=0.35", "model.channels=3", "data.check=false", "optim.lr=0.01"]
+THREADS = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
+ARMS = {  # workers, images a step of each, more keys
+    "1 worker": (1, BATCH, []),
+    "2 workers, same batch each": (2, BATCH, []),
+    "2 workers, one batch shared": (2, BATCH // 2, []),
+    "2 workers, same batch each, synchronised": (2, BATCH, ["optim.sync_batch_norm=true"]),
+}
+LEAST = {96: 1.8, 32: 1.6}  # of the second arm to the first; issue 20
+
+
+def speed(side: int, workers: int, batch: int, keys: list[str], folder: Path) -> float:
+    """Returns images a second of all workers together, the median over the epochs after the first."""
+    addresses = launch.free_addresses(workers)
+    words = ["fit", "--out", str(folder / "run"), *KEYS, *keys, f"model.resolution={side}"]
+    words += [f"optim.batch={batch * workers}", f"optim.epochs={EPOCHS}"]
+    cores = sorted(os.sched_getaffinity(0))
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tinytrain", *words],
+            env=os.environ | THREADS | ({cluster.VARIABLE: cluster.to_text(addresses, number)} if workers > 1 else {}),
+            preexec_fn=lambda core=cores[number]: os.sched_setaffinity(0, {core}),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for number in range(workers)
+    ]
+    statuses = [process.wait() for process in processes]
+    if any(statuses):
+        raise RuntimeError(f"tinytrain {' '.join(words)} failed: run it by hand")
+    with (folder / "run" / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    return statistics.median(float(row["images_per_second"]) for row in rows[1:])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sides", default="32,96", help="pixels")
+    parser.add_argument("--rounds", type=int, default=2, help="trainings of each kind")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    if len(os.sched_getaffinity(0)) < 2:
+        sys.exit("this needs two processor cores")
+    rows, met = [], True
+    for side in map(int, options.sides.split(",")):
+        best = dict.fromkeys(ARMS, 0.0)
+        for _ in range(options.rounds):
+            for arm, (workers, batch, keys) in ARMS.items():
+                with tempfile.TemporaryDirectory() as folder:
+                    best[arm] = max(best[arm], speed(side, workers, batch, keys, Path(folder)))
+        alone = best["1 worker"]
+        for arm, images in best.items():
+            rows.append({"pixels": side, "training": arm, "images_per_second": images, "ratio": images / alone})
+        met &= rows[-3]["ratio"] >= LEAST.get(side, 0.0)
+    cells = [
+        (str(row["pixels"]), row["training"], f"{row['images_per_second']:,.0f}", f"{row['ratio']:.2f}") for row in rows
+    ]
+    print(tables.markdown([("pixels", "training", "images/s", "to 1 worker"), *cells], "><>>"))
+    print("; ".join(f"at {side} pixels at least {least}" for side, least in LEAST.items()), "met" if met else "MISSED")
+    if options.json:
+        print(json.dumps(rows))
+    return 0 if met else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
