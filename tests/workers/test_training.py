@@ -62,6 +62,9 @@ def test_the_chief_alone_writes_and_prints(undisturbed):
     assert told.startswith(f"{run.folder}: test top-1 ")
     assert silent == ""
     assert json.loads(run.origin_path.read_text())["workers"] == [2]
+    # The chief measures all val images at the end; while it trained, each worker measured its own.
+    metrics = run.metrics()
+    assert history(run)[metrics["best_epoch"] - 1]["val_top1"] == pytest.approx(metrics["val"]["top1"], abs=1e-6)
 
 
 def test_the_first_epoch_is_that_of_one_worker_but_for_batch_norm(undisturbed, tmp_path):
