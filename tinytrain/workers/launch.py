@@ -101,7 +101,7 @@ def _started(words: Sequence[str], count: int) -> list[Worker]:
     workers = []
     for number in range(count):
         environment = os.environ | {cluster.VARIABLE: cluster.to_text(addresses, number)}
-        environment.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, len(os.sched_getaffinity(0)) // count)))
+        environment.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, _cores() // count)))
         if gpus >= count:
             environment.setdefault("CUDA_VISIBLE_DEVICES", str(number))
         printed = tempfile.TemporaryFile("w+", errors="replace") if number else None  # noqa: SIM115 closed with it
@@ -156,6 +156,10 @@ def free_addresses(count: int) -> tuple[str, ...]:
     for one in sockets:
         one.close()
     return addresses
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _die_with_parent() -> None:
