@@ -8,8 +8,10 @@ import pytest
 from kills import command, epochs, kill
 
 from tinytrain.config import load as configs
+from tinytrain.config.schema import Config
 from tinytrain.errors import UserError
 from tinytrain.experiments import results_table
+from tinytrain.experiments.planned import Planned
 from tinytrain.run import Run
 from tinytrain.train import fit
 from tinytrain.train.resolve import decided
@@ -255,7 +257,8 @@ def test_what_the_search_took_stands_apart_from_the_training(tmp_path):
         "range": {"trials": [], "epochs": 2, "seconds": 5},
         "without the sum": {"trials": trials, "seconds": 12.34},  # as older runs have it
     }
-    rows = [results_table.run_row(name, "x", 0, finished_run(tmp_path / name, searches[name])) for name in searches]
+    runs = {name: finished_run(tmp_path / name, search) for name, search in searches.items()}
+    rows = [results_table.run_row(Planned(name, "x", 0, Config(), run.folder, tmp_path)) for name, run in runs.items()]
     results_table.write_csv(tmp_path / "results.csv", rows)
     written = list(csv.DictReader((tmp_path / "results.csv").open()))
     assert [(line["epochs"], line["training_seconds"]) for line in written] == [("2", "61.0")] * 4
