@@ -30,10 +30,16 @@ class SharedRuns:
     Args:
         plan: the runs in the order in which they are taken.
         train: trains a run from where it stands to its end, its lease held.
+        pause: called with some seconds between two looks at what others do.
     """
 
-    def __init__(self, plan: Sequence[Planned], train: Callable[[Planned], None]) -> None:
-        self.plan, self.train = plan, train
+    def __init__(
+        self,
+        plan: Sequence[Planned],
+        train: Callable[[Planned], None],
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.plan, self.train, self.pause = plan, train, pause
         self.errors: dict[Path, UserError] = {}  # of runs that failed here, by their folder
         self.holders: dict[Path, str] = {}  # of runs that others have, by their folder, as last seen
         self._sources = {planned.folder: _sources(planned, plan) for planned in plan}
@@ -110,7 +116,7 @@ class SharedRuns:
         if not self._waits:
             self._waits = True
             self._waiting.enter_context(progress.stage(f"waiting for {counted(left, 'run')} of other processes"))
-        time.sleep(POLL_SECONDS)
+        self.pause(POLL_SECONDS)
 
 
 def _sources(planned: Planned, plan: Sequence[Planned]) -> set[Path]:

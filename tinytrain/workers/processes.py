@@ -119,6 +119,7 @@ class TermAsInterrupt:
         signal.signal(signal.SIGTERM, self.before)
 
     def _interrupt(self, _: int, __: FrameType | None) -> None:
+        ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN  # by them too: jobs in the background of a script
         for worker in self.workers:
-            worker.process.send_signal(signal.SIGINT)
+            worker.process.send_signal(signal.SIGTERM if ignored else signal.SIGINT)
         raise KeyboardInterrupt
