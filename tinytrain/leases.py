@@ -83,11 +83,17 @@ class Found:
     @property
     def holder(self) -> str:
         """Its holder, as sentences call it."""
-        record = self._record
         if not self.named:
             return f"another process, whose lease '{self.path}' cannot be read"
-        words = [str(record.get(name, "")) for name in ("process", "host", "command")]
-        return "process {} on {} ({})".format(*(word[:MAX_COMMAND] for word in words))
+        return f"process {self._text('process')} on {self._text('host')}"
+
+    @property
+    def command(self) -> str:
+        """The command of its holder in brackets, "" if it is not known."""
+        return f" ({self._text('command')})" if self.named else ""
+
+    def _text(self, name: str) -> str:
+        return str(self._record.get(name, "unknown"))[:MAX_COMMAND]
 
     @property
     def dead(self) -> bool:

@@ -26,7 +26,7 @@ _held: dict[tuple[str, int], leases.Lease] = {}  # those of this process, by pat
 class Held(UserError):
     """Another process holds the lease.
 
-    holder: such as "process 17 on host (tinytrain fit --out x)".
+    holder: such as "process 17 on host".
     """
 
     def __init__(self, message: str, holder: str) -> None:
@@ -108,8 +108,8 @@ def _taken(path: Path, what: str, watch: Watch | None) -> leases.Lease:
             beats = first and found.content != first
             if watch or found.flocked or beats:
                 raise Held(
-                    f"{what} is being written by {found.holder}: wait until it has ended, or name another place with "
-                    "--out",
+                    f"{what} is being written by {found.holder}{found.command}: wait until it has ended, or name "
+                    "another place with --out",
                     found.holder,
                 )
             if not first:

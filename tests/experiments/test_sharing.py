@@ -73,7 +73,7 @@ def test_it_says_once_for_what_and_on_whom_it_waits(planned, capsys):
     tables = []
     sharing.SharedRuns([first, second], finish, pause).train_all(lambda done: tables.append([run.name for run in done]))
     assert tables == [["second"], ["first", "second"]]
-    line = f"waiting for '{first.folder}', which process 17 on elsewhere (tinytrain compare) trains"
+    line = f"waiting for '{first.folder}', which process 17 on elsewhere trains"
     assert capsys.readouterr().err.splitlines() == [line]
 
 
