@@ -199,3 +199,16 @@ def test_a_draft_of_another_machine_stays_for_a_day(tmp_path):
     os.utime(old, (0, 0))
     files.write_text(tmp_path / "a", "a")
     assert names(tmp_path) == [new.name, "a"]
+
+
+def test_a_paused_process_of_this_machine_is_taken_over_too_by_who_watches(lease, monkeypatch):
+    monkeypatch.setattr(leases, "BEAT_SECONDS", 3600)
+    watch = locks.Watch(clock := Clock())
+    with locks.held(lease, "it"):
+        assert "it is being written" in refused(lease, watch)
+        clock.now = locks.GRACE_SECONDS
+        assert refused(lease) != ""  # who does not watch sees that the process lives
+        assert refused(lease, watch) == ""
+        with pytest.raises(locks.Lost, match="it was taken over by another process"):
+            files.write_text(lease.with_name("last.npz"), "")
+    assert names(lease.parent) == []
