@@ -19,6 +19,7 @@ LIGHT = [
     "cli.lists.names",
     "run",
     "files",
+    "leases",
     "locks",
     "experiments.papers.tables",
     "experiments.papers.columns",
@@ -46,7 +47,7 @@ LEVELS = [
     ["machine", "run", "provenance"],
     ["config"],
     ["workers"],
-    ["errors", "progress", "locks", "files", "quiet", "tables"],
+    ["errors", "progress", "leases", "locks", "files", "quiet", "tables"],
 ]
 ROWS = {package: (number, place) for number, row in enumerate(LEVELS) for place, package in enumerate(row)}
 

@@ -1,24 +1,29 @@
 """Writes files atomically, by way of drafts; checks for space; reports a failure in one sentence.
 
-The name of a draft begins with DRAFT_PREFIX, and it is locked while its process lives. A draft without a lock was left
-by a killed process, and is removed by the next process that makes a draft in the same folder.
+The name of a draft begins with DRAFT_PREFIX and a mark of its machine, and it is locked while its process lives. One
+without a lock was left by a killed process, and is removed by the next process that makes a draft in the same folder;
+that of another machine, whose lock may not be seen here, when it is a day old.
 """
 
 import contextlib
 import functools
+import hashlib
 import json
 import os
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from tinytrain import locks
+from tinytrain import leases, locks
 from tinytrain.errors import TinytrainError, UserError
 
 DRAFT_PREFIX = ".tinytrain-"
+OWN_PREFIX = f"{DRAFT_PREFIX}{hashlib.blake2s(leases.HOST.encode(), digest_size=4).hexdigest()}-"
+DAY_SECONDS = 86_400
 REMEDY = "free some room or name another folder"
 
 
@@ -33,12 +38,17 @@ def write_errors(path: Path | str, remedy: str = REMEDY) -> Iterator[None]:
 
 @contextlib.contextmanager
 def draft(path: Path) -> Iterator[Path]:
-    """Yields an empty file beside `path`, of the same suffix, which replaces it unless the block raises."""
+    """Yields an empty file beside `path`, of the same suffix, which replaces it unless the block raises.
+
+    Raises:
+        Lost: another process has taken over what this thread writes (locks.py); `path` stays as it is.
+    """
     remove_leftovers(path.parent.absolute())
-    handle, name = _make_locked(lambda: tempfile.mkstemp(path.suffix, DRAFT_PREFIX, path.parent))
+    handle, name = _make_locked(lambda: tempfile.mkstemp(path.suffix, OWN_PREFIX, path.parent))
     try:
         yield Path(name)
         os.chmod(name, 0o644)
+        locks.refuse_lost()  # a moment before, and after the draft was made, for which a network drive asks its server
         os.replace(name, path)
     finally:
         Path(name).unlink(missing_ok=True)
@@ -54,7 +64,7 @@ def folder(parent: Path | None = None) -> Iterator[Path]:
     with write_errors(parent or "a temporary file", REMEDY if parent else "TMPDIR names another folder"):
         parent = Path(tempfile.gettempdir()) if parent is None else parent
         remove_leftovers(parent.absolute())
-        handle, name = _make_locked(lambda: _open_folder(tempfile.mkdtemp("", DRAFT_PREFIX, parent)))
+        handle, name = _make_locked(lambda: _open_folder(tempfile.mkdtemp("", OWN_PREFIX, parent)))
     try:
         yield Path(name)
     finally:
@@ -131,7 +141,7 @@ def _make_locked(make: Callable[[], tuple[int, str]]) -> tuple[int, str]:
     while True:
         handle, name = make()
         try:
-            locked = locks.try_lock(handle) and locks.is_at(name, handle)
+            locked = leases.try_lock(handle) and leases.is_at(name, handle)
         except OSError:  # a file system without locks, where no other process can remove it either
             locked = True
         if locked:
@@ -143,7 +153,9 @@ def _remove_if_unlocked(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         status = os.fstat(handle)
-        if status.st_uid == os.getuid() and locks.try_lock(handle) and locks.is_at(path, handle):
+        if not path.name.startswith(OWN_PREFIX) and time.time() - status.st_mtime < DAY_SECONDS:
+            return
+        if status.st_uid == os.getuid() and leases.try_lock(handle) and leases.is_at(path, handle):
             if stat.S_ISDIR(status.st_mode):
                 shutil.rmtree(path, ignore_errors=True)
             elif stat.S_ISREG(status.st_mode):

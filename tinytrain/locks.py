@@ -1,109 +1,121 @@
-"""Locks on what is being written, so that a second process is refused with the name of the first one.
+"""Leases on what is being written: one process at a time writes it, of this machine or of those that share the folder.
 
-A lock is an flock on a hidden file. The kernel releases it when its process ends, in any way, so none becomes stale.
+A lease (leases.py) is a hidden file that says who holds it, and whose beat a thread of the holder renews. Before a
+process puts a file in its place it looks whether it still has its leases (`refuse_lost`), so one that stood still and
+was taken over writes nothing. Whether a holder is dead:
+- on this machine its flock tells at once: the kernel releases it when the process ends, in any way;
+- on another one, where an flock may not be seen (NFS), its beat stands still for GRACE_SECONDS while we watch. Only our
+  clock counts, and only how long the file is the same: the clocks of the machines need not agree.
 """
 
 import contextlib
-import fcntl
 import os
-import shlex
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tinytrain import leases
 from tinytrain.errors import UserError, escaped
 
-MAX_COMMAND = 200  # characters of the other process's command in a message
-_NAMED_WITHIN_S = 1.0  # how long a process may take from the lock to writing its name into the file
+GRACE_SECONDS, POLL_SECONDS = 60.0, 0.5
+_held: dict[tuple[str, int], leases.Lease] = {}  # those of this process, by path and thread
 
 
 class Held(UserError):
-    """Another process holds the lock."""
+    """Another process holds the lease.
+
+    holder: such as "process 17 on host".
+    """
+
+    def __init__(self, message: str, holder: str) -> None:
+        super().__init__(message)
+        self.holder = holder
+
+
+class Lost(Held):
+    """Another process has taken over the lease of this one, which stood still."""
+
+
+class Watch:
+    """What this process has seen of leases, which tells whether their beats stand still.
+
+    Args:
+        clock: gives seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.seen: dict[Path, tuple[bytes, float]] = {}  # content of a lease, and when we first saw it
+
+    def still_seconds(self, path: Path, content: bytes) -> float:
+        """Returns for how long the lease `path`, which has this content now, has been the same."""
+        now = self.clock()
+        known, since = self.seen.get(path, (None, now))
+        if known != content:
+            self.seen[path] = content, now
+            return 0.0
+        return now - since
 
 
 @contextlib.contextmanager
-def held(path: Path, what: str) -> Iterator[None]:
-    """Holds the lock file `path` inside the block and then removes it.
+def held(path: Path, what: str, watch: Watch | None = None) -> Iterator[None]:
+    """Holds the lease `path` inside the block and then removes it; a thread that has it already goes on.
 
     Args:
-        path: the lock file, in a folder that exists.
+        path: the lease without its number, in a folder that exists.
         what: what is being written, for the message to a second process, such as "the run 'x'".
+        watch: what was seen of leases before: one whose beat stands still is taken over, and for one that may be alive
+            nobody waits. None: waits, for one of another machine, until it beats or is dead.
 
     Raises:
-        Held: another process or thread holds the lock.
-        UserError: the file cannot be written.
+        Held: another process or thread holds the lease.
+        UserError: the file cannot be written or read.
     """
-    handle = _acquired(path, what)
+    key = (os.path.abspath(path), threading.get_ident())
+    if key in _held:
+        yield
+        return
+    lease = _taken(path, what, watch)
+    _held[key] = lease
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):
-            path.unlink()  # while it is locked, so that the next process makes a new file
-        os.close(handle)
+        del _held[key]
+        lease.release()
 
 
-def try_lock(handle: int) -> bool:
-    """Locks an open file or folder and returns whether it was free.
-
-    Raises:
-        OSError: the file system has no locks.
-    """
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def is_at(path: Path | str, handle: int) -> bool:
-    """Returns whether the open file or folder is still the one at `path`."""
-    try:
-        return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(handle))
-    except OSError:
-        return False
-
-
-def _acquired(path: Path, what: str) -> int:
-    """Returns the open and locked file at `path`, which names this process."""
-    while True:
-        try:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
-        except OSError as error:
-            raise UserError(f"cannot write '{path}': {error.strerror}; name another folder with --out") from None
-        try:
-            free = try_lock(handle)
-        except OSError as error:  # some network drives
-            warning = f"warning: no lock on '{path}' ({error.strerror}): do not let a second process write there"
-            print(escaped(warning), file=sys.stderr)
-            return handle
-        if not free:
-            holder = _holder(handle)
-            os.close(handle)
-            raise Held(
-                f"{what} is being written by {holder}: wait until it has ended, or name another place with --out"
+def refuse_lost() -> None:
+    """Raises Lost if another process has taken over a lease of this thread."""
+    for (_, thread), lease in list(_held.items()):
+        if thread == threading.get_ident() and lease.lost():
+            newer = leases.newest(lease.stem)
+            holder = newer.holder if newer else "another process"
+            raise Lost(
+                f"{lease.what} was taken over by {holder} while this process stood still: it goes on there, and this "
+                "process writes nothing more into it",
+                holder,
             )
-        if is_at(path, handle):  # else its last holder removed it between opening and locking
-            break
-        os.close(handle)
-    os.ftruncate(handle, 0)
-    with contextlib.suppress(OSError):  # a full disk: the lock works without a name
-        os.write(handle, f"{os.getpid()} {_command()}".encode(errors="replace"))
-    return handle
 
 
-def _holder(handle: int) -> str:
-    """Returns the holder that a lock file names, such as "process 17 (tinytrain fit --out x)"."""
-    deadline = time.monotonic() + _NAMED_WITHIN_S
-    while not (text := os.pread(handle, 4 * MAX_COMMAND, 0).decode(errors="replace")):
-        if time.monotonic() > deadline:
-            return "another process"
-        time.sleep(0.02)
-    number, _, command = text.partition(" ")
-    return f"process {number} ({command})"
-
-
-def _command() -> str:
-    name = Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "python"
-    arguments = ["tinytrain" if name == "__main__.py" else name, *sys.argv[1:]]
-    return shlex.join(arguments).replace("\n", " ")[:MAX_COMMAND]
+def _taken(path: Path, what: str, watch: Watch | None) -> leases.Lease:
+    """Returns the lease of this process, made now; raises as `held` does."""
+    patience, first = watch or Watch(), b""
+    while True:
+        found = leases.newest(path)
+        if found and not found.dead and patience.still_seconds(found.path, found.content) < GRACE_SECONDS:
+            beats = first and found.content != first
+            if watch or found.flocked or beats:
+                raise Held(
+                    f"{what} is being written by {found.holder}{found.command}: wait until it has ended, or name "
+                    "another place with --out",
+                    found.holder,
+                )
+            if not first:
+                first = found.content or b"-"
+                waits = f"waiting up to {GRACE_SECONDS:.0f} s for a sign of life of {found.holder}"
+                print(escaped(f"tinytrain: {what}: {waits}"), file=sys.stderr)
+            time.sleep(POLL_SECONDS)
+        elif lease := leases.Lease.make(path, found, what):
+            return lease

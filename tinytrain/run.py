@@ -30,7 +30,7 @@ from tinytrain.errors import UserError, is_utf8, readable
 from tinytrain.files import make_folder, read_json, refuse_links, write_text
 
 RUNS = Path("runs")
-LOCK_FILE = ".lock"
+LEASE = ".lock"
 # Keys that do not influence the training: they may change when a run is resumed.
 CHANGEABLE_KEYS = ("log.", "qat.", "export.", "data.check")
 
@@ -105,13 +105,16 @@ class Run:
             )
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Locks the run for the block, and removes what killed processes have left in it.
+    def writing(self, watch: locks.Watch | None = None) -> Iterator[None]:
+        """Has the lease of the run inside the block, and removes what killed processes have left in it.
+
+        Args:
+            watch: as in `locks.held`.
 
         Raises:
             Held: another process is writing the run.
         """
-        with locks.held(self.folder / LOCK_FILE, f"the run '{self.folder}'"):
+        with locks.held(self.folder / LEASE, f"the run '{self.folder}'", watch):
             files.remove_leftovers(self.folder.absolute())
             yield
 

@@ -14,7 +14,6 @@ from int8_models import conv_model
 from kills import command
 
 from tinytrain import files as disk
-from tinytrain import locks
 from tinytrain.benching.serial import emulator, ports
 from tinytrain.cli import commands, flags, main
 from tinytrain.config import load as configs
@@ -23,6 +22,7 @@ from tinytrain.deploy.tflm import interpreter
 from tinytrain.errors import TinytrainError, UserError
 from tinytrain.exporting import int8_model
 from tinytrain.files import write_text
+from tinytrain.leases import HOST
 from tinytrain.run import Run
 from tinytrain.train import fit as train
 
@@ -118,11 +118,11 @@ def test_a_run_that_another_process_writes_is_refused_until_that_has_ended(tmp_p
     holder = other("held.enter_context(Run(Path('run')).writing())")
     status, out, error = command_line("fit", "--out", "run", "--resume")
     assert (status, out) == (2, "")
-    assert f"the run 'run' is being written by process {holder.pid} (-c fit --out 'a b')" in error
+    assert f"the run 'run' is being written by process {holder.pid} on {HOST} (-c fit --out 'a b')" in error
     assert len(error.strip().splitlines()) == 1
     killed(holder)
     with Run(Path("run")).writing():  # nothing stale is left
-        assert hidden(tmp_path / "run") == [".lock"]
+        assert hidden(tmp_path / "run") == [".lock.2"]
     assert hidden(tmp_path / "run") == []
 
 
@@ -134,29 +134,8 @@ def test_a_new_run_in_a_folder_that_another_process_has_just_begun_is_refused(tm
     holder = other("held.enter_context(Run(Path('run')).writing())")
     status, _, error = command_line("fit", "--out", "run", *SMALL)
     assert status == 2
-    assert f"process {holder.pid} (" in error
-    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [".lock", *begun]
-
-
-def test_compare_trains_the_others_first_and_names_the_process_that_has_one(tmp_path, monkeypatch, command_line, other):
-    run = tmp_path / "compare/c/digits/seed0"
-    run.mkdir(parents=True)
-    (tmp_path / "c.toml").write_text("seed = 0\n")
-    (run / "config.toml").write_text(configs.dump(configs.load(tmp_path / "c.toml")))
-    holder = other("held.enter_context(Run(Path('compare/c/digits/seed0')).writing())")
-    trained, fit = [], train.fit
-
-    def fake(config, out, **options):
-        if config.seed == 0:
-            return fit(config, out, **options)
-        trained.append(config.seed)
-        raise UserError("stands for a training")
-
-    monkeypatch.setattr(train, "fit", fake)
-    status, _, error = command_line("compare", "c.toml", "--seeds", "3")
-    assert (status, trained) == (2, [1, 2])
-    assert error.count(f"process {holder.pid} (") == 2  # met first, and last
-    assert "3 of 3 runs failed" in error
+    assert f"process {holder.pid} on {HOST} (" in error
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [".lock.1", *begun]
 
 
 def test_an_export_that_another_process_writes_is_refused(tmp_path, command_line, other):
@@ -164,7 +143,7 @@ def test_an_export_that_another_process_writes_is_refused(tmp_path, command_line
     holder = other("held.enter_context(locks.held(Path('.export-x.lock'), 'it'))")
     status, _, error = command_line("export", "model.tflite", "--mcu", "stm32f746", "--out", "export-x")
     assert status == 2
-    assert f"the export 'export-x' is being written by process {holder.pid} (" in error
+    assert f"the export 'export-x' is being written by process {holder.pid} on {HOST} (" in error
     assert not (tmp_path / "export-x").exists()
 
 
@@ -180,22 +159,6 @@ def test_of_two_exports_at_once_into_one_folder_one_is_whole_and_one_is_told(tmp
     assert "is being written by process" in told or "'both' is there already" in told
     assert (tmp_path / "both/report.json").exists()
     assert hidden(tmp_path) == []
-
-
-def test_a_lock_knows_threads_of_one_process_apart_too(tmp_path):
-    with locks.held(tmp_path / "lock", "it"):
-        second = locks.held(tmp_path / "lock", "it")
-        with pytest.raises(locks.Held, match=f"it is being written by process {os.getpid()} "):
-            second.__enter__()
-    assert not (tmp_path / "lock").exists()
-
-
-def test_a_lock_file_that_is_a_link_is_not_followed(tmp_path):
-    (tmp_path / "lock").symlink_to(tmp_path / "precious")
-    (tmp_path / "precious").write_text("kept")
-    with pytest.raises(UserError, match="cannot write"), locks.held(tmp_path / "lock", "it"):
-        pass
-    assert (tmp_path / "precious").read_text() == "kept"
 
 
 # Killed

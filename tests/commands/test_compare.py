@@ -2,14 +2,19 @@
 
 import csv
 import json
+import os
+import signal
 import subprocess
+from pathlib import Path
 
 import pytest
-from kills import command, epochs, kill
+from kills import assert_same_weights, command
 
 from tinytrain.config import load as configs
+from tinytrain.config.schema import Config
 from tinytrain.errors import UserError
 from tinytrain.experiments import results_table
+from tinytrain.experiments.planned import Planned
 from tinytrain.run import Run
 from tinytrain.train import fit
 from tinytrain.train.resolve import decided
@@ -57,17 +62,29 @@ def test_the_table_is_what_the_runs_say(command_line, tmp_path, two_configs):
 
 
 @pytest.mark.long
-def test_a_killed_comparison_goes_on(tmp_path, two_configs):
-    words = ["compare", *two_configs, "--out", "killed", "optim.epochs=2"]
-    kill(words, tmp_path, lambda lines: len(epochs(lines)) == 3)  # the first run is over, the second in its 2nd epoch
-    kept = snapshot(tmp_path / "killed/low")
-    assert (tmp_path / "killed/results.md").read_text().count("| digits |") == 1
-    done = subprocess.run(command(*words), cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert snapshot(tmp_path / "killed/low") == kept
-    shown = epochs(done.stderr.splitlines())
-    assert shown in (["2/2"], ["1/2", "2/2"])  # killed after or before its checkpoint was written
-    assert (tmp_path / "killed/results.md").read_text().count("| digits |") == 2
+def test_a_killed_process_is_taken_over_and_the_command_goes_on(tmp_path, two_configs):
+    words = ["compare", *two_configs, "--seeds", "2", "model.name=resnet8", "optim.epochs=4", "data.train_images=128"]
+    process = subprocess.Popen(
+        command(*words, "--workers", "2"), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if line.startswith("epoch 1/4") and sum(line.startswith("epoch 1/4") for line in lines) == 1:
+            first = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0]
+            os.kill(int(first), signal.SIGKILL)
+    table = process.stdout.read()
+    assert process.wait() == 0, "".join(lines)
+    begun = [line.split("compare/")[1][:-2] for line in lines if line.rstrip().endswith(":")]
+    (dead,) = {name for name in begun if begun.count(name) == 2}  # of the killed process, then of the other
+    assert sorted({*begun}) == [f"{name}/digits/seed{seed}" for name in ("high", "low") for seed in (0, 1)]
+    assert len(begun) == 5
+    assert f"tinytrain: worker 0 (process {first}) was killed by SIGKILL; the others go on\n" in lines
+    assert table.strip() == (tmp_path / "compare/results.md").read_text().strip()
+    assert [line["seed"] for line in csv.DictReader((tmp_path / "compare/results.csv").open())] == ["0", "0", "1", "1"]
+    assert not list(tmp_path.rglob(".lock*"))
+    config = Run(tmp_path / "compare" / dead).config()
+    assert_same_weights(Run(tmp_path / "compare" / dead), fit.fit(config, tmp_path / "undisturbed"))
 
 
 def test_a_run_of_another_config_is_refused(command_line, tmp_path, two_configs):
@@ -255,7 +272,8 @@ def test_what_the_search_took_stands_apart_from_the_training(tmp_path):
         "range": {"trials": [], "epochs": 2, "seconds": 5},
         "without the sum": {"trials": trials, "seconds": 12.34},  # as older runs have it
     }
-    rows = [results_table.run_row(name, "x", 0, finished_run(tmp_path / name, searches[name])) for name in searches]
+    runs = {name: finished_run(tmp_path / name, search) for name, search in searches.items()}
+    rows = [results_table.run_row(Planned(name, "x", 0, Config(), run.folder, tmp_path)) for name, run in runs.items()]
     results_table.write_csv(tmp_path / "results.csv", rows)
     written = list(csv.DictReader((tmp_path / "results.csv").open()))
     assert [(line["epochs"], line["training_seconds"]) for line in written] == [("2", "61.0")] * 4

@@ -11,8 +11,9 @@ from PIL import Image
 from tinytrain.commands import reproduce
 from tinytrain.config import load as configs
 from tinytrain.errors import UserError
-from tinytrain.experiments import results_table, runs
+from tinytrain.experiments import results_table
 from tinytrain.experiments.papers import charts, results, scaling, tables
+from tinytrain.experiments.planned import Planned
 from tinytrain.run import Run
 
 TABLE = """# A table.
@@ -81,7 +82,7 @@ def reproduced(tmp_path, table_file):
                 folder = tmp_path / "out" / arm.folder / "digits" / f"seed{seed}"
                 fake(folder, config, top1, images=images)
                 full_size[folder] = config_at_full_size
-                finished.append(runs.Planned(label, "digits", seed, config, folder, table_file, []))
+                finished.append(Planned(label, "digits", seed, config, folder, table_file, []))
         return results.Reproduction(table, finished, full_size, {"digits": "digits"})
 
     return make
@@ -286,7 +287,7 @@ def test_images_are_not_enlarged_and_texts_say_what_was_done(table_file, image_f
         trained.extend(plan)
         raise UserError("enough")
 
-    monkeypatch.setattr(runs, "train_all", train_all)
+    monkeypatch.setattr(reproduce.runs, "train_all", train_all)
     spec = f"folder:{image_folder(count=40)}"
     with pytest.raises(UserError, match="enough"):
         reproduce.reproduce("002/7", [spec], "0.1,0.5", 2, tmp_path / "out", ["model.width=0.2"], batch=64)
@@ -303,7 +304,7 @@ def test_images_are_not_enlarged_and_texts_say_what_was_done(table_file, image_f
 def planned(monkeypatch, name, data, scale=None, **options):
     """Returns the runs that `reproduce` would train."""
     trained = []
-    monkeypatch.setattr(runs, "train_all", lambda plan, path, finished: trained.extend(plan))
+    monkeypatch.setattr(reproduce.runs, "train_all", lambda plan, path, finished: trained.extend(plan))
     reproduce.reproduce(name, data, scale, **options)
     return trained
 

@@ -10,8 +10,8 @@ from tests.helpers import box_trees
 from tinytrain.commands import reproduce
 from tinytrain.config import load as configs
 from tinytrain.errors import UserError
-from tinytrain.experiments import runs
 from tinytrain.experiments.papers import charts, tables
+from tinytrain.experiments.planned import Planned
 from tinytrain.run import Run
 
 TABLE = """# A figure.
@@ -57,7 +57,7 @@ def table_file(tmp_path):
 def planned(monkeypatch, name, data, scale=None, **options):
     """Returns the runs that `reproduce` would train."""
     trained = []
-    monkeypatch.setattr(runs, "train_all", lambda plan, path, finished: trained.extend(plan))
+    monkeypatch.setattr(reproduce.runs, "train_all", lambda plan, path, finished: trained.extend(plan))
     reproduce.reproduce(name, data, scale, **options)
     return trained
 
@@ -119,7 +119,7 @@ def test_a_curve_holds_the_resolutions_of_an_arm(table_file, tmp_path):
         config = tables.config_of(table, arm, arm.datasets[0], arm.datasets[0], {}, seed)
         folder = tmp_path / arm.folder / str(seed)
         fake(folder, config, ap50, macs)
-        finished.append(runs.Planned(label, "boxes", seed, config, folder, table_file))
+        finished.append(Planned(label, "boxes", seed, config, folder, table_file))
     (axes,) = charts.macs(table, finished).axes
     assert (axes.get_title(), axes.get_ylabel()) == ("boxes", "AP50 % (11 points)")
     (curve,) = axes.containers

@@ -5,7 +5,7 @@ To add a flag is one line in COMMANDS: its usage, help, parsing and checks follo
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from tinytrain.cli import output
 from tinytrain.cli.flags import Command, choice, flag_words, integer, number, switch, text
@@ -15,7 +15,7 @@ from tinytrain.config import load as configs
 from tinytrain.errors import TinytrainError, UserError
 from tinytrain.experiments.papers.scaling import LEAST_BATCH
 from tinytrain.files import json_text
-from tinytrain.workers import cluster, launch
+from tinytrain.workers import cluster, launch, side_by_side
 
 MOST_SEEDS, MOST_CLASSES = 1000, 100_000  # more is a typing error, or would never end
 MOST_WORKERS, MOST_RESTARTS = 1000, 1000
@@ -93,6 +93,8 @@ def _compare(values: Any, operands: list[str], overrides: list[str]) -> tuple[An
     if not all(text.isascii() and text.isdecimal() and len(text) <= 4 for text in texts):
         raise UserError(f"--resolutions {values.resolutions} is no list of pixels: expected such as 96,128,160")
     sides = list(map(int, texts))
+    if values.workers is not None:
+        _share("compare", values, operands, overrides)
     from tinytrain.quiet import import_tensorflow
 
     import_tensorflow(at_once=True)
@@ -102,6 +104,12 @@ def _compare(values: Any, operands: list[str], overrides: list[str]) -> tuple[An
     return compare(operands, data, values.seeds, values.out, overrides, sides)
 
 
+def _share(name: str, values: Any, operands: list[str], overrides: list[str]) -> NoReturn:
+    """Runs a command in --workers processes, which share its runs, and exits."""
+    words = flag_words(COMMANDS[name], values, leave_out=("workers",))
+    sys.exit(side_by_side.launch([name, *operands, *words, *overrides], values.workers))
+
+
 def _reproduce(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, str]:
     from tinytrain.experiments.papers import scaling, tables
 
@@ -109,6 +117,8 @@ def _reproduce(values: Any, operands: list[str], overrides: list[str]) -> tuple[
         raise UserError(f"reproduce needs one TABLE, such as seed003-table4, received {' '.join(operands) or 'none'}")
     tables.load(operands[0])
     scaling.parse(values.scale)
+    if values.workers is not None:
+        _share("reproduce", values, operands, overrides)
     from tinytrain.quiet import import_tensorflow
 
     import_tensorflow(at_once=True)
@@ -278,6 +288,7 @@ COMMANDS = {
             text("resolutions", "R,R…", "train every config at each of these, and draw what that costs: macs.png"),
             integer("seeds", "N", "how many seeds, from 0", 1, MOST_SEEDS, default=1),
             text("out", "DIR", "the folder of the runs, results.csv and results.md", default="compare"),
+            integer("workers", "N", "train in N processes of this machine, that share the runs", 1, MOST_WORKERS),
         ),
         _compare,
     ),
@@ -290,6 +301,7 @@ COMMANDS = {
             integer("batch", "B", "images a step, learning rates in proportion", LEAST_BATCH, fields.MOST_BATCH),
             integer("seeds", "N", "how many seeds, from 0", 1, MOST_SEEDS, default=1),
             text("out", "DIR", "the folder of the runs, table.md, table.csv and figures/ (default: reproduce/TABLE)"),
+            integer("workers", "N", "train in N processes of this machine, that share the runs", 1, MOST_WORKERS),
         ),
         _reproduce,
     ),

@@ -21,7 +21,8 @@ from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
 from tinytrain.errors import UserError
 from tinytrain.experiments import macs_chart, results_table
-from tinytrain.experiments.runs import Planned, data_name, naming_file, refuse_shared_folders, train_all
+from tinytrain.experiments.planned import Planned
+from tinytrain.experiments.runs import data_name, naming_file, refuse_shared_folders, train_all
 from tinytrain.files import write_atomically
 from tinytrain.train import figures
 
@@ -55,7 +56,7 @@ def compare(
     plan = _plan(files, data, seeds, out, overrides, sides)
     results = results_table.Results(out, _datasets(plan), _command(files, data, seeds, out, overrides, sides))
     try:
-        train_all(plan, out / "results.md", lambda run, done: results.add(run.name, run.data, run.seed, done))
+        train_all(plan, out / "results.md", results.update)
     finally:  # if some runs failed, the chart shows the others
         drawn = [_chart(out, results.runs, files, sides)] if results.runs and len(sides) > 1 else []
     result = {"out": str(out), "rows": results.rows, "runs": results.runs, "figures": list(map(str, drawn))}

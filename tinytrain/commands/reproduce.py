@@ -22,6 +22,7 @@ from tinytrain.experiments import runs
 from tinytrain.experiments.papers import charts, scaling, tables
 from tinytrain.experiments.papers import results as reproduction_table
 from tinytrain.experiments.papers.tables import Table
+from tinytrain.experiments.planned import Planned
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def reproduce(
     datasets = {assignment.name: assignment.dataset for assignment in assignments}
     results = reproduction_table.Results(out, reproduction_table.Reproduction(table, [], papers, datasets), stated)
     try:
-        runs.train_all(plan, out / "table.md", results.add)
+        runs.train_all(plan, out / "table.md", results.update)
     finally:  # if some runs failed, the figures show the others
         drawn = charts.write(table, results.reproduction.finished, out / "figures") if results.runs else []
     result = {"table": table.name, "out": str(out), "rows": results.rows, "figures": list(map(str, drawn))}
@@ -179,7 +180,7 @@ def _plan(
     out: Path,
     overrides: list[str],
     batch: int | None,
-) -> tuple[list[runs.Planned], dict[Path, Config]]:
+) -> tuple[list[Planned], dict[Path, Config]]:
     """Returns all runs in the order in which they are trained, and by its folder the config of each at full size."""
     source_of = _sources()
     # Those of data come first: they say how many images there are to scale.
@@ -205,7 +206,7 @@ def _plan(
                 if batch:
                     config = scaling.batched(config, batch / tables.batch(table))
                 config = configs.apply(config, others)
-                plan.append(runs.Planned(arm.label, assignment.name, seed, config, folder, table.path, configs.keys()))
+                plan.append(Planned(arm.label, assignment.name, seed, config, folder, table.path, configs.keys()))
     runs.refuse_shared_folders(plan)
     return plan, papers
 

@@ -6,11 +6,13 @@ Which figures they hold is a matter of the task of the runs (`train/figures.py`)
 import csv
 import io
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from tinytrain import provenance, tables
 from tinytrain.experiments import paired
+from tinytrain.experiments.planned import Planned
 from tinytrain.files import read_json, write_text
 from tinytrain.run import Run
 from tinytrain.train import figures
@@ -21,7 +23,7 @@ AVERAGE = "average"
 
 
 class Results:
-    """The finished runs of a comparison. Each new run rewrites results.csv and results.md.
+    """The finished runs of a comparison, and its files results.csv and results.md.
 
     Args:
         out: the folder of the two files.
@@ -35,17 +37,18 @@ class Results:
         self.rows: list[Row] = []  # rows of `summary`
         self.text = ""  # of results.md
 
-    def add(self, config: str, data: str, seed: int, run: Run) -> None:
-        """Adds a finished run and writes both files."""
-        self.runs.append(run_row(config, data, seed, run))
+    def update(self, finished: Sequence[Planned]) -> None:
+        """Takes over all finished runs, those of other processes too, and writes both files."""
+        self.runs = [run_row(planned) for planned in finished]
         self.rows = summary(self.runs, list(self.datasets), self.datasets)
         self.text = as_markdown(self.rows, f"{self.command}, {trained_at(self.runs)}")
         write_csv(self.out / "results.csv", self.runs)
         write_text(self.out / "results.md", self.text + "\n")
 
 
-def run_row(config: str, data: str, seed: int, run: Run) -> Row:
+def run_row(planned: Planned) -> Row:
     """Returns the row of a finished run: figures in 0..1, times in seconds, the search apart from the training."""
+    run = Run(planned.folder)
     metrics, run_config = run.metrics(), run.config()
     known = figures.of(run_config.task)
     test = {f"test_{one.key}": metrics["test"].get(one.key, "") for one in known.tested}  # older runs have fewer
@@ -54,7 +57,7 @@ def run_row(config: str, data: str, seed: int, run: Run) -> Row:
     effort |= _search_effort(run)
     size = {"resolution": run_config.model.resolution} | {name: metrics[name] for name in ("params", "macs")}
     size["commits"] = " ".join(provenance.read(run).get("commits", []))
-    names = {"config": config, "data": data, "seed": seed, "task": known_task(run_config.task)}
+    names = {"config": planned.name, "data": planned.data, "seed": planned.seed, "task": known_task(run_config.task)}
     return names | test | {f"val_{known.main.key}": metrics["val"][known.main.key]} | effort | size
 
 

@@ -1,24 +1,23 @@
-"""Trains the planned runs of an experiment one after another; a finished run is kept, an unfinished one goes on."""
+"""Trains the planned runs of an experiment; a finished run is kept, an unfinished one goes on."""
 
 import contextlib
 import gc
 import itertools
 import logging
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import cast
 
 import keras
 
 from tinytrain import files
 from tinytrain.config import dataset_catalog
-from tinytrain.config.schema import Config
 from tinytrain.data import identity
 from tinytrain.data.load import load_dataset
 from tinytrain.data.source import Dataset
 from tinytrain.errors import UserError, escaped
+from tinytrain.experiments.planned import Planned
+from tinytrain.experiments.sharing import SharedRuns
 from tinytrain.files import make_folder
 from tinytrain.locks import Held
 from tinytrain.run import Run
@@ -28,77 +27,39 @@ from tinytrain.train.resolve import decided, resolve
 TABLE_BYTES = 100_000  # about what the tables and the first files of a run take
 
 
-@dataclass(frozen=True)
-class Planned:
-    """A run to train.
-
-    Attributes:
-        name: of its config or arm, as tables show it.
-        data: the name of its dataset, as tables and folders show it.
-        seed: its seed.
-        config: its whole config.
-        folder: where it is written.
-        config_path: the file that the config comes from, which errors name.
-        typed: the dotted keys of the config that were chosen, which what is usual for the task does not replace; None:
-            those that differ from the default.
-    """
-
-    name: str
-    data: str
-    seed: int
-    config: Config
-    folder: Path
-    config_path: Path
-    typed: Collection[str] | None = None
-
-
-def train_all(plan: Sequence[Planned], table: Path, finished: Callable[[Planned, Run], None]) -> None:
-    """Trains every run of a plan that is not finished, and calls `finished` after each.
-
-    A run that another process trains, because the same command runs twice for example, comes last.
+def train_all(plan: Sequence[Planned], table: Path, progressed: Callable[[list[Planned]], None]) -> None:
+    """Trains every run of a plan that is not finished, together with other processes that have the same plan.
 
     Args:
         plan: the runs in order.
-        table: the file that `finished` writes, which errors name.
-        finished: called with the planned run and the finished one.
+        table: the file that `progressed` writes, which errors name.
+        progressed: called with all finished runs, in order, after each that is new, whoever has trained it.
 
     Raises:
         UserError: before any training, if a folder holds a run with another config or other images, or cannot be made;
-            at the end, if a run failed or another process still trains it.
+            at the end, if a run failed.
     """
     _refuse_runs_of_other_configs(plan)
     _refuse_runs_of_other_images(plan)
     make_folder(table.parent)
     files.require_space(table.parent, TABLE_BYTES, "the tables", "name another folder with --out")
+    shared = SharedRuns(plan, _train)
     with _hint_on_interrupt():
-        errors = _train_each(plan, finished)
-    if errors:
-        with contextlib.suppress(OSError):
-            table.parent.rmdir()  # possible only if it is empty: no run was begun
+        shared.train_all(progressed)
+    if shared.errors:
+        for folder in shared.errors:
+            _remove_empty(folder, table.parent)
+        first = next(iter(shared.errors.values()))
         raise UserError(
-            f"{len(errors)} of {len(plan)} runs failed, the others are in '{table}'; the first: {errors[0]}"
+            f"{len(shared.errors)} of {len(plan)} runs failed, the others are in '{table}'; the first: {first}"
         )
 
 
-def _train_each(plan: Sequence[Planned], finished: Callable[[Planned, Run], None]) -> list[UserError]:
-    """Trains every run and returns the errors of those that failed; a run that another process holds is tried last."""
-    errors: list[UserError] = []
-    waiting: list[Planned] = []
-    for planned in itertools.chain(plan, waiting):  # `waiting` grows meanwhile
-        try:
-            run = _trained(planned)
-        except Held as error:
-            if planned in waiting:
-                errors.append(error)
-            else:
-                waiting.append(planned)
-            print(f"tinytrain: {error}", file=sys.stderr)
-        except UserError as error:  # such as a loss that is not finite
-            print(f"tinytrain: {error}", file=sys.stderr)
-            errors.append(error)
-        else:
-            finished(planned, run)
-    return errors
+def _remove_empty(folder: Path, last: Path) -> None:
+    """Removes the folder of a run that was not begun, and those above it to `last`, as far as they are empty."""
+    with contextlib.suppress(OSError):
+        for empty in itertools.takewhile(lambda path: path != last.parent, (folder, *folder.parents)):
+            empty.rmdir()
 
 
 @contextlib.contextmanager
@@ -160,17 +121,15 @@ def naming_file(path: Path, error: UserError) -> UserError:
     return error if str(path) in str(error) else UserError(f"{path}: {error}")
 
 
-def _trained(planned: Planned) -> Run:
-    """Returns the run, trained to the end."""
+def _train(planned: Planned) -> None:
+    """Trains a run to its end."""
     run = Run(planned.folder)
-    if run.finished:
-        return run
     print(escaped(f"{planned.folder}:"), file=sys.stderr)
     # each run traces its functions again, about which TensorFlow warns
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     begun = run.config_path.is_file()
     try:
-        return cast(Run, fit.fit(planned.config, planned.folder, resume=begun, typed=planned.typed))
+        fit.fit(planned.config, planned.folder, resume=begun, typed=planned.typed)
     except Held:
         raise
     except UserError as error:

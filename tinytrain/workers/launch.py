@@ -4,52 +4,16 @@ Each is a process of its own with a TF_CONFIG of its own, an equal part of the p
 are enough. The chief has the terminal; of the others a sentence is shown only if the chief does not say it.
 """
 
-import ctypes
-import os
 import shlex
-import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
 
-from tinytrain.workers import cluster
-
-GRACE_SECONDS = 20.0  # for what the other workers have to say of one that ended by itself, and to end
-POLL_SECONDS = 0.1
-INTERRUPTED = 130
-GPUS = Path("/proc/driver/nvidia/gpus")
-
-
-@dataclass
-class Worker:
-    """A worker that runs: its process, and what it prints unless it is the chief."""
-
-    number: int
-    process: subprocess.Popen
-    printed: IO[str] | None
-
-    @property
-    def name(self) -> str:
-        """What a sentence calls it."""
-        return f"worker {self.number} (process {self.process.pid})"
-
-    @property
-    def killed(self) -> bool:
-        """Whether a signal has ended it."""
-        return (self.process.returncode or 0) < 0
-
-    def last_line(self) -> str:
-        """Returns the last line that it has printed."""
-        if self.printed is None:
-            return ""
-        self.printed.seek(0)
-        return (self.printed.read().strip().splitlines() or [""])[-1].removeprefix("tinytrain: ")
+from tinytrain.workers import cluster, processes
+from tinytrain.workers.processes import Worker
 
 
 def launch(words: Sequence[str], count: int, restarts: int, out: Path | None) -> int:
@@ -81,40 +45,26 @@ def _run(words: Sequence[str], count: int) -> tuple[int, str]:
     """Returns (exit status, a sentence about a worker that was killed or "") once all workers have ended."""
     workers: list[Worker] = []
     try:
-        with _TermAsInterrupt():
-            workers = _started(words, count)
+        with processes.TermAsInterrupt(workers):
+            _start(workers, words, count)
             first = _first_to_fail(workers)
             if first is None:
                 return 0, ""
             return _ended(workers, first)
     except KeyboardInterrupt:
-        _wait(workers, lambda worker: worker.process.poll() is not None, GRACE_SECONDS / 2)
-        return INTERRUPTED, ""
+        processes.end(workers, processes.GRACE_SECONDS / 2)
+        return processes.INTERRUPTED, ""
     finally:
-        for worker in workers:
-            worker.process.kill()
-            worker.process.wait()
+        processes.end(workers)
 
 
-def _started(words: Sequence[str], count: int) -> list[Worker]:
-    addresses, gpus = free_addresses(count), len(list(GPUS.iterdir())) if GPUS.is_dir() else 0
-    workers = []
+def _start(workers: list[Worker], words: Sequence[str], count: int) -> None:
+    """Adds `count` workers, which run, to `workers`."""
+    addresses = free_addresses(count)
     for number in range(count):
-        environment = os.environ | {cluster.VARIABLE: cluster.to_text(addresses, number)}
-        environment.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, _cores() // count)))
-        if gpus >= count:
-            environment.setdefault("CUDA_VISIBLE_DEVICES", str(number))
+        variables = {cluster.VARIABLE: cluster.to_text(addresses, number)}
         printed = tempfile.TemporaryFile("w+", errors="replace") if number else None  # noqa: SIM115 closed with it
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tinytrain", *words],
-            env=environment,
-            stdin=subprocess.DEVNULL if number else None,
-            stdout=printed,
-            stderr=printed,
-            preexec_fn=_die_with_parent,
-        )
-        workers.append(Worker(number, process, printed))
-    return workers
+        workers.append(processes.start(words, number, count, variables, printed, printed))
 
 
 def _first_to_fail(workers: list[Worker]) -> Worker | None:
@@ -126,27 +76,24 @@ def _first_to_fail(workers: list[Worker]) -> Worker | None:
                 return worker
         if all(status == 0 for status in statuses):
             return None
-        time.sleep(POLL_SECONDS)
+        time.sleep(processes.POLL_SECONDS)
 
 
 def _ended(workers: list[Worker], first: Worker) -> tuple[int, str]:
     """Returns what `_run` does, after one worker has ended with an error."""
     if first.killed:
-        name = signal.Signals(-first.process.returncode).name
-        return 1, f"{first.name} of {len(workers)} was killed by {name}, and the others were ended"
+        return 1, f"{first.name} of {len(workers)} was killed by {first.killed}, and the others were ended"
     chief = workers[0]
-    _wait([chief], lambda worker: worker.process.poll() is not None, GRACE_SECONDS)
+    processes.wait([chief], lambda worker: worker.process.poll() is not None, processes.GRACE_SECONDS)
     status = chief.process.poll()
     if status is not None and status > 0:  # it has said why
         return status, ""
-    print(f"tinytrain: {first.name} of {len(workers)} ended: {first.last_line()}", file=sys.stderr)
+    print(f"tinytrain: {first.name} of {len(workers)} ended: {_last_line(first)}", file=sys.stderr)
     return max(first.process.returncode, 1), ""
 
 
-def _wait(workers: list[Worker], ready: Callable[[Worker], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and not all(map(ready, workers)):
-        time.sleep(POLL_SECONDS)
+def _last_line(worker: Worker) -> str:
+    return (worker.text.strip().splitlines() or [""])[-1].removeprefix("tinytrain: ")
 
 
 def free_addresses(count: int) -> tuple[str, ...]:
@@ -156,23 +103,3 @@ def free_addresses(count: int) -> tuple[str, ...]:
     for one in sockets:
         one.close()
     return addresses
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _die_with_parent() -> None:
-    """Lets the kernel end this process when its parent ends, in any way."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-
-
-class _TermAsInterrupt:
-    """Inside of the block, SIGTERM raises KeyboardInterrupt, so that the workers are ended."""
-
-    def __enter__(self) -> None:
-        self.before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGTERM, self.before)

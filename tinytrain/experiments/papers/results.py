@@ -8,7 +8,7 @@ images. Nothing can be said with one seed.
 
 import functools
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -21,7 +21,7 @@ from tinytrain.experiments import paired, results_table
 from tinytrain.experiments.papers import columns
 from tinytrain.experiments.papers.columns import Column
 from tinytrain.experiments.papers.tables import Arm, Table
-from tinytrain.experiments.runs import Planned
+from tinytrain.experiments.planned import Planned
 from tinytrain.files import write_text
 from tinytrain.run import Run
 
@@ -64,7 +64,7 @@ class Reproduction:
 
 
 class Results:
-    """The results of a reproduction. Each finished run rewrites results.csv, table.csv and table.md.
+    """The results of a reproduction, and its files results.csv, table.csv and table.md.
 
     Args:
         out: the folder of the three files.
@@ -78,10 +78,10 @@ class Results:
         self.rows: list[Row] = []  # rows of table.csv
         self.text = ""  # of table.md
 
-    def add(self, planned: Planned, run: Run) -> None:
-        """Adds a finished run and writes the files."""
-        self.runs.append(results_table.run_row(planned.name, planned.data, planned.seed, run))
-        self.reproduction.finished.append(planned)
+    def update(self, finished: Sequence[Planned]) -> None:
+        """Takes over all finished runs, those of other processes too, and writes the files."""
+        self.runs = [results_table.run_row(planned) for planned in finished]
+        self.reproduction.finished[:] = finished
         self.rows = rows(self.reproduction)
         notes = [*self.notes, training_note(self.reproduction), results_table.trained_at(self.runs)]
         self.text = as_markdown(self.reproduction, self.rows, notes)
