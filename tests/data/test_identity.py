@@ -260,8 +260,8 @@ def test_neither_padding_nor_the_order_of_boxes_is_part_of_an_image():
     first, second = Box(0, (1, 2, 3, 4)), Box(1, (1, 2, 3, 4), boxes.CROWD)
 
     def content(images):
-        pool = ImageSet(boxes.pack(images), ["a", "b"], "key", lambda _: iter(()))
-        return identity._content(pool, np.array([0, 1]))
+        pool = ImageSet(boxes.pack(images), ["a", "b"], "key", lambda *_: iter(()))
+        return list(identity._content(pool, np.array([0, 1])))
 
     before = content([[first, second], []])
     assert content([[second, first], [first] * 9])[0] == before[0]

@@ -1,6 +1,7 @@
 """The papers' datasets by name, without a network: tensorflow-datasets mocked, folders made here."""
 
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from tinytrain.config import load as configs
 from tinytrain.config.schema import Data
 from tinytrain.data import batches, splits
 from tinytrain.data.boxes import CROWD, DIFFICULT
+from tinytrain.data.facts import ImageInfo
 from tinytrain.data.load import load_dataset
-from tinytrain.data.source import Dataset, ImageInfo, ImageSet
+from tinytrain.data.source import Dataset, ImageSet
 from tinytrain.datasets import named, tfds
 from tinytrain.errors import UserError
 from tinytrain.train.resolve import resolve
@@ -145,7 +147,8 @@ def source_of(counts, classes, **hints):
     for name, count in counts.items():
         labels = np.concatenate([np.arange(classes), random.choice(classes, count - classes, p=share / share.sum())])
         names = [f"{name}-{n}" for n in range(count)]
-        pools[name] = ImageSet(labels, names, name, lambda _: iter(()), [ImageInfo(digest=text) for text in names])
+        infos = [ImageInfo(digest=hashlib.md5(text.encode()).hexdigest()) for text in names]
+        pools[name] = ImageSet(labels, names, name, lambda *_: iter(()), infos)
     return Dataset([str(n) for n in range(classes)], pools, channels=3, side=0, **hints)
 
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tinytrain.data import batches, boxes
-from tinytrain.data.source import Dataset, ImageInfo
+from tinytrain.data.facts import Facts
+from tinytrain.data.source import Dataset
 
 if TYPE_CHECKING:
     from tinytrain.data.splits import Subset  # splits imports check, which imports this module
@@ -79,7 +80,7 @@ class BoxImages:
     written_at: list[list[str]] | None
 
     @classmethod
-    def of(cls, dataset: Dataset, subsets: "dict[str, Subset]", image_infos: dict[str, list[ImageInfo]]) -> "BoxImages":
+    def of(cls, dataset: Dataset, subsets: "dict[str, Subset]", image_infos: dict[str, Facts]) -> "BoxImages":
         """Returns the images of `subsets`; image_infos: what is known of the images of each set."""
         chosen = [
             (split, part.image_set, dataset.image_sets[part.image_set], index)
@@ -92,7 +93,7 @@ class BoxImages:
             np.array([split for split, *_ in chosen], object),
             [image_set.names[index] for *_, image_set, index in chosen],
             boxes.join(parts),
-            [image_infos[key][index].size for _, key, _, index in chosen],
+            np.concatenate([image_infos[part.image_set].sizes[part.indices] for part in subsets.values()]).tolist(),
             [(image_set.written_at or [])[index] for *_, image_set, index in chosen] if known else None,
         )
 

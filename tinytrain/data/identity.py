@@ -11,8 +11,7 @@ A resumed run uses the same images in the same splits: they are found by their n
 
 import hashlib
 import sys
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,17 @@ import numpy as np
 
 from tinytrain import provenance
 from tinytrain.config.schema import Config
-from tinytrain.data import boxes
+from tinytrain.data import boxes, recorded_names
+from tinytrain.data.facts import DIGEST_BYTES, Facts
+from tinytrain.data.names import Names
+from tinytrain.data.recorded_names import SHOWN_NAMES, listed, some
 from tinytrain.data.source import Dataset, ImageSet
 from tinytrain.data.splits import Splits, Subset, as_names
 from tinytrain.errors import UserError, escaped
 from tinytrain.files import read_json, write_json
 from tinytrain.run import Run
 
-SHOWN_NAMES = 3  # examples in a sentence
+CHUNK = 1 << 14  # images that are put into words at a time
 
 
 def record(run: Run, data: Splits) -> None:
@@ -36,7 +38,8 @@ def record(run: Run, data: Splits) -> None:
         len(part.indices) for part in data.subsets.values()
     )
     content = {
-        name: _content(data.dataset.image_sets[part.image_set], part.indices) for name, part in data.subsets.items()
+        name: list(_content(data.dataset.image_sets[part.image_set], part.indices))
+        for name, part in data.subsets.items()
     }
     write_json(run.content_path, content | {"left_out": left_out})
     write_json(run.split_path, as_names(data.dataset, data.subsets))
@@ -62,7 +65,8 @@ def recorded_splits(run: Run, dataset: Dataset, config: Config) -> Splits:
         return Splits(dataset, config)
     content = _read(run.content_path) or {}
     left_out = content.get("left_out", 0 if not config.data.train_images else None)
-    subsets, changed_images = _find(image_names, dataset, left_out)
+    image_names = {split: Names.of(names) for split, names in image_names.items()}
+    subsets, changed_images = recorded_names.find(image_names, dataset, left_out)
     changes += changed_images
     if not changes:
         changes = _changed_content(image_names, content, dataset, subsets)
@@ -107,9 +111,9 @@ def match_classes(
         UserError: the names differ.
     """
     if not model_classes:
-        listed = _listed(data_classes)
+        order = listed(data_classes)
         return annotations, [
-            f"{what} does not name its classes: they are taken to be in the order of '{data}', {listed}"
+            f"{what} does not name its classes: they are taken to be in the order of '{data}', {order}"
         ]
     if list(model_classes) == list(data_classes):
         return annotations, []
@@ -135,7 +139,7 @@ def refuse_other_names(first: Sequence[str], second: Sequence[str], what: str, o
         other: what it calls the owner of `second`.
     """
     if sorted(first) != sorted(second):
-        lists = f"{what} has the classes {_listed(first)}, {other} has {_listed(second)}"
+        lists = f"{what} has the classes {listed(first)}, {other} has {listed(second)}"
         if max(len(first), len(second)) > SHOWN_NAMES:  # the lists may not show what differs
             lists += f" ({'; '.join(_changed_names(first, second, 'only the first has', 'only the second has'))})"
         raise UserError(f"{lists}: they must be the same")
@@ -154,13 +158,15 @@ def count_trained_on(run: Run, data: Splits, split: str) -> int:
     names, content = (_read(path) or {} for path in (run.split_path, run.content_path))
     part = data.subsets[split]
     image_set = data.dataset.image_sets[part.image_set]
-    digests = {row.partition(" ")[0] for row in content.get("train", [])} - {"-"}
-    if image_set.infos is not None and digests:
-        return sum(image_set.infos[index].digest in digests for index in part.indices)
-    if image_set.infos is not None or digests or run.config().data.spec != data.spec:
+    rows = (row.partition(" ")[0] for row in content.get("train", []))
+    digests = np.array([bytes.fromhex(digest) for digest in rows if digest != "-"], f"S{DIGEST_BYTES}")
+    if image_set.infos is not None and len(digests):
+        own = Facts.of(image_set.infos).take(part.indices).rows["digest"]
+        return int((np.isin(own, digests) & (own != b"")).sum())
+    if image_set.infos is not None or len(digests) or run.config().data.spec != data.spec:
         return 0
     train_names = set(names.get("train", []))
-    return sum(image_set.names[index] in train_names for index in part.indices)
+    return sum(image_set.names[index] in train_names for index in part.indices.tolist())
 
 
 def note_trained_on(run: Run, data: Splits, split: str, what: str) -> None:
@@ -172,58 +178,20 @@ def note_trained_on(run: Run, data: Splits, split: str, what: str) -> None:
         )
 
 
-def _find(
-    image_names: dict[str, list[str]], dataset: Dataset, left_out: int | None
-) -> tuple[dict[str, Subset], list[str]]:
-    """Finds recorded images by their names.
-
-    Args:
-        image_names: {split: the names of its images}.
-        dataset: where to find them.
-        left_out: how many images are in no split; None if it is not known.
-
-    Returns:
-        The splits, and the changes in words: images that were added, removed or moved.
-    """
-    base = "train" if "train" in dataset.image_sets else "all"
-    unmatched: dict[str, list[tuple[str, int]]] = defaultdict(list)  # image name -> (image set, index)
-    for set_name, image_set in dataset.image_sets.items():
-        for index, image in enumerate(image_set.names):
-            unmatched[image].append((set_name, index))
-    for positions in unmatched.values():
-        positions.reverse()  # images of the same name are matched in order
-    subsets, removed, moved = {}, [], []
-    for split, names in image_names.items():
-        set_name, indices = split if split in dataset.image_sets else base, []
-        for image in names:
-            position = next((position for position in reversed(unmatched[image]) if position[0] == set_name), None)
-            if position:
-                unmatched[image].remove(position)
-                indices.append(position[1])
-            elif unmatched[image]:
-                moved.append(f"{image} ({split}, now {unmatched[image].pop()[0]})")
-            else:
-                removed.append(image)
-        subsets[split] = Subset(set_name, np.array(indices, np.int64))
-    others = [image for image, positions in unmatched.items() for _ in positions]
-    added = _some("added", others) if left_out == 0 else []
-    if left_out and len(others) != left_out:
-        added = [f"{len(others):,} images beside the recorded ones, not {left_out:,}"]
-    return subsets, [*added, *_some("removed", removed), *_some("in another split", moved)]
-
-
 def _changed_content(
-    image_names: dict[str, list[str]], content: dict[str, Any], dataset: Dataset, subsets: dict[str, Subset]
+    image_names: dict[str, Names], content: dict[str, Any], dataset: Dataset, subsets: dict[str, Subset]
 ) -> list[str]:
     """Returns the changes of images that have kept their names, in words: other pixels, other classes."""
     replaced, relabelled = [], []
     for split, part in subsets.items():
-        current = _content(dataset.image_sets[part.image_set], part.indices)
-        recorded = content.get(split, current)
+        current = Names.of(_content(dataset.image_sets[part.image_set], part.indices))
+        recorded = Names.of(content.get(split, current))
         if len(recorded) != len(current):
             raise UserError(
                 f"content.json of the run has {len(recorded):,} {split} images, split.json {len(current):,}"
             )
+        if recorded == current:
+            continue
         for image, before, after in zip(image_names[split], recorded, current, strict=True):
             old_digest, _, old_annotation = before.partition(" ")
             new_digest, _, new_annotation = after.partition(" ")
@@ -234,15 +202,20 @@ def _changed_content(
                 now = f"{first} boxes" if dataset.task == "detect" else dataset.classes[int(float(first))]
                 relabelled.append(f"{image} (now {now})")
     other = "with other boxes" if dataset.task == "detect" else "of another class"
-    return [*_some("with other pixels under the same name", replaced), *_some(other, relabelled)]
+    return [*some("with other pixels under the same name", replaced), *some(other, relabelled)]
 
 
-def _content(pool: ImageSet, indices: np.ndarray) -> list[str]:
-    digests = [info.digest for info in pool.infos] if pool.infos is not None else ["-"] * len(pool.annotations)
-    if pool.annotations.ndim == 3:
-        return [f"{digests[index]} {_boxes_as_text(pool.annotations[index])}" for index in indices.tolist()]
-    rows = pool.annotations.reshape(len(pool.annotations), -1) if len(pool.annotations) else pool.annotations
-    return [f"{digests[index]} {' '.join(map(str, rows[index].tolist()))}" for index in indices.tolist()]
+def _content(pool: ImageSet, indices: np.ndarray) -> Iterator[str]:
+    """Yields "DIGEST ANNOTATION" of each of these images."""
+    boxed, rows = pool.annotations.ndim == 3, pool.annotations.reshape(len(pool.annotations), -1)
+    for first in range(0, len(indices), CHUNK):
+        chosen = indices[first : first + CHUNK]
+        digests = ["-"] * len(chosen) if pool.infos is None else Facts.of(pool.infos).take(chosen).hex_digests
+        if boxed:
+            texts = [_boxes_as_text(pool.annotations[index]) for index in chosen.tolist()]
+        else:
+            texts = [" ".join(map(str, row)) for row in rows[chosen].tolist()]
+        yield from map(" ".join, zip(digests, texts, strict=True))
 
 
 def _boxes_as_text(rows: np.ndarray) -> str:
@@ -256,14 +229,14 @@ def _changed_classes(recorded: list[str], current: list[str]) -> list[str]:
     if not recorded or recorded == current:
         return []
     names = _changed_names(recorded, current, "classes gone", "classes new")
-    return names or [f"classes in another order, {_listed(current)} in place of {_listed(recorded)}"]
+    return names or [f"classes in another order, {listed(current)} in place of {listed(recorded)}"]
 
 
 def _changed_names(first: Sequence[str], second: Sequence[str], first_only: str, second_only: str) -> list[str]:
     """Returns the names that only one list has, each list after its description."""
     missing = [name for name in first if name not in set(second)]
     others = [name for name in second if name not in set(first)]
-    return [f"{what}: {_listed(names)}" for what, names in ((first_only, missing), (second_only, others)) if names]
+    return [f"{what}: {listed(names)}" for what, names in ((first_only, missing), (second_only, others)) if names]
 
 
 def _changed(run: Run, config: Config, changes: list[str]) -> UserError:
@@ -271,14 +244,6 @@ def _changed(run: Run, config: Config, changes: list[str]) -> UserError:
         f"'{config.data.spec}' is not what '{run.folder}' was trained on ({'; '.join(changes)}): "
         "restore it, or train a new run"
     )
-
-
-def _some(what: str, images: list[str]) -> list[str]:
-    return [f"{len(images):,} image{'s' * (len(images) > 1)} {what}: {_listed(images)}"] if images else []
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN_NAMES]) + (f", … ({len(names):,} in all)" if len(names) > SHOWN_NAMES else "")
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -10,13 +10,16 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from tinytrain.config.schema import Config, Data
 from tinytrain.data import batches, boxes, check, copies
+from tinytrain.data.facts import Facts
 from tinytrain.data.images import Images, Samples
+from tinytrain.data.names import Names
 from tinytrain.data.source import Dataset, ImageSet, class_counts, counted
 from tinytrain.errors import UserError
 
@@ -132,7 +135,9 @@ def arrange(dataset: Dataset, rule: str) -> Dataset:
 
 def as_names(dataset: Dataset, subsets: dict[str, Subset]) -> dict[str, list[str]]:
     """Returns the image names of each split, as `split.json` in the run folder holds them."""
-    return {name: [dataset.image_sets[one.image_set].names[i] for i in one.indices] for name, one in subsets.items()}
+    return {
+        name: list(Names.of(dataset.image_sets[one.image_set].names).take(one.indices)) for name, one in subsets.items()
+    }
 
 
 def _joined(image_sets: list[ImageSet]) -> ImageSet:
@@ -140,16 +145,20 @@ def _joined(image_sets: list[ImageSet]) -> ImageSet:
     if len(image_sets) == 1:
         return image_sets[0]
 
-    def images(prepare: Callable[[Image.Image], np.ndarray]) -> Iterator[np.ndarray]:
-        return itertools.chain.from_iterable(one.images(prepare) for one in image_sets)
+    starts = np.cumsum([0, *(len(one.names) for one in image_sets)])
 
-    names = [name for one in image_sets for name in one.names]
-    known = [one.infos for one in image_sets if one.infos is not None]
-    infos = list(itertools.chain(*known)) if len(known) == len(image_sets) else None
+    def images(prepare: Callable[[Image.Image], Any], numbers: np.ndarray) -> Iterator[Any]:
+        parts = np.split(numbers, np.searchsorted(numbers, starts[1:-1]))
+        for one, start, own in zip(image_sets, starts, parts, strict=False):
+            yield from one.images(prepare, own - start) if len(own) else ()
+
+    known = [Facts.of(one.infos) for one in image_sets if one.infos is not None]
+    infos = Facts.join(known) if len(known) == len(image_sets) else None
     parts = [one.annotations for one in image_sets]
     annotations = boxes.join(parts) if parts[0].ndim == 3 else np.concatenate(parts)
     places = [one.written_at for one in image_sets if one.written_at is not None]
     written_at = list(itertools.chain(*places)) if len(places) == len(image_sets) else None
+    names = Names.join([Names.of(one.names) for one in image_sets])
     return ImageSet(annotations, names, " + ".join(one.key for one in image_sets), images, infos, written_at)
 
 
@@ -214,7 +223,7 @@ def _exact(sizes: np.ndarray, total: int, name: str) -> np.ndarray:
 
 def _units(image_set: ImageSet) -> np.ndarray:
     """Returns (N,) the group of each image: copies of it, which stay in one split."""
-    return copies.group_copies([info.digest for info in check.infos(image_set)], image_set.names)
+    return copies.group_copies(check.infos(image_set).digests, image_set.names)
 
 
 def _reserved(dataset: Dataset, base: str, units: np.ndarray, needed: int, seed: int) -> set[int]:

@@ -170,11 +170,12 @@ def _image_set(builder: Any, split: str, label: str, new_index: np.ndarray) -> I
     labels = np.where(all_labels < 0, -1, new_index[all_labels])
     kept = labels >= 0
 
-    def images(prepare: Callable[[Image.Image], np.ndarray]) -> Iterator[np.ndarray]:
+    def images(prepare: Callable[[Image.Image], Any], numbers: np.ndarray) -> Iterator[Any]:
         import tensorflow as tf
 
-        encoded = builder.as_dataset(split=split, decoders=undecoded)
-        pairs = tf.data.Dataset.zip(encoded, tf.data.Dataset.from_tensor_slices(kept)).filter(lambda _, keep: keep)
+        encoded, wanted = builder.as_dataset(split=split, decoders=undecoded), np.zeros(len(kept), bool)
+        wanted[np.flatnonzero(kept)[numbers]] = True
+        pairs = tf.data.Dataset.zip(encoded, tf.data.Dataset.from_tensor_slices(wanted)).filter(lambda _, keep: keep)
         feature = builder.info.features["image"]
         decoded = pairs.map(lambda example, _: feature.decode_example(example["image"]), num_parallel_calls=4)
         return (prepare(Image.fromarray(np.squeeze(image))) for image in tfds.as_numpy(decoded))
