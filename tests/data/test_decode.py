@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinytrain.data import batches, decode, reading
+from tinytrain.data import decode, reading, resizing
 
 DEEP = np.array([[0, 100, 255, 256], [257, 300, 25700, 65535]], np.uint16)
 
@@ -20,7 +20,7 @@ def opened(image, format_, **options):
 
 
 def gray(image):
-    return batches.prepare(image, max(image.size), 1, "pad")[0][..., 0]
+    return resizing.prepare(image, max(image.size), 1, "pad")[0][..., 0]
 
 
 def tiff(values, bits, kind, order="<", photometric=1):
@@ -99,7 +99,7 @@ def test_what_is_transparent_is_on_white(mode):
     flat, transparent = decode.upright_8bit(image)
     assert (transparent, flat.mode) == (True, "L" if mode == "LA" else "RGB")
     np.testing.assert_array_equal(np.asarray(flat.convert("L"))[0], expected)
-    np.testing.assert_array_equal(batches.prepare(image, 3, 1, "pad")[0][1, :, 0], expected)
+    np.testing.assert_array_equal(resizing.prepare(image, 3, 1, "pad")[0][1, :, 0], expected)
 
 
 def test_an_alpha_channel_that_hides_nothing_changes_nothing():
@@ -148,8 +148,8 @@ def test_a_tiff_file_is_turned_once(tmp_path, compression, turn):
 def test_color_spaces_that_have_no_way_to_gray_go_by_rgb():
     lab = opened(Image.merge("LAB", [Image.new("L", (4, 4), value) for value in (128, 128, 128)]), "TIFF")
     assert lab.mode == "LAB"
-    assert batches.prepare(lab, 4, 1, "stretch")[0].shape == (4, 4, 1)
-    middle = batches.prepare(lab, 4, 3, "stretch")[0][0, 0]
+    assert resizing.prepare(lab, 4, 1, "stretch")[0].shape == (4, 4, 1)
+    middle = resizing.prepare(lab, 4, 3, "stretch")[0][0, 0]
     assert 115 <= middle.min() <= middle.max() <= 123  # L* = 50 is 119 in sRGB
 
 

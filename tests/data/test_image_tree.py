@@ -11,7 +11,7 @@ from PIL import Image
 
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config, Data
-from tinytrain.data import batches, check, reading, splits
+from tinytrain.data import check, decoding, reading, splits
 from tinytrain.data.load import read_dataset
 from tinytrain.data.source import split_of
 from tinytrain.datasets import csv, folder
@@ -267,7 +267,7 @@ def test_an_image_that_is_gone_when_it_is_decoded_is_named(image_folder):
     source = folder.load(str(root), Data())
     (root / "red/001.png").unlink()
     with pytest.raises(UserError, match=r"cannot read '.*red/001.png' any more"):
-        batches.decode(source.image_sets["all"], 8, 3, "stretch")
+        decoding.decode(source.image_sets["all"], 8, 3, "stretch")
 
 
 def test_large_images_are_decoded_one_at_a_time(image_folder, tmp_path, monkeypatch):
@@ -312,7 +312,7 @@ def test_measuring_large_images_takes_little_memory(tmp_path):
         pytest.skip("Linux only")
     before = highest()
     source = folder.load(str(tmp_path / "large"), Data())
-    batches.decode(source.image_sets["all"], 96, 3, "stretch")
+    decoding.decode(source.image_sets["all"], 96, 3, "stretch")
     assert highest() - before < 450_000  # kB
 
 

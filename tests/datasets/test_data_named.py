@@ -13,7 +13,7 @@ import tensorflow_datasets
 from tinytrain.config import dataset_catalog
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Data
-from tinytrain.data import batches, splits
+from tinytrain.data import resizing, splits
 from tinytrain.data.boxes import CROWD, DIFFICULT
 from tinytrain.data.facts import ImageInfo
 from tinytrain.data.load import load_dataset
@@ -48,7 +48,7 @@ def test_every_dataset_by_name(name, tmp_path, any_count):
     with tensorflow_datasets.testing.mock_data(num_examples=40):
         source = named.load(spec_of(name, tmp_path), Data())
         pool = source.image_sets["train"]
-        images = list(pool.images(lambda image: batches.prepare(image, 8, source.channels, "stretch")[0]))
+        images = list(pool.images(lambda image: resizing.prepare(image, 8, source.channels, "stretch")[0]))
     assert len(source.classes) == row.classes
     assert row.without not in source.classes
     assert set(source.image_sets) <= set(row.splits)

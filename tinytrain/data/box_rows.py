@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tinytrain.data import batches, boxes
+from tinytrain.data import boxes, resizing
 from tinytrain.data.facts import Facts
 from tinytrain.data.source import Dataset
 
@@ -58,7 +58,7 @@ def at_input(annotations: np.ndarray, transforms: np.ndarray, side: int) -> BoxR
 
     Args:
         annotations: (N, M, FIELDS).
-        transforms: (N, 4), how each image is brought to the input (`batches.Transform`).
+        transforms: (N, 4), how each image is brought to the input (`resizing.Transform`).
         side: of the input.
     """
     moved = rows(boxes.transformed(annotations, transforms))
@@ -105,7 +105,7 @@ class BoxImages:
 
     def transforms(self, side: int, resize: str) -> np.ndarray:
         """Returns (N, 4) float32, how they are brought to an input of `side` pixels; none is decoded for that."""
-        return np.array([batches.transform_of(size, side, resize) for size in self.sizes], np.float32).reshape(-1, 4)
+        return np.array([resizing.transform_of(size, side, resize) for size in self.sizes], np.float32).reshape(-1, 4)
 
     def where(self, rows: BoxRows) -> np.ndarray:
         """Returns (n,) texts, the file and line of each box."""

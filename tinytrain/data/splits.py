@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from tinytrain.config.schema import Config, Data
-from tinytrain.data import batches, boxes, check, copies
+from tinytrain.data import boxes, check, copies, decoding
 from tinytrain.data.facts import Facts
 from tinytrain.data.images import Images, Samples
 from tinytrain.data.names import Names
@@ -56,7 +56,7 @@ class Splits:
         subset = self.subsets[name]
         image_set = self.dataset.image_sets[subset.image_set]
         side, channels = side or int(self.model.resolution), int(self.model.channels)
-        images, transforms = batches.decode(image_set, side, channels, self.resize)
+        images, transforms = decoding.decode(image_set, side, channels, self.resize)
         return Samples(images, image_set.annotations, transforms).take(subset.indices)
 
     def annotations(self, name: str) -> np.ndarray:

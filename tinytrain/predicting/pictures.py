@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from tinytrain.data import batches, file_table, image_tree, reading
-from tinytrain.data.batches import Transform
+from tinytrain.data import file_table, image_tree, reading, resizing
 from tinytrain.data.decode import upright_8bit
+from tinytrain.data.resizing import Transform
 from tinytrain.data.source import counted
 from tinytrain.errors import Mistakes, UserError
 from tinytrain.predicting.model import Model
@@ -88,7 +88,7 @@ def prepare(paths: Sequence[Path], model: Model) -> list[tuple[Prepared | None, 
 
     def prepared(image: Image.Image) -> Prepared:
         upright, _ = upright_8bit(image)
-        pixels, transform = batches.prepare(image, model.side, model.channels, model.resize)
+        pixels, transform = resizing.prepare(image, model.side, model.channels, model.resize)
         return Prepared(pixels, transform, upright.size)
 
     with ThreadPoolExecutor(file_table.THREADS) as threads, warnings.catch_warnings():
