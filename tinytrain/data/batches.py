@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tinytrain.data.images import Samples
+from tinytrain.data.images import Samples, for_training
 
 Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]  # (pixels, targets, seed)
 Encode = Callable[[tf.Tensor, tf.Tensor], Any]  # (annotations (B, …), transforms (B, 4)) -> targets: `Task.encode`
@@ -44,7 +44,7 @@ def training_batches(
     def gather(step: np.int64) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         epoch, position = divmod(int(step), steps_per_epoch)
         chosen = order(epoch)[position * batch : (position + 1) * batch]
-        return images[chosen], annotations[chosen], transforms[chosen]
+        return for_training(images, chosen, seed, int(step)), annotations[chosen], transforms[chosen]
 
     def load(step: tf.Tensor) -> tuple[tf.Tensor, Any]:
         dtypes = [tf.uint8, tf.as_dtype(annotations.dtype), tf.float32]

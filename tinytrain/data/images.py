@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from tinytrain.data.crops import CroppedImages
 from tinytrain.data.shards import Shards
 
 
@@ -31,8 +32,18 @@ class IndexedView:
         return images if dtype is None else images.astype(dtype, copy=False)
 
 
-Images = np.ndarray | Shards | IndexedView  # (N, H, W, C) uint8
+Images = np.ndarray | Shards | CroppedImages | IndexedView  # (N, H, W, C) uint8
 IDENTITY = np.array([1.0, 1.0, 0.0, 0.0], np.float32)  # the transform of an image that keeps its size
+
+
+def for_training(images: Images, index: np.ndarray, seed: int, step: int) -> np.ndarray:
+    """Returns the images of these numbers (M,) as a step of training takes them, (M, H, W, C) uint8.
+
+    Of images that are kept larger it is a random crop of each, drawn from the seed, the step and the image.
+    """
+    if isinstance(images, IndexedView):
+        return for_training(images.images, images.index[index], seed, step)
+    return images.drawn(index, seed, step) if isinstance(images, CroppedImages) else images[index]
 
 
 @dataclass(frozen=True)
