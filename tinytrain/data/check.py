@@ -208,7 +208,7 @@ def class_counts(dataset: Dataset, subsets: "dict[str, Subset]") -> dict[str, di
 def _size_and_mode_findings(dataset: Dataset, image_infos: dict[str, Facts], config: Config) -> list[Finding]:
     """Returns the findings about images of several sizes or modes, and about transparent ones."""
     problems = []
-    if config.data.resize == "auto":
+    if config.data.resize == "auto" and not config.data.decode_resolution:
         others = " or ".join(resize for resize in ("pad", "stretch", "crop") if resize != dataset.resize)
         hint = f"data.resize={dataset.resize} brings them to one size, unless you say {others}"
         problems += _differing("sizes", dataset, {name: one.packed("size") for name, one in image_infos.items()}, hint)
