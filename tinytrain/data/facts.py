@@ -103,7 +103,7 @@ class Facts(Sequence[ImageInfo]):
     @property
     def hex_digests(self) -> list[str]:
         """The hash of the pixels of each image, "" if it is not known."""
-        return [_hex(digest) for digest in self.rows["digest"].tolist()]
+        return hex_digests(self.rows["digest"])
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -137,6 +137,11 @@ def _info(fields: tuple) -> ImageInfo:
 
 def _hex(digest: bytes) -> str:
     return digest.ljust(DIGEST_BYTES, b"\0").hex() if digest else ""  # NumPy leaves zeros at the end out
+
+
+def hex_digests(digests: np.ndarray) -> list[str]:
+    """Returns digests, (N,) bytes, as hex digits; "" for one that is not known."""
+    return list(map(_hex, digests.tolist()))
 
 
 def are_whole(rows: np.ndarray) -> bool:

@@ -5,44 +5,32 @@ split.json     the names of the images in each split
 content.json   for each of these "DIGEST ANNOTATION": the hash of its decoded pixels ("-" if it is not known) and its
                class index (of boxes their number and a hash, for other tasks all numbers); and in "left_out" how many
                images data.train_images leaves out
+images.npz     in place of these two, of more than 100,000 images (run_images.py)
 
 A resumed run uses the same images in the same splits: they are found by their names, not drawn again.
 """
 
-import hashlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tinytrain import provenance
 from tinytrain.config.schema import Config
-from tinytrain.data import boxes, recorded_names
-from tinytrain.data.facts import DIGEST_BYTES, Facts
-from tinytrain.data.names import Names
+from tinytrain.data import boxes, recorded_names, run_images
+from tinytrain.data.facts import Facts
 from tinytrain.data.recorded_names import SHOWN_NAMES, listed, some
-from tinytrain.data.source import Dataset, ImageSet
-from tinytrain.data.splits import Splits, Subset, as_names
+from tinytrain.data.run_images import DIGEST, RunImages
+from tinytrain.data.source import Dataset
+from tinytrain.data.splits import Splits, Subset
 from tinytrain.errors import UserError, escaped
-from tinytrain.files import read_json, write_json
 from tinytrain.run import Run
-
-CHUNK = 1 << 14  # images that are put into words at a time
 
 
 def record(run: Run, data: Splits) -> None:
-    """Writes split.json and content.json into a new run."""
-    left_out = sum(len(pool.annotations) for pool in data.dataset.image_sets.values()) - sum(
-        len(part.indices) for part in data.subsets.values()
-    )
-    content = {
-        name: list(_content(data.dataset.image_sets[part.image_set], part.indices))
-        for name, part in data.subsets.items()
-    }
-    write_json(run.content_path, content | {"left_out": left_out})
-    write_json(run.split_path, as_names(data.dataset, data.subsets))
+    """Writes which images there are, in which split, into a new run."""
+    run_images.write(run, data)
 
 
 def recorded_splits(run: Run, dataset: Dataset, config: Config) -> Splits:
@@ -57,19 +45,19 @@ def recorded_splits(run: Run, dataset: Dataset, config: Config) -> Splits:
         UserError: images or classes have changed since the training.
     """
     changes = _changed_classes(classes_of(run), dataset.classes)
-    image_names = _read(run.split_path)
-    if image_names is None:
+    recorded = run_images.read(run)
+    if recorded is None:
         print_note(f"'{run.folder}' has no split.json: whether its images have changed cannot be told")
         if changes:
             raise _changed(run, config, changes)
         return Splits(dataset, config)
-    content = _read(run.content_path) or {}
-    left_out = content.get("left_out", 0 if not config.data.train_images else None)
-    image_names = {split: Names.of(names) for split, names in image_names.items()}
-    subsets, changed_images = recorded_names.find(image_names, dataset, left_out)
+    left_out = recorded.left_out
+    if left_out is None and not config.data.train_images:
+        left_out = 0
+    subsets, changed_images = recorded_names.find(recorded.names, dataset, left_out)
     changes += changed_images
     if not changes:
-        changes = _changed_content(image_names, content, dataset, subsets)
+        changes = _changed_content(recorded, dataset, subsets)
     if changes:
         raise _changed(run, config, changes)
     return Splits(dataset, config, subsets)
@@ -155,17 +143,16 @@ def count_trained_on(run: Run, data: Splits, split: str) -> int:
 
     Images are compared by their content, or by their names if the content is not known and data.spec is the same.
     """
-    names, content = (_read(path) or {} for path in (run.split_path, run.content_path))
-    part = data.subsets[split]
+    recorded, part = run_images.read(run), data.subsets[split]
     image_set = data.dataset.image_sets[part.image_set]
-    rows = (row.partition(" ")[0] for row in content.get("train", []))
-    digests = np.array([bytes.fromhex(digest) for digest in rows if digest != "-"], f"S{DIGEST_BYTES}")
+    digests = recorded.content["train"].digests if recorded and "train" in recorded.content else np.empty(0, DIGEST)
+    digests = digests[digests != b""]
     if image_set.infos is not None and len(digests):
-        own = Facts.of(image_set.infos).take(part.indices).rows["digest"]
-        return int((np.isin(own, digests) & (own != b"")).sum())
-    if image_set.infos is not None or len(digests) or run.config().data.spec != data.spec:
+        own = Facts.of(image_set.infos).rows["digest"][part.indices]
+        return int(np.isin(own, digests).sum())
+    if recorded is None or image_set.infos is not None or len(digests) or run.config().data.spec != data.spec:
         return 0
-    train_names = set(names.get("train", []))
+    train_names = set(recorded.names.get("train", []))
     return sum(image_set.names[index] in train_names for index in part.indices.tolist())
 
 
@@ -178,51 +165,29 @@ def note_trained_on(run: Run, data: Splits, split: str, what: str) -> None:
         )
 
 
-def _changed_content(
-    image_names: dict[str, Names], content: dict[str, Any], dataset: Dataset, subsets: dict[str, Subset]
-) -> list[str]:
+def _changed_content(recorded: RunImages, dataset: Dataset, subsets: dict[str, Subset]) -> list[str]:
     """Returns the changes of images that have kept their names, in words: other pixels, other classes."""
     replaced, relabelled = [], []
     for split, part in subsets.items():
-        current = Names.of(_content(dataset.image_sets[part.image_set], part.indices))
-        recorded = Names.of(content.get(split, current))
-        if len(recorded) != len(current):
-            raise UserError(
-                f"content.json of the run has {len(recorded):,} {split} images, split.json {len(current):,}"
-            )
-        if recorded == current:
+        if split not in recorded.content:
             continue
-        for image, before, after in zip(image_names[split], recorded, current, strict=True):
-            old_digest, _, old_annotation = before.partition(" ")
-            new_digest, _, new_annotation = after.partition(" ")
-            if "-" not in (old_digest, new_digest) and old_digest != new_digest:
-                replaced.append(image)
-            elif old_annotation != new_annotation:
-                first = new_annotation.split()[0]
+        before, names = recorded.content[split], recorded.names[split]
+        after = run_images.of_images(dataset.image_sets[part.image_set], part.indices)
+        if len(before.digests) != len(names):
+            raise UserError(
+                f"content.json of the run has {len(before.digests):,} {split} images, split.json {len(names):,}"
+            )
+        other_pixels = (before.digests != b"") & (after.digests != b"") & (before.digests != after.digests)
+        replaced += [names[index] for index in np.flatnonzero(other_pixels).tolist()]
+        if before.annotations == after.annotations:
+            continue
+        for index, (old, new) in enumerate(zip(before.annotations, after.annotations, strict=True)):
+            if old != new and not other_pixels[index]:
+                first = new.split()[0]
                 now = f"{first} boxes" if dataset.task == "detect" else dataset.classes[int(float(first))]
-                relabelled.append(f"{image} (now {now})")
+                relabelled.append(f"{names[index]} (now {now})")
     other = "with other boxes" if dataset.task == "detect" else "of another class"
     return [*some("with other pixels under the same name", replaced), *some(other, relabelled)]
-
-
-def _content(pool: ImageSet, indices: np.ndarray) -> Iterator[str]:
-    """Yields "DIGEST ANNOTATION" of each of these images."""
-    boxed, rows = pool.annotations.ndim == 3, pool.annotations.reshape(len(pool.annotations), -1)
-    for first in range(0, len(indices), CHUNK):
-        chosen = indices[first : first + CHUNK]
-        digests = ["-"] * len(chosen) if pool.infos is None else Facts.of(pool.infos).take(chosen).hex_digests
-        if boxed:
-            texts = [_boxes_as_text(pool.annotations[index]) for index in chosen.tolist()]
-        else:
-            texts = [" ".join(map(str, row)) for row in rows[chosen].tolist()]
-        yield from map(" ".join, zip(digests, texts, strict=True))
-
-
-def _boxes_as_text(rows: np.ndarray) -> str:
-    """Returns the number of boxes of an image (M, FIELDS) and a hash of them, in any order and without padding."""
-    own = rows[rows[:, boxes.CLASS] != boxes.NO_BOX]
-    ordered = np.ascontiguousarray(own[np.lexsort(own.T)], "<f4")
-    return f"{len(own)} {hashlib.blake2b(ordered.tobytes(), digest_size=8).hexdigest()}"
 
 
 def _changed_classes(recorded: list[str], current: list[str]) -> list[str]:
@@ -244,15 +209,3 @@ def _changed(run: Run, config: Config, changes: list[str]) -> UserError:
         f"'{config.data.spec}' is not what '{run.folder}' was trained on ({'; '.join(changes)}): "
         "restore it, or train a new run"
     )
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    """Returns the content of split.json or content.json of a run, or None if there is no such file."""
-    if not path.is_file():
-        return None
-    by_split = read_json(path)
-    for split, rows in by_split.items():
-        valid = isinstance(rows, list) and all(isinstance(row, str) for row in rows)
-        if not (valid if split != "left_out" else type(rows) is int):
-            raise UserError(f"'{path}' holds no images under '{split}'; it is not as tinytrain wrote it")
-    return by_split

@@ -53,6 +53,15 @@ class Names(Sequence[str]):
             letters[begin:end] = self.letters[shift + np.arange(begin, end)]
         return Names(letters, ends)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the arrays are those of texts, as far as can be told: a damaged file holds others."""
+        ends, letters = self.ends, self.letters
+        typed = (letters.dtype, letters.ndim, ends.dtype, ends.ndim) == (np.uint8, 1, np.int64, 1)
+        return (
+            typed and len(ends) > 0 and ends[0] == 0 and ends[-1] == len(letters) and bool((np.diff(ends) >= 0).all())
+        )
+
     def contain(self, text: str) -> bool:
         """Returns whether `text` stands anywhere in the names; one that spans two of them counts as well."""
         return text.encode() in self.letters.tobytes()
