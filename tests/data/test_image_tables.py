@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tinytrain.data import facts, names, recorded_names
+from tinytrain.data import facts, names, reading, recorded_names
 from tinytrain.data.facts import Facts, ImageInfo
 from tinytrain.data.file_table import FileTable, scan
 from tinytrain.data.names import Names
@@ -97,7 +97,7 @@ def test_a_scan_that_is_killed_goes_on_where_it_was_saved(image_folder, tmp_path
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(file_table, "SAVED_FILES", 4)
-    monkeypatch.setattr(file_table, "PREFETCH", 2)
+    monkeypatch.setattr(reading, "PREFETCH", 2)
     (image_folder(count=3) / "blue/001.png").write_text("no image")
     table = FileTable.of(sorted((tmp_path / "images").rglob("*.png")), tmp_path / "images")
     opened, scan_file = [], file_table._scan_file

@@ -13,7 +13,7 @@ import tensorflow_datasets
 from tinytrain.config import dataset_catalog
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Data
-from tinytrain.data import resizing, splits
+from tinytrain.data import decoding, resizing, splits
 from tinytrain.data.boxes import CROWD, DIFFICULT
 from tinytrain.data.facts import ImageInfo
 from tinytrain.data.load import load_dataset
@@ -282,6 +282,28 @@ def test_a_dataset_on_the_disk_gives_the_images_of_the_chosen_classes(tmp_path, 
     assert len(tfds.load_parts("written").image_sets["train"].annotations) == 12
     with pytest.raises(UserError, match=r"has no val split \(it has "):
         tfds.load_parts("written", {"train": "train", "val": "val"})
+
+
+def test_a_dataset_on_the_disk_is_decoded_into_shards_like_files(tmp_path, monkeypatch):
+    """Some of its images alone, too; and its labels are read once."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(decoding, "SHARD_IMAGES", 3)
+    builder = Written(data_dir=tmp_path)
+    builder.download_and_prepare()
+    monkeypatch.setattr(tfds, "_builder", lambda *_: builder)
+    first = tfds.load_parts("written", without="junk").image_sets["train"]
+    whole = [resizing.prepare(image, 4, 3, "crop")[0] for image in first.images()]
+    with monkeypatch.context() as patched:
+        patched.setattr(builder, "as_dataset", lambda **_: pytest.fail("read again"))
+        pool = tfds.load_parts("written", without="junk").image_sets["train"]
+    assert (pool.annotations.tolist(), pool.names) == (first.annotations.tolist(), first.names)
+    images, _ = decoding.decode(pool, 4, 3, "crop")
+    np.testing.assert_array_equal(images[:], whole)
+    some = np.array([1, 2, 6])
+    np.testing.assert_array_equal(decoding.decode(pool, 4, 3, "crop", some)[0][:], np.array(whole)[some])
+    larger = decoding.decode_larger(pool, 100, 3)[np.arange(8)]  # as they are
+    for image, pixels in zip(pool.images(), larger, strict=True):
+        np.testing.assert_array_equal(pixels, np.asarray(image))
 
 
 PIXELS = np.random.default_rng(1).integers(0, 256, (4, 32, 40, 3), dtype=np.uint8)

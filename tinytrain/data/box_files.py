@@ -54,7 +54,9 @@ def load(root: Path, classes: list[str], annotated: Iterable[Annotated], problem
         for split, pictures in fitted.items()
     }
     findings = [*unreadable, *problems.findings(data.skip_bad)]
-    return image_files.as_dataset(classes, image_sets, everything.facts.take(everything.good), findings, task="detect")
+    return image_files.as_dataset(
+        classes, image_sets, everything.facts.take(np.flatnonzero(everything.good)), findings, task="detect"
+    )
 
 
 def _by_split(root: Path, annotated: Iterable[Annotated], problems: Problems) -> dict[str, Pictures]:

@@ -9,6 +9,7 @@ from typing import Any, overload
 import numpy as np
 
 from tinytrain import files
+from tinytrain.data.names import is_range
 from tinytrain.errors import UserError
 
 DIGEST_BYTES = 16
@@ -71,8 +72,8 @@ class Facts(Sequence[ImageInfo]):
         return cls(np.concatenate([part.rows for part in parts]))
 
     def take(self, index: np.ndarray) -> "Facts":
-        """Returns those of the images of these numbers (M,), in this order."""
-        return Facts(self.rows[index])
+        """Returns those of the images of these numbers (M,), in this order; consecutive ones are not copied."""
+        return Facts(self.rows[index[0] : index[-1] + 1] if is_range(index) else self.rows[index])
 
     @property
     def sizes(self) -> np.ndarray:
@@ -151,9 +152,12 @@ def are_whole(rows: np.ndarray) -> bool:
 
 
 def read(path: Path, dtype: np.dtype) -> np.ndarray | None:
-    """Returns the rows (N,) that a file of the cache holds; None if it is missing, damaged or of another kind."""
+    """Returns the rows (N,) that a file of the cache holds; None if it is missing, damaged or of another kind.
+
+    They are a map of the file, which takes no memory of its own.
+    """
     try:
-        rows = np.array(np.lib.format.open_memmap(path, "r"))  # np.load would take archives and pickles, too
+        rows = np.lib.format.open_memmap(path, "r")  # np.load would take archives and pickles, too
     except (OSError, ValueError):
         return None
     return rows if rows.dtype == dtype and rows.ndim == 1 else None

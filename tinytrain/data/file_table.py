@@ -8,9 +8,7 @@ import contextlib
 import hashlib
 import json
 import os
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +18,9 @@ import numpy as np
 from tinytrain import files, progress
 from tinytrain.data import facts, reading
 from tinytrain.data.facts import Facts, ImageInfo
-from tinytrain.data.names import Names
+from tinytrain.data.names import Names, is_range
 from tinytrain.errors import UserError
 
-THREADS = 4
-PREFETCH = 64  # images that are decoded ahead
 SAVED_FILES = 1 << 18  # after so many new files what is known of them is saved: a scan that is killed goes on there
 CACHE_VERSION = 4
 KEY_BYTES = 16
@@ -65,7 +61,8 @@ class FileTable:
 
     def take(self, index: np.ndarray) -> "FileTable":
         """Returns the files of these numbers (M,), in this order."""
-        return FileTable(self.root, self.names.take(index), self.keys[index])
+        keys = self.keys[index[0] : index[-1] + 1] if is_range(index) else self.keys[index]
+        return FileTable(self.root, self.names.take(index), keys)
 
     def path(self, number: int) -> Path:
         """Returns the path of a file."""
@@ -143,19 +140,14 @@ def _open(
 ) -> set[int]:
     """Decodes the files of these numbers into `rows` or `problems`; returns those whose problem may pass."""
     transient = set()
-    with ThreadPoolExecutor(THREADS) as threads:
-        for first in range(0, len(numbers), PREFETCH):  # limits how many are waiting
-            part = numbers[first : first + PREFETCH]
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # Pillow's, of large or damaged images, which `problem` reports
-                found = list(threads.map(_scan_file, map(table.path, part)))
-            for number, (info, problem, may_pass) in zip(part, found, strict=True):
-                if info is None:
-                    problems[number] = problem
-                    transient |= {number} if may_pass else set()
-                else:
-                    rows[number] = info.row
-            stage.advance(len(part))
+    found = reading.in_threads(_scan_file, map(table.path, numbers))
+    for number, (info, problem, may_pass) in zip(numbers, found, strict=True):
+        if info is None:
+            problems[number] = problem
+            transient |= {number} if may_pass else set()
+        else:
+            rows[number] = info.row
+        stage.advance()
     return transient
 
 
@@ -174,11 +166,9 @@ class _Store:
         cached = facts.read(self.rows_path, CACHED)
         known = np.zeros(len(keys), bool)
         if cached is not None and len(cached) and facts.are_whole(cached):
-            order = np.argsort(cached["key"])
-            place = order[np.minimum(np.searchsorted(cached["key"], keys, sorter=order), len(cached) - 1)]
-            known = cached["key"][place] == keys
+            known, place = _places(keys, cached["key"])
             for name in facts.ROW.names or ():
-                rows[name][known] = cached[name][place[known]]
+                rows[name][known] = cached[name][place]
         with_problem = self._problems()
         missing = np.flatnonzero(~known)
         problems = {
@@ -214,6 +204,16 @@ class _Store:
             )
         except (OSError, ValueError, TypeError, AttributeError, RecursionError):
             return {}
+
+
+def _places(keys: np.ndarray, cached: np.ndarray) -> tuple[np.ndarray, np.ndarray | slice]:
+    """Returns (N,) bool, which keys are cached, and where those are."""
+    if np.array_equal(keys, cached):
+        return np.ones(len(keys), bool), slice(None)
+    order = np.argsort(cached)
+    place = order[np.minimum(np.searchsorted(cached, keys, sorter=order), len(cached) - 1)]
+    known = cached[place] == keys
+    return known, place[known]
 
 
 def _hex(key: bytes) -> str:

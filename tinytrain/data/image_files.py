@@ -1,10 +1,8 @@
 """Image files as a dataset: what is read of them, what is left out, and how they are decoded later."""
 
 import hashlib
-import warnings
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ from tinytrain.config.schema import Data
 from tinytrain.data import image_tree, reading
 from tinytrain.data.decode import GRAY_MODES
 from tinytrain.data.facts import Facts
-from tinytrain.data.file_table import PREFETCH, THREADS, FileTable, ScannedFile, ScannedFiles, scan
+from tinytrain.data.file_table import FileTable, ScannedFile, ScannedFiles, scan
 from tinytrain.data.reading import NOT_AN_IMAGE, image_suffixes
 from tinytrain.data.source import Dataset, Finding, ImageSet, counted
 from tinytrain.errors import UserError
@@ -55,7 +53,7 @@ def load_files(
     for split, own_labels, start in zip(files, labels, starts[:-1], strict=True):
         readable = np.flatnonzero(good[start : start + len(own_labels)])
         image_sets[split] = image_set(scanned.take(start + readable), own_labels[readable])
-    return as_dataset(classes, image_sets, scanned.facts.take(good), findings)
+    return as_dataset(classes, image_sets, scanned.facts.take(np.flatnonzero(good)), findings)
 
 
 def _table(pairs: Iterable[tuple[Path, int]], root: Path) -> tuple[FileTable, np.ndarray]:
@@ -128,22 +126,18 @@ def image_set(scanned: ScannedFiles, annotations: np.ndarray, written_at: list[l
         annotations: (N, …) of the images.
         written_at: as `ImageSet` has it.
     """
-    table = scanned.files
+    root, names = scanned.files.root, scanned.files.names
 
     def images(prepare: Callable[[Image.Image], Any], numbers: np.ndarray) -> Iterator[Any]:
         def prepare_file(number: int) -> Any:
-            path = table.path(number)
+            path = root / names[number]
             try:
                 return reading.decode(path, prepare)
             except Exception as error:  # all kinds, of a file that could be read before
                 raise UserError(f"cannot read '{path}' any more ({error}): restore it, or start again") from None
 
-        with ThreadPoolExecutor(THREADS) as threads:
-            for start in range(0, len(numbers), PREFETCH):  # limits how many are decoded ahead
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # as in `scan`
-                    prepared = list(threads.map(prepare_file, numbers[start : start + PREFETCH].tolist()))
-                yield from prepared
+        return reading.in_threads(prepare_file, numbers.tolist())
 
-    key = hashlib.sha256(str(table.root.absolute()).encode() + np.ascontiguousarray(table.keys).tobytes())
-    return ImageSet(annotations, table.names, key.hexdigest(), images, scanned.facts, written_at)
+    key = hashlib.sha256(str(root.absolute()).encode())
+    key.update(np.ascontiguousarray(scanned.files.keys).data)
+    return ImageSet(annotations, names, key.hexdigest(), images, scanned.facts, written_at)

@@ -11,6 +11,11 @@ import numpy as np
 CHUNK = 1 << 16  # names that are put together at a time
 
 
+def is_range(index: np.ndarray) -> bool:
+    """Returns whether numbers (M,) are consecutive, so that a slice stands for them."""
+    return len(index) > 0 and int(index[-1]) - int(index[0]) == len(index) - 1 and bool((np.diff(index) == 1).all())
+
+
 class Names(Sequence[str]):
     """Texts, read like a list of them; equal to any other sequence of the same texts.
 
@@ -42,7 +47,11 @@ class Names(Sequence[str]):
         return cls(letters, np.concatenate([np.zeros(1, np.int64), *ends]))
 
     def take(self, index: np.ndarray) -> "Names":
-        """Returns the names of these numbers (M,), in this order."""
+        """Returns the names of these numbers (M,), in this order; of consecutive ones the letters are not copied."""
+        if is_range(index):
+            first, last = int(index[0]), int(index[-1]) + 1
+            start, end = int(self.ends[first]), int(self.ends[last])
+            return Names(self.letters[start:end], self.ends[first : last + 1] - start)
         lengths = np.diff(self.ends)[index]
         ends = np.concatenate([[0], np.cumsum(lengths)])
         letters = np.empty(ends[-1], np.uint8)

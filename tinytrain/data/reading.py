@@ -1,9 +1,13 @@
 """Opens one image file and says what is known of it, or why it cannot be used."""
 
 import hashlib
+import os
 import threading
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +18,9 @@ from tinytrain.data.decode import ORIENTATION, UnknownWhiteLevel, upright_8bit
 from tinytrain.data.facts import DIGEST_BYTES, ImageInfo
 
 T = TypeVar("T")
+Item = TypeVar("Item")
+THREADS = max(4, os.cpu_count() or 1)
+PREFETCH = 16 * THREADS  # images that are decoded ahead
 MAX_PIXELS = 128_000_000  # of one image: 384 MB once it is decoded
 MAX_CONCURRENT_PIXELS = 32_000_000  # of images that are decoded at the same time, unless a single one has more
 HASHED_PIXELS = 1 << 20  # about how many are hashed at a time
@@ -26,6 +33,20 @@ UNSUPPORTED_SUFFIXES = {
     ".heic", ".heif", ".svg", ".jxl", ".raw", ".dng", ".nef", ".cr2", ".cr3", ".arw", ".orf", ".rw2",
 }  # fmt: skip
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+
+
+def in_threads(function: Callable[[Item], T], items: Iterable[Item]) -> Iterator[T]:
+    """Yields `function` of each item in order, computed in threads, PREFETCH of them ahead; without warnings.
+
+    Pillow warns of large or damaged images: what is wrong with one is told in words of our own.
+    """
+    rest = iter(items)
+    with ThreadPoolExecutor(THREADS) as threads:
+        while part := list(islice(rest, PREFETCH)):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                done = list(threads.map(function, part))
+            yield from done
 
 
 def info(image: Image.Image) -> ImageInfo:

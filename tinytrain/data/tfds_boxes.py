@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tinytrain.data import boxes
+from tinytrain.data import boxes, reading
 from tinytrain.data.box_fit import Annotated, fit, without_repeats
 from tinytrain.data.box_problems import Problems
 from tinytrain.data.boxes import CROWD, DIFFICULT, NORMAL, Box
@@ -59,7 +59,8 @@ def image_set(parts: Sequence[tuple[Any, str]], problems: Problems) -> ImageSet:
                 lambda example, _, decode=decode: decode(example["image"]), num_parallel_calls=4, deterministic=True
             )
             start += count
-            yield from (prepare(Image.fromarray(np.squeeze(image))) for image in tfds.as_numpy(decoded))
+            decoded_images = tfds.as_numpy(decoded)
+            yield from reading.in_threads(lambda image: prepare(Image.fromarray(np.squeeze(image))), decoded_images)
 
     key = "tfds boxes " + " + ".join(f"{builder.info.full_name} {split}" for builder, split in parts) + f" {len(rows)}"
     written_at = [[box.where for box in row] for row in rows]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from tinytrain.data import file_table, image_tree, reading, resizing
+from tinytrain.data import image_tree, reading, resizing
 from tinytrain.data.decode import upright_8bit
 from tinytrain.data.resizing import Transform
 from tinytrain.data.source import counted
@@ -91,7 +91,7 @@ def prepare(paths: Sequence[Path], model: Model) -> list[tuple[Prepared | None, 
         pixels, transform = resizing.prepare(image, model.side, model.channels, model.resize)
         return Prepared(pixels, transform, upright.size)
 
-    with ThreadPoolExecutor(file_table.THREADS) as threads, warnings.catch_warnings():
+    with ThreadPoolExecutor(reading.THREADS) as threads, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, of large or damaged images: a problem has a sentence
         return [(found, problem) for found, problem, _ in threads.map(lambda path: reading.read(path, prepared), paths)]
 
