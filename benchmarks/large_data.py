@@ -27,7 +27,7 @@ import time
 from pathlib import Path
 
 SIDE, CLASSES, QUALITY = 96, 100, 85  # pixels, folders, of the JPEG files
-FIT = ["model.name=resnet8", "model.width=0.1", "model.resolution=96", "optim.epochs=1", "optim.batch=256"]
+FIT = ["model.name=mobilenet_v1", "model.width=0.1", "model.resolution=96", "optim.epochs=1", "optim.batch=64"]
 
 
 def make_files(folder: Path, count: int, pictures: Path | None) -> None:

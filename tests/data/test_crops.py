@@ -1,5 +1,6 @@
 """Training images that are kept larger than the input are cropped as torchvision does, others as papers evaluate."""
 
+import json
 import math
 
 import numpy as np
@@ -10,13 +11,15 @@ from PIL import Image
 
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config, Data, Model
-from tinytrain.data import batches, crops, resizing
+from tinytrain.data import batches, crops, identity, resizing
 from tinytrain.data.crops import CroppedImages
 from tinytrain.data.images import IndexedView, Samples, for_training
 from tinytrain.data.load import load_dataset
 from tinytrain.data.source import Dataset, ImageSet
 from tinytrain.data.splits import Splits
 from tinytrain.errors import UserError
+from tinytrain.predicting import float_model, pictures
+from tinytrain.run import Run
 from tinytrain.train import task
 from tinytrain.train.resolve import resolve
 
@@ -191,3 +194,19 @@ def test_a_decode_resolution_is_refused_for_boxes():
 def test_a_decode_resolution_below_the_input_is_refused(folder):
     with pytest.raises(UserError, match=r"data\.decode_resolution = 12 is less than model\.resolution = 16"):
         splits_of(folder, "data.decode_resolution=12")
+
+
+def test_a_run_is_measured_and_asked_as_it_was_evaluated(folder, tmp_path, command_line):
+    words = ["--data", f"folder:{folder}", "--out", str(tmp_path / "run"), "data.decode_resolution=32"]
+    words += ["augment.resized_crop=0.08", "augment.crop=0", "model.name=resnet8", "model.width=0.25"]
+    status, _, error = command_line("fit", *words, "model.resolution=16", "optim.epochs=1", "optim.batch=4")
+    assert status == 0, error
+    run = Run(tmp_path / "run")
+    status, out, error = command_line("evaluate", str(run.folder), "--json")
+    assert status == 0, error
+    assert json.loads(out.splitlines()[-1])["loss"] == pytest.approx(run.metrics()["test"]["loss"])
+    config = run.config()
+    samples = identity.recorded_splits(run, load_dataset(config), config).samples("test")
+    names, model = run.split()["test"], float_model.of_run(run, None)
+    prepared = pictures.prepare([folder / name for name in names], model)
+    np.testing.assert_array_equal(np.stack([one.pixels for one, _ in prepared]), samples.images[:])
