@@ -167,7 +167,7 @@ def test_images_that_keep_their_aspect_are_read_by_their_numbers(cache, monkeypa
 def test_a_shard_of_images_that_keep_their_aspect_is_checked(cache):
     sizes = lambda number: SIZES[number % 5]  # noqa: E731
     before = decoding.decode_larger(image_set(None, sizes), 16, 3)[np.arange(COUNT)]
-    path = sorted(cache.glob("images-*/*.npy"))[1]
+    path = sorted(cache.glob("images-*/*.bytes"))[1]
     path.write_bytes(path.read_bytes()[:-1])
     read = []
     after = decoding.decode_larger(image_set(read, sizes), 16, 3)[np.arange(COUNT)]

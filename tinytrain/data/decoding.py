@@ -93,7 +93,7 @@ def decode(
     def prepare(image: Any) -> tuple[np.ndarray, Any]:
         return resizing.prepare(image, resolution, channels, resize)
 
-    form = _Form([resolution, channels, resize], int(np.prod(shape)), prepare, read, write, keep)
+    form = _Form([resolution, channels, resize], ".npy", int(np.prod(shape)), prepare, read, write, keep)
     parts, per_shard, count = _decoded(image_set, form, numbers, workers)
     transforms = np.concatenate([np.empty((0, 4), np.float32), *(part for _, part in parts)])
     return Shards([shard for shard, _ in parts], (count, *shape), per_shard), transforms
@@ -119,6 +119,7 @@ def decode_larger(image_set: ImageSet, shorter: int, channels: int, workers: Wor
                 sizes[place] = image.shape[:2]
                 file.write(image.data)
             file.flush()
+            os.fsync(file.fileno())
             files.write_atomically(_beside(path), lambda file: np.save(file, sizes))
         return Shard(path, 0), sizes
 
@@ -140,7 +141,8 @@ def decode_larger(image_set: ImageSet, shorter: int, channels: int, workers: Wor
             raise ValueError(f"{max(pixels.shape):,} pixels are more than the {MOST_SIDE:,} of a side")
         return np.ascontiguousarray(pixels)
 
-    form = _Form(["larger", shorter, channels], shorter * shorter * channels * 3 // 2, prepare, read, write, keep)
+    image_bytes = shorter * shorter * channels * 3 // 2
+    form = _Form(["larger", shorter, channels], ".bytes", image_bytes, prepare, read, write, keep)
     parts, per_shard, _ = _decoded(image_set, form, None, workers)
     sizes = np.concatenate([np.empty((0, 2), SIZES), *(part for _, part in parts)])
     return RaggedShards([shard for shard, _ in parts], sizes, channels, per_shard)
@@ -149,12 +151,13 @@ def decode_larger(image_set: ImageSet, shorter: int, channels: int, workers: Wor
 class _Form(NamedTuple):
     """How images are kept.
 
-    identity: what else than the images the files depend on; image_bytes: about, of one image; prepare: makes what is
-    kept of an image; read: (path, images) -> the shard and an array about its images, None if it is not there or
+    identity: what else than the images the files depend on; suffix: of the files; image_bytes: about, of one image;
+    prepare: makes what is kept of an image; read: (path, images) -> the shard and an array about its images, None if it is not there or
     damaged; write: (path, images, iterator of them) -> the same; keep: (iterator, path) -> the same, in memory.
     """
 
     identity: list[Any]
+    suffix: str
     image_bytes: int
     prepare: Callable[[Any], Any]
     read: Callable[[Path, int], tuple[Shard, np.ndarray] | None]
@@ -176,7 +179,7 @@ def _decoded(
     identity = json.dumps([CACHE_VERSION, image_set.key, total, subset, per_shard, *form.identity])
     folder = files.cache_folder() / f"images-{hashlib.sha256(identity.encode()).hexdigest()[:32]}"
     ranges = [chosen[start : start + per_shard] for start in range(0, len(chosen), per_shard)]
-    paths = [folder / f"{number:05d}-of-{len(ranges):05d}.npy" for number in range(len(ranges))]
+    paths = [folder / f"{number:05d}-of-{len(ranges):05d}{form.suffix}" for number in range(len(ranges))]
     parts = [form.read(path, len(own)) for path, own in zip(paths, ranges, strict=True)]
     mine = [number for number in range(workers.number, len(parts), workers.count) if parts[number] is None]
     wanted = np.concatenate([chosen[:0], *(ranges[number] for number in mine)])
