@@ -152,8 +152,9 @@ class _Form(NamedTuple):
     """How images are kept.
 
     identity: what else than the images the files depend on; suffix: of the files; image_bytes: about, of one image;
-    prepare: makes what is kept of an image; read: (path, images) -> the shard and an array about its images, None if it is not there or
-    damaged; write: (path, images, iterator of them) -> the same; keep: (iterator, path) -> the same, in memory.
+    prepare: makes what is kept of an image; read: (path, images) -> the shard and an array about its images, None if it
+    is not there or damaged; write: (path, images, iterator of them) -> the same; keep: (iterator, path) -> the same, in
+    memory.
     """
 
     identity: list[Any]

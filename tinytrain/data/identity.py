@@ -19,6 +19,7 @@ import numpy as np
 from tinytrain import provenance
 from tinytrain.config.schema import Config
 from tinytrain.data import boxes, recorded_names, run_images
+from tinytrain.data.decoding import ALONE, Workers
 from tinytrain.data.facts import Facts
 from tinytrain.data.recorded_names import SHOWN_NAMES, listed, some
 from tinytrain.data.run_images import DIGEST, RunImages
@@ -33,13 +34,14 @@ def record(run: Run, data: Splits) -> None:
     run_images.write(run, data)
 
 
-def recorded_splits(run: Run, dataset: Dataset, config: Config) -> Splits:
+def recorded_splits(run: Run, dataset: Dataset, config: Config, workers: Workers = ALONE) -> Splits:
     """Returns the images of `dataset` in the splits that `run` was trained with.
 
     Args:
         run: the run; an older run, which recorded less, is compared as far as possible.
         dataset: its data as it is now.
         config: its config, without "auto".
+        workers: who decodes the images.
 
     Raises:
         UserError: images or classes have changed since the training.
@@ -50,7 +52,7 @@ def recorded_splits(run: Run, dataset: Dataset, config: Config) -> Splits:
         print_note(f"'{run.folder}' has no split.json: whether its images have changed cannot be told")
         if changes:
             raise _changed(run, config, changes)
-        return Splits(dataset, config)
+        return Splits(dataset, config, workers=workers)
     left_out = recorded.left_out
     if left_out is None and not config.data.train_images:
         left_out = 0
@@ -60,7 +62,7 @@ def recorded_splits(run: Run, dataset: Dataset, config: Config) -> Splits:
         changes = _changed_content(recorded, dataset, subsets)
     if changes:
         raise _changed(run, config, changes)
-    return Splits(dataset, config, subsets)
+    return Splits(dataset, config, subsets, workers)
 
 
 def run_of(path: str) -> Run | None:
