@@ -5,6 +5,7 @@ origin.json    version and commits of tinytrain that trained it, the machines it
 graph.json     the layers of the network, if they depend on model.weights
 split.json     the names of the images in each split
 content.json   the content and the class of each of these images (identity.py)
+images.npz     both, of more than 100,000 images
 search.json    the trials and the result of the learning-rate search, if there was one
 history.csv    one row for each epoch
 tensorboard/   the same for TensorBoard, with log.tensorboard
@@ -17,8 +18,10 @@ metrics.json   val and test figures; written last, so that a run with it is fini
 import csv
 import io
 import shlex
+import zipfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, nullcontext
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +53,30 @@ def _make_numbered(stem: Path) -> Path:
     raise UserError(f"'{stem}-001' and all numbers to 999999 are taken: name another folder with --out")
 
 
+def _names_in(path: Path) -> dict[str, list[str]]:
+    """Returns the names in images.npz, by split."""
+    import numpy as np  # in use for large data only
+
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            splits = [name.partition("/")[0] for name in file.files if name.endswith("/digests")]
+            arrays = {split: (file[f"{split}/names/letters"], file[f"{split}/names/ends"].tolist()) for split in splits}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"cannot read '{path}': {error}; it is not as tinytrain wrote it") from None
+    texts = {split: (letters.tobytes(), pairwise(ends)) for split, (letters, ends) in arrays.items()}
+    return {
+        split: [letters[start:end].decode("utf-8", "surrogatepass") for start, end in places]
+        for split, (letters, places) in texts.items()
+    }
+
+
 class Run:
     """One run folder, which can be used as a path. `Run.create` makes a new one, `Run.open` opens an existing one."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.config_path, self.split_path = folder / "config.toml", folder / "split.json"
-        self.content_path = folder / "content.json"
+        self.content_path, self.images_path = folder / "content.json", folder / "images.npz"
         self.origin_path, self.graph_path = folder / "origin.json", folder / "graph.json"
         self.search_path = folder / "search.json"
         self.history_path, self.metrics_path = folder / "history.csv", folder / "metrics.json"
@@ -178,7 +198,7 @@ class Run:
 
     def split(self) -> dict[str, list[str]]:
         """Returns the names of the images in each split of the training."""
-        return read_json(self.split_path)
+        return _names_in(self.images_path) if self.images_path.is_file() else read_json(self.split_path)
 
     def metrics(self) -> dict[str, Any]:
         """Returns metrics.json; raises UserError if the run is not finished."""

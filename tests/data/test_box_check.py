@@ -268,6 +268,6 @@ def test_boxes_at_the_input_are_where_the_decoded_pixels_are(tmp_path, resize):
     infos = {"train": check.infos(source.image_sets["train"])}
     images = box_rows.BoxImages.of(source, {"train": splits.Subset("train", np.array([0]))}, infos)
     rows = box_rows.at_input(images.annotations, images.transforms(120, resize), 120)
-    pixels = box_rows.batches.prepare(image, 120, 1, resize)[0][..., 0] > 127
+    pixels = box_rows.resizing.prepare(image, 120, 1, resize)[0][..., 0] > 127
     ys, xs = np.nonzero(pixels)
     np.testing.assert_allclose(rows.corners[0], [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1], atol=1)

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinytrain.data import image_files
+from tinytrain.data import decode, image_files
 from tinytrain.data.box_fit import Annotated, fit, turn, without_repeats
 from tinytrain.data.box_problems import KINDS, Problems
 from tinytrain.data.boxes import CROWD, DIFFICULT, NORMAL, Box
 from tinytrain.data.decode import ORIENTATION
-from tinytrain.data.source import ImageInfo
+from tinytrain.data.facts import ImageInfo
+from tinytrain.data.file_table import FileTable
 
 SIZE = (40, 32)
 
@@ -31,20 +32,21 @@ def test_a_turned_box_lies_where_pillow_turns_its_pixels(orientation, tmp_path):
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
-    scanned = image_files.scan([tmp_path / "a.png"], tmp_path)[0]
-    assert scanned.info.orientation == orientation
-    pool = image_files.image_set(tmp_path, [scanned], np.zeros((1, 1, 7), np.float32))
-    upright = next(pool.images(lambda image: np.asarray(image_files.upright_8bit(image)[0])))
+    scanned = image_files.scan(FileTable.of([tmp_path / "a.png"], tmp_path))
+    info = scanned.facts[0]
+    assert info.orientation == orientation
+    pool = image_files.image_set(scanned, np.zeros((1, 1, 7), np.float32))
+    upright = next(pool.images(lambda image: np.asarray(decode.upright_8bit(image)[0])))
     rows, columns = np.nonzero(upright[..., 0])
     painted = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
     assert turn((x0, y0, x1, y1), SIZE, orientation) == painted
-    left, kinds = fitted((x0, y0, x1, y1), info=scanned.info, size=SIZE)
+    left, kinds = fitted((x0, y0, x1, y1), info=info, size=SIZE)
     if orientation >= 5:  # the sides are swapped: the declared size tells what the boxes were drawn on
         assert (left, kinds.keys()) == ([painted], {"boxes turned"})
-        upright_left, kinds = fitted(painted, info=scanned.info, size=scanned.info.size)
+        upright_left, kinds = fitted(painted, info=info, size=info.size)
         assert (upright_left, kinds.keys()) == ([painted], {"EXIF kept"})
         shares = tuple(value / side for value, side in zip((x0, y0, x1, y1), SIZE * 2, strict=True))
-        np.testing.assert_allclose(fitted(shares, info=scanned.info, size=SIZE, shares=True)[0], [painted], atol=1e-9)
+        np.testing.assert_allclose(fitted(shares, info=info, size=SIZE, shares=True)[0], [painted], atol=1e-9)
     else:
         assert (left, kinds.keys()) == ([(x0, y0, x1, y1)], {"EXIF kept"} if orientation > 1 else set())
 

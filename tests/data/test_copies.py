@@ -14,7 +14,8 @@ from tinytrain.config.schema import Config, Data
 from tinytrain.data import balance, boxes, copies, splits
 from tinytrain.data import batches as pipeline
 from tinytrain.data.boxes import Box
-from tinytrain.data.source import Dataset, ImageInfo, ImageSet
+from tinytrain.data.facts import ImageInfo
+from tinytrain.data.source import Dataset, ImageSet
 from tinytrain.datasets import digits, folder
 from tinytrain.errors import UserError
 from tinytrain.nn.predict import predict
@@ -23,9 +24,9 @@ from tinytrain.train.resolve import resolve
 
 def source(contents, labels, pools=("all",)):
     """A source whose images have these contents and classes, the same in each pool."""
-    infos, labels = [ImageInfo(digest=str(content)) for content in contents], np.array(labels, np.int64)
+    infos, labels = [ImageInfo(digest=f"{content + 1:032x}") for content in contents], np.array(labels, np.int64)
     names = [str(number) for number in range(len(labels))]
-    made = {name: ImageSet(labels, names, name, lambda prepare: iter(()), infos) for name in pools}
+    made = {name: ImageSet(labels, names, name, lambda *_: iter(()), infos) for name in pools}
     return Dataset([f"c{label}" for label in np.unique(labels)], made, 3, 8)
 
 
@@ -119,7 +120,7 @@ def test_copies_are_known_where_the_source_does_not_know_its_images():
         np.arange(40) % 2,
         [str(n) for n in range(40)],
         "pairs",
-        lambda prepare: map(prepare, map(Image.fromarray, pixels)),
+        lambda prepare, numbers: map(prepare, map(Image.fromarray, pixels[numbers])),
     )
     found = splits.draw(Dataset(["a", "b"], {"all": pool}, 1, 8), Data(check=False), seed=1)
     assert {len(split_names) for split_names in sides(found, list(range(20)) * 2).values()} == {1}
@@ -148,8 +149,8 @@ def large(tmp_path, monkeypatch):
     """A split of 2,000 images, 25 MB, decoded into the cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
-    def images(prepare):
-        for number in range(COUNT):
+    def images(prepare, numbers):
+        for number in numbers.tolist():
             yield prepare(Image.new("RGB", (8, 8), (number % 256, number // 256, 7)))
 
     pool = ImageSet(np.arange(COUNT) % 2, [str(n) for n in range(COUNT)], "large", images)
@@ -208,9 +209,9 @@ def test_the_seed_of_the_split_is_in_the_config_of_a_run():
 def with_boxes(classes_of, names=None, contents=None):
     """A detection dataset of images with boxes of these classes, one list for each image."""
     rows = [[Box(label, (0, 0, 4 + n, 4)) for n, label in enumerate(labels)] for labels in classes_of]
-    infos = [ImageInfo(digest=str(content)) for content in contents or range(len(rows))]
+    infos = [ImageInfo(digest=f"{content + 1:032x}") for content in contents or range(len(rows))]
     names = names or [f"{number}.jpg" for number in range(len(rows))]
-    image_set = ImageSet(boxes.pack(rows), names, "all", lambda prepare: iter(()), infos)
+    image_set = ImageSet(boxes.pack(rows), names, "all", lambda *_: iter(()), infos)
     count = 1 + max(label for labels in classes_of for label in labels)
     return Dataset([f"c{label}" for label in range(count)], {"all": image_set}, 3, 8, task="detect")
 
@@ -251,7 +252,7 @@ def test_a_single_image_without_boxes_is_drawn_with_the_others():
 
 def test_copies_of_images_with_boxes_stay_on_one_side():
     classes_of = [[n % 2] for n in range(40)] + [[], []]
-    contents = [n // 4 for n in range(40)] + ["same", "same"]
+    contents = [n // 4 for n in range(40)] + [99, 99]
     for seed in range(5):
         found = splits.draw(with_boxes(classes_of, contents=contents), Data(), seed)
         assert {len(names) for names in sides(found, contents).values()} == {1}
@@ -281,7 +282,7 @@ def test_groups_join_copies_and_variants():
         "x.rf.jpg",
         "val/b_jpg.rf.4.png",
     ]
-    digests = ["0", "1", "2", "3", "3", "5", "0"]
+    digests = np.array([[7, 0], [7, 1], [2, 9], [3, 9], [3, 9], [5, 9], [7, 0]], np.uint64)
     assert copies.group_copies(digests, names).tolist() == [0, 0, 2, 0, 0, 5, 0]
     assert copies.group_copies(digests).tolist() == [0, 1, 2, 3, 3, 5, 0]
 

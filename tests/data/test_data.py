@@ -1,7 +1,6 @@
 """Folders, splits and batches, against Pillow and by hand."""
 
 from collections import Counter
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from PIL import Image
 
 from tinytrain.config.schema import Config, Data
 from tinytrain.data import batches as pipeline
-from tinytrain.data import splits
+from tinytrain.data import decoding, resizing, splits
 from tinytrain.data.images import Samples
 from tinytrain.data.load import load_dataset
 from tinytrain.datasets import digits, folder, tfds
@@ -141,7 +140,7 @@ def test_train_images_keeps_so_many_of_what_is_left_and_moves_nothing_else():
 def test_prepare_is_pillow(resize):
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8))
     box = {"stretch": None, "crop": (10, 0, 40, 30), "pad": None}[resize]
-    ours, _ = pipeline.prepare(image, 24, 3, resize)
+    ours, _ = resizing.prepare(image, 24, 3, resize)
     if resize == "pad":
         assert (ours[:4] == 0).all()
         assert (ours[-4:] == 0).all()
@@ -158,7 +157,7 @@ def test_the_transform_of_an_image_leads_to_where_a_place_in_it_is_found(size, r
     x, y = width // 2 + 31, height // 2 - 43
     pixels = np.zeros((height, width), np.uint8)
     pixels[y - 10 : y + 10, x - 10 : x + 10] = 255
-    result, transform = pipeline.prepare(Image.fromarray(pixels), 96, 1, resize)
+    result, transform = resizing.prepare(Image.fromarray(pixels), 96, 1, resize)
     weights = result[..., 0].astype(float)
     rows, columns = np.arange(96) + 0.5, np.arange(96) + 0.5
     found = (weights.sum(axis=0) @ columns / weights.sum(), weights.sum(axis=1) @ rows / weights.sum())
@@ -178,74 +177,12 @@ def test_batches_hand_the_transforms_of_their_images_to_the_task():
 
 def test_sixteen_bit_gray_is_scaled_not_clipped():
     image = Image.fromarray(np.array([[0, 257 * 100], [257 * 200, 65535]], np.uint16))
-    np.testing.assert_array_equal(pipeline.prepare(image, 2, 1, "stretch")[0][..., 0], [[0, 100], [200, 255]])
+    np.testing.assert_array_equal(resizing.prepare(image, 2, 1, "stretch")[0][..., 0], [[0, 100], [200, 255]])
 
 
 def test_normalized_pixels_are_int8_over_128():
     pixels = np.arange(256, dtype=np.uint8)
     np.testing.assert_array_equal(pipeline.normalize(pixels).numpy() * 128, pixels.astype(int) - 128)
-
-
-def test_decoded_images_are_kept_and_found_again(image_folder, monkeypatch):
-    source = folder.load(str(image_folder()), Data())
-    first, transforms = pipeline.decode(source.image_sets["all"], 8, 3, "stretch")
-    monkeypatch.setattr(pipeline, "_decode_to", lambda *_: pytest.fail("decoded twice"))
-    again = pipeline.decode(source.image_sets["all"], 8, 3, "stretch")
-    np.testing.assert_array_equal(again[0], first)
-    np.testing.assert_array_equal(again[1], transforms)
-
-
-def test_images_brought_to_one_size_in_another_way_are_not_those_in_the_cache():
-    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (12, 20, 3), np.uint8))
-    images = SimpleNamespace(key="as ever", names=["a"], images=lambda prepare: iter([prepare(image)]))
-    for side, channels, resize in [(8, 3, "pad"), (8, 3, "crop"), (8, 3, "stretch"), (8, 1, "pad"), (6, 3, "pad")]:
-        pixels, transforms = pipeline.decode(images, side, channels, resize)
-        expected, transform = pipeline.prepare(image, side, channels, resize)
-        np.testing.assert_array_equal(pixels[0], expected)
-        np.testing.assert_allclose(transforms[0], transform)
-
-
-def test_a_changed_image_is_decoded_anew(image_folder):
-    root = image_folder()
-    first = np.array(pipeline.decode(folder.load(str(root), Data()).image_sets["all"], 16, 3, "stretch")[0])
-    Image.fromarray(np.full((16, 16, 3), 9, np.uint8)).save(root / "blue/000.png")
-    second, _ = pipeline.decode(folder.load(str(root), Data()).image_sets["all"], 16, 3, "stretch")
-    assert (second[0] == 9).all()
-    assert (first[0] != 9).any()
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda path: path.write_bytes(b""),
-        lambda path: path.write_bytes(path.read_bytes()[:200]),
-        lambda path: path.write_bytes(b"PK\x03\x04 an archive"),
-        lambda path: (path.unlink(), path.mkdir()),
-        lambda path: np.save(path, np.zeros((36, 4, 4, 3), np.uint8)),
-        lambda path: np.save(path, np.zeros((35, 8, 8, 3), np.uint8)),
-        lambda path: np.save(path, np.zeros((36, 8, 8, 3), np.float32)),
-        lambda path: np.save(path, np.asfortranarray(np.zeros((36, 8, 8, 3), np.uint8))),
-        lambda path: np.savez(path.open("wb"), x=np.zeros((36, 8, 8, 3), np.uint8)),
-        lambda path: np.save(path, np.array([{}], object), allow_pickle=True),
-    ],
-)
-def test_a_damaged_cache_is_decoded_anew(image_folder, tmp_path, monkeypatch, damage):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    pool = folder.load(str(image_folder()), Data()).image_sets["all"]
-    first = np.array(pipeline.decode(pool, 8, 3, "stretch")[0])
-    (path,) = (tmp_path / "cache/tinytrain").glob("*.npy")
-    damage(path)
-    np.testing.assert_array_equal(pipeline.decode(pool, 8, 3, "stretch")[0], first)
-    monkeypatch.setattr(pipeline, "_decode_to", lambda *_: pytest.fail("not kept"))
-    np.testing.assert_array_equal(pipeline.decode(pool, 8, 3, "stretch")[0], first)
-    assert [path.suffix for path in (tmp_path / "cache/tinytrain").iterdir()].count(".npy") == 1
-
-
-def test_a_cache_that_cannot_be_written_is_done_without(image_folder, tmp_path, monkeypatch):
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    images, transforms = pipeline.decode(folder.load(str(image_folder()), Data()).image_sets["all"], 8, 3, "crop")
-    assert (images.shape, transforms.shape) == ((36, 8, 8, 3), (36, 4))
 
 
 def batches(steps, seed=0, count=50, batch=8):
@@ -285,7 +222,7 @@ def test_tfds_keeps_the_official_splits(tmp_path):
 
     with tensorflow_datasets.testing.mock_data(num_examples=12):
         source = tfds.load("cifar10", Data())
-        images, _ = pipeline.decode(source.image_sets["test"], 16, 3, "stretch")
+        images, _ = decoding.decode(source.image_sets["test"], 16, 3, "stretch")
     assert sorted(source.image_sets) == ["test", "train"]
     assert (len(source.classes), source.side, images.shape) == (10, 32, (12, 16, 16, 3))
 

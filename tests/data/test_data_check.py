@@ -10,7 +10,8 @@ import tensorflow_datasets
 from PIL import Image
 
 from tinytrain.config.schema import Config, Data
-from tinytrain.data import boxes, check, image_files, splits
+from tinytrain.data import boxes, check, image_files, reading, splits
+from tinytrain.data.file_table import FileTable
 from tinytrain.data.load import read_dataset
 from tinytrain.data.source import Dataset, ImageSet
 from tinytrain.datasets import digits, folder, tfds
@@ -59,64 +60,59 @@ def test_a_val_split_that_tells_no_epochs_apart_is_told(count, is_told):
         assert all("uncertain by 10 points" in finding.what for finding in told)
 
 
-def rows_changed(change):
-    """Returns what rewrites the rows in a scan-*.json or facts-*.json."""
+def rows_changed(**values):
+    """Returns what writes a value into a field of all rows of a scan-*.npy or facts-*.npy."""
 
     def damage(path):
-        stored = json.loads(path.read_text())
-        scans = path.name.startswith("scan-")
-        changed = {key: change(row) for key, row in stored[1].items()} if scans else [change(row[:]) for row in stored]
-        path.write_text(json.dumps([stored[0], changed] if scans else changed))
+        rows = np.load(path)
+        for name, value in values.items():
+            rows[name] = value
+        np.save(path, rows)
 
     return damage
 
 
 DAMAGES = {
     "empty": lambda path: path.write_text(""),
-    "null": lambda path: path.write_text("null"),
-    "number": lambda path: path.write_text("7"),
-    "list": lambda path: path.write_text("[1, 2]"),
-    "lists": lambda path: path.write_text("[1, [1, 2]]"),
-    "dictionary": lambda path: path.write_text("{}"),
-    "nested": lambda path: path.write_text("[" * 100_000),
-    "not text": lambda path: path.write_bytes(b"\xff\xfe\x00"),
-    "rows are null": rows_changed(lambda row: None),
-    "rows are empty": rows_changed(lambda row: []),
-    "rows are numbers": rows_changed(lambda row: 3),
-    "rows are cut": rows_changed(lambda row: row[:-1]),
-    "rows are longer": rows_changed(lambda row: [*row, 1]),
-    "rows hold texts": rows_changed(lambda row: [str(value) for value in row]),
-    "rows hold no number": rows_changed(lambda row: [*row[:-1], [float("nan")] * 3]),
-    "rows are of two channels": rows_changed(lambda row: [*row[:-1], [0.5, 0.5]]),
-    "rows have no size": rows_changed(lambda row: [[] if isinstance(value, list) else value for value in row]),
+    "text": lambda path: path.write_text("[1, 2]"),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-10]),
+    "an archive": lambda path: np.savez(path.open("wb"), rows=np.zeros(6)),
+    "objects": lambda path: np.save(path, np.array([{}], object), allow_pickle=True),
+    "numbers": lambda path: np.save(path, np.arange(6)),
+    "other fields": lambda path: np.save(path, np.load(path)[["size", "digest"]]),
+    "no rows": lambda path: np.save(path, np.load(path)[:0]),
+    "a table of two dimensions": lambda path: np.save(path, np.load(path)[None]),
+    "no digests": rows_changed(digest=b""),
+    "no number": rows_changed(mean=np.nan),
+    "no orientation": rows_changed(orientation=9),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_what_was_read_is_read_again_where_its_cache_is_damaged(image_folder, tmp_path, monkeypatch, damage):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    paths = sorted(image_folder(count=2).rglob("*.png"))
-    expected = image_files.scan(paths, tmp_path / "images")
-    (store,) = (tmp_path / "cache/tinytrain").glob("scan-*.json")
-    written = store.read_text()
+    table = FileTable.of(sorted(image_folder(count=2).rglob("*.png")), tmp_path / "images")
+    expected = list(image_files.scan(table))
+    (store,) = (tmp_path / "cache/tinytrain").glob("scan-*.npy")
+    written = store.read_bytes()
     damage(store)
-    assert image_files.scan(paths, tmp_path / "images") == expected
-    assert store.read_text() == written
+    assert list(image_files.scan(table)) == expected
+    assert store.read_bytes() == written
     pool = dataclasses.replace(folder.load(str(tmp_path / "images"), Data()).image_sets["all"], infos=None)
     assert check.infos(pool) == [one.info for one in expected]
-    (store,) = (tmp_path / "cache/tinytrain").glob("facts-*.json")
-    written = store.read_text()
+    (store,) = (tmp_path / "cache/tinytrain").glob("facts-*.npy")
+    written = store.read_bytes()
     damage(store)
     assert check.infos(pool) == [one.info for one in expected]
-    assert store.read_text() == written
+    assert store.read_bytes() == written
 
 
 def test_facts_of_fewer_images_than_there_are_are_read_again(image_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     pool = dataclasses.replace(folder.load(str(image_folder(count=2)), Data()).image_sets["all"], infos=None)
     expected = check.infos(pool)
-    (store,) = (tmp_path / "cache/tinytrain").glob("facts-*.json")
-    store.write_text(json.dumps(json.loads(store.read_text())[1:]))
+    (store,) = (tmp_path / "cache/tinytrain").glob("facts-*.npy")
+    np.save(store, np.load(store)[1:])
     assert check.infos(pool) == expected
 
 
@@ -201,7 +197,7 @@ def test_what_is_no_file_is_decoded_once(monkeypatch):
     with tensorflow_datasets.testing.mock_data(num_examples=30):
         pool = tfds.load("fashion_mnist", Data()).image_sets["train"]
         first = check.infos(pool)
-        monkeypatch.setattr(image_files, "info", lambda _: pytest.fail("decoded twice"))
+        monkeypatch.setattr(reading, "info", lambda _: pytest.fail("decoded twice"))
         assert check.infos(pool) == first
     assert {info.size for info in first} == {(28, 28)}
 

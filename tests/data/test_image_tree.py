@@ -11,7 +11,7 @@ from PIL import Image
 
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config, Data
-from tinytrain.data import batches, check, image_files, splits
+from tinytrain.data import check, decoding, reading, splits
 from tinytrain.data.load import read_dataset
 from tinytrain.data.source import split_of
 from tinytrain.datasets import csv, folder
@@ -231,14 +231,14 @@ def test_a_file_of_any_kind_that_cannot_be_decoded_is_named_with_the_reason(imag
 @pytest.mark.parametrize("error", [ValueError("x"), IndexError("x"), MemoryError(), RuntimeError("x"), EOFError()])
 def test_whatever_a_decoder_raises_is_the_problem_of_its_file(image_folder, monkeypatch, error):
     root = image_folder(classes=("blue", "red"), count=2)
-    info = image_files.info
+    info = reading.info
 
     def fail(image):
         if image.fp.name.endswith("red/001.png"):
             raise error
         return info(image)
 
-    monkeypatch.setattr(image_files, "info", fail)
+    monkeypatch.setattr(reading, "info", fail)
     [finding] = folder.load(str(root), Data()).findings
     assert finding.severe
     assert [line.partition(": ")[0] for line in finding.files] == [str(root / "red/001.png")]
@@ -247,7 +247,7 @@ def test_whatever_a_decoder_raises_is_the_problem_of_its_file(image_folder, monk
 @pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(5, "I/O error"), MemoryError()])
 def test_a_problem_that_may_pass_is_not_remembered(image_folder, monkeypatch, error):
     root = image_folder(classes=("blue", "red"), count=2)
-    decoded = image_files._decode
+    decoded = reading.decode
 
     def fail(path, work):
         if path.name == "001.png":
@@ -255,7 +255,7 @@ def test_a_problem_that_may_pass_is_not_remembered(image_folder, monkeypatch, er
         return decoded(path, work)
 
     with monkeypatch.context() as patched:
-        patched.setattr(image_files, "_decode", fail)
+        patched.setattr(reading, "decode", fail)
         [finding] = folder.load(str(root), Data()).findings
         assert len(finding.files) == 2
         assert "damaged" not in finding.files[0]
@@ -267,13 +267,13 @@ def test_an_image_that_is_gone_when_it_is_decoded_is_named(image_folder):
     source = folder.load(str(root), Data())
     (root / "red/001.png").unlink()
     with pytest.raises(UserError, match=r"cannot read '.*red/001.png' any more"):
-        batches.decode(source.image_sets["all"], 8, 3, "stretch")
+        decoding.decode(source.image_sets["all"], 8, 3, "stretch")
 
 
 def test_large_images_are_decoded_one_at_a_time(image_folder, tmp_path, monkeypatch):
     """Images of 256 pixels with room for 600: never more than two at once; with room for 100: one."""
     root = image_folder(count=8)
-    info, running, most = image_files.info, [], {}
+    info, running, most = reading.info, [], {}
 
     def watched(image):
         running.append(1)
@@ -282,9 +282,9 @@ def test_large_images_are_decoded_one_at_a_time(image_folder, tmp_path, monkeypa
         running.pop()
         return found
 
-    monkeypatch.setattr(image_files, "info", watched)
+    monkeypatch.setattr(reading, "info", watched)
     for room in (600, 100):
-        monkeypatch.setattr(image_files, "_BUDGET", image_files._PixelBudget(room))
+        monkeypatch.setattr(reading, "_BUDGET", reading._PixelBudget(room))
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / f"cache of {room}"))  # so that nothing is known of them
         assert len(folder.load(str(root), Data()).image_sets["all"].names) == 24
     assert most[600] <= 2
@@ -312,7 +312,7 @@ def test_measuring_large_images_takes_little_memory(tmp_path):
         pytest.skip("Linux only")
     before = highest()
     source = folder.load(str(tmp_path / "large"), Data())
-    batches.decode(source.image_sets["all"], 96, 3, "stretch")
+    decoding.decode(source.image_sets["all"], 96, 3, "stretch")
     assert highest() - before < 450_000  # kB
 
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from tinytrain.config.schema import Data
-from tinytrain.data import image_files, splits
+from tinytrain.data import file_table, splits
 from tinytrain.datasets import csv, folder
 from tinytrain.errors import UserError
 
@@ -77,8 +77,8 @@ def test_unchanged_files_are_not_opened_again(image_folder, monkeypatch):
     (root / "red/notes.txt").write_text("no image")
     first = folder.load(str(root), Data(skip_bad=True))
     opened = []
-    scan_file = image_files._scan_file
-    monkeypatch.setattr(image_files, "_scan_file", lambda path: opened.append(path.name) or scan_file(path))
+    scan_file = file_table._scan_file
+    monkeypatch.setattr(file_table, "_scan_file", lambda path: opened.append(path.name) or scan_file(path))
     again = folder.load(str(root), Data(skip_bad=True))
     assert opened == []
     assert again.image_sets["all"].infos == first.image_sets["all"].infos

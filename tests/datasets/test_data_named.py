@@ -1,6 +1,7 @@
 """The papers' datasets by name, without a network: tensorflow-datasets mocked, folders made here."""
 
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
 
@@ -12,10 +13,11 @@ import tensorflow_datasets
 from tinytrain.config import dataset_catalog
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Data
-from tinytrain.data import batches, splits
+from tinytrain.data import decoding, resizing, splits
 from tinytrain.data.boxes import CROWD, DIFFICULT
+from tinytrain.data.facts import ImageInfo
 from tinytrain.data.load import load_dataset
-from tinytrain.data.source import Dataset, ImageInfo, ImageSet
+from tinytrain.data.source import Dataset, ImageSet
 from tinytrain.datasets import named, tfds
 from tinytrain.errors import UserError
 from tinytrain.train.resolve import resolve
@@ -46,7 +48,7 @@ def test_every_dataset_by_name(name, tmp_path, any_count):
     with tensorflow_datasets.testing.mock_data(num_examples=40):
         source = named.load(spec_of(name, tmp_path), Data())
         pool = source.image_sets["train"]
-        images = list(pool.images(lambda image: batches.prepare(image, 8, source.channels, "stretch")[0]))
+        images = list(pool.images(lambda image: resizing.prepare(image, 8, source.channels, "stretch")[0]))
     assert len(source.classes) == row.classes
     assert row.without not in source.classes
     assert set(source.image_sets) <= set(row.splits)
@@ -145,7 +147,8 @@ def source_of(counts, classes, **hints):
     for name, count in counts.items():
         labels = np.concatenate([np.arange(classes), random.choice(classes, count - classes, p=share / share.sum())])
         names = [f"{name}-{n}" for n in range(count)]
-        pools[name] = ImageSet(labels, names, name, lambda _: iter(()), [ImageInfo(digest=text) for text in names])
+        infos = [ImageInfo(digest=hashlib.md5(text.encode()).hexdigest()) for text in names]
+        pools[name] = ImageSet(labels, names, name, lambda *_: iter(()), infos)
     return Dataset([str(n) for n in range(classes)], pools, channels=3, side=0, **hints)
 
 
@@ -279,6 +282,28 @@ def test_a_dataset_on_the_disk_gives_the_images_of_the_chosen_classes(tmp_path, 
     assert len(tfds.load_parts("written").image_sets["train"].annotations) == 12
     with pytest.raises(UserError, match=r"has no val split \(it has "):
         tfds.load_parts("written", {"train": "train", "val": "val"})
+
+
+def test_a_dataset_on_the_disk_is_decoded_into_shards_like_files(tmp_path, monkeypatch):
+    """Some of its images alone, too; and its labels are read once."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(decoding, "SHARD_IMAGES", 3)
+    builder = Written(data_dir=tmp_path)
+    builder.download_and_prepare()
+    monkeypatch.setattr(tfds, "_builder", lambda *_: builder)
+    first = tfds.load_parts("written", without="junk").image_sets["train"]
+    whole = [resizing.prepare(image, 4, 3, "crop")[0] for image in first.images()]
+    with monkeypatch.context() as patched:
+        patched.setattr(builder, "as_dataset", lambda **_: pytest.fail("read again"))
+        pool = tfds.load_parts("written", without="junk").image_sets["train"]
+    assert (pool.annotations.tolist(), pool.names) == (first.annotations.tolist(), first.names)
+    images, _ = decoding.decode(pool, 4, 3, "crop")
+    np.testing.assert_array_equal(images[:], whole)
+    some = np.array([1, 2, 6])
+    np.testing.assert_array_equal(decoding.decode(pool, 4, 3, "crop", some)[0][:], np.array(whole)[some])
+    larger = decoding.decode_larger(pool, 100, 3)[np.arange(8)]  # as they are
+    for image, pixels in zip(pool.images(), larger, strict=True):
+        np.testing.assert_array_equal(pixels, np.asarray(image))
 
 
 PIXELS = np.random.default_rng(1).integers(0, 256, (4, 32, 40, 3), dtype=np.uint8)

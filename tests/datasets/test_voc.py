@@ -196,7 +196,7 @@ def test_every_problem_is_told_at_once_with_file_and_line(tmp_path):
 
 
 def image_problem():
-    from tinytrain.data.image_files import FORMATS
+    from tinytrain.data.reading import FORMATS
 
     return f"not an image of a format that is read ({FORMATS})"
 

@@ -6,6 +6,8 @@ import numpy as np
 from PIL import Image
 
 from tinytrain.data import boxes, image_files
+from tinytrain.data.facts import Facts
+from tinytrain.data.file_table import FileTable
 from tinytrain.data.source import Dataset
 
 
@@ -27,14 +29,14 @@ def dataset(folder: Path, splits, classes=("cell", "dot"), findings=()):
             paths.append(folder / split / f"{number}.png")
             paths[-1].parent.mkdir(parents=True, exist_ok=True)
             image.save(paths[-1])
-        files = image_files.scan(paths, folder)
-        everything += files
+        files = image_files.scan(FileTable.of(paths, folder))
+        everything.append(files.facts)
         written_at = [
             [f"{split}/{number}.xml, line {line}" for line in range(1, len(rows) + 1)]
             for number, (_, rows) in enumerate(pairs, 1)
         ]
         annotations = boxes.pack([rows for _, rows in pairs])
-        image_sets[split] = image_files.image_set(folder, files, annotations, written_at)
-    result = image_files.as_dataset(list(classes), image_sets, everything, findings, task="detect")
+        image_sets[split] = image_files.image_set(files, annotations, written_at)
+    result = image_files.as_dataset(list(classes), image_sets, Facts.join(everything), findings, task="detect")
     assert isinstance(result, Dataset)
     return result

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from tinytrain import files, tables
 from tinytrain.config.schema import Config
-from tinytrain.data import batches, check, splits
+from tinytrain.data import check, decoding, splits
 from tinytrain.data.augment import picture
 from tinytrain.data.augment.picture import font
 from tinytrain.data.load import read_dataset
@@ -59,14 +59,17 @@ def report(config: Config, out: Path) -> dict[str, Any]:
 def _draw_classes(source: Dataset, subsets: dict[str, splits.Subset], config: Config, out: Path) -> dict[str, Any]:
     """Writes the pictures of a classification dataset, and returns their names."""
     first = subsets.get("train") or subsets["all"]
-    pool, model = source.image_sets[first.image_set], config.model
-    images, _ = batches.decode(pool, int(model.resolution), int(model.channels), config.data.resize)
-    write_picture(
-        out, images, np.where(np.isin(np.arange(len(images)), first.indices), pool.strata, -1), source.classes
-    )
-    augmented = out.with_name(f"{out.stem}-augmented.png")
+    pool, labels = source.image_sets[first.image_set], source.image_sets[first.image_set].strata
     shown = np.random.default_rng(config.seed).permutation(first.indices)[: picture.COLUMNS]
-    picture.write(augmented, images[shown], pool.strata[shown], len(source.classes), config.augment, config.seed)
+    sampled = [
+        first.indices[labels[first.indices] == label][:PER_CLASS] for label in range(len(source.classes[:MOST_CLASSES]))
+    ]
+    numbers = np.unique(np.concatenate([shown, *sampled]))  # no others are decoded
+    images = decoding.read(pool, numbers, int(config.model.resolution), int(config.model.channels), config.data.resize)
+    write_picture(out, images, np.where(np.isin(numbers, np.concatenate(sampled)), labels[numbers], -1), source.classes)
+    augmented = out.with_name(f"{out.stem}-augmented.png")
+    examples = images[np.searchsorted(numbers, shown)]
+    picture.write(augmented, examples, labels[shown], len(source.classes), config.augment, config.seed)
     return {"picture": str(out), "augmented": str(augmented)}
 
 

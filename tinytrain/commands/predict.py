@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinytrain import files, progress
-from tinytrain.data import image_files
+from tinytrain.data import reading
 from tinytrain.data.identity import print_note
 from tinytrain.data.source import counted
 from tinytrain.errors import Mistakes, UserError
@@ -107,7 +107,7 @@ def _predict(
 
 def _draw(source: Path, path: Path, known: dict[str, Any], model: Model) -> str:
     """Draws a picture, read once more; returns why that is not possible, if its file has changed since."""
-    picture, problem, _ = image_files.read(source, lambda image: drawing.draw(image, known, model.classes))
+    picture, problem, _ = reading.read(source, lambda image: drawing.draw(image, known, model.classes))
     if picture is not None:
         drawing.save(picture, path)
     return problem

@@ -51,8 +51,17 @@ class Data:
     train_images: int = key(
         0, "train on so many images only, drawn evenly from all that are left; 0: on all", 0, MOST_IMAGES
     )
-    resize: Literal["auto", "stretch", "crop", "pad"] = key(
-        "auto", "how an image is brought to model.resolution; auto: pad if the images of a folder differ, else stretch"
+    resize: Literal["auto", "stretch", "crop", "eval_crop", "pad"] = key(
+        "auto",
+        "how an image is brought to model.resolution; eval_crop: the inner 7/8 of the centre square, as papers "
+        "evaluate; auto: that with data.decode_resolution, pad if the images of a folder differ, else stretch",
+    )
+    decode_resolution: int = key(
+        0,
+        "shorter side in pixels at which training images are kept for augment.resized_crop to be drawn in; 0: they are "
+        "brought to model.resolution first",
+        0,
+        2048,
     )
     check: bool = key(True, "before training, look for duplicates, tiny classes, mixed sizes and modes, and print them")
     balance: Literal["none", "class_weights", "balanced_sampling"] = key(

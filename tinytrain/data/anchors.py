@@ -25,7 +25,7 @@ def of_annotations(annotations: np.ndarray, transforms: np.ndarray, config: Conf
 
     Args:
         annotations: (N, M, FIELDS) of the training images.
-        transforms: (N, 4), how each image is brought to the input (`batches.Transform`).
+        transforms: (N, 4), how each image is brought to the input (`resizing.Transform`).
         config: the run, with model.resolution and detect.strides known.
 
     Raises:

@@ -12,7 +12,8 @@ from keras.utils import bounding_boxes
 from tinytrain.config.schema import Config, Detect
 from tinytrain.data import box_class_check, box_input_check, box_rows
 from tinytrain.data.box_rows import BoxImages, BoxRows
-from tinytrain.data.source import Dataset, Finding, ImageInfo, counted
+from tinytrain.data.facts import Facts
+from tinytrain.data.source import Dataset, Finding, counted
 
 if TYPE_CHECKING:
     from tinytrain.data.splits import Subset
@@ -23,7 +24,7 @@ MOST_OVERLAPS = 4_000_000  # that are computed at a time
 
 
 def findings(
-    dataset: Dataset, subsets: "dict[str, Subset]", config: Config, image_infos: dict[str, list[ImageInfo]]
+    dataset: Dataset, subsets: "dict[str, Subset]", config: Config, image_infos: dict[str, Facts]
 ) -> list[Finding]:
     """Returns what is wrong with the boxes of the splits.
 

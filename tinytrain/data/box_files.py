@@ -4,12 +4,14 @@ import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+
 from tinytrain.config.schema import Data
 from tinytrain.data import boxes, image_files
 from tinytrain.data.box_fit import Annotated, fit, without_repeats
 from tinytrain.data.box_problems import Problems
 from tinytrain.data.boxes import Box
-from tinytrain.data.image_files import ScannedFile
+from tinytrain.data.file_table import FileTable, ScannedFile
 from tinytrain.data.source import Dataset
 from tinytrain.errors import UserError
 
@@ -31,11 +33,10 @@ def load(root: Path, classes: list[str], annotated: Iterable[Annotated], problem
     """
     splits = _by_split(root, annotated, problems)
     paths = dict.fromkeys(path for pictures in splits.values() for path in pictures)
-    scanned = {file.path: file for file in image_files.scan(list(paths), root)}
-    good = [file for file in scanned.values() if not file.problem]
-    bad = [file for file in scanned.values() if file.problem]
-    unreadable = image_files.unreadable(bad, len(scanned), data.skip_bad)
-    if not good:
+    everything = image_files.scan(FileTable.of(paths, root))
+    scanned, number_of = {file.path: file for file in everything}, {path: number for number, path in enumerate(paths)}
+    unreadable = image_files.unreadable(everything.bad, len(scanned), data.skip_bad)
+    if not everything.good.any():
         lines = [line for one in [*unreadable, *problems.findings(data.skip_bad)] for line in one.files]
         listed = "".join(f"\n  {line}" for line in lines)
         raise UserError(f"no picture in '{root}' can be used, of {len(scanned)} that have annotations{listed}")
@@ -46,15 +47,16 @@ def load(root: Path, classes: list[str], annotated: Iterable[Annotated], problem
     classes, fitted = _without_unused(classes, fitted, problems)
     image_sets = {
         split: image_files.image_set(
-            root,
-            [file for file, _ in pictures],
+            everything.take(np.array([number_of[file.path] for file, _ in pictures], np.int64)),
             boxes.pack([rows for _, rows in pictures]),
             [[box.where for box in rows] for _, rows in pictures],
         )
         for split, pictures in fitted.items()
     }
     findings = [*unreadable, *problems.findings(data.skip_bad)]
-    return image_files.as_dataset(classes, image_sets, good, findings, task="detect")
+    return image_files.as_dataset(
+        classes, image_sets, everything.facts.take(np.flatnonzero(everything.good)), findings, task="detect"
+    )
 
 
 def _by_split(root: Path, annotated: Iterable[Annotated], problems: Problems) -> dict[str, Pictures]:

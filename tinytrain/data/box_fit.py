@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tinytrain.data.box_problems import Problems
 from tinytrain.data.boxes import Box
-from tinytrain.data.source import ImageInfo
+from tinytrain.data.facts import ImageInfo
 
 SLACK = 1.0  # pixels beyond the border that are clipped silently: tools round in their own ways
 Corners = tuple[float, float, float, float]

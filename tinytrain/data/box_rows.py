@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tinytrain.data import batches, boxes
-from tinytrain.data.source import Dataset, ImageInfo
+from tinytrain.data import boxes, resizing
+from tinytrain.data.facts import Facts
+from tinytrain.data.source import Dataset
 
 if TYPE_CHECKING:
     from tinytrain.data.splits import Subset  # splits imports check, which imports this module
@@ -57,7 +58,7 @@ def at_input(annotations: np.ndarray, transforms: np.ndarray, side: int) -> BoxR
 
     Args:
         annotations: (N, M, FIELDS).
-        transforms: (N, 4), how each image is brought to the input (`batches.Transform`).
+        transforms: (N, 4), how each image is brought to the input (`resizing.Transform`).
         side: of the input.
     """
     moved = rows(boxes.transformed(annotations, transforms))
@@ -79,7 +80,7 @@ class BoxImages:
     written_at: list[list[str]] | None
 
     @classmethod
-    def of(cls, dataset: Dataset, subsets: "dict[str, Subset]", image_infos: dict[str, list[ImageInfo]]) -> "BoxImages":
+    def of(cls, dataset: Dataset, subsets: "dict[str, Subset]", image_infos: dict[str, Facts]) -> "BoxImages":
         """Returns the images of `subsets`; image_infos: what is known of the images of each set."""
         chosen = [
             (split, part.image_set, dataset.image_sets[part.image_set], index)
@@ -92,7 +93,7 @@ class BoxImages:
             np.array([split for split, *_ in chosen], object),
             [image_set.names[index] for *_, image_set, index in chosen],
             boxes.join(parts),
-            [image_infos[key][index].size for _, key, _, index in chosen],
+            np.concatenate([image_infos[part.image_set].sizes[part.indices] for part in subsets.values()]).tolist(),
             [(image_set.written_at or [])[index] for *_, image_set, index in chosen] if known else None,
         )
 
@@ -104,7 +105,7 @@ class BoxImages:
 
     def transforms(self, side: int, resize: str) -> np.ndarray:
         """Returns (N, 4) float32, how they are brought to an input of `side` pixels; none is decoded for that."""
-        return np.array([batches.transform_of(size, side, resize) for size in self.sizes], np.float32).reshape(-1, 4)
+        return np.array([resizing.transform_of(size, side, resize) for size in self.sizes], np.float32).reshape(-1, 4)
 
     def where(self, rows: BoxRows) -> np.ndarray:
         """Returns (n,) texts, the file and line of each box."""

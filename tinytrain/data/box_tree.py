@@ -14,7 +14,7 @@ from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
 from tinytrain.config import box_formats
-from tinytrain.data import image_files, image_tree
+from tinytrain.data import image_tree, reading
 from tinytrain.data.box_problems import Problems
 from tinytrain.data.source import SHORT_NAMES, SPLIT_NAMES, split_word
 from tinytrain.errors import UserError
@@ -34,7 +34,7 @@ class Tree:
         self.root = root
         listing = image_tree.list_tree(root)
         self.files, self.left_out = listing.files, listing.left_out
-        suffixes, skipped = image_files.image_suffixes(), set(skipped_folders)
+        suffixes, skipped = reading.image_suffixes(), set(skipped_folders)
         self.pictures = [
             path
             for path in self.files

@@ -74,7 +74,7 @@ def join(parts: list[np.ndarray]) -> np.ndarray:
 def transformed(annotations: np.ndarray, transforms: np.ndarray) -> np.ndarray:
     """Returns annotations (N, M, FIELDS) with corners and area in pixels of images that were resized.
 
-    transforms: (N, 4), a `batches.Transform` for each image. Corners are not clipped.
+    transforms: (N, 4), a `resizing.Transform` for each image. Corners are not clipped.
     """
     scale, offset = transforms[:, None, :2], transforms[:, None, 2:]
     result = annotations.copy()

@@ -7,27 +7,25 @@ What forbids training (unreadable files, a class without images in a split) is r
 split. The findings here are printed, and training goes on.
 """
 
-import contextlib
 import hashlib
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tinytrain import files, progress
 from tinytrain.config.schema import Config
-from tinytrain.data import box_check, boxes, duplicates, image_files, source
+from tinytrain.data import box_check, boxes, duplicates, facts, reading, source
 from tinytrain.data.decode import GRAY_MODES
-from tinytrain.data.source import Dataset, Finding, ImageInfo, ImageSet, counted
-from tinytrain.errors import UserError
-from tinytrain.files import write_text
+from tinytrain.data.facts import Facts
+from tinytrain.data.source import Dataset, Finding, ImageSet, counted
 
 if TYPE_CHECKING:
     from tinytrain.data.splits import Subset  # splits imports this module
 
-CACHE_VERSION = 3
+CACHE_VERSION = 4
 TINY_CLASS = 10  # a class with fewer training images is tiny
 UNEVEN_RATIO = 5  # classes are uneven if the largest has so many times the images of the smallest
 LEAST_VAL = 100  # val images, or boxes, that a split needs to tell epochs apart (`_small_val`)
@@ -107,7 +105,7 @@ def unconditional_findings(dataset: Dataset, config: Config) -> list[Finding]:
         config: the config as the user wrote it.
     """
     image_infos = {
-        name: image_set.infos for name, image_set in dataset.image_sets.items() if image_set.infos is not None
+        name: Facts.of(image_set.infos) for name, image_set in dataset.image_sets.items() if image_set.infos is not None
     }
     return [*dataset.findings, *_unused_keys(dataset, config), *_size_and_mode_findings(dataset, image_infos, config)]
 
@@ -126,28 +124,22 @@ def _unused_keys(dataset: Dataset, config: Config) -> list[Finding]:
     ]
 
 
-def infos(image_set: ImageSet) -> list[ImageInfo]:
+def infos(image_set: ImageSet) -> Facts:
     """Returns what is known about each image of `image_set`, in order.
 
     It comes from the dataset or from the cache, or else from decoding every image.
     """
     if image_set.infos is not None:
-        return image_set.infos
-    name = hashlib.sha256(json.dumps([CACHE_VERSION, image_set.key, len(image_set.names)]).encode()).hexdigest()[:32]
-    cache_file = files.cache_folder() / f"facts-{name}.json"
-    with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):  # missing or damaged
-        cached = [ImageInfo.of_row(row) for row in json.loads(cache_file.read_text())]
-        if len(cached) == len(image_set.names):
-            return cached
-    decoded = image_set.images(cast(Any, image_files.info))
-    counted = progress.counted(decoded, "checking", len(image_set.names), "image")
-    computed = cast(list[ImageInfo], list(counted))
-    try:
-        cache_file.parent.mkdir(parents=True, exist_ok=True)
-        write_text(cache_file, json.dumps([info.row() for info in computed]))
-    except (OSError, UserError):
-        pass  # the disk is read-only or full: they are computed again the next time
-    return computed
+        return Facts.of(image_set.infos)
+    count = len(image_set.names)
+    name = hashlib.sha256(json.dumps([CACHE_VERSION, image_set.key, count]).encode()).hexdigest()[:32]
+    cache_file = files.cache_folder() / f"facts-{name}.npy"
+    rows = facts.read(cache_file, facts.ROW)
+    if rows is None or len(rows) != count or not facts.are_whole(rows):
+        decoded = image_set.images(reading.info)
+        rows = Facts.of(progress.counted(decoded, "checking", count, "image")).rows
+        facts.write(cache_file, rows)
+    return Facts(rows)
 
 
 def statistics(dataset: Dataset, part: "Subset") -> tuple[list[float], list[float]]:
@@ -155,13 +147,12 @@ def statistics(dataset: Dataset, part: "Subset") -> tuple[list[float], list[floa
 
     The channels are R, G, B or gray. Both lists are empty for a split without images.
     """
-    all_infos = infos(dataset.image_sets[part.image_set])
-    split_infos = [all_infos[index] for index in part.indices]
-    if not split_infos:
+    rows = infos(dataset.image_sets[part.image_set]).take(part.indices).rows
+    if not len(rows):
         return [], []
-    pixels = np.array([info.size[0] * info.size[1] for info in split_infos], float)
-    mean = np.average([info.mean for info in split_infos], axis=0, weights=pixels)
-    mean_square = np.average([info.square for info in split_infos], axis=0, weights=pixels)
+    pixels = rows["size"].prod(axis=1, dtype=float)
+    mean = np.average(rows["mean"].astype(float), axis=0, weights=pixels)
+    mean_square = np.average(rows["square"].astype(float), axis=0, weights=pixels)
     channels = 1 if dataset.channels == 1 else 3
     return mean[:channels].tolist(), np.sqrt(np.maximum(mean_square - mean**2, 0))[:channels].tolist()
 
@@ -214,22 +205,22 @@ def class_counts(dataset: Dataset, subsets: "dict[str, Subset]") -> dict[str, di
     return result
 
 
-def _size_and_mode_findings(dataset: Dataset, image_infos: dict[str, list[ImageInfo]], config: Config) -> list[Finding]:
+def _size_and_mode_findings(dataset: Dataset, image_infos: dict[str, Facts], config: Config) -> list[Finding]:
     """Returns the findings about images of several sizes or modes, and about transparent ones."""
-    pairs = [
-        (name, info)
-        for key, rows in image_infos.items()
-        for name, info in zip(dataset.image_sets[key].names, rows, strict=True)
-    ]
     problems = []
-    if config.data.resize == "auto":
+    if config.data.resize == "auto" and not config.data.decode_resolution:
         others = " or ".join(resize for resize in ("pad", "stretch", "crop") if resize != dataset.resize)
         hint = f"data.resize={dataset.resize} brings them to one size, unless you say {others}"
-        problems += _differing("sizes", [(name, "{}x{}".format(*info.size)) for name, info in pairs], hint)
-    if config.model.channels == "auto" and len({info.mode in GRAY_MODES for _, info in pairs}) > 1:
+        problems += _differing("sizes", dataset, {name: one.packed("size") for name, one in image_infos.items()}, hint)
+    modes = {mode for one in image_infos.values() for mode in one.modes}
+    if config.model.channels == "auto" and len({mode in GRAY_MODES for mode in modes}) > 1:
         hint = "model.channels=3 is taken, since some are color, unless you say 1 (gray)"
-        problems += _differing("modes", [(name, info.mode) for name, info in pairs], hint)
-    transparent = tuple(name for name, info in pairs if info.transparent)
+        problems += _differing("modes", dataset, {name: one.packed("mode") for name, one in image_infos.items()}, hint)
+    transparent = tuple(
+        dataset.image_sets[name].names[index]
+        for name, one in image_infos.items()
+        for index in np.flatnonzero(one.rows["transparent"]).tolist()
+    )
     if transparent:
         what = f"{counted(len(transparent), 'image')} with transparent parts, which are put on white"
         hint = "save them without transparency for another background"
@@ -237,22 +228,31 @@ def _size_and_mode_findings(dataset: Dataset, image_infos: dict[str, list[ImageI
     return problems
 
 
-def _differing(kind: str, pairs: list[tuple[str, str]], hint: str) -> list[Finding]:
+def _differing(kind: str, dataset: Dataset, packed: dict[str, np.ndarray], hint: str) -> list[Finding]:
     """Returns the finding that images differ in size or mode, if they do.
 
     It names the images that differ from the majority, or none if no value has a majority.
 
     Args:
         kind: "sizes" or "modes".
-        pairs: (image name, its size or mode).
+        dataset: the dataset.
+        packed: the value of each image of each set (`Facts.packed`).
         hint: the advice.
     """
-    counts = Counter(value for _, value in pairs)
-    if len(counts) < 2:
+    everything = np.concatenate([np.empty(0, np.uint64), *packed.values()])
+    values, first, counts = np.unique(everything, return_index=True, return_counts=True)
+    if len(values) < 2:
         return []
-    most_common, most = counts.most_common(1)[0]
-    minority = sorted((counts[value], f"{name}: {value}") for name, value in pairs if value != most_common)
-    minority = minority if 2 * most > len(pairs) else []
-    listed = ", ".join(f"{value} ({count:,})" for value, count in counts.most_common(3))
-    what = f"the images have {len(counts)} {kind}, most often {listed}"
-    return [Finding(kind, what, hint, tuple(line for _, line in minority))]
+    order = np.lexsort((first, -counts))  # of equal counts the first one
+    texts = dict(zip(values.tolist(), Facts.unpacked(values, "size" if kind == "sizes" else "mode"), strict=True))
+    count_of = dict(zip(values.tolist(), counts.tolist(), strict=True))
+    most_common = values[order[0]]
+    minority = [
+        (count_of[int(own[index])], f"{dataset.image_sets[name].names[index]}: {texts[int(own[index])]}")
+        for name, own in packed.items()
+        if 2 * counts[order[0]] > len(everything)
+        for index in np.flatnonzero(own != most_common).tolist()
+    ]
+    listed = ", ".join(f"{texts[value]} ({count_of[value]:,})" for value in values[order[:3]].tolist())
+    what = f"the images have {len(values)} {kind}, most often {listed}"
+    return [Finding(kind, what, hint, tuple(line for _, line in sorted(minority)))]

@@ -13,28 +13,42 @@ from collections.abc import Sequence, Set
 
 import numpy as np
 
+from tinytrain.data.names import Names
 from tinytrain.data.source import split_word
 from tinytrain.errors import UserError
 
 VARIANT = re.compile(r"(.+)\.rf\.[^./\\]+\.\w+")
 
 
-def group_copies(digests: Sequence[str], names: Sequence[str] = ()) -> np.ndarray:
+def group_equal(digests: np.ndarray) -> np.ndarray:
+    """Returns the group of each image, (N,) int64: the index of the first image with the same digest (N, 2) uint64."""
+    order = np.lexsort((digests[:, 1], digests[:, 0]))  # stable: equal ones stay in their order
+    ordered = digests[order]
+    starts = np.ones(len(order), bool)
+    starts[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    groups = np.empty(len(order), np.int64)
+    groups[order] = np.repeat(order[starts], np.diff(np.append(np.flatnonzero(starts), len(order))))
+    return groups
+
+
+def group_copies(digests: np.ndarray, names: Sequence[str] = ()) -> np.ndarray:
     """Returns the group of each image, (N,) int64: the index of its first image.
 
     Args:
-        digests: of the N images; those with the same digest are in the same group.
+        digests: (N, 2) uint64 (`Facts.digests`); images with the same digest are in the same group.
         names: of the N images, if they are known; variants of the same image are in the same group.
     """
-    first: dict[str, int] = {}
-    groups = [first.setdefault(digest, index) for index, digest in enumerate(digests)]
-    first = {}
+    groups, first = group_equal(digests), dict[str, int]()
+    if not Names.of(names).contain(".rf."):
+        return groups
     for index, name in enumerate(names):
         if original := _original(name):
             groups[index] = _smallest(groups, index)
             other = _smallest(groups, first.setdefault(original, index))
             groups[max(groups[index], other)] = min(groups[index], other)
-    return np.array([_smallest(groups, index) for index in range(len(groups))], np.int64)
+    while (groups[groups] != groups).any():  # a first image may have joined an earlier one since
+        groups = groups[groups]
+    return groups
 
 
 def _original(name: str) -> str:
@@ -43,10 +57,10 @@ def _original(name: str) -> str:
     return "/".join(part for part in match[1].split("/") if not split_word(part)) if match else ""
 
 
-def _smallest(groups: list[int], index: int) -> int:
+def _smallest(groups: np.ndarray, index: int) -> int:
     """Returns the first image of the group of an image, where `groups` may name another image of it."""
     while groups[index] != index:
-        index = groups[index]
+        index = int(groups[index])
     return index
 
 
@@ -72,19 +86,26 @@ class GroupedHoldout:
         reserved: Set[int] = frozenset(),
     ) -> None:
         self.groups, self.wanted, self.strict = groups, counts, strict
-        self.members: dict[int, dict[int, int]] = {}  # group -> {class: images}
-        for group, label in zip(groups.tolist(), labels.tolist(), strict=True):
+        group_sizes = np.bincount(groups, minlength=1)
+        self.single = group_sizes[groups] == 1  # (N,) images without copies: most of them, held out as arrays
+        self.members: dict[int, dict[int, int]] = {}  # group of copies -> {class: images}
+        for group, label in zip(groups[~self.single].tolist(), labels[~self.single].tolist(), strict=True):
             class_sizes = self.members.setdefault(group, {})
             class_sizes[label] = class_sizes.get(label, 0) + 1
-        self.sizes = dict(Counter(labels.tolist()))
+        present, class_counts = np.unique(labels, return_counts=True)
+        self.sizes = dict(zip(present.tolist(), class_counts.tolist(), strict=True))
         group_counts = Counter(label for class_sizes in self.members.values() for label in class_sizes)
+        group_counts.update(Counter(dict(zip(*_counted(labels[self.single]), strict=True))))
         self.spare = {  # class -> groups that may still be held out
             label: number - leave if number < self.sizes[label] else number for label, number in group_counts.items()
         }
         self.held: dict[int, int] = dict.fromkeys(counts, 0)  # class -> images held out
-        self.groups_held: set[int] = set()
-        self.reserved = reserved
-        self.groups_kept: set[int] = set(reserved)
+        self.is_held = np.zeros(len(group_sizes), bool)  # by group
+        self.is_kept = np.zeros(len(group_sizes), bool)  # groups that are not held out: reserved, or passed over
+        reserved_groups = np.array(sorted(reserved), np.int64)
+        self.is_reserved = self.is_kept.copy()
+        self.is_reserved[reserved_groups[reserved_groups < len(group_sizes)]] = True
+        self.is_kept |= self.is_reserved
 
     def hold_out_classes(self, order: dict[int, np.ndarray]) -> None:
         """Holds out the wanted number of images of each class, as nearly as whole groups allow.
@@ -96,14 +117,19 @@ class GroupedHoldout:
             OnlyCopies: a class has too few groups to be on both sides, where it must be.
         """
         for label, permutation in order.items():
-            for group in dict.fromkeys(self.groups[permutation].tolist()):
-                if self.held[label] >= self.wanted[label]:
-                    break
-                if self._is_free(group) and self._fits(group):
-                    self._hold(group)
+            free = permutation[~self.is_reserved[self.groups[permutation]]]
+            start = 0
+            for place in [*np.flatnonzero(~self.single[free]).tolist(), len(free)]:
+                self._hold_singles(label, free[start:place])
+                if place < len(free) and self.held[label] < self.wanted[label]:
+                    group = int(self.groups[free[place]])
+                    if self._is_free(group) and self._fits(group):
+                        self._hold(group)
+                start = place + 1
             if self.wanted[label] and not self.held[label]:
                 self._hold_smallest(label, permutation)
-            self.groups_kept.update(set(self.groups[permutation].tolist()) - self.groups_held)
+            passed = self.groups[permutation]
+            self.is_kept[passed[~self.is_held[passed]]] = True
 
     def correct_total(self, order: dict[int, np.ndarray]) -> None:
         """Corrects the total number of images held out, with images that have no copies, of any class.
@@ -113,28 +139,34 @@ class GroupedHoldout:
         """
         missing = sum(self.wanted.values()) - sum(self.held.values())
         for label, permutation in order.items():
-            for group in self.groups[permutation if missing > 0 else permutation[::-1]].tolist():
-                if missing == 0:
-                    return
-                single = sum(self.members[group].values()) == 1
-                has_spare = self.spare[label] > 0 and self.held[label] + 1 < self.sizes[label]
-                is_kept = group not in self.groups_held and group not in self.reserved
-                if missing > 0 and single and has_spare and is_kept:
-                    self._hold(group)
-                    missing -= 1
-                elif missing < 0 and single and group in self.groups_held and self.held[label] > 1:
-                    self.groups_held.discard(group)
-                    self.held[label] -= 1
-                    self.spare[label] += 1
-                    missing += 1
+            singles = permutation[self.single[permutation]]
+            own = self.groups[singles]
+            if missing > 0:
+                number = min(missing, self.spare[label], self.sizes[label] - 1 - self.held[label])
+                own = own[~self.is_held[own] & ~self.is_reserved[own]][: max(0, number)]
+                self.is_held[own], missing = True, missing - len(own)
+                self.held[label], self.spare[label] = self.held[label] + len(own), self.spare[label] - len(own)
+            elif missing < 0:
+                number = min(-missing, self.held[label] - 1)
+                own = own[self.is_held[own]][::-1][: max(0, number)]
+                self.is_held[own], missing = False, missing + len(own)
+                self.held[label], self.spare[label] = self.held[label] - len(own), self.spare[label] + len(own)
 
     @property
     def mask(self) -> np.ndarray:
         """(N,) bool: which images are held out."""
-        return np.isin(self.groups, list(self.groups_held))
+        return self.is_held[self.groups]
+
+    def _hold_singles(self, label: int, images: np.ndarray) -> None:
+        """Holds out the first of these images of a class without copies, as many as are wanted still."""
+        number = min(self.wanted[label] - self.held[label], self.spare[label], len(images))
+        if number > 0:
+            self.is_held[self.groups[images[:number]]] = True
+            self.held[label] += number
+            self.spare[label] -= number
 
     def _is_free(self, group: int) -> bool:
-        return group not in self.groups_held and group not in self.groups_kept
+        return not self.is_held[group] and not self.is_kept[group]
 
     def _fits(self, group: int) -> bool:
         return all(
@@ -143,20 +175,27 @@ class GroupedHoldout:
         )
 
     def _hold(self, group: int) -> None:
-        self.groups_held.add(group)
+        self.is_held[group] = True
         for label, count in self.members[group].items():
             self.held[label] += count
             self.spare[label] -= 1
 
     def _hold_smallest(self, label: int, permutation: np.ndarray) -> None:
         """Holds out the smallest group of a class that leaves enough of every class, or raises OnlyCopies."""
-        groups = dict.fromkeys(self.groups[permutation].tolist())
-        for group in sorted(groups, key=lambda group: sum(self.members[group].values())):
-            if self._is_free(group) and all(self.spare[other] > 0 for other in self.members[group]):
+        own = self.groups[permutation]
+        members = {group: self.members.get(group, {label: 1}) for group in dict.fromkeys(own.tolist())}
+        for group, class_sizes in sorted(members.items(), key=lambda pair: sum(pair[1].values())):
+            if self._is_free(group) and all(self.spare[other] > 0 for other in class_sizes):
+                self.members[group] = class_sizes
                 self._hold(group)
                 return
         if self.strict:
             raise OnlyCopies(label)
+
+
+def _counted(labels: np.ndarray) -> tuple[list[int], list[int]]:
+    values, counts = np.unique(labels, return_counts=True)
+    return values.tolist(), counts.tolist()
 
 
 class OnlyCopies(UserError):

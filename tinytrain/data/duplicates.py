@@ -1,12 +1,13 @@
 """Finds images that occur more than once: with different annotations, in several splits, or within one split."""
 
-from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from tinytrain.data import boxes
-from tinytrain.data.source import Dataset, Finding, ImageInfo, counted
+from tinytrain.data.copies import group_equal
+from tinytrain.data.facts import Facts
+from tinytrain.data.source import Dataset, Finding, counted
 
 if TYPE_CHECKING:
     from tinytrain.data.splits import Subset
@@ -22,7 +23,7 @@ class Copy(NamedTuple):
     annotation: np.ndarray
 
 
-def findings(dataset: Dataset, subsets: "dict[str, Subset]", image_infos: dict[str, list[ImageInfo]]) -> list[Finding]:
+def findings(dataset: Dataset, subsets: "dict[str, Subset]", image_infos: dict[str, Facts]) -> list[Finding]:
     """Returns the images that occur more than once.
 
     Args:
@@ -57,18 +58,22 @@ def findings(dataset: Dataset, subsets: "dict[str, Subset]", image_infos: dict[s
     ]
 
 
-def _copies(
-    dataset: Dataset, subsets: "dict[str, Subset]", image_infos: dict[str, list[ImageInfo]]
-) -> list[list[Copy]]:
+def _copies(dataset: Dataset, subsets: "dict[str, Subset]", image_infos: dict[str, Facts]) -> list[list[Copy]]:
     """Returns the images whose pixels occur more than once, those with the same pixels together."""
-    occurrences: dict[str, list[Copy]] = defaultdict(list)
-    for split, part in subsets.items():
-        image_set = dataset.image_sets[part.image_set]
-        annotations = image_set.annotations if image_set.annotations.ndim == 3 else image_set.strata
-        for index in part.indices:
-            digest = image_infos[part.image_set][index].digest
-            occurrences[digest].append(Copy(split, image_set.names[index], annotations[index]))
-    return [copies for copies in occurrences.values() if len(copies) > 1]
+    digests = [image_infos[part.image_set].digests[part.indices] for part in subsets.values()]
+    groups = group_equal(np.concatenate([np.empty((0, 2), np.uint64), *digests]))
+    (repeated,) = np.nonzero(np.bincount(groups, minlength=1)[groups] > 1)
+    starts = np.cumsum([0, *map(len, digests)])
+    splits, result = list(subsets), dict[int, list[Copy]]()
+    for place in repeated.tolist():
+        number = int(np.searchsorted(starts, place, side="right")) - 1
+        part = subsets[splits[number]]
+        image_set, index = dataset.image_sets[part.image_set], part.indices[place - starts[number]]
+        annotation = (
+            image_set.annotations[index] if image_set.annotations.ndim != 2 else image_set.annotations[index, 0]
+        )
+        result.setdefault(int(groups[place]), []).append(Copy(splits[number], image_set.names[index], annotation))
+    return list(result.values())
 
 
 def _differ(first: np.ndarray, second: np.ndarray) -> bool:

@@ -5,82 +5,84 @@ split.json     the names of the images in each split
 content.json   for each of these "DIGEST ANNOTATION": the hash of its decoded pixels ("-" if it is not known) and its
                class index (of boxes their number and a hash, for other tasks all numbers); and in "left_out" how many
                images data.train_images leaves out
+images.npz     in place of these two, of more than 100,000 images (run_images.py)
 
 A resumed run uses the same images in the same splits: they are found by their names, not drawn again.
 """
 
 import hashlib
 import sys
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tinytrain import provenance
 from tinytrain.config.schema import Config
-from tinytrain.data import boxes
-from tinytrain.data.source import Dataset, ImageSet
-from tinytrain.data.splits import Splits, Subset, as_names
+from tinytrain.data import boxes, recorded_names, run_images
+from tinytrain.data.decoding import ALONE, Workers
+from tinytrain.data.facts import Facts
+from tinytrain.data.names import Names
+from tinytrain.data.recorded_names import SHOWN_NAMES, listed, some
+from tinytrain.data.run_images import DIGEST, RunImages
+from tinytrain.data.source import Dataset
+from tinytrain.data.splits import Splits, Subset
 from tinytrain.errors import UserError, escaped
-from tinytrain.files import read_json, write_json
 from tinytrain.run import Run
-
-SHOWN_NAMES = 3  # examples in a sentence
 
 
 def record(run: Run, data: Splits) -> None:
-    """Writes split.json and content.json into a new run."""
-    left_out = sum(len(pool.annotations) for pool in data.dataset.image_sets.values()) - sum(
-        len(part.indices) for part in data.subsets.values()
-    )
-    content = {
-        name: _content(data.dataset.image_sets[part.image_set], part.indices) for name, part in data.subsets.items()
-    }
-    write_json(run.content_path, content | {"left_out": left_out})
-    write_json(run.split_path, as_names(data.dataset, data.subsets))
+    """Writes which images there are, in which split, into a new run."""
+    run_images.write(run, data)
 
 
 def digest(data: Splits) -> str:
     """Returns a hash of which images are in which split, by their names and what is known of their content."""
     hashed = hashlib.sha256()
-    for name, part in sorted(data.subsets.items()):
+    for split, part in sorted(data.subsets.items()):
         image_set = data.dataset.image_sets[part.image_set]
-        for image_name, content in zip(
-            as_names(data.dataset, {name: part})[name], _content(image_set, part.indices), strict=True
+        names, content = Names.of(image_set.names).take(part.indices), run_images.of_images(image_set, part.indices)
+        for array in (
+            names.letters,
+            names.ends,
+            content.digests,
+            content.annotations.letters,
+            content.annotations.ends,
         ):
-            hashed.update(f"{name} {image_name} {content}\n".encode(errors="replace"))
+            hashed.update(f"{split} {array.nbytes} ".encode())
+            hashed.update(array.tobytes())
     return hashed.hexdigest()[:16]
 
 
-def recorded_splits(run: Run, dataset: Dataset, config: Config) -> Splits:
+def recorded_splits(run: Run, dataset: Dataset, config: Config, workers: Workers = ALONE) -> Splits:
     """Returns the images of `dataset` in the splits that `run` was trained with.
 
     Args:
         run: the run; an older run, which recorded less, is compared as far as possible.
         dataset: its data as it is now.
         config: its config, without "auto".
+        workers: who decodes the images.
 
     Raises:
         UserError: images or classes have changed since the training.
     """
     changes = _changed_classes(classes_of(run), dataset.classes)
-    image_names = _read(run.split_path)
-    if image_names is None:
+    recorded = run_images.read(run)
+    if recorded is None:
         print_note(f"'{run.folder}' has no split.json: whether its images have changed cannot be told")
         if changes:
             raise _changed(run, config, changes)
-        return Splits(dataset, config)
-    content = _read(run.content_path) or {}
-    left_out = content.get("left_out", 0 if not config.data.train_images else None)
-    subsets, changed_images = _find(image_names, dataset, left_out)
+        return Splits(dataset, config, workers=workers)
+    left_out = recorded.left_out
+    if left_out is None and not config.data.train_images:
+        left_out = 0
+    subsets, changed_images = recorded_names.find(recorded.names, dataset, left_out)
     changes += changed_images
     if not changes:
-        changes = _changed_content(image_names, content, dataset, subsets)
+        changes = _changed_content(recorded, dataset, subsets)
     if changes:
         raise _changed(run, config, changes)
-    return Splits(dataset, config, subsets)
+    return Splits(dataset, config, subsets, workers)
 
 
 def run_of(path: str) -> Run | None:
@@ -119,9 +121,9 @@ def match_classes(
         UserError: the names differ.
     """
     if not model_classes:
-        listed = _listed(data_classes)
+        order = listed(data_classes)
         return annotations, [
-            f"{what} does not name its classes: they are taken to be in the order of '{data}', {listed}"
+            f"{what} does not name its classes: they are taken to be in the order of '{data}', {order}"
         ]
     if list(model_classes) == list(data_classes):
         return annotations, []
@@ -147,7 +149,7 @@ def refuse_other_names(first: Sequence[str], second: Sequence[str], what: str, o
         other: what it calls the owner of `second`.
     """
     if sorted(first) != sorted(second):
-        lists = f"{what} has the classes {_listed(first)}, {other} has {_listed(second)}"
+        lists = f"{what} has the classes {listed(first)}, {other} has {listed(second)}"
         if max(len(first), len(second)) > SHOWN_NAMES:  # the lists may not show what differs
             lists += f" ({'; '.join(_changed_names(first, second, 'only the first has', 'only the second has'))})"
         raise UserError(f"{lists}: they must be the same")
@@ -163,16 +165,17 @@ def count_trained_on(run: Run, data: Splits, split: str) -> int:
 
     Images are compared by their content, or by their names if the content is not known and data.spec is the same.
     """
-    names, content = (_read(path) or {} for path in (run.split_path, run.content_path))
-    part = data.subsets[split]
+    recorded, part = run_images.read(run), data.subsets[split]
     image_set = data.dataset.image_sets[part.image_set]
-    digests = {row.partition(" ")[0] for row in content.get("train", [])} - {"-"}
-    if image_set.infos is not None and digests:
-        return sum(image_set.infos[index].digest in digests for index in part.indices)
-    if image_set.infos is not None or digests or run.config().data.spec != data.spec:
+    digests = recorded.content["train"].digests if recorded and "train" in recorded.content else np.empty(0, DIGEST)
+    digests = digests[digests != b""]
+    if image_set.infos is not None and len(digests):
+        own = Facts.of(image_set.infos).rows["digest"][part.indices]
+        return int(np.isin(own, digests).sum())
+    if recorded is None or image_set.infos is not None or len(digests) or run.config().data.spec != data.spec:
         return 0
-    train_names = set(names.get("train", []))
-    return sum(image_set.names[index] in train_names for index in part.indices)
+    train_names = set(recorded.names.get("train", []))
+    return sum(image_set.names[index] in train_names for index in part.indices.tolist())
 
 
 def note_trained_on(run: Run, data: Splits, split: str, what: str) -> None:
@@ -184,98 +187,43 @@ def note_trained_on(run: Run, data: Splits, split: str, what: str) -> None:
         )
 
 
-def _find(
-    image_names: dict[str, list[str]], dataset: Dataset, left_out: int | None
-) -> tuple[dict[str, Subset], list[str]]:
-    """Finds recorded images by their names.
-
-    Args:
-        image_names: {split: the names of its images}.
-        dataset: where to find them.
-        left_out: how many images are in no split; None if it is not known.
-
-    Returns:
-        The splits, and the changes in words: images that were added, removed or moved.
-    """
-    base = "train" if "train" in dataset.image_sets else "all"
-    unmatched: dict[str, list[tuple[str, int]]] = defaultdict(list)  # image name -> (image set, index)
-    for set_name, image_set in dataset.image_sets.items():
-        for index, image in enumerate(image_set.names):
-            unmatched[image].append((set_name, index))
-    for positions in unmatched.values():
-        positions.reverse()  # images of the same name are matched in order
-    subsets, removed, moved = {}, [], []
-    for split, names in image_names.items():
-        set_name, indices = split if split in dataset.image_sets else base, []
-        for image in names:
-            position = next((position for position in reversed(unmatched[image]) if position[0] == set_name), None)
-            if position:
-                unmatched[image].remove(position)
-                indices.append(position[1])
-            elif unmatched[image]:
-                moved.append(f"{image} ({split}, now {unmatched[image].pop()[0]})")
-            else:
-                removed.append(image)
-        subsets[split] = Subset(set_name, np.array(indices, np.int64))
-    others = [image for image, positions in unmatched.items() for _ in positions]
-    added = _some("added", others) if left_out == 0 else []
-    if left_out and len(others) != left_out:
-        added = [f"{len(others):,} images beside the recorded ones, not {left_out:,}"]
-    return subsets, [*added, *_some("removed", removed), *_some("in another split", moved)]
-
-
-def _changed_content(
-    image_names: dict[str, list[str]], content: dict[str, Any], dataset: Dataset, subsets: dict[str, Subset]
-) -> list[str]:
+def _changed_content(recorded: RunImages, dataset: Dataset, subsets: dict[str, Subset]) -> list[str]:
     """Returns the changes of images that have kept their names, in words: other pixels, other classes."""
     replaced, relabelled = [], []
     for split, part in subsets.items():
-        current = _content(dataset.image_sets[part.image_set], part.indices)
-        recorded = content.get(split, current)
-        if len(recorded) != len(current):
+        if split not in recorded.content:
+            continue
+        before, names = recorded.content[split], recorded.names[split]
+        after = run_images.of_images(dataset.image_sets[part.image_set], part.indices)
+        if len(before.digests) != len(names):
             raise UserError(
-                f"content.json of the run has {len(recorded):,} {split} images, split.json {len(current):,}"
+                f"content.json of the run has {len(before.digests):,} {split} images, split.json {len(names):,}"
             )
-        for image, before, after in zip(image_names[split], recorded, current, strict=True):
-            old_digest, _, old_annotation = before.partition(" ")
-            new_digest, _, new_annotation = after.partition(" ")
-            if "-" not in (old_digest, new_digest) and old_digest != new_digest:
-                replaced.append(image)
-            elif old_annotation != new_annotation:
-                first = new_annotation.split()[0]
+        other_pixels = (before.digests != b"") & (after.digests != b"") & (before.digests != after.digests)
+        replaced += [names[index] for index in np.flatnonzero(other_pixels).tolist()]
+        if before.annotations == after.annotations:
+            continue
+        for index, (old, new) in enumerate(zip(before.annotations, after.annotations, strict=True)):
+            if old != new and not other_pixels[index]:
+                first = new.split()[0]
                 now = f"{first} boxes" if dataset.task == "detect" else dataset.classes[int(float(first))]
-                relabelled.append(f"{image} (now {now})")
+                relabelled.append(f"{names[index]} (now {now})")
     other = "with other boxes" if dataset.task == "detect" else "of another class"
-    return [*_some("with other pixels under the same name", replaced), *_some(other, relabelled)]
-
-
-def _content(pool: ImageSet, indices: np.ndarray) -> list[str]:
-    digests = [info.digest for info in pool.infos] if pool.infos is not None else ["-"] * len(pool.annotations)
-    if pool.annotations.ndim == 3:
-        return [f"{digests[index]} {_boxes_as_text(pool.annotations[index])}" for index in indices.tolist()]
-    rows = pool.annotations.reshape(len(pool.annotations), -1) if len(pool.annotations) else pool.annotations
-    return [f"{digests[index]} {' '.join(map(str, rows[index].tolist()))}" for index in indices.tolist()]
-
-
-def _boxes_as_text(rows: np.ndarray) -> str:
-    """Returns the number of boxes of an image (M, FIELDS) and a hash of them, in any order and without padding."""
-    own = rows[rows[:, boxes.CLASS] != boxes.NO_BOX]
-    ordered = np.ascontiguousarray(own[np.lexsort(own.T)], "<f4")
-    return f"{len(own)} {hashlib.blake2b(ordered.tobytes(), digest_size=8).hexdigest()}"
+    return [*some("with other pixels under the same name", replaced), *some(other, relabelled)]
 
 
 def _changed_classes(recorded: list[str], current: list[str]) -> list[str]:
     if not recorded or recorded == current:
         return []
     names = _changed_names(recorded, current, "classes gone", "classes new")
-    return names or [f"classes in another order, {_listed(current)} in place of {_listed(recorded)}"]
+    return names or [f"classes in another order, {listed(current)} in place of {listed(recorded)}"]
 
 
 def _changed_names(first: Sequence[str], second: Sequence[str], first_only: str, second_only: str) -> list[str]:
     """Returns the names that only one list has, each list after its description."""
     missing = [name for name in first if name not in set(second)]
     others = [name for name in second if name not in set(first)]
-    return [f"{what}: {_listed(names)}" for what, names in ((first_only, missing), (second_only, others)) if names]
+    return [f"{what}: {listed(names)}" for what, names in ((first_only, missing), (second_only, others)) if names]
 
 
 def _changed(run: Run, config: Config, changes: list[str]) -> UserError:
@@ -283,23 +231,3 @@ def _changed(run: Run, config: Config, changes: list[str]) -> UserError:
         f"'{config.data.spec}' is not what '{run.folder}' was trained on ({'; '.join(changes)}): "
         "restore it, or train a new run"
     )
-
-
-def _some(what: str, images: list[str]) -> list[str]:
-    return [f"{len(images):,} image{'s' * (len(images) > 1)} {what}: {_listed(images)}"] if images else []
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN_NAMES]) + (f", … ({len(names):,} in all)" if len(names) > SHOWN_NAMES else "")
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    """Returns the content of split.json or content.json of a run, or None if there is no such file."""
-    if not path.is_file():
-        return None
-    by_split = read_json(path)
-    for split, rows in by_split.items():
-        valid = isinstance(rows, list) and all(isinstance(row, str) for row in rows)
-        if not (valid if split != "left_out" else type(rows) is int):
-            raise UserError(f"'{path}' holds no images under '{split}'; it is not as tinytrain wrote it")
-    return by_split

@@ -1,5 +1,6 @@
 """Lists the files below a folder that may be images, and names what is left out."""
 
+import os
 import stat
 import unicodedata
 from dataclasses import dataclass, field
@@ -31,13 +32,14 @@ def list_folder(folder: Path) -> Listing:
     """
     listing = Listing()
     ancestors = _ancestors(folder)
-    paths = _sorted(folder)
-    _refuse_other_encodings(folder, [path.name for path in paths])
-    for path in paths:
-        if reason := _reason_to_skip(path, ancestors):
+    entries = _sorted(folder)
+    _refuse_other_encodings(folder, [entry.name for entry in entries])
+    for entry in entries:
+        path = folder / entry.name
+        if reason := _reason_to_skip(entry, ancestors):
             listing.left_out.append(f"{path}: {reason}")
-        elif path.is_dir():
-            listing.folders[path.name] = path
+        elif entry.is_dir():
+            listing.folders[entry.name] = path
         else:
             listing.files.append(path)
     return listing
@@ -62,7 +64,8 @@ def list_tree(folder: Path) -> Listing:
         tree.left_out += listing.left_out
         for child in listing.folders.values():
             (links if child.is_symlink() else pending).append(child)
-    tree.files.sort()
+    if len(seen) > 1:  # else they are sorted
+        tree.files.sort()
     tree.left_out.sort()
     return tree
 
@@ -82,14 +85,16 @@ def by_composed_name(folders: dict[str, Path]) -> dict[str, Path]:
     return composed
 
 
-def _reason_to_skip(path: Path, ancestors: set[FolderId]) -> str:
-    """Returns why `path` is left out, or "" if it is not."""
-    if path.name.startswith("."):
+def _reason_to_skip(entry: os.DirEntry, ancestors: set[FolderId]) -> str:
+    """Returns why what a folder holds is left out, or "" if it is not."""
+    if entry.name.startswith("."):
         return "hidden"
-    if path.name.lower() in SYSTEM_FOLDERS:
+    if entry.name.lower() in SYSTEM_FOLDERS:
         return "a folder of the operating system"
+    if entry.is_file(follow_symlinks=False):  # the folder says so: nothing else is asked for, of a million files
+        return ""
     try:
-        status = path.stat()
+        status = os.stat(entry.path)
     except OSError:
         return "a link to nothing"
     if stat.S_ISDIR(status.st_mode):
@@ -97,9 +102,10 @@ def _reason_to_skip(path: Path, ancestors: set[FolderId]) -> str:
     return "" if stat.S_ISREG(status.st_mode) else "neither a file nor a folder"
 
 
-def _sorted(folder: Path) -> list[Path]:
+def _sorted(folder: Path) -> list[os.DirEntry]:
     try:
-        return sorted(folder.iterdir())
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
         raise UserError(
             f"cannot read the folder '{folder}' ({error.strerror}): make it readable, or move it away"

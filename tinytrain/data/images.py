@@ -5,11 +5,14 @@ from typing import Any
 
 import numpy as np
 
+from tinytrain.data.crops import CroppedImages
+from tinytrain.data.shards import Shards
+
 
 class IndexedView:
     """Some of the images of an array, in any order and any number of times, read on demand.
 
-    images: (M, H, W, C), usually a memory map that is larger than the memory; index: (N,) which of them each one is.
+    images: (M, H, W, C), usually files that are larger than the memory; index: (N,) which of them each one is.
     """
 
     def __init__(self, images: "Images", index: np.ndarray) -> None:
@@ -29,8 +32,18 @@ class IndexedView:
         return images if dtype is None else images.astype(dtype, copy=False)
 
 
-Images = np.ndarray | IndexedView  # (N, H, W, C) uint8
+Images = np.ndarray | Shards | CroppedImages | IndexedView  # (N, H, W, C) uint8
 IDENTITY = np.array([1.0, 1.0, 0.0, 0.0], np.float32)  # the transform of an image that keeps its size
+
+
+def for_training(images: Images, index: np.ndarray, seed: int, step: int) -> np.ndarray:
+    """Returns the images of these numbers (M,) as a step of training takes them, (M, H, W, C) uint8.
+
+    Of images that are kept larger it is a random crop of each, drawn from the seed, the step and the image.
+    """
+    if isinstance(images, IndexedView):
+        return for_training(images.images, images.index[index], seed, step)
+    return images.drawn(index, seed, step) if isinstance(images, CroppedImages) else images[index]
 
 
 @dataclass(frozen=True)
@@ -38,7 +51,7 @@ class Samples:
     """Images with what a task learns of them.
 
     images: (N, R, R, C) uint8; annotations: (N, …) as the dataset has them; transforms: (N, 4) float32, scale x and y
-    and offset x and y with which each image was brought to its size (`batches.Transform`), by default none was.
+    and offset x and y with which each image was brought to its size (`resizing.Transform`), by default none was.
     """
 
     images: Images

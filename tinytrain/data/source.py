@@ -5,9 +5,8 @@ the SPEC, `data` the `Data` section of the config. Its file name is the word bef
 catalog.ROWS all stand for `named`.
 """
 
-import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +14,8 @@ import numpy as np
 from PIL import Image
 
 from tinytrain.data import boxes
+from tinytrain.data.facts import Facts, ImageInfo
+from tinytrain.data.names import Names
 
 # Words for a split, as folders and tables use them; `split_of` adds upper case, separators and SPLIT_ENDINGS.
 SPLIT_NAMES = {
@@ -39,41 +40,6 @@ def split_word(name: str) -> str | None:
     letters = re.sub(r"(19|20)\d\d$", "", letters)  # train2017
     candidates = [letters, *(letters.removesuffix(end) for end in SPLIT_ENDINGS)]
     return next((word for word in candidates if word in SPLIT_NAMES), None)
-
-
-@dataclass(frozen=True)
-class ImageInfo:
-    """What is known of one image.
-
-    size: (width, height) in pixels once it is upright; mode: PIL's; digest: a hash of its decoded RGB pixels; mean and
-    square: the means of its pixels and of their squares, for R, G and B, in 0..1; transparent: some of it lets a
-    background through, which is white for all of these; orientation: 1 to 8 as EXIF says how the file holds it, 1:
-    upright.
-    """
-
-    size: tuple[int, int] = (0, 0)
-    mode: str = ""
-    digest: str = ""
-    mean: tuple[float, ...] = ()
-    square: tuple[float, ...] = ()
-    transparent: bool = False
-    orientation: int = 1
-
-    def row(self) -> list:
-        """Returns the fields as a list for JSON."""
-        return [self.size, self.mode, self.digest, self.mean, self.square, self.transparent, self.orientation]
-
-    @classmethod
-    def of_row(cls, row: Any) -> "ImageInfo":
-        """Returns the ImageInfo that gave this `row`; raises ValueError for any other value."""
-        match row:
-            case [[int(width), int(height)], str(mode), str(digest), [*mean], [*square], bool(transparent), int(turn)]:
-                numbers = [*mean, *square]
-                if all(isinstance(number, int | float) and math.isfinite(number) for number in numbers) and (
-                    len(mean) == len(square) == (3 if digest else 0) and turn in range(1, 9)
-                ):
-                    return cls((width, height), mode, digest, tuple(mean), tuple(square), transparent, turn)
-        raise ValueError("not a row of an ImageInfo")
 
 
 def strata(annotations: np.ndarray) -> np.ndarray:
@@ -116,17 +82,33 @@ class ImageSet:
 
     annotations: (N, ...) int64 or float, what the task learns of each image: for classification (N,) class indices, for
     detection boxes (N, M, FIELDS) as `data.boxes` says, for other tasks rows that begin with a class index; names: N
-    texts that identify an image; key: a text that changes when the images do; images: returns an iterator over the N
-    images in order, each passed through the given function in threads; infos: what is known of each image, None if it
-    must be decoded for that; written_at: for each box of each image, the file and line that say so, for findings.
+    texts that identify an image; key: a text that changes when the images do; reader: what `images`
+    calls; infos: what is known of each image,
+    None if it must be decoded for that; written_at: for each box of each image, the file and line that say so, for
+    findings. Names and infos are kept as arrays, whatever sequences are given.
     """
 
     annotations: np.ndarray
-    names: list[str]
+    names: Sequence[str]
     key: str
-    images: Callable[[Callable[[Image.Image], np.ndarray]], Iterator[np.ndarray]]
-    infos: list[ImageInfo] | None = None
+    reader: Callable[[Callable[[Image.Image], Any], np.ndarray], Iterator[Any]]
+    infos: Sequence[ImageInfo] | None = None
     written_at: list[list[str]] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", Names.of(self.names))
+        object.__setattr__(self, "infos", None if self.infos is None else Facts.of(self.infos))
+
+    def images(
+        self, prepare: Callable[[Image.Image], Any] = lambda image: image, numbers: np.ndarray | None = None
+    ) -> Iterator[Any]:
+        """Returns an iterator over images, each passed through `prepare` in threads.
+
+        Args:
+            prepare: what is made of each.
+            numbers: (M,) of the images, ascending; None: all.
+        """
+        return self.reader(prepare, np.arange(len(self.names)) if numbers is None else numbers)
 
     @property
     def strata(self) -> np.ndarray:

@@ -8,19 +8,23 @@ data.val_images=10000; NetAug's Flowers-102 (A.8) is data.split=trainval; Table 
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from tinytrain.config.schema import Config, Data
-from tinytrain.data import batches, boxes, check, copies
+from tinytrain.data import boxes, check, copies, decoding
+from tinytrain.data.crops import CroppedImages
+from tinytrain.data.decoding import Workers
+from tinytrain.data.facts import Facts
 from tinytrain.data.images import Images, Samples
-from tinytrain.data.source import Dataset, ImageSet, class_counts, counted
+from tinytrain.data.names import Names
+from tinytrain.data.source import Dataset, ImageSet, class_counts
+from tinytrain.data.stratified import hold_out
 from tinytrain.errors import UserError
-
-JOINED = -2  # the stratum of the classes that are the rarest in a single image
 
 
 @dataclass(frozen=True)
@@ -38,10 +42,22 @@ class Splits:
         dataset: the images.
         config: the run, without "auto".
         subsets: which images are in which split; by default they are drawn.
+        workers: who decodes them.
+
+    Raises:
+        UserError: the data cannot be split so, or data.decode_resolution does not go with the rest of the config.
     """
 
-    def __init__(self, dataset: Dataset, config: Config, subsets: dict[str, Subset] | None = None) -> None:
-        self.dataset, self.model, self.resize = dataset, config.model, config.data.resize
+    def __init__(
+        self,
+        dataset: Dataset,
+        config: Config,
+        subsets: dict[str, Subset] | None = None,
+        workers: Workers = decoding.ALONE,
+    ) -> None:
+        self.dataset, self.model, self.data, self.workers = dataset, config.model, config.data, workers
+        self.resize, self.min_scale = str(config.data.resize), config.augment.resized_crop
+        _refuse_decode_resolution(dataset, config)
         self.spec = config.data.spec
         self.subsets = draw(dataset, config.data, seed(config)) if subsets is None else subsets
 
@@ -53,8 +69,17 @@ class Splits:
         subset = self.subsets[name]
         image_set = self.dataset.image_sets[subset.image_set]
         side, channels = side or int(self.model.resolution), int(self.model.channels)
-        images, transforms = batches.decode(image_set, side, channels, self.resize)
-        return Samples(images, image_set.annotations, transforms).take(subset.indices)
+        annotations, indices, numbers = image_set.annotations, subset.indices, None
+        if self.data.decode_resolution and self.min_scale < 1:
+            if name == "train":
+                larger = decoding.decode_larger(image_set, self.data.decode_resolution, channels, self.workers)
+                cropped = CroppedImages(larger, side, self.min_scale, self.resize)
+                return Samples.of(cropped, annotations).take(indices)
+            if subset.image_set == self.subsets["train"].image_set:  # a small part of it, of which no other is needed
+                numbers = np.unique(indices)
+                annotations, indices = annotations[numbers], np.searchsorted(numbers, indices)
+        images, transforms = decoding.decode(image_set, side, channels, self.resize, numbers, self.workers)
+        return Samples(images, annotations, transforms).take(indices)
 
     def annotations(self, name: str) -> np.ndarray:
         """Returns the annotations (N, …) of a split."""
@@ -65,6 +90,21 @@ class Splits:
         """Returns the images (N, R, R, C) uint8 and the annotations (N, …) of a split; no image is read yet."""
         samples = self.samples(name)
         return samples.images, samples.annotations
+
+
+def _refuse_decode_resolution(dataset: Dataset, config: Config) -> None:
+    """Raises UserError if training images cannot be kept at data.decode_resolution."""
+    side, resolution = config.data.decode_resolution, int(config.model.resolution)
+    if side and dataset.task in boxes.TASKS:
+        raise UserError(
+            f"data.decode_resolution = {side}, but '{config.data.spec}' has boxes: say detect.canvas, which training "
+            "images are cropped from"
+        )
+    if 0 < side < resolution:
+        raise UserError(
+            f"data.decode_resolution = {side} is less than model.resolution = {resolution}: expected as much or more, "
+            "or 0"
+        )
 
 
 def seed(config: Config) -> int:
@@ -99,12 +139,12 @@ def draw(dataset: Dataset, data: Data, seed: int) -> dict[str, Subset]:
     left, subsets = everything, {name: Subset(name, np.arange(len(one.names))) for name, one in image_sets.items()}
     for number, (name, share) in enumerate(holdouts.items()):
         try:
-            left, held = _stratified(left, strata, units, share, seed, name, len(holdouts) - number, strict, reserved)
+            left, held = hold_out(left, strata, units, share, seed, name, len(holdouts) - number, strict, reserved)
         except copies.OnlyCopies as error:
             raise _only_copies(dataset.classes[error.label], 1 + len(holdouts)) from None
         subsets[name] = Subset(base, np.sort(held))
     if 0 < data.train_images < len(left):
-        _, left = _stratified(left, strata, everything, data.train_images, seed, "train", strict=strict)
+        _, left = hold_out(left, strata, everything, data.train_images, seed, "train", strict=strict)
     _refuse_lost_classes(dataset, image_sets[base].annotations[left])
     return {"train": Subset(base, np.sort(left)), "val": subsets["val"], "test": subsets["test"]}
 
@@ -132,7 +172,9 @@ def arrange(dataset: Dataset, rule: str) -> Dataset:
 
 def as_names(dataset: Dataset, subsets: dict[str, Subset]) -> dict[str, list[str]]:
     """Returns the image names of each split, as `split.json` in the run folder holds them."""
-    return {name: [dataset.image_sets[one.image_set].names[i] for i in one.indices] for name, one in subsets.items()}
+    return {
+        name: list(Names.of(dataset.image_sets[one.image_set].names).take(one.indices)) for name, one in subsets.items()
+    }
 
 
 def _joined(image_sets: list[ImageSet]) -> ImageSet:
@@ -140,81 +182,26 @@ def _joined(image_sets: list[ImageSet]) -> ImageSet:
     if len(image_sets) == 1:
         return image_sets[0]
 
-    def images(prepare: Callable[[Image.Image], np.ndarray]) -> Iterator[np.ndarray]:
-        return itertools.chain.from_iterable(one.images(prepare) for one in image_sets)
+    starts = np.cumsum([0, *(len(one.names) for one in image_sets)])
 
-    names = [name for one in image_sets for name in one.names]
-    known = [one.infos for one in image_sets if one.infos is not None]
-    infos = list(itertools.chain(*known)) if len(known) == len(image_sets) else None
+    def images(prepare: Callable[[Image.Image], Any], numbers: np.ndarray) -> Iterator[Any]:
+        parts = np.split(numbers, np.searchsorted(numbers, starts[1:-1]))
+        for one, start, own in zip(image_sets, starts, parts, strict=False):
+            yield from one.images(prepare, own - start) if len(own) else ()
+
+    known = [Facts.of(one.infos) for one in image_sets if one.infos is not None]
+    infos = Facts.join(known) if len(known) == len(image_sets) else None
     parts = [one.annotations for one in image_sets]
     annotations = boxes.join(parts) if parts[0].ndim == 3 else np.concatenate(parts)
     places = [one.written_at for one in image_sets if one.written_at is not None]
     written_at = list(itertools.chain(*places)) if len(places) == len(image_sets) else None
+    names = Names.join([Names.of(one.names) for one in image_sets])
     return ImageSet(annotations, names, " + ".join(one.key for one in image_sets), images, infos, written_at)
-
-
-def _stratified(
-    indices: np.ndarray,
-    labels: np.ndarray,
-    units: np.ndarray,
-    share: float,
-    seed: int,
-    name: str,
-    leave: int = 1,
-    strict: bool = True,
-    reserved: Set[int] = frozenset(),
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns (kept, held out): `share` of every class (an int: so many images), one of each at least on both sides.
-
-    Images of the same unit (`units`, one for each label) are on the same side. Of a class with copies `leave` units
-    are kept, and all `reserved` ones. Unless it is `strict`, a class may be on one side only, and those of a single
-    image are drawn as one.
-    """
-    random = np.random.default_rng([seed, len(indices)])
-    strata = labels[indices] if strict else _with_single_ones_joined(labels[indices])
-    present, sizes = np.unique(strata, return_counts=True)
-    counts = _exact(sizes, share, name) if isinstance(share, int) else _rounded(sizes, share)
-    order = {int(label): random.permutation(np.flatnonzero(strata == label)) for label in present}
-    wanted = dict(zip(order, counts.tolist(), strict=True))
-    holdout = copies.GroupedHoldout(strata, units[indices], wanted, leave, strict, reserved)
-    holdout.hold_out_classes(order)
-    if isinstance(share, int):
-        holdout.correct_total(order)
-    return indices[~holdout.mask], indices[holdout.mask]
-
-
-def _with_single_ones_joined(strata: np.ndarray) -> np.ndarray:
-    """Returns (N,) the strata with those of a single image made one."""
-    present, where, sizes = np.unique(strata, return_inverse=True, return_counts=True)
-    return np.where(sizes[where] == 1, JOINED, present[where])
-
-
-def _rounded(sizes: np.ndarray, share: float) -> np.ndarray:
-    return np.clip(np.round(share * sizes).astype(int), 1, sizes - 1)
-
-
-def _exact(sizes: np.ndarray, total: int, name: str) -> np.ndarray:
-    """Returns how many of each class make `total`, in proportion to `sizes`: the largest remainders are rounded up."""
-    low, high = int((sizes > 1).sum()), int((sizes - 1).sum())
-    if not low <= total <= high:
-        what = (
-            f"train on {counted(total, 'image')}"
-            if name == "train"
-            else f"hold {counted(total, 'image')} out for {name}"
-        )
-        raise UserError(f"cannot {what}: expected {low:,} to {high:,}, one of each class left")
-    ideal = total * sizes / sizes.sum()
-    counts = np.clip(np.floor(ideal).astype(int), 1, sizes - 1)
-    while counts.sum() != total:
-        step = 1 if counts.sum() < total else -1
-        free = counts < sizes - 1 if step == 1 else counts > 1
-        counts[np.argmax(np.where(free, step * (ideal - counts), -np.inf))] += step
-    return counts
 
 
 def _units(image_set: ImageSet) -> np.ndarray:
     """Returns (N,) the group of each image: copies of it, which stay in one split."""
-    return copies.group_copies([info.digest for info in check.infos(image_set)], image_set.names)
+    return copies.group_copies(check.infos(image_set).digests, image_set.names)
 
 
 def _reserved(dataset: Dataset, base: str, units: np.ndarray, needed: int, seed: int) -> set[int]:

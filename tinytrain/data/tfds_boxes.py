@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tinytrain.data import boxes
+from tinytrain.data import boxes, reading
 from tinytrain.data.box_fit import Annotated, fit, without_repeats
 from tinytrain.data.box_problems import Problems
 from tinytrain.data.boxes import CROWD, DIFFICULT, NORMAL, Box
-from tinytrain.data.source import ImageInfo, ImageSet
+from tinytrain.data.facts import ImageInfo
+from tinytrain.data.source import ImageSet
 
 DECIMALS = 2  # of a pixel, as COCO has them: tensorflow-datasets keeps 7 digits of the share
 FLAGS = {"is_difficult": DIFFICULT, "is_crowd": CROWD}
@@ -36,20 +37,30 @@ def image_set(parts: Sequence[tuple[Any, str]], problems: Problems) -> ImageSet:
 
     names: list[str] = []
     rows: list[list[Box]] = []
+    counts: list[int] = []
     for builder, split in parts:
+        counts.append(-len(rows))
         for number, example in enumerate(tfds.as_numpy(_undecoded(builder, split))):
             names.append(f"{builder.info.full_name.replace('/', '-')}-{split}-{number:06d}")
             with Image.open(io.BytesIO(example["image"])) as image:
                 size = image.size  # without its EXIF, as tensorflow-datasets decodes it
             rows.append(_boxes(builder, example["objects"], size, names[-1], problems))
+        counts[-1] += len(rows)
 
-    def images(prepare: Callable[[Image.Image], np.ndarray]) -> Iterator[np.ndarray]:
-        for builder, split in parts:
+    def images(prepare: Callable[[Image.Image], Any], numbers: np.ndarray) -> Iterator[Any]:
+        import tensorflow as tf
+
+        wanted, start = np.isin(np.arange(len(rows)), numbers), 0
+        for (builder, split), count in zip(parts, counts, strict=True):
             decode = builder.info.features["image"].decode_example
-            decoded = _undecoded(builder, split).map(
-                lambda example, decode=decode: decode(example["image"]), num_parallel_calls=4, deterministic=True
+            mask = tf.data.Dataset.from_tensor_slices(wanted[start : start + count])
+            chosen = tf.data.Dataset.zip(_undecoded(builder, split), mask).filter(lambda _, keep: keep)
+            decoded = chosen.map(
+                lambda example, _, decode=decode: decode(example["image"]), num_parallel_calls=4, deterministic=True
             )
-            yield from (prepare(Image.fromarray(np.squeeze(image))) for image in tfds.as_numpy(decoded))
+            start += count
+            decoded_images = tfds.as_numpy(decoded)
+            yield from reading.in_threads(lambda image: prepare(Image.fromarray(np.squeeze(image))), decoded_images)
 
     key = "tfds boxes " + " + ".join(f"{builder.info.full_name} {split}" for builder, split in parts) + f" {len(rows)}"
     written_at = [[box.where for box in row] for row in rows]

@@ -4,6 +4,7 @@ They are real images and come with the installation, so that the demo and the te
 """
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -22,8 +23,8 @@ def load(argument: str, data: Data) -> Dataset:
     digits = load_digits()
     pixels = np.round(digits.images * (255 / 16)).astype(np.uint8)  # (1797, 8, 8), 0..16 in scikit-learn
 
-    def images(prepare: Callable[[Image.Image], np.ndarray]) -> Iterator[np.ndarray]:
-        return (prepare(Image.fromarray(image)) for image in pixels)
+    def images(prepare: Callable[[Image.Image], Any], numbers: np.ndarray) -> Iterator[Any]:
+        return (prepare(Image.fromarray(pixels[number])) for number in numbers.tolist())
 
     names = [f"digit-{number:04d}" for number in range(len(pixels))]
     image_set = ImageSet(digits.target.astype(np.int64), names, "scikit-learn digits", images)

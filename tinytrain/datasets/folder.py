@@ -5,11 +5,12 @@ A class folder may have subfolders; all images below it belong to its class. Lin
 
 import re
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 from tinytrain.config import box_formats
 from tinytrain.config.schema import Data
-from tinytrain.data import image_files, image_tree
+from tinytrain.data import image_files, image_tree, reading
 from tinytrain.data.source import SHORT_NAMES, SPLIT_NAMES, Dataset, split_word
 from tinytrain.errors import UserError
 
@@ -31,12 +32,14 @@ def load(argument: str, data: Data) -> Dataset:
     _refuse_too_few(root, classes, top.folders)
     _refuse_missing_classes(split_folders, class_folders, classes)
     index_of = {name: index for index, name in enumerate(classes)}
-    files: dict[str, list[tuple[Path, int]]] = {split: [] for split in class_folders}
-    for split, folders in class_folders.items():
+
+    def files_of(folders: Folders) -> Iterator[tuple[Path, int]]:
         for name, folder in folders.items():
             tree = image_tree.list_tree(folder)
-            files[split] += [(path, index_of[name]) for path in tree.files]
             top.left_out += tree.left_out
+            yield from ((path, index_of[name]) for path in tree.files)
+
+    files = {split: files_of(folders) for split, folders in class_folders.items()}
     return image_files.load_files(root, classes, files, data, top)
 
 
@@ -54,7 +57,7 @@ def _refuse_boxes(root: Path) -> None:
     kind = box_formats.kind_of(root)
     if not kind:
         return
-    files, suffixes = image_tree.list_tree(root).files, image_files.image_suffixes()
+    files, suffixes = image_tree.list_tree(root).files, reading.image_suffixes()
     with_images = {path.parent for path in files if path.suffix.lower() in suffixes}
     with_boxes = {path.parent for path in files if path.suffix.lower() in box_formats.suffixes(kind)} - {root}
     paths = [[part for part in folder.relative_to(root).parts if not split_word(part)] for folder in with_images]

@@ -5,6 +5,8 @@ which TFDS_DATA_DIR can name.
 """
 
 import contextlib
+import hashlib
+import json
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,9 +16,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from tinytrain import files
 from tinytrain.config.dataset_catalog import TRAIN_TEST
 from tinytrain.config.schema import Data
-from tinytrain.data import tfds_boxes
+from tinytrain.data import facts, reading, tfds_boxes
 from tinytrain.data.box_problems import Problems
 from tinytrain.data.source import Dataset, ImageSet
 from tinytrain.errors import UserError, nearest
@@ -152,6 +155,26 @@ def _label_feature(tfds: Any, builder: Any, argument: str) -> str:
     return "label" if "label" in labels else labels[0]
 
 
+def _labels(builder: Any, split: str, label: str) -> np.ndarray:
+    """Returns (N,) int64, the class of each image of a split; from the cache if they were read before.
+
+    tensorflow-datasets reads the images as well to get at the labels: 150 GB for ImageNet.
+    """
+    import tensorflow_datasets as tfds
+
+    count = builder.info.splits[split].num_examples if split in builder.info.splits else 0  # none of mock_data
+    identity = json.dumps([str(builder.data_dir), builder.info.full_name, split, label, count])
+    cache_file = files.cache_folder() / f"labels-{hashlib.sha256(identity.encode()).hexdigest()[:32]}.npy"
+    labels = facts.read(cache_file, np.dtype(np.int64)) if count else None
+    if labels is None or len(labels) != count:
+        features = {label: True}  # no others are decoded
+        examples = tfds.as_numpy(builder.as_dataset(split=split, decoders=tfds.decode.PartialDecoding(features)))
+        labels = np.fromiter((example[label] for example in examples), np.int64)
+        if len(labels) == count:
+            facts.write(cache_file, labels)
+    return labels
+
+
 def _image_set(builder: Any, split: str, label: str, new_index: np.ndarray) -> ImageSet:
     """Returns the images of a split whose classes are kept.
 
@@ -165,19 +188,19 @@ def _image_set(builder: Any, split: str, label: str, new_index: np.ndarray) -> I
 
     features = {"image": True, label: True}  # no others are read
     undecoded = tfds.decode.PartialDecoding(features, decoders={"image": tfds.decode.SkipDecoding()})
-    examples = tfds.as_numpy(builder.as_dataset(split=split, decoders=undecoded))
-    all_labels = np.array([example[label] for example in examples], np.int64)
+    all_labels = _labels(builder, split, label)
     labels = np.where(all_labels < 0, -1, new_index[all_labels])
     kept = labels >= 0
 
-    def images(prepare: Callable[[Image.Image], np.ndarray]) -> Iterator[np.ndarray]:
+    def images(prepare: Callable[[Image.Image], Any], numbers: np.ndarray) -> Iterator[Any]:
         import tensorflow as tf
 
-        encoded = builder.as_dataset(split=split, decoders=undecoded)
-        pairs = tf.data.Dataset.zip(encoded, tf.data.Dataset.from_tensor_slices(kept)).filter(lambda _, keep: keep)
+        encoded, wanted = builder.as_dataset(split=split, decoders=undecoded), np.zeros(len(kept), bool)
+        wanted[np.flatnonzero(kept)[numbers]] = True
+        pairs = tf.data.Dataset.zip(encoded, tf.data.Dataset.from_tensor_slices(wanted)).filter(lambda _, keep: keep)
         feature = builder.info.features["image"]
         decoded = pairs.map(lambda example, _: feature.decode_example(example["image"]), num_parallel_calls=4)
-        return (prepare(Image.fromarray(np.squeeze(image))) for image in tfds.as_numpy(decoded))
+        return reading.in_threads(lambda image: prepare(Image.fromarray(np.squeeze(image))), tfds.as_numpy(decoded))
 
     names = [f"{split}-{number:06d}" for number in np.flatnonzero(kept)]
     key = f"tfds {builder.info.full_name} {split} {len(labels)}"

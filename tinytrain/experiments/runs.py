@@ -88,7 +88,8 @@ def _refuse_runs_of_other_images(plan: Sequence[Planned]) -> None:
     datasets: dict[str, Dataset] = {}
     for planned in plan:
         run = Run(planned.folder)
-        if planned.config.data.spec not in unfinished or not (run.config_path.is_file() and run.split_path.is_file()):
+        recorded = run.split_path.is_file() or run.images_path.is_file()
+        if planned.config.data.spec not in unfinished or not (run.config_path.is_file() and recorded):
             continue
         config = run.config()
         key = repr(config.data)

@@ -30,7 +30,7 @@ class Model:
     """A model and how its images are prepared.
 
     kind: FLOAT or INT8; task: CLASSIFY or DETECT, what its answers are; classes: their names; side, channels, resize:
-    as `batches.prepare` takes them; answer: from (N, side, side, channels) uint8 to Answers; most: boxes that an image
+    as `resizing.prepare` takes them; answer: from (N, side, side, channels) uint8 to Answers; most: boxes that an image
     can have; notes: what a user should know, a line each.
     """
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from tinytrain.data import batches, image_files, image_tree
-from tinytrain.data.batches import Transform
+from tinytrain.data import image_tree, reading, resizing
 from tinytrain.data.decode import upright_8bit
+from tinytrain.data.resizing import Transform
 from tinytrain.data.source import counted
 from tinytrain.errors import Mistakes, UserError
 from tinytrain.predicting.model import Model
@@ -63,7 +63,7 @@ def find(images: Iterable[str], out: Path | None) -> tuple[list[Picture], list[s
 
 
 def _in_folder(folder: Path, out: Path | None) -> tuple[list[Picture], list[str]]:
-    tree, suffixes = image_tree.list_tree(folder), image_files.image_suffixes()
+    tree, suffixes = image_tree.list_tree(folder), reading.image_suffixes()
     drawn = out.resolve() if out and out.resolve() != folder.resolve() else None
     files = [path for path in tree.files if not (drawn and path.resolve().is_relative_to(drawn))]
     images = [path for path in files if path.suffix.lower() in suffixes or _is_image(path)]
@@ -74,13 +74,13 @@ def _in_folder(folder: Path, out: Path | None) -> tuple[list[Picture], list[str]
         )
     return (
         [Picture(path, path.relative_to(folder)) for path in images],
-        [*(f"{path}: {image_files.NOT_AN_IMAGE}" for path in others), *tree.left_out],
+        [*(f"{path}: {reading.NOT_AN_IMAGE}" for path in others), *tree.left_out],
     )
 
 
 def _is_image(path: Path) -> bool:
     """Returns whether a file without the name of an image is one."""
-    return image_files.read(path, lambda _: None)[1] != image_files.NOT_AN_IMAGE
+    return reading.read(path, lambda _: None)[1] != reading.NOT_AN_IMAGE
 
 
 def prepare(paths: Sequence[Path], model: Model) -> list[tuple[Prepared | None, str]]:
@@ -88,14 +88,12 @@ def prepare(paths: Sequence[Path], model: Model) -> list[tuple[Prepared | None, 
 
     def prepared(image: Image.Image) -> Prepared:
         upright, _ = upright_8bit(image)
-        pixels, transform = batches.prepare(image, model.side, model.channels, model.resize)
+        pixels, transform = resizing.prepare(image, model.side, model.channels, model.resize)
         return Prepared(pixels, transform, upright.size)
 
-    with ThreadPoolExecutor(image_files.THREADS) as threads, warnings.catch_warnings():
+    with ThreadPoolExecutor(reading.THREADS) as threads, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, of large or damaged images: a problem has a sentence
-        return [
-            (found, problem) for found, problem, _ in threads.map(lambda path: image_files.read(path, prepared), paths)
-        ]
+        return [(found, problem) for found, problem, _ in threads.map(lambda path: reading.read(path, prepared), paths)]
 
 
 def drawn_paths(pictures: Sequence[Picture], out: Path) -> list[Path]:
@@ -106,7 +104,7 @@ def drawn_paths(pictures: Sequence[Picture], out: Path) -> list[Path]:
     paths, taken = list[Path](), set[str]()
     for picture in pictures:
         suffix = picture.name.suffix
-        known = suffix.lower() in image_files.image_suffixes()
+        known = suffix.lower() in reading.image_suffixes()
         stem = str(picture.name).removesuffix(suffix) if known else str(picture.name)
         suffix = suffix if suffix.lower() in (*JPEG_SUFFIXES, ".png") else ".png"
         number, name = 1, f"{stem}{suffix}"

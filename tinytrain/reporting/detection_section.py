@@ -96,7 +96,7 @@ def of_figures(
     Args:
         figures: what is to be shown.
         images: (N, R, R, C) uint8, the test images as the network sees them.
-        transforms: (N, 4) how each was resized (`batches.Transform`).
+        transforms: (N, 4) how each was resized (`resizing.Transform`).
         files: N names.
         classes: the names of the classes.
         name: unique in the page; the names of the charts begin with it.

@@ -32,7 +32,7 @@ class LabelledImages:
     """Images (N, R, R, C) uint8 with what is true of them.
 
     labels: (N,) int64, or other annotations of the task; names: N files or other identities; classes: their names;
-    transforms: (N, 4), how each image was resized (`batches.Transform`); None: it does not matter to the task;
+    transforms: (N, 4), how each image was resized (`resizing.Transform`); None: it does not matter to the task;
     note: a sentence that a reader should know of them, or "".
     """
 

@@ -73,7 +73,7 @@ def _subject(run: Run, name: str) -> Subject:
         metrics=_json(run.metrics_path) if run.finished else {},
         history=_read(run.history_path, _rows) or [],
         provenance=_read(run.origin_path, lambda _: provenance.read(run)) or {},
-        split=_json(run.split_path),
+        split=run.split() if run.images_path.is_file() else _json(run.split_path),
         search=_json(run.folder / "search.json"),
         # a hidden folder is an export half written
         exports=[_export(path.parent) for path in sorted(run.folder.glob(f"[!.]*/{REPORT_FILE}"))],

@@ -6,6 +6,7 @@ import os
 import shlex
 import statistics
 import sys
+import uuid
 from collections.abc import Collection, Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +21,7 @@ import tensorflow as tf
 from tinytrain import files, progress, provenance
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
-from tinytrain.data import check, identity
+from tinytrain.data import check, decoding, identity
 from tinytrain.data.images import Samples
 from tinytrain.data.load import mistakes_in, read_dataset
 from tinytrain.data.source import Dataset
@@ -89,8 +90,9 @@ def fit(
             goes_on, config = _of_chief(workers, goes_on, config)
         if workers.tell(bool(run and run.finished)):
             return run
+        decoders = _sharing_the_cache(workers)
         with workers.agreeing():
-            trainer = _prepared(run, config, goes_on, typed, fit_check)
+            trainer = _prepared(run, config, goes_on, typed, fit_check, decoders)
         if workers.count > 1:
             workers.refuse_different(_facts(trainer))
         with workers.agreeing():
@@ -123,6 +125,7 @@ def _prepared(
     goes_on: bool,
     typed: Collection[str] | None,
     fit_check: chosen.FitCheck | None,
+    decoders: decoding.Workers,
 ) -> Trainer:
     """Returns the trainer of a run; for a new one it has told what was chosen and found, and checked that it fits.
 
@@ -132,6 +135,7 @@ def _prepared(
         goes_on: whether a run goes on, here or on the chief.
         typed: as in `fit`.
         fit_check: as in `fit`.
+        decoders: who decodes the images.
     """
     with progress.stage("reading the data"):
         typed_config, dataset = config, read_dataset(config)
@@ -144,7 +148,7 @@ def _prepared(
     with progress.stage("building the network"):
         network = _begun_network(run, config) or build_network(config, dataset.classes)
     with progress.stage("preparing the images"):
-        data = _split(run, dataset, config, network, fit_check)
+        data = _split(run, dataset, config, network, fit_check, decoders)
     _print_seen_test_images(data, config)
     with progress.stage("preparing the training"):
         trainer = Trainer(config, data, network)
@@ -158,6 +162,22 @@ def _prepared(
         with progress.stage("converting the network for the board"):
             fit_check(trainer.method.plain, config, len(dataset.classes))
     return trainer
+
+
+def _sharing_the_cache(workers: collectives.Workers) -> decoding.Workers:
+    """Returns this worker among those that see the same cache folder, of which each decodes a share of the images."""
+    if workers.count == 1:
+        return decoding.ALONE
+    token = uuid.uuid4().hex
+    mark = files.cache_folder() / f"worker-{token}"
+    with contextlib.suppress(OSError):  # a cache that cannot be written is no other worker's either
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+    tokens = workers.gather(token)
+    seen = [number for number, other in enumerate(tokens) if mark.with_name(f"worker-{other}").exists()]
+    workers.barrier()
+    mark.unlink(missing_ok=True)
+    return decoding.Workers(seen.index(workers.number), len(seen)) if workers.number in seen else decoding.ALONE
 
 
 def _facts(trainer: Trainer) -> dict[str, Any]:
@@ -255,7 +275,12 @@ def _callbacks(run: Run | None, trainer: Trainer) -> list[keras.callbacks.Callba
 
 
 def _split(
-    run: Run | None, dataset: Dataset, config: Config, network: keras.Model, fit_check: chosen.FitCheck | None
+    run: Run | None,
+    dataset: Dataset,
+    config: Config,
+    network: keras.Model,
+    fit_check: chosen.FitCheck | None,
+    decoders: decoding.Workers,
 ) -> Splits:
     """Returns the split images, those of `run` if it goes on.
 
@@ -263,9 +288,9 @@ def _split(
     """
     mistakes = Mistakes(mistakes_in(dataset))
     data = (
-        mistakes.collect(identity.recorded_splits, run, dataset, config)
+        mistakes.collect(identity.recorded_splits, run, dataset, config, decoders)
         if run
-        else mistakes.collect(Splits, dataset, config)
+        else mistakes.collect(Splits, dataset, config, None, decoders)
     )
     if mistakes.errors and fit_check and run is None:
         # A method may change the network that is converted; it cannot be made without images.

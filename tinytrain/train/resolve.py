@@ -91,7 +91,7 @@ def resolve(config: Config, source: Dataset) -> Config:
     config.task = task_of(config, source)
     module, of_boxes = module_of(config.task), source.task in boxes.TASKS
     resolved = {
-        "data.resize": source.resize,
+        "data.resize": "eval_crop" if config.data.decode_resolution else source.resize,
         "data.split": source.split,
         "data.seed": config.seed,
         "model.width": model_defaults["width"],

@@ -117,7 +117,7 @@ class Task(abc.ABC):
 
         Args:
             annotations: (B, …) as the dataset has them.
-            transforms: (B, 4) float32, how each image was resized (`batches.Transform`), which places in it follow.
+            transforms: (B, 4) float32, how each image was resized (`resizing.Transform`), which places in it follow.
         """
 
     @abc.abstractmethod

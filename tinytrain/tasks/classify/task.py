@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tinytrain.config.schema import Config, Detect
+from tinytrain.config.schema import Augment, Config, Detect
 from tinytrain.data import balance
 from tinytrain.data.images import Samples
 from tinytrain.data.source import counted
@@ -37,6 +37,11 @@ class Classification(Task):
         if given:
             listed = ", ".join(f"detect.{name}" for name in given)
             raise UserError(f"the task {self.name} does not read {listed}: [detect] is for images with boxes")
+
+    def augment(self) -> Augment:
+        """Returns [augment] of the config, without the random resized crop if images are cropped as they are read."""
+        augment = super().augment()
+        return dataclasses.replace(augment, resized_crop=1.0) if self.config.data.decode_resolution else augment
 
     def head(self, network: keras.Model) -> keras.Model:
         """Returns `network`: every architecture ends with a classifier."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from tinytrain import tables
 from tinytrain.config.schema import Config
-from tinytrain.data import anchors, batches, box_class_check, box_rows, boxes, check
+from tinytrain.data import anchors, box_class_check, box_rows, boxes, check, decoding
 from tinytrain.data.augment import box_picture
 from tinytrain.data.box_rows import BoxImages
 from tinytrain.data.source import Dataset, counted
@@ -76,8 +76,8 @@ def _draw_samples(dataset: Dataset, part: Subset, config: Config, out: Path, aug
     """Writes the pictures of some images of a split with their boxes, as they are and as they are trained on."""
     image_set, detection = dataset.image_sets[part.image_set], task.of(config, dataset.classes)
     chosen = np.sort(part.indices[_chosen(image_set.annotations[part.indices], config.seed)])
-    pixels, transforms = batches.decode(image_set, detection.canvas, int(config.model.channels), config.data.resize)
-    pixels, targets = pixels[chosen], detection.encode(image_set.annotations[chosen], transforms[chosen]).numpy()
+    shards, transforms = decoding.decode(image_set, detection.canvas, int(config.model.channels), config.data.resize)
+    pixels, targets = shards[chosen], detection.encode(image_set.annotations[chosen], transforms[chosen]).numpy()
     box_picture.draw_boxes(out, pixels, targets, dataset.classes)
     box_picture.draw_samples(augmented, pixels, targets, dataset.classes, config, config.seed)
 
