@@ -91,6 +91,10 @@ def fit(
         if workers.tell(bool(run and run.finished)):
             return run
         decoders = _sharing_the_cache(workers)
+        if decoders.count > 1:
+            with workers.agreeing():  # one looks at all files, and the others find in the cache what it saw
+                if decoders.number == 0:
+                    read_dataset(config)
         with workers.agreeing():
             trainer = _prepared(run, config, goes_on, typed, fit_check, decoders)
         if workers.count > 1:
