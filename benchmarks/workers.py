@@ -84,8 +84,10 @@ def main() -> int:
                     best[arm] = max(best[arm], speed(side, workers, batch, keys, Path(folder), trainings))
         alone = best["1 worker"]
         for arm, images in best.items():
-            rows.append({"pixels": side, "training": arm, "images_per_second": images, "ratio": images / alone})
-        met &= best["2 workers, same batch each"] >= LEAST.get(side, 0.0) * alone
+            if images:
+                rows.append({"pixels": side, "training": arm, "images_per_second": images, "ratio": images / alone})
+        if found := best["2 workers, same batch each"]:
+            met &= found >= LEAST.get(side, 0.0) * alone
     cells = [
         (str(row["pixels"]), row["training"], f"{row['images_per_second']:,.0f}", f"{row['ratio']:.2f}") for row in rows
     ]
