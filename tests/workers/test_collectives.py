@@ -94,6 +94,11 @@ def test_a_worker_that_has_ended_is_named(text, who):
     assert str(gone.value).endswith("; go on with --resume")
 
 
+def test_an_error_of_something_else_stays_what_it_is():
+    with pytest.raises(tf.errors.InternalError, match="a kernel"), Played(0, [None] * 3).watched(lambda: ""):
+        raise tf.errors.InternalError(None, None, "a kernel has failed")
+
+
 def test_an_error_of_a_single_worker_stays_what_it_is():
     with pytest.raises(tf.errors.UnavailableError), collectives.Workers(Cluster()).watched(lambda: ""):
         raise tf.errors.UnavailableError(None, None, "disk")

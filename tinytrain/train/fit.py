@@ -76,8 +76,8 @@ def fit(
         WorkerGone: another worker has ended. KeyboardInterrupt has a note that says how to go on. What `fit_check`
         raises.
     """
-    workers = collectives.here()
-    with contextlib.ExitStack() as exit_stack:
+    workers, run = collectives.here(), None
+    with contextlib.ExitStack() as exit_stack, workers.watched(lambda: _how_to_go_on(run)):
         with workers.agreeing():
             run = Run.open(out) if resume and out and workers.chief else None
             if run:
@@ -91,7 +91,7 @@ def fit(
         if workers.tell(bool(run and run.finished)):
             return run
         decoders = _sharing_the_cache(workers)
-        if decoders.count > 1:
+        if workers.count > 1:
             with workers.agreeing():  # one looks at all files, and the others find in the cache what it saw
                 if decoders.number == 0:
                     read_dataset(config)
@@ -104,12 +104,11 @@ def fit(
                 run = _begin(out, trainer, exit_stack)
         if run:
             provenance.record(run, trainer.data.dataset.classes, workers.count)
-        with workers.watched(lambda: _how_to_go_on(run)):
-            _train(run, trainer)
-            if run:
-                with progress.stage("evaluating the network"):
-                    _finish(run, trainer)
-            workers.barrier()
+        _train(run, trainer)
+        if run:
+            with progress.stage("evaluating the network"):
+                _finish(run, trainer)
+        workers.barrier()
         return run
 
 

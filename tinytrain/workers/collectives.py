@@ -33,6 +33,7 @@ GONE = (
     tf.errors.DeadlineExceededError,
     tf.errors.InternalError,
 )
+OF_WORKERS = re.compile(r"/job:worker|collective|heartbeat|coordination", re.IGNORECASE)  # in what it says then
 
 
 class WorkerGone(UserError):
@@ -54,7 +55,7 @@ class Workers:
         self._gathered = tf.function(self._gather, autograph=False, reduce_retracing=True)
 
     def share(self, count: int) -> slice:
-        """Returns which of `count` items in a row are this worker's; the first workers get one more if need be."""
+        """Returns which of `count` items in a row are this worker's; shares differ by one at most."""
         ends = [count * number // self.count for number in (self.number, self.number + 1)]
         return slice(*ends)
 
@@ -152,7 +153,7 @@ class Workers:
         try:
             yield
         except GONE as error:
-            if self._strategy is None:
+            if self._strategy is None or not OF_WORKERS.search(str(error)):
                 raise
             tasks = [int(task) for task in re.findall(r"/job:worker/(?:replica:\d+/)?task:(\d+)", str(error))]
             others = [task for task in tasks if task != self.number and task < self.count]
