@@ -90,8 +90,8 @@ def wait_for_epoch(process, number):
 
 def child_of(process):
     """Returns the number of the youngest process that this one has started: the last worker."""
-    listed = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True)
-    return max(map(int, listed.stdout.split()))
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+    return max(map(int, children.split()))
 
 
 @pytest.mark.long
