@@ -75,9 +75,8 @@ def _listening(cluster: Cluster) -> Iterator[socket.socket]:
     """Yields a socket that listens on this worker's port."""
     address = cluster.addresses[cluster.number]
     _, port = host_and_port(address)
-    family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
     try:
-        listener = socket.create_server(("", port), family=family, dualstack_ipv6=family == socket.AF_INET6)
+        listener = _server(port)
     except OSError as error:
         raise UserError(
             f"{cluster.name(cluster.number)} cannot take its port {port}: {error.strerror}; end the process that has "
@@ -85,6 +84,14 @@ def _listening(cluster: Cluster) -> Iterator[socket.socket]:
         ) from None
     with listener:
         yield listener
+
+
+def _server(port: int) -> socket.socket:
+    """Returns a socket that listens on a port of all addresses of this machine."""
+    with contextlib.suppress(OSError):  # IPv6 may be there and switched off; a port that is taken is so for IPv4, too
+        if socket.has_dualstack_ipv6():
+            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    return socket.create_server(("", port))
 
 
 def _lead(cluster: Cluster, listener: socket.socket, deadline: float) -> None:
