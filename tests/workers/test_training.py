@@ -156,7 +156,7 @@ def test_methods_detectors_and_searches_train_with_two_workers(tmp_path):
     ("words", "sentence"),
     [
         (["--workers", "0"], "--workers 0 is out of range: expected a whole number from 1 to 1,000"),
-        (["--workers", "two"], "--workers two is no whole number"),
+        (["--workers", "two"], "--workers two is no number: expected a whole number from 1 to 1,000"),
         (["--restarts", "1"], "--restarts needs --workers N"),
         (["--workers", "2", "--restarts", "1"], "--restarts needs --out RUN"),
     ],
