@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from tinytrain import progress
+from tinytrain import heap, progress
 from tinytrain.errors import UserError
 
 
@@ -69,6 +69,7 @@ def import_tensorflow(at_once: bool = False) -> None:
     os.environ.pop("TF_USE_LEGACY_KERAS", None)
     if "keras_cv" in sys.modules:
         return
+    heap.keep()
     with progress.stage("importing TensorFlow", at_once=at_once), quiet():
         import tensorflow as tf
 
