@@ -169,7 +169,10 @@ class Workers:
         self.gather(None)
 
     def _packed(self, tensors: Tensors, operation: Any) -> list[Any]:
-        """Returns each tensor reduced; all of one dtype travel as one vector, since each exchange takes its time."""
+        """Returns each tensor, of a known shape, reduced.
+
+        All of one dtype travel as one vector, since each exchange takes its time.
+        """
         if self._strategy is None:
             return list(tensors)
         results: list[Any] = [None] * len(tensors)
@@ -178,9 +181,9 @@ class Workers:
             chosen = [i for i, tensor in enumerate(tensors) if tensor is not None and tensor.dtype == dtype]
             vector = tf.concat([tf.reshape(tensors[i], [-1]) for i in chosen], 0)
             reduced = self._run(lambda context, value: context.all_reduce(operation, value), vector)
-            parts = tf.split(reduced, [tf.size(tensors[i]) for i in chosen])
+            parts = tf.split(reduced, [tensors[i].shape.num_elements() for i in chosen])
             for i, part in zip(chosen, parts, strict=True):
-                results[i] = tf.ensure_shape(tf.reshape(part, tf.shape(tensors[i])), tensors[i].shape)
+                results[i] = tf.reshape(part, tensors[i].shape)
         return results
 
     def _run(self, exchange: Callable[[Any, tf.Tensor], tf.Tensor], value: tf.Tensor) -> tf.Tensor:
