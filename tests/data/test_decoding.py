@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tinytrain.config.schema import Data
-from tinytrain.data import decoding, resizing
+from tinytrain.data import decoding, decoding_beats, resizing
 from tinytrain.data.decoding import Workers
 from tinytrain.data.source import ImageSet
 from tinytrain.datasets import folder
@@ -124,8 +124,10 @@ def test_workers_decode_different_shards_and_get_all_images(cache, monkeypatch):
 
 
 def test_a_worker_that_is_waited_for_in_vain_is_named(cache, monkeypatch):
-    monkeypatch.setattr(decoding, "WAIT_S", 0.0)
-    with pytest.raises(UserError, match=r"00001-of-00006.npy' has not come for 0 s: worker 1 of 2 decodes it"):
+    monkeypatch.setattr(decoding_beats, "BEGIN_S", 0.0)
+    with pytest.raises(
+        UserError, match=r"worker 1 of 2, which decodes '.*00001-of-00006.npy', has given no sign for 0"
+    ):
         decoding.decode(image_set(), SIDE, 3, "crop", workers=Workers(0, 2))
 
 

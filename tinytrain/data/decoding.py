@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from tinytrain import files, progress
-from tinytrain.data import resizing
+from tinytrain.data import decoding_beats, resizing
 from tinytrain.data.shards import RaggedShards, Shard, Shards
 from tinytrain.data.source import ImageSet
 from tinytrain.errors import UserError
@@ -28,7 +28,7 @@ CACHE_VERSION = 4
 REMEDY = "free some room, or name another folder with XDG_CACHE_HOME"
 SHARD_IMAGES, SHARD_BYTES = 1 << 16, 1 << 30  # at most, of a shard
 MOST_SHARDS = 256  # files that are open at a time
-WAIT_S, POLL_S = 3600.0, 1.0  # for a shard of another worker
+POLL_S = 1.0  # how often a worker looks for the shards of others
 SIZES = np.dtype(np.uint16)  # of an image that keeps its aspect
 MOST_SIDE = 65535
 
@@ -186,7 +186,10 @@ def _decoded(
     wanted = np.concatenate([chosen[:0], *(ranges[number] for number in mine)])
     if len(wanted):
         with progress.stage("decoding", len(wanted), "image") as stage:
-            decoded = _advancing(image_set.images(form.prepare, wanted), stage)
+            images = image_set.images(form.prepare, wanted)
+            decoded = _advancing(
+                decoding_beats.beating(images, folder, workers.number) if workers.count > 1 else images, stage
+            )
             for number in mine:
                 parts[number] = _written(form, paths[number], len(ranges[number]), decoded, workers)
     _wait(form, paths, ranges, parts, workers)
@@ -237,28 +240,30 @@ def _wait(
 ) -> None:
     """Fills in the shards that other workers decode, as they come.
 
-    Raises UserError if none has come for WAIT_S.
+    Raises UserError if one of them gives no sign any more.
     """
     missing = [number for number, part in enumerate(parts) if part is None]
     if not missing:
         return
     with progress.stage("waiting for the images that other workers decode", len(missing), "shard") as stage:
-        last = time.monotonic()
+        signs = {
+            number % workers.count: decoding_beats.Signs(paths[0].parent, number % workers.count) for number in missing
+        }
         while missing:
             for number in missing:
                 parts[number] = form.read(paths[number], len(ranges[number]))
-            still = [number for number in missing if parts[number] is None]
-            if len(still) < len(missing):
-                stage.advance(len(missing) - len(still))
-                missing, last = still, time.monotonic()
-            elif time.monotonic() - last > WAIT_S:
-                other = missing[0] % workers.count
-                raise UserError(
-                    f"'{paths[missing[0]]}' has not come for {WAIT_S:,.0f} s: worker {other} of {workers.count} "
-                    "decodes it; see whether it runs, and whether all workers share the folder of XDG_CACHE_HOME"
-                )
-            else:
-                time.sleep(POLL_S)
+                if parts[number] is not None:
+                    signs[number % workers.count].seen()
+                    stage.advance()
+            missing = [number for number in missing if parts[number] is None]
+            for number in missing:
+                if (silent := signs[number % workers.count].silent_too_long()) is not None:
+                    raise UserError(
+                        f"worker {number % workers.count} of {workers.count}, which decodes '{paths[number]}', has "
+                        f"given no sign for {silent:,.0f} s: see whether it runs, and whether all workers share the "
+                        "folder of XDG_CACHE_HOME"
+                    )
+            time.sleep(POLL_S if missing else 0.0)
 
 
 def _mapped(path: Path, shape: tuple[int, ...], dtype: Any) -> np.memmap | None:
