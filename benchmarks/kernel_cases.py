@@ -26,7 +26,7 @@ def cases() -> Iterator[Case]:
         yield Case("CONV_2D", (side, side, first), filters=second)
     yield Case("CONV_2D", (16, 16, 16), filters=32, stride=2)
     for tap in (3, 5, 7):
-        for side, channels in [(24, 4), (12, 16), (6, 32), (3, 64), (1, 64)]:
+        for side, channels in [(24, 4), (12, 16), (6, 32), (3, 64), (2, 64), (1, 64)]:
             for stride in (1, 2):
                 yield Case("DEPTHWISE_CONV_2D", (side, side, channels), (tap, tap), channels, stride)
     yield from (
@@ -34,4 +34,6 @@ def cases() -> Iterator[Case]:
         for count, filters in [(64, 10), (256, 2), (1280, 10), (1280, 100)]
     )
     yield from (Case("ADD", shape) for shape in [(24, 24, 8), (12, 12, 16), (6, 6, 24), (32, 32, 16)])
-    yield from (Case("AVERAGE_POOL_2D", shape, shape[:2]) for shape in [(3, 3, 256), (8, 8, 64), (3, 3, 1280)])
+    yield from (
+        Case("AVERAGE_POOL_2D", shape, shape[:2]) for shape in [(2, 2, 384), (3, 3, 256), (8, 8, 64), (3, 3, 1280)]
+    )

@@ -34,7 +34,6 @@ NOT_INLINE int8_t average_channel(const Seen* seen, int channel) {
 // Four channels at once, a word of which is two additions; returns how many channels that makes.
 NOT_INLINE int average_fours(const Seen* seen, int8_t* output) {
   const KernelRing ring = *seen->input;
-  const int8_t* end = ring_end(&ring);
   const int channels = seen->channels, columns = seen->columns, count = seen->rows * columns;
   const int most = MOST_PIXELS / columns;
   int channel = 0;
@@ -55,8 +54,7 @@ NOT_INLINE int average_fours(const Seen* seen, int8_t* output) {
           odd = sxtab16_ror8(odd, word);
           from += channels;
         } while (--pixels != 0);
-        row += ring.step;
-        if (row == end) row = ring.begin;
+        row = next_row(&ring, row);
       } while (--rows != 0);
       first += (int16_t)even;
       second += (int16_t)odd;
