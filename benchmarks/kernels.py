@@ -7,7 +7,7 @@ machine. Of a network it prints instructions of an inference, the arena, flash w
 what LIMITS asks for and every layer that costs more than with CMSIS-NN. `--tinyengine` adds the kernels of a checkout
 of mit-han-lab/tinyengine (tinyengine.py).
 
-    TFLM_DIR=... python benchmarks/kernels.py [--board mps2_an500] [--only TEXT] [--images N] [--layers]
+    TFLM_DIR=... python benchmarks/kernels.py [--board mps2_an500] [--only TEXT] [--small] [--images N] [--layers]
                                               [--tinyengine FOLDER] [--json] [FILE.tflite ...]
 """
 
@@ -32,8 +32,8 @@ import_tensorflow()
 import tinyengine
 from cost import NETWORKS, images, network
 from embedded_model import embed
-from kernel_cases import cases
-from operator_models import joined_model
+from kernel_cases import cases, small_maps
+from operator_models import Case, joined_model
 from single_operators import groups
 
 from tinytrain import tables
@@ -170,12 +170,11 @@ def layer_row(title: str, model: Model, operator: Operator, counts: dict[str, fl
 
 
 def layers(
-    board: boards.Board, used: Sequence[Engine], only: str, build: Path, checkout: Path | None
+    shapes: Sequence[Case], board: boards.Board, used: Sequence[Engine], build: Path, checkout: Path | None
 ) -> tuple[list[dict[str, Any]], int]:
-    """Returns the rows of the layer shapes that begin with `only`, and how many engines have other outputs."""
+    """Returns the rows of layer shapes, and how many engines have other outputs."""
     rows, different = [], 0
-    wanted = [case for case in cases() if str(case).startswith(only)]
-    for group in groups(wanted) if wanted else []:
+    for group in groups(shapes) if shapes else []:
         model = Model.parse(joined_model(group))
         runs = {engine.name: run(model, board, engine, build, 1) for engine in used}
         different += sum(each.different > 0 for each in runs.values())
@@ -289,6 +288,7 @@ def main() -> int:
     parser.add_argument("files", nargs="*", type=Path, help="further .tflite files")
     parser.add_argument("--board", default="mps2_an500", help="an emulated board: mps2_an500 or mps2_an386")
     parser.add_argument("--only", default="", help="only layer shapes and networks that begin so")
+    parser.add_argument("--small", action="store_true", help="other layer shapes, of few pixels, and no networks")
     parser.add_argument("--images", type=int, default=1, help="on how many images networks run")
     parser.add_argument("--layers", action="store_true", help="of networks, print each layer as well")
     parser.add_argument("--tinyengine", type=Path, metavar="FOLDER", help="a checkout of mit-han-lab/tinyengine")
@@ -300,10 +300,11 @@ def main() -> int:
     board, used, checkout = boards.load(options.board), engines(), options.tinyengine
     wholes: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
-        rows, different = layers(board, used, options.only, Path(folder), checkout)
+        shapes = [case for case in (small_maps if options.small else cases)() if str(case).startswith(options.only)]
+        rows, different = layers(shapes, board, used, Path(folder), checkout)
         print_layers(rows)
         print(tables.line(("network", "", *KEYS, "different"), COLUMNS), flush=True)
-        for title, model in networks(options.only, options.files):
+        for title, model in networks(options.only, options.files) if not options.small else ():
             wholes.append(whole(title, model, board, used, Path(folder), options.images, checkout))
             print_network(wholes[-1], options.layers)
     different += sum(figures["different"] for row in wholes for figures in row["engines"].values())

@@ -70,8 +70,8 @@ NOT_INLINE int average_fours(const Seen* seen, int8_t* output) {
 }
 
 // The bounds of an activation, which a pool seldom has.
-NOT_INLINE void clamp(const KernelPool* pool, int8_t* output) {
-  for (int i = 0; i < pool->channels; ++i) output[i] = (int8_t)at_most(at_least(output[i], pool->low), pool->high);
+NOT_INLINE void clamp(int8_t* values, int count, int low, int high) {
+  for (; count > 0; --count, ++values) *values = (int8_t)at_most(at_least(*values, low), high);
 }
 
 void kernel_average_pool_rows(const KernelRows* call) {
@@ -89,7 +89,7 @@ void kernel_average_pool_rows(const KernelRows* call) {
       seen.columns = at_most(left + pool->window_width, pool->input_width) - first_column;
       int channel = seen.columns <= MOST_PIXELS ? average_fours(&seen, output) : 0;
       for (; channel < channels; ++channel) output[channel] = average_channel(&seen, channel);
-      if (pool->low > -128 || pool->high < 127) clamp(pool, output);
+      if (pool->low > -128 || pool->high < 127) clamp(output, channels, pool->low, pool->high);
       output += channels;
     }
   }
