@@ -1,6 +1,7 @@
 """Layer shapes as networks have them, for benchmarks/kernels.py."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from operator_models import Case
 
@@ -26,7 +27,7 @@ def cases() -> Iterator[Case]:
         yield Case("CONV_2D", (side, side, first), filters=second)
     yield Case("CONV_2D", (16, 16, 16), filters=32, stride=2)
     for tap in (3, 5, 7):
-        for side, channels in [(24, 4), (12, 16), (6, 32), (3, 64), (1, 64)]:
+        for side, channels in [(24, 4), (12, 16), (6, 32), (3, 64), (2, 64), (1, 64)]:
             for stride in (1, 2):
                 yield Case("DEPTHWISE_CONV_2D", (side, side, channels), (tap, tap), channels, stride)
     yield from (
@@ -34,4 +35,35 @@ def cases() -> Iterator[Case]:
         for count, filters in [(64, 10), (256, 2), (1280, 10), (1280, 100)]
     )
     yield from (Case("ADD", shape) for shape in [(24, 24, 8), (12, 12, 16), (6, 6, 24), (32, 32, 16)])
-    yield from (Case("AVERAGE_POOL_2D", shape, shape[:2]) for shape in [(3, 3, 256), (8, 8, 64), (3, 3, 1280)])
+    yield from (
+        Case("AVERAGE_POOL_2D", shape, shape[:2]) for shape in [(2, 2, 384), (3, 3, 256), (8, 8, 64), (3, 3, 1280)]
+    )
+
+
+def small_maps() -> Iterator[Case]:
+    """Yields shapes of few pixels that networks seldom have, with outputs that are clamped and such that are not."""
+    roundings = ({"zero": -128}, {"relu": True})
+    squares, others = [(side, side) for side in range(1, 7)], [(1, 2), (2, 1), (3, 2), (2, 3), (3, 1), (1, 3)]
+    for tap in (3, 5, 7):
+        for height, width in squares + others:
+            for stride in (1, 2):
+                case = Case("DEPTHWISE_CONV_2D", (height, width, 48), (tap, tap), 48, stride)
+                yield from (replace(case, **rounding) for rounding in roundings)
+        for side in range(tap, 6):
+            yield from (Case("DEPTHWISE_CONV_2D", (side, side, 48), (tap, tap), 48, s, same=False) for s in (1, 2))
+    for shape in [
+        (2, 2, 240),
+        (2, 2, 30),
+        (2, 2, 8),
+        (1, 1, 64),
+        (3, 3, 20),
+        (2, 2, 3),
+        (4, 4, 10),
+        (2, 1, 64),
+        (7, 7, 33),
+    ]:
+        yield from (Case("AVERAGE_POOL_2D", shape, shape[:2], **rounding) for rounding in roundings)
+    for side in (8, 16):
+        for channels in (8, 16, 30):
+            yield Case("AVERAGE_POOL_2D", (side, side, channels), (2, 2), stride=2)
+            yield Case("AVERAGE_POOL_2D", (side, side, channels), (3, 3))

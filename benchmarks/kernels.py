@@ -7,7 +7,7 @@ machine. Of a network it prints instructions of an inference, the arena, flash w
 what LIMITS asks for and every layer that costs more than with CMSIS-NN. `--tinyengine` adds the kernels of a checkout
 of mit-han-lab/tinyengine (tinyengine.py).
 
-    TFLM_DIR=... python benchmarks/kernels.py [--board mps2_an500] [--only TEXT] [--images N] [--layers]
+    TFLM_DIR=... python benchmarks/kernels.py [--board mps2_an500] [--only TEXT] [--small] [--images N] [--layers]
                                               [--tinyengine FOLDER] [--json] [FILE.tflite ...]
 """
 
@@ -32,8 +32,8 @@ import_tensorflow()
 import tinyengine
 from cost import NETWORKS, images, network
 from embedded_model import embed
-from kernel_cases import cases
-from operator_models import joined_model
+from kernel_cases import cases, small_maps
+from operator_models import Case, joined_model
 from single_operators import groups
 
 from tinytrain import tables
@@ -159,29 +159,31 @@ def runtime_bytes(linker_map: Path) -> int:
     return sum(int(size, 16) for size, path in row.findall(text) if ".a(" in path or "/kernels" in path)
 
 
-def layer_row(title: str, operator: Operator, counts: dict[str, float | None]) -> dict[str, Any]:
+def layer_row(title: str, model: Model, operator: Operator, counts: dict[str, float | None]) -> dict[str, Any]:
     """Returns the row of a layer: instructions by multiply-accumulate, without any by output."""
     count = macs(operator)
     divisor = count or math.prod(operator.outputs[0].shape)
-    return {"layer": title, "macs": count} | {
+    refused = isinstance(prepare(model, operator), Refusal)  # then TFLM's code runs with either engine
+    return {"layer": title, "macs": count, "refused": refused} | {
         name: None if number is None else round(number / divisor, 3) for name, number in counts.items()
     }
 
 
 def layers(
-    board: boards.Board, used: Sequence[Engine], only: str, build: Path, checkout: Path | None
+    shapes: Sequence[Case], board: boards.Board, used: Sequence[Engine], build: Path, checkout: Path | None
 ) -> tuple[list[dict[str, Any]], int]:
-    """Returns the rows of the layer shapes that begin with `only`, and how many engines have other outputs."""
+    """Returns the rows of layer shapes, and how many engines have other outputs."""
     rows, different = [], 0
-    wanted = [case for case in cases() if str(case).startswith(only)]
-    for group in groups(wanted) if wanted else []:
+    for group in groups(shapes) if shapes else []:
         model = Model.parse(joined_model(group))
         runs = {engine.name: run(model, board, engine, build, 1) for engine in used}
         different += sum(each.different > 0 for each in runs.values())
         others = tinyengine.counted(checkout, model.operators[: len(group)], board) if checkout else []
         for number, (case, operator) in enumerate(zip(group, model.operators, strict=False)):
             counts = {name: each.instructions[number] for name, each in runs.items()}
-            rows.append(layer_row(str(case), operator, counts | ({"TinyEngine": others[number]} if others else {})))
+            rows.append(
+                layer_row(str(case), model, operator, counts | ({"TinyEngine": others[number]} if others else {}))
+            )
     return rows, different
 
 
@@ -201,7 +203,7 @@ def whole(
     for number, operator in enumerate(model.operators):
         counts = {name: each.instructions[number] for name, each in runs.items()}
         counts |= {"TinyEngine": others[number]} if others else {}
-        rows.append(layer_row(_title(operator), operator, counts))
+        rows.append(layer_row(_title(operator), model, operator, counts))
     pairs = [(operator.name, prepare(model, operator)) for operator in model.operators]
     refused = {f"{name}: {kernel}" for name, kernel in pairs if isinstance(kernel, Refusal)}
     figures = {name: each.figures | {"different": each.different} for name, each in runs.items()}
@@ -228,9 +230,14 @@ def _title(operator: Operator) -> str:
     return f"{operator.name} {window} {shape} -> {'x'.join(map(str, target.shape[1:]))}"
 
 
+def is_slower(row: dict[str, Any]) -> bool:
+    """Returns whether a kernel of ours needs more than CMSIS-NN's for a layer."""
+    return row["ours"] > row["CMSIS-NN"] and not row["refused"]
+
+
 def slower(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Returns the layers in which ours needs more than CMSIS-NN, each once."""
-    found = {row["layer"]: row for row in rows if row["ours"] > row["CMSIS-NN"]}
+    """Returns the layers in which a kernel of ours needs more than CMSIS-NN's, each once."""
+    found = {row["layer"]: row for row in rows if is_slower(row)}
     return [f"{layer}: {row['ours']} to {row['CMSIS-NN']}" for layer, row in found.items()]
 
 
@@ -252,11 +259,11 @@ def limits(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def print_layers(rows: Sequence[dict[str, Any]]) -> None:
     """Prints a table of layers; a row that costs more than with CMSIS-NN is marked."""
-    names = [name for name in rows[0] if name not in ("layer", "macs")] if rows else []
+    names = [name for name in rows[0] if name not in ("layer", "macs", "refused")] if rows else []
     cells = [("layer", "MACs", *names, "")]
     for row in rows:
         numbers = ["" if row[name] is None else f"{row[name]:.3f}" for name in names]
-        cells.append((row["layer"], f"{row['macs']:,}", *numbers, "  SLOWER" if row["ours"] > row["CMSIS-NN"] else ""))
+        cells.append((row["layer"], f"{row['macs']:,}", *numbers, "  SLOWER" if is_slower(row) else ""))
     print("\n".join(tables.aligned(cells, ("<56", ">12", *[">11"] * len(names), "<8"))), flush=True)
 
 
@@ -281,6 +288,7 @@ def main() -> int:
     parser.add_argument("files", nargs="*", type=Path, help="further .tflite files")
     parser.add_argument("--board", default="mps2_an500", help="an emulated board: mps2_an500 or mps2_an386")
     parser.add_argument("--only", default="", help="only layer shapes and networks that begin so")
+    parser.add_argument("--small", action="store_true", help="other layer shapes, of few pixels, and no networks")
     parser.add_argument("--images", type=int, default=1, help="on how many images networks run")
     parser.add_argument("--layers", action="store_true", help="of networks, print each layer as well")
     parser.add_argument("--tinyengine", type=Path, metavar="FOLDER", help="a checkout of mit-han-lab/tinyengine")
@@ -292,10 +300,11 @@ def main() -> int:
     board, used, checkout = boards.load(options.board), engines(), options.tinyengine
     wholes: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
-        rows, different = layers(board, used, options.only, Path(folder), checkout)
+        shapes = [case for case in (small_maps if options.small else cases)() if str(case).startswith(options.only)]
+        rows, different = layers(shapes, board, used, Path(folder), checkout)
         print_layers(rows)
         print(tables.line(("network", "", *KEYS, "different"), COLUMNS), flush=True)
-        for title, model in networks(options.only, options.files):
+        for title, model in networks(options.only, options.files) if not options.small else ():
             wholes.append(whole(title, model, board, used, Path(folder), options.images, checkout))
             print_network(wholes[-1], options.layers)
     different += sum(figures["different"] for row in wholes for figures in row["engines"].values())

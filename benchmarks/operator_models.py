@@ -159,7 +159,7 @@ class _Builder:
     def _pool(self, case: Case, source: int) -> None:
         sides = [(side - tap) // case.stride + 1 for side, tap in zip(case.shape, case.window, strict=False)]
         options = {"filterHeight": case.window[0], "filterWidth": case.window[1], "padding": 1}
-        options |= {"strideH": case.stride, "strideW": case.stride}
+        options |= {"strideH": case.stride, "strideW": case.stride, "fusedActivationFunction": int(case.relu)}
         shape = (*sides, case.shape[-1])
         self._operator(case.name, [source], shape, "Pool2DOptions", scale=SCALE, zero=-3, **options)
 

@@ -207,7 +207,7 @@ static const uint32_t* output_channel(Plane* plane, OutputPlane output_plane, co
 // The output rows from `top` on, of all channels.
 static void output_band(const KernelDepthwise* depthwise, OutputPlane output_plane, const KernelRing* input,
                         int8_t* output, int16_t* values, int top, int rows) {
-  const int channels = depthwise->channels, window = depthwise->window, pitch = depthwise->pitch;
+  const int channels = depthwise->channels, window = depthwise->window_width, pitch = depthwise->pitch;
   const int first_row = top * depthwise->stride - depthwise->pad_top, height = (rows - 1) * depthwise->stride + window;
   const int begin = at_least(-first_row, 0), end = at_most(depthwise->input_height - first_row, height);
   const int count = at_most(depthwise->input_width, pitch - depthwise->pad_left);
@@ -265,24 +265,9 @@ void kernel_depthwise_7(const KernelDepthwise* depthwise, const int8_t* input, i
   kernel_depthwise_7_rows(&rows);
 }
 
-// An input of one pixel, of whose windows only one weight counts.
-void kernel_depthwise_1(const KernelDepthwise* depthwise, const int8_t* input, int8_t* output, void* scratch) {
-  (void)scratch;
-  const uint32_t* record = (const uint32_t*)((const char*)depthwise + depthwise->records);
-  const Bounds bounds = {depthwise->output_zero, depthwise->low, depthwise->high};
-  for (int left = depthwise->channels; left > 0; --left) {
-    const KernelChannel* channel = (const KernelChannel*)record;
-    const int32_t sum = channel->bias + *input++ * (int8_t)record[sizeof(KernelChannel) / 4];
-    *output++ = depthwise->requantize == KERNEL_CLAMP
-                    ? requantize(sum, channel->multiplier, channel->shifts, &bounds, KERNEL_CLAMP)
-                    : requantize(sum, channel->multiplier, channel->shifts, &bounds, KERNEL_ROUND);
-    record += sizeof(KernelChannel) / 4 + 1;
-  }
-}
-
 void kernel_depthwise(const KernelDepthwise* depthwise, const int8_t* input, int8_t* output, void* scratch) {
-  switch (depthwise->window) {
-    case 1: return kernel_depthwise_1(depthwise, input, output, scratch);
+  if (depthwise->plane == 0) return kernel_depthwise_small(depthwise, input, output, scratch);
+  switch (depthwise->window_width) {
     case 3: return kernel_depthwise_3(depthwise, input, output, scratch);
     case 5: return kernel_depthwise_5(depthwise, input, output, scratch);
     default: return kernel_depthwise_7(depthwise, input, output, scratch);

@@ -41,9 +41,10 @@ typedef struct {
   uint32_t weights;  // offset: of each pair a word of the first channel, one of the second, and so on
 } KernelConv;
 
-// DEPTHWISE_CONV_2D with a square window of 3, 5 or 7, stride 1 or 2, or of 1 where the input is one pixel. Of each channel there is a record: the two numbers and
-// the shifts below, then its weights. A row w0 … wk of weights stands as words of the bytes w0 w1 w1 w2, w2 w3 w3 w4 …:
-// spread, they are the pairs that begin at even places, and those that begin at odd ones. A single weight is one word.
+// DEPTHWISE_CONV_2D with a square window of 3, 5 or 7, and of any window on a small map; stride 1 or 2. Of each channel there
+// is a record: the two numbers and the shifts below, then its weights. A row w0 … wk of weights stands as words of the bytes
+// w0 w1 w1 w2, w2 w3 w3 w4 …: spread, they are the pairs that begin at even places, and those that begin at odd ones. Those
+// for a small map stand row by row, filled up to words, and its bias is as the model has it.
 typedef struct {
   int32_t bias, multiplier;
   uint32_t shifts;  // as the low and the third byte of KernelPair
@@ -53,12 +54,12 @@ typedef struct {
   uint32_t scratch_bytes;
   uint16_t input_height, input_width, channels;
   uint16_t output_height, output_width, same_channels;
-  uint8_t window, same_window, stride, same_stride, pad_top, pad_left;
+  uint8_t window_height, window_width, stride, same_stride, pad_top, pad_left;
   int8_t input_zero, output_zero, low, high;
   uint8_t requantize;
   uint8_t reserved;
   uint16_t band, pitch;  // rows of the output that are computed together; 16-bit values of a row in scratch, even
-  uint32_t plane;        // such values of one channel; scratch has room for four, where there are so many channels
+  uint32_t plane;        // such values of one channel, for four of which scratch has room; 0 for a small map
   uint32_t records;      // offset
 } KernelDepthwise;
 
@@ -208,10 +209,10 @@ void kernel_fully_connected(const KernelConv* dense, const int8_t* input, int8_t
 void kernel_add(const KernelAdd* add, const int8_t* first, const int8_t* second, int8_t* output);
 void kernel_average_pool(const KernelPool* pool, const int8_t* input, int8_t* output);
 void kernel_depthwise(const KernelDepthwise* depthwise, const int8_t* input, int8_t* output, void* scratch);  // any window
-void kernel_depthwise_1(const KernelDepthwise* depthwise, const int8_t* input, int8_t* output, void* scratch);  // of a pixel
 void kernel_depthwise_3(const KernelDepthwise* depthwise, const int8_t* input, int8_t* output, void* scratch);  // of 3x3
 void kernel_depthwise_5(const KernelDepthwise* depthwise, const int8_t* input, int8_t* output, void* scratch);
 void kernel_depthwise_7(const KernelDepthwise* depthwise, const int8_t* input, int8_t* output, void* scratch);
+void kernel_depthwise_small(const KernelDepthwise* depthwise, const int8_t* input, int8_t* output, void* scratch);
 void kernel_conv_any(const KernelConvAny* conv, const int8_t* input, int8_t* output);
 void kernel_max_pool(const KernelPool* pool, const int8_t* input, int8_t* output);
 void kernel_pad(const KernelPad* pad, const int8_t* input, int8_t* output);

@@ -1,5 +1,7 @@
 """The kernels in the firmware, with TensorFlow Lite Micro, on the emulated cores: whole outputs of random operators."""
 
+import itertools
+
 import numpy as np
 import pytest
 from firmware_helpers import ALL_EMULATED, EMULATED, emit, needs_tflm
@@ -27,6 +29,8 @@ def drawn_model():
     for add in (add_conv, add_depthwise, add_dense, add_sum, add_pool):
         for _ in range(EACH):
             add(file, random)
+    for sides in itertools.product((1, 2, 3), repeat=2):  # maps that have a kernel of their own
+        add_depthwise(file, random, sides=sides)
     return Model.parse(file.content())
 
 

@@ -92,12 +92,12 @@ def add_conv(file: OperatorFile, random, plain=False):
     )
 
 
-def add_depthwise(file: OperatorFile, random):
-    """Adds a DEPTHWISE_CONV_2D of 3x3, 5x5 or 7x7, stride 1 or 2."""
-    side, stride = int(random.choice((3, 5, 7))), int(random.integers(1, 3))
-    same = bool(random.random() < 0.6)
-    height, width = (int(each) for each in random.integers(1 if same else side, 12, 2))
-    if random.random() < 0.05:
+def add_depthwise(file: OperatorFile, random, window=None, sides=None):
+    """Adds a DEPTHWISE_CONV_2D of 3x3, 5x5 or 7x7, stride 1 or 2; `window`: side and stride, `sides`: of the input."""
+    side, stride = window or (int(random.choice((3, 5, 7))), int(random.integers(1, 3)))
+    same = bool(random.random() < 0.6) or (sides is not None and min(sides) < side)
+    height, width = sides or (int(each) for each in random.integers(1 if same else side, 12, 2))
+    if sides is None and random.random() < 0.05:
         height = 60  # several bands
         width = 40
     channels = int(random.choice(CHANNELS[:8]))

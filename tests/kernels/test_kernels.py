@@ -1,5 +1,6 @@
 """The kernels of firmware/kernels on this computer: bit for bit the outputs of TFLM's reference kernels."""
 
+import itertools
 from collections import Counter
 
 import numpy as np
@@ -30,12 +31,18 @@ from tinytrain.deploy.kernels.refusal import Refusal
 from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.tflite.model import Model
 
+SMALL_MAPS = [  # every window, stride and shape up to 4x4
+    {"window": window, "sides": sides}
+    for window in itertools.product((3, 5, 7), (1, 2))
+    for sides in itertools.product(range(1, 5), repeat=2)
+]
 COPIES = (add_pad, add_concatenation, add_resize, add_max_pool, add_transpose)
 # Of each model how many random operators of each kind, and at most how many of them have no kernel.
 DRAWN = {
     "conv": ([(add_conv, {}, 500)], 0.05),
     "conv_1x1": ([(add_conv, {"plain": True}, 300)], 0.05),
     "depthwise": ([(add_depthwise, {}, 500)], 0.05),
+    "depthwise_small": ([(add_depthwise, each, 4) for each in SMALL_MAPS], 0.05),
     "fully_connected": ([(add_dense, {}, 300), (add_vectors, {}, 50)], 0.05),
     "add": ([(add_sum, {}, 200)], 0.05),
     "average_pool": ([(add_pool, {}, 200)], 0.0),

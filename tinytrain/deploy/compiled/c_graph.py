@@ -50,8 +50,8 @@ def source(plan: Plan) -> str:
 
 
 def function(kernel: Kernel) -> str:
-    """Returns the name of a kernel's function without "kernel_": of depthwise convolutions each window has its own."""
-    return f"depthwise_{depthwise.window_of(kernel)}" if kernel.name == "depthwise" else kernel.name
+    """Returns the name of a kernel's function without "kernel_": there are some for depthwise convolutions."""
+    return f"depthwise_{depthwise.variant(kernel)}" if kernel.name == "depthwise" else kernel.name
 
 
 def constant_bytes(plan: Plan) -> int:

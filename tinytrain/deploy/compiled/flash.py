@@ -10,15 +10,15 @@ from tinytrain.deploy.compiled.plan import Plan
 # Bytes of each kernel (gcc 12.2, -O2). Below, of what convolutions share, depthwise ones of 3x3 and more, fused rows.
 KERNEL_BYTES = {
     "add": 732,
-    "average_pool": 1056,
+    "average_pool": 832,
     "concatenation": 80,
     "conv": 1640,
     "conv_1x1": 716,
     "conv_any": 636,
-    "depthwise_1": 178,
     "depthwise_3": 2102,
     "depthwise_5": 2136,
     "depthwise_7": 2442,
+    "depthwise_small": 852,
     "fully_connected": 320,
     "lookup": 464,
     "max_pool": 380,

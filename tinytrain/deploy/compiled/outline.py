@@ -7,6 +7,7 @@ import keras
 
 from tinytrain.deploy.compiled.nodes import Network, Node
 from tinytrain.deploy.compiled.rows import ONE_BY_ONE, Reach
+from tinytrain.deploy.kernels import depthwise
 from tinytrain.deploy.kernels.kernel import Kernel
 from tinytrain.deploy.kernels.placement import Needs
 from tinytrain.deploy.kernels.windows import Window
@@ -75,7 +76,8 @@ def _reaches(name: str, sources: list[Shape], target: Shape, layer: keras.Layer 
         same = layer.padding == "same"
         window = Window.between(sources[0][1:], target[1:], layer.kernel_size, layer.strides, same, layer.dilation_rate)
         side = (window.sides[0] - 1) * window.dilations[0] + 1
-        return None if name == "depthwise" and side == 1 else [Reach(side, window.strides[0], window.padding[0])]
+        is_small = name == "depthwise" and depthwise.is_small(window)
+        return None if is_small else [Reach(side, window.strides[0], window.padding[0])]
     if isinstance(layer, POOLS):
         window = Window.between(sources[0][1:], target[1:], layer.pool_size, layer.strides, layer.padding == "same")
         return [Reach(window.sides[0], window.strides[0], window.padding[0])]

@@ -6,7 +6,7 @@ To fuse another operator: a function kernel_NAME_rows in firmware/kernels, and i
 import struct
 from dataclasses import dataclass
 
-from tinytrain.deploy.kernels import broadcast
+from tinytrain.deploy.kernels import broadcast, depthwise
 from tinytrain.deploy.kernels.kernel import Kernel
 from tinytrain.tflite.model import Operator
 
@@ -49,9 +49,8 @@ def reaches(kernel: Kernel, operator: Operator, count: int) -> list[Reach] | Non
     if name == "pad":
         (top,) = struct.unpack_from("<H", kernel.block, 16)
         return [Reach(pad=top)]
-    if name == "depthwise":
-        side, _, stride, _, top = struct.unpack_from("<5B", kernel.block, 16)
-        return None if side == 1 else [Reach(side, stride, top)]
+    if name == "depthwise" and depthwise.variant(kernel) == depthwise.SMALL:
+        return None
     if name == "conv_any":
         side, _, stride, _, top, _, dilation = struct.unpack_from("<4B3H", kernel.block, 16)
         return [Reach((side - 1) * dilation + 1, stride, top)]

@@ -107,19 +107,23 @@ def _conv(block: bytes, inputs: Sequence[np.ndarray]) -> np.ndarray:
 
 def _depthwise(block: bytes, inputs: Sequence[np.ndarray]) -> np.ndarray:
     head = struct.unpack_from(depthwise.HEAD, block)
-    _, *numbers, zero, output_zero, low, high, mode, _band, _pitch, _plane, first = head
+    _, *numbers, zero, output_zero, low, high, mode, _band, _pitch, plane, first = head
     shape = _Shape.of(numbers)
-    side, channels = shape.sides[0], shape.source[2]
-    row_bytes = 4 * max(side // 2, 1)
-    record = np.dtype([("bias", "<i4"), ("multiplier", "<i4"), ("shifts", "<u4"), ("words", "i1", (side, row_bytes))])
+    (height, width), channels = shape.sides, shape.source[2]
+    weight_bytes = 4 * (height * (width // 2) if plane else -(-height * width // 4))
+    record = np.dtype([("bias", "<i4"), ("multiplier", "<i4"), ("shifts", "<u4"), ("weights", "i1", weight_bytes)])
     records = np.frombuffer(block, record, channels, first)
-    # w0 w1 w1 w2, w2 w3 w3 w4 …: bytes 0 and 1 of each word, and the last byte of a row
-    rows = records["words"].reshape(channels, side, -1, 4)
-    weights = np.concatenate([rows[..., :2].reshape(channels, side, -1), rows[..., -1, 3:]], axis=2)[..., :side]
-    images = inputs[0].reshape(len(inputs[0]), *shape.source)
+    weights = records["weights"]
+    if plane:  # w0 w1 w1 w2, w2 w3 w3 w4 …: bytes 0 and 1 of each word, and the last byte of a row
+        rows = weights.reshape(channels, height, width // 2, 4)
+        weights = np.concatenate([rows[..., :2].reshape(channels, height, -1), rows[..., -1, 3:]], axis=2)
+    weights = weights.reshape(channels, -1)[:, : height * width].reshape(channels, height, width)
+    images = inputs[0].reshape(len(inputs[0]), *shape.source).astype(np.int32)
+    if not plane:  # the bias holds no zero point
+        images, zero = images - zero, 0
     sums = np.zeros((len(images), *shape.target), np.int64)
     for y, x, seen in shape.views(images, zero):
-        sums += seen.astype(np.int32) * weights[:, y, x].astype(np.int32)
+        sums += seen * weights[:, y, x].astype(np.int32)
     right, left = records["shifts"] & 0xFF, records["shifts"] >> 16 & 0xFF
     scale = (records["multiplier"].astype(np.int64), right.astype(np.int64), left.astype(np.int64))
     return _Requantize(*scale, output_zero, low, high, mode)(sums + records["bias"])

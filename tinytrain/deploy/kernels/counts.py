@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from tinytrain.deploy.kernels import add, average_pool, conv, depthwise
 from tinytrain.deploy.kernels.kernel import Kernel
-from tinytrain.deploy.kernels.scales import CLAMP
+from tinytrain.deploy.kernels.scales import CLAMP, HIGHEST, LOWEST
 
 Counts = tuple[int, ...]
 TWO_PIXELS_STEP, ONE_PIXEL_STEP, TURN = 14, 10, 2  # instructions of dot.h for a word of weights, and for a turn of two
@@ -48,134 +48,134 @@ COEFFICIENTS: dict[str, tuple[float, ...]] = {
         53.9,
         39.22,
     ),
-    # 15: -0.8 to +1.2 %
-    "depthwise 1x1": (68.26, 19.06, 19.04, 26.85),
-    # 63: -2.1 to +2.4 %
+    # 80: -1.3 to +1.8 %
+    "depthwise small": (101.1, 49.69, 3.368, 4.577, 21.99, 21.95, 35.15),
+    # 53: -2.1 to +0.9 %
     "depthwise 3x3": (
-        195.4,
         0,
-        1.404,
+        235.2,
+        1.252,
         0,
-        28.11,
-        23.13,
-        25.31,
-        12.08,
-        18.06,
-        7.463,
-        60,
-        14.96,
-        16.45,
-        19.11,
-        14.92,
-        16.95,
-        39.14,
+        18.6,
+        25.82,
+        15.25,
+        0.8129,
+        15.47,
+        7.799,
+        50.85,
+        20.61,
+        26.12,
+        24.54,
+        11.9,
+        13.94,
+        36.12,
     ),
-    # 36: -3.7 to +3.3 %
+    # 21: -1.2 to +0.7 %
     "depthwise 3x3/2": (
-        193.7,
+        161.6,
         0,
-        1.489,
+        1.601,
+        110.3,
         0,
-        49.54,
-        8.815,
-        0.1594,
-        36.78,
-        6.011,
-        7.423,
-        61.23,
+        11.25,
+        14.08,
         0,
-        58.24,
-        37.38,
-        12.84,
-        15.63,
-        37.79,
+        18.89,
+        5.801,
+        133.9,
+        0,
+        16.41,
+        39.05,
+        21.27,
+        24.06,
+        46.19,
     ),
-    # 53: -0.7 to +1.0 %
+    # 43: -0.5 to +0.7 %
     "depthwise 5x5": (
+        1.469,
+        255.5,
+        1.309,
         0,
-        252.9,
-        1.388,
-        9.685,
-        37.33,
-        18.16,
-        11.23,
-        0,
-        15.86,
-        7.197,
-        92.35,
-        18.17,
-        127.5,
-        83.45,
-        11.43,
-        13,
-        35.5,
+        33.35,
+        17.94,
+        17.69,
+        2.385,
+        13.07,
+        7.471,
+        102,
+        17.2,
+        116.9,
+        78.97,
+        14.24,
+        15.82,
+        38.21,
     ),
-    # 36: -1.1 to +1.7 %
+    # 26: -0.7 to +0.7 %
     "depthwise 5x5/2": (
-        121.8,
+        196.4,
         0,
-        1.992,
+        1.623,
+        112.2,
         0,
-        57.99,
-        15.93,
-        12.65,
-        31.28,
-        20.08,
-        6.647,
-        111.1,
-        0.8156,
-        152.1,
-        105,
-        7.511,
-        9.448,
-        32.89,
+        20.65,
+        12.59,
+        0,
+        22.53,
+        6.022,
+        69.98,
+        33.91,
+        152.2,
+        107.3,
+        5.065,
+        7.068,
+        30.15,
     ),
-    # 48: -0.6 to +0.5 %
+    # 38: -0.3 to +0.2 %
     "depthwise 7x7": (
+        253.4,
         0,
-        243.4,
-        1.327,
-        77.83,
-        32.65,
-        19.09,
-        13.32,
+        1.414,
+        198,
+        26.57,
+        19.67,
+        9.787,
         0,
-        26,
-        6.486,
-        146.1,
-        18.2,
-        272.6,
-        174.2,
-        11.6,
-        13.37,
-        36.21,
+        30.26,
+        6.2,
+        127.5,
+        16.9,
+        281.4,
+        179.4,
+        9.474,
+        11.04,
+        33.9,
     ),
-    # 36: -0.6 to +0.6 %
+    # 26: -0.5 to +0.3 %
     "depthwise 7x7/2": (
-        92.96,
-        172.9,
-        1.44,
-        60.43,
-        47.01,
-        17.18,
-        11.93,
+        198,
         0,
-        22.54,
-        6.756,
-        156.2,
-        3.604,
-        260.8,
-        184,
-        9.099,
-        11.63,
-        34.36,
+        1.621,
+        0,
+        0,
+        17.83,
+        14.16,
+        5.946,
+        10.17,
+        6.67,
+        182.3,
+        19.8,
+        267.4,
+        188.9,
+        7.878,
+        10.18,
+        32.84,
     ),
     # 42: -5.2 to +4.6 %
     "fully_connected": (89.58, 0, 0, 6.568, 6.095, 0, 1.002, 0, 0, 0, 23.06, 23.11, 45.93),
     # 28: -4.4 to +2.9 %
     "add": (44.71, 13.96, 15.01, 24.99),
-    # 18: -0.7 to +1.0 %
-    "average_pool": (87.88, 64.2, 64.8, 34.07, 9.968, 6.016, 29.54, 18.9, 8.422, 6.112),
+    # 18: -0.5 to +0.4 %
+    "average_pool": (90.88, 70.56, 36.67, 37.89, 9.013, 5.906, 47.42, 10.04, 0.9702, 6.714, 10.47),
 }
 
 
@@ -195,9 +195,10 @@ def route(kernel: Kernel) -> str:
     if kernel.name == "conv":
         return "conv" if _Shape.of(kernel, conv.HEAD).channels % 4 == 0 else "conv gathered"
     if kernel.name == "depthwise":
-        shape = _Shape.of(kernel, depthwise.HEAD)
-        side = shape.window[0]
-        return f"depthwise {side}x{side}" + ("/2" if shape.strides[0] == 2 else "")
+        side = depthwise.variant(kernel)
+        if side == depthwise.SMALL:
+            return f"depthwise {side}"
+        return f"depthwise {side}x{side}" + ("/2" if _Shape.of(kernel, depthwise.HEAD).strides[0] == 2 else "")
     return kernel.name
 
 
@@ -298,16 +299,19 @@ def _gathered(shape: _Shape, words: int) -> Counts:
 
 
 def _depthwise(kernel: Kernel) -> Counts:
-    """Returns how often the parts of a depthwise convolution run; of an input of one pixel, by rounding, its channels.
+    """Returns how often the parts of a depthwise convolution run.
 
+    On a small map: (pixels, rows that windows see, values that they see, by rounding the outputs). Else:
     (bands, words filled; of four channels: bands, rows, pairs, values left over; of single ones: bands, rows, values;
     of all: bands, rows, sums of four outputs and of two, by rounding the outputs).
     """
     shape = _Shape.of(kernel, depthwise.HEAD)
     *_, mode, band, pitch, plane, _ = struct.unpack_from(depthwise.HEAD, kernel.block)
     channels = shape.channels
-    if shape.window == (1, 1):
-        return _by_mode(channels, mode)
+    if depthwise.variant(kernel) == depthwise.SMALL:
+        seen_rows, seen_columns = sum(shape.seen(0)), sum(shape.seen(1))
+        rows_summed, summed = channels * seen_rows * shape.columns, channels * seen_rows * seen_columns
+        return (shape.pixels, rows_summed, summed, *_by_mode(channels * shape.pixels, mode))
     fours, singles = divmod(channels, 4)
     tops = range(0, shape.rows, band)
     rows = 0  # of the input that bands see
@@ -336,8 +340,13 @@ def _depthwise(kernel: Kernel) -> Counts:
 
 
 def _pool(kernel: Kernel) -> Counts:
-    """Returns (pixels; of four channels of a pixel: them, sums of 16 bits, rows, values; of single ones: the same)."""
+    """Returns the counts of a pool.
+
+    (pixels; of four channels of a pixel: them, sums of 16 bits, rows, values; of single ones: the same; outputs that
+    are clamped).
+    """
     shape = _Shape.of(kernel, average_pool.BLOCK)
+    *_, low, high = struct.unpack_from(average_pool.BLOCK, kernel.block)
     result = [0] * 8
     for rows in shape.seen(0):
         for columns in shape.seen(1):
@@ -346,4 +355,5 @@ def _pool(kernel: Kernel) -> Counts:
             for first, count in ((0, fours), (4, shape.channels - 4 * fours)):
                 for place, each in enumerate((1, sums, rows, rows * columns), first):
                     result[place] += count * each
-    return (shape.pixels, *result)
+    clamped = shape.pixels * shape.channels if (low, high) != (LOWEST, HIGHEST) else 0
+    return (shape.pixels, *result, clamped)

@@ -62,6 +62,11 @@ class Window:
         """Whether each output sees one input at its own place, for a window of 1x1."""
         return self.strides == (1, 1) and self.padding == (0, 0)
 
+    def taps(self, axis: int) -> list[range]:
+        """Returns, of each output along an axis, which rows (axis 0) or columns of its window lie on the input."""
+        begins = [place * self.strides[axis] - self.padding[axis] for place in range(self.target[axis])]
+        return [range(max(-begin, 0), min(self.source[axis] - begin, self.sides[axis])) for begin in begins]
+
     def lead(self, band: int, more: int = 0) -> int:
         """Returns how many bytes before the input the output begins, to overwrite only what is not read any more.
 
