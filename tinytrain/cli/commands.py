@@ -110,6 +110,35 @@ def _share(name: str, values: Any, operands: list[str], overrides: list[str]) ->
     sys.exit(side_by_side.launch([name, *operands, *words, *overrides], values.workers))
 
 
+def _search(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, str]:
+    if operands or not values.data or not values.mcu:
+        received = " ".join([*operands, *overrides]) or "neither"
+        raise UserError(f"search needs --data SPEC and --mcu BOARD, received {received}")
+    if (values.hours is None) == (values.trials is None):
+        raise UserError("search ends after a time or a number of networks: say one of --hours H and --trials N")
+    from tinytrain.deploy import boards
+
+    boards.load(values.mcu)
+    configs.load(None, overrides)
+    if values.workers is not None:
+        _share("search", values, operands, overrides)
+    from tinytrain.quiet import import_tensorflow
+
+    import_tensorflow(at_once=True)
+    from tinytrain.commands.search import search
+
+    return search(
+        values.data,
+        values.mcu,
+        values.out,
+        values.hours,
+        values.trials,
+        getattr(values, "latency-ms"),
+        values.storage,
+        overrides,
+    )
+
+
 def _reproduce(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, str]:
     from tinytrain.experiments.papers import scaling, tables
 
@@ -291,6 +320,21 @@ COMMANDS = {
             integer("workers", "N", "train in N processes of this machine, that share the runs", 1, MOST_WORKERS),
         ),
         _compare,
+    ),
+    "search": Command(
+        "Finds the best network for a board: trains many for a short time, few for long; run again, it goes on.",
+        "",
+        (
+            text("data", "SPEC", "the images, one class each", required=True),
+            text("mcu", "BOARD", "the board that the network has to fit", required=True),
+            number("latency-ms", "MS", "the most that the predicted latency may be", 0.001, 1e6),
+            number("hours", "H", "end after so long, or", 0.001, 10_000),
+            integer("trials", "N", "after so many networks", 1, fields.MOST_TRIALS),
+            text("storage", "URL", "the database that processes share (default: search.db in --out)"),
+            text("out", "DIR", "the folder of the runs, search.csv, search.md and search.png", default="search"),
+            integer("workers", "N", "search in N processes of this machine, that share the networks", 1, MOST_WORKERS),
+        ),
+        _search,
     ),
     "reproduce": Command(
         "Trains a table of one of the papers and prints it beside ours; run again, it continues.",
