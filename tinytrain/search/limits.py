@@ -99,6 +99,7 @@ class Limits:
             )
         self._known: dict[str, dict[str, Any]] = {}
         self._mac_ms: dict[str, float] = {}  # of an architecture, the least that was seen
+        self._fitting: dict[str, int] = {}  # of an architecture, how many widths may fit, as last seen
 
     def cost(self, network: Network) -> Cost:
         """Returns what a network costs, converted to int8 untrained; kept in the cache folder."""
@@ -121,14 +122,22 @@ class Limits:
     def widths(self, name: str, resolution: int, stem: str, candidates: Sequence[float]) -> Sequence[float]:
         """Returns those of the `candidates`, which rise, with which a network has room for sure."""
         networks = [Network(name, width, resolution, stem) for width in candidates]
-        low, high = 0, len(networks)
-        while low < high:
-            middle = (low + high + 1) // 2
-            low, high = (middle, high) if self.may_fit(networks[middle - 1]) else (low, middle - 1)
-        low = self._quick_enough(networks[:low])
+        low = self._quick_enough(networks[: self._that_may_fit(networks)])
         while low and not self._surely_fits(networks[low - 1]):
             low = min(low - 1, self._quick_enough(networks[:low]))
         return candidates[:low]
+
+    def _that_may_fit(self, networks: Sequence[Network]) -> int:
+        """Returns how many of rising networks may fit; weights, which flash limits, are as many at any resolution."""
+        low, high = 0, len(networks)
+        middle = min(self._fitting.get(networks[0].name, (low + high + 1) // 2), high)
+        while low < high:
+            low, high = (middle, high) if self.may_fit(networks[middle - 1]) else (low, middle - 1)
+            near = networks[0].name in self._fitting  # where there is a guess, it is right or nearly so
+            middle = min(low + 1, high) if near and low else (low + high + 1) // 2
+        if low > 0 and len(networks) > 1:
+            self._fitting[networks[0].name] = low
+        return low
 
     def missed(self, cost: Cost) -> str:
         """Returns which limits a cost is above and by how much, "" if none."""

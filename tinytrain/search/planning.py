@@ -1,6 +1,6 @@
 """What a search is about, decided once for all its processes: what fits, how long a trial is, which is first."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from tinytrain.search.study import Study
 from tinytrain.search.work import Job
 from tinytrain.train import resolve
 
-DRAWN = 6  # networks whose epochs a plan goes by
+DRAWN = 4  # networks whose epochs a plan goes by
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def job(study: Study, asked: Asked, limits: Limits) -> Job:
     with progress.stage("looking for the networks that fit"):
         architectures = _that_fit(space, limits)
         first = priors.choose(space, architectures)
-    stored = study.get("plan") or _planned(space, asked, architectures, first, limits, images)
+    stored = study.get("plan") or _planned(space, asked, architectures, first, limits, images, study.used_seconds)
     limits.most_macs = stored["most_macs"]
     if study.get("plan") is None:
         study.study.enqueue_trial(space.parameters(first))
@@ -94,13 +94,20 @@ def _that_fit(space: Space, limits: Limits) -> list[str]:
 
 
 def _planned(
-    space: Space, asked: Asked, architectures: Sequence[str], first: Network, limits: Limits, images: int
+    space: Space,
+    asked: Asked,
+    architectures: Sequence[str],
+    first: Network,
+    limits: Limits,
+    images: int,
+    used_seconds: Callable[[], float],
 ) -> dict[str, Any]:
     """Returns {"plan", "speed", "most_macs"} as JSON can hold them; measures how fast this machine trains."""
     epochs = asked.config.optim.epochs
     if asked.seconds is None:
         return {"plan": asdict(Plan(epochs, 0.0, budget.FINALISTS)), "speed": None, "most_macs": None}
-    networks = [first, *_drawn(space, architectures, asked.config.seed)]
+    with progress.stage("drawing some networks, to plan with"):
+        networks = [first, *_drawn(space, architectures, asked.config.seed)]
     macs = sorted({limits.sketch(network).macs for network in networks})
     by_macs = sorted(networks, key=lambda network: limits.sketch(network).macs)
     smallest, typical = by_macs[0], by_macs[len(by_macs) // 2]
@@ -108,8 +115,9 @@ def _planned(
     measured = speed.measure(both, [limits.sketch(one).macs for one in (smallest, typical)], asked.dataset.classes)
     epoch_seconds = [measured.epoch(each, images) for each in macs]
     fixed = "optim.epochs" in asked.typed
-    plan = budget.plan(asked.seconds, epochs, fixed, epoch_seconds, measured, asked.config.qat.epochs)
-    most = budget.most_macs(asked.seconds, plan, measured, images)
+    left = max(asked.seconds - used_seconds(), 0.0)
+    plan = budget.plan(left, epochs, fixed, epoch_seconds, measured, asked.config.qat.epochs)
+    most = budget.most_macs(left, plan, measured, images)
     return {"plan": asdict(plan), "speed": asdict(measured), "most_macs": max(most, limits.sketch(first).macs)}
 
 

@@ -160,11 +160,12 @@ class Space:
     def _resolutions(self, name: str) -> list[int]:
         """Returns the resolutions at which the smallest network of an architecture may fit, or the first."""
         low, high = 1, len(self.all_resolutions)
+        middle = high  # at first: mostly all fit
         while low < high:
-            middle = (low + high + 1) // 2
             side = self.all_resolutions[middle - 1]
             smallest = Network(name, self.all_widths[0], side, self.stems(side)[0])
             low, high = (middle, high) if self.fits.may_fit(smallest) else (low, middle - 1)
+            middle = (low + high + 1) // 2
         return self.all_resolutions[:low]
 
     def _with_room(self, name: str, wanted: int) -> tuple[int, list[str]]:

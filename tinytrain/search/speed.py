@@ -51,9 +51,8 @@ def _seconds(config: Config, classes: list[str]) -> tuple[float, float]:
     context = TrainingContext(STEPS, batch, lambda seed, steps: batches.take(steps), classes)
     method = build_method(tasks.build_network(config, classes), config, context)
     compile_method(method, task, config.optim, STEPS, total_steps=10 * STEPS, jit=bool(config.device.jit))
-    method.train_on_batch(x, y)
+    method.fit(batches, steps_per_epoch=1, shuffle=False, verbose=0)
     compiled = time.perf_counter()
-    for _ in range(STEPS):
-        method.train_on_batch(x, y)
+    method.fit(batches, steps_per_epoch=STEPS, shuffle=False, verbose=0)
     ended = time.perf_counter()
     return (ended - compiled) / STEPS / batch, compiled - began
