@@ -19,10 +19,14 @@ from tinytrain.workers import cluster, launch, side_by_side
 
 MOST_SEEDS, MOST_CLASSES = 1000, 100_000  # more is a typing error, or would never end
 MOST_WORKERS, MOST_RESTARTS = 1000, 1000
+AUTO = "auto"  # --model: the project's choice for the board
 
 
 def _fit(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, str]:
-    flag_keys = [("data.spec", values.data), ("model.name", values.model)]
+    chooses = values.model == AUTO
+    if chooses and not values.mcu:
+        raise UserError("--model auto chooses the network for a board: say which with --mcu BOARD")
+    flag_keys = [("data.spec", values.data), ("model.name", None if chooses else values.model)]
     overrides = [f"{dotted}={value}" for dotted, value in flag_keys if value is not None] + overrides
     if len(operands) > 1:
         raise UserError(f"fit takes one config file, received {', '.join(operands)}")
@@ -52,9 +56,11 @@ def _fit(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, s
     from tinytrain.quiet import import_tensorflow
 
     import_tensorflow(at_once=True)
-    from tinytrain.commands.fit import fit
+    from tinytrain.commands.fit import choose_model, fit
     from tinytrain.train import task
 
+    if chooses and not values.resume:
+        typed |= choose_model(config, typed, values.mcu)
     run = fit(config, out, values.mcu, values.resume, typed)
     if run is None:
         sys.exit(0)  # a worker beside the chief, which says what came out
@@ -300,7 +306,11 @@ COMMANDS = {
         (
             choice("recipe", library.recipe_names(), "a whole way of training", value="NAME"),
             text("data", "SPEC", configs.keys()["data.spec"].metadata["meaning"]),
-            text("model", "NAME", "a name from `tinytrain list models`"),
+            text(
+                "model",
+                "NAME",
+                "a name from `tinytrain list models`, or auto: the first of the measured ones that fits",
+            ),
             text("mcu", "BOARD", "a board; refuse, before training, a model that does not fit it"),
             text("out", "RUN", "the run folder to write (default: the next free runs/DATA-MODEL-NNN)"),
             switch("resume", "go on with the interrupted run in --out"),

@@ -2,9 +2,11 @@
 
 import contextlib
 import os
+import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
 from tinytrain.deploy.fit_check import BoardCheck
 from tinytrain.run import Run
@@ -40,6 +42,28 @@ def fit(
     workers = collectives.begin(cluster.of_environment())
     with contextlib.nullcontext() if workers.chief else _silence():
         return training.fit(config, Path(out) if out else None, resume, BoardCheck(mcu) if mcu else None, typed)
+
+
+def choose_model(config: Config, typed: Collection[str], mcu: str) -> set[str]:
+    """Sets the network of `config` to a good first choice for a board, and returns the keys that were set.
+
+    It is the first of a table that the project has measured (docs/search.md) which fits; nothing is trained for it.
+
+    Args:
+        config: the run; changed in place.
+        typed: its dotted keys that the user typed, which stay.
+        mcu: a board or microcontroller.
+
+    Raises:
+        UserError: the data cannot be read, or are not for classification. DoesNotFit: no network fits.
+    """
+    from tinytrain.search import first_choice
+
+    network = first_choice.of(config, typed, mcu)
+    for dotted, value in network.settings.items():
+        configs.set_key(config, dotted, value)
+    print(f"tinytrain: --model auto: {network}, the first of the measured ones that fits {mcu}", file=sys.stderr)
+    return set(network.settings)
 
 
 @contextlib.contextmanager

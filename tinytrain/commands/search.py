@@ -63,7 +63,8 @@ def search(
         network fits. KeyboardInterrupt has a note that says how to go on.
     """
     out, board, overrides = Path(out), boards.load(mcu), [*overrides, f"data.spec={data}"]
-    config, typed = configs.load(None, overrides), configs.typed(None, overrides)
+    config = configs.load(None, overrides)
+    typed = {key for key in configs.typed(None, overrides) if configs.get_key(config, key) != "auto"}
     with progress.stage("reading the data"):
         dataset = load_dataset(config)
     _refuse(config, dataset, hours, trials)
@@ -90,7 +91,7 @@ def search(
                 job = planning.job(study, asked, limits)
             output = Output(study, limits, figures.of(known.task).main.label, command, known.qat.epochs)
             Work(study, job, output.write).train_all()
-            return output.finish(finalists.refine_all(study, job.plan.finalists))
+            return output.finish(finalists.refine_all(study, job.plan.finalists, job.seconds))
     except databases.FAULTS as error:
         raise databases.cannot_use(url, error, "--storage") from None
 

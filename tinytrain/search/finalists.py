@@ -17,13 +17,14 @@ from tinytrain import progress
 from tinytrain.data.source import counted
 from tinytrain.errors import escaped
 from tinytrain.evaluation_data import int8_outputs
-from tinytrain.exporting import int8_model, parity
+from tinytrain.exporting import int8_model
 from tinytrain.exporting.int8_model import Int8Model, Validation
 from tinytrain.locks import Held, Watch
 from tinytrain.run import Run
 from tinytrain.search import budget
 from tinytrain.search.study import Study
 from tinytrain.search.work import POLL_SECONDS, folder_of
+from tinytrain.tflite import tflite_interpreter
 from tinytrain.train.resolve import copied
 
 Row = dict[str, Any]
@@ -42,33 +43,41 @@ def winner(finals: list[Row]) -> Row:
     return min(finals, key=lambda row: (-row["int8_val"], row["macs"], row["number"]))
 
 
-def refine_all(study: Study, count: int, pause: Callable[[float], None] = time.sleep) -> list[Row]:
-    """Returns the rows of the `count` finalists, each refined by the process that is free for it.
+def refine_all(
+    study: Study, count: int, seconds: float | None, pause: Callable[[float], None] = time.sleep
+) -> list[Row]:
+    """Returns the rows of the finalists, each refined by the process that is free for it.
 
-    A row is {"number", "macs", "int8_val", "int8_test", "float_val", "float_test", "qat_epochs"}.
+    There are `count` of them, or fewer if one took so long that of the `seconds` of the search not enough are left for
+    another. A row is {"number", "macs", "int8_val", "int8_test", "float_val", "float_test", "qat_epochs"}.
     """
     chosen, watch = best(study.trials(), count), Watch()
     while left := [one for one in chosen if study.get(_key(one)) is None]:
-        if not any(_refined(study, one, watch) for one in left):
+        if not any(_refined(study, one, watch, seconds) for one in left):
             with progress.stage(f"waiting for {counted(len(left), 'finalist')} of other processes"):
                 pause(POLL_SECONDS)
-    return [study.get(_key(one)) for one in chosen]
+    return [row for one in chosen if "int8_val" in (row := study.get(_key(one)))]
 
 
 def _key(trial: FrozenTrial) -> str:
     return f"final-{trial.number}"
 
 
-def _refined(study: Study, trial: FrozenTrial, watch: Watch) -> bool:
-    """Refines a finalist unless another process does; returns whether it is done."""
+def _refined(study: Study, trial: FrozenTrial, watch: Watch, seconds: float | None) -> bool:
+    """Refines a finalist unless another process does, or no time is left; returns whether it is done."""
     run = Run(folder_of(study.folder, trial.number))
     try:
         with run.writing(watch):
             if study.get(_key(trial)) is None:
                 study.beat()
+                used, longest = study.used_seconds(), study.get("longest-final") or 0.0
+                if seconds is not None and longest and not budget.goes_on(seconds - used, longest):
+                    study.put(_key(trial), {"number": trial.number})
+                    return True
                 row = _row(run, trial)
                 study.put(_key(trial), row)
                 study.beat()
+                study.put("longest-final", max(longest, study.used_seconds() - used))
                 label = f"int8 {100 * row['int8_val']:.1f} % on val, {row['qat_epochs']:g} epochs of fine-tuning"
                 progress.write(
                     escaped(f"finalist {trial.number}: {label}; {budget.minutes(study.used_seconds())} in all")
@@ -104,10 +113,11 @@ def _row(run: Run, trial: FrozenTrial) -> Row:
 
 
 def _figure(model: Int8Model, known: Int8Model | Validation | None) -> float:
-    """Returns the main figure of an int8 model on its test or val images, as TFLM's interpreter computes it."""
+    """Returns the main figure of an int8 model on its test or val images, as TensorFlow Lite computes it."""
     if known is None or known.samples is None:
         raise AssertionError("the model of a run has its images")
-    outputs = parity.run(model.tflite.content, known.images, f"int8 model on {len(known.images):,} images")
+    with progress.stage(f"int8 model on {len(known.images):,} images"):
+        outputs = tflite_interpreter.run_fast(model.tflite.content, known.images)
     return model.task.measure(int8_outputs.kept(model.task, outputs, model.tflite), known.samples)
 
 

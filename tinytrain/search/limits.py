@@ -149,7 +149,14 @@ class Limits:
             parts.append(f"{cost.latency_ms:.3g} ms, {over:.3g} ms more than --latency-ms {self.latency_ms:g}")
         return " and ".join(parts)
 
-    def none_fits(self, smallest: Sequence[Network]) -> DoesNotFit:
+    def that_fit(self, smallest: Sequence[Network]) -> list[str]:
+        """Returns the architectures whose smallest network fits; raises DoesNotFit if there is none."""
+        names = [one.name for one in smallest if self.widths(one.name, one.resolution, one.stem, [one.width])]
+        if not names:
+            raise self._none_fits(smallest)
+        return names
+
+    def _none_fits(self, smallest: Sequence[Network]) -> DoesNotFit:
         """Returns the error where none of the smallest networks fits: it names the one that misses the least."""
         costs = {network: self.cost(network) for network in smallest}
         nearest = min(costs, key=lambda network: self._excess(costs[network]))

@@ -9,16 +9,15 @@ import numpy as np
 from tinytrain import progress
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
-from tinytrain.data.facts import Facts
 from tinytrain.data.source import Dataset
 from tinytrain.data.splits import Splits
 from tinytrain.search import budget, priors, speed, trial
+from tinytrain.search import space as spaces
 from tinytrain.search.budget import Plan, Speed
 from tinytrain.search.limits import Limits
 from tinytrain.search.space import Network, Space
 from tinytrain.search.study import Study
 from tinytrain.search.work import Job
-from tinytrain.train import resolve
 
 DRAWN = 4  # networks whose epochs a plan goes by
 
@@ -45,10 +44,10 @@ def job(study: Study, asked: Asked, limits: Limits) -> Job:
     Raises:
         DoesNotFit: no network fits. UserError: there is no time for one trial.
     """
-    space = Space(asked.config, asked.typed, side(asked.dataset), limits)
+    space = Space(asked.config, asked.typed, spaces.side(asked.dataset), limits)
     images = len(Splits(asked.dataset, asked.config).subsets["train"].indices)
     with progress.stage("looking for the networks that fit"):
-        architectures = _that_fit(space, limits)
+        architectures = limits.that_fit(space.smallest())
         first = priors.choose(space, architectures)
     stored = study.get("plan") or _planned(space, asked, architectures, first, limits, images, study.used_seconds)
     limits.most_macs = stored["most_macs"]
@@ -70,27 +69,6 @@ def job(study: Study, asked: Asked, limits: Limits) -> Job:
         speed=Speed(**stored["speed"]) if stored["speed"] else None,
         seed=asked.config.seed,
     )
-
-
-def side(dataset: Dataset) -> int:
-    """Returns the side of the images in pixels: of different ones that of their longer sides which is in the middle."""
-    infos = [one.infos for one in dataset.image_sets.values() if one.infos is not None]
-    if dataset.side or not infos:
-        return dataset.side or resolve.LARGEST_AUTO_RESOLUTION
-    return int(np.median(np.concatenate([Facts.of(each).sizes.max(axis=1) for each in infos])))
-
-
-def _that_fit(space: Space, limits: Limits) -> list[str]:
-    """Returns the architectures whose smallest network fits; raises DoesNotFit if there is none."""
-    smallest = {name: space.smallest(name) for name in space.architectures}
-    fitting = [
-        name
-        for name, network in smallest.items()
-        if limits.may_fit(network) and limits.widths(name, network.resolution, network.stem, [network.width])
-    ]
-    if not fitting:
-        raise limits.none_fits(list(smallest.values()))
-    return fitting
 
 
 def _planned(

@@ -10,14 +10,19 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+import numpy as np
+
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.config.schema import Config
+from tinytrain.data.facts import Facts
+from tinytrain.data.source import Dataset
 
 # Each about a quarter wider than the one before. Published tiny networks have 0.2 to 1, ResNet-8 of 4 is a ResNet-32's.
 WIDTHS = (0.1, 0.125, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.625, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)
 RESOLUTIONS = (24, 32, 48, 64, 80, 96, 128, 160, 192, 224)
 MOST_CIFAR = 64  # pixels: at more, a first convolution of stride 1 takes 4 times the MACs for little (docs/search.md)
+UNKNOWN_SIDE = 96  # pixels, of images that were never looked at
 STEMS = ("imagenet", "cifar")
 RATES = (0.3, 3.0)  # of the usual learning rate
 DECAYS = (1e-5, 1e-3)
@@ -101,10 +106,11 @@ class Space:
             return [str(self.config.model.stem)]
         return list(STEMS) if resolution <= MOST_CIFAR else [STEMS[0]]
 
-    def smallest(self, name: str) -> Network:
-        """Returns the network of an architecture that needs the least."""
+    def smallest(self) -> list[Network]:
+        """Returns the network of each architecture that needs the least."""
         resolution = self.all_resolutions[0]
-        return Network(name, self.all_widths[0], resolution, self.stems(resolution)[0])
+        stem = self.stems(resolution)[0]
+        return [Network(name, self.all_widths[0], resolution, stem) for name in self.architectures]
 
     def draw(self, trial: Draws, architectures: Sequence[str]) -> tuple[Network, dict[str, Any]]:
         """Returns a network that fits, and {dotted key: value} of the training; "lr" is a factor of the usual rate.
@@ -177,6 +183,14 @@ class Space:
 
     def _widths(self, name: str, resolution: int, stem: str) -> Sequence[float]:
         return self.fits.widths(name, resolution, stem, self.all_widths)
+
+
+def side(dataset: Dataset) -> int:
+    """Returns the side of the images in pixels: of different ones that of their longer sides which is in the middle."""
+    infos = [one.infos for one in dataset.image_sets.values() if one.infos is not None]
+    if dataset.side or not infos:
+        return dataset.side or UNKNOWN_SIDE
+    return int(np.median(np.concatenate([Facts.of(each).sizes.max(axis=1) for each in infos])))
 
 
 def resolutions(side: int) -> list[int]:

@@ -18,9 +18,9 @@ from tinytrain.train.method import TrainingContext
 from tinytrain.train.trainer import build_method, compile_method
 
 STEPS = 6  # that are timed, after the one that is compiled
-# Of a trial, beside its epochs, in times of what the compilation took, and in seconds: reading, evaluating, quantizing.
-STARTS, START_SECONDS = 2.0, 8.0
-FINAL_SECONDS = 40.0  # of a finalist: conversion, and its images in TFLM's interpreter
+# Beside epochs, in times of what the compilation of a step took: a trial reads, compiles, evaluates and quantizes, a
+# finalist is rebuilt, compiled, converted and run on its images.
+STARTS, FINALS = 3.0, 5.0
 
 
 def measure(configs: Sequence[Config], macs: Sequence[int], classes: list[str]) -> Speed:
@@ -34,8 +34,9 @@ def measure(configs: Sequence[Config], macs: Sequence[int], classes: list[str]) 
     with progress.stage("measuring how fast this machine trains"):
         times = [_seconds(config, classes) for config in configs]
     (small, first), (large, second) = times
+    compiled = max(first, second)
     slope = max(large - small, 0.0) / max(macs[1] - macs[0], 1)
-    return Speed(max(small - slope * macs[0], 0.0), slope, START_SECONDS + STARTS * max(first, second), FINAL_SECONDS)
+    return Speed(max(small - slope * macs[0], 0.0), slope, STARTS * compiled, FINALS * compiled)
 
 
 def _seconds(config: Config, classes: list[str]) -> tuple[float, float]:

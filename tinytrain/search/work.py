@@ -97,7 +97,8 @@ class Work:
         """Returns the seconds that are left for trials, those for the finalists apart; None without a limit."""
         if self.job.seconds is None:
             return None
-        return self.job.seconds - self.study.used_seconds() - self.job.plan.reserve_seconds
+        reserve = self.job.plan.reserve_seconds * max(self.study.pace(), 1.0)
+        return self.job.seconds - self.study.used_seconds() - reserve
 
     def _is_time_for_another(self) -> bool:
         left, speed = self.left(), self.job.speed
