@@ -68,16 +68,25 @@ def expected_epochs(trials: int, epochs: int) -> float:
     return total
 
 
-def plan(seconds: float, most_epochs: int, fixed: bool, epochs_of: Sequence[float], speed: Speed, qat: float) -> Plan:
-    """Returns how `seconds` are spent.
+def plan(
+    seconds: float,
+    most_epochs: int,
+    fixed: bool,
+    epochs_of: Sequence[float],
+    speed: Speed,
+    qat: float,
+    spent: float = 0.0,
+) -> Plan:
+    """Returns how the time of a search is spent.
 
     Args:
-        seconds: that are left.
+        seconds: of the whole search.
         most_epochs: the usual number of epochs, or the one that the user typed.
         fixed: whether the user typed it, so that there can be no other.
         epochs_of: the seconds of an epoch of some candidates, drawn from the space.
         speed: of this machine.
         qat: epochs of the fine-tune of a finalist.
+        spent: seconds that have gone.
 
     Raises:
         UserError: there is no time for one trial.
@@ -85,7 +94,7 @@ def plan(seconds: float, most_epochs: int, fixed: bool, epochs_of: Sequence[floa
     mean, quickest = sum(epochs_of) / len(epochs_of), min(epochs_of)
     final = MARGIN * (speed.final + TUNED_EPOCH * qat * mean)
     for finalists in range(FINALISTS, 0, -1):
-        left = seconds - finalists * final
+        left = seconds - spent - finalists * final
         for epochs in range(most_epochs, (most_epochs if fixed else LEAST_EPOCHS) - 1, -1):
             wanted = MARGIN * (ENOUGH_TRIALS * speed.start + expected_epochs(ENOUGH_TRIALS, epochs) * mean)
             if wanted <= left and finalists * final <= seconds / 3:
@@ -93,10 +102,10 @@ def plan(seconds: float, most_epochs: int, fixed: bool, epochs_of: Sequence[floa
     epochs = most_epochs if fixed else min(LEAST_EPOCHS, most_epochs)
     quick_final = MARGIN * (speed.final + TUNED_EPOCH * qat * quickest)
     needed = MARGIN * (speed.start + epochs * quickest) + quick_final
-    if needed > seconds:
+    if needed > seconds - spent:
         raise UserError(
             f"--hours {seconds / 3600:.3g} is shorter than one trial: {epochs} epochs of the quickest network and its "
-            f"int8 model take about {minutes(needed)}; give at least --hours {needed / 3600:.2g}"
+            f"int8 model take about {minutes(needed)}; give at least --hours {(spent + needed) / 3600:.2g}"
             + ("" if not fixed else ", or fewer optim.epochs")
         )
     return Plan(epochs, quick_final, 1)

@@ -93,9 +93,9 @@ def _planned(
     measured = speed.measure(both, [limits.sketch(one).macs for one in (smallest, typical)], asked.dataset.classes)
     epoch_seconds = [measured.epoch(each, images) for each in macs]
     fixed = "optim.epochs" in asked.typed
-    left = max(asked.seconds - used_seconds(), 0.0)
-    plan = budget.plan(left, epochs, fixed, epoch_seconds, measured, asked.config.qat.epochs)
-    most = budget.most_macs(left, plan, measured, images)
+    spent = used_seconds()
+    plan = budget.plan(asked.seconds, epochs, fixed, epoch_seconds, measured, asked.config.qat.epochs, spent)
+    most = budget.most_macs(asked.seconds - spent, plan, measured, images)
     return {"plan": asdict(plan), "speed": asdict(measured), "most_macs": max(most, limits.sketch(first).macs)}
 
 
