@@ -163,3 +163,21 @@ def test_two_processes_train_each_trial_once(tmp_path, tinytrain):
     assert len(trained) == sum(int(row["epochs"]) for row in rows(tmp_path / "found"))
     assert any(line.startswith("worker 1: trial") for line in lines)
     assert any(line.startswith("trial") for line in lines)
+
+
+def test_a_first_choice_is_trained_without_a_search(command_line, tmp_path):
+    words = ("data.train_images=40", "data.val_images=20", "data.test_images=20", "optim.epochs=1", "optim.batch=20")
+    network = ("--model=auto", "--mcu=nucleo_f401re", "model.width=0.25", "model.resolution=24")
+    status, _, errors = command_line("fit", "--data=digits", "--out=run", *network, *words)
+    assert status == 0, errors
+    model = Run(tmp_path / "run").config().model
+    assert (model.width, model.resolution) == (0.25, 24)
+    assert re.search(rf"--model auto: {model.name} 0.25 at 24.*, the first of the measured ones that fits", errors)
+
+
+def test_a_first_choice_needs_a_board(command_line):
+    status, _, errors = command_line("fit", "--data=digits", "--model=auto")
+    assert (status, errors) == (
+        2,
+        "tinytrain: --model auto chooses the network for a board: say which with --mcu BOARD\n",
+    )
