@@ -100,7 +100,7 @@ def test_the_time_between_two_sessions_does_not_count(opened):
 
 def test_the_pace_is_that_of_the_trials_in_the_middle(opened):
     study = opened()
-    assert study.pace() == 1.0
+    assert study.pace("epochs") == 1.0
     for value in (1.0, 2.0, 9.0):
-        study.trial(study.ask(None), seed=0).set_user_attr("pace", value)
-    assert study.pace() == 2.0
+        study.trial(study.ask(None), seed=0).set_user_attr("pace", {"epochs": value, "start": 3 * value})
+    assert (study.pace("epochs"), study.pace("start")) == (2.0, 6.0)

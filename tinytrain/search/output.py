@@ -6,6 +6,7 @@ from typing import Any
 
 import matplotlib as mpl
 
+from tinytrain.data.source import counted
 from tinytrain.deploy import firmware
 from tinytrain.errors import UserError
 from tinytrain.experiments.results_table import write_csv
@@ -72,7 +73,7 @@ class Output:
             "ram_bytes": float(board.ram_limit_bytes(firmware.STACK_BYTES)),
             "flash_bytes": float(board.flash_bytes),
         }
-        title = f"{len(table)} networks for {board.name}; the winner is {winner}"
+        title = f"{counted(len(table), 'network')} for {board.name}; the winner is {winner}"
         with mpl.rc_context({"text.parse_math": False}):
             drawn = picture.draw(table, self.label, title, limits)
             path = self.study.folder / "search.png"

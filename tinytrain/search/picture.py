@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from tinytrain.search import report
 
@@ -14,6 +15,7 @@ PANELS = {
     "flash_bytes": ("flash / KiB", 1024.0),
 }
 GAP = 0.045  # of the height of a panel, between two labels
+LIFT = 0.6  # of that, by which a label is above its point, and so above the line
 
 
 def draw(table: Sequence[Row], label: str, title: str, limits: dict[str, float | None]) -> Figure:
@@ -31,6 +33,7 @@ def draw(table: Sequence[Row], label: str, title: str, limits: dict[str, float |
     for axes, column in zip(figure.subplots(1, len(columns), squeeze=False, sharey=True).flat, columns, strict=True):
         _panel(axes, table, column, limits.get(column))
     figure.axes[0].set_ylabel(f"int8 {label} on val / %")
+    figure.axes[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     handles, names = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=4, fontsize=8)
     return figure
@@ -45,12 +48,16 @@ def _panel(axes: Any, table: Sequence[Row], column: str, limit: float | None) ->
     ):
         axes.scatter([row[column] / unit for row in rows], [100 * report.accuracy(row) for row in rows], **style)
     x, y = [row[column] / unit for row in front], [100 * report.accuracy(row) for row in front]
-    axes.step(x, y, where="post", color="C3", linewidth=1.2, label="front")
-    axes.scatter(x, y, s=90, facecolors="none", edgecolors="C3", label="on the front")
+    axes.step(x, y, where="post", color="C3", linewidth=1.2)
+    axes.scatter(x, y, s=90, facecolors="none", edgecolors="C3", label="no other is as accurate for as little")
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set(xlabel=name)
     axes.grid(alpha=0.3, which="both")
     axes.margins(x=0.15, y=0.12)
+    axes.set_ylim(top=min(axes.get_ylim()[1], 101))
     if limit is not None and limit / unit < 4 * max(row[column] / unit for row in table):
         axes.axvline(limit / unit, color="0.3", linestyle="--", linewidth=1)
     _write_names(axes, front, x, y)
@@ -62,7 +69,7 @@ def _write_names(axes: Any, front: Sequence[Row], x: Sequence[float], y: Sequenc
     left, right = axes.get_xlim()
     gap, next_free = GAP * (high - low), low
     for row, across, up in sorted(zip(front, x, y, strict=True), key=lambda point: point[2]):
-        place = max(up, next_free)
+        place = max(up + LIFT * gap, next_free)
         next_free = place + gap
         on_right = across * across < left * right  # of the middle of a logarithmic axis
         axes.annotate(
@@ -72,5 +79,6 @@ def _write_names(axes: Any, front: Sequence[Row], x: Sequence[float], y: Sequenc
             ha="left" if on_right else "right",
             va="center",
             fontsize=7,
-            arrowprops={"arrowstyle": "-", "color": "0.7", "linewidth": 0.5} if place > up else None,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.4},
+            arrowprops={"arrowstyle": "-", "color": "0.7", "linewidth": 0.5},
         )

@@ -68,6 +68,7 @@ def job(study: Study, asked: Asked, limits: Limits) -> Job:
         seconds=asked.seconds,
         speed=Speed(**stored["speed"]) if stored["speed"] else None,
         seed=asked.config.seed,
+        keeps_best=asked.config.optim.checkpoint == "best",
     )
 
 

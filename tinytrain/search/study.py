@@ -132,9 +132,12 @@ class Study:
         spans = [value for name, value in self.study.user_attrs.items() if name.startswith("session-")]
         return covered([*spans, [self.began, self.clock()]])
 
-    def pace(self) -> float:
-        """Returns how much longer epochs take than was planned, by the trials so far; 1 before the first."""
-        ratios = [trial.user_attrs["pace"] for trial in self.trials() if "pace" in trial.user_attrs]
+    def pace(self, of: str) -> float:
+        """Returns how many times as long as planned something takes, by the trials so far; 1 before the first.
+
+        of: "epochs", or "start", what a trial takes beside its epochs.
+        """
+        ratios = [one.user_attrs["pace"][of] for one in self.trials() if of in one.user_attrs.get("pace", {})]
         return float(np.median(ratios)) if ratios else 1.0
 
 

@@ -61,64 +61,72 @@ class Rungs:
 
     Args:
         trial: the trial.
-        column: that of history.csv which holds the score; a trial is as good as its best epoch, which is the one kept.
+        column: that of history.csv which holds the score.
+        keeps_best: whether the run keeps its best epoch, and so is as good as that; else it is as good as its last one.
         epochs: of the whole trial.
         left: returns the seconds that are left for trials, None without a limit.
         beat: called after each epoch.
+        expected: the seconds of an epoch, until one was measured: the first takes longer, as it is compiled in it.
+        clock: gives seconds.
+
+    Attributes:
+        reason: why the trial has ended early, "" if it has not.
+        score: of the trial so far.
+        done: how many epochs it has.
+        seconds: of each epoch but the first that this process has trained, with its validation.
     """
 
     def __init__(
         self,
         trial: optuna.Trial,
         column: str,
+        keeps_best: bool,
         epochs: int,
         left: Callable[[], float | None],
-        beat: Callable[[], None],
+        beat: Callable[[], None] = lambda: None,
+        expected: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.trial, self.column, self.epochs, self.left, self.beat, self.clock = (
-            trial,
-            column,
-            epochs,
-            left,
-            beat,
-            clock,
-        )
+        self.trial, self.column, self.keeps_best, self.epochs = trial, column, keeps_best, epochs
+        self.left, self.beat, self.expected, self.clock = left, beat, expected, clock
         self.reported = set(trial.study.trials[trial.number].intermediate_values)
-        self.reason, self.best, self.done = "", 0.0, 0
+        self.reason: str = trial.user_attrs.get("reason", "")  # of a process that was killed before it was over
+        self.score, self.done = 0.0, 0
+        self.seconds: list[float] = []
         self._last: float | None = None
-        self._seconds: list[float] = []
 
     def __call__(self, history: list[dict[str, float]]) -> bool:
         """Returns whether the training ends after the last row of `history`."""
-        self.best, self.done = max(row[self.column] for row in history), int(history[-1]["epoch"])
-        for number, row in enumerate(history, start=1):
-            if int(row["epoch"]) not in self.reported:
-                self.trial.report(max(each[self.column] for each in history[:number]), int(row["epoch"]))
-                self.reported.add(int(row["epoch"]))
-        self._note_time()
+        self.look(history)
+        now = self.clock()
+        self.seconds += [] if self._last is None else [now - self._last]
+        self._last = now
         self.beat()
-        if self.done < self.epochs:
-            self.reason = self._why_ended(history)
+        if self.done < self.epochs and not self.reason:
+            self.reason = self._why_ended()
+            self.trial.set_user_attr("reason", self.reason)
         return bool(self.reason)
 
+    def look(self, history: list[dict[str, float]]) -> None:
+        """Takes over the rows of a history, and reports those that were not."""
+        for number, row in enumerate(history, start=1):
+            values = [each[self.column] for each in history[:number]]
+            self.score, self.done = max(values) if self.keeps_best else values[-1], int(row["epoch"])
+            if self.done not in self.reported:
+                self.trial.report(self.score, self.done)
+                self.reported.add(self.done)
+
     @property
-    def epoch_seconds(self) -> float | None:
-        """The seconds of an epoch with its validation, None if they are not known yet."""
-        return statistics.median(self._seconds) if self._seconds else None
+    def epoch_seconds(self) -> float:
+        """The seconds of an epoch, as far as they are known."""
+        return statistics.median(self.seconds) if self.seconds else self.expected
 
-    def _note_time(self) -> None:
-        now = self.clock()
-        if self._last is not None:
-            self._seconds.append(now - self._last)
-        self._last = now
-
-    def _why_ended(self, history: list[dict[str, float]]) -> str:
+    def _why_ended(self) -> str:
         if self.trial.should_prune():
             return BEATEN
-        left, seconds = self.left(), self.epoch_seconds or history[-1]["seconds"]
+        left = self.left()
         epochs = self.epochs - self.done if self.done in budget.rungs(self.epochs) else 1
-        return NO_TIME if left is not None and not budget.goes_on(left, epochs * seconds) else ""
+        return NO_TIME if left is not None and not budget.goes_on(left, epochs * self.epoch_seconds) else ""
 
 
 def int8_on_val(run: Run) -> float:

@@ -24,7 +24,7 @@ from tinytrain.search.budget import Plan, Speed
 from tinytrain.search.limits import Limits
 from tinytrain.search.space import Network, Space
 from tinytrain.search.study import Study
-from tinytrain.train import figures, fit
+from tinytrain.train import checkpoint, figures, fit
 from tinytrain.train.callbacks import Diverged
 
 POLL_SECONDS = 1.0
@@ -36,7 +36,8 @@ class Job:
 
     overrides: the KEY=VALUE words that every trial has; dataset: the images; images: how many of them are trained on;
     space, limits, architectures: what is drawn; plan: how long trials are; most_trials, seconds: where it ends; speed:
-    as it was measured, None where no time is set; seed: of what is drawn.
+    as it was measured, None where no time is set; seed: of what is drawn; keeps_best: whether runs keep their best
+    epoch.
     """
 
     overrides: list[str]
@@ -50,6 +51,7 @@ class Job:
     seconds: float | None
     speed: Speed | None
     seed: int
+    keeps_best: bool
 
 
 def folder_of(out: Path, number: int) -> Path:
@@ -97,7 +99,7 @@ class Work:
         """Returns the seconds that are left for trials, those for the finalists apart; None without a limit."""
         if self.job.seconds is None:
             return None
-        reserve = self.job.plan.reserve_seconds * max(self.study.pace(), 1.0)
+        reserve = self.job.plan.reserve_seconds * max(self.study.pace("epochs"), self.study.pace("start"))
         return self.job.seconds - self.study.used_seconds() - reserve
 
     def _is_time_for_another(self) -> bool:
@@ -106,8 +108,8 @@ class Work:
             return True
         macs = [one.user_attrs["cost"]["macs"] for one in self.study.trials() if "cost" in one.user_attrs]
         typical = sorted(macs)[len(macs) // 2] if macs else 0
-        epochs = budget.first_rung(self.job.plan.epochs)
-        return budget.begins(left, speed.start, epochs * self.study.pace() * speed.epoch(typical, self.job.images))
+        epochs = budget.first_rung(self.job.plan.epochs) * speed.epoch(typical, self.job.images)
+        return budget.begins(left, self.study.pace("start") * speed.start, self.study.pace("epochs") * epochs)
 
     def _take(self, number: int) -> bool:
         """Trains a trial to its end unless another process has it; returns whether it is over."""
@@ -126,12 +128,23 @@ class Work:
     def _train(self, current: optuna.Trial, run: Run) -> None:
         """Draws a trial if it is new, and trains it from where it stands."""
         self.study.beat()
+        began = time.monotonic()
         network, words = self._drawn(current)
-        rungs = trial.Rungs(current, f"val_{self.figure.key}", self.job.plan.epochs, self.left, self.study.beat)
+        planned = self._planned_epoch(current)
+        rungs = trial.Rungs(
+            current,
+            f"val_{self.figure.key}",
+            self.job.keeps_best,
+            self.job.plan.epochs,
+            self.left,
+            self.study.beat,
+            planned * self.study.pace("epochs"),
+        )
         progress.write(escaped(f"trial {current.number}: {network}, {' '.join(words[len(self.job.overrides) + 5 :])}"))
         reason, int8 = "", None
         try:
             self._fit(words, run, rungs)
+            rungs.look(checkpoint.history(run.last_path))  # where `fit` had nothing left to do, it has not asked
             reason = rungs.reason
             with progress.stage("quantizing the network"):
                 int8 = trial.int8_on_val(run)
@@ -143,7 +156,15 @@ class Work:
             if not any(one.user_attrs.get("int8") for one in self.study.trials()):
                 raise  # what is wrong with the keys or the data is wrong with every trial
             reason = str(error)
+        if rungs.seconds and self.job.speed:
+            beside = time.monotonic() - began - sum(rungs.seconds) - rungs.epoch_seconds
+            pace = {"epochs": rungs.epoch_seconds / planned, "start": beside / self.job.speed.start}
+            current.set_user_attr("pace", pace)
         self._end(current, rungs, reason, int8)
+
+    def _planned_epoch(self, current: optuna.Trial) -> float:
+        """Returns the seconds of an epoch of a trial, as planned; 0 where no time is set."""
+        return self.job.speed.epoch(current.user_attrs["cost"]["macs"], self.job.images) if self.job.speed else 0.0
 
     def _fit(self, words: list[str], run: Run, rungs: trial.Rungs) -> None:
         # each run traces its functions again, about which TensorFlow warns
@@ -171,16 +192,13 @@ class Work:
 
     def _end(self, current: optuna.Trial, rungs: trial.Rungs, reason: str, int8: float | None) -> None:
         """Tells the study and the user what came out."""
-        attributes: dict[str, Any] = {"reason": reason, "int8": int8, "epochs": rungs.done, "best": rungs.best}
-        if rungs.epoch_seconds and self.job.speed:
-            planned = self.job.speed.epoch(current.user_attrs["cost"]["macs"], self.job.images)
-            attributes["pace"] = rungs.epoch_seconds / planned
+        attributes: dict[str, Any] = {"reason": reason, "int8": int8, "epochs": rungs.done, "val": rungs.score}
         for name, value in attributes.items():
             current.set_user_attr(name, value)
-        self.study.end(current, rungs.best, complete=not reason)
+        self.study.end(current, rungs.score, complete=not reason)
         self.study.beat()
         label = self.figure.label
-        measured = "" if int8 is None else f"val {label} {100 * rungs.best:.1f} %, int8 {100 * int8:.1f} %, "
+        measured = "" if int8 is None else f"val {label} {100 * rungs.score:.1f} %, int8 {100 * int8:.1f} %, "
         why = f" ({reason})" if reason else ""
         progress.write(
             escaped(
