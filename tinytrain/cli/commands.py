@@ -56,12 +56,10 @@ def _fit(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, s
     from tinytrain.quiet import import_tensorflow
 
     import_tensorflow(at_once=True)
-    from tinytrain.commands.fit import choose_model, fit
+    from tinytrain.commands.fit import fit
     from tinytrain.train import task
 
-    if chooses and not values.resume:
-        typed |= choose_model(config, typed, values.mcu)
-    run = fit(config, out, values.mcu, values.resume, typed)
+    run = fit(config, out, values.mcu, values.resume, typed, chooses)
     if run is None:
         sys.exit(0)  # a worker beside the chief, which says what came out
     result = run.metrics()

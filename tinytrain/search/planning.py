@@ -19,7 +19,7 @@ from tinytrain.search.space import Network, Space
 from tinytrain.search.study import Study
 from tinytrain.search.work import Job
 
-DRAWN = 4  # networks whose epochs a plan goes by
+DRAWN = 3  # networks whose epochs a plan goes by
 
 
 @dataclass(frozen=True)
