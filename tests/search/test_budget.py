@@ -57,9 +57,9 @@ def test_enough_time_gives_the_usual_epochs_and_three_finalists():
 
 
 def test_less_time_gives_fewer_epochs_for_enough_trials():
-    plan = budget.plan(350, 30, False, [1.0, 2.0, 3.0], EASY, qat=0)
-    needed = [1.15 * (12 * 10 + budget.expected_epochs(12, epochs) * 2.0) for epochs in (plan.epochs, plan.epochs + 1)]
-    left = 350 - plan.reserve_seconds
+    plan = budget.plan(300, 30, False, [1.0, 2.0, 3.0], EASY, qat=0)
+    needed = [1.15 * (8 * 10 + budget.expected_epochs(8, epochs) * 2.0) for epochs in (plan.epochs, plan.epochs + 1)]
+    left = 300 - plan.reserve_seconds
     assert 3 <= plan.epochs < 30
     assert needed[0] <= left < needed[1]
 

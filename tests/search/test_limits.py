@@ -43,7 +43,7 @@ def test_what_is_missed_is_named_with_the_numbers(needed, said):
 
 
 class Made(Limits):
-    """Costs that are made up: flash is 400 kB · width², the latency 10 ms · width² with 1 % more for its square."""
+    """Costs that are made up: flash is 530 kB · width², the latency 10 ms · width² with 1 % more for its square."""
 
     def __init__(self, **keys):
         super().__init__(boards.load("nucleo_f401re"), Config(), 10, 3, **keys)
@@ -53,12 +53,12 @@ class Made(Limits):
         return {
             "macs": round(1e6 * network.width**2),
             "ram_bytes": 50_000,
-            "flash_bytes": round(4e5 * network.width**2),
+            "flash_bytes": round(5e5 * network.width**2),
         }
 
     def _converted(self, network):
         self.converted.append(network.width)
-        flash = round(4.2e5 * network.width**2)  # 5 % more than the graph tells
+        flash = round(5.3e5 * network.width**2)  # 6 % more than the graph tells
         latency = 10 * network.width**2
         return cost(50_000, flash, latency).report() | {"macs": round(1e6 * network.width**2)}
 
@@ -70,7 +70,7 @@ class Made(Limits):
 def test_the_widest_network_is_the_widest_of_all_that_fit(resolution):
     made = Made()
     found = made.widths("resnet8", resolution, "cifar", WIDTHS)
-    assert list(found) == [width for width in WIDTHS if 4.2e5 * width**2 <= 524_288]
+    assert list(found) == [width for width in WIDTHS if 5.3e5 * width**2 <= 524_288]
     assert made.widths("resnet8", 2 * resolution, "cifar", WIDTHS) == found  # from where the first one was found
 
 

@@ -12,9 +12,10 @@ from tinytrain.errors import UserError
 
 REDUCTION = 3  # of the trials, from rung to rung
 LEAST_EPOCHS = 3  # of a trial, where there is little time: fewer tell nothing
-ENOUGH_TRIALS = 12  # with fewer, a search is no search: the epochs are then fewer
+ENOUGH_TRIALS = 8  # that have room, else trials get fewer epochs: long ones are worth more than many
 LARGEST_SHARE = 0.25  # of the time that one trial may take
 FINALISTS = 3
+FINAL_SHARE = 0.15  # of the time, for the finalists; a single one may take more
 # Of a finalist, in epochs of its training for each epoch of the fine-tune: benchmarks of docs/search.md.
 TUNED_EPOCH = 2.5
 MARGIN = 1.15  # planned times are so much longer than measured ones
@@ -97,7 +98,7 @@ def plan(
         left = seconds - spent - finalists * final
         for epochs in range(most_epochs, (most_epochs if fixed else LEAST_EPOCHS) - 1, -1):
             wanted = MARGIN * (ENOUGH_TRIALS * speed.start + expected_epochs(ENOUGH_TRIALS, epochs) * mean)
-            if wanted <= left and finalists * final <= seconds / 3:
+            if wanted <= left and (finalists == 1 or finalists * final <= FINAL_SHARE * seconds):
                 return Plan(epochs, finalists * final, finalists)
     epochs = most_epochs if fixed else min(LEAST_EPOCHS, most_epochs)
     quick_final = MARGIN * (speed.final + TUNED_EPOCH * qat * quickest)

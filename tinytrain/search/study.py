@@ -27,7 +27,7 @@ from tinytrain.files import write_text
 from tinytrain.search import budget
 
 NAME = "tinytrain-search"
-STARTUP = 8  # trials drawn at random before TPE draws them
+STARTUP = 5  # trials drawn at random before TPE draws them
 FACTS = {  # what two processes of one search have in common, by the words of a sentence
     "images": "data source or other images in it",
     "board": "board",

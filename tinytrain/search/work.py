@@ -184,7 +184,8 @@ class Work:
         network, training = self.job.space.draw(current, self.job.architectures)
         cost = self.job.limits.cost(network)
         listed = trial.words(self.job.overrides, network, training, self.job.plan.epochs, self.job.dataset)
-        listed += [] if current.number == 0 else ["data.check=false"]  # the first one says what is wrong with the data
+        if current.number:  # the first trial says what is to be known of the data
+            listed += ["data.check=false", f"data.resize={self.job.space.config.data.resize}"]
         current.set_user_attr("network", vars(network))
         current.set_user_attr("cost", cost.report())
         current.set_user_attr("words", listed)
