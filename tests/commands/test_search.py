@@ -91,6 +91,13 @@ def test_a_trial_that_was_ended_early_is_a_finished_run_too(searched):
         assert run.metrics()["epochs"] == int(row["epochs"])
 
 
+def test_only_trials_beyond_the_first_rung_are_quantized(searched):
+    folder, *_ = searched
+    for row in rows(folder):
+        assert bool(row["int8_val"]) == (int(row["epochs"]) > 1 or row["ended"] != "others are better")
+        assert row["val"]
+
+
 def test_the_same_command_again_trains_nothing(searched, command_line):
     folder, *_ = searched
     words = ("--data=digits", *BOARD, "--trials=3", *SMALL, "optim.epochs=3")

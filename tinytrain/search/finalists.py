@@ -16,15 +16,14 @@ from optuna.trial import FrozenTrial
 from tinytrain import progress
 from tinytrain.data.source import counted
 from tinytrain.errors import escaped
-from tinytrain.evaluation_data import int8_outputs
 from tinytrain.exporting import int8_model
 from tinytrain.exporting.int8_model import Int8Model, Validation
 from tinytrain.locks import Held, Watch
 from tinytrain.run import Run
 from tinytrain.search import budget
 from tinytrain.search.study import Study
+from tinytrain.search.trial import int8_figure
 from tinytrain.search.work import POLL_SECONDS, folder_of
-from tinytrain.tflite import tflite_interpreter
 from tinytrain.train.resolve import copied
 
 Row = dict[str, Any]
@@ -113,12 +112,10 @@ def _row(run: Run, trial: FrozenTrial) -> Row:
 
 
 def _figure(model: Int8Model, known: Int8Model | Validation | None) -> float:
-    """Returns the main figure of an int8 model on its test or val images, as TensorFlow Lite computes it."""
+    """Returns the main figure of an int8 model on its test or val images."""
     if known is None or known.samples is None:
         raise AssertionError("the model of a run has its images")
-    with progress.stage(f"int8 model on {len(known.images):,} images"):
-        outputs = tflite_interpreter.run_fast(model.tflite.content, known.images)
-    return model.task.measure(int8_outputs.kept(model.task, outputs, model.tflite), known.samples)
+    return int8_figure(model.task, model.tflite, known.samples)
 
 
 def export_command(out: Path, row: Row, board: str, usual_epochs: float) -> list[str]:

@@ -40,7 +40,7 @@ def _row(trial: FrozenTrial, final: Row, out: Path) -> Row:
         **{key: training.get(f"optim.{key}", "") for key in ("lr", "weight_decay", "label_smoothing")},
         "resized_crop": training.get("augment.resized_crop", ""),
         "epochs": known.get("epochs", 0),
-        "val": known.get("val") if known.get("int8") is not None else None,
+        "val": known.get("val") if known.get("epochs") else None,
         "int8_val": known.get("int8"),
         "finalist_int8_val": final.get("int8_val"),
         "finalist_int8_test": final.get("int8_test"),

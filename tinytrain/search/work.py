@@ -146,8 +146,9 @@ class Work:
             self._fit(words, run, rungs)
             rungs.look(checkpoint.history(run.last_path))  # where `fit` had nothing left to do, it has not asked
             reason = rungs.reason
-            with progress.stage("quantizing the network"):
-                int8 = trial.int8_on_val(run)
+            if reason != trial.BEATEN or rungs.done > budget.first_rung(self.job.plan.epochs):
+                with progress.stage("quantizing the network"):  # takes as long as an epoch or more
+                    int8 = trial.int8_on_val(run)
         except Diverged:
             reason = "its loss became infinite"
         except Held:
@@ -199,7 +200,8 @@ class Work:
         self.study.end(current, rungs.score, complete=not reason)
         self.study.beat()
         label = self.figure.label
-        measured = "" if int8 is None else f"val {label} {100 * rungs.score:.1f} %, int8 {100 * int8:.1f} %, "
+        measured = f"val {label} {100 * rungs.score:.1f} %, " if rungs.done else ""
+        measured += "" if int8 is None else f"int8 {100 * int8:.1f} %, "
         why = f" ({reason})" if reason else ""
         progress.write(
             escaped(
