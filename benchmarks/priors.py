@@ -48,19 +48,35 @@ def networks(resolutions, only):
 
 
 def run_of(asked, spec, network, seed):
-    """Returns the run of a network, trained now unless it is finished."""
+    """Returns the run of a network, which may not have been trained yet."""
+    name, width, resolution, stem = network
+    return Run(Path(asked.out) / data_name(spec) / f"{name}-{width:g}-{resolution}-{stem}" / f"seed{seed}")
+
+
+def train(asked, spec, network, seed):
+    """Trains a network, unless its run is finished."""
+    import keras
+
     from tinytrain.commands.fit import fit
 
-    name, width, resolution, stem = network
-    folder = Path(asked.out) / data_name(spec) / f"{name}-{width:g}-{resolution}-{stem}" / f"seed{seed}"
-    run = Run(folder)
+    run, (name, width, resolution, stem) = run_of(asked, spec, network, seed), network
     if run.finished:
-        return run
+        return
     words = [f"data.spec={spec}", f"model.name={name}", f"model.width={width}", f"model.resolution={resolution}"]
     words += [f"model.stem={stem}", f"seed={seed}", f"optim.epochs={asked.epochs}", "data.check=false"]
     words += [f"data.train_images={asked.images}", *asked.words]
     config, typed = configs.load(None, words), configs.typed(None, words)
-    return fit(config, folder, resume=run.config_path.is_file(), typed=typed)
+    fit(config, run.folder, resume=run.config_path.is_file(), typed=typed)
+    keras.utils.clear_session()
+
+
+def row(asked, network):
+    """Returns the row of a network, None unless all its runs are finished."""
+    runs = [run_of(asked, spec, network, seed) for spec in asked.data.split(",") for seed in range(asked.seeds)]
+    if not all(run.finished for run in runs):
+        return None
+    accuracy = statistics.mean(run.metrics()["val"]["top1"] for run in runs)
+    return dict(zip(("name", "width", "resolution", "stem"), network, strict=True)) | {"accuracy": round(accuracy, 4)}
 
 
 def main():
@@ -71,31 +87,25 @@ def main():
     parser.add_argument("--images", type=int, default=10_000, help="of each training set, at most")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--resolutions", default="32,96")
-    parser.add_argument("--only", choices=list(WIDTHS), help="one architecture")
+    parser.add_argument(
+        "--only", choices=list(WIDTHS), help="train one architecture; the table has all that are finished"
+    )
     parser.add_argument("words", nargs="*", metavar="KEY=VALUE", help="for every network")
     parser.add_argument("--write", action="store_true")
     asked = parser.parse_args()
     from tinytrain.quiet import import_tensorflow
 
     import_tensorflow(at_once=True)
-    import keras
-
-    rows = []
-    for network in networks([int(side) for side in asked.resolutions.split(",")], asked.only):
-        values, weights = [], 0
+    sides = [int(side) for side in asked.resolutions.split(",")]
+    for network in networks(sides, asked.only):
         for spec in asked.data.split(","):
             for seed in range(asked.seeds):
-                metrics = run_of(asked, spec, network, seed).metrics()
-                values.append(metrics["val"]["top1"])
-                weights = metrics["params"]
-                keras.utils.clear_session()
-        name, width, resolution, stem = network
-        accuracy = round(statistics.mean(values), 4)
-        rows.append({"name": name, "width": width, "resolution": resolution, "stem": stem, "accuracy": accuracy})
-        print(f"{name:20} {width:5g} {resolution:4} {stem:9} {weights:10,} weights  {100 * accuracy:.2f} %", flush=True)
+                train(asked, spec, network, seed)
+        print(*network, f"{100 * row(asked, network)['accuracy']:.2f} %", flush=True)
         if asked.write:
+            finished = [found for every in networks(sides, None) if (found := row(asked, every))]
             command = shlex.join(["python", "benchmarks/priors.py", *sys.argv[1:]])
-            write_text(TABLE, f"# {command}\n\n{tomli_w.dumps({'networks': rows})}")
+            write_text(TABLE, f"# {command}\n\n{tomli_w.dumps({'networks': finished})}")
 
 
 if __name__ == "__main__":
