@@ -21,7 +21,7 @@ def table(monkeypatch):
 
 
 def chosen(of):
-    return priors.choose(of, of.architectures)
+    return priors.choose(of, of.architectures)[0]
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,14 @@ def test_what_was_typed_stays(table):
     assert chosen(space("model.name=mobilenet_v2", side=32, room=Room(64.0))) == Network(
         "mobilenet_v2", 0.5, 32, "cifar"
     )
+
+
+def test_several_are_of_different_architectures(table):
+    of = space(side=32, room=Room(64.0))
+    assert priors.choose(of, of.architectures, 3) == [
+        Network("resnet8", 1.0, 32, "cifar"),
+        Network("mobilenet_v2", 0.5, 32, "cifar"),
+    ]
 
 
 def test_an_architecture_that_is_in_no_table_gets_the_widest_that_fits(table):

@@ -32,7 +32,7 @@ def test_it_is_asked_after_each_epoch_and_the_run_is_finished(ended):
 
 def test_the_schedule_is_that_of_all_epochs(ended):
     run, _ = ended
-    # Two steps an epoch, one epoch of warm-up. The rate is read after step 4: two of eight steps of the cosine are done.
+    # Two steps an epoch, one epoch of warm-up. The rate is read after step 4: two of 8 steps of the cosine are done.
     expected = 0.1 * 0.5 * (1 + math.cos(math.pi * (4 - 2) / (10 - 2)))
     assert float(run.history()[-1]["lr"]) == pytest.approx(expected, rel=1e-5)
 

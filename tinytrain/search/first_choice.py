@@ -37,4 +37,4 @@ def of(config: Config, typed: Collection[str], mcu: str) -> Network:
     limits = Limits(boards.load(mcu), known, len(dataset.classes), int(known.model.channels))
     space = Space(known, {key for key in typed if key != "model.name"}, spaces.side(dataset), limits)
     with progress.stage("looking for the network that fits"):
-        return priors.choose(space, limits.that_fit(space.smallest()))
+        return priors.choose(space, limits.that_fit(space.smallest()))[0]

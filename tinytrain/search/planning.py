@@ -1,4 +1,4 @@
-"""What a search is about, decided once for all its processes: what fits, how long a trial is, which is first."""
+"""What a search is about, decided once for all its processes: what fits, how long a trial is, which are first."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -19,7 +19,8 @@ from tinytrain.search.space import Network, Space
 from tinytrain.search.study import Study
 from tinytrain.search.work import Job
 
-DRAWN = 3  # networks whose epochs a plan goes by
+FIRST = 3  # trials that are not drawn, but the first architectures of the table of priors
+DRAWN = 2  # networks whose epochs a plan goes by
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Asked:
 
 
 def job(study: Study, asked: Asked, limits: Limits) -> Job:
-    """Returns what is searched; the first process plans it, and puts the first trial into the study.
+    """Returns what is searched; the first process plans it, and puts the first trials into the study.
 
     Raises:
         DoesNotFit: no network fits. UserError: there is no time for one trial.
@@ -48,11 +49,12 @@ def job(study: Study, asked: Asked, limits: Limits) -> Job:
     images = len(Splits(asked.dataset, asked.config).subsets["train"].indices)
     with progress.stage("looking for the networks that fit"):
         architectures = limits.that_fit(space.smallest())
-        first = priors.choose(space, architectures)
-    stored = study.get("plan") or _planned(space, asked, architectures, first, limits, images, study.used_seconds)
+    stored = study.get("plan") or _planned(space, asked, architectures, limits, images, study.used_seconds)
     limits.most_macs = stored["most_macs"]
+    architectures = limits.that_fit(space.smallest())
     if study.get("plan") is None:
-        study.study.enqueue_trial(space.parameters(first))
+        for network in priors.choose(space, architectures, FIRST):
+            study.study.enqueue_trial(space.parameters(network))
         study.put("plan", stored)
     plan = Plan(**stored["plan"])
     study.begin(plan.epochs)
@@ -76,7 +78,6 @@ def _planned(
     space: Space,
     asked: Asked,
     architectures: Sequence[str],
-    first: Network,
     limits: Limits,
     images: int,
     used_seconds: Callable[[], float],
@@ -86,7 +87,7 @@ def _planned(
     if asked.seconds is None:
         return {"plan": asdict(Plan(epochs, 0.0, budget.FINALISTS)), "speed": None, "most_macs": None}
     with progress.stage("drawing some networks, to plan with"):
-        networks = [first, *_drawn(space, architectures, asked.config.seed)]
+        networks = [*priors.choose(space, architectures, FIRST), *_drawn(space, architectures, asked.config.seed)]
     macs = sorted({limits.sketch(network).macs for network in networks})
     by_macs = sorted(networks, key=lambda network: limits.sketch(network).macs)
     smallest, typical = by_macs[0], by_macs[len(by_macs) // 2]
@@ -97,7 +98,11 @@ def _planned(
     spent = used_seconds()
     plan = budget.plan(asked.seconds, epochs, fixed, epoch_seconds, measured, asked.config.qat.epochs, spent)
     most = budget.most_macs(asked.seconds - spent, plan, measured, images)
-    return {"plan": asdict(plan), "speed": asdict(measured), "most_macs": max(most, limits.sketch(first).macs)}
+    return {
+        "plan": asdict(plan),
+        "speed": asdict(measured),
+        "most_macs": max(most, macs[0]),
+    }
 
 
 def _config(asked: Asked, network: Network) -> Config:

@@ -24,22 +24,27 @@ def ranked(resolution: int) -> list[dict[str, Any]]:
     return sorted((row for row in rows if row["resolution"] == nearest), key=lambda row: -row["accuracy"])
 
 
-def choose(space: Space, architectures: Sequence[str]) -> Network:
-    """Returns the first network of the table that fits, at the usual resolution of the data or the next that fits.
+def choose(space: Space, architectures: Sequence[str], count: int = 1) -> list[Network]:
+    """Returns the first networks of the table that fit, at the usual resolution of the data or the next that fits.
 
     What the user typed stays. Where none of the table fits, it is the widest of its first architecture that does.
 
     Args:
         space: what the user left open, and what fits.
         architectures: those of which some network fits, at least one.
+        count: how many at most, each of another architecture.
     """
     sides = [side for side in space.all_resolutions if side <= USUAL_RESOLUTION] or space.all_resolutions[:1]
     rows = [row for row in ranked(sides[-1]) if row["name"] in architectures]
     for side in reversed(sides):
+        found: dict[str, Network] = {}
         for row in rows:
-            wanted = Network(row["name"], row["width"], side, row["stem"])
-            found = space.nearest(wanted)
-            if found.resolution == side and (found.width == row["width"] or len(space.all_widths) == 1):
-                return found
+            if row["name"] in found or len(found) == count:
+                continue
+            network = space.nearest(Network(row["name"], row["width"], side, row["stem"]))
+            if network.resolution == side and (network.width == row["width"] or len(space.all_widths) == 1):
+                found[row["name"]] = network
+        if found:
+            return list(found.values())
     name = rows[0]["name"] if rows else architectures[0]
-    return space.nearest(Network(name, space.all_widths[-1], sides[-1], space.stems(sides[-1])[0]))
+    return [space.nearest(Network(name, space.all_widths[-1], sides[-1], space.stems(sides[-1])[0]))]

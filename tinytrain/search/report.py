@@ -115,10 +115,9 @@ def markdown(table: Sequence[Row], best: Row, label: str, command: str, export: 
             "",
             tables.markdown([_headings(label), *(_cells(row) for row in finals)], "<<" + ">" * 7),
             "",
-            "No other trial is at least as accurate and smaller or faster than one of these and the finalists on the "
-            "front:"
+            "Of the others, these need less time, RAM or flash than every network that is as accurate or more:"
             if others
-            else "Every other trial is beaten by a finalist in accuracy, latency, RAM and flash.",
+            else "Every other trial is beaten in accuracy, latency, RAM and flash.",
             "",
             *(
                 [tables.markdown([_headings(label), *(_cells(row) for row in others)], "<<" + ">" * 7), ""]

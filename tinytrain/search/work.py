@@ -104,8 +104,10 @@ class Work:
 
     def _is_time_for_another(self) -> bool:
         left, speed = self.left(), self.job.speed
-        if left is None or speed is None:
+        if left is None:
             return True
+        if speed is None:  # the search was begun with a number of trials, and nothing was measured
+            return left > 0
         macs = [one.user_attrs["cost"]["macs"] for one in self.study.trials() if "cost" in one.user_attrs]
         typical = sorted(macs)[len(macs) // 2] if macs else 0
         epochs = budget.first_rung(self.job.plan.epochs) * speed.epoch(typical, self.job.images)
