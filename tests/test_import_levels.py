@@ -36,7 +36,7 @@ LEVELS = [
     ["cli"],
     ["__init__"],
     ["commands"],
-    ["experiments", "reporting"],
+    ["experiments", "reporting", "search"],
     ["benching", "exporting", "predicting"],
     ["evaluation_data"],
     ["deploy"],

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tinytrain.commands.predict import predict
     from tinytrain.commands.report import report
     from tinytrain.commands.reproduce import reproduce
+    from tinytrain.commands.search import search
 
 MODULES = {
     "bench": "commands.bench",
@@ -39,6 +40,7 @@ MODULES = {
     "predict": "commands.predict",
     "report": "commands.report",
     "reproduce": "commands.reproduce",
+    "search": "commands.search",
 }
 __all__ = [
     "Config",
@@ -54,6 +56,7 @@ __all__ = [
     "predict",
     "report",
     "reproduce",
+    "search",
 ]
 
 

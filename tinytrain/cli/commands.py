@@ -19,10 +19,14 @@ from tinytrain.workers import cluster, launch, side_by_side
 
 MOST_SEEDS, MOST_CLASSES = 1000, 100_000  # more is a typing error, or would never end
 MOST_WORKERS, MOST_RESTARTS = 1000, 1000
+AUTO = "auto"  # --model: the project's choice for the board
 
 
 def _fit(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, str]:
-    flag_keys = [("data.spec", values.data), ("model.name", values.model)]
+    chooses = values.model == AUTO
+    if chooses and not values.mcu:
+        raise UserError("--model auto chooses the network for a board: say which with --mcu BOARD")
+    flag_keys = [("data.spec", values.data), ("model.name", None if chooses else values.model)]
     overrides = [f"{dotted}={value}" for dotted, value in flag_keys if value is not None] + overrides
     if len(operands) > 1:
         raise UserError(f"fit takes one config file, received {', '.join(operands)}")
@@ -55,7 +59,7 @@ def _fit(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, s
     from tinytrain.commands.fit import fit
     from tinytrain.train import task
 
-    run = fit(config, out, values.mcu, values.resume, typed)
+    run = fit(config, out, values.mcu, values.resume, typed, chooses)
     if run is None:
         sys.exit(0)  # a worker beside the chief, which says what came out
     result = run.metrics()
@@ -108,6 +112,35 @@ def _share(name: str, values: Any, operands: list[str], overrides: list[str]) ->
     """Runs a command in --workers processes, which share its runs, and exits."""
     words = flag_words(COMMANDS[name], values, leave_out=("workers",))
     sys.exit(side_by_side.launch([name, *operands, *words, *overrides], values.workers))
+
+
+def _search(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, str]:
+    if operands or not values.data or not values.mcu:
+        received = " ".join([*operands, *overrides]) or "neither"
+        raise UserError(f"search needs --data SPEC and --mcu BOARD, received {received}")
+    if (values.hours is None) == (values.trials is None):
+        raise UserError("search ends after a time or a number of networks: say one of --hours H and --trials N")
+    from tinytrain.deploy import boards
+
+    boards.load(values.mcu)
+    configs.load(None, overrides)
+    if values.workers is not None:
+        _share("search", values, operands, overrides)
+    from tinytrain.quiet import import_tensorflow
+
+    import_tensorflow(at_once=True)
+    from tinytrain.commands.search import search
+
+    return search(
+        values.data,
+        values.mcu,
+        values.out,
+        values.hours,
+        values.trials,
+        getattr(values, "latency-ms"),
+        values.storage,
+        overrides,
+    )
 
 
 def _reproduce(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, str]:
@@ -271,7 +304,11 @@ COMMANDS = {
         (
             choice("recipe", library.recipe_names(), "a whole way of training", value="NAME"),
             text("data", "SPEC", configs.keys()["data.spec"].metadata["meaning"]),
-            text("model", "NAME", "a name from `tinytrain list models`"),
+            text(
+                "model",
+                "NAME",
+                "a name from `tinytrain list models`, or auto: the first of the measured ones that fits",
+            ),
             text("mcu", "BOARD", "a board; refuse, before training, a model that does not fit it"),
             text("out", "RUN", "the run folder to write (default: the next free runs/DATA-MODEL-NNN)"),
             switch("resume", "go on with the interrupted run in --out"),
@@ -291,6 +328,21 @@ COMMANDS = {
             integer("workers", "N", "train in N processes of this machine, that share the runs", 1, MOST_WORKERS),
         ),
         _compare,
+    ),
+    "search": Command(
+        "Finds the best network for a board: trains many for a short time, few for long; run again, it goes on.",
+        "",
+        (
+            text("data", "SPEC", "the images, one class each", required=True),
+            text("mcu", "BOARD", "the board that the network has to fit", required=True),
+            number("latency-ms", "MS", "the most that the predicted latency may be", 0.001, 1e6),
+            number("hours", "H", "end after so long, or", 0.001, 10_000),
+            integer("trials", "N", "after so many networks", 1, fields.MOST_TRIALS),
+            text("storage", "URL", "the database that processes share (default: search.db in --out)"),
+            text("out", "DIR", "the folder of the runs, search.csv, search.md and search.png", default="search"),
+            integer("workers", "N", "search in N processes of this machine, that share the networks", 1, MOST_WORKERS),
+        ),
+        _search,
     ),
     "reproduce": Command(
         "Trains a table of one of the papers and prints it beside ours; run again, it continues.",

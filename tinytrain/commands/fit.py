@@ -2,11 +2,14 @@
 
 import contextlib
 import os
+import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
 from tinytrain.deploy.fit_check import BoardCheck
+from tinytrain.errors import UserError
 from tinytrain.run import Run
 from tinytrain.train import fit as training
 from tinytrain.workers import cluster, collectives
@@ -18,6 +21,7 @@ def fit(
     mcu: str | None = None,
     resume: bool = False,
     typed: Collection[str] | None = None,
+    choose_model: bool = False,
 ) -> Run | None:
     """Trains the model of `config` and returns its run folder, finished.
 
@@ -32,6 +36,9 @@ def fit(
         resume: go on after the last whole epoch of the run in `out`, as if it had never stopped.
         typed: the dotted keys of `config` that were chosen: what is usual for the task does not replace them. None:
             those that differ from the default.
+        choose_model: take the network for `mcu` that is the first of a table which the project has measured
+            (docs/search.md), in place of model.name and what else of the network is not typed. A run that goes on keeps
+            its own.
 
     Raises:
         UserError: a mistake in the config, the data or TF_CONFIG, or another process writes the run. DoesNotFit: too
@@ -39,7 +46,25 @@ def fit(
     """
     workers = collectives.begin(cluster.of_environment())
     with contextlib.nullcontext() if workers.chief else _silence():
+        if choose_model and not resume:
+            typed = _choose_model(config, typed, mcu)
         return training.fit(config, Path(out) if out else None, resume, BoardCheck(mcu) if mcu else None, typed)
+
+
+def _choose_model(config: Config, typed: Collection[str] | None, mcu: str | None) -> set[str]:
+    """Sets the network of `config` to a good first choice for a board; returns the keys that are decided then."""
+    from tinytrain.search import first_choice
+
+    if mcu is None:
+        raise UserError("--model auto chooses the network for a board: say which with --mcu BOARD")
+    if typed is None:
+        known, default = configs.keys(), Config()
+        typed = {key for key in known if configs.get_key(config, key) != configs.get_key(default, key)}
+    network = first_choice.of(config, typed, mcu)
+    for dotted, value in network.settings.items():
+        configs.set_key(config, dotted, value)
+    print(f"tinytrain: --model auto: {network}, the first of the measured ones that fits {mcu}", file=sys.stderr)
+    return {*typed, *network.settings}
 
 
 @contextlib.contextmanager

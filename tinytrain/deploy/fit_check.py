@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from tinytrain.config import plugins
-from tinytrain.config.schema import Config
+from tinytrain.config.schema import Config, Export
 from tinytrain.data import boxes
 from tinytrain.deploy import boards, estimate, firmware, memory
 from tinytrain.deploy.boards import Board
@@ -196,7 +196,22 @@ def once_trained(model: keras.Model, config: Config, classes: int, board: Board)
     stripped = strip(convert.convert_untrained(model))
     decoder = of_config.untrained(config, classes, stripped) if config.task in boxes.TASKS else None
     chosen = engine.choose(stripped, config.export, board)
+    return of_engine(stripped, chosen, config.export, board, decoder)
+
+
+def of_engine(
+    stripped: Model, chosen: engine.Engine, settings: Export, board: Board, decoder: Decoder | None = None
+) -> Memory:
+    """Returns the memory that a stripped model takes on `board`.
+
+    Args:
+        stripped: the model.
+        chosen: what runs it.
+        settings: the section [export].
+        board: the board.
+        decoder: that of a detector.
+    """
     if chosen.plan:
         return estimated(stripped, chosen.plan.arena_bytes, board, decoder, chosen.plan)
-    derived = choice.held(stripped, config.export.kernels, board)
+    derived = choice.held(stripped, settings.kernels, board)
     return estimated(derived.model, memory.arena_bytes(stripped, derived), board, decoder)

@@ -35,7 +35,7 @@ from tinytrain.train import checkpoint, chosen
 from tinytrain.train.resolve import decided, resolve
 from tinytrain.train.task import build_network
 from tinytrain.train.tensorboard import TensorBoardLog
-from tinytrain.train.trainer import Trainer
+from tinytrain.train.trainer import Ends, Trainer
 from tinytrain.workers import collectives
 
 # Keys that may differ between workers: paths of this machine, and what only the chief writes.
@@ -58,6 +58,7 @@ def fit(
     resume: bool = False,
     fit_check: chosen.FitCheck | None = None,
     typed: Collection[str] | None = None,
+    ends: Ends | None = None,
 ) -> Run | None:
     """Trains the model of `config` and returns its run folder, finished.
 
@@ -70,6 +71,8 @@ def fit(
         resume: go on after the last whole epoch of the run in `out`, as if it had never stopped.
         fit_check: called with the untrained network of a new run, to refuse one that is too large for a board.
         typed: the dotted keys that the user chose (`resolve.with_usual`); None: those that differ from the default.
+        ends: asked after each epoch, and before the first one that is trained here, whether the training ends there, as
+            a search does with a candidate that others beat; the run is finished then. For a training of one worker.
 
     Raises:
         UserError: a mistake in the config or the data, here or on another worker, or another process writes the run.
@@ -104,7 +107,7 @@ def fit(
                 run = _begin(out, trainer, exit_stack)
         if run:
             provenance.record(run, trainer.data.dataset.classes, workers.count)
-        _train(run, trainer)
+        _train(run, trainer, ends)
         if run:
             with progress.stage("evaluating the network"):
                 _finish(run, trainer)
@@ -218,14 +221,14 @@ def _check_search(config: Config) -> None:
         search.check(config)
 
 
-def _train(run: Run | None, trainer: Trainer) -> None:
+def _train(run: Run | None, trainer: Trainer, ends: Ends | None) -> None:
     """Searches for the learning rate, if the config says so, and trains to the end."""
     if trainer.config.search.algorithm != "none":
         from tinytrain.train.lr_search import search
 
         trainer.compile(search.find(run, trainer.config, trainer.data))
     try:
-        trainer.fit(run, _callbacks(run, trainer))
+        trainer.fit(run, _callbacks(run, trainer), ends)
     except tf.errors.ResourceExhaustedError:
         begun = f"remove the unfinished run '{run.folder}' and begin" if run else "begin"
         raise UserError(

@@ -1,7 +1,8 @@
 """The trainer: a model, its task, its methods and its batches, trained from the last checkpoint to the end."""
 
 import dataclasses
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -27,6 +28,9 @@ from tinytrain.workers import collectives
 
 SEED_STATE = "seed_generator_state"  # (2,), the seed and the count of the draws of a layer of Keras
 SEED_STEP = 0x9E3779B1  # between the seeds of two workers
+Ends: TypeAlias = Callable[
+    [list[dict[str, float]]], bool
+]  # of the rows of history.csv: whether the training ends there
 
 
 class Trainer:
@@ -97,16 +101,27 @@ class Trainer:
         self.optim = dataclasses.replace(self.config.optim, lr=lr)
         compile_method(self.method, self.task, self.optim, self.steps, jit=bool(self.config.device.jit))
 
-    def fit(self, run: Run | None, callbacks: list[keras.callbacks.Callback] | None = None) -> None:
-        """Trains from the last checkpoint of `run`, or from the start, to the end; None: the chief alone has it."""
+    def fit(
+        self, run: Run | None, callbacks: list[keras.callbacks.Callback] | None = None, ends: Ends | None = None
+    ) -> None:
+        """Trains from the last checkpoint of `run`, or from the start, to the end.
+
+        Args:
+            run: the run; None: the chief alone has it.
+            callbacks: of Keras, called after those of the training.
+            ends: asked, with the history, after each epoch and before the first one that is trained here.
+        """
         epochs = self.optim.epochs
         done, self.history = self._restore(run)
         schedule = self._schedule()
         if done == epochs or any(callback.plateau.stopped for callback in schedule):
             return
+        if ends and self.history and ends(self.history):  # a kill came before the run was finished
+            return
         score = self.task.balanced_score if schedule else self.task.score
         with progress.stage("compiling the first step") as stage:
-            self._fit_epochs(run, done, score, schedule, stage, callbacks or [])
+            after = [*(callbacks or []), *([_Ends(ends, self.history)] if ends else [])]
+            self._fit_epochs(run, done, score, schedule, stage, after)
 
     def _fit_epochs(
         self,
@@ -168,6 +183,18 @@ class Trainer:
         for row in self.history:
             plateau.after_epoch(row["loss"], row[self.task.balanced_score])
         return [PlateauSchedule(plateau, self.task.balanced_score)]
+
+
+class _Ends(keras.callbacks.Callback):
+    """Ends the training after an epoch, its checkpoint written, where `ends` says so."""
+
+    def __init__(self, ends: Ends, history: list[dict[str, float]]) -> None:
+        super().__init__()
+        self.ends, self.history = ends, history
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Asks."""
+        self.model.stop_training = self.model.stop_training or self.ends(self.history)
 
 
 def build_method(model: keras.Model, config: Config, training: TrainingContext) -> Method:

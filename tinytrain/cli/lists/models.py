@@ -14,9 +14,6 @@ from tinytrain.nn import macs
 HEADINGS = ("model", "options", "pixels", "classes", "params", "MACs", "int8 KiB", "arena KiB", "", "fits")
 COLUMNS = ("<20", "<22", ">6", ">8", ">12", ">15", ">10", ">10", "<2", "")
 USUAL_CLASSES = 1000
-CODE_BYTES = sum(
-    (flash.COLUMNS_BYTES, flash.DEPTHWISE_BYTES, flash.FUSED_BYTES, *flash.KERNEL_BYTES.values())
-)  # all kernels
 
 
 def rows(classes: int | None = None) -> list[dict[str, Any]]:
@@ -83,7 +80,7 @@ def fits_board(arena_bytes: int, model_bytes: int, board_name: str) -> bool:
     sizes = firmware.Sizes(
         model_bytes=model_bytes,
         runtime_bytes=flash.LIBC_BYTES,
-        firmware_bytes=operators.FIRMWARE_BYTES + CODE_BYTES,
+        firmware_bytes=operators.FIRMWARE_BYTES + flash.ALL_CODE_BYTES,
         arena_bytes=arena_bytes,
         stack_bytes=firmware.STACK_BYTES,
         other_ram_bytes=operators.OTHER_RAM_BYTES,

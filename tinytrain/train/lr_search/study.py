@@ -33,6 +33,7 @@ from tinytrain.errors import UserError
 BEAT_SECONDS, GRACE_SECONDS, POLL_SECONDS = 10.0, 120.0, 1.0
 LOCK_SECONDS = 100  # SQLite: how long a worker waits for the writes of others
 STARTUP = 5  # trials drawn at random before TPE draws them, and trained to the end before any is pruned
+KEY = "search.storage ="
 FAULTS = (  # of a database, and of what somebody else has written into it
     sqlalchemy.exc.SQLAlchemyError,
     optuna.exceptions.StorageInternalError,
@@ -41,10 +42,15 @@ FAULTS = (  # of a database, and of what somebody else has written into it
 )
 
 
-def open_storage(url: str) -> RDBStorage:
-    """Returns the database at `url`, its tables made; raises UserError if it cannot be opened."""
+def open_storage(url: str, name: str = KEY) -> RDBStorage:
+    """Returns the database at `url`, its tables made; raises UserError if it cannot be opened.
+
+    Args:
+        url: of the database.
+        name: what the user said it with.
+    """
     if url in ("sqlite://", "sqlite:///:memory:"):
-        raise cannot_use(url, ValueError("it forgets the trials when this process ends"))
+        raise cannot_use(url, ValueError("it forgets the trials when this process ends"), name)
     local = url.startswith("sqlite")
     options = {"connect_args": {"timeout": LOCK_SECONDS}} if local else {"pool_pre_ping": True}  # servers hang up
     for attempt in range(1, 10):
@@ -54,7 +60,7 @@ def open_storage(url: str) -> RDBStorage:
             # Two workers that make the tables at once: one of them meets the other's.
             raced = isinstance(error, sqlalchemy.exc.IntegrityError | RuntimeError) or "already exists" in str(error)
             if not raced or attempt == 9:
-                raise cannot_use(url, error) from None
+                raise cannot_use(url, error, name) from None
             time.sleep(0.1 * attempt)
     raise AssertionError  # not reached
 
@@ -68,14 +74,14 @@ def only_name(storage: RDBStorage) -> str | None:
     return names[0] if len(names) == 1 else None
 
 
-def cannot_use(url: str, error: BaseException) -> UserError:
-    """Returns the sentence for a database that `error` came from."""
+def cannot_use(url: str, error: BaseException, name: str = KEY) -> UserError:
+    """Returns the sentence for a database that `error` came from; `name` is what the user said it with."""
     with contextlib.suppress(sqlalchemy.exc.ArgumentError):
         url = sqlalchemy.make_url(url).render_as_string(hide_password=True)
     cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
     reason = str(getattr(cause, "orig", None) or cause or error).partition("\n")[0].rstrip(".")
     return UserError(
-        f"cannot use the database of the search, search.storage = '{url}': {reason}; give a URL such as "
+        f"cannot use the database of the search, {name} '{url}': {reason}; give a URL such as "
         "sqlite:///search.db or mysql://user@host/name, with the driver installed that it needs, or none"
     )
 

@@ -1,0 +1,129 @@
+"""`tinytrain search`: the best network for a board, found by training many for a short time and few for long.
+
+DIR holds search.db (unless --storage names another database), a run folder for each trial, search.csv, search.md and
+search.png. The same command, run again or in several processes, goes on.
+"""
+
+import contextlib
+import shlex
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tinytrain import files, locks, progress
+from tinytrain.config import load as configs
+from tinytrain.config.schema import Config
+from tinytrain.data import boxes, identity
+from tinytrain.data.load import load_dataset
+from tinytrain.data.source import Dataset
+from tinytrain.data.splits import Splits
+from tinytrain.deploy import boards
+from tinytrain.errors import UserError
+from tinytrain.files import make_folder
+from tinytrain.search import finalists, planning, trial
+from tinytrain.search.limits import Limits
+from tinytrain.search.output import Output
+from tinytrain.search.planning import Asked
+from tinytrain.search.study import Study
+from tinytrain.search.work import Work
+from tinytrain.train import figures
+from tinytrain.train.lr_search import study as databases
+
+LOCK, POLL_SECONDS = ".search.lock", 1.0
+TRIAL_BYTES = 20_000_000  # about, of a run folder with its checkpoints
+
+
+def search(
+    data: str,
+    mcu: str,
+    out: Path | str = "search",
+    hours: float | None = None,
+    trials: int | None = None,
+    latency_ms: float | None = None,
+    storage: str | None = None,
+    overrides: Sequence[str] = (),
+) -> tuple[dict[str, Any], str]:
+    """Searches for the best network for a board; returns (result, the text that says which it is and why).
+
+    Args:
+        data: the SPEC of the images, of classification.
+        mcu: a board or microcontroller.
+        out: the folder DIR, which all processes of a search share.
+        hours: after which the search is over, finalists included; counted while a process works on it.
+        trials: how many networks are trained, in place of a time. One of both is given.
+        latency_ms: the most that the predicted latency may be, None: any.
+        storage: the URL of a database, by default search.db in DIR.
+        overrides: KEY=VALUE words for every network: what is typed is not searched.
+
+    The result is {"out", "winner": a row of search.csv, "why", "export": the command, "finalists", "trials": rows}.
+
+    Raises:
+        UserError: a mistake in what was asked, no time for one trial, or a database of another search. DoesNotFit: no
+        network fits. KeyboardInterrupt has a note that says how to go on.
+    """
+    out, board, overrides = Path(out), boards.load(mcu), [*overrides, f"data.spec={data}"]
+    config = configs.load(None, overrides)
+    typed = {key for key in configs.typed(None, overrides) if configs.get_key(config, key) != "auto"}
+    with progress.stage("reading the data"):
+        dataset = load_dataset(config)
+    _refuse(config, dataset, hours, trials)
+    flags = {"hours": hours, "trials": trials, "latency-ms": latency_ms, "storage": storage, "out": out}
+    words = [f"--{name}={value}" for name, value in flags.items() if value is not None]
+    command = shlex.join(["tinytrain", "search", f"--data={data}", f"--mcu={mcu}", *words, *overrides[:-1]])
+    url = storage or f"sqlite:///{(out / 'search.db').absolute()}"
+    make_folder(out)
+    files.require_space(out, TRIAL_BYTES, "the search", "name another folder with --out")
+    known = trial.resolved(config, typed, dataset)
+    limits = Limits(board, known, len(dataset.classes), int(known.model.channels), latency_ms)
+    facts = {
+        "data": config.data.spec,
+        "images": identity.digest(Splits(dataset, known)),
+        "board": board.name,
+        "latency_ms": latency_ms,
+        "settings": " ".join(sorted(overrides[:-1])),
+    }
+    try:
+        with _hint_on_interrupt():
+            with _planning(out):
+                study = Study(databases.open_storage(url, "--storage"), out, facts)
+                asked = Asked(overrides, typed, known, dataset, None if hours is None else 3600 * hours, trials)
+                job = planning.job(study, asked, limits)
+            output = Output(study, limits, figures.of(known.task).main.label, command, known.qat.epochs)
+            Work(study, job, output.write).train_all()
+            return output.finish(finalists.refine_all(study, job.plan.finalists, job.seconds))
+    except databases.FAULTS as error:
+        raise databases.cannot_use(url, error, "--storage") from None
+
+
+def _refuse(config: Config, dataset: Dataset, hours: float | None, trials: int | None) -> None:
+    """Raises UserError for what cannot be searched."""
+    if dataset.task in boxes.TASKS or config.task not in ("auto", "classify"):
+        raise UserError(
+            f"search finds networks for the task classify, and '{config.data.spec}' is data for {dataset.task}: for a "
+            "detector, fit --mcu takes the largest resolution that fits, and compare --resolutions compares several"
+        )
+
+
+@contextlib.contextmanager
+def _planning(out: Path) -> Iterator[None]:
+    """Holds what one process does for all; others wait until it is done."""
+    watch = locks.Watch()
+    with contextlib.ExitStack() as stack:
+        with progress.stage("waiting for another process, which plans the search"):
+            while True:
+                try:
+                    stack.enter_context(locks.held(out / LOCK, f"the search '{out}'", watch))
+                    break
+                except locks.Held:
+                    time.sleep(POLL_SECONDS)
+        yield
+
+
+@contextlib.contextmanager
+def _hint_on_interrupt() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        stop.add_note("the same command, run again, goes on")
+        raise

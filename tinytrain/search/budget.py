@@ -1,0 +1,142 @@
+"""How long the trials of a search are, and whether there is time for what comes next. No TensorFlow, no clock.
+
+Successive halving as Optuna's pruner does it: a trial is looked at after r = ⌈E/9⌉ of its E epochs and after 3r, and
+goes on if it is in the best third of those that came so far. A trial is never stopped and taken up later, so the first
+one always goes on: with N trials in random order the k-th goes on with a chance of max(1, ⌊k/3⌋)/k.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tinytrain.errors import UserError
+
+REDUCTION = 3  # of the trials, from rung to rung
+LEAST_EPOCHS = 3  # of a trial, where there is little time: fewer tell nothing
+ENOUGH_TRIALS = 8  # that have room, else trials get fewer epochs: long ones are worth more than many
+LARGEST_SHARE = 0.25  # of the time that one trial may take
+FINALISTS = 3
+FINAL_SHARE = 0.15  # of the time, for the finalists; a single one may take more
+# Of a finalist, in epochs of its training for each epoch of the fine-tune: benchmarks of docs/search.md.
+TUNED_EPOCH = 2.5
+MARGIN = 1.15  # planned times are so much longer than measured ones
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast this machine trains and what a trial takes beside, in seconds.
+
+    image: of one image of a network without any MACs; mac: of one more MAC; start: of a trial, to read the data, to
+    compile and to quantize; final: of a finalist, to convert it and run it on all val and test images.
+    """
+
+    image: float
+    mac: float
+    start: float
+    final: float
+
+    def epoch(self, macs: float, images: int) -> float:
+        """Returns the seconds of an epoch of so many images with a network of so many MACs."""
+        return images * (self.image + self.mac * macs)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a search spends its time: epochs of a whole trial, seconds kept for the finalists, how many these are."""
+
+    epochs: int
+    reserve_seconds: float
+    finalists: int
+
+
+def first_rung(epochs: int) -> int:
+    """Returns after how many of `epochs` a trial is first compared."""
+    return -(-epochs // REDUCTION**2)
+
+
+def rungs(epochs: int) -> list[int]:
+    """Returns after how many epochs a trial of `epochs` is compared: the end is no rung."""
+    first = first_rung(epochs)
+    return [rung for rung in (first, REDUCTION * first) if rung < epochs]
+
+
+def expected_epochs(trials: int, epochs: int) -> float:
+    """Returns how many epochs so many trials take together, if they come in random order."""
+    total, going_on, done = 0.0, float(trials), 0
+    for rung in [*rungs(epochs), epochs]:
+        total += going_on * (rung - done)
+        whole = round(going_on)
+        going_on, done = sum(max(1, k // REDUCTION) / k for k in range(1, whole + 1)), rung
+    return total
+
+
+def plan(
+    seconds: float,
+    most_epochs: int,
+    fixed: bool,
+    epochs_of: Sequence[float],
+    speed: Speed,
+    qat: float,
+    spent: float = 0.0,
+) -> Plan:
+    """Returns how the time of a search is spent.
+
+    Args:
+        seconds: of the whole search.
+        most_epochs: the usual number of epochs, or the one that the user typed.
+        fixed: whether the user typed it, so that there can be no other.
+        epochs_of: the seconds of an epoch of some candidates, drawn from the space.
+        speed: of this machine.
+        qat: epochs of the fine-tune of a finalist.
+        spent: seconds that have gone.
+
+    Raises:
+        UserError: there is no time for one trial.
+    """
+    mean, quickest = sum(epochs_of) / len(epochs_of), min(epochs_of)
+    final = MARGIN * (speed.final + TUNED_EPOCH * qat * mean)
+    for finalists in range(FINALISTS, 0, -1):
+        left = seconds - spent - finalists * final
+        for epochs in range(most_epochs, (most_epochs if fixed else LEAST_EPOCHS) - 1, -1):
+            wanted = MARGIN * (ENOUGH_TRIALS * speed.start + expected_epochs(ENOUGH_TRIALS, epochs) * mean)
+            if wanted <= left and (finalists == 1 or finalists * final <= FINAL_SHARE * seconds):
+                return Plan(epochs, finalists * final, finalists)
+    epochs = most_epochs if fixed else min(LEAST_EPOCHS, most_epochs)
+    quick_final = MARGIN * (speed.final + TUNED_EPOCH * qat * quickest)
+    needed = MARGIN * (speed.start + epochs * quickest) + quick_final
+    if needed > seconds - spent:
+        raise UserError(
+            f"--hours {seconds / 3600:.3g} is shorter than one trial: {epochs} epochs of the quickest network and its "
+            f"int8 model take about {minutes(needed)}; give at least --hours {(spent + needed) / 3600:.2g}"
+            + ("" if not fixed else ", or fewer optim.epochs")
+        )
+    return Plan(epochs, quick_final, 1)
+
+
+def most_macs(seconds: float, plan: Plan, speed: Speed, images: int) -> float:
+    """Returns the MACs of the largest network of which no trial takes more than LARGEST_SHARE of `seconds`.
+
+    Args:
+        seconds: of the whole search.
+        plan: how they are spent.
+        speed: of this machine.
+        images: that are trained on.
+    """
+    image = max(LARGEST_SHARE * seconds - speed.start, 0.0) / plan.epochs / images
+    return max(image - speed.image, 0.0) / speed.mac if speed.mac else float("inf")
+
+
+def begins(left: float, start: float, first_rung_seconds: float) -> bool:
+    """Returns whether a new trial comes to its first rung in the `left` seconds; the reserve is not among them."""
+    return MARGIN * (start + first_rung_seconds) <= left
+
+
+def goes_on(left: float, rest_seconds: float) -> bool:
+    """Returns whether a trial comes to its end in the `left` seconds."""
+    return MARGIN * rest_seconds <= left
+
+
+def minutes(seconds: float) -> str:
+    """Returns a time to read: "40 s", "12 min", "3.4 h"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,130 @@
+"""What a search is about, decided once for all its processes: what fits, how long a trial is, which are first."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from tinytrain import progress
+from tinytrain.config import load as configs
+from tinytrain.config.schema import Config
+from tinytrain.data.source import Dataset
+from tinytrain.data.splits import Splits
+from tinytrain.search import budget, priors, speed, trial
+from tinytrain.search import space as spaces
+from tinytrain.search.budget import Plan, Speed
+from tinytrain.search.limits import Limits
+from tinytrain.search.space import Network, Space
+from tinytrain.search.study import Study
+from tinytrain.search.work import Job
+
+FIRST = 3  # trials that are not drawn, but the first architectures of the table of priors
+DRAWN = 2  # networks whose epochs a plan goes by
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was asked for.
+
+    overrides: the KEY=VALUE words; typed: their keys; config: without "auto"; dataset: the images; seconds: after which
+    the search is over, None: after `trials`.
+    """
+
+    overrides: list[str]
+    typed: set[str]
+    config: Config
+    dataset: Dataset
+    seconds: float | None
+    trials: int | None
+
+
+def job(study: Study, asked: Asked, limits: Limits) -> Job:
+    """Returns what is searched; the first process plans it, and puts the first trials into the study.
+
+    Raises:
+        DoesNotFit: no network fits. UserError: there is no time for one trial.
+    """
+    space = Space(asked.config, asked.typed, spaces.side(asked.dataset), limits)
+    images = len(Splits(asked.dataset, asked.config).subsets["train"].indices)
+    with progress.stage("looking for the networks that fit"):
+        architectures = limits.that_fit(space.smallest())
+    stored = study.get("plan") or _planned(space, asked, architectures, limits, images, study.used_seconds)
+    limits.most_macs = stored["most_macs"]
+    architectures = limits.that_fit(space.smallest())
+    if study.get("plan") is None:
+        for network in priors.choose(space, architectures, FIRST):
+            study.study.enqueue_trial(space.parameters(network))
+        study.put("plan", stored)
+    plan = Plan(**stored["plan"])
+    study.begin(plan.epochs)
+    return Job(
+        overrides=asked.overrides,
+        dataset=asked.dataset,
+        images=images,
+        space=space,
+        limits=limits,
+        architectures=architectures,
+        plan=plan,
+        most_trials=asked.trials,
+        seconds=asked.seconds,
+        speed=Speed(**stored["speed"]) if stored["speed"] else None,
+        seed=asked.config.seed,
+        keeps_best=asked.config.optim.checkpoint == "best",
+    )
+
+
+def _planned(
+    space: Space,
+    asked: Asked,
+    architectures: Sequence[str],
+    limits: Limits,
+    images: int,
+    used_seconds: Callable[[], float],
+) -> dict[str, Any]:
+    """Returns {"plan", "speed", "most_macs"} as JSON can hold them; measures how fast this machine trains."""
+    epochs = asked.config.optim.epochs
+    if asked.seconds is None:
+        return {"plan": asdict(Plan(epochs, 0.0, budget.FINALISTS)), "speed": None, "most_macs": None}
+    with progress.stage("drawing some networks, to plan with"):
+        networks = [*priors.choose(space, architectures, FIRST), *_drawn(space, architectures, asked.config.seed)]
+    macs = sorted({limits.sketch(network).macs for network in networks})
+    by_macs = sorted(networks, key=lambda network: limits.sketch(network).macs)
+    smallest, typical = by_macs[0], by_macs[len(by_macs) // 2]
+    both = [_config(asked, network) for network in (smallest, typical)]
+    measured = speed.measure(both, [limits.sketch(one).macs for one in (smallest, typical)], asked.dataset.classes)
+    epoch_seconds = [measured.epoch(each, images) for each in macs]
+    fixed = "optim.epochs" in asked.typed
+    spent = used_seconds()
+    plan = budget.plan(asked.seconds, epochs, fixed, epoch_seconds, measured, asked.config.qat.epochs, spent)
+    most = budget.most_macs(asked.seconds - spent, plan, measured, images)
+    return {
+        "plan": asdict(plan),
+        "speed": asdict(measured),
+        "most_macs": max(most, macs[0]),
+    }
+
+
+def _config(asked: Asked, network: Network) -> Config:
+    words = [*asked.overrides, *(f"{key}={value}" for key, value in network.settings.items())]
+    return trial.resolved(configs.load(None, words), configs.typed(None, words), asked.dataset)
+
+
+def _drawn(space: Space, architectures: Sequence[str], seed: int) -> list[Network]:
+    generator = np.random.default_rng(seed)
+    return [space.draw(_Random(generator), architectures)[0] for _ in range(DRAWN)]
+
+
+class _Random:
+    """Draws without a study."""
+
+    def __init__(self, generator: np.random.Generator) -> None:
+        self.generator = generator
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
+        """Returns a number; how a logarithmic one is drawn does not matter here."""
+        return float(self.generator.uniform(low, high))
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        """Returns one of the choices."""
+        return choices[int(self.generator.integers(len(choices)))]
