@@ -57,7 +57,7 @@ def word_problem(text: str) -> str:
         if called[1] not in COMMANDS:
             return f"tinytrain has no command {called[1]}"
         known = {*(flag.name for flag in COMMANDS[called[1]].flags), "json", "help"}
-        unknown = set(re.findall(r"--([a-z]+)", text)) - known
+        unknown = set(re.findall(r"--([a-z-]+)", text)) - known
         unknown |= set(re.findall(r"(?<![\w$/])([a-z_]+(?:\.[a-z_]+)?)=", text)) - set(load.keys())
         if unknown:
             return f"unknown flags or keys: {', '.join(sorted(unknown))}"
