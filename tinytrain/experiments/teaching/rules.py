@@ -1,0 +1,46 @@
+"""What a comparison with a teacher goes by: who underfits, how long the same time is, what pays. No TensorFlow."""
+
+import math
+import statistics
+from collections.abc import Sequence
+
+from tinytrain.config.fields import MOST_EPOCHS
+
+FITS = 0.95  # training top-1 from which on a network has fitted its images
+GAP = 0.03  # of training top-1 above val from which on a network overfits rather than underfits
+CHANCE = 1.96  # standard errors: what two equal networks differ by in 95 of 100 cases is smaller
+
+
+def underfits(train: float, val: float) -> bool:
+    """Returns whether a network underfits, by its top-1 (0..1) on the training and the val images of its last epoch.
+
+    Widening during training helps only such networks (NetAug, Cai et al., 2022, section 3). Training images are cropped
+    and mirrored, so that val may be above.
+    """
+    return train < FITS and train - val < GAP
+
+
+def equal_time_epochs(seconds: Sequence[float], budget: float, start: float = 0.0) -> int:
+    """Returns for how many epochs a network can be trained in a time, at least as many as it was.
+
+    What its epochs took beyond the median (of two, the quicker one), mostly to compile the step, is paid once.
+
+    Args:
+        seconds: of each epoch that it was trained for.
+        budget: the seconds that there are.
+        start: the seconds that its training takes before the first epoch.
+    """
+    epoch = statistics.median_low(seconds)
+    once = start + max(sum(seconds) - len(seconds) * epoch, 0.0)
+    return min(max(math.floor((budget - once) / epoch), len(seconds)), MOST_EPOCHS)
+
+
+def chance(first: float, second: float, images: int) -> float:
+    """Returns the difference of two accuracies, 0..1, that chance alone reaches in one of twenty cases.
+
+    Args:
+        first: an accuracy, 0..1, on images drawn at random.
+        second: another one.
+        images: how many they were measured on.
+    """
+    return CHANCE * math.sqrt((first * (1 - first) + second * (1 - second)) / images)
