@@ -82,13 +82,10 @@ def _teach(values: Any, path: Path | None, config: schema.Config, typed: set[str
     from tinytrain.quiet import import_tensorflow
 
     import_tensorflow(at_once=True)
-    from tinytrain.commands.fit import choose_model
     from tinytrain.commands.teach import teach
 
-    if values.model == AUTO:
-        typed |= choose_model(config, typed, values.mcu)
     command = ["tinytrain", "fit", *flag_words(COMMANDS["fit"], values), *words]
-    return teach(config, values.out, values.teacher, values.mcu, typed, path, command)
+    return teach(config, values.out, values.teacher, values.mcu, typed, path, command, values.model == AUTO)
 
 
 def _config_to_resume(out: Path | None, config: schema.Config, typed: set[str]) -> schema.Config:
@@ -165,6 +162,7 @@ def _search(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any
         getattr(values, "latency-ms"),
         values.storage,
         overrides,
+        values.teacher == AUTO,
     )
 
 
@@ -368,6 +366,7 @@ COMMANDS = {
             number("latency-ms", "MS", "the most that the predicted latency may be", 0.001, 1e6),
             number("hours", "H", "end after so long, or", 0.001, 10_000),
             integer("trials", "N", "after so many networks", 1, fields.MOST_TRIALS),
+            choice("teacher", (AUTO,), "then train a larger network to teach the winner, if time is left"),
             text("storage", "URL", "the database that processes share (default: search.db in --out)"),
             text("out", "DIR", "the folder of the runs, search.csv, search.md and search.png", default="search"),
             integer("workers", "N", "search in N processes of this machine, that share the networks", 1, MOST_WORKERS),

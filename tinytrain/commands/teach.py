@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tinytrain import progress
+from tinytrain.commands import fit
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
 from tinytrain.data import boxes, identity
@@ -34,6 +35,7 @@ def teach(
     typed: Collection[str] | None = None,
     path: Path | None = None,
     words: Sequence[str] = (),
+    choose_model: bool = False,
 ) -> tuple[dict[str, Any], str]:
     """Trains a teacher and its student, beside plain training for the same time; returns (result, its table).
 
@@ -46,6 +48,7 @@ def teach(
         typed: as in `fit`.
         path: the file that the config comes from.
         words: the command line that was typed.
+        choose_model: as in `fit`.
 
     The result is that of `Lesson.train_all`.
 
@@ -55,7 +58,9 @@ def teach(
     """
     out = Path(out)
     _refuse(config, out)
-    if typed is None:
+    if choose_model:
+        typed = fit.take_first_choice(config, typed, mcu)
+    elif typed is None:
         known = configs.keys()
         typed = {dotted for dotted in known if configs.get_key(config, dotted) != configs.get_key(Config(), dotted)}
     with progress.stage("reading the data"):

@@ -8,6 +8,7 @@ from tinytrain.config.fields import MOST_EPOCHS
 
 FITS = 0.95  # training top-1 from which on a network has fitted its images
 GAP = 0.03  # of training top-1 above val from which on a network overfits rather than underfits
+NETAUG_COST = 3.2  # of a step with NetAug, in plain ones (docs/training-methods.md)
 CHANCE = 1.96  # standard errors: what two equal networks differ by in 95 of 100 cases is smaller
 
 
@@ -33,6 +34,18 @@ def equal_time_epochs(seconds: Sequence[float], budget: float, start: float = 0.
     epoch = statistics.median_low(seconds)
     once = start + max(sum(seconds) - len(seconds) * epoch, 0.0)
     return min(max(math.floor((budget - once) / epoch), len(seconds)), MOST_EPOCHS)
+
+
+def expected_seconds(plain: float, ratio: float, is_trained: bool) -> float:
+    """Returns about how long a comparison takes at most: with NetAug, and where time grows as the MACs do.
+
+    Args:
+        plain: seconds of the plain student.
+        ratio: MACs of the teacher over those of the student.
+        is_trained: whether the plain student is there already.
+    """
+    teacher, taught = ratio * plain, (NETAUG_COST + ratio / 3) * plain  # a forward pass is a third of a step
+    return 2 * (teacher + taught) + (0.0 if is_trained else plain)  # twice: plain training for as long
 
 
 def chance(first: float, second: float, images: int) -> float:
