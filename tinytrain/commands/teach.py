@@ -13,7 +13,7 @@ from tinytrain import progress
 from tinytrain.commands import fit
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
-from tinytrain.data import boxes, identity
+from tinytrain.data import identity
 from tinytrain.data.load import load_dataset
 from tinytrain.data.source import Dataset
 from tinytrain.data.splits import Splits
@@ -25,6 +25,7 @@ from tinytrain.experiments.teaching.lesson import Lesson
 from tinytrain.methods.distill import teachers
 from tinytrain.run import Run
 from tinytrain.train import task as tasks
+from tinytrain.train.resolve import task_of
 
 
 def teach(
@@ -65,7 +66,7 @@ def teach(
         typed = {dotted for dotted in known if configs.get_key(config, dotted) != configs.get_key(Config(), dotted)}
     with progress.stage("reading the data"):
         dataset = load_dataset(config)
-    _refuse_boxes(config, dataset)
+    _refuse_other_tasks(config, dataset)
     student = Student.of(config, typed, dataset, path, BoardCheck(mcu) if mcu else None)
     if teacher != AUTO:
         _check(teacher, student)
@@ -88,11 +89,11 @@ def _refuse(config: Config, out: Path) -> None:
         )
 
 
-def _refuse_boxes(config: Config, dataset: Dataset) -> None:
-    if dataset.task in boxes.TASKS or config.task not in ("auto", "classify"):
+def _refuse_other_tasks(config: Config, dataset: Dataset) -> None:
+    if (task := task_of(config, dataset)) != "classify":
         raise UserError(
-            f"--teacher compares networks by top-1, and '{config.data.spec}' is data for {dataset.task}: for a "
-            "detector, train the teacher and say method=distill distill.teacher=RUN"
+            f"--teacher compares networks by top-1, and '{config.data.spec}' is data for {task}: for a detector, train "
+            "the teacher and say method=distill distill.teacher=RUN"
         )
 
 
