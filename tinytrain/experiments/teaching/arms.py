@@ -1,9 +1,10 @@
 """The runs of a comparison with a teacher: which networks are trained, with which configs, in which folders.
 
-plain      the student alone, with its own methods and epochs
-teacher    a larger network on the same images, unless one is given
-distilled, or netaug_distilled where the plain student underfits: the student with distillation around its methods
-longer     the plain student for as long as the teacher and the distillation took together
+plain              the student alone, with its own methods and epochs
+teacher            a larger network on the same images, unless one is given
+distilled          the student with distillation around its methods
+netaug_distilled   inside wider networks as well, where the plain student underfits
+longer             the plain student for as long as the teacher and the better one of these took together
 """
 
 from collections.abc import Collection

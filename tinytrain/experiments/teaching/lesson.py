@@ -37,8 +37,9 @@ class Lesson:
     def train_all(self) -> tuple[dict[str, Any], str]:
         """Trains all runs; returns (result, the table with what it says).
 
-        The result is {"out", "teacher": distill.teacher, "underfits": of the plain student, "method": of the taught
-        one, "arms": rows of the table, "why": the sentences, "use": the folder of the best student on val}.
+        The result is {"out", "teacher": distill.teacher, "underfits": of the plain student, "taught": the folder of
+        the better taught student on val, "arms": rows of the table, "why": the sentences, "use": the folder of the best
+        student on val}.
 
         Raises:
             UserError: a run failed, or a folder holds a run of another config. DoesNotFit: the student is too large.
@@ -47,7 +48,7 @@ class Lesson:
         self._note(f"the teacher: {arms.larger or arms.teacher_key}")
         self._train(plan)
         underfits = self._decide_on_netaug()
-        plan = [*plan, arms.taught(self.netaug)]
+        plan = [*plan, arms.taught(with_netaug=False), *([arms.taught(with_netaug=True)] if self.netaug else [])]
         self._train(plan)
         epochs = self._equal_time(plan)
         if epochs > int(self.rows[0]["epochs"]):
@@ -64,7 +65,7 @@ class Lesson:
             "out": str(arms.out),
             "teacher": arms.teacher_key,
             "underfits": underfits,
-            "method": plan[len(arms.first)].config.method,
+            "taught": outcome.best_taught(self.rows)["run"],
             "arms": self.rows,
             "why": why,
             "use": outcome.used(self.rows)["run"],
@@ -94,23 +95,23 @@ class Lesson:
         print(escaped(f"tinytrain: {note}"), file=sys.stderr)
 
     def _decide_on_netaug(self) -> bool:
-        """Decides whether the student learns inside wider networks too; returns whether it underfits."""
+        """Decides whether NetAug is tried as well; returns whether the plain student underfits."""
         last = Run(self.arms.plain.folder).history()[-1]
         train, val = float(last["top1"]), float(last["val_top1"])
         underfits = rules.underfits(train, val)
         figures = f"training top-1 {100 * train:.1f} %, val {100 * val:.1f} % in its last epoch"
         if not underfits:
-            self._note(f"the plain student does not underfit ({figures}): distillation without NetAug")
+            self._note(f"the plain student does not underfit ({figures}): NetAug is not tried")
         elif obstacle := self.arms.why_no_netaug():
-            self._note(f"the plain student underfits ({figures}), but NetAug is not added: {obstacle}")
+            self._note(f"the plain student underfits ({figures}), but NetAug is not tried: {obstacle}")
         else:
             self.netaug = True
-            self._note(f"the plain student underfits ({figures}): distillation with NetAug")
+            self._note(f"the plain student underfits ({figures}): NetAug is tried as well")
         return underfits
 
     def _equal_time(self, plan: list[Planned]) -> int:
-        """Returns the epochs of plain training that take as long as the teacher and the distillation together."""
-        plain, taught = self.rows[0], self.rows[-1]
+        """Returns the epochs of plain training that take as long as the teacher and its better student together."""
+        plain, taught = self.rows[0], outcome.best_taught(self.rows)
         seconds = [float(row["seconds"]) for row in Run(plan[0].folder).history()]
         budget = taught["seconds_with_teacher"]
         epochs = rules.equal_time_epochs(seconds, budget, plain["seconds"] - sum(seconds))

@@ -40,8 +40,16 @@ def row(planned: Planned, teacher_seconds: float = 0.0) -> Row:
 
 def used(rows: Sequence[Row]) -> Row:
     """Returns the row of the student with the best val top-1, of equal ones the one that took the least time."""
-    students = [row for row in rows if row["arm"] != TEACHER]
-    return min(students, key=lambda row: (-row["val_top1"], row["seconds_with_teacher"]))
+    return _best([row for row in rows if row["arm"] != TEACHER])
+
+
+def best_taught(rows: Sequence[Row]) -> Row:
+    """Returns the row of the taught student with the best val top-1."""
+    return _best([row for row in rows if row["arm"] in TAUGHT])
+
+
+def _best(rows: Sequence[Row]) -> Row:
+    return min(rows, key=lambda row: (-row["val_top1"], row["seconds_with_teacher"]))
 
 
 def verdict(rows: Sequence[Row], val_images: int) -> str:
@@ -52,8 +60,8 @@ def verdict(rows: Sequence[Row], val_images: int) -> str:
         val_images: how many val images there are.
     """
     by_arm = {row["arm"]: row for row in rows}
-    taught = next(by_arm[name] for name in TAUGHT if name in by_arm)
-    equal, best = by_arm.get(LONGER, by_arm[PLAIN]), used(rows)
+    taught, best = best_taught(rows), used(rows)
+    equal = by_arm.get(LONGER, by_arm[PLAIN])
     gain = taught["val_top1"] - equal["val_top1"]
     compared = (
         f"{taught['arm']} is {_points(gain)} plain training for the same time on val "

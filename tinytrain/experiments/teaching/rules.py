@@ -44,8 +44,10 @@ def expected_seconds(plain: float, ratio: float, is_trained: bool) -> float:
         ratio: MACs of the teacher over those of the student.
         is_trained: whether the plain student is there already.
     """
-    teacher, taught = ratio * plain, (NETAUG_COST + ratio / 3) * plain  # a forward pass is a third of a step
-    return 2 * (teacher + taught) + (0.0 if is_trained else plain)  # twice: plain training for as long
+    teacher, teaches = ratio * plain, ratio * plain / 3  # a forward pass is a third of a step
+    distilled, netaug = plain + teaches, NETAUG_COST * plain + teaches
+    longer = teacher + netaug
+    return teacher + distilled + netaug + longer + (0.0 if is_trained else plain)
 
 
 def chance(first: float, second: float, images: int) -> float:
