@@ -55,7 +55,7 @@ def rows(**val):
             "arm": arm,
             "val_top1": top1,
             "test_top1": 1 - top1,
-            "seconds_with_teacher": number,
+            "seconds_with_teacher": 100 + number,
             "run": f"out/{arm}",
         }
         for number, (arm, top1) in enumerate(val.items())
@@ -99,6 +99,22 @@ def test_equal_figures_go_to_what_took_less_time():
 
 def test_without_longer_training_the_plain_student_had_the_same_time():
     assert "distilled is 10.0 points above plain" in outcome.verdict(rows(plain=0.5, distilled=0.6), 100_000)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"), [(100, 125, True), (125, 100, True), (100, 126, False), (134, 220, False)]
+)
+def test_which_times_are_the_same(first, second, expected):
+    assert rules.is_same_time(first, second) is expected
+
+
+def test_times_that_are_not_the_same_are_not_called_so():
+    compared = rows(plain=0.5, teacher=0.7, distilled=0.66, longer=0.6)
+    compared[2]["seconds_with_teacher"], compared[3]["seconds_with_teacher"] = 220, 134
+    text = outcome.verdict(compared, 100_000)
+    assert text.startswith("distilled is 6.0 points above plain training for 134 in place of 220 s on val (66.0")
+    assert "That is not the same time" in text
+    assert "the same time" not in outcome.verdict(compared, 100_000).replace("That is not the same time", "")
 
 
 def test_few_val_images_and_a_poor_teacher_are_named():

@@ -62,12 +62,18 @@ def verdict(rows: Sequence[Row], val_images: int) -> str:
     by_arm = {row["arm"]: row for row in rows}
     taught, best = best_taught(rows), used(rows)
     equal = by_arm.get(LONGER, by_arm[PLAIN])
-    gain = taught["val_top1"] - equal["val_top1"]
+    gain, times = taught["val_top1"] - equal["val_top1"], [row["seconds_with_teacher"] for row in (equal, taught)]
+    same = rules.is_same_time(*times)
+    how_long = "the same time" if same else f"{times[0]:.0f} in place of {times[1]:.0f} s"
     compared = (
-        f"{taught['arm']} is {_points(gain)} plain training for the same time on val "
+        f"{taught['arm']} is {_points(gain)} plain training for {how_long} on val "
         f"({100 * taught['val_top1']:.1f} and {100 * equal['val_top1']:.1f} %)"
     )
     sentences = [f"{compared}: use {best['run']}." if best is taught else _does_not_pay(compared, best)]
+    if not same and LONGER in by_arm:
+        sentences.append(
+            "That is not the same time: an epoch took longer or shorter than before, as on a busy machine."
+        )
     if abs(gain) < (chance := rules.chance(taught["val_top1"], equal["val_top1"], val_images)):
         sentences.append(
             f"With {val_images:,} val images, chance alone makes a difference of up to {100 * chance:.1f} points."

@@ -9,6 +9,7 @@ from tinytrain.config.fields import MOST_EPOCHS
 FITS = 0.95  # training top-1 from which on a network has fitted its images
 GAP = 0.03  # of training top-1 above val from which on a network overfits rather than underfits
 NETAUG_COST = 3.2  # of a step with NetAug, in plain ones (docs/training-methods.md)
+SAME_TIME = 1.25  # two times are the same if neither is more than so many times the other
 CHANCE = 1.96  # standard errors: what two equal networks differ by in 95 of 100 cases is smaller
 
 
@@ -48,6 +49,11 @@ def expected_seconds(plain: float, ratio: float, is_trained: bool) -> float:
     distilled, netaug = plain + teaches, NETAUG_COST * plain + teaches
     longer = teacher + netaug
     return teacher + distilled + netaug + longer + (0.0 if is_trained else plain)
+
+
+def is_same_time(first: float, second: float) -> bool:
+    """Returns whether two times in seconds are about the same; those of a busy machine may not be as planned."""
+    return max(first, second) <= SAME_TIME * min(first, second)
 
 
 def chance(first: float, second: float, images: int) -> float:
