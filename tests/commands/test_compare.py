@@ -235,7 +235,7 @@ def test_what_a_file_says_is_not_taken_for_a_default(command_line, two_configs, 
     """What is usual for boxes takes the place of what nobody chose, so `fit` is told what was chosen."""
     chosen = []
 
-    def note(config, folder, resume, typed):
+    def note(config, folder, resume, fit_check, typed):
         chosen.append(typed)
         raise UserError("enough")
 

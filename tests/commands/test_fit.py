@@ -222,7 +222,7 @@ def begun(tmp_path, monkeypatch):
     (tmp_path / "old/config.toml").write_text(configs.dump(configs.load(None, words)))
     asked = []
 
-    def fit(config, out, mcu, resume, typed):
+    def fit(config, out, mcu, resume, typed, choose_model):
         asked.append(config)
         raise UserError("asked")
 

@@ -192,3 +192,18 @@ def test_a_first_choice_needs_a_board(command_line):
         2,
         "tinytrain: --model auto chooses the network for a board: say which with --mcu BOARD\n",
     )
+
+
+@pytest.mark.long
+def test_the_winner_is_taught_by_a_larger_network(command_line, tmp_path):
+    words = ["search", "--data=digits", *BOARD, "--trials=1", "--out=found", "--teacher=auto", "--json"]
+    status, out, error = command_line(*words, *SMALL, "optim.epochs=1")
+    assert status == 0, error
+    result = json.loads(out.splitlines()[-1])
+    lesson, winner = result["teaching"], result["winner"]
+    assert lesson["arms"][0]["run"] == winner["run"]  # which is not trained again
+    assert [row["arm"] for row in lesson["arms"]][1:4] == ["teacher", "distilled", "netaug_distilled"]
+    assert Run(tmp_path / "found/taught/netaug_distilled").finished
+    text = (tmp_path / "found/search.md").read_text()
+    assert text.startswith("# The search for a network")
+    assert lesson["why"] in text.partition("## A teacher for the winner")[2]

@@ -23,7 +23,7 @@ AUTO = "auto"  # --model: the project's choice for the board
 
 
 def _fit(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, str]:
-    chooses = values.model == AUTO
+    chooses, typed_words = values.model == AUTO, [*operands, *overrides]
     if chooses and not values.mcu:
         raise UserError("--model auto chooses the network for a board: say which with --mcu BOARD")
     flag_keys = [("data.spec", values.data), ("model.name", None if chooses else values.model)]
@@ -39,6 +39,8 @@ def _fit(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, s
         from tinytrain.deploy import boards
 
         boards.load(values.mcu)
+    if values.teacher:
+        return _teach(values, path, config, typed, typed_words)
     others = cluster.of_environment()
     if values.resume and others.chief:  # who alone may have the run
         config = _config_to_resume(out, config, typed)
@@ -52,7 +54,7 @@ def _fit(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, s
         )
     if values.workers is not None:
         words = flag_words(COMMANDS["fit"], values, leave_out=("workers", "restarts"))
-        sys.exit(launch.launch(["fit", *operands, *words, *overrides], values.workers, values.restarts, out))
+        sys.exit(launch.launch(["fit", *words, *typed_words], values.workers, values.restarts, out))
     from tinytrain.quiet import import_tensorflow
 
     import_tensorflow(at_once=True)
@@ -64,6 +66,26 @@ def _fit(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, s
         sys.exit(0)  # a worker beside the chief, which says what came out
     result = run.metrics()
     return result | {"run": str(run.folder)}, task.of(run.config(), []).line(run.folder, result)
+
+
+def _teach(values: Any, path: Path | None, config: schema.Config, typed: set[str], words: list[str]) -> tuple[Any, str]:
+    """Trains with a teacher, as `fit` says with --teacher."""
+    if not values.out:
+        raise UserError("--teacher needs --out DIR, the folder of the runs that it trains")
+    if values.resume:
+        raise UserError("--teacher goes on without --resume: run the same command again")
+    if values.workers is not None or cluster.of_environment().count > 1:
+        raise UserError(
+            "--teacher trains several networks, and workers share one: start the same command several times instead, "
+            "the processes share the networks"
+        )
+    from tinytrain.quiet import import_tensorflow
+
+    import_tensorflow(at_once=True)
+    from tinytrain.commands.teach import teach
+
+    command = ["tinytrain", "fit", *flag_words(COMMANDS["fit"], values), *words]
+    return teach(config, values.out, values.teacher, values.mcu, typed, path, command, values.model == AUTO)
 
 
 def _config_to_resume(out: Path | None, config: schema.Config, typed: set[str]) -> schema.Config:
@@ -140,6 +162,7 @@ def _search(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any
         getattr(values, "latency-ms"),
         values.storage,
         overrides,
+        values.teacher == AUTO,
     )
 
 
@@ -310,6 +333,11 @@ COMMANDS = {
                 "a name from `tinytrain list models`, or auto: the first of the measured ones that fits",
             ),
             text("mcu", "BOARD", "a board; refuse, before training, a model that does not fit it"),
+            text(
+                "teacher",
+                "auto|RUN|FILE",
+                "train a larger network first, or take that one, and let it teach; beside plain training for as long",
+            ),
             text("out", "RUN", "the run folder to write (default: the next free runs/DATA-MODEL-NNN)"),
             switch("resume", "go on with the interrupted run in --out"),
             integer("workers", "N", "train in N processes of this machine, that share each batch", 1, MOST_WORKERS),
@@ -338,6 +366,7 @@ COMMANDS = {
             number("latency-ms", "MS", "the most that the predicted latency may be", 0.001, 1e6),
             number("hours", "H", "end after so long, or", 0.001, 10_000),
             integer("trials", "N", "after so many networks", 1, fields.MOST_TRIALS),
+            choice("teacher", (AUTO,), "then train a larger network to teach the winner, if time is left"),
             text("storage", "URL", "the database that processes share (default: search.db in --out)"),
             text("out", "DIR", "the folder of the runs, search.csv, search.md and search.png", default="search"),
             integer("workers", "N", "search in N processes of this machine, that share the networks", 1, MOST_WORKERS),

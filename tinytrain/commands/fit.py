@@ -47,12 +47,21 @@ def fit(
     workers = collectives.begin(cluster.of_environment())
     with contextlib.nullcontext() if workers.chief else _silence():
         if choose_model and not resume:
-            typed = _choose_model(config, typed, mcu)
+            typed = take_first_choice(config, typed, mcu)
         return training.fit(config, Path(out) if out else None, resume, BoardCheck(mcu) if mcu else None, typed)
 
 
-def _choose_model(config: Config, typed: Collection[str] | None, mcu: str | None) -> set[str]:
-    """Sets the network of `config` to a good first choice for a board; returns the keys that are decided then."""
+def take_first_choice(config: Config, typed: Collection[str] | None, mcu: str | None) -> set[str]:
+    """Sets the network of `config` to a good first choice for a board; returns the keys that are decided then.
+
+    Args:
+        config: the run; changed in place.
+        typed: as in `fit`; these keys stay.
+        mcu: the board, without which nothing can be chosen.
+
+    Raises:
+        UserError: no board, or data that cannot be read or are not for classification. DoesNotFit: no network fits.
+    """
     from tinytrain.search import first_choice
 
     if mcu is None:

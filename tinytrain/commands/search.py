@@ -21,7 +21,7 @@ from tinytrain.data.splits import Splits
 from tinytrain.deploy import boards
 from tinytrain.errors import UserError
 from tinytrain.files import make_folder
-from tinytrain.search import finalists, planning, trial
+from tinytrain.search import finalists, planning, teaching, trial
 from tinytrain.search.limits import Limits
 from tinytrain.search.output import Output
 from tinytrain.search.planning import Asked
@@ -43,6 +43,7 @@ def search(
     latency_ms: float | None = None,
     storage: str | None = None,
     overrides: Sequence[str] = (),
+    teacher: bool = False,
 ) -> tuple[dict[str, Any], str]:
     """Searches for the best network for a board; returns (result, the text that says which it is and why).
 
@@ -55,8 +56,10 @@ def search(
         latency_ms: the most that the predicted latency may be, None: any.
         storage: the URL of a database, by default search.db in DIR.
         overrides: KEY=VALUE words for every network: what is typed is not searched.
+        teacher: train a larger network to teach the winner, as `fit --teacher auto` does, if time is left.
 
-    The result is {"out", "winner": a row of search.csv, "why", "export": the command, "finalists", "trials": rows}.
+    The result is {"out", "winner": a row of search.csv, "why", "export": the command, "finalists", "trials": rows};
+    with `teacher` also "teaching" (search/teaching.py).
 
     Raises:
         UserError: a mistake in what was asked, no time for one trial, or a database of another search. DoesNotFit: no
@@ -68,7 +71,10 @@ def search(
     with progress.stage("reading the data"):
         dataset = load_dataset(config)
     _refuse(config, dataset, hours, trials)
+    if teacher:
+        teaching.refuse(config)
     flags = {"hours": hours, "trials": trials, "latency-ms": latency_ms, "storage": storage, "out": out}
+    flags |= {"teacher": "auto"} if teacher else {}
     words = [f"--{name}={value}" for name, value in flags.items() if value is not None]
     command = shlex.join(["tinytrain", "search", f"--data={data}", f"--mcu={mcu}", *words, *overrides[:-1]])
     url = storage or f"sqlite:///{(out / 'search.db').absolute()}"
@@ -91,7 +97,8 @@ def search(
                 job = planning.job(study, asked, limits)
             output = Output(study, limits, figures.of(known.task).main.label, command, known.qat.epochs)
             Work(study, job, output.write).train_all()
-            return output.finish(finalists.refine_all(study, job.plan.finalists, job.seconds))
+            result, text = output.finish(finalists.refine_all(study, job.plan.finalists, job.seconds))
+            return teaching.of_winner(study, result, text, dataset, job.seconds) if teacher else (result, text)
     except databases.FAULTS as error:
         raise databases.cannot_use(url, error, "--storage") from None
 

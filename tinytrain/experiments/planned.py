@@ -1,10 +1,11 @@
-"""A run to train, as `compare` and `reproduce` plan it."""
+"""A run to train, as `compare`, `reproduce` and `fit --teacher` plan it."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from tinytrain.config.schema import Config
+from tinytrain.train.chosen import FitCheck
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Planned:
         config_path: the file that the config comes from, which errors name.
         typed: the dotted keys of the config that were chosen, which what is usual for the task does not replace; None:
             those that differ from the default.
+        fit_check: called with its untrained network, to refuse one that is too large for a board.
     """
 
     name: str
@@ -29,3 +31,4 @@ class Planned:
     folder: Path
     config_path: Path
     typed: Collection[str] | None = None
+    fit_check: FitCheck | None = None

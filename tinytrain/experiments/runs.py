@@ -15,7 +15,7 @@ from tinytrain.config import dataset_catalog
 from tinytrain.data import identity
 from tinytrain.data.load import load_dataset
 from tinytrain.data.source import Dataset
-from tinytrain.errors import UserError, escaped
+from tinytrain.errors import DoesNotFit, UserError, escaped
 from tinytrain.experiments.planned import Planned
 from tinytrain.experiments.sharing import SharedRuns
 from tinytrain.files import make_folder
@@ -37,15 +37,20 @@ def train_all(plan: Sequence[Planned], table: Path, progressed: Callable[[list[P
 
     Raises:
         UserError: before any training, if a folder holds a run with another config or other images, or cannot be made;
-            at the end, if a run failed.
+            at the end, if a run failed. DoesNotFit: a run is too large for its board.
     """
     _refuse_runs_of_other_configs(plan)
     _refuse_runs_of_other_images(plan)
     make_folder(table.parent)
     files.require_space(table.parent, TABLE_BYTES, "the tables", "name another folder with --out")
     shared = SharedRuns(plan, _train)
-    with _hint_on_interrupt():
-        shared.train_all(progressed)
+    try:
+        with _hint_on_interrupt():
+            shared.train_all(progressed)
+    except DoesNotFit:
+        for planned in plan:
+            _remove_empty(planned.folder, table.parent)
+        raise
     if shared.errors:
         for folder in shared.errors:
             _remove_empty(folder, table.parent)
@@ -130,7 +135,7 @@ def _train(planned: Planned) -> None:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     begun = run.config_path.is_file()
     try:
-        fit.fit(planned.config, planned.folder, resume=begun, typed=planned.typed)
+        fit.fit(planned.config, planned.folder, begun, planned.fit_check, planned.typed)
     except Held:
         raise
     except UserError as error:

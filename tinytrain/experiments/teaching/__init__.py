@@ -1,0 +1,1 @@
+"""Teachers: a network that learns from a larger one, beside plain training for the same time."""
