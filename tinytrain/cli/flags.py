@@ -121,7 +121,8 @@ def usage(name: str, command: Command) -> str:
     """Returns the line that shows how `command` is typed."""
     shown = [flag for flag in command.flags if f"--{flag.name}" not in command.operands]
     parts = [flag.usage if flag.required else f"[{flag.usage}]" for flag in shown]
-    return " ".join(["tinytrain", name, command.operands, *parts, *["[KEY=VALUE …]"] * command.overrides])
+    words = ["tinytrain", name, command.operands, *parts, *["[KEY=VALUE …]"] * command.overrides]
+    return " ".join(filter(None, words))
 
 
 def help_text(name: str, command: Command) -> str:
