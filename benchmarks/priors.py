@@ -6,7 +6,7 @@
 Each network is trained by `fit` in OUT/DATA/NETWORK/seedK; the same command, run again, keeps what is finished and
 goes on with what is not. The accuracy of a row is the mean over data and seeds of the best float top-1 on val: the
 order counts, not the number. Networks of a resolution are compared at that resolution on all data, smaller images
-enlarged. --write writes tinytrain/search/priors.toml, with the command in it.
+enlarged. --write writes tinytrain/searching/priors.toml, with the command in it.
 """
 
 import argparse
@@ -21,8 +21,8 @@ from tinytrain.config import load as configs
 from tinytrain.experiments.runs import data_name
 from tinytrain.files import write_text
 from tinytrain.run import Run
-from tinytrain.search.priors import TABLE
-from tinytrain.search.space import MOST_CIFAR
+from tinytrain.searching.priors import TABLE
+from tinytrain.searching.space import MOST_CIFAR
 
 WIDTHS = {  # about 0.1 to 1 MB of weights each, the most that a microcontroller of today has room for
     "resnet8": (0.5, 1.0, 2.0, 3.0),

@@ -36,7 +36,7 @@ LEVELS = [
     ["cli"],
     ["__init__"],
     ["commands"],
-    ["experiments", "reporting", "search"],
+    ["experiments", "reporting", "searching"],
     ["benching", "exporting", "predicting"],
     ["evaluation_data"],
     ["deploy"],

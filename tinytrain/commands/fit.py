@@ -62,7 +62,7 @@ def take_first_choice(config: Config, typed: Collection[str] | None, mcu: str | 
     Raises:
         UserError: no board, or data that cannot be read or are not for classification. DoesNotFit: no network fits.
     """
-    from tinytrain.search import first_choice
+    from tinytrain.searching import first_choice
 
     if mcu is None:
         raise UserError("--model auto chooses the network for a board: say which with --mcu BOARD")

@@ -21,12 +21,12 @@ from tinytrain.data.splits import Splits
 from tinytrain.deploy import boards
 from tinytrain.errors import UserError
 from tinytrain.files import make_folder
-from tinytrain.search import finalists, planning, teaching, trial
-from tinytrain.search.limits import Limits
-from tinytrain.search.output import Output
-from tinytrain.search.planning import Asked
-from tinytrain.search.study import Study
-from tinytrain.search.work import Work
+from tinytrain.searching import finalists, planning, teaching, trial
+from tinytrain.searching.limits import Limits
+from tinytrain.searching.output import Output
+from tinytrain.searching.planning import Asked
+from tinytrain.searching.study import Study
+from tinytrain.searching.work import Work
 from tinytrain.train import figures
 from tinytrain.train.lr_search import study as databases
 
@@ -59,7 +59,7 @@ def search(
         teacher: train a larger network to teach the winner, as `fit --teacher auto` does, if time is left.
 
     The result is {"out", "winner": a row of search.csv, "why", "export": the command, "finalists", "trials": rows};
-    with `teacher` also "teaching" (search/teaching.py).
+    with `teacher` also "teaching" (searching/teaching.py).
 
     Raises:
         UserError: a mistake in what was asked, no time for one trial, or a database of another search. DoesNotFit: no

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tinytrain.config import toml_files
-from tinytrain.search.space import Network, Space
+from tinytrain.searching.space import Network, Space
 
 TABLE = Path(__file__).with_name("priors.toml")
 USUAL_RESOLUTION = 96  # the most, where more would fit

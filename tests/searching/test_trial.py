@@ -4,8 +4,8 @@ import optuna
 import pytest
 from optuna.pruners import SuccessiveHalvingPruner
 
-from tinytrain.search import trial as trials
-from tinytrain.search.trial import Rungs
+from tinytrain.searching import trial as trials
+from tinytrain.searching.trial import Rungs
 
 
 @pytest.fixture

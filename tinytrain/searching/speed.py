@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tinytrain import progress
 from tinytrain.config.schema import Config
-from tinytrain.search.budget import Speed
+from tinytrain.searching.budget import Speed
 from tinytrain.train import task as tasks
 from tinytrain.train.method import TrainingContext
 from tinytrain.train.trainer import build_method, compile_method

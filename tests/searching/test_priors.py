@@ -4,8 +4,8 @@ import pytest
 from test_space import Room, space
 
 from tinytrain.config import plugins
-from tinytrain.search import priors
-from tinytrain.search.space import WIDTHS, Network
+from tinytrain.searching import priors
+from tinytrain.searching.space import WIDTHS, Network
 
 ROWS = [
     {"name": "mobilenet_v2", "width": 0.5, "resolution": 32, "stem": "cifar", "accuracy": 0.6},

@@ -8,8 +8,8 @@ from tinytrain.config.schema import Config
 from tinytrain.deploy import boards
 from tinytrain.deploy.memory import Memory
 from tinytrain.errors import UserError
-from tinytrain.search.limits import Cost, Limits
-from tinytrain.search.space import WIDTHS, Network
+from tinytrain.searching.limits import Cost, Limits
+from tinytrain.searching.space import WIDTHS, Network
 
 
 def limits(**keys):

@@ -8,8 +8,8 @@ import pytest
 from optuna.pruners import SuccessiveHalvingPruner
 
 from tinytrain.errors import UserError
-from tinytrain.search import budget
-from tinytrain.search.budget import Plan, Speed
+from tinytrain.searching import budget
+from tinytrain.searching.budget import Plan, Speed
 
 EASY = Speed(image=0.0, mac=1e-9, start=10.0, final=20.0)  # 1 ms an image of a million MACs
 

@@ -9,7 +9,7 @@ from tinytrain.data.load import load_dataset
 from tinytrain.errors import UserError
 from tinytrain.experiments.teaching import rules
 from tinytrain.run import Run
-from tinytrain.search import budget, teaching
+from tinytrain.searching import budget, teaching
 
 
 class Study:

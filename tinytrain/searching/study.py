@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from tinytrain.errors import UserError
 from tinytrain.files import write_text
-from tinytrain.search import budget
+from tinytrain.searching import budget
 
 NAME = "tinytrain-search"
 STARTUP = 5  # trials drawn at random before TPE draws them

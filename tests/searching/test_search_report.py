@@ -4,9 +4,9 @@ import pytest
 from optuna.trial import TrialState, create_trial
 
 from tinytrain.deploy.memory import Memory
-from tinytrain.search import finalists, picture, report
-from tinytrain.search.finalists import export_command
-from tinytrain.search.limits import Cost
+from tinytrain.searching import finalists, picture, report
+from tinytrain.searching.finalists import export_command
+from tinytrain.searching.limits import Cost
 
 
 def trial(number, int8, latency=10.0, ram=20_000, flash=90_000, reason=""):

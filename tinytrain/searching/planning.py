@@ -11,13 +11,13 @@ from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
 from tinytrain.data.source import Dataset
 from tinytrain.data.splits import Splits
-from tinytrain.search import budget, priors, speed, trial
-from tinytrain.search import space as spaces
-from tinytrain.search.budget import Plan, Speed
-from tinytrain.search.limits import Limits
-from tinytrain.search.space import Network, Space
-from tinytrain.search.study import Study
-from tinytrain.search.work import Job
+from tinytrain.searching import budget, priors, speed, trial
+from tinytrain.searching import space as spaces
+from tinytrain.searching.budget import Plan, Speed
+from tinytrain.searching.limits import Limits
+from tinytrain.searching.space import Network, Space
+from tinytrain.searching.study import Study
+from tinytrain.searching.work import Job
 
 FIRST = 3  # trials that are not drawn, but the first architectures of the table of priors
 DRAWN = 2  # networks whose epochs a plan goes by

@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from tinytrain.search import report
+from tinytrain.searching import report
 
 Row = dict[str, Any]
 PANELS = {

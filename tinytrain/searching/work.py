@@ -19,11 +19,11 @@ from tinytrain.errors import UserError, escaped
 from tinytrain.files import make_folder
 from tinytrain.locks import Held, Watch
 from tinytrain.run import Run
-from tinytrain.search import budget, trial
-from tinytrain.search.budget import Plan, Speed
-from tinytrain.search.limits import Limits
-from tinytrain.search.space import Network, Space
-from tinytrain.search.study import Study
+from tinytrain.searching import budget, trial
+from tinytrain.searching.budget import Plan, Speed
+from tinytrain.searching.limits import Limits
+from tinytrain.searching.space import Network, Space
+from tinytrain.searching.study import Study
 from tinytrain.train import checkpoint, figures, fit
 from tinytrain.train.callbacks import Diverged
 

@@ -27,8 +27,8 @@ from tinytrain.exporting.int8_model import calibration_images
 from tinytrain.nn import pretrained
 from tinytrain.quantize import convert, cosine_head, tf_keras_clone
 from tinytrain.run import Run
-from tinytrain.search import budget
-from tinytrain.search.space import Network
+from tinytrain.searching import budget
+from tinytrain.searching.space import Network
 from tinytrain.tflite import tflite_interpreter
 from tinytrain.tflite.int8_values import to_int8
 from tinytrain.tflite.model import Model

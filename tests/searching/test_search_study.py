@@ -3,8 +3,8 @@
 import pytest
 
 from tinytrain.errors import UserError
-from tinytrain.search import study as studies
-from tinytrain.search.study import Study
+from tinytrain.searching import study as studies
+from tinytrain.searching.study import Study
 from tinytrain.train.lr_search.study import open_storage
 
 FACTS = {"data": "digits", "images": "1234", "board": "nucleo_f401re", "latency_ms": None, "settings": ""}

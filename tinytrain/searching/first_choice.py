@@ -8,10 +8,10 @@ from tinytrain.data import boxes
 from tinytrain.data.load import load_dataset
 from tinytrain.deploy import boards
 from tinytrain.errors import UserError
-from tinytrain.search import priors
-from tinytrain.search import space as spaces
-from tinytrain.search.limits import Limits
-from tinytrain.search.space import Network, Space
+from tinytrain.searching import priors
+from tinytrain.searching import space as spaces
+from tinytrain.searching.limits import Limits
+from tinytrain.searching.space import Network, Space
 from tinytrain.train.resolve import resolve, with_usual
 
 

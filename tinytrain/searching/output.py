@@ -11,9 +11,9 @@ from tinytrain.deploy import firmware
 from tinytrain.errors import UserError
 from tinytrain.experiments.results_table import write_csv
 from tinytrain.files import write_atomically, write_text
-from tinytrain.search import finalists, picture, report
-from tinytrain.search.limits import Limits
-from tinytrain.search.study import Study
+from tinytrain.searching import finalists, picture, report
+from tinytrain.searching.limits import Limits
+from tinytrain.searching.study import Study
 
 Row = dict[str, Any]
 

@@ -20,10 +20,10 @@ from tinytrain.exporting import int8_model
 from tinytrain.exporting.int8_model import Int8Model, Validation
 from tinytrain.locks import Held, Watch
 from tinytrain.run import Run
-from tinytrain.search import budget
-from tinytrain.search.study import Study
-from tinytrain.search.trial import int8_figure
-from tinytrain.search.work import POLL_SECONDS, folder_of
+from tinytrain.searching import budget
+from tinytrain.searching.study import Study
+from tinytrain.searching.trial import int8_figure
+from tinytrain.searching.work import POLL_SECONDS, folder_of
 from tinytrain.train.resolve import copied
 
 Row = dict[str, Any]

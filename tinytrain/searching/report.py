@@ -8,9 +8,9 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from tinytrain import tables
-from tinytrain.search.limits import Cost
-from tinytrain.search.space import Network
-from tinytrain.search.work import folder_of
+from tinytrain.searching.limits import Cost
+from tinytrain.searching.space import Network
+from tinytrain.searching.work import folder_of
 
 Row = dict[str, Any]
 COSTS = ("latency_ms", "ram_bytes", "flash_bytes")  # that the picture shows the accuracy against

@@ -4,8 +4,8 @@ import optuna
 import pytest
 
 from tinytrain.config import load as configs
-from tinytrain.search import space as spaces
-from tinytrain.search.space import Network, Space
+from tinytrain.searching import space as spaces
+from tinytrain.searching.space import Network, Space
 
 
 class Room:

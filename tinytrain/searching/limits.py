@@ -28,7 +28,7 @@ from tinytrain.deploy.tflm import operators
 from tinytrain.errors import DoesNotFit, UserError
 from tinytrain.nn import macs, pretrained
 from tinytrain.quantize import convert
-from tinytrain.search.space import Network
+from tinytrain.searching.space import Network
 from tinytrain.tflite.strip import strip
 from tinytrain.train.resolve import copied
 

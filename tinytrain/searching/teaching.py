@@ -13,8 +13,8 @@ from tinytrain.experiments.teaching.arms import Arms, Student
 from tinytrain.experiments.teaching.lesson import Lesson
 from tinytrain.files import write_text
 from tinytrain.run import Run
-from tinytrain.search import budget
-from tinytrain.search.study import Study
+from tinytrain.searching import budget
+from tinytrain.searching.study import Study
 
 Row = dict[str, Any]
 FOLDER, DECIDED = "taught", "teaching"
