@@ -9,6 +9,7 @@ Keras' `fit` under the strategy itself reduces metrics per replica, and scales l
 
 import contextlib
 import json
+import math
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -169,7 +170,7 @@ class Workers:
         self.gather(None)
 
     def _packed(self, tensors: Tensors, operation: Any) -> list[Any]:
-        """Returns each tensor, of a known shape, reduced.
+        """Returns each tensor reduced.
 
         All of one dtype travel as one vector, since each exchange takes its time.
         """
@@ -181,9 +182,10 @@ class Workers:
             chosen = [i for i, tensor in enumerate(tensors) if tensor is not None and tensor.dtype == dtype]
             vector = tf.concat([tf.reshape(tensors[i], [-1]) for i in chosen], 0)
             reduced = self._run(lambda context, value: context.all_reduce(operation, value), vector)
-            parts = tf.split(reduced, [tensors[i].shape.num_elements() for i in chosen])
-            for i, part in zip(chosen, parts, strict=True):
-                results[i] = tf.reshape(part, tensors[i].shape)
+            shapes = [_shape(tensors[i]) for i in chosen]
+            parts = tf.split(reduced, [math.prod(s) if isinstance(s, list) else tf.reduce_prod(s) for s in shapes])
+            for i, part, shape in zip(chosen, parts, shapes, strict=True):
+                results[i] = tf.reshape(part, shape)
         return results
 
     def _run(self, exchange: Callable[[Any, tf.Tensor], tf.Tensor], value: tf.Tensor) -> tf.Tensor:
@@ -198,6 +200,14 @@ class Workers:
 
     def _gather(self, rows: tf.Tensor) -> tf.Tensor:
         return self._run(lambda context, own: context.all_gather(own, axis=0), rows)
+
+
+def _shape(tensor: tf.Tensor) -> Any:
+    """Returns the shape as a list where it is known, which spares the step operations, and else as a tensor.
+
+    NetAug draws its widths in the step, so that the channels of its BatchNorms are not known before.
+    """
+    return tensor.shape.as_list() if tensor.shape.is_fully_defined() else tf.shape(tensor)
 
 
 _here = Workers(Cluster())
