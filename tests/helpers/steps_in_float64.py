@@ -24,6 +24,7 @@ WORKERS = collectives.begin(cluster.of_environment())
 
 KEYS = ["model.name=resnet8", "model.width=0.25", "model.stem=cifar", "model.resolution=16", "data.train_images=128"]
 KEYS += ["optim.batch=32", "optim.warmup_epochs=0", "optim.sync_batch_norm=true", "dml.dropout=0"]
+KEYS += ["optim.ema=0.9"]
 STEPS = 3
 
 

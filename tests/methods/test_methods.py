@@ -23,7 +23,7 @@ from tinytrain.train import checkpoint, trainer
 from tinytrain.train.resolve import resolve
 
 SHORT = ["model.name=mobilenet_v2_tiny", "model.width=0.1", "model.resolution=32", "model.dropout=0.1"]
-SHORT += ["data.train_images=128", "optim.epochs=2", "optim.batch=64", "optim.warmup_epochs=0"]
+SHORT += ["data.train_images=128", "optim.epochs=2", "optim.batch=64", "optim.warmup_epochs=0", "optim.ema=0.9"]
 SMALLEST = ["model.name=resnet8", "model.width=0.25", "model.stem=cifar", "model.resolution=16"]  # traced soonest
 NEEDS = {"distill": ["distill.teacher={network}"], "tinytl": ["model.weights={network}"]}  # a .keras file
 NAMES = plugins.names("methods")

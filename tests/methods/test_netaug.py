@@ -14,6 +14,7 @@ from tinytrain.methods.netaug import batch_statistics, build, default_width_fact
 from tinytrain.methods.netaug.super_network import SuperNetwork
 from tinytrain.nn import macs
 from tinytrain.train import optimizers
+from tinytrain.train.averaging import Averaging
 from tinytrain.train.method import Method, Objective, TrainingContext
 from tinytrain.train.optimizers.sgd import SGD
 
@@ -363,13 +364,26 @@ def test_sorting_brings_the_important_channels_first_and_changes_nothing_else(na
     kernel = method.super_network.model.get_layer("block2_project_conv").kernel
     importance = np.abs(kernel.numpy()).sum(axis=(0, 1, 3))
     assert (np.diff(importance) > 0).any()
-    method.sort_channels(method.optimizer)
+    method.sort_channels(method.kept_for)
     after = np.abs(kernel.numpy()).sum(axis=(0, 1, 3))
     np.testing.assert_allclose(after, np.sort(importance)[::-1], rtol=1e-6)
     scale = float(np.abs(before).max())
     np.testing.assert_allclose(method.super_network.model(x, training=False), before, atol=1e-4 * scale)
     for variable in method.trainable_variables:  # the momentum has moved along
         np.testing.assert_array_equal(optimizers.slots(method.optimizer, variable)[0].numpy(), 2 * variable.numpy())
+
+
+def test_sorting_moves_the_averages_of_the_weights_along():
+    averaging = compiled(Averaging(netaug(tiny("mobilenet_v2_tiny")), 0.9))
+    randomized(averaging.inner.super_network.model)
+    variables = [*averaging.trainable_variables, *averaging.inner.running_statistics()]
+    for variable in variables:
+        averaging.kept_for(variable)[-1].assign(2 * variable.value)
+    before = [variable.numpy() for variable in variables]
+    averaging.inner.sort_channels(averaging.kept_for)
+    assert any((variable.numpy() != old).any() for variable, old in zip(variables, before, strict=True))
+    for variable in variables:
+        np.testing.assert_array_equal(averaging.kept_for(variable)[-1].numpy(), 2 * variable.numpy())
 
 
 def test_the_statistics_are_the_mean_over_batches_of_mean_and_biased_variance():
@@ -413,7 +427,7 @@ def test_what_is_evaluated_and_finished_is_the_plain_model():
 def test_sorting_and_statistics_have_their_moments(monkeypatch):
     """Sorted before every epoch that begins with widths drawn, sliced before every evaluation and never else."""
     method, seen = compiled(netaug(tiny(), outer_steps=4, keep_weights=False)), []
-    monkeypatch.setattr(method, "sort_channels", lambda optimizer: seen.append("sort"))
+    monkeypatch.setattr(method, "sort_channels", lambda kept_for: seen.append("sort"))
     sliced = method.slice_tiny
     monkeypatch.setattr(method, "slice_tiny", lambda: seen.append("slice") or sliced())
     data = tf.data.Dataset.from_tensors((images(), labels()))

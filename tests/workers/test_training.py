@@ -18,7 +18,7 @@ from tinytrain.run import Run
 
 HELPERS = Path(two_workers.__file__).parent
 SMALL = ["model.name=resnet8", "model.width=0.25", "model.resolution=16", "model.stem=cifar", "data.train_images=128"]
-SHORT = [*SMALL, "optim.batch=32", "optim.epochs=4", "model.dropout=0.2", "data.check=false"]
+SHORT = [*SMALL, "optim.batch=32", "optim.epochs=4", "model.dropout=0.2", "data.check=false", "optim.ema=0.9"]
 COLUMNS = ("loss", "top1", "balanced_top1", "val_loss", "val_top1", "val_balanced_top1")
 
 

@@ -209,6 +209,12 @@ class Optim:
     sync_batch_norm: bool = key(
         False, "with several workers, BatchNorm takes the statistics of all of them; else of each worker's own images"
     )
+    ema: float = key(
+        0.0,
+        "decay of the average of the weights over the steps, which is evaluated and saved in their place; 0: none",
+        0,
+        0.99999,
+    )
     checkpoint: Literal["best", "last"] = key(
         "best",
         "weights of the epoch with the best score on val (the last of equal ones), or of the last epoch",

@@ -4,8 +4,9 @@
 - of `Method`, around a functional model, where it changes the network that is trained: the innermost of its training;
 - of `MethodWrapper`, around another method, where it changes the loss, or how often gradients are taken.
 Both change `gradients(x, objective, number)`, which asks the method inside with the objective that it wants: this is
-how they nest. None subclasses a functional model (Keras rewrites the base classes of a functional subclass), and
-`finish` gives the plain model back without a trace of the method.
+how they nest. `after_step(number)` is for what follows the optimizer's step, as the averages of `averaging` do. None
+subclasses a functional model (Keras rewrites the base classes of a functional subclass), and `finish` gives the plain
+model back without a trace of the method.
 
 A module of tinytrain/methods has `build(inner, config, training)` and may have
 - `OFF`, KEY=VALUE words with which it is plain training, number for number, if there are such;
@@ -22,6 +23,7 @@ import tensorflow as tf
 
 from tinytrain.errors import UserError
 from tinytrain.nn.fused_batch_norm import with_fused_batch_norm
+from tinytrain.train import optimizers
 from tinytrain.workers import collectives
 
 STATISTICS = ("moving_mean", "moving_variance")  # the running ones of a BatchNorm, by their names
@@ -162,13 +164,15 @@ class Method(keras.Model):
         x, y = data
         objective = Objective(lambda outputs: self.compute_loss(x, y, outputs), self.optimizer.scale_loss, y)
         before = [(variable, tf.identity(variable.value)) for variable in self._statistics()]
-        step = self.gradients(x, objective, self.optimizer.iterations)
+        number = tf.identity(self.optimizer.iterations.value)
+        step = self.gradients(x, objective, number)
         loss, *gradients = collectives.here().mean([step.loss, *step.gradients])
         if before:
             finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients])
             for variable, value in before:
                 variable.assign(tf.where(finite, variable.value, value))
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+        self.after_step(number)
         self._loss_tracker.update_state(loss, sample_weight=tf.shape(x)[0])
         return self.compute_metrics(x, y, step.outputs)
 
@@ -191,6 +195,20 @@ class Method(keras.Model):
             number: of the step, counted from 0; what is drawn at random should depend on it and the seed alone.
         """
         return self.differentiate(lambda: self.network(x, training=True), objective)
+
+    def after_step(self, number: tf.Tensor) -> None:
+        """Does what follows the optimizer's step, as a part of the training step: by default nothing.
+
+        Args:
+            number: of the step, counted from 0. In mixed precision it may be one that the optimizer has skipped.
+        """
+
+    def kept_for(self, variable: keras.Variable) -> list[keras.Variable]:
+        """Returns what the training keeps for each entry of `variable`: a method that moves entries moves these, too.
+
+        Of methods within each other the outermost one, which Keras compiles, has to be asked.
+        """
+        return optimizers.slots(self.optimizer, variable)
 
     def differentiate(self, forward: Callable[[], Any], objective: Objective, sources: list[Any] | None = None) -> Step:
         """Returns loss, outputs and gradients of one pass, whose outputs `forward` computes.
@@ -252,6 +270,10 @@ class MethodWrapper(Method):
     def gradients(self, x: tf.Tensor, objective: Objective, number: tf.Tensor) -> Step:
         """Returns what the inner method finds."""
         return self.inner.gradients(x, objective, number)
+
+    def after_step(self, number: tf.Tensor) -> None:
+        """Does what the inner method does."""
+        self.inner.after_step(number)
 
     def students(self) -> list[list[keras.Variable]]:
         """Returns those of the inner method."""

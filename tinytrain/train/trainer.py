@@ -19,6 +19,7 @@ from tinytrain.errors import UserError
 from tinytrain.nn.fused_batch_norm import synchronize
 from tinytrain.run import Run
 from tinytrain.train import checkpoint, memory, optimizers, task
+from tinytrain.train.averaging import Averaging
 from tinytrain.train.callbacks import Clock, Progress, StopAtNaN
 from tinytrain.train.method import Method, TrainingContext
 from tinytrain.train.plateau import Plateau, PlateauSchedule
@@ -200,13 +201,16 @@ class _Ends(keras.callbacks.Callback):
 def build_method(model: keras.Model, config: Config, training: TrainingContext) -> Method:
     """Returns the methods of `config` around `model`, the first one innermost; none is plain training.
 
+    With optim.ema, what averages their weights is around them all.
+
     What they draw at random depends on the seed alone, not on what was drawn before.
     """
     keras.utils.set_random_seed(config.seed)
     method: Any = model
     for name in configs.methods(config):
         method = plugins.load("methods", name).build(method, config, training)
-    return method if isinstance(method, Method) else Method(method)
+    method = method if isinstance(method, Method) else Method(method)
+    return Averaging(method, config.optim.ema) if config.optim.ema else method
 
 
 def compile_method(

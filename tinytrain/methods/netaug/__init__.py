@@ -34,7 +34,6 @@ from tinytrain.methods.netaug.super_network import SuperNetwork
 from tinytrain.nn import initializers
 from tinytrain.nn.fused_batch_norm import with_fused_batch_norm
 from tinytrain.nn.graph import walk
-from tinytrain.train import optimizers
 from tinytrain.train.method import Method, Objective, Step, TrainingContext, require_functional
 
 WIDTH_FACTORS = {  # of the released configs; other architectures use those of mobilenet_v2
@@ -131,20 +130,20 @@ class NetAug(Method):
         self.super_network.copy_weights(self.network, to_tiny=True)
         recalibrate(self.network, self._estimate, self.statistics)
 
-    def sort_channels(self, optimizer: keras.optimizers.Optimizer | None = None) -> None:
+    def sort_channels(self, kept_for: Callable[[keras.Variable], list[keras.Variable]] = lambda variable: []) -> None:
         """Moves the most important hidden channels of every block to the front, without changing the function.
 
-        All variables with an entry for each channel are permuted, and so is the optimizer's state of them. The squeezed
-        channels of squeeze-excites are sorted by the convolution that reads them.
+        All variables with an entry for each channel are permuted, and so is what the training keeps for them. The
+        squeezed channels of squeeze-excites are sorted by the convolution that reads them.
 
         Args:
-            optimizer: the one that has been training the variables.
+            kept_for: returns what is kept for a variable, such as its velocity (`Method.kept_for`).
         """
         for choice, axes in zip(self.super_network.choices, self.super_network.channel_axes(), strict=True):
             if choice.group.kind in ("inner", "squeezed"):
                 order = np.argsort(-self.super_network.importance(choice.group), kind="stable")
                 for variable, axis in axes:
-                    for permuted in [variable, *(optimizers.slots(optimizer, variable) if optimizer else [])]:
+                    for permuted in [variable, *kept_for(variable)]:
                         permuted.assign(np.take(permuted.numpy(), order, axis))
 
 
@@ -157,7 +156,7 @@ class _SortAndSlice(keras.callbacks.Callback):
         """Sorts the channels while widths are drawn; before the first step only if the weights are random."""
         steps = int(self.model.optimizer.iterations)
         if steps < self.netaug.outer_steps and (steps or not self.netaug.keep_weights):
-            self.netaug.sort_channels(self.model.optimizer)
+            self.netaug.sort_channels(self.model.kept_for)
 
     def on_test_begin(self, logs: dict | None = None) -> None:
         """Updates the tiny network, so that what is evaluated is what would be saved."""

@@ -36,6 +36,7 @@ def plain(config: Config, lr: float, epochs: int) -> Config:
         warmup_from=0.0,
         decay="all",
         bias_lr=1.0,
+        ema=0.0,
     )
     augment = config.augment
     if config.task in boxes.TASKS:  # a trial has no last epochs in which images are not mixed
