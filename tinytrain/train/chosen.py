@@ -29,7 +29,7 @@ class FitCheck(Protocol):
 def with_usual(
     config: Config, dataset: Dataset, typed: Collection[str] | None, fit_check: FitCheck | None
 ) -> tuple[Config, str]:
-    """Returns `config` with what its task begins with, and the largest resolution that fits; and a line that says so.
+    """Returns `config` with what its task begins with, and the largest resolution that fits; and lines that say so.
 
     Raises UserError for data that cannot be trained on, before it looks for the resolution.
     """
@@ -42,14 +42,19 @@ def with_usual(
                 lambda side: _at(config, dataset, side), len(dataset.classes), sides
             )
         changed |= {"model.resolution": config.model.resolution}
+    if not changed:
+        return config, ""
     listed = " ".join(f"{key}={value}" for key, value in changed.items())
-    return config, f"taken for the task {dataset.task}, unless you say otherwise: {listed}" if changed else ""
+    reason = getattr(module_of(dataset.task), "reason", None)
+    because = f"\n{reason(config, resolve.training_images(config, dataset))}" if reason else ""
+    return config, f"taken for the task {dataset.task}, unless you say otherwise: {listed}{because}"
 
 
 def print_lines(taken: str, config: Config) -> None:
     """Prints what was chosen for the user, once nothing is wrong with it, and what the network is that follows."""
     if taken:
-        print(f"tinytrain: {taken}", file=sys.stderr)
+        for line in taken.splitlines():
+            print(f"tinytrain: {line}", file=sys.stderr)
     described = getattr(module_of(config.task), "described", None)
     if described:
         print(f"tinytrain: the network: {described(config)}", file=sys.stderr)

@@ -29,13 +29,24 @@ def with_usual(config: Config, dataset: Dataset, typed: Collection[str] | None) 
         typed: the dotted keys that the user chose, which stay as they are; None: those that differ from the default.
     """
     config = copied(config)
-    image_sets = dataset.image_sets
-    images = len(image_sets["train" if "train" in image_sets else "all"].names)
     changed: dict[str, Any] = {}
-    for dotted, value in _replaced(config, dataset.task, images, typed).items():
+    for dotted, value in _replaced(config, dataset.task, training_images(config, dataset), typed).items():
         changed |= {dotted: value} if value != configs.get_key(config, dotted) else {}
         configs.set_key(config, dotted, value)
     return config, changed
+
+
+def training_images(config: Config, dataset: Dataset) -> int:
+    """Returns about how many images are trained on, before the split is drawn: to a few of each class."""
+    data, image_sets = config.data, dataset.image_sets
+    left = len(image_sets["train" if "train" in image_sets else "all"].names)
+    for name, count, share in (
+        ("test", data.test_images, data.test_fraction),
+        ("val", data.val_images, data.val_fraction),
+    ):
+        if name not in image_sets:
+            left -= count or round(share * left)
+    return min(left, data.train_images or left)
 
 
 def decided(config: Config, task: str, typed: Collection[str] | None) -> set[str]:
@@ -49,8 +60,7 @@ def _replaced(config: Config, task: str, images: int, typed: Collection[str] | N
     if typed is None:
         known = configs.keys()
         typed = [dotted for dotted in known if configs.get_key(config, dotted) != configs.get_key(default, dotted)]
-    batch = config.optim.batch if "optim.batch" in typed else None
-    usual = module.usual(images, batch) if hasattr(module, "usual") else {}
+    usual = module.usual(config, images, typed) if hasattr(module, "usual") else {}
     return {dotted: value for dotted, value in usual.items() if dotted not in typed}
 
 

@@ -14,7 +14,7 @@ from kills import assert_same_weights
 from PIL import Image
 
 from tinytrain.config import load as configs
-from tinytrain.config.schema import Config
+from tinytrain.config.schema import Config, Optim
 from tinytrain.data.load import read_dataset
 from tinytrain.errors import UserError
 from tinytrain.run import Run
@@ -79,7 +79,8 @@ def test_the_history_has_the_parts_of_the_loss_which_add_up(finished):
 @pytest.mark.parametrize(("images", "batch", "epochs"), [(205, None, 334), (205, 32, 400), (16_551, None, 30)])
 def test_few_images_get_epochs_for_4000_steps_of_the_batch_that_was_typed(images, batch, epochs):
     """By hand: 205 images are 12 steps of 16, and 334 of them 4,008; at least 30 epochs and at most 400."""
-    assert detect.usual(images, batch)["optim.epochs"] == epochs
+    config = Config(optim=Optim(batch=batch or 64))
+    assert detect.usual(config, images, ["optim.batch"] if batch else [])["optim.epochs"] == epochs
 
 
 class Stopped(Exception):

@@ -1,5 +1,6 @@
 """Object detection: boxes with a class. Importing it imports no TensorFlow."""
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from tinytrain.config.heads import has_anchors
@@ -32,15 +33,16 @@ def narrowed(config: Config) -> str:
     return "detect" if head == "auto" or has_anchors(head) else "centroids"
 
 
-def usual(images: int, batch: int | None = None) -> dict[str, Any]:
+def usual(config: Config, images: int, typed: Collection[str]) -> dict[str, Any]:
     """Returns {dotted key: value} that a training of `images` images begins with, where the user says nothing else.
 
-    `batch` is optim.batch, if the user chose it.
+    Of `config` it reads optim.batch, if that is among the dotted keys that the user has `typed`.
 
     The loss is a sum over boxes, so its rate is another than that of classes; and few images need many epochs: a
     network that begins with random weights finds its first boxes after about a thousand steps (docs/detection.md).
     """
-    epochs = min(max(-(-STEPS // max(images // (batch or BATCH), 1)), LEAST_EPOCHS), MOST_EPOCHS)
+    batch = config.optim.batch if "optim.batch" in typed else BATCH
+    epochs = min(max(-(-STEPS // max(images // batch, 1)), LEAST_EPOCHS), MOST_EPOCHS)
     return {
         "optim.name": "adam",
         "optim.lr": 0.005,
