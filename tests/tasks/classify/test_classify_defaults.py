@@ -2,6 +2,7 @@
 
 import pytest
 
+from tinytrain.cli.lists import names
 from tinytrain.commands import fit as train
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
@@ -39,6 +40,13 @@ def test_values_follow_images_and_steps(images, words, expected):
     found = usual(images, *words)
     assert found.keys() == ALL
     assert {name: found[name] for name in expected} == pytest.approx(expected)
+
+
+def test_the_list_of_keys_says_what_a_classifier_begins_with():
+    rows = names.LISTS["keys"]()
+    assert defaults.BEGUN_WITH.keys() == {f"optim.{name}" for name in ALL}
+    assert "; classify: 0.002·√(batch/64), of adam (0 to 1,000)" in rows["optim.lr"]
+    assert "; classify: of 64, 32, 16 the first with 50 steps an epoch, or 16 (" in rows["optim.batch"]
 
 
 @pytest.mark.parametrize(

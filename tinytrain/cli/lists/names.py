@@ -45,9 +45,16 @@ def _configs() -> dict[str, str]:
 def _keys() -> dict[str, str]:
     default = schema.Config()
     return {
-        dotted: f"{dotted:27} {load.get_key(default, dotted)!s:15} {leaf.metadata['meaning']}{_limits(leaf)}"
+        dotted: f"{dotted:27} {load.get_key(default, dotted)!s:15} {leaf.metadata['meaning']}{_begun_with(dotted)}"
+        f"{_limits(leaf)}"
         for dotted, leaf in load.keys().items()
     }
+
+
+def _begun_with(dotted: str) -> str:
+    """Returns what each task begins with in place of a default, of those that do: "; classify: adam"."""
+    tasks = {task: getattr(plugins.load("tasks", task), "BEGUN_WITH", {}) for task in plugins.names("tasks")}
+    return "".join(f"; {task}: {words[dotted]}" for task, words in tasks.items() if dotted in words)
 
 
 def _limits(leaf: dataclasses.Field) -> str:

@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING
 
 from tinytrain.config.schema import Config
 from tinytrain.tasks.classify import metrics
-from tinytrain.tasks.classify.defaults import reason, usual
+from tinytrain.tasks.classify.defaults import BEGUN_WITH, reason, usual
 from tinytrain.train.figures import Figure, Figures
 
 if TYPE_CHECKING:
     from tinytrain.tasks.classify.task import Classification
 
-__all__ = ["FIGURES", "build", "reason", "usual"]
+__all__ = ["BEGUN_WITH", "FIGURES", "build", "reason", "usual"]
 
 TOP1 = Figure("top1", "top-1", "Top-1 accuracy")
 BALANCED_TOP1 = Figure("balanced_top1", "top-1, mean over classes")

@@ -20,6 +20,20 @@ WARMUP, MOST_WARMUP_STEPS = 0.05, 500  # share of the steps
 AVERAGED, LONGEST_AVERAGE = 0.02, 1000  # share of the steps that an average reaches back, and most steps
 
 
+BEGUN_WITH = {  # `usual` in words, for `tinytrain list keys`
+    "optim.name": "adam, unless more of [optim] is said than epochs, batch, ema, checkpoint and sync_batch_norm",
+    "optim.lr": f"{RATE:g}·√(batch/{RATE_BATCH}), of adam",
+    "optim.epochs": f"as many as make {LEAST_STEPS:,} steps, {EPOCHS} to {MOST_EPOCHS}",
+    "optim.batch": f"of {', '.join(map(str, BATCHES))} the first with {LEAST_STEPS_OF_EPOCH} steps an epoch, or "
+    f"{BATCHES[-1]}",
+    "optim.warmup_epochs": f"{100 * WARMUP:g} % of all steps, at most {MOST_WARMUP_STEPS}",
+    "optim.weight_decay": f"{WEIGHT_DECAY:g}, of adam",
+    "optim.label_smoothing": "0, of adam",
+    "optim.ema": f"over the last {100 * AVERAGED:g} % of all steps, at most {LONGEST_AVERAGE:,}",
+    "optim.checkpoint": "last",
+}
+
+
 def usual(config: Config, images: int, typed: Collection[str]) -> dict[str, Any]:
     """Returns {dotted key: value} that a training of `images` images begins with, where the user says nothing else.
 
