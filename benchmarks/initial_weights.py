@@ -65,7 +65,7 @@ def plan(data, seeds, out):
                 folder = out / case.replace(",", "").replace(" ", "-") / init / f"seed{seed}"
                 overrides = [f"data.spec={data[name]}", f"model.init={init}", f"seed={seed}", "data.check=false"]
                 config = configs.load(None, [*keys.split(), *overrides])
-                runs.append(Planned(case, init, seed, config, folder, Path(__file__)))
+                runs.append(Planned(case, init, seed, config, folder, Path(__file__), configs.keys()))
     return runs
 
 
