@@ -108,7 +108,7 @@ def test_the_released_form_is_half_the_paper_s_with_half_the_weight():
 def test_weight_zero_is_two_separate_trainings():
     """Dropout, BatchNorm statistics and optimizer included, to the last bit."""
     model = with_dropout()
-    config = configs.load(None, ["dml.weight=0", "dml.dropout=0.4", "dml.scale=3"])
+    config = configs.load(None, ["dml.weight=0", "dml.dropout=0.4", "dml.scale=3", "optim.ema=0"])
     both = compiled(build_method(model, dataclasses.replace(config, method="dml"), NO_TRAINING))
     fast = compiled(build_method(model, config, NO_TRAINING))
     alone = keras.Model(model.inputs, classifier(model.get_layer("head_relu6").output, 10, 0.4))

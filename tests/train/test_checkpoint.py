@@ -24,6 +24,7 @@ SMALL = [
     "data.train_images=64",
     "optim.epochs=1",
     "data.check=false",
+    "optim.checkpoint=best",
 ]
 
 

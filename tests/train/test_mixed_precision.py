@@ -31,7 +31,8 @@ def network():
 
 def made(name, folder, *more):
     """Returns the method of a training of `network`, with its optimizer."""
-    words = [f"method={name}", "device.jit=false", "netaug.width_factors=[1,1.8]", "am_softmax.scale=5", *more]
+    words = [f"method={name}", "device.jit=false", "netaug.width_factors=[1,1.8]", "am_softmax.scale=5"]
+    words += ["optim.name=sgd", "optim.ema=0", *more]
     if "distill" in name:
         network().save(folder / "teacher.keras")
         words += [f"distill.teacher={folder / 'teacher.keras'}"]

@@ -100,13 +100,15 @@ def test_the_warmup_begins_at_a_share_of_the_peak():
 
 
 def test_build_reads_the_share_of_the_warmup():
-    built = optimizers.build(Optim(lr=0.2, epochs=4, warmup_epochs=1.0, warmup_from=0.25), steps_per_epoch=5)
+    built = optimizers.build(
+        Optim(name="sgd", lr=0.2, epochs=4, warmup_epochs=1.0, warmup_from=0.25), steps_per_epoch=5
+    )
     assert float(built.learning_rate) == pytest.approx(0.05)
 
 
 def test_build_reads_the_config():
     built = optimizers.build(
-        Optim(lr=0.2, epochs=4, warmup_epochs=1.0, weight_decay=0.01, nesterov=False), steps_per_epoch=5
+        Optim(name="sgd", lr=0.2, epochs=4, warmup_epochs=1.0, weight_decay=0.01, nesterov=False), steps_per_epoch=5
     )
     assert isinstance(built, SGD)
     assert (built.nesterov, built.coupled_decay) == (False, 0.01)
@@ -116,7 +118,9 @@ def test_build_reads_the_config():
 
 def test_an_epoch_at_a_time():
     """torch's CosineAnnealingLR stepped once an epoch: the last of 300 trains at ½(1 + cos(π·299/300))."""
-    built = optimizers.build(Optim(lr=0.05, epochs=300, warmup_epochs=0, schedule="cosine_epochs"), steps_per_epoch=4)
+    built = optimizers.build(
+        Optim(name="sgd", lr=0.05, epochs=300, warmup_epochs=0, schedule="cosine_epochs"), steps_per_epoch=4
+    )
     rates = []
     for step in (0, 3, 4, 600, 1199):
         built.iterations.assign(step)
@@ -145,7 +149,7 @@ def test_biases_have_a_rate_of_their_own_and_who_decays(name):
         assert moved["kernels"] == pytest.approx([0.1, 0.2, 0.1, 0.2, 0.1], rel=1e-4)
 
 
-STEPS = Optim(lr=1e-3, epochs=10, warmup_epochs=2, schedule="steps", drops=[6.0, 8.0])
+STEPS = Optim(name="sgd", lr=1e-3, epochs=10, warmup_epochs=2, schedule="steps", drops=[6.0, 8.0])
 
 
 def rates_of(config, steps, steps_per_epoch=4):

@@ -87,7 +87,8 @@ def check(config: Config) -> None:
     if config.detect.head != "auto":
         plugins.check("heads", config.detect.head)
     plugins.check("deploy.targets", config.export.target)
-    plugins.check("train.optimizers", config.optim.name)
+    if config.optim.name != "auto":
+        plugins.check("train.optimizers", config.optim.name)
     names = methods(config)
     if len(set(names)) < len(names) or "" in names:
         raise UserError(f"method = '{config.method}': expected names joined by +, each once, such as netaug+distill")

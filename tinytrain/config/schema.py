@@ -178,7 +178,7 @@ class Augment:
 class Optim:
     """The optimizer and its schedule."""
 
-    name: str = key("sgd", "sgd with momentum, or adam: a file in tinytrain/train/optimizers")
+    name: str = key("auto", "sgd with momentum, or adam: a file in tinytrain/train/optimizers; auto: sgd")
     lr: float = key(0.05, "peak learning rate; with search.algorithm, what a range test begins with", 0, MOST_RATE)
     schedule: Literal["cosine", "cosine_epochs", "steps", "plateau", "constant"] = key(
         "cosine",
@@ -209,15 +209,16 @@ class Optim:
     sync_batch_norm: bool = key(
         False, "with several workers, BatchNorm takes the statistics of all of them; else of each worker's own images"
     )
-    ema: float = key(
-        0.0,
-        "decay of the average of the weights over the steps, which is evaluated and saved in their place; 0: none",
+    ema: float | Auto = key(
+        "auto",
+        "decay of the average of the weights over the steps, which is evaluated and saved in their place, 0: none; "
+        "auto: 0",
         0,
         0.99999,
     )
-    checkpoint: Literal["best", "last"] = key(
-        "best",
-        "weights of the epoch with the best score on val (the last of equal ones), or of the last epoch",
+    checkpoint: Literal["auto", "best", "last"] = key(
+        "auto",
+        "weights of the epoch with the best score on val (the last of equal ones), or of the last epoch; auto: best",
     )
 
 

@@ -210,7 +210,7 @@ def build_method(model: keras.Model, config: Config, training: TrainingContext) 
     for name in configs.methods(config):
         method = plugins.load("methods", name).build(method, config, training)
     method = method if isinstance(method, Method) else Method(method)
-    return Averaging(method, config.optim.ema) if config.optim.ema else method
+    return Averaging(method, float(config.optim.ema)) if config.optim.ema else method
 
 
 def compile_method(

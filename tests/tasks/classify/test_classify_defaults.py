@@ -24,10 +24,10 @@ def usual(images, *words):
     [
         # 45,000/64 = 703 steps, 14,060 in 20 epochs: 5 % would be 703, at most 500; 2 % are 281 steps, 1 - 1/281.2
         (45_000, ["optim.epochs=20"], {"batch": 64, "lr": 0.002, "warmup_epochs": 500 / 703, "ema": 0.9964}),
-        # 1,000/16 = 62 steps of the first batch with 50 or more; 1,860 in 30 epochs: 93 and 37.2; 0.002·√(1/4)
-        (1000, ["optim.epochs=30"], {"batch": 16, "lr": 0.001, "warmup_epochs": 93 / 62, "ema": 0.9731}),
-        # 1,650/32 = 51 steps; ⌈2000/51⌉ = 40 epochs, 2,040 steps: 102 and 40.8; 0.002·√(1/2) = 0.00141
-        (1650, [], {"batch": 32, "epochs": 40, "lr": 0.0014, "warmup_epochs": 102 / 51, "ema": 0.9755}),
+        # 1,000/16 = 62 steps of the first batch with 50 or more; 1,860 in 30 epochs: 93 and 37.2
+        (1000, ["optim.epochs=30"], {"batch": 16, "lr": 0.002, "warmup_epochs": 93 / 62, "ema": 0.9731}),
+        # 1,650/32 = 51 steps; ⌈2000/51⌉ = 40 epochs, 2,040 steps: 102 and 40.8
+        (1650, [], {"batch": 32, "epochs": 40, "lr": 0.002, "warmup_epochs": 102 / 51, "ema": 0.9755}),
         # 40 images are 2 steps: at most 200 epochs, 400 steps: 20 and 8
         (40, [], {"batch": 16, "epochs": 200, "warmup_epochs": 10.0, "ema": 0.875}),
         # a batch that was typed: 0.002·√(256/64), 50,000/256 = 195 steps
@@ -45,7 +45,9 @@ def test_values_follow_images_and_steps(images, words, expected):
 def test_the_list_of_keys_says_what_a_classifier_begins_with():
     rows = names.LISTS["keys"]()
     assert defaults.BEGUN_WITH.keys() == {f"optim.{name}" for name in ALL}
-    assert "; classify: 0.002·√(batch/64), of adam (0 to 1,000)" in rows["optim.lr"]
+    assert (
+        "; classify: 0.002, with more than 64 images a step times √(batch/64), of adam (0 to 1,000)" in rows["optim.lr"]
+    )
     assert "; classify: of 64, 32, 16 the first with 50 steps an epoch, or 16 (" in rows["optim.batch"]
 
 
@@ -76,10 +78,10 @@ def test_a_training_says_what_was_chosen_and_why_and_its_config_holds_it(tmp_pat
     run = train.fit(configs.load(None, words), tmp_path / "run", typed=[word.partition("=")[0] for word in words])
     said = capsys.readouterr().err
     assert (
-        "taken for the task classify, unless you say otherwise: optim.name=adam optim.lr=0.001 optim.batch=16" in said
+        "taken for the task classify, unless you say otherwise: optim.name=adam optim.lr=0.002 optim.batch=16" in said
     )
     assert "128 training images are 8 steps of 16 an epoch, 8 in all: 0 are the warm-up" in said
     optim = run.config().optim
-    assert (optim.name, optim.lr, optim.batch, optim.ema, optim.checkpoint) == ("adam", 0.001, 16, 0.5, "best")
+    assert (optim.name, optim.lr, optim.batch, optim.ema, optim.checkpoint) == ("adam", 0.002, 16, 0.5, "best")
     again = train.fit(Config(), run.folder, resume=True)
     assert again.config().optim == optim

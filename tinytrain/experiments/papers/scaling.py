@@ -125,7 +125,7 @@ def batched(config: Config, factor: float) -> Config:
     optim, search = config.optim, config.search
     old_batch = optim.batch
     optim.batch = max(min(old_batch, LEAST_BATCH), round(factor * old_batch))
-    if optim.name == "sgd":
+    if optim.name in ("auto", "sgd"):  # "auto" is sgd where a rate is said
         share = optim.batch / old_batch
         optim.lr *= share
         search.step *= share

@@ -13,7 +13,7 @@ from tinytrain.config.schema import Config
 
 FREE = {f"optim.{name}" for name in ("epochs", "batch", "ema", "checkpoint", "sync_batch_norm")}  # need no other value
 BATCHES, LEAST_STEPS_OF_EPOCH = (64, 32, 16), 50  # the first of them that few images have as many steps of
-RATE, RATE_BATCH = 0.002, 64  # of Adam, at so many images a step
+RATE, RATE_BATCH = 0.002, 64  # of Adam, at up to so many images a step
 WEIGHT_DECAY = 2e-4
 EPOCHS, MOST_EPOCHS, LEAST_STEPS = 30, 200, 2000
 WARMUP, MOST_WARMUP_STEPS = 0.05, 500  # share of the steps
@@ -22,7 +22,7 @@ AVERAGED, LONGEST_AVERAGE = 0.02, 1000  # share of the steps that an average rea
 
 BEGUN_WITH = {  # `usual` in words, for `tinytrain list keys`
     "optim.name": "adam, unless more of [optim] is said than epochs, batch, ema, checkpoint and sync_batch_norm",
-    "optim.lr": f"{RATE:g}·√(batch/{RATE_BATCH}), of adam",
+    "optim.lr": f"{RATE:g}, with more than {RATE_BATCH} images a step times √(batch/{RATE_BATCH}), of adam",
     "optim.epochs": f"as many as make {LEAST_STEPS:,} steps, {EPOCHS} to {MOST_EPOCHS}",
     "optim.batch": f"of {', '.join(map(str, BATCHES))} the first with {LEAST_STEPS_OF_EPOCH} steps an epoch, or "
     f"{BATCHES[-1]}",
@@ -50,7 +50,7 @@ def usual(config: Config, images: int, typed: Collection[str]) -> dict[str, Any]
     epochs = config.optim.epochs if "optim.epochs" in typed else epochs_of(steps)
     return {
         "optim.name": "adam",
-        "optim.lr": float(f"{RATE * math.sqrt(batch / RATE_BATCH):.2g}"),
+        "optim.lr": float(f"{RATE * math.sqrt(max(batch / RATE_BATCH, 1)):.2g}"),
         "optim.batch": batch,
         "optim.epochs": epochs,
         "optim.warmup_epochs": round(min(WARMUP * steps * epochs, MOST_WARMUP_STEPS)) / steps,
@@ -78,5 +78,5 @@ def reason(config: Config, images: int) -> str:
     return (
         f"{images:,} training images are {steps:,} steps of {optim.batch} an epoch, {steps * optim.epochs:,} in all: "
         f"{round(optim.warmup_epochs * steps):,} are the warm-up, and the weights are averaged over about the last "
-        f"{round(1 / (1 - optim.ema)):,}"
+        f"{round(1 / (1 - float(optim.ema))):,}"
     )
