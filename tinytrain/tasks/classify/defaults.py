@@ -11,6 +11,7 @@ from typing import Any
 
 from tinytrain.config.schema import Config
 
+WITH_ADAM = ("resnet8",)  # measured; MobileNetV1 learns the digits worse with it (docs/training-methods.md)
 FREE = {f"optim.{name}" for name in ("epochs", "batch", "ema", "checkpoint", "sync_batch_norm")}  # need no other value
 BATCHES, LEAST_STEPS_OF_EPOCH = (64, 32, 16), 50  # the first of them that few images have as many steps of
 RATE, RATE_BATCH = 0.002, 64  # of Adam, at up to so many images a step
@@ -20,15 +21,17 @@ WARMUP, MOST_WARMUP_STEPS = 0.05, 500  # share of the steps
 AVERAGED, LONGEST_AVERAGE = 0.02, 1000  # share of the steps that an average reaches back, and most steps
 
 
+NETWORKS = " and ".join(WITH_ADAM)
 BEGUN_WITH = {  # `usual` in words, for `tinytrain list keys`
-    "optim.name": "adam, unless more of [optim] is said than epochs, batch, ema, checkpoint and sync_batch_norm",
-    "optim.lr": f"{RATE:g}, with more than {RATE_BATCH} images a step times √(batch/{RATE_BATCH}), of adam",
+    "optim.name": f"{NETWORKS} adam, unless more of [optim] is said than epochs, batch, ema, checkpoint and "
+    "sync_batch_norm",
+    "optim.lr": f"{NETWORKS} {RATE:g}, with more than {RATE_BATCH} images a step times √(batch/{RATE_BATCH})",
     "optim.epochs": f"as many as make {LEAST_STEPS:,} steps, {EPOCHS} to {MOST_EPOCHS}",
-    "optim.batch": f"of {', '.join(map(str, BATCHES))} the first with {LEAST_STEPS_OF_EPOCH} steps an epoch, or "
-    f"{BATCHES[-1]}",
-    "optim.warmup_epochs": f"{100 * WARMUP:g} % of all steps, at most {MOST_WARMUP_STEPS}",
-    "optim.weight_decay": f"{WEIGHT_DECAY:g}, of adam",
-    "optim.label_smoothing": "0, of adam",
+    "optim.batch": f"{NETWORKS} of {', '.join(map(str, BATCHES))} the first with {LEAST_STEPS_OF_EPOCH} steps an epoch"
+    f", or {BATCHES[-1]}",
+    "optim.warmup_epochs": f"{NETWORKS} {100 * WARMUP:g} % of all steps, at most {MOST_WARMUP_STEPS}",
+    "optim.weight_decay": f"{NETWORKS} {WEIGHT_DECAY:g}",
+    "optim.label_smoothing": f"{NETWORKS} 0",
     "optim.ema": f"over the last {100 * AVERAGED:g} % of all steps, at most {LONGEST_AVERAGE:,}",
     "optim.checkpoint": "last",
 }
@@ -45,19 +48,27 @@ def usual(config: Config, images: int, typed: Collection[str]) -> dict[str, Any]
     said = {dotted for dotted in typed if dotted.startswith("optim.")}
     if said - FREE or config.search.algorithm != "none":
         return {}
-    batch = config.optim.batch if "optim.batch" in typed else batch_of(images)
+    with_adam = config.model.name in WITH_ADAM
+    batch = config.optim.batch if "optim.batch" in typed or not with_adam else batch_of(images)
     steps = max(images // batch, 1)
     epochs = config.optim.epochs if "optim.epochs" in typed else epochs_of(steps)
+    values = {
+        "optim.epochs": epochs,
+        "optim.ema": round(1 - 1 / min(max(AVERAGED * steps * epochs, 2.0), LONGEST_AVERAGE), 4),
+        "optim.checkpoint": "last",
+    }
+    return values | (_adam(batch, steps, epochs) if with_adam else {})
+
+
+def _adam(batch: int, steps: int, epochs: int) -> dict[str, Any]:
+    """Returns what belongs to Adam, for so many images a step, steps an epoch and epochs."""
     return {
         "optim.name": "adam",
         "optim.lr": float(f"{RATE * math.sqrt(max(batch / RATE_BATCH, 1)):.2g}"),
         "optim.batch": batch,
-        "optim.epochs": epochs,
         "optim.warmup_epochs": round(min(WARMUP * steps * epochs, MOST_WARMUP_STEPS)) / steps,
         "optim.weight_decay": WEIGHT_DECAY,
         "optim.label_smoothing": 0.0,
-        "optim.ema": round(1 - 1 / min(max(AVERAGED * steps * epochs, 2.0), LONGEST_AVERAGE), 4),
-        "optim.checkpoint": "last",
     }
 
 
