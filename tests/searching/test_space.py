@@ -70,7 +70,7 @@ def test_the_parameters_of_a_network_draw_it_again():
     study.enqueue_trial(of.parameters(network))
     drawn, training = of.draw(study.ask(), of.architectures)
     assert drawn == network
-    assert training == {"lr": 1.0, "optim.weight_decay": 4e-5, "optim.label_smoothing": 0.1}
+    assert training == {"optim.lr": 1.0, "optim.weight_decay": 1.0}
 
 
 def test_the_nearest_network_fits():

@@ -4,7 +4,10 @@ import optuna
 import pytest
 from optuna.pruners import SuccessiveHalvingPruner
 
+from tinytrain.config import load as configs
+from tinytrain.data.load import load_dataset
 from tinytrain.searching import trial as trials
+from tinytrain.searching.space import Network
 from tinytrain.searching.trial import Rungs
 
 
@@ -91,3 +94,17 @@ def test_a_trial_goes_on_from_a_rung_only_if_it_comes_to_its_end(study, left, en
 
 def test_between_rungs_a_trial_ends_where_no_epoch_has_time(study):
     assert ends_after(rungs(study, left=iter([100.0, 11.0]).__next__), [0.5] * 9) == 2
+
+
+@pytest.mark.parametrize("name", ["resnet8", "mobilenet_v1"])  # one that begins with Adam, one with SGD
+def test_a_trial_with_the_usual_training_is_what_fit_makes_of_its_network(name):
+    config = configs.load(None, ["data.spec=digits"])
+    dataset, network = load_dataset(config), Network(name, 0.25, 32, "cifar")
+    asked = ["data.spec=digits", f"model.name={name}", "model.width=0.25", "optim.epochs=7", "model.stem=cifar"]
+    asked.append("model.resolution=32")
+    by_hand = trials.resolved(configs.load(None, asked), configs.typed(None, asked), dataset)
+    words = trials.words(["data.spec=digits"], network, {"optim.lr": 1.0, "optim.weight_decay": 1.0}, 7, dataset)
+    assert trials.resolved(configs.load(None, words), configs.typed(None, words), dataset) == by_hand
+    doubled = trials.words(["data.spec=digits"], network, {"optim.lr": 2.0}, 7, dataset)
+    assert configs.load(None, doubled).optim.lr == 2 * by_hand.optim.lr
+    assert configs.load(None, doubled).optim.name in (by_hand.optim.name, "auto")

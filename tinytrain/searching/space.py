@@ -24,10 +24,10 @@ RESOLUTIONS = (24, 32, 48, 64, 80, 96, 128, 160, 192, 224)
 MOST_CIFAR = 64  # pixels: at more, a first convolution of stride 1 takes 4 times the MACs for little (docs/search.md)
 UNKNOWN_SIDE = 96  # pixels, of images that were never looked at
 STEMS = ("imagenet", "cifar")
-RATES = (0.3, 3.0)  # of the usual learning rate
-DECAYS = (1e-5, 1e-3)
-SMOOTHINGS = (0.0, 0.1)
-AUGMENTATIONS = {"usual": {}, "more": {"augment.resized_crop": 0.5}}
+USUAL = "usual"  # what `fit` takes for the network
+FACTORS = {"optim.lr": (0.3, 3.0), "optim.weight_decay": (0.25, 25.0)}  # of the usual value
+SMOOTHINGS = (USUAL, 0.0, 0.1)
+AUGMENTATIONS = {USUAL: {}, "more": {"augment.resized_crop": 0.5}}
 # The key that each part of a draw decides: one that the user has typed is not drawn.
 KEYS = {
     "architecture": "model.name",
@@ -113,7 +113,7 @@ class Space:
         return [Network(name, self.all_widths[0], resolution, stem) for name in self.architectures]
 
     def draw(self, trial: Draws, architectures: Sequence[str]) -> tuple[Network, dict[str, Any]]:
-        """Returns a network that fits, and {dotted key: value} of the training; "lr" is a factor of the usual rate.
+        """Returns a network that fits, and {dotted key: value} of the training; those of FACTORS are a factor.
 
         Args:
             trial: what draws.
@@ -128,13 +128,13 @@ class Space:
 
     def _training(self, trial: Draws) -> dict[str, Any]:
         settings: dict[str, Any] = {}
-        if not self._is_typed("lr"):
-            settings["lr"] = float(f"{trial.suggest_float('lr', *RATES, log=True):.3g}")
-        if not self._is_typed("weight_decay"):
-            drawn = trial.suggest_float("weight_decay", *DECAYS, log=True)
-            settings["optim.weight_decay"] = float(f"{drawn:.3g}")
+        for dotted, limits in FACTORS.items():
+            part = dotted.removeprefix("optim.")
+            if not self._is_typed(part):
+                settings[dotted] = float(f"{trial.suggest_float(part, *limits, log=True):.3g}")
         if not self._is_typed("label_smoothing"):
-            settings["optim.label_smoothing"] = trial.suggest_categorical("label_smoothing", list(SMOOTHINGS))
+            smoothing = trial.suggest_categorical("label_smoothing", list(SMOOTHINGS))
+            settings |= {} if smoothing == USUAL else {"optim.label_smoothing": smoothing}
         if not self._is_typed("augmentation"):
             settings |= AUGMENTATIONS[trial.suggest_categorical("augmentation", list(AUGMENTATIONS))]
         return settings
@@ -143,16 +143,15 @@ class Space:
         """Returns what `draw` has to draw for a network and the usual training keys."""
         widths = self._widths(network.name, network.resolution, network.stem)
         sides = self._resolutions(network.name)
-        default = Config()
         drawn: dict[str, Any] = {
             "architecture": network.name,
             "resolution": _share(network.resolution, sides),
             "stem": network.stem,
             "width": _share(network.width, widths),
             "lr": 1.0,
-            "weight_decay": default.optim.weight_decay,
-            "label_smoothing": default.optim.label_smoothing,
-            "augmentation": "usual",
+            "weight_decay": 1.0,
+            "label_smoothing": USUAL,
+            "augmentation": USUAL,
         }
         return {part: value for part, value in drawn.items() if part == "architecture" or not self._is_typed(part)}
 

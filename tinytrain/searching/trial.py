@@ -28,7 +28,7 @@ from tinytrain.nn import pretrained
 from tinytrain.quantize import convert, cosine_head, tf_keras_clone
 from tinytrain.run import Run
 from tinytrain.searching import budget
-from tinytrain.searching.space import Network
+from tinytrain.searching.space import FACTORS, Network
 from tinytrain.tflite import tflite_interpreter
 from tinytrain.tflite.int8_values import to_int8
 from tinytrain.tflite.model import Model
@@ -45,17 +45,19 @@ def words(overrides: list[str], network: Network, training: dict[str, Any], epoc
     Args:
         overrides: what the user typed.
         network: the network.
-        training: {dotted key: value}; "lr" is a factor of the usual learning rate.
+        training: {dotted key: value}; those of space.FACTORS are factors of the usual value.
         epochs: of the whole trial.
         dataset: the images.
+
+    What is usual for the network is written out: with one key of [optim] typed, `fit` would not choose the others.
     """
-    settings = network.settings | {"optim.epochs": epochs} | training
-    factor = settings.pop("lr", None)
-    listed = [*overrides, *(f"{key}={value}" for key, value in settings.items())]
-    if factor is not None:
-        usual = resolved(configs.load(None, listed), configs.typed(None, listed), dataset).optim.lr
-        listed.append(f"optim.lr={float(f'{factor * float(usual):.3g}')}")
-    return listed
+    listed = [*overrides, *(f"{key}={value}" for key, value in (network.settings | {"optim.epochs": epochs}).items())]
+    usual, chosen = with_usual(configs.load(None, listed), dataset, configs.typed(None, listed))
+    drawn = {
+        key: float(f"{value * float(configs.get_key(usual, key)):.3g}") if key in FACTORS else value
+        for key, value in training.items()
+    }
+    return [*listed, *(f"{key}={value}" for key, value in (chosen | drawn).items())]
 
 
 def resolved(config: Config, typed: set[str], dataset: Dataset) -> Config:
