@@ -82,7 +82,7 @@ def within(budget, classes, name, width, stem):
 
 
 def candidates(budget, classes, path):
-    """Returns [name, width, stem] of the widest network of each architecture and stem within a budget, kept in `path`."""
+    """Returns [name, width, stem] of the widest network of each architecture and stem within a budget; `path` keeps it."""
     if not path.exists():
         found = []
         for name in plugins.names("models"):
