@@ -82,7 +82,10 @@ def within(budget, classes, name, width, stem):
 
 
 def candidates(budget, classes, path):
-    """Returns [name, width, stem] of the widest network of each architecture and stem within a budget; `path` keeps it."""
+    """Returns [name, width, stem] of the widest network of each architecture and stem within a budget.
+
+    They are kept in `path`, as looking for them takes minutes.
+    """
     if not path.exists():
         found = []
         for name in plugins.names("models"):
