@@ -50,6 +50,14 @@ def _memory_is_given_back():
 
 
 @pytest.fixture(autouse=True)
+def _weights_are_drawn_alike():
+    """A test's untrained networks are the same whatever ran before it, so that it fails always or never."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(autouse=True)
 def _own_cache(shared_folder, monkeypatch):
     """Decoded images of a test never meet those of the user."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(shared_folder / "cache"))
