@@ -12,7 +12,7 @@ from tinytrain.deploy import make
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.kernels.kernel import Kernel
 
-PLATFORM = ("startup", "serial", "ticks", "console", "post_mortem", "ports/mps2")
+PLATFORM = ("startup", "mpu", "serial", "ticks", "console", "post_mortem", "ports/mps2")
 STRUCTS = {"conv": "Conv", "conv_1x1": "Conv", "fully_connected": "Conv", "depthwise": "Depthwise", "add": "Add"}
 STRUCTS |= {"average_pool": "Pool"}
 TENSOR_BYTES, SCRATCH_BYTES = 400_000, 20_000

@@ -76,7 +76,7 @@ def main() -> int:
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--only", default="", help="a part of the names of architectures")
     parser.add_argument("--side", type=int, default=48, help="resolution of the architectures")
-    parser.add_argument("--boards", default="mps2_an500,mps2_an386", help="emulated boards")
+    parser.add_argument("--boards", default="mps2_an500,mps2_an386,mps2_an505", help="emulated boards")
     options = parser.parse_args()
     print(tables.line(("network", "board", "images", "different", "outputs"), COLUMNS), flush=True)
     total = 0

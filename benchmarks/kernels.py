@@ -286,7 +286,7 @@ def main() -> int:
     """Prints the tables; exit status 1 if an output differs, a limit is not reached or a layer costs more."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="*", type=Path, help="further .tflite files")
-    parser.add_argument("--board", default="mps2_an500", help="an emulated board: mps2_an500 or mps2_an386")
+    parser.add_argument("--board", default="mps2_an500", help="an emulated board: mps2_an500, mps2_an386 or mps2_an505")
     parser.add_argument("--only", default="", help="only layer shapes and networks that begin so")
     parser.add_argument("--small", action="store_true", help="other layer shapes, of few pixels, and no networks")
     parser.add_argument("--images", type=int, default=1, help="on how many images networks run")

@@ -68,6 +68,7 @@ FITTED = [
     _tinyengine("in3", 770),
     _tinyengine("vww1", 97),
     *_tiny("1.0", "NUCLEO-L4R5ZI", "cortex-m4", 120, "OctoML microTVM + CMSIS-NN", 389.56, 301.2, 99.81, 8.605),
+    *_tiny("1.0", "NRF5340-DK", "cortex-m33", 128, "OctoML microTVM + CMSIS-NN", 316.16, 232.02, 76.09, 6.266),
 ]
 # The same kernels, but only the multiply-accumulates of the networks are known.
 BY_MACS = [
@@ -95,6 +96,11 @@ OTHER_KERNELS = [
     *_tiny("1.1", "NUCLEO-L4R5ZI", "cortex-m4", 120, "Skymizer ONNC (Mbed)", 298.69, 172.18, 82.0, 8.073),
     *_tiny("1.1", "NUCLEO-L4R5ZI", "cortex-m4", 120, "Skymizer ONNC (Zephyr)", 296.56, 197.78, 93.64, 8.006),
     *_tiny("1.1", "NUMAKER-M467HJ", "cortex-m4", 200, "Skymizer ONNC (Zephyr)", 171.44, 98.73, 46.19, 4.887),
+    *_tiny("1.1", "NUCLEO-U575ZI", "cortex-m33", 160, "Plumerai", 104.29, 59.49, 30.04, 3.672),
+    *_tiny("1.2", "NUCLEO-U575ZI", "cortex-m33", 160, "Bosch HALE", 120.54, 119.83),
+    *_tiny("1.1", "NUCLEO-U575ZI", "cortex-m33", 160, "Bosch HALE", 117.74, 114.75, 39.74, 3.802),
+    *_tiny("1.2", "NUCLEO-U575ZI", "cortex-m33", 160, "X-CUBE-AI", 111.07, 59.28),
+    *_tiny("1.1", "NUCLEO-U575ZI", "cortex-m33", 160, "X-CUBE-AI", 128.21, 71.56, 38.58, 4.85),
     *_tiny("0.5", "NUCLEO-L4R5ZI", "cortex-m4", 120, "TFLM v2.3.1", 704.2, 600.6),
     *[
         _tinyengine(network, ms, engine=engine)

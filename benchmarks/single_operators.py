@@ -233,7 +233,7 @@ def errors_of(route: str, counted: list[Counted]) -> dict[str, Any]:
 def main() -> int:
     """Prints a row for each route, with the operator that has the largest error."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--board", default="mps2_an500", help="an emulated board: mps2_an500 or mps2_an386")
+    parser.add_argument("--board", default="mps2_an500", help="an emulated board: mps2_an500, mps2_an386 or mps2_an505")
     parser.add_argument("--kernels", choices=KERNELS, help="only the operators with these kernels")
     parser.add_argument("--quick", action="store_true", help=f"every {QUICK}th operator")
     parser.add_argument("--fit", action="store_true", help="print the coefficients that fit the counts")

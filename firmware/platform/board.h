@@ -60,8 +60,8 @@ void board_exit(int status) __attribute__((noreturn));
 void serial_received(uint8_t byte);
 void serial_line_error(void);
 
-// startup.c: restarts the core (AIRCR.SYSRESETREQ) once all bytes are sent; the deepest use of the stack since reset, in
-// bytes, and the size it has.
+// startup.c: restarts the core (AIRCR.SYSRESETREQ, or what a port has instead) once all bytes are sent; the deepest use of
+// the stack since reset, in bytes, and the size it has.
 void restart(void) __attribute__((noreturn));
 uint32_t stack_used_bytes(void);
 uint32_t stack_bytes(void);

@@ -1,4 +1,5 @@
-// Core registers of an ARMv7-M, named as in the ARMv7-M Architecture Reference Manual (DDI0403E, B3.2 and C1.8).
+// Core registers of an ARMv7-M, named as in the ARMv7-M Architecture Reference Manual (DDI0403E, B3.2 and C1.8), and what
+// an ARMv8-M has besides or instead (DDI0553, D1.2).
 #pragma once
 
 #include <stdint.h>
@@ -23,6 +24,10 @@
 #define MPU_RNR REGISTER(0xE000ED98)    // B3.5.7  the region that the next two are about
 #define MPU_RBAR REGISTER(0xE000ED9C)   // B3.5.8  its base
 #define MPU_RASR REGISTER(0xE000EDA0)   // B3.5.9  its attributes and size
+#define MPU_RLAR REGISTER(0xE000EDA0)   // ARMv8-M: its last address, and which attributes of MPU_MAIR0 it has
+#define MPU_MAIR0 REGISTER(0xE000EDC0)  // ARMv8-M: four attributes, a byte each
+#define SFSR REGISTER(0xE000EDE4)       // ARMv8-M: secure fault status, 0 without TrustZone
+#define SFAR REGISTER(0xE000EDE8)       // ARMv8-M: secure fault address
 
 #define SYST_CSR_ENABLE (1u << 0)
 #define SYST_CSR_TICKINT (1u << 1)
@@ -35,6 +40,12 @@
 #define MPU_RASR_ENABLE (1u << 0)
 #define MPU_RASR_SIZE(bytes) (((uint32_t)__builtin_ctz(bytes) - 1) << 1)
 #define MPU_RASR_NO_ACCESS (1u << 28)  // XN, and AP 0
+#define MPU_RBAR_XN (1u << 0)          // ARMv8-M: nothing is executed
+#define MPU_RBAR_READ_ONLY (2u << 1)   // ARMv8-M: to privileged code, and to no other
+#define MPU_RLAR_ENABLE (1u << 0)
+#define MPU_RLAR_ATTRIBUTES(index) ((uint32_t)(index) << 1)
+#define MAIR_NORMAL 0xFFu  // memory, written back, cached on reading and writing
+#define MAIR_DEVICE 0x04u  // peripherals: nGnRE
 
 #define AIRCR_KEY (0x05FAu << 16)
 #define AIRCR_SYSRESETREQ (1u << 2)
@@ -42,6 +53,8 @@
 #define CCR_DC (1u << 16)
 #define CFSR_MMARVALID (1u << 7)
 #define CFSR_BFARVALID (1u << 15)
+#define CFSR_STKOF (1u << 20)  // ARMv8-M: the stack would have gone below MSPLIM
+#define SFSR_SFARVALID (1u << 6)
 
 // Interrupts: enable and disable, 32 to a register (B3.4.4, B3.4.5).
 #define NVIC_ISER(irq) REGISTER(0xE000E100 + (irq) / 32 * 4)

@@ -40,9 +40,9 @@ PHDRS {
 ENTRY(reset)
 
 SECTIONS {
-    .vectors : { KEEP(*(.vectors)) } > FLASH :code
+    .vectors : { KEEP(*(.vectors)) KEEP(*(.vectors.boot)) } > FLASH :code  /* and what a boot ROM looks for there */
 #if BOARD_FLASH_ORIGIN == 0
-    /* The guard at address 0 holds the vectors, and nothing else: startup.c. */
+    /* The guard at address 0 holds the vectors, and nothing else: mpu.c. */
     .text GUARD_BYTES : { *(.text .text.*) } > FLASH :code
 #else
     .text : { *(.text .text.*) } > FLASH :code
@@ -58,7 +58,7 @@ SECTIONS {
     } > FLASH :code
     .exidx : { *(.ARM.extab* .ARM.exidx*) } > FLASH :code
 
-    /* First in RAM: below it is the guard of startup.c, and no memory that anything uses. `AT> RAM` keeps what has no
+    /* First in RAM: below it is the guard of mpu.c, and no memory that anything uses. `AT> RAM` keeps what has no
        contents out of the flash image; without it QEMU's loader fills zeros through flash. */
     .stack (NOLOAD) : ALIGN(8) {
         stack_limit = .;

@@ -8,6 +8,7 @@
 #include "console.h"
 #include "cortex_m.h"
 #include "guard.h"
+#include "mpu.h"
 #include "post_mortem.h"
 
 extern uint32_t stack_limit[], stack_top[];  // addresses from link.ld.S
@@ -27,10 +28,17 @@ void nmi(void) __attribute__((weak, alias("fault")));  // a port may have a use 
 static const uint32_t kPaint = 0x57ac7a57;
 static const uint32_t kGuardBytes = GUARD_BYTES;
 
+#if __ARM_ARCH == 8
+#define SET_STACK_LIMIT "ldr r0, =stack_limit\n msr msplim, r0\n"
+#else
+#define SET_STACK_LIMIT ""
+#endif
+
 // The FPU first (B3.2.20: CP10 and CP11), since the compiler may use its registers anywhere; the barriers make it take
-// effect.
+// effect. An ARMv8-M knows how far down the stack goes, and faults before it goes further.
 void reset(void) {
     __asm volatile(
+        SET_STACK_LIMIT
         "ldr r0, =0xE000ED88\n"
         "ldr r1, [r0]\n"
         "orr r1, r1, #0xF00000\n"
@@ -59,19 +67,32 @@ static void print_field(const char *name, uint32_t value) {
     print_hex(value);
 }
 
-// Returns what a fault is: an access to the guard below the stack, or to the one at address 0.
+// Returns what a fault is: an access below the stack, or one to the first addresses, where nothing is.
 static Fault cause_of(const uint32_t *frame, bool in_stack, uint32_t status) {
     uint32_t address = (status & CFSR_MMARVALID) ? SCB_MMFAR : 0xFFFFFFFF;
-    if (!in_stack || (uint32_t)stack_limit - 1 - address < kGuardBytes) {
+    if (!in_stack || (status & CFSR_STKOF) || (uint32_t)stack_limit - 1 - address < kGuardBytes) {
         return kStackOverflow;
     }
     return address < kGuardBytes || frame[6] < kGuardBytes ? kNullPointer : kFault;
 }
 
+#if __ARM_ARCH == 8
+static void print_secure_fault(void) {
+    uint32_t status = SFSR;
+    if (status != 0) {
+        print_field(", SFSR ", status);
+    }
+    if (status & SFSR_SFARVALID) {
+        print_field(", address ", SFAR);
+    }
+}
+#endif
+
 // B1.5.6: an exception pushes r0-r3, r12, lr, pc, xpsr.
 void report_fault(const uint32_t *frame) {
     static const char *const kNames[] = {", r0 ", ", r1 ", ", r2 ", ", r3 ", ", r12 "};
-    bool in_stack = frame >= stack_limit && frame + 8 <= stack_top;
+    // Where no room was left for a frame, an ARMv8-M pushes none and leaves the pointer at the limit.
+    bool in_stack = frame > stack_limit && frame + 8 <= stack_top;
     uint32_t status = SCB_CFSR;
     Fault fault = cause_of(frame, in_stack, status);
     // Of an overflow, the place in the stack: where the core could push no frame, that of the code is lost.
@@ -94,6 +115,9 @@ void report_fault(const uint32_t *frame) {
     for (uint32_t i = 0; in_stack && i < sizeof kNames / sizeof *kNames; ++i) {
         print_field(kNames[i], frame[i]);
     }
+#if __ARM_ARCH == 8
+    print_secure_fault();
+#endif
     print_field(", psr ", in_stack ? frame[7] : 0);
     print_field(", sp ", (uint32_t)frame);
     print("\n");
@@ -137,27 +161,6 @@ static void enable_caches(void) {
 }
 #endif
 
-// B3.5: a region of the MPU that nothing may read, write or execute.
-static void guard(uint32_t region, uint32_t base) {
-    MPU_RNR = region;
-    MPU_RBAR = base;
-    MPU_RASR = MPU_RASR_NO_ACCESS | MPU_RASR_SIZE(GUARD_BYTES) | MPU_RASR_ENABLE;
-}
-
-// Null pointers, and the stack. At address 0 is an alias of the flash, the ITCM, which nothing uses, or on an emulated
-// board the flash itself, where the linker leaves all but the vectors out of the guard: the core reads those past the MPU
-// (B3.5.1).
-static void start_guards(void) {
-    if (MPU_TYPE_DREGION(MPU_TYPE) < 2) {
-        return;  // a core without MPU
-    }
-    guard(0, 0);
-    guard(1, (uint32_t)stack_limit - kGuardBytes);
-    barrier();
-    MPU_CTRL = MPU_CTRL_ENABLE | MPU_CTRL_PRIVDEFENA;
-    barrier();
-}
-
 static void fill(uint32_t *first, const uint32_t *end, uint32_t value) {
     while (first < end) {
         *first++ = value;
@@ -169,7 +172,7 @@ void start(void) {
 #if BOARD_CACHES
     enable_caches();
 #endif
-    start_guards();
+    mpu_start();
     // 16 words below this frame stay as they are: fill() may use them.
     fill(stack_limit, (uint32_t *)__builtin_frame_address(0) - 16, kPaint);
     const uint32_t *from = data_load;
@@ -185,7 +188,7 @@ void start(void) {
     board_exit(1);  // it never returns
 }
 
-void restart(void) {
+__attribute__((weak)) void restart(void) {
     board_flush();
     SCB_AIRCR = AIRCR_KEY | AIRCR_SYSRESETREQ;
     barrier();

@@ -26,11 +26,15 @@ def test_every_board_has_sane_limits(name):
     assert board.ram_bytes >= 16 * 1024
     assert board.flash_bytes >= board.ram_bytes
     assert board.clock_hz > 1_000_000
-    assert bool(board.debugger) != board.emulated  # a board is flashed or emulated
+    assert bool(board.flash_tools) != board.emulated  # a board is flashed or emulated
+    assert set(board.flash_tools) <= {"openocd", "st-flash", "probe-rs", "picotool", "uf2"}
+    assert ("openocd" in board.flash_tools) == bool(board.debugger)
+    assert ("probe-rs" in board.flash_tools) == ("CHIP" in board.values)
+    assert ("uf2" in board.flash_tools) == ("UF2_FAMILY" in board.values) == ("UF2_DRIVE" in board.values)
     assert board.counter == ("instructions" if board.emulated else "cycles")
     assert len(board.uart_pins) == (0 if board.emulated else 2)
     assert board.values["UART_IRQ"] < board.values["IRQS"]
-    assert (board.core, board.values["CACHES"]) in (("cortex-m7", 1), ("cortex-m4", 0))
+    assert (board.core, board.values["CACHES"]) in (("cortex-m7", 1), ("cortex-m4", 0), ("cortex-m33", 0))
     assert (boards.folder().parent / "ports" / f"{board.values['PORT']}.c").is_file()
 
 
@@ -49,6 +53,7 @@ LIMITS = {
     "stm32f7": ((1e6, 2e6), (100e6, 432e6), 216e6, 54e6, 108e6, 30e6),
     "stm32h7": ((2e6, 4e6), (192e6, 836e6), 400e6, 100e6, 100e6, 70e6),
     "stm32l4": ((2.66e6, 8e6), (64e6, 344e6), 120e6, 120e6, 120e6, 20e6),
+    "stm32u5": ((4e6, 8e6), (128e6, 544e6), 160e6, 160e6, 160e6, 32e6),
 }
 STM32 = [name for name in boards.names() if boards.load(name).values["PORT"] in LIMITS]
 
@@ -71,6 +76,17 @@ def test_the_clock_follows_from_the_pll(name):
     assert value["UART_CLOCK_HZ"] == bus / dividers[1 if board.uart in ("USART1", "USART6") else 0]
 
 
+def test_the_clock_of_the_pico_2_follows_from_its_crystal():
+    """RP2350 datasheet, PLL: 750 to 1,600 MHz before the two dividers, FBDIV 16 to 320; at most 150 MHz."""
+    value = {key: int(number) for key, number in boards.load("rp2350").values.items() if isinstance(number, int)}
+    reference = value["XOSC_HZ"] / value["PLL_REFDIV"]
+    assert 16 <= value["PLL_FBDIV"] <= 320
+    assert 750e6 <= reference * value["PLL_FBDIV"] <= 1600e6
+    assert value["PLL_POSTDIV1"] >= value["PLL_POSTDIV2"]
+    clock = reference * value["PLL_FBDIV"] / value["PLL_POSTDIV1"] / value["PLL_POSTDIV2"]
+    assert clock == value["CLOCK_HZ"] == value["UART_CLOCK_HZ"] == 150e6
+
+
 @pytest.mark.parametrize("name", STM32)
 @pytest.mark.parametrize("baud", [9600, 115_200, 921_600])
 def test_the_serial_ports_divider_is_close(name, baud):
@@ -81,11 +97,13 @@ def test_the_serial_ports_divider_is_close(name, baud):
 
 
 @pytest.mark.parametrize("name", STM32)
-def test_the_debuggers_file_is_one_of_openocds(name):
+def test_the_debuggers_files_are_openocds(name):
     scripts = Path("/usr/share/openocd/scripts")
     if not scripts.is_dir():
         pytest.skip("openocd is missing: make firmware-tools")
-    assert (scripts / boards.load(name).debugger).is_file()
+    files = boards.load(name).debugger.split()
+    assert files
+    assert all((scripts / file).is_file() for file in files)
 
 
 def test_fast_ram_is_the_beginning_of_ram_or_apart():
@@ -107,10 +125,12 @@ def test_list_boards_prints_what_the_headers_say(command_line):
     assert (h743["ram_bytes"], h743["fast_ram_bytes"], h743["flash_bytes"]) == (524_288, 131_072, 2_097_152)
     assert (h743["uart"], h743["uart_pins"], h743["uart_baud"]) == ("USART3", ["PD8", "PD9"], 115_200)
     assert (h743["debugger"], h743["emulator"]) == ("board/st_nucleo_h743zi.cfg", "")
-    assert (rows["mps2_an386"]["debugger"], rows["mps2_an386"]["emulator"]) == ("", "mps2-an386")
+    assert h743["flash_tools"] == ["openocd", "st-flash", "probe-rs"]
+    assert (rows["mps2_an386"]["flash_tools"], rows["mps2_an386"]["emulator"]) == ([], "mps2-an386")
+    assert rows["raspberry_pi_pico2"]["uart_pins"] == ["GP0", "GP1"]
     line = next(line for line in out.splitlines() if line.startswith("nucleo_h743zi"))
     assert all(
-        word in line for word in ("stm32h743", "400", "512 + 128 fast", "2048", "TX PD8 RX PD9", "st_nucleo_h743zi")
+        word in line for word in ("stm32h743", "400", "512 + 128 fast", "2048", "TX PD8 RX PD9", "openocd, st-flash")
     )
 
 
@@ -152,6 +172,7 @@ def test_a_board_is_emulated_by_one_with_its_core():
     emulated = {name: boards.emulated_board(boards.load(name)).name for name in boards.names()}
     assert emulated["nucleo_l4r5zi"] == emulated["nucleo_f401re"] == emulated["mps2_an386"] == "mps2_an386"
     assert emulated["nucleo_h743zi"] == emulated["stm32f746g_disco"] == emulated["mps2_an500"] == "mps2_an500"
+    assert emulated["nucleo_u575zi"] == emulated["raspberry_pi_pico2"] == emulated["mps2_an505"] == "mps2_an505"
 
 
 def test_an_unknown_board_names_the_nearest_and_all():

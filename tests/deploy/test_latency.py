@@ -114,6 +114,10 @@ PUBLISHED = [
     ("nucleo_l4r5zi", 301.2, 120e6, 24_039_767),  # MobileNetV1
     ("nucleo_l4r5zi", 99.81, 120e6, 7_634_470),  # DS-CNN
     ("nucleo_l4r5zi", 8.605, 120e6, 584_467),  # autoencoder
+    ("nucleo_u575zi", 316.16, 128e6, 29_552_603),  # the same four on an nRF5340, another Cortex-M33
+    ("nucleo_u575zi", 232.02, 128e6, 24_039_767),
+    ("nucleo_u575zi", 76.09, 128e6, 7_634_470),
+    ("nucleo_u575zi", 6.266, 128e6, 584_467),
 ]
 
 
@@ -137,7 +141,7 @@ def test_what_the_emulator_did_not_count_is_less_certain():
     assert estimated.how == latency.ESTIMATED
 
 
-@pytest.mark.parametrize("name", ["stm32f746", "nucleo_l4r5zi"])
+@pytest.mark.parametrize("name", ["stm32f746", "nucleo_l4r5zi", "nucleo_u575zi"])
 def test_the_interval_of_our_kernels_holds_that_of_cmsis_nn(name):
     board, models = boards.load(name), [COUNTED[0][1], COUNTED[1][1]]
     kernels = [Refusal("it has groups"), Kernel("add", b"")]
@@ -148,23 +152,23 @@ def test_the_interval_of_our_kernels_holds_that_of_cmsis_nn(name):
 
 
 def test_a_core_without_published_figures_gets_no_number(tmp_path):
-    text = boards.load("stm32f746").path.read_text().replace('"cortex-m7"', '"cortex-m33"')
+    text = boards.load("stm32f746").path.read_text().replace('"cortex-m7"', '"cortex-m55"')
     (tmp_path / "other.h").write_text(text)
     board = boards.read(tmp_path / "other.h")
     assert latency.predict([COUNTED[0][1]], board) is None
     report = latency.report([COUNTED[0][1]], board)
     assert (report["latency_ms"], report["latency_range_ms"]) == (None, None)
     assert "unknown: nobody has published" in printed(report)
-    assert "cortex-m33" in printed(report)
+    assert "cortex-m55" in printed(report)
 
 
 def test_a_core_without_figures_is_the_reason_even_if_an_operator_was_never_counted():
     """Counting it would give no latency, so export must not say that it would."""
-    board = dataclasses.replace(boards.load("stm32f746"), core="cortex-m33")
+    board = dataclasses.replace(boards.load("stm32f746"), core="cortex-m55")
     strange = operator("CUMSUM", (1, 4, 4, 8), (1, 4, 4, 8))
     changes = latency.report([strange], board)
-    assert changes["latency_basis"] == {"core": "cortex-m33", "uncounted_operators": []}
-    assert "latency   unknown: nobody has published latencies of TFLM with CMSIS-NN on a cortex-m33" in printed(changes)
+    assert changes["latency_basis"] == {"core": "cortex-m55", "uncounted_operators": []}
+    assert "latency   unknown: nobody has published latencies of TFLM with CMSIS-NN on a cortex-m55" in printed(changes)
 
 
 def test_the_interval_comes_first():

@@ -103,6 +103,8 @@ H743_DTCM_BYTES = 128 * 1024 - firmware.STACK_BYTES - 64  # without the stack an
         ("nucleo_h743zi", H743_DTCM_BYTES + 16, 0x24000000, 0x24080000),
         ("nucleo_h743zi", 500 * 1024, 0x24000000, 0x24080000),
         ("nucleo_l4r5zi", 600_000, 0x20000000, 0x200A0000),
+        ("nucleo_u575zi", 700_000, 0x20000000, 0x200C0000),
+        ("raspberry_pi_pico2", 500_000, 0x20000000, 0x20082000),
     ],
 )
 def test_the_arena_is_in_the_fastest_ram_that_holds_it(tmp_path, name, arena_bytes, first, last):
@@ -202,6 +204,10 @@ def test_a_wrong_clock_does_not_compile(tmp_path, old, new, message):
         ("nucleo_h743zi", "BOARD_APB_DIVIDER 2", "BOARD_APB_DIVIDER 1", "APB: at most"),
         ("nucleo_l4r5zi", "BOARD_PLL_N 60", "BOARD_PLL_N 80", "BOARD_CLOCK_HZ is not MSI"),
         ("nucleo_l4r5zi", "BOARD_FLASH_WAIT_STATES 5", "BOARD_FLASH_WAIT_STATES 4", "wait state"),
+        ("nucleo_u575zi", "BOARD_PLL_R 2", "BOARD_PLL_R 1", "BOARD_CLOCK_HZ is not MSIS"),
+        ("nucleo_u575zi", "BOARD_FLASH_WAIT_STATES 4", "BOARD_FLASH_WAIT_STATES 3", "wait state"),
+        ("raspberry_pi_pico2", "BOARD_PLL_FBDIV 125", "BOARD_PLL_FBDIV 150", "PLL output before its dividers"),
+        ("raspberry_pi_pico2", "BOARD_PLL_POSTDIV1 5", "BOARD_PLL_POSTDIV1 4", "BOARD_CLOCK_HZ is not XOSC"),
         ("nucleo_f401re", "BOARD_PLL_P 4", "BOARD_PLL_P 2", "BOARD_CLOCK_HZ is not HSE"),
         ("nucleo_f401re", "BOARD_APB1_DIVIDER 2", "BOARD_APB1_DIVIDER 1", "APB1: at most"),
         ("nucleo_f746zg", "(BOARD_CLOCK_HZ / BOARD_APB1_DIVIDER)", "BOARD_CLOCK_HZ", "BOARD_UART_CLOCK_HZ is not"),
@@ -303,6 +309,9 @@ HARD = "-mfloat-abi=hard"
         (["-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", HARD], "nucleo_f401re", ""),
         (["-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", HARD], "stm32f746g_disco", ""),  # slower than need be, but it runs
         (["-mcpu=cortex-m33", "-mfpu=fpv5-sp-d16", HARD], "stm32f746g_disco", "v8-M.mainline"),
+        (["-mcpu=cortex-m33", "-mfpu=fpv5-sp-d16", HARD], "nucleo_u575zi", ""),
+        (["-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", HARD], "nucleo_u575zi", ""),
+        (["-mcpu=cortex-m33+nodsp", SOFT], "mps2_an505", "a core without FPU"),
         (["-mcpu=cortex-m3", SOFT], "nucleo_f401re", "v7"),
         (["-mcpu=cortex-m4", SOFT], "nucleo_f401re", "a core without FPU"),
     ],

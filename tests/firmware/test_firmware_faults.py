@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 from bench_helpers import exported
-from firmware_helpers import ALL_EMULATED, EMULATED, INPUT, emit, needs_emulator, run_make
+from firmware_helpers import ALL_EMULATED, EMULATED, INPUT, below_the_stack, emit, full_stack, needs_emulator, run_make
 from simulated_board import open_device
 
 from tinytrain.benching.serial import cobs_frames, emulator, messages
@@ -21,8 +21,8 @@ FAULTS = {
     "input[0] = *(volatile int8_t*)null_address;": r"null pointer at 0x[0-9a-f]{8} in operator 0",
     "*(volatile int8_t*)(null_address + kInputBytes) = 1;": r"null pointer at 0x[0-9a-f]{8} in operator 0",
     "((void (*)())null_address)();": r"null pointer at 0x0000000[0-9a-f] in operator 0",
-    "Deep(1000);": r"stack overflow at 0x1fff\w{4} in operator 0",
-    "((volatile char*)__builtin_frame_address(0))[null_address - 5000]++;": r"stack overflow at 0x1fff",
+    "Deep(1000);": r"stack overflow at FULL\w+ in operator 0",
+    "((volatile char*)__builtin_frame_address(0))[null_address - 5000]++;": r"stack overflow at BELOW",
     '__asm volatile("udf #0");': r"fault at 0x[0-9a-f]{8} in operator 0",
 }
 DEEP = """
@@ -117,7 +117,8 @@ def test_faults_are_told_by_name_and_again_after_the_restart(tmp_path, board):
     assert done.returncode == 0, done.stderr
     program = folder / f"build/{board}-crash/firmware.elf"
     with emulator.running(program, boards.load(board)) as device, open_device(device) as port:
-        for number, (code, expected) in enumerate(FAULTS.items(), 1):
+        for number, (code, pattern) in enumerate(FAULTS.items(), 1):
+            expected = pattern.replace("FULL", full_stack(board)).replace("BELOW", below_the_stack(board))
             image = bytes([number]) + bytes(47)
             port.write(cobs_frames.encode(Kind.IMAGE, 0, struct.pack("<I", 0) + image))
             port.write(cobs_frames.encode(Kind.INFER, number, struct.pack("<II", zlib.crc32(image), 1)))

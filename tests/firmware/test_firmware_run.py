@@ -5,7 +5,17 @@ import subprocess
 import threading
 
 import pytest
-from firmware_helpers import ALL_EMULATED, EMULATED, INPUT, emit, emulate, needs_emulator, run_make, stub_output
+from firmware_helpers import (
+    ALL_EMULATED,
+    EMULATED,
+    INPUT,
+    emit,
+    emulate,
+    full_stack,
+    needs_emulator,
+    run_make,
+    stub_output,
+)
 from int8_models import FILTERS, conv_model
 
 from tinytrain.deploy import boards, firmware, self_test
@@ -18,7 +28,7 @@ def test_the_firmware_runs_and_says_so(tmp_path, board):
     assert done.returncode == 0, done.stdout + done.stderr
     printed = self_test.parse(done.stdout)
     assert printed["board"] == board
-    assert printed["clock"] == "25000000 Hz"
+    assert printed["clock"] == f"{boards.load(board).clock_hz} Hz"
     assert printed["engine"] == "stub"
     assert printed["model"] == f"conv ({len(conv_model())} bytes)"
     assert (printed["arena_used_bytes"], printed["arena_bytes"]) == (48 + 80, 8192)
@@ -122,7 +132,24 @@ def test_a_fault_prints_its_place_and_cause(tmp_path, board):
 def test_a_stack_overflow_is_no_silent_corruption(tmp_path, board):
     done = crash(emit(tmp_path), "depth_wanted = 1000; UseDeep();", board)
     assert done.returncode != 0
-    assert "failed: stack overflow at 0x1fff" in done.stdout
+    assert f"failed: stack overflow at {full_stack(board)}" in done.stdout
+
+
+# From Secure state to code that the SAU (DDI0553, D1.2: CTRL, TYPE, RNR, RBAR, RLAR) makes Non-secure, without the
+# instruction that is for it.
+TO_NON_SECURE = """
+  volatile unsigned* sau = (volatile unsigned*)0xE000EDD0;
+  sau[2] = 0; sau[3] = 0x00400000; sau[4] = 0x0040FFE1; sau[0] = 1;
+  __asm volatile("dsb\\n isb");
+  ((void (*)())0x00400001)();
+"""
+
+
+@needs_emulator
+def test_a_secure_fault_prints_its_status(tmp_path):
+    done = crash(emit(tmp_path), TO_NON_SECURE, "mps2_an505")
+    assert done.returncode != 0
+    assert re.search(r"failed: fault at 0x0040000\d.*, SFSR 0x00000010,", done.stdout), done.stdout  # INVTRAN
 
 
 @needs_emulator

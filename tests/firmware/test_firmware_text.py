@@ -178,15 +178,16 @@ def test_inferences_longer_than_the_watchdog_waits_are_no_hang(folder):
 
 
 @needs_emulator
-def test_a_hang_is_caught_and_told_after_the_restart(tmp_path):
+@pytest.mark.parametrize("board", [EMULATED, "mps2_an505"])
+def test_a_hang_is_caught_and_told_after_the_restart(tmp_path, board):
     folder = emit(tmp_path)
     engine = (folder / "app/engine_stub.cc").read_text()
     start = "  uint32_t hash = 2166136261u;"
     assert start in engine
     (folder / "app/engine_hang.cc").write_text(engine.replace(start, f"  for (volatile int i = 1; i;) {{}}\n{start}"))
-    run_make(folder, f"BOARD={EMULATED}", "ENGINE=hang")
-    elf = folder / "build" / f"{EMULATED}-hang" / "firmware.elf"
-    emulator = boards.load(EMULATED).emulator.split()
+    run_make(folder, f"BOARD={board}", "ENGINE=hang")
+    elf = folder / "build" / f"{board}-hang" / "firmware.elf"
+    emulator = boards.load(board).emulator.split()
     command = ["qemu-system-arm", *emulator, "-display", "none", "-monitor", "none", "-serial", "stdio", "-kernel", elf]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as emulated:
         emulated.stdin.write(b"selftest%")

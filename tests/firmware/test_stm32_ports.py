@@ -6,13 +6,14 @@ import subprocess
 
 import pytest
 from conftest import REPOSITORY, needs_tool
+from port_models import Printed, write_core_registers
 
 from tinytrain.deploy import boards
 
 NAMES = [name for name in boards.names() if str(boards.load(name).values["PORT"]).startswith("stm32")]
-RCC_F, RCC_H, RCC_L, PWR = 0x40023800, 0x58024400, 0x40021000, 0x40007000
+RCC_F, RCC_H, RCC_L, RCC_U, PWR, PWR_U = 0x40023800, 0x58024400, 0x40021000, 0x46020C00, 0x40007000, 0x46020800
 HSE_F, HSE_H = ((rcc, 1 << 16, 1 << 16, rcc, 1 << 17) for rcc in (RCC_F, RCC_H))
-PLL_F, PLL_H, PLL_L = ((rcc, 1 << 24, 1 << 24, rcc, 1 << 25) for rcc in (RCC_F, RCC_H, RCC_L))
+PLL_F, PLL_H, PLL_L, PLL_U = ((rcc, 1 << 24, 1 << 24, rcc, 1 << 25) for rcc in (RCC_F, RCC_H, RCC_L, RCC_U))
 SWITCH_F = (RCC_F + 8, 3, 2, RCC_F + 8, 2 << 2)
 # Of each port: the register block of its USARTs; its hardware as (control, mask, value, status, bits) of stm32_model.c,
 # and what the port says where that does not happen.
@@ -40,50 +41,44 @@ RULES = {
         "PLL does not lock": PLL_L,
         "switch to the PLL": (RCC_L + 8, 3, 3, RCC_L + 8, 3 << 2),
     },
+    "stm32u5": {
+        "voltage range 1": (PWR_U + 0x0C, 3 << 16, 3 << 16, PWR_U + 0x0C, 1 << 15),
+        "backup domain": (0, 1, 1, 0, 0),  # LOCK below
+        "LSE": (RCC_U + 0xF0, 1, 1, RCC_U + 0xF0, 1 << 1),
+        "trims MSIS": (RCC_U + 0xF0, 1 << 7, 1 << 7, RCC_U + 0xF0, 1 << 11),  # LSE, where it has started
+        "booster": (PWR_U + 0x0C, 1 << 18, 1 << 18, PWR_U + 0x0C, 1 << 14),
+        "PLL does not lock": PLL_U,
+        "switch to the PLL": (RCC_U + 0x1C, 3, 3, RCC_U + 0x1C, 3 << 2),
+    },
 }
-# A bit that opens a register, which takes nothing before the bit was read as set: DBP of PWR_CR1 for RCC_BDCR.
-LOCK = {"stm32l4": (PWR, 1 << 8, RCC_L + 0x90)}
+# A bit that opens a register, which takes nothing before the bit was read as set: DBP for RCC_BDCR.
+LOCK = {"stm32l4": (PWR, 1 << 8, RCC_L + 0x90), "stm32u5": (PWR_U + 0x28, 1, RCC_U + 0xF0)}
 USARTS = {"USART1": 0x40011000, "USART2": 0x40004400, "USART3": 0x40004800, "LPUART1": 0x40008000}
-GPIO = {"stm32f4": 0x40020000, "stm32f7": 0x40020000, "stm32h7": 0x58020000, "stm32l4": 0x48000000}
-IWDG = {"stm32f4": 0x40003000, "stm32f7": 0x40003000, "stm32h7": 0x58004800, "stm32l4": 0x40003000}
-RESET_UART_HZ = {"stm32f4": 16e6, "stm32f7": 16e6, "stm32h7": 64e6, "stm32l4": 4e6}
+USART1_U = 0x40013800
+GPIO = {
+    "stm32f4": 0x40020000,
+    "stm32f7": 0x40020000,
+    "stm32h7": 0x58020000,
+    "stm32l4": 0x48000000,
+    "stm32u5": 0x42020000,
+}
+IWDG = {port: 0x58004800 if port == "stm32h7" else 0x40003000 for port in RULES}
+RESET_UART_HZ = {"stm32f4": 16e6, "stm32f7": 16e6, "stm32h7": 64e6, "stm32l4": 4e6, "stm32u5": 4e6}
+CFGR = {"stm32h7": RCC_H + 0x10, "stm32l4": RCC_L + 8, "stm32u5": RCC_U + 0x1C}  # of the others RCC_F + 8
 CASES = [(name, what) for name in NAMES for what in RULES[boards.load(name).values["PORT"]]]
-
-
-class Printed:
-    """What stm32_model.c printed: lines without dumps, and the registers at each point as {point: {address: value}}."""
-
-    def __init__(self, text):
-        self.lines, self.registers = [], {"init": {}, "9600": {}, "end": {}}
-        for line in text.splitlines():
-            word, _, rest = line.partition(" ")
-            if word in self.registers:
-                address, value = rest.split()
-                self.registers[word][int(address, 16)] = int(value, 16)
-            else:
-                self.lines.append(line)
-
-    def rates(self):
-        """Returns {baud: (whether it was set, BRR)}."""
-        rows = [line.split()[1:] for line in self.lines if line.startswith("baud")]
-        return {int(baud): (set_ == "1", int(divider)) for baud, set_, divider in rows}
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """Returns a function that runs the port of a board, with the rule that is called `broken` left out."""
     folder = tmp_path_factory.mktemp("model")
-    real = (REPOSITORY / "firmware/platform/cortex_m.h").read_text()
-    fake = real.replace("(*(volatile uint32_t *)(address))", "(*model_register(address))")
-    fake = re.sub(r"__asm volatile\(.*\);", "", fake)
-    declared = "#include <stdint.h>\n", "#include <stdint.h>\nvolatile uint32_t *model_register(uint32_t address);\n"
-    (folder / "cortex_m.h").write_text(fake.replace(*declared))
+    write_core_registers(folder)
 
     @functools.cache
     def run(name, broken=""):
         board = boards.load(name)
         port, uart = board.values["PORT"], block(board)
-        always = (0, 0, 0, USARTS[board.uart] + uart["SR"], 3 << 6)  # TXE and TC
+        always = (0, 0, 0, usart_of(board) + uart["SR"], 3 << 6)  # TXE and TC
         systick = (0xE000E010, 7, 7, 0xE000E010, 1 << 16)  # runs with its interrupt: it has counted to 0
         rules = [always, systick, *(rule for what, rule in RULES[port].items() if what != broken)]
         defines = {
@@ -105,6 +100,10 @@ def run(tmp_path_factory):
     return run
 
 
+def usart_of(board):
+    return USART1_U if board.values["PORT"] == "stm32u5" else USARTS[board.uart]
+
+
 def block(board):
     return OLD if board.values["PORT"] == "stm32f4" else NEW
 
@@ -121,7 +120,7 @@ def field(registers, address, position, bits):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_port_starts_the_clock_and_the_serial_port(run, name):
     board, printed = boards.load(name), run(name)
-    port, registers, usart = board.values["PORT"], printed.registers["init"], USARTS[board.uart]
+    port, registers, usart = board.values["PORT"], printed.registers["init"], usart_of(board)
     assert printed.lines[0] == "error "
     assert registers[usart + block(board)["BRR"]] == round(int(board.values["UART_CLOCK_HZ"]) * steps(board) / 115200)
     assert registers[usart + block(board)["CR1"]] == block(board)["UE"] | 1 << 2 | 1 << 3 | 1 << 5  # RE, TE, RXNEIE
@@ -159,6 +158,20 @@ def test_the_registers_of_the_clock_make_the_boards_clock(run, name):
         assert registers[RCC_H + 0x2C] == 1 << 16 | 1 << 2  # output P, wide VCO, input of 2 to 4 MHz
         assert registers[0x52002000] == 0x22
         assert registers[0x51008108] == 1  # the model has revision 0, older than V
+    elif port == "stm32u5":
+        pll, divisors = registers[RCC_U + 0x28], registers[RCC_U + 0x34]
+        reference = int(board.values["MSI_HZ"]) / ((pll >> 8 & 15) + 1)
+        clock = reference * ((divisors & 511) + 1) / ((divisors >> 24 & 127) + 1)
+        dividers = 1
+        assert pll & 3 == 1  # from MSIS
+        assert pll >> 2 & 3 == 0  # an input of 4 to 8 MHz
+        assert pll >> 12 & 15 == 0  # the booster has 4 MHz as well
+        assert pll >> 18 & 1  # output R
+        assert registers[RCC_U + 0x1C] == 3 | 3 << 2  # the PLL
+        assert registers[RCC_U] >> 3 & 1  # trimmed is
+        assert registers[RCC_U] >> 6 & 1  # MSIS, not MSIK
+        assert registers[0x40022000] == board.values["FLASH_WAIT_STATES"] | 1 << 8
+        assert registers[0x40030400] & 1  # ICACHE
     else:
         pll = registers[RCC_L + 0x0C]
         clock = int(board.values["MSI_HZ"]) / ((pll >> 4 & 15) + 1) * (pll >> 8 & 127) / (2 * (pll >> 25 & 3) + 2)
@@ -178,9 +191,9 @@ def test_the_registers_of_the_clock_make_the_boards_clock(run, name):
 @pytest.mark.parametrize(("name", "broken"), CASES)
 def test_a_failed_clock_has_a_reason_and_leaves_a_serial_port(run, name, broken):
     board, printed = boards.load(name), run(name, broken)
-    port, registers, usart = board.values["PORT"], printed.registers["init"], USARTS[board.uart]
+    port, registers, usart = board.values["PORT"], printed.registers["init"], usart_of(board)
     assert broken in printed.lines[0]
-    assert registers[{"stm32h7": RCC_H + 0x10, "stm32l4": RCC_L + 8}.get(port, RCC_F + 8)] == 0  # the clock of a reset
+    assert registers[CFGR.get(port, RCC_F + 8)] == 0  # the clock of a reset
     assert registers[usart + block(board)["BRR"]] == round(RESET_UART_HZ[port] * steps(board) / 115200)
     assert registers[usart + block(board)["CR1"]] & block(board)["UE"]
 
@@ -190,7 +203,7 @@ def test_a_failed_clock_has_a_reason_and_leaves_a_serial_port(run, name, broken)
 def test_rates_are_set_where_the_divider_is_close(run, name):
     board, printed = boards.load(name), run(name)
     clock = int(board.values["UART_CLOCK_HZ"]) * steps(board)
-    prescaler = {0: 1, 2: 4}[printed.registers["9600"].get(USARTS[board.uart] + NEW["PRESC"], 0)]
+    prescaler = {0: 1, 2: 4}[printed.registers["9600"].get(usart_of(board) + NEW["PRESC"], 0)]
     assert prescaler == (4 if board.uart == "LPUART1" else 1)
     for baud, (was_set, divider) in printed.rates().items():
         if baud in (9600, 115200, 921600):

@@ -52,7 +52,7 @@ def report(**changes):
         "sizes": "",
         "latency_ms": None,
         "latency_range_ms": None,
-        "latency_basis": {"core": "cortex-m33", "uncounted_operators": []},
+        "latency_basis": {"core": "cortex-m55", "uncounted_operators": []},
         "proven": True,
         "unproven": [],
     } | changes

@@ -15,12 +15,27 @@ from tinytrain.tflite.model import Model
 
 EMULATED = "mps2_an500"
 ALL_EMULATED = [name for name in boards.names() if boards.load(name).emulated]
+STACK_BEGINS = {name: int(boards.load(name).values["RAM_ORIGIN"]) for name in ALL_EMULATED}
 INPUT = np.random.default_rng(1).integers(-128, 128, INPUT_SHAPE).astype(np.int8)
 FULL_ARENA_BYTES = 320 * 1024 - 4096 - 8192 - INPUT.size + 16  # leaves an STM32F746 no room to keep the input
 needs_compiler = needs_tool("arm-none-eabi-gcc")
 LACKING = make.lacking(emulator=True, tflm=False)
 needs_emulator = pytest.mark.skipif(bool(LACKING), reason=LACKING)
 needs_tflm = pytest.mark.skipif(bool(make.lacking(emulator=True)), reason=make.lacking(emulator=True))
+
+
+def full_stack(board):
+    """Returns how the address begins at which a stack that grows call by call is told to be full.
+
+    Below where it begins, where the MPU closes memory; or, on a core that knows this limit, at the last frame above.
+    """
+    begins = STACK_BEGINS[board]
+    return f"0x{begins >> 8:06x}" if boards.load(board).core == "cortex-m33" else below_the_stack(board)
+
+
+def below_the_stack(board):
+    """Returns how the addresses begin that are less than 64 KiB below the stack."""
+    return f"0x{(STACK_BEGINS[board] - 1) >> 16:04x}"
 
 
 def stub_output(values, count):

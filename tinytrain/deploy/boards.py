@@ -41,9 +41,10 @@ class Board:
     flash_bytes: int
     counter: str  # what the firmware counts: "cycles" or "instructions"
     uart: str  # the serial port's name in the MCU's manual
-    uart_pins: tuple[str, ...]  # ("PA9", "PB7"), transmit and receive; () for an emulated one
+    uart_pins: tuple[str, ...]  # ("PA9", "PB7") or ("GP0", "GP1"), transmit and receive; () for an emulated one
     uart_baud: int
-    debugger: str  # openocd's board file, "" for none
+    flash_tools: tuple[str, ...]  # what `make flash` can call, the usual one first; () for an emulated one
+    debugger: str  # openocd's files, "" for none
     emulator: str  # QEMU's options, "" for none
     usual: bool  # the board that its MCU's name means
     path: Path
@@ -111,13 +112,10 @@ def read(path: Path) -> Board:
             flash_bytes=int(values["FLASH_BYTES"]),
             counter=str(values["COUNTER"]),
             uart=str(values["UART_NAME"]),
-            uart_pins=tuple(
-                f"P{values[f'UART_{line}_PORT']}{values[f'UART_{line}_PIN']}"
-                for line in ("TX", "RX")
-                if f"UART_{line}_PIN" in values
-            ),
+            uart_pins=_uart_pins(values),
             uart_baud=int(values["UART_BAUD"]),
-            debugger=str(values["DEBUGGER"]),
+            flash_tools=tuple(str(values["FLASH_TOOLS"]).split()),
+            debugger=str(values.get("DEBUGGER", "")),
             emulator=str(values["EMULATOR"]),
             usual=bool(values.get("USUAL", 0)),
             path=path,
@@ -125,6 +123,13 @@ def read(path: Path) -> Board:
         )
     except KeyError as missing:
         raise UserError(f"{path}: no line `#define BOARD_{missing.args[0]}`; a board header needs one") from None
+
+
+def _uart_pins(values: dict[str, Value]) -> tuple[str, ...]:
+    """Returns the names of the two pins as their maker writes them: with the letter of a port, or GP and a number."""
+    lines = [line for line in ("TX", "RX") if f"UART_{line}_PIN" in values]
+    ports = [f"P{values[f'UART_{line}_PORT']}" if f"UART_{line}_PORT" in values else "GP" for line in lines]
+    return tuple(f"{port}{values[f'UART_{line}_PIN']}" for port, line in zip(ports, lines, strict=True))
 
 
 def read_values(path: Path) -> dict[str, Value]:

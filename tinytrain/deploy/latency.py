@@ -8,15 +8,19 @@ prints every row and its error, docs/latency.md tells where they are from):
   others within 3 %. But it does not name its clock: at 480 MHz the ratio is 0.97, at 400 MHz 0.81.
 - Cortex-M4: 1.50 to 1.75 in the four rows of one board and engine, each predicted from the others within 13 %. The same
   engine needs up to 1.41 times the cycles on another M4, whose flash is slower.
+- Cortex-M33: 1.24 to 1.35 in the four rows of one board, of the M4's engine and networks, each predicted from the
+  others within 7 %. Three engines that were run on both cores need 0.80 to 0.90 of the M4's cycles for images.
 
 The intervals hold all of these rows and leave room above for memory that is slower than on the boards measured. All
 rows of the M7 are of an STM32H743, whose caches are four times an STM32F746's and whose flash waits less; how much that
-is worth nobody has published, so its interval goes as far above the likely value as slow flash was seen to on the M4.
+is worth nobody has published, so its interval goes as far above the likely value as slow flash was seen to on the M4;
+and so does that of the M33, of which the engine was run on one board.
 
 Kernels of ours were never timed on a board. Their inner loops multiply more and load more at once than CMSIS-NN's:
 if memory never waits, they need 1.05 times the cycles an instruction on an M7 and 1.10 times on an M4
 (benchmarks/inner_loops.py), so likely and highest value are CMSIS-NN's times that. The lowest is what these loops need
-at least on an M7, and CMSIS-NN's on an M4. That holds both mixes, as other operators run beside them.
+at least on an M7, and CMSIS-NN's on an M4. That holds both mixes, as other operators run beside them. Arm has published
+no cycles of the M33's instructions: it is given what the M4 is, a core of the same width.
 """
 
 from collections.abc import Sequence
@@ -46,10 +50,12 @@ class Core:
 CORES = {
     "cortex-m7": Core(low=0.80, likely=0.97, high=1.40, rows=5, error=0.03),
     "cortex-m4": Core(low=1.25, likely=1.55, high=2.20, rows=4, error=0.13),
+    "cortex-m33": Core(low=1.05, likely=1.30, high=1.85, rows=4, error=0.07),
 }
 OWN_KERNELS = {
     "cortex-m7": Core(low=0.52, likely=1.02, high=1.47, rows=0, error=None),
     "cortex-m4": Core(low=1.25, likely=1.70, high=2.42, rows=0, error=None),
+    "cortex-m33": Core(low=1.05, likely=1.43, high=2.04, rows=0, error=None),
 }
 
 

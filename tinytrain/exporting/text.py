@@ -7,7 +7,7 @@ from typing import Any
 
 from tinytrain import tables
 from tinytrain.data.source import counted
-from tinytrain.deploy import memory
+from tinytrain.deploy import boards, memory
 from tinytrain.deploy.compiled.engine import COMPILED
 from tinytrain.exporting import parity, proof
 from tinytrain.exporting.accuracy import fall, quantization_change
@@ -45,8 +45,11 @@ def summary(report: dict[str, Any], folder: Path) -> str:
     rows.append(("proven", _proven(report)))
     rows.append(("fits", f"{report['board']}: {FITS[report['fits']]}"))
     library = "" if report["engine"]["name"] == COMPILED else " TFLM_DIR=…"
-    build = f"make -C {shlex.quote(str(folder / 'firmware'))} BOARD={report['board']}{library}"
-    rows.append(("build", build))
+    make = f"make -C {shlex.quote(str(folder / 'firmware'))}"
+    rows.append(("build", f"{make} BOARD={report['board']}{library}"))
+    if emulated_board := boards.emulated_board(boards.load(report["board"])):
+        rows.append(("emulate", f"{make} BOARD={emulated_board.name}{library} emulate"))
+        rows.append(("bench", f"tinytrain bench {shlex.quote(str(folder))}  # on {emulated_board.name}"))
     lines = [str(folder), *tables.aligned([("", *row) for row in rows], ("<1", "<9", ""), between=" ")]
     return "\n".join([*lines, *(_diagnosis(report["diagnosis"], measures) if "diagnosis" in report else [])])
 

@@ -22,15 +22,18 @@
 // Serial: CMSDK UART 0. QEMU ignores the rate, the register needs one.
 #define BOARD_UART 0
 #define BOARD_UART_NAME "UART0"
+#define BOARD_UART_BASE 0x40004000
 #define BOARD_UART_BAUD 115200
 #define BOARD_UART_IRQ 0  // its receive interrupt
+#define BOARD_WATCHDOG_BASE 0x40008000
 #define BOARD_WATCHDOG_MS 4000
 
 // What the counter counts: `ticks * BOARD_COUNTS / BOARD_TICKS`. CMSDK timer 0 ticks every 40 ns; with shift=7 an
 // instruction takes 2^7 = 128 ns of virtual time, so 16 ticks are 5 instructions: instructions, not cycles of an M4.
+#define BOARD_TIMER_BASE 0x40000000
 #define BOARD_COUNTER "instructions"
 #define BOARD_COUNTS 5
 #define BOARD_TICKS 16
 
-#define BOARD_DEBUGGER ""
+#define BOARD_FLASH_TOOLS ""
 #define BOARD_EMULATOR "-M mps2-an386 -icount shift=7,sleep=on -semihosting-config enable=on,target=native"

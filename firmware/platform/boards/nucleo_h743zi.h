@@ -61,5 +61,8 @@
 #define BOARD_COUNTS 1
 #define BOARD_TICKS 1
 
-#define BOARD_DEBUGGER "board/st_nucleo_h743zi.cfg"  // openocd
-#define BOARD_EMULATOR ""                            // QEMU has no STM32H7
+// What flashes it: the first is what `make flash` calls, FLASH=... another one.
+#define BOARD_FLASH_TOOLS "openocd st-flash probe-rs"
+#define BOARD_DEBUGGER "board/st_nucleo_h743zi.cfg"  // of openocd
+#define BOARD_CHIP "STM32H743ZITx"  // its name for probe-rs
+#define BOARD_EMULATOR ""  // QEMU has no STM32H7

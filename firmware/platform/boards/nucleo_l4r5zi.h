@@ -52,5 +52,8 @@
 #define BOARD_COUNTS 1
 #define BOARD_TICKS 1
 
-#define BOARD_DEBUGGER "board/st_nucleo_l4.cfg"  // openocd
-#define BOARD_EMULATOR ""                        // QEMU has no STM32L4+
+// What flashes it: the first is what `make flash` calls, FLASH=... another one.
+#define BOARD_FLASH_TOOLS "openocd st-flash probe-rs"
+#define BOARD_DEBUGGER "board/st_nucleo_l4.cfg"  // of openocd
+#define BOARD_CHIP "STM32L4R5ZITx"  // its name for probe-rs
+#define BOARD_EMULATOR ""  // QEMU has no STM32L4+

@@ -56,5 +56,8 @@
 #define BOARD_COUNTS 1
 #define BOARD_TICKS 1
 
-#define BOARD_DEBUGGER "board/stm32f746g-disco.cfg"  // openocd
-#define BOARD_EMULATOR ""                            // QEMU has no STM32F7
+// What flashes it: the first is what `make flash` calls, FLASH=... another one.
+#define BOARD_FLASH_TOOLS "openocd st-flash probe-rs"
+#define BOARD_DEBUGGER "board/stm32f746g-disco.cfg"  // of openocd
+#define BOARD_CHIP "STM32F746NGHx"  // its name for probe-rs
+#define BOARD_EMULATOR ""  // QEMU has no STM32F7

@@ -7,15 +7,15 @@ from tinytrain.deploy import boards
 from tinytrain.deploy.boards import Board
 
 HEADINGS = ("board", "MCU", "core", "MHz", "RAM KiB", "flash KiB", "serial port", "flashed or emulated by")
-COLUMNS = ("<18", "<11", "<11", "<5", "<18", "<11", "<24", "")
+COLUMNS = ("<20", "<11", "<11", "<5", "<18", "<11", "<24", "")
 
 
 def rows() -> list[dict[str, Any]]:
     """Returns one row for each board, in the order of their names.
 
     {"name", "mcu", "core", "clock_hz", "ram_bytes", "fast_ram_bytes", "fast_ram_is_apart", "flash_bytes", "uart",
-    "uart_pins": [TX, RX], "uart_baud", "debugger", "emulator"}; debugger is openocd's board file, emulator QEMU's
-    machine, "" for none.
+    "uart_pins": [TX, RX], "uart_baud", "flash_tools", "debugger", "emulator"}; flash_tools are what `make flash` can
+    call, the usual one first, debugger openocd's files, emulator QEMU's machine, "" for none.
     """
     return [_row(boards.load(name)) for name in boards.names()]
 
@@ -38,6 +38,7 @@ def _row(board: Board) -> dict[str, Any]:
         "uart": board.uart,
         "uart_pins": list(board.uart_pins),
         "uart_baud": board.uart_baud,
+        "flash_tools": list(board.flash_tools),
         "debugger": board.debugger,
         "emulator": board.emulator.partition(" -icount")[0].removeprefix("-M "),
     }
@@ -56,5 +57,5 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         ram,
         f"{row['flash_bytes'] // 1024}",
         " ".join([row["uart"], *pins]),
-        f"openocd {row['debugger']}" if row["debugger"] else f"qemu {row['emulator']}",
+        ", ".join(row["flash_tools"]) or f"qemu {row['emulator']}",
     )
