@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from kills import assert_same_weights, command
+from readmes import unexplained
 
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
@@ -227,6 +228,8 @@ def test_a_config_is_trained_at_each_resolution_and_the_chart_shows_the_cost(com
     assert Run(tmp_path / "table/low-24/digits/seed0").config().model.resolution == 24
     assert result["runs"][0]["macs"] < result["runs"][1]["macs"]
     assert result["figures"] == ["table/macs.png"]
+    (tmp_path / "table/unheard-of").touch()
+    assert unexplained(tmp_path / "table") == ["unheard-of"]
     assert (tmp_path / "table/macs.png").stat().st_size > 5000
     assert "tinytrain compare low.toml --resolutions 16,24 --seeds 1" in out
 

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from readmes import unexplained
 
 from tinytrain.commands import reproduce
 from tinytrain.config import load as configs
@@ -377,6 +378,7 @@ def test_a_table_is_trained_goes_on_and_prints_itself(command_line, table_file, 
     assert "Scaled: 0.1 of the epochs and 0.2 of the training images." in out
     assert "1 of 10 epochs, 259 training" in out  # a fifth of the 1,295 that are left of 1,797
     assert (tmp_path / "out/table.md").read_text().strip() == out.rpartition("\n{")[0].strip()
+    assert unexplained(tmp_path / "out") == []
     assert sorted(path.name for path in (tmp_path / "out/figures").iterdir()) == [
         "accuracy.png",
         "classes.png",

@@ -13,20 +13,27 @@ from typing import Any, TypeAlias
 from tinytrain import provenance, tables
 from tinytrain.experiments import paired
 from tinytrain.experiments.planned import Planned
-from tinytrain.files import read_json, write_text
+from tinytrain.files import read_json, write_readme, write_text
 from tinytrain.run import Run
 from tinytrain.train import figures
 
 Row: TypeAlias = dict[str, Any]
 EFFORT = ("epochs", "training_seconds", "search_epochs", "search_seconds")
 AVERAGE = "average"
+TITLE = "A comparison of configs, written by `tinytrain compare`"
+FILES = {
+    "CONFIG/DATA/seedK/": "a run of `tinytrain fit` each; README.txt in it says what its files are",
+    "results.csv": "one row for each finished run",
+    "results.md": "one row for each config and dataset: means, differences to the first config, and the command",
+    "macs.png": "what accuracy costs, with several resolutions",
+}
 
 
 class Results:
-    """The finished runs of a comparison, and its files results.csv and results.md.
+    """The finished runs of a comparison, and its files results.csv, results.md and README.txt.
 
     Args:
-        out: the folder of the two files.
+        out: the folder of the files.
         datasets: {name of a config: the names of its datasets}, both in the order of the table.
         command: the command, which stands below the table with the commits that trained the runs.
     """
@@ -38,12 +45,13 @@ class Results:
         self.text = ""  # of results.md
 
     def update(self, finished: Sequence[Planned]) -> None:
-        """Takes over all finished runs, those of other processes too, and writes both files."""
+        """Takes over all finished runs, those of other processes too, and writes the files."""
         self.runs = [run_row(planned) for planned in finished]
         self.rows = summary(self.runs, list(self.datasets), self.datasets)
         self.text = as_markdown(self.rows, f"{self.command}, {trained_at(self.runs)}")
         write_csv(self.out / "results.csv", self.runs)
         write_text(self.out / "results.md", self.text + "\n")
+        write_readme(self.out, TITLE, FILES)
 
 
 def run_row(planned: Planned) -> Row:

@@ -22,11 +22,19 @@ from tinytrain.experiments.papers import columns
 from tinytrain.experiments.papers.columns import Column
 from tinytrain.experiments.papers.tables import Arm, Table
 from tinytrain.experiments.planned import Planned
-from tinytrain.files import write_text
+from tinytrain.files import write_readme, write_text
 from tinytrain.run import Run
 
 Row: TypeAlias = dict[str, Any]
 NO_VERDICT = "nothing can be said"
+TITLE = "A table of a paper, trained again by `tinytrain reproduce`"
+FILES = {
+    "ARM/DATA/seedK/": "a run of `tinytrain fit` each; README.txt in it says what its files are",
+    "results.csv": "one row for each finished run",
+    "table.csv": "one row for each arm and figure: the paper's, ours, and their difference",
+    "table.md": "the same to read: how ours differs from the paper's, the order of the arms, and the command",
+    "figures/": "the pictures of the table",
+}
 HEADER = ("arm", "figure", "paper", "ours", "difference", "seeds")
 
 
@@ -64,10 +72,10 @@ class Reproduction:
 
 
 class Results:
-    """The results of a reproduction, and its files results.csv, table.csv and table.md.
+    """The results of a reproduction, and its files results.csv, table.csv, table.md and README.txt.
 
     Args:
-        out: the folder of the three files.
+        out: the folder of the files.
         reproduction: the table, without finished runs.
         notes: sentences on how our experiment differs from the paper's.
     """
@@ -88,6 +96,7 @@ class Results:
         results_table.write_csv(self.out / "results.csv", self.runs)
         results_table.write_csv(self.out / "table.csv", self.rows)
         write_text(self.out / "table.md", self.text + "\n")
+        write_readme(self.out, TITLE, FILES)
 
 
 def rows(reproduction: Reproduction) -> list[Row]:
