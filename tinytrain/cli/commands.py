@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from tinytrain.cli import output
-from tinytrain.cli.flags import Command, choice, flag_words, integer, number, switch, text
+from tinytrain.cli.flags import BEGINS, GOES_ON, Command, choice, flag_words, integer, number, switch, text
 from tinytrain.cli.lists.names import LISTS
 from tinytrain.config import fields, library, schema
 from tinytrain.config import load as configs
@@ -314,6 +314,24 @@ def _refuse_severe(result: dict[str, Any]) -> None:
         raise TinytrainError(f"fit refuses '{result['data']}' for {counted(severe, 'finding')} marked error: above")
 
 
+def _clean(values: Any, operands: list[str], _: list[str]) -> tuple[Any, str]:
+    if operands:
+        raise UserError(f"clean takes no operand, received {' '.join(operands)}: it is about the cache as a whole")
+    from tinytrain.commands.clean import clean
+
+    return clean(values.yes)
+
+
+def _completion(values: Any, operands: list[str], _: list[str]) -> tuple[Any, str]:
+    from tinytrain.cli import completion
+
+    if len(operands) != 1 or operands[0] not in completion.SHELLS:
+        received = " ".join(operands) or "none"
+        raise UserError(f"completion needs one SHELL, {', '.join(completion.SHELLS)}, received {received}")
+    script = completion.script(operands[0], COMMANDS)
+    return {"shell": operands[0], "script": script}, script
+
+
 def _list(values: Any, operands: list[str], _: list[str]) -> tuple[Any, str]:
     from tinytrain.cli.lists import names
 
@@ -344,6 +362,7 @@ COMMANDS = {
             integer("restarts", "K", "with --workers: go on K times after one was killed", 0, MOST_RESTARTS, default=0),
         ),
         _fit,
+        again=lambda values: GOES_ON if values.teacher else BEGINS,  # of a run that was begun, fit says it
     ),
     "compare": Command(
         "Trains every config on every dataset with every seed, and tabulates the results; run again, it continues.",
@@ -356,6 +375,7 @@ COMMANDS = {
             integer("workers", "N", "train in N processes of this machine, that share the runs", 1, MOST_WORKERS),
         ),
         _compare,
+        again=lambda _: GOES_ON,
     ),
     "search": Command(
         "Finds the best network for a board: trains many for a short time, few for long; run again, it goes on.",
@@ -372,6 +392,7 @@ COMMANDS = {
             integer("workers", "N", "search in N processes of this machine, that share the networks", 1, MOST_WORKERS),
         ),
         _search,
+        again=lambda _: GOES_ON,
     ),
     "reproduce": Command(
         "Trains a table of one of the papers and prints it beside ours; run again, it continues.",
@@ -385,6 +406,7 @@ COMMANDS = {
             integer("workers", "N", "train in N processes of this machine, that share the runs", 1, MOST_WORKERS),
         ),
         _reproduce,
+        again=lambda _: GOES_ON,
     ),
     "export": Command(
         "Turns a run into an int8 model, proven to fit the board, with firmware to flash.",
@@ -397,6 +419,7 @@ COMMANDS = {
         ),
         _export,
         verdict=_refuse_wrong_or_too_large,
+        again=lambda _: BEGINS,
     ),
     "evaluate": Command(
         "Measures a run or a .tflite file on a split of its data.",
@@ -458,6 +481,20 @@ COMMANDS = {
         f"[{'|'.join(LISTS)}]",
         (integer("classes", "N", "for `list models`: classes; by default the papers' 1,000", 1, MOST_CLASSES),),
         _list,
+        overrides=False,
+    ),
+    "clean": Command(
+        "Shows where the cache is and how large, and removes it with --yes; runs and exports are not in it.",
+        "",
+        (switch("yes", "remove what is shown"),),
+        _clean,
+        overrides=False,
+    ),
+    "completion": Command(
+        "Prints the script with which a shell completes commands, flags, keys and names.",
+        "bash|zsh|fish",
+        (),
+        _completion,
         overrides=False,
     ),
 }

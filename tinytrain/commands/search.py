@@ -63,7 +63,7 @@ def search(
 
     Raises:
         UserError: a mistake in what was asked, no time for one trial, or a database of another search. DoesNotFit: no
-        network fits. KeyboardInterrupt has a note that says how to go on.
+        network fits.
     """
     out, board, overrides = Path(out), boards.load(mcu), [*overrides, f"data.spec={data}"]
     config = configs.load(None, overrides)
@@ -90,15 +90,14 @@ def search(
         "settings": " ".join(sorted(overrides[:-1])),
     }
     try:
-        with _hint_on_interrupt():
-            with _planning(out):
-                study = Study(databases.open_storage(url, "--storage"), out, facts)
-                asked = Asked(overrides, typed, known, dataset, None if hours is None else 3600 * hours, trials)
-                job = planning.job(study, asked, limits)
-            output = Output(study, limits, figures.of(known.task).main.label, command, known.qat.epochs)
-            Work(study, job, output.write).train_all()
-            result, text = output.finish(finalists.refine_all(study, job.plan.finalists, job.seconds))
-            return teaching.of_winner(study, result, text, dataset, job.seconds) if teacher else (result, text)
+        with _planning(out):
+            study = Study(databases.open_storage(url, "--storage"), out, facts)
+            asked = Asked(overrides, typed, known, dataset, None if hours is None else 3600 * hours, trials)
+            job = planning.job(study, asked, limits)
+        output = Output(study, limits, figures.of(known.task).main.label, command, known.qat.epochs)
+        Work(study, job, output.write).train_all()
+        result, text = output.finish(finalists.refine_all(study, job.plan.finalists, job.seconds))
+        return teaching.of_winner(study, result, text, dataset, job.seconds) if teacher else (result, text)
     except databases.FAULTS as error:
         raise databases.cannot_use(url, error, "--storage") from None
 
@@ -125,12 +124,3 @@ def _planning(out: Path) -> Iterator[None]:
                 except locks.Held:
                     time.sleep(POLL_SECONDS)
         yield
-
-
-@contextlib.contextmanager
-def _hint_on_interrupt() -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt as stop:
-        stop.add_note("the same command, run again, goes on")
-        raise
