@@ -41,11 +41,16 @@ FILES = {  # of a run; README.txt in it says the same
 CHANGEABLE_KEYS = ("log.", "qat.", "export.", "data.check")
 
 
+def _numbered(stem: Path) -> Iterator[Path]:
+    """Yields STEM-001, STEM-002 … STEM-999999."""
+    for number in range(1, 10**6):
+        yield stem.with_name(f"{stem.name}-{number:03d}")
+
+
 def _make_numbered(stem: Path) -> Path:
     """Makes the first of the folders STEM-001, STEM-002 … that is free; no two processes get the same one."""
     make_folder(stem.parent)
-    for number in range(1, 10**6):
-        folder = stem.with_name(f"{stem.name}-{number:03d}")
+    for folder in _numbered(stem):
         try:
             folder.mkdir()
             return folder
@@ -110,6 +115,11 @@ class Run:
         run.refuse_taken()
         make_folder(folder)
         return run
+
+    @staticmethod
+    def next_folder(name: str) -> Path:
+        """Returns the folder that `create` makes by default, unless another process makes it first."""
+        return next(folder for folder in _numbered(RUNS / name) if not folder.exists())
 
     def refuse_taken(self) -> None:
         """Raises UserError if the folder holds a run already, or is locked by another process.

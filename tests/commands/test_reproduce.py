@@ -118,7 +118,7 @@ def test_the_paper_stands_beside_ours_with_the_difference(reproduced, tmp_path):
         # By hand, differences 5 and 1: 3 ± 12.706 · 2.8284 / √2.
         (
             {"low": [0.40, 0.42], "a high one": [0.45, 0.43]},
-            "ours +3.00 ± 2.83 (2 seeds): no difference shown (95 % interval -22.41 to +28.41)",
+            "ours +3.00 ± 2.83 (2 seeds): cannot be told apart (95 % interval -22.41 to +28.41)",
         ),
         # 5, 4 and 6: 5 ± 4.3027 · 1 / √3.
         (
@@ -143,8 +143,18 @@ def test_the_order_is_told_by_the_interval_of_paired_differences(reproduced, top
         assert f"Of 1 pair of arms: 1 {judgment}." in text
 
 
+def test_a_comparison_has_its_numbers(reproduced):
+    (row,) = results.comparisons(reproduced({"low": [0.40, 0.42, 0.41], "a high one": [0.45, 0.46, 0.47]}))
+    assert (row["arm"], row["against"], row["seeds"], row["verdict"][:9]) == ("a high one", "low", 3, "same sign")
+    numbers = [row[name] for name in ("paper", "ours", "deviation", "low", "high")]
+    assert numbers == pytest.approx([2, 5, 1, 2.516, 7.484], abs=1e-3)  # 5 ± 4.3027 · 1 / √3
+
+
 def test_one_seed_says_nothing_of_the_order(reproduced):
-    text = "\n".join(results.order(reproduced({"low": [0.40], "a high one": [0.60], "unknown": [0.5]})))
+    reproduction = reproduced({"low": [0.40], "a high one": [0.60], "unknown": [0.5]})
+    (row,) = results.comparisons(reproduction)
+    assert [row[name] for name in ("deviation", "low", "high")] == [None] * 3
+    text = "\n".join(results.order(reproduction))
     assert "- a high one against low: paper +2.00, ours +20.00 (one seed): nothing can be said" in text
     assert "With one seed nothing can be said of the order of the arms." in text
     assert "sign" not in text
@@ -158,9 +168,9 @@ def test_without_a_true_difference_none_is_shown_in_95_of_100_cases(seeds):
     common = random.normal(50, 3, (4000, seeds))
     first, second = (common + random.normal(0, 1.5, (4000, seeds)) for _ in range(2))
     verdicts = [results.verdict(list(row), 1.3).partition(" (")[0] for row in first - second]
-    share = verdicts.count("no difference shown") / len(verdicts)
+    share = verdicts.count("cannot be told apart") / len(verdicts)
     assert share == pytest.approx(0.95, abs=3 * (0.95 * 0.05 / 4000) ** 0.5)  # three standard errors
-    assert set(verdicts) == {"no difference shown", "same sign", "other sign"}
+    assert set(verdicts) == {"cannot be told apart", "same sign", "other sign"}
 
 
 def test_a_true_difference_is_shown_with_its_sign():
@@ -171,7 +181,7 @@ def test_a_true_difference_is_shown_with_its_sign():
 
 
 def test_no_difference_is_no_sign():
-    assert results.verdict([0.0, 0.0], 1.5) == "no difference shown (none in any seed)"
+    assert results.verdict([0.0, 0.0], 1.5) == "cannot be told apart (no difference in any seed)"
     assert results.verdict([0.0], 1.5) == "nothing can be said"
     assert results.verdict([1.0, 2.0], 0) == "the paper has no difference"
 

@@ -18,7 +18,8 @@ from tinytrain.data import splits
 from tinytrain.data.load import load_dataset
 from tinytrain.data.source import Dataset
 from tinytrain.errors import UserError
-from tinytrain.experiments import runs
+from tinytrain.experiments import budget as budgets
+from tinytrain.experiments import forecast, runs
 from tinytrain.experiments.papers import charts, scaling, tables
 from tinytrain.experiments.papers import results as reproduction_table
 from tinytrain.experiments.papers.tables import Table
@@ -46,6 +47,8 @@ def reproduce(
     out: Path | str | None = None,
     overrides: list[str] | None = None,
     batch: int | None = None,
+    dry_run: bool = False,
+    budget: str = budgets.EPOCHS,
 ) -> tuple[dict[str, Any], str]:
     """Trains the arms of the table and returns (result, the table in Markdown).
 
@@ -60,8 +63,11 @@ def reproduce(
             differ in.
         batch: images a step of the table's base, at least 8, None as in the paper; those of the arms and their rates
             change in the same proportion.
+        budget: as in `compare`.
+        dry_run: train and write nothing, and return what would be trained instead (`forecast.of_plan`).
 
-    The result is {"table", "out", "rows": as `results.rows` of experiments/papers gives them, "figures": their paths}.
+    The result is {"table", "out", "rows" and "comparisons" as experiments/papers/results.py gives them, "figures":
+    their paths}.
 
     Raises UserError as `compare.compare` does, before anything is trained.
     """
@@ -71,15 +77,24 @@ def reproduce(
     _refuse_overrides(table, overrides, seeds, batch)
     assignments = assign(table, data)
     plan, papers = _plan(table, assignments, shares, seeds, out.absolute(), overrides, batch)
-    command = _command(table_name, data, shares, seeds, out, overrides, batch)
-    stated = [*_stated(table, assignments, shares, overrides, batch), f"`{command}`"]
+    plan, of_budget = budgets.applied(budget, plan, out, write=not dry_run)
+    if dry_run:
+        return forecast.of_plan(plan, out)
+    command = f"`{_command(table_name, data, shares, seeds, out, overrides, batch, budget)}`"
+    stated = [*_stated(table, assignments, shares, overrides, batch), *filter(None, [of_budget]), command]
     datasets = {assignment.name: assignment.dataset for assignment in assignments}
     results = reproduction_table.Results(out, reproduction_table.Reproduction(table, [], papers, datasets), stated)
     try:
         runs.train_all(plan, out / "table.md", results.update)
     finally:  # if some runs failed, the figures show the others
         drawn = charts.write(table, results.reproduction.finished, out / "figures") if results.runs else []
-    result = {"table": table.name, "out": str(out), "rows": results.rows, "figures": list(map(str, drawn))}
+    result = {
+        "table": table.name,
+        "out": str(out),
+        "rows": results.rows,
+        "comparisons": reproduction_table.comparisons(results.reproduction),
+        "figures": list(map(str, drawn)),
+    }
     return result, results.text
 
 
@@ -272,10 +287,12 @@ def _command(
     out: Path,
     overrides: list[str],
     batch: int | None,
+    budget: str,
 ) -> str:
     flags = ["--data", ",".join(data)] if data else []
     flags += ["--batch", str(batch)] if batch else []
     flags += [] if scale.full else ["--scale", scale.text]
+    flags += [] if budget == budgets.EPOCHS else ["--budget", budget]
     return (
         f"tinytrain reproduce {shlex.join([table_name, *flags, '--seeds', str(seeds), '--out', str(out), *overrides])}"
     )

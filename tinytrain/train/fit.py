@@ -237,10 +237,15 @@ def _train(run: Run | None, trainer: Trainer, ends: Ends | None) -> None:
         ) from None
 
 
+def usual_name(config: Config) -> str:
+    """Returns what the folder of a run is called, before its number, if it is not named."""
+    return f"{config.data.spec.partition(':')[0]}-{config.model.name}"
+
+
 def _begin(out: Path | None, trainer: Trainer, exit_stack: contextlib.ExitStack) -> Run:
     """Returns a new run that holds its images and its config, locked until `exit_stack` closes."""
     config = trainer.config
-    run = Run.create(out, f"{config.data.spec.partition(':')[0]}-{config.model.name}")
+    run = Run.create(out, usual_name(config))
     exit_stack.enter_context(_written(run))
     run.refuse_existing()  # another process may have begun it, and ended, since
     with progress.stage("recording which images there are"):

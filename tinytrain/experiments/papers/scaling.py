@@ -101,6 +101,17 @@ def scaled(config: Config, scale: Scale, train_images: int, val_images: int, cla
     return config
 
 
+def lengthened(config: Config, epochs: int) -> Config:
+    """Returns a copy of a config that trains for `epochs`, and with it all that is counted in epochs.
+
+    A search of the learning rate before the training stays as long as it is.
+    """
+    longer = copy.deepcopy(config)
+    _scale_epochs(longer, epochs / config.optim.epochs)
+    longer.search = copy.deepcopy(config.search)
+    return longer
+
+
 def shrink(config: Config, side: int) -> None:
     """Brings a config to a resolution of `side` pixels, at least 8, in place.
 
