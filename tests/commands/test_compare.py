@@ -249,6 +249,30 @@ def test_a_config_is_trained_at_each_resolution_and_the_chart_shows_the_cost(com
     assert "tinytrain compare low.toml --resolutions 16,24 --seeds 1" in out
 
 
+def test_at_equal_time_the_cheaper_config_has_the_epochs_that_were_measured(command_line, tmp_path):
+    for name, width in (("narrow", 0.25), ("wide", 1.0)):
+        (tmp_path / f"{name}.toml").write_text(SMALL.replace("width = 0.25", f"name = 'resnet8'\nwidth = {width}"))
+    words = ["compare", "narrow.toml", "wide.toml", "--budget", "time", "--out", "t", "optim.batch=32"]
+    words += ["data.train_images=64", "--json"]
+    status, out, error = command_line(*words)
+    assert status == 0, error
+    known = json.loads((tmp_path / "t/budget.json").read_text())
+    narrow, wide = known["arms"]
+    seconds = 2 * wide["step_cpu_seconds"]  # of its epoch: 64 images are two steps
+    assert known["cpu_seconds"]["digits"] == pytest.approx(seconds)
+    assert (wide["epochs"], narrow["epochs"]) == (1, round(seconds / (2 * narrow["step_cpu_seconds"])))
+    rows = {row["config"]: row for row in csv.DictReader((tmp_path / "t/results.csv").open())}
+    assert {name: int(row["epochs"]) for name, row in rows.items()} == {"narrow": narrow["epochs"], "wide": 1}
+    history = list(csv.DictReader((tmp_path / "t/wide/digits/seed0/history.csv").open()))
+    assert float(rows["wide"]["training_cpu_seconds"]) == pytest.approx(float(history[0]["cpu_seconds"]), abs=0.06)
+    assert float(history[0]["cpu_seconds"]) > 0
+    assert "Equal processor time of training for all, by measured steps (budget.json)" in out
+    assert "tinytrain compare narrow.toml wide.toml --budget time --seeds 1 --out t" in out
+    before = snapshot(tmp_path / "t")
+    assert command_line(*words)[:2] == (0, out)
+    assert snapshot(tmp_path / "t") == before
+
+
 def test_what_a_file_says_is_not_taken_for_a_default(command_line, two_configs, monkeypatch):
     """What is usual for boxes takes the place of what nobody chose, so `fit` is told what was chosen."""
     chosen = []

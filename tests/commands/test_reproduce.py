@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -362,6 +363,42 @@ def test_other_datasets_begin_from_the_first_one(monkeypatch, image_folder, tmp_
     for seed in (0, 1):
         assert weights["a high one", "digits", seed] == ""
         assert weights["a high one", "images", seed] == str(tmp_path / f"out/a_high_one/digits/seed{seed}")
+
+
+def planned_scale(monkeypatch, table_name, words=()):
+    """Returns the widths and the epochs that `reproduce --scale 0.0625` would train, and how it is said."""
+    said = {}
+
+    def no_training(plan, *_):
+        said["runs"] = {(planned.config.model.width, planned.config.optim.epochs) for planned in plan}
+        raise UserError("enough")
+
+    def results(out, reproduction, notes):
+        said["notes"] = notes
+        return SimpleNamespace(update=None, runs=[])
+
+    monkeypatch.setattr(reproduce.runs, "train_all", no_training)
+    monkeypatch.setattr(reproduce.reproduction_table, "Results", results)
+    with pytest.raises(UserError, match="enough"):
+        reproduce.reproduce(str(table_name), ["digits"], "0.0625", overrides=list(words))
+    return said["runs"], said["notes"]
+
+
+def test_one_share_leaves_all_images_and_takes_from_epochs_and_width(monkeypatch, table_file):
+    runs, notes = planned_scale(monkeypatch, table_file)
+    assert runs == {(0.125, 2)}  # a quarter of 10 epochs, to even, and half of the width of configs/digits.toml
+    assert notes[0] == ("Scaled to about 0.0625 of the work: 0.25 of the epochs and 0.5 of the width, on all images.")
+    assert "--scale 0.0625 --seeds 1" in notes[-1]
+
+
+def test_a_network_with_published_weights_keeps_its_width(monkeypatch, table_file):
+    table_file.write_text(TABLE.replace("[set.optim]", '[set.model]\nweights = "imagenet"\n\n[set.optim]'))
+    runs, notes = planned_scale(monkeypatch, table_file)
+    assert {epochs for _, epochs in runs} == {1}  # of 0.625
+    assert not any("of the width" in note for note in notes)
+    assert notes[0] == "Scaled: 0.0625 of the epochs and 1 of the training images."
+    runs, _ = planned_scale(monkeypatch, table_file, ["model.weights="])
+    assert runs == {(0.125, 2)}
 
 
 def test_a_table_is_trained_goes_on_and_prints_itself(command_line, table_file, tmp_path):

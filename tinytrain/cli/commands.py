@@ -444,7 +444,9 @@ COMMANDS = {
         "TABLE",
         (
             text("data", "SPEC,SPEC…", "in place of the paper's datasets"),
-            text("scale", "S", "share of the epochs and images, or E,I or E,I,R: R of the resolution (default: 1)"),
+            text(
+                "scale", "S", "share of the work, or E,I or E,I,R: shares of epochs, images and resolution (default: 1)"
+            ),
             integer("batch", "B", "images a step, learning rates in proportion", LEAST_BATCH, fields.MOST_BATCH),
             integer("seeds", "N", "how many seeds, from 0", 1, MOST_SEEDS, default=1),
             text("out", "DIR", "the folder of the runs, table.md, table.csv and figures/ (default: reproduce/TABLE)"),

@@ -55,8 +55,8 @@ def reproduce(
     Args:
         table_name: its name (seed003-table4, 003/4) or the path of a table's file.
         data: SPECs in place of the paper's datasets, by name or, where none is of that name, in order.
-        scale: the share of the epochs and of the training images, 0.1, or two of them, "0.2,0.05", or three with that
-            of the resolution; by default all.
+        scale: the share of the work, 0.1, which fewer epochs and narrower networks leave, on all images; or shares of
+            the epochs and of the training images, "0.2,0.05", or three with that of the resolution; by default all.
         seeds: 0 … `seeds` − 1.
         out: the folder of the runs, of results.csv (a row a run), table.csv, table.md and figures/.
         overrides: KEY=VALUE words for every arm, those of data before the scale, others after it; none that the arms
@@ -76,6 +76,8 @@ def reproduce(
     out = Path(out) if out else Path("reproduce") / table.name
     _refuse_overrides(table, overrides, seeds, batch)
     assignments = assign(table, data)
+    if shares.width < 1 and _begins_from_published(table, overrides):
+        shares = shares.at_full_width()
     plan, papers = _plan(table, assignments, shares, seeds, out.absolute(), overrides, batch)
     plan, of_budget = budgets.applied(budget, plan, out, write=not dry_run)
     if dry_run:
@@ -96,6 +98,12 @@ def reproduce(
         "figures": list(map(str, drawn)),
     }
     return result, results.text
+
+
+def _begins_from_published(table: Table, overrides: list[str]) -> bool:
+    """Returns whether a network of the table begins from published weights, unless `overrides` say otherwise."""
+    every = (configs.apply(config, overrides) for _, config in tables.every_config(table))
+    return any(config.model.weights == "imagenet" for config in every)
 
 
 def assign(table: Table, data: list[str] | None) -> list[Assignment]:
@@ -259,7 +267,10 @@ def _stated(
 ) -> list[str]:
     """Returns sentences on how this experiment differs from the paper's."""
     lines = []
-    if not scale.full:
+    if scale.width < 1:
+        parts = f"{scale.epochs:.2g} of the epochs and {scale.width:.2g} of the width, on all images"
+        lines.append(f"Scaled to about {scale.work:g} of the work: {parts}.")
+    elif not scale.full:
         smaller = f", at {scale.resolution:g} of the resolution" if scale.resolution < 1 else ""
         lines.append(f"Scaled: {scale.epochs:g} of the epochs and {scale.images:g} of the training images{smaller}.")
     others = [
