@@ -17,6 +17,8 @@ LIGHT = [
     "config.plugins",
     "errors",
     "cli.lists.names",
+    "cli.completion",
+    "commands.clean",
     "run",
     "files",
     "leases",
@@ -106,7 +108,15 @@ def test_a_training_without_a_search_imports_no_database():
 
 
 def test_help_lists_and_mistakes_do_not_start_tensorflow():
-    calls = [["--help"], ["fit", "--help"], ["list"], ["fit", "optim.epoch=1"], ["bench", "none"]]
+    calls = [
+        ["--help"],
+        ["fit", "--help"],
+        ["list"],
+        ["clean"],
+        ["completion", "bash"],
+        ["fit", "optim.epoch=1"],
+        ["bench", "none"],
+    ]
     code = (
         "import contextlib, io, sys\nfrom tinytrain.cli.main import main\n"
         f"for words in {calls!r}:\n"

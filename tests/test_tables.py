@@ -23,3 +23,8 @@ def test_markdown():
 def test_a_row_of_another_length_is_a_mistake():
     with pytest.raises(ValueError, match="longer"):
         tables.line(("a",), ("<2", ">2"))
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(40, "40 s"), (725, "12 min"), (12_240, "3.4 h")])
+def test_times_are_readable(seconds, text):
+    assert tables.duration(seconds) == text

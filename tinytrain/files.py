@@ -14,7 +14,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,6 +24,7 @@ from tinytrain.errors import TinytrainError, UserError
 DRAFT_PREFIX = ".tinytrain-"
 OWN_PREFIX = f"{DRAFT_PREFIX}{hashlib.blake2s(leases.HOST.encode(), digest_size=4).hexdigest()}-"
 DAY_SECONDS = 86_400
+CLEAN_POLL_SECONDS = 0.05
 REMEDY = "free some room or name another folder"
 
 
@@ -91,8 +92,29 @@ def temporary_root() -> Path:
 
 
 def cache_folder() -> Path:
-    """Returns the folder of what can be made again, such as decoded images; it may be deleted at any time."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinytrain"
+    """Returns the folder of what can be made again, such as decoded images.
+
+    `tinytrain clean` removes nothing in it from now on until this process ends.
+    """
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinytrain"
+    use_cache(folder)
+    return folder
+
+
+@functools.cache  # once in the life of a process
+def use_cache(folder: Path) -> int | None:
+    """Locks the folder of the cache as one of its users, after waiting for a `clean` to end.
+
+    Returns the handle of the lock, None where the folder cannot be made or has no locks.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        while not leases.try_lock(handle, shared=True):
+            time.sleep(CLEAN_POLL_SECONDS)
+    except OSError:
+        return None
+    return handle
 
 
 @functools.cache  # once in the life of a process
@@ -175,6 +197,20 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
 def write_text(path: Path, text: str) -> None:
     """Writes a text file atomically, in UTF-8."""
     write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def write_readme(folder: Path, title: str, meanings: Mapping[str, str]) -> None:
+    """Writes README.txt into a folder.
+
+    Args:
+        folder: what it is about.
+        title: what the folder is, and what wrote it.
+        meanings: {name of a file or folder in it: what that is}.
+    """
+    width = max(map(len, meanings))
+    lines = [f"{name:{width}}  {meaning}" for name, meaning in meanings.items()]
+    more = "docs/command-line.md of tinytrain says what is in each file."
+    write_text(folder / "README.txt", "\n".join([f"{title}.", "", *lines, "", more, ""]))
 
 
 def write_json(path: Path, value: Any) -> None:

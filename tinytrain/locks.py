@@ -16,10 +16,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tinytrain import leases
+from tinytrain import leases, progress
 from tinytrain.errors import UserError, escaped
 
-GRACE_SECONDS, POLL_SECONDS = 60.0, 0.5
+GRACE_SECONDS, POLL_SECONDS, TURN_SECONDS = 60.0, 0.5, 1.0
 _held: dict[tuple[str, int], leases.Lease] = {}  # those of this process, by path and thread
 
 
@@ -84,6 +84,27 @@ def held(path: Path, what: str, watch: Watch | None = None) -> Iterator[None]:
     finally:
         del _held[key]
         lease.release()
+
+
+@contextlib.contextmanager
+def held_in_turn(path: Path, what: str, waits_for: str) -> Iterator[None]:
+    """Holds the lease `path` inside the block, after waiting for whoever holds it.
+
+    Args:
+        path: as in `held`.
+        what: as in `held`.
+        waits_for: who that is, for the stage that is shown meanwhile.
+    """
+    watch = Watch()
+    with contextlib.ExitStack() as stack:
+        with progress.stage(f"waiting for {waits_for}"):
+            while True:
+                try:
+                    stack.enter_context(held(path, what, watch))
+                    break
+                except Held:
+                    time.sleep(TURN_SECONDS)
+        yield
 
 
 def refuse_lost() -> None:

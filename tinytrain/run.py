@@ -1,19 +1,4 @@
-"""The run folder: all files that one `tinytrain fit` writes, each of them atomically.
-
-config.toml    the complete config, which is enough to repeat the run
-origin.json    version and commits of tinytrain that trained it, the machines it ran on, and the classes of its data
-graph.json     the layers of the network, if they depend on model.weights
-split.json     the names of the images in each split
-content.json   the content and the class of each of these images (identity.py)
-images.npz     both, of more than 100,000 images
-search.json    the trials and the result of the learning-rate search, if there was one
-history.csv    one row for each epoch
-tensorboard/   the same for TensorBoard, with log.tensorboard
-last.npz       the complete state after the last whole epoch, from which to resume
-best.npz       the weights with the best score on the val split, of equal ones the last
-model.keras    the plain model with those weights
-metrics.json   val and test figures; written last, so that a run with it is finished
-"""
+"""The run folder: all files that one `tinytrain fit` writes, each of them atomically; FILES says what they are."""
 
 import csv
 import io
@@ -30,19 +15,42 @@ from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.config.schema import Config
 from tinytrain.errors import UserError, is_utf8, readable
-from tinytrain.files import make_folder, read_json, refuse_links, write_text
+from tinytrain.files import make_folder, read_json, refuse_links, write_readme, write_text
 
 RUNS = Path("runs")
 LEASE = ".lock"
+TITLE = "A training of one network, written by `tinytrain fit`; RUN is this folder"
+FILES = {  # of a run; README.txt in it says the same
+    "config.toml": "the complete config: `tinytrain fit RUN/config.toml` repeats the run",
+    "origin.json": "version and commits of tinytrain that trained it, packages, machines, and the classes of its data",
+    "graph.json": "the layers of the network, if they depend on model.weights",
+    "split.json": "the names of the images in each split",
+    "content.json": "the content and the class of each of these images",
+    "images.npz": "in place of these two: the same of more than 100,000 images",
+    "search.json": "the trials and the result of the learning-rate search, if there was one",
+    "search/, search.db": "the trials of that search, and their database",
+    "history.csv": "one row for each epoch",
+    "tensorboard/": "the same for TensorBoard, with log.tensorboard",
+    "last.npz": "the complete state after the last whole epoch: `tinytrain fit --out RUN --resume` goes on from it",
+    "best.npz": "the weights with the best score on the val images, of equal ones the last",
+    "model.keras": "the trained network, plain Keras: `tinytrain export RUN --mcu BOARD` puts it on a board",
+    "metrics.json": "what it reaches on the val and the test images; written last, so that a run with it is finished",
+    "export-BOARD/": "an export for a board, once there is one; its README.txt says what is in it",
+}
 # Keys that do not influence the training: they may change when a run is resumed.
 CHANGEABLE_KEYS = ("log.", "qat.", "export.", "data.check")
+
+
+def _numbered(stem: Path) -> Iterator[Path]:
+    """Yields STEM-001, STEM-002 … STEM-999999."""
+    for number in range(1, 10**6):
+        yield stem.with_name(f"{stem.name}-{number:03d}")
 
 
 def _make_numbered(stem: Path) -> Path:
     """Makes the first of the folders STEM-001, STEM-002 … that is free; no two processes get the same one."""
     make_folder(stem.parent)
-    for number in range(1, 10**6):
-        folder = stem.with_name(f"{stem.name}-{number:03d}")
+    for folder in _numbered(stem):
         try:
             folder.mkdir()
             return folder
@@ -107,6 +115,11 @@ class Run:
         run.refuse_taken()
         make_folder(folder)
         return run
+
+    @staticmethod
+    def next_folder(name: str) -> Path:
+        """Returns the folder that `create` makes by default, unless another process makes it first."""
+        return next(folder for folder in _numbered(RUNS / name) if not folder.exists())
 
     def refuse_taken(self) -> None:
         """Raises UserError if the folder holds a run already, or is locked by another process.
@@ -195,6 +208,10 @@ class Run:
                 changed = True
         if changed:
             write_text(self.config_path, configs.dump(stored))
+
+    def write_readme(self) -> None:
+        """Writes README.txt, which says what each file of a run is."""
+        write_readme(self.folder, TITLE, FILES)
 
     def split(self) -> dict[str, list[str]]:
         """Returns the names of the images in each split of the training."""

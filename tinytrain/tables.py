@@ -1,4 +1,4 @@
-"""Tables as text: columns that are aligned for a terminal, and Markdown."""
+"""Tables as text: columns that are aligned for a terminal, and Markdown; times to read."""
 
 from collections.abc import Iterable, Sequence
 
@@ -35,3 +35,10 @@ def markdown(rows: Iterable[Cells], columns: str) -> str:
     heading, *others = rows
     rules = ["---:" if column == ">" else "---" for column in columns]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in [heading, rules, *others])
+
+
+def duration(seconds: float) -> str:
+    """Returns a time to read: "40 s", "12 min", "3.4 h"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -224,9 +224,13 @@ def test_export_killed_in_the_middle_of_a_file_leaves_nothing_behind_after_the_n
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        (["fit", "--out", "a run", *SMALL], "; go on with: tinytrain fit --out 'a run' --resume"),
-        (["fit", "--out", "\x1brun", *SMALL], "; go on with: tinytrain fit --out '\\x1brun' --resume"),
-        (["compare", "c.toml", *SMALL], "; the same command, run again, continues"),
+        (["fit", "--out", "a run", *SMALL], "go on with: tinytrain fit --out 'a run' --resume"),
+        (["fit", "--out", "\x1brun", *SMALL], "go on with: tinytrain fit --out '\\x1brun' --resume"),
+        (["compare", "c.toml", *SMALL], f"go on with: tinytrain compare c.toml {' '.join(SMALL)}"),
+        (
+            ["fit", "--teacher=auto", "--out", "lesson", *SMALL],
+            f"go on with: tinytrain fit --teacher=auto --out lesson {' '.join(SMALL)}",
+        ),
     ],
 )
 def test_an_interruption_says_how_to_go_on(command_line, tmp_path, monkeypatch, words, hint):
@@ -238,7 +242,37 @@ def test_an_interruption_says_how_to_go_on(command_line, tmp_path, monkeypatch, 
     monkeypatch.setattr(train.Trainer, "fit", interrupted)
     status, _, error = command_line(*words)
     assert status == 130
+    assert error.splitlines()[-1] == f"tinytrain: interrupted; {hint}"
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["fit", "--out", "run"], "; begin again with: tinytrain fit --out run"),
+        (["search", "--data=digits", "--trials=2"], "; go on with: tinytrain search --data=digits --trials=2"),
+        (["export", "a b.tflite", "--mcu", "m7"], "; begin again with: tinytrain export 'a b.tflite' --mcu m7"),
+        (["list", "boards"], ""),
+    ],
+)
+def test_an_interruption_before_anything_is_written_names_the_command(command_line, monkeypatch, words, hint):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main.files, "private_temporary_folder", interrupted)
+    monkeypatch.setattr(main, "WITHOUT_FILES", ())
+    status, _, error = command_line(*words)
+    assert status == 130
     assert error.splitlines()[-1] == f"tinytrain: interrupted{hint}"
+
+
+def test_the_process_of_several_that_has_the_terminal_names_the_command_that_starts_all(command_line, monkeypatch):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main.files, "private_temporary_folder", interrupted)
+    monkeypatch.setenv("TINYTRAIN_LAUNCHED", "3")
+    _, _, error = command_line("compare", "c.toml")
+    assert error.splitlines()[-1] == "tinytrain: interrupted; go on with: tinytrain compare c.toml --workers=3"
 
 
 # Pipes

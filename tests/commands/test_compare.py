@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from kills import assert_same_weights, command
+from readmes import unexplained
 
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
@@ -151,6 +152,7 @@ def row(config, data, seed, top1):
         "test_map": top1 / 2,
         "epochs": 10 + seed,
         "training_seconds": 60.0,
+        "training_cpu_seconds": 90.0,
         "search_epochs": 30 + 3 * seed if config == "b" else 0,
         "search_seconds": 90.0 if config == "b" else 0,
     }
@@ -167,11 +169,13 @@ def test_the_average_is_of_the_means_of_the_datasets():
     assert named["b", "x"]["points"] == pytest.approx(20)  # on seed 0, the only one that b has
     assert named["a", "average"]["points"] == 0
     text = results_table.as_markdown(rows, "how")
-    assert "| a | x | 2 | 55.00 ± 7.07 | +0.00 |  | 27.50 ± 3.54 | 10.5 ± 0.7 | 1.0 ± 0.0 |  |  |" in text
-    assert "| b | x | 1 | 70.00 | +20.00 |  | 35.00 | 10.0 | 1.0 | 30.0 | 1.5 |" in text
+    assert (
+        "| a | x | 2 | 55.00 ± 7.07 | +0.00 |  |  | 27.50 ± 3.54 | 10.5 ± 0.7 | 1.0 ± 0.0 | 1.5 ± 0.0 |  |  |" in text
+    )
+    assert "| b | x | 1 | 70.00 | +20.00 |  |  | 35.00 | 10.0 | 1.0 | 1.5 | 30.0 | 1.5 |" in text
     both = results_table.summary([row("b", "x", seed, 0.5) for seed in (0, 1)], ["b"], {"b": ["x"]})
     # The deviations are those of 10, 11 and of 30, 33: 1/√2 and 3/√2.
-    assert "| 10.5 ± 0.7 | 1.0 ± 0.0 | 31.5 ± 2.1 | 1.5 ± 0.0 |" in results_table.as_markdown(both, "how")
+    assert "| 10.5 ± 0.7 | 1.0 ± 0.0 | 1.5 ± 0.0 | 31.5 ± 2.1 | 1.5 ± 0.0 |" in results_table.as_markdown(both, "how")
 
 
 def test_a_difference_to_the_first_has_the_interval_of_its_pairs():
@@ -187,13 +191,23 @@ def test_a_difference_to_the_first_has_the_interval_of_its_pairs():
     # The two seeds that are through with both datasets: (5 + 3) / 2 and (4 + 2) / 2, 3.5 ± 12.706 · 0.5.
     average = named["b", "average"]
     assert (average["points_low"], average["points_high"]) == pytest.approx((-2.853, 9.853), abs=1e-3)
-    assert "| b | x | 3 | 55.00 ± 9.00 | +5.00 | +2.52 to +7.48 |" in results_table.as_markdown(rows, "how")
+    text = results_table.as_markdown(rows, "how")
+    assert "| b | x | 3 | 55.00 ± 9.00 | +5.00 | +2.52 to +7.48 | higher (3 seeds) |" in text
+    assert "| b | average | 2 | 43.75 | +3.75 | -2.85 to +9.85 | cannot be told apart (2 seeds) |" in text
+    assert "| c | x | 1 | 58.00 | +8.00 |  |  |" in text  # one seed: no spread, no interval, no verdict
+    assert {line["verdict"] for line in rows if line["config"] == "a"} == {""}  # it is what the others are compared to
 
 
 def test_detectors_have_a_table_of_their_own():
     """AP of the second seed is undefined: the mean is of the others, and nothing is said of a spread."""
     detector = {"task": "detect", "config": "d", "data": "v", "test_ap50_voc07": 0.9}
-    detector |= {"epochs": 3, "training_seconds": 60.0, "search_epochs": 0, "search_seconds": 0.0}
+    detector |= {
+        "epochs": 3,
+        "training_seconds": 60.0,
+        "training_cpu_seconds": "",
+        "search_epochs": 0,
+        "search_seconds": 0.0,
+    }
     runs = [detector | {"seed": 0, "test_ap50": 0.5, "test_ap": 0.25}, row("a", "x", 0, 0.5)]
     runs += [detector | {"seed": 1, "test_ap50": 0.7, "test_ap": None}]
     rows = results_table.summary(runs, ["a", "d"], {"a": ["x"], "d": ["v"]})
@@ -202,8 +216,10 @@ def test_detectors_have_a_table_of_their_own():
     assert named["d"]["points"] is None  # the baseline is of another task
     first, second, footer = results_table.as_markdown(rows, "how").split("\n\n")
     assert first.startswith("| config | data | seeds | test top-1 % |")
-    assert second.startswith("| config | data | seeds | test AP50 % | to the first | 95 % interval | test AP % |")
-    assert "| d | v | 2 | 60.00 ± 14.14 |  |  | 25.00 | 3.0 ± 0.0 |" in second
+    assert second.startswith(
+        "| config | data | seeds | test AP50 % | to the first | 95 % interval | verdict | test AP % |"
+    )
+    assert "| d | v | 2 | 60.00 ± 14.14 |  |  |  | 25.00 | 3.0 ± 0.0 | 1.0 ± 0.0 |  |" in second
     assert footer == "how"
 
 
@@ -227,8 +243,34 @@ def test_a_config_is_trained_at_each_resolution_and_the_chart_shows_the_cost(com
     assert Run(tmp_path / "table/low-24/digits/seed0").config().model.resolution == 24
     assert result["runs"][0]["macs"] < result["runs"][1]["macs"]
     assert result["figures"] == ["table/macs.png"]
+    (tmp_path / "table/unheard-of").touch()
+    assert unexplained(tmp_path / "table") == ["unheard-of"]
     assert (tmp_path / "table/macs.png").stat().st_size > 5000
     assert "tinytrain compare low.toml --resolutions 16,24 --seeds 1" in out
+
+
+def test_at_equal_time_the_cheaper_config_has_the_epochs_that_were_measured(command_line, tmp_path):
+    for name, width in (("narrow", 0.25), ("wide", 1.0)):
+        (tmp_path / f"{name}.toml").write_text(SMALL.replace("width = 0.25", f"name = 'resnet8'\nwidth = {width}"))
+    words = ["compare", "narrow.toml", "wide.toml", "--budget", "time", "--out", "t", "optim.batch=32"]
+    words += ["data.train_images=64", "--json"]
+    status, out, error = command_line(*words)
+    assert status == 0, error
+    known = json.loads((tmp_path / "t/budget.json").read_text())
+    narrow, wide = known["arms"]
+    seconds = 2 * wide["step_cpu_seconds"]  # of its epoch: 64 images are two steps
+    assert known["cpu_seconds"]["digits"] == pytest.approx(seconds)
+    assert (wide["epochs"], narrow["epochs"]) == (1, round(seconds / (2 * narrow["step_cpu_seconds"])))
+    rows = {row["config"]: row for row in csv.DictReader((tmp_path / "t/results.csv").open())}
+    assert {name: int(row["epochs"]) for name, row in rows.items()} == {"narrow": narrow["epochs"], "wide": 1}
+    history = list(csv.DictReader((tmp_path / "t/wide/digits/seed0/history.csv").open()))
+    assert float(rows["wide"]["training_cpu_seconds"]) == pytest.approx(float(history[0]["cpu_seconds"]), abs=0.06)
+    assert float(history[0]["cpu_seconds"]) > 0
+    assert "Equal processor time of training for all, by measured steps (budget.json)" in out
+    assert "tinytrain compare narrow.toml wide.toml --budget time --seeds 1 --out t" in out
+    before = snapshot(tmp_path / "t")
+    assert command_line(*words)[:2] == (0, out)
+    assert snapshot(tmp_path / "t") == before
 
 
 def test_what_a_file_says_is_not_taken_for_a_default(command_line, two_configs, monkeypatch):
@@ -258,7 +300,7 @@ def finished_run(folder, search=None):
     run.metrics_path.write_text(json.dumps({"val": figures, "test": figures} | rest))
     run.model_path.touch()
     run.config_path.write_text("")
-    run.history_path.write_text("epoch,seconds\n1,30.0\n2,31.04\n")
+    run.history_path.write_text("epoch,seconds,cpu_seconds\n1,30.0,55.5\n2,31.04,57.0\n")
     if search:
         run.search_path.write_text(json.dumps(search))
     return run
@@ -276,9 +318,20 @@ def test_what_the_search_took_stands_apart_from_the_training(tmp_path):
     rows = [results_table.run_row(Planned(name, "x", 0, Config(), run.folder, tmp_path)) for name, run in runs.items()]
     results_table.write_csv(tmp_path / "results.csv", rows)
     written = list(csv.DictReader((tmp_path / "results.csv").open()))
-    assert [(line["epochs"], line["training_seconds"]) for line in written] == [("2", "61.0")] * 4
+    effort = [(line["epochs"], line["training_seconds"], line["training_cpu_seconds"]) for line in written]
+    assert effort == [("2", "61.0", "112.5")] * 4
     effort = [(line["search_epochs"], line["search_seconds"]) for line in written]
     assert effort == [("0", "0.0"), ("7", "12.3"), ("2", "5"), ("7", "12.3")]
+
+
+def test_a_run_of_before_processor_time_was_recorded_has_none_in_the_table(tmp_path):
+    run = finished_run(tmp_path / "old")
+    run.history_path.write_text("epoch,seconds,cpu_seconds\n1,30.0,\n2,31.0,40.0\n")  # an older one that went on
+    old = results_table.run_row(Planned("old", "x", 0, Config(), run.folder, tmp_path))
+    assert (old["training_seconds"], old["training_cpu_seconds"]) == (61.0, "")
+    assert "| 2.0 | 1.0 |  |  |  |" in results_table.as_markdown(
+        results_table.summary([old], ["old"], {"old": ["x"]}), ""
+    )
 
 
 def test_a_training_that_fails_names_its_config(command_line, two_configs, monkeypatch):

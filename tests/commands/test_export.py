@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 import tomli_w
 from conftest import needs_tool
+from readmes import unexplained
 from tensorflow.lite.python import schema_py_generated as tflite_schema
 
 from tinytrain.commands import evaluate, fit
@@ -89,6 +90,7 @@ def test_the_report_is_the_contract(exported_run, trained_run):
     text = summary(report, folder)
     assert "0 of 359 outputs differ" in text
     assert "fits      stm32f746g_disco: yes" in text
+    assert unexplained(folder) == []
 
 
 def test_int8_is_about_as_accurate_as_float(exported_run, trained_run):

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 from kills import assert_same_weights, command, history, kill, weights
+from readmes import unexplained
 
 from tinytrain.commands import fit as train
 from tinytrain.config import load as configs
@@ -46,6 +47,7 @@ def test_a_run_folder_holds_what_the_contract_says(trained_run):
     split = json.loads(trained_run.split_path.read_text())
     assert {name: len(names) for name, names in split.items()} == {"train": 1295, "val": 143, "test": 359}
     assert not set(split["test"]) & set(split["train"] + split["val"])
+    assert unexplained(trained_run.folder) == []
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_the_data_are_read(monkeypatch):

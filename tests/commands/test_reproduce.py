@@ -3,10 +3,12 @@
 import csv
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
+from readmes import unexplained
 
 from tinytrain.commands import reproduce
 from tinytrain.config import load as configs
@@ -117,7 +119,7 @@ def test_the_paper_stands_beside_ours_with_the_difference(reproduced, tmp_path):
         # By hand, differences 5 and 1: 3 ± 12.706 · 2.8284 / √2.
         (
             {"low": [0.40, 0.42], "a high one": [0.45, 0.43]},
-            "ours +3.00 ± 2.83 (2 seeds): no difference shown (95 % interval -22.41 to +28.41)",
+            "ours +3.00 ± 2.83 (2 seeds): cannot be told apart (95 % interval -22.41 to +28.41)",
         ),
         # 5, 4 and 6: 5 ± 4.3027 · 1 / √3.
         (
@@ -142,8 +144,18 @@ def test_the_order_is_told_by_the_interval_of_paired_differences(reproduced, top
         assert f"Of 1 pair of arms: 1 {judgment}." in text
 
 
+def test_a_comparison_has_its_numbers(reproduced):
+    (row,) = results.comparisons(reproduced({"low": [0.40, 0.42, 0.41], "a high one": [0.45, 0.46, 0.47]}))
+    assert (row["arm"], row["against"], row["seeds"], row["verdict"][:9]) == ("a high one", "low", 3, "same sign")
+    numbers = [row[name] for name in ("paper", "ours", "deviation", "low", "high")]
+    assert numbers == pytest.approx([2, 5, 1, 2.516, 7.484], abs=1e-3)  # 5 ± 4.3027 · 1 / √3
+
+
 def test_one_seed_says_nothing_of_the_order(reproduced):
-    text = "\n".join(results.order(reproduced({"low": [0.40], "a high one": [0.60], "unknown": [0.5]})))
+    reproduction = reproduced({"low": [0.40], "a high one": [0.60], "unknown": [0.5]})
+    (row,) = results.comparisons(reproduction)
+    assert [row[name] for name in ("deviation", "low", "high")] == [None] * 3
+    text = "\n".join(results.order(reproduction))
     assert "- a high one against low: paper +2.00, ours +20.00 (one seed): nothing can be said" in text
     assert "With one seed nothing can be said of the order of the arms." in text
     assert "sign" not in text
@@ -157,9 +169,9 @@ def test_without_a_true_difference_none_is_shown_in_95_of_100_cases(seeds):
     common = random.normal(50, 3, (4000, seeds))
     first, second = (common + random.normal(0, 1.5, (4000, seeds)) for _ in range(2))
     verdicts = [results.verdict(list(row), 1.3).partition(" (")[0] for row in first - second]
-    share = verdicts.count("no difference shown") / len(verdicts)
+    share = verdicts.count("cannot be told apart") / len(verdicts)
     assert share == pytest.approx(0.95, abs=3 * (0.95 * 0.05 / 4000) ** 0.5)  # three standard errors
-    assert set(verdicts) == {"no difference shown", "same sign", "other sign"}
+    assert set(verdicts) == {"cannot be told apart", "same sign", "other sign"}
 
 
 def test_a_true_difference_is_shown_with_its_sign():
@@ -170,7 +182,7 @@ def test_a_true_difference_is_shown_with_its_sign():
 
 
 def test_no_difference_is_no_sign():
-    assert results.verdict([0.0, 0.0], 1.5) == "no difference shown (none in any seed)"
+    assert results.verdict([0.0, 0.0], 1.5) == "cannot be told apart (no difference in any seed)"
     assert results.verdict([0.0], 1.5) == "nothing can be said"
     assert results.verdict([1.0, 2.0], 0) == "the paper has no difference"
 
@@ -353,6 +365,42 @@ def test_other_datasets_begin_from_the_first_one(monkeypatch, image_folder, tmp_
         assert weights["a high one", "images", seed] == str(tmp_path / f"out/a_high_one/digits/seed{seed}")
 
 
+def planned_scale(monkeypatch, table_name, words=()):
+    """Returns the widths and the epochs that `reproduce --scale 0.0625` would train, and how it is said."""
+    said = {}
+
+    def no_training(plan, *_):
+        said["runs"] = {(planned.config.model.width, planned.config.optim.epochs) for planned in plan}
+        raise UserError("enough")
+
+    def results(out, reproduction, notes):
+        said["notes"] = notes
+        return SimpleNamespace(update=None, runs=[])
+
+    monkeypatch.setattr(reproduce.runs, "train_all", no_training)
+    monkeypatch.setattr(reproduce.reproduction_table, "Results", results)
+    with pytest.raises(UserError, match="enough"):
+        reproduce.reproduce(str(table_name), ["digits"], "0.0625", overrides=list(words))
+    return said["runs"], said["notes"]
+
+
+def test_one_share_leaves_all_images_and_takes_from_epochs_and_width(monkeypatch, table_file):
+    runs, notes = planned_scale(monkeypatch, table_file)
+    assert runs == {(0.125, 2)}  # a quarter of 10 epochs, to even, and half of the width of configs/digits.toml
+    assert notes[0] == ("Scaled to about 0.0625 of the work: 0.25 of the epochs and 0.5 of the width, on all images.")
+    assert "--scale 0.0625 --seeds 1" in notes[-1]
+
+
+def test_a_network_with_published_weights_keeps_its_width(monkeypatch, table_file):
+    table_file.write_text(TABLE.replace("[set.optim]", '[set.model]\nweights = "imagenet"\n\n[set.optim]'))
+    runs, notes = planned_scale(monkeypatch, table_file)
+    assert {epochs for _, epochs in runs} == {1}  # of 0.625
+    assert not any("of the width" in note for note in notes)
+    assert notes[0] == "Scaled: 0.0625 of the epochs and 1 of the training images."
+    runs, _ = planned_scale(monkeypatch, table_file, ["model.weights="])
+    assert runs == {(0.125, 2)}
+
+
 def test_a_table_is_trained_goes_on_and_prints_itself(command_line, table_file, tmp_path):
     words = [
         "reproduce",
@@ -377,6 +425,7 @@ def test_a_table_is_trained_goes_on_and_prints_itself(command_line, table_file, 
     assert "Scaled: 0.1 of the epochs and 0.2 of the training images." in out
     assert "1 of 10 epochs, 259 training" in out  # a fifth of the 1,295 that are left of 1,797
     assert (tmp_path / "out/table.md").read_text().strip() == out.rpartition("\n{")[0].strip()
+    assert unexplained(tmp_path / "out") == []
     assert sorted(path.name for path in (tmp_path / "out/figures").iterdir()) == [
         "accuracy.png",
         "classes.png",

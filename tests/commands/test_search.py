@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 from kills import epochs, kill
+from readmes import unexplained
 
 from tinytrain.commands.export import export
 from tinytrain.run import Run
@@ -109,6 +110,7 @@ def test_the_same_command_again_trains_nothing(searched, command_line):
     assert status == 0
     assert epochs(errors.splitlines()) == []
     assert "has the best int8 top-1 on val" in output
+    assert unexplained(folder) == []
 
 
 def test_a_database_of_other_data_or_another_board_is_refused(searched, command_line, image_folder):

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 from box_trees import write_voc
 from kills import command, kill
+from readmes import unexplained
 
 from tinytrain.run import Run
 
@@ -58,6 +59,7 @@ def test_the_table_is_what_the_runs_say(taught):
     best = max(row["val_top1"] for row in result["arms"] if row["arm"] != "teacher")
     assert Run(folder.parent / result["use"]).metrics()["val"]["top1"] == best
     assert result["why"] in text
+    assert unexplained(folder) == []
     assert "One seed is an anecdote" in "".join(printed)
     assert "tinytrain fit --data=digits --teacher=auto --out=out --json model.name=resnet8" in text
 

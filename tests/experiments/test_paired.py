@@ -32,3 +32,19 @@ def test_it_is_what_the_t_test_says():
 def test_nothing_is_said_without_a_spread(differences):
     assert paired.interval(differences) is None
     assert paired.sign(differences) == 0
+
+
+@pytest.mark.parametrize(
+    ("differences", "words"),
+    [
+        ([1.0, 2.0, 6.0], "cannot be told apart"),  # 3 ± 6.57, as above
+        ([4.0, 5.0, 6.0], "higher"),  # 5 ± 2.48
+        ([-4.0, -5.0, -6.0], "lower"),
+        ([0.0, 0.0], "cannot be told apart"),
+        ([2.0, 2.0], "all seeds differ by the same"),
+        ([7.0], ""),
+        ([], ""),
+    ],
+)
+def test_what_is_said_of_differences(differences, words):
+    assert paired.verdict(differences) == words

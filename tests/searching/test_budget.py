@@ -92,8 +92,3 @@ def test_no_network_is_so_large_that_one_trial_takes_a_third_of_the_time():
 @pytest.mark.parametrize(("left", "begins"), [(22, False), (24, True)])
 def test_a_trial_begins_if_it_comes_to_its_first_rung(left, begins):
     assert budget.begins(left, start=10.0, first_rung_seconds=10.0) == begins  # 1.15 · 20 s
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(40, "40 s"), (725, "12 min"), (12_240, "3.4 h")])
-def test_times_are_readable(seconds, text):
-    assert budget.minutes(seconds) == text

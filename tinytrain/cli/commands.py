@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from tinytrain.cli import output
-from tinytrain.cli.flags import Command, choice, flag_words, integer, number, switch, text
+from tinytrain.cli.flags import BEGINS, GOES_ON, Command, choice, flag_words, integer, number, switch, text
 from tinytrain.cli.lists.names import LISTS
 from tinytrain.config import fields, library, schema
 from tinytrain.config import load as configs
@@ -19,6 +19,13 @@ from tinytrain.workers import cluster, launch, side_by_side
 
 MOST_SEEDS, MOST_CLASSES = 1000, 100_000  # more is a typing error, or would never end
 MOST_WORKERS, MOST_RESTARTS = 1000, 1000
+BUDGET = choice(
+    "budget",
+    ("epochs", "time"),
+    "what is equal for all; time: cheaper ones get more epochs, processor time counts",
+    "epochs",
+)
+DRY_RUN = switch("dry-run", "say what would be trained, for how long and where; train and write nothing")
 AUTO = "auto"  # --model: the project's choice for the board
 
 
@@ -48,6 +55,8 @@ def _fit(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, s
         raise UserError("--restarts needs --workers N, the processes that are started again")
     if values.restarts and not out:
         raise UserError("--restarts needs --out RUN, the folder of the run to go on with")
+    if _is_dry(values) and (values.workers is not None or others.count > 1):
+        raise UserError("--dry-run is about one process: leave --workers out; several take as long at least")
     if values.workers is not None and others.count > 1:
         raise UserError(
             f"{cluster.VARIABLE} names {others.count} workers, and --workers would start others: say one of both"
@@ -55,6 +64,8 @@ def _fit(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, s
     if values.workers is not None:
         words = flag_words(COMMANDS["fit"], values, leave_out=("workers", "restarts"))
         sys.exit(launch.launch(["fit", *words, *typed_words], values.workers, values.restarts, out))
+    if _is_dry(values):
+        return _forecast(values, config, out, typed)
     from tinytrain.quiet import import_tensorflow
 
     import_tensorflow(at_once=True)
@@ -68,10 +79,27 @@ def _fit(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, s
     return result | {"run": str(run.folder)}, task.of(run.config(), []).line(run.folder, result)
 
 
+def _is_dry(values: Any) -> bool:
+    """Returns whether nothing is to be trained, only told."""
+    return bool(getattr(values, DRY_RUN.name))
+
+
+def _forecast(values: Any, config: schema.Config, out: Path | None, typed: set[str]) -> tuple[Any, str]:
+    """Says what `fit` would do."""
+    from tinytrain.quiet import import_tensorflow
+
+    import_tensorflow(at_once=True)
+    from tinytrain.commands.fit import forecast
+
+    return forecast(config, out, values.mcu, values.resume, typed, values.model == AUTO)
+
+
 def _teach(values: Any, path: Path | None, config: schema.Config, typed: set[str], words: list[str]) -> tuple[Any, str]:
     """Trains with a teacher, as `fit` says with --teacher."""
     if not values.out:
         raise UserError("--teacher needs --out DIR, the folder of the runs that it trains")
+    if _is_dry(values):
+        raise UserError("--dry-run cannot say what --teacher trains: that depends on what its first runs come to")
     if values.resume:
         raise UserError("--teacher goes on without --resume: run the same command again")
     if values.workers is not None or cluster.of_environment().count > 1:
@@ -127,11 +155,13 @@ def _compare(values: Any, operands: list[str], overrides: list[str]) -> tuple[An
     from tinytrain.commands.compare import compare
 
     data = values.data.split(",") if values.data else None
-    return compare(operands, data, values.seeds, values.out, overrides, sides)
+    return compare(operands, data, values.seeds, values.out, overrides, sides, _is_dry(values), values.budget)
 
 
 def _share(name: str, values: Any, operands: list[str], overrides: list[str]) -> NoReturn:
     """Runs a command in --workers processes, which share its runs, and exits."""
+    if _is_dry(values):
+        raise UserError("--dry-run is about one process: leave --workers out")
     words = flag_words(COMMANDS[name], values, leave_out=("workers",))
     sys.exit(side_by_side.launch([name, *operands, *words, *overrides], values.workers))
 
@@ -163,6 +193,7 @@ def _search(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any
         values.storage,
         overrides,
         values.teacher == AUTO,
+        _is_dry(values),
     )
 
 
@@ -181,7 +212,17 @@ def _reproduce(values: Any, operands: list[str], overrides: list[str]) -> tuple[
     from tinytrain.commands.reproduce import reproduce
 
     data = values.data.split(",") if values.data else None
-    return reproduce(operands[0], data, values.scale, values.seeds, values.out, overrides, values.batch)
+    return reproduce(
+        operands[0],
+        data,
+        values.scale,
+        values.seeds,
+        values.out,
+        overrides,
+        values.batch,
+        _is_dry(values),
+        values.budget,
+    )
 
 
 def _export(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, str]:
@@ -314,6 +355,24 @@ def _refuse_severe(result: dict[str, Any]) -> None:
         raise TinytrainError(f"fit refuses '{result['data']}' for {counted(severe, 'finding')} marked error: above")
 
 
+def _clean(values: Any, operands: list[str], _: list[str]) -> tuple[Any, str]:
+    if operands:
+        raise UserError(f"clean takes no operand, received {' '.join(operands)}: it is about the cache as a whole")
+    from tinytrain.commands.clean import clean
+
+    return clean(values.yes)
+
+
+def _completion(values: Any, operands: list[str], _: list[str]) -> tuple[Any, str]:
+    from tinytrain.cli import completion
+
+    if len(operands) != 1 or operands[0] not in completion.SHELLS:
+        received = " ".join(operands) or "none"
+        raise UserError(f"completion needs one SHELL, {', '.join(completion.SHELLS)}, received {received}")
+    script = completion.script(operands[0], COMMANDS)
+    return {"shell": operands[0], "script": script}, script
+
+
 def _list(values: Any, operands: list[str], _: list[str]) -> tuple[Any, str]:
     from tinytrain.cli.lists import names
 
@@ -342,8 +401,10 @@ COMMANDS = {
             switch("resume", "go on with the interrupted run in --out"),
             integer("workers", "N", "train in N processes of this machine, that share each batch", 1, MOST_WORKERS),
             integer("restarts", "K", "with --workers: go on K times after one was killed", 0, MOST_RESTARTS, default=0),
+            DRY_RUN,
         ),
         _fit,
+        again=lambda values: GOES_ON if values.teacher else BEGINS,  # of a run that was begun, fit says it
     ),
     "compare": Command(
         "Trains every config on every dataset with every seed, and tabulates the results; run again, it continues.",
@@ -353,9 +414,12 @@ COMMANDS = {
             text("resolutions", "R,R…", "train every config at each of these, and draw what that costs: macs.png"),
             integer("seeds", "N", "how many seeds, from 0", 1, MOST_SEEDS, default=1),
             text("out", "DIR", "the folder of the runs, results.csv and results.md", default="compare"),
+            BUDGET,
             integer("workers", "N", "train in N processes of this machine, that share the runs", 1, MOST_WORKERS),
+            DRY_RUN,
         ),
         _compare,
+        again=lambda _: GOES_ON,
     ),
     "search": Command(
         "Finds the best network for a board: trains many for a short time, few for long; run again, it goes on.",
@@ -370,21 +434,28 @@ COMMANDS = {
             text("storage", "URL", "the database that processes share (default: search.db in --out)"),
             text("out", "DIR", "the folder of the runs, search.csv, search.md and search.png", default="search"),
             integer("workers", "N", "search in N processes of this machine, that share the networks", 1, MOST_WORKERS),
+            DRY_RUN,
         ),
         _search,
+        again=lambda _: GOES_ON,
     ),
     "reproduce": Command(
         "Trains a table of one of the papers and prints it beside ours; run again, it continues.",
         "TABLE",
         (
             text("data", "SPEC,SPEC…", "in place of the paper's datasets"),
-            text("scale", "S", "share of the epochs and images, or E,I or E,I,R: R of the resolution (default: 1)"),
+            text(
+                "scale", "S", "share of the work, or E,I or E,I,R: shares of epochs, images and resolution (default: 1)"
+            ),
             integer("batch", "B", "images a step, learning rates in proportion", LEAST_BATCH, fields.MOST_BATCH),
             integer("seeds", "N", "how many seeds, from 0", 1, MOST_SEEDS, default=1),
             text("out", "DIR", "the folder of the runs, table.md, table.csv and figures/ (default: reproduce/TABLE)"),
+            BUDGET,
             integer("workers", "N", "train in N processes of this machine, that share the runs", 1, MOST_WORKERS),
+            DRY_RUN,
         ),
         _reproduce,
+        again=lambda _: GOES_ON,
     ),
     "export": Command(
         "Turns a run into an int8 model, proven to fit the board, with firmware to flash.",
@@ -397,6 +468,7 @@ COMMANDS = {
         ),
         _export,
         verdict=_refuse_wrong_or_too_large,
+        again=lambda _: BEGINS,
     ),
     "evaluate": Command(
         "Measures a run or a .tflite file on a split of its data.",
@@ -458,6 +530,20 @@ COMMANDS = {
         f"[{'|'.join(LISTS)}]",
         (integer("classes", "N", "for `list models`: classes; by default the papers' 1,000", 1, MOST_CLASSES),),
         _list,
+        overrides=False,
+    ),
+    "clean": Command(
+        "Shows where the cache is and how large, and removes it with --yes; runs and exports are not in it.",
+        "",
+        (switch("yes", "remove what is shown"),),
+        _clean,
+        overrides=False,
+    ),
+    "completion": Command(
+        "Prints the script with which a shell completes commands, flags, keys and names.",
+        "bash|zsh|fish",
+        (),
+        _completion,
         overrides=False,
     ),
 }

@@ -87,6 +87,7 @@ def switch(name: str, meaning: str) -> Flag:
     return Flag(name, meaning, None, default=False)
 
 
+GOES_ON, BEGINS = "go on with", "begin again with"  # what the same command does after an interruption
 JSON = switch("json", "print the result as one JSON line at the end")
 
 
@@ -96,7 +97,8 @@ class Command:
 
     meaning: one sentence; operands: what it takes that is no flag, as usage shows it; run: called with the values of
     the flags, the operands and the KEY=VALUE words, returns what --json prints and a text to read; overrides: whether
-    it takes KEY=VALUE words; verdict: raises the error that a result is, once it is printed.
+    it takes KEY=VALUE words; verdict: raises the error that a result is, once it is printed; again: given the values of
+    the flags, returns what stands before the same command when it is interrupted: GOES_ON, BEGINS or "" for nothing.
     """
 
     meaning: str
@@ -105,6 +107,7 @@ class Command:
     run: Callable[[Any, list[str], list[str]], tuple[Any, str]]
     overrides: bool = True
     verdict: Callable[[Any], None] = lambda _: None
+    again: Callable[[Any], str] = lambda _: ""
 
 
 def flag_words(command: Command, values: Any, leave_out: Sequence[str] = ()) -> list[str]:

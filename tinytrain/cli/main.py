@@ -4,6 +4,7 @@ import errno
 import io
 import os
 import select
+import shlex
 import sys
 from contextlib import nullcontext
 from typing import TextIO
@@ -13,7 +14,9 @@ from tinytrain.cli import flags, output
 from tinytrain.cli.commands import COMMANDS
 from tinytrain.errors import TinytrainError, UserError, escaped, is_utf8, readable, unknown
 from tinytrain.files import json_text
+from tinytrain.workers import processes
 
+WITHOUT_FILES = ("list", "clean", "completion")  # commands that write no temporary files
 _LINES = "\n".join(f"  {flags.usage(name, command)}" for name, command in COMMANDS.items())
 USAGE = f"""tinytrain trains tiny vision networks and puts them on microcontrollers.
 
@@ -79,11 +82,21 @@ def _run(argv: list[str]) -> int:
         return 0
     _refuse_other_encodings(argv)
     values, operands, overrides = flags.parse(command, argv[1:])
-    with nullcontext() if argv[0] == "list" else files.private_temporary_folder():
-        result, text = command.run(values, operands, overrides)
+    try:
+        with nullcontext() if argv[0] in WITHOUT_FILES else files.private_temporary_folder():
+            result, text = command.run(values, operands, overrides)
+    except KeyboardInterrupt as stop:
+        _add_command(stop, command.again(values), argv)
+        raise
     output.write(*filter(None, [escaped(text), values.json and json_text(result, "the result")]))
     command.verdict(result)
     return 0
+
+
+def _add_command(stop: KeyboardInterrupt, again: str, argv: list[str]) -> None:
+    """Adds the note that the same command goes on, or begins again unless a run that was begun has its own note."""
+    if again == flags.GOES_ON or (again and not getattr(stop, "__notes__", [])):
+        stop.add_note(f"{again}: {shlex.join(['tinytrain', *argv, *processes.launched_flag()])}")
 
 
 def _nobody_reads(stream: TextIO) -> bool:

@@ -20,7 +20,8 @@ from tinytrain.config import library
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
 from tinytrain.errors import UserError
-from tinytrain.experiments import macs_chart, results_table
+from tinytrain.experiments import budget as budgets
+from tinytrain.experiments import forecast, macs_chart, results_table
 from tinytrain.experiments.planned import Planned
 from tinytrain.experiments.runs import data_name, naming_file, refuse_shared_folders, train_all
 from tinytrain.files import write_atomically
@@ -34,6 +35,8 @@ def compare(
     out: Path | str = "compare",
     overrides: list[str] | None = None,
     resolutions: Sequence[int] = (),
+    dry_run: bool = False,
+    budget: str = budgets.EPOCHS,
 ) -> tuple[dict[str, Any], str]:
     """Trains every config on every dataset with every seed 0 … `seeds` − 1; returns (result, its table in Markdown).
 
@@ -44,6 +47,9 @@ def compare(
         out: the folder of the runs and of results.csv and results.md, which are rewritten after every run.
         overrides: KEY=VALUE words for every config.
         resolutions: values of model.resolution in pixels, each config is trained at all of them; empty: at its own.
+        budget: what is equal for all: "epochs", each config has its own, or "time", the processor time of training
+            (experiments/budget.py).
+        dry_run: train and write nothing, and return what would be trained instead (`forecast.of_plan`).
 
     The result is {"out", "rows": as `results_table.summary` gives them, "runs": the lines of results.csv, "figures":
     the paths of charts: macs.png with several resolutions}.
@@ -54,7 +60,11 @@ def compare(
     out, overrides, files = Path(out), list(overrides or []), [library.path_of(path) for path in paths]
     sides = list(map(int, resolutions))
     plan = _plan(files, data, seeds, out, overrides, sides)
-    results = results_table.Results(out, _datasets(plan), _command(files, data, seeds, out, overrides, sides))
+    plan, stated = budgets.applied(budget, plan, out, write=not dry_run)
+    if dry_run:
+        return forecast.of_plan(plan, out)
+    command = _command(files, data, seeds, out, overrides, sides, budget)
+    results = results_table.Results(out, _datasets(plan), " ".join(filter(None, [stated, command])))
     try:
         train_all(plan, out / "results.md", results.update)
     finally:  # if some runs failed, the chart shows the others
@@ -126,9 +136,16 @@ def _loaded(path: Path, spec: str, seed: int, overrides: list[str]) -> Config:
 
 
 def _command(
-    paths: list[Path], data: list[str] | None, seeds: int, out: Path, overrides: list[str], sides: list[int]
+    paths: list[Path],
+    data: list[str] | None,
+    seeds: int,
+    out: Path,
+    overrides: list[str],
+    sides: list[int],
+    budget: str,
 ) -> str:
     data_flag = ["--data", ",".join(data)] if data else []
     data_flag += ["--resolutions", ",".join(map(str, sides))] if sides else []
+    data_flag += [] if budget == budgets.EPOCHS else ["--budget", budget]
     arguments = [*map(str, paths), *data_flag, "--seeds", str(seeds), "--out", str(out), *overrides]
     return f"`tinytrain compare {shlex.join(arguments)}`"

@@ -5,11 +5,15 @@ import os
 import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
 from tinytrain.deploy.fit_check import BoardCheck
 from tinytrain.errors import UserError
+from tinytrain.experiments import runs
+from tinytrain.experiments.forecast import Forecast, of_one
+from tinytrain.experiments.planned import Planned
 from tinytrain.run import Run
 from tinytrain.train import fit as training
 from tinytrain.workers import cluster, collectives
@@ -49,6 +53,33 @@ def fit(
         if choose_model and not resume:
             typed = take_first_choice(config, typed, mcu)
         return training.fit(config, Path(out) if out else None, resume, BoardCheck(mcu) if mcu else None, typed)
+
+
+def forecast(
+    config: Config,
+    out: Path | str | None = None,
+    mcu: str | None = None,
+    resume: bool = False,
+    typed: Collection[str] | None = None,
+    choose_model: bool = False,
+) -> tuple[dict[str, Any], str]:
+    """Returns what `fit` would do with these arguments, and a text that says it; trains and writes nothing.
+
+    The result is a row of `experiments.forecast.Forecast`. Some steps of a new run are timed.
+
+    Raises:
+        UserError and DoesNotFit as `fit` does before its first epoch.
+    """
+    if choose_model and not resume:
+        typed = take_first_choice(config, typed, mcu)
+    folder = Path(out) if out else Run.next_folder(training.usual_name(config))
+    if not resume:
+        Run(folder).refuse_existing()
+    check = BoardCheck(mcu) if mcu else None
+    data = runs.data_name(config.data.spec)
+    planned = Planned(config.model.name, data, config.seed, config, folder, folder, typed, check)
+    known = Forecast([planned])
+    return known.rows[0], of_one(known)
 
 
 def take_first_choice(config: Config, typed: Collection[str] | None, mcu: str | None) -> set[str]:

@@ -18,7 +18,8 @@ from tinytrain.data import splits
 from tinytrain.data.load import load_dataset
 from tinytrain.data.source import Dataset
 from tinytrain.errors import UserError
-from tinytrain.experiments import runs
+from tinytrain.experiments import budget as budgets
+from tinytrain.experiments import forecast, runs
 from tinytrain.experiments.papers import charts, scaling, tables
 from tinytrain.experiments.papers import results as reproduction_table
 from tinytrain.experiments.papers.tables import Table
@@ -46,22 +47,27 @@ def reproduce(
     out: Path | str | None = None,
     overrides: list[str] | None = None,
     batch: int | None = None,
+    dry_run: bool = False,
+    budget: str = budgets.EPOCHS,
 ) -> tuple[dict[str, Any], str]:
     """Trains the arms of the table and returns (result, the table in Markdown).
 
     Args:
         table_name: its name (seed003-table4, 003/4) or the path of a table's file.
         data: SPECs in place of the paper's datasets, by name or, where none is of that name, in order.
-        scale: the share of the epochs and of the training images, 0.1, or two of them, "0.2,0.05", or three with that
-            of the resolution; by default all.
+        scale: the share of the work, 0.1, which fewer epochs and narrower networks leave, on all images; or shares of
+            the epochs and of the training images, "0.2,0.05", or three with that of the resolution; by default all.
         seeds: 0 … `seeds` − 1.
         out: the folder of the runs, of results.csv (a row a run), table.csv, table.md and figures/.
         overrides: KEY=VALUE words for every arm, those of data before the scale, others after it; none that the arms
             differ in.
         batch: images a step of the table's base, at least 8, None as in the paper; those of the arms and their rates
             change in the same proportion.
+        budget: as in `compare`.
+        dry_run: train and write nothing, and return what would be trained instead (`forecast.of_plan`).
 
-    The result is {"table", "out", "rows": as `results.rows` of experiments/papers gives them, "figures": their paths}.
+    The result is {"table", "out", "rows" and "comparisons" as experiments/papers/results.py gives them, "figures":
+    their paths}.
 
     Raises UserError as `compare.compare` does, before anything is trained.
     """
@@ -70,17 +76,34 @@ def reproduce(
     out = Path(out) if out else Path("reproduce") / table.name
     _refuse_overrides(table, overrides, seeds, batch)
     assignments = assign(table, data)
+    if shares.width < 1 and _begins_from_published(table, overrides):
+        shares = shares.at_full_width()
     plan, papers = _plan(table, assignments, shares, seeds, out.absolute(), overrides, batch)
-    command = _command(table_name, data, shares, seeds, out, overrides, batch)
-    stated = [*_stated(table, assignments, shares, overrides, batch), f"`{command}`"]
+    plan, of_budget = budgets.applied(budget, plan, out, write=not dry_run)
+    if dry_run:
+        return forecast.of_plan(plan, out)
+    command = f"`{_command(table_name, data, shares, seeds, out, overrides, batch, budget)}`"
+    stated = [*_stated(table, assignments, shares, overrides, batch), *filter(None, [of_budget]), command]
     datasets = {assignment.name: assignment.dataset for assignment in assignments}
     results = reproduction_table.Results(out, reproduction_table.Reproduction(table, [], papers, datasets), stated)
     try:
         runs.train_all(plan, out / "table.md", results.update)
     finally:  # if some runs failed, the figures show the others
         drawn = charts.write(table, results.reproduction.finished, out / "figures") if results.runs else []
-    result = {"table": table.name, "out": str(out), "rows": results.rows, "figures": list(map(str, drawn))}
+    result = {
+        "table": table.name,
+        "out": str(out),
+        "rows": results.rows,
+        "comparisons": reproduction_table.comparisons(results.reproduction),
+        "figures": list(map(str, drawn)),
+    }
     return result, results.text
+
+
+def _begins_from_published(table: Table, overrides: list[str]) -> bool:
+    """Returns whether a network of the table begins from published weights, unless `overrides` say otherwise."""
+    every = (configs.apply(config, overrides) for _, config in tables.every_config(table))
+    return any(config.model.weights == "imagenet" for config in every)
 
 
 def assign(table: Table, data: list[str] | None) -> list[Assignment]:
@@ -244,7 +267,10 @@ def _stated(
 ) -> list[str]:
     """Returns sentences on how this experiment differs from the paper's."""
     lines = []
-    if not scale.full:
+    if scale.width < 1:
+        parts = f"{scale.epochs:.2g} of the epochs and {scale.width:.2g} of the width, on all images"
+        lines.append(f"Scaled to about {scale.work:g} of the work: {parts}.")
+    elif not scale.full:
         smaller = f", at {scale.resolution:g} of the resolution" if scale.resolution < 1 else ""
         lines.append(f"Scaled: {scale.epochs:g} of the epochs and {scale.images:g} of the training images{smaller}.")
     others = [
@@ -272,10 +298,12 @@ def _command(
     out: Path,
     overrides: list[str],
     batch: int | None,
+    budget: str,
 ) -> str:
     flags = ["--data", ",".join(data)] if data else []
     flags += ["--batch", str(batch)] if batch else []
     flags += [] if scale.full else ["--scale", scale.text]
+    flags += [] if budget == budgets.EPOCHS else ["--budget", budget]
     return (
         f"tinytrain reproduce {shlex.join([table_name, *flags, '--seeds', str(seeds), '--out', str(out), *overrides])}"
     )

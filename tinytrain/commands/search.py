@@ -4,10 +4,8 @@ DIR holds search.db (unless --storage names another database), a run folder for 
 search.png. The same command, run again or in several processes, goes on.
 """
 
-import contextlib
 import shlex
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ from tinytrain.data.splits import Splits
 from tinytrain.deploy import boards
 from tinytrain.errors import UserError
 from tinytrain.files import make_folder
-from tinytrain.searching import finalists, planning, teaching, trial
+from tinytrain.searching import finalists, outlook, planning, teaching, trial
 from tinytrain.searching.limits import Limits
 from tinytrain.searching.output import Output
 from tinytrain.searching.planning import Asked
@@ -30,7 +28,7 @@ from tinytrain.searching.work import Work
 from tinytrain.train import figures
 from tinytrain.train.lr_search import study as databases
 
-LOCK, POLL_SECONDS = ".search.lock", 1.0
+LOCK = ".search.lock"
 TRIAL_BYTES = 20_000_000  # about, of a run folder with its checkpoints
 
 
@@ -44,6 +42,7 @@ def search(
     storage: str | None = None,
     overrides: Sequence[str] = (),
     teacher: bool = False,
+    dry_run: bool = False,
 ) -> tuple[dict[str, Any], str]:
     """Searches for the best network for a board; returns (result, the text that says which it is and why).
 
@@ -57,13 +56,14 @@ def search(
         storage: the URL of a database, by default search.db in DIR.
         overrides: KEY=VALUE words for every network: what is typed is not searched.
         teacher: train a larger network to teach the winner, as `fit --teacher auto` does, if time is left.
+        dry_run: train and write nothing, and return what would be searched instead (searching/outlook.py).
 
     The result is {"out", "winner": a row of search.csv, "why", "export": the command, "finalists", "trials": rows};
     with `teacher` also "teaching" (searching/teaching.py).
 
     Raises:
         UserError: a mistake in what was asked, no time for one trial, or a database of another search. DoesNotFit: no
-        network fits. KeyboardInterrupt has a note that says how to go on.
+        network fits.
     """
     out, board, overrides = Path(out), boards.load(mcu), [*overrides, f"data.spec={data}"]
     config = configs.load(None, overrides)
@@ -78,10 +78,13 @@ def search(
     words = [f"--{name}={value}" for name, value in flags.items() if value is not None]
     command = shlex.join(["tinytrain", "search", f"--data={data}", f"--mcu={mcu}", *words, *overrides[:-1]])
     url = storage or f"sqlite:///{(out / 'search.db').absolute()}"
-    make_folder(out)
-    files.require_space(out, TRIAL_BYTES, "the search", "name another folder with --out")
     known = trial.resolved(config, typed, dataset)
     limits = Limits(board, known, len(dataset.classes), int(known.model.channels), latency_ms)
+    asked = Asked(overrides, typed, known, dataset, None if hours is None else 3600 * hours, trials)
+    if dry_run:
+        return outlook.forecast(asked, limits, out)
+    make_folder(out)
+    files.require_space(out, TRIAL_BYTES, "the search", "name another folder with --out")
     facts = {
         "data": config.data.spec,
         "images": identity.digest(Splits(dataset, known)),
@@ -90,15 +93,13 @@ def search(
         "settings": " ".join(sorted(overrides[:-1])),
     }
     try:
-        with _hint_on_interrupt():
-            with _planning(out):
-                study = Study(databases.open_storage(url, "--storage"), out, facts)
-                asked = Asked(overrides, typed, known, dataset, None if hours is None else 3600 * hours, trials)
-                job = planning.job(study, asked, limits)
-            output = Output(study, limits, figures.of(known.task).main.label, command, known.qat.epochs)
-            Work(study, job, output.write).train_all()
-            result, text = output.finish(finalists.refine_all(study, job.plan.finalists, job.seconds))
-            return teaching.of_winner(study, result, text, dataset, job.seconds) if teacher else (result, text)
+        with locks.held_in_turn(out / LOCK, f"the search '{out}'", "another process, which plans the search"):
+            study = Study(databases.open_storage(url, "--storage"), out, facts)
+            job = planning.job(study, asked, limits)
+        output = Output(study, limits, figures.of(known.task).main.label, command, known.qat.epochs)
+        Work(study, job, output.write).train_all()
+        result, text = output.finish(finalists.refine_all(study, job.plan.finalists, job.seconds))
+        return teaching.of_winner(study, result, text, dataset, job.seconds) if teacher else (result, text)
     except databases.FAULTS as error:
         raise databases.cannot_use(url, error, "--storage") from None
 
@@ -110,27 +111,3 @@ def _refuse(config: Config, dataset: Dataset, hours: float | None, trials: int |
             f"search finds networks for the task classify, and '{config.data.spec}' is data for {dataset.task}: for a "
             "detector, fit --mcu takes the largest resolution that fits, and compare --resolutions compares several"
         )
-
-
-@contextlib.contextmanager
-def _planning(out: Path) -> Iterator[None]:
-    """Holds what one process does for all; others wait until it is done."""
-    watch = locks.Watch()
-    with contextlib.ExitStack() as stack:
-        with progress.stage("waiting for another process, which plans the search"):
-            while True:
-                try:
-                    stack.enter_context(locks.held(out / LOCK, f"the search '{out}'", watch))
-                    break
-                except locks.Held:
-                    time.sleep(POLL_SECONDS)
-        yield
-
-
-@contextlib.contextmanager
-def _hint_on_interrupt() -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt as stop:
-        stop.add_note("the same command, run again, goes on")
-        raise

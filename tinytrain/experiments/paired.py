@@ -1,10 +1,12 @@
-"""Paired differences: the t interval of their mean, and its sign."""
+"""Paired differences: the t interval of their mean, its sign, and what can be said of them."""
 
 import math
 import statistics
 from collections.abc import Sequence
 
 LEVEL = 0.95
+ALIKE = "cannot be told apart"
+EQUAL = "all seeds differ by the same"  # which does not show how much another one would vary
 
 
 def interval(differences: Sequence[float], level: float = LEVEL) -> tuple[float, float] | None:
@@ -36,3 +38,15 @@ def sign(differences: Sequence[float], level: float = LEVEL) -> int:
     """Returns 1 if `interval` is above 0, -1 if it is below, and 0 if it holds 0 or does not exist."""
     low, high = interval(differences, level) or (0, 0)
     return 1 if low > 0 else -1 if high < 0 else 0
+
+
+def verdict(differences: Sequence[float], level: float = LEVEL) -> str:
+    """Returns what paired differences say of what is compared: "higher", "lower", ALIKE or EQUAL.
+
+    With fewer than two it is "". It is ALIKE if the interval holds 0, and if no pair differs at all.
+    """
+    if len(differences) < 2:
+        return ""
+    if interval(differences, level) is None:
+        return EQUAL if any(differences) else ALIKE
+    return {1: "higher", -1: "lower", 0: ALIKE}[sign(differences, level)]

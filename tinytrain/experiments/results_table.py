@@ -13,20 +13,28 @@ from typing import Any, TypeAlias
 from tinytrain import provenance, tables
 from tinytrain.experiments import paired
 from tinytrain.experiments.planned import Planned
-from tinytrain.files import read_json, write_text
+from tinytrain.files import read_json, write_readme, write_text
 from tinytrain.run import Run
 from tinytrain.train import figures
 
 Row: TypeAlias = dict[str, Any]
-EFFORT = ("epochs", "training_seconds", "search_epochs", "search_seconds")
+EFFORT = ("epochs", "training_seconds", "training_cpu_seconds", "search_epochs", "search_seconds")
 AVERAGE = "average"
+TITLE = "A comparison of configs, written by `tinytrain compare`"
+FILES = {
+    "CONFIG/DATA/seedK/": "a run of `tinytrain fit` each; README.txt in it says what its files are",
+    "results.csv": "one row for each finished run",
+    "budget.json": "with --budget time: the processor time of a step and the epochs of each config",
+    "results.md": "one row for each config and dataset: means, differences to the first config, and the command",
+    "macs.png": "what accuracy costs, with several resolutions",
+}
 
 
 class Results:
-    """The finished runs of a comparison, and its files results.csv and results.md.
+    """The finished runs of a comparison, and its files results.csv, results.md and README.txt.
 
     Args:
-        out: the folder of the two files.
+        out: the folder of the files.
         datasets: {name of a config: the names of its datasets}, both in the order of the table.
         command: the command, which stands below the table with the commits that trained the runs.
     """
@@ -38,12 +46,13 @@ class Results:
         self.text = ""  # of results.md
 
     def update(self, finished: Sequence[Planned]) -> None:
-        """Takes over all finished runs, those of other processes too, and writes both files."""
+        """Takes over all finished runs, those of other processes too, and writes the files."""
         self.runs = [run_row(planned) for planned in finished]
         self.rows = summary(self.runs, list(self.datasets), self.datasets)
         self.text = as_markdown(self.rows, f"{self.command}, {trained_at(self.runs)}")
         write_csv(self.out / "results.csv", self.runs)
         write_text(self.out / "results.md", self.text + "\n")
+        write_readme(self.out, TITLE, FILES)
 
 
 def run_row(planned: Planned) -> Row:
@@ -52,8 +61,11 @@ def run_row(planned: Planned) -> Row:
     metrics, run_config = run.metrics(), run.config()
     known = figures.of(run_config.task)
     test = {f"test_{one.key}": metrics["test"].get(one.key, "") for one in known.tested}  # older runs have fewer
-    seconds = sum(float(row.get("seconds") or 0) for row in run.history())
-    effort = {name: metrics[name] for name in ("epochs", "best_epoch")} | {"training_seconds": round(seconds, 1)}
+    history = run.history()
+    seconds = round(sum(float(row.get("seconds") or 0) for row in history), 1)
+    cpu = [float(row.get("cpu_seconds") or 0) for row in history]  # older runs have none, of some or all epochs
+    effort = {name: metrics[name] for name in ("epochs", "best_epoch")} | {"training_seconds": seconds}
+    effort["training_cpu_seconds"] = round(sum(cpu), 1) if cpu and all(cpu) else ""
     effort |= _search_effort(run)
     size = {"resolution": run_config.model.resolution} | {name: metrics[name] for name in ("params", "macs")}
     size["commits"] = " ".join(provenance.read(run).get("commits", []))
@@ -97,18 +109,21 @@ def summary(runs: list[Row], configs: list[str], datasets: dict[str, list[str]])
         points: difference of the main figure to the baseline in percentage points, the mean over the seeds that both
         have;
         points_low, points_high: its t interval (`paired.interval`), None if there is none;
+        pairs: how many seeds the difference is of;
+        verdict: what can be said of it (`paired.verdict`), "" for the baseline itself and for one seed;
         NAME and NAME_deviation for the main and the second figure and each of EFFORT: mean and sample standard
         deviation over the seeds; the latter is None for one seed and for an average, both where nothing was measured.
     """
     rows: list[Row] = []
     for config in configs:
         differences = {data: _differences(config, data, runs, configs[0]) for data in datasets[config]}
-        candidates = [_over_seeds(config, data, runs, differences[data]) for data in datasets[config]]
+        is_first = config == configs[0]
+        candidates = [_over_seeds(config, data, runs, differences[data], is_first) for data in datasets[config]]
         with_runs = [row for row in candidates if row]
         rows += with_runs
         one_task = len({row["task"] for row in with_runs}) == 1
         if len(with_runs) > 1 and len(with_runs) == len(candidates) and one_task:
-            rows.append(_average(config, with_runs, list(differences.values())))
+            rows.append(_average(config, with_runs, list(differences.values()), is_first))
     return rows
 
 
@@ -124,19 +139,21 @@ def _differences(config: str, data: str, runs: list[Row], baseline: str) -> dict
     }
 
 
-def _interval(points: list[float]) -> Row:
+def _said_of(points: list[float], is_baseline: bool) -> Row:
+    """Returns the interval of differences, how many they are, and the verdict."""
     low, high = paired.interval(points) or (None, None)
-    return {"points_low": low, "points_high": high}
+    verdict = "" if is_baseline else paired.verdict(points)
+    return {"points_low": low, "points_high": high, "pairs": len(points), "verdict": verdict}
 
 
-def _over_seeds(config: str, data: str, runs: list[Row], points: dict[int, float]) -> Row:
+def _over_seeds(config: str, data: str, runs: list[Row], points: dict[int, float], is_baseline: bool) -> Row:
     """Returns the row of a config on a dataset, {} if no run is finished."""
     own_runs = [row for row in runs if (row["config"], row["data"]) == (config, data)]
     if not own_runs:
         return {}
     row: Row = {"config": config, "data": data, "seeds": len(own_runs), "task": own_runs[0]["task"]}
     row["points"] = statistics.mean(points.values()) if points else None
-    row |= _interval([*points.values()])
+    row |= _said_of([*points.values()], is_baseline)
     for name in _measured(row):
         values = [run[name] for run in own_runs if run[name] not in (None, "")]
         row[name] = statistics.mean(values) if values else None
@@ -149,14 +166,15 @@ def _measured(row: Row) -> list[str]:
     return [main_of(row), second_of(row), *EFFORT]
 
 
-def _average(config: str, rows: list[Row], differences: list[dict[int, float]]) -> Row:
+def _average(config: str, rows: list[Row], differences: list[dict[int, float]], is_baseline: bool) -> Row:
     """Returns the row "average" of a config from its rows, and from the differences {seed: points} on each dataset."""
     seeds = min(row["seeds"] for row in rows)
     average: Row = {"config": config, "data": AVERAGE, "seeds": seeds, "task": rows[0]["task"]}
     points = [row["points"] for row in rows]
     average["points"] = None if None in points else statistics.mean(points)
     shared = set.intersection(*(set(points) for points in differences))  # seeds with a run on every dataset
-    average |= _interval([statistics.mean(points[seed] for points in differences) for seed in sorted(shared)])
+    means = [statistics.mean(points[seed] for points in differences) for seed in sorted(shared)]
+    average |= _said_of(means, is_baseline)
     for name in _measured(average):
         values = [row[name] for row in rows]
         average |= {name: None if None in values else statistics.mean(values), f"{name}_deviation": None}
@@ -178,10 +196,11 @@ def as_markdown(rows: list[Row], footer: str) -> str:
 def _table(rows: list[Row]) -> str:
     known = figures.of(rows[0]["task"])
     header = (
-        *("config", "data", "seeds", f"test {known.main.label} %", "to the first", "95 % interval"),
-        *(f"test {known.second.label} %", "epochs", "training minutes", "search epochs", "search minutes"),
+        *("config", "data", "seeds", f"test {known.main.label} %", "to the first", "95 % interval", "verdict"),
+        *(f"test {known.second.label} %", "epochs", "training minutes", "processor minutes"),
+        *("search epochs", "search minutes"),
     )
-    return tables.markdown([header, *map(_cells, rows)], "<<" + ">" * (len(header) - 2))
+    return tables.markdown([header, *map(_cells, rows)], "<<>>>><" + ">" * (len(header) - 7))
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -194,9 +213,11 @@ def _cells(row: Row) -> tuple[str, ...]:
         _cell(row, main_of(row), 100, 2),
         points,
         "" if low is None else f"{low:+.2f} to {high:+.2f}",
+        row["verdict"] and f"{row['verdict']} ({row['pairs']} seeds)",
         _cell(row, second_of(row), 100, 2),
         _cell(row, "epochs", 1, 1),
         _cell(row, "training_seconds", 1 / 60, 1),
+        _cell(row, "training_cpu_seconds", 1 / 60, 1),
         _cell(row, "search_epochs", 1, 1) if row["search_epochs"] else "",
         _cell(row, "search_seconds", 1 / 60, 1) if row["search_seconds"] else "",
     )

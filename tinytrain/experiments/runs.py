@@ -5,7 +5,7 @@ import gc
 import itertools
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
@@ -39,14 +39,12 @@ def train_all(plan: Sequence[Planned], table: Path, progressed: Callable[[list[P
         UserError: before any training, if a folder holds a run with another config or other images, or cannot be made;
             at the end, if a run failed. DoesNotFit: a run is too large for its board.
     """
-    _refuse_runs_of_other_configs(plan)
-    _refuse_runs_of_other_images(plan)
+    refuse_other_runs(plan)
     make_folder(table.parent)
     files.require_space(table.parent, TABLE_BYTES, "the tables", "name another folder with --out")
     shared = SharedRuns(plan, _train)
     try:
-        with _hint_on_interrupt():
-            shared.train_all(progressed)
+        shared.train_all(progressed)
     except DoesNotFit:
         for planned in plan:
             _remove_empty(planned.folder, table.parent)
@@ -67,14 +65,10 @@ def _remove_empty(folder: Path, last: Path) -> None:
             empty.rmdir()
 
 
-@contextlib.contextmanager
-def _hint_on_interrupt() -> Iterator[None]:
-    """Adds to a KeyboardInterrupt how the training goes on."""
-    try:
-        yield
-    except KeyboardInterrupt as stop:
-        stop.add_note("the same command, run again, continues")
-        raise
+def refuse_other_runs(plan: Sequence[Planned]) -> None:
+    """Raises UserError if a folder holds a run with another config than the planned one, or on other images."""
+    _refuse_runs_of_other_configs(plan)
+    _refuse_runs_of_other_images(plan)
 
 
 def _refuse_runs_of_other_configs(plan: Sequence[Planned]) -> None:

@@ -42,7 +42,7 @@ class SharedRuns:
         self.plan, self.train, self.pause = plan, train, pause
         self.errors: dict[Path, UserError] = {}  # of runs that failed here, by their folder
         self.holders: dict[Path, str] = {}  # of runs that others have, by their folder, as last seen
-        self._sources = {planned.folder: _sources(planned, plan) for planned in plan}
+        self._sources = {planned.folder: sources(planned, plan) for planned in plan}
         self._finished: set[Path] = set()
         self._watch = Watch()
         self._told: dict[Path, str] = {}  # of whom lines have said that we wait for them
@@ -119,7 +119,7 @@ class SharedRuns:
         self.pause(POLL_SECONDS)
 
 
-def _sources(planned: Planned, plan: Sequence[Planned]) -> set[Path]:
+def sources(planned: Planned, plan: Sequence[Planned]) -> set[Path]:
     """Returns the folders of the planned runs that the config of a run names: its weights, its teacher."""
     folder_of = {other.folder.absolute(): other.folder for other in plan if other is not planned}
     unused = {*plugins.names("methods")} - {*configs.methods(planned.config)}

@@ -17,10 +17,20 @@ from tinytrain.deploy.compiled.plan import Plan
 from tinytrain.deploy.decode import of_config
 from tinytrain.deploy.decode.boxes import Decoder
 from tinytrain.deploy.exported import GOLDEN_FILE, golden_outputs
-from tinytrain.deploy.exported_model import COMPACT_FILE, MODEL_FILE
+from tinytrain.deploy.exported_model import COMPACT_FILE, MODEL_FILE, REPORT_FILE
 from tinytrain.deploy.targets import makefile
 from tinytrain.exporting.int8_model import Int8Model
 from tinytrain.tflite.model import Model
+
+TITLE = "A network for a microcontroller, written by `tinytrain export`"
+FILES = {
+    MODEL_FILE: "the network: int8 in and out",
+    COMPACT_FILE: "the same without what TensorFlow Lite Micro never reads",
+    GOLDEN_FILE: "the test images and the outputs that the firmware has to give for them",
+    REPORT_FILE: "board, memory, accuracy, latency, and what was proven of them",
+    "firmware/": "the C project; its own README or Makefile says how it is built and flashed",
+    "bench.json": "what `tinytrain bench` measured, once it has",
+}
 
 
 @contextlib.contextmanager
@@ -36,7 +46,7 @@ def draft(folder: Path) -> Iterator[Path]:
 
 
 def models(folder: Path, model: Int8Model, stripped: Model, outputs: list[np.ndarray]) -> None:
-    """Writes both .tflite files and golden.npz.
+    """Writes both .tflite files, golden.npz and README.txt.
 
     Args:
         folder: where to.
@@ -52,6 +62,7 @@ def models(folder: Path, model: Int8Model, stripped: Model, outputs: list[np.nda
     arrays = {"inputs": model.images, **golden_outputs(outputs), **known}
     (folder / MODEL_FILE).write_bytes(model.tflite.content)
     (folder / COMPACT_FILE).write_bytes(stripped.content)
+    files.write_readme(folder, TITLE, FILES)
     np.savez_compressed(folder / GOLDEN_FILE, **arrays)  # type: ignore[arg-type]  # numpy's other keyword is a bool
 
 

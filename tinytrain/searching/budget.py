@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinytrain.errors import UserError
+from tinytrain.tables import duration
 
 REDUCTION = 3  # of the trials, from rung to rung
 LEAST_EPOCHS = 3  # of a trial, where there is little time: fewer tell nothing
@@ -106,7 +107,7 @@ def plan(
     if needed > seconds - spent:
         raise UserError(
             f"--hours {seconds / 3600:.3g} is shorter than one trial: {epochs} epochs of the quickest network and its "
-            f"int8 model take about {minutes(needed)}; give at least --hours {(spent + needed) / 3600:.2g}"
+            f"int8 model take about {duration(needed)}; give at least --hours {(spent + needed) / 3600:.2g}"
             + ("" if not fixed else ", or fewer optim.epochs")
         )
     return Plan(epochs, quick_final, 1)
@@ -133,10 +134,3 @@ def begins(left: float, start: float, first_rung_seconds: float) -> bool:
 def goes_on(left: float, rest_seconds: float) -> bool:
     """Returns whether a trial comes to its end in the `left` seconds."""
     return MARGIN * rest_seconds <= left
-
-
-def minutes(seconds: float) -> str:
-    """Returns a time to read: "40 s", "12 min", "3.4 h"."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 from optuna.trial import FrozenTrial
 
-from tinytrain import progress
+from tinytrain import progress, tables
 from tinytrain.data.source import counted
 from tinytrain.errors import escaped
 from tinytrain.exporting import int8_model
@@ -79,7 +79,7 @@ def _refined(study: Study, trial: FrozenTrial, watch: Watch, seconds: float | No
                 study.put("longest-final", max(longest, study.used_seconds() - used))
                 label = f"int8 {100 * row['int8_val']:.1f} % on val, {row['qat_epochs']:g} epochs of fine-tuning"
                 progress.write(
-                    escaped(f"finalist {trial.number}: {label}; {budget.minutes(study.used_seconds())} in all")
+                    escaped(f"finalist {trial.number}: {label}; {tables.duration(study.used_seconds())} in all")
                 )
     except Held:
         return False

@@ -10,16 +10,26 @@ from tinytrain.data.source import counted
 from tinytrain.deploy import firmware
 from tinytrain.errors import UserError
 from tinytrain.experiments.results_table import write_csv
-from tinytrain.files import write_atomically, write_text
+from tinytrain.files import write_atomically, write_readme, write_text
 from tinytrain.searching import finalists, picture, report
 from tinytrain.searching.limits import Limits
 from tinytrain.searching.study import Study
 
 Row = dict[str, Any]
+TITLE = "A search for the best network for a board, written by `tinytrain search`"
+FILES = {
+    "trial-NNN/": "a run of `tinytrain fit` for each trial; README.txt in it says what its files are",
+    "search.csv": "one row for each trial that is over",
+    "search.md": "the winner and why, the finalists, and the command that exports it; written at the end",
+    "search.png": "accuracy against latency, RAM and flash; written at the end",
+    "search.db": "the database of the trials, unless --storage names another",
+    "search.json": "the number by which a database knows this folder",
+    "taught/": "the runs with a teacher, with --teacher",
+}
 
 
 class Output:
-    """The files search.csv, search.md and search.png.
+    """The files search.csv, search.md, search.png and README.txt.
 
     Args:
         study: the study.
@@ -33,10 +43,11 @@ class Output:
         self.study, self.limits, self.label, self.command, self.qat_epochs = study, limits, label, command, qat_epochs
 
     def write(self) -> None:
-        """Writes search.csv with the trials so far."""
+        """Writes search.csv with the trials so far, and README.txt."""
         table = report.rows(self.study.trials(), [], self.study.folder)
         if table:
             write_csv(self.study.folder / "search.csv", table)
+            write_readme(self.study.folder, TITLE, FILES)
 
     def finish(self, finals: list[Row]) -> tuple[Row, str]:
         """Writes all files; returns the result of the command and the text that says it.

@@ -1,5 +1,6 @@
 """What a search is about, decided once for all its processes: what fits, how long a trial is, which are first."""
 
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -49,7 +50,7 @@ def job(study: Study, asked: Asked, limits: Limits) -> Job:
     images = len(Splits(asked.dataset, asked.config).subsets["train"].indices)
     with progress.stage("looking for the networks that fit"):
         architectures = limits.that_fit(space.smallest())
-    stored = study.get("plan") or _planned(space, asked, architectures, limits, images, study.used_seconds)
+    stored = study.get("plan") or planned(space, asked, architectures, limits, images, study.used_seconds)
     limits.most_macs = stored["most_macs"]
     architectures = limits.that_fit(space.smallest())
     if study.get("plan") is None:
@@ -74,7 +75,7 @@ def job(study: Study, asked: Asked, limits: Limits) -> Job:
     )
 
 
-def _planned(
+def planned(
     space: Space,
     asked: Asked,
     architectures: Sequence[str],
@@ -82,10 +83,28 @@ def _planned(
     images: int,
     used_seconds: Callable[[], float],
 ) -> dict[str, Any]:
-    """Returns {"plan", "speed", "most_macs"} as JSON can hold them; measures how fast this machine trains."""
+    """Returns what a search goes by; measures how fast this machine trains, if the search ends after a time.
+
+    Args:
+        space: what is searched.
+        asked: what was asked for.
+        architectures: that fit.
+        limits: of the board.
+        images: that are trained on.
+        used_seconds: gives the seconds that have gone.
+
+    Returns:
+        {"plan", "speed", "most_macs", "epoch_seconds": of a drawn network, the mean}, as JSON can hold them; the last
+        three are None if the search ends after a number of trials.
+    """
     epochs = asked.config.optim.epochs
     if asked.seconds is None:
-        return {"plan": asdict(Plan(epochs, 0.0, budget.FINALISTS)), "speed": None, "most_macs": None}
+        return {
+            "plan": asdict(Plan(epochs, 0.0, budget.FINALISTS)),
+            "speed": None,
+            "most_macs": None,
+            "epoch_seconds": None,
+        }
     with progress.stage("drawing some networks, to plan with"):
         networks = [*priors.choose(space, architectures, FIRST), *_drawn(space, architectures, asked.config.seed)]
     macs = sorted({limits.sketch(network).macs for network in networks})
@@ -102,6 +121,7 @@ def _planned(
         "plan": asdict(plan),
         "speed": asdict(measured),
         "most_macs": max(most, macs[0]),
+        "epoch_seconds": statistics.mean(epoch_seconds),
     }
 
 

@@ -4,6 +4,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from tinytrain import tables
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
 from tinytrain.data.source import Dataset
@@ -48,9 +49,9 @@ def of_winner(study: Study, result: Row, text: str, dataset: Dataset, seconds: f
     needed = rules.expected_seconds(_plain_seconds(run, config), chosen.ratio, whole)
     command = shlex.join(["tinytrain", "fit", str(run.config_path), "--teacher", "auto", "--out", str(out)])
     if not _is_time(study, needed, seconds):
-        left = budget.minutes(max((seconds or 0.0) - study.used_seconds(), 0.0))
+        left = tables.duration(max((seconds or 0.0) - study.used_seconds(), 0.0))
         said = (
-            f"--teacher auto takes about {budget.minutes(needed)} for the winner, and {left} of --hours are left: it "
+            f"--teacher auto takes about {tables.duration(needed)} for the winner, and {left} of --hours are left: it "
             f"was not begun; {command} does it"
         )
         return _added(study.folder, result | {"teaching": None}, text, said)

@@ -12,7 +12,7 @@ import keras
 import optuna
 from optuna.trial import TrialState
 
-from tinytrain import progress
+from tinytrain import progress, tables
 from tinytrain.config import load as configs
 from tinytrain.data.source import Dataset, counted
 from tinytrain.errors import UserError, escaped
@@ -216,7 +216,7 @@ class Work:
         """Returns how much of the search is left, in words."""
         count, used = len(self.study.trials(TrialState.COMPLETE, TrialState.PRUNED)), self.study.used_seconds()
         if self.job.seconds is not None:
-            return f"{budget.minutes(max(self.job.seconds - used, 0))} left of {budget.minutes(self.job.seconds)}"
+            return f"{tables.duration(max(self.job.seconds - used, 0))} left of {tables.duration(self.job.seconds)}"
         most = self.job.most_trials or count
         about = used / max(count, 1) * (most - count)
-        return f"{counted(most - count, 'trial')} left" + (f", about {budget.minutes(about)}" if most > count else "")
+        return f"{counted(most - count, 'trial')} left" + (f", about {tables.duration(about)}" if most > count else "")

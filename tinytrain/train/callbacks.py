@@ -18,12 +18,12 @@ class Clock(keras.callbacks.Callback):
     """Knows when an epoch began, if it comes before all other callbacks."""
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Reads the time."""
-        self.started = time.perf_counter()
+        """Reads the time, and the processor time of this process, of all its threads."""
+        self.started, self.cpu_started = time.perf_counter(), time.process_time()
 
 
 class Progress(keras.callbacks.Callback):
-    """Shows each epoch as a stage, then a line of figures; adds lr, seconds and speed to the logs.
+    """Shows each epoch as a stage, then a line of figures; adds lr, seconds, processor seconds and speed to the logs.
 
     The seconds are those of the training, without the validation. What the callbacks between `clock` and this one do
     before the first step, and before the validation, is part of them: a method's work between the steps.
@@ -42,7 +42,7 @@ class Progress(keras.callbacks.Callback):
         self.epochs, self.images, self.batch, self.clock = epochs, images_per_epoch, batch, clock
         self.line = line  # the figures of an epoch, as the task shows them
         self.stage = stage  # begins as that of the first step, which takes long to compile
-        self.seconds, self.compiled = 0.0, False
+        self.seconds, self.cpu_seconds, self.compiled = 0.0, 0.0, False
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Begins the stage of the epoch."""
@@ -60,13 +60,14 @@ class Progress(keras.callbacks.Callback):
     def on_test_begin(self, logs: dict | None = None) -> None:
         """Stops the clock: the validation comes next."""
         self.seconds = time.perf_counter() - self.clock.started
+        self.cpu_seconds = time.process_time() - self.clock.cpu_started
         self.stage.begin(f"{self.name}, validation")
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Prints the epoch's line."""
         logs = logs if logs is not None else {}
         logs["lr"] = float(self.model.optimizer.learning_rate)
-        logs["seconds"] = self.seconds
+        logs["seconds"], logs["cpu_seconds"] = self.seconds, self.cpu_seconds
         logs["images_per_second"] = self.images / self.seconds
         self.stage.close()
         progress.write(f"{self.name}  {self.line(logs)}  {logs['images_per_second']:,.0f} images/s")

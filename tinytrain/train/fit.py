@@ -36,7 +36,7 @@ from tinytrain.train.resolve import decided, resolve
 from tinytrain.train.task import build_network
 from tinytrain.train.tensorboard import TensorBoardLog
 from tinytrain.train.trainer import Ends, Trainer
-from tinytrain.workers import collectives
+from tinytrain.workers import collectives, processes
 
 # Keys that may differ between workers: paths of this machine, and what only the chief writes.
 LOCAL_KEYS = (
@@ -237,16 +237,22 @@ def _train(run: Run | None, trainer: Trainer, ends: Ends | None) -> None:
         ) from None
 
 
+def usual_name(config: Config) -> str:
+    """Returns what the folder of a run is called, before its number, if it is not named."""
+    return f"{config.data.spec.partition(':')[0]}-{config.model.name}"
+
+
 def _begin(out: Path | None, trainer: Trainer, exit_stack: contextlib.ExitStack) -> Run:
     """Returns a new run that holds its images and its config, locked until `exit_stack` closes."""
     config = trainer.config
-    run = Run.create(out, f"{config.data.spec.partition(':')[0]}-{config.model.name}")
+    run = Run.create(out, usual_name(config))
     exit_stack.enter_context(_written(run))
     run.refuse_existing()  # another process may have begun it, and ended, since
     with progress.stage("recording which images there are"):
         identity.record(run, trainer.data)
     if config.model.weights:
         write_text(run.graph_path, trainer.model.to_json())
+    run.write_readme()
     write_text(run.config_path, configs.dump(config))
     return run
 
@@ -259,7 +265,8 @@ def _written(run: Run) -> Iterator[None]:
             yield
         except KeyboardInterrupt as stop:
             if run.config_path.is_file():
-                stop.add_note(f"go on with: tinytrain fit --out {shlex.quote(str(run.folder))} --resume")
+                words = ["tinytrain", "fit", "--out", str(run.folder), "--resume", *processes.launched_flag()]
+                stop.add_note(f"go on with: {shlex.join(words)}")
             raise
 
 

@@ -15,6 +15,7 @@ from typing import IO
 GRACE_SECONDS = 20.0  # for what the other workers have to say of one that ended by itself, and to end
 POLL_SECONDS = 0.1
 INTERRUPTED = 130
+LAUNCHED = "TINYTRAIN_LAUNCHED"  # of the environment: how many processes --workers has started, of which it is one
 GPUS = Path("/proc/driver/nvidia/gpus")
 
 
@@ -49,6 +50,12 @@ class Worker:
         return self.printed.read()
 
 
+def launched_flag() -> list[str]:
+    """Returns the flag with which this process and others were started, ["--workers=2"]; [] if it runs by itself."""
+    count = os.environ.get(LAUNCHED, "")
+    return [f"--workers={count}"] if count else []
+
+
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -72,7 +79,7 @@ def start(
         errors: the same for its standard error, or subprocess.PIPE.
     """
     gpus = len(list(GPUS.iterdir())) if GPUS.is_dir() else 0
-    environment = {**os.environ, **variables}
+    environment = {**os.environ, **variables, LAUNCHED: str(count)}
     environment.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, _cores() // count)))
     if gpus >= count:
         environment.setdefault("CUDA_VISIBLE_DEVICES", str(number))

@@ -14,19 +14,33 @@ def scaled(scale, *words, train=45_000, val=5_000, classes=10):
     return scaling.scaled(configs.load(None, words), scale, train, val, classes)
 
 
-def test_a_scale_is_one_share_or_two():
+def test_a_scale_is_a_share_of_the_work_or_of_each_part():
     assert scaling.parse(None) == Scale(1, 1)
     assert scaling.parse(None).full
-    assert scaling.parse("0.1") == Scale(0.1, 0.1)
+    assert scaling.parse("1").full
+    sixteenth = scaling.parse("0.0625")  # a quarter of the epochs, and half of the width: a quarter of the work again
+    assert (sixteenth.epochs, sixteenth.width, sixteenth.images, sixteenth.resolution) == (0.25, 0.5, 1, 1)
+    assert (sixteenth.work, sixteenth.text, sixteenth.full) == (0.0625, "0.0625", False)
+    assert sixteenth.at_full_width() == Scale(0.0625)
+    assert scaling.parse("0.1").text == "0.1"
     assert scaling.parse("0.5,0.02") == Scale(0.5, 0.02)
     assert not scaling.parse("1,0.5").full
     assert scaling.parse("0.5,1,0.25") == Scale(0.5, 1, 0.25)
-    assert (scaling.parse("0.5,1,0.25").text, scaling.parse("0.5").text) == ("0.5,1,0.25", "0.5,0.5")
+    assert (scaling.parse("0.5,1,0.25").text, scaling.parse("0.5,1").text) == ("0.5,1,0.25", "0.5,1")
+
+
+def test_a_share_of_the_work_keeps_all_images_and_narrows_every_network():
+    config = scaled(Scale.of_work(0.0625), "optim.epochs=15", "model.width=0.35", "optim.warmup_epochs=3")
+    assert (config.optim.epochs, config.model.width) == (4, 0.175)
+    assert config.optim.warmup_epochs == pytest.approx(3 * 4 / 15)
+    assert (config.data.train_images, config.data.val_images) == (0, 0)
+    assert scaled(Scale.of_work(0.0625), "model.name=mobilenet_v1").model.width == 0.125  # of its usual 0.25
+    assert scaled(Scale(0.25)).model.width == "auto"
 
 
 @pytest.mark.parametrize("word", ["0", "-1", "1.5", "half", "0.1,0.2,0.3,0.4", "", "nan"])
 def test_what_is_no_scale_is_told(word):
-    with pytest.raises(UserError, match="is no scale: expected a share"):
+    with pytest.raises(UserError, match="is no scale: expected a share of the work"):
         scaling.parse(word)
 
 

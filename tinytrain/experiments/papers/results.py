@@ -2,7 +2,7 @@
 
 The order is that of the table's column `order`. For two arms, D is our difference on each seed that both have. If the
 95 % t interval of the mean of D (`paired.interval`) leaves out 0, the difference has the "same sign" as the paper's or
-the "other sign"; else there is "no difference shown". This is about other seeds on the same images, not about other
+the "other sign"; else they "cannot be told apart". This is about other seeds on the same images, not about other
 images. Nothing can be said with one seed.
 """
 
@@ -22,11 +22,20 @@ from tinytrain.experiments.papers import columns
 from tinytrain.experiments.papers.columns import Column
 from tinytrain.experiments.papers.tables import Arm, Table
 from tinytrain.experiments.planned import Planned
-from tinytrain.files import write_text
+from tinytrain.files import write_readme, write_text
 from tinytrain.run import Run
 
 Row: TypeAlias = dict[str, Any]
 NO_VERDICT = "nothing can be said"
+TITLE = "A table of a paper, trained again by `tinytrain reproduce`"
+FILES = {
+    "ARM/DATA/seedK/": "a run of `tinytrain fit` each; README.txt in it says what its files are",
+    "results.csv": "one row for each finished run",
+    "budget.json": "with --budget time: the processor time of a step and the epochs of each arm",
+    "table.csv": "one row for each arm and figure: the paper's, ours, and their difference",
+    "table.md": "the same to read: how ours differs from the paper's, the order of the arms, and the command",
+    "figures/": "the pictures of the table",
+}
 HEADER = ("arm", "figure", "paper", "ours", "difference", "seeds")
 
 
@@ -64,10 +73,10 @@ class Reproduction:
 
 
 class Results:
-    """The results of a reproduction, and its files results.csv, table.csv and table.md.
+    """The results of a reproduction, and its files results.csv, table.csv, table.md and README.txt.
 
     Args:
-        out: the folder of the three files.
+        out: the folder of the files.
         reproduction: the table, without finished runs.
         notes: sentences on how our experiment differs from the paper's.
     """
@@ -88,6 +97,7 @@ class Results:
         results_table.write_csv(self.out / "results.csv", self.runs)
         results_table.write_csv(self.out / "table.csv", self.rows)
         write_text(self.out / "table.md", self.text + "\n")
+        write_readme(self.out, TITLE, FILES)
 
 
 def rows(reproduction: Reproduction) -> list[Row]:
@@ -186,28 +196,62 @@ def _scaled_epochs(reproduction: Reproduction) -> bool:
     return shorter and any(column.epoch for column in reproduction.table.columns)
 
 
+def comparisons(reproduction: Reproduction) -> list[Row]:
+    """Returns a row for each arm that has a baseline and runs, of the column `order`.
+
+    Returns:
+        Dictionaries with "arm", "against", "paper" (the paper's difference), "ours" (the mean of our differences, one
+        for each seed that both arms have), "deviation" (their sample standard deviation), "low" and "high" (the 95 % t
+        interval of the mean), "seeds" (their number) and "verdict". What does not exist, as of one seed, is None.
+    """
+    column, compared = _compared(reproduction)
+    by_label = {arm.label: arm for arm in compared}
+    pairs = [(arm, other) for arm in compared if (other := by_label.get(arm.against)) and other is not arm]
+    return [_comparison(reproduction, arm, other, column) for arm, other in pairs]
+
+
+def _compared(reproduction: Reproduction) -> tuple[Column, list[Arm]]:
+    """Returns the column `order`, and the arms of which both the paper and we have a figure in it."""
+    column = next(column for column in reproduction.table.columns if column.name == reproduction.table.order)
+    arms = [arm for arm in reproduction.table.arms if column.name in arm.paper and reproduction.values(arm, column)]
+    return column, arms
+
+
 def order(reproduction: Reproduction) -> list[str]:
     """Returns paragraphs on the column `order`: each arm against its baseline, then all pairs of arms."""
-    column = next(column for column in reproduction.table.columns if column.name == reproduction.table.order)
-    compared = [arm for arm in reproduction.table.arms if column.name in arm.paper and reproduction.values(arm, column)]
+    column, compared = _compared(reproduction)
     if len(compared) < 2:
         return []
-    by_label = {arm.label: arm for arm in compared}
     lines = [
-        f"- {arm.label} against {arm.against}: paper {arm.paper[column.name] - other.paper[column.name]:+.2f}, "
-        f"{_comparison(reproduction, arm, other, column)}"
-        for arm in compared
-        if (other := by_label.get(arm.against)) and other is not arm
+        f"- {row['arm']} against {row['against']}: paper {row['paper']:+.2f}, {_in_words(row)}"
+        for row in comparisons(reproduction)
     ]
     return [f"Order in {column.heading}:", "\n".join(lines), _pairs(reproduction, compared, column)]
 
 
-def _comparison(reproduction: Reproduction, arm: Arm, other: Arm, column: Column) -> str:
-    """Returns our difference of two arms, and whether it agrees with the paper's, in words."""
+def _comparison(reproduction: Reproduction, arm: Arm, other: Arm, column: Column) -> Row:
+    """Returns the row of two arms, as `comparisons` describes it."""
     ours, paper = _differences(reproduction, arm, other, column), arm.paper[column.name] - other.paper[column.name]
-    spread = f" ± {statistics.stdev(ours):.2f}" if len(ours) > 1 else ""
-    text = f"ours {statistics.mean(ours):+.2f}{spread} ({_seeds(len(ours))}): " if ours else "ours not run"
-    return text + (verdict(ours, paper) if ours else "")
+    low, high = paired.interval(ours) or (None, None)
+    return {
+        "arm": arm.label,
+        "against": other.label,
+        "paper": paper,
+        "ours": statistics.mean(ours) if ours else None,
+        "deviation": statistics.stdev(ours) if len(ours) > 1 else None,
+        "low": low,
+        "high": high,
+        "seeds": len(ours),
+        "verdict": verdict(ours, paper) if ours else None,
+    }
+
+
+def _in_words(row: Row) -> str:
+    """Returns our difference of two arms, and whether it agrees with the paper's."""
+    if row["ours"] is None:
+        return "ours not run"
+    spread = "" if row["deviation"] is None else f" ± {row['deviation']:.2f}"
+    return f"ours {row['ours']:+.2f}{spread} ({_seeds(row['seeds'])}): {row['verdict']}"
 
 
 def _seeds(count: int) -> str:
@@ -222,10 +266,8 @@ def verdict(ours: list[float], paper: float) -> str:
         return NO_VERDICT
     interval = paired.interval(ours)
     if interval is None:
-        return f"{NO_VERDICT} (all seeds differ by the same)" if any(ours) else "no difference shown (none in any seed)"
-    judgment = {0: "no difference shown", 1: "same sign", -1: "other sign"}[
-        paired.sign(ours) * (1 if paper > 0 else -1)
-    ]
+        return f"{NO_VERDICT} ({paired.EQUAL})" if any(ours) else f"{paired.ALIKE} (no difference in any seed)"
+    judgment = {0: paired.ALIKE, 1: "same sign", -1: "other sign"}[paired.sign(ours) * (1 if paper > 0 else -1)]
     return f"{judgment} (95 % interval {interval[0]:+.2f} to {interval[1]:+.2f})"
 
 

@@ -1,12 +1,18 @@
-"""Scales a paper's experiment down: fewer epochs, fewer images, smaller ones, and the keys that are counted in these.
+"""Scales a paper's experiment down: fewer epochs, narrower networks, fewer images, smaller ones, and what counts these.
 
-With E epochs in the paper, and the shares S_e of the epochs, S_i of the images and S_r of the resolution:
+One share S is of the work, which grows with the epochs and about with the square of the width. Images matter most to
+what a network learns, so all of them stay: S_e = √S of the epochs and S_w = √√S of the width remain, and each saves as
+much as the other. Where networks begin from published weights, which there are for their own width only, S_e = S.
+
+With E epochs in the paper, and the shares S_e of the epochs, S_w of the width, S_i of the images and S_r of the
+resolution:
 
     optim.epochs             e = max(1, round(S_e·E)); the keys below use e/E, the share that remains
     optim.warmup_epochs      times e/E, so that the warm-up keeps its share of the steps; whole for schedule "plateau"
     optim.drops              times e/E, so that the rate keeps falling at its shares of the steps
     augment.mix_off_epochs   the same, rounded, where task = "detect"
     plateau.patience, .stop_patience, search.epochs   times e/E, rounded, at least 1 (0 stays 0)
+    model.width              times S_w, to three decimals
     data.train_images        max(classes, round(S_i·N)) of the N training images of the paper's split, or all
     model.resolution         S_r of it; for boxes a multiple of the largest stride below that, detect.anchors with it
     data.val_images          the same, but at least 1,000 or all: with fewer, chance would choose the epoch
@@ -19,8 +25,9 @@ test images are used: they cost little and decide how precise a figure is.
 """
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from tinytrain.config import plugins
 from tinytrain.config.schema import Config
 from tinytrain.data import boxes
 from tinytrain.errors import UserError
@@ -33,20 +40,37 @@ LEAST_SIDE, USUAL_STRIDE = 8, 32  # pixels
 
 @dataclass(frozen=True)
 class Scale:
-    """The share of the epochs, of the training images and of the resolution, all in (0, 1]."""
+    """The share of the epochs, of the training images, of the resolution and of the width, all in (0, 1]."""
 
     epochs: float = 1.0
     images: float = 1.0
     resolution: float = 1.0
+    width: float = 1.0
+
+    @classmethod
+    def of_work(cls, share: float) -> "Scale":
+        """Returns the scale that leaves about a share of the work, with all images."""
+        return cls(epochs=share**0.5, width=share**0.25)
+
+    @property
+    def work(self) -> float:
+        """About the share of the work that is left of the epochs and the width."""
+        return self.epochs * self.width**2
+
+    def at_full_width(self) -> "Scale":
+        """Returns the scale that leaves the width, and as much of the work by the epochs alone."""
+        return replace(self, epochs=self.work, width=1.0)
 
     @property
     def full(self) -> bool:
         """Whether it is the full size, that of the paper."""
-        return self.epochs == self.images == self.resolution == 1
+        return self.epochs == self.images == self.resolution == self.width == 1
 
     @property
     def text(self) -> str:
         """What --scale takes."""
+        if self.width < 1:
+            return f"{self.work:g}"
         smaller = f",{self.resolution:g}" if self.resolution < 1 else ""
         return f"{self.epochs:g},{self.images:g}{smaller}"
 
@@ -55,8 +79,8 @@ def parse(text: str | float | None) -> Scale:
     """Returns the scale that the flag --scale means.
 
     Args:
-        text: 0.1 for epochs and images, "0.1,0.05" for each of both, "0.1,0.05,0.5" for the resolution as well, or None
-            for the full size.
+        text: 0.1 for that share of the work, "0.1,0.05" for shares of the epochs and the images, "0.1,0.05,0.5" for one
+            of the resolution as well, or None for the full size.
 
     Raises:
         UserError: for anything else.
@@ -69,11 +93,10 @@ def parse(text: str | float | None) -> Scale:
         shares = []
     if len(shares) not in (1, 2, 3) or not all(0 < share <= 1 for share in shares):
         raise UserError(
-            f"--scale {text} is no scale: expected a share of epochs and images such as 0.1, two such as 0.2,0.05, or "
-            "three with that of the resolution"
+            f"--scale {text} is no scale: expected a share of the work such as 0.1, shares of epochs and images such "
+            "as 0.2,0.05, or three with that of the resolution"
         )
-    epochs, images, resolution = shares[0], shares[min(1, len(shares) - 1)], shares[2] if len(shares) == 3 else 1.0
-    return Scale(epochs, images, resolution)
+    return Scale.of_work(*shares) if len(shares) == 1 else Scale(*shares)
 
 
 def scaled(config: Config, scale: Scale, train_images: int, val_images: int, classes: int) -> Config:
@@ -81,7 +104,7 @@ def scaled(config: Config, scale: Scale, train_images: int, val_images: int, cla
 
     Args:
         config: at full size.
-        scale: the shares of epochs and images.
+        scale: the shares.
         train_images: the number of training images at full size.
         val_images: the number of val images at full size; 0 if the data has a val split of its own, which stays whole.
         classes: the number of classes.
@@ -91,6 +114,8 @@ def scaled(config: Config, scale: Scale, train_images: int, val_images: int, cla
         _scale_epochs(config, scale.epochs)
     if scale.resolution < 1 and config.model.resolution != "auto":
         shrink(config, round(scale.resolution * int(config.model.resolution)))
+    if scale.width < 1:
+        _narrow(config, scale.width)
     if scale.images < 1:
         scaled_images = max(classes, round(scale.images * train_images))
         if scaled_images <= train_images - classes:  # a split leaves out at least one image of each class, or none
@@ -99,6 +124,17 @@ def scaled(config: Config, scale: Scale, train_images: int, val_images: int, cla
             least = min(val_images, LEAST_VAL_IMAGES)
             config.data.val_images = max(classes, least, round(scale.images * val_images))
     return config
+
+
+def lengthened(config: Config, epochs: int) -> Config:
+    """Returns a copy of a config that trains for `epochs`, and with it all that is counted in epochs.
+
+    A search of the learning rate before the training stays as long as it is.
+    """
+    longer = copy.deepcopy(config)
+    _scale_epochs(longer, epochs / config.optim.epochs)
+    longer.search = copy.deepcopy(config.search)
+    return longer
 
 
 def shrink(config: Config, side: int) -> None:
@@ -114,6 +150,14 @@ def shrink(config: Config, side: int) -> None:
         if not isinstance(detect.anchors, str):
             detect.anchors = [max(anchor * new / old, 1.0) for anchor in detect.anchors]
     model.resolution = new
+
+
+def _narrow(config: Config, share: float) -> None:
+    """Brings the network of a config to a share of its width, in place."""
+    width = config.model.width
+    if width == "auto":
+        width = plugins.load("models", config.model.name).DEFAULTS["width"]
+    config.model.width = round(share * float(width), 3)
 
 
 def batched(config: Config, factor: float) -> Config:

@@ -13,10 +13,19 @@ from tinytrain.experiments import runs
 from tinytrain.experiments.planned import Planned
 from tinytrain.experiments.teaching import outcome, rules
 from tinytrain.experiments.teaching.arms import TAUGHT, TEACHER, Arms
-from tinytrain.files import write_text
+from tinytrain.files import write_readme, write_text
 from tinytrain.run import Run
 
 TABLE = "teacher.md"
+TITLE = "A network that learns from a larger one, written by `tinytrain fit --teacher`"
+FILES = {
+    "plain/": "a run: the student alone",
+    "teacher/": "a run: the larger network, unless one was given",
+    "distilled/": "a run: the student with the teacher",
+    "netaug_distilled/": "a run: inside wider networks as well, where the plain student underfits",
+    "longer/": "a run: the plain student for as long as the teacher and the taught student together",
+    TABLE: "the table of all runs, what was decided and why, and the command",
+}
 
 
 class Lesson:
@@ -89,6 +98,7 @@ class Lesson:
             f"# A teacher for the student\n\n{outcome.table(self.rows)}\n\n{sentences}\n\n{notes}\n`{self.command}`\n"
         )
         write_text(self.arms.out / TABLE, text)
+        write_readme(self.arms.out, TITLE, FILES)
 
     def _note(self, note: str) -> None:
         self.notes.append(note)
