@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from tinytrain.cli import output
 from tinytrain.cli.flags import Command, choice, flag_words, integer, number, switch, text
 from tinytrain.cli.lists.names import LISTS
-from tinytrain.config import fields, library, schema
+from tinytrain.config import fields, library, plugins, schema
 from tinytrain.config import load as configs
 from tinytrain.errors import TinytrainError, UserError
 from tinytrain.experiments.papers.scaling import LEAST_BATCH
@@ -198,6 +198,8 @@ def _export(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any
     from tinytrain.commands.export import export
     from tinytrain.exporting.text import summary
 
+    flag_keys = [("export.target", values.target), ("export.engine", values.engine)]
+    overrides = [f"{dotted}={value}" for dotted, value in flag_keys if value is not None] + overrides
     report, folder = export(operands[0], board.name, values.out, overrides, values.data, values.diagnose)
     return report, summary(report, folder)
 
@@ -391,6 +393,12 @@ COMMANDS = {
         "RUN|MODEL.tflite",
         (
             text("mcu", "BOARD", "a board or microcontroller from `tinytrain list boards`", required=True),
+            choice(
+                "target",
+                plugins.names(plugins.TARGETS),
+                "a whole program for the board, or a library for a program of your own (default: bare-metal)",
+            ),
+            choice("engine", ("auto", "compiled", "tflm"), configs.keys()["export.engine"].metadata["meaning"]),
             text("data", "SPEC", "for MODEL.tflite: images to prove it on"),
             text("out", "DIR", "the folder to write (default: RUN/export-BOARD)"),
             switch("diagnose", "show the quantization error by layer and the accuracy by class, on val images"),

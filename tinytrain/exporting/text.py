@@ -1,13 +1,12 @@
 """What `tinytrain export` prints: the report as tables to read."""
 
-import shlex
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from tinytrain import tables
 from tinytrain.data.source import counted
-from tinytrain.deploy import memory
+from tinytrain.deploy import boards, memory, targets
 from tinytrain.deploy.compiled.engine import COMPILED
 from tinytrain.exporting import parity, proof
 from tinytrain.exporting.accuracy import fall, quantization_change
@@ -44,9 +43,9 @@ def summary(report: dict[str, Any], folder: Path) -> str:
         rows.append(("boxes", f"WARNING: {proof.NO_GOLDEN_BOXES}"))
     rows.append(("proven", _proven(report)))
     rows.append(("fits", f"{report['board']}: {FITS[report['fits']]}"))
-    library = "" if report["engine"]["name"] == COMPILED else " TFLM_DIR=…"
-    build = f"make -C {shlex.quote(str(folder / 'firmware'))} BOARD={report['board']}{library}"
-    rows.append(("build", build))
+    needs_tflm = report["engine"]["name"] != COMPILED
+    target = report.get("target", targets.PROVEN)
+    rows.append(("build", targets.build_command(target, folder, boards.load(report["board"]), needs_tflm)))
     lines = [str(folder), *tables.aligned([("", *row) for row in rows], ("<1", "<9", ""), between=" ")]
     return "\n".join([*lines, *(_diagnosis(report["diagnosis"], measures) if "diagnosis" in report else [])])
 
