@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tinytrain.config.fields import FRAME_FORMATS
 from tinytrain.data import frames, resizing
 from tinytrain.errors import UserError
 
@@ -80,7 +81,7 @@ def test_yuv_is_that_of_jpeg(form):
     assert first == ([76, 85, 76, 255] if form == "yuyv" else [85, 76, 255, 76])
 
 
-@pytest.mark.parametrize("form", frames.FORMATS)
+@pytest.mark.parametrize("form", FRAME_FORMATS)
 def test_gray_is_pillows(form):
     image = RANDOM.integers(0, 256, (6, 8, 3), np.uint8)
     rows = frames.encoded(image, form)
@@ -89,7 +90,7 @@ def test_gray_is_pillows(form):
     assert (gray == np.asarray(Image.fromarray(seen).convert("L"))).all()
 
 
-@pytest.mark.parametrize("form", frames.FORMATS)
+@pytest.mark.parametrize("form", FRAME_FORMATS)
 def test_a_gray_image_stays_gray(form):
     image = RANDOM.integers(0, 256, (6, 8, 1), np.uint8)
     found = frames.prepare(resizing.of_array(image), 8, 1, "stretch", form)

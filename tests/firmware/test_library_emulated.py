@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import needs_tool
-from firmware_helpers import needs_compiler, needs_emulator
+from firmware_helpers import needs_compiler, needs_emulator, needs_tflm
 from library_host import build, contents_of, needs_cmake, run, write
 
+from tinytrain.config.fields import FRAME_FORMATS
 from tinytrain.data import frames
 from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.tflite.int8_values import pixel_values
@@ -39,7 +40,7 @@ def made(tmp_path_factory):
 
 def answer_to(folder, core, library, pixels, form):
     """Returns what the program answers to frames (N, H, STRIDE), bytes, on a core or, for "host", on this computer."""
-    head = np.array([len(pixels), SIZE[0] // 2 * 2, pixels.shape[1], STRIDE, frames.FORMATS.index(form)], "<u4")
+    head = np.array([len(pixels), SIZE[0] // 2 * 2, pixels.shape[1], STRIDE, FRAME_FORMATS.index(form)], "<u4")
     (folder / "frames.bin").write_bytes(head.tobytes() + pixels.tobytes())
     if core == "host":
         build(PROGRAM, folder / "build", f"-DLIBRARY={library}")
@@ -86,8 +87,8 @@ def source_of(contents):
     return output.zero_point[0], output.scale[0]
 
 
-def check(made, tmp_path, core, name, form, count):
-    contents, library = made(name)
+def check(exported, tmp_path, core, form, count):
+    contents, library = exported
     pixels = np.random.default_rng(3).integers(0, 256, (count, SIZE[1], STRIDE), np.uint8)
     expected = answer_of_host(contents, pixels, form)
     assert answer_to(tmp_path, core, library, pixels, form) == expected
@@ -99,14 +100,24 @@ CASES = [("softmax", "rgb565-be"), ("detector", "yuyv"), ("cells", "rgb888")]
 @needs_tool("gcc")
 @pytest.mark.parametrize(("name", "form"), CASES)
 def test_frames_on_this_computer(made, tmp_path, name, form):
-    check(made, tmp_path, "host", name, form, 4)
+    check(made(name), tmp_path, "host", form, 4)
 
 
 @needs_compiler
 @needs_emulator
 @pytest.mark.parametrize("core", CORES)
 def test_frames_on_an_emulated_core(made, tmp_path, core):
-    check(made, tmp_path, core, "detector", "yuyv", 3)
+    check(made("detector"), tmp_path, core, "yuyv", 3)
+
+
+@needs_compiler
+@needs_tflm
+@pytest.mark.parametrize("name", ["softmax", "detector"])
+def test_frames_on_tflm(tmp_path, name):
+    contents, *_ = contents_of(name, resize="pad", plan=None, arena_bytes=12000)
+    (tmp_path / "export").mkdir()
+    library = write(tmp_path / "export", contents)
+    check((contents, library), tmp_path, "cortex-m7", "rgb565-le", 3)
 
 
 @pytest.mark.long
@@ -115,4 +126,4 @@ def test_frames_on_an_emulated_core(made, tmp_path, core):
 @pytest.mark.parametrize(("name", "form"), CASES)
 @pytest.mark.parametrize("core", CORES)
 def test_two_hundred_frames_on_an_emulated_core(made, tmp_path, core, name, form):
-    check(made, tmp_path, core, name, form, 200)
+    check(made(name), tmp_path, core, form, 200)

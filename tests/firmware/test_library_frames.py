@@ -8,6 +8,7 @@ import pytest
 from conftest import REPOSITORY, needs_tool
 from library_host import STATUSES, Frame, run
 
+from tinytrain.config.fields import FRAME_FORMATS
 from tinytrain.data import frames
 
 RESIZES = ("stretch", "crop", "eval_crop", "pad")
@@ -54,7 +55,7 @@ def input_of(rows, columns, channels, resize, tables, bgr=False):
 
 
 def frame_of(pixels, width, form):
-    return Frame(pixels.ctypes.data, width, len(pixels), pixels.shape[1], frames.FORMATS.index(form))
+    return Frame(pixels.ctypes.data, width, len(pixels), pixels.shape[1], FRAME_FORMATS.index(form))
 
 
 def computed(library, source, frame):
@@ -70,7 +71,7 @@ def computed(library, source, frame):
 
 def draw(random):
     """Returns random bytes (H, stride), width and format of a frame; rows, columns, channels and resize of an input."""
-    form = frames.FORMATS[random.integers(len(frames.FORMATS))]
+    form = FRAME_FORMATS[random.integers(len(FRAME_FORMATS))]
     width, height = (int(2 ** random.uniform(0, 8)) for _ in range(2))
     width += width % 2 if form in frames.YUV else 0
     stride = width * frames.BYTES[form] + int(random.integers(5))
@@ -130,7 +131,7 @@ def test_frames_that_cannot_be_have_a_status(library):
     color, gray, other = (input_of(8, 8, channels, "pad", np.zeros((1, 256), np.int8)) for channels in (3, 1, 4))
 
     def status(source, width=4, height=4, stride=12, form="rgb888", address=pixels.ctypes.data):
-        number = frames.FORMATS.index(form) if isinstance(form, str) else form
+        number = FRAME_FORMATS.index(form) if isinstance(form, str) else form
         frame = Frame(address, width, height, stride, number)
         return STATUSES[library.tinytrain_frame_check(byref(source), byref(frame))]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from int8_models import cells_decoder, cells_model, conv_model, converted_model, detector_decoder, detector_model
 
-from tinytrain.data import frames
+from tinytrain.config.fields import FRAME_FORMATS
 from tinytrain.deploy import boards
 from tinytrain.deploy.c_source import Contents
 from tinytrain.deploy.compiled.nodes import network
@@ -133,7 +133,7 @@ class HostLibrary:
         return self.call("input_values", arena, c_size_t(first), c_void_p(content.ctypes.data), c_size_t(content.size))
 
     def frame(self, arena, rows, width, form, stride=None, height=None):
-        number = frames.FORMATS.index(form) if form in frames.FORMATS else form
+        number = FRAME_FORMATS.index(form) if form in FRAME_FORMATS else form
         frame = Frame(rows.ctypes.data, width, rows.shape[0] if height is None else height, 0, number)
         frame.stride = rows.shape[1] if stride is None else stride
         return self.call("input", arena, byref(frame))

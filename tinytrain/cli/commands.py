@@ -230,9 +230,17 @@ def _evaluate(values: Any, operands: list[str], overrides: list[str]) -> tuple[A
     import_tensorflow()
     from tinytrain.commands.evaluate import evaluate
 
-    result = evaluate(Path(operands[0]), values.data, values.split, overrides)
+    result = evaluate(Path(operands[0]), values.data, values.split, overrides, values.frames)
+    if values.frames is None:
+        return result, _figures(result)
+    lines = [f"{way:7}  {_figures(result[way])}" for way in ("pillow", "integer")]
+    return result, "\n".join(lines)
+
+
+def _figures(result: dict[str, Any]) -> str:
+    """Returns the numbers of a measurement as a line."""
     numbers = {name: value for name, value in result.items() if isinstance(value, int | float)}
-    return result, "  ".join(
+    return "  ".join(
         f"{name} {value:,}" if isinstance(value, int) else f"{name} {value:.4g}" for name, value in numbers.items()
     )
 
@@ -414,6 +422,12 @@ COMMANDS = {
                 "data", "SPEC", "another data source than the run's: its test split, or all of it if it has no splits"
             ),
             choice("split", ("train", "val", "test"), "the split to measure (default: test)"),
+            choice(
+                "frames",
+                fields.FRAME_FORMATS,
+                "measure also what an exported library makes of the images as frames of a camera, without antialiasing",
+                value="FORMAT",
+            ),
         ),
         _evaluate,
     ),

@@ -21,11 +21,11 @@ from fractions import Fraction
 import numpy as np
 from PIL import Image
 
+from tinytrain.config.fields import FRAME_FORMATS
 from tinytrain.data import resizing
 from tinytrain.errors import UserError
 
-BYTES = {"rgb888": 3, "rgb565-le": 2, "rgb565-be": 2, "yuyv": 2, "uyvy": 2, "gray8": 1}  # of a pixel
-FORMATS = tuple(BYTES)  # in the order of TinytrainFormat
+BYTES = dict(zip(FRAME_FORMATS, (3, 2, 2, 2, 2, 1), strict=True))  # of a pixel
 YUV = {"yuyv": (0, 1, 3), "uyvy": (1, 0, 2)}  # where the first Y, U and V of a pair stand
 ONE, HALF = 2**16, 2**15
 
@@ -189,5 +189,5 @@ def check(form: str, channels: int) -> None:
     if form == "gray8" and channels != 1:
         raise UserError(
             f"--frames gray8 has no colors, which this network of {channels} channels takes: "
-            f"expected one of {', '.join(name for name in FORMATS if name != 'gray8')}"
+            f"expected one of {', '.join(name for name in FRAME_FORMATS if name != 'gray8')}"
         )

@@ -15,12 +15,14 @@ from tinytrain.deploy.c_source import Contents, is_probability
 from tinytrain.deploy.c_text import NOTE, c_float, c_string, numbers
 from tinytrain.deploy.decode import tables
 from tinytrain.deploy.decode.boxes import BOX, ONE, rounded
+from tinytrain.deploy.kernels.register import kinds
 from tinytrain.errors import UserError
 from tinytrain.tflite.int8_values import pixel_values
 from tinytrain.tflite.model import Tensor
 
 STATE_BYTES = 64  # State of firmware/library/src/tinytrain.c, on 64 bits as well
-NETWORK_STATE_BYTES = 128  # GraphState of firmware/app/graph.h, likewise
+GRAPH_STATE_BYTES = 128  # GraphState of firmware/app/graph.h, likewise
+TFLM_STATE_BYTES, TFLM_OPERATOR_BYTES = 256, 64  # its interpreter, and what its resolver holds of a kind of operator
 RESIZES = {"stretch": "STRETCH", "crop": "CROP", "eval_crop": "EVAL_CROP", "pad": "PAD", "": "STRETCH"}
 MOST_CLASSES = 2**16  # sums of their worth have 32 bits
 
@@ -50,9 +52,13 @@ def arena_bytes(contents: Contents) -> int:
 
 
 def _network_bytes(contents: Contents) -> int:
-    if contents.plan is None:
-        raise AssertionError("only the compiled engine has a plan")
-    return _aligned(contents.plan.arena_bytes) + NETWORK_STATE_BYTES
+    tensors = contents.plan.arena_bytes if contents.plan else contents.arena_bytes
+    return _aligned(tensors) + _network_state_bytes(contents)
+
+
+def _network_state_bytes(contents: Contents) -> int:
+    """Returns what the engine keeps besides: GraphState of firmware/app/graph.h, or TFLM's objects."""
+    return GRAPH_STATE_BYTES if contents.plan else TFLM_STATE_BYTES + TFLM_OPERATOR_BYTES * len(kinds(contents.stored))
 
 
 def _box_bytes(contents: Contents) -> int:
@@ -105,7 +111,7 @@ def _sizes(contents: Contents) -> str:
     values: dict[str, object] = {
         "MODEL_STATE_BYTES": STATE_BYTES,
         "NETWORK_BYTES": _network_bytes(contents),
-        "NETWORK_STATE_BYTES": NETWORK_STATE_BYTES,
+        "NETWORK_STATE_BYTES": _network_state_bytes(contents),
         "MODEL_LABELS": len(contents.labels),
         "MODEL_BOX_BYTES": _box_bytes(contents),
         "MODEL_ENDS_IN_PROBABILITY": int(is_probability(contents.model)),

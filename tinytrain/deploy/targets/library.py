@@ -8,13 +8,16 @@ from pathlib import Path
 
 from tinytrain import files
 from tinytrain.config import plugins
-from tinytrain.deploy import c_library
+from tinytrain.deploy import c_library, c_source
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.c_source import GRAPH_FILE, Contents
 from tinytrain.deploy.compiled import c_graph
 from tinytrain.errors import UserError
 
 NAME = "library"
+COMPILED_FILES = ("graph.c", "graph.h", "engine.h")  # of firmware/app
+TFLM_FILES = ("kernels_tflm.cc", "kernels_tflm.h", "operators_tflm.cc", "operators_tflm.h")
+DETECTOR_FILES = ("detect.c", "detect.h")
 TOOLCHAIN = "cmake/arm-none-eabi.cmake"
 
 
@@ -36,7 +39,7 @@ def write(folder: Path, board: Board, contents: Contents) -> Path:
         for name in ("app", "kernels", "model"):
             (draft / "src" / name).mkdir()
         c_library.write(draft, contents)
-        _add_compiled(draft / "src", contents)
+        _add_network(draft / "src", contents)
         draft.rename(project)
     return project
 
@@ -52,16 +55,20 @@ def build_command(folder: Path, board: Board, needs_tflm: bool) -> str:
     )
 
 
-def _add_compiled(sources: Path, contents: Contents) -> None:
-    """Adds the network as C, what runs it, and the kernels that it calls."""
-    if contents.plan is None:
-        raise AssertionError("only the compiled engine has a plan")
+def _add_network(sources: Path, contents: Contents) -> None:
+    """Adds the network, as C or as TFLM's flatbuffer, what runs it, and the kernels that it calls."""
     firmware = plugins.data_folder("firmware")
-    (sources / "model" / GRAPH_FILE).write_text(c_graph.source(contents.plan), "utf-8")
-    names = ["graph.c", "graph.h", "engine.h", *(["detect.c", "detect.h"] if contents.decoder else [])]
-    for name in names:
+    other = sources / ("network_tflm.cc" if contents.plan else "network_compiled.c")
+    other.unlink()
+    if contents.plan:
+        (sources / "model" / GRAPH_FILE).write_text(c_graph.source(contents.plan), "utf-8")
+    else:
+        c_source.write(sources / "model", contents)
+    names = COMPILED_FILES if contents.plan else TFLM_FILES
+    for name in (*names, *(DETECTOR_FILES if contents.decoder else ())):
         shutil.copy(firmware / "app" / name, sources / "app")
-    for path in [*_needed(firmware / "kernels", [sources / "model" / GRAPH_FILE, sources / "app/graph.c"])]:
+    callers = [path for path in sources.rglob("*.c*") if path.parent.name in ("app", "model")]
+    for path in _needed(firmware / "kernels", callers):
         shutil.copy(path, sources / "kernels")
 
 
