@@ -87,7 +87,7 @@ def run(*words, cwd=None, **environment):
     """Runs a command in the folder `cwd` and returns what it printed; fails with that, too."""
     command = [str(word) for word in words]
     variables = os.environ | environment
-    done = subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=200, check=False)
+    done = subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, f"{words}:\n{done.stdout}{done.stderr}"
     return done.stdout
 

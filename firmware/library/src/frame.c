@@ -109,26 +109,25 @@ static Between between(const FrameAxis *axis, uint32_t pixel) {
     return (Between){first, first + 1, (uint32_t)centre >> 8 & 0xFF};
 }
 
-typedef struct {
-    uint8_t channel[3];
-} Pixel;
+// A pixel is red, green and blue from bit 0 on, a byte each, or gray alone.
+static inline uint32_t color(uint32_t red, uint32_t green, uint32_t blue) { return red | green << 8 | blue << 16; }
 
-static uint8_t byte_of(int32_t value) { return (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value); }
+static inline uint32_t byte_of(int32_t value) { return (uint32_t)(value < 0 ? 0 : value > 255 ? 255 : value); }
 
 // BT.601, full range, as JPEG has it.
-static Pixel color_of_yuv(int32_t y, int32_t u, int32_t v) {
+static inline uint32_t color_of_yuv(int32_t y, int32_t u, int32_t v) {
     u -= 128;
     v -= 128;
-    return (Pixel){{byte_of(y + ((91881 * v + kHalf) >> 16)), byte_of(y - ((22554 * u + 46802 * v + kHalf) >> 16)),
-                    byte_of(y + ((116130 * u + kHalf) >> 16))}};
+    return color(byte_of(y + ((91881 * v + kHalf) >> 16)), byte_of(y - ((22554 * u + 46802 * v + kHalf) >> 16)),
+                 byte_of(y + ((116130 * u + kHalf) >> 16)));
 }
 
-static Pixel color_of_565(uint32_t low, uint32_t high) {
+static inline uint32_t color_of_565(uint32_t low, uint32_t high) {
     const uint32_t red = high >> 3, green = (high << 3 | low >> 5) & 0x3F, blue = low & 0x1F;
-    return (Pixel){{(uint8_t)(red << 3 | red >> 2), (uint8_t)(green << 2 | green >> 4), (uint8_t)(blue << 3 | blue >> 2)}};
+    return color(red << 3 | red >> 2, green << 2 | green >> 4, blue << 3 | blue >> 2);
 }
 
-static Pixel color_at(const uint8_t *row, TinytrainFormat format, uint32_t column) {
+static inline uint32_t color_at(const uint8_t *row, TinytrainFormat format, uint32_t column) {
     const uint8_t *pair = row + column / 2 * 4, *at = row + 2 * column;
     switch (format) {
         case TINYTRAIN_RGB565_LE:
@@ -141,48 +140,65 @@ static Pixel color_at(const uint8_t *row, TinytrainFormat format, uint32_t colum
             return color_of_yuv(at[1], pair[0], pair[2]);
         default:
             at = row + 3 * column;
-            return (Pixel){{at[0], at[1], at[2]}};
+            return color(at[0], at[1], at[2]);
     }
 }
 
 // Of YUV it is Y; of color as Pillow has it.
-static Pixel gray_at(const uint8_t *row, TinytrainFormat format, uint32_t column) {
-    if (format == TINYTRAIN_GRAY8) return (Pixel){{row[column]}};
-    if (format == TINYTRAIN_YUYV) return (Pixel){{row[2 * column]}};
-    if (format == TINYTRAIN_UYVY) return (Pixel){{row[2 * column + 1]}};
-    const Pixel color = color_at(row, format, column);
-    const uint32_t sum = 19595u * color.channel[0] + 38470u * color.channel[1] + 7471u * color.channel[2];
-    return (Pixel){{(uint8_t)((sum + kHalf) >> 16)}};
+static inline uint32_t gray_at(const uint8_t *row, TinytrainFormat format, uint32_t column) {
+    if (format == TINYTRAIN_GRAY8) return row[column];
+    if (format == TINYTRAIN_YUYV) return row[2 * column];
+    if (format == TINYTRAIN_UYVY) return row[2 * column + 1];
+    const uint32_t pixel = color_at(row, format, column);
+    return (19595 * (pixel & 0xFF) + 38470 * (pixel >> 8 & 0xFF) + 7471 * (pixel >> 16) + kHalf) >> 16;
 }
 
-static Pixel pixel_at(const uint8_t *row, TinytrainFormat format, uint32_t column, uint32_t channels) {
+static inline uint32_t pixel_at(const uint8_t *row, TinytrainFormat format, uint32_t column, uint32_t channels) {
     return channels == 1 ? gray_at(row, format, column) : color_at(row, format, column);
 }
 
-void tinytrain_frame_row(const FrameInput *input, const TinytrainFrame *frame, const FramePlace *place, uint32_t row, int8_t *values) {
-    const uint32_t channels = input->channels, stride = frame->stride ? frame->stride : row_bytes(frame);
+// Two rows of a frame, and how far the second one counts, in 1/256.
+typedef struct {
+    const uint8_t *above, *below;
+    uint32_t share;
+} Rows;
+
+static inline uint32_t blended(uint32_t a, uint32_t b, uint32_t c, uint32_t d, uint32_t x, uint32_t y) {
+    const uint32_t upper = (256 - x) * (a & 0xFF) + x * (b & 0xFF), lower = (256 - x) * (c & 0xFF) + x * (d & 0xFF);
+    return ((256 - y) * upper + y * lower + kHalf) >> 16;
+}
+
+// The pixel of the input between four of the frame.
+static inline uint32_t seen_at(const Rows *rows, TinytrainFormat format, Between x, uint32_t channels) {
+    const uint32_t a = pixel_at(rows->above, format, x.first, channels);
+    const uint32_t b = pixel_at(rows->above, format, x.second, channels);
+    const uint32_t c = pixel_at(rows->below, format, x.first, channels);
+    const uint32_t d = pixel_at(rows->below, format, x.second, channels);
+    const uint32_t first = blended(a, b, c, d, x.share, rows->share);
+    if (channels == 1) return first;
+    return color(first, blended(a >> 8, b >> 8, c >> 8, d >> 8, x.share, rows->share),
+                 blended(a >> 16, b >> 16, c >> 16, d >> 16, x.share, rows->share));
+}
+
+static Rows rows_of(const TinytrainFrame *frame, Between y) {
+    const size_t stride = frame->stride ? frame->stride : row_bytes(frame);
+    const uint8_t *pixels = frame->pixels;
+    return (Rows){pixels + y.first * stride, pixels + y.second * stride, y.share};
+}
+
+void tinytrain_frame_row(const FrameInput *input, const TinytrainFrame *frame, const FramePlace *place, uint32_t row,
+                         int8_t *values) {
+    const uint32_t channels = input->channels, second = input->tables > 1 ? 256 : 0;
     const int row_is_inside = is_inside(&place->y, row);
-    const Between y = row_is_inside ? between(&place->y, row) : (Between){0};
-    const uint8_t *above = (const uint8_t *)frame->pixels + (size_t)y.first * stride;
-    const uint8_t *below = (const uint8_t *)frame->pixels + (size_t)y.second * stride;
+    const Rows rows = row_is_inside ? rows_of(frame, between(&place->y, row)) : (Rows){0};
     for (uint32_t column = 0; column < input->width; ++column) {
-        Pixel pixel = {{0}};
+        uint32_t pixel = 0;
         if (row_is_inside && is_inside(&place->x, column)) {
-            const Between x = between(&place->x, column);
-            const Pixel a = pixel_at(above, frame->format, x.first, channels);
-            const Pixel b = pixel_at(above, frame->format, x.second, channels);
-            const Pixel c = pixel_at(below, frame->format, x.first, channels);
-            const Pixel d = pixel_at(below, frame->format, x.second, channels);
-            for (uint32_t i = 0; i < channels; ++i) {
-                const uint32_t upper = (256 - x.share) * a.channel[i] + x.share * b.channel[i];
-                const uint32_t lower = (256 - x.share) * c.channel[i] + x.share * d.channel[i];
-                pixel.channel[i] = (uint8_t)(((256 - y.share) * upper + y.share * lower + kHalf) >> 16);
-            }
+            pixel = seen_at(&rows, frame->format, between(&place->x, column), channels);
         }
-        for (uint32_t i = 0; i < channels; ++i) {
-            const uint8_t value = pixel.channel[input->bgr ? channels - 1 - i : i];
-            *values++ = input->values[256 * (input->tables > 1 ? i : 0) + value];
-        }
+        if (input->bgr && channels == 3) pixel = color(pixel >> 16, pixel >> 8 & 0xFF, pixel & 0xFF);
+        const int8_t *table = input->values;
+        for (uint32_t i = 0; i < channels; ++i, pixel >>= 8, table += second) *values++ = table[pixel & 0xFF];
     }
 }
 

@@ -25,7 +25,8 @@ typedef struct {
 enum { kMark = 0x74747231, kRowBytes = (TINYTRAIN_INPUT_WIDTH * TINYTRAIN_INPUT_CHANNELS + 15) / 16 * 16 };
 
 _Static_assert(sizeof(State) <= MODEL_STATE_BYTES, "the export has left room for the state");
-_Static_assert(MODEL_STATE_BYTES + NETWORK_BYTES + kRowBytes + MODEL_BOX_BYTES <= TINYTRAIN_ARENA_BYTES, "the arena is whole");
+_Static_assert(MODEL_STATE_BYTES + NETWORK_BYTES + kRowBytes + MODEL_BOX_BYTES <= TINYTRAIN_ARENA_BYTES,
+               "the arena holds it all");
 
 static void *network_of(const void *arena) { return (uint8_t *)arena + MODEL_STATE_BYTES; }
 static int8_t *row_of(void *arena) { return (int8_t *)network_of(arena) + NETWORK_BYTES; }
@@ -117,7 +118,9 @@ static TinytrainStatus result_status(const void *arena, const void *result) {
     return state->phase == kHasResult ? TINYTRAIN_OK : TINYTRAIN_NO_RESULT;
 }
 
-static const char *label_of(uint32_t class_index) { return class_index < MODEL_LABELS ? tinytrain_model_labels[class_index] : ""; }
+static const char *label_of(uint32_t class_index) {
+    return class_index < MODEL_LABELS ? tinytrain_model_labels[class_index] : "";
+}
 
 #if TINYTRAIN_DETECTS
 
@@ -134,8 +137,13 @@ TinytrainStatus tinytrain_box(const void *arena, uint32_t index, TinytrainBox *b
     if (index >= state->boxes) return TINYTRAIN_NO_SUCH;
     const Box *found = boxes_of(arena) + index;
     const FrameAxis *x = &state->place.x, *y = &state->place.y;
-    *box = (TinytrainBox){label_of(found->label), found->label, found->score / 32768.0f, tinytrain_frame_edge(x, found->x0),
-                          tinytrain_frame_edge(y, found->y0), tinytrain_frame_edge(x, found->x1), tinytrain_frame_edge(y, found->y1)};
+    *box = (TinytrainBox){.label = label_of(found->label),
+                          .class_index = found->label,
+                          .probability = found->score / 32768.0f,
+                          .x0 = tinytrain_frame_edge(x, found->x0),
+                          .y0 = tinytrain_frame_edge(y, found->y0),
+                          .x1 = tinytrain_frame_edge(x, found->x1),
+                          .y1 = tinytrain_frame_edge(y, found->y1)};
     return TINYTRAIN_OK;
 }
 
@@ -180,7 +188,8 @@ TinytrainStatus tinytrain_output(const void *arena, uint32_t index, TinytrainOut
     if (status != TINYTRAIN_OK) return status;
     if (index >= TINYTRAIN_OUTPUTS) return TINYTRAIN_NO_SUCH;
     const ModelOutput *model = tinytrain_model_outputs + index;
-    *output = (TinytrainOutput){tinytrain_network_output(network_of(arena), index), model->count, model->scale, model->zero_point};
+    const int8_t *data = tinytrain_network_output(network_of(arena), index);
+    *output = (TinytrainOutput){data, model->count, model->scale, model->zero_point};
     return TINYTRAIN_OK;
 }
 
