@@ -15,7 +15,7 @@ help:
 	@echo "make test            formatter, linter, type checker, and the tests of every behaviour (15 minutes)"
 	@echo "make test-all        the same and the long tests: whole trainings, kill and resume, every architecture (40 minutes)"
 	@echo "make documented-commands  run every command of README.md, docs and firmware (an hour); PAGE=README for one page"
-	@echo "make firmware-tools  what the firmware tests need from Debian: compiler, emulator, flasher"
+	@echo "make firmware-tools  what the firmware tests need from Debian: compiler, emulator, flasher, CMake"
 	@echo "make browser         what the tests of reports need from Debian: Chromium"
 	@echo "make lock            write requirements.lock again from pyproject.toml"
 
@@ -41,7 +41,7 @@ documented-commands: .venv/installed
 firmware-tools:
 	$(if $(filter 0,$(shell id -u)),,sudo) apt-get update -q
 	$(if $(filter 0,$(shell id -u)),,sudo) apt-get install -y -q --no-install-recommends \
-	  gcc-arm-none-eabi libnewlib-arm-none-eabi libstdc++-arm-none-eabi-newlib qemu-system-arm openocd
+	  gcc-arm-none-eabi libnewlib-arm-none-eabi libstdc++-arm-none-eabi-newlib qemu-system-arm openocd cmake
 
 browser:
 	$(if $(filter 0,$(shell id -u)),,sudo) apt-get update -q

@@ -32,7 +32,7 @@ from tinytrain import tables
 from tinytrain.config import plugins
 from tinytrain.deploy import boards, c_source, firmware, make, memory, self_test
 from tinytrain.deploy.c_source import Contents
-from tinytrain.deploy.targets import makefile
+from tinytrain.deploy.targets import bare_metal
 from tinytrain.deploy.tflm import instructions
 from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.errors import TinytrainError
@@ -101,7 +101,7 @@ def run(graph: Model, stock_operators: bool) -> dict[str, Any]:
     image = np.random.default_rng(2).integers(-128, 128, graph.inputs[0].shape, np.int8)
     golden = ReferenceInterpreter(graph.content).run(image)
     with tempfile.TemporaryDirectory() as folder:
-        sources = makefile.write(
+        sources = bare_metal.write(
             Path(folder),
             board,
             Contents(

@@ -28,7 +28,7 @@ from tinytrain.deploy.c_source import Contents
 from tinytrain.deploy.compiled.nodes import network
 from tinytrain.deploy.compiled.plan import plan
 from tinytrain.deploy.kernels.refusal import Refusal
-from tinytrain.deploy.targets import makefile
+from tinytrain.deploy.targets import bare_metal
 from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.quantize import convert
 from tinytrain.tflite.model import Model
@@ -58,7 +58,7 @@ def different(model: Model, board: boards.Board, images: np.ndarray, expected: S
     golden = [output[0] for output in expected]
     contents = Contents(model, "equal", 1, [], images[:1], golden, plan=plan(network(model)))
     with tempfile.TemporaryDirectory() as folder:
-        sources = makefile.write(Path(folder), board, contents)
+        sources = bare_metal.write(Path(folder), board, contents)
         program = make.build(sources, board, None, Path(folder) / "build")
         found = 0
         with emulator.running(program, board) as device:

@@ -25,7 +25,7 @@ from tinytrain.deploy.compiled.engine import PLAIN
 from tinytrain.deploy.compiled.fused import Group, stages_of
 from tinytrain.deploy.compiled.nodes import network
 from tinytrain.deploy.compiled.plan import Plan, plan
-from tinytrain.deploy.targets import makefile
+from tinytrain.deploy.targets import bare_metal
 from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.tflite.model import Model
 
@@ -45,7 +45,7 @@ def counted(model: Model, planned: Plan, board: boards.Board) -> list[float]:
     golden = [output[0] for output in ReferenceInterpreter(model.content).run(image)]
     contents = Contents(model, "fused", 1, [], image, golden, plan=planned)
     with tempfile.TemporaryDirectory() as folder:
-        sources = makefile.write(Path(folder), board, contents)
+        sources = bare_metal.write(Path(folder), board, contents)
         program = make.build(sources, board, None, Path(folder) / "build")
         with emulator.running(program, board) as device:
             link, hello = ports.connect(device)

@@ -42,7 +42,7 @@ from tinytrain.deploy import boards, c_source, make, self_test
 from tinytrain.deploy.c_source import Contents
 from tinytrain.deploy.kernels.prepare import prepare
 from tinytrain.deploy.kernels.refusal import Refusal
-from tinytrain.deploy.targets import makefile
+from tinytrain.deploy.targets import bare_metal
 from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.quantize import convert, tf_keras_clone
 from tinytrain.tflite.macs import macs
@@ -108,7 +108,7 @@ def run(model: Model, board: boards.Board, engine: Engine, build: Path, count: i
         own_kernels=engine.own_kernels,
     )
     with tempfile.TemporaryDirectory() as folder:
-        sources, output = makefile.write(Path(folder), board, contents), build / engine.name
+        sources, output = bare_metal.write(Path(folder), board, contents), build / engine.name
         embed(sources)
         be_patient(sources / "platform" / "boards" / f"{board.name}.h")
         if engine.stock:

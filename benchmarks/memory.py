@@ -29,7 +29,7 @@ from tinytrain.deploy.compiled import engine
 from tinytrain.deploy.compiled.engine import PLAIN
 from tinytrain.deploy.compiled.nodes import network
 from tinytrain.deploy.compiled.plan import plan
-from tinytrain.deploy.targets import makefile
+from tinytrain.deploy.targets import bare_metal
 from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.quantize import convert
 from tinytrain.tflite.model import Model
@@ -98,7 +98,7 @@ def measured(model: Model, name: str, board: boards.Board) -> Iterator[tuple[str
     for engine_name, settings in engines(model, board):
         with tempfile.TemporaryDirectory() as folder:
             contents = Contents(model, name, AMPLE_BYTES, [], image, golden, **settings)
-            sources, tflm = makefile.write(Path(folder), board, contents), make.tflm_dir()
+            sources, tflm = bare_metal.write(Path(folder), board, contents), make.tflm_dir()
             sizes = make.run(sources, board, tflm, "size", INFERENCES="1")
             printed = self_test.parse(make.call(sources, board, tflm, "emulate", INFERENCES="1").stdout)
         flash = {section: int(size) for section, size in (line.split() for line in sizes.splitlines())}

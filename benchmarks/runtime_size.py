@@ -22,7 +22,7 @@ from tinytrain.deploy import boards, c_source, firmware, make
 from tinytrain.deploy.c_source import Contents
 from tinytrain.deploy.kernels import register
 from tinytrain.deploy.kernels.derive import PREFIX
-from tinytrain.deploy.targets import makefile
+from tinytrain.deploy.targets import bare_metal
 from tinytrain.deploy.tflm import operators as tflm_ops
 from tinytrain.deploy.tflm.verified_forms import KERNEL
 from tinytrain.errors import TinytrainError
@@ -83,7 +83,7 @@ class Linker:
             "golden_input": frame,
             "golden_outputs": [frame],
         }
-        self.folder = makefile.write(folder, self.board, Contents(model=Model.parse(empty_model()), **arguments))
+        self.folder = bare_metal.write(folder, self.board, Contents(model=Model.parse(empty_model()), **arguments))
         self.cache: dict[tuple[tuple[str, str], ...], firmware.Sizes] = {}
 
     def sizes(self, operators: dict[str, str]) -> firmware.Sizes:

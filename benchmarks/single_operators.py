@@ -36,7 +36,7 @@ from tinytrain.deploy.c_source import Contents
 from tinytrain.deploy.kernels import counts
 from tinytrain.deploy.kernels.kernel import Kernel
 from tinytrain.deploy.kernels.prepare import PREPARE, prepare
-from tinytrain.deploy.targets import makefile
+from tinytrain.deploy.targets import bare_metal
 from tinytrain.deploy.tflm import cmsis_nn_counts, instructions, operators
 from tinytrain.tflite.model import Model
 
@@ -173,7 +173,7 @@ def profile(graph: Model, board: boards.Board, build: Path, kinds: dict[str, str
     """Returns the instructions of each operator on an emulated board, registered as `kinds` say."""
     source, target = (np.zeros(tensors[0].shape, np.int8) for tensors in (graph.inputs, graph.outputs))
     with tempfile.TemporaryDirectory() as folder:
-        sources = makefile.write(
+        sources = bare_metal.write(
             Path(folder),
             board,
             Contents(

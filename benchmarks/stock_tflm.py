@@ -27,7 +27,7 @@ from cost import BOARD, NETWORKS, QUICK, images, network
 from tinytrain import tables
 from tinytrain.deploy import boards, c_source, firmware, make, memory, self_test
 from tinytrain.deploy.c_source import Contents
-from tinytrain.deploy.targets import makefile
+from tinytrain.deploy.targets import bare_metal
 from tinytrain.deploy.tflm import operators as tflm_ops
 from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.errors import TinytrainError
@@ -43,7 +43,7 @@ KEYS = ("runtime_bytes", "flash_bytes", "arena_bytes", "instructions")
 def emitted(folder: Path, model: Model, operators: dict[str, str] | None) -> Path:
     """Returns the firmware folder of the .tflite; `operators` overrides the registrations that the export chooses."""
     image = np.random.default_rng(2).integers(-128, 128, model.inputs[0].shape, np.int8)
-    sources = makefile.write(
+    sources = bare_metal.write(
         folder,
         boards.load(BOARD),
         Contents(

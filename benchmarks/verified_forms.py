@@ -30,7 +30,7 @@ from tinytrain.deploy import boards, c_source, make
 from tinytrain.deploy.c_source import Contents
 from tinytrain.deploy.kernels.derive import derive
 from tinytrain.deploy.kernels.prepare import PREPARE
-from tinytrain.deploy.targets import makefile
+from tinytrain.deploy.targets import bare_metal
 from tinytrain.deploy.tflm import operators, verified_forms
 from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.errors import TinytrainError
@@ -139,7 +139,7 @@ def _on_board(
     """Returns the output (bytes,) int8 of the model on the emulated board; without `kinds`, of kernels of ours."""
     board = boards.load(BOARD)
     with tempfile.TemporaryDirectory() as folder:
-        sources = makefile.write(
+        sources = bare_metal.write(
             Path(folder),
             board,
             Contents(

@@ -9,6 +9,7 @@
 namespace {
 
 int8_t* memory = nullptr;
+GraphState state;
 const char* error = "";
 
 }  // namespace
@@ -21,10 +22,10 @@ bool engine_init(uint8_t* arena, size_t arena_bytes) {
   return graph_arena_bytes <= arena_bytes;
 }
 
-bool engine_input(size_t first, const int8_t* values, size_t count) { return graph_take(memory, first, values, count); }
+bool engine_input(size_t first, const int8_t* values, size_t count) { return graph_take(&state, memory, first, values, count); }
 
 bool engine_invoke(void) {
-  const bool ran = graph_invoke(memory);
+  const bool ran = graph_invoke(&state, memory);
   if (!ran) error = "the input is not complete";
   return ran;
 }

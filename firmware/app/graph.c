@@ -4,10 +4,6 @@
 
 #include "engine.h"
 
-static uint32_t taken;   // bytes of the input so far
-static uint32_t wanted;  // how many there must be before the first step can go on
-static KernelProgress progress;
-
 static uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
 // Goes on to the end, or until rows of the input are to be waited for. Returns how many, counted from the first, 0 at the end.
@@ -26,43 +22,43 @@ void graph_fused(const KernelFused* fused, int8_t* arena) {
 }
 
 // Runs the first step as far as the rows go that are there.
-static void go_on(int8_t* arena) {
+static void go_on(GraphState* state, int8_t* arena) {
   operator_begins();
-  const uint32_t rows = run_on(graph_input.first, &progress, arena);
+  const uint32_t rows = run_on(graph_input.first, &state->progress, arena);
   if (rows > 0) {
-    wanted = rows * graph_input.row_bytes;
+    state->wanted = rows * graph_input.row_bytes;
     operator_pauses();
   } else {
     operator_ends();
   }
 }
 
-static void begin(int8_t* arena) {
-  taken = 0;
-  wanted = graph_input.bytes;
+static void begin(GraphState* state, int8_t* arena) {
+  state->taken = 0;
+  state->wanted = graph_input.bytes;
   if (!graph_input.first) return;
-  progress = (KernelProgress){graph_input.first->schedule, {0}};
-  wanted = run_on(graph_input.first, &progress, arena) * graph_input.row_bytes;  // waits at once
+  state->progress = (KernelProgress){graph_input.first->schedule, {0}};
+  state->wanted = run_on(graph_input.first, &state->progress, arena) * graph_input.row_bytes;  // waits at once
 }
 
-bool graph_take(int8_t* arena, uint32_t first, const int8_t* values, uint32_t count) {
-  if (first == 0) begin(arena);
-  if (first != taken || count > graph_input.bytes - taken) return false;
+bool graph_take(GraphState* state, int8_t* arena, uint32_t first, const int8_t* values, uint32_t count) {
+  if (first == 0) begin(state, arena);
+  if (first != state->taken || count > graph_input.bytes - state->taken) return false;
   while (count > 0) {
-    const uint32_t place = taken % graph_input.ring_bytes;
-    const uint32_t piece = least(count, least(wanted - taken, graph_input.ring_bytes - place));
+    const uint32_t place = state->taken % graph_input.ring_bytes;
+    const uint32_t piece = least(count, least(state->wanted - state->taken, graph_input.ring_bytes - place));
     memcpy(arena + graph_input.offset + place, values, piece);
-    taken += piece;
+    state->taken += piece;
     values += piece;
     count -= piece;
-    if (graph_input.first && taken == wanted) go_on(arena);
+    if (graph_input.first && state->taken == state->wanted) go_on(state, arena);
   }
   return true;
 }
 
-bool graph_invoke(int8_t* arena) {
-  if (taken != graph_input.bytes) return false;
-  taken = 0;
+bool graph_invoke(GraphState* state, int8_t* arena) {
+  if (state->taken != graph_input.bytes) return false;
+  state->taken = 0;
   graph_run(arena);
   return true;
 }

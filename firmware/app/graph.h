@@ -19,6 +19,13 @@ typedef struct {
   uint32_t bytes, row_bytes, ring_bytes;
 } GraphInput;
 
+// How far the input and the step that reads it have come. It begins as zeros, and whoever runs the network keeps it.
+typedef struct {
+  uint32_t taken;   // bytes of the input so far
+  uint32_t wanted;  // how many there must be before the first step can go on
+  KernelProgress progress;
+} GraphState;
+
 extern const uint32_t graph_arena_bytes, graph_step_count;
 extern const GraphInput graph_input;
 extern const uint32_t graph_outputs[];  // their offsets, in the order of the model
@@ -30,8 +37,8 @@ void graph_run(int8_t* arena);
 void graph_fused(const KernelFused* fused, int8_t* arena);
 
 // These are engine_input() and engine_invoke() of engine.h.
-bool graph_take(int8_t* arena, uint32_t first, const int8_t* values, uint32_t count);
-bool graph_invoke(int8_t* arena);
+bool graph_take(GraphState* state, int8_t* arena, uint32_t first, const int8_t* values, uint32_t count);
+bool graph_invoke(GraphState* state, int8_t* arena);
 
 #ifdef __cplusplus
 }

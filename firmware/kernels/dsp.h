@@ -6,10 +6,11 @@
 
 #if defined(__ARM_FEATURE_DSP)
 #define KERNEL_DSP 1
-#elif defined(__arm__)
-#error "these kernels need a core with the DSP extension: a Cortex-M4, M7 or M33"
 #else
 #define KERNEL_DSP 0
+#if defined(__arm__)
+#error "these kernels need a core with the DSP extension: a Cortex-M4, M7 or M33; export with --engine tflm for another"
+#endif
 #endif
 
 #define KERNEL_INLINE static inline __attribute__((always_inline))

@@ -12,7 +12,7 @@ from int8_models import cells_decoder, cells_model, detector_decoder, detector_m
 from tinytrain.deploy import boards, c_source, firmware
 from tinytrain.deploy.c_source import Contents
 from tinytrain.deploy.decode.boxes import BOX
-from tinytrain.deploy.targets import makefile
+from tinytrain.deploy.targets import bare_metal
 from tinytrain.errors import UserError
 from tinytrain.tflite.model import Model
 
@@ -97,7 +97,7 @@ def test_the_estimate_of_a_decoder_is_near_what_is_linked(tmp_path, kind):
     board, graph = boards.load("stm32f746"), Model.parse(model)
     linked, estimated = [], []
     for number, each in enumerate((None, decoder)):
-        sources = makefile.write(tmp_path / str(number), board, contents(model, each))
+        sources = bare_metal.write(tmp_path / str(number), board, contents(model, each))
         linked.append(firmware.link(sources, board, None))
         estimated.append(firmware.estimate(graph, 8192, board, each))
     for size, within in (("flash_bytes", 700), ("ram_bytes", 32)):

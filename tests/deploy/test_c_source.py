@@ -13,7 +13,7 @@ from conftest import needs_tool
 from int8_models import FILTERS, INPUT_SHAPE, conv_model, shaped
 from tensorflow.lite.python import schema_py_generated as schema
 
-from tinytrain.deploy import c_source
+from tinytrain.deploy import c_source, c_text
 from tinytrain.deploy.c_source import Contents
 from tinytrain.deploy.tflm import operators, supported
 from tinytrain.errors import UserError
@@ -91,7 +91,7 @@ def test_the_header_describes_the_model(tmp_path):
 
 @pytest.mark.parametrize("label", ["plain", 'a "b" \\', "äöü – 猫", "??/ trigraph", "line\nbreak", "\x01" + "7", ""])
 def test_a_label_survives_c(label):
-    literal = c_source.c_string(label)
+    literal = c_text.c_string(label)
     assert literal.isascii()
     assert "??" not in literal
     assert "\n" not in literal

@@ -9,7 +9,7 @@ from tinytrain.deploy.c_source import Contents
 from tinytrain.deploy.compiled import host
 from tinytrain.deploy.compiled.nodes import network
 from tinytrain.deploy.compiled.plan import plan
-from tinytrain.deploy.targets import makefile
+from tinytrain.deploy.targets import bare_metal
 from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.exporting import engine_parity, parity
 
@@ -27,7 +27,7 @@ def known(converted):
 
 def write(folder, model, least, images, outputs):
     contents = Contents(model, "net", 1, [], images[0], [output[0] for output in outputs], plan=least)
-    return makefile.write(folder, boards.load("stm32f746"), contents)
+    return bare_metal.write(folder, boards.load("stm32f746"), contents)
 
 
 @needs_tool("gcc")

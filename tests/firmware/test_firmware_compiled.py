@@ -11,7 +11,7 @@ from tinytrain.deploy.c_source import Contents
 from tinytrain.deploy.compiled import fused
 from tinytrain.deploy.compiled.nodes import network
 from tinytrain.deploy.compiled.plan import plan
-from tinytrain.deploy.targets import makefile
+from tinytrain.deploy.targets import bare_metal
 from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.quantize import convert
 from tinytrain.tflite.model import Model
@@ -33,7 +33,7 @@ def test_a_compiled_network_equals_the_reference(tmp_path, compiled, board):
     least, image, golden = compiled
     assert any(isinstance(step, fused.Group) for step in least.steps)
     contents = Contents(least.network.model, "blocks", 1, [], image, golden, plan=least)
-    sources = makefile.write(tmp_path, boards.load(board), contents)
+    sources = bare_metal.write(tmp_path, boards.load(board), contents)
     done = run_make(sources, "emulate", f"BOARD={board}", "INFERENCES=2")
     printed = self_test.parse(done.stdout)
     assert printed["golden_equal"], done.stdout + done.stderr
@@ -70,7 +70,7 @@ def test_a_fused_step_may_take_longer_than_the_watchdog_waits(tmp_path):
     values = np.random.default_rng(1).integers(-128, 128, model.inputs[0].shape).astype(np.int8)
     golden = [output[0] for output in ReferenceInterpreter(model.content).run(values)]
     contents = Contents(model, "long", 1, [], values, golden, plan=least)
-    sources = makefile.write(tmp_path, boards.load("mps2_an500"), contents)
+    sources = bare_metal.write(tmp_path, boards.load("mps2_an500"), contents)
     printed = self_test.parse(run_make(sources, "emulate", "BOARD=mps2_an500", "INFERENCES=1", "TIMEOUT_S=100").stdout)
     assert printed["done"], printed["text"]
     assert printed["inference"]["median"] > 31_000_000
@@ -79,7 +79,7 @@ def test_a_fused_step_may_take_longer_than_the_watchdog_waits(tmp_path):
 def test_the_compiled_engine_asks_for_its_network(tmp_path, compiled):
     least, image, golden = compiled
     contents = Contents(least.network.model, "blocks", least.arena_bytes, [], image, golden)
-    sources = makefile.write(tmp_path, boards.load("stm32f746"), contents)
+    sources = bare_metal.write(tmp_path, boards.load("stm32f746"), contents)
     done = run_make(sources, "all", "ENGINE=compiled")
     assert done.returncode != 0
     assert "model/model_graph.c is missing" in done.stderr

@@ -18,7 +18,7 @@ from tinytrain.deploy import boards, make, self_test
 from tinytrain.deploy.c_source import Contents
 from tinytrain.deploy.compiled.nodes import network
 from tinytrain.deploy.compiled.plan import plan
-from tinytrain.deploy.targets import makefile
+from tinytrain.deploy.targets import bare_metal
 from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.errors import TinytrainError
 
@@ -52,7 +52,7 @@ def sources(tmp_path_factory, least, images):
     """The firmware folder, whose golden image is the first one."""
     golden = [output[0] for output in ReferenceInterpreter(least.network.model.content).run(images[:1])]
     contents = Contents(least.network.model, "rows", 1, [], images[0], golden, plan=least)
-    return makefile.write(tmp_path_factory.mktemp("sources"), boards.load("stm32f746"), contents)
+    return bare_metal.write(tmp_path_factory.mktemp("sources"), boards.load("stm32f746"), contents)
 
 
 @pytest.fixture(scope="module")

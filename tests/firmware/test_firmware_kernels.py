@@ -14,7 +14,7 @@ from small_networks import small
 from tinytrain.deploy import boards, make, memory, self_test
 from tinytrain.deploy.c_source import Contents
 from tinytrain.deploy.kernels.derive import derive
-from tinytrain.deploy.targets import makefile
+from tinytrain.deploy.targets import bare_metal
 from tinytrain.deploy.tflm.interpreter import ReferenceInterpreter
 from tinytrain.errors import UserError
 from tinytrain.quantize import convert
@@ -45,7 +45,7 @@ def test_random_operators_equal_the_reference(tmp_path, name):
     image = np.zeros(model.inputs[0].shape, np.int8)
     golden = [output[0] for output in ReferenceInterpreter(model.content).run(image)]
     contents = Contents(model, "kernels", 300_000, [], image, golden, own_kernels=True)
-    sources = makefile.write(tmp_path, board, contents)
+    sources = bare_metal.write(tmp_path, board, contents)
     printed = self_test.emulate(sources, board, make.tflm_dir())
     ours = [kernel for kernel in derive(model).kernels if not isinstance(kernel, Exception)]
     assert len(ours) > 0.9 * len(model.operators)

@@ -10,7 +10,7 @@ from int8_models import FILTERS, INPUT_SHAPE, conv_model
 
 from tinytrain.deploy import boards, make
 from tinytrain.deploy.c_source import Contents
-from tinytrain.deploy.targets import makefile
+from tinytrain.deploy.targets import bare_metal
 from tinytrain.tflite.model import Model
 
 EMULATED = "mps2_an500"
@@ -66,7 +66,7 @@ def emit(folder, **changes):
         "golden_outputs": [stub_output(INPUT, 16 * FILTERS)],
     } | changes
     arguments["model"] = Model.parse(arguments["model"])
-    return makefile.write(folder, boards.load("stm32f746"), Contents(**arguments))
+    return bare_metal.write(folder, boards.load("stm32f746"), Contents(**arguments))
 
 
 def run_make(folder, *arguments):

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from tinytrain.cli import output
 from tinytrain.cli.flags import BEGINS, GOES_ON, Command, choice, flag_words, integer, number, switch, text
 from tinytrain.cli.lists.names import LISTS
-from tinytrain.config import fields, library, schema
+from tinytrain.config import fields, library, plugins, schema
 from tinytrain.config import load as configs
 from tinytrain.errors import TinytrainError, UserError
 from tinytrain.experiments.papers.scaling import LEAST_BATCH
@@ -239,6 +239,8 @@ def _export(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any
     from tinytrain.commands.export import export
     from tinytrain.exporting.text import summary
 
+    flag_keys = [("export.target", values.target), ("export.engine", values.engine)]
+    overrides = [f"{dotted}={value}" for dotted, value in flag_keys if value is not None] + overrides
     report, folder = export(operands[0], board.name, values.out, overrides, values.data, values.diagnose)
     return report, summary(report, folder)
 
@@ -269,9 +271,17 @@ def _evaluate(values: Any, operands: list[str], overrides: list[str]) -> tuple[A
     import_tensorflow()
     from tinytrain.commands.evaluate import evaluate
 
-    result = evaluate(Path(operands[0]), values.data, values.split, overrides)
+    result = evaluate(Path(operands[0]), values.data, values.split, overrides, values.frames)
+    if values.frames is None:
+        return result, _figures(result)
+    lines = [f"{way:7}  {_figures(result[way])}" for way in ("pillow", "integer")]
+    return result, "\n".join(lines)
+
+
+def _figures(result: dict[str, Any]) -> str:
+    """Returns the numbers of a measurement as a line."""
     numbers = {name: value for name, value in result.items() if isinstance(value, int | float)}
-    return result, "  ".join(
+    return "  ".join(
         f"{name} {value:,}" if isinstance(value, int) else f"{name} {value:.4g}" for name, value in numbers.items()
     )
 
@@ -462,6 +472,12 @@ COMMANDS = {
         "RUN|MODEL.tflite",
         (
             text("mcu", "BOARD", "a board or microcontroller from `tinytrain list boards`", required=True),
+            choice(
+                "target",
+                plugins.names(plugins.TARGETS),
+                "a whole program for the board, or a library for a program of your own (default: bare-metal)",
+            ),
+            choice("engine", ("auto", "compiled", "tflm"), configs.keys()["export.engine"].metadata["meaning"]),
             text("data", "SPEC", "for MODEL.tflite: images to prove it on"),
             text("out", "DIR", "the folder to write (default: RUN/export-BOARD)"),
             switch("diagnose", "show the quantization error by layer and the accuracy by class, on val images"),
@@ -478,6 +494,12 @@ COMMANDS = {
                 "data", "SPEC", "another data source than the run's: its test split, or all of it if it has no splits"
             ),
             choice("split", ("train", "val", "test"), "the split to measure (default: test)"),
+            choice(
+                "frames",
+                fields.FRAME_FORMATS,
+                "measure also what an exported library makes of the images as frames of a camera, without antialiasing",
+                value="FORMAT",
+            ),
         ),
         _evaluate,
     ),

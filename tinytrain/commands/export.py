@@ -100,6 +100,7 @@ def _prove_and_write(model: Int8Model, board: Board, config: Config, folder: Pat
         report = {
             "source": target,
             "board": board.name,
+            "target": config.export.target,
             "fits": None,  # known below
             "model": {
                 **exported_model.file_section(tflite.content, stripped.content),

@@ -13,6 +13,7 @@ MOST_WEIGHT = 1000.0  # of a part of a loss, of temperatures and of scales
 LEAST_SCORE, MOST_SCORE = 0.01, 0.99  # a threshold
 MOST_BOXES = 400  # of an image
 MOST_OF_ANCHOR = 16  # a side of a box, in sides of its anchor: in the firmware a product then fits 64 bits by far
+FRAME_FORMATS = ("rgb888", "rgb565-le", "rgb565-be", "yuyv", "uyvy", "gray8")  # of cameras, as in tinytrain.h
 
 
 def is_hundredths(value: float) -> bool:

@@ -86,7 +86,7 @@ def check(config: Config) -> None:
         plugins.check("tasks", config.task)
     if config.detect.head != "auto":
         plugins.check("heads", config.detect.head)
-    plugins.check("deploy.targets", config.export.target)
+    plugins.check(plugins.TARGETS, config.export.target)
     if config.optim.name != "auto":
         plugins.check("train.optimizers", config.optim.name)
     names = methods(config)

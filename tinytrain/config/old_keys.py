@@ -17,7 +17,7 @@ RENAMED = {
     "search.way": "search.algorithm",
     "optim.keep": "optim.checkpoint",
 }
-RENAMED_VALUES = {("model.init", "default"): "he"}
+RENAMED_VALUES = {("model.init", "default"): "he", ("export.target", "makefile"): "bare-metal"}
 ABLATED = "augment.ablated"  # a switch, before it became a recipe
 
 

@@ -13,6 +13,7 @@ from tinytrain.errors import unknown
 
 PACKAGE = Path(__file__).parents[1]
 FOLDERS = ("datasets", "models", "methods", "tasks", "heads")
+TARGETS = "deploy.targets"  # a dash in the word for one, such as bare-metal, is an underscore in the name of its file
 
 
 def data_folder(name: str) -> Path:
@@ -23,7 +24,8 @@ def data_folder(name: str) -> Path:
 
 def names(folder: str) -> list[str]:
     """Returns the names of the plug-ins in tinytrain/`folder`, sorted; `folder` may be dotted ("deploy.targets")."""
-    return sorted(module.name for module in pkgutil.iter_modules([str(PACKAGE.joinpath(*folder.split(".")))]))
+    found = (module.name for module in pkgutil.iter_modules([str(PACKAGE.joinpath(*folder.split(".")))]))
+    return sorted(name.replace("_", "-") if folder == TARGETS else name for name in found)
 
 
 def file(folder: str, name: str) -> Path:
@@ -41,4 +43,5 @@ def check(folder: str, name: str) -> None:
 def load(folder: str, name: str) -> ModuleType:
     """Returns the module `tinytrain.<folder>.<name>`."""
     check(folder, name)
-    return importlib.import_module(f"tinytrain.{folder}.{name}")
+    file_name = name.replace("-", "_") if folder == TARGETS else name
+    return importlib.import_module(f"tinytrain.{folder}.{file_name}")

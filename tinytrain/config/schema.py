@@ -289,7 +289,9 @@ class Export:
     """The proof and the limits of `tinytrain export`."""
 
     parity_images: int = key(0, "test images that are proven bit for bit; 0: all", 0, MOST_IMAGES)
-    target: str = key("makefile", "what firmware/ is: a file in tinytrain/deploy/targets")
+    target: str = key(
+        "bare-metal", "what is written for the board: firmware, a whole program, or a library for a program of your own"
+    )
     kernels: Literal["tinytrain", "tflm"] = key(
         "tinytrain", "whose kernels run the operators: ours wherever they compute the same as TFLM's, or TFLM's alone"
     )

@@ -76,6 +76,11 @@ def shrunk(image: Image.Image, shorter: int, channels: int) -> np.ndarray:
     return _array(upright, channels)
 
 
+def as_array(image: Image.Image, channels: int) -> np.ndarray:
+    """Returns an image as it is, upright and (H, W, channels) uint8."""
+    return _array(_converted(image, channels), channels)
+
+
 def of_array(pixels: np.ndarray) -> Image.Image:
     """Returns an array (H, W, channels) uint8 as an image."""
     return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)

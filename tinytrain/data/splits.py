@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from tinytrain.config.schema import Config, Data
-from tinytrain.data import boxes, check, copies, decoding
+from tinytrain.data import boxes, check, copies, decoding, frames
 from tinytrain.data.crops import CroppedImages
 from tinytrain.data.decoding import Workers
 from tinytrain.data.facts import Facts
@@ -80,6 +80,20 @@ class Splits:
                 annotations, indices = annotations[numbers], np.searchsorted(numbers, indices)
         images, transforms = decoding.decode(image_set, side, channels, self.resize, numbers, self.workers)
         return Samples(images, annotations, transforms).take(indices)
+
+    def framed(self, name: str, form: str) -> np.ndarray:
+        """Returns the images of a split as a library makes them of frames of this format, (N, R, R, C) uint8.
+
+        Raises UserError if the network cannot take such frames (`frames.check`).
+        """
+        side, channels = int(self.model.resolution), int(self.model.channels)
+        frames.check(form, channels)
+        subset = self.subsets[name]
+        numbers, places = np.unique(subset.indices, return_inverse=True)
+        prepared = self.dataset.image_sets[subset.image_set].images(
+            lambda image: frames.prepare(image, side, channels, self.resize, form), numbers
+        )
+        return np.array(list(prepared), np.uint8).reshape(len(numbers), side, side, channels)[places]
 
     def annotations(self, name: str) -> np.ndarray:
         """Returns the annotations (N, …) of a split."""

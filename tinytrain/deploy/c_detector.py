@@ -16,7 +16,7 @@ _CODE_BYTES = 2_000  # detect.c and what self test and protocols do with boxes, 
 
 def header(decoder: Decoder, golden: np.ndarray) -> str:
     """Returns what model_data.h says of a decoder, and of `golden`, the boxes (D,) BOX of the golden input."""
-    type_, _ = _definition(decoder)
+    type_ = kind(decoder)
     return f"""
 #include "app/detect.h"
 
@@ -34,8 +34,7 @@ extern const Box kGoldenBoxes[kGoldenBoxCount + 1];  // what the host decoded fr
 def source(decoder: Decoder, golden: np.ndarray) -> str:
     """Returns what model_data.cc says of the same."""
     rows = "".join(f"    {{{_listed(box)}}},\n" for box in golden.tolist())
-    _, text = _definition(decoder)
-    return f"{text}\nconst Box kGoldenBoxes[kGoldenBoxCount + 1] = {{\n{rows}    {{}}}};\n"
+    return f"{definition(decoder)}\nconst Box kGoldenBoxes[kGoldenBoxCount + 1] = {{\n{rows}    {{}}}};\n"
 
 
 def flash_bytes(decoder: Decoder) -> int:
@@ -52,16 +51,24 @@ def ram_bytes(decoder: Decoder) -> int:
     return BOX.itemsize * decoder.candidates
 
 
-def _definition(decoder: Decoder) -> tuple[str, str]:
-    """Returns (the type of kDetector, its definition with the tables that it points to)."""
+def kind(decoder: Decoder) -> str:
+    """Returns the type of kDetector."""
+    return "AnchorDetector" if isinstance(decoder, AnchorDecoder) else "CellDetector"
+
+
+def definition(decoder: Decoder, linkage: str = "") -> str:
+    """Returns the definition of kDetector with the tables that it points to, as C and C++ take it.
+
+    linkage: "static " where nothing declares it before.
+    """
     if isinstance(decoder, AnchorDecoder):
-        return "AnchorDetector", _anchors(decoder)
+        return _anchors(decoder, linkage)
     if isinstance(decoder, CellDecoder):
-        return "CellDetector", _cells(decoder)
+        return _cells(decoder, linkage)
     raise UserError(f"the firmware has no decoder for a {type(decoder).__name__}")
 
 
-def _anchors(decoder: AnchorDecoder) -> str:
+def _anchors(decoder: AnchorDecoder, linkage: str) -> str:
     tables, rows = "", ""
     for number in decoder.scanned:
         output, table = decoder.outputs[number], decoder.tables[number]
@@ -77,25 +84,22 @@ def _anchors(decoder: AnchorDecoder) -> str:
         rows += f"    {{{_listed(cells)}, {', '.join(names.values())}}},\n"
     numbers = (len(decoder.outputs), decoder.classes, UNITS * decoder.side, decoder.least_score, decoder.overlap)
     return (
-        f"\nnamespace {{\n{tables}const AnchorOutput kAnchorOutputs[] = {{\n{rows}}};\n}}  // namespace\n"
-        f"\nconst AnchorDetector kDetector = {{kAnchorOutputs, {_listed(numbers)}}};\n"
+        f"\n{tables}static const AnchorOutput kAnchorOutputs[] = {{\n{rows}}};\n"
+        f"\n{linkage}const AnchorDetector kDetector = {{kAnchorOutputs, {_listed(numbers)}}};\n"
     )
 
 
-def _cells(decoder: CellDecoder) -> str:
+def _cells(decoder: CellDecoder, linkage: str) -> str:
     grid = decoder.output
     numbers = (grid.stride, grid.rows, grid.columns, decoder.classes, UNITS * decoder.side, decoder.least_score)
     table = _array("uint16_t", "kExponentials", decoder.table)
-    return (
-        f"\nnamespace {{\n{table}}}  // namespace\n"
-        f"\nconst CellDetector kDetector = {{{_listed(numbers)}, kExponentials}};\n"
-    )
+    return f"\n{table}\n{linkage}const CellDetector kDetector = {{{_listed(numbers)}, kExponentials}};\n"
 
 
 def _array(ctype: str, name: str, values: np.ndarray) -> str:
     numbers = values.reshape(-1).tolist()
     lines = [_listed(numbers[i : i + _NUMBERS_PER_LINE]) for i in range(0, len(numbers), _NUMBERS_PER_LINE)]
-    return f"const {ctype} {name}[] = {{\n    " + ",\n    ".join(lines) + "};\n"
+    return f"static const {ctype} {name}[] = {{\n    " + ",\n    ".join(lines) + "};\n"
 
 
 def _listed(numbers: Iterable[int]) -> str:

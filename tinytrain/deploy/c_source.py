@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from tinytrain.deploy import c_detector
+from tinytrain.deploy.c_text import NOTE, c_float, c_string, numbers
 from tinytrain.deploy.compiled import c_graph, flash
 from tinytrain.deploy.compiled.plan import Plan
 from tinytrain.deploy.decode.boxes import Decoder
@@ -27,11 +28,9 @@ from tinytrain.tflite.int8_values import pixel_values
 from tinytrain.tflite.model import Model, Tensor
 
 ALIGNMENT_BYTES = 16  # TFLM requires it of the model, and CMSIS-NN reads words
-_BYTES_PER_LINE = 24
 PROBABILITIES = ("SOFTMAX", "LOGISTIC")  # a network that ends in one of them needs no softmax
 MLPERF_IDS: dict[tuple[tuple[int, ...], int], str] = {((1, 32, 32, 3), 10): "ic01", ((1, 96, 96, 3), 2): "vww01"}
 GRAPH_FILE = "model_graph.c"
-_NOTE = "// Written by `tinytrain export`. Do not edit: export again.\n"
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,7 @@ class Contents:
         decoder: of a detector, how boxes follow from its outputs.
         own_kernels: whether the kernels of firmware/kernels run the operators that they can.
         plan: of the compiled engine, None if TFLM runs the model. Its arena takes the place of `arena_bytes`.
+        resize: how images were brought to the size of the input (data.resize); "" if unknown.
     """
 
     model: Model
@@ -64,6 +64,12 @@ class Contents:
     decoder: Decoder | None = None
     own_kernels: bool = False
     plan: Plan | None = None
+    resize: str = ""
+
+    @property
+    def stored(self) -> Model:
+        """The model that TFLM would run on the board, by whose CRC-32 a host knows it."""
+        return derive(self.model).model if self.own_kernels else self.model
 
     @property
     def golden_boxes(self) -> np.ndarray:
@@ -82,7 +88,7 @@ def write(folder: Path, contents: Contents) -> None:
     """
     model, name = contents.model, contents.name
     supported.check(model, name)
-    stored = derive(model).model if contents.own_kernels else model
+    stored = contents.stored
     source, outputs = _input(model.inputs, name), _outputs(model.outputs, name)
     pixels = pixel_values(source) if contents.pixels is None else _checked_pixels(contents.pixels, source)
     arrays = {
@@ -155,7 +161,7 @@ def ops_header(kinds: dict[str, str]) -> str:
     adds = [_add(name, kind) for name, kind in kinds.items()]
     fault = "kernels::LibraryFault()" if KERNEL in kinds.values() else '""'
     return (
-        f"{_NOTE}#pragma once\n\n"
+        f"{NOTE}#pragma once\n\n"
         + "".join(f'#include "{header}"\n' for header in includes)
         + f"\ninline constexpr uint32_t kOperatorKinds = {max(len(kinds), 1)};\n"
         + "using ModelOpResolver = tflite::MicroMutableOpResolver<kOperatorKinds>;\n\n"
@@ -165,17 +171,6 @@ def ops_header(kinds: dict[str, str]) -> str:
         + "".join(f"  {add}\n" for add in adds)
         + "  return kTfLiteOk;\n}\n"
     )
-
-
-def c_string(text: str) -> str:
-    """Returns `text` as a C string literal of ASCII only, its UTF-8 bytes escaped in octal."""
-    return '"' + "".join(_escape(byte) for byte in text.encode("utf-8")) + '"'
-
-
-def _escape(byte: int) -> str:
-    # Three octal digits end by themselves, unlike \x; ? is escaped since ??/ and its like are trigraphs.
-    plain = 32 <= byte < 127 and chr(byte) not in '"\\?'
-    return chr(byte) if plain else f"\\{byte:03o}"
 
 
 def _input(tensors: tuple[Tensor, ...], name: str) -> Tensor:
@@ -228,16 +223,10 @@ def _checked_pixels(pixels: np.ndarray, source: Tensor) -> np.ndarray:
     return pixels
 
 
-def _float(value: float) -> str:
-    return f"{float(np.float32(value))!r}f"
-
-
 def _array(name: str, size: str, values: np.ndarray) -> str:
     ctype = "uint8_t" if values.dtype == np.uint8 else "int8_t"
-    numbers = [str(value) for value in values.reshape(-1).tolist()]
-    lines = [",".join(numbers[i : i + _BYTES_PER_LINE]) for i in range(0, len(numbers), _BYTES_PER_LINE)]
     section = '__attribute__((section(".rodata.model"))) ' if name == "Model" else ""  # link.ld.S: flash of the model
-    return f"alignas({ALIGNMENT_BYTES}) {section}const {ctype} k{name}[{size}] = {{\n" + ",\n".join(lines) + "};\n"
+    return f"alignas({ALIGNMENT_BYTES}) {section}const {ctype} k{name}[{size}] = {{\n{numbers(values)}}};\n"
 
 
 def _of_engine(contents: Contents) -> str:
@@ -265,7 +254,7 @@ def _header(
     shape = ", ".join(map(str, source.shape))
     pixel_order = "true" if bgr else "false"
     model_id, softmax = mlperf_id(name, source, outputs[0]), "true" if is_probability else "false"
-    return f"""{_NOTE}// The model {c_string(name)[1:-1]}.
+    return f"""{NOTE}// The model {c_string(name)[1:-1]}.
 #pragma once
 
 #include <cstdint>
@@ -274,7 +263,7 @@ def _header(
 inline constexpr int32_t kInputShape[] = {{{shape}}};  // batch, height, width, channels
 
 // real = scale * (int8 - zero point)
-inline constexpr float kInputScale = {_float(source.scale[0])};
+inline constexpr float kInputScale = {c_float(source.scale[0])};
 inline constexpr int32_t kInputZeroPoint = {source.zero_point[0]};
 
 {_output_table(outputs)}inline constexpr bool kOutputIsProbability = {softmax};  // of the first one
@@ -294,7 +283,7 @@ def _output_table(outputs: Sequence[Tensor]) -> str:
     """Returns the C++ of ModelOutput and kOutputs."""
     sizes = [int(np.prod(output.shape)) for output in outputs]
     rows = "".join(
-        f"    {{{sum(sizes[:i])}, {sizes[i]}, {_float(output.scale[0])}, {output.zero_point[0]}, "
+        f"    {{{sum(sizes[:i])}, {sizes[i]}, {c_float(output.scale[0])}, {output.zero_point[0]}, "
         f"{len(output.shape)}, {{{', '.join(map(str, output.shape))}}}}},  // {c_string(output.name)[1:-1]}\n"
         for i, output in enumerate(outputs)
     )
@@ -320,7 +309,7 @@ def _source(name: str, labels: Sequence[str], arrays: dict[str, np.ndarray]) -> 
     }
     texts = "".join(f"    {c_string(label)},\n" for label in labels)
     return (
-        f'{_NOTE}#include "model/model_data.h"\n\nconst char kModelName[] = {c_string(name)};\n\n'
+        f'{NOTE}#include "model/model_data.h"\n\nconst char kModelName[] = {c_string(name)};\n\n'
         f"const char* const kLabels[kLabelCount + 1] = {{\n{texts}    nullptr}};\n\n"
         + "\n".join(_array(key, sizes[key], values) for key, values in arrays.items())
     )

@@ -97,7 +97,10 @@ class Exported(ExportedModel):
     @classmethod
     def open(cls, folder: Path) -> "Exported":
         """Returns the export in `folder`; raises UserError if it holds none, or one whose firmware cannot answer."""
-        refuse_incomplete(folder, (REPORT_FILE, COMPACT_FILE, GOLDEN_FILE, "firmware"))
+        refuse_incomplete(folder, (REPORT_FILE, COMPACT_FILE, GOLDEN_FILE))
+        if not (folder / "firmware").exists() and (folder / "library").exists():
+            raise UserError(f"'{folder}' is a library, which answers nobody: export with --target bare-metal, too")
+        refuse_incomplete(folder, ("firmware",))
         if not (folder / "firmware" / "PROTOCOL.md").is_file():
             raise UserError(f"the firmware in '{folder}' is older than the binary protocol: export again")
         held = ExportedModel.open(folder)

@@ -57,7 +57,7 @@ def link(firmware: Path, board: Board, tflm: Path | None, build: Path | None = N
     """Builds the folder `firmware` for `board` and returns the sizes.
 
     Args:
-        firmware: what `targets.makefile.write` returned.
+        firmware: what `targets.bare_metal.write` returned.
         board: the board.
         tflm: TFLM_DIR, or None for the stub engine.
         build: where to put what is built; by default a temporary folder.

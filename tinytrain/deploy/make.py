@@ -28,7 +28,7 @@ def run(firmware: Path, board: Board, tflm: Path | None, goal: str, **variables:
     """Runs `make goal` in the folder `firmware` and returns what it prints.
 
     Args:
-        firmware: a folder that `targets.makefile.write` returned, or firmware/ itself for the goal "library".
+        firmware: a folder that `targets.bare_metal.write` returned, or firmware/ itself for the goal "library".
         board: the board.
         tflm: a folder of TensorFlow Lite Micro, or None for the stub engine, if the firmware is not compiled.
         goal: a target of the Makefile.

@@ -37,13 +37,20 @@ SPLITS = tuple(
 class Measured:
     """Images with their annotations, by indices into `classes`.
 
-    resize: how they were brought to one size; notes: what a user should know of them, a line each.
+    resize: how they were brought to one size; splits, name: the data and the split that they are; notes: what a user
+    should know of them, a line each.
     """
 
     samples: Samples
     classes: list[str]
     resize: str
+    splits: Splits
+    name: str
     notes: tuple[str, ...] = ()
+
+    def framed(self, form: str) -> Samples:
+        """Returns the samples with images as a library makes them of frames of a camera, `Splits.framed`."""
+        return dataclasses.replace(self.samples, images=self.splits.framed(self.name, form))
 
 
 def settings(
@@ -102,8 +109,8 @@ def of_run(run: Run, config: Config, split: str | None) -> Measured:
     """
     source = load_dataset(config)
     config = resolve(config, source)
-    samples = identity.recorded_splits(run, source, config).samples(split or "test")
-    return Measured(samples, source.classes, config.data.resize)
+    splits, name = identity.recorded_splits(run, source, config), split or "test"
+    return Measured(splits.samples(name), source.classes, config.data.resize, splits, name)
 
 
 def of_file(path: Path, graph: "Model", config: Config, data: str | None, split: str | None) -> Measured:
@@ -163,7 +170,7 @@ def of_other(
     samples = dataclasses.replace(samples, annotations=annotations)
     if run and (count := identity.count_trained_on(run, data, name)):
         notes.append(f"{what} was trained on {count:,} of these {len(annotations):,} images: the figures are too good")
-    return Measured(samples, list(known) or source.classes, data.resize, tuple(notes))
+    return Measured(samples, list(known) or source.classes, data.resize, data, name, tuple(notes))
 
 
 def is_data_of(run: Run, config: Config) -> bool:

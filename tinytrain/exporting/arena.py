@@ -8,7 +8,7 @@ from tinytrain.deploy import memory
 from tinytrain.deploy.boards import Board
 from tinytrain.deploy.c_source import Contents
 from tinytrain.deploy.kernels.derive import Derived
-from tinytrain.deploy.targets import makefile
+from tinytrain.deploy.targets import bare_metal
 from tinytrain.deploy.tflm import memory_planner
 from tinytrain.exporting import emulated
 from tinytrain.tflite.model import Model
@@ -39,7 +39,7 @@ def size(
     def used_bytes(arena_bytes: int) -> int:
         """Returns what is used of an arena of this size, 0 if the firmware does not start with it."""
         with tempfile.TemporaryDirectory(prefix=".arena-", dir=folder) as temporary:
-            sources = makefile.write(Path(temporary), board, contents(arena_bytes))
+            sources = bare_metal.write(Path(temporary), board, contents(arena_bytes))
             return emulated.run(sources, emulated_board).get("arena_used_bytes", 0)
 
     if most := used_bytes(max(AMPLE_BYTES, bound_bytes)):

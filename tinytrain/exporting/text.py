@@ -7,7 +7,7 @@ from typing import Any
 
 from tinytrain import tables
 from tinytrain.data.source import counted
-from tinytrain.deploy import boards, memory
+from tinytrain.deploy import boards, memory, targets
 from tinytrain.deploy.compiled.engine import COMPILED
 from tinytrain.exporting import parity, proof
 from tinytrain.exporting.accuracy import fall, quantization_change
@@ -44,11 +44,12 @@ def summary(report: dict[str, Any], folder: Path) -> str:
         rows.append(("boxes", f"WARNING: {proof.NO_GOLDEN_BOXES}"))
     rows.append(("proven", _proven(report)))
     rows.append(("fits", f"{report['board']}: {FITS[report['fits']]}"))
-    library = "" if report["engine"]["name"] == COMPILED else " TFLM_DIR=…"
-    make = f"make -C {shlex.quote(str(folder / 'firmware'))}"
-    rows.append(("build", f"{make} BOARD={report['board']}{library}"))
-    if emulated_board := boards.emulated_board(boards.load(report["board"])):
-        rows.append(("emulate", f"{make} BOARD={emulated_board.name}{library} emulate"))
+    needs_tflm = report["engine"]["name"] != COMPILED
+    target = report.get("target", targets.PROVEN)
+    board = boards.load(report["board"])
+    rows.append(("build", targets.build_command(target, folder, board, needs_tflm)))
+    if target == targets.PROVEN and (emulated_board := boards.emulated_board(board)):
+        rows.append(("emulate", f"{targets.build_command(target, folder, emulated_board, needs_tflm)} emulate"))
         rows.append(("bench", f"tinytrain bench {shlex.quote(str(folder))}  # on {emulated_board.name}"))
     lines = [str(folder), *tables.aligned([("", *row) for row in rows], ("<1", "<9", ""), between=" ")]
     return "\n".join([*lines, *(_diagnosis(report["diagnosis"], measures) if "diagnosis" in report else [])])

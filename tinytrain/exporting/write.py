@@ -18,7 +18,7 @@ from tinytrain.deploy.decode import of_config
 from tinytrain.deploy.decode.boxes import Decoder
 from tinytrain.deploy.exported import GOLDEN_FILE, golden_outputs
 from tinytrain.deploy.exported_model import COMPACT_FILE, MODEL_FILE, REPORT_FILE
-from tinytrain.deploy.targets import makefile
+from tinytrain.deploy.targets import bare_metal
 from tinytrain.exporting.int8_model import Int8Model
 from tinytrain.tflite.model import Model
 
@@ -29,6 +29,7 @@ FILES = {
     GOLDEN_FILE: "the test images and the outputs that the firmware has to give for them",
     REPORT_FILE: "board, memory, accuracy, latency, and what was proven of them",
     "firmware/": "the C project; its own README or Makefile says how it is built and flashed",
+    "library/": "in its place with --target library: the network as C code for firmware of your own",
     "bench.json": "what `tinytrain bench` measured, once it has",
 }
 
@@ -91,6 +92,7 @@ def contents(
         decoder=decoder(model),
         own_kernels=own_kernels,
         plan=plan,
+        resize=model.resize,
     )
 
 
@@ -112,16 +114,16 @@ def golden_case(model: Int8Model, outputs: list[np.ndarray]) -> int:
 
 @contextlib.contextmanager
 def firmware(folder: Path, target: str, board: Board, held: Contents) -> Iterator[Path]:
-    """Writes folder/firmware as `target` does; yields the Makefile project that holds the same, to prove it with.
+    """Writes what `target` does into `folder`; yields the bare-metal firmware that holds the same, to prove it with.
 
-    That is folder/firmware itself where `target` is the Makefile's, else a temporary folder.
+    That is folder/firmware itself where `target` is that one, else a temporary folder.
     """
     project = targets.write(target, folder, board, held)
     if target == targets.PROVEN:
         yield project
     else:
         with files.folder() as temporary:
-            yield makefile.write(temporary, board, held)
+            yield bare_metal.write(temporary, board, held)
 
 
 def output_descriptions(model: Model) -> list[dict[str, Any]]:

@@ -24,6 +24,7 @@ void operator_goes_on(void) {}
 void operator_pauses(void) {}
 void operator_ends(void) { if (observer) observer(); }
 """
+STATE_BYTES = 256  # at least those of GraphState in firmware/app/graph.h
 _Callback = ctypes.CFUNCTYPE(None)
 
 
@@ -88,6 +89,7 @@ class HostEngine:
         self._library = ctypes.CDLL(str(library))
         for function in (self._library.graph_take, self._library.graph_invoke):
             function.restype = ctypes.c_bool
+        self._state = ctypes.create_string_buffer(STATE_BYTES)
         self._arena = np.zeros(plan.arena_bytes + 16, np.int8)
         first = -self._arena.ctypes.data % 16
         self._arena = self._arena[first : first + plan.arena_bytes]
@@ -128,11 +130,11 @@ class HostEngine:
 
     def take(self, first: int, values: bytes) -> bool:
         """Hands over bytes of an input, from byte `first` on; returns whether they are the next ones."""
-        return bool(self._library.graph_take(self._address(), first, values, len(values)))
+        return bool(self._library.graph_take(self._state, self._address(), first, values, len(values)))
 
     def finish(self) -> None:
         """Runs the steps that need no more input."""
-        if not self._library.graph_invoke(self._address()):
+        if not self._library.graph_invoke(self._state, self._address()):
             raise AssertionError("the compiled network does not take its input as complete")
 
     def outputs(self) -> list[np.ndarray]:

@@ -1,5 +1,6 @@
-"""The target "makefile": the sources of firmware/ with the model, built by GNU make and arm-none-eabi-gcc."""
+"""The target "bare-metal": the sources of firmware/ with the model, built by GNU make and arm-none-eabi-gcc."""
 
+import shlex
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from tinytrain.deploy.firmware import keeps_image
 from tinytrain.errors import UserError
 from tinytrain.files import make_folder
 
-_GENERATED = ("build", "model", "__pycache__")  # folders beside the sources that do not belong to them
+_LEFT_OUT = ("build", "model", "library", "__pycache__")  # folders beside the sources that do not belong to them
 
 
 def write(folder: Path, board: Board, contents: Contents) -> Path:
@@ -39,5 +40,11 @@ def write(folder: Path, board: Board, contents: Contents) -> Path:
     return project
 
 
+def build_command(folder: Path, board: Board, needs_tflm: bool) -> str:
+    """Returns the command that builds `folder`/firmware for `board`."""
+    library = " TFLM_DIR=…" if needs_tflm else ""
+    return f"make -C {shlex.quote(str(folder / 'firmware'))} BOARD={board.name}{library}"
+
+
 def _ignore(_folder: str, names: list[str]) -> list[str]:
-    return [name for name in names if name in _GENERATED or name.startswith(".")]
+    return [name for name in names if name in _LEFT_OUT or name.startswith(".")]
