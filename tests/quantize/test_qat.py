@@ -268,6 +268,15 @@ def test_the_fine_tune_is_sgd_with_momentum_coupled_decay_and_a_cosine_by_hand()
         np.testing.assert_allclose(found.numpy(), wanted.numpy(), atol=1e-5)
 
 
+def test_the_decay_of_adamw_is_as_strong_in_the_velocity_of_the_fine_tune():
+    """In a steady state v = λ'w/(1 − 0.9), so λ' = 0.1λ takes ηλw from a weight in a step, as AdamW does."""
+    decays = {
+        name: fine_tuning.optimizer_of(Config(optim=Optim(name=name, weight_decay=0.02))).weight_decay
+        for name in ("adam", "adamw")
+    }
+    assert decays == pytest.approx({"adam": 0.02, "adamw": 0.002})
+
+
 def test_the_ranges_start_from_the_calibration_images():
     built = tf_keras_clone.rebuild(stripe_net())
     x, _ = stripes(100)

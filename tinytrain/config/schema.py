@@ -178,7 +178,7 @@ class Augment:
 class Optim:
     """The optimizer and its schedule."""
 
-    name: str = key("auto", "sgd with momentum, or adam: a file in tinytrain/train/optimizers; auto: sgd")
+    name: str = key("auto", "sgd with momentum, adam or adamw: a file in tinytrain/train/optimizers; auto: sgd")
     lr: float = key(0.05, "peak learning rate; with search.algorithm, what a range test begins with", 0, MOST_RATE)
     schedule: Literal["cosine", "cosine_epochs", "steps", "plateau", "constant"] = key(
         "cosine",
@@ -195,7 +195,9 @@ class Optim:
     warmup_from: float = key(0.0, "learning rate that the warm-up begins at, as a share of optim.lr", 0, 1)
     momentum: float = key(0.9, "momentum of sgd", 0, 0.9999)
     nesterov: bool = key(True, "Nesterov momentum")
-    weight_decay: float = key(4e-5, "coupled L2, added to the gradient of what optim.decay says", 0, 1)
+    weight_decay: float = key(
+        4e-5, "coupled L2, added to the gradient of what optim.decay says; of adamw decoupled, 0.01 and more", 0, 1
+    )
     decay: Literal["kernels", "all"] = key("kernels", "what weight decay acts on: no biases and BatchNorm, or all")
     bias_lr: float = key(
         1.0, "learning rate of biases, those of BatchNorm included, as a multiple of the others'", 0, 1000
