@@ -33,6 +33,23 @@ class Dropblock:
 
 
 @dataclass
+class ConfidencePenalty:
+    """The confidence penalty: answers of low entropy cost more."""
+
+    beta: float = key(0.1, "weight of the entropy that is taken from the loss; 0: plain training", 0, MOST_WEIGHT)
+
+
+@dataclass
+class ContinuousDropout:
+    """Continuous dropout before the classifier: features times random numbers from 0 to 1."""
+
+    distribution: Literal["uniform", "gaussian"] = key(
+        "uniform", "of these numbers: uniform in 0..1, or gaussian around 0.5, clipped to 0..1"
+    )
+    sigma: float = key(0.2, "gaussian: its standard deviation", 0.001, 10)
+
+
+@dataclass
 class Distill:
     """Distillation: a teacher's answers beside the labels."""
 

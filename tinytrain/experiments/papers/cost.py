@@ -30,7 +30,10 @@ CAPTION = (
 OVERHEAD, DENSE, DEPTHWISE = 5.9e-4, 8.0e-11, 1.15e-9  # seconds, seconds per MAC, seconds per depthwise MAC
 SIDE = 96  # pixels, at which a detector is counted
 # Time of a step over that of a plain one. NetAug: the mean of both halves of the table in docs/training-methods.md.
-FACTORS = {"netaug": 3.2, "distill": 1.0, "dml": 2.0, "sam": 2.0, "dropblock": 1.1, "am_softmax": 1.0, "tinytl": 0.8}
+FACTORS = {
+    **{"netaug": 3.2, "distill": 1.0, "dml": 2.0, "sam": 2.0, "dropblock": 1.1, "am_softmax": 1.0, "tinytl": 0.8},
+    **{"confidence_penalty": 1.0, "continuous_dropout": 1.0},
+}
 TRAIN_IMAGES = {"imagenet100": 128_117, "birdsnap": 47_386, "imagenet21k": 11_060_223, "visual_wake_words": 82_783}
 
 
