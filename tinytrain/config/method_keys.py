@@ -16,6 +16,16 @@ class Netaug:
     expansion_factors: list[float] = key(
         (1.0, 1.6, 2.2, 2.8), "widths inside blocks, times the network's own, ascending from 1", 1, 16
     )
+    factor: float = key(
+        0.0,
+        "width of the largest network, times the network's own, r of the paper: both lists are then evenly spaced from "
+        "1 to it; 0: the lists above",
+        0,
+        16,
+    )
+    diversity: int = key(2, "steps of these lists, s of the paper: they have one width more", 1, 15)
+    alpha: float = key(1.0, "weight of the loss of each wider network", 0.001, MOST_WEIGHT)
+    networks: int = key(1, "wider networks that are drawn for a step", 1, 16)
     expansion_only: float = key(
         0.5, "share of the epochs after the warm-up, the last ones, that widen inside only", 0, 1
     )
