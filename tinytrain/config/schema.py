@@ -33,9 +33,10 @@ class Data:
         "digits, folder:PATH, csv:FILE, tfds:NAME[/CONFIG], for boxes voc:, coco:, yolo:, labelme: or tfrecord:PATH, "
         "or a name from `tinytrain list datasets`",
     )
-    split: Literal["auto", "official", "trainval", "random", "paper"] = key(
+    split: Literal["auto", "official", "trainval", "random", "shuffled", "paper"] = key(
         "auto",
-        "official: as the data comes; trainval: val joins train; random: split again; paper: the test count of a paper",
+        "official: as the data comes; trainval: val joins train; random: split again; paper: the test count of a "
+        "paper; shuffled: official, what is held out is drawn by a plain shuffle",
     )
     val_fraction: float = key(0.1, "share of the training images held out, if the data has no val split", 0.01, 0.5)
     test_fraction: float = key(0.2, "share of all images held out, if the data has no test split", 0.01, 0.5)
