@@ -99,6 +99,7 @@ class AmSoftmax:
     scale: float | Auto = key(
         "auto", "of the cosines in the loss; auto: √2·ln(classes - 1), at least 3", 0.01, MOST_WEIGHT
     )
+    prelu: bool = key(False, "PReLU for the activations behind the last block, as in the released code")
 
 
 @dataclass
@@ -112,4 +113,5 @@ class Dml:
     margin: float = key(0.35, "AM-Softmax margin of the slow student; the released code had none", 0, 2)
     scale: float = key(1.0, "scale of its cosines", 0.01, MOST_WEIGHT)
     dropout: float = key(0.2, "dropout before its head", 0, 0.95)
+    prelu: bool = key(False, "PReLU for the activations behind its last block, as in the released code")
     head: Literal["cosine", "softmax"] = key("cosine", "softmax: its own head stays, without margin and scale")
