@@ -65,10 +65,15 @@ def seconds(config: Config, epochs: int, teacher: Config | None = None) -> float
     train, val = _images(config)
     classes = dataset_catalog.ROWS[config.data.spec.partition(":")[0]].classes
     plain = seconds_per_image(config, classes)
-    factor = math.prod(FACTORS[name] for name in configs.methods(config))
+    factor = math.prod(_factor(name, config) for name in configs.methods(config))
     teacher_pass = seconds_per_image(teacher, classes) / 3 if teacher else 0.0
     epoch = train * (plain * factor + teacher_pass) + val * plain / 3
     return epochs * epoch + _search_epochs(config) * (train * plain + val * plain / 3)
+
+
+def _factor(method: str, config: Config) -> float:
+    """Returns the time of a step with a method over that of a plain one; of NetAug every wider network adds as much."""
+    return 1 + (FACTORS[method] - 1) * (config.netaug.networks if method == "netaug" else 1)
 
 
 def seconds_per_image(config: Config, classes: int) -> float:
