@@ -9,6 +9,7 @@ from small_networks import trained
 
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
+from tinytrain.deploy import estimate
 from tinytrain.deploy.compiled import plan
 from tinytrain.deploy.compiled.host import HostEngine, kernels
 from tinytrain.deploy.compiled.nodes import network
@@ -96,6 +97,8 @@ def test_am_softmax_with_it_is_exported_to_operators_that_every_engine_has(tmp_p
     tflite = convert.convert_post_training(tf_keras_clone.rebuild(linear), floats)
     assert tflite.counts["LEAKY_RELU"] == 2
     assert "RESHAPE" not in tflite.counts
+    least = plan.plan(network(tflite)).arena_bytes
+    assert estimate.arena_and_model_bytes(linear, compiled=True)[0] == pytest.approx(least, rel=0.1)
     engine = HostEngine(plan.plan(network(tflite), 2**40), tmp_path, kernels(tmp_path))
     expected = ReferenceInterpreter(tflite.content).run(int8)[0]
     for image, output in zip(int8, expected, strict=True):
