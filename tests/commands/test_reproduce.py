@@ -1,5 +1,6 @@
 """`tinytrain reproduce`: tables of runs written by hand, what stands for what, figures, and a real small run."""
 
+import copy
 import csv
 import dataclasses
 import json
@@ -7,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.stats
 from PIL import Image
 from readmes import unexplained
 
@@ -14,7 +16,7 @@ from tinytrain.commands import reproduce
 from tinytrain.config import load as configs
 from tinytrain.errors import UserError
 from tinytrain.experiments import results_table
-from tinytrain.experiments.papers import charts, results, scaling, tables
+from tinytrain.experiments.papers import charts, mixup_chart, results, scaling, tables
 from tinytrain.experiments.planned import Planned
 from tinytrain.run import Run
 
@@ -212,6 +214,35 @@ def test_figures_are_drawn(reproduced, tmp_path):
         image = np.asarray(Image.open(path).convert("RGB"))
         assert min(image.shape[:2]) > 300
         assert len(np.unique(image.reshape(-1, 3), axis=0)) > 20  # more than an empty frame
+
+
+def test_accuracy_in_training_stands_beside_that_on_val_and_the_gap_between_them(reproduced):
+    """The runs end at 0.1 in training, and at 0.1 and 0.2 on val after the two epochs."""
+    reproduction = reproduced({"low": [0.4, 0.42]})
+    val, training = charts.accuracy(reproduction.table, reproduction.finished).axes
+    assert [axes.lines[0].get_ydata().tolist() for axes in (val, training)] == [[10, 20], [10, 10]]
+    assert (val.get_title().partition("), ")[2], training.get_title()) == ("on val", "in training")
+    (axes,) = charts.gap(reproduction.table, reproduction.finished).axes
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), [0, -10])
+
+
+def test_the_shares_of_mixup_that_are_drawn_follow_their_density():
+    shares = mixup_chart.drawn_shares(0.2, 300)
+    assert scipy.stats.kstest(shares, scipy.stats.beta(0.2, 0.2).cdf).pvalue > 0.01
+    assert scipy.stats.kstest(shares, scipy.stats.beta(1.0, 1.0).cdf).pvalue < 1e-6
+
+
+def test_trainings_of_several_lengths_are_a_curve(reproduced):
+    reproduction = reproduced({"low": [0.4, 0.42], "a high one": [0.5]})
+    arms = [dataclasses.replace(arm, curve="plain") for arm in reproduction.table.arms]
+    table = dataclasses.replace(reproduction.table, arms=arms)
+    longer = [dataclasses.replace(run, config=copy.deepcopy(run.config)) for run in reproduction.finished]
+    for run in longer:
+        run.config.optim.epochs = 20 if run.name == "low" else 10
+    (axes,) = charts.epochs(table, longer).axes
+    (line,) = axes.lines
+    assert line.get_xdata().tolist() == [10, 20]
+    np.testing.assert_allclose(line.get_ydata(), [50, 41])
 
 
 def test_a_class_or_a_folder_may_look_like_mathematics(reproduced, image_folder, tmp_path):

@@ -36,6 +36,7 @@ def test_the_adaptive_recipes_are_those_of_the_specification(recipe):
     assert (augment.augmix, augment.augmix_severity, augment.augmix_width, augment.augmix_depth) == (True, 5, 3, 0)
     assert (augment.small_crop, augment.small_crop_probability) == (0.9, 0.3)
     assert (augment.rotation, augment.rotation_probability) == (10, 0.3)
+    assert config.dml.form == ("released" if recipe == "adaptive" else "paper")
     assert (config.sam.rho, config.dml.margin, config.dml.scale, config.am_softmax.margin) == (0.05, 0.35, 1.0, 0.35)
     assert config.method == {"adaptive": "dml+sam", "adaptive_am": "am_softmax+sam"}[recipe]
 

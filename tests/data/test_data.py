@@ -9,7 +9,7 @@ from PIL import Image
 
 from tinytrain.config.schema import Config, Data
 from tinytrain.data import batches as pipeline
-from tinytrain.data import decoding, resizing, splits
+from tinytrain.data import decoding, resizing, shuffled, splits
 from tinytrain.data.images import Samples
 from tinytrain.data.load import load_dataset
 from tinytrain.datasets import digits, folder, tfds
@@ -119,6 +119,40 @@ def test_the_split_is_stratified_seeded_and_disjoint():
     for name in first:
         np.testing.assert_array_equal(first[name].indices, again[name].indices)
         assert not np.array_equal(first[name].indices, other[name].indices)
+
+
+def test_a_shuffled_split_is_the_start_of_a_random_order_whatever_the_class():
+    """Digits have 1,797 images, none twice: 20 % for test, then 300 for val, classes as chance has it."""
+    source = splits.arrange(digits.load("", Data()), "shuffled")
+    first, again, other = (splits.draw(source, Data(val_images=300), seed) for seed in (1, 1, 2))
+    labels = source.image_sets["all"].annotations
+    order = np.random.default_rng([1, 1797]).permutation(1797)
+    np.testing.assert_array_equal(first["test"].indices, np.sort(order[:359]))
+    assert [len(first[name].indices) for name in ("train", "val", "test")] == [1138, 300, 359]
+    assert sorted(np.concatenate([part.indices for part in first.values()])) == list(range(1797))
+    counts = np.array([np.bincount(labels[splits.draw(source, Data(), seed)["test"].indices]) for seed in range(20)])
+    # hypergeometric: of 359 among 1797 each tenth has a deviation of √(359·0.1·0.9·0.8) = 5.1
+    assert 4 < counts.std() < 6.5
+    for name in first:
+        np.testing.assert_array_equal(first[name].indices, again[name].indices)
+        assert not np.array_equal(first[name].indices, other[name].indices)
+
+
+def test_a_shuffled_split_keeps_copies_together_and_names_what_cannot_be_drawn():
+    units = np.array([0, 1, 2, 2, 2, 5, 6, 6, 8, 9])
+    for seed in range(30):
+        kept, held = shuffled.hold_out(np.arange(10), units, 4, seed, "val")
+        assert not set(units[kept]) & set(units[held])
+        assert 3 <= len(held) <= 4
+    with pytest.raises(UserError, match="cannot hold 10 images out for val: expected 1 to 9, one left"):
+        shuffled.hold_out(np.arange(10), units, 10, 0, "val")
+
+
+def test_a_shuffled_split_without_a_class_to_train_on_is_refused(image_folder):
+    source = folder.load(str(image_folder(classes=("red", "blue", "green"), count=3)), Data())
+    source = splits.arrange(source, "shuffled")
+    with pytest.raises(UserError, match=r"no image of \w+, \w+ is drawn to train on"):
+        splits.draw(source, Data(train_images=1), 0)
 
 
 def test_train_images_keeps_so_many_of_what_is_left_and_moves_nothing_else():

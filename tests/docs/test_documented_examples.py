@@ -42,11 +42,17 @@ def run(root, *words):
 def test_the_pages_bring_what_they_say(laid):
     root, files = laid
     package = {
-        *("models/ds_cnn.py", "datasets/npz.py", "methods/r_drop.py", "tasks/ordinal/__init__.py"),
-        *("tasks/ordinal/task.py", "train/optimizers/lion.py", "deploy/targets/cmake.py", "config/dataset_catalog.py"),
+        *("models/ds_cnn.py", "datasets/npz.py", "methods/r_drop.py", "methods/lookahead.py"),
+        *(
+            "tasks/ordinal/__init__.py",
+            "tasks/ordinal/task.py",
+            "train/optimizers/lion.py",
+            "deploy/targets/cmake.py",
+            "config/dataset_catalog.py",
+        ),
     }
     tests = {
-        *("tests/methods/test_r_drop.py", "tests/tasks/test_ordinal.py"),
+        *("tests/methods/test_r_drop.py", "tests/methods/test_lookahead.py", "tests/tasks/test_ordinal.py"),
         *("tests/train/test_lion.py", "tests/deploy/test_cmake_target.py"),
     }
     assert {f"tinytrain/{file}" for file in package} | tests <= files

@@ -16,7 +16,7 @@ def trained(model, seed=0):
         layer.set_weights([random.uniform(0.5, 1.5, weight.shape) for weight in layer.get_weights()])
         layer.momentum = 0.0
     for layer in (call.layer for call in walk(model).calls):
-        if layer not in norms and layer.weights and layer.use_bias:
+        if layer not in norms and layer.weights and getattr(layer, "use_bias", False):
             kernel, bias = layer.get_weights()
             layer.set_weights([kernel, random.normal(0, 0.3, bias.shape)])
     model(random.uniform(-1, 1, (8, *model.inputs[0].shape[1:])).astype("float32"), training=True)
@@ -62,6 +62,9 @@ BODIES = {
     "relu after a sum": lambda x: layers.ReLU()(layers.Add()([layers.Conv2D(3, 1)(x), x])),
     "convolution that two read": lambda x: (lambda y: layers.Add()([layers.ReLU()(y), y]))(layers.Conv2D(4, 3)(x)),
     "hard swish": lambda x: layers.Activation("hard_silu")(layers.Conv2D(6, 3)(x)),
+    "one learnt slope": lambda x: layers.PReLU(keras.initializers.Constant(0.3), shared_axes=[1, 2, 3])(
+        layers.Conv2D(6, 3)(x)
+    ),
     "swish as an argument": lambda x: layers.Conv2D(6, 3, activation="silu")(x),
     "hard sigmoid alone": lambda x: layers.Activation("hard_sigmoid")(layers.Add()([x, x])),
     "gate, map kept": lambda x: gate(layers.Conv2D(6, 3)(x), keepdims=True),

@@ -23,9 +23,9 @@ def labels(count=8, seed=1):
     return tf.one_hot(np.random.default_rng(seed).integers(0, 10, count), 10)
 
 
-def netaug(model, widths=WIDTHS, expansions=EXPANSIONS, outer_steps=100, keep_weights=True, x=None):
+def netaug(model, widths=WIDTHS, expansions=EXPANSIONS, outer_steps=100, keep_weights=True, x=None, **options):
     statistics = tf.data.Dataset.from_tensors((images() if x is None else x, labels()))
-    return NetAug(model, widths, expansions, 0, outer_steps, statistics, keep_weights)
+    return NetAug(model, widths, expansions, 0, outer_steps, statistics, keep_weights, **options)
 
 
 def compiled(method, lr=0.05):

@@ -10,7 +10,7 @@ from small_training import EXPANSIONS, WIDTHS, compiled, images, labels, netaug,
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.errors import UserError
-from tinytrain.methods.netaug import batch_statistics, build, default_width_factors, recalibrate
+from tinytrain.methods.netaug import batch_statistics, build, default_width_factors, recalibrate, spaced_factors
 from tinytrain.methods.netaug.super_network import SuperNetwork
 from tinytrain.nn import macs
 from tinytrain.train import optimizers
@@ -174,6 +174,43 @@ def test_the_gradient_is_the_sum_of_two_plain_networks():
     for variable, own, total in zip(method.trainable_variables, step.gradients, expected, strict=True):
         allowed = 1e-3 * np.linalg.norm(total) + 1e-5  # what a BatchNorm behind it makes zero is noise alone
         assert np.linalg.norm(own - total) <= allowed, variable.path
+
+
+@pytest.mark.parametrize(("alpha", "networks"), [(0.25, 1), (0.5, 3)])
+def test_alpha_weighs_the_sum_of_several_wider_networks(alpha, networks):
+    """Eq. 1: L(tiny) + α·Σ L(wider); each is another draw, the first one that of a step with one network alone."""
+    keras.utils.set_random_seed(0)
+    method = compiled(netaug(shallow(), alpha=alpha, networks=networks))
+    x, y = images(32, resolution=16), labels(32)
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)
+    drawn = [[int(width) for width in method.draw_widths(tf.constant(7), index)] for index in range(networks)]
+    assert len(set(map(tuple, drawn))) == networks
+    expected = [np.zeros(variable.shape, np.float64) for variable in method.trainable_variables]
+    for weight, widths in [(1.0, method.super_network.smallest), *((alpha, widths) for widths in drawn)]:
+        plain = cut(method.super_network, widths)
+        with tf.GradientTape() as tape:
+            value = loss(y, plain(x, training=True))
+        for total, gradient in zip(expected, tape.gradient(value, plain.trainable_variables), strict=True):
+            total[tuple(slice(0, side) for side in gradient.shape)] += weight * gradient.numpy()
+    step = method.gradients(x, Objective(lambda logits: loss(y, logits), lambda value: value), tf.constant(7))
+    for variable, own, total in zip(method.trainable_variables, step.gradients, expected, strict=True):
+        allowed = 5e-3 * np.linalg.norm(total) + 1e-5  # a ReLU that rounding turns on or off is worth a thousandth
+        assert np.linalg.norm(own - total) <= allowed, variable.path
+
+
+def test_r_and_s_are_evenly_spaced_widths_on_both_axes():
+    """The paper's example, r = 3 and s = 2: w, 2w and 3w."""
+    assert spaced_factors(3, 2) == [1, 2, 3]
+    assert spaced_factors(2.8, 3) == pytest.approx([1, 1.6, 2.2, 2.8])
+    config = configs.load(None, ["method=netaug", "netaug.factor=3", "netaug.diversity=2"])
+    context = TrainingContext(10, 8, lambda seed, steps: tf.data.Dataset.from_tensors((images(), labels())))
+    method = build(tiny(), config, context)
+    by_kind = {choice.group.kind: choice for choice in method.super_network.choices}
+    outer, inner = by_kind["outer"], by_kind["inner"]
+    assert outer.widths == [outer.group.width * times for times in (1, 2, 3)]
+    assert list(inner.factors) == [1, 2, 3]
+    with pytest.raises(UserError, match=r"netaug\.factor = 0\.5: expected more than 1"):
+        build(tiny(), configs.load(None, ["method=netaug", "netaug.factor=0.5"]), context)
 
 
 def test_a_step_is_traced_once_and_depends_on_its_number_alone():

@@ -20,7 +20,7 @@ from tinytrain.train import task
 
 OPERATORS = {
     "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "MUL", "AVERAGE_POOL_2D", "MAX_POOL_2D", "PAD",
-    "HARD_SWISH", "LOGISTIC", "RESIZE_BILINEAR",
+    "HARD_SWISH", "LEAKY_RELU", "LOGISTIC", "RESIZE_BILINEAR",
 }  # fmt: skip
 
 
@@ -123,6 +123,7 @@ def test_every_model_is_int8_and_every_operator_of_its_graph_exact(name):
         ("gate, reshaped", {"CONV_2D": 1, "AVERAGE_POOL_2D": 2, "MUL": 1, "FULLY_CONNECTED": 3}),
         ("gate, map kept", {"CONV_2D": 1, "AVERAGE_POOL_2D": 2, "MUL": 1, "FULLY_CONNECTED": 3}),
         ("hard swish", {"CONV_2D": 1, "HARD_SWISH": 1, "AVERAGE_POOL_2D": 1, "FULLY_CONNECTED": 1}),
+        ("one learnt slope", {"CONV_2D": 1, "LEAKY_RELU": 1, "AVERAGE_POOL_2D": 1, "FULLY_CONNECTED": 1}),
         ("swish as an argument", {"CONV_2D": 1, "LOGISTIC": 1, "MUL": 1, "AVERAGE_POOL_2D": 1, "FULLY_CONNECTED": 1}),
         ("relu after a sum", {"CONV_2D": 1, "ADD": 1, "AVERAGE_POOL_2D": 1, "FULLY_CONNECTED": 1}),
         ("padding of ResNet", {"PAD": 1, "CONV_2D": 1, "AVERAGE_POOL_2D": 1, "FULLY_CONNECTED": 1}),
@@ -266,6 +267,15 @@ def test_the_fine_tune_is_sgd_with_momentum_coupled_decay_and_a_cosine_by_hand()
             variable.assign(variable.numpy() - rate * velocities[place])
     for found, wanted in zip(tuned.trainable_variables, variables, strict=True):
         np.testing.assert_allclose(found.numpy(), wanted.numpy(), atol=1e-5)
+
+
+def test_the_decay_of_adamw_is_as_strong_in_the_velocity_of_the_fine_tune():
+    """In a steady state v = λ'w/(1 − 0.9), so λ' = 0.1λ takes ηλw from a weight in a step, as AdamW does."""
+    decays = {
+        name: fine_tuning.optimizer_of(Config(optim=Optim(name=name, weight_decay=0.02))).weight_decay
+        for name in ("adam", "adamw")
+    }
+    assert decays == pytest.approx({"adam": 0.02, "adamw": 0.002})
 
 
 def test_the_ranges_start_from_the_calibration_images():

@@ -61,6 +61,31 @@ def test_every_step_counts_the_last_one_too_and_so_do_the_running_statistics():
         assert np.abs(average.numpy() - variable.numpy()).max() > 1e-4
 
 
+def test_what_a_training_leaves_is_the_average_with_its_last_step_in():
+    """The weights after each of six steps in two epochs, averaged by the formula, are what the network ends with."""
+    averaging, inner = small_method(0.4)
+    averaged = [*inner.trainable_variables, *inner.running_statistics()]
+    after_steps = [[variable.numpy().astype(np.float64) for variable in averaged]]
+
+    class Seen(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            after_steps.append([variable.numpy().astype(np.float64) for variable in averaged])
+
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(1, 2, (24, 2, 2, 1)).astype("float32"), rng.normal(size=(24, 1)).astype("float32")
+    data = tf.data.Dataset.from_tensor_slices((x, y)).batch(8)
+    callbacks = [*averaging.callbacks(), Seen()]
+    averaging.fit(data, epochs=2, verbose=0, shuffle=False, validation_data=data, callbacks=callbacks)
+    expected, *trained = after_steps
+    assert len(trained) == 6
+    for number, weights in enumerate(trained):
+        decay = min(0.4, (1 + number) / (10 + number))
+        expected = [decay * old + (1 - decay) * new for old, new in zip(expected, weights, strict=True)]
+    for variable, value in zip(averaged, expected, strict=True):
+        np.testing.assert_allclose(variable.numpy(), value, rtol=1e-5, atol=1e-7)
+    assert max(np.abs(value - last).max() for value, last in zip(expected, trained[-1], strict=True)) > 1e-3
+
+
 def test_an_exchange_swaps_both_and_a_second_one_brings_all_back():
     averaging, inner = small_method(0.5)
     for number, average in enumerate(averaging.averages):

@@ -15,6 +15,7 @@ from tinytrain.data.splits import Splits
 from tinytrain.run import Run
 from tinytrain.train import optimizers, schedules
 from tinytrain.train.optimizers.adam import Adam
+from tinytrain.train.optimizers.adamw import AdamW
 from tinytrain.train.optimizers.sgd import SGD
 from tinytrain.train.resolve import resolve
 from tinytrain.train.task import build_network
@@ -73,6 +74,31 @@ def test_adam():
         w = w - lr * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
         expected.append(w)
     np.testing.assert_allclose(run(Adam(Steps(), coupled_decay=0.05)), expected, rtol=2e-5)
+
+
+def test_adamw_shrinks_the_weight_and_leaves_the_decay_out_of_the_moments():
+    w, m, v = np.array([1.0, -2.0, 0.5]), np.zeros(3), np.zeros(3)
+    expected = []
+    for t, (g, lr) in enumerate(zip(GRADIENTS, LR, strict=True), 1):
+        w = (1 - lr * 0.2) * w
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        w = w - lr * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+        expected.append(w)
+    np.testing.assert_allclose(run(AdamW(Steps(), 0.2)), expected, rtol=2e-5)
+    again = AdamW.from_config(AdamW(0.1, 0.2, bias_lr=2).get_config())
+    assert (again.decoupled_decay, again.bias_lr, again.coupled_decay) == (0.2, 2, 0)
+
+
+def test_two_steps_of_adamw_by_hand():
+    """Constant gradients: each step of Adam is -η·sign(g), whatever their size, and before it the weight loses ηλw."""
+    built = optimizers.build(Optim(name="adamw", lr=0.1, schedule="constant", weight_decay=0.5), 1)
+    variables = [keras.Variable([1.0, 2.0], name="kernel"), keras.Variable([1.0, 2.0], name="bias")]
+    built.build(variables)
+    for _ in range(2):
+        built.apply([tf.constant([3.0, -0.01])] * 2, variables)
+    # kernel: 1 → 0.95 − 0.1 = 0.85 → 0.8075 − 0.1;  2 → 1.9 + 0.1 = 2 → 1.9 + 0.1
+    np.testing.assert_allclose(variables[0].numpy(), [0.7075, 2.0], rtol=1e-5)
+    np.testing.assert_allclose(variables[1].numpy(), [0.8, 2.2], rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["bias", "gamma", "beta"])

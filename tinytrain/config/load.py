@@ -95,6 +95,7 @@ def check(config: Config) -> None:
     for name in names:
         plugins.check("methods", name)
     _check_drops(config.optim)
+    _check_cycle(config.optim.cycle_momentum)
     if not is_hundredths(config.detect.nms):
         raise UserError(f"detect.nms = {config.detect.nms}: expected hundredths, as the firmware compares them")
     parse_spec(config.data.spec)
@@ -118,6 +119,15 @@ def _check_drops(optim: Optim) -> None:
     ends = [0.0, *drops, float(optim.epochs)]
     if any(drop >= later for drop, later in itertools.pairwise(ends)):
         raise UserError(f"{written}: expected epochs that rise, all above 0 and below {optim.epochs}, optim.epochs")
+
+
+def _check_cycle(momentum: list[float]) -> None:
+    """Raises UserError for an optim.cycle_momentum that is no low and high one."""
+    if len(momentum) != 2 or momentum[0] > momentum[1]:
+        raise UserError(
+            f"optim.cycle_momentum = [{', '.join(f'{one:g}' for one in momentum)}]: expected the momentum at the peak "
+            "of the rate and the higher one at both ends, such as [0.85, 0.95]"
+        )
 
 
 def methods(config: Config) -> list[str]:

@@ -16,6 +16,16 @@ class Netaug:
     expansion_factors: list[float] = key(
         (1.0, 1.6, 2.2, 2.8), "widths inside blocks, times the network's own, ascending from 1", 1, 16
     )
+    factor: float = key(
+        0.0,
+        "width of the largest network, times the network's own, r of the paper: both lists are then evenly spaced from "
+        "1 to it; 0: the lists above",
+        0,
+        16,
+    )
+    diversity: int = key(2, "steps of these lists, s of the paper: they have one width more", 1, 15)
+    alpha: float = key(1.0, "weight of the loss of each wider network", 0.001, MOST_WEIGHT)
+    networks: int = key(1, "wider networks that are drawn for a step", 1, 16)
     expansion_only: float = key(
         0.5, "share of the epochs after the warm-up, the last ones, that widen inside only", 0, 1
     )
@@ -30,6 +40,23 @@ class Dropblock:
 
     block_size: int = key(5, "side of a dropped square, in positions of the feature map", 1, 99)
     keep: float = key(0.9, "about the share of positions that are kept", 0.01, 1)
+
+
+@dataclass
+class ConfidencePenalty:
+    """The confidence penalty: answers of low entropy cost more."""
+
+    beta: float = key(0.1, "weight of the entropy that is taken from the loss; 0: plain training", 0, MOST_WEIGHT)
+
+
+@dataclass
+class ContinuousDropout:
+    """Continuous dropout before the classifier: features times random numbers from 0 to 1."""
+
+    distribution: Literal["uniform", "gaussian"] = key(
+        "uniform", "of these numbers: uniform in 0..1, or gaussian around 0.5, clipped to 0..1"
+    )
+    sigma: float = key(0.2, "gaussian: its standard deviation", 0.001, 10)
 
 
 @dataclass
@@ -72,6 +99,7 @@ class AmSoftmax:
     scale: float | Auto = key(
         "auto", "of the cosines in the loss; auto: √2·ln(classes - 1), at least 3", 0.01, MOST_WEIGHT
     )
+    prelu: bool = key(False, "PReLU for the activations behind the last block, as in the released code")
 
 
 @dataclass
@@ -85,4 +113,5 @@ class Dml:
     margin: float = key(0.35, "AM-Softmax margin of the slow student; the released code had none", 0, 2)
     scale: float = key(1.0, "scale of its cosines", 0.01, MOST_WEIGHT)
     dropout: float = key(0.2, "dropout before its head", 0, 0.95)
+    prelu: bool = key(False, "PReLU for the activations behind its last block, as in the released code")
     head: Literal["cosine", "softmax"] = key("cosine", "softmax: its own head stays, without margin and scale")

@@ -33,9 +33,10 @@ class Data:
         "digits, folder:PATH, csv:FILE, tfds:NAME[/CONFIG], for boxes voc:, coco:, yolo:, labelme: or tfrecord:PATH, "
         "or a name from `tinytrain list datasets`",
     )
-    split: Literal["auto", "official", "trainval", "random", "paper"] = key(
+    split: Literal["auto", "official", "trainval", "random", "shuffled", "paper"] = key(
         "auto",
-        "official: as the data comes; trainval: val joins train; random: split again; paper: the test count of a paper",
+        "official: as the data comes; trainval: val joins train; random: split again; paper: the test count of a "
+        "paper; shuffled: official, what is held out is drawn by a plain shuffle",
     )
     val_fraction: float = key(0.1, "share of the training images held out, if the data has no val split", 0.01, 0.5)
     test_fraction: float = key(0.2, "share of all images held out, if the data has no test split", 0.01, 0.5)
@@ -178,24 +179,33 @@ class Augment:
 class Optim:
     """The optimizer and its schedule."""
 
-    name: str = key("auto", "sgd with momentum, or adam: a file in tinytrain/train/optimizers; auto: sgd")
+    name: str = key("auto", "sgd with momentum, adam or adamw: a file in tinytrain/train/optimizers; auto: sgd")
     lr: float = key(0.05, "peak learning rate; with search.algorithm, what a range test begins with", 0, MOST_RATE)
-    schedule: Literal["cosine", "cosine_epochs", "steps", "plateau", "constant"] = key(
+    schedule: Literal["cosine", "cosine_epochs", "one_cycle", "steps", "plateau", "constant"] = key(
         "cosine",
-        "cosine: falls to 0 by the step, cosine_epochs: by the epoch; steps: falls after optim.drops; plateau: falls "
-        "where the loss stands still, the training then ends by itself",
+        "cosine: falls to 0 by the step, cosine_epochs: by the epoch; one_cycle: rises, then falls, without warm-up, "
+        "the momentum against it; steps: falls after optim.drops; plateau: falls where the loss stands still, the "
+        "training then ends by itself",
     )
     drops: list[float] | Literal["none"] = key(
         "none", "schedule steps: epochs after which the rate is multiplied by optim.drop_factor", 0, MOST_EPOCHS
     )
     drop_factor: float = key(0.1, "schedule steps: what the rate is multiplied by", 0.001, 0.99)
+    cycle_rise: float = key(0.3, "one_cycle: share of the steps in which the rate rises", 0.01, 0.99)
+    cycle_start: float = key(25.0, "one_cycle: the peak divided by the first rate", 1, 1e9)
+    cycle_end: float = key(1e4, "one_cycle: the first rate divided by the last", 1, 1e9)
+    cycle_momentum: list[float] = key(
+        (0.85, 0.95), "one_cycle: momentum, β₁ of adam, at the peak of the rate and at both ends", 0, 0.9999
+    )
     epochs: int = key(30, "passes over the training images, warm-up included", 1, MOST_EPOCHS)
     batch: int = key(64, "images a step", 1, MOST_BATCH)
     warmup_epochs: float = key(1.0, "epochs of linear warm-up, which the schedule goes on from", 0, MOST_EPOCHS)
     warmup_from: float = key(0.0, "learning rate that the warm-up begins at, as a share of optim.lr", 0, 1)
     momentum: float = key(0.9, "momentum of sgd", 0, 0.9999)
     nesterov: bool = key(True, "Nesterov momentum")
-    weight_decay: float = key(4e-5, "coupled L2, added to the gradient of what optim.decay says", 0, 1)
+    weight_decay: float = key(
+        4e-5, "coupled L2, added to the gradient of what optim.decay says; of adamw decoupled, 0.01 and more", 0, 1
+    )
     decay: Literal["kernels", "all"] = key("kernels", "what weight decay acts on: no biases and BatchNorm, or all")
     bias_lr: float = key(
         1.0, "learning rate of biases, those of BatchNorm included, as a multiple of the others'", 0, 1000
@@ -338,6 +348,8 @@ class Config:
     search: Search = field(default_factory=Search)
     netaug: method_keys.Netaug = field(default_factory=method_keys.Netaug)
     dropblock: method_keys.Dropblock = field(default_factory=method_keys.Dropblock)
+    confidence_penalty: method_keys.ConfidencePenalty = field(default_factory=method_keys.ConfidencePenalty)
+    continuous_dropout: method_keys.ContinuousDropout = field(default_factory=method_keys.ContinuousDropout)
     distill: method_keys.Distill = field(default_factory=method_keys.Distill)
     tinytl: method_keys.Tinytl = field(default_factory=method_keys.Tinytl)
     sam: method_keys.Sam = field(default_factory=method_keys.Sam)

@@ -1,9 +1,9 @@
-"""The train, val and test split of a dataset: official where there is one, else stratified and seeded.
+"""The train, val and test split of a dataset: official where there is one, else stratified or shuffled, and seeded.
 
 data.split says which official splits are joined before images are held out (`arrange`); data.val_fraction or
 val_images, data.test_fraction or test_images say how many, data.train_images how many of the rest are trained on
-(`draw`), and data.seed which. The 40,000/10,000 of CIFAR-100 (methods.md D.2) is
-data.val_images=10000; NetAug's Flowers-102 (A.8) is data.split=trainval; Table 1 of C.10 is data.split=paper.
+(`draw`), and data.seed which. The 40,000/10,000 of CIFAR-100 (methods.md D.2) is data.val_images=10000 with
+data.split=shuffled; NetAug's Flowers-102 (A.8) is data.split=trainval; Table 1 of C.10 is data.split=paper.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from tinytrain.config.schema import Config, Data
-from tinytrain.data import boxes, check, copies, decoding, frames
+from tinytrain.data import boxes, check, copies, decoding, frames, shuffled
 from tinytrain.data.crops import CroppedImages
 from tinytrain.data.decoding import Workers
 from tinytrain.data.facts import Facts
@@ -129,7 +129,8 @@ def seed(config: Config) -> int:
 def draw(dataset: Dataset, data: Data, seed: int) -> dict[str, Subset]:
     """Returns {"train", "val", "test"} of `dataset`; the same seed gives the same split.
 
-    Copies of an image, in what is held out here, are on the same side; official splits are left as they are.
+    Copies of an image, in what is held out here, are on the same side; official splits are left as they are. Every
+    class is on each side, unless the rule is "shuffled".
 
     Args:
         dataset: the images, with their official splits joined as `arrange` does.
@@ -148,18 +149,24 @@ def draw(dataset: Dataset, data: Data, seed: int) -> dict[str, Subset]:
     strata = image_sets[base].strata
     everything = np.arange(len(strata))
     units = _units(image_sets[base]) if holdouts else everything
-    strict = image_sets[base].annotations.ndim < 3
-    reserved = set() if strict or not holdouts else _reserved(dataset, base, units, 1 + len(holdouts), seed)
+    strict, plain = image_sets[base].annotations.ndim < 3, dataset.split == "shuffled"
+    reserved = set() if strict or plain or not holdouts else _reserved(dataset, base, units, 1 + len(holdouts), seed)
     left, subsets = everything, {name: Subset(name, np.arange(len(one.names))) for name, one in image_sets.items()}
     for number, (name, share) in enumerate(holdouts.items()):
+        if plain:
+            left, held = shuffled.hold_out(left, units, share, seed, name)
+            subsets[name] = Subset(base, np.sort(held))
+            continue
         try:
             left, held = hold_out(left, strata, units, share, seed, name, len(holdouts) - number, strict, reserved)
         except copies.OnlyCopies as error:
             raise _only_copies(dataset.classes[error.label], 1 + len(holdouts)) from None
         subsets[name] = Subset(base, np.sort(held))
-    if 0 < data.train_images < len(left):
+    if 0 < data.train_images < len(left) and plain:
+        _, left = shuffled.hold_out(left, everything, data.train_images, seed, "train")
+    elif 0 < data.train_images < len(left):
         _, left = hold_out(left, strata, everything, data.train_images, seed, "train", strict=strict)
-    _refuse_lost_classes(dataset, image_sets[base].annotations[left])
+    _refuse_lost_classes(dataset, image_sets[base].annotations[left], plain)
     return {"train": Subset(base, np.sort(left)), "val": subsets["val"], "test": subsets["test"]}
 
 
@@ -243,9 +250,10 @@ def _only_copies(name: str, needed: int) -> UserError:
     )
 
 
-def _refuse_lost_classes(dataset: Dataset, annotations: np.ndarray) -> None:
-    """Raises UserError if no box of a class is in the images to train on, drawn as data.train_images says."""
-    counts = class_counts(annotations, len(dataset.classes)) if annotations.ndim == 3 else np.ones(1)
+def _refuse_lost_classes(dataset: Dataset, annotations: np.ndarray, plain: bool) -> None:
+    """Raises UserError if no image, or box, of a class is in the images to train on, where the draw allows that."""
+    drawn_so = annotations.ndim == 3 or plain
+    counts = class_counts(annotations, len(dataset.classes)) if drawn_so else np.ones(1)
     if not counts.all():
         lost = ", ".join(name for name, count in zip(dataset.classes, counts, strict=True) if not count)
         raise UserError(

@@ -11,7 +11,7 @@ probabilities with softmax(s·cosθ).
 
 Differences from the released code of the adaptive pipeline (methods.md C.6):
 - its margin is lost after the first batch, by mistake; am_softmax.margin = 0 reproduces that;
-- it also replaces the activation before the head by PReLU; networks here keep theirs, for which int8 kernels exist.
+- it also replaces the activations before the head by PReLU, as am_softmax.prelu = true does here (`nn.prelu`).
 """
 
 import math
@@ -23,6 +23,7 @@ import tensorflow as tf
 from tinytrain.config.schema import Config
 from tinytrain.nn import cosine_head
 from tinytrain.nn.fused_batch_norm import with_fused_batch_norm
+from tinytrain.nn.prelu import with_prelu
 from tinytrain.train import additive_margin_loss
 from tinytrain.train.method import Method, Objective, Step, TrainingContext, require_functional
 
@@ -40,7 +41,8 @@ def default_scale(classes: int) -> float:
 def build(inner: Any, config: Config, training: TrainingContext) -> "AMSoftmax":
     """Returns AM-Softmax around the plain model `inner`; raises UserError around another method."""
     options = config.am_softmax
-    return AMSoftmax(require_functional(inner, "am_softmax"), options.margin, float(options.scale))
+    model = require_functional(inner, "am_softmax")
+    return AMSoftmax(with_prelu(model) if options.prelu else model, options.margin, float(options.scale))
 
 
 class AMSoftmax(Method):

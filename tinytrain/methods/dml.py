@@ -16,7 +16,8 @@ with w/2 (methods.md C.7). The probabilities have no margin and temperature 1. O
 students, each with its own BatchNorm statistics; `loss` is the sum of both.
 
 Differences from the released code: its slow student has no margin, by mistake (dml.margin = 0 reproduces that), and
-PReLU before its head. With its scale of 1 the slow student's probabilities are nearly uniform, which is intended.
+PReLU before its head (dml.prelu = true does). With its scale of 1 the slow student's probabilities are nearly uniform,
+which is intended.
 """
 
 import functools
@@ -30,6 +31,7 @@ from tinytrain.config import method_keys
 from tinytrain.config.schema import Config
 from tinytrain.nn import cosine_head, initializers
 from tinytrain.nn.fused_batch_norm import with_fused_batch_norm
+from tinytrain.nn.prelu import with_prelu
 from tinytrain.train import additive_margin_loss
 from tinytrain.train.method import Method, Objective, Step, TrainingContext, require_functional
 
@@ -72,7 +74,8 @@ class Dml(Method):
         """Makes the slow student; after the fast one, whose dropout masks are thus the same as without it."""
         dropout, cosine = self.options.dropout, self.options.head == "cosine"
         with_head = cosine_head.with_cosine_head if cosine else cosine_head.with_dropout
-        slow = with_head(self.plain, dropout, self.keep_weights)
+        body = with_prelu(self.plain) if self.options.prelu else self.plain
+        slow = with_head(body, dropout, self.keep_weights)
         if not self.keep_weights:
             self.initialize(slow, skip=cosine_head.classifier(slow).name if cosine else "")
         slow = with_fused_batch_norm(slow)

@@ -86,6 +86,8 @@ class Builder:
             return x
         if activation in ("relu", "relu6"):
             return tf_keras.layers.ReLU(6.0 if activation == "relu6" else None, name=self.name(layer))(x)
+        if activation == "leaky_relu":
+            return tf_keras.layers.LeakyReLU(slope_of(layer), name=self.name(layer))(x)
         if activation == "hard_silu":
             return HardSwish(name=self.name(layer))(x)
         if activation == "hard_sigmoid":
@@ -98,7 +100,7 @@ class Builder:
             return tf_keras.layers.Multiply(name=self.name(layer))([x, gate])
         raise UserError(
             f"the layer '{layer.name}' of class {type(layer).__name__} applies '{activation}', which cannot be "
-            "exported to int8: expected relu, relu6, silu, hard_silu, sigmoid, hard_sigmoid or softmax"
+            "exported to int8: expected relu, relu6, leaky_relu, silu, hard_silu, sigmoid, hard_sigmoid or softmax"
         )
 
 
@@ -111,5 +113,26 @@ def activation_of(layer: keras.Layer) -> str:
         names = {None: "relu", 6.0: "relu6"}  # by max_value
         is_plain = not layer.negative_slope and not layer.threshold and layer.max_value in names
         return names[layer.max_value] if is_plain else f"ReLU of {layer.get_config()}"
+    if isinstance(layer, keras.layers.LeakyReLU | keras.layers.PReLU):
+        return "leaky_relu"
     function = getattr(layer, "activation", None)
     return "linear" if function is None else str(keras.activations.serialize(function))
+
+
+def slope_of(layer: keras.Layer) -> float:
+    """Returns the slope for negative values of a layer that applies a leaky ReLU, also a learnt one.
+
+    Raises:
+        UserError: a PReLU with slopes that differ, which LEAKY_RELU has not.
+    """
+    if isinstance(layer, keras.layers.LeakyReLU):
+        return float(layer.negative_slope)
+    if not isinstance(layer, keras.layers.PReLU):
+        return 0.2  # of Keras' leaky_relu
+    slopes = np.asarray(layer.alpha)
+    if np.ptp(slopes) > 0:
+        raise UserError(
+            f"the layer '{layer.name}' of class PReLU has {slopes.size} slopes, which cannot be exported to int8: "
+            "expected one for all channels, shared_axes=[1, 2, 3]"
+        )
+    return float(slopes.flat[0])

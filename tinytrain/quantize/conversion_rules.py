@@ -15,6 +15,7 @@ from tinytrain.errors import UserError
 from tinytrain.nn.graph import Call
 from tinytrain.quantize.clone_builder import Builder, Clip, Tensor, activation_of
 
+ACTIVATIONS = (keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.PReLU, keras.layers.Activation)
 FUSED = ("linear", "relu", "relu6")  # activations that CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED apply themselves
 
 
@@ -60,7 +61,7 @@ def _weighted(b: Builder, call: Call) -> None:
         kernel = kernel * (scale.reshape(kernel.shape[-2:]) if depthwise else scale)
         bias = bias * scale + shift
         merged.append(norm)
-    if activation == "linear" and (act := b.only_reader(merged[-1], keras.layers.ReLU, keras.layers.Activation)):
+    if activation == "linear" and (act := b.only_reader(merged[-1], *ACTIVATIONS)):
         activation = activation_of(act.layer)
         merged.append(act)
     if activation == "hard_sigmoid":
@@ -287,7 +288,7 @@ Rule = Callable[[Builder, Call], None]
 RULES: dict[str, Rule] = {
     **dict.fromkeys(["Conv2D", "DepthwiseConv2D", "Dense"], _weighted),
     **dict.fromkeys(["Dropout", "SpatialDropout2D", "GaussianNoise", "GaussianDropout", "Identity"], _identity),
-    **dict.fromkeys(["ReLU", "Activation", "Softmax"], _activation),
+    **dict.fromkeys(["ReLU", "LeakyReLU", "PReLU", "Activation", "Softmax"], _activation),
     **dict.fromkeys(["AveragePooling2D", "MaxPooling2D"], _pool),
     **dict.fromkeys(["GlobalAveragePooling2D", "GlobalMaxPooling2D"], _global_pool),
     **dict.fromkeys(["Flatten", "Reshape"], _reshape),

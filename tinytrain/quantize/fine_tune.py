@@ -60,9 +60,12 @@ def fine_tune(
 
 def optimizer_of(config: Config) -> Optim:
     """Returns the [optim] of the fine-tune: what is not named here is that of the training, or not used."""
+    # In the velocity a coupled decay adds up to 1/(1 − μ) of itself, which the decoupled one of AdamW does not.
+    share = 1 - MOMENTUM if config.optim.name == "adamw" else 1.0
     return dataclasses.replace(
         config.optim,
         name="sgd",
+        weight_decay=share * config.optim.weight_decay,
         lr=config.qat.lr,
         schedule="cosine",
         drops="none",

@@ -9,6 +9,7 @@ weights (`conversion_rules`). On the way
 - a hard sigmoid, relu6(x + 3)/6, behind a convolution is folded into it: weights and bias give (x + 3)/6, and the range
   of the int8 output clips to [0, 1] (see qat.py), so that it needs no operator;
 - a Rescaling of the image is folded into the first convolution (`fold`);
+- a PReLU with one slope becomes a leaky ReLU, whose slope the fine-tune leaves as it is;
 - swish becomes x·sigmoid(x), hard swish one layer, and a 1x1 convolution of a 1x1 map a fully connected layer;
 - zero padding is removed where the convolution behind it can pad in the same way itself.
 Each layer of the clone has the name of the Keras layer that it comes from.

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from tinytrain.config.schema import Optim
+from tinytrain.train.one_cycle import OneCycle
 
 
 @keras.saving.register_keras_serializable("tinytrain")
@@ -92,6 +93,9 @@ def build(
         total_steps: how many steps there are, by default those of all epochs.
     """
     total = config.epochs * steps_per_epoch if total_steps is None else total_steps
+    if config.schedule == "one_cycle":
+        low, high = config.cycle_momentum
+        return OneCycle(config.lr, total, config.cycle_rise, config.cycle_start, config.cycle_end, (low, high))
     warmup = min(round(config.warmup_epochs * steps_per_epoch), total - 1)
     if config.schedule == "steps":
         drops = [round(float(drop) * steps_per_epoch) for drop in config.drops]

@@ -5,14 +5,16 @@ import re
 import pytest
 from conftest import REPOSITORY
 
+from tinytrain.config import library
 from tinytrain.config import load as configs
 from tinytrain.errors import UserError
 from tinytrain.experiments.papers import charts
 from tinytrain.experiments.papers import tables as paper_tables
 
+SIZE_KEYS = ("width", "resolution", "channels", "weights")
 FILES = sorted(paper_tables.folder().glob("*.toml"))
-PARTS = {"seed002-table4-detection", "seed002-figure5"}  # of a table, and a figure
-TABLES = {"000": [1], "001": [2, 4, *range(6, 13)], "002": range(1, 8), "003": range(2, 13)}
+PARTS = {"seed002-table4-detection", "seed002-figure3", "seed002-figure5"}  # of a table, and figures
+TABLES = {"000": [1], "001": [2, 3, 4, *range(6, 13)], "002": range(1, 8), "003": range(2, 13)}
 
 
 def config_of(word, label, dataset=None, seed=0):
@@ -74,7 +76,11 @@ def test_every_table_has_a_name():
     assert set(paper_tables.names()) == wanted | PARTS
     assert paper_tables.load("002/4").name == "seed002-table4"
     headings = {name: paper_tables.load(name).heading.partition(":")[0] for name in PARTS}
-    assert headings == {"seed002-table4-detection": "Seed 002, Table 4", "seed002-figure5": "Seed 002, Figure 5"}
+    assert headings == {
+        "seed002-table4-detection": "Seed 002, Table 4",
+        "seed002-figure3": "Seed 002, Figure 3",
+        "seed002-figure5": "Seed 002, Figure 5",
+    }
 
 
 @pytest.mark.parametrize("word", ["seed003-table4", "003/4", "3/4", "003-4", "seed003-table3", "003/table2"])
@@ -115,6 +121,7 @@ def test_seed_003_is_as_specified(word, label, keys, figures_):
     assert (model.mean, model.std) == ([0.5071, 0.4865, 0.4409], [0.2009, 0.1984, 0.2023])
     assert (model.init, model.norm_epsilon, model.dropout) == ("torch", 1e-5, 0)
     assert (config.augment.crop * 32, config.augment.flip, config.data.val_fraction) == (4, True, 0.2)
+    assert config.data.split == "shuffled"
     (arm,) = [arm for arm in paper_tables.load(word).arms if arm.label == label]
     four = [arm.paper[name] for name in ("last_loss", "last_val_loss", "last_top1", "last_val_top1")]
     assert tuple(four) == figures_
@@ -279,6 +286,46 @@ def test_figure_5_has_a_curve_for_each_network_dataset_and_training():
     assert arm.against == "MobileNetV2, VOC, baseline at 320"
     folders = {arm.folder for arm in table.arms}
     assert {"MobileNetV2_on_ImageNet", "MobileNetV3_NetAug_on_ImageNet"} <= folders
+
+
+def test_figure_3_has_the_rows_of_table_4_by_length():
+    table = paper_tables.load("seed002-figure3")
+    found = {
+        (arm.curve, config.optim.epochs): (config.method, arm.paper.get("test_top1"))
+        for arm, config in paper_tables.every_config(table)
+    }
+    assert found == {
+        ("plain", 155): ("", 56.3),
+        ("plain", 305): ("", 57.0),
+        ("plain", 605): ("", 57.5),
+        ("NetAug", 155): ("netaug", 57.8),
+        ("NetAug", 305): ("netaug", None),
+    }
+    assert differences(table.name, "300 epochs, NetAug", "300 epochs") == NETAUG
+
+
+def test_table_3_of_seed_001_trains_what_table_2_does():
+    """methods.md C.11: the means of four of its rows."""
+    table, other = paper_tables.load("001/3"), paper_tables.load("001/2")
+    for arm in table.arms:
+        for dataset in paper_tables.papers_data(other):
+            assert config_of("001/3", arm.label, dataset) == config_of("001/2", arm.label, dataset)
+    assert {arm.label: arm.paper["test_balanced_top1"] for arm in table.arms if arm.paper} == {
+        "MobileNetV3-large, adaptive": 88.30,
+        "MobileNetV3-large 0.75, adaptive": 87.70,
+        "EfficientNet-B0, adaptive": 88.89,
+        "EfficientNet-B0, baseline": 86.59,
+    }
+
+
+@pytest.mark.parametrize(
+    ("recipe", "label"), [("adaptive", "MobileNetV3-small, adaptive"), ("adaptive_am", "EfficientNet-B0, adaptive")]
+)
+def test_a_recipe_is_the_arm_of_table_2_of_seed_001(recipe, label):
+    """All but what the table says of its data and of the size of the network."""
+    own, arm = configs.load(library.recipe(recipe)), config_of("001/2", label)
+    differing = {key for key in [*configs.keys()] if configs.get_key(own, key) != configs.get_key(arm, key)}
+    assert differing <= {"data.spec", "data.resize", *(f"model.{key}" for key in SIZE_KEYS)}
 
 
 # methods.md A.9: learning rate and label smoothing.

@@ -58,6 +58,10 @@ def test_methods_and_searches_cost_more():
     epoch = (45_000 + 5_000 / 3) * image
     assert plain == pytest.approx(10 * epoch)
     assert sam - plain == pytest.approx(10 * 45_000 * image)
+    one, three = (
+        cost.seconds(configs.load(None, [*words, "method=netaug", f"netaug.networks={count}"]), 10) for count in (1, 3)
+    )
+    assert three - plain == pytest.approx(3 * (one - plain))
     assert dml_sam - plain == pytest.approx(3 * 10 * 45_000 * image)
     assert tpe - plain == pytest.approx(15 * 6 * epoch)
 

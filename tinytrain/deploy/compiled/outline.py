@@ -20,6 +20,8 @@ Shape = tuple[int, ...]
 KERNELS: dict[str, tuple[str, int | None]] = {
     "LOGISTIC": ("lookup", 0),
     "Activation": ("lookup", 0),
+    "LeakyReLU": ("lookup", 0),
+    "PReLU": ("lookup", 0),
     "MUL": ("multiply", None),
     "Multiply": ("multiply", None),
     "Add": ("add", 0),

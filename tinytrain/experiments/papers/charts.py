@@ -12,28 +12,21 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-import scipy.stats
-import tensorflow as tf
 from matplotlib.figure import Figure
 
-from tinytrain.config.schema import Augment
 from tinytrain.data import splits
-from tinytrain.data.augment.augmentation import Augmentation
 from tinytrain.data.load import load_dataset
 from tinytrain.data.source import class_counts
 from tinytrain.experiments import macs_chart
 from tinytrain.experiments.papers import columns as table_columns
+from tinytrain.experiments.papers import mixup_chart
 from tinytrain.experiments.papers.tables import Table
 from tinytrain.experiments.runs import Planned
 from tinytrain.files import make_folder, write_atomically
 from tinytrain.run import Run
 from tinytrain.train import figures as task_figures
-from tinytrain.train.resolve import resolve
 
-SAMPLES = 6  # images of the MixUp figure
-DRAWS, SHARES = 64, (0.95, 0.85, 0.7, 0.55)  # of so many draws of MixUp, those with shares nearest to these are shown
 MOST_CURVES = 20  # in one figure, as there are no more colors
-MOST_DENSITY = 4.0  # end of the axis: the density for a small alpha is infinite at 0 and 1
 
 
 def write(table: Table, finished: list[Planned], folder: Path) -> list[Path]:
@@ -79,17 +72,76 @@ def _draw(axes: Any, curves: dict[str, np.ndarray], style: str = "-", suffix: st
 
 
 def accuracy(table: Table, finished: list[Planned]) -> Figure:
-    """Draws the main figure on val after each epoch, with a panel for each task and a line for each arm."""
+    """Draws the main figure after each epoch: on val, beside it in training, if that is measured; a row for each task.
+
+    The training images are augmented, and the network still changes while they are counted.
+    """
+    of_task = _by_task(finished)
+    figure = Figure(figsize=(13, 5 * len(of_task)), layout="constrained")
+    grid = figure.subplots(len(of_task), 2, squeeze=False, sharey="row")
+    for (axes, beside), (task, runs) in zip(grid, of_task.items(), strict=True):
+        main = task_figures.of(task).main
+        _draw(axes, _in_percent(_curves(runs, f"val_{main.key}")))
+        axes.set(xlabel="epoch", ylabel=f"{main.label} / %", title=f"{_title(table, runs)}, on val")
+        if _is_measured(runs, main.key):
+            _draw(beside, _in_percent(_curves(runs, main.key)))
+            beside.set(xlabel="epoch", title="in training")
+            beside.grid(alpha=0.3)
+        else:
+            beside.set_axis_off()
+        _finish(figure, axes, inside=len(of_task) > 1)
+    return figure
+
+
+def gap(table: Table, finished: list[Planned]) -> Figure:
+    """Draws the main figure in training less that on val after each epoch, a line for each arm."""
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    for task, runs in _by_task(finished).items():
+        main = task_figures.of(task).main
+        if not _is_measured(runs, main.key):
+            continue
+        training, val = _curves(runs, main.key), _curves(runs, f"val_{main.key}")
+        _draw(axes, _in_percent({label: values - val[label] for label, values in training.items()}))
+        axes.set(ylabel=f"{main.label} in training less that on val / points")
+    axes.axhline(0, color="0.5", linewidth=0.8)
+    axes.set(xlabel="epoch", title=_title(table, finished))
+    _finish(figure, axes)
+    return figure
+
+
+def epochs(table: Table, finished: list[Planned]) -> Figure:
+    """Draws the first column against the epochs of a training, a curve for each arm that has several lengths."""
+    column, arms = table.columns[0], {arm.label: arm for arm in table.arms if arm.curve}
+    measured: dict[str, dict[int, list[float]]] = {}
+    for planned in (planned for planned in finished if planned.name in arms):
+        value = table_columns.value(column, Run(planned.folder), 1.0)
+        if value is not None:
+            of_curve = measured.setdefault(arms[planned.name].curve, {})
+            of_curve.setdefault(planned.config.optim.epochs, []).append(value)
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    for label, values in measured.items():
+        axes.plot(sorted(values), [np.mean(values[length]) for length in sorted(values)], "o-", label=label)
+    axes.set(xlabel="epochs of the training", ylabel=column.heading, title=_title(table, finished))
+    _finish(figure, axes)
+    return figure
+
+
+def _by_task(finished: list[Planned]) -> dict[str, list[Planned]]:
     of_task: dict[str, list[Planned]] = {}
     for planned in finished:
         of_task.setdefault(Run(planned.folder).config().task, []).append(planned)
-    figure = Figure(figsize=(8, 5 * len(of_task)), layout="constrained")
-    for axes, (task, runs) in zip(figure.subplots(len(of_task), squeeze=False).flat, of_task.items(), strict=True):
-        main = task_figures.of(task).main
-        _draw(axes, {label: 100 * values for label, values in _curves(runs, f"val_{main.key}").items()})
-        axes.set(xlabel="epoch", ylabel=f"val {main.label} / %", title=_title(table, runs))
-        _finish(figure, axes, inside=len(of_task) > 1)
-    return figure
+    return of_task
+
+
+def _is_measured(runs: list[Planned], key: str) -> bool:
+    """Returns whether history.csv has the figure, of a detector's training for example it has none."""
+    return all(key in Run(planned.folder).history()[0] for planned in runs)
+
+
+def _in_percent(curves: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {label: 100 * values for label, values in curves.items()}
 
 
 def rates(table: Table, finished: list[Planned]) -> Figure:
@@ -138,48 +190,6 @@ def _finish(figure: Figure, axes: Any, inside: bool = False) -> None:
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=7)
 
 
-def mixup(table: Table, finished: list[Planned]) -> Figure:
-    """Draws training images, their mixtures by MixUp, and the density of the share λ."""
-    config = next((run.config for run in finished if run.config.augment.mixup), finished[-1].config)
-    alpha = config.augment.mixup or 0.2
-    images, labels, dataset = _images(finished[0])
-    one_hot = tf.one_hot(labels, len(dataset.classes))
-    figure = Figure(figsize=(9, 9), layout="constrained")
-    figure.suptitle(f"MixUp with α = {alpha:g}: images of {finished[0].data}, and four of {DRAWS} draws", fontsize=10)
-    grid = figure.add_gridspec(6, SAMPLES, height_ratios=[1] * 5 + [2.2])
-    for row, (pixels, targets) in enumerate([(images, one_hot), *_mixtures(images, one_hot, alpha)]):
-        for column in range(SAMPLES):
-            axes = figure.add_subplot(grid[row, column])
-            axes.imshow(np.clip(np.round(pixels[column]), 0, 255).astype(np.uint8).squeeze(), cmap="gray")
-            axes.set_title(_shares(np.asarray(targets[column]), dataset.classes), fontsize=7)
-            axes.axis("off")
-    _density(figure.add_subplot(grid[5, :]), alpha)
-    return figure
-
-
-def _mixtures(images: np.ndarray, one_hot: tf.Tensor, alpha: float) -> list[tuple[tf.Tensor, tf.Tensor]]:
-    """Returns the draws of MixUp with larger shares nearest to SHARES; with a small alpha most draws hardly mix."""
-    mixing = Augmentation(Augment(flip=False, crop=0.0, mixup=alpha), images.shape[1])
-    drawn = [mixing(tf.constant(images), one_hot, tf.constant([0, number], tf.int64)) for number in range(DRAWS)]
-    return [min(drawn, key=lambda pair: abs(float(tf.reduce_max(pair[1])) - share)) for share in SHARES]
-
-
-def _shares(target: np.ndarray, classes: list[str]) -> str:
-    """Returns the names of the classes in a target (classes,), with their shares if there are two."""
-    order = [index for index in np.argsort(-target)[:2] if target[index] > 0.005]
-    return "\n".join(f"{target[index]:.2f} {classes[index]}" if len(order) > 1 else classes[index] for index in order)
-
-
-def _density(axes: Any, alpha: float) -> None:
-    shares = np.linspace(0.001, 0.999, 999)
-    for value in sorted({alpha, 0.2, 0.4, 1.0, 2.0}):
-        width = 2.5 if value == alpha else 1
-        axes.plot(shares, scipy.stats.beta.pdf(shares, value, value), linewidth=width, label=f"α = {value:g}")
-    axes.set(xlabel="share λ of the first image", ylabel="density of Beta(α, α)", ylim=(0, MOST_DENSITY), xlim=(0, 1))
-    axes.legend(fontsize=8)
-    axes.grid(alpha=0.3)
-
-
 def classes(table: Table, finished: list[Planned]) -> Figure:
     """Draws the share of each class in each split, with a panel for each dataset."""
     names = dict.fromkeys(planned.data for planned in finished)
@@ -212,20 +222,12 @@ def _class_shares(axes: Any, planned: Planned) -> None:
     axes.legend(loc="upper center", ncols=3, fontsize=8)
 
 
-def _images(planned: Planned) -> tuple[np.ndarray, np.ndarray, Any]:
-    """Returns (images (SAMPLES, R, R, C) uint8, labels, dataset): training images of as many classes as possible."""
-    dataset = load_dataset(planned.config)
-    config = resolve(planned.config, dataset)
-    images, labels = splits.Splits(dataset, config).arrays("train")
-    first = [int(np.flatnonzero(labels == label)[0]) for label in np.unique(labels)]
-    chosen = (first * SAMPLES)[:SAMPLES]
-    return np.stack([images[index] for index in chosen]), labels[chosen], dataset
-
-
 FIGURES: dict[str, Callable[[Table, list[Planned]], Figure]] = {
     "accuracy": accuracy,
     "rates": rates,
-    "mixup": mixup,
+    "gap": gap,
+    "epochs": epochs,
+    "mixup": mixup_chart.draw,
     "classes": classes,
     "macs": macs,
 }

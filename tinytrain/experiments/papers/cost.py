@@ -30,7 +30,10 @@ CAPTION = (
 OVERHEAD, DENSE, DEPTHWISE = 5.9e-4, 8.0e-11, 1.15e-9  # seconds, seconds per MAC, seconds per depthwise MAC
 SIDE = 96  # pixels, at which a detector is counted
 # Time of a step over that of a plain one. NetAug: the mean of both halves of the table in docs/training-methods.md.
-FACTORS = {"netaug": 3.2, "distill": 1.0, "dml": 2.0, "sam": 2.0, "dropblock": 1.1, "am_softmax": 1.0, "tinytl": 0.8}
+FACTORS = {
+    **{"netaug": 3.2, "distill": 1.0, "dml": 2.0, "sam": 2.0, "dropblock": 1.1, "am_softmax": 1.0, "tinytl": 0.8},
+    **{"confidence_penalty": 1.0, "continuous_dropout": 1.0},
+}
 TRAIN_IMAGES = {"imagenet100": 128_117, "birdsnap": 47_386, "imagenet21k": 11_060_223, "visual_wake_words": 82_783}
 
 
@@ -62,10 +65,15 @@ def seconds(config: Config, epochs: int, teacher: Config | None = None) -> float
     train, val = _images(config)
     classes = dataset_catalog.ROWS[config.data.spec.partition(":")[0]].classes
     plain = seconds_per_image(config, classes)
-    factor = math.prod(FACTORS[name] for name in configs.methods(config))
+    factor = math.prod(_factor(name, config) for name in configs.methods(config))
     teacher_pass = seconds_per_image(teacher, classes) / 3 if teacher else 0.0
     epoch = train * (plain * factor + teacher_pass) + val * plain / 3
     return epochs * epoch + _search_epochs(config) * (train * plain + val * plain / 3)
+
+
+def _factor(method: str, config: Config) -> float:
+    """Returns the time of a step with a method over that of a plain one; of NetAug every wider network adds as much."""
+    return 1 + (FACTORS[method] - 1) * (config.netaug.networks if method == "netaug" else 1)
 
 
 def seconds_per_image(config: Config, classes: int) -> float:

@@ -11,7 +11,8 @@
     [arms."LABEL"]                 set: keys of its own; paper: {COLUMN: number}; base: another config;
                                    against: the arm it is compared to, by default the first one;
                                    datasets: those it is trained on, by default all;
-                                   resolutions: it is trained at each of them, as a curve of the figure "macs"
+                                   resolutions: it is trained at each of them, as a curve of the figure "macs";
+                                   curve: the label that it shares with arms of other lengths, in the figure "epochs"
     [datasets.NAME]                set: keys for one of the datasets; base: a config that replaces that of the table
                                    and of the arm on this dataset, for a transfer for example
 
@@ -41,7 +42,15 @@ KEYS = {
 ARM_KEYS = {"set", "paper", "base", "against", "datasets", "curve"}
 DATASET_KEYS = {"set", "base"}
 RAN = re.compile(r"scale [\d.]+(,[\d.]+)?; (1 seed|\d+ seeds); [^;]+; commit [0-9a-f]{7,40}")
-FIGURES = ("accuracy", "rates", "mixup", "classes", "macs")  # functions in charts.py, which imports TensorFlow
+FIGURES = (
+    "accuracy",
+    "gap",
+    "epochs",
+    "rates",
+    "mixup",
+    "classes",
+    "macs",
+)  # functions in charts.py, which imports TensorFlow
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,7 @@ class Arm:
         paper: {column: the paper's figure}.
         against: the label of the arm that it is compared to.
         datasets: the paper's names of the datasets that it is trained on; empty for all.
-        curve: the label that it shares with itself at other resolutions, "" for none.
+        curve: the label that it shares with itself at other resolutions or of other lengths, "" for none.
     """
 
     label: str
@@ -203,7 +212,7 @@ def _refuse_mistakes(path: Path, content: dict[str, Any]) -> None:
 def config_of(table: Table, arm: Arm, spec: str, dataset: str, placeholders: Mapping[str, str], seed: int) -> Config:
     """Returns the config of a run at full size.
 
-    The table's data.split holds for the paper's own dataset only; other data gets "auto".
+    The table's data.split holds for the paper's own dataset only; other data gets "auto", unless it is "shuffled".
 
     Args:
         table: the table.
@@ -222,7 +231,7 @@ def config_of(table: Table, arm: Arm, spec: str, dataset: str, placeholders: Map
     for dotted, value in {**({} if on_dataset.base else settings), **on_dataset.settings}.items():
         configs.set_key(config, dotted, _filled(value, placeholders), where=f" in {table.path}")
     config.seed, config.data.spec = seed, spec
-    if not stands_for_itself(spec, dataset):
+    if not stands_for_itself(spec, dataset) and config.data.split != "shuffled":
         config.data.split = "auto"
     return configs.apply(config, [])
 

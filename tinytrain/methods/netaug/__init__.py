@@ -3,8 +3,13 @@
 A step for the batch (x, y), with one set of weights W, those of the largest network:
 1. g₁ = ∂L(tiny)/∂W, for the network of the first channels of every layer;
 2. g₂ = ∂L(wider)/∂W, for one wider network that is drawn for this step, layer by layer;
-3. one optimizer step with g₁ + g₂ (Eq. 2, α = 1), also for weights that neither network uses: they still have weight
+3. one optimizer step with g₁ + α·g₂ (Eq. 2, α = 1), also for weights that neither network uses: they still have weight
    decay and momentum.
+With netaug.networks = n it is g₁ + α·(g₂ + … + gₙ₊₁) for n networks drawn independently (Eq. 1).
+
+The paper's r and s are netaug.factor and netaug.diversity: widths w·(1 + j·(r − 1)/s) for j = 0 … s. The released
+configs have a list for each axis instead, which is the default (methods.md A.1).
+
 In the first half of the training both widths and expansions are drawn, then expansions only. In the first half, before
 every epoch, the hidden channels of each block are sorted by the L1 norm of the weights that read them, so that the tiny
 network has the important ones. The function of the largest network does not change.
@@ -58,6 +63,8 @@ class NetAug(Method):
         statistics: batches (x, y) on which the BatchNorm statistics are estimated.
         keep_weights: whether the weights of `model` become the first channels of the super-network.
         initialize: draws the weights of the largest network in place; by default they stay as Keras drew them.
+        alpha: α, the weight of the loss of each wider network.
+        networks: n, how many of them are drawn for a step.
     """
 
     def __init__(
@@ -70,6 +77,8 @@ class NetAug(Method):
         statistics: tf.data.Dataset,
         keep_weights: bool = False,
         initialize: Callable[[keras.Model], None] = lambda largest: None,
+        alpha: float = 1.0,
+        networks: int = 1,
     ) -> None:
         tiny = with_fused_batch_norm(model)
         super_network = SuperNetwork(model, width_factors, expansion_factors)
@@ -80,6 +89,7 @@ class NetAug(Method):
         self._tiny, self._super_network = (lambda: tiny), (lambda: super_network)
         super().__init__(model)
         self.seed, self.outer_steps, self.statistics = seed, outer_steps, statistics
+        self.alpha, self.networks = alpha, networks
         self.keep_weights = keep_weights
         self._estimate = tf.function(functools.partial(batch_statistics, tiny), reduce_retracing=True)
 
@@ -102,24 +112,30 @@ class NetAug(Method):
         return self.network(x, training=training)
 
     def gradients(self, x: tf.Tensor, objective: Objective, number: tf.Tensor) -> Step:
-        """Returns loss and outputs of the tiny network, and the sum of its gradients and the wider network's."""
-        drawn = self.draw_widths(number)
-        tiny, wider = (self._step_of(x, objective, widths) for widths in (self.super_network.smallest, drawn))
-        return tiny._replace(gradients=self.super_network.sum_gradients(tiny.gradients, wider.gradients, drawn))
+        """Returns loss and outputs of the tiny network, and the sum of its gradients and α times the wider ones'."""
+        tiny = self._step_of(x, objective, self.super_network.smallest)
+        networks = [(tiny.gradients, self.super_network.smallest)]
+        for index in range(self.networks):
+            widths = self.draw_widths(number, index)
+            wider = self._step_of(x, objective, widths).gradients
+            networks.append((wider if self.alpha == 1 else [self.alpha * one for one in wider], widths))
+        return tiny._replace(gradients=self.super_network.sum_gradients(networks))
 
     def _step_of(self, x: tf.Tensor, objective: Objective, widths: list[Width]) -> Step:
         weights = self.super_network.slice_weights(widths)
         forward = functools.partial(self.super_network, x, widths, training=True, weights=weights)
         return self.differentiate(forward, objective, weights)
 
-    def draw_widths(self, number: tf.Tensor) -> list[Width]:
-        """Returns the widths, a scalar for each group of channels, of the wider network of step `number`."""
-        seed = tf.stack([tf.constant(self.seed, tf.int64), tf.cast(number, tf.int64)])
+    def draw_widths(self, number: tf.Tensor, index: int = 0) -> list[Width]:
+        """Returns the widths, a scalar for each group of channels, of the wider network `index` of step `number`."""
+        place = self.networks * tf.cast(number, tf.int64) + index
+        seed = tf.stack([tf.constant(self.seed, tf.int64), place])
         return self.super_network.draw(seed, outer=tf.cast(number, tf.int64) < self.outer_steps)
 
     def drawn_macs(self, number: int) -> int:
-        """Returns the multiply-accumulates of the wider network of step `number`."""
-        return self.super_network.macs([int(width) for width in self.draw_widths(tf.constant(number))])
+        """Returns the multiply-accumulates of the wider networks of step `number`."""
+        drawn = [self.draw_widths(tf.constant(number), index) for index in range(self.networks)]
+        return sum(self.super_network.macs([int(width) for width in widths]) for widths in drawn)
 
     def callbacks(self) -> list[keras.callbacks.Callback]:
         """Returns the callback that sorts channels before epochs and updates the tiny network before evaluations."""
@@ -212,6 +228,19 @@ def default_width_factors(name: str) -> list[float]:
     return list(WIDTH_FACTORS.get(name, WIDTH_FACTORS["mobilenet_v2"]))
 
 
+def spaced_factors(factor: float, steps: int) -> list[float]:
+    """Returns the paper's factors 1 + j·(r − 1)/s, j = 0 … s, for r = `factor` and s = `steps`.
+
+    Raises:
+        UserError: r is not above 1.
+    """
+    if factor <= 1:
+        raise UserError(
+            f"netaug.factor = {factor:g}: expected more than 1, how wide the largest network is, or 0 for the lists"
+        )
+    return [1 + number * (factor - 1) / steps for number in range(steps + 1)]
+
+
 def build(inner: keras.Model | Method, config: Config, training: TrainingContext) -> NetAug:
     """Returns NetAug around the functional model `inner`, as configured by [netaug].
 
@@ -223,7 +252,10 @@ def build(inner: keras.Model | Method, config: Config, training: TrainingContext
     if config.device.jit is True:
         raise UserError("device.jit = true cannot compile networks of another width in every step: expected false")
     widths = default_width_factors(model.name) if options.width_factors == "auto" else options.width_factors
-    for key, factors in (("width_factors", widths), ("expansion_factors", options.expansion_factors)):
+    expansions = options.expansion_factors
+    if options.factor:
+        widths = expansions = spaced_factors(options.factor, options.diversity)
+    for key, factors in (("width_factors", widths), ("expansion_factors", expansions)):
         if sorted(set(factors)) != list(factors) or factors[:1] != [1.0]:
             raise UserError(f"netaug.{key} = {factors}: expected factors that ascend from 1, such as [1, 1.8, 2.6]")
     epochs = config.optim.epochs - options.expansion_only * (config.optim.epochs - config.optim.warmup_epochs)
@@ -231,10 +263,12 @@ def build(inner: keras.Model | Method, config: Config, training: TrainingContext
     return NetAug(
         model,
         list(widths),
-        list(options.expansion_factors),
+        list(expansions),
         seed=config.seed,
         outer_steps=math.ceil(epochs) * training.steps_per_epoch,
         statistics=training.batches(STATISTICS_SEED, min(batches, training.steps_per_epoch)),
         keep_weights=bool(config.model.weights),
         initialize=functools.partial(initializers.draw_weights, config=config, stream=2),
+        alpha=options.alpha,
+        networks=options.networks,
     )

@@ -142,21 +142,25 @@ class SuperNetwork:
             return widths[group]
         return (widths[group] + CHANNEL_MULTIPLE - 1) // CHANNEL_MULTIPLE * CHANNEL_MULTIPLE
 
-    def sum_gradients(self, tiny: list[tf.Tensor], wider: list[tf.Tensor], widths: Sequence[Width]) -> list[tf.Tensor]:
-        """Returns, for each trainable variable, the sum of two networks' gradients; 0 where neither uses it.
+    def sum_gradients(self, networks: Sequence[tuple[list[tf.Tensor], Sequence[Width]]]) -> list[tf.Tensor]:
+        """Returns, for each trainable variable, the sum of the gradients of networks; 0 where none uses it.
+
+        The tiny network's, which are first, are added to the second's before they are padded to the largest.
 
         Args:
-            tiny: gradients of what `slice_weights` returned for the smallest network.
-            wider: gradients of what `slice_weights` returned for `widths`.
-            widths: those of the wider network.
+            networks: (gradients of what `slice_weights` returned for the widths, these widths), the smallest first.
         """
         sums = []
-        for variable, tiny_gradient, wider_gradient in zip(self.model.trainable_variables, tiny, wider, strict=True):
-            tiny_shape, wider_shape = self._used_shape(variable, self.smallest), self._used_shape(variable, widths)
-            tiny_gradient = _slice(tiny_gradient, self._padded_shape(variable, self.smallest), tiny_shape)
-            wider_gradient = _slice(wider_gradient, self._padded_shape(variable, widths), wider_shape)
-            total = wider_gradient + _pad(tiny_gradient, tiny_shape, wider_shape)
-            sums.append(_pad(total, wider_shape, list(variable.shape)))
+        for index, variable in enumerate(self.model.trainable_variables):
+            parts = []
+            for gradients, widths in networks:
+                used = self._used_shape(variable, widths)
+                parts.append((_slice(gradients[index], self._padded_shape(variable, widths), used), used))
+            (tiny, tiny_shape), (second, shape), *others = parts
+            total = _pad(second + _pad(tiny, tiny_shape, shape), shape, list(variable.shape))
+            for gradient, other_shape in others:
+                total += _pad(gradient, other_shape, list(variable.shape))
+            sums.append(total)
         return sums
 
     def __call__(

@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import ops
 
 from tinytrain.config.schema import Optim
+from tinytrain.train.one_cycle import momentum_of
 from tinytrain.train.optimizers import BIASES, decays
 
 
@@ -46,9 +47,10 @@ class Adam(keras.optimizers.Optimizer):
         step = ops.cast(self.iterations + 1, variable.dtype)
         if self.coupled_decay and self.decayed[index]:
             gradient = gradient + self.coupled_decay * variable
-        first.assign(self.beta_1 * first + (1 - self.beta_1) * gradient)
+        beta_1 = momentum_of(self, self.beta_1, variable.dtype)
+        first.assign(beta_1 * first + (1 - beta_1) * gradient)
         second.assign(self.beta_2 * second + (1 - self.beta_2) * ops.square(gradient))
-        mean = first / (1 - ops.power(self.beta_1, step))
+        mean = first / (1 - ops.power(beta_1, step))
         deviation = ops.sqrt(second / (1 - ops.power(self.beta_2, step)))
         rate = ops.cast(learning_rate, variable.dtype) * self.rates[index]
         variable.assign(variable - rate * mean / (deviation + self.epsilon))

@@ -14,6 +14,7 @@ import keras
 import tensorflow as tf
 
 from tinytrain.config.schema import Optim
+from tinytrain.train.one_cycle import momentum_of
 from tinytrain.train.optimizers import BIASES, decays
 
 
@@ -55,7 +56,7 @@ class SGD(keras.optimizers.Optimizer):
             accum=velocity.value.handle,
             lr=tf.cast(learning_rate, variable.dtype) * self.rates[index],
             grad=gradient,
-            momentum=tf.constant(self.momentum, variable.dtype),
+            momentum=tf.cast(momentum_of(self, self.momentum, variable.dtype), variable.dtype),
             use_nesterov=self.nesterov,
         )
 
