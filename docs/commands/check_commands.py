@@ -100,7 +100,7 @@ def _calls(line: str) -> Iterator[list[str]]:
     for part in re.split(r"&&|\|\||;", line) if "tinytrain" in line else ():
         words = shlex.split(part)
         names = [number for number, word in enumerate(words) if word.removeprefix(".venv/bin/") == "tinytrain"]
-        yield from (words[number + 1 :] for number in names)
+        yield from (words[number + 1 :] for number in names if words[max(number - 1, 0)] != "--target")  # of CMake
 
 
 def command_problem(page: str, text: str, table: Table, rows: documented_commands.Rows) -> str:
