@@ -65,7 +65,7 @@ def word_problem(text: str) -> str:
         source = (REPOSITORY / script[0]).read_text()
         if unknown := {flag for flag in re.findall(r"--[a-z-]+", text) if f'"{flag}"' not in source}:
             return f"{script[0]} has no {', '.join(sorted(unknown))}"
-    if made := re.search(r"make (?!-n)(.*)", text):
+    if made := re.search(r"(?<!c)make (?!-n)(.*)", text):
         words = re.sub(r"(?<!\S)(-C \S+|-\w+)", "", made[1]).split()
         if unknown := {word for word in words if not any(_knows(makefile, word) for makefile in MAKEFILES)}:
             return f"no Makefile has {', '.join(sorted(unknown))}"
@@ -100,7 +100,7 @@ def _calls(line: str) -> Iterator[list[str]]:
     for part in re.split(r"&&|\|\||;", line) if "tinytrain" in line else ():
         words = shlex.split(part)
         names = [number for number, word in enumerate(words) if word.removeprefix(".venv/bin/") == "tinytrain"]
-        yield from (words[number + 1 :] for number in names)
+        yield from (words[number + 1 :] for number in names if words[max(number - 1, 0)] != "--target")  # of CMake
 
 
 def command_problem(page: str, text: str, table: Table, rows: documented_commands.Rows) -> str:
