@@ -1,5 +1,7 @@
 """`tinytrain reproduce`: a table of one of the papers, trained as `compare` trains, beside the paper's figures.
 
+A table of what networks cost (Table.trains is false) is measured without a training: experiments/papers/deployed.py.
+
 Every arm of the table's file is trained on every dataset with every seed in OUT/ARM/DATA/seedK, all runs with seed 0
 first, so that tables compare like with like from early on. The same command, run again, continues.
 """
@@ -19,7 +21,7 @@ from tinytrain.data.load import load_dataset
 from tinytrain.data.source import Dataset
 from tinytrain.errors import UserError
 from tinytrain.experiments import runs
-from tinytrain.experiments.papers import charts, scaling, tables
+from tinytrain.experiments.papers import charts, deployed, scaling, tables
 from tinytrain.experiments.papers import results as reproduction_table
 from tinytrain.experiments.papers.tables import Table
 from tinytrain.experiments.planned import Planned
@@ -63,11 +65,16 @@ def reproduce(
 
     The result is {"table", "out", "rows": as `results.rows` of experiments/papers gives them, "figures": their paths}.
 
+    Of a table that trains nothing it is what `deployed.reproduce` returns.
+
     Raises UserError as `compare.compare` does, before anything is trained.
     """
     shares, overrides = scaling.parse(scale), list(overrides or [])
     table = tables.load(table_name)
     out = Path(out) if out else Path("reproduce") / table.name
+    if not table.trains:
+        _refuse_all(table, data, scale, seeds, overrides, batch)
+        return deployed.reproduce(table, out, f"tinytrain reproduce {shlex.join([table_name, '--out', str(out)])}")
     _refuse_overrides(table, overrides, seeds, batch)
     assignments = assign(table, data)
     plan, papers = _plan(table, assignments, shares, seeds, out.absolute(), overrides, batch)
@@ -81,6 +88,15 @@ def reproduce(
         drawn = charts.write(table, results.reproduction.finished, out / "figures") if results.runs else []
     result = {"table": table.name, "out": str(out), "rows": results.rows, "figures": list(map(str, drawn))}
     return result, results.text
+
+
+def _refuse_all(
+    table: Table, data: list[str] | None, scale: Any, seeds: int, overrides: list[str], batch: int | None
+) -> None:
+    """Raises UserError for words about trainings, where nothing is trained."""
+    given = {"--data": data, "--scale": scale, "--batch": batch, "--seeds": seeds != 1, ", ".join(overrides): overrides}
+    if refused := [word for word, value in given.items() if value]:
+        raise UserError(f"{table.name} trains nothing, received {', '.join(refused)}: it takes --out alone")
 
 
 def assign(table: Table, data: list[str] | None) -> list[Assignment]:
