@@ -75,6 +75,18 @@ def test_several_outputs_are_in_the_order_of_the_model(runtime, content, side, t
         assert not compare.of_int8([output], [reference])["parts"]
 
 
+def test_several_float_outputs_are_in_the_order_of_keras(runtime, tmp_path):
+    """Named against their order, as those of a detector may be, and of different sizes."""
+    image = keras.Input(SHAPE[1:])
+    coarse = keras.layers.Conv2D(4, 3, 4, name="z")(image)
+    fine = keras.layers.Conv2D(4, 3, 2, name="a")(image)
+    model, images = keras.Model(image, [coarse, fine]), noise_images(2, SHAPE[1:])[1]
+    expected = [keras.ops.convert_to_numpy(output) for output in model(images, training=False)]
+    outputs = answers(runtime, tmp_path, convert.convert_float(model), images)
+    assert [output.shape for output in outputs] == [output.shape for output in expected]
+    assert not compare.of_float(outputs, expected)["parts"]
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_a_window_runs_at_least_one_image_in_each_stream(runtime, mode, int8_model, tmp_path):
     path, *_ = runtime.write(int8_model, tmp_path / f"model{runtime.SUFFIX}")
