@@ -3,9 +3,10 @@
 Each network has random weights and is converted to a float and to an int8 .tflite once. OpenVINO and LiteRT read those;
 tf2onnx makes ONNX of them. So no runtime quantizes in a way of its own. How far their answers are apart is printed.
 What tf2onnx makes of an int8 network with random weights can be far from it, of a trained one it was not: it has the
-same operators, and so the same cost. OpenVINO computes float networks in float32 here, as the other two do, where it would
-take bfloat16 by itself. Windows of time of the three, of both kinds and of all uses of the cores follow each other in
-rounds.
+same operators, and so the same cost.
+
+OpenVINO computes float networks in float32 here, as the other two do, where it would take bfloat16 by itself. Windows
+of time of the three, of both kinds and of all uses of the cores follow each other in rounds.
 
     one_core     one image after the other on one core
     latency      one image after the other on all cores
