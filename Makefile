@@ -58,7 +58,7 @@ browser:
 lock:
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-	  --extra dev pyproject.toml --output-file requirements.lock
+	  --extra dev --extra cpu pyproject.toml --output-file requirements.lock
 
 clean:
 	rm -rf .venv build dist runs

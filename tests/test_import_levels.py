@@ -27,11 +27,14 @@ LIGHT = [
     "experiments.papers.columns",
     "experiments.papers.scaling",
     "deploy.exported",
+    "deploy.cpu.runtimes",
+    "deploy.cpu.exported",
     "benching.serial.ports",
     "benching.serial.mlperf",
     "benching.serial.emulator",
 ]
 HEAVY = {"tensorflow", "keras", "keras_cv", "tf_keras", "sklearn", "tensorflow_datasets", "matplotlib", "jinja2"}
+HEAVY |= {"openvino", "ai_edge_litert"}
 # A package may import those of a row below its own, and those of its own row that stand left of it.
 LEVELS = [
     ["__main__"],

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tinytrain.commands.compare import compare
     from tinytrain.commands.evaluate import evaluate
     from tinytrain.commands.export import export
+    from tinytrain.commands.export_cpu import export_cpu
     from tinytrain.commands.fit import fit
     from tinytrain.commands.predict import predict
     from tinytrain.commands.report import report
@@ -36,6 +37,7 @@ MODULES = {
     "compare": "commands.compare",
     "evaluate": "commands.evaluate",
     "export": "commands.export",
+    "export_cpu": "commands.export_cpu",
     "fit": "commands.fit",
     "predict": "commands.predict",
     "report": "commands.report",
@@ -51,6 +53,7 @@ __all__ = [
     "compare",
     "evaluate",
     "export",
+    "export_cpu",
     "fit",
     "load_config",
     "predict",

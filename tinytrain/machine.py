@@ -48,6 +48,11 @@ def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     return next(iter(names), "") or platform.processor() or platform.machine()
 
 
+def cores() -> int:
+    """Returns the number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def as_text(machine: dict[str, Any]) -> str:
     """Returns a description as text."""
     return ", ".join(f"{NAMES.get(name, name)} {_value_text(value)}" for name, value in machine.items())
@@ -64,8 +69,7 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
 def _threads(kind: str, setting: int) -> int:
     """Returns a thread count of TensorFlow; `setting` is 0 if it is not set."""
     variable = os.environ.get(f"TF_NUM_{kind}OP_THREADS", "")
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return setting or (int(variable) if variable.isdecimal() and int(variable) else usable)
+    return setting or (int(variable) if variable.isdecimal() and int(variable) else cores())
 
 
 def _gpu_name(device: Any) -> str:

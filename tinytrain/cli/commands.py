@@ -5,6 +5,7 @@ To add a flag is one line in COMMANDS: its usage, help, parsing and checks follo
 
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
 
 from tinytrain.cli import output
@@ -12,6 +13,7 @@ from tinytrain.cli.flags import BEGINS, GOES_ON, Command, choice, flag_words, in
 from tinytrain.cli.lists.names import LISTS
 from tinytrain.config import fields, library, plugins, schema
 from tinytrain.config import load as configs
+from tinytrain.deploy.cpu.runtimes import MODULES as CPU_RUNTIMES
 from tinytrain.errors import TinytrainError, UserError
 from tinytrain.experiments.papers.scaling import LEAST_BATCH
 from tinytrain.files import json_text
@@ -202,8 +204,10 @@ def _reproduce(values: Any, operands: list[str], overrides: list[str]) -> tuple[
 
     if len(operands) != 1:
         raise UserError(f"reproduce needs one TABLE, such as seed003-table4, received {' '.join(operands) or 'none'}")
-    tables.load(operands[0])
+    table = tables.load(operands[0])
     scaling.parse(values.scale)
+    if not table.trains:
+        _refuse_workers(table.name, values)
     if values.workers is not None:
         _share("reproduce", values, operands, overrides)
     from tinytrain.quiet import import_tensorflow
@@ -225,10 +229,26 @@ def _reproduce(values: Any, operands: list[str], overrides: list[str]) -> tuple[
     )
 
 
+def _refuse_workers(table: str, values: Any) -> None:
+    """Raises UserError for a table that trains nothing if workers should share it, or OpenVINO is not installed."""
+    from tinytrain.deploy.cpu import runtimes
+    from tinytrain.experiments.papers.tables import RUNTIME
+
+    if values.workers is not None:
+        raise UserError(f"{table} trains nothing, so that workers share nothing: leave out --workers {values.workers}")
+    runtimes.require(RUNTIME)
+
+
 def _export(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, str]:
-    if len(operands) != 1 or not values.mcu:
+    if values.mcu and values.cpu:
+        raise UserError(
+            f"an export is for a board or for a CPU: say --mcu {values.mcu} or --cpu {values.cpu}, not both"
+        )
+    if len(operands) != 1 or not (values.mcu or values.cpu):
         received = " ".join([*operands, *overrides]) or "neither"
-        raise UserError(f"export needs RUN or MODEL.tflite and --mcu BOARD, received {received}")
+        raise UserError(f"export needs RUN or MODEL.tflite and --mcu BOARD or --cpu RUNTIME, received {received}")
+    if values.cpu:
+        return _export_cpu(values, operands[0], overrides)
     from tinytrain.deploy import boards
 
     board = boards.load(values.mcu)
@@ -245,10 +265,33 @@ def _export(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any
     return report, summary(report, folder)
 
 
+def _export_cpu(values: Any, target: str, overrides: list[str]) -> tuple[Any, str]:
+    """Exports a run for a CPU, as `export` says with --cpu."""
+    if values.data or values.diagnose:
+        flag = "--data" if values.data else "--diagnose"
+        raise UserError(f"{flag} goes with --mcu: --cpu exports a run with the data it was trained on")
+    from tinytrain.deploy.cpu import runtimes
+
+    runtimes.require(values.cpu)
+    _refuse_unfinished(target)
+    from tinytrain.quiet import import_tensorflow
+
+    import_tensorflow(at_once=True)
+    from tinytrain.commands.export_cpu import export_cpu
+    from tinytrain.exporting.cpu.text import summary
+
+    report, folder = export_cpu(target, values.cpu, values.out, overrides)
+    return report, summary(report, folder)
+
+
 def _refuse_wrong_or_too_large(report: dict[str, Any]) -> None:
     """Raises TinytrainError for an export that computes something else, DoesNotFit for one that does not fit."""
     from tinytrain.exporting import proof
 
+    if "runtime" in report:
+        if wrong := report["unproven"]:
+            raise TinytrainError(f"the export of '{report['source']}' is wrong: {'; '.join(wrong)}")
+        return
     if wrong := proof.wrong(report):
         raise TinytrainError(f"the export of '{report['source']}' is wrong, so do not flash it: {'; '.join(wrong)}")
     if report["fits"] is not False:
@@ -313,17 +356,22 @@ def _refuse_unreadable(result: dict[str, Any]) -> None:
 def _bench(values: Any, operands: list[str], _: list[str]) -> tuple[Any, str]:
     if len(operands) != 1:
         raise UserError(f"bench needs the DIR of one export, received {' '.join(operands) or 'nothing'}")
-    from tinytrain.benching.text import summary
     from tinytrain.commands.bench import bench
 
     result, folder = bench(operands[0], values.port, values.images, values.protocol, values.out)
-    return result, summary(result, folder)
+    return result, _bench_text(result).summary(result, folder)
+
+
+def _bench_text(result: dict[str, Any]) -> ModuleType:
+    """Returns the module that puts this result into words."""
+    from tinytrain.benching import text as of_board
+    from tinytrain.benching.cpu import text as of_cpu
+
+    return of_cpu if "runtime" in result else of_board
 
 
 def _refuse_wrong_answers(result: dict[str, Any]) -> None:
-    from tinytrain.benching.text import failure
-
-    if why := failure(result):
+    if why := _bench_text(result).failure(result):
         raise TinytrainError(why)
 
 
@@ -468,10 +516,11 @@ COMMANDS = {
         again=lambda _: GOES_ON,
     ),
     "export": Command(
-        "Turns a run into an int8 model, proven to fit the board, with firmware to flash.",
-        "RUN|MODEL.tflite",
+        "Turns a run into an int8 model, proven to fit the board, with firmware to flash, or into models for a CPU.",
+        "RUN|MODEL.tflite (--mcu BOARD|--cpu RUNTIME)",
         (
-            text("mcu", "BOARD", "a board or microcontroller from `tinytrain list boards`", required=True),
+            text("mcu", "BOARD", "a board or microcontroller from `tinytrain list boards`"),
+            choice("cpu", tuple(CPU_RUNTIMES), "a float and an int8 model of a RUN, proven in it", value="RUNTIME"),
             choice(
                 "target",
                 plugins.names(plugins.TARGETS),
@@ -479,7 +528,7 @@ COMMANDS = {
             ),
             choice("engine", ("auto", "compiled", "tflm"), configs.keys()["export.engine"].metadata["meaning"]),
             text("data", "SPEC", "for MODEL.tflite: images to prove it on"),
-            text("out", "DIR", "the folder to write (default: RUN/export-BOARD)"),
+            text("out", "DIR", "the folder to write (default: RUN/export-BOARD, RUN/export-cpu-RUNTIME)"),
             switch("diagnose", "show the quantization error by layer and the accuracy by class, on val images"),
         ),
         _export,
@@ -521,7 +570,7 @@ COMMANDS = {
         verdict=_refuse_unreadable,
     ),
     "bench": Command(
-        "Runs an export's firmware on test images, on a board or in the emulator: outputs, latency, profile, memory.",
+        "Runs an export on test images, on a board, in the emulator or on this CPU: outputs, latency, profile, memory.",
         "DIR",
         (
             text("port", "DEVICE|auto", "the serial port of a board that holds the firmware (default: the emulator)"),

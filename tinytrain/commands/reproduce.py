@@ -1,5 +1,7 @@
 """`tinytrain reproduce`: a table of one of the papers, trained as `compare` trains, beside the paper's figures.
 
+A table of what networks cost (Table.trains is false) is measured without a training: experiments/papers/deployed.py.
+
 Every arm of the table's file is trained on every dataset with every seed in OUT/ARM/DATA/seedK, all runs with seed 0
 first, so that tables compare like with like from early on. The same command, run again, continues.
 """
@@ -20,7 +22,7 @@ from tinytrain.data.source import Dataset
 from tinytrain.errors import UserError
 from tinytrain.experiments import budget as budgets
 from tinytrain.experiments import forecast, runs
-from tinytrain.experiments.papers import charts, scaling, tables
+from tinytrain.experiments.papers import charts, deployed, scaling, tables
 from tinytrain.experiments.papers import results as reproduction_table
 from tinytrain.experiments.papers.tables import Table
 from tinytrain.experiments.planned import Planned
@@ -69,11 +71,27 @@ def reproduce(
     The result is {"table", "out", "rows" and "comparisons" as experiments/papers/results.py gives them, "figures":
     their paths}.
 
+    Of a table that trains nothing it is what `deployed.reproduce` returns.
+
     Raises UserError as `compare.compare` does, before anything is trained.
     """
     shares, overrides = scaling.parse(scale), list(overrides or [])
     table = tables.load(table_name)
     out = Path(out) if out else Path("reproduce") / table.name
+    if not table.trains:
+        _refuse_all(
+            table,
+            {
+                "--data": data,
+                "--scale": scale,
+                "--batch": batch,
+                "--seeds": seeds != 1,
+                "--budget": budget != "epochs",
+                "--dry-run": dry_run,
+                ", ".join(overrides): overrides,
+            },
+        )
+        return deployed.reproduce(table, out, f"tinytrain reproduce {shlex.join([table_name, '--out', str(out)])}")
     _refuse_overrides(table, overrides, seeds, batch)
     assignments = assign(table, data)
     if shares.width < 1 and _begins_from_published(table, overrides):
@@ -104,6 +122,12 @@ def _begins_from_published(table: Table, overrides: list[str]) -> bool:
     """Returns whether a network of the table begins from published weights, unless `overrides` say otherwise."""
     every = (configs.apply(config, overrides) for _, config in tables.every_config(table))
     return any(config.model.weights == "imagenet" for config in every)
+
+
+def _refuse_all(table: Table, given: dict[str, Any]) -> None:
+    """Raises UserError for words about trainings, {word: what was given}, where nothing is trained."""
+    if refused := [word for word, value in given.items() if value]:
+        raise UserError(f"{table.name} trains nothing, received {', '.join(refused)}: it takes --out alone")
 
 
 def assign(table: Table, data: list[str] | None) -> list[Assignment]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from tinytrain.deploy import boards
+from tinytrain.deploy.cpu import exported as cpu_exported
 from tinytrain.deploy.exported_model import REPORT_FILE, ExportedModel
 from tinytrain.errors import UserError
 from tinytrain.predicting import float_model, int8_model
@@ -23,6 +24,8 @@ def load(target: Path, score: float | None) -> Model:
     if target.is_dir():
         if (target / "config.toml").is_file():
             return float_model.of_run(Run.open(target), score)
+        if cpu_exported.is_there(target):
+            raise UserError(f"'{target}' is an export for a CPU: give its run, or an export for a board")
         if (target / REPORT_FILE).is_file():
             return int8_model.of_export(ExportedModel.open(target), score)
         raise UserError(f"'{target}' holds neither a run (config.toml) nor an export ({REPORT_FILE}): {GIVE}")

@@ -31,13 +31,23 @@ def convert(model: tf_keras.Model) -> Model:
         wrapper.quantize_config.converting = True
     try:
         with _silent():
-            content = _converter(model).convert()
+            converter = _converter(model)
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.inference_input_type = converter.inference_output_type = tf.int8
+            content = converter.convert()
     finally:
         for wrapper in qat.operators(model):
             wrapper.quantize_config.converting = False
     converted = Model.parse(content, "the converted model")
     check_int8(converted)
     return converted
+
+
+def convert_float(model: keras.Model) -> bytes:
+    """Returns the float32 .tflite of batch 1 of a trained network, as it is: BatchNorm folded, nothing quantized."""
+    with _silent():
+        content: bytes = _converter(model).convert()
+    return content
 
 
 def convert_post_training(clone: tf_keras.Model, calibration: np.ndarray) -> Model:
@@ -73,15 +83,12 @@ def _silent() -> Iterator[None]:
         absl.logging.set_verbosity(level)
 
 
-def _converter(model: tf_keras.Model) -> tf.lite.TFLiteConverter:
+def _converter(model: keras.Model | tf_keras.Model) -> tf.lite.TFLiteConverter:
     shape = (1, *model.inputs[0].shape[1:])
     function = tf.function(lambda image: model(image, training=False))
     concrete = function.get_concrete_function(tf.TensorSpec(shape, tf.float32, name="image"))
     # Without a trackable object the function is frozen at once. With the model as one, all of it is saved first: +10 s.
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.inference_input_type = converter.inference_output_type = tf.int8
-    return converter
+    return tf.lite.TFLiteConverter.from_concrete_functions([concrete])
 
 
 def check_int8(model: Model) -> None:

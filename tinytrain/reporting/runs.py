@@ -75,9 +75,18 @@ def _subject(run: Run, name: str) -> Subject:
         provenance=_read(run.origin_path, lambda _: provenance.read(run)) or {},
         split=run.split() if run.images_path.is_file() else _json(run.split_path),
         search=_json(run.folder / "search.json"),
-        # a hidden folder is an export half written
-        exports=[_export(path.parent) for path in sorted(run.folder.glob(f"[!.]*/{REPORT_FILE}"))],
+        exports=list(filter(_is_of_board, map(_export, _export_folders(run)))),
     )
+
+
+def _export_folders(run: Run) -> list[Path]:
+    """Returns the folders in a run that hold an export; a hidden one is half written."""
+    return [path.parent for path in sorted(run.folder.glob(f"[!.]*/{REPORT_FILE}"))]
+
+
+def _is_of_board(export: Export) -> bool:
+    """Returns whether an export is for a board: the page is about memory, latency and kernels there."""
+    return "runtime" not in export.report
 
 
 def _export(folder: Path) -> Export:

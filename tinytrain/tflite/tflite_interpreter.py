@@ -59,21 +59,28 @@ def compare(model: Model, images: np.ndarray, outputs: Sequence[np.ndarray], mac
         NOISE_LIMIT apart), "reason" ("" or what is known of why), "failed" ("" or why it could not run)}. Of several
         outputs it describes the one that is furthest apart: one that parts, else the one with the most noise.
     """
-    count = min(len(images), MOST_IMAGES, max(LEAST_IMAGES, MOST_MACS // max(macs, 1)))
-    drawn = np.unique(np.linspace(0, len(images) - 1, count).round().astype(int))
+    drawn = draw(len(images), min(MOST_IMAGES, max(LEAST_IMAGES, MOST_MACS // max(macs, 1))))
     result = {"images": 0, "largest_steps": 0, "noise": 0.0, "noise_limit": NOISE_LIMIT, "parts": False}
     try:
         references, shapes = _run(model.content, images[drawn])
     except (RuntimeError, ValueError) as error:
         return result | {"reason": "", "failed": (str(error) or type(error).__name__).splitlines()[0]}
-    each = [_distance(output[drawn], reference) for output, reference in zip(outputs, references, strict=True)]
-    furthest = max(each, key=lambda distance: (distance["parts"], distance["noise"]))
+    each = [distance(output[drawn], reference) for output, reference in zip(outputs, references, strict=True)]
+    furthest = max(each, key=lambda row: (row["parts"], row["noise"]))
     result |= {"images": len(drawn)} | furthest
     return result | {"reason": _reason(model, shapes) if furthest["parts"] else "", "failed": ""}
 
 
-def _distance(output: np.ndarray, reference: np.ndarray) -> dict[str, Any]:
-    """Returns how far one output, (N, …) int8, is from TensorFlow Lite's, (N, elements) int8."""
+def draw(images: int, most: int) -> np.ndarray:
+    """Returns the numbers of at most so many of the images, evenly drawn."""
+    return np.unique(np.linspace(0, images - 1, min(images, most)).round().astype(int))
+
+
+def distance(output: np.ndarray, reference: np.ndarray) -> dict[str, Any]:
+    """Returns how far one output, (N, …) int8, is from the same of another runtime, (N, elements) int8.
+
+    {"largest_steps", "noise", "parts"} as in `compare`.
+    """
     difference = (output.reshape(reference.shape) - reference.astype(float)).round()
     signal = max(float(reference.astype(float).var(axis=0).mean()), ROUNDING_STEPS**2)
     steps, noise = int(np.abs(difference).max()), float((difference**2).mean()) / signal

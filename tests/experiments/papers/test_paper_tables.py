@@ -14,7 +14,7 @@ from tinytrain.experiments.papers import tables as paper_tables
 SIZE_KEYS = ("width", "resolution", "channels", "weights")
 FILES = sorted(paper_tables.folder().glob("*.toml"))
 PARTS = {"seed002-table4-detection", "seed002-figure3", "seed002-figure5"}  # of a table, and figures
-TABLES = {"000": [1], "001": [2, 3, 4, *range(6, 13)], "002": range(1, 8), "003": range(2, 13)}
+TABLES = {"000": [1], "001": range(2, 13), "002": range(1, 8), "003": range(2, 13)}
 
 
 def config_of(word, label, dataset=None, seed=0):
@@ -62,13 +62,14 @@ def test_what_was_run_is_what_the_docs_say():
         ran[words[2]] = f"scale {scale}; {spoken}; CIFAR-10; commit {commit}"
     assert len(ran) == 5
     tables = {table.name: table for table in map(paper_tables.load_file, FILES)}
-    assert {name: table.ran for name, table in tables.items() if table.ran} == ran
+    assert {name: table.ran for name, table in tables.items() if table.ran and table.trains} == ran
     listed = re.findall(r"^\| (seed\d{3}-[\w-]+) \| ([^|]+) \| (.*) \|$", page, re.MULTILINE)
     assert {name: (numbers, word) for name, numbers, word in listed} == {
         name: (", ".join(map(str, table.numbers)) or f"Figure {table.figure}", table.ran or "never")
         for name, table in tables.items()
     }
-    assert f"{len(tables) - 5} of {len(tables)} were never run" in page
+    never = [name for name, table in tables.items() if not table.ran]
+    assert f"{len(never)} of {len(tables)} were never run" in page
 
 
 def test_every_table_has_a_name():

@@ -57,7 +57,7 @@ def _table(table: paper_tables.Table) -> dict[str, Any]:
         "paper": table.paper,
         "tables": table.numbers,
         "figure": table.figure,
-        "runs": sum(len(arm.datasets or datasets) for arm in table.arms),
+        "runs": sum(len(arm.datasets or datasets) for arm in table.arms) if table.trains else 0,
         "core_hours": round(training_cost.hours(table), 2),
         "ran": table.ran or "never",
         "title": table.title,

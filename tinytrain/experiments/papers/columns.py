@@ -20,7 +20,8 @@ class Measure:
     Attributes:
         heading: its name, with its unit.
         source: where it comes from: "test.KEY" and "val.KEY" of metrics.json, "history.KEY" of the last epoch, or a key
-            of COMPUTED; "" for what this project cannot measure.
+            of COMPUTED; "network.KEY" for what an untrained network is measured by (deployed.py); "" for what this
+            project cannot measure.
         scale: the factor from our unit to that of the heading.
         digits: the number of decimals shown.
         note: a sentence that stands above a table with such a column; "" for none.
@@ -31,6 +32,11 @@ class Measure:
     scale: float = 1.0
     digits: int = 2
     note: str = ""
+
+    @property
+    def of_network(self) -> bool:
+        """Whether it is measured of an untrained network."""
+        return self.source.startswith("network.")
 
 
 VOC07_NOTE = (
@@ -52,6 +58,10 @@ MEASURES = {
     "search_minutes": Measure("minutes of search", "search"),
     "ap50": Measure("AP50 % (101 points)", "test.ap50", 100, note="AP50 by 101 points is as COCO's own code has it."),
     "ap50_voc07": Measure("AP50 % (11 points)", "test.ap50_voc07", 100, note=VOC07_NOTE),
+    "gmacs": Measure("GFLOPs (multiply-accumulates)", "network.macs", 1e-9, 4),
+    "mparams": Measure("parameters, millions", "network.params", 1e-6),
+    "fps": Measure("FPS", "network.fps", digits=1),
+    "latency_ms": Measure("latency ms", "network.latency_ms"),
 }
 
 

@@ -41,8 +41,11 @@ def hours(table: Table) -> float:
     """Returns the core hours of a table at full size with one seed.
 
     A training that may end early counts with all of its epochs, unless the table has the paper's number of epochs. A
-    teacher that the table trains itself adds a forward pass to the steps of its student.
+    teacher that the table trains itself adds a forward pass to the steps of its student. A table that trains nothing
+    takes none.
     """
+    if not table.trains:
+        return 0.0
     arms = list(every_config(table))
     config_of_folder = {arm.folder: config for arm, config in arms}
     total = 0.0

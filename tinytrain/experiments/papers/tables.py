@@ -6,7 +6,8 @@
     data                           the names of the paper's datasets; by default the dataset of the base
     columns, order                 what is compared (see columns.py); the column that says which arm is better
     figures                        the charts drawn beside the table, of FIGURES
-    ran                            how we ran it last: "scale E,I; N seeds; DATA; commit C"; left out if never
+    ran                            how we ran it last: "scale E,I; N seeds; DATA; commit C", where nothing is trained
+                                   "MACHINE; commit C"; left out if never
     [set]                          keys of a config, for every arm
     [arms."LABEL"]                 set: keys of its own; paper: {COLUMN: number}; base: another config;
                                    against: the arm it is compared to, by default the first one;
@@ -41,7 +42,8 @@ KEYS = {
 }
 ARM_KEYS = {"set", "paper", "base", "against", "datasets", "curve"}
 DATASET_KEYS = {"set", "base"}
-RAN = re.compile(r"scale [\d.]+(,[\d.]+)?; (1 seed|\d+ seeds); [^;]+; commit [0-9a-f]{7,40}")
+RAN = re.compile(r"(scale [\d.]+(,[\d.]+)?; (1 seed|\d+ seeds); )?[^;]+; commit [0-9a-f]{7,40}")
+RUNTIME = "openvino"  # that the papers' networks run in on a CPU
 FIGURES = (
     "accuracy",
     "gap",
@@ -115,6 +117,11 @@ class Table:
         return self.path.stem.replace("_", "-")
 
     @property
+    def trains(self) -> bool:
+        """Whether its figures are of trained networks; else nothing is trained for it, and deployed.py measures it."""
+        return not any(column.measure.of_network for column in self.columns)
+
+    @property
     def heading(self) -> str:
         """Paper, numbers and title in words."""
         if self.figure:
@@ -157,6 +164,8 @@ def load_file(path: Path) -> Table:
         raise UserError(f"'{path}' is no table of a paper: it lacks {', '.join(sorted(missing))}")
     content["arms"] = curves.expanded(content["arms"])
     columns = [table_columns.parse(name, path) for name in content["columns"]]
+    if len({column.measure.of_network for column in columns}) > 1:
+        raise UserError(f"'{path}' has columns of trained and of untrained networks: expected one kind")
     arms = [
         _arm(path, label, values, next(iter(content["arms"])), columns) for label, values in content["arms"].items()
     ]

@@ -1,0 +1,1 @@
+"""The measurement of an export for a CPU: whether it answers as exported, and how fast it is."""
