@@ -289,7 +289,8 @@ def test_what_a_file_says_is_not_taken_for_a_default(command_line, two_configs, 
     assert "optim.batch" in decided(config, "detect", ["optim.batch"])
     assert "optim.batch" not in decided(config, "detect", ["optim.lr"])
     assert "optim.lr" not in decided(config, "detect", None)  # as by default
-    assert decided(config, "classify", []) == set(configs.keys())
+    assert decided(config, "classify", ["optim.lr"]) == set(configs.keys())
+    assert "optim.epochs" not in decided(config, "classify", ["optim.batch"])
 
 
 def finished_run(folder, search=None):

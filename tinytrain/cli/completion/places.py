@@ -59,7 +59,7 @@ def places(commands: Mapping[str, Command]) -> dict[str, Place]:
     found = {"tinytrain": Place((*commands, "--help", "--version"))}
     for name, command in commands.items():
         flags = (*command.flags, JSON)
-        found[name] = _of_usage(re.sub(r"--\S+ \S+", "", command.operands))
+        found[name] = _of_usage(re.sub(r"\(--[^)]*\)|--\S+ \S+", "", command.operands))
         if command.overrides:
             found[name] |= Place(tuple(f"{dotted}=" for dotted in known))
         found[f"{name} --"] = Place((*(f"--{flag.name}{'=' * (flag.parser is not None)}" for flag in flags), "--help"))
