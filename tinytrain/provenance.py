@@ -6,7 +6,7 @@ import sys
 from importlib.metadata import version
 from typing import Any
 
-from tinytrain import machine
+from tinytrain import distribution, machine
 from tinytrain.config import plugins
 from tinytrain.config.schema import Config
 from tinytrain.errors import escaped
@@ -32,7 +32,7 @@ def record(run: Run, classes: list[str], workers: int = 1) -> None:
     write_json(
         run.origin_path,
         {
-            "tinytrain": version("tinytrain"),
+            "tinytrain": distribution.version(),
             "commits": commits if current_commit in commits else [*commits, current_commit],
             "packages": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
             "machines": _appended(machines, current_machine),

@@ -185,7 +185,7 @@ def test_a_tflite_a_taken_folder_and_a_missing_runtime_are_refused(trained_run, 
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     status, _, error = command_line("export", trained_run.folder, "--cpu", "openvino")
     assert status == 2
-    assert error == "tinytrain: the runtime openvino is not installed: pip install 'tinytrain[cpu]'\n"
+    assert error == "tinytrain: the runtime openvino is not installed: pip install 'tinytrain-mcu[cpu]'\n"
 
 
 def test_what_is_about_a_board_is_refused_for_a_cpu(export, command_line):

@@ -9,7 +9,7 @@ import sys
 from contextlib import nullcontext
 from typing import TextIO
 
-from tinytrain import files
+from tinytrain import distribution, files
 from tinytrain.cli import flags, output
 from tinytrain.cli.commands import COMMANDS
 from tinytrain.errors import TinytrainError, UserError, escaped, is_utf8, readable, unknown
@@ -66,13 +66,12 @@ def _refuse_other_encodings(argv: list[str]) -> None:
 
 
 def _run(argv: list[str]) -> int:
+    distribution.refuse_clash()
     if not argv or argv[0] in ("--help", "-h", "-help", "help"):
         output.write(USAGE.rstrip("\n"))
         return 0 if argv else 2
     if argv[0] == "--version":
-        from importlib.metadata import version
-
-        output.write(f"tinytrain {version('tinytrain')}")
+        output.write(f"tinytrain {distribution.version()}")
         return 0
     if argv[0] not in COMMANDS:
         raise unknown("command", argv[0], COMMANDS)

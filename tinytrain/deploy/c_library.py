@@ -5,11 +5,11 @@ and, of a detector, how boxes follow from the outputs; model/golden.c the input 
 """
 
 import zlib
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 
+from tinytrain import distribution
 from tinytrain.deploy import c_detector
 from tinytrain.deploy.c_source import Contents, is_probability
 from tinytrain.deploy.c_text import NOTE, c_float, c_string, numbers
@@ -92,7 +92,7 @@ def _public(contents: Contents) -> str:
     source = contents.model.inputs[0]
     height, width, channels = _image(source)
     values = {
-        "VERSION": c_string(metadata.version("tinytrain")),
+        "VERSION": c_string(distribution.version()),
         "MODEL": c_string(contents.name),
         "MODEL_CRC": f"0x{zlib.crc32(contents.stored.content):08x}u",
         "ARENA_BYTES": arena_bytes(contents),

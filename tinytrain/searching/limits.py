@@ -10,13 +10,12 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tinytrain import files, progress, provenance
+from tinytrain import distribution, files, progress, provenance
 from tinytrain.config import plugins
 from tinytrain.config.schema import Config
 from tinytrain.deploy import estimate, firmware, fit_check, latency
@@ -247,7 +246,7 @@ class Limits:
 
 def _code(board: Board) -> str:
     """Returns what a cost depends on beside the network: the board, and the code that counts."""
-    return f"{board.path.read_text()} {version('tinytrain')} {_commit()}"
+    return f"{board.path.read_text()} {distribution.version()} {_commit()}"
 
 
 @functools.cache

@@ -18,7 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tinytrain import files, progress, provenance
+from tinytrain import distribution, files, progress, provenance
 from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
 from tinytrain.data import check, decoding, identity
@@ -190,7 +190,7 @@ def _facts(trainer: Trainer) -> dict[str, Any]:
     """Returns what all workers of a training must have in common, by the words of a sentence."""
     config, data = trainer.config, trainer.data
     ours = {f"{dotted} =": value for dotted, value in _values(config).items() if not dotted.startswith(LOCAL_KEYS)}
-    versions = {"tinytrain": f"{version('tinytrain')} {provenance.commit()}".strip()}
+    versions = {"tinytrain": f"{distribution.version()} {provenance.commit()}".strip()}
     packages = {name: version(name) for name in provenance.PACKAGES}
     return versions | packages | ours | {"classes": data.dataset.classes, "images": identity.digest(data)}
 

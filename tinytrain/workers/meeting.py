@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any
 
-from tinytrain import progress
+from tinytrain import distribution, progress
 from tinytrain.errors import UserError
 from tinytrain.workers.cluster import Cluster, host_and_port
 
@@ -23,7 +23,7 @@ WAIT_VARIABLE, WAIT_SECONDS = "TINYTRAIN_WORKERS_WAIT_S", 300.0
 JOIN_SECONDS = 120  # for TensorFlow, once all are there
 MOST_CLOCK_SECONDS = 60.0  # between two clocks, by which files of a shared folder are dated
 MOST_BYTES = 10_000  # of a message
-PACKAGES = ("tinytrain", "tensorflow", "keras", "numpy")
+PACKAGES = (distribution.NAME, "tensorflow", "keras", "numpy")
 
 
 def meet(cluster: Cluster) -> None:

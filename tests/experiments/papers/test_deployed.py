@@ -115,7 +115,7 @@ def test_what_is_about_trainings_is_refused(table_file, tmp_path, command_line, 
     assert (status, "so that workers share nothing: leave out --workers 2" in error) == (2, True)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     status, _, error = command_line("reproduce", table_file)
-    assert error == "tinytrain: the runtime openvino is not installed: pip install 'tinytrain[cpu]'\n"
+    assert error == "tinytrain: the runtime openvino is not installed: pip install 'tinytrain-mcu[cpu]'\n"
     mixed = tmp_path / "mixed.toml"
     mixed.write_text(TABLE.replace('"gmacs", ', '"test_top1", '))
     with pytest.raises(UserError, match="has columns of trained and of untrained networks: expected one kind"):

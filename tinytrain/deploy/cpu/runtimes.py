@@ -13,7 +13,7 @@ from tinytrain.errors import UserError, unknown
 from tinytrain.quiet import quiet
 
 MODULES = {"openvino": "openvino", "litert": "ai_edge_litert"}  # what each imports
-INSTALL = "pip install 'tinytrain[cpu]'"
+INSTALL = "pip install 'tinytrain-mcu[cpu]'"
 
 
 def require(name: str) -> None:
