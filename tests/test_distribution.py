@@ -24,7 +24,7 @@ def test_the_other_project_beside_this_one_is_told_in_a_sentence(monkeypatch):
     with pytest.raises(UserError) as error:
         distribution.refuse_clash()
     assert str(error.value) == (
-        "the package tinytrain 0.1.0 is installed beside tinytrain-mcu 0.2.0, and both have the import name tinytrain: "
+        "the package tinytrain 0.1.0 is installed, another project that has the import name of tinytrain-mcu: "
         "pip uninstall tinytrain tinytrain-mcu, then pip install tinytrain-mcu again"
     )
 

@@ -23,6 +23,6 @@ def refuse_clash() -> None:
     except metadata.PackageNotFoundError:
         return
     raise UserError(
-        f"the package {OTHER} {other} is installed beside {NAME} {version()}, and both have the import name "
-        f"tinytrain: pip uninstall {OTHER} {NAME}, then pip install {NAME} again"
+        f"the package {OTHER} {other} is installed, another project that has the import name of {NAME}: "
+        f"pip uninstall {OTHER} {NAME}, then pip install {NAME} again"
     )

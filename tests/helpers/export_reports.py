@@ -10,6 +10,7 @@ def report(**changes):
         "source": "run",
         "task": "classify",
         "board": "stm32f746g_disco",
+        "target": "bare-metal",
         "fits": True,
         "model": {
             "bytes": 1,
