@@ -14,6 +14,7 @@ from firmware_helpers import needs_compiler
 from int8_models import conv_model
 from library_host import LABELS, MODELS, Box, HostLibrary, Output, Result, build, contents_of, needs_cmake, run, write
 
+from tinytrain import distribution
 from tinytrain.deploy import c_library
 from tinytrain.errors import UserError
 
@@ -174,9 +175,9 @@ int main(void) {
     return tinytrain_init(arena, sizeof arena, NULL) || tinytrain_self_test(arena);
 }
 """
-PROJECT = """cmake_minimum_required(VERSION 3.16)
+PROJECT = f"""cmake_minimum_required(VERSION 3.16)
 project(product C)
-find_package(tinytrain 0.1.0 REQUIRED)
+find_package(tinytrain {distribution.version()} REQUIRED)
 add_executable(product main.c)
 target_link_libraries(product PRIVATE tinytrain::tinytrain)
 """
