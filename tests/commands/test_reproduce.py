@@ -372,7 +372,7 @@ def test_words_about_the_data_come_before_the_scale(image_folder, monkeypatch, t
 
 
 def test_a_number_of_images_is_that_of_the_full_size(monkeypatch):
-    (run, *_) = planned(monkeypatch, "003/4", ["digits"], 0.1, overrides=["data.train_images=1000"])
+    (run, *_) = planned(monkeypatch, "003/4", ["digits"], "0.1,0.1", overrides=["data.train_images=1000"])
     assert run.config.data.train_images == 100
 
 
