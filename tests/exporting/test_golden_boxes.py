@@ -23,9 +23,8 @@ def held(outputs):
     pixels = SimpleNamespace(tables=lambda _: None, bgr=False)
     images = np.arange(len(outputs[0]), dtype=np.int8)
     classes = ["class"] * DETECTOR_CLASSES
-    model = SimpleNamespace(
-        name="detector", task=task, samples=None, classes=classes, images=images, tflite=graph, pixels=pixels
-    )
+    of_images = {"images": images, "pixels": pixels, "resize": "stretch", "samples": None}
+    model = SimpleNamespace(name="detector", task=task, classes=classes, tflite=graph, **of_images)
     return write.contents(model, graph, outputs, False, None, 1024)
 
 
