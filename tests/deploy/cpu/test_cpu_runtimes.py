@@ -123,7 +123,7 @@ def test_threads_count_what_all_of_them_did_in_the_longest_time():
 
 def test_a_runtime_that_is_not_installed_or_not_known_is_one_sentence(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"^the runtime openvino is not installed: pip install 'tinytrain\[cpu\]'$"):
+    with pytest.raises(UserError, match=r"^the runtime openvino is not installed: pip install 'tinytrain-mcu\[cpu\]'$"):
         runtimes.require("openvino")
     with pytest.raises(UserError, match=r"unknown runtime 'openvin'; did you mean 'openvino'\?"):
         runtimes.require("openvin")
