@@ -90,7 +90,7 @@ def test_the_list_shows_paper_table_and_hours(monkeypatch):
     assert line.split()[1:5] == ["003", "8,", "9,", "10"]
     assert f"{row['core_hours']:.0f}" in line
     assert row["ran"] == "scale 0.1,0.1; 1 seed; CIFAR-10; commit 500ea18"
-    assert "scale 0.1; 1 seed" in line
+    assert "scale 0.1,0.1; 1 seed" in line
     assert "  never  " in next(line for line in lines if line.startswith("seed001-table2"))
     assert next(row for row in rows if row["name"] == "digits")["ran"] == ""
     names = [row["name"] for row in rows]
