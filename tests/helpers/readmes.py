@@ -6,8 +6,8 @@ import re
 def unexplained(folder):
     """Returns the names of those files and folders in `folder` about which its README.txt has no line.
 
-    Words in capital letters of a line, such as BOARD, stand for anything, and a folder ends in "/". Hidden files need no
-    line, such as the lock of a test that runs beside this one.
+    Words in capital letters of a line, such as BOARD, stand for anything, and a folder ends in "/". Hidden files need
+    no line, such as the lock of a test that runs beside this one.
     """
     lines = (folder / "README.txt").read_text().splitlines()[2:-2]
     names = [name for line in lines for name in line.partition("  ")[0].split(", ")]
