@@ -63,7 +63,7 @@ def word_problem(text: str) -> str:
             return f"unknown flags or keys: {', '.join(sorted(unknown))}"
     if script := re.search(r"benchmarks/\w+\.py", text):
         source = (REPOSITORY / script[0]).read_text()
-        if unknown := {flag for flag in re.findall(r"--[a-z-]+", text) if f'"{flag}"' not in source}:
+        if unknown := {flag for flag in re.findall(r"--[a-z0-9-]+", text) if f'"{flag}"' not in source}:
             return f"{script[0]} has no {', '.join(sorted(unknown))}"
     if made := re.search(r"(?<!c)make (?!-n)(.*)", text):
         words = re.sub(r"(?<!\S)(-C \S+|-\w+)", "", made[1]).split()
