@@ -238,7 +238,9 @@ class Operator(QuantizeConfig):
         self.variable: tf.Variable | None = None
         self.bias: tf.Variable | None = None
         self.multiplies = isinstance(layer, tf_keras.layers.Multiply)
-        if (self.kernel or self.multiplies) and isinstance(output, FixedRange | MovingAverageRange):
+        self.slope = float(layer.alpha) if isinstance(layer, tf_keras.layers.LeakyReLU) else None
+        multiplies = self.kernel or self.multiplies or self.slope is not None
+        if multiplies and isinstance(output, FixedRange | MovingAverageRange):
             output.requantize = self.two_step_requantize
 
     @property
@@ -282,7 +284,11 @@ class Operator(QuantizeConfig):
         if self._converting:
             return outputs
         scale = self.output.scale()
-        exponent = tf.floor(tf.math.log(self.accumulator_step() / scale) / np.log(2.0)) + 1.0
+        if self.slope is None:
+            step = self.accumulator_step()
+        else:  # LEAKY_RELU multiplies its inputs below 0 by the slope
+            step = self.inputs[0].scale() * tf.where(outputs < 0.0, self.slope, 1.0)
+        exponent = tf.floor(tf.math.log(step / scale) / np.log(2.0)) + 1.0
         shifted = 2.0 ** tf.clip_by_value(exponent, -FINEST_SHIFT, 0.0)
         return round_away(round_away(outputs / (scale * shifted)) * shifted) * scale
 
