@@ -203,6 +203,16 @@ def test_lines_for_ever_end(clock, each_s):
         assert len(str(error.value)) < 500
 
 
+@pytest.mark.parametrize("left", [b"\0", b"rest of an answer\0", b"\0" + bytes(range(1, 40))])
+def test_what_is_left_of_a_frame_does_not_swallow_the_answers(clock, left):
+    """HELLO that was sent twice is answered twice: the second answer may come when the text protocol has begun."""
+    port = TextPort(clock, lambda: "", honest)
+    device = mlperf_runner.Mlperf(port)
+    port.say(left)
+    device.synchronize()
+    assert device.name()
+
+
 def test_ready_for_ever_ends(clock):
     port = TextPort(clock, lambda: "", lambda command, lines: ["m-ready"])
     device = mlperf_runner.Mlperf(port)

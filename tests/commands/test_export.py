@@ -182,10 +182,11 @@ def test_zero_epochs_are_post_training_quantization(trained_run, tmp_path):
     assert (folder / "firmware/model/model_ops.h").exists()
 
 
-def test_diagnose_shows_the_noise_of_each_layer_and_the_loss_of_each_class(trained_run, command_line):
-    folder = trained_run.folder / "diagnosed"
+def test_diagnose_shows_the_noise_of_each_layer_and_the_loss_of_each_class(trained_run, command_line, tmp_path):
+    run = shutil.copytree(trained_run.folder, tmp_path / "run", ignore=shutil.ignore_patterns("export*"))
+    folder = run / "diagnosed"
     words = ["--mcu", "mps2_an500", "--out", str(folder), "qat.epochs=0", "--diagnose", "--json"]
-    status, out, _ = command_line("export", str(trained_run.folder), *words)
+    status, out, _ = command_line("export", str(run), *words)
     assert status == 0
     report = json.loads(out.splitlines()[-1])
     layers, classes = report["diagnosis"]["layers"], report["diagnosis"]["classes"]

@@ -163,7 +163,8 @@ class Mlperf:
                 raise TinytrainError(
                     f"the port '{self.port.port}' is gone ({error}); it said {_some(before)}"
                 ) from None
-            self._lines += self._decoder.feed(data)[1]
+            # The rest of a frame that another program asked for, or a stray zero, opens a frame that nothing ends.
+            self._lines += self._decoder.feed(data)[1] if data else self._decoder.idle()
         return self._lines.pop(0)
 
 
