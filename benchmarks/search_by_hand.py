@@ -1,6 +1,6 @@
 """`tinytrain search` against five networks that a person picks, in the same time: int8 top-1 of the best of each.
 
-The search gets --hours, and so do the five together: each its fifth, for one epoch that tells how long an epoch is, the
+The search gets --hours, and so do the five together: each its fifth, for a dry run that tells how long an epoch is, the
 training of as many epochs as fit, its test and its int8 fine-tune. The best of the five on val is what a person would
 keep. Both sides run at the same time, each on a processor core of its own, so that neither has a quieter machine.
 
@@ -10,10 +10,8 @@ The same command goes on after an interruption. DIR/search and DIR/hand hold the
 """
 
 import argparse
-import csv
 import json
 import os
-import statistics
 import subprocess
 import sys
 import threading
@@ -22,15 +20,17 @@ from pathlib import Path
 
 from tinytrain import files, tables
 
-# Of published work on such boards: MLPerf Tiny's networks of images, NetAug's and MCUNet's, MobileNetV3.
+# Of published work on such boards: MLPerf Tiny's networks of images, NetAug's and MCUNet's, MobileNetV3. The width is the
+# first that fits.
 HAND = (
-    ("resnet8", 1.0),
-    ("mobilenet_v1", 0.25),
-    ("mobilenet_v2", 0.35),
-    ("mcunet", 0.5),
-    ("mobilenet_v3_small", 0.35),
+    ("resnet8", (1.0, 0.75, 0.5)),
+    ("mobilenet_v1", (0.25,)),
+    ("mobilenet_v2", (0.35, 0.25)),
+    ("mcunet", (0.5, 0.35)),
+    ("mobilenet_v3_small", (0.35, 0.25)),
 )
-SIDES = (96, 80, 64, 48, 32)  # pixels: the largest that fits, as a person finds by `fit --mcu`
+SIDES = ("auto", 80, 64, 48, 32)  # pixels: that of the images, at most 96, or the largest that fits
+SMALL_SIDE = 48  # up to here published networks begin with a stride of 1
 LEAST_EPOCHS = 2
 FINE_TUNED = 3.0  # epochs of training that the fine-tune of an export and its tests take, as seen
 
@@ -68,30 +68,37 @@ def searched(options, core):
     }
 
 
-def picked(options, core, name, width):
+def plan(options, core, name, widths):
+    """Returns (the words of `fit`, its plan) of the widest and then largest form of a network that fits the board."""
+    for width in widths:
+        for side in SIDES:
+            words = ["fit", f"--data={options.data}", f"--mcu={options.mcu}", f"--model={name}", f"model.width={width}"]
+            words += [f"model.resolution={side}", "data.check=false", *options.words]
+            found = tinytrain(core, *words, "--dry-run", check=False)
+            if found and int(found["config"]["model"]["resolution"]) <= SMALL_SIDE:
+                words.append("model.stem=cifar")
+                found = tinytrain(core, *words, "--dry-run", check=False)
+            if found:
+                return words, found
+    raise RuntimeError(f"no form of {name} fits {options.mcu}")
+
+
+def picked(options, core, name, widths):
     """Returns the row of a network that was picked by hand, trained and exported in its share of the time."""
     folder = options.out / "hand" / name
     path, seconds = folder / "row.json", 3600 * options.hours / len(HAND)
     if path.exists():
         return json.loads(path.read_text())
     began = time.monotonic()
-    asked = [f"--data={options.data}", f"--mcu={options.mcu}", f"--model={name}", f"model.width={width}"]
-    asked += ["data.check=false", *options.words]
-    for side in SIDES:
-        words = ["fit", *asked, f"model.resolution={side}"]
-        if tinytrain(core, *words, "--out", folder / f"look{side}", "optim.epochs=1", check=False):
-            break
-    else:
-        raise RuntimeError(f"no resolution of {name} {width} fits {options.mcu}")
-    with (folder / f"look{side}" / "history.csv").open() as file:
-        epoch = statistics.median(float(row["seconds"]) for row in csv.DictReader(file))
+    words, found = plan(options, core, name, widths)
     left = seconds - 2 * (time.monotonic() - began)  # once more for what is compiled and evaluated
-    epochs = max(int(left / epoch - FINE_TUNED), LEAST_EPOCHS)
+    epochs = max(int(left / (found["seconds"] / found["epochs"]) - FINE_TUNED), LEAST_EPOCHS)
     tinytrain(core, *words, "--out", folder / "run", f"optim.epochs={epochs}")
     report = tinytrain(core, "export", folder / "run", "--mcu", options.mcu)
+    model = found["config"]["model"]
     row = {
         "side": "hand",
-        "network": f"{name} {width:g} at {side}",
+        "network": f"{name} {model['width']:g} at {model['resolution']}",
         "epochs": epochs,
         "int8_val": report["accuracy"]["val"]["int8"],
         "int8_test": report["accuracy"]["int8"],
@@ -113,7 +120,7 @@ def main():
     cores, rows = sorted(os.sched_getaffinity(0)), []
     search = threading.Thread(target=lambda: rows.append(searched(options, cores[0])))
     search.start()
-    hand = [picked(options, cores[-1], name, width) for name, width in HAND]
+    hand = [picked(options, cores[-1], name, widths) for name, widths in HAND]
     search.join()
     best = max(hand, key=lambda row: row["int8_val"])
     rows += hand
