@@ -20,8 +20,8 @@ from pathlib import Path
 
 from tinytrain import files, tables
 
-# Of published work on such boards: MLPerf Tiny's networks of images, NetAug's and MCUNet's, MobileNetV3. The width is the
-# first that fits.
+# Of published work on such boards: MLPerf Tiny's networks of images, NetAug's and MCUNet's, MobileNetV3; the width is
+# the first that fits.
 HAND = (
     ("resnet8", (1.0, 0.75, 0.5)),
     ("mobilenet_v1", (0.25,)),
