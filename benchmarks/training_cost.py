@@ -1,7 +1,7 @@
 """Cost of a training step on one core: processor seconds for an image, and a fit of them to the MACs of the network.
 
 The plane t = overhead + a·(MACs of other layers) + b·(depthwise MACs) is fitted to plain steps of several networks by
-least squares of the relative errors. The result stands in tinytrain/experiments/papers/cost.py as constants, with
+least squares of the relative errors. The result stands in tinytrain/nn/step_cost.py as constants, with
 machine and date. Methods and augmentations follow, as multiples of the plain step of the same network. Processor time
 is measured instead of wall time, because other jobs on the machine hardly change it. The images are noise.
 

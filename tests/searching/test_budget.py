@@ -1,7 +1,5 @@
 """How long trials are planned to be, with speeds made up, and what Optuna's pruner then does with random trials."""
 
-import dataclasses
-
 import numpy as np
 import optuna
 import pytest
@@ -11,7 +9,7 @@ from tinytrain.errors import UserError
 from tinytrain.searching import budget
 from tinytrain.searching.budget import Plan, Speed
 
-EASY = Speed(image=0.0, mac=1e-9, start=10.0, final=20.0)  # 1 ms an image of a million MACs
+EASY = Speed(slowness=2.0, start=10.0, final=20.0)
 
 
 @pytest.mark.parametrize(("epochs", "expected"), [(30, [4, 12]), (9, [1, 3]), (10, [2, 6]), (3, [1]), (1, [])])
@@ -46,8 +44,8 @@ def test_the_expected_epochs_are_those_of_optunas_pruner():
     assert np.mean(totals) == pytest.approx(budget.expected_epochs(trials, epochs), abs=4 * error + 4)
 
 
-def test_an_epoch_takes_what_images_and_macs_take():
-    assert Speed(1e-3, 2e-9, 0, 0).epoch(1_000_000, 100) == pytest.approx(100 * (1e-3 + 2e-3))
+def test_an_epoch_takes_what_is_estimated_on_a_machine_of_this_speed():
+    assert EASY.epoch(step_seconds=1e-3, images=100) == pytest.approx(100 * 2 * 1e-3)
 
 
 def test_enough_time_gives_the_usual_epochs_and_three_finalists():
@@ -84,9 +82,8 @@ def test_there_is_time_for_one_trial_where_the_sentence_says_so():
 
 def test_no_network_is_so_large_that_one_trial_takes_a_third_of_the_time():
     plan = Plan(10, 0.0, 3)
-    macs = budget.most_macs(1000, plan, EASY, images=1000)
-    assert plan.epochs * EASY.epoch(macs, 1000) + EASY.start == pytest.approx(budget.LARGEST_SHARE * 1000)
-    assert budget.most_macs(1000, plan, dataclasses.replace(EASY, mac=0.0), 1000) == float("inf")
+    most = budget.most_step_seconds(1000, plan, EASY, images=1000)
+    assert plan.epochs * EASY.epoch(most, 1000) + EASY.start == pytest.approx(budget.LARGEST_SHARE * 1000)
 
 
 @pytest.mark.parametrize(("left", "begins"), [(22, False), (24, True)])

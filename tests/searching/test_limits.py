@@ -52,6 +52,7 @@ class Made(Limits):
     def _from_graph(self, network):
         return {
             "macs": round(1e6 * network.width**2),
+            "step_seconds": 1e-3 * network.width**2,
             "ram_bytes": 50_000,
             "flash_bytes": round(5e5 * network.width**2),
         }
@@ -83,7 +84,7 @@ def test_the_latency_limits_the_width_with_few_conversions():
 
 
 def test_the_time_of_a_training_limits_the_width():
-    made = Made(most_macs=0.3e6)
+    made = Made(most_step_seconds=0.3e-3)
     assert max(made.widths("resnet8", 32, "cifar", WIDTHS)) == 0.5
 
 

@@ -9,7 +9,7 @@ from tinytrain.searching import outlook
 from tinytrain.searching.budget import Plan, Speed
 from tinytrain.searching.planning import Asked
 
-SPEED = Speed(image=0.0, mac=0.0, start=10.0, final=20.0)
+SPEED = Speed(slowness=1.0, start=10.0, final=20.0)
 
 
 @pytest.mark.parametrize(("seconds", "trials"), [(100.0, 5), (34.0, 1), (14.0, 1)])

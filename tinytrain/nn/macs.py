@@ -10,6 +10,12 @@ def count(model: keras.Model) -> int:
     return sum(of_layer(layer) for layer in model.layers)
 
 
+def depthwise(model: keras.Model) -> int:
+    """Returns those of them that are of depthwise convolutions."""
+    nested = sum(depthwise(layer) for layer in model.layers if isinstance(layer, keras.Model))
+    return nested + sum(of_layer(layer) for layer in model.layers if isinstance(layer, keras.layers.DepthwiseConv2D))
+
+
 def of_layer(layer: keras.Layer) -> int:
     """Returns the MACs of one layer for one image; 0 if it is neither a convolution nor a dense layer."""
     if isinstance(layer, keras.Model):

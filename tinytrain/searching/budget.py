@@ -26,18 +26,17 @@ MARGIN = 1.15  # planned times are so much longer than measured ones
 class Speed:
     """How fast this machine trains and what a trial takes beside, in seconds.
 
-    image: of one image of a network without any MACs; mac: of one more MAC; start: of a trial, to read the data, to
-    compile and to quantize; final: of a finalist, to convert it and run it on all val and test images.
+    slowness: of a step, in times of what nn/step_cost.py estimates; start: of a trial, to read the data, to compile and
+    to quantize; final: of a finalist, to convert it and run it on all val and test images.
     """
 
-    image: float
-    mac: float
+    slowness: float
     start: float
     final: float
 
-    def epoch(self, macs: float, images: int) -> float:
-        """Returns the seconds of an epoch of so many images with a network of so many MACs."""
-        return images * (self.image + self.mac * macs)
+    def epoch(self, step_seconds: float, images: int) -> float:
+        """Returns the seconds of an epoch of so many images, by the estimate of a step for one image."""
+        return images * self.slowness * step_seconds
 
 
 @dataclass(frozen=True)
@@ -113,8 +112,8 @@ def plan(
     return Plan(epochs, quick_final, 1)
 
 
-def most_macs(seconds: float, plan: Plan, speed: Speed, images: int) -> float:
-    """Returns the MACs of the largest network of which no trial takes more than LARGEST_SHARE of `seconds`.
+def most_step_seconds(seconds: float, plan: Plan, speed: Speed, images: int) -> float:
+    """Returns the longest step for one image with which a trial takes at most LARGEST_SHARE of `seconds`, as estimated.
 
     Args:
         seconds: of the whole search.
@@ -122,8 +121,7 @@ def most_macs(seconds: float, plan: Plan, speed: Speed, images: int) -> float:
         speed: of this machine.
         images: that are trained on.
     """
-    image = max(LARGEST_SHARE * seconds - speed.start, 0.0) / plan.epochs / images
-    return max(image - speed.image, 0.0) / speed.mac if speed.mac else float("inf")
+    return max(LARGEST_SHARE * seconds - speed.start, 0.0) / plan.epochs / images / speed.slowness
 
 
 def begins(left: float, start: float, first_rung_seconds: float) -> bool:

@@ -25,7 +25,7 @@ from tinytrain.deploy.kernels import choice
 from tinytrain.deploy.memory import Memory
 from tinytrain.deploy.tflm import operators
 from tinytrain.errors import DoesNotFit, UserError
-from tinytrain.nn import macs, pretrained
+from tinytrain.nn import macs, pretrained, step_cost
 from tinytrain.quantize import convert
 from tinytrain.searching.space import Network
 from tinytrain.tflite.strip import strip
@@ -61,9 +61,13 @@ class Cost:
 
 @dataclass(frozen=True)
 class Sketch:
-    """What is known of a network from its graph: estimates that are rather too low than too high."""
+    """What is known of a network from its graph: estimates that are rather too low than too high.
+
+    step_seconds: what a core takes to train it with one image, by nn/step_cost.py.
+    """
 
     macs: int
+    step_seconds: float
     ram_bytes: int
     flash_bytes: int
 
@@ -77,7 +81,7 @@ class Limits:
         classes: how many classes there are.
         channels: of the images.
         latency_ms: the most that the predicted latency may be, None: any.
-        most_macs: the most MACs, None: any.
+        most_step_seconds: the most Sketch.step_seconds, None: any.
     """
 
     def __init__(
@@ -87,10 +91,10 @@ class Limits:
         classes: int,
         channels: int,
         latency_ms: float | None = None,
-        most_macs: float | None = None,
+        most_step_seconds: float | None = None,
     ) -> None:
         self.board, self.config, self.classes, self.channels = board, config, classes, channels
-        self.latency_ms, self.most_macs = latency_ms, most_macs
+        self.latency_ms, self.most_step_seconds = latency_ms, most_step_seconds
         if latency_ms is not None and board.core not in latency.CORES:
             raise UserError(
                 f"--latency-ms {latency_ms:g} cannot be kept: nothing is known of the speed of the {board.core} of "
@@ -184,7 +188,7 @@ class Limits:
         return not self.missed(self.cost(network))
 
     def _is_small_enough(self, network: Network) -> bool:
-        return self.most_macs is None or self.sketch(network).macs <= self.most_macs
+        return self.most_step_seconds is None or self.sketch(network).step_seconds <= self.most_step_seconds
 
     def _quick_enough(self, networks: Sequence[Network]) -> int:
         """Returns how many of rising `networks` may be quick enough, by the time that a MAC of others has taken."""
@@ -211,6 +215,7 @@ class Limits:
         image_bytes = network.resolution**2 * (3 if self.channels == 3 else 1)  # of the golden case
         return {
             "macs": macs.count(model),
+            "step_seconds": step_cost.seconds_of(model),
             "ram_bytes": ram_bytes,
             "flash_bytes": model_bytes + operators.FIRMWARE_BYTES + image_bytes + self.classes,
         }

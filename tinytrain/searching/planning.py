@@ -51,7 +51,7 @@ def job(study: Study, asked: Asked, limits: Limits) -> Job:
     with progress.stage("looking for the networks that fit"):
         architectures = limits.that_fit(space.smallest())
     stored = study.get("plan") or planned(space, asked, architectures, limits, images, study.used_seconds)
-    limits.most_macs = stored["most_macs"]
+    limits.most_step_seconds = stored["most_step_seconds"]
     architectures = limits.that_fit(space.smallest())
     if study.get("plan") is None:
         for network in priors.choose(space, architectures, FIRST):
@@ -94,7 +94,7 @@ def planned(
         used_seconds: gives the seconds that have gone.
 
     Returns:
-        {"plan", "speed", "most_macs", "epoch_seconds": of a drawn network, the mean}, as JSON can hold them; the last
+        {"plan", "speed", "most_step_seconds", "epoch_seconds": of a network, the mean}, as JSON can hold them; the last
         three are None if the search ends after a number of trials.
     """
     epochs = asked.config.optim.epochs
@@ -102,25 +102,24 @@ def planned(
         return {
             "plan": asdict(Plan(epochs, 0.0, budget.FINALISTS)),
             "speed": None,
-            "most_macs": None,
+            "most_step_seconds": None,
             "epoch_seconds": None,
         }
     with progress.stage("drawing some networks, to plan with"):
         networks = [*priors.choose(space, architectures, FIRST), *_drawn(space, architectures, asked.config.seed)]
-    macs = sorted({limits.sketch(network).macs for network in networks})
-    by_macs = sorted(networks, key=lambda network: limits.sketch(network).macs)
-    smallest, typical = by_macs[0], by_macs[len(by_macs) // 2]
-    both = [_config(asked, network) for network in (smallest, typical)]
-    measured = speed.measure(both, [limits.sketch(one).macs for one in (smallest, typical)], asked.dataset.classes)
-    epoch_seconds = [measured.epoch(each, images) for each in macs]
+    steps = {network: limits.sketch(network).step_seconds for network in networks}
+    ordered = sorted(steps, key=lambda network: steps[network])
+    both = [ordered[0], ordered[len(ordered) // 2]]
+    measured = speed.measure([_config(asked, one) for one in both], [steps[one] for one in both], asked.dataset.classes)
+    epoch_seconds = [measured.epoch(steps[network], images) for network in ordered]
     fixed = "optim.epochs" in asked.typed
     spent = used_seconds()
     plan = budget.plan(asked.seconds, epochs, fixed, epoch_seconds, measured, asked.config.qat.epochs, spent)
-    most = budget.most_macs(asked.seconds - spent, plan, measured, images)
+    most = budget.most_step_seconds(asked.seconds - spent, plan, measured, images)
     return {
         "plan": asdict(plan),
         "speed": asdict(measured),
-        "most_macs": max(most, macs[0]),
+        "most_step_seconds": max(most, steps[ordered[0]]),
         "epoch_seconds": statistics.mean(epoch_seconds),
     }
 

@@ -1,9 +1,9 @@
 """How fast this machine trains: a few steps of two networks, on noise, before a search with --hours is planned.
 
-The seconds of an image are taken to be a + b·MACs, a line through the two. What the trials then take corrects it
-(study.Study.pace).
+They give one factor on what nn/step_cost.py estimates. What the trials then take corrects it (study.Study.pace).
 """
 
+import statistics
 import time
 from collections.abc import Sequence
 
@@ -23,20 +23,19 @@ STEPS = 6  # that are timed, after the one that is compiled
 STARTS, FINALS = 3.0, 5.0
 
 
-def measure(configs: Sequence[Config], macs: Sequence[int], classes: list[str]) -> Speed:
+def measure(configs: Sequence[Config], step_seconds: Sequence[float], classes: list[str]) -> Speed:
     """Returns the speed of this machine.
 
     Args:
-        configs: of two networks, the smaller first, without "auto".
-        macs: of both.
+        configs: of some networks, without "auto".
+        step_seconds: what is estimated of each.
         classes: the names of the classes.
     """
     with progress.stage("measuring how fast this machine trains"):
         times = [_seconds(config, classes) for config in configs]
-    (small, first), (large, second) = times
-    compiled = max(first, second)
-    slope = max(large - small, 0.0) / max(macs[1] - macs[0], 1)
-    return Speed(max(small - slope * macs[0], 0.0), slope, STARTS * compiled, FINALS * compiled)
+    compiled = max(seconds for _, seconds in times)
+    slowness = statistics.mean(image / estimate for (image, _), estimate in zip(times, step_seconds, strict=True))
+    return Speed(slowness, STARTS * compiled, FINALS * compiled)
 
 
 def _seconds(config: Config, classes: list[str]) -> tuple[float, float]:

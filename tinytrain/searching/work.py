@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 
 import keras
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from tinytrain import progress, tables
 from tinytrain.config import load as configs
@@ -108,9 +109,9 @@ class Work:
             return True
         if speed is None:  # the search was begun with a number of trials, and nothing was measured
             return left > 0
-        macs = [one.user_attrs["cost"]["macs"] for one in self.study.trials() if "cost" in one.user_attrs]
-        typical = sorted(macs)[len(macs) // 2] if macs else 0
-        epochs = budget.first_rung(self.job.plan.epochs) * speed.epoch(typical, self.job.images)
+        drawn = [one for one in self.study.trials() if "network" in one.user_attrs]
+        typical = statistics.median_high(map(self._planned_epoch, drawn)) if drawn else 0.0
+        epochs = budget.first_rung(self.job.plan.epochs) * typical
         return budget.begins(left, self.study.pace("start") * speed.start, self.study.pace("epochs") * epochs)
 
     def _take(self, number: int) -> bool:
@@ -165,9 +166,12 @@ class Work:
             current.set_user_attr("pace", pace)
         self._end(current, rungs, reason, int8)
 
-    def _planned_epoch(self, current: optuna.Trial) -> float:
+    def _planned_epoch(self, current: optuna.Trial | FrozenTrial) -> float:
         """Returns the seconds of an epoch of a trial, as planned; 0 where no time is set."""
-        return self.job.speed.epoch(current.user_attrs["cost"]["macs"], self.job.images) if self.job.speed else 0.0
+        if self.job.speed is None:
+            return 0.0
+        step_seconds = self.job.limits.sketch(Network(**current.user_attrs["network"])).step_seconds
+        return self.job.speed.epoch(step_seconds, self.job.images)
 
     def _fit(self, words: list[str], run: Run, rungs: trial.Rungs) -> None:
         # each run traces its functions again, about which TensorFlow warns

@@ -1,10 +1,9 @@
 """Estimates the core seconds of a training from its config, before anything is trained.
 
-    step for an image = OVERHEAD + DENSE·(MACs of other layers) + DEPTHWISE·(MACs of depthwise convolutions)
-    run               = epochs · (images · step · FACTORS of its methods + val images · step / 3) + search
+    run = epochs · (images · step · FACTORS of its methods + val images · step / 3) + search
 
-The constants were measured, see below. A forward pass counts as a third of a step. The estimate is within 30 % for
-plain steps of nine networks, and augmentation adds less than 0.1 of a step. That is enough to tell an hour from a day.
+A step for an image is that of nn/step_cost.py. A forward pass counts as a third of a step, and augmentation adds less
+than 0.1 of a step. That is enough to tell an hour from a day.
 """
 
 import functools
@@ -18,16 +17,13 @@ from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
 from tinytrain.data import boxes
 from tinytrain.experiments.papers.tables import Table, every_config
-from tinytrain.nn import macs, pretrained
+from tinytrain.nn import macs, pretrained, step_cost
 from tinytrain.nn.taps import taps
 from tinytrain.train.lr_search import defaults
 
-# `taskset -c 0 python benchmarks/training_cost.py` on 2026-11-25: processor seconds on one of two x86-64 cores with
-# AVX-512, TensorFlow 2.21, float32, with other jobs running.
 CAPTION = (
     "estimated from MACs, at speeds measured on one of two x86-64 cores with AVX-512, 2026-11-25; within a factor of 2"
 )
-OVERHEAD, DENSE, DEPTHWISE = 5.9e-4, 8.0e-11, 1.15e-9  # seconds, seconds per MAC, seconds per depthwise MAC
 SIDE = 96  # pixels, at which a detector is counted
 # Time of a step over that of a plain one. NetAug: the mean of both halves of the table in docs/training-methods.md.
 FACTORS = {
@@ -84,10 +80,10 @@ def seconds_per_image(config: Config, classes: int) -> float:
     if config.task in boxes.TASKS:
         dense, depthwise = _detector_macs(config.model.name, float(config.model.width), classes)
         share = (int(config.model.resolution) / SIDE) ** 2
-        return OVERHEAD + share * (DENSE * dense + DEPTHWISE * depthwise)
+        return step_cost.seconds(share * dense, share * depthwise)
     options = pretrained.architecture_options(config.model) | {"dropout": 0.0}
     dense, depthwise, features = _macs(config.model.name, tuple(sorted(options.items())))
-    return OVERHEAD + DENSE * (dense + features * classes) + DEPTHWISE * depthwise
+    return step_cost.seconds(dense + features * classes, depthwise)
 
 
 def _search_epochs(config: Config) -> int:
@@ -103,7 +99,7 @@ def _macs(name: str, options: tuple) -> tuple[int, int, int]:
     sizes = {key: value for key, value in options if value != "auto"}
     module = plugins.load("models", name)
     model = module.build(**{"channels": 3, "stem": "imagenet"} | module.DEFAULTS | sizes | {"classes": 2})
-    depthwise = sum(macs.of_layer(layer) for layer in model.layers if isinstance(layer, keras.layers.DepthwiseConv2D))
+    depthwise = macs.depthwise(model)
     classifier = macs.of_layer(model.layers[-1])
     return macs.count(model) - depthwise - classifier, depthwise, classifier // 2
 
@@ -122,9 +118,9 @@ def _detector_macs(name: str, width: float, classes: int) -> tuple[int, int]:
     strides = head.DEFAULTS["strides"]
     rest = {key: value for key, value in head.DEFAULTS.items() if key != "strides"}
     outputs = head.build({stride: features[stride] for stride in strides}, classes=classes, anchors=3, gain=1.0, **rest)
-    layers = keras.Model(backbone.input, outputs).layers
-    depthwise = sum(macs.of_layer(layer) for layer in layers if isinstance(layer, keras.layers.DepthwiseConv2D))
-    return sum(map(macs.of_layer, layers)) - depthwise, depthwise
+    model = keras.Model(backbone.input, outputs)
+    depthwise = macs.depthwise(model)
+    return macs.count(model) - depthwise, depthwise
 
 
 def _images(config: Config) -> tuple[int, int]:
