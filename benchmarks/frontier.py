@@ -43,7 +43,7 @@ except ImportError:  # run as a file
 
 WIDTHS = [round(0.05 * step, 2) for step in range(2, 61)]  # 0.1 to 3
 KEPT = 2
-TEACHER = "model.name=resnet8 model.width=3"
+TEACHER = "model.name=resnet8 model.width=2"
 METHODS = {"alone": "", "taught": "method=distill"}
 
 
@@ -63,8 +63,9 @@ class Budget:
 
 
 BUDGETS = {
-    "image classification: 12.5 M MACs, 98 kB": Budget("cifar10", 32, 12.5e6, 98e3),
-    "5 M MACs": Budget("cifar10", 32, 5e6),
+    # what MLPerf Tiny's own ResNet-8 has, and its .tflite
+    "image classification: 12.5 M MACs, 98 kB": Budget("cifar10", 32, 12_501_632, 98_496),
+    "five million MACs": Budget("cifar10", 32, 5e6),
     "visual wake words: 7.5 M MACs, 320 kB": Budget("cells", 96, 7.5e6, 320e3),
 }
 
