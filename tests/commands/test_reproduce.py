@@ -291,6 +291,8 @@ def test_specs_stand_for_datasets_by_name_then_in_order():
         (["003/4", "--seeds", "0", "--data", "digits"], "--seeds 0 is out of range: expected a whole number from 1"),
         (["003/4", "--batch", "0", "--data", "digits"], "--batch 0 is out of range: expected a whole number from 8"),
         (["003/4", "--batch", "x"], "--batch x is no number"),
+        (["003/4", "--data", "digits", "--arms", "rate 1"], "no arm of seed003-table4 begins with 'rate 1': expected"),
+        (["001/5", "--arms", "large"], "seed001-table5 trains nothing, received --arms"),
         (["002/5", "--data", "digits"], "compares what was measured on food101, oxford_flowers102, cars196"),
         (["001/9", "--data", "cars196:a,cars196:b"], "--data names cars196 twice, cars196:a and cars196:b"),
         (["003/4", "--data", "digits", "optim.lr=1"], "optim.lr is what arms or datasets of seed003-table4 differ in"),
@@ -312,6 +314,24 @@ def test_a_mistake_is_one_sentence_and_trains_nothing(command_line, tmp_path, wo
     assert sentence in error
     assert len(error.strip().splitlines()) == 1
     assert not list(tmp_path.rglob("config.toml"))
+
+
+@pytest.mark.parametrize(
+    ("words", "taken"),
+    [
+        (["rate 0.5"], ["rate 0.05", "rate 0.5"]),  # the first is what all are compared to
+        (["RATE 0.01", "rate 0.0"], ["rate 0.05", "rate 0.01"]),
+    ],
+)
+def test_some_arms_are_trained_with_those_they_are_compared_to(words, taken):
+    assert [arm.label for arm in tables.only(tables.load("003/4"), words).arms] == taken
+
+
+def test_an_arm_that_learns_takes_its_teacher_along():
+    table = tables.only(tables.load("002/2"), ["mobilenetv3 0.35, d"])
+    assert [arm.label for arm in table.arms] == ["teacher at 160", "MobileNetV3 0.35", "MobileNetV3 0.35, distillation"]
+    with pytest.raises(UserError, match="begins with '': expected the beginning of one of teacher at 160"):
+        tables.only(table, [""])
 
 
 def test_a_run_of_another_scale_is_refused(command_line, table_file, tmp_path):

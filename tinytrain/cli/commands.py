@@ -226,6 +226,7 @@ def _reproduce(values: Any, operands: list[str], overrides: list[str]) -> tuple[
         values.batch,
         _is_dry(values),
         values.budget,
+        values.arms.split(",") if values.arms else None,
     )
 
 
@@ -504,6 +505,9 @@ COMMANDS = {
             text("data", "SPEC,SPEC…", "in place of the paper's datasets"),
             text(
                 "scale", "S", "share of the work, or E,I or E,I,R: shares of epochs, images and resolution (default: 1)"
+            ),
+            text(
+                "arms", "ARM,ARM…", "only the arms whose names begin so, and those they are compared to or learn from"
             ),
             integer("batch", "B", "images a step, learning rates in proportion", LEAST_BATCH, fields.MOST_BATCH),
             integer("seeds", "N", "how many seeds, from 0", 1, MOST_SEEDS, default=1),

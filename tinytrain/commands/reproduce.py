@@ -51,6 +51,7 @@ def reproduce(
     batch: int | None = None,
     dry_run: bool = False,
     budget: str = budgets.EPOCHS,
+    arms: list[str] | None = None,
 ) -> tuple[dict[str, Any], str]:
     """Trains the arms of the table and returns (result, the table in Markdown).
 
@@ -66,6 +67,7 @@ def reproduce(
         batch: images a step of the table's base, at least 8, None as in the paper; those of the arms and their rates
             change in the same proportion.
         budget: as in `compare`.
+        arms: only those whose label begins with one of these words, and what they need (`tables.only`).
         dry_run: train and write nothing, and return what would be trained instead (`forecast.of_plan`).
 
     The result is {"table", "out", "rows" and "comparisons" as experiments/papers/results.py gives them, "figures":
@@ -87,11 +89,15 @@ def reproduce(
                 "--batch": batch,
                 "--seeds": seeds != 1,
                 "--budget": budget != "epochs",
+                "--arms": arms,
                 "--dry-run": dry_run,
                 ", ".join(overrides): overrides,
             },
         )
         return deployed.reproduce(table, out, f"tinytrain reproduce {shlex.join([table_name, '--out', str(out)])}")
+    whole = table
+    if arms:
+        table = tables.only(table, arms)
     _refuse_overrides(table, overrides, seeds, batch)
     assignments = assign(table, data)
     if shares.width < 1 and _begins_from_published(table, overrides):
@@ -100,8 +106,10 @@ def reproduce(
     plan, of_budget = budgets.applied(budget, plan, out, write=not dry_run)
     if dry_run:
         return forecast.of_plan(plan, out)
-    command = f"`{_command(table_name, data, shares, seeds, out, overrides, batch, budget)}`"
-    stated = [*_stated(table, assignments, shares, overrides, batch), *filter(None, [of_budget]), command]
+    command = f"`{_command(table_name, data, shares, seeds, out, overrides, batch, budget, arms)}`"
+    left_out = [arm.label for arm in whole.arms if arm not in table.arms]
+    stated = [f"Arms left out: {'; '.join(left_out)}."] if left_out else []
+    stated += [*_stated(table, assignments, shares, overrides, batch), *filter(None, [of_budget]), command]
     datasets = {assignment.name: assignment.dataset for assignment in assignments}
     results = reproduction_table.Results(out, reproduction_table.Reproduction(table, [], papers, datasets), stated)
     try:
@@ -323,8 +331,10 @@ def _command(
     overrides: list[str],
     batch: int | None,
     budget: str,
+    arms: list[str] | None,
 ) -> str:
     flags = ["--data", ",".join(data)] if data else []
+    flags += ["--arms", ",".join(arms)] if arms else []
     flags += ["--batch", str(batch)] if batch else []
     flags += [] if scale.full else ["--scale", scale.text]
     flags += [] if budget == budgets.EPOCHS else ["--budget", budget]

@@ -27,7 +27,7 @@ from tinytrain.deploy import boards
 from tinytrain.experiments.papers import tables
 
 AUTO = "auto"
-FREE = ("S", "R,R…", "URL")  # what stands for values of which no word is known
+FREE = ("S", "R,R…", "ARM,ARM…", "URL")  # what stands for values of which no word is known
 
 
 @dataclass(frozen=True)

@@ -250,6 +250,32 @@ def stands_for_itself(spec: str, dataset: str) -> bool:
     return spec.partition(":")[0] == dataset
 
 
+def only(table: Table, words: list[str]) -> Table:
+    """Returns the table with some of its arms, and with those that they are compared to or learn from.
+
+    Args:
+        table: the table.
+        words: an arm is taken if its label begins with one of them, in capitals or not.
+
+    Raises:
+        UserError: no label begins with one of the words.
+    """
+    taken: list[Arm] = []
+    for word in words:
+        found = [arm for arm in table.arms if arm.label.lower().startswith(word.strip().lower())]
+        if not word.strip() or not found:
+            labels = "; ".join(arm.label for arm in table.arms)
+            raise UserError(f"no arm of {table.name} begins with '{word}': expected the beginning of one of {labels}")
+        taken += found
+    for arm in taken:  # grows meanwhile: what a teacher learns from is taken, too
+        settings = " ".join(map(str, arm.settings.values()))
+        for other in table.arms:
+            is_compared_to = other.label == arm.against and other.paper
+            if other not in taken and (is_compared_to or f"{{out}}/{other.folder}/" in settings):
+                taken.append(other)
+    return dataclasses.replace(table, arms=[arm for arm in table.arms if arm in taken])
+
+
 def every_config(table: Table) -> Iterator[tuple[Arm, Config]]:
     """Yields (arm, config at full size with seed 0) for every arm on each of the paper's datasets it is trained on."""
     datasets = papers_data(table)
