@@ -523,6 +523,19 @@ def test_of_a_large_model_tensorflow_lite_sees_fewer_images(monkeypatch, images,
     )
 
 
+def test_why_it_could_not_run_is_short(monkeypatch):
+    """TFLM's own person_detect.tflite is refused for each of fifteen tensors, without so much as a blank between."""
+
+    def refuse(*_):
+        raise RuntimeError(15 * "quantized_dimension must be in range [0, 1). Was 3.Tensor 33 is invalid.")
+
+    monkeypatch.setattr(tflite_interpreter, "_run", refuse)
+    shown = np.zeros((2, 4, 4, 1), np.int8)
+    found = tflite_interpreter.compare(Model.parse(conv_model()), shown, [np.zeros((2, 4), np.int8)], macs=240)
+    assert found["failed"].startswith("quantized_dimension must be in range [0, 1)")
+    assert len(found["failed"]) < 250
+
+
 def dilated_model():
     """A dilated pool converted with an open batch: the file's shapes between its operators are wrong."""
     import tensorflow as tf

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tinytrain.errors import shortened
 from tinytrain.quiet import quiet
 from tinytrain.tflite.model import Model
 
@@ -64,7 +65,7 @@ def compare(model: Model, images: np.ndarray, outputs: Sequence[np.ndarray], mac
     try:
         references, shapes = _run(model.content, images[drawn])
     except (RuntimeError, ValueError) as error:
-        return result | {"reason": "", "failed": (str(error) or type(error).__name__).splitlines()[0]}
+        return result | {"reason": "", "failed": shortened((str(error) or type(error).__name__).splitlines()[0])}
     each = [distance(output[drawn], reference) for output, reference in zip(outputs, references, strict=True)]
     furthest = max(each, key=lambda row: (row["parts"], row["noise"]))
     result |= {"images": len(drawn)} | furthest
