@@ -124,7 +124,7 @@ def run(graph: Model, stock_operators: bool) -> dict[str, Any]:
         "instructions": printed["inference"]["median"],
         "arena": printed["arena_used_bytes"],
         "model": len(graph.content),
-        "flash": sizes.flash_bytes - image.size - golden.size,
+        "flash": sizes.flash_bytes - image.size - sum(output.size for output in golden),
         "equal": printed["golden_equal"],
         "operators": graph.counts,
         "predicted": round(instructions.total(graph.operators)),
