@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.special
 import scipy.stats
 from matplotlib.container import BarContainer, ErrorbarContainer
 from PIL import Image
@@ -248,6 +249,36 @@ def test_the_shares_of_mixup_that_are_drawn_follow_their_density():
     shares = mixup_chart.drawn_shares(0.2, 300)
     assert scipy.stats.kstest(shares, scipy.stats.beta(0.2, 0.2).cdf).pvalue > 0.01
     assert scipy.stats.kstest(shares, scipy.stats.beta(1.0, 1.0).cdf).pvalue < 1e-6
+
+
+def test_images_are_mixed_with_alpha_a_half_and_shares_drawn_with_that_of_the_arm(reproduced, monkeypatch):
+    """Seed 003, Figures 8 and 9: x = λ·a + (1 − λ)·b with λ of Beta(½, ½); the arm is trained with α = 0.2."""
+    alphas = []
+    plain = mixup_chart.Augmentation
+
+    def recorded(augment, side):
+        alphas.append(augment.mixup)
+        return plain(augment, side)
+
+    monkeypatch.setattr(mixup_chart, "Augmentation", recorded)
+    finished = reproduced({"low": [0.4], "a high one": [0.5]}).finished
+    finished[1].config.augment.mixup = 0.2
+    figure = mixup_chart.draw(None, finished)
+    assert alphas == [0.5, 0.2]
+    *panels, density = figure.axes
+    pictures = np.array([panel.images[0].get_array() for panel in panels]).reshape(5, 6, 32, 32).astype(float)
+    names = [panel.get_title() for panel in panels[:6]]
+    assert len(set(names)) == 6
+    for number, panel in enumerate(panels[6:], 6):
+        shares = [line.split(" ") for line in panel.get_title().splitlines()]
+        shares = [("1", *each) for each in shares] if len(shares) == 1 else shares
+        expected = sum(float(share) * pictures[0, names.index(name)] for share, name in shares)
+        np.testing.assert_allclose(pictures.reshape(30, 32, 32)[number], expected, atol=3)  # shares to 2 digits of 255
+    (line,) = [line for line in density.lines if line.get_linewidth() == 2.5]
+    x = line.get_xdata()
+    assert line.get_label() == "α = 0.2"
+    np.testing.assert_allclose(line.get_ydata(), (x * (1 - x)) ** -0.8 / scipy.special.beta(0.2, 0.2), rtol=1e-9)
+    assert "2,000 λ that were drawn, α = 0.2" in density.get_legend_handles_labels()[1]
 
 
 def test_trainings_of_several_lengths_are_a_curve(reproduced):

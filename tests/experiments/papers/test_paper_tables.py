@@ -6,7 +6,7 @@ import shlex
 import pytest
 from conftest import REPOSITORY
 
-from tinytrain.config import library
+from tinytrain.config import dataset_catalog, library
 from tinytrain.config import load as configs
 from tinytrain.errors import UserError
 from tinytrain.experiments import runs
@@ -363,13 +363,38 @@ def test_table_3_of_seed_001_trains_what_table_2_does():
 
 
 @pytest.mark.parametrize(
-    ("recipe", "label"), [("adaptive", "MobileNetV3-small, adaptive"), ("adaptive_am", "EfficientNet-B0, adaptive")]
+    ("recipe", "label"),
+    [
+        ("adaptive", "MobileNetV3-small, adaptive"),
+        ("adaptive_am", "EfficientNet-B0, adaptive"),
+        ("adaptive_baseline", "MobileNetV3-small, baseline"),
+    ],
 )
 def test_a_recipe_is_the_arm_of_table_2_of_seed_001(recipe, label):
     """All but what the table says of its data and of the size of the network."""
     own, arm = configs.load(library.recipe(recipe)), config_of("001/2", label)
     differing = {key for key in [*configs.keys()] if configs.get_key(own, key) != configs.get_key(arm, key)}
     assert differing <= {"data.spec", "data.resize", *(f"model.{key}" for key in SIZE_KEYS)}
+
+
+def test_the_ablated_recipe_is_the_arm_of_seed_000():
+    own, arm = configs.load(library.recipe("ablated")), differences("000/1", "ablated", "classical")
+    assert {key: configs.get_key(own, key) for key in arm} == arm
+
+
+def test_imagenet_21k_is_trained_as_imagenet_for_20_epochs_without_smoothing():
+    """methods.md A.5, E: 20 epochs after 5 of warm-up, label smoothing on ImageNet alone, 10,450 classes."""
+    own, imagenet = (
+        configs.load(paper_tables.folder().parent / "base" / f"mobilenet_v2_tiny_{name}.toml")
+        for name in ("imagenet21k", "imagenet")
+    )
+    values = {key: (configs.get_key(own, key), configs.get_key(imagenet, key)) for key in [*configs.keys()]}
+    assert {key: value for key, (value, other) in values.items() if value != other} == {
+        "data.spec": "imagenet21k",
+        "optim.epochs": 20 + 5,
+        "optim.label_smoothing": 0.0,
+    }
+    assert dataset_catalog.ROWS["imagenet21k"].classes == 10_450
 
 
 # methods.md A.9: learning rate and label smoothing.
