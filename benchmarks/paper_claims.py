@@ -46,11 +46,15 @@ def rows(table: paper_tables.Table, folders: list[dict]) -> list[tuple[str, ...]
     """Returns the rows of a table: those of each folder, one for each other run that its file knows, or "never run"."""
     about = {"table": label(table), "claim": table.claim}
     known = [row for said in folders for row in folder_rows(about, said)]
-    for entry in table.ran:
-        if entry not in map(ran, folders):
-            what, _, commit = entry.rpartition("; commit ")
-            known.append(as_row(about | {"scale, data": what, "verdict": "not among these folders", "commit": commit}))
+    for entry in others(table, folders):
+        what, _, commit = entry.rpartition("; commit ")
+        known.append(as_row(about | {"scale, data": what, "verdict": "not among these folders", "commit": commit}))
     return known or [as_row(about | {"scale, data": "never run"})]
+
+
+def others(table: paper_tables.Table, folders: list[dict]) -> list[str]:
+    """Returns the runs that the table's file knows and that none of the folders holds."""
+    return [entry for entry in table.ran if entry not in map(ran, folders)]
 
 
 def label(table: paper_tables.Table) -> str:
@@ -121,8 +125,9 @@ def main(words: list[str] | None = None) -> None:
         sys.exit(f"'{arguments.out}' has no {NAME} below it: expected folders that `tinytrain reproduce` wrote")
     tables = sorted(map(paper_tables.load_file, paper_tables.folder().glob("*.toml")), key=place)
     if arguments.ran:
-        for name, folders in found.items():
-            print(f"{name}: ran = {json.dumps([ran(said) for said in folders])}")
+        for table in tables:
+            if folders := found.get(table.name):
+                print(f"{table.name}: ran = {json.dumps([*map(ran, folders), *others(table, folders)])}")
         return
     body = [row for table in tables for row in rows(table, found.get(table.name, []))]
     print(text_tables.markdown([HEADER, *body], "<<<<>>><<<<"))
