@@ -23,12 +23,18 @@ NAME = "table.json"  # experiments/papers/record.py says what it holds
 ENOUGH = 10  # times what guessing reaches
 
 
-def records(out: Path) -> dict[str, list[dict]]:
-    """Returns {name of a table: what its folders below `out` say}; a folder without table.json is told."""
+def records(out: Path, known: set[str]) -> dict[str, list[dict]]:
+    """Returns {name of a table: what its folders below `out` say}; folders that are left out are told.
+
+    These are the ones of tables that are not among the `known`, and those without table.json.
+    """
     found: dict[str, list[dict]] = {}
     for path in sorted(out.rglob(NAME)):
         said = json.loads(path.read_text())
-        found.setdefault(said["table"], []).append(said)
+        if said["table"] in known:
+            found.setdefault(said["table"], []).append(said)
+        else:
+            print(f"'{path.parent}' is of {said['table']}, which is not in configs/tables: left out", file=sys.stderr)
     for path in sorted(out.rglob("table.md")):
         if not path.with_name(NAME).exists():
             print(f"'{path.parent}' has no {NAME}: run the command in its table.md again", file=sys.stderr)
@@ -120,10 +126,10 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("out", type=Path, help="the folder that holds those of `tinytrain reproduce`")
     parser.add_argument("--ran", action="store_true", help="print the lines `ran` of the tables' files")
     arguments = parser.parse_args(words)
-    found = records(arguments.out)
+    tables = sorted(map(paper_tables.load_file, paper_tables.folder().glob("*.toml")), key=place)
+    found = records(arguments.out, {table.name for table in tables})
     if not found:
         sys.exit(f"'{arguments.out}' has no {NAME} below it: expected folders that `tinytrain reproduce` wrote")
-    tables = sorted(map(paper_tables.load_file, paper_tables.folder().glob("*.toml")), key=place)
     if arguments.ran:
         for table in tables:
             if folders := found.get(table.name):

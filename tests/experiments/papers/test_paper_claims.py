@@ -117,9 +117,12 @@ def test_the_lines_for_the_files_are_valid(folder, capsys):
     assert all(re.fullmatch(paper_tables.RAN, entry) for entry in json.loads(entries))
 
 
-def test_folders_without_their_file_are_told(tmp_path, capsys):
+def test_folders_that_are_left_out_are_told(folder, tmp_path, capsys):
     (tmp_path / "old").mkdir()
+    folder("mine", "seed009-table1", [DECAY])
     (tmp_path / "old/table.md").write_text("")
     with pytest.raises(SystemExit, match=r"has no table\.json below it"):
         claims.main([str(tmp_path)])
-    assert f"'{tmp_path / 'old'}' has no table.json: run the command in its table.md again" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert f"'{tmp_path / 'old'}' has no table.json: run the command in its table.md again" in told
+    assert f"'{tmp_path / 'mine'}' is of seed009-table1, which is not in configs/tables: left out" in told
