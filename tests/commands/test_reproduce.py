@@ -8,7 +8,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.special
 import scipy.stats
+from matplotlib.container import BarContainer, ErrorbarContainer
 from PIL import Image
 from readmes import unexplained
 
@@ -16,7 +18,8 @@ from tinytrain.commands import reproduce
 from tinytrain.config import load as configs
 from tinytrain.errors import UserError
 from tinytrain.experiments import results_table
-from tinytrain.experiments.papers import charts, mixup_chart, results, scaling, tables
+from tinytrain.experiments.papers import bars_chart, charts, mixup_chart, order, record, results, scaling, tables
+from tinytrain.experiments.papers.reproduction import Reproduction
 from tinytrain.experiments.planned import Planned
 from tinytrain.run import Run
 
@@ -87,7 +90,7 @@ def reproduced(tmp_path, table_file):
                 fake(folder, config, top1, images=images)
                 full_size[folder] = config_at_full_size
                 finished.append(Planned(label, "digits", seed, config, folder, table_file, []))
-        return results.Reproduction(table, finished, full_size, {"digits": "digits"})
+        return Reproduction(table, finished, full_size, {"digits": "digits"})
 
     return make
 
@@ -139,7 +142,7 @@ def test_the_paper_stands_beside_ours_with_the_difference(reproduced, tmp_path):
     ],
 )
 def test_the_order_is_told_by_the_interval_of_paired_differences(reproduced, tops, verdict):
-    text = "\n".join(results.order(reproduced(tops)))
+    text = "\n".join(order.paragraphs(reproduced(tops)))
     assert f"- a high one against low: paper +2.00, {verdict}" in text.splitlines()
     judgment = verdict.rpartition(": ")[2].partition(" (")[0]
     if judgment != "nothing can be said":
@@ -147,17 +150,33 @@ def test_the_order_is_told_by_the_interval_of_paired_differences(reproduced, top
 
 
 def test_a_comparison_has_its_numbers(reproduced):
-    (row,) = results.comparisons(reproduced({"low": [0.40, 0.42, 0.41], "a high one": [0.45, 0.46, 0.47]}))
+    (row,) = order.comparisons(reproduced({"low": [0.40, 0.42, 0.41], "a high one": [0.45, 0.46, 0.47]}))
     assert (row["arm"], row["against"], row["seeds"], row["verdict"][:9]) == ("a high one", "low", 3, "same sign")
     numbers = [row[name] for name in ("paper", "ours", "deviation", "low", "high")]
     assert numbers == pytest.approx([2, 5, 1, 2.516, 7.484], abs=1e-3)  # 5 ± 4.3027 · 1 / √3
 
 
+def test_what_a_table_says_is_kept_for_programs(reproduced):
+    reproduction = reproduced({"low": [0.40, 0.42, 0.41], "a high one": [0.45, 0.46, 0.47]})
+    for planned in reproduction.finished:
+        Run(planned.folder).origin_path.write_text(json.dumps({"classes": list("abcd")}))
+    runs = [{"commits": "abc1234"}, {"commits": "abc1234 def5678"}]
+    said = record.of(reproduction, {"scale": "0.2,1", "planned": 7}, runs)
+    assert (said["table"], said["column"]) == ("seed003-table99", "test top-1 %")
+    assert (said["scale"], said["planned"], said["finished"]) == ("0.2,1", 7, 2)
+    assert said["commits"] == ["abc1234", "def5678"]
+    assert said["comparisons"] == order.comparisons(reproduction)
+    assert (said["best"], said["chance"]) == (pytest.approx(46), 25)
+    of_loss = dataclasses.replace(reproduction.table, order="last_val_loss")
+    without_top1 = record.of(dataclasses.replace(reproduction, table=of_loss), {}, runs)
+    assert (without_top1["best"], without_top1["chance"]) == (None, None)
+
+
 def test_one_seed_says_nothing_of_the_order(reproduced):
     reproduction = reproduced({"low": [0.40], "a high one": [0.60], "unknown": [0.5]})
-    (row,) = results.comparisons(reproduction)
+    (row,) = order.comparisons(reproduction)
     assert [row[name] for name in ("deviation", "low", "high")] == [None] * 3
-    text = "\n".join(results.order(reproduction))
+    text = "\n".join(order.paragraphs(reproduction))
     assert "- a high one against low: paper +2.00, ours +20.00 (one seed): nothing can be said" in text
     assert "With one seed nothing can be said of the order of the arms." in text
     assert "sign" not in text
@@ -170,7 +189,7 @@ def test_without_a_true_difference_none_is_shown_in_95_of_100_cases(seeds):
     random = np.random.default_rng(seeds)
     common = random.normal(50, 3, (4000, seeds))
     first, second = (common + random.normal(0, 1.5, (4000, seeds)) for _ in range(2))
-    verdicts = [results.verdict(list(row), 1.3).partition(" (")[0] for row in first - second]
+    verdicts = [order.verdict(list(row), 1.3).partition(" (")[0] for row in first - second]
     share = verdicts.count("cannot be told apart") / len(verdicts)
     assert share == pytest.approx(0.95, abs=3 * (0.95 * 0.05 / 4000) ** 0.5)  # three standard errors
     assert set(verdicts) == {"cannot be told apart", "same sign", "other sign"}
@@ -178,19 +197,19 @@ def test_without_a_true_difference_none_is_shown_in_95_of_100_cases(seeds):
 
 def test_a_true_difference_is_shown_with_its_sign():
     random = np.random.default_rng(0)
-    verdicts = [results.verdict(list(row), 1.0).partition(" (")[0] for row in random.normal(-4, 1, (1000, 5))]
+    verdicts = [order.verdict(list(row), 1.0).partition(" (")[0] for row in random.normal(-4, 1, (1000, 5))]
     assert verdicts.count("other sign") / len(verdicts) > 0.99
     assert "same sign" not in verdicts
 
 
 def test_no_difference_is_no_sign():
-    assert results.verdict([0.0, 0.0], 1.5) == "cannot be told apart (no difference in any seed)"
-    assert results.verdict([0.0], 1.5) == "nothing can be said"
-    assert results.verdict([1.0, 2.0], 0) == "the paper has no difference"
+    assert order.verdict([0.0, 0.0], 1.5) == "cannot be told apart (no difference in any seed)"
+    assert order.verdict([0.0], 1.5) == "nothing can be said"
+    assert order.verdict([1.0, 2.0], 0) == "the paper has no difference"
 
 
 def test_nothing_is_said_of_the_order_of_one_arm(reproduced):
-    assert results.order(reproduced({"low": [0.4]})) == []
+    assert order.paragraphs(reproduced({"low": [0.4]})) == []
 
 
 @pytest.mark.parametrize(
@@ -203,7 +222,7 @@ def test_nothing_is_said_of_the_order_of_one_arm(reproduced):
     ],
 )
 def test_spearman(first, second, expected):  # the third by hand: ranks 1, 2.5, 2.5, 4 and 1, 3, 2, 4
-    assert results.spearman(first, second) == pytest.approx(expected, abs=1e-4)
+    assert order.spearman(first, second) == pytest.approx(expected, abs=1e-4)
 
 
 def test_figures_are_drawn(reproduced, tmp_path):
@@ -232,6 +251,36 @@ def test_the_shares_of_mixup_that_are_drawn_follow_their_density():
     assert scipy.stats.kstest(shares, scipy.stats.beta(1.0, 1.0).cdf).pvalue < 1e-6
 
 
+def test_images_are_mixed_with_alpha_a_half_and_shares_drawn_with_that_of_the_arm(reproduced, monkeypatch):
+    """Seed 003, Figures 8 and 9: x = λ·a + (1 − λ)·b with λ of Beta(½, ½); the arm is trained with α = 0.2."""
+    alphas = []
+    plain = mixup_chart.Augmentation
+
+    def recorded(augment, side):
+        alphas.append(augment.mixup)
+        return plain(augment, side)
+
+    monkeypatch.setattr(mixup_chart, "Augmentation", recorded)
+    finished = reproduced({"low": [0.4], "a high one": [0.5]}).finished
+    finished[1].config.augment.mixup = 0.2
+    figure = mixup_chart.draw(None, finished)
+    assert alphas == [0.5, 0.2]
+    *panels, density = figure.axes
+    pictures = np.array([panel.images[0].get_array() for panel in panels]).reshape(5, 6, 32, 32).astype(float)
+    names = [panel.get_title() for panel in panels[:6]]
+    assert len(set(names)) == 6
+    for number, panel in enumerate(panels[6:], 6):
+        shares = [line.split(" ") for line in panel.get_title().splitlines()]
+        shares = [("1", *each) for each in shares] if len(shares) == 1 else shares
+        expected = sum(float(share) * pictures[0, names.index(name)] for share, name in shares)
+        np.testing.assert_allclose(pictures.reshape(30, 32, 32)[number], expected, atol=3)  # shares to 2 digits of 255
+    (line,) = [line for line in density.lines if line.get_linewidth() == 2.5]
+    x = line.get_xdata()
+    assert line.get_label() == "α = 0.2"
+    np.testing.assert_allclose(line.get_ydata(), (x * (1 - x)) ** -0.8 / scipy.special.beta(0.2, 0.2), rtol=1e-9)
+    assert "2,000 λ that were drawn, α = 0.2" in density.get_legend_handles_labels()[1]
+
+
 def test_trainings_of_several_lengths_are_a_curve(reproduced):
     reproduction = reproduced({"low": [0.4, 0.42], "a high one": [0.5]})
     arms = [dataclasses.replace(arm, curve="plain") for arm in reproduction.table.arms]
@@ -243,6 +292,22 @@ def test_trainings_of_several_lengths_are_a_curve(reproduced):
     (line,) = axes.lines
     assert line.get_xdata().tolist() == [10, 20]
     np.testing.assert_allclose(line.get_ydata(), [50, 41])
+
+
+def test_the_papers_bars_stand_beside_ours_with_a_panel_for_each_baseline(reproduced):
+    reproduction = reproduced({"low": [0.4, 0.42], "a high one": [0.5]})
+    low, high, unknown = reproduction.table.arms
+    table = dataclasses.replace(reproduction.table, arms=[low, high, dataclasses.replace(unknown, against="unknown")])
+    first, second = bars_chart.draw(table, reproduction.finished).axes
+    assert [text.get_text() for text in first.get_xticklabels()] == ["low", "a high one"]
+    assert [text.get_text() for text in second.get_xticklabels()] == ["unknown"]
+    heights = [[bar.get_height() for bar in bars] for bars in first.containers if isinstance(bars, BarContainer)]
+    assert heights == [[50, 52], [pytest.approx(41), pytest.approx(50)]]
+    (errors,) = [bars for bars in first.containers if isinstance(bars, ErrorbarContainer)]
+    ends = np.array(errors.lines[2][0].get_segments())[:, :, 1]
+    np.testing.assert_allclose(ends, [[41 - 2**0.5, 41 + 2**0.5], [50, 50]])  # of two seeds, and of one
+    assert [line.get_ydata()[0] for line in first.lines if line.get_linestyle() == ":"] == [50, pytest.approx(41)]
+    assert len(second.patches) == 0  # neither the paper nor we have a figure
 
 
 def test_a_class_or_a_folder_may_look_like_mathematics(reproduced, image_folder, tmp_path):
@@ -424,12 +489,12 @@ def planned_scale(monkeypatch, table_name, words=()):
         said["runs"] = {(planned.config.model.width, planned.config.optim.epochs) for planned in plan}
         raise UserError("enough")
 
-    def results(out, reproduction, notes):
+    def results(out, reproduction, notes, settings):
         said["notes"] = notes
         return SimpleNamespace(update=None, runs=[])
 
     monkeypatch.setattr(reproduce.runs, "train_all", no_training)
-    monkeypatch.setattr(reproduce.reproduction_table, "Results", results)
+    monkeypatch.setattr(reproduce.results, "Results", results)
     with pytest.raises(UserError, match="enough"):
         reproduce.reproduce(str(table_name), ["digits"], "0.0625", overrides=list(words))
     return said["runs"], said["notes"]
@@ -477,6 +542,12 @@ def test_a_table_is_trained_goes_on_and_prints_itself(command_line, table_file, 
     assert "1 of 10 epochs, 259 training" in out  # a fifth of the 1,295 that are left of 1,797
     assert (tmp_path / "out/table.md").read_text().strip() == out.rpartition("\n{")[0].strip()
     assert unexplained(tmp_path / "out") == []
+    said = json.loads((tmp_path / "out/table.json").read_text())
+    assert [said[name] for name in ("scale", "data", "seeds", "budget", "planned", "finished")] == [
+        *("0.1,0.2", ["digits"], 1, "epochs", 3, 3)
+    ]
+    assert (said["comparisons"], said["chance"]) == (result["comparisons"], 10)
+    assert f"`{said['command']}`" in out
     assert sorted(path.name for path in (tmp_path / "out/figures").iterdir()) == [
         "accuracy.png",
         "classes.png",

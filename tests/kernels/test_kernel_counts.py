@@ -1,10 +1,8 @@
 """Predicted instructions of the kernels against those counted on the emulated Cortex-M7, where they run alone."""
 
-import importlib.util
-
 import numpy as np
 import pytest
-from conftest import REPOSITORY
+from benchmark_modules import benchmark
 from firmware_helpers import needs_compiler, needs_emulator
 from operator_files import OperatorFile
 
@@ -12,14 +10,6 @@ from tinytrain.deploy import boards
 from tinytrain.deploy.kernels import counts
 from tinytrain.deploy.kernels.prepare import prepare
 from tinytrain.tflite.model import Model
-
-
-def benchmark(name):
-    """Returns a module of benchmarks/."""
-    specification = importlib.util.spec_from_file_location(name, REPOSITORY / "benchmarks" / f"{name}.py")
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
 
 
 class Layers(OperatorFile):

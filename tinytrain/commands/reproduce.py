@@ -22,8 +22,8 @@ from tinytrain.data.source import Dataset
 from tinytrain.errors import UserError
 from tinytrain.experiments import budget as budgets
 from tinytrain.experiments import forecast, runs
-from tinytrain.experiments.papers import charts, deployed, scaling, tables
-from tinytrain.experiments.papers import results as reproduction_table
+from tinytrain.experiments.papers import charts, deployed, order, results, scaling, tables
+from tinytrain.experiments.papers.reproduction import Reproduction
 from tinytrain.experiments.papers.tables import Table
 from tinytrain.experiments.planned import Planned
 
@@ -70,8 +70,8 @@ def reproduce(
         arms: only those whose label begins with one of these words, and what they need (`tables.only`).
         dry_run: train and write nothing, and return what would be trained instead (`forecast.of_plan`).
 
-    The result is {"table", "out", "rows" and "comparisons" as experiments/papers/results.py gives them, "figures":
-    their paths}.
+    The result is {"table", "out", "rows" as experiments/papers/results.py gives them, "comparisons" as order.py does,
+    "figures": their paths}.
 
     Of a table that trains nothing it is what `deployed.reproduce` returns.
 
@@ -106,24 +106,30 @@ def reproduce(
     plan, of_budget = budgets.applied(budget, plan, out, write=not dry_run)
     if dry_run:
         return forecast.of_plan(plan, out)
-    command = f"`{_command(table_name, data, shares, seeds, out, overrides, batch, budget, arms)}`"
+    command = _command(table_name, data, shares, seeds, out, overrides, batch, budget, arms)
     left_out = [arm.label for arm in whole.arms if arm not in table.arms]
     stated = [f"Arms left out: {'; '.join(left_out)}."] if left_out else []
-    stated += [*_stated(table, assignments, shares, overrides, batch), *filter(None, [of_budget]), command]
+    stated += [*_stated(table, assignments, shares, overrides, batch), *filter(None, [of_budget]), f"`{command}`"]
     datasets = {assignment.name: assignment.dataset for assignment in assignments}
-    results = reproduction_table.Results(out, reproduction_table.Reproduction(table, [], papers, datasets), stated)
+    settings: dict[str, Any] = {
+        "command": command,
+        "scale": "1" if shares.full else shares.text,
+        "data": list(datasets),
+    }
+    settings |= {"seeds": seeds, "budget": budget, "planned": len(plan)}
+    reproduced = results.Results(out, Reproduction(table, [], papers, datasets), stated, settings)
     try:
-        runs.train_all(plan, out / "table.md", results.update)
+        runs.train_all(plan, out / "table.md", reproduced.update)
     finally:  # if some runs failed, the figures show the others
-        drawn = charts.write(table, results.reproduction.finished, out / "figures") if results.runs else []
+        drawn = charts.write(table, reproduced.reproduction.finished, out / "figures") if reproduced.runs else []
     result = {
         "table": table.name,
         "out": str(out),
-        "rows": results.rows,
-        "comparisons": reproduction_table.comparisons(results.reproduction),
+        "rows": reproduced.rows,
+        "comparisons": order.comparisons(reproduced.reproduction),
         "figures": list(map(str, drawn)),
     }
-    return result, results.text
+    return result, reproduced.text
 
 
 def _begins_from_published(table: Table, overrides: list[str]) -> bool:

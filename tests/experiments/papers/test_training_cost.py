@@ -89,9 +89,12 @@ def test_the_list_shows_paper_table_and_hours(monkeypatch):
     line = next(line for line in lines if line.startswith("seed003-table10"))
     assert line.split()[1:5] == ["003", "8,", "9,", "10"]
     assert f"{row['core_hours']:.0f}" in line
-    assert row["ran"] == "scale 0.1,0.1; 1 seed; CIFAR-10; commit 500ea18"
-    assert "scale 0.1,0.1; 1 seed" in line
-    assert "  never  " in next(line for line in lines if line.startswith("seed001-table2"))
+    assert row["ran"].split(" + ") == tables.load("003/10").ran
+    for name, ran in {table.name: table.ran for table in map(tables.load_file, tables.folder().glob("*.toml"))}.items():
+        assert ran or "  never  " in next(line for line in lines if line.startswith(f"{name} "))
+    runs = "scale 0.5; 3 seeds; a; commit 1234567 + scale 0.1; 1 seed; b; commit 1234567"
+    one, two = (config_table.as_text([row | {"ran": ran}])[1] for ran in (runs.split(" + ")[0], runs))
+    assert ("  scale 0.5; 3 seeds  " in one, "  scale 0.5; 3 seeds + 1  " in two) == (True, True)
     assert next(row for row in rows if row["name"] == "digits")["ran"] == ""
     names = [row["name"] for row in rows]
     assert names.index("seed001-table2") < names.index("seed001-table10") < names.index("digits")

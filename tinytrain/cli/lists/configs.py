@@ -10,6 +10,7 @@ from tinytrain.experiments.papers import cost as training_cost
 from tinytrain.experiments.papers import tables as paper_tables
 
 HEADINGS = ("name", "paper", "tables", "runs", "core hours", "", "run here", "title")
+BETWEEN = " + "  # two runs of a table
 AFTER_TABLES = 1000  # where figures stand in the list
 COLUMNS = ("<45", ">6", ">9", ">6", ">12", "<2", "<24", "")
 
@@ -31,7 +32,7 @@ def rows() -> list[dict[str, Any]]:
 def as_text(table: list[dict[str, Any]]) -> list[str]:
     """Returns the table to read, a line a row."""
     lines = tables.aligned([HEADINGS, *map(_cells, table)], COLUMNS)
-    ran = "run here: at which scale of epochs,images and with how many seeds (docs/reproducing.md)"
+    ran = "run here: at which scale and with how many seeds, + N for N other runs (docs/reproducing.md)"
     return [*lines, "", f"core hours: at full size with one seed, {training_cost.CAPTION}", ran]
 
 
@@ -42,8 +43,9 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _short(ran: str) -> str:
-    """Returns the scale and the seeds of "scale 0.5,0.1; 1 seed; CIFAR-10; commit 500ea18"."""
-    return "; ".join(ran.split("; ")[:2])
+    """Returns the scale and the seeds of the first run, "scale 0.5,0.1; 1 seed", and how many others there are."""
+    first, *others = ran.split(BETWEEN)
+    return "; ".join(first.split("; ")[:2]) + (f" + {len(others)}" if others else "")
 
 
 def _order(table: paper_tables.Table) -> tuple[str, int]:
@@ -59,7 +61,7 @@ def _table(table: paper_tables.Table) -> dict[str, Any]:
         "figure": table.figure,
         "runs": sum(len(arm.datasets or datasets) for arm in table.arms) if table.trains else 0,
         "core_hours": round(training_cost.hours(table), 2),
-        "ran": table.ran or "never",
+        "ran": BETWEEN.join(table.ran) or "never",
         "title": table.title,
     }
 

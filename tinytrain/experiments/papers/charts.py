@@ -18,8 +18,8 @@ from tinytrain.data import splits
 from tinytrain.data.load import load_dataset
 from tinytrain.data.source import class_counts
 from tinytrain.experiments import macs_chart
+from tinytrain.experiments.papers import bars_chart, mixup_chart
 from tinytrain.experiments.papers import columns as table_columns
-from tinytrain.experiments.papers import mixup_chart
 from tinytrain.experiments.papers.tables import Table
 from tinytrain.experiments.runs import Planned
 from tinytrain.files import make_folder, write_atomically
@@ -227,6 +227,7 @@ FIGURES: dict[str, Callable[[Table, list[Planned]], Figure]] = {
     "rates": rates,
     "gap": gap,
     "epochs": epochs,
+    "bars": bars_chart.draw,
     "mixup": mixup_chart.draw,
     "classes": classes,
     "macs": macs,

@@ -38,6 +38,11 @@ class Measure:
         """Whether it is measured of an untrained network."""
         return self.source.startswith("network.")
 
+    @property
+    def is_top1(self) -> bool:
+        """Whether it is a top-1 in percent, which guessing would reach a known share of."""
+        return self.source.endswith("top1")
+
 
 VOC07_NOTE = (
     "AP50 by 11 points (VOC 2007) stands beside the paper's: GluonCV, whose detector the authors ported, measures it "

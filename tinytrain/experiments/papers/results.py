@@ -1,32 +1,20 @@
-"""The results of `tinytrain reproduce`: the paper's figures, ours, their difference, and whether the order agrees.
-
-The order is that of the table's column `order`. For two arms, D is our difference on each seed that both have. If the
-95 % t interval of the mean of D (`paired.interval`) leaves out 0, the difference has the "same sign" as the paper's or
-the "other sign"; else they "cannot be told apart". This is about other seeds on the same images, not about other
-images. Nothing can be said with one seed.
-"""
+"""The results of `tinytrain reproduce`: the paper's figures, ours and their difference, as files and as text."""
 
 import functools
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import scipy.stats
-
 from tinytrain import tables
-from tinytrain.config.schema import Config
-from tinytrain.experiments import paired, results_table
-from tinytrain.experiments.papers import columns
-from tinytrain.experiments.papers.columns import Column
-from tinytrain.experiments.papers.tables import Arm, Table
+from tinytrain.experiments import results_table
+from tinytrain.experiments.papers import order, record
+from tinytrain.experiments.papers.reproduction import Reproduction
 from tinytrain.experiments.planned import Planned
-from tinytrain.files import write_readme, write_text
+from tinytrain.files import write_json, write_readme, write_text
 from tinytrain.run import Run
 
 Row: TypeAlias = dict[str, Any]
-NO_VERDICT = "nothing can be said"
 TITLE = "A table of a paper, trained again by `tinytrain reproduce`"
 FILES = {
     "ARM/DATA/seedK/": "a run of `tinytrain fit` each; README.txt in it says what its files are",
@@ -34,55 +22,24 @@ FILES = {
     "budget.json": "with --budget time: the processor time of a step and the epochs of each arm",
     "table.csv": "one row for each arm and figure: the paper's, ours, and their difference",
     "table.md": "the same to read: how ours differs from the paper's, the order of the arms, and the command",
+    record.NAME: "the same for programs: each arm beside its baseline, scale, data, command and commits",
     "figures/": "the pictures of the table",
 }
 HEADER = ("arm", "figure", "paper", "ours", "difference", "seeds")
 
 
-@dataclass(frozen=True)
-class Reproduction:
-    """A table and its finished runs.
-
-    Attributes:
-        table: the paper's table.
-        finished: the finished runs.
-        full_size: {folder of a run: its config at full size}.
-        datasets: {name of a dataset here: the name of the paper's dataset}.
-    """
-
-    table: Table
-    finished: list[Planned]
-    full_size: Mapping[Path, Config]
-    datasets: Mapping[str, str]
-
-    def values(self, arm: Arm, column: Column) -> dict[int, float]:
-        """Returns {seed: figure} of an arm; over several datasets it is the mean, for seeds with a run on each."""
-        datasets = [name for name, dataset in self.datasets.items() if column.data in ("", dataset)]
-        figures: dict[int, list[float]] = {}
-        for planned in self.finished:
-            if planned.name == arm.label and planned.data in datasets:
-                value = self.value(planned, column)
-                if value is not None:
-                    figures.setdefault(planned.seed, []).append(value)
-        return {seed: statistics.mean(values) for seed, values in figures.items() if len(values) == len(datasets)}
-
-    def value(self, planned: Planned, column: Column) -> float | None:
-        """Returns the figure of one run in the unit of the column."""
-        share = planned.config.optim.epochs / self.full_size[planned.folder].optim.epochs
-        return columns.value(column, Run(planned.folder), share)
-
-
 class Results:
-    """The results of a reproduction, and its files results.csv, table.csv, table.md and README.txt.
+    """The results of a reproduction, and its files results.csv, table.csv, table.md, table.json and README.txt.
 
     Args:
         out: the folder of the files.
         reproduction: the table, without finished runs.
-        notes: sentences on how our experiment differs from the paper's.
+        notes: sentences on how our experiment differs from the paper's, the command last.
+        settings: {"command", "scale", "data", "seeds", "budget", "planned"}, which table.json holds as they are.
     """
 
-    def __init__(self, out: Path, reproduction: Reproduction, notes: list[str]) -> None:
-        self.out, self.reproduction, self.notes = out, reproduction, notes
+    def __init__(self, out: Path, reproduction: Reproduction, notes: list[str], settings: Row) -> None:
+        self.out, self.reproduction, self.notes, self.settings = out, reproduction, notes, settings
         self.runs: list[results_table.Row] = []  # rows of results.csv
         self.rows: list[Row] = []  # rows of table.csv
         self.text = ""  # of table.md
@@ -97,6 +54,7 @@ class Results:
         results_table.write_csv(self.out / "results.csv", self.runs)
         results_table.write_csv(self.out / "table.csv", self.rows)
         write_text(self.out / "table.md", self.text + "\n")
+        write_json(self.out / record.NAME, record.of(self.reproduction, self.settings, self.runs))
         write_readme(self.out, TITLE, FILES)
 
 
@@ -142,7 +100,7 @@ def as_markdown(reproduction: Reproduction, table_rows: list[Row], notes: list[s
             *claim,
             "\n".join(f"- {line}" for line in notes),
             table,
-            *order(reproduction),
+            *order.paragraphs(reproduction),
         ]
     )
 
@@ -194,115 +152,3 @@ def _scaled_epochs(reproduction: Reproduction) -> bool:
         run.config.optim.epochs < reproduction.full_size[run.folder].optim.epochs for run in reproduction.finished
     )
     return shorter and any(column.epoch for column in reproduction.table.columns)
-
-
-def comparisons(reproduction: Reproduction) -> list[Row]:
-    """Returns a row for each arm that has a baseline and runs, of the column `order`.
-
-    Returns:
-        Dictionaries with "arm", "against", "paper" (the paper's difference), "ours" (the mean of our differences, one
-        for each seed that both arms have), "deviation" (their sample standard deviation), "low" and "high" (the 95 % t
-        interval of the mean), "seeds" (their number) and "verdict". What does not exist, as of one seed, is None.
-    """
-    column, compared = _compared(reproduction)
-    by_label = {arm.label: arm for arm in compared}
-    pairs = [(arm, other) for arm in compared if (other := by_label.get(arm.against)) and other is not arm]
-    return [_comparison(reproduction, arm, other, column) for arm, other in pairs]
-
-
-def _compared(reproduction: Reproduction) -> tuple[Column, list[Arm]]:
-    """Returns the column `order`, and the arms of which both the paper and we have a figure in it."""
-    column = next(column for column in reproduction.table.columns if column.name == reproduction.table.order)
-    arms = [arm for arm in reproduction.table.arms if column.name in arm.paper and reproduction.values(arm, column)]
-    return column, arms
-
-
-def order(reproduction: Reproduction) -> list[str]:
-    """Returns paragraphs on the column `order`: each arm against its baseline, then all pairs of arms."""
-    column, compared = _compared(reproduction)
-    if len(compared) < 2:
-        return []
-    lines = [
-        f"- {row['arm']} against {row['against']}: paper {row['paper']:+.2f}, {_in_words(row)}"
-        for row in comparisons(reproduction)
-    ]
-    return [f"Order in {column.heading}:", "\n".join(lines), _pairs(reproduction, compared, column)]
-
-
-def _comparison(reproduction: Reproduction, arm: Arm, other: Arm, column: Column) -> Row:
-    """Returns the row of two arms, as `comparisons` describes it."""
-    ours, paper = _differences(reproduction, arm, other, column), arm.paper[column.name] - other.paper[column.name]
-    low, high = paired.interval(ours) or (None, None)
-    return {
-        "arm": arm.label,
-        "against": other.label,
-        "paper": paper,
-        "ours": statistics.mean(ours) if ours else None,
-        "deviation": statistics.stdev(ours) if len(ours) > 1 else None,
-        "low": low,
-        "high": high,
-        "seeds": len(ours),
-        "verdict": verdict(ours, paper) if ours else None,
-    }
-
-
-def _in_words(row: Row) -> str:
-    """Returns our difference of two arms, and whether it agrees with the paper's."""
-    if row["ours"] is None:
-        return "ours not run"
-    spread = "" if row["deviation"] is None else f" ± {row['deviation']:.2f}"
-    return f"ours {row['ours']:+.2f}{spread} ({_seeds(row['seeds'])}): {row['verdict']}"
-
-
-def _seeds(count: int) -> str:
-    return "one seed" if count == 1 else f"{count} seeds"
-
-
-def verdict(ours: list[float], paper: float) -> str:
-    """Returns in words whether our differences, one for each seed, agree with that of the paper; see the module."""
-    if paper == 0:
-        return "the paper has no difference"
-    if len(ours) == 1:
-        return NO_VERDICT
-    interval = paired.interval(ours)
-    if interval is None:
-        return f"{NO_VERDICT} ({paired.EQUAL})" if any(ours) else f"{paired.ALIKE} (no difference in any seed)"
-    judgment = {0: paired.ALIKE, 1: "same sign", -1: "other sign"}[paired.sign(ours) * (1 if paper > 0 else -1)]
-    return f"{judgment} (95 % interval {interval[0]:+.2f} to {interval[1]:+.2f})"
-
-
-def _differences(reproduction: Reproduction, arm: Arm, other: Arm, column: Column) -> list[float]:
-    """Returns figure of `arm` - figure of `other` for each seed that both have."""
-    figures, other_figures = reproduction.values(arm, column), reproduction.values(other, column)
-    return [figures[seed] - other_figures[seed] for seed in figures if seed in other_figures]
-
-
-def _pairs(reproduction: Reproduction, compared: list[Arm], column: Column) -> str:
-    """Returns a sentence on all pairs of arms: how many have which verdict, and the rank correlation."""
-    verdicts: dict[str, int] = {}
-    for number, arm in enumerate(compared):
-        for other in compared[:number]:
-            ours, paper = (
-                _differences(reproduction, arm, other, column),
-                arm.paper[column.name] - other.paper[column.name],
-            )
-            if ours and paper:
-                text = verdict(ours, paper).partition(" (")[0]
-                verdicts[text] = verdicts.get(text, 0) + 1
-    total = sum(verdicts.values())
-    if not total:
-        return "No two arms can be compared yet."
-    if verdicts.keys() == {NO_VERDICT}:
-        return "With one seed nothing can be said of the order of the arms."
-    counted = ", ".join(f"{count} {text}" for text, count in sorted(verdicts.items(), key=lambda item: -item[1]))
-    papers = [arm.paper[column.name] for arm in compared]
-    means = [statistics.mean(reproduction.values(arm, column).values()) for arm in compared]
-    rank = f"; Spearman's rank correlation with the paper {spearman(papers, means):+.2f}" if len(compared) > 2 else ""
-    return f"Of {total} {'pair' if total == 1 else 'pairs'} of arms: {counted}{rank}."
-
-
-def spearman(first: list[float], second: list[float]) -> float:
-    """Returns Spearman's rank correlation of two lists, equal values having their mean rank; 0 if one is constant."""
-    if len(set(first)) == 1 or len(set(second)) == 1:
-        return 0.0
-    return float(scipy.stats.spearmanr(first, second).statistic)

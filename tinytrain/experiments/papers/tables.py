@@ -6,8 +6,8 @@
     data                           the names of the paper's datasets; by default the dataset of the base
     columns, order                 what is compared (see columns.py); the column that says which arm is better
     figures                        the charts drawn beside the table, of FIGURES
-    ran                            how we ran it last: "scale E,I; N seeds; DATA; commit C", where nothing is trained
-                                   "MACHINE; commit C"; left out if never
+    ran                            how we ran it: a list of "scale S; N seeds; DATA; commit C", with "; equal time"
+                                   behind DATA for --budget time; where nothing is trained of "MACHINE; commit C"
     [set]                          keys of a config, for every arm
     [arms."LABEL"]                 set: keys of its own; paper: {COLUMN: number}; base: another config;
                                    against: the arm it is compared to, by default the first one;
@@ -42,12 +42,15 @@ KEYS = {
 }
 ARM_KEYS = {"set", "paper", "base", "against", "datasets", "curve"}
 DATASET_KEYS = {"set", "base"}
-RAN = re.compile(r"(scale [\d.]+(,[\d.]+)?; (1 seed|\d+ seeds); )?[^;]+; commit [0-9a-f]{7,40}")
+RAN = re.compile(
+    r"(scale [\d.]+(,[\d.]+){0,2}; (1 seed|\d+ seeds); )?[^;]+(; equal time)?; commit [0-9a-f]{7,40}(, [0-9a-f]{7,40})*"
+)
 RUNTIME = "openvino"  # that the papers' networks run in on a CPU
 FIGURES = (
     "accuracy",
     "gap",
     "epochs",
+    "bars",
     "rates",
     "mixup",
     "classes",
@@ -108,7 +111,7 @@ class Table:
     settings: Mapping[str, Any]
     arms: list[Arm]
     dataset_settings: Mapping[str, DatasetSettings]
-    ran: str = ""
+    ran: list[str] = field(default_factory=list)
     figure: int = 0
 
     @property
@@ -191,7 +194,7 @@ def load_file(path: Path) -> Table:
         dict(toml_files.flat(content.get("set", {}))),
         arms,
         dataset_settings,
-        content.get("ran", ""),
+        content.get("ran", []),
         content.get("figure", 0),
     )
 
@@ -204,10 +207,10 @@ def _refuse_mistakes(path: Path, content: dict[str, Any]) -> None:
     for name in content.get("figures", []):
         if name not in FIGURES:
             raise unknown(f"figure in '{path}'", name, FIGURES)
-    ran = content.get("ran")
-    if ran is not None and not (isinstance(ran, str) and RAN.fullmatch(ran)):
+    ran = content.get("ran", [])
+    if not isinstance(ran, list) or not all(isinstance(one, str) and RAN.fullmatch(one) for one in ran):
         raise UserError(
-            f"'{path}' has ran = {ran!r}: expected such as \"scale 0.5,0.1; 1 seed; CIFAR-10; commit 500ea18\""
+            f"'{path}' has ran = {ran!r}: expected such as [\"scale 0.5,0.1; 1 seed; cifar10; commit 500ea18\"]"
         )
     numbers = content.get("tables", [])
     if not isinstance(numbers, list) or not all(isinstance(number, int) for number in numbers):
