@@ -8,13 +8,14 @@ STUDY := runs/study
 DATA := cifar10
 ARMS := baseline teacher netaug distill netaug_distill dropout mixup randaugment baseline_double_lr
 
-.PHONY: help demo study test test-all documented-commands docs firmware-tools browser lock clean
+.PHONY: help demo study test test-all documented-commands reference docs firmware-tools browser lock clean
 help:
 	@echo "make demo            train the digits demo, export it for an STM32F746, print the report"
 	@echo "make study           the study of docs/training-methods.md (hours; typed again it goes on); DATA=folder:PATH for other images"
 	@echo "make test            formatter, linter, type checker, and the tests of every behaviour (15 minutes)"
 	@echo "make test-all        the same and the long tests: whole trainings, kill and resume, every architecture (40 minutes)"
 	@echo "make documented-commands  run every command of README.md, docs and firmware (an hour); PAGE=README for one page"
+	@echo "make reference       write docs/reference.md again from the code"
 	@echo "make docs            the site of README.md, docs and firmware in build/site"
 	@echo "make firmware-tools  what the firmware tests need from Debian: compiler, emulator, flasher, CMake"
 	@echo "make browser         what the tests of reports need from Debian: Chromium"
@@ -38,6 +39,9 @@ test test-all: .venv/installed
 
 documented-commands: .venv/installed
 	$(BIN)/python docs/commands/documented_commands.py $(PAGE:%=--page %)
+
+reference: .venv/installed
+	$(BIN)/python docs/site/reference_page.py
 
 docs: .venv/installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --config-file docs/site/mkdocs.yml
