@@ -151,11 +151,11 @@ def print_fitted(rows: list[dict[str, Any]]) -> None:
     heads = ("network", "core", "published, ms", "instructions", "cycles per instruction", "error of the prediction")
     cells = [heads]
     for row in rows:
-        network = f"{'MLPerf Tiny' if row['source'].startswith('tiny') else 'MCUNet'} {row['network']}"
+        network = f"{'MLPerf Tiny' if row['source'].startswith('tiny v') else 'MCUNet'} {row['network']}"
         cells.append(
             (
                 f"{network}, by its MACs only" if row["known_by"] == "MACs" else network,
-                row["core"].capitalize(),
+                row["core"].replace("cortex-m", "Cortex-M"),
                 f"{row['published_ms']:.1f}",
                 f"{row['instructions']:,}",
                 f"{row['cycles_per_instruction']:.2f}",

@@ -10,6 +10,7 @@ noise; each golden output must equal that of TFLM's interpreter.
 
 import argparse
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -134,20 +135,22 @@ def built(name: str) -> Model:
     return strip(convert.convert_untrained(network_))
 
 
-def main() -> None:
-    """Prints the tables, of what was measured and of what was published."""
+def main() -> int:
+    """Prints the tables, of what was measured and of what was published; exit status 1 if an output is wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--board", default="mps2_an500", help="an emulated board")
     parser.add_argument("--only", default="", help="a part of the names of networks")
     parser.add_argument("files", nargs="*", type=Path)
     options = parser.parse_args()
     board, rows, published = boards.load(options.board), [HEADINGS], [("network", "engine", "RAM", "source")]
+    wrong = 0
     for name in options.files or [name for name in NETWORKS if options.only in name]:
         is_file = isinstance(name, Path)
         model = strip(Model.parse(name.read_bytes(), str(name))) if is_file else built(name)
         title, found = name.stem if is_file else name, {}
         for engine_name, figures in measured(model, title, board):
             found[engine_name] = figures
+            wrong += not figures["equal"]
             print(f"{title}, {engine_name}: {figures}", flush=True)
         rows.append(cells(title, found))
         published += [
@@ -155,7 +158,8 @@ def main() -> None:
         ]
     print("\n" + tables.markdown(rows, "<>>>>>>>"))
     print("\n" + tables.markdown(published, "<<><"))
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -12,6 +12,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 REPOSITORY = page_links.REPOSITORY
+ITEM, TEXT = re.compile(r"([-*]|\d+\.) "), re.compile(r"[^\s|#<>]")  # how a line of them begins
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -26,6 +27,18 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for name in [*pages, *sorted(_linked(pages) - set(pages))]:
         files.append(File.generated(config, name, abs_src_path=str(REPOSITORY / name)))
     return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Puts an empty line between text and a list, which GitHub shows as one without it and Python-Markdown does not."""
+    lines, in_code = [], False
+    for line in markdown.split("\n"):
+        above = lines[-1] if lines else ""
+        if not in_code and ITEM.match(line) and TEXT.match(above) and not ITEM.match(above):
+            lines.append("")
+        in_code ^= line.lstrip().startswith("```")
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def on_page_content(html: str, **_: Any) -> str:

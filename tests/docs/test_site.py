@@ -82,3 +82,13 @@ def test_anchors_of_links_are_on_the_site(site):
 
 def test_a_bar_in_code_in_a_table_is_a_bar(site):
     assert "tinytrain completion bash|zsh|fish" in (site / "docs/commands.html").read_text("utf-8")
+
+
+def test_a_list_right_under_text_is_a_list():
+    pytest.importorskip("mkdocs", reason="mkdocs is not installed: pip install 'tinytrain-mcu[docs]'")
+    import site_files
+
+    code = "```text\nno:\n- list\n```\n"
+    given = f"Findings:\n- a\n- b\n  goes on\n\n{code}**Bold:**\n1. one\n2. two\n"
+    wanted = f"Findings:\n\n- a\n- b\n  goes on\n\n{code}**Bold:**\n\n1. one\n2. two\n"
+    assert site_files.on_page_markdown(given) == wanted
