@@ -31,7 +31,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Puts an empty line between text and a list, which GitHub shows as one without it and Python-Markdown does not."""
-    lines, in_code = [], False
+    lines: list[str] = []
+    in_code = False
     for line in markdown.split("\n"):
         above = lines[-1] if lines else ""
         if not in_code and ITEM.match(line) and TEXT.match(above) and not ITEM.match(above):
