@@ -44,7 +44,7 @@ reference: .venv/installed
 	$(BIN)/python docs/site/reference_page.py
 
 docs: .venv/installed
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --config-file docs/site/mkdocs.yml
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --config-file docs/site/mkdocs.yml
 
 firmware-tools:
 	$(if $(filter 0,$(shell id -u)),,sudo) apt-get update -q

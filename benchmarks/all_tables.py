@@ -232,7 +232,7 @@ def run_all(benchmarks: Sequence[Benchmark], kinds: Sequence[str], folder: Path,
         write(benchmark, result, repository)
         if result.status:
             failed.append(f"{benchmark.command} ended with status {result.status}: {folder / benchmark.script}.txt")
-    print("\n".join([*skipped, *failed]) or "every table is of this commit")
+    print("\n".join([*skipped, *failed]) or "every table that was asked for is of this commit")
     return 1 if failed else 0
 
 

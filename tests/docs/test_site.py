@@ -2,6 +2,8 @@
 
 import html.parser
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -44,16 +46,22 @@ class Loaded(html.parser.HTMLParser):
             self.found.add(attributes["href"])
 
 
+def build(root, folder):
+    """Builds the site of a repository with the words of `make docs`; returns exit status and what was said."""
+    pytest.importorskip("mkdocs", reason="mkdocs is not installed: pip install 'tinytrain-mcu[docs]'")
+    makefile = (REPOSITORY / "Makefile").read_text()
+    words = re.search(r"^docs:.*\n\t.*\$\(BIN\)/mkdocs (.*)$", makefile, re.MULTILINE)[1]
+    command = [sys.executable, "-m", "mkdocs", *words.split(), "--site-dir", str(folder)]
+    variables = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=root, env=variables, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    pytest.importorskip("mkdocs", reason="mkdocs is not installed: pip install 'tinytrain-mcu[docs]'")
     folder = tmp_path_factory.mktemp("site")
-    words = ["build", "--quiet", "--strict", "--config-file", CONFIG, "--site-dir", folder]
-    variables = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", *map(str, words)], env=variables, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    status, said = build(REPOSITORY, folder)
+    assert status == 0, said
     return folder
 
 
@@ -92,3 +100,15 @@ def test_a_list_right_under_text_is_a_list():
     given = f"Findings:\n- a\n- b\n  goes on\n\n{code}**Bold:**\n1. one\n2. two\n"
     wanted = f"Findings:\n\n- a\n- b\n  goes on\n\n{code}**Bold:**\n\n1. one\n2. two\n"
     assert site_files.on_page_markdown(given) == wanted
+
+
+def test_a_broken_link_stops_the_build(tmp_path):
+    for page in page_links.pages():
+        (tmp_path / page).parent.mkdir(exist_ok=True)
+        (tmp_path / page).write_text("# Page\n")
+    shutil.copytree(CONFIG.parent, tmp_path / "docs/site", ignore=shutil.ignore_patterns("__pycache__"))
+    assert build(tmp_path, tmp_path / "built")[0] == 0
+    (tmp_path / "docs/kernels.md").write_text("# Page\n[link](engine.md#gone)\n")
+    status, said = build(tmp_path, tmp_path / "built")
+    assert status == 1
+    assert "does not contain an anchor '#gone'" in said
