@@ -107,13 +107,7 @@ def places(page: str) -> list[str]:
 
 
 def with_table(page: str, name: str, table: str, result: Result) -> str:
-    """Returns a page with a table in its place, and under it its command, commit and date.
-
-    Raises:
-        ValueError: the page has not exactly one place of this name.
-    """
-    if places(page).count(name) != 1:
-        raise ValueError(f"the page has {places(page).count(name)} places for the table '{name}': expected one")
+    """Returns a page with a table in its place, and under it its command, commit and date."""
     content = f"\n{table}\n\n(`{result.command}` at {result.commit}, {result.date})\n\n"
     return PLACE.sub(lambda place: place[1] + (content if place[2] == name else place[3]) + place[4], page)
 
@@ -123,6 +117,20 @@ def written(page: str, name: str) -> tuple[str, str]:
     (content,) = (place[3] for place in PLACE.finditer(page) if place[2] == name)
     caption = CAPTION.search(content)
     return (caption[1], caption[2]) if caption else ("", "")
+
+
+def problems(benchmarks: Sequence[Benchmark], repository: Path = REPOSITORY) -> list[str]:
+    """Returns what is wrong with the places of the tables, a line each, before anything is measured."""
+    found = []
+    for benchmark in benchmarks:
+        there = places((repository / benchmark.page).read_text("utf-8"))
+        counts = {name: there.count(name) for name in benchmark.tables if name}
+        found += [
+            f"{benchmark.page} has {count} places for the table '{name}': expected one"
+            for name, count in counts.items()
+            if count != 1
+        ]
+    return found
 
 
 def commit(repository: Path = REPOSITORY) -> str:
@@ -250,6 +258,8 @@ def main() -> int:
         parser.error(f"no kind is {', '.join(sorted(unknown))}: expected of {', '.join(KINDS)}")
     if not chosen:
         parser.error(f"no program or table has '{options.only}' in its name")
+    if wrong := problems(chosen):
+        parser.error("; ".join(wrong))
     try:
         at = commit()
     except ValueError as error:

@@ -143,11 +143,14 @@ def test_a_missed_aim_is_told_and_its_table_written(all_tables, repository, monk
     assert TABLE in (repository / "docs/page.md").read_text()
 
 
-def test_a_place_that_is_missing_or_twice_there_is_an_error(all_tables):
-    result = all_tables.Result("abc", "2026-01-01", "benchmarks/fake.py", 0, [TABLE])
-    for page in ("# Page\n", PAGE + PAGE):
-        with pytest.raises(ValueError, match="places for the table 'fake'"):
-            all_tables.with_table(page, "fake", TABLE, result)
+def test_a_place_that_is_missing_or_twice_there_is_told_before_anything_runs(all_tables, repository):
+    asked = [benchmark(all_tables, tables=("fake", "", "other"))]
+    assert all_tables.problems(asked, repository) == []
+    for page, count in (("# Page\n", 0), (PAGE + PAGE, 2)):
+        (repository / "docs/page.md").write_text(page)
+        assert all_tables.problems(asked, repository) == [
+            f"docs/page.md has {count} places for the table '{name}': expected one" for name in ("fake", "other")
+        ]
 
 
 def test_the_list_says_which_tables_are_older(all_tables, repository):
