@@ -8,13 +8,15 @@ STUDY := runs/study
 DATA := cifar10
 ARMS := baseline teacher netaug distill netaug_distill dropout mixup randaugment baseline_double_lr
 
-.PHONY: help demo study test test-all documented-commands firmware-tools browser lock clean
+.PHONY: help demo study test test-all documented-commands reference docs firmware-tools browser lock clean
 help:
 	@echo "make demo            train the digits demo, export it for an STM32F746, print the report"
 	@echo "make study           the study of docs/training-methods.md (hours; typed again it goes on); DATA=folder:PATH for other images"
 	@echo "make test            formatter, linter, type checker, and the tests of every behaviour (15 minutes)"
 	@echo "make test-all        the same and the long tests: whole trainings, kill and resume, every architecture (40 minutes)"
 	@echo "make documented-commands  run every command of README.md, docs and firmware (an hour); PAGE=README for one page"
+	@echo "make reference       write docs/reference.md again from the code"
+	@echo "make docs            the site of README.md, docs and firmware in build/site"
 	@echo "make firmware-tools  what the firmware tests need from Debian: compiler, emulator, flasher, CMake"
 	@echo "make browser         what the tests of reports need from Debian: Chromium"
 	@echo "make lock            write requirements.lock again from pyproject.toml"
@@ -38,6 +40,12 @@ test test-all: .venv/installed
 documented-commands: .venv/installed
 	$(BIN)/python docs/commands/documented_commands.py $(PAGE:%=--page %)
 
+reference: .venv/installed
+	$(BIN)/python docs/site/reference_page.py
+
+docs: .venv/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --config-file docs/site/mkdocs.yml
+
 firmware-tools:
 	$(if $(filter 0,$(shell id -u)),,sudo) apt-get update -q
 	$(if $(filter 0,$(shell id -u)),,sudo) apt-get install -y -q --no-install-recommends \
@@ -59,7 +67,7 @@ browser:
 lock:
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-	  --extra dev --extra cpu pyproject.toml --output-file requirements.lock
+	  --extra dev --extra cpu --extra docs pyproject.toml --output-file requirements.lock
 
 clean:
 	rm -rf .venv build dist runs

@@ -20,6 +20,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import augment_pil
 
+from tinytrain import tables
+
 BATCH, CLASSES, PROCESSES = 64, 100, 2
 REGIMES = {
     "RandAugment(2, 9)": {"randaugment": 2},
@@ -130,13 +132,15 @@ def main():
 
     import_tensorflow()
     rows = []
-    print("regime             pixels     ours  keras_cv     keras  PIL, 2 processes   (images a second)")
+    cells = [("regime", "pixels", "ours", "keras_cv", "keras", "Pillow, 2 processes")]
     for side in (32, 96) if options.quick else (32, 96, 224):
         for regime in REGIMES:
             row = measure(regime, side, 0.7 if options.quick else 1.5, 1 if options.quick else 3)
             rows.append(row)
-            columns = [row[f"{name}_images_per_second"] for name in ("ours", "keras_cv", "keras", "pil")]
-            print(f"{regime:18} {side:6} " + "{:8,} {:9,} {:9,} {:17,}".format(*columns), flush=True)
+            speeds = (f"{row[f'{name}_images_per_second']:,}" for name in ("ours", "keras_cv", "keras", "pil"))
+            cells.append((regime, str(side), *speeds))
+            print(*cells[-1], file=sys.stderr, flush=True)
+    print(tables.markdown(cells, "<>>>>>"))
     if options.json:
         print(json.dumps({"rows": rows}))
 

@@ -6,11 +6,13 @@ All is estimated from the graphs of untrained networks for color images (deploy/
 with the least memory. Prints Markdown.
 """
 
+from tinytrain import tables
 from tinytrain.cli.lists import models
 from tinytrain.config import plugins
 from tinytrain.deploy import estimate
 from tinytrain.nn import macs
 
+HEADINGS = ("network, width, pixels", "MACs", "arena", "model", "F401", "F746", "L4R5", "H743")
 BOARDS = ("nucleo_f401re", "stm32f746g_disco", "nucleo_l4r5zi", "nucleo_h743zi")
 CANDIDATES = (  # architecture, width, resolution, stem
     ("resnet8", 1.0, 32, "cifar"),
@@ -24,15 +26,14 @@ CANDIDATES = (  # architecture, width, resolution, stem
 )
 
 
-def row(name: str, width: float, resolution: int, stem: str) -> str:
-    """Returns the row of one network in Markdown."""
+def row(name: str, width: float, resolution: int, stem: str) -> tuple[str, ...]:
+    """Returns the row of one network."""
     model = plugins.load("models", name).build(width=width, resolution=resolution, classes=10, channels=3, stem=stem)
     arena, size = estimate.arena_and_model_bytes(model, compiled=True)
     label = f"{name} {width:g} at {resolution}{', stem=cifar' if stem == 'cifar' and name != 'resnet8' else ''}"
     fits = ["yes" if models.fits_board(arena, size, board) else "no" for board in BOARDS]
-    return f"| {label} | {macs.count(model):,} | {arena:,} | {size:,} | {' | '.join(fits)} |"
+    return label, f"{macs.count(model):,}", f"{arena:,}", f"{size:,}", *fits
 
 
 if __name__ == "__main__":
-    for candidate in CANDIDATES:
-        print(row(*candidate), flush=True)
+    print(tables.markdown([HEADINGS, *(row(*candidate) for candidate in CANDIDATES)], "<>>><<<<"))

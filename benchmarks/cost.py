@@ -140,24 +140,28 @@ def compare(name: str, options: dict[str, Any]) -> dict[str, Any]:
 
 
 KEYS = ("instructions", "arena", "model", "flash")
-COLUMNS = ("<28", "<8", *[">14"] * len(KEYS), ">11", "<2", "")
 
 
-def lines(row: dict[str, Any]) -> list[str]:
-    """Returns the lines of a network in the table."""
-    table = []
-    for kind, title in (
-        ("tf_lite", f"{row['name']} {row['options']['width']:g} at {row['options']['resolution']}"),
-        ("ours", ""),
-    ):
-        cost = row[kind]
-        operators = str(sum(cost["operators"].values()))
-        equal = "equal" if cost["equal"] else "DIFFERENT"
-        table.append((title, kind, *(f"{cost[key]:,}" for key in KEYS), operators, "", equal))
-    shares = [f"{100 * (row['ours'][key] / row['tf_lite'][key] - 1):+.1f} %" for key in KEYS]
+def title(row: dict[str, Any]) -> str:
+    """Returns what a network is called in the table."""
+    return f"{row['name']} {row['options']['width']:g} at {row['options']['resolution']}"
+
+
+def cells(row: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Returns the two rows of a network in the table."""
+    ours, other = row["ours"], row["tf_lite"]
+    shares = [f"{ours[key]:,} ({100 * (ours[key] / other[key] - 1):+.1f} %)" for key in KEYS]
+    return [(title(row), "tf.lite", *(f"{other[key]:,}" for key in KEYS)), ("", "ours", *shares)]
+
+
+def summary(row: dict[str, Any]) -> str:
+    """Returns a line about what is not in the table: operators, outputs, and the estimate of the instructions."""
     error = 100 * (row["ours"]["predicted"] / row["ours"]["instructions"] - 1)
-    difference = tables.line(("", "", *shares), COLUMNS[: 2 + len(KEYS)])
-    return [*tables.aligned(table, COLUMNS), f"{difference}   instructions predicted within {error:+.1f} %"]
+    parts = [title(row)]
+    for kind in ("tf_lite", "ours"):
+        output = "equal" if row[kind]["equal"] else "DIFFERENT"
+        parts.append(f"{kind} {sum(row[kind]['operators'].values())} operators, output {output}")
+    return "; ".join([*parts, f"instructions predicted within {error:+.1f} %"])
 
 
 def main() -> int:
@@ -171,11 +175,12 @@ def main() -> int:
         print(reason, file=sys.stderr)
         return 2
     rows = []
-    print(tables.line(("network", "", *KEYS, "operators", "", "output"), COLUMNS))
     for name, sizes in NETWORKS:
         if (options.only or name) == name and (not options.quick or name in QUICK):
             rows.append(compare(name, sizes))
-            print("\n".join(lines(rows[-1])), flush=True)
+            print(summary(rows[-1]), flush=True)
+    table = [each for row in rows for each in cells(row)]
+    print("\n" + tables.markdown([("network", "", *KEYS), *table], "<<>>>>"))
     if options.json:
         print(json.dumps({"board": BOARD, "networks": rows}))
     worse = [row["name"] for row in rows if any(row["ours"][key] > row["tf_lite"][key] for key in KEYS)]

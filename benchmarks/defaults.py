@@ -181,7 +181,8 @@ def main():
         (each["case"], str(each["seeds"]), *(figure(each[kind]) for kind in kinds), figure(each["ahead"], "+"))
         for each in rows
     ]
-    print(tables.markdown([("case", "seeds", *kinds, "ahead, points"), *cells], "<>>>>>>>"))
+    heads = ("", "seeds", "plain, last epoch", "plain, best epoch on val", *kinds[2:], "points ahead")
+    print(tables.markdown([heads, *cells], "<>>>>>>>"))
     means = [statistics.mean(each["ahead"]) for each in rows if each["ahead"]]
     if means:
         met = min(means) >= 0 and statistics.mean(means) >= RULE

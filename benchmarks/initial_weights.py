@@ -31,24 +31,24 @@ from tinytrain.run import Run
 INITS = ("he", "torch")
 SMALL = "model.stem=cifar model.resolution=32 data.val_images=1000"
 CASES = {  # name: (data, KEY=VALUE arguments)
-    "resnet8, 5,000 of CIFAR-10": (
+    "ResNet-8, 5,000 images of CIFAR-10, 10 epochs": (
         "cifar10",
         f"model.name=resnet8 {SMALL} data.train_images=5000 optim.epochs=10",
     ),
-    "mobilenet_v2 0.35, cells": (
+    "MobileNetV2 0.35, cells, 12 epochs": (
         "cells",
         "model.name=mobilenet_v2 model.width=0.35 model.resolution=48 data.resize=pad data.balance=class_weights "
         "optim.epochs=12",
     ),
-    "mobilenet_v1 0.25, 1,000 of CIFAR-10": (
+    "MobileNetV1 0.25, 1,000 images of CIFAR-10, 20 epochs": (
         "cifar10",
         f"model.name=mobilenet_v1 model.width=0.25 {SMALL} data.train_images=1000 optim.epochs=20",
     ),
-    "mobilenet_v1 0.25, 3,000 of CIFAR-10": (
+    "MobileNetV1 0.25, 3,000 images of CIFAR-10, 8 epochs": (
         "cifar10",
         f"model.name=mobilenet_v1 model.width=0.25 {SMALL} data.train_images=3000 optim.epochs=8",
     ),
-    "mobilenet_v1 0.25, digits": (
+    "MobileNetV1 0.25, digits, 6 epochs": (
         "digits",
         "model.name=mobilenet_v1 model.width=0.25 model.stem=cifar model.resolution=16 optim.epochs=6",
     ),
@@ -95,16 +95,16 @@ def row(name, cases, results):
 
 
 def table(rows):
-    """Returns the lines of the table, val before test."""
-    cells = [("case", "pairs", "", "he", "torch", "torch-he", "", "95 % interval")]
+    """Returns the table in Markdown, val before test."""
+    cells = [("", "pairs", "", "he", "torch", "torch − he", "95 % interval")]
     for row in rows:
         for split in ("val", "test") if row["pairs"] else ():
             low, high = row[f"{split}_low_points"], row[f"{split}_high_points"]
-            interval = "one pair: none" if low is None else f"{low:+.2f} to {high:+.2f}"
+            interval = "" if low is None else f"{low:+.1f} to {high:+.1f}".replace("-", "−")
             percent = [f"{row[f'{split}_{init}_percent']:.2f}" for init in ("he", "torch")]
-            difference = f"{row[f'{split}_difference_points']:+.2f}"
-            cells.append((row["case"], str(row["pairs"]), split, *percent, difference, "", interval))
-    return tables.aligned(cells, ("<38", ">5", "<4", ">7", ">7", ">13", "", ""), between=" ")
+            difference = f"{row[f'{split}_difference_points']:+.2f}".replace("-", "−")
+            cells.append((row["case"], str(row["pairs"]), split, *percent, difference, interval))
+    return tables.markdown(tables.without_repeats(cells), "<><>>><")
 
 
 def main():
@@ -137,7 +137,7 @@ def main():
     else:
         train_all(runs, args.out / "results", finished)
     table_rows = rows(results)
-    print("\n".join(table(table_rows)))
+    print(table(table_rows))
     if args.json:
         print(json.dumps({"rows": table_rows}))
 

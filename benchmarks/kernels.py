@@ -33,6 +33,7 @@ import tinyengine
 from cost import NETWORKS, images, network
 from embedded_model import embed
 from kernel_cases import cases, small_maps
+from kernel_tables import COLUMNS, KEYS, is_slower, markdown, print_layers, print_network
 from operator_models import Case, joined_model
 from single_operators import groups
 
@@ -62,7 +63,6 @@ LIMITS = [  # issue 18, on mps2_an500
     ("mobilenet_v2 0.35 at 96", "runtime", 44_024),
     ("mobilenet_v2 0.35 at 32", "start", 1_000_000),
 ]
-KEYS = ("instructions", "arena", "runtime", "model", "start", "stack")
 
 
 @dataclass(frozen=True)
@@ -230,11 +230,6 @@ def _title(operator: Operator) -> str:
     return f"{operator.name} {window} {shape} -> {'x'.join(map(str, target.shape[1:]))}"
 
 
-def is_slower(row: dict[str, Any]) -> bool:
-    """Returns whether a kernel of ours needs more than CMSIS-NN's for a layer."""
-    return row["ours"] > row["CMSIS-NN"] and not row["refused"]
-
-
 def slower(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Returns the layers in which a kernel of ours needs more than CMSIS-NN's, each once."""
     found = {row["layer"]: row for row in rows if is_slower(row)}
@@ -255,31 +250,6 @@ def limits(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         for title, key, most in LIMITS
         if title in found
     ]
-
-
-def print_layers(rows: Sequence[dict[str, Any]]) -> None:
-    """Prints a table of layers; a row that costs more than with CMSIS-NN is marked."""
-    names = [name for name in rows[0] if name not in ("layer", "macs", "refused")] if rows else []
-    cells = [("layer", "MACs", *names, "")]
-    for row in rows:
-        numbers = ["" if row[name] is None else f"{row[name]:.3f}" for name in names]
-        cells.append((row["layer"], f"{row['macs']:,}", *numbers, "  SLOWER" if is_slower(row) else ""))
-    print("\n".join(tables.aligned(cells, ("<56", ">12", *[">11"] * len(names), "<8"))), flush=True)
-
-
-def print_network(row: dict[str, Any], with_layers: bool) -> None:
-    """Prints a network."""
-    if with_layers:
-        print_layers(row["layers"])
-    for number, (name, figures) in enumerate(row["engines"].items()):
-        cells = ("" if number else row["network"], name, *(f"{figures[key]:,}" for key in (*KEYS, "different")))
-        print(tables.line(cells, COLUMNS))
-    if row["refused"]:
-        print("  TFLM's kernels: " + "; ".join(row["refused"]))
-    sys.stdout.flush()
-
-
-COLUMNS = ("<30", "<10", *[">13"] * (len(KEYS) + 1))
 
 
 def main() -> int:
@@ -317,6 +287,8 @@ def main() -> int:
                 (*cells, "", "reached" if row["reached"] else "NOT REACHED"), ("<30", "<13", ">13", ">13", "<2", "")
             )
         )
+    if wholes:
+        print("\n" + markdown(wholes))
     print("more instructions than with CMSIS-NN: " + ("; ".join(behind) or "none"))
     if different:
         print("an output differs from that of TFLM's interpreter", file=sys.stderr)

@@ -147,25 +147,24 @@ def two_boards() -> list[dict[str, Any]]:
 
 
 def print_fitted(rows: list[dict[str, Any]]) -> None:
-    """Prints the rows of FITTED and BY_MACS."""
-    cells = [("network", "core", "published", "instructions", "cycles each", "predicted", "error", "", "interval")]
+    """Prints the rows of FITTED and BY_MACS in Markdown, then those that the interval of their core does not hold."""
+    heads = ("network", "core", "published, ms", "instructions", "cycles per instruction", "error of the prediction")
+    cells = [heads]
     for row in rows:
-        low, high = row["interval_ms"]
-        held = "" if row["held"] else "  NOT HELD"
+        network = f"{'MLPerf Tiny' if row['source'].startswith('tiny v') else 'MCUNet'} {row['network']}"
         cells.append(
             (
-                row["network"],
-                row["core"],
-                f"{row['published_ms']:.1f} ms",
+                f"{network}, by its MACs only" if row["known_by"] == "MACs" else network,
+                row["core"].replace("cortex-m", "Cortex-M"),
+                f"{row['published_ms']:.1f}",
                 f"{row['instructions']:,}",
                 f"{row['cycles_per_instruction']:.2f}",
-                f"{row['predicted_ms']:.1f} ms",
                 f"{row['error_percent']:+.1f} %",
-                "",
-                f"{low:.1f} to {high:.1f} ms{held}{'  (by MACs)' if row['known_by'] == 'MACs' else ''}",
             )
         )
-    print("\n".join(tables.aligned(cells, ("<22", "<11", ">10", ">14", ">12", ">11", ">8", "<2", ""))))
+        if not row["held"]:
+            print(f"{network}: the interval of {row['core']} does not hold it: {row['interval_ms']} ms")
+    print(tables.markdown(cells, "<<>>>>"))
 
 
 def print_cores(rows: list[dict[str, Any]]) -> None:

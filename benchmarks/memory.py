@@ -10,6 +10,7 @@ noise; each golden output must equal that of TFLM's interpreter.
 
 import argparse
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -77,21 +78,26 @@ PUBLISHED = (
     Published("mobilenet_v2 0.35 at 128", "X-CUBE-AI 10.0", 267.5 * 1024, ZOO),
     Published("mobilenet_v2 0.35 at 224", "X-CUBE-AI 10.0", 862.8 * 1024, ZOO),
 )
-HEADINGS = ("network", "engine", "arena", "flash", "start", "instructions", "equal", "all RAM", "source")
+ENGINES = ("TFLM with CMSIS-NN", "TFLM with our kernels", "compiled, plain", "compiled, fused rows")
+HEADINGS = (
+    *("network", "arena, TFLM with CMSIS-NN", "TFLM with our kernels", "compiled, plain", "compiled, rows"),
+    *("flash", "instructions, TFLM with our kernels", "compiled, rows"),
+)
+Figures = dict[str, int]
 
 
 def engines(model: Model, board: boards.Board) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yields the engines by name, with what makes them of Contents."""
     if not make.lacking(emulator=True):
-        yield "TFLM with CMSIS-NN", {}
-        yield "TFLM with our kernels", {"own_kernels": True}
+        yield ENGINES[0], {}
+        yield ENGINES[1], {"own_kernels": True}
     compiled = network(model)
-    yield "compiled, plain", {"plan": plan(compiled, PLAIN)}
-    yield "compiled, fused rows", {"plan": engine.choose(model, Export(), board).plan}
+    yield ENGINES[2], {"plan": plan(compiled, PLAIN)}
+    yield ENGINES[3], {"plan": engine.choose(model, Export(), board).plan}
 
 
-def measured(model: Model, name: str, board: boards.Board) -> Iterator[tuple[str, ...]]:
-    """Yields a row for each engine."""
+def measured(model: Model, name: str, board: boards.Board) -> Iterator[tuple[str, Figures]]:
+    """Yields the figures of each engine: arena, flash beside the model, start, instructions, 1 if equal."""
     image = np.random.default_rng(0).integers(-128, 128, model.inputs[0].shape).astype(np.int8)
     golden = [output[0] for output in ReferenceInterpreter(model.content).run(image)]
     golden_bytes = image.size + sum(output.size for output in golden)
@@ -103,17 +109,22 @@ def measured(model: Model, name: str, board: boards.Board) -> Iterator[tuple[str
             printed = self_test.parse(make.call(sources, board, tflm, "emulate", INFERENCES="1").stdout)
         flash = {section: int(size) for section, size in (line.split() for line in sizes.splitlines())}
         beside = sum(flash.get(f".{part}", 0) for part in ("vectors", "text", "rodata", "exidx", "data"))
-        yield (
-            name,
-            engine_name,
-            f"{printed['arena_used_bytes']:,}",
-            f"{beside - golden_bytes:,}",
-            f"{int(printed['init'].split()[0]):,}",
-            f"{printed['inference']['median']:,}",
-            "yes" if printed["golden_equal"] else "NO",
-            "",
-            "",
-        )
+        figures = {
+            "arena": printed["arena_used_bytes"],
+            "flash": beside - golden_bytes,
+            "start": int(printed["init"].split()[0]),
+            "instructions": printed["inference"]["median"],
+            "equal": int(printed["golden_equal"]),
+        }
+        yield engine_name, figures
+
+
+def cells(name: str, found: dict[str, Figures]) -> tuple[str, ...]:
+    """Returns the row of a network, empty where an engine was not there."""
+    last = ENGINES[3]
+    keys = [*((engine, "arena") for engine in ENGINES), (last, "flash"), (ENGINES[1], "instructions")]
+    keys.append((last, "instructions"))
+    return name, *(f"{found[engine][key]:,}" if engine in found else "" for engine, key in keys)
 
 
 def built(name: str) -> Model:
@@ -124,27 +135,31 @@ def built(name: str) -> Model:
     return strip(convert.convert_untrained(network_))
 
 
-def main() -> None:
-    """Prints the table."""
+def main() -> int:
+    """Prints the tables, of what was measured and of what was published; exit status 1 if an output is wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--board", default="mps2_an500", help="an emulated board")
     parser.add_argument("--only", default="", help="a part of the names of networks")
     parser.add_argument("files", nargs="*", type=Path)
     options = parser.parse_args()
-    board, rows = boards.load(options.board), [HEADINGS]
+    board, rows, published = boards.load(options.board), [HEADINGS], [("network", "engine", "RAM", "source")]
+    wrong = 0
     for name in options.files or [name for name in NETWORKS if options.only in name]:
         is_file = isinstance(name, Path)
         model = strip(Model.parse(name.read_bytes(), str(name))) if is_file else built(name)
-        for row in measured(model, name.stem if is_file else name, board):
-            rows.append(row)
-            print("  ".join(filter(None, row)), flush=True)
-        rows += [
-            (name, each.engine, "", "", "", "", "", f"{each.bytes_:,.0f}", each.source)
-            for each in PUBLISHED
-            if each.network == name
+        title, found = name.stem if is_file else name, {}
+        for engine_name, figures in measured(model, title, board):
+            found[engine_name] = figures
+            wrong += not figures["equal"]
+            print(f"{title}, {engine_name}: {figures}", flush=True)
+        rows.append(cells(title, found))
+        published += [
+            (title, each.engine, f"{each.bytes_:,.0f}", each.source) for each in PUBLISHED if each.network == title
         ]
-    print("\n".join(tables.aligned(rows, ("<", "<", ">", ">", ">", ">", "<", ">", "<"), "  ")))
+    print("\n" + tables.markdown(rows, "<>>>>>>>"))
+    print("\n" + tables.markdown(published, "<<><"))
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

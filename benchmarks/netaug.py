@@ -36,6 +36,7 @@ import_tensorflow()
 import numpy as np
 import tensorflow as tf
 
+from tinytrain import tables
 from tinytrain.config import load as configs
 from tinytrain.nn import macs
 from tinytrain.train import task, trainer
@@ -57,15 +58,15 @@ HALVES = {  # of the training; widths and expansions are drawn, then expansions 
     "first": [],
     "second": ["netaug.expansion_only=1", "optim.warmup_epochs=0"],
 }
-COLUMNS = {  # key: format
-    "ours_plain_milliseconds": "{:9.1f}",
-    "ours_netaug_milliseconds": "{:9.1f}",
-    "torch_plain_milliseconds": "{:9.1f}",
-    "torch_netaug_milliseconds": "{:9.1f}",
-    "ours_over_plain": "{:10.2f}",
-    "macs_ratio": "{:10.2f}",
-    "overhead": "{:8.2f}",
-    "torch_over_ours": "{:10.2f}",
+COLUMNS = {  # key: heading and format, steps in milliseconds
+    "ours_plain_milliseconds": ("our plain step", "{:.1f}"),
+    "ours_netaug_milliseconds": ("our NetAug step", "{:.1f}"),
+    "ours_over_plain": ("ratio", "{:.2f}"),
+    "macs_ratio": ("ratio of multiply-adds", "{:.2f}"),
+    "overhead": ("the first to the second", "{:.2f}"),
+    "torch_plain_milliseconds": ("PyTorch's plain step", "{:.1f}"),
+    "torch_netaug_milliseconds": ("its NetAug step", "{:.1f}"),
+    "torch_over_ours": ("over ours", "{:.2f}"),
 }
 
 
@@ -191,9 +192,9 @@ def with_torch(python):
     return None
 
 
-def cell(pattern, value):
-    """Returns a formatted number, or a dash if it was not measured."""
-    return "-".rjust(len(pattern.format(0))) if value is None else pattern.format(value)
+def cells(row):
+    """Returns the cells of a row in Markdown, empty for what was not measured."""
+    return ["" if row[key] is None else pattern.format(row[key]) for key, (_, pattern) in COLUMNS.items()]
 
 
 def main():
@@ -211,15 +212,14 @@ def main():
     environment = {} if options.torch_stock else TORCH_ENVIRONMENT
     start_worker = lambda resolution: Torch(python, resolution, options.threads, environment) if python else None  # noqa: E731
     rows = []
-    print("               ------ milliseconds a step ------------")
-    print("                    ours                PyTorch            ours/      macs          PyTorch/")
-    print("pixels half       plain    NetAug     plain    NetAug     plain     ratio  overhead      ours")
+    table = [("", *(heading for heading, _ in COLUMNS.values()))]
     for resolution, half in itertools.product(map(int, options.resolutions.split(",")), HALVES):
         share = 64 / resolution  # larger images, fewer steps
         count, warmup, rounds = (4, 8, 3) if options.quick else (10, 40, 7)
         rows.append(measure(resolution, half, start_worker, round(count * share), round(warmup * share), rounds))
-        cells = [cell(pattern, rows[-1][key]) for key, pattern in COLUMNS.items()]
-        print(f"{resolution:6} {half:6} {' '.join(cells)}", flush=True)
+        table.append((f"{resolution}x{resolution}, {half} half", *cells(rows[-1])))
+        print(*table[-1], sep="  ", file=sys.stderr, flush=True)
+    print(tables.markdown(table, "<" + ">" * len(COLUMNS)))
     if options.json:
         print(json.dumps({"rows": rows}))
 

@@ -22,6 +22,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tinytrain import tables
 from tinytrain.config import plugins, schema
 from tinytrain.data import batches
 from tinytrain.data.augment.augmentation import Augmentation
@@ -93,11 +94,12 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON line last")
     options = parser.parse_args()
     rows = []
-    print("pixels  regime       images/s  ratio to none")
+    cells = [("pixels", "regime", "images per second", "ratio to none")]
     for resolution in (32, 96):
         for row in measure(resolution, 10 if options.quick else 30, 3 if options.quick else 7):
             rows.append(row)
-            print(f"{resolution:6}  {row['regime']:12} {row['images_per_second']:8,}  {row['ratio']:.2f}", flush=True)
+            cells.append((str(resolution), row["regime"], f"{row['images_per_second']:,}", f"{row['ratio']:.2f}"))
+    print(tables.markdown(cells, "><>>"))
     if options.json:
         print(json.dumps({"rows": rows}))
 

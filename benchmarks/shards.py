@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 from array_record.python import array_record_module
 
+from tinytrain import tables
+
 SIDE, BATCH, SHARD = 96, 64, 16384
 IMAGE_BYTES = SIDE * SIDE * 3
 
@@ -87,7 +89,7 @@ def by_records(folder: Path, count: int):
 
 
 def main() -> None:
-    """Writes the files, reads them in each way, and prints microseconds an image."""
+    """Writes the files, reads them in each way, and prints microseconds an image in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=40_000)
     parser.add_argument("--folder", type=Path, help="where the files are written, by default the temporary folder")
@@ -96,7 +98,7 @@ def main() -> None:
         folder = Path(name)
         write(folder, options.images)
         order = np.random.default_rng(1).permutation(options.images)
-        print("microseconds an image   in the page cache   from the disk")
+        cells = [("", "in the page cache", "from the disk")]
         for title, make in (("memory maps", by_maps), ("read calls", by_calls), ("ArrayRecord", by_records)):
             seconds = {}
             for kind in ("disk", "cache"):  # the first pass of a way brings its files into the cache
@@ -106,7 +108,8 @@ def main() -> None:
                 for first in range(0, options.images, BATCH):
                     sums += int(read(order[first : first + BATCH])[:, 0, 0, 0].sum())
                 seconds[kind] = (time.perf_counter() - start) / options.images * 1e6
-            print(f"{title:20} {seconds['cache']:20.1f} {seconds['disk']:15.1f}", flush=True)
+            cells.append((title, f"{seconds['cache']:.1f}", f"{seconds['disk']:.1f}"))
+    print(tables.markdown(cells, "<>>"))
 
 
 if __name__ == "__main__":

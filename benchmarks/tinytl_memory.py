@@ -21,12 +21,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-CONTESTANTS = ["full", "classifier", "biases", "tinytl"]
+from tinytrain import tables
+
+CONTESTANTS = {"full": "all weights", "classifier": "classifier", "biases": "biases", "tinytl": "TinyTL"}
 FIGURES = {
-    "step_of_8_megabytes": "a step of 8 images adds, MB",
-    "image_megabytes": "an image adds to the peak, MB",
-    "kept_megabytes": "an image leaves for the gradients, MB",
-    "paper_megabytes": "the paper's count for 8 images, MB",
+    "step_of_8_megabytes": "a step of 8 images adds",
+    "image_megabytes": "an image adds to the peak",
+    "kept_megabytes": "an image leaves for the gradients",
+    "paper_megabytes": "the paper's count, 8 images",
 }
 BATCHES = (1, 8, 64)  # a warm-up, then the two that are measured
 CLASSES = 10
@@ -163,13 +165,14 @@ def main():
         print(json.dumps(measure(options.contestant, options.resolution)))
         return
     rows = []
-    print("pixels  figure                                 " + "".join(f"{name:>12}" for name in CONTESTANTS))
+    cells = [("", "MB", *CONTESTANTS.values())]
     for resolution in (96,) if options.quick else (96, 160):
         measured = {name: in_a_process(name, resolution) for name in CONTESTANTS}
         for key, meaning in FIGURES.items():
             figures = {f"{name}_megabytes": round(measured[name][key], 3) for name in CONTESTANTS}
             rows.append({"case": key.removesuffix("_megabytes"), "resolution": resolution} | figures)
-            print(f"{resolution:6}  {meaning:39}" + "".join(f"{figure:12.3f}" for figure in figures.values()))
+            cells.append((f"{resolution}x{resolution}", meaning, *(f"{figure:.3g}" for figure in figures.values())))
+    print(tables.markdown(tables.without_repeats(cells), "<<>>>>"))
     if options.json:
         print(json.dumps({"rows": rows}))
 

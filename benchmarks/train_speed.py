@@ -10,6 +10,7 @@ Both train in turn on the same noise, in one process, after a warm-up. Images pe
 import argparse
 import json
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -23,6 +24,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tinytrain import tables
 from tinytrain.config import plugins, schema
 from tinytrain.data import batches as pipeline
 from tinytrain.data.augment.augmentation import Augmentation
@@ -124,13 +126,15 @@ def main():
     parser.add_argument("--json", action="store_true", help="one JSON line last")
     options = parser.parse_args()
     rows = []
-    print("model         width  pixels  plain Keras      ours  ratio   (images a second)")
+    cells = [("network", "plain Keras", "ours", "ratio")]
     for name, width, resolution, batch in CASES:
         count = (1024 if resolution > 64 else 4096) // (4 if options.quick else 1)
         row = measure(name, width, resolution, batch, count, 3 if options.quick else 7)
         rows.append(row)
-        speeds = f"{row['plain_keras_images_per_second']:11,.0f}  {row['ours_images_per_second']:8,.0f}"
-        print(f"{name:12} {width:6} {resolution:7}  {speeds}  {row['ratio']:5.2f}", flush=True)
+        speeds = [f"{row[f'{whose}_images_per_second']:,.0f}" for whose in ("plain_keras", "ours")]
+        cells.append((f"{name} {width:g} at {resolution}x{resolution}", *speeds, f"{row['ratio']:.2f}"))
+        print(*cells[-1], file=sys.stderr, flush=True)
+    print(tables.markdown(cells, "<>>>"))
     if options.json:
         print(json.dumps({"rows": rows}))
 

@@ -5,12 +5,16 @@ least squares of the relative errors. The result stands in tinytrain/nn/step_cos
 machine and date. Methods and augmentations follow, as multiples of the plain step of the same network. Processor time
 is measured instead of wall time, because other jobs on the machine hardly change it. The images are noise.
 
-    taskset -c 0 python benchmarks/training_cost.py [--quick] [--json]
+    python benchmarks/training_cost.py [--quick] [--json]
 """
 
 import argparse
 import json
+import os
+import sys
 import time
+
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # before TensorFlow counts the cores
 
 from tinytrain.data.images import Samples
 from tinytrain.nn.build import build_model
@@ -22,6 +26,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tinytrain import tables
 from tinytrain.config import load as configs
 from tinytrain.data import batches as pipeline
 from tinytrain.data.augment.augmentation import Augmentation
@@ -120,18 +125,22 @@ def measured(networks, steps):
         seconds, count, depthwise = seconds_per_image(overrides_of(*network), steps)
         row = {"network": name_of(network), "macs": count, "depthwise_macs": depthwise, "ms_per_image": 1e3 * seconds}
         rows.append(row)
-        print(f"{row['network']:32}{count / 1e6:10.1f} M MACs{1e3 * seconds:10.2f} ms an image", flush=True)
+        print(f"{row['network']}: {1e3 * seconds:.2f} ms an image", file=sys.stderr, flush=True)
     return rows
 
 
 def estimated(rows):
-    """Adds the estimate to each row, and prints the constants and the errors."""
+    """Adds the estimate to each row, and prints the constants, and the errors as a table."""
+    cells = [("network", "MACs", "measured, ms an image", "estimated", "")]
     overhead, dense, depthwise = fitted(rows)
     print(f"overhead {overhead:.3g} s an image, {dense:.3g} s a MAC, {depthwise:.3g} s a depthwise MAC")
     for row in rows:
         others = row["macs"] - row["depthwise_macs"]
         row["estimate_ms"] = 1e3 * (overhead + dense * others + depthwise * row["depthwise_macs"])
-        print(f"{row['network']:32}{row['estimate_ms']:10.2f} ms, {row['estimate_ms'] / row['ms_per_image'] - 1:+.0%}")
+        error = 100 * (row["estimate_ms"] / row["ms_per_image"] - 1)
+        figures = (f"{row['macs'] / 1e6:,.1f} M", f"{row['ms_per_image']:.2f}", f"{row['estimate_ms']:.2f}")
+        cells.append((row["network"], *figures, f"{error:+.0f} %"))
+    print(tables.markdown(cells, "<>>>>"))
 
 
 def varied(network, plain, variants, steps):

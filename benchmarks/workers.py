@@ -125,7 +125,7 @@ def main() -> int:
     cells = [
         (str(row["pixels"]), row["training"], f"{row['images_per_second']:,.0f}", f"{row['ratio']:.2f}") for row in rows
     ]
-    print(tables.markdown([("pixels", "training", "images/s", "to 1 worker"), *cells], "><>>"))
+    print(tables.markdown([("pixels", "training", "images/s", "to 1 worker"), *tables.without_repeats(cells)], "><>>"))
     print("; ".join(f"at {side} pixels at least {least}" for side, least in LEAST.items()), "met" if met else "MISSED")
     if options.json:
         print(json.dumps(rows))

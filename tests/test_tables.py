@@ -20,6 +20,11 @@ def test_markdown():
     assert tables.markdown(ROWS[:2], "<><") == "| name | count | note |\n| --- | ---: | --- |\n| a | 1 | x |"
 
 
+def test_a_first_cell_is_said_once():
+    rows = [("a", "1"), ("a", "2"), ("b", "2"), ("a", "2")]
+    assert tables.without_repeats(rows) == [("a", "1"), ("", "2"), ("b", "2"), ("a", "2")]
+
+
 def test_a_row_of_another_length_is_a_mistake():
     with pytest.raises(ValueError, match="longer"):
         tables.line(("a",), ("<2", ">2"))

@@ -37,6 +37,13 @@ def markdown(rows: Iterable[Cells], columns: str) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in [heading, rules, *others])
 
 
+def without_repeats(rows: Iterable[Cells]) -> list[tuple[str, ...]]:
+    """Returns rows whose first cell is empty where it says the same as that of the row above."""
+    rows = list(rows)
+    above = [None, *(cells[0] for cells in rows)]
+    return [("" if cells[0] == last else cells[0], *cells[1:]) for last, cells in zip(above, rows, strict=False)]
+
+
 def duration(seconds: float) -> str:
     """Returns a time to read: "40 s", "12 min", "3.4 h"."""
     if seconds < 90:

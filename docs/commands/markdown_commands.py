@@ -11,6 +11,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
 OWN_PAGE = "docs/commands.md"  # the table of the commands itself
+WRITTEN = (OWN_PAGE, "docs/reference.md")  # by programs, from what others say
 FENCE = re.compile(r"\s*(`{3,})\s*(\S*)")
 SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 COMMAND = re.compile(r"(?:[A-Z_]+=\S+ )*(?:\.venv/bin/)?(?:tinytrain |make |python benchmarks/|pytest )")
@@ -21,7 +22,7 @@ def pages(repository: Path = REPOSITORY) -> list[str]:
     found = [repository / "README.md", *sorted((repository / "docs").glob("*.md"))]
     found += sorted((repository / "firmware").glob("*.md"))
     names = [path.relative_to(repository).as_posix() for path in found]
-    return [name for name in names if name != OWN_PAGE and commands((repository / name).read_text())]
+    return [name for name in names if name not in WRITTEN and commands((repository / name).read_text())]
 
 
 def commands(markdown: str) -> list[str]:

@@ -30,8 +30,9 @@ def names(folder: str) -> list[str]:
 
 def file(folder: str, name: str) -> Path:
     """Returns the file that holds `tinytrain.<folder>.<name>`: a module, or the first file of a package."""
-    package = PACKAGE / folder / name / "__init__.py"
-    return package if package.is_file() else PACKAGE / folder / f"{name}.py"
+    parent, module = PACKAGE.joinpath(*folder.split(".")), _module(folder, name)
+    package = parent / module / "__init__.py"
+    return package if package.is_file() else parent / f"{module}.py"
 
 
 def check(folder: str, name: str) -> None:
@@ -43,5 +44,8 @@ def check(folder: str, name: str) -> None:
 def load(folder: str, name: str) -> ModuleType:
     """Returns the module `tinytrain.<folder>.<name>`."""
     check(folder, name)
-    file_name = name.replace("-", "_") if folder == TARGETS else name
-    return importlib.import_module(f"tinytrain.{folder}.{file_name}")
+    return importlib.import_module(f"tinytrain.{folder}.{_module(folder, name)}")
+
+
+def _module(folder: str, name: str) -> str:
+    return name.replace("-", "_") if folder == TARGETS else name

@@ -22,7 +22,7 @@ def rows() -> list[dict[str, Any]]:
 
 def as_text(table: list[dict[str, Any]]) -> list[str]:
     """Returns the table to read: a line of headings, then a line a row."""
-    return tables.aligned([HEADINGS, *map(_cells, table)], COLUMNS)
+    return tables.aligned([HEADINGS, *map(cells, table)], COLUMNS)
 
 
 def _row(board: Board) -> dict[str, Any]:
@@ -44,7 +44,8 @@ def _row(board: Board) -> dict[str, Any]:
     }
 
 
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+def cells(row: dict[str, Any]) -> tuple[str, ...]:
+    """Returns a row as text, a cell for each of the HEADINGS."""
     ram = f"{row['ram_bytes'] // 1024}"
     if row["fast_ram_bytes"]:
         ram += f" {'+' if row['fast_ram_is_apart'] else 'with'} {row['fast_ram_bytes'] // 1024} fast"

@@ -11,16 +11,23 @@ from tinytrain.config import dataset_catalog, library, load, plugins, schema, va
 from tinytrain.errors import UserError, unknown
 
 
-def _first_sentence(path: Path) -> str:
+def meanings(folder: str) -> dict[str, str]:
+    """Returns {name: what it is} of the plug-ins in a folder: the first paragraph of the text that each begins with."""
+    return {name: _first_paragraph(plugins.file(folder, name)) for name in plugins.names(folder)}
+
+
+def meaning_of_key(dotted: str) -> str:
+    """Returns what a key means, and what tasks begin with in place of its default."""
+    return load.keys()[dotted].metadata["meaning"] + _begun_with(dotted)
+
+
+def _first_paragraph(path: Path) -> str:
     text = ast.get_docstring(ast.parse(path.read_text())) or ""
     return " ".join(text.split("\n\n")[0].split())
 
 
 def _plugins(folder: str) -> Callable[[], dict[str, str]]:
-    def rows() -> dict[str, str]:
-        return {name: f"{name:20} {_first_sentence(plugins.file(folder, name))}" for name in plugins.names(folder)}
-
-    return rows
+    return lambda: {name: f"{name:20} {meaning}" for name, meaning in meanings(folder).items()}
 
 
 def _datasets() -> dict[str, str]:
@@ -45,8 +52,7 @@ def _configs() -> dict[str, str]:
 def _keys() -> dict[str, str]:
     default = schema.Config()
     return {
-        dotted: f"{dotted:27} {load.get_key(default, dotted)!s:15} {leaf.metadata['meaning']}{_begun_with(dotted)}"
-        f"{_limits(leaf)}"
+        dotted: f"{dotted:27} {load.get_key(default, dotted)!s:15} {meaning_of_key(dotted)}{_limits(leaf)}"
         for dotted, leaf in load.keys().items()
     }
 
