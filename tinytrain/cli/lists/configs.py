@@ -31,8 +31,14 @@ def rows() -> list[dict[str, Any]]:
 def as_text(table: list[dict[str, Any]]) -> list[str]:
     """Returns the table to read, a line a row."""
     lines = tables.aligned([HEADINGS, *map(_cells, table)], COLUMNS)
-    ran = "run here: at which scale of epochs,images and with how many seeds (docs/reproducing.md)"
-    return [*lines, "", f"core hours: at full size with one seed, {training_cost.CAPTION}", ran]
+    ran = "run here: the shares of epochs,images and the number of seeds it was run with (docs/reproducing.md)"
+    return [
+        *lines,
+        "",
+        "paper: docs/reproducing.md lists the papers 000 to 003",
+        f"core hours: for the full size and one seed, {training_cost.CAPTION}",
+        ran,
+    ]
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
