@@ -264,9 +264,9 @@ def test_tfds_keeps_the_official_splits(tmp_path):
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("cifar11", "is no dataset of tensorflow-datasets; did you mean 'cifar1"),
+        ("cifar11", "is not a dataset of tensorflow-datasets; did you mean 'cifar1"),
         ("cifar10/nothing", "has no such configuration"),
-        ("ag_news_subset", "no image classification dataset"),
+        ("ag_news_subset", "not an image classification dataset"),
     ],
 )
 def test_a_tfds_mistake_is_named(name, sentence):

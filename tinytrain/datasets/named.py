@@ -36,7 +36,7 @@ def load(argument: str, data: Data) -> Dataset:
         dataset = tfds.load_parts(row.tfds, row.splits, row.label, without=row.without)
     else:
         raise UserError(
-            f"'{name}' is not in tensorflow-datasets: say where its class folders are, data.spec={usage(name)}"
+            f"'{name}' is not in tensorflow-datasets: say where its class folders are with data.spec={usage(name)}"
         )
     _check_counts(name, row, dataset)
     return dataclasses.replace(dataset, split=row.split, paper=row.paper)

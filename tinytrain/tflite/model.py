@@ -105,7 +105,7 @@ class Model:
         if content[4:8] != IDENTIFIER:
             known = next((text for start, text in _OTHER_FILES.items() if content.startswith(start)), "")
             raise UserError(
-                f"{name} is no TFLite flatbuffer: "
+                f"{name} is not a TFLite flatbuffer: "
                 + (
                     known
                     or f"bytes 4 to 8 are {content[4:8]!r} (of {len(content)} bytes); they should be {IDENTIFIER!r}"

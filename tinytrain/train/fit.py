@@ -230,9 +230,9 @@ def _train(run: Run | None, trainer: Trainer, ends: Ends | None) -> None:
     try:
         trainer.fit(run, _callbacks(run, trainer), ends)
     except tf.errors.ResourceExhaustedError:
-        begun = f"remove the unfinished run '{run.folder}' and begin" if run else "begin"
+        begun = f"remove the unfinished run '{run.folder}' and start" if run else "start"
         raise UserError(
-            f"not enough memory to train {trainer.batch:,} images a step: {begun} again with a lower optim.batch, "
+            f"not enough memory to train {trainer.batch:,} images per step: {begun} again with a lower optim.batch, "
             "model.resolution or model.width"
         ) from None
 

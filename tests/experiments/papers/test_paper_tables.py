@@ -403,9 +403,9 @@ def test_table_2_of_seed_001_is_as_specified(label):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("title = 'x'", "is no table of a paper: it lacks arms, base, columns, paper, tables"),
-        ("ran = 'yes'\n[arms.a]", "ran = 'yes': expected such as"),
-        ("ran = 1\n[arms.a]", "ran = 1: expected such as"),
+        ("title = 'x'", "is not a table of a paper: it lacks arms, base, columns, paper, tables"),
+        ("ran = 'yes'\n[arms.a]", "ran = 'yes': expected a text such as"),
+        ("ran = 1\n[arms.a]", "ran = 1: expected a text such as"),
         ("titel = 'x'", "unknown key of a table 'titel'; did you mean 'title'"),
         ("title = ", "is not a TOML file"),
         ("[arms.a]\nses = 1", "unknown key of the arm 'a' 'ses'; did you mean 'set'"),

@@ -29,11 +29,11 @@ Row: TypeAlias = dict[str, Any]
 NO_VERDICT = "nothing can be said"
 TITLE = "A table of a paper, trained again by `tinytrain reproduce`"
 FILES = {
-    "ARM/DATA/seedK/": "a run of `tinytrain fit` each; README.txt in it says what its files are",
+    "ARM/DATA/seedK/": "one run of `tinytrain fit` each; its README.txt explains its files",
     "results.csv": "one row for each finished run",
     "budget.json": "with --budget time: the processor time of a step and the epochs of each arm",
     "table.csv": "one row for each arm and figure: the paper's, ours, and their difference",
-    "table.md": "the same to read: how ours differs from the paper's, the order of the arms, and the command",
+    "table.md": "the same as a text: how ours differs from the paper's, the order of the arms, and the command",
     "figures/": "the pictures of the table",
 }
 HEADER = ("arm", "figure", "paper", "ours", "difference", "seeds")
@@ -177,7 +177,9 @@ def training_note(reproduction: Reproduction) -> str:
         unique = list(dict.fromkeys(names))
         parts.append(text if len(unique) == len(arms) else f"{', '.join(unique)}: {text}")
     epoch_note = (
-        " A figure of the paper's epoch N is ours of epoch N times that share." if _scaled_epochs(reproduction) else ""
+        " The paper's figure of epoch N is compared with ours of epoch N times that share."
+        if _scaled_epochs(reproduction)
+        else ""
     )
     return "Trained: " + "; ".join(parts) + f".{epoch_note}"
 
@@ -293,7 +295,7 @@ def _pairs(reproduction: Reproduction, compared: list[Arm], column: Column) -> s
     if not total:
         return "No two arms can be compared yet."
     if verdicts.keys() == {NO_VERDICT}:
-        return "With one seed nothing can be said of the order of the arms."
+        return "With one seed nothing can be said about the order of the arms."
     counted = ", ".join(f"{count} {text}" for text, count in sorted(verdicts.items(), key=lambda item: -item[1]))
     papers = [arm.paper[column.name] for arm in compared]
     means = [statistics.mean(reproduction.values(arm, column).values()) for arm in compared]
