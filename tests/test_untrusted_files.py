@@ -138,7 +138,7 @@ def test_a_graph_that_is_none_is_a_sentence(tmp_path):
     (tmp_path / "PWNED").unlink()
     for content in ("{", "[]", '"keras.layers.Dense"', model.to_json()):
         run.graph_path.write_text(content)
-        with pytest.raises(UserError, match=r"graph.json' is no network of Keras"):
+        with pytest.raises(UserError, match=r"graph.json' is not a Keras network"):
             fit._begun_network(run, schema.Config())
 
 

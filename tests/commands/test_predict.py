@@ -282,7 +282,7 @@ def test_all_modes_and_broken_files_in_folders(trained_run, tmp_path, command_li
         "  direct: not an image",
         error.splitlines()[-1],
     ]
-    assert error.splitlines()[-1].startswith("  images/deep/9.jpg: not an image of a format that is read")
+    assert error.splitlines()[-1].startswith("  images/deep/9.jpg: not an image in a supported format")
 
 
 def test_json_ends_with_a_summary(trained_run, digits, command_line):

@@ -256,7 +256,7 @@ def test_classes_in_another_order_are_refused_with_both_lists(workspace, command
     origin.write_text(json.dumps(json.loads(origin.read_text()) | {"classes": ["red", "blue", "green"]}))
     status, _, error = command_line("evaluate", "run")
     assert status == 2
-    assert "classes in another order, blue, green, red in place of red, blue, green" in error
+    assert "classes in another order, blue, green, red instead of red, blue, green" in error
 
 
 def by_hand(workspace, names, resize=lambda image: image):

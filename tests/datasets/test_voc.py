@@ -198,7 +198,7 @@ def test_every_problem_is_told_at_once_with_file_and_line(tmp_path):
 def image_problem():
     from tinytrain.data.reading import FORMATS
 
-    return f"not an image of a format that is read ({FORMATS})"
+    return f"not an image in a supported format ({FORMATS})"
 
 
 def test_skip_bad_leaves_out_what_cannot_be_read_with_its_picture(tmp_path):

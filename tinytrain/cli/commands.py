@@ -506,7 +506,7 @@ COMMANDS = {
             number("latency-ms", "MS", "the longest predicted latency that is allowed", 0.001, 1e6),
             number("hours", "H", "stop after this time", 0.001, 10_000),
             integer("trials", "N", "stop after this many networks, instead of --hours", 1, fields.MOST_TRIALS),
-            choice("teacher", (AUTO,), "then train a larger network to teach the winner, if time is left"),
+            choice("teacher", (AUTO,), "in the end, train a larger network to teach the winner, if time is left"),
             text("storage", "URL", "the database that processes share (default: search.db in --out)"),
             text("out", "DIR", "the folder of the runs, search.csv, search.md and search.png", default="search"),
             integer("workers", "N", "search in N processes on this machine, which share the networks", 1, MOST_WORKERS),
@@ -587,7 +587,7 @@ COMMANDS = {
             number(
                 "score",
                 "S",
-                "lowest score at which a box is shown (default: the one stored with the model)",
+                "lowest score at which a box is shown; by default the one stored with the model",
                 fields.LEAST_SCORE,
                 fields.MOST_SCORE,
             ),
@@ -604,7 +604,7 @@ COMMANDS = {
             integer(
                 "images",
                 "N",
-                "number of test images (default: all; in the emulator, about a minute's worth)",
+                "number of test images; by default all, in the emulator as many as take about a minute",
                 1,
                 fields.MOST_IMAGES,
             ),
@@ -634,7 +634,7 @@ COMMANDS = {
         f"[{'|'.join(LISTS)}]",
         (
             integer(
-                "classes", "N", "for `list models`: number of classes (default: those of the papers)", 1, MOST_CLASSES
+                "classes", "N", "for `list models`: number of classes; by default those of the papers", 1, MOST_CLASSES
             ),
         ),
         _list,

@@ -300,12 +300,12 @@ def _stated(
     others = [
         assignment for assignment in assignments if not tables.stands_for_itself(assignment.spec, assignment.dataset)
     ]
-    lines += [f"`{assignment.spec}` stands in place of the paper's {assignment.dataset}." for assignment in others]
+    lines += [f"`{assignment.spec}` replaces the paper's {assignment.dataset}." for assignment in others]
     absent = set(tables.papers_data(table)) - {assignment.dataset for assignment in assignments}
     if absent:
         lines.append(f"Not trained on: {', '.join(sorted(absent))}.")
     if batch:
-        lines.append(f"Batches of {batch} in place of {tables.batch(table)}, sgd's rates in proportion.")
+        lines.append(f"Batches of {batch} instead of {tables.batch(table)}, with sgd's rates in proportion.")
     trained_on = {"", *(assignment.dataset for assignment in assignments)}
     notes = [column.measure.note for column in table.columns if column.data in trained_on and column.measure.note]
     lines += dict.fromkeys(notes)

@@ -216,7 +216,7 @@ def _changed_classes(recorded: list[str], current: list[str]) -> list[str]:
     if not recorded or recorded == current:
         return []
     names = _changed_names(recorded, current, "classes gone", "classes new")
-    return names or [f"classes in another order, {listed(current)} in place of {listed(recorded)}"]
+    return names or [f"classes in another order, {listed(current)} instead of {listed(recorded)}"]
 
 
 def _changed_names(first: Sequence[str], second: Sequence[str], first_only: str, second_only: str) -> list[str]:

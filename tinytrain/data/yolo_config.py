@@ -203,13 +203,13 @@ def _text(path: Path) -> str:
 
 
 def _names_in(path: Path) -> list[str]:
-    """Returns the names in a file, one a line; raises UserError if it cannot be read."""
+    """Returns the names in a file, one per line; raises UserError if it cannot be read."""
     try:
         return _lines(path)
     except Unreadable as error:
-        raise UserError(f"cannot read '{path}' ({error}): expected the names of the classes, one a line") from None
+        raise UserError(f"cannot read '{path}' ({error}): expected the names of the classes, one per line") from None
 
 
 def _lines(path: Path) -> list[str]:
-    """Returns the names in a file, one a line."""
+    """Returns the names in a file, one per line."""
     return [class_name(line) for line in _text(path).splitlines() if line.strip()]

@@ -348,7 +348,7 @@ def _begun_network(run: Run | None, config: Config) -> keras.Model | None:
             raise ValueError(f"it is a {type(network).__name__}")
         return network
     except Exception as error:  # Keras has no class of its own for it, and its safe mode refuses what holds code
-        raise UserError(f"'{run.graph_path}' is no network of Keras: {error}; train a new run") from None
+        raise UserError(f"'{run.graph_path}' is not a Keras network: {error}; train a new run") from None
 
 
 def _finish(run: Run, trainer: Trainer) -> None:
