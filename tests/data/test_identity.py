@@ -428,7 +428,8 @@ def test_what_an_export_knows_travels_with_its_tflite(tmp_path, command_line, mo
     assert "does not name its classes" in error
     assert "by stretch: set data.resize to change that" in error
     assert (
-        "'e/model.tflite' takes pixels 0 to 255 as 0 to 255: export.input_range, channel_order, mean and std" in error
+        "'e/model.tflite' takes pixels 0 to 255 as 0 to 255: set export.input_range, channel_order, mean and std"
+        in error
     )
     (path.parent / "report.json").write_text(json.dumps(report))
     _, error = evaluated(command_line, "e/model.tflite", "--data", "folder:other")
