@@ -78,7 +78,7 @@ def test_a_model_with_code_in_it_is_refused_and_not_run(tmp_path, name):
         lambda: pretrained.load_weights(str(path), "model.weights", ["imagenet"]),
         lambda: teachers.load(str(path), student),
     ):
-        with pytest.raises(UserError, match=r"is no Keras model: .*Lambda"):
+        with pytest.raises(UserError, match=r"is not a Keras model: .*Lambda"):
             use()
 
 
@@ -91,7 +91,7 @@ def test_a_run_with_code_in_its_model_is_refused_and_not_run(tmp_path):
         lambda: pretrained.load_weights(str(folder), "model.weights", []),
         lambda: predictions.of_float(subject, None),
     ):
-        with pytest.raises(UserError, match=r"is no Keras model: .*Lambda"):
+        with pytest.raises(UserError, match=r"is not a Keras model: .*Lambda"):
             use()
 
 
@@ -101,7 +101,7 @@ def test_the_command_refuses_it_too(command_line, tmp_path):
     for command in (["evaluate", "run"], ["fit", "model.weights=run", "model.resolution=8", "--out", "new"]):
         status, _, said = command_line(*command)
         assert status == 2
-        assert "is no Keras model" in said
+        assert "is not a Keras model" in said
         assert "Traceback" not in said
 
 
@@ -116,7 +116,7 @@ def test_a_class_of_another_module_is_not_imported(tmp_path, monkeypatch):
     shutil.make_archive(str(tmp_path / "evil"), "zip", tmp_path / "open")
     os.rename(tmp_path / "evil.zip", tmp_path / "evil.keras")
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(UserError, match="is no Keras model: "):
+    with pytest.raises(UserError, match="is not a Keras model: "):
         pretrained.load_file(tmp_path / "evil.keras")
 
 
@@ -138,7 +138,7 @@ def test_a_graph_that_is_none_is_a_sentence(tmp_path):
     (tmp_path / "PWNED").unlink()
     for content in ("{", "[]", '"keras.layers.Dense"', model.to_json()):
         run.graph_path.write_text(content)
-        with pytest.raises(UserError, match=r"graph.json' is no network of Keras"):
+        with pytest.raises(UserError, match=r"graph.json' is not a Keras network"):
             fit._begun_network(run, schema.Config())
 
 
@@ -152,7 +152,7 @@ def test_a_damaged_file_of_a_run_is_a_sentence(tmp_path, content):
         (run.origin_path, lambda: provenance.read(run)),
     ]:
         path.write_text(content)
-        with pytest.raises(UserError, match=rf"cannot read '.*{path.name}': .*not as tinytrain wrote it"):
+        with pytest.raises(UserError, match=rf"cannot read '.*{path.name}': .*has changed since tinytrain wrote it"):
             read()
 
 
@@ -209,7 +209,7 @@ def test_a_report_without_board_is_refused(tmp_path, report):
         ("[]", "holds a list, expected an object"),
         ("null", "holds a NoneType"),
         ("[" * 100_000, "its lists are nested too deeply"),
-        (json.dumps(export_reports.report(input=5)), r"'input' in report.json is 5, as no export writes it"),
+        (json.dumps(export_reports.report(input=5)), r"'input' in report.json is 5, which no export writes"),
         (json.dumps(export_reports.report(classes=[1])), r"'classes' in report.json is \[1\]"),
         (json.dumps(export_reports.report(latency_range_ms="ab")), r"'latency_range_ms' in report.json is 'ab'"),
         (json.dumps(export_reports.report(latency_ms={})), r"'latency_ms' in report.json is {}"),
@@ -243,7 +243,7 @@ def test_a_model_that_is_not_the_one_of_its_report_is_refused_by_all_that_read_a
     flipped = content[:middle] + bytes([content[middle] ^ 4]) + content[middle + 1 :]
     (folder / name).write_bytes(content[:-9] if damage == "cut" else flipped)
     for read in readers:
-        with pytest.raises(UserError, match=rf"/{name}' is damaged, or another model \(.*\): export again"):
+        with pytest.raises(UserError, match=rf"/{name}' is damaged, or is another model \(.*\): export again"):
             read(folder)
 
 
@@ -385,6 +385,6 @@ def test_names_of_files_and_classes_cannot_drive_a_terminal(command_line, tmp_pa
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut short", b"notes"])
 def test_a_damaged_keras_file_is_not_called_a_missing_one(tmp_path, content):
     (tmp_path / "model.keras").write_bytes(content)
-    with pytest.raises(UserError, match=r"model\.keras' is no Keras model: it is damaged") as error:
+    with pytest.raises(UserError, match=r"model\.keras' is not a Keras model: it is damaged") as error:
         pretrained.load_file(tmp_path / "model.keras")
     assert "not found" not in str(error.value)

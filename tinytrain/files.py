@@ -62,7 +62,7 @@ def folder(parent: Path | None = None) -> Iterator[Path]:
 
     It is removed at the end of the block, unless the block renames it.
     """
-    with write_errors(parent or "a temporary file", REMEDY if parent else "TMPDIR names another folder"):
+    with write_errors(parent or "a temporary file", REMEDY if parent else "set TMPDIR to another folder"):
         parent = Path(tempfile.gettempdir()) if parent is None else parent
         remove_leftovers(parent.absolute())
         handle, name = _make_locked(lambda: _open_folder(tempfile.mkdtemp("", OWN_PREFIX, parent)))
@@ -237,7 +237,7 @@ def read_json(path: Path, kind: type = dict) -> Any:
         if not isinstance(value, kind):
             raise ValueError(f"it holds a {type(value).__name__}, expected a {kind.__name__}")
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"cannot read '{path}': {error}; it is not as tinytrain wrote it") from None
+        raise UserError(f"cannot read '{path}': {error}; it has changed since tinytrain wrote it") from None
     return value
 
 

@@ -114,8 +114,8 @@ def refuse_lost() -> None:
             newer = leases.newest(lease.stem)
             holder = newer.holder if newer else "another process"
             raise Lost(
-                f"{lease.what} was taken over by {holder} while this process stood still: it goes on there, and this "
-                "process writes nothing more into it",
+                f"{lease.what} was taken over by {holder} while this process stood still: that process continues it, "
+                "and this one writes nothing more into it",
                 holder,
             )
 

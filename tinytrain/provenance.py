@@ -13,7 +13,7 @@ from tinytrain.errors import escaped
 from tinytrain.files import read_json, write_json
 from tinytrain.run import Run
 
-NOT_EQUAL = "the weights will not be those, to the last bit, of a run that stayed on one"
+NOT_EQUAL = "the weights will not be equal, to the last bit, to those of a run that stayed on one machine"
 PACKAGES = ("tensorflow", "keras", "numpy")  # that the weights of a run depend on, beside Python
 
 
@@ -26,7 +26,7 @@ def record(run: Run, classes: list[str], workers: int = 1) -> None:
     _note_other_workers(recorded.get("workers", [1])[-1] if recorded else workers, workers, run.config())
     machines, current_machine = recorded.get("machines", []), machine.describe(run.config())
     if machines and (changed := machine.differences(machines[-1], current_machine)):
-        print(escaped(f"this is another kind of machine than before ({changed}): {NOT_EQUAL}"), file=sys.stderr)
+        print(escaped(f"this machine is of another kind than before ({changed}): {NOT_EQUAL}"), file=sys.stderr)
     commits = recorded.get("commits", [])
     current_commit = commit()
     write_json(
@@ -51,7 +51,7 @@ def _note_other_workers(before: int, now: int, config: Config) -> None:
     """Prints a line if a run goes on with another number of workers than before."""
     if before == now:
         return
-    equal = "equal up to rounding to" if config.optim.sync_batch_norm else "others than"
+    equal = "equal up to rounding to" if config.optim.sync_batch_norm else "different from"
     why = "" if config.optim.sync_batch_norm else ", as BatchNorm sees a worker's own images (optim.sync_batch_norm)"
     print(
         f"this run was trained by {before} worker{'s' * (before > 1)} before, now by {now}: its weights will be "

@@ -19,22 +19,22 @@ from tinytrain.files import make_folder, read_json, refuse_links, write_readme, 
 
 RUNS = Path("runs")
 LEASE = ".lock"
-TITLE = "A training of one network, written by `tinytrain fit`; RUN is this folder"
+TITLE = "The training of one network, written by `tinytrain fit`; RUN stands for this folder"
 FILES = {  # of a run; README.txt in it says the same
     "config.toml": "the complete config: `tinytrain fit RUN/config.toml` repeats the run",
-    "origin.json": "version and commits of tinytrain that trained it, packages, machines, and the classes of its data",
+    "origin.json": "the versions, commits and packages that trained it, the machines, and the classes of its data",
     "graph.json": "the layers of the network, if they depend on model.weights",
     "split.json": "the names of the images in each split",
     "content.json": "the content and the class of each of these images",
-    "images.npz": "in place of these two: the same of more than 100,000 images",
+    "images.npz": "replaces these two files if there are more than 100,000 images",
     "search.json": "the trials and the result of the learning-rate search, if there was one",
     "search/, search.db": "the trials of that search, and their database",
     "history.csv": "one row for each epoch",
-    "tensorboard/": "the same for TensorBoard, with log.tensorboard",
-    "last.npz": "the complete state after the last whole epoch: `tinytrain fit --out RUN --resume` goes on from it",
-    "best.npz": "the weights with the best score on the val images, of equal ones the last",
+    "tensorboard/": "the same for TensorBoard, if log.tensorboard is set",
+    "last.npz": "the complete state after the last whole epoch: `tinytrain fit --out RUN --resume` continues from it",
+    "best.npz": "the weights with the best score on the val images (the latest, if several tie)",
     "model.keras": "the trained network, plain Keras: `tinytrain export RUN --mcu BOARD` puts it on a board",
-    "metrics.json": "what it reaches on the val and the test images; written last, so that a run with it is finished",
+    "metrics.json": "the results on the val and the test images; written last, so a run that has this file is finished",
     "export-BOARD/": "an export for a board, once there is one; its README.txt says what is in it",
 }
 # Keys that do not influence the training: they may change when a run is resumed.
@@ -70,7 +70,7 @@ def _names_in(path: Path) -> dict[str, list[str]]:
             splits = [name.partition("/")[0] for name in file.files if name.endswith("/digests")]
             arrays = {split: (file[f"{split}/names/letters"], file[f"{split}/names/ends"].tolist()) for split in splits}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"cannot read '{path}': {error}; it is not as tinytrain wrote it") from None
+        raise UserError(f"cannot read '{path}': {error}; it has changed since tinytrain wrote it") from None
     texts = {split: (letters.tobytes(), pairwise(ends)) for split, (letters, ends) in arrays.items()}
     return {
         split: [letters[start:end].decode("utf-8", "surrogatepass") for start, end in places]
@@ -134,7 +134,7 @@ class Run:
         if self.folder.is_file() or self.config_path.exists() or self.model_path.exists():
             raise UserError(
                 f"'{self.folder}' already holds a {'file' if self.folder.is_file() else 'run'}: name another folder "
-                "with --out, or go on with an interrupted run with --resume"
+                "with --out, or continue an interrupted run with --resume"
             )
 
     @contextmanager
@@ -194,8 +194,8 @@ class Run:
             new, old = configs.get_key(config, dotted), configs.get_key(stored, dotted)
             if new not in (old, "auto"):
                 raise UserError(
-                    f"cannot resume '{self.folder}' with {dotted} = {new!r}: it was begun with {old!r}; "
-                    "ask for the same, name another folder, or delete this one to train it again"
+                    f"cannot resume '{self.folder}' with {dotted} = {new!r}: it was started with {old!r}; "
+                    "use the same value, name another folder, or delete this one to train it again"
                 )
 
     def update_config(self, config: Config) -> None:

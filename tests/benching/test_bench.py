@@ -233,7 +233,7 @@ def test_a_clock_that_runs_at_another_rate_is_seen(folder, tmp_path):
     with simulated(folder, cycles=2_000_000, slow=2.0) as board:
         result, target = bench(folder, board.device, images=1, out=tmp_path, window_s=0.3)
     assert result["latency"]["clock"] == pytest.approx(2.0, rel=0.3)
-    assert "its clock is not what its header says" in summary(result, target)
+    assert "its clock is not as its header says" in summary(result, target)
 
 
 def test_outputs_that_differ_are_listed_and_fail(folder, command_line, tmp_path):
@@ -299,7 +299,7 @@ def test_an_export_without_labels_has_no_accuracy(tmp_path):
         (["none"], "'none' does not exist: give the folder that `tinytrain export` wrote"),
         (["DIR", "--images", "0"], "--images 0 is out of range: expected a whole number from 1"),
         (["DIR", "--images", "13"], "--images 13: expected 1 to 12"),
-        (["DIR", "--images", "many"], "--images many is no number"),
+        (["DIR", "--images", "many"], "--images many is not a number"),
         (["DIR", "--protocol", "binery"], "unknown protocol 'binery'; did you mean 'binary'?"),
         (["DIR", "--port", "/dev/none"], "cannot open the port '/dev/none'"),
         (["DIR", "--out", "/proc/none"], "cannot make the folder '/proc/none'"),

@@ -121,12 +121,12 @@ def answering(asked, answer):
         (answering(Kind.OUTPUT_INFO, lambda payload: payload[:-4]), "'12 bytes of a shape', expected 4 dimensions"),
         (in_hello("outputs", 0), "HELLO wrong: 'outputs 0', expected 1 to"),
         (answering(Kind.INFER, lambda payload: payload + b"more"), "OUTPUT wrong: '84 bytes', expected 80 bytes"),
-        (answering(Kind.INFER, lambda payload: payload[:4]), "4 bytes, which is no answer"),
+        (answering(Kind.INFER, lambda payload: payload[:4]), "4 bytes, which is not a valid one"),
         (answering(Kind.PROFILE, lambda payload: struct.pack("<HHI", 65535, 0, 1)), "1 operators from 0 on, of 65535"),
         (answering(Kind.PROFILE, lambda payload: struct.pack("<HH2I", 1, 0, 1, 1)), "2 operators from 0 on"),
         (answering(Kind.PROFILE, lambda payload: struct.pack("<HH", 1, 0)), "0 operators from 0 on"),
         (answering(Kind.PROFILE, lambda payload: struct.pack("<HHI", 1, 0, 0)), "0 ticks in all"),
-        (answering(Kind.PROFILE, lambda payload: b""), "0 bytes, which is no answer"),
+        (answering(Kind.PROFILE, lambda payload: b""), "0 bytes, which is not a valid one"),
     ],
 )
 def test_a_wrong_answer_is_named_with_what_was_received(export, clock, lie, sentence):

@@ -123,7 +123,7 @@ def reversed_(payload):
             "boxes from 42 on, of 59', expected some boxes from 42 on",
         ),
         (answering(lambda payload: payload[:-5]), "'499 bytes of boxes', expected 12 bytes each"),
-        (answering(lambda payload: payload[:7]), "answer to BOXES has 7 bytes, which is no answer to it"),
+        (answering(lambda payload: payload[:7]), "answer to BOXES has 7 bytes, which is not a valid one"),
         (answering(lambda payload: b""), "answer to BOXES has 0 bytes"),
         (
             with_box(x1=DETECTOR_SIDE * 16 + 1),
@@ -162,7 +162,7 @@ def test_a_plausible_box_that_is_another_is_a_difference(export, clock, tmp_path
     assert result["boxes"]["different"] == 1
     assert (
         failure(result)
-        == "the boxes of 1 of 2 images on sim differ from the host's: its decoder computes something else there"
+        == "the boxes of 1 of 2 images on sim differ from the host's: its decoder gives different results there"
     )
     (row,) = result["boxes"]["differences"]
     assert row["board"][0][0] == row["host"][0][0] + 1

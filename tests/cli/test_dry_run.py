@@ -78,8 +78,8 @@ def test_search_says_what_fits_and_how_many_trials_there_are(command_line, tmp_p
     ("words", "sentence"),
     [
         (["fit", "--teacher=auto", "--out=x"], "--dry-run cannot say what --teacher trains"),
-        (["fit", "--workers=2"], "--dry-run is about one process"),
-        (["compare", "digits.toml", "--workers=2"], "--dry-run is about one process"),
+        (["fit", "--workers=2"], "--dry-run estimates the time of one process: leave out --workers; several take"),
+        (["compare", "digits.toml", "--workers=2"], "--dry-run estimates the time of one process"),
         (["fit", "--out=taken"], "'taken' already holds a run"),
         (["fit", "optim.lr=1e9"], "optim.lr"),
         (["fit", "--data=folder:nowhere"], "no folder 'nowhere'"),

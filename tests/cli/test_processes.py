@@ -378,7 +378,7 @@ def no_work(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("files", "sentence"),
     [
-        (None, "', which is no folder: set it to"),
+        (None, "', which is not a folder: set it to"),
         (
             [],
             "has no lib/libtensorflow-microlite.a and no include/tensorflow/lite/micro/micro_interpreter.h: set it to",

@@ -49,10 +49,10 @@ def test_one_that_is_killed_ends_nothing_but_itself(launch):
     assert (status, out) == (0, "table\n")
     told = [line.partition(" (process ") for line in sorted(lines)]
     assert [first for first, _, _ in told] == ["tinytrain: worker 0", "tinytrain: worker 2"]
-    assert told[0][2].endswith(") was killed by SIGKILL; the others go on")
+    assert told[0][2].endswith(") was killed by SIGKILL; the others continue")
     status, out, lines = launch("kill -KILL $$")
     assert (status, out) == (1, "")
-    assert lines[0].endswith("was killed by SIGKILL; run the same command again, and it goes on")
+    assert lines[0].endswith("was killed by SIGKILL; run the same command again to continue")
 
 
 def test_they_share_the_cores(launch, monkeypatch):

@@ -91,7 +91,7 @@ def test_what_is_not_of_tinytrain_stays(cache, tmp_path):
     assert (tmp_path / "elsewhere/a.npy").exists()
     others = ["README.md", "firmware/Makefile", f"images-{'0' * 32}", "images-mine", "networks/notes.json", "runs"]
     assert result["others"] == others
-    assert f"not of tinytrain, left alone: {', '.join(others)}" in text
+    assert f"not made by tinytrain, left alone: {', '.join(others)}" in text
 
 
 def test_a_cache_that_another_process_uses_is_left_whole(cache, command_line):
@@ -101,7 +101,8 @@ def test_a_cache_that_another_process_uses_is_left_whole(cache, command_line):
     status, out, error = command_line("clean", "--yes")
     assert (status, out) == (2, "")
     assert error == (
-        f"tinytrain: another tinytrain command uses the cache '{cache}': wait until it has ended, nothing was removed\n"
+        f"tinytrain: another tinytrain command is using the cache '{cache}': wait until it has ended; nothing was "
+        "removed\n"
     )
     assert all((cache / name).exists() for name in names)
     assert command_line("clean")[0] == 0  # to look is no harm
@@ -123,4 +124,4 @@ def test_a_process_waits_for_a_clean_that_is_under_way(cache):
 def test_a_mistake_is_one_sentence(command_line):
     status, out, error = command_line("clean", "images")
     assert (status, out) == (2, "")
-    assert error == "tinytrain: clean takes no operand, received images: it is about the cache as a whole\n"
+    assert error == "tinytrain: clean takes no argument, received images: it cleans the whole cache\n"

@@ -80,7 +80,7 @@ def test_a_killed_process_is_taken_over_and_the_command_goes_on(tmp_path, two_co
     (dead,) = {name for name in begun if begun.count(name) == 2}  # of the killed process, then of the other
     assert sorted({*begun}) == [f"{name}/digits/seed{seed}" for name in ("high", "low") for seed in (0, 1)]
     assert len(begun) == 5
-    assert f"tinytrain: worker 0 (process {first}) was killed by SIGKILL; the others go on\n" in lines
+    assert f"tinytrain: worker 0 (process {first}) was killed by SIGKILL; the others continue\n" in lines
     assert table.strip() == (tmp_path / "compare/results.md").read_text().strip()
     assert [line["seed"] for line in csv.DictReader((tmp_path / "compare/results.csv").open())] == ["0", "0", "1", "1"]
     assert not list(tmp_path.rglob(".lock*"))
@@ -95,7 +95,7 @@ def test_a_run_of_another_config_is_refused(command_line, tmp_path, two_configs)
     status, out, error = command_line("compare", *two_configs)
     assert (status, out) == (2, "")
     assert "compare/high/digits/seed0" in error
-    assert "optim.lr = 0.2: it was begun with 0.05" in error
+    assert "optim.lr = 0.2: it was started with 0.05" in error
     assert len(error.strip().splitlines()) == 1
     assert not (tmp_path / "compare/low").exists()
 
@@ -119,8 +119,8 @@ def test_the_keys_of_a_method_that_no_run_uses_make_no_difference(tmp_path):
         ([], "compare needs config files, received none"),
         (["nowhere.toml"], "no config file 'nowhere.toml'"),
         (["low.toml", "--seeds", "0"], "--seeds 0 is out of range: expected a whole number from 1"),
-        (["low.toml", "--seeds", "two"], "--seeds two is no number"),
-        (["low.toml", "seed=3"], "say --seeds N"),
+        (["low.toml", "--seeds", "two"], "--seeds two is not a number"),
+        (["low.toml", "seed=3"], "use --seeds N"),
         (["low.toml", "--data", "digits,digit"], "low.toml: unknown dataset 'digit'"),
         (["low.toml", "--data", "folder:nowhere"], "low.toml: no folder 'nowhere'"),
         (["low.toml", "low.toml"], "would share the folder 'compare/low/digits/seed0'"),
@@ -128,11 +128,11 @@ def test_the_keys_of_a_method_that_no_run_uses_make_no_difference(tmp_path):
         (["low.toml", "optim.epoch=3"], "did you mean 'optim.epochs'"),
         (
             ["low.toml", "--resolutions", "16;24"],
-            "--resolutions 16;24 is no list of pixels: expected such as 96,128,160",
+            "--resolutions 16;24 is not a list of pixels: expected numbers such as 96,128,160",
         ),
         (["low.toml", "--resolutions", "16,16"], "--resolutions names 16 twice"),
         (["low.toml", "--resolutions", "16,9999"], "model.resolution = 9999 is out of range: expected 8 to 1,024"),
-        (["low.toml", "--resolutions", "16,24", "model.resolution=16"], "say one of both"),
+        (["low.toml", "--resolutions", "16,24", "model.resolution=16"], "use only one of the two"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_trains_nothing(command_line, tmp_path, two_configs, words, sentence):
@@ -266,7 +266,7 @@ def test_at_equal_time_the_cheaper_config_has_the_epochs_that_were_measured(comm
     history = list(csv.DictReader((tmp_path / "t/wide/digits/seed0/history.csv").open()))
     assert float(rows["wide"]["training_cpu_seconds"]) == pytest.approx(float(history[0]["cpu_seconds"]), abs=0.06)
     assert float(history[0]["cpu_seconds"]) > 0
-    assert "Equal processor time of training for all, by measured steps (budget.json)" in out
+    assert "All are trained for the same processor time, by measured steps (budget.json)" in out
     assert "tinytrain compare narrow.toml wide.toml --budget time --seeds 1 --out t" in out
     before = snapshot(tmp_path / "t")
     assert command_line(*words)[:2] == (0, out)

@@ -68,7 +68,7 @@ def test_both_lines_are_printed(command_line, trained_run):
 @pytest.mark.parametrize(
     ("form", "sentence"),
     [
-        ("gray8", "--frames gray8 has no colors, which this network of 3 channels takes"),
+        ("gray8", "--frames gray8 has no colors, but this network takes 3 channels"),
         ("yuv", "unknown frames 'yuv'; did you mean 'yuyv'?"),
     ],
 )

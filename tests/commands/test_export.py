@@ -327,7 +327,7 @@ def test_tflm_gives_the_golden_output_on_the_emulated_core_where_it_is_asked_for
         (["text.tflite", "--mcu", "stm32f746", "--diagnose"], "--diagnose compares with the float model"),
         (["nowhere", "--mcu", "stm32f746"], "'nowhere' does not exist"),
         (["empty", "--mcu", "stm32f746"], "'empty' holds no run"),
-        (["text.tflite", "--mcu", "stm32f746"], "no TFLite flatbuffer"),
+        (["text.tflite", "--mcu", "stm32f746"], "not a TFLite flatbuffer"),
         (["cut.tflite", "--mcu", "stm32f746"], "damaged TFLite flatbuffer"),
         (["begun", "--mcu", "stm32f746"], "is not finished"),
         (["ended", "--mcu", "stm32f746", "--out", "empty/.."], "is there already"),

@@ -159,13 +159,16 @@ def test_an_export_that_answers_wrong_is_written_and_ends_with_status_1(
     [
         (
             ["--mcu", "stm32f746", "--cpu", "litert"],
-            "an export is for a board or for a CPU: say --mcu stm32f746 or --cpu litert, not both",
+            "an export is for a board or for a CPU: give --mcu stm32f746 or --cpu litert, not both",
         ),
         ([], "export needs RUN or MODEL.tflite and --mcu BOARD or --cpu RUNTIME, received RUN"),
         (["--cpu", "tpu"], "unknown cpu 'tpu' (known: litert, openvino)"),
-        (["--cpu", "litert", "--data", "digits"], "--data goes with --mcu: --cpu exports a run with the data it was"),
-        (["--cpu", "litert", "--diagnose"], "--diagnose goes with --mcu"),
-        (["--cpu", "litert", "export.engine=tflm"], "export.engine=tflm: is about firmware; --cpu takes the keys of"),
+        (["--cpu", "litert", "--data", "digits"], "--data works only with --mcu: --cpu exports a run with the data"),
+        (["--cpu", "litert", "--diagnose"], "--diagnose works only with --mcu"),
+        (
+            ["--cpu", "litert", "export.engine=tflm"],
+            "export.engine=tflm: applies only to firmware; --cpu takes the keys of",
+        ),
     ],
 )
 def test_a_mistake_is_one_sentence(trained_run, command_line, words, sentence):
@@ -177,7 +180,7 @@ def test_a_mistake_is_one_sentence(trained_run, command_line, words, sentence):
 def test_a_tflite_a_taken_folder_and_a_missing_runtime_are_refused(trained_run, tmp_path, command_line, monkeypatch):
     (tmp_path / "a.tflite").write_bytes(b"TFL3")
     with pytest.raises(
-        UserError, match=r"--cpu exports a RUN, whose float model it needs too; '.*a\.tflite' is a file"
+        UserError, match=r"--cpu needs a RUN, because it also exports the float model; '.*a\.tflite' is a file"
     ):
         export_cpu(tmp_path / "a.tflite", "litert")
     with pytest.raises(UserError, match="is there already"):
@@ -191,7 +194,7 @@ def test_a_tflite_a_taken_folder_and_a_missing_runtime_are_refused(trained_run, 
 def test_what_is_about_a_board_is_refused_for_a_cpu(export, command_line):
     _, folder = export
     status, _, error = command_line("bench", folder, "--port", "auto", "--images", "3")
-    assert (status, "--port, --images is about a board" in error) == (2, True)
+    assert (status, "--port, --images applies only to a board" in error) == (2, True)
     status, _, error = command_line("predict", folder, folder / "report.json")
     assert (status, "is an export for a CPU: give its run, or an export for a board" in error) == (2, True)
 
@@ -201,7 +204,7 @@ def test_a_damaged_export_is_refused(copied):
     file = copied / report["model"]["int8"][-1]["file"]
     content = file.read_bytes()
     file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    with pytest.raises(UserError, match=rf"{file.name}' is damaged, or another model \(its CRC-32 is"):
+    with pytest.raises(UserError, match=rf"{file.name}' is damaged, or is another model \(its CRC-32 is"):
         CpuExport.open(copied)
     file.unlink()
     with pytest.raises(UserError, match=f"lacks {file.name}"):

@@ -30,7 +30,7 @@ def test_the_export_holds_the_library_in_place_of_the_firmware(exported, tmp_pat
 
 
 def test_bench_says_that_a_library_answers_nobody(exported, tmp_path):
-    with pytest.raises(UserError, match="is a library, which answers nobody: export with --target bare-metal, too"):
+    with pytest.raises(UserError, match="is a library, which bench cannot run: export with --target bare-metal, too"):
         Exported.open(tmp_path / "out")
 
 

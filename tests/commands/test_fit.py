@@ -104,7 +104,7 @@ def test_a_kill_between_the_last_checkpoint_and_its_line_in_the_history_loses_no
     assert run.metrics() == trained_run.metrics()
 
 
-@pytest.mark.parametrize(("balanced", "shown"), [(0.934, ""), (0.61, " (61.00 % with each class counted the same)")])
+@pytest.mark.parametrize(("balanced", "shown"), [(0.934, ""), (0.61, " (61.00 % with all classes counted equally)")])
 def test_the_last_line_tells_what_uneven_classes_hide(balanced, shown):
     test = {"top1": 0.9359, "balanced_top1": balanced, "images": 359}
     result = {"test": test, "val": {"top1": 0.979}, "params": 215498, "macs": 797824, "images_per_second": 2664.4}
@@ -152,7 +152,7 @@ def snapshot(folder):
         (["a.toml", "b.toml"], "one config file"),
         (["--out", "old"], "already holds a run"),
         (["--out", "old/config.toml"], "already holds a file"),
-        (["--out", "old", "--resume", "seed=5"], "seed = 5: it was begun with 0"),
+        (["--out", "old", "--resume", "seed=5"], "seed = 5: it was started with 0"),
         (["--data", "digits:8"], "digits takes no argument"),
     ],
 )
@@ -192,7 +192,7 @@ def test_what_was_chosen_is_told_beside_the_limits_of_the_board(command_line, im
     status, _, error = command_line("fit", "--data", f"folder:{root}", "--out", "run", *words)
     assert status == 3
     assert "data.resize=pad brings them to one size" in error
-    assert "model.channels=3 is taken" in error
+    assert "model.channels=3 is used" in error
     assert "mobilenet_v1 of width 1 at 96 pixels does not fit nucleo_f401re" in error
     assert not (tmp_path / "run").exists()
 
@@ -257,17 +257,17 @@ def test_a_run_goes_on_with_what_it_was_begun_with_and_what_training_does_not_re
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["optim.lr=0.3"], "optim.lr = 0.3: it was begun with 0.2"),
-        (["qat.epochs=7", "model.width=0.5"], "model.width = 0.5: it was begun with 'auto'"),
-        (["--data", "digits"], "data.spec = 'digits': it was begun with 'folder:images'"),
-        (["other.toml"], "seed = 4: it was begun with 0"),
+        (["optim.lr=0.3"], "optim.lr = 0.3: it was started with 0.2"),
+        (["qat.epochs=7", "model.width=0.5"], "model.width = 0.5: it was started with 'auto'"),
+        (["--data", "digits"], "data.spec = 'digits': it was started with 'folder:images'"),
+        (["other.toml"], "seed = 4: it was started with 0"),
     ],
 )
 def test_resume_names_a_key_that_was_typed(command_line, tmp_path, begun, words, sentence):
     (tmp_path / "other.toml").write_text("seed = 4\n")
     status, _, error = command_line("fit", "--out", "old", "--resume", *words)
     assert status == 2
-    assert error.startswith(f"tinytrain: cannot resume 'old' with {sentence}; ask for the same")
+    assert error.startswith(f"tinytrain: cannot resume 'old' with {sentence}; use the same value")
     assert begun == []
 
 
@@ -316,12 +316,12 @@ def test_a_folder_in_place_of_a_config_is_one_sentence_with_what_was_meant(comma
     status, _, error = command_line("fit", "flowers")
     assert status == 2
     assert error == (
-        "tinytrain: 'flowers' is a folder, not a config file: images in a folder for each class are given as "
+        "tinytrain: 'flowers' is a folder, not a config file: give images in a folder for each class as "
         "--data folder:flowers\n"
     )
     status, _, error = command_line("fit", "done")
     assert status == 2
-    assert "'done' is a folder, not a config file: this run goes on with --out done --resume" in error
+    assert "'done' is a folder, not a config file: continue this run with --out done --resume" in error
 
 
 def test_a_folder_that_cannot_be_written_is_said(command_line, tmp_path):

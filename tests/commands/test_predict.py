@@ -220,7 +220,7 @@ def test_an_export_gives_the_boxes_of_its_decoder(detector_export, tmp_path, cap
     assert [(box["label"], box["score"], box["box"]) for box in row["boxes"]] == expected
     more = public.predict(detector_export, [tmp_path / "a.png"], score=0.05)["predictions"][0]["boxes"]
     assert len(more) > len(expected)
-    assert "with --score 0.05 the boxes are not those of the firmware, which has 0.4" in capsys.readouterr().err
+    assert "with --score 0.05 the boxes are not those of the firmware, which uses 0.4" in capsys.readouterr().err
 
 
 def test_an_export_needs_no_golden_outputs_and_no_firmware(detector_export, tmp_path):
@@ -245,7 +245,7 @@ def test_reaching_the_most_boxes_is_told(detector_run, tmp_path, capsys, monkeyp
     result = public.predict(detector_run, [tmp_path / "a.png"])
     assert len(result["predictions"][0]["boxes"]) == 2
     assert result["full"] == [str(tmp_path / "a.png")]
-    assert "there may be more boxes than the 2 of detect.boxes in" in capsys.readouterr().err
+    assert "these images may hold more than the 2 boxes that detect.boxes allows: " in capsys.readouterr().err
 
 
 def test_the_most_boxes_of_a_decoder_are_told_though_suppression_takes_some(tmp_path):
@@ -282,7 +282,7 @@ def test_all_modes_and_broken_files_in_folders(trained_run, tmp_path, command_li
         "  direct: not an image",
         error.splitlines()[-1],
     ]
-    assert error.splitlines()[-1].startswith("  images/deep/9.jpg: not an image of a format that is read")
+    assert error.splitlines()[-1].startswith("  images/deep/9.jpg: not an image in a supported format")
 
 
 def test_json_ends_with_a_summary(trained_run, digits, command_line):
@@ -379,14 +379,14 @@ def test_a_file_that_is_there_is_never_replaced(trained_run, tmp_path):
     [
         (["RUN"], "predict needs RUN or EXPORT and at least one IMAGE, a file or a folder, received RUN"),
         (["RUN", "a.png", "--score", "2"], "--score 2 is out of range: expected a number from 0.01 to 0.99"),
-        (["RUN", "a.png", "--score", "nan"], "--score nan is no number"),
+        (["RUN", "a.png", "--score", "nan"], "--score nan is not a number"),
         (["RUN", "a.png", "--score", "0.5"], "is a classifier: leave it out"),
-        (["stm32f746", "a.png"], "'stm32f746' is a board, and predict runs a model on this machine: give RUN"),
+        (["stm32f746", "a.png"], "'stm32f746' is a board, but predict runs a model on this machine: give RUN"),
         (["nothing", "a.png"], "'nothing' does not exist: give RUN, a folder that `tinytrain fit` wrote, or EXPORT"),
-        (["a.png", "RUN"], "'a.png' is a file, but no .tflite: give RUN"),
+        (["a.png", "RUN"], "'a.png' is a file, but not a .tflite: give RUN"),
         (["empty", "a.png"], "'empty' holds neither a run (config.toml) nor an export (report.json): give RUN"),
         (["unfinished", "a.png"], "the run 'unfinished' is not finished: go on with tinytrain fit --out unfinished"),
-        (["other.tflite", "a.png"], "'other.tflite' is of unknown origin, so what its outputs and its pixels mean"),
+        (["other.tflite", "a.png"], "'other.tflite' is of unknown origin, so the meaning of its outputs and pixels"),
         (["RUN", "none.png"], "'none.png' does not exist: give image files, or folders of them"),
         (["RUN", "empty"], "no image in the folder 'empty', which holds 0 files: give one with images"),
         (["RUN", "pipe"], "'pipe' is neither a file nor a folder: give image files, or folders of them"),
@@ -426,7 +426,7 @@ def test_an_export_of_a_detector_without_a_decoder_is_refused(tmp_path):
     folder = exported(tmp_path / "export", 2)
     change_report(folder, task="detect")
     Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
-    with pytest.raises(UserError, match=r"is a detector's export without a decoder, .*: export it again"):
+    with pytest.raises(UserError, match=r"is a detector's export without the decoder .*: export it again"):
         public.predict(folder, [tmp_path / "a.png"])
     change_report(folder, task="ordinal")
     with pytest.raises(UserError, match="was trained for the task ordinal: predict knows classify and detect"):
@@ -438,4 +438,4 @@ def test_an_export_that_does_not_say_how_images_are_resized_stretches_them(tmp_p
     Image.new("RGB", (9, 5)).save(tmp_path / "a.png")
     (row,) = public.predict(folder, [tmp_path / "a.png"])["predictions"]
     assert row["label"].isdecimal()  # of 80 outputs without names
-    assert "does not say how images come to its size: they are stretched" in capsys.readouterr().err
+    assert "does not say how to resize images for it: they are stretched" in capsys.readouterr().err

@@ -178,7 +178,7 @@ def test_one_seed_says_nothing_of_the_order(reproduced):
     assert [row[name] for name in ("deviation", "low", "high")] == [None] * 3
     text = "\n".join(order.paragraphs(reproduction))
     assert "- a high one against low: paper +2.00, ours +20.00 (one seed): nothing can be said" in text
-    assert "With one seed nothing can be said of the order of the arms." in text
+    assert "With one seed nothing can be said about the order of the arms." in text
     assert "sign" not in text
     assert "correlation" not in text
 
@@ -344,7 +344,7 @@ def test_specs_stand_for_datasets_by_name_then_in_order():
         ("cars196", "cars196:b", "cars196"),
     ]
     assert [place.spec for place in reproduce.assign(table, None)] == tables.papers_data(table)
-    with pytest.raises(UserError, match="seed003-table4 has 1 of the paper's datasets"):
+    with pytest.raises(UserError, match="seed003-table4 uses 1 dataset of the paper"):
         reproduce.assign(tables.load("003/4"), ["digits", "cifar10"])
 
 
@@ -352,21 +352,24 @@ def test_specs_stand_for_datasets_by_name_then_in_order():
     ("words", "sentence"),
     [
         ([], "reproduce needs one TABLE"),
-        (["003/4", "--scale", "2"], "--scale 2 is no scale"),
+        (["003/4", "--scale", "2"], "--scale 2 is not a scale"),
         (["003/4", "--seeds", "0", "--data", "digits"], "--seeds 0 is out of range: expected a whole number from 1"),
         (["003/4", "--batch", "0", "--data", "digits"], "--batch 0 is out of range: expected a whole number from 8"),
-        (["003/4", "--batch", "x"], "--batch x is no number"),
+        (["003/4", "--batch", "x"], "--batch x is not a number"),
         (["003/4", "--data", "digits", "--arms", "rate 1"], "no arm of seed003-table4 begins with 'rate 1': expected"),
         (["001/5", "--arms", "large"], "seed001-table5 trains nothing, received --arms"),
         (["002/5", "--data", "digits"], "compares what was measured on food101, oxford_flowers102, cars196"),
         (["001/9", "--data", "cars196:a,cars196:b"], "--data names cars196 twice, cars196:a and cars196:b"),
-        (["003/4", "--data", "digits", "optim.lr=1"], "optim.lr is what arms or datasets of seed003-table4 differ in"),
-        (["001/2", "--data", "digits", "optim.schedule=constant"], "optim.schedule is what arms or datasets"),
-        (["002/4", "--data", "digits", "model.weights="], "model.weights is what arms or datasets"),
-        (["002/4", "--data", "cars196:PATH"], "expected a SPEC for that first in --data, received cars196:PATH"),
+        (["003/4", "--data", "digits", "optim.lr=1"], "the arms or datasets of seed003-table4 differ in optim.lr"),
+        (["001/2", "--data", "digits", "optim.schedule=constant"], "differ in optim.schedule: it cannot be"),
+        (["002/4", "--data", "digits", "model.weights="], "differ in model.weights: it cannot be"),
+        (
+            ["002/4", "--data", "cars196:PATH"],
+            "expected a SPEC for imagenet2012 first in --data, received cars196:PATH",
+        ),
         (["0034", "--data", "digits"], "unknown table '0034'"),
         (["003/4", "--data", "digits", "--out", "/proc/none"], "cannot make the folder '/proc/none'"),
-        (["003/4", "--data", "digits", "seed=1"], "say --seeds N"),
+        (["003/4", "--data", "digits", "seed=1"], "use --seeds N"),
         (["003/4", "--data", "folder:nowhere"], "no folder 'nowhere'"),
         (["002/3", "--data", "imagenet2012:nowhere"], "no folder 'nowhere'"),
         (["000/1", "--data", "imagenet100"], "imagenet100"),
@@ -405,7 +408,7 @@ def test_a_run_of_another_scale_is_refused(command_line, table_file, tmp_path):
     fake(tmp_path / "out/low/digits/seed0", whole, 0.4)
     status, _, error = command_line("reproduce", table_file, "--scale", "0.5,1", "--out", "out")
     assert status == 2
-    assert "optim.epochs = 5: it was begun with 10" in error
+    assert "optim.epochs = 5: it was started with 10" in error
 
 
 def test_images_are_not_enlarged_and_texts_say_what_was_done(table_file, image_folder, monkeypatch, tmp_path):

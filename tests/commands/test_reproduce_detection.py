@@ -69,12 +69,14 @@ def test_boxes_stand_for_boxes_and_classes_for_classes():
     places = reproduce.assign(table, ["coco2017:c", "yolo:b", "imagenet2012"])
     assert [place.spec for place in places] == ["imagenet2012", "yolo:b", "coco2017:c"]
     with pytest.raises(
-        UserError, match=r"expected a SPEC for that first in --data, received voc:b; imagenet2012 itself"
+        UserError, match=r"expected a SPEC for imagenet2012 first in --data, received voc:b; imagenet2012 itself"
     ):
         reproduce.assign(table, ["voc:b"])
-    with pytest.raises(UserError, match=r"voc:b stands for none of the datasets of seed003-table4: .* boxes for none"):
+    with pytest.raises(
+        UserError, match=r"voc:b cannot replace any of the datasets of seed003-table4: .* boxes for none"
+    ):
         reproduce.assign(tables.load("003/4"), ["voc:b"])
-    with pytest.raises(UserError, match=r"folder:b stands for none .* boxes for voc0712, coco2017, .* imagenet2012"):
+    with pytest.raises(UserError, match=r"folder:b cannot replace any .* boxes for voc0712, coco2017, .* imagenet2012"):
         reproduce.assign(table, ["folder:a", "folder:b"])
 
 
@@ -141,7 +143,7 @@ def test_a_detector_is_trained_at_two_resolutions_from_a_network_of_the_table(
     status, out, error = command_line(*words)
     assert status == 0, error
     assert error.count("layers with weights are taken from") == 2
-    assert "AP50 by 11 points (VOC 2007) stands beside the paper's" in out
+    assert "AP50 by 11 points (VOC 2007) is compared with the paper's" in out
     rows = {(row["arm"], row["column"]): row["ours"] for row in json.loads(out.splitlines()[-1])["rows"]}
     metrics = Run(tmp_path / "out/plain_at_64/boxes/seed0").metrics()
     assert rows["plain at 64", "ap50_voc07:voc0712"] == pytest.approx(100 * metrics["test"]["ap50_voc07"])

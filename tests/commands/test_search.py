@@ -154,8 +154,8 @@ def test_a_time_shorter_than_one_trial_is_refused(command_line):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--hours=1", "--trials=2"], "say one of --hours H and --trials N"),
-        ([], "say one of --hours H and --trials N"),
+        (["--hours=1", "--trials=2"], "give either --hours H or --trials N"),
+        ([], "give either --hours H or --trials N"),
         (["--trials=2", "model.name=none"], "unknown model 'none'"),
         (["--trials=2", "--storage=nonsense://x"], "cannot use the database of the search, --storage 'nonsense://x'"),
     ],
@@ -185,7 +185,7 @@ def test_a_first_choice_is_trained_without_a_search(command_line, tmp_path):
     assert status == 0, errors
     model = Run(tmp_path / "run").config().model
     assert (model.width, model.resolution) == (0.25, 24)
-    assert re.search(rf"--model auto: {model.name} 0.25 at 24.*, the first of the measured ones that fits", errors)
+    assert re.search(rf"--model auto: {model.name} 0.25 at 24.*, the first of the measured networks that fits", errors)
 
 
 def test_a_first_choice_needs_a_board(command_line):

@@ -60,7 +60,7 @@ def test_the_table_is_what_the_runs_say(taught):
     assert Run(folder.parent / result["use"]).metrics()["val"]["top1"] == best
     assert result["why"] in text
     assert unexplained(folder) == []
-    assert "One seed is an anecdote" in "".join(printed)
+    assert "One seed proves little" in "".join(printed)
     assert "tinytrain fit --data=digits --teacher=auto --out=out --json model.name=resnet8" in text
 
 
@@ -80,7 +80,7 @@ def test_longer_training_takes_as_long_as_teacher_and_student_together(taught):
     assert epochs == Run(folder / "longer").config().optim.epochs
     assert epochs == pytest.approx(budget / one, abs=1.1)  # rounded down, and seconds in the table to tenths
     assert best["seconds_with_teacher"] == pytest.approx(budget, abs=0.2)
-    assert f"for {epochs} epochs in that time" in said
+    assert f"for {epochs} epochs in the same time" in said
 
 
 def test_who_teaches_whom(taught):
@@ -110,9 +110,9 @@ def test_a_given_teacher_is_not_trained(taught, command_line, tmp_path):
     ("words", "sentence"),
     [
         ([], "--teacher needs --out DIR"),
-        (["--out", "new", "--resume"], "--teacher goes on without --resume: run the same command again"),
+        (["--out", "new", "--resume"], "--teacher does not take --resume: to continue, run the same command again"),
         (["--out", "new", "--workers", "2"], "--teacher trains several networks, and workers share one: start the"),
-        (["--out", "new", "method=distill"], "--teacher adds method distill and names distill.teacher itself"),
+        (["--out", "new", "method=distill"], "--teacher sets method distill and distill.teacher itself"),
         (["--out", "new", "distill.teacher=runs/x"], "leave both out of the config"),
         (["--out", "run"], "'run' holds a run: --teacher writes several runs, name another folder with --out"),
         (["--out", "file"], "'file' holds a file"),

@@ -28,7 +28,7 @@ def test_the_dump_holds_every_key():
     ("word", "sentence"),
     [
         ("optim.epoch=3", "did you mean 'optim.epochs'"),
-        ("optim.epochs=many", "optim.epochs = 'many' is not of its type: expected int"),
+        ("optim.epochs=many", "optim.epochs = 'many' has the wrong type: expected int"),
         ("optim.epochs=2.5", "expected int"),
         ("optim.epochs=true", "expected int"),
         ("optim.epochs=0", "out of range: expected 1 to 10,000"),
@@ -52,11 +52,14 @@ def test_a_mistake_is_named_with_what_would_be_right(word, sentence):
     ("words", "sentence"),
     [
         ([], "needs optim.drops, received 'none': expected the epochs after which the rate falls, such as [16, 18]"),
-        (["optim.drops=[12, 12]"], "optim.drops = [12, 12]: expected epochs that rise"),
+        (["optim.drops=[12, 12]"], "optim.drops = [12, 12]: expected rising epochs"),
         (["optim.drops=[0, 12]"], "all above 0"),
-        (["optim.drops=[12, 20]"], "optim.drops = [12, 20]: expected epochs that rise, all above 0 and below 20"),
-        (["optim.drops=often"], "optim.drops = 'often' is not of its type: expected a list of numbers or 'none'"),
-        (["optim.drops=[12]", "optim.schedule=cosine"], "is for optim.schedule = 'steps', received 'cosine'"),
+        (
+            ["optim.drops=[12, 20]"],
+            "optim.drops = [12, 20]: expected rising epochs, all above 0 and below optim.epochs, 20",
+        ),
+        (["optim.drops=often"], "optim.drops = 'often' has the wrong type: expected a list of numbers or 'none'"),
+        (["optim.drops=[12]", "optim.schedule=cosine"], "needs optim.schedule = 'steps', received 'cosine'"),
     ],
 )
 def test_the_epochs_of_a_step_schedule_are_checked(words, sentence):
@@ -67,7 +70,7 @@ def test_the_epochs_of_a_step_schedule_are_checked(words, sentence):
 
 
 def test_a_folder_given_as_data_is_told_how_it_is_given(tmp_path):
-    with pytest.raises(UserError, match=r"is a folder: a folder of class folders is given as folder:"):
+    with pytest.raises(UserError, match=r"is a folder: give a folder of class folders as folder:"):
         load.parse_spec(str(tmp_path))
 
 

@@ -54,7 +54,7 @@ def test_there_are_25_transfers_and_each_has_a_sentence_of_its_own():
 def test_a_row_that_is_not_in_the_grid_and_the_grid_itself_are_told():
     with pytest.raises(UserError, match=r"unknown config in '.*transfer.toml' 'mcunet_food10'; did you mean 'mcunet_f"):
         load.load(TRANSFERS / "mcunet_food10.toml")
-    with pytest.raises(UserError, match=r"holds 25 configs, received no name of one: expected such as .*_food101.toml"):
+    with pytest.raises(UserError, match=r"holds 25 configs: give the name of one of them, such as .*_food101.toml"):
         load.load(CONFIGS / "transfer.toml")
 
 

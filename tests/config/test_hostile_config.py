@@ -124,7 +124,7 @@ def test_a_folder_or_a_name_that_is_too_long_is_one_sentence(command_line, tmp_p
     for word, sentence in [
         (
             "flowers",
-            "'flowers' is a folder, not a config file: images in a folder for each class are given as --data folder:fl",
+            "'flowers' is a folder, not a config file: give images in a folder for each class as --data folder:fl",
         ),
         ("x" * 300, "File name too long"),
         ("\x1b[31mred.toml", r"no config file '\x1b[31mred.toml'"),
@@ -202,9 +202,9 @@ def test_an_equals_sign_in_a_path_is_part_of_it(command_line, tmp_path, image_fo
         (["fit", "width=0.5"], "did you mean 'model.width'?"),
         (["fit", "optim.epoch=5"], "did you mean 'optim.epochs'?"),
         (["compare", "digits.toml", "--seeds", "10" * 20], "is out of range: expected a whole number from 1 to 1,000"),
-        (["compare", "digits.toml", "--seeds", "10**30"], "is no number: expected a whole number from 1 to 1,000"),
+        (["compare", "digits.toml", "--seeds", "10**30"], "is not a number: expected a whole number from 1 to 1,000"),
         (["compare", "digits.toml", "--seeds", "9" * 5000], "is out of range"),
-        (["compare", "digits.toml", "--seeds", "٣"], "is no number"),
+        (["compare", "digits.toml", "--seeds", "٣"], "is not a number"),
         (["compare", "digits.toml", "--seeds", ""], "--seeds is empty"),
         (["reproduce", "seed003-table4", "--batch", "99999999"], "from 8 to 65,536"),
         (["bench", "none", "--images", "-1"], "--images -1 is out of range: expected a whole number from 1"),

@@ -80,7 +80,7 @@ def test_fewer_sizes_than_anchors_are_all_anchors():
 
 
 def test_without_a_box_there_is_a_sentence():
-    with pytest.raises(UserError, match="the training images have no box"):
+    with pytest.raises(UserError, match="the training images have no boxes"):
         size_clusters.kmeans(np.empty((0, 2)), 3, seed=0)
 
 

@@ -107,8 +107,8 @@ def test_boxes_with_a_common_cell_and_anchor_are_named(tmp_path):
     same = findings(tmp_path, parts)["same cell"]
     assert same.files == ("train/5.xml, line 1 = train/5.xml, line 3",)
     assert same.what == (
-        "1 of 38 boxes shares cell and anchor with another box at model.resolution=64, and one box of each group is "
-        "learnt"
+        "1 of 38 boxes shares cell and anchor with another box at model.resolution=64, so only one box of each group "
+        "is learnt"
     )
 
 

@@ -187,7 +187,7 @@ def test_the_centre_of_training_images_is_read_like_an_array(folder):
 def test_a_decode_resolution_is_refused_for_boxes():
     config = Config(model=Model(resolution=16), data=Data(decode_resolution=32, spec="voc:x"))
     image_set = ImageSet(np.zeros((1, 1, 7), np.float32), ["a"], "key", lambda *_: iter(()))
-    with pytest.raises(UserError, match=r"data\.decode_resolution = 32, but 'voc:x' has boxes: say detect\.canvas"):
+    with pytest.raises(UserError, match=r"data\.decode_resolution = 32, but 'voc:x' has boxes: set detect\.canvas"):
         Splits(Dataset(["a"], {"all": image_set}, 3, 0, task="detect"), config)
 
 

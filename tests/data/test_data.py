@@ -51,7 +51,7 @@ def test_bad_files_are_all_listed_at_once_or_skipped(image_folder):
     with pytest.raises(UserError) as error:
         load_dataset(Config(data=Data(spec=spec)))
     assert "3 of 39 files" in str(error.value)
-    for name in ("words.png: not an image of a format that is read (JPEG", "empty.png: empty file", "cut.png: damaged"):
+    for name in ("words.png: not an image in a supported format (JPEG", "empty.png: empty file", "cut.png: damaged"):
         assert name in str(error.value)
     assert "data.skip_bad=true" in str(error.value)
     assert len(load_dataset(Config(data=Data(spec=spec, skip_bad=True))).image_sets["all"].annotations) == 36
@@ -264,9 +264,9 @@ def test_tfds_keeps_the_official_splits(tmp_path):
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("cifar11", "is no dataset of tensorflow-datasets; did you mean 'cifar1"),
+        ("cifar11", "is not a dataset of tensorflow-datasets; did you mean 'cifar1"),
         ("cifar10/nothing", "has no such configuration"),
-        ("ag_news_subset", "no image classification dataset"),
+        ("ag_news_subset", "not an image classification dataset"),
     ],
 )
 def test_a_tfds_mistake_is_named(name, sentence):

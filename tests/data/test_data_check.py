@@ -171,8 +171,8 @@ def test_what_a_key_answers_is_not_asked_again(official):
         Image.fromarray(noise + np.uint8(number)).convert("RGB").save(official / f"train/red/{number}.png")
     by_kind = findings(official)
     assert set(by_kind) == {"sizes", "modes", "tiny class", "uneven classes"}
-    assert by_kind["sizes"].hint == "data.resize=pad brings them to one size, unless you say stretch or crop"
-    assert by_kind["modes"].hint == "model.channels=3 is taken, since some are color, unless you say 1 (gray)"
+    assert by_kind["sizes"].hint == "data.resize=pad brings them to one size, unless you set stretch or crop"
+    assert by_kind["modes"].hint == "model.channels=3 is used because some are color, unless you set 1 (gray)"
     assert set(findings(official, resize="crop", balance="class_weights")) == {"modes", "tiny class"}
 
 
@@ -300,8 +300,8 @@ def test_fit_tells_findings_once_and_trains(official, command_line, tmp_path):
     assert stderr.count("in more than one split") == 1
     assert "train/red/000.png (train) = test/red/copy.png (test)" in stderr
     assert stderr.count("Thumbs.db: not an image") == 1
-    assert "data.resize=pad brings them to one size, unless you say stretch or crop" in stderr
-    assert "model.channels=3 is taken, since some are color" in stderr
+    assert "data.resize=pad brings them to one size, unless you set stretch or crop" in stderr
+    assert "model.channels=3 is used because some are color" in stderr
     config = Run(tmp_path / "run").config()
     assert (config.data.resize, config.model.channels) == ("pad", 3)
 
@@ -312,5 +312,5 @@ def test_images_to_hold_out_of_data_with_a_split_of_its_own_are_told_to_be_unuse
     _, out, _ = command_line("data", "folder:images", "data.test_images=2", "data.val_images=4", "--json")
     told = [row for row in json.loads(out.splitlines()[-1])["findings"] if row["kind"] == "unused key"]
     assert [row["what"] for row in told] == [
-        "data.test_images = 2 is not used, as the data has a test split of its own"
+        "data.test_images = 2 is not used, because the data has its own test split"
     ]

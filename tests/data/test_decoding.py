@@ -126,7 +126,7 @@ def test_workers_decode_different_shards_and_get_all_images(cache, monkeypatch):
 def test_a_worker_that_is_waited_for_in_vain_is_named(cache, monkeypatch):
     monkeypatch.setattr(decoding_beats, "BEGIN_S", 0.0)
     with pytest.raises(
-        UserError, match=r"worker 1 of 2, which decodes '.*00001-of-00006.npy', has given no sign for 0"
+        UserError, match=r"worker 1 of 2, which decodes '.*00001-of-00006.npy', has shown no sign of life for 0"
     ):
         decoding.decode(image_set(), SIDE, 3, "crop", workers=Workers(0, 2))
 

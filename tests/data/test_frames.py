@@ -106,5 +106,5 @@ def test_an_odd_width_loses_its_last_column_as_yuv():
 
 def test_gray_frames_are_refused_for_colors():
     frames.check("gray8", 1)
-    with pytest.raises(UserError, match="gray8 has no colors, which this network of 3 channels takes"):
+    with pytest.raises(UserError, match="gray8 has no colors, but this network takes 3 channels"):
         frames.check("gray8", 3)

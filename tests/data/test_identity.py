@@ -172,7 +172,7 @@ def test_a_damaged_record_of_many_images_is_one_sentence(many, command_line, kin
         arrays = {name: file[name][1:] if name == f"test/{kind}" else file[name] for name in file.files}
     np.savez(path, **arrays) if kind else path.write_bytes(path.read_bytes()[:-30])
     status, _, error = command_line("evaluate", "run")
-    assert (status, "run/images.npz'" in error, "is not as tinytrain wrote it" in error) == (2, True, True)
+    assert (status, "run/images.npz'" in error, "has changed since tinytrain wrote it" in error) == (2, True, True)
 
 
 def test_images_that_many_were_trained_on_are_counted(many, command_line):
@@ -211,7 +211,7 @@ def test_damaged_names_of_images_are_one_sentence(workspace, command_line, name,
 def test_damaged_names_of_classes_are_one_sentence(workspace, command_line, classes):
     (workspace / "run/origin.json").write_text(f'{{"classes": {classes}}}')
     status, _, error = command_line("evaluate", "run")
-    assert (status, "run/origin.json' holds no names of classes" in error) == (2, True)
+    assert (status, "run/origin.json' holds no class names" in error) == (2, True)
 
 
 def table(images, rows):
@@ -256,7 +256,7 @@ def test_classes_in_another_order_are_refused_with_both_lists(workspace, command
     origin.write_text(json.dumps(json.loads(origin.read_text()) | {"classes": ["red", "blue", "green"]}))
     status, _, error = command_line("evaluate", "run")
     assert status == 2
-    assert "classes in another order, blue, green, red in place of red, blue, green" in error
+    assert "classes in another order, blue, green, red instead of red, blue, green" in error
 
 
 def by_hand(workspace, names, resize=lambda image: image):
@@ -329,7 +329,7 @@ def test_a_model_without_names_says_so(workspace, command_line):
     make(workspace / "other", count=3, first=50)
     (workspace / "run/origin.json").unlink()
     _, error = evaluated(command_line, "run", "--data", "folder:other")
-    assert "does not name its classes: they are taken to be in the order of 'folder:other', blue, green, red" in error
+    assert "does not name its classes: they are assumed to be in the order of 'folder:other', blue, green, red" in error
 
 
 def test_other_data_is_prepared_as_the_model_was_trained(workspace, command_line):
@@ -363,7 +363,7 @@ def test_all_of_a_new_folder_is_measured_or_its_test_images(workspace, command_l
     assert evaluated(command_line, "run", "--data", "folder:official")[0]["images"] == 12
     assert evaluated(command_line, "run", "--data", "folder:official", "--split", "train")[0]["images"] == 15
     status, _, error = command_line("evaluate", "run", "--data", "folder:official", "--split", "val")
-    assert (status, "has no val images: say --split test or train" in error) == (2, True)
+    assert (status, "has no val images: use --split test or train" in error) == (2, True)
 
 
 def test_data_that_was_trained_on_is_told(workspace, command_line):
@@ -385,8 +385,8 @@ def test_what_is_told_of_data_cannot_drive_a_terminal(workspace, command_line):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["optim.lr=1"], "evaluate cannot change optim.lr of 'run': the model is trained"),
-        (["data.seed=1"], "the split of a run is what it was trained with"),
+        (["optim.lr=1"], "evaluate cannot change optim.lr of 'run': the model is already trained"),
+        (["data.seed=1"], "a run keeps the split that it was trained with"),
         (["export.input_range=0..1"], "evaluate cannot change export.input_range of 'run'"),
         (["data.resiz=crop"], "did you mean 'data.resize'"),
     ],
@@ -426,9 +426,10 @@ def test_what_an_export_knows_travels_with_its_tflite(tmp_path, command_line, mo
     monkeypatch.setattr(metrics, "summary", lambda logits, labels: seen.append(labels) or {})
     _, error = evaluated(command_line, "e/model.tflite", "--data", "folder:other")
     assert "does not name its classes" in error
-    assert "by stretch: data.resize says otherwise" in error
+    assert "by stretch: set data.resize to change that" in error
     assert (
-        "'e/model.tflite' takes pixels 0 to 255 as 0 to 255: export.input_range, channel_order, mean and std" in error
+        "'e/model.tflite' takes pixels 0 to 255 as 0 to 255: set export.input_range, channel_order, mean and std"
+        in error
     )
     (path.parent / "report.json").write_text(json.dumps(report))
     _, error = evaluated(command_line, "e/model.tflite", "--data", "folder:other")
@@ -462,7 +463,7 @@ def test_a_report_of_another_model_is_not_believed(tmp_path):
     path = of_eight_pixels(tmp_path / "e")
     report = {"source": "r", "model": {"bytes": path.stat().st_size + 1}, "classes": list("abcde"), "input": {}}
     (path.parent / "report.json").write_text(json.dumps(report))
-    with pytest.raises(UserError, match=r"is damaged, or another model"):
+    with pytest.raises(UserError, match=r"is damaged, or is another model"):
         tflite_origin.of(path)
     (path.parent / "report.json").write_text(json.dumps(report | {"model": {"bytes": path.stat().st_size}}))
     assert tflite_origin.of(path).classes == tuple("abcde")

@@ -72,7 +72,7 @@ def dataset(**sets):
         ({"train": "ab"}, {"all": "abc"}, 1, {"train": [0, 1]}, []),
         ({"train": "ab"}, {"all": "abc"}, None, {"train": [0, 1]}, []),
         ({"train": "ab"}, {"all": "abc"}, 0, {"train": [0, 1]}, ["1 image added: c"]),
-        ({"train": "ab"}, {"all": "abcd"}, 1, {"train": [0, 1]}, ["2 images beside the recorded ones, not 1"]),
+        ({"train": "ab"}, {"all": "abcd"}, 1, {"train": [0, 1]}, ["2 images besides the recorded ones, not 1"]),
         ({"train": "abc"}, {"all": "ac"}, 0, {"train": [0, 1]}, ["1 image removed: b"]),
         ({"train": "aa"}, {"all": "a"}, 0, {"train": [0]}, ["1 image removed: a"]),
         (

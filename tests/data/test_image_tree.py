@@ -216,10 +216,10 @@ def test_a_file_of_any_kind_that_cannot_be_decoded_is_named_with_the_reason(imag
     (root / "red/unknown.dds").write_bytes(bytes(dds))
     finding = next(one for one in folder.load(str(root), Data()).findings if one.severe)
     why = {line.partition("/red/")[2].partition(":")[0]: line.partition(": ")[2] for line in finding.files}
-    assert "HEIC, which is not read (only JPEG, PNG" in why.pop("phone.heic")
-    assert "HEIC, which is not read (only JPEG, PNG" in why.pop("renamed.jpg")
-    assert "format that is read (JPEG, PNG" in why.pop("drawing.svg")
-    assert "format that is read (JPEG, PNG" in why.pop("program.eps")
+    assert "HEIC, which is not supported (only JPEG, PNG" in why.pop("phone.heic")
+    assert "HEIC, which is not supported (only JPEG, PNG" in why.pop("renamed.jpg")
+    assert "supported format (JPEG, PNG" in why.pop("drawing.svg")
+    assert "supported format (JPEG, PNG" in why.pop("program.eps")
     assert (
         why.pop("bomb.png")
         == "too large: 12,000 x 12,000 pixels, at most 128,000,000 pixels are decoded; make it smaller"

@@ -70,10 +70,10 @@ def test_every_problem_of_a_table_is_told_at_once(tmp_path):
     )
     assert kinds(source) == {
         "malformed box": [
-            "table.csv, line 3: xmax is 'x', no number",
-            "table.csv, line 4: xmax is '', no number",
+            "table.csv, line 3: xmax is 'x', not a number",
+            "table.csv, line 4: xmax is '', not a number",
             "table.csv, line 5: the class is '': expected a name",
-            "table.csv, line 7: xmin is 'nan', no finite number",
+            "table.csv, line 7: xmin is 'nan', not a finite number",
         ],
         "no picture": [f"table.csv, line 6: no picture 'no.png' in '{tmp_path}'"],
     }
@@ -142,8 +142,8 @@ def test_every_problem_of_labelme_is_told_at_once(tmp_path):
     assert kinds(source) == {
         "unreadable annotation": ["cut.json: line 1: Expecting value"],
         "malformed box": [
-            "third.json, shapes[0]: a point is None, no number",
-            "third.json, shapes[1]: a point is nan, no finite number",
+            "third.json, shapes[0]: a point is None, not a number",
+            "third.json, shapes[1]: a point is nan, not a finite number",
             "third.json, shapes[2]: a shape without points",
             "third.json, shapes[3]: points is 7: expected a list",
             "third.json, shapes[4]: the class is None: expected a name",
@@ -254,8 +254,8 @@ def test_damaged_records_are_findings(tmp_path):
     assert [line.partition(":")[0] for line in found["unreadable annotation"]] == ["cut.record", "text.record"]
     assert found["malformed box"] == [
         "odd.record, record 0: 0 classes, and 1, 1, 1, 1 sides of boxes",
-        "odd.record, record 1: a side is nan, no finite number",
-        "odd.record, record 3: a side is b'a', no number",
+        "odd.record, record 1: a side is nan, not a finite number",
+        "odd.record, record 3: a side is b'a', not a number",
     ]
     assert found["no picture"] == [f"odd.record, record 2: no picture 'gone.png' in '{root}'"]
     assert severe(source) == {"unreadable annotation", "malformed box", "no picture"}

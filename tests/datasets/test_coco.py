@@ -105,11 +105,11 @@ def test_every_problem_is_told_at_once_with_its_place(tmp_path):
             f"{NAME}, images[4]: file_name is 7",
             f"{NAME}, images[5]: the id 900 is that of another image, too",
             f"{NAME}, images[6]: it is None: expected an object",
-            at[5] + "bbox is nan, no finite number",
-            at[6] + "bbox is inf, no finite number",
+            at[5] + "bbox is nan, not a finite number",
+            at[6] + "bbox is inf, not a finite number",
             at[7] + "bbox is [1, 2, 3]: expected 4 numbers",
             at[8] + "bbox is '1 2 3 4': expected 4 numbers",
-            at[9] + "bbox is True, no number",
+            at[9] + "bbox is True, not a number",
             at[11] + "category_id is [1]",
             at[13] + "image_id is {}",
             at[19] + "it is 17: expected an object",
@@ -168,7 +168,7 @@ def test_no_picture_outside_of_the_folder_is_opened(tmp_path):
     file = box_trees.coco()
     for number, name in enumerate(["../secret.png", str(tmp_path / "secret.png"), "images/../../secret.png"]):
         file["images"][number]["file_name"] = name
-    with pytest.raises(UserError, match=r"no picture in .* can be used") as error:
+    with pytest.raises(UserError, match=r"none of the .* pictures with annotations in .* can be used") as error:
         load(box_trees.write_coco(tmp_path / "data", file))
     assert str(error.value).count("no picture '") == 3
 
@@ -182,9 +182,9 @@ def test_no_picture_outside_of_the_folder_is_opened(tmp_path):
         ('{"images": {}, "annotations": []}', "images is {}: expected a list"),
         ('{"annotations": []}', "it has no images"),
         ('{"images": [], "annotations": 5}', "annotations is 5: expected a list"),
-        ("[" * 200_000, "no JSON (RecursionError)"),
-        ('{"images": [], "annotations": [], "categories": [' + "9" * 5000 + "]}", "no JSON (ValueError)"),
-        (b"\xff\xfe\xff", "no JSON (UnicodeDecodeError)"),
+        ("[" * 200_000, "not JSON (RecursionError)"),
+        ('{"images": [], "annotations": [], "categories": [' + "9" * 5000 + "]}", "not JSON (ValueError)"),
+        (b"\xff\xfe\xff", "not JSON (UnicodeDecodeError)"),
     ],
 )
 def test_a_hostile_file_is_one_line_of_a_finding(tmp_path, text, reason):

@@ -172,10 +172,10 @@ def test_every_problem_is_told_at_once_with_file_and_line(tmp_path):
         "unreadable annotation": ["cut.xml: line 8: unclosed token"],
         "malformed box": [
             "boxless.xml, line 5: no xmin, ymin, xmax, ymax",
-            "infinite.xml, line 6: xmax is '1e999', no finite number",
+            "infinite.xml, line 6: xmax is '1e999', not a finite number",
             "nameless.xml, line 6: the class is '': expected a name",
-            "nan.xml, line 6: xmin is 'nan', no finite number",
-            "word.xml, line 10: ymin is 'x', no number",
+            "nan.xml, line 6: xmin is 'nan', not a finite number",
+            "word.xml, line 10: ymin is 'x', not a number",
         ],
         "no picture": [f"alone.xml: no picture 'alone' in '{root}'"],
         "two pictures": ["double.xml: double.jpg and double.png"],
@@ -198,7 +198,7 @@ def test_every_problem_is_told_at_once_with_file_and_line(tmp_path):
 def image_problem():
     from tinytrain.data.reading import FORMATS
 
-    return f"not an image of a format that is read ({FORMATS})"
+    return f"not an image in a supported format ({FORMATS})"
 
 
 def test_skip_bad_leaves_out_what_cannot_be_read_with_its_picture(tmp_path):
@@ -229,7 +229,7 @@ HOSTILE = {
         "declares a DTD",
     ),
     "entity": (GOOD.replace("cat", "&x;"), "line 5: undefined entity"),
-    "deep": ("<annotation>" + "<a>" * 100_000, "more than 100 elements in each other"),
+    "deep": ("<annotation>" + "<a>" * 100_000, "more than 100 nested elements"),
     "bytes": (b"\xff\xfe\x00\x01" * 20, "cannot be read"),
     "encoding": (b'<?xml version="1.0" encoding="gb2312"?><annotation/>', "multi-byte encodings are not supported"),
     "no encoding": (b'<?xml version="1.0" encoding="none"?><annotation/>', "unknown encoding"),

@@ -132,21 +132,21 @@ def test_every_problem_is_told_at_once_with_file_and_line(tmp_path):
     for name, text in (lines | {"alone": "0 0.5 0.5 0.2 0.2"}).items():
         (root / f"labels/{name}.txt").write_text(text)
     (root / "labels/binary.txt").write_bytes(b"\xff\xfe\x80")
-    source, count = load(root), "numbers behind the class: expected 4 of a box, or 6 and more of a polygon"
+    source, count = load(root), "numbers after the class: expected 4 for a box, or 6 and more for a polygon"
     assert kinds(source) == {
         "unreadable annotation": ["labels/binary.txt: no text"],
         "malformed box": [
             f"labels/confidence.txt, line 1: 5 {count}",
             f"labels/few.txt, line 1: 3 {count}",
             "labels/half.txt, line 1: the class is 0.5: expected a whole number",
-            "labels/infinite.txt, line 2: a number is 'inf', no finite number",
-            "labels/nan.txt, line 1: a number is 'nan', no finite number",
-            "labels/number.txt, line 1: a number is 'x', no number",
+            "labels/infinite.txt, line 2: a number is 'inf', not a finite number",
+            "labels/nan.txt, line 1: a number is 'nan', not a finite number",
+            "labels/number.txt, line 1: a number is 'x', not a number",
         ],
         "no picture": ["labels/alone.txt: no picture of that name"],
         "unknown class": [
-            "labels/unknown.txt, line 1: class 2, the names are of 0 to 1",
-            "labels/unknown.txt, line 3: class -1, the names are of 0 to 1",
+            "labels/unknown.txt, line 1: class 2, but there are names for 0 to 1",
+            "labels/unknown.txt, line 3: class -1, but there are names for 0 to 1",
         ],
         "no area": ["labels/rest.txt, line 1: 0.5 0.5 0 0.2"],
         "clipped": ["labels/rest.txt, line 3: 0 0.5 0.2 0.2, the picture has 40x32"],
@@ -162,7 +162,7 @@ def test_every_problem_is_told_at_once_with_file_and_line(tmp_path):
     [
         ("names: [apple, pear]\nnc: 3", "data.yaml: nc is '3', but names has 2"),
         ("names: [apple, pear, '']", "data.yaml, names: the class is '': expected a name"),
-        ("names: {0: apple, 1: pear, x: plum}", "data.yaml, names: 'x' is no number of a class"),
+        ("names: {0: apple, 1: pear, x: plum}", "data.yaml, names: 'x' is not a class number"),
         ("names: [apple, pear, apple]", "data.yaml: classes 0 and 2 are called 'apple'"),
         ("names: {0: pear, 1: ' pear'}", "data.yaml: classes 0 and 1 are called 'pear'"),
         ("names: {0: apple, 1: pear, 01: plum}", "data.yaml, names: class 1 has two names"),
@@ -197,8 +197,8 @@ LAUGHS = "a0: &a0 [ha]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9
         ("names: [apple, pear]\ntrain: ../../etc", "names '../../etc' for train, which is not in"),
         ("names: [apple, pear]\ntrain: /etc", "names '/etc' for train, which is not in"),
         ("path: /\nnames: [apple, pear]\ntrain: etc", "names 'etc' for train, which is not in"),
-        ("names: [apple, pear]\ntrain: {a: b}", "is no path"),
-        ('names: [apple, pear]\ntrain: "a\\0b"', "is no path"),
+        ("names: [apple, pear]\ntrain: {a: b}", "is not a path"),
+        ('names: [apple, pear]\ntrain: "a\\0b"', "is not a path"),
         ("names: " + "[" * 5_000, "no YAML"),
         (LAUGHS + "names: *a39", "names no classes"),
         ("names:\n- a\n" + "#" * 11_000_000, "more than 10,000,000 bytes"),

@@ -85,7 +85,7 @@ def test_a_model_with_an_operator_that_was_never_counted_has_no_estimate(name):
     assert [cost.instructions is None for cost in instructions.by_operator(model)] == [True, False]
     report = latency.report(model, board)
     assert (report["latency_ms"], report["latency_range_ms"]) == (None, None)
-    assert f"unknown: the instructions of {name} were never counted; with TFLM_DIR" in printed(report)
+    assert f"unknown: the instructions of {name} were never counted; export measures it if TFLM_DIR" in printed(report)
     counted = latency.report(model, board, 216_000_000)
     assert counted["latency_ms"] == pytest.approx(970)  # 1 s at a cycle each, times the likely 0.97
 
@@ -158,7 +158,7 @@ def test_a_core_without_published_figures_gets_no_number(tmp_path):
     assert latency.predict([COUNTED[0][1]], board) is None
     report = latency.report([COUNTED[0][1]], board)
     assert (report["latency_ms"], report["latency_range_ms"]) == (None, None)
-    assert "unknown: nobody has published" in printed(report)
+    assert "unknown: there are no usable published latencies" in printed(report)
     assert "cortex-m55" in printed(report)
 
 
@@ -168,7 +168,10 @@ def test_a_core_without_figures_is_the_reason_even_if_an_operator_was_never_coun
     strange = operator("CUMSUM", (1, 4, 4, 8), (1, 4, 4, 8))
     changes = latency.report([strange], board)
     assert changes["latency_basis"] == {"core": "cortex-m55", "uncounted_operators": []}
-    assert "latency   unknown: nobody has published latencies of TFLM with CMSIS-NN on a cortex-m55" in printed(changes)
+    assert (
+        "latency   unknown: there are no usable published latencies of TFLM with CMSIS-NN on a cortex-m55"
+        in printed(changes)
+    )
 
 
 def test_the_interval_comes_first():

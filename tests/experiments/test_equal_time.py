@@ -97,7 +97,7 @@ def test_what_cannot_be_equal_is_one_sentence(timed, tmp_path):
         budget.applied("tim", [], tmp_path)
     teacher = planned(tmp_path, "mobilenet_v1")
     words = ["method=distill", f"distill.teacher={teacher.folder}"]
-    with pytest.raises(UserError, match=r"mobilenet_v2 begins from or learns from .* is not trained yet"):
+    with pytest.raises(UserError, match=r"mobilenet_v2 starts from or learns from .* is not trained yet"):
         budget.applied("time", [teacher, planned(tmp_path, "mobilenet_v2", words=words)], tmp_path)
 
 

@@ -15,13 +15,17 @@ def accuracy(floating, finetuned, int8, **more):
     [
         (
             accuracy(0.8, 0.8, 0.8, val=accuracy(0.8405, 0.5755, 0.5756)),
-            "int8 is 26.5 points below the float model on the val images, most of it by the fine-tune (26.5)",
+            "int8 is 26.5 points below the float model on the val images, mostly because of the fine-tune (26.5)",
         ),
         (
             accuracy(0.8, None, 0.7, val=None),
-            "int8 is 10.0 points below the float model on the test images, by quantization: --diagnose tells where",
+            "int8 is 10.0 points below the float model on the test images, because of quantization: --diagnose shows "
+            "where",
         ),
-        (accuracy(0.8, 0.79, 0.7, val=None), "10.0 points below the float model on the test images, by quantization"),
+        (
+            accuracy(0.8, 0.79, 0.7, val=None),
+            "points below the float model on the test images, because of quantization",
+        ),
         (accuracy(0.9, 0.5, 0.5, val=accuracy(0.8, 0.79, 0.785)), ""),  # val speaks, and half a point is nothing
         (accuracy(None, None, None, val=None), ""),
     ],

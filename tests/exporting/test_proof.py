@@ -113,11 +113,11 @@ def test_the_emulators_word_counts_more_than_the_table():
         ),
         (
             {"emulated": EMULATED | {"golden": "different", "different_bytes": 3}},
-            "the golden output is another on the emulated mps2_an500 (3 values)",
+            "the golden output is different on the emulated mps2_an500 (3 values)",
         ),
         (
             {"emulated": EMULATED | {"boxes": "different", "failed": "the boxes are not the golden boxes"}},
-            "the boxes of the golden image are others on the emulated mps2_an500",
+            "the boxes of the golden image are different on the emulated mps2_an500",
         ),
     ],
 )

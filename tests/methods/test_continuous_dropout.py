@@ -66,7 +66,7 @@ def test_a_checkpoint_brings_the_next_masks_back(tmp_path):
 
 
 def test_another_method_inside_or_no_classifier_at_the_end_is_refused():
-    with pytest.raises(UserError, match="continuous_dropout changes the network itself: expected it first"):
+    with pytest.raises(UserError, match="continuous_dropout changes the network itself: expected it as the first one"):
         continuous_dropout.build(ContinuousDropoutTraining(build(), "uniform"), Config(), None)
     image = keras.Input((8, 8, 3))
     headless = keras.Model(image, keras.layers.Conv2D(4, 3, name="conv")(image), name="headless")

@@ -129,5 +129,5 @@ def test_fit_tells_it_before_it_trains(command_line, image_folder):
 
 def test_it_comes_first():
     method = dropblock.DropBlockTraining(build())
-    with pytest.raises(UserError, match="dropblock changes the network itself: expected it first"):
+    with pytest.raises(UserError, match="dropblock changes the network itself: expected it as the first one"):
         dropblock.build(method, Config(method="distill+dropblock"), None)

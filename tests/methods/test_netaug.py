@@ -577,5 +577,5 @@ def test_mistakes_in_the_config_are_told(words, said):
 
 def test_netaug_must_be_the_innermost_method():
     config = configs.load(None, ["method=distill+netaug"])
-    with pytest.raises(UserError, match="netaug changes the network itself: expected it first"):
+    with pytest.raises(UserError, match="netaug changes the network itself: expected it as the first one"):
         build(Method(tiny()), config, TrainingContext(10, 8, lambda seed, steps: tf.data.Dataset.range(steps)))

@@ -331,7 +331,7 @@ def test_random_weights_are_refused():
 
 
 def test_another_method_inside_is_refused():
-    with pytest.raises(UserError, match="tinytl changes the network itself: expected it first"):
+    with pytest.raises(UserError, match="tinytl changes the network itself: expected it as the first one"):
         tinytl.build(Method(small("mobilenet_v2")), Config(method="sam+tinytl"), training())
 
 

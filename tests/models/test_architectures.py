@@ -150,7 +150,7 @@ def test_the_list_is_for_as_many_classes_as_are_asked_for(listed):
     [
         (["boards", "--classes", "3"], "--classes 3 is for `list models`, received `list boards`"),
         (["models", "--classes", "0"], "--classes 0 is out of range: expected a whole number from 1"),
-        (["models", "--classes", "few"], "--classes few is no number"),
+        (["models", "--classes", "few"], "--classes few is not a number"),
     ],
 )
 def test_a_wrong_number_of_classes_is_refused(command_line, words, sentence):

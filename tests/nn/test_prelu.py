@@ -58,7 +58,7 @@ def test_it_is_the_identity_above_0_and_has_one_slope_below():
 
 
 def test_a_network_without_such_an_activation_is_refused():
-    with pytest.raises(UserError, match=r"'mobilenet_v1' has no activation behind its last block.*prelu=false"):
+    with pytest.raises(UserError, match=r"'mobilenet_v1' has no activation after its last block.*prelu=false"):
         with_prelu(build("mobilenet_v1"))
 
 

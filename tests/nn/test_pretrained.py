@@ -265,7 +265,7 @@ def test_a_path_that_is_no_model_is_said(tmp_path):
     (tmp_path / "run").mkdir()
     for word, sentence in {
         "imagenett": "'imagenett' does not exist: give imagenet, .* or a run folder; did you mean 'imagenet'",
-        str(tmp_path / "notes.keras"): "is no Keras model: .*; give a .keras file or a run folder",
+        str(tmp_path / "notes.keras"): "is not a Keras model: .*; give a .keras file or a run folder",
         str(tmp_path / "run"): "holds no finished run: there is no model.keras in it",
     }.items():
         with pytest.raises(UserError, match=sentence):

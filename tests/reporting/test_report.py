@@ -234,13 +234,13 @@ def test_a_bench_on_the_board_is_shown(copy, tmp_path):
         (None, ["nowhere"], "'nowhere' does not exist"),
         (None, ["empty"], "'empty' holds no run"),
         (None, ["copy", "copy"], "is named twice"),
-        (None, ["copy", "--out", "nowhere/report.html"], "would stand in 'nowhere', which is no folder"),
+        (None, ["copy", "--out", "nowhere/report.html"], "would be in 'nowhere', which is not a folder"),
         (None, ["copy", "--out", "empty"], "it is a folder"),
         (f"{BOARD}/report.json", ["copy"], "report.json': "),
         ("history.csv", ["copy"], "history.csv': "),
         ("metrics.json", ["copy"], "metrics.json': "),
         (f"{BOARD}/golden.npz", ["copy"], "golden.npz': "),
-        (f"{BOARD}/model.tflite", ["copy"], "model.tflite' is damaged, or another model ("),
+        (f"{BOARD}/model.tflite", ["copy"], "model.tflite' is damaged, or is another model ("),
     ],
 )
 def test_a_mistake_is_one_sentence_and_nothing_is_written(command_line, copy, tmp_path, spoil, words, sentence):

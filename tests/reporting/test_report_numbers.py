@@ -159,7 +159,7 @@ def test_a_predicted_time_has_no_more_digits_than_are_known(latency, text, inter
 def test_keys_that_were_auto_are_counted_apart():
     config = configs.load(None, ["model.width=0.5", "model.resolution=8", "optim.epochs=3"])
     assert provenance.summary(provenance.changed(config)) == (
-        "1 key of the config not at the default, 2 keys decided in place of auto"
+        "1 config key differs from the default, 2 values chosen for auto"
     )
 
 
@@ -207,7 +207,7 @@ def test_lists_of_boxes_that_differ_are_no_parity(different, state):
 def test_a_self_test_without_boxes_is_told_beside_the_parity():
     for count, told in ((0, True), (7, False)):
         card = cards._parity(Export(Path("e"), export_reports.report(task="detect", golden_boxes=count), {}))
-        assert any("proves no more than an empty list" in line for line in card.lines) == told
+        assert any("only proves an empty list" in line for line in card.lines) == told
 
 
 def test_decoding_is_a_share_of_an_inference():

@@ -22,7 +22,7 @@ def cost(ram=1000, flash=1000, latency=5.0):
 
 def test_a_core_of_unknown_speed_has_no_limit_of_the_latency():
     board = dataclasses.replace(boards.load("nucleo_f401re"), core="cortex-m0")
-    with pytest.raises(UserError, match="nothing is known of the speed of the cortex-m0 of nucleo_f401re"):
+    with pytest.raises(UserError, match="nothing is known about the speed of the cortex-m0 of nucleo_f401re"):
         Limits(board, Config(), 10, 3, latency_ms=5.0)
 
 

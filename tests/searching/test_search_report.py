@@ -91,7 +91,7 @@ def test_the_table_says_what_was_measured_and_what_was_not(tmp_path):
     text = report.markdown(table, table[1], "top-1", "`tinytrain search`", ["tinytrain", "export", "trial-001"])
     assert "| 1 | resnet8 0.5 at 32 | 9 | 95.0 | 93.0 | 1,000,000 | 20,000 | 90,000 | 10 |" in text
     assert "95.0 %, with 20,000 bytes of RAM, 90,000 of flash and a predicted 10 ms; on test it has 93.0 %." in text
-    assert "search.csv has all trials, 3 in number, 2 of them without a fine-tune" in text
+    assert "search.csv has all 3 trials, 2 of them without a fine-tune" in text
 
 
 def test_the_margin_is_that_to_the_next_finalist(tmp_path):

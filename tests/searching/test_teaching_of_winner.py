@@ -40,7 +40,7 @@ def test_a_search_without_time_left_says_how_long_it_takes(tmp_path, trained_run
     result, text = teaching.of_winner(study, {"winner": winner}, "It won.", load_dataset(config), 3600.0)
     assert result == {"winner": winner, "teaching": None}
     assert text.startswith("It won.\n\n--teacher auto takes about ")
-    assert f"10 s of --hours are left: it was not begun; tinytrain fit {trained_run.folder}/config.toml" in text
+    assert f"10 s of --hours are left: it was not started; to do it, run tinytrain fit {trained_run.folder}/" in text
     assert text.removeprefix("It won.\n\n") in (tmp_path / "search.md").read_text()
     assert not (tmp_path / teaching.FOLDER).exists()
 
@@ -69,7 +69,7 @@ def test_a_search_that_names_a_teacher_itself_is_refused(command_line, tmp_path)
     words = ["--data=digits", "--mcu=nucleo_f401re", "--trials=1", "--out=new", "--teacher=auto", "method=distill"]
     status, out, error = command_line("search", *words)
     assert (status, out) == (2, "")
-    assert "--teacher trains a teacher for the winner: leave method=distill" in error
+    assert "--teacher trains a teacher for the winner: leave out method=distill" in error
     assert not (tmp_path / "new").exists()
     with pytest.raises(UserError, match="distill"):
         teaching.refuse(configs.load(None, ["distill.teacher=runs/x"]))

@@ -80,7 +80,7 @@ def two_inputs(_, graph):
     ("content", "sentence"),
     [
         (b"", "is empty: expected a .tflite file"),
-        (b"this is no model at all", "is no TFLite flatbuffer"),
+        (b"this is no model at all", "is not a TFLite flatbuffer"),
         (conv_model()[:300], "is a damaged TFLite flatbuffer"),
         (conv_model(custom="Erf"), "uses Erf, which TensorFlow Lite Micro does not have"),
         (conv_model("float32"), "computes in float32 (1 CONV_2D): quantize it to int8 throughout"),
@@ -94,7 +94,7 @@ def two_inputs(_, graph):
         ),
         (
             changed(conv_model(), of_any_size),
-            "takes an input of no fixed size (?, ?, ?, 3): the firmware needs one; convert it with one, such as "
+            "takes an input without a fixed size (?, ?, ?, 3): the firmware needs one; convert it with one, such as "
             "keras.Input((96, 96, 3))",
         ),
         (changed(conv_model(), twice_as_many_subgraphs), "has 2 subgraphs, as IF, WHILE and CALL_ONCE need them"),
@@ -102,18 +102,18 @@ def two_inputs(_, graph):
         (changed(conv_model(), of_type("UINT8")), "computes in uint8 (1 CONV_2D), the quantization of TensorFlow 1"),
         (
             changed(conv_model(), float_in_the_middle("ELU")),
-            "computes in int8, but for 1 ELU, which the converter left in float32 since TensorFlow Lite has no int8 "
-            "kernel for it; converting it again will not help: in place of ELU take ReLU6",
+            "computes in int8 except for 1 ELU, which the converter left in float32 because TensorFlow Lite has no "
+            "int8 kernel for it; converting it again will not help: use ReLU6 or hard-swish instead of ELU",
         ),
-        (changed(conv_model(), float_in_the_middle("NEG")), "computes in int8, but for 1 NEG"),
+        (changed(conv_model(), float_in_the_middle("NEG")), "computes in int8 except for 1 NEG"),
         (conv_model(custom="ethos-u"), "was compiled by Vela for Arm's Ethos-U NPU (operator ethos-u)"),
         (conv_model(custom="FlexErf"), "uses FlexErf of TensorFlow itself (SELECT_TF_OPS)"),
         (
             b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
-            "is no TFLite flatbuffer: it is a Git LFS pointer",
+            "is not a TFLite flatbuffer: it is a Git LFS pointer",
         ),
-        (b"PK\x03\x04" + bytes(40), "is no TFLite flatbuffer: it is a zip file, such as a .keras"),
-        (b"<!DOCTYPE html><html>", "is no TFLite flatbuffer: it is a web page"),
+        (b"PK\x03\x04" + bytes(40), "is not a TFLite flatbuffer: it is a zip file, such as a .keras"),
+        (b"<!DOCTYPE html><html>", "is not a TFLite flatbuffer: it is a web page"),
     ],
 )
 def test_what_the_firmware_cannot_feed_is_refused(tmp_path, command_line, content, sentence):
@@ -204,7 +204,7 @@ def test_the_pixel_range_is_read_off_the_input(scale, zero, expected):
         (-123.68, 151.06, "export.channel_order=bgr export.mean=[103.939,116.779,123.68]"),  # keras' ResNet50, VGG
         (-123.9, 150.8, "export.channel_order=bgr export.mean=[103.939,116.779,123.68]"),
         (-2.118, 2.640, "export.input_range=0..1 export.mean=[0.485,0.456,0.406] export.std=[0.229,0.224,0.225]"),
-        (-3, 7, "taken as they are"),
+        (-3, 7, "the range is taken as it is"),
     ],
 )
 def test_an_unusual_range_is_hinted_at_with_the_keys_that_are_likely(low, high, keys):
@@ -212,7 +212,7 @@ def test_an_unusual_range_is_hinted_at_with_the_keys_that_are_likely(low, high, 
     scale = (high - low) / 255
     found = pixels.of(image(scale, round(-128 - low / scale)), Export())
     assert found.hint.endswith(keys)
-    assert "is no usual one of pixels" in found.hint
+    assert "is not a usual one for pixels" in found.hint
 
 
 def test_the_pixel_range_can_be_given():
@@ -335,7 +335,7 @@ def test_a_file_too_large_for_the_board_is_told_with_numbers(tmp_path, command_l
     assert status == 3
     assert "NO" in out
     assert "'theirs.tflite' does not fit stm32f746g_disco: it needs" in error
-    assert "bytes of flash where there are 1,048,576; a smaller network or a larger board would" in error
+    assert "bytes of flash where there are 1,048,576; use a smaller network or a larger board" in error
 
 
 def _noise(count):
@@ -383,7 +383,7 @@ def test_an_arena_that_nobody_can_compute_has_no_estimate(tmp_path, command_line
     assert (report["memory"]["arena_bytes"], report["memory"]["ram_bytes"]) == (None, None)
     assert report["arena_basis"] == {"how": "unknown", "unplanned_operators": ["TRANSPOSE_CONV"]}
     assert "bytes, 0 MACs (without those of TRANSPOSE_CONV): 1 TRANSPOSE_CONV" in out
-    assert "RAM       unknown: what TRANSPOSE_CONV takes of the arena on the chip was never measured" in out
+    assert "RAM       unknown: how much of the arena TRANSPOSE_CONV takes on the chip was never measured" in out
     assert "fits      stm32f746g_disco: unknown" in out
 
 
@@ -427,7 +427,7 @@ def test_an_export_into_the_empty_folder_that_one_stands_in(tmp_path, command_li
     ("words", "sentence"),
     [
         (["qat.epochs=3"], "export cannot change qat.epochs of 'theirs.tflite'"),
-        (["data.resize=pad"], "data.resize=pad: says how images are read; name them with --data SPEC"),
+        (["data.resize=pad"], "data.resize=pad: applies only to images; give them with --data SPEC"),
     ],
 )
 def test_words_that_an_export_of_a_tflite_does_not_read_are_refused(tmp_path, command_line, words, sentence):
@@ -466,7 +466,7 @@ def test_a_wrong_golden_output_in_the_emulator_is_status_1(tmp_path, command_lin
     report, error = wrong(command_line, tmp_path, conv_model())
     assert report["fits"]
     assert report["emulated"]["golden"] == "different"
-    assert report["unproven"] == ["the golden output is another on the emulated mps2_an500 (3 values)"]
+    assert report["unproven"] == ["the golden output is different on the emulated mps2_an500 (3 values)"]
     assert report["unproven"][0] in error
 
 

@@ -36,7 +36,7 @@ def test_a_step_that_is_too_large_is_refused_and_nothing_is_written(tmp_path, mo
     words = ["optim.batch=64", "model.width=0.25", "optim.epochs=1", "data.check=false"]
     monkeypatch.setattr(memory, "machine_bytes", lambda: 1_000_000)
     with pytest.raises(
-        UserError, match=r"a step of 64 images at 8 pixels needs at least .* GB, this machine has 0.0 GB"
+        UserError, match=r"a step of 64 images at 8 pixels needs at least .* GB, but this machine has 0.0 GB"
     ):
         fit.fit(configs.load(None, [*words, "model.resolution=8"]), tmp_path / "run")
     assert not (tmp_path / "run").exists()

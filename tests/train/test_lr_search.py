@@ -498,7 +498,7 @@ def test_a_range_test_is_one_epoch_of_rising_rates(tmp_path):
     [
         (["search.low=0.1", "search.high=0.01"], "search.low = 0.1 and search.high = 0.01: expected low below high"),
         (["search.step=0.1"], "search.step = 0.1 is larger than the range from search.low = 0.005 to"),
-        (["optim.name=adam"], "say optim.name=sgd or search.algorithm=none"),
+        (["optim.name=adam"], "use optim.name=sgd or search.algorithm=none"),
         (["search.storage=nonsense"], "search.storage = 'nonsense'"),
         (["search.storage=sqlite:////no/such/folder/x.db"], "unable to open database file"),
         (["search.storage=sqlite:///:memory:"], "it forgets the trials when this process ends"),

@@ -51,7 +51,7 @@ def test_hosts_and_ports():
         ("{", "it is '{'"),
         ("[1]", "it is '[1]'"),
         ({"cluster": {"ps": ["a:1"]}}, "its cluster has the job 'ps'"),
-        ({"cluster": {"worker": "a:1"}}, "its workers are no list of addresses"),
+        ({"cluster": {"worker": "a:1"}}, "its workers are not a list of addresses"),
         ({"cluster": {"worker": ["a"]}}, "it has the address 'a'"),
         ({"cluster": {"worker": ["a:70000"]}}, "it has the address 'a:70000'"),
         ({"cluster": {"worker": ["a:1", "a:1"]}}, "two of its workers have the address a:1"),

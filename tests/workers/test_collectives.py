@@ -90,7 +90,7 @@ def test_a_worker_that_has_ended_is_named(text, who):
         Played(0, [None] * 3).watched(lambda: "go on with --resume"),
     ):
         raise tf.errors.UnavailableError(None, None, text)
-    assert str(gone.value).startswith(f"{who} does not answer any more, 0 s after the training began: ")
+    assert str(gone.value).startswith(f"{who} no longer answers, 0 s after the training began: ")
     assert str(gone.value).endswith("; go on with --resume")
 
 

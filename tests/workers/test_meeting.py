@@ -52,7 +52,7 @@ def test_a_single_one_meets_nobody():
 def test_a_worker_that_does_not_come_is_named(addresses, monkeypatch):
     monkeypatch.setenv(meeting.WAIT_VARIABLE, "1.5")
     chief, other = all_met(Cluster(addresses, 0), Cluster(addresses, 1))
-    assert chief == ["worker 2 of 3 did not come: start them with the same TF_CONFIG"]
+    assert chief == ["worker 2 of 3 did not connect: start them with the same TF_CONFIG"]
     assert other == [f"the chief at {addresses[0]} says: {chief[0]}"]
 
 
@@ -93,7 +93,7 @@ def test_a_clock_far_off_is_told_on_both_sides(addresses, ahead, side, monkeypat
 @pytest.mark.parametrize(
     ("lie", "sentence"),
     [
-        ({"count": 3}, "knows of 3 workers, the chief of 2: give all one TF_CONFIG"),
+        ({"count": 3}, "knows of 3 workers, the chief of 2: give all the same TF_CONFIG"),
         ({"keras": "2.0"}, "has keras 2.0, the chief "),
         ({"tensorflow": None}, "has tensorflow None, the chief "),
     ],
@@ -132,4 +132,7 @@ def test_strangers_on_the_port_are_left_alone(addresses):
 def test_a_wrong_time_to_wait_is_refused(addresses, text, monkeypatch):
     monkeypatch.setenv(meeting.WAIT_VARIABLE, text)
     [[said]] = all_met(Cluster(addresses, 1))
-    assert said == f"{meeting.WAIT_VARIABLE}={text} is no number of seconds to wait for workers: expected such as 300"
+    assert (
+        said
+        == f"{meeting.WAIT_VARIABLE}={text} is not a number of seconds to wait for workers: expected for example 300"
+    )

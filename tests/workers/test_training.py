@@ -105,7 +105,7 @@ def test_a_killed_worker_ends_the_others_and_they_go_on_to_the_same_weights(undi
     [sentence] = [line for line in said.splitlines() if line.startswith("tinytrain: ")]
     assert chief.returncode == 2
     assert sentence.startswith("tinytrain: worker 1 of 2 (127.0.0.1:")
-    assert "does not answer any more" in sentence
+    assert "no longer answers" in sentence
     assert sentence.endswith(f"start all workers again with the same command and --out {folder} --resume")
     shutil.copytree(folder, tmp_path / "alone")
 
@@ -156,7 +156,7 @@ def test_methods_detectors_and_searches_train_with_two_workers(tmp_path):
     ("words", "sentence"),
     [
         (["--workers", "0"], "--workers 0 is out of range: expected a whole number from 1 to 1,000"),
-        (["--workers", "two"], "--workers two is no number: expected a whole number from 1 to 1,000"),
+        (["--workers", "two"], "--workers two is not a number: expected a whole number from 1 to 1,000"),
         (["--restarts", "1"], "--restarts needs --workers N"),
         (["--workers", "2", "--restarts", "1"], "--restarts needs --out RUN"),
     ],
@@ -171,7 +171,7 @@ def test_workers_within_workers_are_refused(command_line, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}')
     status, _, said = command_line("fit", "--workers", "2")
     assert status == 2
-    assert "TF_CONFIG names 2 workers, and --workers would start others: say one of both" in said
+    assert "TF_CONFIG names 2 workers, and --workers would start others: use one of them" in said
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):

@@ -66,7 +66,7 @@ def _results(device: Mlperf, hello: Hello, exported: Exported, images: int | Non
         rows.append(device.infer(1).results)
         if len(rows[-1]) != classes:
             received = f"{len(rows[-1])} results of image {image}"
-            raise TinytrainError(f"the board answers with {received}, expected {classes}, a class each")
+            raise TinytrainError(f"the board answers with {received}, expected {classes}, one for each class")
     return drawn_images, np.array(rows)
 
 

@@ -42,10 +42,10 @@ def failure(result: dict[str, Any]) -> str:
     """Returns what is wrong with the board's answers, in one sentence; "" if they are the host's."""
     if different := result["different"]:
         share = f"{different:,} of {counted(result['images'], 'output')} of {result['board']}"
-        return f"{share} differ from the host's: the model computes something else there"
+        return f"{share} differ from the host's: the model gives different results there"
     if different := result.get("boxes", {}).get("different", 0):
         share = f"the boxes of {different:,} of {counted(result['images'], 'image')} on {result['board']}"
-        return f"{share} differ from the host's: its decoder computes something else there"
+        return f"{share} differ from the host's: its decoder gives different results there"
     if different := result["latency"].get("different", 0):
         return (
             f"the output changed in {different} of {len(result['latency']['windows'])} repetitions on {result['board']}"
@@ -74,7 +74,7 @@ def _decode(result: dict[str, Any]) -> str:
 def _accuracy(result: dict[str, Any]) -> str:
     accuracy = result["accuracy"]
     if accuracy is None:
-        return "unknown: the export has no labels, or the protocol tells no boxes"
+        return "unknown: the export has no labels, or the protocol sends no boxes"
     label = figures.of(result["task"]).main.label
     return f"{label} {100 * accuracy['board']:.2f} % on the board, {100 * accuracy['host']:.2f} % on the host"
 
@@ -85,7 +85,7 @@ def _latency(result: dict[str, Any]) -> str:
     if result["protocol"] == "mlperf":
         low, high = latency["min_milliseconds"], latency["max_milliseconds"]
         shortest = min(row["seconds"] for row in latency["windows"])
-        clock = " of the emulator's clock, which is no board's" if result["emulated"] else ""
+        clock = " by the emulator's clock, which is not a board's" if result["emulated"] else ""
         return (
             f"{latency['milliseconds']:.3f} ms{clock}, {latency['inferences_per_second']:.3f} inferences/s "
             f"(median of {windows} windows of at least {shortest:.1f} s, {low:.3f} to {high:.3f} ms)"
@@ -121,7 +121,7 @@ def _warnings(result: dict[str, Any]) -> list[str]:
     clock = result["latency"].get("clock", 1.0)
     if abs(clock - 1) <= _CLOCK_TOLERANCE:
         return []
-    return [f"clock     10 s of the board took {10 * clock:.1f} s here: its clock is not what its header says"]
+    return [f"clock     10 s on the board took {10 * clock:.1f} s here: its clock is not as its header says"]
 
 
 def _operators(result: dict[str, Any]) -> list[str]:

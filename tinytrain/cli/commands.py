@@ -24,10 +24,10 @@ MOST_WORKERS, MOST_RESTARTS = 1000, 1000
 BUDGET = choice(
     "budget",
     ("epochs", "time"),
-    "what is equal for all; time: cheaper ones get more epochs, processor time counts",
+    "what is the same for all runs: epochs, or processor time, so that cheaper networks get more epochs",
     "epochs",
 )
-DRY_RUN = switch("dry-run", "say what would be trained, for how long and where; train and write nothing")
+DRY_RUN = switch("dry-run", "show what would be trained, for how long and where, without training or writing anything")
 AUTO = "auto"  # --model: the project's choice for the board
 
 
@@ -58,10 +58,12 @@ def _fit(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, s
     if values.restarts and not out:
         raise UserError("--restarts needs --out RUN, the folder of the run to go on with")
     if _is_dry(values) and (values.workers is not None or others.count > 1):
-        raise UserError("--dry-run is about one process: leave --workers out; several take as long at least")
+        raise UserError(
+            "--dry-run estimates the time of one process: leave out --workers; several take at least as long"
+        )
     if values.workers is not None and others.count > 1:
         raise UserError(
-            f"{cluster.VARIABLE} names {others.count} workers, and --workers would start others: say one of both"
+            f"{cluster.VARIABLE} names {others.count} workers, and --workers would start others: use one of them"
         )
     if values.workers is not None:
         words = flag_words(COMMANDS["fit"], values, leave_out=("workers", "restarts"))
@@ -101,9 +103,9 @@ def _teach(values: Any, path: Path | None, config: schema.Config, typed: set[str
     if not values.out:
         raise UserError("--teacher needs --out DIR, the folder of the runs that it trains")
     if _is_dry(values):
-        raise UserError("--dry-run cannot say what --teacher trains: that depends on what its first runs come to")
+        raise UserError("--dry-run cannot say what --teacher trains: that depends on the results of its first runs")
     if values.resume:
-        raise UserError("--teacher goes on without --resume: run the same command again")
+        raise UserError("--teacher does not take --resume: to continue, run the same command again")
     if values.workers is not None or cluster.of_environment().count > 1:
         raise UserError(
             "--teacher trains several networks, and workers share one: start the same command several times instead, "
@@ -147,7 +149,9 @@ def _refuse_unfinished(target: str) -> None:
 def _compare(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, str]:
     texts = values.resolutions.split(",") if values.resolutions else []
     if not all(text.isascii() and text.isdecimal() and len(text) <= 4 for text in texts):
-        raise UserError(f"--resolutions {values.resolutions} is no list of pixels: expected such as 96,128,160")
+        raise UserError(
+            f"--resolutions {values.resolutions} is not a list of pixels: expected numbers such as 96,128,160"
+        )
     sides = list(map(int, texts))
     if values.workers is not None:
         _share("compare", values, operands, overrides)
@@ -163,7 +167,7 @@ def _compare(values: Any, operands: list[str], overrides: list[str]) -> tuple[An
 def _share(name: str, values: Any, operands: list[str], overrides: list[str]) -> NoReturn:
     """Runs a command in --workers processes, which share its runs, and exits."""
     if _is_dry(values):
-        raise UserError("--dry-run is about one process: leave --workers out")
+        raise UserError("--dry-run estimates the time of one process: leave out --workers")
     words = flag_words(COMMANDS[name], values, leave_out=("workers",))
     sys.exit(side_by_side.launch([name, *operands, *words, *overrides], values.workers))
 
@@ -173,7 +177,7 @@ def _search(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any
         received = " ".join([*operands, *overrides]) or "neither"
         raise UserError(f"search needs --data SPEC and --mcu BOARD, received {received}")
     if (values.hours is None) == (values.trials is None):
-        raise UserError("search ends after a time or a number of networks: say one of --hours H and --trials N")
+        raise UserError("search must know when to stop: give either --hours H or --trials N")
     from tinytrain.deploy import boards
 
     boards.load(values.mcu)
@@ -236,14 +240,16 @@ def _refuse_workers(table: str, values: Any) -> None:
     from tinytrain.experiments.papers.tables import RUNTIME
 
     if values.workers is not None:
-        raise UserError(f"{table} trains nothing, so that workers share nothing: leave out --workers {values.workers}")
+        raise UserError(
+            f"{table} trains nothing, so workers have nothing to share: leave out --workers {values.workers}"
+        )
     runtimes.require(RUNTIME)
 
 
 def _export(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, str]:
     if values.mcu and values.cpu:
         raise UserError(
-            f"an export is for a board or for a CPU: say --mcu {values.mcu} or --cpu {values.cpu}, not both"
+            f"an export is for a board or for a CPU: give --mcu {values.mcu} or --cpu {values.cpu}, not both"
         )
     if len(operands) != 1 or not (values.mcu or values.cpu):
         received = " ".join([*operands, *overrides]) or "neither"
@@ -270,7 +276,7 @@ def _export_cpu(values: Any, target: str, overrides: list[str]) -> tuple[Any, st
     """Exports a run for a CPU, as `export` says with --cpu."""
     if values.data or values.diagnose:
         flag = "--data" if values.data else "--diagnose"
-        raise UserError(f"{flag} goes with --mcu: --cpu exports a run with the data it was trained on")
+        raise UserError(f"{flag} works only with --mcu: --cpu exports a run with the data it was trained on")
     from tinytrain.deploy.cpu import runtimes
 
     runtimes.require(values.cpu)
@@ -300,9 +306,9 @@ def _refuse_wrong_or_too_large(report: dict[str, Any]) -> None:
     from tinytrain.deploy import boards, fit_check
 
     board = boards.load(report["board"])
-    remedy = f"train it smaller: fit --mcu {board.name} says how"
+    remedy = f"train a smaller one: fit --mcu {board.name} says which sizes fit"
     if Path(report["source"]).is_file():
-        remedy = "a smaller network or a larger board would (`tinytrain list boards`)"
+        remedy = "use a smaller network or a larger board (`tinytrain list boards`)"
     raise fit_check.too_large(f"'{report['source']}'", fit_check.Memory(**report["memory"]), board, remedy)
 
 
@@ -411,12 +417,14 @@ def _refuse_severe(result: dict[str, Any]) -> None:
     from tinytrain.data.source import counted
 
     if severe := sum(finding["severe"] for finding in result["findings"]):
-        raise TinytrainError(f"fit refuses '{result['data']}' for {counted(severe, 'finding')} marked error: above")
+        raise TinytrainError(
+            f"fit refuses '{result['data']}' because of {counted(severe, 'finding')} marked error: above"
+        )
 
 
 def _clean(values: Any, operands: list[str], _: list[str]) -> tuple[Any, str]:
     if operands:
-        raise UserError(f"clean takes no operand, received {' '.join(operands)}: it is about the cache as a whole")
+        raise UserError(f"clean takes no argument, received {' '.join(operands)}: it cleans the whole cache")
     from tinytrain.commands.clean import clean
 
     return clean(values.yes)
@@ -443,23 +451,31 @@ COMMANDS = {
         "Trains a model on images.",
         "[CONFIG|--recipe NAME]",
         (
-            choice("recipe", library.recipe_names(), "a whole way of training", value="NAME"),
+            choice("recipe", library.recipe_names(), "a complete training recipe", value="NAME"),
             text("data", "SPEC", configs.keys()["data.spec"].metadata["meaning"]),
             text(
                 "model",
                 "NAME",
-                "a name from `tinytrain list models`, or auto: the first of the measured ones that fits",
+                "a name from `tinytrain list models`, or auto: the first of the measured networks that fits the board",
             ),
-            text("mcu", "BOARD", "a board; refuse, before training, a model that does not fit it"),
+            text("mcu", "BOARD", "the board: a model that does not fit it is refused before training"),
             text(
                 "teacher",
                 "auto|RUN|FILE",
-                "train a larger network first, or take that one, and let it teach; beside plain training for as long",
+                "let a larger network teach this one (auto: train it first) and compare that with plain training for "
+                "the same time",
             ),
             text("out", "RUN", "the run folder to write (default: the next free runs/DATA-MODEL-NNN)"),
-            switch("resume", "go on with the interrupted run in --out"),
-            integer("workers", "N", "train in N processes of this machine, that share each batch", 1, MOST_WORKERS),
-            integer("restarts", "K", "with --workers: go on K times after one was killed", 0, MOST_RESTARTS, default=0),
+            switch("resume", "continue the interrupted run in --out"),
+            integer("workers", "N", "train in N processes on this machine, which share each batch", 1, MOST_WORKERS),
+            integer(
+                "restarts",
+                "K",
+                "with --workers: start again up to K times after one was killed",
+                0,
+                MOST_RESTARTS,
+                default=0,
+            ),
             DRY_RUN,
         ),
         _fit,
@@ -469,51 +485,53 @@ COMMANDS = {
         "Trains every config on every dataset with every seed, and tabulates the results; run again, it continues.",
         "CONFIG|RECIPE…",
         (
-            text("data", "SPEC,SPEC…", "in place of each config's own data"),
-            text("resolutions", "R,R…", "train every config at each of these, and draw what that costs: macs.png"),
-            integer("seeds", "N", "how many seeds, from 0", 1, MOST_SEEDS, default=1),
+            text("data", "SPEC,SPEC…", "data to use instead of each config's own"),
+            text(
+                "resolutions", "R,R…", "train every config at each of these, and draw accuracy against cost in macs.png"
+            ),
+            integer("seeds", "N", "number of seeds, starting at 0", 1, MOST_SEEDS, default=1),
             text("out", "DIR", "the folder of the runs, results.csv and results.md", default="compare"),
             BUDGET,
-            integer("workers", "N", "train in N processes of this machine, that share the runs", 1, MOST_WORKERS),
+            integer("workers", "N", "train in N processes on this machine, which share the runs", 1, MOST_WORKERS),
             DRY_RUN,
         ),
         _compare,
         again=lambda _: GOES_ON,
     ),
     "search": Command(
-        "Finds the best network for a board: trains many for a short time, few for long; run again, it goes on.",
+        "Finds the best network for a board: trains many briefly and the best ones longer; run again, it continues.",
         "",
         (
             text("data", "SPEC", "the images, one class each", required=True),
             text("mcu", "BOARD", "the board that the network has to fit", required=True),
-            number("latency-ms", "MS", "the most that the predicted latency may be", 0.001, 1e6),
-            number("hours", "H", "end after so long, or", 0.001, 10_000),
-            integer("trials", "N", "after so many networks", 1, fields.MOST_TRIALS),
-            choice("teacher", (AUTO,), "then train a larger network to teach the winner, if time is left"),
+            number("latency-ms", "MS", "the longest predicted latency that is allowed", 0.001, 1e6),
+            number("hours", "H", "stop after this time", 0.001, 10_000),
+            integer("trials", "N", "stop after this many networks, instead of --hours", 1, fields.MOST_TRIALS),
+            choice("teacher", (AUTO,), "in the end, train a larger network to teach the winner, if time is left"),
             text("storage", "URL", "the database that processes share (default: search.db in --out)"),
             text("out", "DIR", "the folder of the runs, search.csv, search.md and search.png", default="search"),
-            integer("workers", "N", "search in N processes of this machine, that share the networks", 1, MOST_WORKERS),
+            integer("workers", "N", "search in N processes on this machine, which share the networks", 1, MOST_WORKERS),
             DRY_RUN,
         ),
         _search,
         again=lambda _: GOES_ON,
     ),
     "reproduce": Command(
-        "Trains a table of one of the papers and prints it beside ours; run again, it continues.",
+        "Trains the networks of a paper's table and prints its figures beside ours; run again, it continues.",
         "TABLE",
         (
-            text("data", "SPEC,SPEC…", "in place of the paper's datasets"),
+            text("data", "SPEC,SPEC…", "data to use instead of the paper's"),
             text(
                 "scale", "S", "share of the work, or E,I or E,I,R: shares of epochs, images and resolution (default: 1)"
             ),
-            text(
-                "arms", "ARM,ARM…", "only the arms whose names begin so, and those they are compared to or learn from"
+            text("arms", "ARM,ARM…", "only arms whose names begin so, and those they are compared to or learn from"),
+            integer(
+                "batch", "B", "images per step; the learning rates change in proportion", LEAST_BATCH, fields.MOST_BATCH
             ),
-            integer("batch", "B", "images a step, learning rates in proportion", LEAST_BATCH, fields.MOST_BATCH),
-            integer("seeds", "N", "how many seeds, from 0", 1, MOST_SEEDS, default=1),
+            integer("seeds", "N", "number of seeds, starting at 0", 1, MOST_SEEDS, default=1),
             text("out", "DIR", "the folder of the runs, table.md, table.csv and figures/ (default: reproduce/TABLE)"),
             BUDGET,
-            integer("workers", "N", "train in N processes of this machine, that share the runs", 1, MOST_WORKERS),
+            integer("workers", "N", "train in N processes on this machine, which share the runs", 1, MOST_WORKERS),
             DRY_RUN,
         ),
         _reproduce,
@@ -524,7 +542,12 @@ COMMANDS = {
         "RUN|MODEL.tflite (--mcu BOARD|--cpu RUNTIME)",
         (
             text("mcu", "BOARD", "a board or microcontroller from `tinytrain list boards`"),
-            choice("cpu", tuple(CPU_RUNTIMES), "a float and an int8 model of a RUN, proven in it", value="RUNTIME"),
+            choice(
+                "cpu",
+                tuple(CPU_RUNTIMES),
+                "write a RUN as a float and an int8 model for this runtime, and check them in it",
+                value="RUNTIME",
+            ),
             choice(
                 "target",
                 plugins.names(plugins.TARGETS),
@@ -544,27 +567,29 @@ COMMANDS = {
         "RUN|MODEL.tflite",
         (
             text(
-                "data", "SPEC", "another data source than the run's: its test split, or all of it if it has no splits"
+                "data",
+                "SPEC",
+                "measure on this data instead of the run's: its test split, or all of it if it has no splits",
             ),
             choice("split", ("train", "val", "test"), "the split to measure (default: test)"),
             choice(
                 "frames",
                 fields.FRAME_FORMATS,
-                "measure also what an exported library makes of the images as frames of a camera, without antialiasing",
+                "measure the images a second time as camera frames in this format, as an exported library resizes them",
                 value="FORMAT",
             ),
         ),
         _evaluate,
     ),
     "predict": Command(
-        "Finds boxes, or the class, in pictures: a line of JSON each, and with --out the pictures drawn.",
+        "Finds boxes, or the class, in pictures: prints a line of JSON for each, and draws them with --out.",
         "RUN|EXPORT IMAGE…",
         (
             text("out", "DIR", "draw the pictures into this folder"),
             number(
                 "score",
                 "S",
-                "least score of a box; by default the one stored with the model",
+                "lowest score at which a box is shown; by default the one stored with the model",
                 fields.LEAST_SCORE,
                 fields.MOST_SCORE,
             ),
@@ -578,7 +603,13 @@ COMMANDS = {
         "DIR",
         (
             text("port", "DEVICE|auto", "the serial port of a board that holds the firmware (default: the emulator)"),
-            integer("images", "N", "test images; by default all, in the emulator a minute's", 1, fields.MOST_IMAGES),
+            integer(
+                "images",
+                "N",
+                "number of test images; by default all, in the emulator as many as take about a minute",
+                1,
+                fields.MOST_IMAGES,
+            ),
             choice("protocol", ("binary", "mlperf"), "mlperf: the text protocol of MLPerf Tiny's runner", "binary"),
             text("out", "DIR", "the folder for bench.json and its pictures (default: DIR)"),
         ),
@@ -589,7 +620,7 @@ COMMANDS = {
     "report": Command(
         "Writes one HTML file about one run or several side by side: accuracy, curves, mistakes, memory, latency.",
         "RUN…",
-        (text("out", "HTML", "the file to write, replaced if it is there", default="report.html"),),
+        (text("out", "HTML", "the file to write; an existing one is replaced", default="report.html"),),
         _report,
         overrides=False,
     ),
@@ -601,21 +632,25 @@ COMMANDS = {
         verdict=_refuse_severe,
     ),
     "list": Command(
-        "Lists what a config can name.",
+        "Lists the names and keys that a config can use.",
         f"[{'|'.join(LISTS)}]",
-        (integer("classes", "N", "for `list models`: classes; by default the papers' 1,000", 1, MOST_CLASSES),),
+        (
+            integer(
+                "classes", "N", "for `list models`: number of classes; by default those of the papers", 1, MOST_CLASSES
+            ),
+        ),
         _list,
         overrides=False,
     ),
     "clean": Command(
-        "Shows where the cache is and how large, and removes it with --yes; runs and exports are not in it.",
+        "Shows where the cache is and how large it is, and empties it with --yes; it holds no runs and no exports.",
         "",
         (switch("yes", "remove what is shown"),),
         _clean,
         overrides=False,
     ),
     "completion": Command(
-        "Prints the script with which a shell completes commands, flags, keys and names.",
+        "Prints a script that makes a shell complete commands, flags, keys and names.",
         "bash|zsh|fish",
         (),
         _completion,

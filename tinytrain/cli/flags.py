@@ -179,7 +179,7 @@ class _WholeNumber(flags.IntegerParser):
         digits = argument.isascii() and argument.isdecimal()
         number = int(argument) if digits and len(argument) <= len(str(high)) else None
         if number is None or not low <= number <= high:
-            fault = "out of range" if argument.isascii() and argument.removeprefix("-").isdecimal() else "no number"
+            fault = "out of range" if argument.isascii() and argument.removeprefix("-").isdecimal() else "not a number"
             raise UserError(f"--{self.name} {argument} is {fault}: expected a whole number from {low:,} to {high:,}")
         return number
 
@@ -194,7 +194,7 @@ class _Number(flags.FloatParser):
         low, high = self.lower_bound, self.upper_bound
         is_number = re.fullmatch(r"-?(\d+\.?\d*|\.\d+)(e-?\d{1,3})?", argument, re.ASCII | re.IGNORECASE)
         if not is_number or not low <= float(argument) <= high:
-            fault = "out of range" if is_number else "no number"
+            fault = "out of range" if is_number else "not a number"
             raise UserError(f"--{self.name} {argument} is {fault}: expected a number from {low:g} to {high:g}")
         return float(argument)
 

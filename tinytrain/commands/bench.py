@@ -36,7 +36,7 @@ def bench(
 
     Args:
         folder: what `tinytrain export` wrote. One for a CPU is measured here, by its runtime; `port`, `images` and
-            `protocol` are about boards.
+            `protocol` apply only to boards.
         port: the serial port of a board that holds the firmware, or "auto"; None runs it in the emulator.
         images: how many of the test images; by default all, in the emulator as many as take about a minute.
         protocol: "binary", or "mlperf" for the text protocol of MLPerf Tiny's runner.
@@ -44,8 +44,8 @@ def bench(
         window_s: the shortest window that a board's latency is measured in, by default 10 s; on a CPU 1 s.
 
     Raises:
-        UserError: no export, no board, or one that holds something else; a folder that cannot be written.
-        TinytrainError: the board restarted, or does not answer any more.
+        UserError: no export, no board, or a board with another model; a folder that cannot be written.
+        TinytrainError: the board restarted, or no longer answers.
     """
     if protocol not in PROTOCOLS:
         raise unknown("protocol", protocol, PROTOCOLS)
@@ -83,7 +83,9 @@ def _bench_cpu(
     """Measures an export for a CPU; the arguments are those of `bench`."""
     given = {"--port": port, "--images": images, "--protocol": protocol if protocol != "binary" else None}
     if refused := [flag for flag, value in given.items() if value is not None]:
-        raise UserError(f"{', '.join(refused)} is about a board; '{folder}' is an export for a CPU, measured here")
+        raise UserError(
+            f"{', '.join(refused)} applies only to a board; '{folder}' is an export for a CPU, which is measured here"
+        )
     exported = CpuExport.open(folder)
     runtimes.require(exported.runtime)
     target = Path(out) if out else folder

@@ -76,7 +76,7 @@ def _alone(folder: Path) -> Iterator[None]:
     try:
         if not leases.try_lock(handle):
             raise UserError(
-                f"another tinytrain command uses the cache '{folder}': wait until it has ended, nothing was removed"
+                f"another tinytrain command is using the cache '{folder}': wait until it has ended; nothing was removed"
             )
         yield
     finally:
@@ -87,12 +87,14 @@ def _contents(folder: Path) -> tuple[list[Kind], list[str]]:
     """Returns all kinds with the paths that are there, and the names of what is none of them."""
     digest = "[0-9a-f]{32}"
     kinds = [
-        Kind("images", "decoded images, from which a training reads", f"images-{digest}"),
-        Kind("facts", "what was read of image files and labels", rf"(scan|facts|labels)-{digest}\.(npy|json)"),
+        Kind("images", "decoded images, which trainings read", f"images-{digest}"),
+        Kind(
+            "facts", "facts about image files, and labels read from files", rf"(scan|facts|labels)-{digest}\.(npy|json)"
+        ),
         Kind("records", "pictures unpacked from TFRecord files", f"records-{digest}"),
-        Kind("firmware", "programs that were built for the emulator", rf"{digest}\.elf", "firmware"),
-        Kind("networks", "what networks of searches cost", r"[0-9a-f]{24}\.json", "networks"),
-        Kind("leftovers", "what commands that were killed have left", rf"worker-{digest}|\.tinytrain-[0-9a-f]{{8}}-.*"),
+        Kind("firmware", "programs built for the emulator", rf"{digest}\.elf", "firmware"),
+        Kind("networks", "the cost of networks in searches", r"[0-9a-f]{24}\.json", "networks"),
+        Kind("leftovers", "leftovers of killed commands", rf"worker-{digest}|\.tinytrain-[0-9a-f]{{8}}-.*"),
     ]
     others = []
     for inner in ("", *(kind.folder for kind in kinds if kind.folder)):
@@ -147,7 +149,7 @@ def _text(result: dict[str, Any]) -> str:
         cells.append(("", "together", f"{result['files']:,}", f"{result['bytes']:,}"))
         lines = [f"the cache, '{folder}':", *tables.aligned([HEADINGS, *cells], COLUMNS)]
     if result["others"]:
-        lines.append(f"not of tinytrain, left alone: {', '.join(result['others'])}")
+        lines.append(f"not made by tinytrain, left alone: {', '.join(result['others'])}")
     if result["kinds"]:
         again = "made again when they are needed"
         lines.append(f"removed; {again}" if result["removed"] else f"`tinytrain clean --yes` removes them; {again}")

@@ -42,12 +42,12 @@ def compare(
 
     Args:
         paths: config files or names of recipes; the first is the baseline of the column "to the first".
-        data: SPECs (digits, folder:PATH …) that take the place of each config's own data.spec.
+        data: SPECs (digits, folder:PATH …) that replace each config's own data.spec.
         seeds: how many seeds.
         out: the folder of the runs and of results.csv and results.md, which are rewritten after every run.
         overrides: KEY=VALUE words for every config.
         resolutions: values of model.resolution in pixels, each config is trained at all of them; empty: at its own.
-        budget: what is equal for all: "epochs", each config has its own, or "time", the processor time of training
+        budget: what is set for all: "epochs", each config has its own, or "time", the same processor time of training
             (experiments/budget.py).
         dry_run: train and write nothing, and return what would be trained instead (`forecast.of_plan`).
 
@@ -84,7 +84,7 @@ def _chart(out: Path, runs: list[results_table.Row], files: list[Path], sides: l
         panels[data] = (f"test {label} / %", macs_chart.curves(points))
     path = out / "macs.png"
     with mpl.rc_context({"text.parse_math": False}):  # a folder may be called $x$
-        drawn = macs_chart.draw(panels, "what accuracy costs")
+        drawn = macs_chart.draw(panels, "accuracy against cost")
         write_atomically(path, functools.partial(drawn.savefig, format="png", dpi=120))
     return path
 
@@ -106,11 +106,11 @@ def _plan(
     if seeds < 1:
         raise UserError(f"compare trains with the seeds 0 to N - 1, received --seeds {seeds}: expected at least 1")
     if any(configs.key_of(override) in ("seed", "data.spec") for override in overrides):
-        raise UserError("compare sets seed and data.spec of every run: say --seeds N and --data SPEC,SPEC… instead")
+        raise UserError("compare sets seed and data.spec of every run: use --seeds N and --data SPEC,SPEC… instead")
     if sides and any(configs.key_of(override) == "model.resolution" for override in overrides):
-        raise UserError("--resolutions sets model.resolution of every run: say one of both")
+        raise UserError("--resolutions sets model.resolution of every run: use only one of the two")
     if repeated := next((side for side in sides if sides.count(side) > 1), 0):
-        raise UserError(f"--resolutions names {repeated} twice: expected different ones")
+        raise UserError(f"--resolutions names {repeated} twice: expected each only once")
     plan = []
     for seed in range(seeds):
         for path, side, spec in itertools.product(paths, sides or [0], data or [""]):

@@ -91,7 +91,7 @@ def as_text(result: dict[str, Any]) -> str:
     lines = [
         f"{result['data']}: {counted(result['images'], 'image')} in {counted(result['classes'], 'class', 'classes')}, "
         + ", ".join(f"{count:,} {split}" for split, count in total.items()),
-        f"mean {result['mean']}, deviation {result['deviation']} of the training pixels, per channel in 0..1",
+        f"training pixels per channel, in 0..1: mean {result['mean']}, standard deviation {result['deviation']}",
         *(dataset_report.lines(result) if with_boxes else ["", *_counts(parts, total)]),
         "",
     ]
@@ -101,7 +101,7 @@ def as_text(result: dict[str, Any]) -> str:
     pictures = f"samples of each class: {result['picture']}, augmented: {result['augmented']}"
     if with_boxes:
         pictures = f"samples: {result['picture']}, augmented: {result['augmented']}, charts: {result['charts']}"
-    return "\n".join([*lines, *(findings or ["nothing wrong was found"]), "", pictures])
+    return "\n".join([*lines, *(findings or ["no problems were found"]), "", pictures])
 
 
 def _counts(parts: dict[str, dict[str, int]], total: dict[str, int]) -> list[str]:

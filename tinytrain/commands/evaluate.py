@@ -42,10 +42,10 @@ def evaluate(
             `tinytrain export` wrote into a run folder finds its data by itself.
         data: a SPEC; by default the data of the run.
         split: "train", "val" or "test"; by default test, or all images of other data without splits.
-        overrides: KEY=VALUE words: how images are read and split (data.*) and, for a .tflite, what they are to it
-            (export.*).
-        frames: a format of `data.frames`: the images are frames of a camera as well, which an exported library resizes
-            with integers. There are then two measurements, "pillow" and "integer", and "frames" is the format.
+        overrides: KEY=VALUE words: how images are read and split (data.*) and, for a .tflite, what values it takes for
+            pixels (export.*).
+        frames: a format of `data.frames`: the images are also measured as camera frames in this format, resized with
+            integers as in an exported library. The result then has "pillow", "integer" and "frames", the format.
 
     Raises:
         UserError: neither a run nor a .tflite, no data, data that has changed since the run was trained, data of other
@@ -95,7 +95,7 @@ def _file(path: Path, data: str | None, split: str | None, overrides: Sequence[s
     measured_images = measured.of_file(path, model, config, data, split)
     input_pixels = pixels.of(model.inputs[0], config.export)
     if pixels.is_default(config.export):  # neither typed nor told by a report.json beside the file
-        hint = input_pixels.hint or "export.input_range, channel_order, mean and std say otherwise"
+        hint = input_pixels.hint or "set export.input_range, channel_order, mean and std to change that"
         identity.print_note(f"'{path}' takes {input_pixels}: {hint}")
     run = tflite_origin.of(path).run
     task = tasks.of(run.config() if run else config, measured_images.classes)

@@ -41,12 +41,12 @@ def export_cpu(
     """
     module, target = runtimes.load(runtime), Path(target)
     if target.is_file():
-        raise UserError(f"--cpu exports a RUN, whose float model it needs too; '{target}' is a file")
+        raise UserError(f"--cpu needs a RUN, because it also exports the float model; '{target}' is a file")
     run = Run.open(target)
     folder = Path(out) if out else target / f"export-cpu-{runtime}"
     checks.refuse_taken(folder)
     if other := [word for word in overrides if word.startswith("export.")]:
-        raise UserError(f"{', '.join(other)}: is about firmware; --cpu takes the keys of [qat]")
+        raise UserError(f"{', '.join(other)}: applies only to firmware; --cpu takes the keys of [qat]")
     run.metrics()  # refuses an unfinished run
     files.require_space(folder, 3 * run.model_path.stat().st_size, "the export", "name another folder with --out")
     make_folder(folder.parent)

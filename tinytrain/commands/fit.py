@@ -30,19 +30,18 @@ def fit(
     """Trains the model of `config` and returns its run folder, finished.
 
     Where TF_CONFIG is set, the workers that it names train it together: all of them call this with the same arguments,
-    before any operation of TensorFlow. Other workers than the chief print nothing and return None.
+    before any operation of TensorFlow. Workers other than the chief print nothing and return None.
 
     Args:
-        config: the run; with `resume` the one it was begun with, or `Config()` to take what the run folder holds.
+        config: the run; with `resume` the config it was started with, or `Config()` to use the one in the run folder.
         out: the run folder, by default the first free runs/DATA-MODEL-NNN.
         mcu: a board or microcontroller; the untrained network is converted and refused if it does not fit. A detector
             without model.resolution gets the largest one that fits.
         resume: go on after the last whole epoch of the run in `out`, as if it had never stopped.
-        typed: the dotted keys of `config` that were chosen: what is usual for the task does not replace them. None:
+        typed: the dotted keys of `config` that were chosen, which the usual values of the task do not replace. None:
             those that differ from the default.
-        choose_model: take the network for `mcu` that is the first of a table which the project has measured
-            (docs/search.md), in place of model.name and what else of the network is not typed. A run that goes on keeps
-            its own.
+        choose_model: take the first network that fits `mcu` from a table of measured networks (docs/search.md),
+            instead of model.name and of other keys of the network that are not typed. A resumed run keeps its own.
 
     Raises:
         UserError: a mistake in the config, the data or TF_CONFIG, or another process writes the run. DoesNotFit: too
@@ -103,7 +102,7 @@ def take_first_choice(config: Config, typed: Collection[str] | None, mcu: str | 
     network = first_choice.of(config, typed, mcu)
     for dotted, value in network.settings.items():
         configs.set_key(config, dotted, value)
-    print(f"tinytrain: --model auto: {network}, the first of the measured ones that fits {mcu}", file=sys.stderr)
+    print(f"tinytrain: --model auto: {network}, the first of the measured networks that fits {mcu}", file=sys.stderr)
     return {*typed, *network.settings}
 
 

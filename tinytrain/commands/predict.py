@@ -1,4 +1,4 @@
-"""`tinytrain predict`: what a run or an export finds in pictures, told and drawn."""
+"""`tinytrain predict`: what a run or an export finds in pictures, printed and drawn."""
 
 from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
@@ -34,12 +34,12 @@ def predict(
             interpreter and the decoder of the firmware compute them).
         images: image files of any size and mode, and folders of them.
         out: the folder to draw the pictures into; None: nothing is drawn.
-        score: the least score of a box; None: the one that is stored with the model.
+        score: the lowest score of a box that counts; None: the one that is stored with the model.
         each: called with the row of each picture as soon as it is known.
 
     Returns:
         {"model": "float" or "int8", "predictions": rows, "unreadable": [{"image", "problem"}], "full": names of images
-        that may hold more boxes than the model tells}. A row is {"image", "size": [width, height]} with "boxes":
+        that may hold more boxes than the model gives}. A row is {"image", "size": [width, height]} with "boxes":
         [{"label", "score", "box": [x0, y0, x1, y1]}], best first and in pixels of the upright image, or with "label",
         "probability" and "top", the three best; with `out` also "drawn", the file.
 
@@ -64,7 +64,7 @@ def predict(
             each(known)
     if result["full"]:
         listed = ", ".join(result["full"][:3]) + (", …" if len(result["full"]) > 3 else "")
-        print_note(f"there may be more boxes than the {model.most} of detect.boxes in {listed}")
+        print_note(f"these images may hold more than the {model.most} boxes that detect.boxes allows: {listed}")
     return result
 
 

@@ -20,7 +20,7 @@ def report(folders: Sequence[PathLike[str] | str], out: Path | str = "report.htm
 
     Args:
         folders: runs or their folders, finished or not.
-        out: the file to write; one that is there is replaced.
+        out: the file to write; an existing one is replaced.
 
     Raises:
         UserError: no run in a folder, a file in it that cannot be read, or `out` cannot be written.
@@ -29,7 +29,7 @@ def report(folders: Sequence[PathLike[str] | str], out: Path | str = "report.htm
     if not folders:
         raise UserError("report needs at least one RUN, a folder that `tinytrain fit` wrote")
     if out.is_dir() or not out.absolute().parent.is_dir():
-        what = "is a folder" if out.is_dir() else f"would stand in '{out.parent}', which is no folder"
+        what = "is a folder" if out.is_dir() else f"would be in '{out.parent}', which is not a folder"
         raise UserError(f"cannot write '{out}': it {what}; name another file with --out")
     files.require_space(out.parent, PAGE_BYTES, "the report", "name another file with --out")
     subjects = runs.read([Path(folder) for folder in folders])

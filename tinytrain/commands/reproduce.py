@@ -18,7 +18,7 @@ from tinytrain.config import load as configs
 from tinytrain.config.schema import Config
 from tinytrain.data import splits
 from tinytrain.data.load import load_dataset
-from tinytrain.data.source import Dataset
+from tinytrain.data.source import Dataset, counted
 from tinytrain.errors import UserError
 from tinytrain.experiments import budget as budgets
 from tinytrain.experiments import forecast, runs
@@ -57,15 +57,15 @@ def reproduce(
 
     Args:
         table_name: its name (seed003-table4, 003/4) or the path of a table's file.
-        data: SPECs in place of the paper's datasets, by name or, where none is of that name, in order.
-        scale: the share of the work, 0.1, which fewer epochs and narrower networks leave, on all images; or shares of
+        data: SPECs that replace the paper's datasets: by name where a name is the same, else in order.
+        scale: the share of the work, such as 0.1, from fewer epochs and narrower networks on all images; or shares of
             the epochs and of the training images, "0.2,0.05", or three with that of the resolution; by default all.
         seeds: 0 … `seeds` − 1.
         out: the folder of the runs, of results.csv (a row a run), table.csv, table.md and figures/.
-        overrides: KEY=VALUE words for every arm, those of data before the scale, others after it; none that the arms
-            differ in.
-        batch: images a step of the table's base, at least 8, None as in the paper; those of the arms and their rates
-            change in the same proportion.
+        overrides: KEY=VALUE words for every arm; keys of data are set before the scale, others after it. Keys that
+            the arms differ in are refused.
+        batch: images per step of the table's base, at least 8, None as in the paper; the batches of the arms and their
+            rates change in the same proportion.
         budget: as in `compare`.
         arms: only those whose label begins with one of these words, and what they need (`tables.only`).
         dry_run: train and write nothing, and return what would be trained instead (`forecast.of_plan`).
@@ -141,7 +141,7 @@ def _begins_from_published(table: Table, overrides: list[str]) -> bool:
 def _refuse_all(table: Table, given: dict[str, Any]) -> None:
     """Raises UserError for words about trainings, {word: what was given}, where nothing is trained."""
     if refused := [word for word, value in given.items() if value]:
-        raise UserError(f"{table.name} trains nothing, received {', '.join(refused)}: it takes --out alone")
+        raise UserError(f"{table.name} trains nothing, received {', '.join(refused)}: it takes only --out")
 
 
 def assign(table: Table, data: list[str] | None) -> list[Assignment]:
@@ -156,21 +156,21 @@ def assign(table: Table, data: list[str] | None) -> list[Assignment]:
         return [Assignment(dataset, dataset) for dataset in datasets]
     if len(data) > len(datasets):
         raise UserError(
-            f"{table.name} has {len(datasets)} of the paper's datasets ({', '.join(datasets)}), received "
-            f"{len(data)} in --data: expected at most as many"
+            f"{table.name} uses {counted(len(datasets), 'dataset')} of the paper ({', '.join(datasets)}), received "
+            f"{len(data)} in --data: expected no more than that"
         )
     named = _named(data, datasets)
     others = [spec for spec in data if spec not in named.values()]
     specs = [(dataset, named.get(dataset) or _next_for(dataset, others)) for dataset in datasets]
     if others:
         raise UserError(
-            f"{others[0]} stands for none of the datasets of {table.name}: expected one with boxes for "
-            f"{_listed(datasets, True)}, one with classes for {_listed(datasets, False)}"
+            f"{others[0]} cannot replace any of the datasets of {table.name}: expected data with boxes for "
+            f"{_listed(datasets, True)}, with classes for {_listed(datasets, False)}"
         )
     if not specs[0][1] and tables.begins_from_the_first(table):
         raise UserError(
-            f"{table.name} transfers what it has trained on {datasets[0]}: expected a SPEC for that first in --data, "
-            f"received {', '.join(data)}; {datasets[0]} itself is one, if it is there"
+            f"{table.name} trains on {datasets[0]} first and transfers those networks: expected a SPEC for "
+            f"{datasets[0]} first in --data, received {', '.join(data)}; {datasets[0]} itself will do if you have it"
         )
     assignments = [Assignment(dataset, spec) for dataset, spec in specs if spec]
     measured = [column.data for column in table.columns if column.measure.source]
@@ -219,17 +219,17 @@ def _refuse_overrides(table: Table, overrides: list[str], seeds: int, batch: int
         raise UserError(f"reproduce trains with the seeds 0 to N - 1, received --seeds {seeds}: expected at least 1")
     if batch is not None and batch < scaling.LEAST_BATCH:
         raise UserError(
-            f"received --batch {batch}: expected at least {scaling.LEAST_BATCH} images a step, fewer have no "
-            "batch statistics"
+            f"received --batch {batch}: expected at least {scaling.LEAST_BATCH} images per step, since fewer give no "
+            "useful batch statistics"
         )
     varied = tables.varied(table) if overrides else set()
     for override in overrides:
         dotted = configs.key_of(override)
         if dotted in ("seed", "data.spec"):
-            raise UserError("reproduce sets seed and data.spec of every run: say --seeds N and --data SPEC instead")
+            raise UserError("reproduce sets seed and data.spec of every run: use --seeds N and --data SPEC instead")
         if dotted in varied:
             raise UserError(
-                f"{dotted} is what arms or datasets of {table.name} differ in: it cannot be the same for all"
+                f"the arms or datasets of {table.name} differ in {dotted}: it cannot be the same for all of them"
             )
 
 
@@ -314,12 +314,12 @@ def _stated(
     others = [
         assignment for assignment in assignments if not tables.stands_for_itself(assignment.spec, assignment.dataset)
     ]
-    lines += [f"`{assignment.spec}` stands in place of the paper's {assignment.dataset}." for assignment in others]
+    lines += [f"`{assignment.spec}` replaces the paper's {assignment.dataset}." for assignment in others]
     absent = set(tables.papers_data(table)) - {assignment.dataset for assignment in assignments}
     if absent:
         lines.append(f"Not trained on: {', '.join(sorted(absent))}.")
     if batch:
-        lines.append(f"Batches of {batch} in place of {tables.batch(table)}, sgd's rates in proportion.")
+        lines.append(f"Batches of {batch} instead of {tables.batch(table)}, with sgd's rates in proportion.")
     trained_on = {"", *(assignment.dataset for assignment in assignments)}
     notes = [column.measure.note for column in table.columns if column.data in trained_on and column.measure.note]
     lines += dict.fromkeys(notes)

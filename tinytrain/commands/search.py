@@ -1,4 +1,4 @@
-"""`tinytrain search`: the best network for a board, found by training many for a short time and few for long.
+"""`tinytrain search`: the best network for a board, found by training many briefly and the best ones longer.
 
 DIR holds search.db (unless --storage names another database), a run folder for each trial, search.csv, search.md and
 search.png. The same command, run again or in several processes, goes on.
@@ -47,14 +47,14 @@ def search(
     """Searches for the best network for a board; returns (result, the text that says which it is and why).
 
     Args:
-        data: the SPEC of the images, of classification.
+        data: the SPEC of the images, for classification.
         mcu: a board or microcontroller.
         out: the folder DIR, which all processes of a search share.
-        hours: after which the search is over, finalists included; counted while a process works on it.
-        trials: how many networks are trained, in place of a time. One of both is given.
-        latency_ms: the most that the predicted latency may be, None: any.
+        hours: how long the search lasts, finalists included; only time in which a process works on it counts.
+        trials: how many networks are trained, instead of a time. Exactly one of the two is given.
+        latency_ms: the longest predicted latency that is allowed, None: any.
         storage: the URL of a database, by default search.db in DIR.
-        overrides: KEY=VALUE words for every network: what is typed is not searched.
+        overrides: KEY=VALUE words for every network: the keys given here are not searched.
         teacher: train a larger network to teach the winner, as `fit --teacher auto` does, if time is left.
         dry_run: train and write nothing, and return what would be searched instead (searching/outlook.py).
 
@@ -108,6 +108,6 @@ def _refuse(config: Config, dataset: Dataset, hours: float | None, trials: int |
     """Raises UserError for what cannot be searched."""
     if dataset.task in boxes.TASKS or config.task not in ("auto", "classify"):
         raise UserError(
-            f"search finds networks for the task classify, and '{config.data.spec}' is data for {dataset.task}: for a "
+            f"search works only for the task classify, but '{config.data.spec}' is data for {dataset.task}: for a "
             "detector, fit --mcu takes the largest resolution that fits, and compare --resolutions compares several"
         )

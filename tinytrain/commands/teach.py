@@ -1,4 +1,4 @@
-"""`tinytrain fit --teacher`: a network that learns from a larger one, beside plain training for the same time.
+"""`tinytrain fit --teacher`: a network that learns from a larger one, compared with plain training for the same time.
 
 DIR holds a run folder for each arm (experiments/teaching/arms.py) and teacher.md. The same command, run again or in
 several processes, goes on.
@@ -38,7 +38,7 @@ def teach(
     words: Sequence[str] = (),
     choose_model: bool = False,
 ) -> tuple[dict[str, Any], str]:
-    """Trains a teacher and its student, beside plain training for the same time; returns (result, its table).
+    """Trains a teacher, its student, and a plain network for the same time; returns (result, its table).
 
     Args:
         config: the student; distillation is put around its methods.
@@ -79,8 +79,8 @@ def _refuse(config: Config, out: Path) -> None:
     """Raises UserError for what says twice who teaches, and for a folder of something else."""
     if "distill" in configs.methods(config) or config.distill.teacher:
         raise UserError(
-            "--teacher adds method distill and names distill.teacher itself: leave both out of the config, or train "
-            "with them and without --teacher"
+            "--teacher sets method distill and distill.teacher itself: leave both out of the config, or keep them and "
+            "leave out --teacher"
         )
     if out.is_file() or Run(out).config_path.is_file():
         raise UserError(
@@ -92,8 +92,8 @@ def _refuse(config: Config, out: Path) -> None:
 def _refuse_other_tasks(config: Config, dataset: Dataset) -> None:
     if (task := task_of(config, dataset)) != "classify":
         raise UserError(
-            f"--teacher compares networks by top-1, and '{config.data.spec}' is data for {task}: for a detector, train "
-            "the teacher and say method=distill distill.teacher=RUN"
+            f"--teacher compares networks by top-1, but '{config.data.spec}' is data for {task}: for a detector, train "
+            "the teacher first and then use method=distill distill.teacher=RUN"
         )
 
 

@@ -97,7 +97,9 @@ def check(config: Config) -> None:
     _check_drops(config.optim)
     _check_cycle(config.optim.cycle_momentum)
     if not is_hundredths(config.detect.nms):
-        raise UserError(f"detect.nms = {config.detect.nms}: expected hundredths, as the firmware compares them")
+        raise UserError(
+            f"detect.nms = {config.detect.nms}: expected a number of whole hundredths, which the firmware compares"
+        )
     parse_spec(config.data.spec)
 
 
@@ -114,19 +116,19 @@ def _check_drops(optim: Optim) -> None:
     written = f"optim.drops = [{', '.join(f'{drop:g}' for drop in drops)}]"
     if not steps:
         raise UserError(
-            f"{written} is for optim.schedule = 'steps', received '{optim.schedule}': set that schedule, or no drops"
+            f"{written} needs optim.schedule = 'steps', received '{optim.schedule}': set that schedule, or no drops"
         )
     ends = [0.0, *drops, float(optim.epochs)]
     if any(drop >= later for drop, later in itertools.pairwise(ends)):
-        raise UserError(f"{written}: expected epochs that rise, all above 0 and below {optim.epochs}, optim.epochs")
+        raise UserError(f"{written}: expected rising epochs, all above 0 and below optim.epochs, {optim.epochs}")
 
 
 def _check_cycle(momentum: list[float]) -> None:
     """Raises UserError for an optim.cycle_momentum that is no low and high one."""
     if len(momentum) != 2 or momentum[0] > momentum[1]:
         raise UserError(
-            f"optim.cycle_momentum = [{', '.join(f'{one:g}' for one in momentum)}]: expected the momentum at the peak "
-            "of the rate and the higher one at both ends, such as [0.85, 0.95]"
+            f"optim.cycle_momentum = [{', '.join(f'{one:g}' for one in momentum)}]: expected two numbers, the "
+            "momentum at the peak of the rate and the higher one at both ends, such as [0.85, 0.95]"
         )
 
 
@@ -147,10 +149,8 @@ def parse_spec(spec: str) -> tuple[str, str]:
     if name not in plugins.names("datasets"):
         if paths.is_there(path := paths.expanded(spec)) and path.is_dir():
             if kind := box_formats.kind_of(path):
-                raise UserError(f"'{spec}' is a folder with boxes: it is given as {box_formats.spec(kind, spec)}")
-            raise UserError(
-                f"'{spec}' is a folder: a folder of class folders is given as {shlex.quote(f'folder:{spec}')}"
-            )
+                raise UserError(f"'{spec}' is a folder with boxes: give it as {box_formats.spec(kind, spec)}")
+            raise UserError(f"'{spec}' is a folder: give a folder of class folders as {shlex.quote(f'folder:{spec}')}")
         kinds = [name for name in plugins.names("datasets") if name != "named"]  # which holds the rows
         raise unknown("dataset", name, [*kinds, *dataset_catalog.ROWS])
     paths.expanded(argument)  # what begins with ~ is refused here if it names nobody
@@ -212,7 +212,7 @@ def _read(path: Path | None) -> dict[str, Any]:
         )
     if grid.is_grid(tables):
         names = grid.paths(path, tables)
-        raise UserError(f"'{path}' holds {len(names)} configs, received no name of one: expected such as {names[0]}")
+        raise UserError(f"'{path}' holds {len(names)} configs: give the name of one of them, such as {names[0]}")
     return old_keys.translated(dict(toml_files.flat(tables)), path)
 
 

@@ -46,7 +46,7 @@ def translated(settings: dict[str, Any], path: Path) -> dict[str, Any]:
             new |= dict(toml_files.flat(toml_files.read(library.recipe("ablated"), "recipe"))) if value is True else {}
             notes.append(f"{dotted} is now the recipe ablated")
     if notes:
-        _print_once(f"'{path}' is of an older version: {', '.join(notes)}")
+        _print_once(f"'{path}' is from an older version: {', '.join(notes)}")
     return new
 
 

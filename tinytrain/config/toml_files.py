@@ -17,7 +17,7 @@ def read(path: Path, what: str) -> dict[str, Any]:
         with path.open("rb") as file:
             content = file.read(_LARGEST_FILE + 1)
         if len(content) > _LARGEST_FILE:
-            raise UserError(f"'{path}' is no {what}: it has more than {_LARGEST_FILE:,} bytes")
+            raise UserError(f"'{path}' is not a {what}: it has more than {_LARGEST_FILE:,} bytes")
         return loads(content.decode())
     except FileNotFoundError:
         raise UserError(f"no {what} '{path}': give the path of a TOML file, or none for the digits demo") from None
@@ -50,5 +50,5 @@ def _folder_hint(folder: Path) -> str:
     """Returns what to type in place of a folder that was given as a file."""
     if (folder / "config.toml").is_file():
         quoted = shlex.quote(str(folder))
-        return f"this run goes on with --out {quoted} --resume; {quoted}/config.toml repeats it"
-    return f"images in a folder for each class are given as --data {shlex.quote(f'folder:{folder}')}"
+        return f"continue this run with --out {quoted} --resume, or repeat it with {quoted}/config.toml"
+    return f"give images in a folder for each class as --data {shlex.quote(f'folder:{folder}')}"

@@ -52,14 +52,14 @@ def checked(dotted: str, leaf: dataclasses.Field, value: Any, where: str = "") -
         value = float(_in_range(dotted, leaf, value, where))
     if isinstance(value, str) and (len(value) > _LONGEST_TEXT or "\0" in value):
         raise UserError(
-            f"{dotted} = {shown(value)}{where} is no text for it: expected at most {_LONGEST_TEXT:,} characters, no NUL"
+            f"{dotted} = {shown(value)}{where} is not valid text: expected at most {_LONGEST_TEXT:,} characters, no NUL"
         )
     if type(value) not in plain:
         names = [kind.__name__ for kind in plain] + ["a list of numbers"] * (list[float] in kinds)
         names += ["a list of whole numbers"] * (list[int] in kinds)
         expected = " or ".join(names + [repr(choice) for choice in choices])
         hint = nearest(value, [str(choice) for choice in choices]) if isinstance(value, str) else ""
-        raise UserError(f"{dotted} = {shown(value)}{where} is not of its type: expected {expected}{hint}")
+        raise UserError(f"{dotted} = {shown(value)}{where} has the wrong type: expected {expected}{hint}")
     return _in_range(dotted, leaf, value, where)
 
 

@@ -79,7 +79,7 @@ def _background(images: BoxImages) -> list[Finding]:
     if empty <= MANY_BACKGROUND * training:
         return []
     what = f"{empty:,} of {counted(training, 'training image')} ({100 * empty / training:.1f} %) have no box"
-    hint = "label the objects in them; if there are none, fewer such images teach what background is as well"
+    hint = "label the objects in them; if there are none, fewer such images are enough to learn the background"
     return [Finding("mostly background", what, hint)]
 
 

@@ -47,8 +47,8 @@ def _missing(boxes: Counts, training: str) -> list[Finding]:
         Finding(
             "missing class",
             f"{counted(classes, 'class', 'classes')} without a box in a split",
-            "add images with such boxes: without any in train a class cannot be learnt, without any in val or test its "
-            "AP is not measured",
+            "add images with such boxes: a class without boxes in train cannot be learnt, and one without boxes in val "
+            "or test has no AP there",
             tuple(f"{name} ({split})" for name, split in missing),
             severe=any(split == training for _, split in missing),
         )
@@ -58,7 +58,7 @@ def _missing(boxes: Counts, training: str) -> list[Finding]:
 def _tiny(boxes: dict[str, int]) -> list[Finding]:
     tiny = tuple(f"{name}: {count}" for name, count in boxes.items() if 0 < count < TINY_CLASS)
     what = f"{counted(len(tiny), 'class', 'classes')} with fewer than {TINY_CLASS} training boxes"
-    return [Finding("tiny class", what, "add boxes, or join or leave out such classes", tiny)] if tiny else []
+    return [Finding("tiny class", what, "add boxes, or merge these classes, or leave them out", tiny)] if tiny else []
 
 
 def _uneven(boxes: dict[str, int]) -> list[Finding]:
@@ -66,5 +66,5 @@ def _uneven(boxes: dict[str, int]) -> list[Finding]:
     if not smallest[1] or largest[1] < UNEVEN_RATIO * smallest[1]:
         return []
     what = f"the classes are uneven: {largest[1]:,} training boxes of {largest[0]}, {smallest[1]:,} of {smallest[0]}"
-    hint = "data.balance=balanced_sampling shows the images of rare ones more often; AP50 counts every class alike"
+    hint = "data.balance=balanced_sampling shows the images of rare ones more often; AP50 counts every class equally"
     return [Finding("uneven classes", what, hint)]

@@ -39,7 +39,7 @@ def load(root: Path, classes: list[str], annotated: Iterable[Annotated], problem
     if not everything.good.any():
         lines = [line for one in [*unreadable, *problems.findings(data.skip_bad)] for line in one.files]
         listed = "".join(f"\n  {line}" for line in lines)
-        raise UserError(f"no picture in '{root}' can be used, of {len(scanned)} that have annotations{listed}")
+        raise UserError(f"none of the {len(scanned)} pictures with annotations in '{root}' can be used{listed}")
     fitted = {split: _fitted(root, pictures, scanned, problems) for split, pictures in splits.items()}
     if not any(box.is_learnt for pictures in fitted.values() for _, rows in pictures for box in rows):
         listed = "".join(f"\n  {one.what}: {one.files[0]}" for one in problems.findings(data.skip_bad))
@@ -70,8 +70,8 @@ def _by_split(root: Path, annotated: Iterable[Annotated], problems: Problems) ->
             problems.add("no split", str(path))
     if splits and not {"all", "train"} & set(splits):
         raise UserError(
-            f"'{root}' has pictures for {', '.join(sorted(splits))}, but none for train: name some, or give "
-            "all without splits"
+            f"'{root}' has pictures for {', '.join(sorted(splits))}, but none for train: add some for train, or leave "
+            "out the splits"
         )
     return {name: dict(sorted(splits[name].items())) for name in ("all", "train", "val", "test") if name in splits}
 

@@ -43,8 +43,8 @@ def findings(images: BoxImages, classes: list[str], config: Config) -> list[Find
 
 def _cut_off(images: BoxImages, rows: BoxRows, resize: str) -> list[Finding]:
     lines = tuple(images.where(rows.take(~rows.seen)))
-    what = f"{counted(len(lines), 'box', 'boxes')} outside of what the network sees of the images"
-    hint = "data.resize=pad or stretch keeps all of an image" if resize == "crop" else "remove them, or draw them again"
+    what = f"{counted(len(lines), 'box', 'boxes')} outside the part of the images that the network sees"
+    hint = "data.resize=pad or stretch keeps the whole image" if resize == "crop" else "remove them, or draw them again"
     return [Finding("cut off", what, hint, lines)] if lines else []
 
 
@@ -124,7 +124,7 @@ def _same_cell(
     extra, shared = int((counts - 1).sum()), "cell and anchor" if by_stride else "a cell"
     what = (
         f"{extra:,} of {counted(len(rows.label), 'box', 'boxes')} share{'s' * (extra == 1)} {shared} with another box "
-        f"at model.resolution={config.model.resolution}, and one box of each group is learnt"
+        f"at model.resolution={config.model.resolution}, so only one box of each group is learnt"
     )
     hint = "a larger model.resolution has more cells" + (", detect.anchors_per_scale more anchors" if by_stride else "")
     return [Finding("same cell", what, hint, lines)]

@@ -67,33 +67,33 @@ KINDS = {
         "picture",
         "pictures",
         "of another size than the annotation says, with boxes beyond the border",
-        "bring back the picture{s} that the boxes were drawn on",
+        "use the picture{s} that the boxes were drawn on",
         severe=True,
     ),
     "size": Kind(
         "picture",
         "pictures",
         "of another size than the annotation says",
-        "the boxes are taken as they are; look whether they fit in the samples of `tinytrain data`",
+        "the boxes are used as they are; check in the samples of `tinytrain data` that they fit",
     ),
     "boxes turned": Kind(
         "picture",
         "pictures",
-        "turned by EXIF, whose boxes were drawn before and are turned along",
-        "nothing to do; saved upright, {they} {is} the same in every program",
+        "turned by EXIF, whose boxes were drawn before that and are turned too",
+        "nothing to do; if you save {them} upright, every program shows {them} the same way",
     ),
     "EXIF kept": Kind(
         "picture",
         "pictures",
         "turned by EXIF, whose boxes are taken as drawn on the upright picture",
-        "look whether they fit in the samples of `tinytrain data`; saved upright, nothing is left to guess",
+        "check in the samples of `tinytrain data` that they fit; if you save {them} upright, there is nothing to guess",
     ),
     "no area": Kind("box", "boxes", "without area, left out", "remove {them}, or draw {them} again"),
     "swapped": Kind(
         "box",
         "boxes",
         "whose right or lower border comes before the left or upper one, left out",
-        "swap {their} corners; a width or a height below 0 does the same",
+        "swap {their} corners; a negative width or height has the same effect",
     ),
     "outside": Kind("box", "boxes", "outside of the picture, left out", "remove {them}, or draw {them} again"),
     "clipped": Kind(
@@ -103,9 +103,9 @@ KINDS = {
         "box",
         "boxes",
         "beyond the border by more than half a side of the picture, clipped",
-        "correct {them}: such a number is of another picture, or has a digit too many",
+        "correct {them}: such a number belongs to another picture, or has a digit too many",
     ),
-    "same box": Kind("box", "boxes", "that stand{verb_s} there twice, used once", "keep one of them"),
+    "same box": Kind("box", "boxes", "given twice, used once", "keep one of them"),
     "polygon": Kind(
         "outline",
         "outlines",
@@ -115,7 +115,7 @@ KINDS = {
     "zero-based": Kind(
         "box",
         "boxes",
-        "that begin{verb_s} at 0, so that all of this data is taken as counted from 0, not from 1 as in VOC",
+        "that begin{verb_s} at 0, so all of this data is read as counted from 0, not from 1 as in VOC",
         "nothing to do, unless {they} {is} wrong: then correct {them}",
     ),
     "background": Kind(
@@ -128,10 +128,10 @@ KINDS = {
         "picture",
         "pictures",
         "none of whose boxes can be used, learnt as background",
-        "correct the boxes: what they show is taught as no object",
+        "correct the boxes: otherwise their objects are learnt as background",
     ),
     "no split": Kind(
-        "picture", "pictures", "in no split while others are, left out", "put {them} into train, val or test"
+        "picture", "pictures", "in no split although others are, left out", "put {them} into train, val or test"
     ),
     "unused class": Kind(
         "class", "classes", "without a single box, left out", "nothing to do, unless boxes are missing"

@@ -27,9 +27,9 @@ def number(name: str, value: object) -> float:
             raise ValueError
         result = float(value)
     except (ValueError, OverflowError):
-        raise Unreadable(f"{name} is {received(value)}, no number") from None
+        raise Unreadable(f"{name} is {received(value)}, not a number") from None
     if result - result != 0:
-        raise Unreadable(f"{name} is {received(value)}, no finite number")
+        raise Unreadable(f"{name} is {received(value)}, not a finite number")
     return result
 
 
@@ -86,7 +86,7 @@ def json_object(path: Path, most_bytes: int) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise Unreadable(f"line {error.lineno}: {error.msg}") from None
     except (ValueError, RecursionError) as error:  # no text, numbers of thousands of digits, deeply nested lists
-        raise error if isinstance(error, Unreadable) else Unreadable(f"no JSON ({type(error).__name__})") from None
+        raise error if isinstance(error, Unreadable) else Unreadable(f"not JSON ({type(error).__name__})") from None
     if not isinstance(value, dict):
         raise Unreadable(f"it holds a {type(value).__name__}: expected an object")
     return value

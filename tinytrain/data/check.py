@@ -88,9 +88,9 @@ def _small_val(dataset: Dataset, subsets: "dict[str, Subset]") -> list[Finding]:
     if number >= LEAST_VAL:
         return []
     held = f"{images} with {counted(number, 'box', 'boxes')}" if with_boxes else images
-    chosen = "epoch and threshold are" if with_boxes else "the epoch to keep is"
+    chosen = "epoch and threshold" if with_boxes else "the epoch to keep"
     points = 100 / max(number, 1) ** 0.5  # two standard errors
-    what = f"the val split has {held}: its figures, which {chosen} chosen by, are uncertain by {points:.0f} points"
+    what = f"the val split has {held}: its figures, which decide {chosen}, are uncertain by {points:.0f} points"
     hint = "a larger data.val_fraction holds out more"
     if "val" in dataset.image_sets:
         hint = "add images to it, or draw a larger one with data.split=random and data.val_fraction"
@@ -116,7 +116,7 @@ def _unused_keys(dataset: Dataset, config: Config) -> list[Finding]:
     return [
         Finding(
             "unused key",
-            f"data.{name}_images = {count} is not used, as the data has a {name} split of its own",
+            f"data.{name}_images = {count} is not used, because the data has its own {name} split",
             "data.split=random splits all images again",
         )
         for name, count in counts.items()
@@ -180,7 +180,9 @@ def _class_findings(dataset: Dataset, subsets: "dict[str, Subset]", config: Conf
     tiny = [f"{name}: {count}" for name, count in train_counts.items() if 0 < count < TINY_CLASS]
     if tiny:
         what = f"{counted(len(tiny), 'class', 'classes')} with fewer than {TINY_CLASS} training images"
-        problems.append(Finding("tiny class", what, "add images, or join or leave out such classes", tuple(tiny)))
+        problems.append(
+            Finding("tiny class", what, "add images, or merge these classes, or leave them out", tuple(tiny))
+        )
     largest, smallest = (pick(train_counts.items(), key=lambda item: item[1]) for pick in (max, min))
     if smallest[1] and largest[1] >= UNEVEN_RATIO * smallest[1] and config.data.balance == "none":
         what = (
@@ -190,7 +192,7 @@ def _class_findings(dataset: Dataset, subsets: "dict[str, Subset]", config: Conf
             Finding(
                 "uneven classes",
                 what,
-                "data.balance=class_weights or balanced_sampling makes up for it; macro_f1 counts every class alike",
+                "data.balance=class_weights or balanced_sampling makes up for it; macro_f1 counts every class equally",
             )
         )
     return problems
@@ -210,11 +212,11 @@ def _size_and_mode_findings(dataset: Dataset, image_infos: dict[str, Facts], con
     problems = []
     if config.data.resize == "auto" and not config.data.decode_resolution:
         others = " or ".join(resize for resize in ("pad", "stretch", "crop") if resize != dataset.resize)
-        hint = f"data.resize={dataset.resize} brings them to one size, unless you say {others}"
+        hint = f"data.resize={dataset.resize} brings them to one size, unless you set {others}"
         problems += _differing("sizes", dataset, {name: one.packed("size") for name, one in image_infos.items()}, hint)
     modes = {mode for one in image_infos.values() for mode in one.modes}
     if config.model.channels == "auto" and len({mode in GRAY_MODES for mode in modes}) > 1:
-        hint = "model.channels=3 is taken, since some are color, unless you say 1 (gray)"
+        hint = "model.channels=3 is used because some are color, unless you set 1 (gray)"
         problems += _differing("modes", dataset, {name: one.packed("mode") for name, one in image_infos.items()}, hint)
     transparent = tuple(
         dataset.image_sets[name].names[index]

@@ -138,7 +138,7 @@ def decode_larger(image_set: ImageSet, shorter: int, channels: int, workers: Wor
     def prepare(image: Any) -> np.ndarray:
         pixels = resizing.shrunk(image, shorter, channels)
         if max(pixels.shape) > MOST_SIDE:
-            raise ValueError(f"{max(pixels.shape):,} pixels are more than the {MOST_SIDE:,} of a side")
+            raise ValueError(f"a side of {max(pixels.shape):,} pixels is longer than {MOST_SIDE:,}")
         return np.ascontiguousarray(pixels)
 
     image_bytes = shorter * shorter * channels * 3 // 2
@@ -260,8 +260,8 @@ def _wait(
                 if (silent := signs[number % workers.count].silent_too_long()) is not None:
                     raise UserError(
                         f"worker {number % workers.count} of {workers.count}, which decodes '{paths[number]}', has "
-                        f"given no sign for {silent:,.0f} s: see whether it runs, and whether all workers share the "
-                        "folder of XDG_CACHE_HOME"
+                        f"shown no sign of life for {silent:,.0f} s: check that it is running, and that all workers "
+                        "share the folder XDG_CACHE_HOME"
                     )
             time.sleep(POLL_S if missing else 0.0)
 

@@ -188,6 +188,6 @@ def check(form: str, channels: int) -> None:
     """Raises UserError unless a network of so many channels takes frames of this format."""
     if form == "gray8" and channels != 1:
         raise UserError(
-            f"--frames gray8 has no colors, which this network of {channels} channels takes: "
+            f"--frames gray8 has no colors, but this network takes {channels} channels: "
             f"expected one of {', '.join(name for name in FRAME_FORMATS if name != 'gray8')}"
         )

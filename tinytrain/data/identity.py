@@ -69,7 +69,7 @@ def recorded_splits(run: Run, dataset: Dataset, config: Config, workers: Workers
     changes = _changed_classes(classes_of(run), dataset.classes)
     recorded = run_images.read(run)
     if recorded is None:
-        print_note(f"'{run.folder}' has no split.json: whether its images have changed cannot be told")
+        print_note(f"'{run.folder}' has no split.json, so it is unknown whether its images have changed")
         if changes:
             raise _changed(run, config, changes)
         return Splits(dataset, config, workers=workers)
@@ -97,7 +97,7 @@ def classes_of(run: Run) -> list[str]:
     """Returns the names of the classes of a run, in order; [] for an older run, which did not record them."""
     classes = provenance.read(run).get("classes", [])
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
-        raise UserError(f"'{run.origin_path}' holds no names of classes; it is not as tinytrain wrote it")
+        raise UserError(f"'{run.origin_path}' holds no class names; it has changed since tinytrain wrote it")
     return classes
 
 
@@ -123,7 +123,7 @@ def match_classes(
     if not model_classes:
         order = listed(data_classes)
         return annotations, [
-            f"{what} does not name its classes: they are taken to be in the order of '{data}', {order}"
+            f"{what} does not name its classes: they are assumed to be in the order of '{data}', {order}"
         ]
     if list(model_classes) == list(data_classes):
         return annotations, []
@@ -182,7 +182,7 @@ def note_trained_on(run: Run, data: Splits, split: str, what: str) -> None:
     """Prints how many images of a split of `data` the run was trained on, if any, to standard error."""
     if count := count_trained_on(run, data, split):
         print_note(
-            f"{what} was trained on {count:,} of these {len(data.subsets[split].indices):,} {split} images, so that "
+            f"{what} was trained on {count:,} of these {len(data.subsets[split].indices):,} {split} images, so "
             "the figures on them are too good"
         )
 
@@ -216,7 +216,7 @@ def _changed_classes(recorded: list[str], current: list[str]) -> list[str]:
     if not recorded or recorded == current:
         return []
     names = _changed_names(recorded, current, "classes gone", "classes new")
-    return names or [f"classes in another order, {listed(current)} in place of {listed(recorded)}"]
+    return names or [f"classes in another order, {listed(current)} instead of {listed(recorded)}"]
 
 
 def _changed_names(first: Sequence[str], second: Sequence[str], first_only: str, second_only: str) -> list[str]:

@@ -111,7 +111,7 @@ def _left_out(bad: list[ScannedFile], other: image_tree.Listing) -> list[Finding
     findings = []
     if stray:
         what = f"{counted(len(stray), 'image')} beside the class folders, in no class"
-        findings.append(Finding("no class", what, "not used; move what should be into a class folder", stray))
+        findings.append(Finding("no class", what, "not used; to use them, move them into a class folder", stray))
     if rest:
         what = f"{counted(len(rest), 'other file or folder', 'other files or folders')} left out"
         findings.append(Finding("left out", what, "nothing to do, unless it should be an image", tuple(rest)))

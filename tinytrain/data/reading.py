@@ -122,7 +122,7 @@ def read(path: Path, function: Callable[[Image.Image], T]) -> tuple[T | None, st
         size = str(error).partition(" exceeds")[0].removeprefix("Image size ").strip("()")
         return None, f"too large: {size}, at most {MAX_PIXELS:,} pixels are decoded; make it smaller", False
     except UnknownWhiteLevel as error:
-        return None, f"no brightness: {error}", False
+        return None, f"undefined brightness: {error}", False
     except MemoryError:
         return None, "too large: there is not enough memory to decode it; make it smaller", True
     except OSError as error:
@@ -143,8 +143,8 @@ def _unidentified(path: Path) -> str:
         start = file.read(12)
     if start[4:8] == b"ftyp" and start[8:12] in HEIF_BRANDS:
         advice = "convert it, as `magick mogrify -format png FILE` or heif-convert do"
-        return f"HEIC, which is not read (only {FORMATS} are); {advice}"
-    return f"not an image of a format that is read ({FORMATS})"
+        return f"HEIC, which is not supported (only {FORMATS} are); {advice}"
+    return f"not an image in a supported format ({FORMATS})"
 
 
 def image_suffixes() -> set[str]:

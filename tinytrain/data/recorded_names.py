@@ -41,7 +41,7 @@ def find(image_names: dict[str, Names], dataset: Dataset, left_out: int | None) 
     removed, moved, others = _leftovers(missing, unmatched)
     added = some("added", others) if left_out == 0 else []
     if left_out and len(others) != left_out:
-        added = [f"{len(others):,} images beside the recorded ones, not {left_out:,}"]
+        added = [f"{len(others):,} images besides the recorded ones, not {left_out:,}"]
     subsets = {split: subsets[split] for split in image_names}
     return subsets, [*added, *some("removed", removed), *some("in another split", moved)]
 

@@ -151,7 +151,7 @@ def _read_arrays(path: Path) -> RunImages:
         digests = {split: arrays[f"{split}/digests"] for split in splits}
         left_out = int(arrays["left_out"])
     except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"cannot read '{path}': {error}; it is not as tinytrain wrote it") from None
+        raise UserError(f"cannot read '{path}': {error}; it has changed since tinytrain wrote it") from None
     for split in splits:
         names, annotations = texts[split, "names"], texts[split, "annotations"]
         whole = names.is_whole and annotations.is_whole and digests[split].dtype == DIGEST
@@ -162,4 +162,4 @@ def _read_arrays(path: Path) -> RunImages:
 
 
 def _not_ours(path: Path, split: str) -> UserError:
-    return UserError(f"'{path}' holds no images under '{split}'; it is not as tinytrain wrote it")
+    return UserError(f"'{path}' holds no images under '{split}'; it has changed since tinytrain wrote it")

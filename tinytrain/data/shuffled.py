@@ -27,7 +27,8 @@ def hold_out(
     count = share if isinstance(share, int) else min(max(round(share * len(indices)), 1), len(indices) - 1)
     if not 0 < count < len(indices):
         raise UserError(
-            f"cannot hold {counted(count, 'image')} out for {name}: expected 1 to {len(indices) - 1:,}, one left"
+            f"cannot hold out {counted(count, 'image')} for {name}: expected 1 to {len(indices) - 1:,}, so that one "
+            "is left"
         )
     _, groups = np.unique(units[indices], return_inverse=True)
     sizes = np.bincount(groups)

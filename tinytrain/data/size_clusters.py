@@ -44,7 +44,7 @@ def kmeans(sizes: np.ndarray, count: int, seed: int) -> np.ndarray:
         sizes = random.choice(sizes, MOST_SIZES, replace=False)
     distinct = by_area(np.unique(sizes, axis=0))
     if not len(distinct):
-        raise UserError("the training images have no box that anchors could be fitted to: draw some, or check the data")
+        raise UserError("the training images have no boxes to fit anchors to: draw some, or check the data")
     if len(distinct) <= count:
         return _extended(distinct, count)
     runs = [_improved(sizes, _start(sizes, count, random)) for _ in range(RESTARTS)]

@@ -111,8 +111,8 @@ def _refuse_decode_resolution(dataset: Dataset, config: Config) -> None:
     side, resolution = config.data.decode_resolution, int(config.model.resolution)
     if side and dataset.task in boxes.TASKS:
         raise UserError(
-            f"data.decode_resolution = {side}, but '{config.data.spec}' has boxes: say detect.canvas, which training "
-            "images are cropped from"
+            f"data.decode_resolution = {side}, but '{config.data.spec}' has boxes: set detect.canvas, the size that "
+            "training crops are cut from, instead"
         )
     if 0 < side < resolution:
         raise UserError(
@@ -181,7 +181,7 @@ def arrange(dataset: Dataset, rule: str) -> Dataset:
     if rule == "paper" and not dataset.paper:
         raise UserError(
             "data.split = 'paper', but the papers use the official split of this data or none at all: "
-            "say data.split=official, trainval or random"
+            "use data.split=official, trainval or random"
         )
     if rule == "trainval" and "val" in image_sets:
         joined = _joined([image_sets["train"], image_sets["val"]])

@@ -58,9 +58,9 @@ def _exact(sizes: np.ndarray, total: int, name: str) -> np.ndarray:
         what = (
             f"train on {counted(total, 'image')}"
             if name == "train"
-            else f"hold {counted(total, 'image')} out for {name}"
+            else f"hold out {counted(total, 'image')} for {name}"
         )
-        raise UserError(f"cannot {what}: expected {low:,} to {high:,}, one of each class left")
+        raise UserError(f"cannot {what}: expected {low:,} to {high:,}, so that one of each class is left")
     ideal = total * sizes / sizes.sum()
     counts = np.clip(np.floor(ideal).astype(int), 1, sizes - 1)
     while counts.sum() != total:

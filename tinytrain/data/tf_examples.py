@@ -85,7 +85,7 @@ def read(path: Path) -> Iterator[Record]:
     except Exception as error:  # protobuf has a class of its own for what is no example
         if isinstance(error, Unreadable):
             raise
-        raise Unreadable(f"a record is no tf.train.Example ({type(error).__name__})") from None
+        raise Unreadable(f"a record is not a tf.train.Example ({type(error).__name__})") from None
 
 
 def label_map(text: str) -> list[tuple[int, str]]:

@@ -77,7 +77,7 @@ class _Reader:
     def _start(self, tag: str, _: dict[str, str]) -> None:
         self.path.append(tag)
         if len(self.path) > MOST_LEVELS:
-            raise Unreadable(f"line {self.parser.CurrentLineNumber}: more than {MOST_LEVELS} elements in each other")
+            raise Unreadable(f"line {self.parser.CurrentLineNumber}: more than {MOST_LEVELS} nested elements")
         self.is_annotation |= self.path == [ROOT]
         if self.path == [ROOT, "object"]:
             self.object, self.object_line = [], self.parser.CurrentLineNumber

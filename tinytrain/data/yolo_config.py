@@ -142,7 +142,7 @@ def _names(names: Any, where: str, problems: Problems) -> dict[int, str]:
     for key, value in rows:
         try:
             if not re.fullmatch(r"\d{1,9}", str(key)):
-                raise Unreadable(f"{received(key)} is no number of a class")
+                raise Unreadable(f"{received(key)} is not a class number")
             if int(key) in result:
                 raise Unreadable(f"class {int(key)} has two names")
             result[int(key)] = class_name(value)
@@ -179,7 +179,7 @@ def _splits(tree: Tree, path: Path, base: Any, given: dict[str, Any], problems: 
 def _find(tree: Tree, path: Path, base: Any, entry: Any, there: set[Path]) -> Path | None:
     """Returns the folder or file below the tree that a path in the file `path` means, None if there is none."""
     if not isinstance(entry, str) or "\0" in entry:
-        raise Unreadable(f"{received(entry)} is no path")
+        raise Unreadable(f"{received(entry)} is not a path")
     parts = [part for part in PurePosixPath(entry.replace("\\", "/")).parts if part not in ("/", ".")]
     inner = [part for part in parts if part != ".."]
     before = [base] if isinstance(base, str) else []
@@ -203,13 +203,13 @@ def _text(path: Path) -> str:
 
 
 def _names_in(path: Path) -> list[str]:
-    """Returns the names in a file, one a line; raises UserError if it cannot be read."""
+    """Returns the names in a file, one per line; raises UserError if it cannot be read."""
     try:
         return _lines(path)
     except Unreadable as error:
-        raise UserError(f"cannot read '{path}' ({error}): expected the names of the classes, one a line") from None
+        raise UserError(f"cannot read '{path}' ({error}): expected the names of the classes, one per line") from None
 
 
 def _lines(path: Path) -> list[str]:
-    """Returns the names in a file, one a line."""
+    """Returns the names in a file, one per line."""
     return [class_name(line) for line in _text(path).splitlines() if line.strip()]

@@ -34,7 +34,7 @@ def read(path: Path, name: str, known: set[int], pose: bool, picture: Path, prob
             if words := row.split():
                 label, corners = _label(words[0]), _corners(words[1:], pose, where, problems)
                 if label not in known:
-                    problems.add("unknown class", f"{where}: class {words[0]}, the names are of {_range(known)}")
+                    problems.add("unknown class", f"{where}: class {words[0]}, but there are names for {_range(known)}")
                 else:
                     boxes.append(Box(label, corners, where=where, written=" ".join(words[1:])))
         except Unreadable as error:
@@ -58,7 +58,7 @@ def _corners(words: list[str], pose: bool, where: str, problems: Problems) -> tu
         x, y, width, height = values[:4]
         return x - width / 2, y - height / 2, x + width / 2, y + height / 2
     if len(values) < 6 or len(values) % 2:
-        raise Unreadable(f"{len(values)} numbers behind the class: expected 4 of a box, or 6 and more of a polygon")
+        raise Unreadable(f"{len(values)} numbers after the class: expected 4 for a box, or 6 and more for a polygon")
     problems.add("polygon", where)
     return min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2])
 

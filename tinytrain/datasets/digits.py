@@ -19,7 +19,7 @@ def load(argument: str, data: Data) -> Dataset:
     from sklearn.datasets import load_digits
 
     if argument:
-        raise UserError(f"'digits:{argument}' is no dataset: digits takes no argument, say data.spec=digits")
+        raise UserError(f"'digits:{argument}' is not a dataset: digits takes no argument, use data.spec=digits")
     digits = load_digits()
     pixels = np.round(digits.images * (255 / 16)).astype(np.uint8)  # (1797, 8, 8), 0..16 in scikit-learn
 

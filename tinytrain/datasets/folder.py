@@ -81,7 +81,7 @@ def _split_folders(root: Path, folders: Folders) -> Folders:
         first = next(iter(split_words))
         raise UserError(
             f"'{root}' holds split folders ({', '.join(split_words)}) and others ({', '.join(others)}): move the "
-            f"others away; or, where {first} is a class, give its folder another name, such as {first}s"
+            f"others away; or, if {first} is a class, give its folder another name, such as {first}s"
         )
     names_of: dict[str, list[str]] = defaultdict(list)  # split -> folder names
     for name, word in split_words.items():

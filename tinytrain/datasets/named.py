@@ -36,7 +36,7 @@ def load(argument: str, data: Data) -> Dataset:
         dataset = tfds.load_parts(row.tfds, row.splits, row.label, without=row.without)
     else:
         raise UserError(
-            f"'{name}' is not in tensorflow-datasets: say where its class folders are, data.spec={usage(name)}"
+            f"'{name}' is not in tensorflow-datasets: say where its class folders are with data.spec={usage(name)}"
         )
     _check_counts(name, row, dataset)
     return dataclasses.replace(dataset, split=row.split, paper=row.paper)
@@ -61,7 +61,7 @@ def _class_list(name: str, path: str, row: Row) -> list[str]:
         reason = getattr(error, "strerror", None) or error
         raise UserError(
             f"cannot read the class list '{path}' ({reason}): data.spec={usage(name)} needs a text file with the "
-            f"names of {row.classes} classes, one a line, such as n02869837"
+            f"names of {row.classes} classes, one per line, such as n02869837"
         ) from None
     if len(set(classes)) != row.classes or len(classes) != row.classes:
         raise UserError(

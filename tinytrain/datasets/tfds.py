@@ -131,7 +131,7 @@ def _prepare(builder: Any, argument: str) -> None:
             ) from None
         raise UserError(
             f"'tfds:{argument}' is not in {builder.data_dir} and could not be downloaded ({type(error).__name__}); "
-            f"with a network `tfds build {argument}` brings it there, TFDS_DATA_DIR names another folder"
+            f"with an internet connection `tfds build {argument}` puts it there; TFDS_DATA_DIR can name another folder"
         ) from None
 
 
@@ -141,9 +141,9 @@ def _builder(tfds: Any, argument: str) -> Any:
         return tfds.builder(argument)
     except (tfds.core.DatasetNotFoundError, ValueError):
         known = tfds.list_builders(with_community_datasets=False)
-        problem = "is no dataset of tensorflow-datasets" if name not in known else "has no such configuration"
+        problem = "is not a dataset of tensorflow-datasets" if name not in known else "has no such configuration"
         hint = nearest(name, known) if name not in known else ""
-        raise UserError(f"'tfds:{argument}' {problem}{hint}; say data.spec=tfds:NAME or tfds:NAME/CONFIG") from None
+        raise UserError(f"'tfds:{argument}' {problem}{hint}; use data.spec=tfds:NAME or tfds:NAME/CONFIG") from None
 
 
 def _label_feature(tfds: Any, builder: Any, argument: str) -> str:
@@ -151,7 +151,7 @@ def _label_feature(tfds: Any, builder: Any, argument: str) -> str:
     features = builder.info.features
     labels = [name for name, kind in features.items() if isinstance(kind, tfds.features.ClassLabel)]
     if "image" not in features or not labels:
-        raise UserError(f"'tfds:{argument}' is no image classification dataset: it has {', '.join(features)}")
+        raise UserError(f"'tfds:{argument}' is not an image classification dataset: it has {', '.join(features)}")
     return "label" if "label" in labels else labels[0]
 
 

@@ -120,7 +120,7 @@ def _unpacked(tree: box_tree.Tree, path: Path, index: int, record: tf_examples.R
     suffix = ".png" if record.encoded.startswith(b"\x89PNG") else ".jpg"
     picture = _cache_folder(tree.root) / tree.name(path) / f"{index:07d}-{stem}{suffix}"
     changed = path.stat().st_mtime_ns
-    with files.write_errors(picture, "XDG_CACHE_HOME names another folder"):
+    with files.write_errors(picture, "set XDG_CACHE_HOME to another folder"):
         if not picture.is_file() or (picture.stat().st_size, picture.stat().st_mtime_ns) != (
             len(record.encoded),
             changed,

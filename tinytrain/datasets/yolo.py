@@ -84,7 +84,7 @@ def _listed(tree: box_tree.Tree, path: Path, problems: Problems) -> list[Path]:
     try:
         lines = content(path, MOST_BYTES).decode("utf-8-sig", "replace").splitlines()
     except Unreadable as error:
-        raise UserError(f"cannot read '{path}' ({error}): expected the names of pictures, one a line") from None
+        raise UserError(f"cannot read '{path}' ({error}): expected the names of pictures, one per line") from None
     named = [
         Named(name, f"{tree.name(path)}, line {line}", path)
         for line, text in enumerate(lines, 1)

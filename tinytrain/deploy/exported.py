@@ -99,7 +99,7 @@ class Exported(ExportedModel):
         """Returns the export in `folder`; raises UserError if it holds none, or one whose firmware cannot answer."""
         refuse_incomplete(folder, (REPORT_FILE, COMPACT_FILE, GOLDEN_FILE))
         if not (folder / "firmware").exists() and (folder / "library").exists():
-            raise UserError(f"'{folder}' is a library, which answers nobody: export with --target bare-metal, too")
+            raise UserError(f"'{folder}' is a library, which bench cannot run: export with --target bare-metal, too")
         refuse_incomplete(folder, ("firmware",))
         if not (folder / "firmware" / "PROTOCOL.md").is_file():
             raise UserError(f"the firmware in '{folder}' is older than the binary protocol: export again")
@@ -176,7 +176,9 @@ class Exported(ExportedModel):
         values = self.inputs[image].astype(np.int16) + 128
         pixels = self._pixels_of[np.arange(values.shape[-1]) % len(self._pixels_of), values]
         if (pixels < 0).any():
-            raise UserError(f"image {image} of '{self.folder}' is noise that no pixels give: export with --data SPEC")
+            raise UserError(
+                f"image {image} of '{self.folder}' is noise that no pixels can give: export with --data SPEC"
+            )
         if self.report.get("input", {}).get("channel_order") == "bgr":
             pixels = pixels[..., ::-1]
         return pixels.astype(np.uint8).tobytes()

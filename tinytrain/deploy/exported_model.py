@@ -61,7 +61,7 @@ def read_report(path: Path) -> dict[str, Any]:
     for name, is_sound in sound.items():
         values = objects[name] | {"val": None, "of": None} if is_sound and name in _FIGURES else {}
         if not is_sound or not _are(values.values(), int | float | None):
-            raise ValueError(f"'{name}' in {REPORT_FILE} is {shown(report[name])}, as no export writes it")
+            raise ValueError(f"'{name}' in {REPORT_FILE} is {shown(report[name])}, which no export writes")
     return report
 
 
@@ -85,12 +85,12 @@ def check_file(path: Path, report: dict[str, Any]) -> None:
     content, section, prefix = path.read_bytes(), report.get("model", {}), _PREFIXES[path.name]
     size, crc = section.get(f"{prefix}bytes", len(content)), f"{zlib.crc32(content):08x}"
     if size != len(content):
-        difference = f"it has {len(content):,} bytes, {shown(size)} by {REPORT_FILE}"
+        difference = f"it has {len(content):,} bytes, {shown(size)} in {REPORT_FILE}"
     elif section.get(f"{prefix}crc32", crc) != crc:
-        difference = f"its CRC-32 is {crc}, {section[f'{prefix}crc32']} by {REPORT_FILE}"
+        difference = f"its CRC-32 is {crc}, {section[f'{prefix}crc32']} in {REPORT_FILE}"
     else:
         return
-    raise UserError(f"'{path}' is damaged, or another model ({difference}): export again")
+    raise UserError(f"'{path}' is damaged, or is another model ({difference}): export again")
 
 
 def check_files(folder: Path, report: dict[str, Any]) -> None:

@@ -14,10 +14,10 @@ _QUANTIZE = "quantize it to int8 throughout, with a representative dataset and s
 _INSTEAD = {
     "ELU": "ReLU6 or hard-swish",
     "GELU": "ReLU6 or hard-swish",
-    "NEG": "BatchNormalization, if it comes from LayerNormalization: it becomes part of the convolutions",
-    "RSQRT": "BatchNormalization, if it comes from LayerNormalization: it becomes part of the convolutions",
-    "EXP": "a softmax behind the network, or ReLU6 within it",
-    "LOG": "ReLU6, if it is part of an activation such as softplus or mish",
+    "NEG": "BatchNormalization (it becomes part of the convolutions), if it comes from LayerNormalization,",
+    "RSQRT": "BatchNormalization (it becomes part of the convolutions), if it comes from LayerNormalization,",
+    "EXP": "a softmax after the network, or ReLU6 within it,",
+    "LOG": "ReLU6, if it is part of an activation such as softplus or mish,",
 }
 
 
@@ -60,8 +60,8 @@ def _refuse(model: Model, file: str) -> None:
         sides = ", ".join("?" if side == -1 else str(side) for side in source.signature)
         fixed = ", ".join(["1", *("96" if side == -1 else str(side) for side in source.signature[1:])])
         raise UserError(
-            f"{file} takes an input of no fixed size ({sides}): the firmware needs one; convert it with one, such as "
-            f"keras.Input(({fixed[3:]})) in place of None, or a concrete function of tf.TensorSpec(({fixed}))"
+            f"{file} takes an input without a fixed size ({sides}): the firmware needs one; convert it with one, such "
+            f"as keras.Input(({fixed[3:]})) instead of None, or a concrete function of tf.TensorSpec(({fixed}))"
         )
     if any(tensor.shape[:1] != (1,) for tensor in (source, *model.outputs)):
         output_shapes = " and ".join(str(output.shape) for output in model.outputs)
@@ -89,11 +89,11 @@ def _refuse_other_types(model: Model, file: str) -> None:
     if not any(_is_int8(operator) for operator in model.operators):
         raise UserError(f"{file} computes in float32 ({_counted(floats)}): {_QUANTIZE}")
     names = dict.fromkeys(operator.name for operator in floats)
-    instead = [f"in place of {name} take {_INSTEAD[name]}" for name in names if name in _INSTEAD]
+    instead = [f"use {_INSTEAD[name]} instead of {name}" for name in names if name in _INSTEAD]
     raise UserError(
-        f"{file} computes in int8, but for {_counted(floats)}, which the converter left in float32 since TensorFlow "
-        "Lite has no int8 kernel for it; converting it again will not help: "
-        + ("; ".join(instead) if instead else "build the network without it, and train it")
+        f"{file} computes in int8 except for {_counted(floats)}, which the converter left in float32 because "
+        "TensorFlow Lite has no int8 kernel for it; converting it again will not help: "
+        + ("; ".join(instead) if instead else "build the network without it, and train it again")
     )
 
 

@@ -69,7 +69,7 @@ def _raise_known(errors: str, board: Board) -> None:
     if wrong := re.search(r"^\S+ is for .*: build it with .*$", errors, re.MULTILINE):
         raise UserError(f"TFLM_DIR does not suit {board.name}: {wrong[0]}")
     if full := re.search(r"^.*(No space left on device|Disk quota exceeded).*$", errors, re.MULTILINE):
-        raise UserError(f"no room to build the firmware: {full[0].strip()}; TMPDIR names another folder")
+        raise UserError(f"no room to build the firmware: {full[0].strip()}; set TMPDIR to another folder")
 
 
 def lacking(*, emulator: bool = False, tflm: bool = True) -> str:
@@ -113,9 +113,9 @@ def _complete(tflm: Path) -> Path:
     """Returns `tflm`; raises UserError, naming what is missing, if it is no folder of TensorFlow Lite Micro."""
     missing = [name for name in TFLM_FILES if not (tflm / name).is_file()]
     if missing:
-        what = "which has no " + " and no ".join(missing) if tflm.is_dir() else "which is no folder"
+        what = "which has no " + " and no ".join(missing) if tflm.is_dir() else "which is not a folder"
         raise UserError(
             f"TFLM_DIR is '{tflm}', {what}: set it to a folder with include/ and lib/ of TensorFlow Lite Micro, "
-            "or unset it to go on without"
+            "or unset it to continue without"
         )
     return tflm

@@ -78,7 +78,9 @@ def settings(
     allowed = IMAGES + (SPLITS if data else ())
     for key in typed:
         if key in known_keys and key not in allowed and not key.startswith(sections):
-            reason = "the split of a run is what it was trained with" if key in SPLITS else "the model is trained"
+            reason = (
+                "a run keeps the split that it was trained with" if key in SPLITS else "the model is already trained"
+            )
             takes = ", ".join([*allowed, *(f"{section}*" for section in sections)])
             raise UserError(f"{command} cannot change {key} of '{path}': {reason}; it takes {takes}")
     config = Config() if run_config is None else run_config
@@ -124,10 +126,12 @@ def of_file(path: Path, graph: "Model", config: Config, data: str | None, split:
         run_config.data.resize, run_config.data.skip_bad = config.data.resize, config.data.skip_bad
         return of_run(known.run, run_config, split)
     if data is None:
-        raise UserError(f"'{path}' stands in no run folder: say with --data which images to measure it on")
+        raise UserError(f"'{path}' is not in a run folder: give the images to measure it on with --data")
     source, outputs = graph.inputs[0], int(np.prod(graph.outputs[0].shape))
     if len(source.shape) != 4 or source.shape[3] not in (1, 3):
-        raise UserError(f"{what} takes {source.shape}, not one image (1, H, W, 1 or 3), so '{data}' is none for it")
+        raise UserError(
+            f"{what} takes {source.shape}, not one image (1, H, W, 1 or 3), so '{data}' cannot be used for it"
+        )
     _, height, width, channels = source.shape
     if height != width:
         raise UserError(f"{what} takes images of {width}x{height}: only square ones can be read from '{data}'")
@@ -136,7 +140,7 @@ def of_file(path: Path, graph: "Model", config: Config, data: str | None, split:
     images = of_other(config, split, known.classes, outputs, what, known.run)
     if known.resize or config.data.resize != "auto":
         return images
-    note = f"images are brought to {width}x{height} by {images.resize}: data.resize says otherwise"
+    note = f"images are resized to {width}x{height} by {images.resize}: set data.resize to change that"
     return dataclasses.replace(images, notes=(*images.notes, note))
 
 
@@ -163,7 +167,7 @@ def of_other(
     data, name = _split_or_all(source, config, split)
     if not known and outputs != len(source.classes):
         raise UserError(
-            f"{what} has {outputs} outputs, '{spec}' has {len(source.classes)} classes: they must be the same"
+            f"{what} has {outputs} outputs, but '{spec}' has {len(source.classes)} classes: the numbers must be equal"
         )
     samples = data.samples(name)
     annotations, notes = identity.match_classes(known, source.classes, samples.annotations, what, spec)
@@ -194,11 +198,11 @@ def _split_or_all(source: Dataset, config: Config, split: str | None) -> tuple[S
     name = "all" if set(source.image_sets) == {"all"} else split or "test"
     if name == "all" and split:
         raise UserError(
-            f"'{spec}' has no splits, so all of it is measured: leave --split {split} out, or say how to draw one, "
-            "such as data.split=random"
+            f"'{spec}' has no splits, so all of it is measured: leave out --split {split}, or draw a split, "
+            "for example with data.split=random"
         )
     if name not in source.image_sets:
-        raise UserError(f"'{spec}' has no {name} images: say --split {' or '.join(source.image_sets)}")
+        raise UserError(f"'{spec}' has no {name} images: use --split {' or '.join(source.image_sets)}")
     return Splits(source, config, {name: Subset(name, np.arange(len(source.image_sets[name].annotations)))}), name
 
 

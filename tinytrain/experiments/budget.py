@@ -71,7 +71,7 @@ def applied(budget: str, plan: list[Planned], out: Path, write: bool = True) -> 
         for planned in plan
     ]
     times = ", ".join(f"{tables.duration(seconds)} on {data}" for data, seconds in known["cpu_seconds"].items())
-    return longer, f"Equal processor time of training for all, by measured steps ({FILE}): about {times}."
+    return longer, f"All are trained for the same processor time, by measured steps ({FILE}): about {times}."
 
 
 def epochs_in(seconds: float, epoch_seconds: float) -> int:
@@ -119,8 +119,8 @@ def _epoch_seconds(row: Row) -> float:
 def _timed(planned: Planned, plan: Sequence[Planned], dataset: Dataset) -> Row:
     if waits := [folder for folder in sharing.sources(planned, plan) if not Run(folder).finished]:
         raise UserError(
-            f"--budget time measures a step of every arm before anything is trained, and {planned.name} begins from "
-            f"or learns from '{waits[0]}', which is not trained yet: leave --budget out"
+            f"--budget time measures a step of every arm before anything is trained, but {planned.name} starts from "
+            f"or learns from '{waits[0]}', which is not trained yet: leave out --budget"
         )
     try:
         rehearsal = Rehearsal(planned.config, planned.typed, dataset=dataset)
@@ -141,7 +141,7 @@ def _timed(planned: Planned, plan: Sequence[Planned], dataset: Dataset) -> Row:
 
 def _tell(row: Row) -> None:
     step, own = (
-        f"{1000 * row['step_cpu_seconds']:,.1f} ms of processor time a step",
+        f"{1000 * row['step_cpu_seconds']:,.1f} ms of processor time per step",
         counted(row["own_epochs"], "epoch"),
     )
-    progress.write(escaped(f"{row['name']} on {row['data']}: {step}, {row['epochs']} epochs in place of {own}"))
+    progress.write(escaped(f"{row['name']} on {row['data']}: {step}, {row['epochs']} epochs instead of {own}"))

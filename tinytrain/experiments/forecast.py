@@ -104,7 +104,7 @@ class Forecast:
     def _timed(self, planned: Planned, rehearsal: Rehearsal) -> tuple[float | None, str]:
         waits = [folder for folder in sharing.sources(planned, self.plan) if not Run(folder).finished]
         if waits:
-            return None, f"unknown until '{waits[0]}' is trained, from which it begins or learns"
+            return None, f"unknown until '{waits[0]}' is trained, which it starts or learns from"
         if planned.fit_check:
             planned.fit_check(rehearsal.network, rehearsal.config, len(rehearsal.dataset.classes))
         try:
@@ -187,7 +187,7 @@ def total(forecast: Forecast) -> str:
     known = tables.duration(forecast.seconds)
     length = f"about {known}" if forecast.is_complete else f"at least {known}" if forecast.seconds else "time unknown"
     searches = (
-        ", nor searches of the learning rate"
+        " and without searches for the learning rate"
         if any(row["config"]["search"]["algorithm"] != "none" for row in left)
         else ""
     )
@@ -206,7 +206,7 @@ def of_one(forecast: Forecast) -> str:
         total(forecast) + (f" ({row['basis']})" if row["basis"] else ""),
     ]
     keys = [f"  {dotted}={value}" for dotted, value in _chosen(row["config"]).items()]
-    return "\n".join([*lines, "", "the config, where it is not the default:", *keys])
+    return "\n".join([*lines, "", "settings that differ from the defaults:", *keys])
 
 
 def _chosen(values: dict[str, Any]) -> dict[str, str]:

@@ -22,11 +22,11 @@ EFFORT = ("epochs", "training_seconds", "training_cpu_seconds", "search_epochs",
 AVERAGE = "average"
 TITLE = "A comparison of configs, written by `tinytrain compare`"
 FILES = {
-    "CONFIG/DATA/seedK/": "a run of `tinytrain fit` each; README.txt in it says what its files are",
+    "CONFIG/DATA/seedK/": "one run of `tinytrain fit` each; its README.txt explains its files",
     "results.csv": "one row for each finished run",
     "budget.json": "with --budget time: the processor time of a step and the epochs of each config",
     "results.md": "one row for each config and dataset: means, differences to the first config, and the command",
-    "macs.png": "what accuracy costs, with several resolutions",
+    "macs.png": "accuracy against cost, if there are several resolutions",
 }
 
 

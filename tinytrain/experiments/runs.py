@@ -54,7 +54,7 @@ def train_all(plan: Sequence[Planned], table: Path, progressed: Callable[[list[P
             _remove_empty(folder, table.parent)
         first = next(iter(shared.errors.values()))
         raise UserError(
-            f"{len(shared.errors)} of {len(plan)} runs failed, the others are in '{table}'; the first: {first}"
+            f"{len(shared.errors)} of {len(plan)} runs failed, the others are in '{table}'; the first failure: {first}"
         )
 
 
@@ -105,8 +105,8 @@ def refuse_shared_folders(plan: Sequence[Planned]) -> None:
     folders = [planned.folder for planned in plan]
     if repeated := next((planned for planned in plan if folders.count(planned.folder) > 1), None):
         raise UserError(
-            f"two of the runs would share the folder '{repeated.folder}': give each config file and each dataset a "
-            "name of its own"
+            f"two of the runs would share the folder '{repeated.folder}': give each config file and each dataset "
+            "its own name"
         )
 
 

@@ -73,9 +73,11 @@ def fall(accuracy: dict[str, Any]) -> str:
         return ""
     by_fine_tune = row["float"] - (row["float"] if row["float_finetuned"] is None else row["float_finetuned"])
     if 2 * by_fine_tune >= lost:
-        remedy = f"most of it by the fine-tune ({100 * by_fine_tune:.1f}): lower qat.lr, or leave it out: qat.epochs=0"
+        remedy = (
+            f"mostly because of the fine-tune ({100 * by_fine_tune:.1f}): lower qat.lr, or skip it with qat.epochs=0"
+        )
     else:
-        remedy = "by quantization: --diagnose tells where, and qat.epochs how long it is fine-tuned for"
+        remedy = "because of quantization: --diagnose shows where, and qat.epochs sets how long it is fine-tuned"
     images = "val" if accuracy.get("val") else "test"
     return f"int8 is {100 * lost:.1f} points below the float model on the {images} images, {remedy}"
 

@@ -16,8 +16,8 @@ from tinytrain.tflite.model import Operator
 
 GOLDEN_EQUAL, GOLDEN_DIFFERENT, NOT_REACHED = "equal", "different", "not reached"
 NO_GOLDEN_BOXES = (
-    "the int8 model finds no box in any of the images that it is proven on, so the self test of the firmware proves no "
-    "more than an empty list"
+    "the int8 model finds no box in any of the images that it is proven on, so the self test of the firmware only "
+    "proves an empty list"
 )
 
 
@@ -58,10 +58,10 @@ def wrong(report: dict[str, Any]) -> list[str]:
         )
     if emulated and emulated["golden"] == GOLDEN_DIFFERENT:
         faults.append(
-            f"the golden output is another on the emulated {emulated['board']} ({emulated['different_bytes']} values)"
+            f"the golden output is different on the emulated {emulated['board']} ({emulated['different_bytes']} values)"
         )
     elif emulated and emulated.get("boxes") == GOLDEN_DIFFERENT:
-        faults.append(f"the boxes of the golden image are others on the emulated {emulated['board']}")
+        faults.append(f"the boxes of the golden image are different on the emulated {emulated['board']}")
     elif emulated and emulated["failed"] and report["fits"]:
         faults.append(_not_run(emulated))
     return faults

@@ -34,9 +34,9 @@ def _of_file(
 ) -> tuple[Int8Model, Config]:
     config = measured.settings(path, overrides, data, "export", ("export.",))
     if not data and (about_images := [override for override in overrides if override.startswith("data.")]):
-        raise UserError(f"{', '.join(about_images)}: says how images are read; name them with --data SPEC")
+        raise UserError(f"{', '.join(about_images)}: applies only to images; give them with --data SPEC")
     if diagnose:
-        raise UserError(f"--diagnose compares with the float model, which a .tflite such as '{path}' lacks")
+        raise UserError(f"--diagnose compares with the float model, but '{path}' is a .tflite without one")
     check(config)
     model = int8_model.from_file(path, config, data)
     if model.pixels.hint:
@@ -48,11 +48,11 @@ def _of_run(
     run: Run, overrides: Sequence[str], data: str | None, diagnose: bool, check: Callable[[Config], None]
 ) -> tuple[Int8Model, Config]:
     if data:
-        raise UserError("--data goes with a .tflite; a run is exported with the data it was trained on")
+        raise UserError("--data is for a .tflite; a run is exported with the data it was trained on")
     config = _with_overrides(run.config(), overrides)
     if not pixels.is_default(config.export):
         names = ", ".join(pixels.KEYS)
-        raise UserError(f"export.{names} go with a .tflite; a run is fed with pixels as it was trained")
+        raise UserError(f"export.{names} are for a .tflite; a run takes pixels as in its training")
     check(config)
     run.metrics()  # refuses an unfinished run
     return int8_model.from_run(run, config, diagnose), config
@@ -63,5 +63,7 @@ def _with_overrides(config: Config, overrides: Sequence[str]) -> Config:
     for override in overrides:
         key = override.partition("=")[0]
         if key in known and not key.startswith(("qat.", "export.")):
-            raise UserError(f"export cannot change {key}: the run is trained; it takes the keys of [qat] and [export]")
+            raise UserError(
+                f"export cannot change {key}: the run is already trained; it takes the keys of [qat] and [export]"
+            )
     return configs.apply(config, overrides)

@@ -16,7 +16,7 @@ from tinytrain.train.figures import Figures
 
 LAYERS_SHOWN = 15
 FITS = {True: "yes", False: "NO", None: "unknown"}
-MEASURED_WITH = "with TFLM_DIR, the compiler and the emulator at hand, export measures it"
+MEASURED_WITH = "export measures it if TFLM_DIR, the compiler and the emulator are there"
 
 
 def summary(report: dict[str, Any], folder: Path) -> str:
@@ -103,8 +103,8 @@ def _ram(report: dict[str, Any]) -> str:
     used, basis = report["memory"], report["arena_basis"]
     if used["ram_bytes"] is None:
         return (
-            f"unknown: what {', '.join(basis['unplanned_operators'])} takes of the arena on the chip was never "
-            f"measured, so that of the firmware may be too small; {MEASURED_WITH}"
+            f"unknown: how much of the arena {', '.join(basis['unplanned_operators'])} takes on the chip was never "
+            f"measured, so the firmware's arena may be too small; {MEASURED_WITH}"
         )
     how = f", {basis['how']}" if basis["how"] in (memory.MEASURED, memory.PLANNED) else ""
     return f"{used['ram_bytes']:,} of {used['ram_limit_bytes']:,} bytes, {used['arena_bytes']:,} of them the arena{how}"
@@ -124,7 +124,11 @@ def _parity(section: dict[str, Any], outputs: int) -> str:
 
 def _run_here(section: dict[str, Any]) -> str:
     """Returns what of a compiled network was compared besides its outputs, "" of another."""
-    return "" if section.get("of") != parity.COMPILED else ", steps of the network compiled for this computer included"
+    return (
+        ""
+        if section.get("of") != parity.COMPILED
+        else ", including the steps of the network compiled for this computer"
+    )
 
 
 def _tensorflow_lite(agreement: dict[str, Any]) -> str:
@@ -159,7 +163,7 @@ def _latency(report: dict[str, Any]) -> str:
     if report["latency_ms"] is None:
         if uncounted := basis["uncounted_operators"]:
             return f"unknown: the instructions of {', '.join(uncounted)} were never counted; {MEASURED_WITH}"
-        return f"unknown: nobody has published latencies of TFLM with CMSIS-NN on a {basis['core']} that could be used"
+        return f"unknown: there are no usable published latencies of TFLM with CMSIS-NN on a {basis['core']}"
     low, high = report["latency_range_ms"]
     digits = 0 if high >= 100 else 1
     likely = f"likely {report['latency_ms']:.{digits}f}; {basis['how']}"
@@ -175,7 +179,7 @@ def _accuracy(accuracy: dict[str, Any], label: str) -> str:
 
 
 def _val(accuracy: dict[str, Any] | None, label: str) -> list[tuple[str, str]]:
-    return [("val", f"{_accuracy(accuracy, label)}, to tune qat.* by")] if accuracy else []
+    return [("val", f"{_accuracy(accuracy, label)}, for tuning qat.*")] if accuracy else []
 
 
 def _diagnosis(diagnosis: dict[str, Any], measures: Figures) -> list[str]:
@@ -186,9 +190,9 @@ def _diagnosis(diagnosis: dict[str, Any], measures: Figures) -> list[str]:
     columns = ("<1", f"<{width}", "<16", ">6", ">6", ">7", "", ">18", ">6")
     return [
         "",
-        f"signal to noise in dB on val images, worst of {len(layers)} layers first: of what the layer adds, of all",
-        "that has come together there, of its weights; the range of its output, and the share of it that 99 % of the",
-        "values take",
+        f"signal to noise in dB on val images, worst of {len(layers)} layers first; own: the noise that the layer",
+        "adds; total: all noise up to there; weights: the noise of its weights; then the range of its output, and the",
+        "share of that range that 99 % of the values take",
         *tables.aligned([headings, *map(_layer_cells, layers[:LAYERS_SHOWN])], columns, between=" "),
         *_classes(classes, measures),
     ]

@@ -27,10 +27,10 @@ FILES = {
     MODEL_FILE: "the network: int8 in and out",
     COMPACT_FILE: "the same without what TensorFlow Lite Micro never reads",
     GOLDEN_FILE: "the test images and the outputs that the firmware has to give for them",
-    REPORT_FILE: "board, memory, accuracy, latency, and what was proven of them",
-    "firmware/": "the C project; its own README or Makefile says how it is built and flashed",
-    "library/": "in its place with --target library: the network as C code for firmware of your own",
-    "bench.json": "what `tinytrain bench` measured, once it has",
+    REPORT_FILE: "board, memory, accuracy, latency, and what was proven",
+    "firmware/": "the C project; its own README or Makefile says how to build and flash it",
+    "library/": "instead of firmware/ with --target library: the network as C code for your own firmware",
+    "bench.json": "what `tinytrain bench` measured, once it was run",
 }
 
 

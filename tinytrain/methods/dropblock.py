@@ -119,9 +119,9 @@ def small_map_warnings(model: keras.Model, block_size: int, keep: float) -> list
         _, height, width, _ = model.get_layer(name).output.shape
         layers_by_size.setdefault((height, width), []).append(name)
     return [
-        f"dropblock.block_size = {block_size} exceeds the maps of {width}x{height} behind {', '.join(names)}: "
+        f"dropblock.block_size = {block_size} exceeds the maps of {width}x{height} after {', '.join(names)}: "
         f"{expected_keep(height, width, block_size, keep):.3g} of their positions are kept, not about dropblock.keep = "
-        f"{keep:g}; take a smaller block, a larger model.resolution or model.stem=cifar"
+        f"{keep:g}; use a smaller block, a larger model.resolution or model.stem=cifar"
         for (height, width), names in layers_by_size.items()
         if min(height, width) < block_size
     ]
@@ -156,8 +156,8 @@ def block_ends(model: keras.Model, stages: int = STAGES) -> list[str]:
     shapes = [graph.shapes[end.output] for end in ends]
     if not ends:
         raise UserError(
-            f"the model '{model.name}' has no residual or linear block for dropblock to come after: "
-            "take one that has, such as mobilenet_v2"
+            f"the model '{model.name}' has no residual or linear block to put dropblock after: "
+            "use one that has, such as mobilenet_v2"
         )
     firsts = [number for number, shape in enumerate(shapes) if number == 0 or shape != shapes[number - 1]]
     return [end.layer.name for end in ends[firsts[-min(stages, len(firsts))] :]]

@@ -1,4 +1,4 @@
-"""ProxylessNAS-mobile (Cai et al., 2019; arXiv 1812.00332): a mobile network found by search, ReLU6 (methods.md B.5).
+"""ProxylessNAS-mobile (Cai et al., 2019; arXiv 1812.00332): a mobile network found by search, ReLU6.
 
 The inverted residuals differ in expansion and kernel. The first block of a stage never has a shortcut, not even where
 it keeps the resolution and the width (at width 0.35 block 11, with 32 channels in and out).

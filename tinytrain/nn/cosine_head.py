@@ -95,7 +95,7 @@ def classifier(model: keras.Model) -> keras.layers.Dense:
     if not isinstance(layer, layers.Dense) or layer.activation is not keras.activations.linear:
         raise UserError(
             f"the model '{model.name}' ends with the layer '{layer.name}' of class {type(layer).__name__}: "
-            "a cosine head can only take the place of a Dense layer without activation"
+            "a cosine head can only replace a Dense layer without activation"
         )
     return layer
 

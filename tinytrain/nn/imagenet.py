@@ -110,7 +110,7 @@ def published(config: Model) -> Published:
     published = PUBLISHED.get(config.name)
     if published is None:
         raise UserError(
-            f"no ImageNet weights are published for {config.name}: model.weights=imagenet goes with "
+            f"no ImageNet weights are published for {config.name}: model.weights=imagenet is for "
             f"model.name = {', '.join(sorted(PUBLISHED))}"
         )
     if config.width not in published.widths:

@@ -26,8 +26,8 @@ def with_prelu(model: keras.Model) -> keras.Model:
     names = activations_behind_the_blocks(model)
     if not names:
         raise UserError(
-            f"the model '{model.name}' has no activation behind its last block that PReLU could take the place of: "
-            "expected one such as mobilenet_v3_small or efficientnet_b0, or prelu=false for the method"
+            f"the model '{model.name}' has no activation after its last block that PReLU could replace: expected a "
+            "model such as mobilenet_v3_small or efficientnet_b0, or prelu=false for the method"
         )
 
     def clone(layer: keras.Layer) -> keras.Layer:

@@ -170,13 +170,13 @@ def load_file(path: Path) -> keras.Model:
     # Keras would report a damaged file as a missing one.
     if path.suffix == ".keras" and path.is_file() and not zipfile.is_zipfile(path):
         raise UserError(
-            f"'{path}' is no Keras model: it is damaged or of another format; give a .keras file or a run folder"
+            f"'{path}' is not a Keras model: it is damaged or has another format; give a .keras file or a run folder"
         )
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras, zipfile and h5py raise different kinds
         reason = imagenet.one_line(error).partition(". ")[0]
-        raise UserError(f"'{path}' is no Keras model: {reason}; give a .keras file or a run folder") from None
+        raise UserError(f"'{path}' is not a Keras model: {reason}; give a .keras file or a run folder") from None
 
 
 def _has_same_classes(folder: Path, classes: Sequence[str]) -> bool:
@@ -228,7 +228,7 @@ def complete(detector: keras.Model, config: Model) -> None:
     print(
         escaped(
             f"tinytrain: {len(taken)} of {len(layers)} layers with weights are taken from '{path}'"
-            + (f", {random} begin with random ones" if random else "")
+            + (f", {random} start with random ones" if random else "")
         ),
         file=sys.stderr,
     )

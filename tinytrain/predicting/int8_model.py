@@ -33,7 +33,7 @@ def of_file(path: Path, score: float | None) -> Model:
     run = tflite_origin.of(path).run
     if run is None:
         raise UserError(
-            f"'{path}' is of unknown origin, so what its outputs and its pixels mean is not known: {GIVE}; "
+            f"'{path}' is of unknown origin, so the meaning of its outputs and pixels is unknown: {GIVE}; "
             "`tinytrain export` takes any int8 .tflite"
         )
     config, classes = run.config(), identity.classes_of(run)
@@ -55,16 +55,14 @@ def of_export(exported: ExportedModel, score: float | None) -> Model:
     report, what = exported.report, f"'{exported.folder}'"
     name = known_task(report.get("task", CLASSIFY), score, what)
     if name == DETECT and exported.decoder is None:
-        raise UserError(
-            f"{what} is a detector's export without a decoder, which its boxes follow from: export it again"
-        )
+        raise UserError(f"{what} is a detector's export without the decoder of its boxes: export it again")
     graph, section, config = exported.summary, report.get("input", {}), Config()
     for key, value in pixels.keys_of(section).items():
         configs.set_key(config, f"export.{key}", value)
     source = graph.inputs[0]
     if not imported.is_image(source) or source.shape[1] != source.shape[2]:
         raise UserError(
-            f"{what} takes {tuple(source.shape)}: only a square image (1, R, R, 1 or 3) can be predicted on"
+            f"{what} takes {tuple(source.shape)}: predict needs a model that takes a square image (1, R, R, 1 or 3)"
         )
     decoder = exported.decoder if name == DETECT else None
     try:
@@ -88,9 +86,9 @@ def _int8(
     interpreter, source, notes = ReferenceInterpreter(graph.content), graph.inputs[0], []
     if resize not in ("stretch", "crop", "pad"):
         resize = "stretch"
-        notes.append(f"{what} does not say how images come to its size: they are stretched")
+        notes.append(f"{what} does not say how to resize images for it: they are stretched")
     if decoder is not None and score is not None:
-        notes.append(f"with --score {score:g} the boxes are not those of the firmware, which has {decoder.score:g}")
+        notes.append(f"with --score {score:g} the boxes are not those of the firmware, which uses {decoder.score:g}")
 
     def answer(images: np.ndarray) -> Answers:
         outputs = interpreter.run(taken.to_input(images, source))

@@ -32,9 +32,11 @@ def load(target: Path, score: float | None) -> Model:
     if target.is_file() and target.suffix == ".tflite":
         return int8_model.of_file(target, score)
     if target.is_file():
-        raise UserError(f"'{target}' is a file, but no .tflite: {GIVE}")
+        raise UserError(f"'{target}' is a file, but not a .tflite: {GIVE}")
     if _is_board(str(target)):
-        raise UserError(f"'{target}' is a board, and predict runs a model on this machine: {GIVE}; bench asks a board")
+        raise UserError(
+            f"'{target}' is a board, but predict runs a model on this machine: {GIVE}; use bench for a board"
+        )
     raise UserError(f"'{target}' does not exist: {GIVE}")
 
 

@@ -85,7 +85,7 @@ def _accuracy(subject: Subject) -> Card | None:
 def _fits(export: Export) -> Card | None:
     memory, board = facts.memory(export), export.report.get("board", "the board")
     if not memory and "fits" in export.report and export.report["fits"] is None:
-        return Card(f"Fits {board}?", "unknown", ["what it takes of the arena was never measured"])
+        return Card(f"Fits {board}?", "unknown", ["how much of the arena it takes was never measured"])
     if not memory:
         return None
     meters = [

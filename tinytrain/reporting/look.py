@@ -30,7 +30,7 @@ class Look:
 
 BOXES = Look(
     title="Boxes on the test images",
-    rule="AP is by COCO's rule where nothing else is said. A box is found at an IoU of 0.5.",
+    rule="AP follows COCO's rule unless stated otherwise. A box is found at an IoU of 0.5.",
     unit="boxes",
     found="boxes",
     averages={figure.key: figure.label for figure in FIGURES.tested},

@@ -11,7 +11,7 @@ from tinytrain.reporting.comparison import as_written
 from tinytrain.reporting.runs import Subject
 
 AUTO = "auto"
-SPLITS = {"official": "that of the data, what they lack drawn"}  # values of data.split, in words
+SPLITS = {"official": "the data's own, with missing splits drawn"}  # values of data.split, in words
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ def _learning_rate(subject: Subject) -> str:
 def summary(keys: list[Key]) -> str:
     """Returns how many keys are not the default, and how many that were "auto" this run has decided."""
     decided = sum(key.default == AUTO for key in keys)
-    chosen = counted(len(keys) - decided, "key") + " of the config not at the default"
-    return f"{chosen}, {counted(decided, 'key')} decided in place of {AUTO}" if decided else chosen
+    chosen = counted(len(keys) - decided, "config key differs", "config keys differ") + " from the default"
+    return f"{chosen}, {counted(decided, 'value')} chosen for {AUTO}" if decided else chosen
 
 
 def changed(config: Config) -> list[Key]:

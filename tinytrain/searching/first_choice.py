@@ -30,7 +30,7 @@ def of(config: Config, typed: Collection[str], mcu: str) -> Network:
         dataset = load_dataset(config)
     if dataset.task in boxes.TASKS:
         raise UserError(
-            f"--model auto chooses among networks that were measured on classes, and '{config.data.spec}' holds boxes: "
+            f"--model auto chooses among networks measured for classification, but '{config.data.spec}' holds boxes: "
             "name a model of `tinytrain list models`"
         )
     known = resolve(with_usual(config, dataset, typed)[0], dataset)

@@ -97,8 +97,8 @@ class Limits:
         self.latency_ms, self.most_step_seconds = latency_ms, most_step_seconds
         if latency_ms is not None and board.core not in latency.CORES:
             raise UserError(
-                f"--latency-ms {latency_ms:g} cannot be kept: nothing is known of the speed of the {board.core} of "
-                f"{board.name}; leave it out, or choose a board with one of {', '.join(latency.CORES)}"
+                f"--latency-ms {latency_ms:g} cannot be checked: nothing is known about the speed of the {board.core} "
+                f"of {board.name}; leave it out, or choose a board with one of {', '.join(latency.CORES)}"
             )
         self._known: dict[str, dict[str, Any]] = {}
         self._mac_ms: dict[str, float] = {}  # of an architecture, the least that was seen
@@ -165,7 +165,7 @@ class Limits:
         nearest = min(costs, key=lambda network: self._excess(costs[network]))
         return DoesNotFit(
             f"no network of the search fits {self.board.name}: the smallest, {nearest}, needs "
-            f"{self.missed(costs[nearest])}; a smaller model.resolution or model.width, or a larger board would fit"
+            f"{self.missed(costs[nearest])}; use a smaller model.resolution or model.width, or a larger board"
         )
 
     def _excess(self, cost: Cost) -> float:

@@ -69,12 +69,12 @@ def _text(result: dict[str, Any], limits: Limits, architectures: int) -> str:
     images, there = result["images"], result["trials_there"]
     latency = "" if limits.latency_ms is None else f", at most {limits.latency_ms:g} ms"
     if result["seconds"] is None:
-        length = f"{counted(result['trials'], 'trial')}; how long that takes is unknown until the first ones are over"
+        length = f"{counted(result['trials'], 'trial')}; how long that takes is unknown until the first ones are done"
     else:
         measured = f"by {STEPS} steps of two networks, timed on this machine"
         length = f"{tables.duration(result['seconds'])}: about {counted(result['trials'], 'trial')}, {measured}"
     lines = [
-        f"{result['out']}: " + (f"goes on, {counted(there, 'trial')} are over" if there else "a new search"),
+        f"{result['out']}: " + (f"continues, {counted(there, 'trial')} done" if there else "a new search"),
         f"{images['train']:,} training, {images['val']:,} val and {images['test']:,} test images",
         f"{limits.board.name}{latency}: {len(result['architectures'])} of {counted(architectures, 'architecture')} fit",
         f"a trial: up to {counted(result['epochs'], 'epoch')}; {counted(result['finalists'], 'finalist')} at the end",

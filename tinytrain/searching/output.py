@@ -18,13 +18,13 @@ from tinytrain.searching.study import Study
 Row = dict[str, Any]
 TITLE = "A search for the best network for a board, written by `tinytrain search`"
 FILES = {
-    "trial-NNN/": "a run of `tinytrain fit` for each trial; README.txt in it says what its files are",
-    "search.csv": "one row for each trial that is over",
+    "trial-NNN/": "a run of `tinytrain fit` for each trial; its README.txt explains its files",
+    "search.csv": "one row for each trial that has ended",
     "search.md": "the winner and why, the finalists, and the command that exports it; written at the end",
     "search.png": "accuracy against latency, RAM and flash; written at the end",
     "search.db": "the database of the trials, unless --storage names another",
-    "search.json": "the number by which a database knows this folder",
-    "taught/": "the runs with a teacher, with --teacher",
+    "search.json": "the number that identifies this folder in the database",
+    "taught/": "the runs with a teacher, if --teacher was given",
 }
 
 
@@ -59,7 +59,7 @@ class Output:
         table = report.rows(self.study.trials(), finals, out)
         if not finals:
             reasons = [f"trial {row['trial']}: {row['ended']}" for row in table[:1]]
-            raise UserError(f"no trial of the search came to a network; {''.join(reasons) or 'there was no trial'}")
+            raise UserError(f"no trial of the search produced a network; {''.join(reasons) or 'there was no trial'}")
         write_csv(out / "search.csv", table)
         chosen = finalists.winner(finals)
         best = next(row for row in table if row["trial"] == chosen["number"])

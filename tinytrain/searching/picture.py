@@ -49,7 +49,7 @@ def _panel(axes: Any, table: Sequence[Row], column: str, limit: float | None) ->
         axes.scatter([row[column] / unit for row in rows], [100 * report.accuracy(row) for row in rows], **style)
     x, y = [row[column] / unit for row in front], [100 * report.accuracy(row) for row in front]
     axes.step(x, y, where="post", color="C3", linewidth=1.2)
-    axes.scatter(x, y, s=90, facecolors="none", edgecolors="C3", label="no other is as accurate for as little")
+    axes.scatter(x, y, s=90, facecolors="none", edgecolors="C3", label="highest accuracy for its cost")
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))

@@ -115,7 +115,7 @@ def markdown(table: Sequence[Row], best: Row, label: str, command: str, export: 
             "",
             tables.markdown([_headings(label), *(_cells(row) for row in finals)], "<<" + ">" * 7),
             "",
-            "Of the others, these need less time, RAM or flash than every network that is as accurate or more:"
+            "These others need less time, RAM or flash than every network that is at least as accurate:"
             if others
             else "Every other trial is beaten in accuracy, latency, RAM and flash.",
             "",
@@ -124,8 +124,7 @@ def markdown(table: Sequence[Row], best: Row, label: str, command: str, export: 
                 if others
                 else []
             ),
-            f"search.csv has all trials, {len(table)} in number, {len(stopped)} of them without a fine-tune. Command: "
-            f"{command}",
+            f"search.csv has all {len(table)} trials, {len(stopped)} of them without a fine-tune. Command: {command}",
             "",
         ]
     )

@@ -25,8 +25,8 @@ def refuse(config: Config) -> None:
     """Raises UserError, before the search, for a config that says itself who teaches."""
     if "distill" in configs.methods(config) or config.distill.teacher:
         raise UserError(
-            "--teacher trains a teacher for the winner: leave method=distill and distill.teacher out, or search with "
-            "them and without --teacher"
+            "--teacher trains a teacher for the winner: leave out method=distill and distill.teacher, or keep them and "
+            "leave out --teacher"
         )
 
 
@@ -51,8 +51,8 @@ def of_winner(study: Study, result: Row, text: str, dataset: Dataset, seconds: f
     if not _is_time(study, needed, seconds):
         left = tables.duration(max((seconds or 0.0) - study.used_seconds(), 0.0))
         said = (
-            f"--teacher auto takes about {tables.duration(needed)} for the winner, and {left} of --hours are left: it "
-            f"was not begun; {command} does it"
+            f"--teacher auto takes about {tables.duration(needed)} for the winner, but only {left} of --hours are "
+            f"left: it was not started; to do it, run {command}"
         )
         return _added(study.folder, result | {"teaching": None}, text, said)
     arms = Arms(student, out, chosen, plain=run.folder if whole else None)

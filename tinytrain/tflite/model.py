@@ -105,7 +105,7 @@ class Model:
         if content[4:8] != IDENTIFIER:
             known = next((text for start, text in _OTHER_FILES.items() if content.startswith(start)), "")
             raise UserError(
-                f"{name} is no TFLite flatbuffer: "
+                f"{name} is not a TFLite flatbuffer: "
                 + (
                     known
                     or f"bytes 4 to 8 are {content[4:8]!r} (of {len(content)} bytes); they should be {IDENTIFIER!r}"
@@ -152,7 +152,7 @@ class Model:
         """
         data = self._tree.buffers[self._tree.subgraphs[0].tensors[tensor.index].buffer].data
         if data is None or tensor.dtype not in ("int8", "int32"):
-            raise ValueError(f"tensor {tensor.index} is no constant of int8 or int32")
+            raise ValueError(f"tensor {tensor.index} is not a constant of int8 or int32")
         kind = {"int8": "<i1", "int32": "<i4"}[tensor.dtype]
         return np.frombuffer(np.asarray(data, np.uint8).tobytes(), kind).reshape(tensor.shape)
 

@@ -128,7 +128,7 @@ def _parsed(text: str) -> tuple[float, float]:
         low = high = math.nan
     if not math.isfinite(low) or not math.isfinite(high) or low == high:
         raise UserError(
-            f"export.input_range is '{text}': expected what pixels 0 and 255 are to the network, such as 0..1 or -1..1"
+            f"export.input_range is '{text}': expected the network's values for pixels 0 and 255, such as 0..1 or -1..1"
         )
     return low, high
 
@@ -146,10 +146,10 @@ def _read_off(tensor: Tensor, bgr: bool) -> Pixels:
     if usual := [known for known in USUAL_RANGES if can_be(known)]:
         return Pixels(*min(usual, key=distance), bgr)
     prepared = min(_PREPARED, key=distance)
-    like = f"it looks like {_PREPARED[prepared]}" if distance(prepared) <= NEAR else "taken as they are"
+    like = f"it looks like {_PREPARED[prepared]}" if distance(prepared) <= NEAR else "the range is taken as it is"
     hint = (
-        f"the range of its input, {low:.4g} to {high:.4g}, is no usual one of pixels (0 to 1, -1 to 1, 0 to 255): "
-        f"export.input_range, channel_order, mean and std say how it was trained; {like}"
+        f"the range of its input, {low:.4g} to {high:.4g}, is not a usual one for pixels (0 to 1, -1 to 1, 0 to 255): "
+        f"set export.input_range, channel_order, mean and std as in its training; {like}"
     )
     return Pixels(low, high, bgr, hint=hint)
 

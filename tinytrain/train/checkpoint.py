@@ -43,7 +43,7 @@ def read(path: Path, variables: list[keras.Variable]) -> tuple[list[np.ndarray],
     saved_kinds = [(value.shape, value.dtype.kind) for value in values]
     expected_kinds = [(tuple(variable.shape), np.dtype(variable.dtype).kind) for variable in variables]
     if saved_kinds != expected_kinds:
-        raise _unusable(path, "holds the numbers of another network than config.toml beside it describes")
+        raise _unusable(path, "belongs to another network than the one in config.toml beside it")
     return values, state
 
 
@@ -76,7 +76,7 @@ def _unusable(path: Path, what: str) -> UserError:
     """Returns the error for an unusable checkpoint; without last.npz the first epoch writes both files again."""
     last = path.with_name("last.npz")
     return UserError(
-        f"the checkpoint '{path}' {what}: delete '{last}' and resume, and this training begins again at its first epoch"
+        f"the checkpoint '{path}' {what}: delete '{last}' and resume, then the training starts again at its first epoch"
     )
 
 

@@ -47,7 +47,7 @@ def with_usual(
     listed = " ".join(f"{key}={value}" for key, value in changed.items())
     reason = getattr(module_of(dataset.task), "reason", None)
     because = f"\n{reason(config, resolve.training_images(config, dataset))}" if reason else ""
-    return config, f"taken for the task {dataset.task}, unless you say otherwise: {listed}{because}"
+    return config, f"chosen for the task {dataset.task}, unless you set them: {listed}{because}"
 
 
 def print_lines(taken: str, config: Config) -> None:

@@ -230,9 +230,9 @@ def _train(run: Run | None, trainer: Trainer, ends: Ends | None) -> None:
     try:
         trainer.fit(run, _callbacks(run, trainer), ends)
     except tf.errors.ResourceExhaustedError:
-        begun = f"remove the unfinished run '{run.folder}' and begin" if run else "begin"
+        begun = f"remove the unfinished run '{run.folder}' and start" if run else "start"
         raise UserError(
-            f"not enough memory to train {trainer.batch:,} images a step: {begun} again with a lower optim.batch, "
+            f"not enough memory to train {trainer.batch:,} images per step: {begun} again with a lower optim.batch, "
             "model.resolution or model.width"
         ) from None
 
@@ -348,7 +348,7 @@ def _begun_network(run: Run | None, config: Config) -> keras.Model | None:
             raise ValueError(f"it is a {type(network).__name__}")
         return network
     except Exception as error:  # Keras has no class of its own for it, and its safe mode refuses what holds code
-        raise UserError(f"'{run.graph_path}' is no network of Keras: {error}; train a new run") from None
+        raise UserError(f"'{run.graph_path}' is not a Keras network: {error}; train a new run") from None
 
 
 def _finish(run: Run, trainer: Trainer) -> None:

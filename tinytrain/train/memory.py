@@ -34,6 +34,6 @@ def refuse_too_much(model: keras.Model, batch: int) -> None:
     if needed > available:
         side = model.input_shape[1]
         raise UserError(
-            f"a step of {batch:,} images at {side} pixels needs at least {needed / 1e9:,.1f} GB, this machine has "
+            f"a step of {batch:,} images at {side} pixels needs at least {needed / 1e9:,.1f} GB, but this machine has "
             f"{available / 1e9:,.1f} GB: lower optim.batch, model.resolution or model.width"
         )

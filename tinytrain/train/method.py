@@ -296,6 +296,6 @@ def require_functional(inner: keras.Model | Method, name: str) -> keras.Model:
     """Returns `inner`, for the method `name`, which changes the network itself; refuses one that is in a method."""
     if isinstance(inner, Method):
         raise UserError(
-            f"the method {name} changes the network itself: expected it first, and no second one that does so"
+            f"the method {name} changes the network itself: expected it as the first one, and no other one that does so"
         )
     return inner

@@ -91,7 +91,7 @@ class Task(abc.ABC):
     def check_val(self, annotations: np.ndarray) -> None:
         """Raises UserError if val images with these annotations (N, …) cannot tell a good epoch from a bad one."""
         if not len(annotations):
-            raise UserError("there are no val images, so that no epoch is better than another")
+            raise UserError("there are no val images to choose the best epoch by")
 
     def augment(self) -> Augment:
         """Returns [augment] of the config, without what is on by default and the task does not allow."""

@@ -92,7 +92,7 @@ def host_and_port(address: str) -> tuple[str, int]:
 
 def _addresses(listed: Any) -> list[str]:
     if not isinstance(listed, list) or not all(isinstance(address, str) for address in listed):
-        raise _wrong("its workers are no list of addresses")
+        raise _wrong("its workers are not a list of addresses")
     for address in listed:
         host, _, port = address.rpartition(":")
         if not host or not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
@@ -101,4 +101,4 @@ def _addresses(listed: Any) -> list[str]:
 
 
 def _wrong(what: str) -> UserError:
-    return UserError(f"{VARIABLE} does not describe workers: {what}; expected such as {EXAMPLE}")
+    return UserError(f"{VARIABLE} does not describe workers: {what}; expected for example {EXAMPLE}")

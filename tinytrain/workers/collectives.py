@@ -161,8 +161,8 @@ class Workers:
             others += [1 - self.number] if self.count == 2 else []
             who = self.cluster.name(others[0]) if others else "another worker"
             raise WorkerGone(
-                f"{who} does not answer any more, {time.time() - began:,.0f} s after the training began: its process "
-                f"or machine has ended, or the line to it is cut; {how_to_go_on()}"
+                f"{who} no longer answers, {time.time() - began:,.0f} s after the training began: its process or "
+                f"machine has stopped, or the connection to it is broken; {how_to_go_on()}"
             ) from None
 
     def barrier(self) -> None:

@@ -66,7 +66,9 @@ def _wait_seconds() -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < 1e6:
-        raise UserError(f"{WAIT_VARIABLE}={text} is no number of seconds to wait for workers: expected such as 300")
+        raise UserError(
+            f"{WAIT_VARIABLE}={text} is not a number of seconds to wait for workers: expected for example 300"
+        )
     return seconds
 
 
@@ -106,7 +108,7 @@ def _lead(cluster: Cluster, listener: socket.socket, deadline: float) -> None:
             try:
                 line = exit_stack.enter_context(listener.accept()[0])
             except TimeoutError:
-                refused = f"{_listed(missing)} of {cluster.count} did not come: start them with the same TF_CONFIG"
+                refused = f"{_listed(missing)} of {cluster.count} did not connect: start them with the same TF_CONFIG"
                 break
             message = _received(line, 10.0)
             number = message.get("number")
@@ -159,7 +161,9 @@ def _difference(cluster: Cluster, number: int, message: dict[str, Any]) -> str:
     """Returns what keeps a worker with this message from training with the chief, or ""."""
     name = cluster.name(number)
     if message.get("count") != cluster.count:
-        return f"{name} knows of {message.get('count')} workers, the chief of {cluster.count}: give all one TF_CONFIG"
+        return (
+            f"{name} knows of {message.get('count')} workers, the chief of {cluster.count}: give all the same TF_CONFIG"
+        )
     ahead = float(message.get("time", 0.0)) - time.time()
     if abs(ahead) > MOST_CLOCK_SECONDS:
         side = "ahead of" if ahead > 0 else "behind"

@@ -89,7 +89,7 @@ def _wait_for_all(workers: list[Worker]) -> None:
         for worker in [worker for worker in running if worker.process.poll() is not None]:
             running.remove(worker)
             if worker.killed:
-                goes_on = "the others go on" if running else "run the same command again, and it goes on"
+                goes_on = "the others continue" if running else "run the same command again to continue"
                 print(f"{OURS}{worker.name} was killed by {worker.killed}; {goes_on}", file=sys.stderr)
         time.sleep(processes.POLL_SECONDS)
 

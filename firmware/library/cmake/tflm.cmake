@@ -5,7 +5,7 @@ set(TFLM_DIR "$ENV{TFLM_DIR}" CACHE PATH "folder with TensorFlow Lite Micro's in
 set(TINYTRAIN_TFLM ${TFLM_DIR}/lib/libtensorflow-microlite.a)
 if(NOT EXISTS "${TINYTRAIN_TFLM}" OR NOT EXISTS "${TFLM_DIR}/include/tensorflow")
   message(FATAL_ERROR "TFLM_DIR is '${TFLM_DIR}'; set it to a folder with include/ and lib/libtensorflow-microlite.a of "
-    "TensorFlow Lite Micro: firmware/README.md of tinytrain tells how to build it")
+    "TensorFlow Lite Micro: firmware/README.md of tinytrain says how to build it")
 endif()
 enable_language(CXX)
 

@@ -205,7 +205,7 @@ const char *tinytrain_status_text(TinytrainStatus status) {
         [TINYTRAIN_NO_INPUT] = "give the whole input first: each inference uses it up",
         [TINYTRAIN_NO_RESULT] = "call tinytrain_invoke() first: the last input has no result yet",
         [TINYTRAIN_NO_SUCH] = "there is no output or box of this number",
-        [TINYTRAIN_DIFFERENT] = "the network computes something else here than on the computer that exported it",
+        [TINYTRAIN_DIFFERENT] = "the network gives other results here than on the computer that exported it",
         [TINYTRAIN_ENGINE_FAILED] = "TensorFlow Lite Micro refuses the model, or has failed",
     };
     return (uint32_t)status < sizeof texts / sizeof texts[0] ? texts[status] : "unknown status";

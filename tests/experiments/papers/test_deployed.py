@@ -106,13 +106,13 @@ def test_the_command_measures_prints_and_writes_it(table_file, tmp_path, command
 
 def test_what_is_about_trainings_is_refused(table_file, tmp_path, command_line, monkeypatch):
     with pytest.raises(
-        UserError, match=r"seed001-table99 trains nothing, received --data, --seeds: it takes --out alone"
+        UserError, match=r"seed001-table99 trains nothing, received --data, --seeds: it takes only --out"
     ):
         reproduce(str(table_file), data=["digits"], seeds=2)
-    with pytest.raises(UserError, match=r"trains nothing, received optim\.lr=1, seed=2: it takes --out alone"):
+    with pytest.raises(UserError, match=r"trains nothing, received optim\.lr=1, seed=2: it takes only --out"):
         reproduce(str(table_file), overrides=["optim.lr=1", "seed=2"])
     status, _, error = command_line("reproduce", table_file, "--workers", "2")
-    assert (status, "so that workers share nothing: leave out --workers 2" in error) == (2, True)
+    assert (status, "so workers have nothing to share: leave out --workers 2" in error) == (2, True)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     status, _, error = command_line("reproduce", table_file)
     assert error == "tinytrain: the runtime openvino is not installed: pip install 'tinytrain-mcu[cpu]'\n"

@@ -471,9 +471,9 @@ def test_table_2_of_seed_001_is_as_specified(label):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("title = 'x'", "is no table of a paper: it lacks arms, base, columns, paper, tables"),
-        ("ran = 'yes'\n[arms.a]", "ran = 'yes': expected such as"),
-        ("ran = ['scale 0.1; 2 seeds; cifar10']\n[arms.a]", "cifar10']: expected such as"),
+        ("title = 'x'", "is not a table of a paper: it lacks arms, base, columns, paper, tables"),
+        ("ran = 'yes'\n[arms.a]", "ran = 'yes': expected a list such as"),
+        ("ran = ['scale 0.1; 2 seeds; cifar10']\n[arms.a]", "cifar10']: expected a list such as"),
         ("titel = 'x'", "unknown key of a table 'titel'; did you mean 'title'"),
         ("title = ", "is not a TOML file"),
         ("[arms.a]\nses = 1", "unknown key of the arm 'a' 'ses'; did you mean 'set'"),

@@ -40,7 +40,7 @@ def test_a_share_of_the_work_keeps_all_images_and_narrows_every_network():
 
 @pytest.mark.parametrize("word", ["0", "-1", "1.5", "half", "0.1,0.2,0.3,0.4", "", "nan"])
 def test_what_is_no_scale_is_told(word):
-    with pytest.raises(UserError, match="is no scale: expected a share of the work"):
+    with pytest.raises(UserError, match="is not a scale: expected a share of the work"):
         scaling.parse(word)
 
 

@@ -92,7 +92,7 @@ def test_distillation_goes_around_the_methods_of_the_user(arms):
     assert arms().taught(False).config.method == "distill"
     planned = arms("method=sam").taught(False)
     assert (planned.config.method, planned.folder.name) == ("sam+distill", "distilled")
-    assert arms("method=sam").why_no_netaug() == "it is trained with method=sam already"
+    assert arms("method=sam").why_no_netaug() == "it is already trained with method=sam"
     given = arms(known=None, given="runs/large")
     assert given.taught(False).config.distill.teacher == "runs/large"
     assert given.teacher is None

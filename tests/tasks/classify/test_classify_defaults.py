@@ -46,9 +46,12 @@ def test_the_list_of_keys_says_what_a_classifier_begins_with():
     rows = names.LISTS["keys"]()
     assert defaults.BEGUN_WITH.keys() == {f"optim.{name}" for name in ALL}
     assert (
-        "; classify: resnet8 0.002, with more than 64 images a step times √(batch/64) (0 to 1,000)" in rows["optim.lr"]
+        "; classify: 0.002 for resnet8, times √(batch/64) with more than 64 images per step (0 to 1,000)"
+        in rows["optim.lr"]
     )
-    assert "; classify: resnet8 of 64, 32, 16 the first with 50 steps an epoch, or 16 (" in rows["optim.batch"]
+    assert (
+        "; classify: for resnet8 the first of 64, 32, 16 that makes 50 steps per epoch, or 16 (" in rows["optim.batch"]
+    )
 
 
 def test_other_networks_keep_sgd_and_its_batch_and_are_averaged():
@@ -83,8 +86,8 @@ def test_a_training_says_what_was_chosen_and_why_and_its_config_holds_it(tmp_pat
     words += ["optim.epochs=1", "data.check=false", "optim.checkpoint=best"]
     run = train.fit(configs.load(None, words), tmp_path / "run", typed=[word.partition("=")[0] for word in words])
     said = capsys.readouterr().err
-    assert "taken for the task classify, unless you say otherwise: optim.ema=0.5 optim.name=adam optim.lr=0.002" in said
-    assert "128 training images are 8 steps of 16 an epoch, 8 in all: 0 are the warm-up" in said
+    assert "chosen for the task classify, unless you set them: optim.ema=0.5 optim.name=adam optim.lr=0.002" in said
+    assert "128 training images make 8 steps of 16 per epoch, 8 in all: 0 are the warm-up" in said
     optim = run.config().optim
     assert (optim.name, optim.lr, optim.batch, optim.ema, optim.checkpoint) == ("adam", 0.002, 16, 0.5, "best")
     again = train.fit(Config(), run.folder, resume=True)

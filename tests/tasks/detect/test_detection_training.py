@@ -166,7 +166,7 @@ def test_the_weights_of_a_classifier_fill_the_backbone_and_it_says_how_many(tree
     assert all(same(ours[name], theirs[name]) for name in backbone)
     said = capsys.readouterr().err.splitlines()[-1]
     assert said.startswith(f"tinytrain: {len(backbone)} of {len(ours)} layers with weights are taken from '{path}'")
-    assert said.endswith(f", {len(ours) - len(backbone)} begin with random ones")
+    assert said.endswith(f", {len(ours) - len(backbone)} start with random ones")
 
 
 def test_the_weights_of_a_detector_of_other_classes_fill_all_but_its_outputs(finished, tmp_path, capsys):
@@ -235,13 +235,13 @@ def test_a_classifier_teaches_no_detector_nor_the_other_way_round(tree, finished
         (["augment.fmix=1"], "cannot be trained with augment fmix"),
         (["augment.randaugment=2"], "cannot be trained with augment randaugment"),
         (["task=classify"], "is data for the task detect: expected task=auto"),
-        (["augment.mixup=1.5"], "augment.mixup = 1.5 would never act"),
+        (["augment.mixup=1.5"], "augment.mixup = 1.5 would have no effect"),
         (["method=dml"], "the task detect cannot be trained with method dml: expected none, or some of distill, sam"),
         (["method=am_softmax"], "cannot be trained with method am_softmax"),
         (["method=netaug"], "cannot be trained with method netaug"),
-        (["data.balance=class_weights"], "a detector takes balanced_sampling"),
+        (["data.balance=class_weights"], "use balanced_sampling for a detector"),
         (["model.dropout=0.2"], "model.dropout = 0.2 acts before a classifier, which a detector does not have"),
-        (["detect.nms=0.455"], "detect.nms = 0.455: expected hundredths, as the firmware compares them"),
+        (["detect.nms=0.455"], "detect.nms = 0.455: expected a number of whole hundredths"),
         (
             ["detect.strides=[64,32]"],
             "detect.strides = [64, 32], but mobilenet_v1 has blocks of stride 2, 4, 8, 16, 32",
@@ -271,7 +271,7 @@ def test_a_classifier_teaches_no_detector_nor_the_other_way_round(tree, finished
 def test_what_a_detector_cannot_be_trained_with_is_one_sentence(tree, tmp_path, capsys, words, sentence):
     with pytest.raises(UserError) as refused:
         train(tree, tmp_path / "run", *words)
-    assert "taken for the task" not in capsys.readouterr().err  # as nothing is
+    assert "chosen for the task" not in capsys.readouterr().err  # as nothing is
     assert sentence in str(refused.value)
     assert len(str(refused.value).splitlines()) == (3 if "detect.depth=2" in words else 1)  # both, and a line above
     assert not (tmp_path / "run").exists()
@@ -313,13 +313,14 @@ def test_val_images_without_a_box_are_refused_and_test_images_without_one_are_to
     assert run.metrics()["test"]["ap50"] is None
     useless = run.metrics()["val"]["f1"]  # after one epoch
     assert useless < 0.5
-    assert f"the network errs more than twice for each object that it finds in the val images (F1 {useless:.2f})" in (
-        capsys.readouterr().err
+    assert (
+        f"the network makes more than two errors for each object that it finds in the val images (F1 {useless:.2f})"
+        in (capsys.readouterr().err)
     )
     line = tasks.of(run.config(), list(COLORS)).line(run.folder, run.metrics())
     assert "no boxes in 2 test images" in line
     for path in (root / "Annotations").glob("val_*.xml"):
         path.write_text(voc_xml([], (64, 64), f"{path.stem}.png"))
-    with pytest.raises(UserError, match="none of the 2 val images has a box to be found, so that no epoch is better"):
+    with pytest.raises(UserError, match="none of the 2 val images has a box to be found, to choose the best epoch by"):
         train(root, tmp_path / "other", "optim.epochs=1")
     assert not (tmp_path / "other").exists()

@@ -25,8 +25,8 @@ def summary(result: dict[str, Any], folder: Path) -> str:
         ("written", str(folder / BENCH_FILE)),
     ]
     medians = (
-        f"medians: of the time of an inference, of the rate over {result['windows']} windows of "
-        f"{result['window_seconds']:g} s; the models in turns"
+        f"medians of the time of an inference, and of the rate over {result['windows']} windows of "
+        f"{result['window_seconds']:g} s; the models take turns"
     )
     cells = [_cells(kind, use, timing) for kind, uses in result["models"].items() for use, timing in uses.items()]
     lines = tables.aligned(rows, ("<9", ""), between=" ")

@@ -184,9 +184,9 @@ class Requests:
         self.known = False  # what it says now is no further restart
         self.port.baudrate = self.first_baud
         try:
-            reason = self.hello().restarted or "it does not say why: power, or its reset button"
+            reason = self.hello().restarted or "it does not say why; the power or its reset button may be the cause"
         except TinytrainError:
-            reason = "it is silent since"
+            reason = "it has been silent since"
         registers = [line.removeprefix(FAILED) for line in self.lines if line.startswith(FAILED)]
         return BoardRestarted(f"the board restarted{self._during()}: {(registers or [reason])[-1]}")
 
@@ -218,6 +218,6 @@ def _read_answer(kind: Kind, answer: cobs_frames.Frame, read: Callable[[bytes], 
         return read(answer.payload)
     except struct.error:
         raise TinytrainError(
-            f"the board's answer to {kind.name} has {len(answer.payload)} bytes, which is no answer to it: "
+            f"the board's answer to {kind.name} has {len(answer.payload)} bytes, which is not a valid one: "
             "export and flash it again"
         ) from None

@@ -33,7 +33,13 @@ def as_text(table: list[dict[str, Any]]) -> list[str]:
     """Returns the table to read, a line a row."""
     lines = tables.aligned([HEADINGS, *map(_cells, table)], COLUMNS)
     ran = "run here: at which scale and with how many seeds, + N for N other runs (docs/reproducing.md)"
-    return [*lines, "", f"core hours: at full size with one seed, {training_cost.CAPTION}", ran]
+    return [
+        *lines,
+        "",
+        "paper: docs/reproducing.md lists the papers 000 to 003",
+        f"core hours: for the full size and one seed, {training_cost.CAPTION}",
+        ran,
+    ]
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:

@@ -70,7 +70,7 @@ def choose(model: Model, settings: Export, board: Board) -> Engine:
     if settings.arena_margin_bytes:
         raise UserError(
             f"export.arena_margin_bytes={settings.arena_margin_bytes} is for TFLM: the compiled engine runs this "
-            "network, and its arena is planned, not estimated; leave the key out, or take export.engine=tflm"
+            "network, and its arena is planned, not estimated; leave the key out, or use export.engine=tflm"
         )
     instructions = overhead.plain(net)
     room = firmware.arena_room_bytes(board)

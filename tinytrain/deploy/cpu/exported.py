@@ -100,8 +100,8 @@ class CpuExport:
             crc = f"{zlib.crc32((self.folder / entry['file']).read_bytes()):08x}"
             if crc != entry["crc32"]:
                 raise UserError(
-                    f"'{self.folder / entry['file']}' is damaged, or another model (its CRC-32 is {crc}, "
-                    f"{entry['crc32']} by {REPORT_FILE}): export again"
+                    f"'{self.folder / entry['file']}' is damaged, or is another model (its CRC-32 is "
+                    f"{crc}, {entry['crc32']} in {REPORT_FILE}): export again"
                 )
 
 

@@ -28,7 +28,7 @@ def prepare(model: Model, operator: Operator) -> Kernel:
     depth = weights.shape[3]
     groups = channels // depth
     require(len(weights) == count and groups * depth == channels, "its weights do not fit its channels")
-    require(count % groups == 0, "its filters are no multiple of its groups")
+    require(count % groups == 0, "its filters are not a multiple of its groups")
     scales = channel_scales(source, filters, target, count)
     bias = bias_of(model, operator, count)
     shifted_bias(weights.reshape(count, -1), bias, source.zero_point[0], scales)  # for its proof

@@ -82,7 +82,7 @@ def one_scale(tensor: Tensor) -> float:
         tensor.dtype == "int8" and len(tensor.scale) == 1 == len(tensor.zero_point),
         "a tensor is not int8 with one scale",
     )
-    require(LOWEST <= tensor.zero_point[0] <= HIGHEST, "a zero point is no int8")
+    require(LOWEST <= tensor.zero_point[0] <= HIGHEST, "a zero point is not int8")
     return tensor.scale[0]
 
 

@@ -21,7 +21,7 @@ def prepare(_model: Model, operator: Operator) -> Kernel:
     one_scale(target)
     rank = len(source.shape)
     require(rank <= DIMENSIONS, "a shape has more than 4 dimensions")
-    require(order.constant and sorted(order.values) == list(range(rank)), "its order is no constant permutation")
+    require(order.constant and sorted(order.values) == list(range(rank)), "its order is not a constant permutation")
     require(target.shape == tuple(source.shape[axis] for axis in order.values), "its shapes do not fit")
     missing = [1] * (DIMENSIONS - rank)
     steps = [math.prod(source.shape[axis + 1 :]) for axis in order.values]

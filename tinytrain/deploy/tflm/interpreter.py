@@ -131,7 +131,7 @@ def _check(workers: list[subprocess.Popen], log: IO[str]) -> None:
             f"memory ran out{': ' + reason if messages else ''}"
         )
     if status == os.EX_IOERR:
-        raise UserError(f"the TFLM interpreter has no room for its outputs: {reason}; TMPDIR names another folder")
+        raise UserError(f"the TFLM interpreter has no room for its outputs: {reason}; set TMPDIR to another folder")
     if status < 0:
         reason += f" (crashed, {signal.Signals(-status).name})"
     raise UserError(f"the TFLM interpreter cannot run the .tflite: {reason}")

@@ -24,7 +24,7 @@ def check(model: Model, name: str) -> None:
     if VELA in missing:
         raise UserError(
             f"{name} was compiled by Vela for Arm's Ethos-U NPU (operator {VELA}), which no Cortex-M runs by itself: "
-            "take the .tflite from before Vela"
+            "use the .tflite from before Vela"
         )
     if flex := [operator for operator in missing if operator.startswith("Flex")]:
         raise UserError(

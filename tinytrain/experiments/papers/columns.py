@@ -45,8 +45,8 @@ class Measure:
 
 
 VOC07_NOTE = (
-    "AP50 by 11 points (VOC 2007) stands beside the paper's: GluonCV, whose detector the authors ported, measures it "
-    "so; the paper does not say which of three readings is its own. results.csv holds the others, too."
+    "AP50 by 11 points (VOC 2007) is compared with the paper's, because GluonCV, whose detector the authors ported, "
+    "measures it that way; the paper does not say which of three definitions it uses. results.csv has the others, too."
 )
 MEASURES = {
     "test_top1": Measure("test top-1 %", "test.top1", 100),
@@ -61,7 +61,9 @@ MEASURES = {
     "epochs": Measure("epochs", "epochs", digits=0),
     "training_hours": Measure("training hours", "hours"),
     "search_minutes": Measure("minutes of search", "search"),
-    "ap50": Measure("AP50 % (101 points)", "test.ap50", 100, note="AP50 by 101 points is as COCO's own code has it."),
+    "ap50": Measure(
+        "AP50 % (101 points)", "test.ap50", 100, note="AP50 by 101 points is computed as in COCO's own code."
+    ),
     "ap50_voc07": Measure("AP50 % (11 points)", "test.ap50_voc07", 100, note=VOC07_NOTE),
     "gmacs": Measure("GFLOPs (multiply-accumulates)", "network.macs", 1e-9, 4),
     "mparams": Measure("parameters, millions", "network.params", 1e-6),

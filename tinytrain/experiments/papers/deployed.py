@@ -47,7 +47,7 @@ def reproduce(table: Table, out: Path, command: str) -> tuple[dict[str, Any], st
     table_rows = rows(table, measure(table, module))
     notes = [
         f"{RUNTIME} {module.release()}, float32, on {machine.processor()}, {machine.cores()} cores, load {load:.1f} "
-        "before. The paper's machine is another one: compare the ratios.",
+        "before. The paper used another machine: compare the ratios.",
         f"Medians over {timing.WINDOWS} windows of {timing.WINDOW_S:g} s for each network, in turns.",
         f"`{command}`, commit {provenance.commit()}",
     ]

@@ -117,7 +117,7 @@ def _pairs(reproduction: Reproduction, compared: list[Arm], column: Column) -> s
     if not total:
         return "No two arms can be compared yet."
     if verdicts.keys() == {NO_VERDICT}:
-        return "With one seed nothing can be said of the order of the arms."
+        return "With one seed nothing can be said about the order of the arms."
     counted = ", ".join(f"{count} {text}" for text, count in sorted(verdicts.items(), key=lambda item: -item[1]))
     papers = [arm.paper[column.name] for arm in compared]
     means = [statistics.mean(reproduction.values(arm, column).values()) for arm in compared]

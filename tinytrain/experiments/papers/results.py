@@ -17,11 +17,11 @@ from tinytrain.run import Run
 Row: TypeAlias = dict[str, Any]
 TITLE = "A table of a paper, trained again by `tinytrain reproduce`"
 FILES = {
-    "ARM/DATA/seedK/": "a run of `tinytrain fit` each; README.txt in it says what its files are",
+    "ARM/DATA/seedK/": "one run of `tinytrain fit` each; its README.txt explains its files",
     "results.csv": "one row for each finished run",
     "budget.json": "with --budget time: the processor time of a step and the epochs of each arm",
     "table.csv": "one row for each arm and figure: the paper's, ours, and their difference",
-    "table.md": "the same to read: how ours differs from the paper's, the order of the arms, and the command",
+    "table.md": "the same as a text: how ours differs from the paper's, the order of the arms, and the command",
     record.NAME: "the same for programs: each arm beside its baseline, scale, data, command and commits",
     "figures/": "the pictures of the table",
 }
@@ -135,7 +135,9 @@ def training_note(reproduction: Reproduction) -> str:
         unique = list(dict.fromkeys(names))
         parts.append(text if len(unique) == len(arms) else f"{', '.join(unique)}: {text}")
     epoch_note = (
-        " A figure of the paper's epoch N is ours of epoch N times that share." if _scaled_epochs(reproduction) else ""
+        " The paper's figure of epoch N is compared with ours of epoch N times that share."
+        if _scaled_epochs(reproduction)
+        else ""
     )
     return "Trained: " + "; ".join(parts) + f".{epoch_note}"
 

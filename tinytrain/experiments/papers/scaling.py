@@ -93,8 +93,8 @@ def parse(text: str | float | None) -> Scale:
         shares = []
     if len(shares) not in (1, 2, 3) or not all(0 < share <= 1 for share in shares):
         raise UserError(
-            f"--scale {text} is no scale: expected a share of the work such as 0.1, shares of epochs and images such "
-            "as 0.2,0.05, or three with that of the resolution"
+            f"--scale {text} is not a scale: expected a share of the work such as 0.1, shares of epochs and images "
+            "such as 0.2,0.05, or three shares with that of the resolution"
         )
     return Scale.of_work(*shares) if len(shares) == 1 else Scale(*shares)
 

@@ -164,7 +164,7 @@ def load_file(path: Path) -> Table:
     _refuse_unknown(path, content, KEYS, "key of a table")
     numbered = {"figure" if "figure" in content else "tables"}
     if missing := ({"title", "paper", "base", "columns", "arms"} | numbered) - set(content):
-        raise UserError(f"'{path}' is no table of a paper: it lacks {', '.join(sorted(missing))}")
+        raise UserError(f"'{path}' is not a table of a paper: it lacks {', '.join(sorted(missing))}")
     content["arms"] = curves.expanded(content["arms"])
     columns = [table_columns.parse(name, path) for name in content["columns"]]
     if len({column.measure.of_network for column in columns}) > 1:
@@ -210,7 +210,7 @@ def _refuse_mistakes(path: Path, content: dict[str, Any]) -> None:
     ran = content.get("ran", [])
     if not isinstance(ran, list) or not all(isinstance(one, str) and RAN.fullmatch(one) for one in ran):
         raise UserError(
-            f"'{path}' has ran = {ran!r}: expected such as [\"scale 0.5,0.1; 1 seed; cifar10; commit 500ea18\"]"
+            f"'{path}' has ran = {ran!r}: expected a list such as [\"scale 0.5,0.1; 1 seed; cifar10; commit 500ea18\"]"
         )
     numbers = content.get("tables", [])
     if not isinstance(numbers, list) or not all(isinstance(number, int) for number in numbers):

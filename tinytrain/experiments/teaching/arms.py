@@ -111,9 +111,9 @@ class Arms:
     def why_no_netaug(self) -> str:
         """Returns why NetAug cannot be added to the student, "" if it can."""
         if self.student.config.method:
-            return f"it is trained with method={self.student.config.method} already"
+            return f"it is already trained with method={self.student.config.method}"
         if self.student.known.device.jit is True:
-            return "device.jit=true does not go with it"
+            return "it does not work with device.jit=true"
         try:
             channels.groups(walk(self.student.network()))
         except UserError as error:

@@ -43,7 +43,7 @@ class Larger:
         return {f"model.{key}": value for key, value in asdict(self).items() if key != "ratio"}
 
     def __str__(self) -> str:
-        begun = ", begun from its published weights" if self.weights else ""
+        begun = ", starting from its published weights" if self.weights else ""
         return f"{self.name} {self.width:g}, {self.ratio:.1f} times the student's MACs{begun}"
 
 

@@ -22,8 +22,8 @@ FILES = {
     "plain/": "a run: the student alone",
     "teacher/": "a run: the larger network, unless one was given",
     "distilled/": "a run: the student with the teacher",
-    "netaug_distilled/": "a run: inside wider networks as well, where the plain student underfits",
-    "longer/": "a run: the plain student for as long as the teacher and the taught student together",
+    "netaug_distilled/": "a run: the same inside wider networks, if the plain student underfits",
+    "longer/": "a run: the plain student, trained for as long as the teacher and the taught student together",
     TABLE: "the table of all runs, what was decided and why, and the command",
 }
 
@@ -64,7 +64,9 @@ class Lesson:
             plan = [*plan, arms.longer(epochs)]
             self._train(plan)
         else:
-            self._note("the teacher and the distillation took no longer than the plain student: nothing longer")
+            self._note(
+                "the teacher and the distillation took no longer than the plain student: no longer training is needed"
+            )
         val_images = int(Run(arms.plain.folder).metrics()["val"]["images"])
         why = outcome.verdict(self.rows, val_images)
         sentences = f"{why}\n{outcome.anecdote(arms.student.config.seed, arms.out)}"
@@ -89,7 +91,7 @@ class Lesson:
         seconds = {planned.name: outcome.row(planned)["seconds"] for planned in finished}
         of_teacher = seconds.get(TEACHER, 0.0)
         self.rows = [outcome.row(planned, of_teacher if planned.name in TAUGHT else 0.0) for planned in finished]
-        self._write("Some runs are still to come.")
+        self._write("Some runs are not finished yet.")
         self.progressed()
 
     def _write(self, sentences: str) -> None:
@@ -126,7 +128,7 @@ class Lesson:
         budget = taught["seconds_with_teacher"]
         epochs = rules.equal_time_epochs(seconds, budget, plain["seconds"] - sum(seconds))
         self._note(
-            f"{taught['arm']} took {budget:.0f} s, its teacher included: the plain student is trained for "
-            f"{epochs} epochs in that time"
+            f"{taught['arm']} took {budget:.0f} s including its teacher: the plain student is trained for {epochs} "
+            "epochs in the same time"
         )
         return epochs

@@ -64,7 +64,7 @@ def verdict(rows: Sequence[Row], val_images: int) -> str:
     equal = by_arm.get(LONGER, by_arm[PLAIN])
     gain, times = taught["val_top1"] - equal["val_top1"], [row["seconds_with_teacher"] for row in (equal, taught)]
     same = rules.is_same_time(*times)
-    how_long = "the same time" if same else f"{times[0]:.0f} in place of {times[1]:.0f} s"
+    how_long = "the same time" if same else f"{times[0]:.0f} s instead of {times[1]:.0f} s"
     compared = (
         f"{taught['arm']} is {_points(gain)} plain training for {how_long} on val "
         f"({100 * taught['val_top1']:.1f} and {100 * equal['val_top1']:.1f} %)"
@@ -72,11 +72,11 @@ def verdict(rows: Sequence[Row], val_images: int) -> str:
     sentences = [f"{compared}: use {best['run']}." if best is taught else _does_not_pay(compared, best)]
     if not same and LONGER in by_arm:
         sentences.append(
-            "That is not the same time: an epoch took longer or shorter than before, as on a busy machine."
+            "These times are not equal: an epoch took longer or shorter than before, as happens on a busy machine."
         )
     if abs(gain) < (chance := rules.chance(taught["val_top1"], equal["val_top1"], val_images)):
         sentences.append(
-            f"With {val_images:,} val images, chance alone makes a difference of up to {100 * chance:.1f} points."
+            f"With {val_images:,} val images, chance alone can make a difference of up to {100 * chance:.1f} points."
         )
     teacher, plain = by_arm.get(TEACHER), by_arm[PLAIN]
     if teacher and teacher["val_top1"] <= plain["val_top1"]:
@@ -88,7 +88,7 @@ def verdict(rows: Sequence[Row], val_images: int) -> str:
 
 
 def _does_not_pay(compared: str, best: Row) -> str:
-    return f"The teacher does not pay here, {compared}: use {best['run']}."
+    return f"The teacher does not pay off here, as {compared}: use {best['run']}."
 
 
 def _points(gain: float) -> str:
@@ -102,8 +102,8 @@ def _points(gain: float) -> str:
 def anecdote(seed: int, out: Path) -> str:
     """Returns the warning that stands below every comparison."""
     return (
-        f"One seed is an anecdote: before you rely on it, repeat it with seed={seed + 1} and another folder than "
-        f"'{out}' a few times."
+        f"One seed proves little: before you rely on this, repeat it a few times with other seeds (seed={seed + 1}, "
+        f"…), each in another folder than '{out}'."
     )
 
 

@@ -44,8 +44,8 @@ def load(
     ):
         if expected != actual:
             raise UserError(
-                f"distill.teacher = '{teacher_key}' is for {what} of {expected}, the student for {what} of {actual}: "
-                "they must be the same"
+                f"distill.teacher = '{teacher_key}' is for {what} of {expected}, but the student for {what} of "
+                f"{actual}: they must be the same"
             )
     _refuse_other_classes(teacher_key, classes or [])
     teacher.trainable = False

@@ -119,9 +119,13 @@ def _requirements(call: Call, graph: Graph) -> Iterator[tuple[str, Any, Any]]:
         yield "data_format", getattr(layer, "data_format", "channels_last"), "channels_last"
     if isinstance(layer, layers.BatchNormalization):
         yield "center and scale", (layer.center, layer.scale), (True, True)
-        yield "an input of so many axes:", len(shapes[0]), 4
+        yield "an input with this many axes:", len(shapes[0]), 4
     if isinstance(layer, JOINING):
-        yield "inputs of so many channels:", sorted({shape[-1] for shape in shapes}), [graph.shapes[call.output][-1]]
+        yield (
+            "inputs with these numbers of channels:",
+            sorted({shape[-1] for shape in shapes}),
+            [graph.shapes[call.output][-1]],
+        )
 
 
 def _refuse_mixing_of_channels(graph: Graph, by_tensor: dict[int, Group]) -> None:
@@ -132,9 +136,7 @@ def _refuse_mixing_of_channels(graph: Graph, by_tensor: dict[int, Group]) -> Non
         per_channel = isinstance(layer, layers.Rescaling) and np.ndim(layer.scale) + np.ndim(layer.offset) > 0
         if widened and (softmax or per_channel):
             what = "a softmax over channels" if softmax else "a number for each channel"
-            raise UserError(
-                f"the layer '{layer.name}' has {what} that netaug widens: expected it before or behind them"
-            )
+            raise UserError(f"the layer '{layer.name}' has {what} that netaug widens: expected it before or after them")
 
 
 def _classify(graph: Graph, by_tensor: dict[int, Group]) -> None:

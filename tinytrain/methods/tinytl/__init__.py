@@ -61,7 +61,7 @@ def build(inner: Any, config: Config, training: TrainingContext) -> "TinyTL":
     model = require_functional(inner, "tinytl")
     if not config.model.weights:
         raise UserError(
-            "tinytl freezes the weights that training begins from, and model.weights = '' makes them random: "
+            "tinytl freezes the weights that training starts from, but model.weights = '' makes them random: "
             "set it to imagenet, a .keras file or a run folder"
         )
     return TinyTL(model, config.tinytl.norm, config.tinytl.residual, config.tinytl.weight_bits)
@@ -131,8 +131,8 @@ def transferred(model: keras.Model, norm: str = "batch", residual: bool = True, 
     blocks = inverted_blocks(model) if residual else []
     if residual and not blocks:
         raise UserError(
-            f"the model '{model.name}' has no inverted residual block for tinytl to put a lite residual module beside: "
-            "take one that has, such as mobilenet_v2, or set tinytl.residual=false to train biases only"
+            f"the model '{model.name}' has no inverted residual block for tinytl to put a lite residual module next "
+            "to: use one that has, such as mobilenet_v2, or set tinytl.residual=false to train biases only"
         )
     first, last = {block.first: block for block in blocks}, {block.last: block for block in blocks}
     block_inputs: dict[Block, Tensor] = {}

@@ -23,15 +23,15 @@ AVERAGED, LONGEST_AVERAGE = 0.02, 1000  # share of the steps that an average rea
 
 NETWORKS = " and ".join(WITH_ADAM)
 BEGUN_WITH = {  # `usual` in words, for `tinytrain list keys`
-    "optim.name": f"{NETWORKS} adam, unless more of [optim] is said than epochs, batch, ema, checkpoint and "
-    "sync_batch_norm",
-    "optim.lr": f"{NETWORKS} {RATE:g}, with more than {RATE_BATCH} images a step times √(batch/{RATE_BATCH})",
-    "optim.epochs": f"as many as make {LEAST_STEPS:,} steps, {EPOCHS} to {MOST_EPOCHS}",
-    "optim.batch": f"{NETWORKS} of {', '.join(map(str, BATCHES))} the first with {LEAST_STEPS_OF_EPOCH} steps an epoch"
-    f", or {BATCHES[-1]}",
-    "optim.warmup_epochs": f"{NETWORKS} {100 * WARMUP:g} % of all steps, at most {MOST_WARMUP_STEPS}",
-    "optim.weight_decay": f"{NETWORKS} {WEIGHT_DECAY:g}",
-    "optim.label_smoothing": f"{NETWORKS} 0",
+    "optim.name": f"adam for {NETWORKS}, unless keys of [optim] other than epochs, batch, ema, checkpoint and "
+    "sync_batch_norm are set",
+    "optim.lr": f"{RATE:g} for {NETWORKS}, times √(batch/{RATE_BATCH}) with more than {RATE_BATCH} images per step",
+    "optim.epochs": f"enough for {LEAST_STEPS:,} steps, from {EPOCHS} to {MOST_EPOCHS}",
+    "optim.batch": f"for {NETWORKS} the first of {', '.join(map(str, BATCHES))} that makes {LEAST_STEPS_OF_EPOCH} "
+    f"steps per epoch, or {BATCHES[-1]}",
+    "optim.warmup_epochs": f"{100 * WARMUP:g} % of all steps for {NETWORKS}, at most {MOST_WARMUP_STEPS} steps",
+    "optim.weight_decay": f"{WEIGHT_DECAY:g} for {NETWORKS}",
+    "optim.label_smoothing": f"0 for {NETWORKS}",
     "optim.ema": f"over the last {100 * AVERAGED:g} % of all steps, at most {LONGEST_AVERAGE:,}",
     "optim.checkpoint": "last",
 }
@@ -87,7 +87,7 @@ def reason(config: Config, images: int) -> str:
     optim = config.optim
     steps = max(images // optim.batch, 1)
     return (
-        f"{images:,} training images are {steps:,} steps of {optim.batch} an epoch, {steps * optim.epochs:,} in all: "
+        f"{images:,} training images make {steps:,} steps of {optim.batch} per epoch, {steps * optim.epochs:,} in all: "
         f"{round(optim.warmup_epochs * steps):,} are the warm-up, and the weights are averaged over about the last "
         f"{round(1 / (1 - float(optim.ema))):,}"
     )

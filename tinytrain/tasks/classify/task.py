@@ -101,7 +101,7 @@ class Classification(Task):
         """Returns the line of a finished run; what uneven classes hide in top-1 stands beside it."""
         test = result["test"]
         hides = abs(test["balanced_top1"] - test["top1"]) >= 0.01
-        balanced = f" ({100 * test['balanced_top1']:.2f} % with each class counted the same)" if hides else ""
+        balanced = f" ({100 * test['balanced_top1']:.2f} % with all classes counted equally)" if hides else ""
         return (
             f"{folder}: test top-1 {100 * test['top1']:.2f} %{balanced} on {counted(test['images'], 'image')}, val "
             f"top-1 {100 * result['val']['top1']:.2f} %, {result['params']:,} parameters, {result['macs']:,} MACs, "

@@ -48,14 +48,16 @@ class Detection(Task):
         """Raises UserError for what the task cannot be trained with."""
         super().check()
         if self.config.data.balance == "class_weights":
-            raise UserError("data.balance=class_weights weighs images of one class: a detector takes balanced_sampling")
+            raise UserError(
+                "data.balance=class_weights needs one class per image: use balanced_sampling for a detector"
+            )
         if self.config.model.dropout:
             dropout = f"model.dropout = {self.config.model.dropout:g}"
             raise UserError(f"{dropout} acts before a classifier, which a detector does not have: expected 0")
         epochs, off = self.config.optim.epochs, self.config.augment.mix_off_epochs
         if self.config.augment.mixup and off >= epochs:
             raise UserError(
-                f"augment.mixup = {self.config.augment.mixup:g} would never act: it is off in the last "
+                f"augment.mixup = {self.config.augment.mixup:g} would have no effect: it is off in the last "
                 f"augment.mix_off_epochs = {off} epochs, expected fewer than optim.epochs = {epochs}"
             )
 
@@ -63,8 +65,8 @@ class Detection(Task):
         """Raises UserError unless there is a box to be found."""
         if not ((annotations[..., boxes.CLASS] >= 0) & (annotations[..., boxes.FLAG] == boxes.NORMAL)).any():
             raise UserError(
-                f"none of the {len(annotations):,} val images has a box to be found, so that no epoch is better than "
-                "another: expected boxes that are neither difficult nor a crowd; data.split=random draws other images"
+                f"none of the {len(annotations):,} val images has a box to be found, to choose the best epoch by: "
+                "expected boxes that are neither difficult nor a crowd; data.split=random draws other images"
             )
 
     def head(self, network: keras.Model) -> keras.Model:
@@ -131,8 +133,8 @@ class Detection(Task):
             theirs, ours = getattr(config.detect, key), getattr(self.config.detect, key)
             if theirs != ours:
                 raise UserError(
-                    f"{what} has detect.{key} = {theirs}, the student {ours}: expected the same, as outputs of "
-                    "others stand for other boxes"
+                    f"{what} has detect.{key} = {theirs}, the student {ours}: expected the same, because "
+                    "otherwise the outputs stand for other boxes"
                 )
 
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -173,8 +175,8 @@ class Detection(Task):
         if val["f1"] is None or val["f1"] >= LEAST_F1:
             return []
         return [
-            f"at the threshold {val['threshold']:.2f} the network errs more than twice for each object that it finds "
-            f"in the val images (F1 {val['f1']:.2f}): it is not ready for use; more epochs, images or a larger "
+            f"at the threshold {val['threshold']:.2f} the network makes more than two errors for each object that it "
+            f"finds in the val images (F1 {val['f1']:.2f}): it is not ready for use; more epochs, images or a larger "
             "model.resolution may help"
         ]
 

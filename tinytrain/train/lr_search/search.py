@@ -50,7 +50,7 @@ def check(config: Config) -> None:
     if config.optim.name != "sgd":
         raise UserError(
             f"search.algorithm = '{search.algorithm}' looks for a learning rate of SGD, but optim.name = "
-            f"'{config.optim.name}': say optim.name=sgd or search.algorithm=none"
+            f"'{config.optim.name}': use optim.name=sgd or search.algorithm=none"
         )
     if search.storage and search.algorithm != "range":
         study.open_storage(search.storage)
@@ -93,7 +93,7 @@ def _found(run: Run, config: Config, data: Splits) -> float:
     if path.is_file():
         lr = read_json(path).get("lr")
         if type(lr) is not float or not 0 < lr <= fields.MOST_RATE:
-            raise UserError(f"'{path}' holds no learning rate; it is not as tinytrain wrote it")
+            raise UserError(f"'{path}' holds no learning rate; it has changed since tinytrain wrote it")
         return lr
     make_folder(folder)
     result = _range_test(folder, config, data) if config.search.algorithm == "range" else _study(run, config, data)
@@ -125,7 +125,7 @@ def _study(run: Run, config: Config, data: Splits) -> dict[str, Any]:
             try:
                 _trial(trials, trial, run.folder / "search", config, data)
             except optuna.exceptions.UpdateFinishedTrialError:
-                _tell(f"trial {trial.number + 1} was given up by another worker, who took this one for dead")
+                _tell(f"another worker gave up trial {trial.number + 1}, because it took this one for dead")
         return _result(trials, figures.of(config.task).main.key)
     except study.FAULTS as error:
         raise study.cannot_use(url, error) from None
@@ -149,7 +149,7 @@ def _result(trials: Trials, score: str) -> dict[str, Any]:
     best, rows = trials.best(), trials.all()
     if best is None:
         raise UserError(
-            f"none of the {len(rows)} trials of the search came to its end, all of their losses became infinite: "
+            f"none of the {len(rows)} trials of the search was finished, because all losses became infinite: "
             f"received search.low = {trials.search.low:g}, expected a lower one"
         )
     return {

@@ -82,7 +82,7 @@ def cannot_use(url: str, error: BaseException, name: str = KEY) -> UserError:
     reason = str(getattr(cause, "orig", None) or cause or error).partition("\n")[0].rstrip(".")
     return UserError(
         f"cannot use the database of the search, {name} '{url}': {reason}; give a URL such as "
-        "sqlite:///search.db or mysql://user@host/name, with the driver installed that it needs, or none"
+        "sqlite:///search.db or mysql://user@host/name, with its driver installed, or none"
     )
 
 
