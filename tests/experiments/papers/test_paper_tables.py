@@ -260,7 +260,7 @@ def test_figure_1_of_seed_002_has_the_regularizers_on_both_networks(network):
     assert {arm.against for arm in arms} == {network}
     for name, key in REGULARIZERS.items():
         assert set(differences(table.name, f"{network}, {name}", network)) == {key}
-        of_table3 = config_of("002/3", f"300 epochs, {name}")
+        of_table3 = config_of("002/3", f"300 epochs, {name}{' 0.2' if name == 'MixUp' else ''}")
         assert configs.get_key(config_of(table.name, f"{network}, {name}"), key) == configs.get_key(of_table3, key)
     twin = ("002/3", "300 epochs") if network == "MobileNetV2-Tiny" else ("002/1", "ResNet50")
     assert config_of(table.name, network) == config_of(*twin)
