@@ -82,7 +82,7 @@ def test_everything_is_said_of_data_that_can_neither_be_read_nor_split(voc, comm
     image.write_bytes(image.read_bytes()[:500])
     status, out, error = command_line("data", "voc:cells", "data.test_images=100", *KEYS)
     assert status == 1, error
-    assert "fit refuses 'voc:cells' for" in error
+    assert "fit refuses 'voc:cells': see" in error
     by_kind = {finding["kind"]: finding for finding in json.loads(out.splitlines()[-1])["findings"]}
     assert {"no split", "unreadable", "two classes", "small boxes", "tiny class"} <= set(by_kind)
     assert by_kind["two classes"]["files"][0].count("Annotations/01.xml, line ") == 2

@@ -142,7 +142,7 @@ def test_flash_that_is_missed_is_named(command_line):
     words = ("model.name=resnet50", "model.width=1", "model.resolution=32")
     status, _, errors = command_line("search", "--data=digits", *BOARD, "--trials=1", *words)
     assert status == 3
-    assert "bytes of flash where there are 524,288; a smaller" in errors
+    assert "bytes of flash where there are 524,288; use a smaller" in errors
 
 
 def test_a_time_shorter_than_one_trial_is_refused(command_line):

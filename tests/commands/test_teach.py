@@ -138,7 +138,7 @@ def test_a_teacher_of_other_classes_is_refused(taught, command_line, image_folde
     words = ["--teacher", taught[0] / "teacher", "--out", "new", "model.resolution=32", "model.channels=1"]
     status, out, error = command_line("fit", "--data", f"folder:{root}", *words)
     assert (status, out) == (2, "")
-    assert f"--teacher {taught[0] / 'teacher'} is for classes of 10, the student for classes of 2" in error
+    assert f"--teacher {taught[0] / 'teacher'} is for classes of 10, but the student for classes of 2" in error
     assert not (tmp_path / "new").exists()
 
 

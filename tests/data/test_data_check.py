@@ -258,7 +258,7 @@ def test_data_that_fit_refuses_is_shown_all_the_same(image_folder, command_line)
     (image_folder(classes=("lonely",), count=1) / "empty").mkdir()
     status, stdout, error = command_line("data", "folder:images", "--json")
     assert status == 1
-    assert "tinytrain: fit refuses 'folder:images' for 2 findings marked error: above" in error
+    assert "tinytrain: fit refuses 'folder:images': see 2 findings marked error above" in error
     result = json.loads(stdout.splitlines()[-1])
     assert result["splits"] == {"all": {"blue": 12, "empty": 0, "lonely": 1, "red": 12}}
     by_kind = {finding["kind"]: finding for finding in result["findings"]}

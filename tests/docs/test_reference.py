@@ -33,7 +33,7 @@ def test_every_command_flag_and_key_is_on_it():
 
 
 def test_rows_have_type_range_default_and_meaning():
-    assert cells("qat.batch") == ["whole number", "1 to 65,536", "`64`", "images a step"]
+    assert cells("qat.batch") == ["whole number", "1 to 65,536", "`64`", "images per step"]
     assert cells("model.width")[:3] == ["number or `auto`", "0.01 to 8", "`auto`"]
     assert cells("--score S")[1:] == ["0.01 to 0.99", ""]
 

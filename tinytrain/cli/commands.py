@@ -417,9 +417,7 @@ def _refuse_severe(result: dict[str, Any]) -> None:
     from tinytrain.data.source import counted
 
     if severe := sum(finding["severe"] for finding in result["findings"]):
-        raise TinytrainError(
-            f"fit refuses '{result['data']}' because of {counted(severe, 'finding')} marked error: above"
-        )
+        raise TinytrainError(f"fit refuses '{result['data']}': see {counted(severe, 'finding')} marked error above")
 
 
 def _clean(values: Any, operands: list[str], _: list[str]) -> tuple[Any, str]:
