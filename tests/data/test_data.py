@@ -144,7 +144,7 @@ def test_a_shuffled_split_keeps_copies_together_and_names_what_cannot_be_drawn()
         kept, held = shuffled.hold_out(np.arange(10), units, 4, seed, "val")
         assert not set(units[kept]) & set(units[held])
         assert 3 <= len(held) <= 4
-    with pytest.raises(UserError, match="cannot hold 10 images out for val: expected 1 to 9, one left"):
+    with pytest.raises(UserError, match="cannot hold out 10 images for val: expected 1 to 9, so that one is left"):
         shuffled.hold_out(np.arange(10), units, 10, 0, "val")
 
 

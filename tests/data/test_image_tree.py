@@ -66,7 +66,7 @@ def test_other_words_are_no_splits(name):
         (["train", "test", "junk"], "split folders (test, train) and others (junk)"),
         (["test", "cat", "dog"], "split folders (test) and others (cat, dog)"),
         (["seg_train", "seg_test", "seg_pred"], "split folders (seg_test, seg_train) and others (seg_pred)"),
-        (["train", "bus"], "where train is a class, give its folder another name, such as trains"),
+        (["train", "bus"], "if train is a class, give its folder another name, such as trains"),
     ],
 )
 def test_splits_that_can_be_meant_in_two_ways_are_refused_by_name(image_folder, names, sentence):

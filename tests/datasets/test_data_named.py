@@ -229,7 +229,7 @@ def test_a_joined_pool_serves_the_images_of_all(image_folder):
     ("data", "sentence"),
     [
         (Data(split="paper"), "the papers use the official split"),
-        (Data(split="random", test_images=7), "cannot hold 7 images out for test: expected 10 to 390"),
+        (Data(split="random", test_images=7), "cannot hold out 7 images for test: expected 10 to 390"),
         (Data(split="random", test_images=391), "expected 10 to 390"),
     ],
 )

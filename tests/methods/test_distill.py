@@ -87,8 +87,8 @@ def test_a_run_teaches_and_its_path_is_made_absolute(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("teacher", "said"),
     [
-        ({"classes": 7, "resolution": 16}, "for classes of 7, the student for classes of 10"),
-        ({"classes": 10, "resolution": 32}, "for images of 32x32x3, the student for images of 16x16x3"),
+        ({"classes": 7, "resolution": 16}, "for classes of 7, but the student for classes of 10"),
+        ({"classes": 10, "resolution": 32}, "for images of 32x32x3, but the student for images of 16x16x3"),
         ({"classes": 10, "resolution": 16, "channels": 1}, "for images of 16x16x1"),
     ],
 )

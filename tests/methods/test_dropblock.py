@@ -108,7 +108,7 @@ def test_a_square_larger_than_the_maps_is_told():
     ends = "block13_project_bn, block14_add, block15_add, block16_project_bn"
     (warning,) = dropblock.small_map_warnings(build(resolution=32), 5, 0.9)
     assert warning.startswith(
-        f"dropblock.block_size = 5 exceeds the maps of 1x1 behind {ends}: 0.996 of their positions"
+        f"dropblock.block_size = 5 exceeds the maps of 1x1 after {ends}: 0.996 of their positions"
     )
     model = build("resnet8", 12)  # maps of 6x6 and 3x3
     assert ["maps of 3x3" in line for line in dropblock.small_map_warnings(model, 5, 0.9)] == [True]
@@ -123,7 +123,7 @@ def test_fit_tells_it_before_it_trains(command_line, image_folder):
     assert status == 0, error
     lines = error.splitlines()
     (place,) = [i for i, line in enumerate(lines) if line.startswith("warning: dropblock.block_size = 5 exceeds")]
-    assert "of 4x4 behind" in lines[place]  # images of 16x16
+    assert "of 4x4 after" in lines[place]  # images of 16x16
     assert place < next(i for i, line in enumerate(lines) if line.startswith("epoch 1/1"))
 
 

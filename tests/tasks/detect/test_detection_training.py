@@ -207,7 +207,10 @@ def test_a_detector_teaches_another_one_with_the_same_anchors(tree, finished, tm
         ([], "detect.anchors = "),
         (["detect.strides=[16]"], "detect.strides = [32, 16], the student [16]: expected the same"),
         (["detect.gain=2", "detect.anchors=SAME"], "detect.gain = 4.0, the student 2.0: expected the same"),
-        (["detect.anchors=SAME", "model.resolution=96"], "is for images of 64x64x3, the student for images of 96x96x3"),
+        (
+            ["detect.anchors=SAME", "model.resolution=96"],
+            "is for images of 64x64x3, but the student for images of 96x96x3",
+        ),
     ],
 )
 def test_a_teacher_of_other_boxes_is_refused_in_one_sentence(tree, finished, tmp_path, words, sentence):
