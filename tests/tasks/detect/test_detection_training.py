@@ -224,7 +224,7 @@ def test_a_teacher_of_other_boxes_is_refused_in_one_sentence(tree, finished, tmp
 
 
 def test_a_classifier_teaches_no_detector_nor_the_other_way_round(tree, finished, classifier, tmp_path):
-    with pytest.raises(UserError, match=r"is for outputs of 4, the student for outputs of 2x2x24 and 4x4x24"):
+    with pytest.raises(UserError, match=r"is for outputs of 4, but the student for outputs of 2x2x24 and 4x4x24"):
         train(tree, tmp_path / "run", "method=distill", f"distill.teacher={classifier[1]}")
     words = ["method=distill", f"distill.teacher={finished.folder}", *SMALL]
     with pytest.raises(UserError, match="was trained for the task detect, the student is for classify"):
