@@ -6,6 +6,7 @@ import io
 import json
 import re
 
+import pytest
 from PIL import Image
 
 from tinytrain.benching import plot
@@ -24,6 +25,7 @@ def test_a_model_file_may_look_like_mathematics():
         assert picture.width == 9 * 120
 
 
+@pytest.mark.long
 def test_names_are_the_same_all_along_the_road(command_line, image_folder, tmp_path):
     root = image_folder("Blüten $x$", classes=CLASSES, count=10)
     spec, run = f"folder:{root}", tmp_path / "Läufe $y$"

@@ -23,6 +23,7 @@ print(json.dumps([row["config"] for row in result["runs"]]))
 """
 
 
+@pytest.mark.long
 def test_the_example_of_the_documentation(tmp_path):
     """And `compare` after it, with the name of a recipe."""
     (example,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S)

@@ -34,6 +34,7 @@ def snapshot(folder):
     return {path: path.stat().st_mtime_ns for path in folder.glob("*/*/*/*") if path.is_file()}
 
 
+@pytest.mark.long
 def test_the_table_is_what_the_runs_say(command_line, tmp_path, two_configs):
     words = ["compare", *two_configs, "--seeds", 2, "--out", "table", "--json", "data.train_images=256"]
     status, out, error = command_line(*words)
@@ -234,6 +235,7 @@ def test_a_file_of_runs_of_two_tasks_has_the_columns_of_both(tmp_path):
     ]
 
 
+@pytest.mark.long
 def test_a_config_is_trained_at_each_resolution_and_the_chart_shows_the_cost(command_line, tmp_path, two_configs):
     words = ["compare", "low.toml", "--resolutions", "16,24", "--out", "table", "--json", "data.train_images=64"]
     status, out, error = command_line(*words)
@@ -249,6 +251,7 @@ def test_a_config_is_trained_at_each_resolution_and_the_chart_shows_the_cost(com
     assert "tinytrain compare low.toml --resolutions 16,24 --seeds 1" in out
 
 
+@pytest.mark.long
 def test_at_equal_time_the_cheaper_config_has_the_epochs_that_were_measured(command_line, tmp_path):
     for name, width in (("narrow", 0.25), ("wide", 1.0)):
         (tmp_path / f"{name}.toml").write_text(SMALL.replace("width = 0.25", f"name = 'resnet8'\nwidth = {width}"))

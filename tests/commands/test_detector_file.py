@@ -76,6 +76,7 @@ def test_images_without_boxes_are_refused_in_one_sentence(folder):
         evaluate(folder / MODEL_FILE, data="digits")
 
 
+@pytest.mark.long
 def test_a_classifier_refuses_images_with_boxes(trained_run, exported_run, tree):
     for target in (trained_run.folder, exported_run[1] / MODEL_FILE):
         with pytest.raises(UserError, match=r"is for the task classify, 'voc:.*' is data for detect: expected"):

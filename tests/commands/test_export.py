@@ -57,6 +57,7 @@ def record_parses(monkeypatch):
     return parsed
 
 
+@pytest.mark.long
 def test_an_export_parses_its_model_once(trained_run, monkeypatch, tmp_path):
     parsed = record_parses(monkeypatch)
     _, folder = export(trained_run.folder, "stm32f746", tmp_path / "e", ["qat.epochs=0", "export.parity_images=1"])
@@ -170,6 +171,7 @@ def test_evaluate_prints_counts_in_full(command_line, monkeypatch):
     assert (status, out.strip()) == (0, "ap50 0.1235  images 12,345  boxes 1,234,567")
 
 
+@pytest.mark.long
 def test_zero_epochs_are_post_training_quantization(trained_run, tmp_path):
     older = shutil.copytree(trained_run.folder, tmp_path / "older")  # a run from before some keys were there
     tables = tomllib.loads((older / "config.toml").read_text())
@@ -182,6 +184,7 @@ def test_zero_epochs_are_post_training_quantization(trained_run, tmp_path):
     assert (folder / "firmware/model/model_ops.h").exists()
 
 
+@pytest.mark.long
 def test_diagnose_shows_the_noise_of_each_layer_and_the_loss_of_each_class(trained_run, command_line, tmp_path):
     run = shutil.copytree(trained_run.folder, tmp_path / "run", ignore=shutil.ignore_patterns("export*"))
     folder = run / "diagnosed"
@@ -205,6 +208,7 @@ def test_diagnose_shows_the_noise_of_each_layer_and_the_loss_of_each_class(train
     assert "change" in out
 
 
+@pytest.mark.long
 def test_the_fine_tuned_weights_are_measured_in_float_too(trained_run, tmp_path, monkeypatch):
     """A fine-tune that ends with a classifier that always says 3: its float accuracy is the share of threes."""
     fine_tune = int8_model.fine_tune
@@ -259,6 +263,7 @@ def test_a_cosine_head_is_exported_as_any_other_classifier(exported_run, tmp_pat
         assert 1 < 255 * output.scale[0] < 10  # s·cosθ, s = 3.1, not the raw products
 
 
+@pytest.mark.long
 def test_test_images_are_never_quantized_with(trained_run, monkeypatch, tmp_path):
     """Calibration and fine-tuning see training images only."""
     config = trained_run.config()
@@ -361,6 +366,7 @@ def test_an_operator_that_tflm_lacks_is_named(tmp_path):
         export(tmp_path / "erf.tflite", "stm32f746")
 
 
+@pytest.mark.long
 def test_a_network_that_cannot_fit_is_refused_with_status_3_before_training(command_line, tmp_path):
     words = ["--model", "mobilenet_v2", "model.width=1.0", "model.resolution=96"]
     status, out, error = command_line("fit", *words, "--mcu", "stm32f746", "--out", "run")

@@ -131,6 +131,7 @@ def test_bench_finds_a_model_that_answers_otherwise_here(copied, command_line, m
     assert error.splitlines()[-1].startswith("tinytrain: the float model is DIFFERENT from the export: outputs differ")
 
 
+@pytest.mark.long
 def test_an_export_that_answers_wrong_is_written_and_ends_with_status_1(
     trained_run, command_line, monkeypatch, tmp_path
 ):

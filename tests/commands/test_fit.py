@@ -123,6 +123,7 @@ def test_a_loss_that_is_not_a_number_stops_with_a_message(command_line):
     assert "Traceback" not in error
 
 
+@pytest.mark.long
 def test_a_folder_of_color_images_trains_and_resume_of_a_finished_run_repeats_its_result(command_line, image_folder):
     root = image_folder(count=60)
     words = ["model.width=0.25", "optim.epochs=8", "optim.batch=16", "augment.crop=0"]
@@ -168,6 +169,7 @@ def test_a_mistake_is_one_sentence_status_2_and_overwrites_nothing(command_line,
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.long
 def test_what_is_wrong_with_data_and_board_is_told_at_once(command_line, image_folder, tmp_path):
     image_folder(classes=("blue", "red"))
     root = image_folder(classes=("lonely",), count=1, size=(20, 16), mode="L")
@@ -185,6 +187,7 @@ def test_what_is_wrong_with_data_and_board_is_told_at_once(command_line, image_f
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.long
 def test_what_was_chosen_is_told_beside_the_limits_of_the_board(command_line, image_folder, tmp_path):
     image_folder(classes=("blue", "red"), count=12)
     root = image_folder(classes=("gray",), count=12, size=(20, 16), mode="L")

@@ -520,6 +520,7 @@ def test_a_network_with_published_weights_keeps_its_width(monkeypatch, table_fil
     assert runs == {(0.125, 2)}
 
 
+@pytest.mark.long
 def test_a_table_is_trained_goes_on_and_prints_itself(command_line, table_file, tmp_path):
     words = [
         "reproduce",

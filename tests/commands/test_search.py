@@ -49,6 +49,7 @@ def searched(made_once):
     return folder / "found", *json.loads((folder / "said.json").read_text())
 
 
+@pytest.mark.long
 def test_a_killed_trial_goes_on_after_its_last_epoch(searched):
     _, _, errors, _ = searched
     first = errors[: next(number for number, line in enumerate(errors) if line.startswith("trial 1:"))]
@@ -138,6 +139,7 @@ def test_no_network_fits_and_the_sentence_says_by_how_much(command_line):
     assert float(needed) - 0.5 == pytest.approx(float(over), rel=0.01)
 
 
+@pytest.mark.long
 def test_flash_that_is_missed_is_named(command_line):
     words = ("model.name=resnet50", "model.width=1", "model.resolution=32")
     status, _, errors = command_line("search", "--data=digits", *BOARD, "--trials=1", *words)
@@ -166,6 +168,7 @@ def test_bad_input_is_one_sentence(words, sentence, command_line):
     assert sentence in errors
 
 
+@pytest.mark.long
 def test_two_processes_train_each_trial_once(tmp_path, tinytrain):
     words = ("--data=digits", *BOARD, "--trials=4", "--out=found", "--workers=2", *SMALL, "optim.epochs=2")
     done = tinytrain("search", *words)
@@ -178,6 +181,7 @@ def test_two_processes_train_each_trial_once(tmp_path, tinytrain):
     assert any(line.startswith("trial") for line in lines)
 
 
+@pytest.mark.long
 def test_a_first_choice_is_trained_without_a_search(command_line, tmp_path):
     words = ("data.train_images=40", "data.val_images=20", "data.test_images=20", "optim.epochs=1", "optim.batch=20")
     network = ("--model=auto", "--mcu=nucleo_f401re", "model.width=0.25", "model.resolution=24")

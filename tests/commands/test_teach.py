@@ -39,6 +39,7 @@ def taught(made_once):
     return folder / "out", *json.loads((folder / "said.json").read_text())
 
 
+@pytest.mark.long
 def test_a_finished_run_is_kept(taught):
     folder, is_as_it_was, said, _ = taught
     assert is_as_it_was
@@ -150,6 +151,7 @@ def test_boxes_are_refused(command_line, tmp_path):
     assert "is data for detect: for a detector, train the teacher" in error
 
 
+@pytest.mark.long
 def test_a_student_that_does_not_fit_is_refused_before_anything_is_trained(command_line, tmp_path):
     words = ["--teacher", "auto", "--mcu", "nucleo_f401re", "--out", "new", "model.width=0.5", "model.resolution=32"]
     status, _, error = command_line("fit", "--data", "digits", *words, *SMALL[3:])

@@ -169,6 +169,7 @@ def test_a_word_is_a_setting_only_if_it_looks_like_a_key_and_is_no_file(tmp_path
     assert overrides.separated(["lr=0.1", "optim.lr=0.1"]) == (["lr=0.1"], ["optim.lr=0.1"])
 
 
+@pytest.mark.long
 def test_an_equals_sign_in_a_path_is_part_of_it(command_line, tmp_path, image_folder):
     (tmp_path / "a=b.toml").write_text("[optim]\nepoch = 3\n")
     root = image_folder("few=1")

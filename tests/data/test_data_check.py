@@ -215,6 +215,7 @@ def test_mean_and_deviation_are_those_of_the_pixels(image_folder):
     assert [len(values) for values in check.statistics(gray, splits.Subset("all", np.arange(5)))] == [1, 1]
 
 
+@pytest.mark.long
 def test_of_images_of_many_sizes_the_command_names_a_few_and_json_all(tmp_path, command_line):
     for number in range(90):  # 50 of one size and 40 of other ones
         path = tmp_path / "cells" / "ab"[number % 2] / f"{number}.png"

@@ -98,6 +98,7 @@ def test_plan_estimate_and_bound_of_every_model(name, converted, tmp_path):
     assert model_bytes == pytest.approx(flash.model_bytes(least), rel=0.06)
 
 
+@pytest.mark.long
 def test_fit_measures_a_network_as_large_as_it_will_be_once_trained():
     """Biases are zero before training, and the converter would store equal ones once."""
     build, board = plugins.load("models", "mobilenet_v2").build, boards.load("stm32f746")
@@ -122,6 +123,7 @@ def detector_at(side):
     return tasks.build_network(config, ["apple", "pear"]), config
 
 
+@pytest.mark.long
 def test_the_largest_resolution_of_a_detector_that_fits_is_taken_with_its_decoder_counted():
     """By real conversions it fits, and the next larger one does not."""
     board, check = boards.load("nucleo_f401re"), fit_check.BoardCheck("nucleo_f401re")

@@ -213,6 +213,7 @@ def test_r_and_s_are_evenly_spaced_widths_on_both_axes():
         build(tiny(), configs.load(None, ["method=netaug", "netaug.factor=0.5"]), context)
 
 
+@pytest.mark.long
 def test_a_step_is_traced_once_and_depends_on_its_number_alone():
     method = compiled(netaug(tiny()))
     traces = []
@@ -442,6 +443,7 @@ def test_the_statistics_are_the_mean_over_batches_of_mean_and_biased_variance():
     np.testing.assert_allclose(model(batches[0], training=False), expected, atol=1e-2 * scale)
 
 
+@pytest.mark.long
 def test_what_is_evaluated_and_finished_is_the_plain_model():
     model = tiny()
     names, sizes = [layer.name for layer in model.layers], [weight.shape for weight in model.get_weights()]

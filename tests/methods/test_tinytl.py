@@ -267,6 +267,7 @@ def test_lean_activations_have_the_values_and_gradients_of_tensorflow(plain, lea
     np.testing.assert_allclose(results[1], results[0], rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.long
 def test_the_gradients_are_those_of_the_finished_model():
     method = transfer(small("mobilenet_v2", resolution=32), residual=False)
     finished = method.finish()

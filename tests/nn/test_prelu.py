@@ -80,6 +80,7 @@ def test_the_slow_student_of_mutual_learning_has_it_and_the_fast_one_has_not():
     assert len(method.students()[1]) == len(method.students()[0]) + 1  # two slopes more, and a bias of the head less
 
 
+@pytest.mark.long
 @needs_tool("gcc")
 def test_am_softmax_with_it_is_exported_to_operators_that_every_engine_has(tmp_path):
     model = build("mobilenet_v3_small")

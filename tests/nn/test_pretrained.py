@@ -276,6 +276,7 @@ class Stop(Exception):
     pass
 
 
+@pytest.mark.long
 def test_a_run_resumes_when_the_file_it_began_from_is_gone(tmp_path, monkeypatch, image_folder):
     rescaled().save(tmp_path / "first.keras")
     monkeypatch.chdir(tmp_path)

@@ -31,6 +31,7 @@ def test_the_total_of_the_last_layer_is_what_tflm_gives_against_keras(body):
     assert rows[quantized.layers[-1].layer.name]["total_db"] == pytest.approx(ratio, abs=0.1)
 
 
+@pytest.mark.long
 def test_one_stretched_channel_shows_as_the_worst_layer():
     """A channel 200 times as large as the others leaves them one or two of the 256 steps."""
     model = small("mobilenet_v1")

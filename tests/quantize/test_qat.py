@@ -42,6 +42,7 @@ def assert_graph_equals_tflite(model, shape):
     return tflite
 
 
+@pytest.mark.long
 def test_mobilenet_v2_is_the_operators_that_cmsis_nn_has():
     model = small("mobilenet_v2", resolution=64, channels=1)
     tflite = convert.convert_post_training(tf_keras_clone.rebuild(model), noise_images(8, (64, 64, 1))[1])
@@ -329,6 +330,7 @@ def test_conversion_is_silent(capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.long
 def test_an_untrained_conversion_has_the_size_of_a_trained_one():
     model = keras.models.clone_model(small("mobilenet_v1"))
     size = len(convert.convert_untrained(model).content)

@@ -87,6 +87,7 @@ class Reader(html.parser.HTMLParser):
             assert self.open.pop() == tag
 
 
+@pytest.mark.long
 def test_the_file_needs_nothing_else_and_is_well_formed(page):
     text = page.read_text()
     reader = Reader()

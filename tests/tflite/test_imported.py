@@ -271,6 +271,7 @@ def export(command_line, tmp_path, content, *words):
     return json.loads(out.splitlines()[-1]), out
 
 
+@pytest.mark.long
 def test_a_file_of_float_input_and_output_is_exported_and_says_what_it_feeds(tmp_path, command_line):
     report, out = export(command_line, tmp_path, converted_model("float32"))
     assert report["model"]["ops"] == Model.parse(converted_model()).counts
@@ -286,6 +287,7 @@ def test_a_file_of_float_input_and_output_is_exported_and_says_what_it_feeds(tmp
     assert Model.parse((tmp_path / "e/model.tflite").read_bytes()).inputs[0].dtype == "int8"
 
 
+@pytest.mark.long
 def test_pixels_reach_the_network_as_it_was_trained(tmp_path, command_line, image_folder):
     """A network that takes 0 to 255: its outputs on images are those of the pixels themselves, by hand."""
     content = changed(conv_model(scale=1.0, zero=-128), of_eight_pixels)

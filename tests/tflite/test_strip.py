@@ -21,6 +21,7 @@ def converted():
     return convert.convert_post_training(tf_keras_clone.rebuild(model), noise)
 
 
+@pytest.mark.long
 def test_it_computes_the_same_in_the_same_arena_with_a_fifth_less(converted):
     small = strip(converted)
     images = np.random.default_rng(1).integers(-128, 128, (8, 32, 32, 3)).astype(np.int8)

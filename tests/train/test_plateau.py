@@ -74,6 +74,7 @@ def test_the_keys_say_how():
     assert none.lr == 2.0
 
 
+@pytest.mark.long
 def test_a_training_follows_it_and_a_resumed_one_goes_on_with_it(tmp_path, monkeypatch):
     words = ["model.width=0.1", "optim.schedule=plateau", "optim.warmup_epochs=1", "optim.warmup_from=0.1"]
     words += ["optim.epochs=40", "optim.lr=0.2", "optim.bias_lr=2", "plateau.patience=0", "plateau.stop_patience=2"]

@@ -33,6 +33,7 @@ def test_steps_of_a_method_on_few_of_the_images_are_timed(tmp_path, monkeypatch)
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_a_detector_is_timed_too(tmp_path):
     root = squares(tmp_path / "voc", {"train": 12, "val": 6, "test": 6})
     words = [*SMALL, f"data.spec=voc:{root}", "model.name=mobilenet_v1", "model.resolution=64"]

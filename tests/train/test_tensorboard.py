@@ -76,6 +76,7 @@ def test_a_killed_run_has_each_epoch_once(tmp_path):
         assert events(tmp_path / "run/tensorboard" / split) == expected(rows, prefix)
 
 
+@pytest.mark.long
 def test_a_run_writes_none_unless_asked(command_line, tmp_path):
     words = ["optim.epochs=1", "model.width=0.25", "model.resolution=16", "data.train_images=128"]
     assert command_line("fit", "--out", "run", *words)[0] == 0

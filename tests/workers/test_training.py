@@ -55,6 +55,7 @@ def undisturbed(tmp_path_factory):
     return Run(folder), said
 
 
+@pytest.mark.long
 def test_the_chief_alone_writes_and_prints(undisturbed):
     run, [(_, told, lines), (_, silent, *_)] = undisturbed
     assert run.finished
@@ -67,6 +68,7 @@ def test_the_chief_alone_writes_and_prints(undisturbed):
     assert history(run)[metrics["best_epoch"] - 1]["val_top1"] == pytest.approx(metrics["val"]["top1"], abs=1e-6)
 
 
+@pytest.mark.long
 def test_the_first_epoch_is_that_of_one_worker_but_for_batch_norm(undisturbed, tmp_path):
     """Synchronised and without dropout it is the same; here the figures need to be near only: a sum would be double."""
     run, _ = undisturbed
@@ -128,6 +130,7 @@ def test_a_killed_worker_ends_the_others_and_they_go_on_to_the_same_weights(undi
     assert json.loads((tmp_path / "alone" / "origin.json").read_text())["workers"] == [2, 1]
 
 
+@pytest.mark.long
 def test_another_config_on_one_worker_is_refused_by_name(tmp_path):
     script = (
         "import sys\n"
@@ -174,6 +177,7 @@ def test_workers_within_workers_are_refused(command_line, monkeypatch):
     assert "TF_CONFIG names 2 workers, and --workers would start others: use one of them" in said
 
 
+@pytest.mark.long
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
     words = ["fit", "--workers", "2", "--out", "run", *SHORT, "optim.batch=33"]
     done = subprocess.run(command(*words), cwd=tmp_path, capture_output=True, text=True)

@@ -121,6 +121,7 @@ tf.function(layers.__call__)(*batch)
 """
 
 
+@pytest.mark.long
 def test_onednn_does_not_complain_about_what_it_is_given():  # as it does of bytes, once in a process
     regime = REGIMES["all"] | REGIMES["jitter"] | REGIMES["rotation"] | REGIMES["small_crop"] | {"autoaugment": True}
     done = subprocess.run([sys.executable, "-c", SILENT.format(regime=regime)], capture_output=True, text=True)

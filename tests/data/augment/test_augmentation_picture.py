@@ -1,6 +1,7 @@
 """The picture of the regimes: the images themselves, the regimes below them, the density."""
 
 import numpy as np
+import pytest
 from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
@@ -9,6 +10,7 @@ from tinytrain.config.schema import Augment
 from tinytrain.data.augment import picture as augmentation_picture
 
 
+@pytest.mark.long
 def test_a_row_for_each_regime_under_the_images_themselves(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
     labels = np.arange(8) % 3

@@ -88,6 +88,7 @@ def test_ratios_are_to_the_first_network_and_unknown_where_the_paper_says_nothin
     assert "| narrow | ? | 2.0000 | 2.00 | 1.00 | 100.0 | 50.0 | ? | 4.00 |" in figures
 
 
+@pytest.mark.long
 def test_the_command_measures_prints_and_writes_it(table_file, tmp_path, command_line, monkeypatch):
     monkeypatch.setattr(timing, "WINDOW_S", 0.01)
     status, output, _ = command_line("reproduce", table_file, "--out", tmp_path / "out", "--json")

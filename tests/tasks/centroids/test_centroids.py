@@ -102,6 +102,7 @@ def finished(tmp_path_factory):
     return fit.fit(configs.load(None, words), folder / "run")
 
 
+@pytest.mark.long
 def test_a_run_is_measured_by_f1_and_by_no_average_precision(finished):
     config, metrics = finished.config(), finished.metrics()
     assert (config.task, config.detect.strides) == ("centroids", [8])

@@ -42,6 +42,7 @@ def finished(tree, tmp_path_factory):
     return train(tree, tmp_path_factory.mktemp("finished") / "run")
 
 
+@pytest.mark.long
 def test_a_run_holds_a_model_of_two_outputs_and_a_config_that_repeats_it(finished):
     model = keras.saving.load_model(finished.model_path)  # plain Keras: no custom objects
     assert model.output_shape == [(None, 2, 2, 24), (None, 4, 4, 24)]
@@ -308,6 +309,7 @@ def test_a_damaged_picture_is_told_before_the_resolution_is_looked_for(tree, tmp
         fit.fit(configs.load(None, [f"data.spec=voc:{root}", *words]), tmp_path / "run", fit_check=Board())
 
 
+@pytest.mark.long
 def test_val_images_without_a_box_are_refused_and_test_images_without_one_are_told(tmp_path, capsys):
     root = squares(tmp_path / "voc", {"train": 6, "val": 2, "test": 2})
     for path in (root / "Annotations").glob("test_*.xml"):
