@@ -55,7 +55,6 @@ def undisturbed(tmp_path_factory):
     return Run(folder), said
 
 
-@pytest.mark.long
 def test_the_chief_alone_writes_and_prints(undisturbed):
     run, [(_, told, lines), (_, silent, *_)] = undisturbed
     assert run.finished
