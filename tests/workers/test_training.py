@@ -125,7 +125,7 @@ def test_a_killed_worker_ends_the_others_and_they_go_on_to_the_same_weights(undi
 
     done = subprocess.run(command("fit", "--out", tmp_path / "alone", "--resume"), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "this run was trained by 2 workers before, now by 1: its weights will be others than those" in done.stderr
+    assert "this run was trained by 2 workers before, now by 1: its weights will be different from those" in done.stderr
     assert json.loads((tmp_path / "alone" / "origin.json").read_text())["workers"] == [2, 1]
 
 
