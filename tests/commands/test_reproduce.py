@@ -402,6 +402,28 @@ def test_an_arm_that_learns_takes_its_teacher_along():
         tables.only(table, [""])
 
 
+def test_a_folder_names_an_arm_whose_label_has_a_comma():
+    table = tables.only(tables.load("002/2"), ["MobileNetV2-Tiny_NetAug"])
+    assert [arm.label for arm in table.arms] == ["MobileNetV2-Tiny", "MobileNetV2-Tiny, NetAug"]
+
+
+def test_another_teacher_stands_for_those_of_the_table(command_line, tmp_path):
+    table = tables.only(tables.taught_by(tables.load("002/2"), "/t/seed{seed}"), ["mobilenetv3 0.35"])
+    assert [arm.label.partition(", ")[2] for arm in table.arms] == ["", "distillation", "NetAug", "both"]
+    learning = [
+        tables.config_of(table, arm, "digits", "imagenet2012", {"out": "", "data": "digits"}, 1).distill.teacher
+        for arm in table.arms
+    ]
+    assert learning == ["", "/t/seed1", "", "/t/seed1"]
+    with pytest.raises(UserError, match="no arm of seed003-table4 learns from a teacher, received --teacher x"):
+        tables.taught_by(tables.load("003/4"), "x")
+    (tmp_path / "seed0").mkdir()
+    words = ["--data", "digits", "--seeds", "2", "--teacher", str(tmp_path / "seed{seed}")]
+    status, _, said = command_line("reproduce", "002/2", *words)
+    assert status == 2
+    assert f"--teacher: no '{tmp_path / 'seed1'}': expected the folder of a run or a .keras file" in said
+
+
 def test_a_run_of_another_scale_is_refused(command_line, table_file, tmp_path):
     table = tables.load(str(table_file))
     whole = tables.config_of(table, table.arms[0], "digits", "digits", {}, 0)

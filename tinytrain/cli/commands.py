@@ -231,6 +231,7 @@ def _reproduce(values: Any, operands: list[str], overrides: list[str]) -> tuple[
         _is_dry(values),
         values.budget,
         values.arms.split(",") if values.arms else None,
+        values.teacher,
     )
 
 
@@ -523,6 +524,7 @@ COMMANDS = {
                 "scale", "S", "share of the work, or E,I or E,I,R: shares of epochs, images and resolution (default: 1)"
             ),
             text("arms", "ARM,ARM…", "only arms whose names begin so, and those they are compared to or learn from"),
+            text("teacher", "RUN|FILE", "the teacher, instead of one that the table trains"),
             integer(
                 "batch", "B", "images per step; the learning rates change in proportion", LEAST_BATCH, fields.MOST_BATCH
             ),

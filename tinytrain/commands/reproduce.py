@@ -52,6 +52,7 @@ def reproduce(
     dry_run: bool = False,
     budget: str = budgets.EPOCHS,
     arms: list[str] | None = None,
+    teacher: str | None = None,
 ) -> tuple[dict[str, Any], str]:
     """Trains the arms of the table and returns (result, the table in Markdown).
 
@@ -68,6 +69,8 @@ def reproduce(
             rates change in the same proportion.
         budget: as in `compare`.
         arms: only those whose label begins with one of these words, and what they need (`tables.only`).
+        teacher: a run or .keras file that teaches in place of the networks that the table trains for it. "{seed}" in
+            it stands for the seed of the student.
         dry_run: train and write nothing, and return what would be trained instead (`forecast.of_plan`).
 
     The result is {"table", "out", "rows" as experiments/papers/results.py gives them, "comparisons" as order.py does,
@@ -90,11 +93,14 @@ def reproduce(
                 "--seeds": seeds != 1,
                 "--budget": budget != "epochs",
                 "--arms": arms,
+                "--teacher": teacher,
                 "--dry-run": dry_run,
                 ", ".join(overrides): overrides,
             },
         )
         return deployed.reproduce(table, out, f"tinytrain reproduce {shlex.join([table_name, '--out', str(out)])}")
+    if teacher:
+        table = tables.taught_by(table, _existing(teacher, seeds))
     whole = table
     if arms:
         table = tables.only(table, arms)
@@ -106,9 +112,10 @@ def reproduce(
     plan, of_budget = budgets.applied(budget, plan, out, write=not dry_run)
     if dry_run:
         return forecast.of_plan(plan, out)
-    command = _command(table_name, data, shares, seeds, out, overrides, batch, budget, arms)
+    command = _command(table_name, data, shares, seeds, out, overrides, batch, budget, arms, teacher)
     left_out = [arm.label for arm in whole.arms if arm not in table.arms]
     stated = [f"Arms left out: {'; '.join(left_out)}."] if left_out else []
+    stated += [f"`{teacher}` teaches."] if teacher else []
     stated += [*_stated(table, assignments, shares, overrides, batch), *filter(None, [of_budget]), f"`{command}`"]
     datasets = {assignment.name: assignment.dataset for assignment in assignments}
     settings: dict[str, Any] = {
@@ -130,6 +137,15 @@ def reproduce(
         "figures": list(map(str, drawn)),
     }
     return result, reproduced.text
+
+
+def _existing(teacher: str, seeds: int) -> str:
+    """Returns the absolute path of the teacher; raises UserError if there is none for one of the seeds."""
+    for seed in range(seeds):
+        path = Path(teacher.replace("{seed}", str(seed)))
+        if not path.exists():
+            raise UserError(f"--teacher: no '{path}': expected the folder of a run or a .keras file")
+    return str(Path(teacher).absolute())
 
 
 def _begins_from_published(table: Table, overrides: list[str]) -> bool:
@@ -338,9 +354,11 @@ def _command(
     batch: int | None,
     budget: str,
     arms: list[str] | None,
+    teacher: str | None,
 ) -> str:
     flags = ["--data", ",".join(data)] if data else []
     flags += ["--arms", ",".join(arms)] if arms else []
+    flags += ["--teacher", teacher] if teacher else []
     flags += ["--batch", str(batch)] if batch else []
     flags += [] if scale.full else ["--scale", scale.text]
     flags += [] if budget == budgets.EPOCHS else ["--budget", budget]

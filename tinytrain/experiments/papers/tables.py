@@ -258,14 +258,19 @@ def only(table: Table, words: list[str]) -> Table:
 
     Args:
         table: the table.
-        words: an arm is taken if its label begins with one of them, in capitals or not.
+        words: an arm is taken if its label or its folder begins with one of them, in capitals or not.
 
     Raises:
         UserError: no label begins with one of the words.
     """
     taken: list[Arm] = []
     for word in words:
-        found = [arm for arm in table.arms if arm.label.lower().startswith(word.strip().lower())]
+        beginning = word.strip().lower()
+        found = [
+            arm
+            for arm in table.arms
+            if beginning in (arm.label[: len(beginning)].lower(), arm.folder[: len(beginning)].lower())
+        ]
         if not word.strip() or not found:
             labels = "; ".join(arm.label for arm in table.arms)
             raise UserError(f"no arm of {table.name} begins with '{word}': expected the beginning of one of {labels}")
@@ -277,6 +282,28 @@ def only(table: Table, words: list[str]) -> Table:
             if other not in taken and (is_compared_to or f"{{out}}/{other.folder}/" in settings):
                 taken.append(other)
     return dataclasses.replace(table, arms=[arm for arm in table.arms if arm in taken])
+
+
+def taught_by(table: Table, teacher: str) -> Table:
+    """Returns the table with `teacher` in place of the networks that it trains only to teach others.
+
+    Args:
+        table: the table.
+        teacher: for distill.teacher; "{seed}" stands for the seed of the student.
+
+    Raises:
+        UserError: no arm of the table is taught.
+    """
+    key = "distill.teacher"
+    own = {arm.settings[key] for arm in table.arms if key in arm.settings}
+    if not own:
+        raise UserError(f"no arm of {table.name} learns from a teacher, received --teacher {teacher}: leave it out")
+    arms = [
+        dataclasses.replace(arm, settings={**arm.settings, key: teacher}) if key in arm.settings else arm
+        for arm in table.arms
+        if arm.paper or not any(f"{{out}}/{arm.folder}/" in path for path in own)
+    ]
+    return dataclasses.replace(table, arms=arms)
 
 
 def every_config(table: Table) -> Iterator[tuple[Arm, Config]]:
