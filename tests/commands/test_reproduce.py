@@ -104,7 +104,7 @@ def test_the_paper_stands_beside_ours_with_the_difference(reproduced, tmp_path):
     assert first["deviation"] == pytest.approx(2**0.5)
     assert first["difference"] == pytest.approx(-9)
     text = results.as_markdown(reproduction, rows, ["a note"])
-    assert "**Seed 003, Table 99: two rates**" in text
+    assert "**Paper 003, Table 99: two rates**" in text
     assert "| low | test top-1 % | 50.00 | 41.00 ± 1.41 | -9.00 | 2 |" in text
     assert "| a high one | val loss, last epoch | 2.2500 | 1.5000 ± 0.0000 | -0.7500 | 2 |" in text
     assert "| low | val top-1 %, epoch 10 | 49.00 | 20.00 ± 0.00 | -29.00 | 2 |" in text  # its epoch 2 of 2
@@ -252,7 +252,7 @@ def test_the_shares_of_mixup_that_are_drawn_follow_their_density():
 
 
 def test_images_are_mixed_with_alpha_a_half_and_shares_drawn_with_that_of_the_arm(reproduced, monkeypatch):
-    """Seed 003, Figures 8 and 9: x = λ·a + (1 − λ)·b with λ of Beta(½, ½); the arm is trained with α = 0.2."""
+    """Paper 003, Figures 8 and 9: x = λ·a + (1 − λ)·b with λ of Beta(½, ½); the arm is trained with α = 0.2."""
     alphas = []
     plain = mixup_chart.Augmentation
 

@@ -38,7 +38,7 @@ def differences(word, label, other, dataset=None):
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_table_parses_and_every_arm_is_a_valid_config(path):
     table = paper_tables.load_file(path)
-    assert re.fullmatch(r"# Seed \d{3}[^\n]*\.", path.read_text().splitlines()[0])
+    assert re.fullmatch(r"# Paper \d{3}[^\n]*\.", path.read_text().splitlines()[0])
     assert table.name in (f"seed{table.paper}-table{table.numbers[-1]}" if table.numbers else "", *PARTS)
     assert table.order in [column.name for column in table.columns]
     assert set(table.figures) <= set(charts.FIGURES) == set(paper_tables.FIGURES)
@@ -88,10 +88,10 @@ def test_every_table_has_a_name():
     assert paper_tables.load("002/4").name == "seed002-table4"
     headings = {name: paper_tables.load(name).heading.partition(":")[0] for name in PARTS}
     assert headings == {
-        "seed002-table4-detection": "Seed 002, Table 4",
-        "seed002-figure1": "Seed 002, Figure 1",
-        "seed002-figure3": "Seed 002, Figure 3",
-        "seed002-figure5": "Seed 002, Figure 5",
+        "seed002-table4-detection": "Paper 002, Table 4",
+        "seed002-figure1": "Paper 002, Figure 1",
+        "seed002-figure3": "Paper 002, Figure 3",
+        "seed002-figure5": "Paper 002, Figure 5",
     }
 
 
@@ -157,7 +157,7 @@ def test_seed_000_is_as_specified():
     assert list(ablated) == [f"val_top1@{epoch}" for epoch in (1, 5, 10, 15, 20, 25, 28, 30)]
 
 
-# methods.md E: what an arm of Tables 3, 6 and 7 of seed 002 sets beside another one, and its figure.
+# methods.md E: what an arm of Tables 3, 6 and 7 of paper 002 sets beside another one, and its figure.
 E300 = {"optim.epochs": 305}
 NETAUG = {"method": "netaug", "model.init": "netaug"}
 SEED2 = [
@@ -417,7 +417,7 @@ def test_table_5_of_seed_002_is_as_specified(dataset):
     assert (config.augment.resized_crop, config.augment.hue) == (0.22, 0.1 if dataset == "cars196" else 0)
 
 
-OFF = {  # what an arm of Table 4 of seed 001 changes (methods.md C.11)
+OFF = {  # what an arm of Table 4 of paper 001 changes (methods.md C.11)
     "no SAM": {"method"},
     "no mutual learning": {"method"},
     "no AM-Softmax": {"method"},

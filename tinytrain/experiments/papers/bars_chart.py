@@ -24,7 +24,7 @@ def draw(table: Table, finished: list[Planned]) -> Figure:
     measured = {arm.label: _measured(table, finished, arm) for arm in table.arms}
     figure = Figure(figsize=(9, 4 * len(baselines)), layout="constrained")
     data = ", ".join(dict.fromkeys(planned.data for planned in finished))
-    figure.suptitle(f"Seed {table.paper}: {table.title}\n(here trained on {data})", fontsize=10)
+    figure.suptitle(f"Paper {table.paper}: {table.title}\n(here trained on {data})", fontsize=10)
     for axes, baseline in zip(figure.subplots(len(baselines), 1, squeeze=False).flat, baselines, strict=True):
         arms = [arm for arm in table.arms if arm.against == baseline]
         _panel(axes, arms, table.columns[0], measured, baseline)

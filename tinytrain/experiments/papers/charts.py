@@ -171,13 +171,13 @@ def macs(table: Table, finished: list[Planned]) -> Figure:
             measured.setdefault(planned.data, []).append((arm.curve, run.metrics()["macs"], value))
             labels[planned.data] = column.measure.heading
     panels = {name: (labels[name], macs_chart.curves(points)) for name, points in measured.items()}
-    return macs_chart.draw(panels, f"Seed {table.paper}: {table.title}")
+    return macs_chart.draw(panels, f"Paper {table.paper}: {table.title}")
 
 
 def _title(table: Table, finished: list[Planned]) -> str:
     """Returns the title of the paper's table and the datasets that were really trained on."""
     data = ", ".join(dict.fromkeys(planned.data for planned in finished))
-    return f"Seed {table.paper}: {table.title}\n(here trained on {data})"
+    return f"Paper {table.paper}: {table.title}\n(here trained on {data})"
 
 
 def _finish(figure: Figure, axes: Any, inside: bool = False) -> None:

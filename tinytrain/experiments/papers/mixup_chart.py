@@ -17,7 +17,7 @@ from tinytrain.train.resolve import resolve
 
 SAMPLES = 6  # images of the MixUp figure
 DRAWS, SHARES = 64, (0.95, 0.85, 0.7, 0.55)  # of so many draws of MixUp, those with shares nearest to these are shown
-SAMPLE_ALPHA = 0.5  # of the images of seed 003's Figure 8, whatever the arm was trained with
+SAMPLE_ALPHA = 0.5  # of the images of paper 003's Figure 8, whatever the arm was trained with
 DRAWN_SHARES = 2000  # λ of the histogram beside the density
 MOST_DENSITY = 4.0  # end of the axis: the density for a small alpha is infinite at 0 and 1
 

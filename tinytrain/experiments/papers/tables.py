@@ -128,9 +128,9 @@ class Table:
     def heading(self) -> str:
         """Paper, numbers and title in words."""
         if self.figure:
-            return f"Seed {self.paper}, Figure {self.figure}: {self.title}"
+            return f"Paper {self.paper}, Figure {self.figure}: {self.title}"
         several = len(self.numbers) > 1
-        return f"Seed {self.paper}, {'Tables' if several else 'Table'} {_in_words(self.numbers)}: {self.title}"
+        return f"Paper {self.paper}, {'Tables' if several else 'Table'} {_in_words(self.numbers)}: {self.title}"
 
 
 def folder() -> Path:
