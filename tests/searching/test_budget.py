@@ -55,11 +55,28 @@ def test_enough_time_gives_the_usual_epochs_and_three_finalists():
 
 
 def test_less_time_gives_fewer_epochs_for_enough_trials():
-    plan = budget.plan(300, 30, False, [1.0, 2.0, 3.0], EASY, qat=0)
-    needed = [1.15 * (8 * 10 + budget.expected_epochs(8, epochs) * 2.0) for epochs in (plan.epochs, plan.epochs + 1)]
-    left = 300 - plan.reserve_seconds
-    assert 3 <= plan.epochs < 30
+    plan = budget.plan(240, 30, False, [1.4, 1.5, 1.6], EASY, qat=0)
+    needed = [1.15 * (8 * 10 + budget.expected_epochs(8, epochs) * 1.5) for epochs in (plan.epochs, plan.epochs + 1)]
+    left = 240 - plan.reserve_seconds
+    assert 10 <= plan.epochs < 30
     assert needed[0] <= left < needed[1]
+
+
+def test_large_networks_are_left_out_before_trials_get_too_short():
+    # Eight trials of ten epochs have 36 epochs in all, of 20 s in the mean of all three: more than twice the time.
+    plan = budget.plan(300, 30, False, [1.0, 1.5, 57.5], EASY, qat=0)
+    short = budget.plan(300, 30, False, [1.0, 1.5], EASY, qat=0)
+    assert plan == short
+    assert plan.epochs >= 10
+
+
+def test_half_of_the_networks_are_not_left_out():
+    # Only the first could be trained for a third of the usual 30 epochs in a quarter of the time.
+    plan = budget.plan(300, 30, False, [1.0, 20.0, 57.5], EASY, qat=0)
+    three = 1.15 * (3 * 10 + budget.expected_epochs(3, plan.epochs) * 1.0)
+    assert plan.finalists == 1
+    assert plan.epochs == 10  # no more than a third, though there is time
+    assert three + plan.reserve_seconds < 300
 
 
 def test_typed_epochs_stay():

@@ -5,6 +5,7 @@ goes on if it is in the best third of those that came so far. A trial is never s
 one always goes on: with N trials in random order the k-th goes on with a chance of max(1, ⌊k/3⌋)/k.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,8 +13,10 @@ from tinytrain.errors import UserError
 from tinytrain.tables import duration
 
 REDUCTION = 3  # of the trials, from rung to rung
-LEAST_EPOCHS = 3  # of a trial, where there is little time: fewer tell nothing
+LEAST_SHARE = 1 / 3  # of the usual epochs of a trial; before it gets fewer, large networks are left out
+LEAST_EPOCHS = 3  # of a trial, where there is very little time: fewer tell nothing
 ENOUGH_TRIALS = 8  # that have room, else trials get fewer epochs: long ones are worth more than many
+FEWEST_TRIALS = 3  # for which a trial gets less than LEAST_SHARE
 LARGEST_SHARE = 0.25  # of the time that one trial may take
 FINALISTS = 3
 FINAL_SHARE = 0.15  # of the time, for the finalists; a single one may take more
@@ -80,6 +83,9 @@ def plan(
 ) -> Plan:
     """Returns how the time of a search is spent.
 
+    A trial gets the most epochs with which half of the candidates are short enough, and ENOUGH_TRIALS of these have
+    room.
+
     Args:
         seconds: of the whole search.
         most_epochs: the usual number of epochs, or the one that the user typed.
@@ -92,24 +98,34 @@ def plan(
     Raises:
         UserError: there is no time for one trial.
     """
-    mean, quickest = sum(epochs_of) / len(epochs_of), min(epochs_of)
-    final = MARGIN * (speed.final + TUNED_EPOCH * qat * mean)
+    left = seconds - spent
+    few, least = min(LEAST_EPOCHS, most_epochs), max(LEAST_EPOCHS, math.ceil(LEAST_SHARE * most_epochs))
+    if fixed:
+        few = least = most_epochs
     for finalists in range(FINALISTS, 0, -1):
-        left = seconds - spent - finalists * final
-        for epochs in range(most_epochs, (most_epochs if fixed else LEAST_EPOCHS) - 1, -1):
-            wanted = MARGIN * (ENOUGH_TRIALS * speed.start + expected_epochs(ENOUGH_TRIALS, epochs) * mean)
-            if wanted <= left and (finalists == 1 or finalists * final <= FINAL_SHARE * seconds):
-                return Plan(epochs, finalists * final, finalists)
-    epochs = most_epochs if fixed else min(LEAST_EPOCHS, most_epochs)
-    quick_final = MARGIN * (speed.final + TUNED_EPOCH * qat * quickest)
-    needed = MARGIN * (speed.start + epochs * quickest) + quick_final
-    if needed > seconds - spent:
+        for epochs in range(most_epochs, least - 1, -1):
+            short = [one for one in epochs_of if speed.start + epochs * one <= LARGEST_SHARE * left]
+            if 2 * len(short) < len(epochs_of):
+                continue
+            mean = sum(short) / len(short)
+            final = finalists * MARGIN * (speed.final + TUNED_EPOCH * qat * mean)
+            trials = MARGIN * (ENOUGH_TRIALS * speed.start + expected_epochs(ENOUGH_TRIALS, epochs) * mean)
+            if trials + final <= left and (finalists == 1 or final <= FINAL_SHARE * seconds):
+                return Plan(epochs, final, finalists)
+    quickest = min(epochs_of)
+    final = MARGIN * (speed.final + TUNED_EPOCH * qat * quickest)
+    for epochs in range(least, few - 1, -1):
+        trials = MARGIN * (FEWEST_TRIALS * speed.start + expected_epochs(FEWEST_TRIALS, epochs) * quickest)
+        if trials + final <= left:
+            return Plan(epochs, final, 1)
+    needed = MARGIN * (speed.start + few * quickest) + final
+    if needed > left:
         raise UserError(
-            f"--hours {seconds / 3600:.3g} is shorter than one trial: {epochs} epochs of the quickest network and its "
+            f"--hours {seconds / 3600:.3g} is shorter than one trial: {few} epochs of the quickest network and its "
             f"int8 model take about {duration(needed)}; give at least --hours {(spent + needed) / 3600:.2g}"
             + ("" if not fixed else ", or fewer optim.epochs")
         )
-    return Plan(epochs, quick_final, 1)
+    return Plan(few, final, 1)
 
 
 def most_step_seconds(seconds: float, plan: Plan, speed: Speed, images: int) -> float:
