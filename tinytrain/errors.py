@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 _MAX_LENGTH = {"quoted": 200, "word": 500, "message": 4000}  # in characters
@@ -92,6 +93,17 @@ def nearest(name: str, choices: Iterable[str], cutoff: float = 0.55) -> str:
     """
     matches = get_close_matches(name.lower()[: _MAX_LENGTH["quoted"]], list(choices), n=1, cutoff=cutoff)
     return f"; did you mean '{matches[0]}'?" if matches else ""
+
+
+def near(path: Path) -> str:
+    """Returns "; did you mean 'x'?" for the nearest name that is beside a path that does not exist, "" if none is."""
+    try:
+        beside = [one.name for one in path.absolute().parent.iterdir()]
+    except OSError:
+        return ""
+    names = {name.lower(): name for name in beside}
+    matches = get_close_matches(path.name.lower()[: _MAX_LENGTH["quoted"]], list(names), n=1, cutoff=0.75)
+    return f"; did you mean '{path.parent / names[matches[0]]}'?" if matches else ""
 
 
 def unknown(kind: str, name: str, choices: Iterable[str]) -> UserError:

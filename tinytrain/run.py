@@ -14,7 +14,7 @@ from tinytrain import files, locks
 from tinytrain.config import load as configs
 from tinytrain.config import plugins
 from tinytrain.config.schema import Config
-from tinytrain.errors import UserError, is_utf8, readable
+from tinytrain.errors import UserError, is_utf8, near, readable
 from tinytrain.files import make_folder, read_json, refuse_links, write_readme, write_text
 
 RUNS = Path("runs")
@@ -157,7 +157,7 @@ class Run:
         run = cls(folder)
         if not run.config_path.is_file():
             what = "holds no run (no config.toml)" if folder.exists() else "does not exist"
-            raise UserError(f"'{folder}' {what}: give the folder that `tinytrain fit` wrote")
+            raise UserError(f"'{folder}' {what}: give the folder that `tinytrain fit` wrote{near(folder)}")
         refuse_links(folder)
         return run
 

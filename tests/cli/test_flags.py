@@ -56,6 +56,7 @@ def test_values_have_their_types_and_defaults():
             ["--pott", "x"],
             "did you mean: pot ? (known flags: --minutes, --kind, --hen, --salt, --pot, --salted, --json)",
         ),
+        (["--epochs", "5"], "; to set a key, type it without dashes: optim.epochs=… or"),
         (["--pot"], "--pot has no value: expected --pot POT"),
     ],
 )

@@ -70,7 +70,10 @@ def test_a_tool_gets_the_program_and_what_the_header_says(built, tools, board, a
 @needs_compiler
 def test_a_tool_that_fails_fails_make(built, tools):
     (tools.parent / "programs" / "picotool").write_text("#!/bin/sh\nexit 3\n")
-    assert flash(built, PICO2).returncode != 0
+    failed = flash(built, PICO2)
+    assert failed.returncode != 0
+    sentence = "picotool could not flash raspberry_pi_pico2, see its lines above: is the board connected by USB, and"
+    assert sentence in failed.stderr
 
 
 @needs_compiler

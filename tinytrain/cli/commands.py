@@ -45,9 +45,7 @@ def _fit(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, s
     path = library.recipe(values.recipe) if values.recipe else Path(operands[0]) if operands else None
     config, typed = configs.load(path, overrides), configs.typed(path, overrides)
     if values.mcu:
-        from tinytrain.deploy import boards
-
-        boards.load(values.mcu)
+        _check_board(values.mcu)
     if values.teacher:
         return _teach(values, path, config, typed, typed_words)
     others = cluster.of_environment()
@@ -81,6 +79,14 @@ def _fit(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, s
         sys.exit(0)  # a worker beside the chief, which says what came out
     result = run.metrics()
     return result | {"run": str(run.folder)}, task.of(run.config(), []).line(run.folder, result)
+
+
+def _check_board(name: str) -> None:
+    """Raises UserError if there is no such board, and says which one is taken where a microcontroller is named."""
+    from tinytrain.deploy import boards
+
+    if note := boards.choice_note(name):
+        print(f"tinytrain: {note}", file=sys.stderr)
 
 
 def _is_dry(values: Any) -> bool:
@@ -178,9 +184,7 @@ def _search(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any
         raise UserError(f"search needs --data SPEC and --mcu BOARD, received {received}")
     if (values.hours is None) == (values.trials is None):
         raise UserError("search must know when to stop: give either --hours H or --trials N")
-    from tinytrain.deploy import boards
-
-    boards.load(values.mcu)
+    _check_board(values.mcu)
     configs.load(None, overrides)
     if values.workers is not None:
         _share("search", values, operands, overrides)
@@ -254,12 +258,13 @@ def _export(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any
         )
     if len(operands) != 1 or not (values.mcu or values.cpu):
         received = " ".join([*operands, *overrides]) or "neither"
-        raise UserError(f"export needs RUN or MODEL.tflite and --mcu BOARD or --cpu RUNTIME, received {received}")
+        missing = ": --mcu BOARD is missing" if len(operands) == 1 else ""
+        raise UserError(
+            f"export needs RUN or MODEL.tflite and --mcu BOARD or --cpu RUNTIME, received {received}{missing}"
+        )
     if values.cpu:
         return _export_cpu(values, operands[0], overrides)
-    from tinytrain.deploy import boards
-
-    board = boards.load(values.mcu)
+    _check_board(values.mcu)
     _refuse_unfinished(operands[0])
     from tinytrain.quiet import import_tensorflow
 
@@ -269,7 +274,7 @@ def _export(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any
 
     flag_keys = [("export.target", values.target), ("export.engine", values.engine)]
     overrides = [f"{dotted}={value}" for dotted, value in flag_keys if value is not None] + overrides
-    report, folder = export(operands[0], board.name, values.out, overrides, values.data, values.diagnose)
+    report, folder = export(operands[0], values.mcu, values.out, overrides, values.data, values.diagnose)
     return report, summary(report, folder)
 
 

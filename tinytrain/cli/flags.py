@@ -12,6 +12,7 @@ from typing import Any
 from absl import flags
 
 from tinytrain.cli.overrides import separated
+from tinytrain.config import load as configs
 from tinytrain.errors import UserError, unknown
 
 
@@ -153,8 +154,17 @@ def parse(command: Command, argv: Sequence[str]) -> tuple[flags.FlagValues, list
         if missing := re.fullmatch(r"Missing value for flag --?(.+)", str(error)):
             value = next(flag.usage for flag in known if flag.name == missing[1])
             raise UserError(f"--{missing[1]} has no value: expected {value}") from None
-        raise UserError(f"{error} (known flags: {', '.join('--' + flag.name for flag in known)})") from None
+        meant = _key_meant(str(error)) if command.overrides else ""
+        raise UserError(f"{error}{meant} (known flags: {', '.join('--' + flag.name for flag in known)})") from None
     return values, *(separated(arguments) if command.overrides else (arguments, []))
+
+
+def _key_meant(error: str) -> str:
+    """Returns how keys are set that are called like the unknown flag of absl's `error`, "" if there is none."""
+    match = re.match(r"Unknown command line flag '([\w-]+)'", error)
+    name = match[1].replace("-", "_") if match else ""
+    found = [f"{dotted}=…" for dotted in map(str, configs.keys()) if dotted.rpartition(".")[2] == name]
+    return f"; to set a key, type it without dashes: {' or '.join(found[:3])}" if found else ""
 
 
 class _Text(flags.ArgumentParser):

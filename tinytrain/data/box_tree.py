@@ -17,7 +17,7 @@ from tinytrain.config import box_formats
 from tinytrain.data import image_tree, reading
 from tinytrain.data.box_problems import Problems
 from tinytrain.data.source import SHORT_NAMES, SPLIT_NAMES, split_word
-from tinytrain.errors import UserError
+from tinytrain.errors import UserError, near
 
 PICTURE_FOLDERS = {"images", "image", "imgs", "img", "jpegimages", "pictures", "photos"}
 
@@ -156,7 +156,7 @@ def open_folder(argument: str, kind: str, needs: str) -> Path:
     """
     root = Path(argument).expanduser()
     if not argument or not root.exists():
-        raise UserError(f"no folder '{argument}': data.spec={kind}:PATH needs a folder with {needs}")
+        raise UserError(f"no folder '{argument}': data.spec={kind}:PATH needs a folder with {needs}{near(root)}")
     if not root.is_dir():
         raise UserError(f"'{argument}' is a file: data.spec={kind}:PATH needs a folder with {needs}")
     return root

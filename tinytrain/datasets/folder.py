@@ -12,7 +12,7 @@ from tinytrain.config import box_formats
 from tinytrain.config.schema import Data
 from tinytrain.data import image_files, image_tree, reading
 from tinytrain.data.source import SHORT_NAMES, SPLIT_NAMES, Dataset, split_word
-from tinytrain.errors import UserError
+from tinytrain.errors import UserError, near
 
 Folders = dict[str, Path]  # name: path
 
@@ -46,7 +46,9 @@ def load(argument: str, data: Data) -> Dataset:
 def _root(argument: str) -> Path:
     root = Path(argument).expanduser()
     if not argument or not root.exists():
-        raise UserError(f"no folder '{argument}': data.spec=folder:PATH needs a folder that holds one folder per class")
+        raise UserError(
+            f"no folder '{argument}': data.spec=folder:PATH needs a folder that holds one folder per class{near(root)}"
+        )
     if not root.is_dir():
         raise UserError(f"'{argument}' is a file: data.spec=folder:PATH needs a folder that holds one folder per class")
     return root

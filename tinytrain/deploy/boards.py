@@ -91,6 +91,15 @@ def load(name: str) -> Board:
     return next((board for board in matches if board.usual), matches[0])
 
 
+def choice_note(name: str) -> str:
+    """Returns which board is taken where `name` is a microcontroller that several boards have, else ""."""
+    taken = load(name)
+    others = [board.name for board in map(load, names()) if board.mcu == taken.mcu and board != taken]
+    if name.lower() == taken.name or not others:
+        return ""
+    return f"--mcu {name} is taken as the board {taken.name}; for another one with it, name that: {', '.join(others)}"
+
+
 def emulated_board(board: Board) -> Board | None:
     """Returns the emulated board with the core of `board`, itself if it is one; None if there is none."""
     candidates = map(load, [board.name, *names()])

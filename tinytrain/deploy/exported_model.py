@@ -13,7 +13,7 @@ from typing import Any
 from tinytrain.deploy.decode import description
 from tinytrain.deploy.decode.boxes import Decoder
 from tinytrain.deploy.tflm import supported
-from tinytrain.errors import UserError, shown
+from tinytrain.errors import UserError, near, shown
 from tinytrain.files import refuse_links
 from tinytrain.quiet import quiet
 from tinytrain.tflite.model import Model
@@ -109,7 +109,9 @@ def refuse_incomplete(folder: Path, needed: Sequence[str]) -> None:
     """Raises UserError unless `folder` has these files of an export, and no link that leads out of it."""
     if missing := [name for name in needed if not (folder / name).exists()]:
         what = f"lacks {', '.join(missing)}" if folder.is_dir() else "does not exist"
-        raise UserError(f"'{folder}' {what}: give the folder that `tinytrain export` wrote")
+        inside = sorted(folder.glob("export-*"))
+        meant = f"; did you mean '{inside[0]}'?" if inside else near(folder)
+        raise UserError(f"'{folder}' {what}: give the folder that `tinytrain export` wrote{meant}")
     refuse_links(folder)
 
 

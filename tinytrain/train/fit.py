@@ -366,7 +366,7 @@ def _finish(run: Run, trainer: Trainer) -> None:
             configs.set_key(trainer.config, dotted, value)
         write_text(run.config_path, configs.dump(trainer.config))
     test, of_val = trainer.data.samples("test"), trainer.task.evaluate(kept, val)
-    for sentence in trainer.task.doubts(of_val):
+    for sentence in trainer.task.doubts(of_val, history[-1]):
         progress.write(f"warning: {sentence}")
     write_json(
         run.metrics_path,

@@ -10,7 +10,7 @@ A module of the plug-in folder tasks has `FIGURES` (`train/figures.py`), which i
 
 import abc
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -150,8 +150,13 @@ class Task(abc.ABC):
         """Returns {dotted key: value} for keys that only the trained network tells, from the same of the val images."""
         return {}
 
-    def doubts(self, val: dict[str, Any]) -> list[str]:
-        """Returns what a user should be warned of in what `evaluate` gives for the val split, a sentence each."""
+    def doubts(self, val: dict[str, Any], last: Mapping[str, float]) -> list[str]:
+        """Returns what a user should be warned of after a training, a sentence each.
+
+        Args:
+            val: what `evaluate` gives for the val split.
+            last: the row of history.csv of the last epoch.
+        """
         return []
 
     @property

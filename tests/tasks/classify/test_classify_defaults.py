@@ -87,7 +87,7 @@ def test_a_training_says_what_was_chosen_and_why_and_its_config_holds_it(tmp_pat
     run = train.fit(configs.load(None, words), tmp_path / "run", typed=[word.partition("=")[0] for word in words])
     said = capsys.readouterr().err
     assert "chosen for the task classify, unless you set them: optim.ema=0.5 optim.name=adam optim.lr=0.002" in said
-    assert "128 training images make 8 steps of 16 per epoch, 8 in all: 0 are the warm-up" in said
+    assert "about 128 training images make 8 steps of 16 per epoch, 8 in all: 0 are the warm-up" in said
     optim = run.config().optim
     assert (optim.name, optim.lr, optim.batch, optim.ema, optim.checkpoint) == ("adam", 0.002, 16, 0.5, "best")
     again = train.fit(Config(), run.folder, resume=True)

@@ -26,3 +26,10 @@ def test_the_golden_case_is_the_first_image_that_is_classified_right():
     assert golden_case(outputs, LABELS) == 2
     assert golden_case(outputs, (LABELS + 1) % 4) == 0  # none but the first
     assert golden_case(outputs, None) == 0
+
+
+def test_a_network_that_knows_its_training_images_much_better_overfits():
+    task = classify.build(configs.load(None, []), CLASSES)
+    [sentence] = task.doubts({}, {"top1": 0.76, "val_top1": 0.62})
+    assert "top-1 was 76.0 % in training and 62.0 % on val" in sentence
+    assert task.doubts({}, {"top1": 0.71, "val_top1": 0.62}) == []

@@ -83,11 +83,11 @@ def epochs_of(steps: int) -> int:
 
 
 def reason(config: Config, images: int) -> str:
-    """Returns in words why `usual` chose what `config` holds for so many training images."""
+    """Returns in words why `usual` chose what `config` holds for about so many training images."""
     optim = config.optim
     steps = max(images // optim.batch, 1)
     return (
-        f"{images:,} training images make {steps:,} steps of {optim.batch} per epoch, {steps * optim.epochs:,} in all: "
-        f"{round(optim.warmup_epochs * steps):,} are the warm-up, and the weights are averaged over about the last "
-        f"{round(1 / (1 - float(optim.ema))):,}"
+        f"about {images:,} training images make {steps:,} steps of {optim.batch} per epoch, "
+        f"{steps * optim.epochs:,} in all: {round(optim.warmup_epochs * steps):,} are the warm-up, and the weights are "
+        f"averaged over about the last {round(1 / (1 - float(optim.ema))):,}"
     )

@@ -1,6 +1,7 @@
 """The task of classification: one-hot targets, cross-entropy of logits, top-1."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from tinytrain.data.source import counted
 from tinytrain.errors import UserError
 from tinytrain.tasks.classify import FIGURES, loss, metrics, report, training_metrics
 from tinytrain.train.task import AUGMENT, Task
+
+# Training images are augmented, which makes them harder, so a network that overfits may still show a smaller gap.
+OVERFITS = 0.1  # of training top-1 above val
 
 
 class Classification(Task):
@@ -74,6 +78,17 @@ class Classification(Task):
     def evaluate(self, outputs: np.ndarray, samples: Samples) -> dict[str, Any]:
         """Returns what `metrics.summary` does of logits (N, classes)."""
         return metrics.summary(outputs, samples.annotations)
+
+    def doubts(self, val: dict[str, Any], last: Mapping[str, float]) -> list[str]:
+        """Returns that the network overfits, if it classifies many more of the training images right than of val."""
+        main = self.figures.main
+        train, of_val = last[main.key], last[f"val_{main.key}"]
+        if train - of_val < OVERFITS:
+            return []
+        return [
+            f"the network overfits: in the last epoch {main.label} was {100 * train:.1f} % in training and "
+            f"{100 * of_val:.1f} % on val; docs/troubleshooting.md says what helps"
+        ]
 
     def decode(self, outputs: np.ndarray) -> np.ndarray:
         """Returns the predicted classes (N,); of equal outputs the first."""

@@ -1,5 +1,6 @@
 """The task of detection: boxes with a class, YOLOv3's assignment and loss, average precision."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +168,7 @@ class Detection(Task):
         threshold = self.best_score(*self.compared(outputs, samples))
         return {"detect.score": round(float(threshold), 4)} if self.config.detect.score == "auto" else {}
 
-    def doubts(self, val: dict[str, Any]) -> list[str]:
+    def doubts(self, val: dict[str, Any], last: Mapping[str, float]) -> list[str]:
         """Returns that no threshold is of use where even the best has more errors than 2 for each object found.
 
         F1 = 2 hits / (2 hits + errors) is below 0.5 there; errors are what is missed and what is found wrongly.
