@@ -168,11 +168,9 @@ def test_an_mcu_means_its_usual_board(tmp_path, monkeypatch):
     assert boards.load("stm32f746").name == "b_usual"
 
 
-def test_where_several_boards_have_a_microcontroller_it_is_said_which_is_taken():
-    assert boards.choice_note("STM32F746") == (
-        "--mcu STM32F746 is taken as the board stm32f746g_disco; for another one with it, name that: nucleo_f746zg"
-    )
-    assert boards.choice_note("stm32f746g_disco") == boards.choice_note("stm32f401") == ""
+def test_a_microcontroller_may_be_meant_to_be_another_board():
+    confused = {name: boards.confused_with(boards.load(name)) for name in ("stm32f746", "nucleo_f746zg", "stm32f401")}
+    assert confused == {"stm32f746": ["nucleo_f746zg"], "nucleo_f746zg": [], "stm32f401": []}
 
 
 def test_a_board_is_emulated_by_one_with_its_core():

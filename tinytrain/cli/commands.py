@@ -45,7 +45,9 @@ def _fit(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, s
     path = library.recipe(values.recipe) if values.recipe else Path(operands[0]) if operands else None
     config, typed = configs.load(path, overrides), configs.typed(path, overrides)
     if values.mcu:
-        _check_board(values.mcu)
+        from tinytrain.deploy import boards
+
+        boards.load(values.mcu)
     if values.teacher:
         return _teach(values, path, config, typed, typed_words)
     others = cluster.of_environment()
@@ -79,14 +81,6 @@ def _fit(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, s
         sys.exit(0)  # a worker beside the chief, which says what came out
     result = run.metrics()
     return result | {"run": str(run.folder)}, task.of(run.config(), []).line(run.folder, result)
-
-
-def _check_board(name: str) -> None:
-    """Raises UserError if there is no such board, and says which one is taken where a microcontroller is named."""
-    from tinytrain.deploy import boards
-
-    if note := boards.choice_note(name):
-        print(f"tinytrain: {note}", file=sys.stderr)
 
 
 def _is_dry(values: Any) -> bool:
@@ -184,7 +178,9 @@ def _search(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any
         raise UserError(f"search needs --data SPEC and --mcu BOARD, received {received}")
     if (values.hours is None) == (values.trials is None):
         raise UserError("search must know when to stop: give either --hours H or --trials N")
-    _check_board(values.mcu)
+    from tinytrain.deploy import boards
+
+    boards.load(values.mcu)
     configs.load(None, overrides)
     if values.workers is not None:
         _share("search", values, operands, overrides)
@@ -264,7 +260,9 @@ def _export(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any
         )
     if values.cpu:
         return _export_cpu(values, operands[0], overrides)
-    _check_board(values.mcu)
+    from tinytrain.deploy import boards
+
+    board = boards.load(values.mcu)
     _refuse_unfinished(operands[0])
     from tinytrain.quiet import import_tensorflow
 
@@ -274,7 +272,7 @@ def _export(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any
 
     flag_keys = [("export.target", values.target), ("export.engine", values.engine)]
     overrides = [f"{dotted}={value}" for dotted, value in flag_keys if value is not None] + overrides
-    report, folder = export(operands[0], values.mcu, values.out, overrides, values.data, values.diagnose)
+    report, folder = export(operands[0], board.name, values.out, overrides, values.data, values.diagnose)
     return report, summary(report, folder)
 
 

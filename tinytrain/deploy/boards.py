@@ -91,13 +91,9 @@ def load(name: str) -> Board:
     return next((board for board in matches if board.usual), matches[0])
 
 
-def choice_note(name: str) -> str:
-    """Returns which board is taken where `name` is a microcontroller that several boards have, else ""."""
-    taken = load(name)
-    others = [board.name for board in map(load, names()) if board.mcu == taken.mcu and board != taken]
-    if name.lower() == taken.name or not others:
-        return ""
-    return f"--mcu {name} is taken as the board {taken.name}; for another one with it, name that: {', '.join(others)}"
+def confused_with(board: Board) -> list[str]:
+    """Returns the other boards with its microcontroller, if its name means `board`."""
+    return [name for name in names() if board.usual and name != board.name and load(name).mcu == board.mcu]
 
 
 def emulated_board(board: Board) -> Board | None:

@@ -43,10 +43,14 @@ def summary(report: dict[str, Any], folder: Path) -> str:
     if report.get("golden_boxes") == 0:
         rows.append(("boxes", f"WARNING: {proof.NO_GOLDEN_BOXES}"))
     rows.append(("proven", _proven(report)))
-    rows.append(("fits", f"{report['board']}: {FITS[report['fits']]}"))
+    board = boards.load(report["board"])
+    rows.append(("fits", f"{board.name}: {FITS[report['fits']]}"))
+    if others := boards.confused_with(board):
+        rows.append(
+            ("board", f"{board.name}; for {' or '.join(others)}, which has other pins, export again with --mcu")
+        )
     needs_tflm = report["engine"]["name"] != COMPILED
     target = report.get("target", targets.PROVEN)
-    board = boards.load(report["board"])
     rows.append(("build", targets.build_command(target, folder, board, needs_tflm)))
     if target == targets.PROVEN and (emulated_board := boards.emulated_board(board)):
         rows.append(("emulate", f"{targets.build_command(target, folder, emulated_board, needs_tflm)} emulate"))
