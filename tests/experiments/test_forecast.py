@@ -1,5 +1,6 @@
 """What `--dry-run` says of planned runs: their images and steps, how far they are, and how long the rest takes."""
 
+import dataclasses
 import json
 
 import pytest
@@ -105,3 +106,11 @@ def test_only_what_the_training_reads_is_shown_of_its_config(timed, tmp_path):
     assert not any(line.startswith(("  sam.", "  qat.", "  search.", "  netaug.")) for line in lines)
     assert "100 training, 143 val and 359 test images of digits" in lines
     assert "4 epochs of 3 steps of 30 images" in lines
+
+
+def test_what_was_typed_is_shown_apart_from_what_was_chosen(timed, tmp_path):
+    run = dataclasses.replace(planned(tmp_path, words=["augment.flip=true"]), typed={"augment.flip"})
+    typed, chosen = forecast.of_one(Forecast([run])).partition("\nsettings that were chosen for you:\n")[::2]
+    assert typed.endswith("\nsettings that you typed:\n  augment.flip=true\n")
+    assert "  model.resolution=32" in chosen.splitlines()
+    assert "augment.flip" not in chosen

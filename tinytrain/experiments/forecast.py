@@ -6,7 +6,7 @@ some steps are timed on this machine. Validation, and a search of the learning r
 
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -205,8 +205,19 @@ def of_one(forecast: Forecast) -> str:
         f"{counted(row['epochs'], 'epoch')} of {counted(row['steps'], 'step')} of {counted(row['batch'], 'image')}",
         total(forecast) + (f" ({row['basis']})" if row["basis"] else ""),
     ]
-    keys = [f"  {dotted}={value}" for dotted, value in _chosen(row["config"]).items()]
-    return "\n".join([*lines, "", "settings that differ from the defaults:", *keys])
+    return "\n".join([*lines, *_settings(row, forecast.plan[0].typed)])
+
+
+def _settings(row: Row, typed: Collection[str] | None) -> list[str]:
+    """Returns what is not as by default, in lines: what was typed, and what was chosen where the user said nothing."""
+    chosen = _chosen(row["config"])
+    own = {dotted for dotted in chosen if typed is not None and row["state"] == NEW and dotted in typed}
+    others = "settings that were chosen for you:" if own else "settings that differ from the defaults:"
+    lines = []
+    for heading, keys in (("settings that you typed:", own), (others, chosen.keys() - own)):
+        if keys:
+            lines += ["", heading, *(f"  {dotted}={value}" for dotted, value in chosen.items() if dotted in keys)]
+    return lines
 
 
 def _chosen(values: dict[str, Any]) -> dict[str, str]:
