@@ -70,7 +70,8 @@ def _exports_are_not_built(request, monkeypatch):
     `exported_run` has it built and emulated, as have the tests of the firmware, and all with TFLM_DIR.
     """
     folder = request.path.relative_to(REPOSITORY / "tests").parts[0]
-    if folder in ("commands", "data", "methods", "models", "nn", "reporting", "tasks") and "TFLM_DIR" not in os.environ:
+    others = ("commands", "data", "methods", "models", "nn", "reporting", "tasks", "tflite")
+    if folder in others and "TFLM_DIR" not in os.environ:
         from tinytrain.deploy import make
 
         monkeypatch.setattr(make, "lacking", lambda **_: "the compiler is left out of this test")

@@ -8,6 +8,7 @@ import re
 
 import pytest
 from PIL import Image
+from small_training import SMALLEST
 
 from tinytrain.benching import plot
 from tinytrain.run import Run
@@ -30,7 +31,7 @@ def test_names_are_the_same_all_along_the_road(command_line, image_folder, tmp_p
     root = image_folder("Blüten $x$", classes=CLASSES, count=10)
     spec, run = f"folder:{root}", tmp_path / "Läufe $y$"
     assert command_line("data", spec, "--out", "Bild ß.png", "--json")[0] == 0
-    words = [f"--data={spec}", f"--out={run}", "--json", "model.width=0.1", "model.resolution=16", "optim.epochs=1"]
+    words = [f"--data={spec}", f"--out={run}", "--json", *SMALLEST, "optim.epochs=1"]
     status, out, error = command_line("fit", *words)
     assert status == 0, error
     assert json.loads(out.splitlines()[-1])["run"] == str(run)

@@ -20,7 +20,7 @@ from tinytrain.run import Run
 from tinytrain.train import fit
 from tinytrain.train.resolve import decided
 
-SMALL = "[model]\nwidth = 0.25\n[augment]\ncrop = 0\n[optim]\nepochs = 1\n"
+SMALL = "[model]\nname = 'resnet8'\nwidth = 0.25\n[augment]\ncrop = 0\n[optim]\nepochs = 1\n"
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_the_table_is_what_the_runs_say(command_line, tmp_path, two_configs):
 
 @pytest.mark.long
 def test_a_killed_process_is_taken_over_and_the_command_goes_on(tmp_path, two_configs):
-    words = ["compare", *two_configs, "--seeds", "2", "model.name=resnet8", "optim.epochs=4", "data.train_images=128"]
+    words = ["compare", *two_configs, "--seeds", "2", "optim.epochs=4", "data.train_images=128"]
     process = subprocess.Popen(
         command(*words, "--workers", "2"), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -254,7 +254,7 @@ def test_a_config_is_trained_at_each_resolution_and_the_chart_shows_the_cost(com
 @pytest.mark.long
 def test_at_equal_time_the_cheaper_config_has_the_epochs_that_were_measured(command_line, tmp_path):
     for name, width in (("narrow", 0.25), ("wide", 1.0)):
-        (tmp_path / f"{name}.toml").write_text(SMALL.replace("width = 0.25", f"name = 'resnet8'\nwidth = {width}"))
+        (tmp_path / f"{name}.toml").write_text(SMALL.replace("width = 0.25", f"width = {width}"))
     words = ["compare", "narrow.toml", "wide.toml", "--budget", "time", "--out", "t", "optim.batch=32"]
     words += ["data.train_images=64", "--json"]
     status, out, error = command_line(*words)

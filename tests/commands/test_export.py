@@ -3,6 +3,7 @@
 import binascii
 import json
 import os
+import re
 import shutil
 import sys
 import tomllib
@@ -15,6 +16,7 @@ import tensorflow as tf
 import tomli_w
 from conftest import needs_tool
 from readmes import unexplained
+from small_training import SMALLEST
 from tensorflow.lite.python import schema_py_generated as tflite_schema
 
 from tinytrain.commands import evaluate, fit
@@ -55,13 +57,6 @@ def record_parses(monkeypatch):
 
     monkeypatch.setattr(tflite_schema.ModelT, "_UnPack", spy)
     return parsed
-
-
-@pytest.mark.long
-def test_an_export_parses_its_model_once(trained_run, monkeypatch, tmp_path):
-    parsed = record_parses(monkeypatch)
-    _, folder = export(trained_run.folder, "stm32f746", tmp_path / "e", ["qat.epochs=0", "export.parity_images=1"])
-    assert parsed == [(folder / "model.tflite").read_bytes()]
 
 
 def test_the_report_is_the_contract(exported_run, trained_run):
@@ -172,13 +167,27 @@ def test_evaluate_prints_counts_in_full(command_line, monkeypatch):
 
 
 @pytest.mark.long
-def test_zero_epochs_are_post_training_quantization(trained_run, tmp_path):
+def test_zero_epochs_are_post_training_quantization_with_training_images(trained_run, monkeypatch, tmp_path):
+    """Of a run of older days; the model is parsed once."""
     older = shutil.copytree(trained_run.folder, tmp_path / "older")  # a run from before some keys were there
     tables = tomllib.loads((older / "config.toml").read_text())
     (older / "config.toml").write_text(
         tomli_w.dumps({name: tables[name] for name in ("data", "model", "augment", "optim")})
     )
+    config = trained_run.config()
+    data = splits.Splits(load_dataset(config), config)
+    allowed = {image.tobytes() for image in (np.asarray(data.arrays("train")[0], np.float32) - 128) / 128}
+    seen, parsed, fine_tune = [], record_parses(monkeypatch), int8_model.fine_tune
+
+    def spy(clone, task, config, batches, steps, calibration, *rest):
+        seen.extend([calibration, *(x.numpy() for x, _ in batches)])
+        return fine_tune(clone, task, config, batches, steps, calibration, *rest)
+
+    monkeypatch.setattr(int8_model, "fine_tune", spy)
     report, folder = export(older, "mps2_an500", tmp_path / "ptq", ["qat.epochs=0", "export.parity_images=20"])
+    assert len(seen[0]) == 500
+    assert {image.tobytes() for image in seen[0]} <= allowed
+    assert parsed == [(folder / "model.tflite").read_bytes()]
     assert report["parity"] == {"images": 20, "different": 0, "of": "compiled network"}
     assert set(report["model"]["ops"]) <= {"CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "FULLY_CONNECTED"}
     assert (folder / "firmware/model/model_ops.h").exists()
@@ -247,13 +256,13 @@ def test_the_fine_tuned_weights_are_measured_in_float_too(trained_run, tmp_path,
 
 
 @pytest.mark.long
-def test_a_cosine_head_is_exported_as_any_other_classifier(exported_run, tmp_path):
-    words = ["optim.epochs=8", "model.width=0.25", "optim.batch=32", "method=am_softmax"]
+def test_a_cosine_head_is_exported_as_any_other_classifier(tmp_path):
+    words = [*SMALLEST, "optim.epochs=6", "optim.batch=32", "method=am_softmax"]
     run = fit.fit(configs.load(None, words), tmp_path / "run")
     for epochs, tolerance in ((0, 0.04), (1, 0.06)):
         report, folder = export(run.folder, "stm32f746", tmp_path / f"e{epochs}", [f"qat.epochs={epochs}"])
-        assert report["model"]["ops"] == exported_run[0]["model"]["ops"]
-        assert report["model"]["ops"]["FULLY_CONNECTED"] == 1
+        # A stem, two convolutions in each of three blocks, and one on two of their shortcuts.
+        assert report["model"]["ops"] == {"CONV_2D": 9, "ADD": 3, "AVERAGE_POOL_2D": 1, "FULLY_CONNECTED": 1}
         assert report["parity"] == {"images": 359, "different": 0, "of": "compiled network"}
         accuracy = report["accuracy"]
         assert accuracy["float"] == pytest.approx(run.metrics()["test"]["top1"])
@@ -261,25 +270,6 @@ def test_a_cosine_head_is_exported_as_any_other_classifier(exported_run, tmp_pat
         assert accuracy["int8"] > accuracy["float"] - tolerance
         output = Model.parse((folder / "model.tflite").read_bytes()).outputs[0]
         assert 1 < 255 * output.scale[0] < 10  # s·cosθ, s = 3.1, not the raw products
-
-
-@pytest.mark.long
-def test_test_images_are_never_quantized_with(trained_run, monkeypatch, tmp_path):
-    """Calibration and fine-tuning see training images only."""
-    config = trained_run.config()
-    data = splits.Splits(load_dataset(config), config)
-    allowed = {image.tobytes() for image in (np.asarray(data.arrays("train")[0], np.float32) - 128) / 128}
-    seen = []
-    fine_tune = int8_model.fine_tune
-
-    def spy(clone, task, config, batches, steps, calibration, *rest):
-        seen.extend([calibration, *(x.numpy() for x, _ in batches)])
-        return fine_tune(clone, task, config, batches, steps, calibration, *rest)
-
-    monkeypatch.setattr(int8_model, "fine_tune", spy)
-    export(trained_run.folder, "stm32f746", tmp_path / "e", ["qat.epochs=0", "export.parity_images=1"])
-    assert len(seen[0]) == 500
-    assert {image.tobytes() for image in seen[0]} <= allowed
 
 
 def test_a_tflite_of_anyones_is_exported(exported_run, tmp_path, command_line):
@@ -367,37 +357,21 @@ def test_an_operator_that_tflm_lacks_is_named(tmp_path):
 
 
 @pytest.mark.long
-def test_a_network_that_cannot_fit_is_refused_with_status_3_before_training(command_line, tmp_path):
-    words = ["--model", "mobilenet_v2", "model.width=1.0", "model.resolution=96"]
+def test_a_network_that_cannot_fit_is_refused_with_status_3_and_the_largest_width_that_fits(command_line, tmp_path):
+    words = ["--model", "resnet8", "model.width=4", "model.resolution=32", "model.stem=imagenet"]
     status, out, error = command_line("fit", *words, "--mcu", "stm32f746", "--out", "run")
     assert (status, out) == (3, "")
-    assert "mobilenet_v2 of width 1 at 96 pixels does not fit stm32f746g_disco" in error
-    assert "nearest that fits: model.width=" in error
-    assert not (tmp_path / "run").exists()
+    assert "resnet8 of width 4 at 32 pixels does not fit stm32f746g_disco" in error
+    assert not (tmp_path / "run").exists()  # refused before the training
 
+    def fits(width):
+        words = ["model.name=resnet8", "model.resolution=32", "model.stem=imagenet", "model.channels=1"]
+        config = configs.load(None, [*words, f"model.width={width}", "device.precision=float32"])
+        return fit_check.once_trained(build_model(config, 10), config, 10, boards.load("stm32f746")).fits
 
-@pytest.mark.long
-def test_the_suggested_width_fits_and_the_next_one_does_not():
-    import re
-
-    from tinytrain.deploy import fit_check
-    from tinytrain.errors import DoesNotFit
-
-    def refusal(width, resolution=96):
-        words = ["model.name=mobilenet_v1", f"model.width={width}", f"model.resolution={resolution}"]
-        words += ["model.channels=3", "model.stem=imagenet", "device.precision=float32"]
-        config = configs.load(None, words)
-        model = build_model(config, 10)
-        try:
-            fit_check.refuse_if_too_large(model, config, 10, "stm32f746")
-        except DoesNotFit as error:
-            return str(error)
-        return ""
-
-    message = refusal(1.0)
-    width = float(re.search(r"model.width=([\d.]+)", message)[1])
-    assert refusal(width) == ""
-    assert refusal(width + 0.05) != ""
+    width = float(re.search(r"nearest that fits: model\.width=([\d.]+)", error)[1])
+    assert fits(width)
+    assert not fits(width + 0.05)
 
 
 def test_the_tables_name_what_quantization_alone_changed():

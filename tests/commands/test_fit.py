@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from kills import assert_same_weights, command, history, kill, weights
 from readmes import unexplained
+from small_training import SMALLEST
 
 from tinytrain.commands import fit as train
 from tinytrain.config import load as configs
@@ -23,7 +24,7 @@ from tinytrain.tasks.classify import metrics
 from tinytrain.train import fit as training
 from tinytrain.train import task
 
-SMALL = ["optim.epochs=3", "model.width=0.25", "optim.batch=32", "augment.crop=0"]
+SMALL = [*SMALLEST, "optim.epochs=3", "optim.batch=32", "augment.crop=0"]
 
 
 @pytest.fixture(scope="module")
@@ -75,10 +76,9 @@ def test_the_config_in_the_folder_repeats_the_run(finished, tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("kills", [1, 2])
-def test_a_killed_run_resumes_to_the_same_weights(finished, tmp_path, kills):
+def test_a_run_that_was_killed_twice_resumes_to_the_same_weights(finished, tmp_path):
     words = ["fit", "--out", "run"]
-    for number in range(kills):
+    for number in range(2):
         # When an epoch has just ended, so that the kill falls into the next one.
         more = SMALL if number == 0 else ["--resume"]
         kill([*words, *more], tmp_path, lambda lines: lines[-1].startswith("epoch "), seconds=0.05)
@@ -126,7 +126,7 @@ def test_a_loss_that_is_not_a_number_stops_with_a_message(command_line):
 @pytest.mark.long
 def test_a_folder_of_color_images_trains_and_resume_of_a_finished_run_repeats_its_result(command_line, image_folder):
     root = image_folder(count=60)
-    words = ["model.width=0.25", "optim.epochs=8", "optim.batch=16", "augment.crop=0"]
+    words = [*SMALLEST, "optim.epochs=8", "optim.batch=16", "augment.crop=0"]
     status, out, error = command_line("fit", "--data", f"folder:{root}", "--out", "run", "--json", *words)
     assert status == 0, error
     result = json.loads(out.splitlines()[-1])
@@ -175,14 +175,14 @@ def test_what_is_wrong_with_data_and_board_is_told_at_once(command_line, image_f
     root = image_folder(classes=("lonely",), count=1, size=(20, 16), mode="L")
     (root / "red/cut.png").write_bytes((root / "red/000.png").read_bytes()[:50])
     (root / "red/Thumbs.db").write_text("no image")
-    words = ["--mcu", "nucleo_f401re", "model.width=1", "model.resolution=96"]
+    words = ["--mcu", "nucleo_f401re", "--model", "resnet8", "model.width=4", "model.resolution=32"]
     status, out, error = command_line("fit", "--data", f"folder:{root}", "--out", "run", *words)
     assert (status, out) == (2, "")
     assert "3 things are wrong:" in error
     assert "\n1. 1 of 27 files cannot be read as images" in error
     assert "red/cut.png: damaged image" in error
     assert "\n2. too few images in the data for lonely (1)" in error
-    assert "\n3. mobilenet_v1 of width 1 at 96 pixels does not fit nucleo_f401re" in error
+    assert "\n3. resnet8 of width 4 at 32 pixels does not fit nucleo_f401re" in error
     assert "Thumbs.db" not in error
     assert not (tmp_path / "run").exists()
 
@@ -191,12 +191,12 @@ def test_what_is_wrong_with_data_and_board_is_told_at_once(command_line, image_f
 def test_what_was_chosen_is_told_beside_the_limits_of_the_board(command_line, image_folder, tmp_path):
     image_folder(classes=("blue", "red"), count=12)
     root = image_folder(classes=("gray",), count=12, size=(20, 16), mode="L")
-    words = ["--mcu", "nucleo_f401re", "model.width=1", "model.resolution=96"]
+    words = ["--mcu", "nucleo_f401re", "--model", "resnet8", "model.width=4", "model.resolution=32"]
     status, _, error = command_line("fit", "--data", f"folder:{root}", "--out", "run", *words)
     assert status == 3
     assert "data.resize=pad brings them to one size" in error
     assert "model.channels=3 is used" in error
-    assert "mobilenet_v1 of width 1 at 96 pixels does not fit nucleo_f401re" in error
+    assert "resnet8 of width 4 at 32 pixels does not fit nucleo_f401re" in error
     assert not (tmp_path / "run").exists()
 
 

@@ -141,7 +141,7 @@ def test_no_network_fits_and_the_sentence_says_by_how_much(command_line):
 
 @pytest.mark.long
 def test_flash_that_is_missed_is_named(command_line):
-    words = ("model.name=resnet50", "model.width=1", "model.resolution=32")
+    words = ("model.name=resnet8", "model.width=4", "model.resolution=32")
     status, _, errors = command_line("search", "--data=digits", *BOARD, "--trials=1", *words)
     assert status == 3
     assert "bytes of flash where there are 524,288; use a smaller" in errors

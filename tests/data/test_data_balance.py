@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from encoding import one_hot
 from sklearn.utils.class_weight import compute_class_weight
+from small_training import SMALLEST
 
 from tinytrain.data import balance, boxes
 from tinytrain.data import batches as pipeline
@@ -50,7 +51,7 @@ def test_batches_are_made_of_the_places():
 def test_fit_trains_with_it(rule, image_folder, command_line):
     image_folder(classes=("blue", "red"), count=12)
     root = image_folder(classes=("green",), count=60)
-    words = ["fit", f"data.spec=folder:{root}", f"data.balance={rule}", "model.width=0.25", "optim.epochs=1"]
+    words = ["fit", f"data.spec=folder:{root}", f"data.balance={rule}", *SMALLEST, "optim.epochs=1"]
     status, _, stderr = command_line(*words, "optim.batch=16", "--out", "run")
     assert status == 0, stderr
     assert "macro_f1" in (root.parent / "run/metrics.json").read_text()

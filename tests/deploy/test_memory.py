@@ -101,7 +101,7 @@ def test_plan_estimate_and_bound_of_every_model(name, converted, tmp_path):
 @pytest.mark.long
 def test_fit_measures_a_network_as_large_as_it_will_be_once_trained():
     """Biases are zero before training, and the converter would store equal ones once."""
-    build, board = plugins.load("models", "mobilenet_v2").build, boards.load("stm32f746")
+    build, board = plugins.load("models", "resnet8").build, boards.load("stm32f746")
     model = build(classes=5, resolution=48, channels=3, width=0.25)
     needed = fit_check.once_trained(model, Config(task="classify"), 5, board)
     noise = np.random.default_rng(0).uniform(-1, 1, (4, 48, 48, 3)).astype("float32")
@@ -128,12 +128,12 @@ def test_the_largest_resolution_of_a_detector_that_fits_is_taken_with_its_decode
     """By real conversions it fits, and the next larger one does not."""
     board, check = boards.load("nucleo_f401re"), fit_check.BoardCheck("nucleo_f401re")
     assert check.largest(detector_at, 2, (256, 240, 224)) == 224
-    fits = {side: fit_check.once_trained(*detector_at(side), 2, board).fits for side in (240, 224)}
-    assert fits == {240: False, 224: True}
+    memories = {side: fit_check.once_trained(*detector_at(side), 2, board) for side in (240, 224)}
+    assert {side: found.fits for side, found in memories.items()} == {240: False, 224: True}
     stripped = strip(convert.convert_untrained(detector_at(224)[0]))
     chosen = engine.choose(stripped, Export(), board).plan
     without = fit_check.estimated(stripped, chosen.arena_bytes, board, plan=chosen)
-    needed = fit_check.once_trained(*detector_at(224), 2, board)
+    needed = memories[224]
     tables, golden_bytes = 3 * 2 * 256, 12 * 100  # three tables of uint16; 12 bytes a box, detect.boxes of them
     assert needed.flash_bytes - without.flash_bytes >= tables + golden_bytes
     assert needed.ram_bytes - without.ram_bytes == 12 * 400  # the boxes that suppression begins with

@@ -186,9 +186,8 @@ def test_scales_are_joined_by_what_detect_fuse_says():
     ("fuse", "options"),
     [
         ("add", {"model": "mobilenet_v1"}),
-        pytest.param("concat", {"model": "mobilenet_v1"}, marks=pytest.mark.long),
+        pytest.param("concat", {"model": "mobilenet_v1", "depth": 5}, marks=pytest.mark.long),
         pytest.param("add", {"model": "mobilenet_v3_large"}, marks=pytest.mark.long),
-        pytest.param("concat", {"model": "mobilenet_v2", "depth": 5}, marks=pytest.mark.long),
     ],
 )
 def test_int8_has_the_operators_of_the_head_and_no_other(fuse, options):

@@ -20,8 +20,8 @@ WORKERS = collectives.begin(cluster.of_environment())
 TINY = ["model.name=mobilenet_v2_tiny", "model.width=0.1", "model.resolution=16", "model.stem=cifar"]
 SMALL = ["model.name=resnet8", "model.width=0.25", "model.resolution=16", "model.stem=cifar"]
 SHORT = ["optim.epochs=1", "optim.batch=32", "data.train_images=64", "data.check=false", "optim.warmup_epochs=0"]
-BOXES = [f"data.spec=voc:{VOC}", "model.name=mobilenet_v1", "model.width=0.25", "model.resolution=64"]
-BOXES += ["optim.batch=8", "optim.epochs=1", "data.check=false", "optim.lr=0.001"]
+BOXES = [f"data.spec=voc:{VOC}", "model.name=resnet8", "model.width=0.25", "model.resolution=64"]
+BOXES += ["model.stem=imagenet", "optim.batch=8", "optim.epochs=1", "data.check=false", "optim.lr=0.001"]
 SEARCH = ["search.points=2", "search.epochs=1", "search.trials=2", "search.high=0.05"]
 
 
@@ -40,7 +40,7 @@ def runs():
         if name == "tinytl" or "distill" in name:
             words.append(f"{'model.weights' if name == 'tinytl' else 'distill.teacher'}={network(words[:-1])}")
         yield words
-    yield [*BOXES, "detect.head=yolo3_lite", "augment.mixup=1.5", "augment.mix_off_epochs=0"]
+    yield [*BOXES, "detect.head=yolo3_lite", "detect.strides=[8,4]", "augment.mixup=1.5", "augment.mix_off_epochs=0"]
     yield [*SMALL, *SHORT, *SEARCH, "search.algorithm=tpe"]
     if ALL:
         yield [*SMALL, *SHORT, *SEARCH, "search.algorithm=grid"]

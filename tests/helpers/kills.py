@@ -1,12 +1,15 @@
 """Commands that are killed, and what a run folder holds after it."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
 import numpy as np
+
+from tinytrain.train import checkpoint
 
 
 def command(*arguments):
@@ -28,6 +31,21 @@ def kill(arguments, folder, when, seconds=0.0):
             break
     assert process.wait() == -signal.SIGKILL, "".join(lines)
     return lines
+
+
+def copy_after_an_epoch(monkeypatch, target):
+    """Has the run that is trained next copied to the folder `target` after its first epoch: what a kill leaves of it.
+
+    So one training gives what is killed and what it must come to.
+    """
+    written = checkpoint.Checkpoint.on_epoch_end
+
+    def copied(self, epoch, logs=None):
+        written(self, epoch, logs)
+        if epoch == 0:
+            shutil.copytree(self.run.folder, target, ignore=shutil.ignore_patterns(".lock*"))
+
+    monkeypatch.setattr(checkpoint.Checkpoint, "on_epoch_end", copied)
 
 
 def epochs(lines):

@@ -12,6 +12,7 @@ from tinytrain.train.method import TrainingContext
 from tinytrain.train.optimizers.sgd import SGD
 
 SOFT_LABELS = task.of(Config(), []).distillation  # of classification
+SMALLEST = ["model.name=resnet8", "model.width=0.25", "model.stem=cifar", "model.resolution=16"]  # traced soonest
 WIDTHS, EXPANSIONS = [1.0, 1.8, 2.6], [1.0, 1.6, 2.2, 2.8]
 
 

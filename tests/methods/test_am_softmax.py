@@ -7,7 +7,7 @@ import tensorflow as tf
 from conftest import architectures
 from distillation_formula import by_hand, softmax
 from keras import layers
-from small_training import NO_TRAINING, SOFT_LABELS, compiled, images, labels, netaug, shallow
+from small_training import NO_TRAINING, SMALLEST, SOFT_LABELS, compiled, images, labels, netaug, shallow
 
 from tinytrain.commands import fit
 from tinytrain.config import load as configs
@@ -223,7 +223,7 @@ def test_every_model_takes_a_cosine_head(name):
 
 @pytest.mark.long
 def test_a_run_learns_and_its_best_epoch_is_what_is_saved(tmp_path):
-    words = ["method=am_softmax", "optim.epochs=6", "model.width=0.25", "optim.batch=32", "augment.crop=0"]
+    words = [*SMALLEST, "method=am_softmax", "optim.epochs=6", "optim.batch=32", "augment.crop=0"]
     run = fit.fit(configs.load(None, words), tmp_path / "run", mcu="stm32f746")
     assert run.metrics()["test"]["top1"] > 0.7
     assert run.config().am_softmax.scale == pytest.approx(3.107, abs=1e-3)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from distillation_formula import softmax
-from small_training import NO_TRAINING, SOFT_LABELS, compiled, images, labels, shallow
+from small_training import NO_TRAINING, SMALLEST, SOFT_LABELS, compiled, images, labels, shallow
 
 from tinytrain.commands import fit
 from tinytrain.config import load as configs
@@ -204,7 +204,7 @@ def test_another_method_inside_is_refused():
 @pytest.mark.long
 @pytest.mark.parametrize("form", ["paper", "released"])
 def test_a_run_learns_and_is_the_plain_network(tmp_path, form):
-    words = ["method=dml", f"dml.form={form}", "optim.epochs=5", "model.width=0.25", "optim.batch=32"]
+    words = [*SMALLEST, "method=dml", f"dml.form={form}", "optim.epochs=5", "optim.batch=32"]
     run = fit.fit(configs.load(None, [*words, "augment.crop=0"]), tmp_path / "run", mcu="stm32f746")
     assert run.metrics()["test"]["top1"] > 0.6
     assert keras.saving.load_model(run.model_path).get_layer("logits").use_bias

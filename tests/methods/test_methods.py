@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import shortened
-from kills import assert_same_weights
+from kills import assert_same_weights, copy_after_an_epoch
+from small_training import SMALLEST
 
 from tinytrain.commands import fit as train
 from tinytrain.config import load as configs
@@ -19,12 +20,11 @@ from tinytrain.data.splits import Splits
 from tinytrain.nn.build import build_model
 from tinytrain.quantize import cosine_head, tf_keras_clone
 from tinytrain.run import Run
-from tinytrain.train import checkpoint, trainer
+from tinytrain.train import trainer
 from tinytrain.train.resolve import resolve
 
 SHORT = ["model.name=mobilenet_v2_tiny", "model.width=0.1", "model.resolution=32", "model.dropout=0.1"]
 SHORT += ["data.train_images=128", "optim.epochs=2", "optim.batch=64", "optim.warmup_epochs=0", "optim.ema=0.9"]
-SMALLEST = ["model.name=resnet8", "model.width=0.25", "model.stem=cifar", "model.resolution=16"]  # traced soonest
 NEEDS = {"distill": ["distill.teacher={network}"], "tinytl": ["model.weights={network}"]}  # a .keras file
 NAMES = plugins.names("methods")
 NESTED = ["netaug+distill+sam", "dml+sam", "tinytl group"]
@@ -48,29 +48,13 @@ def fit(name, folder, run, *more, small=(), **options):
     return train.fit(configs.load(None, [*words(name, folder, small), *more]), folder / run, **options)
 
 
-class Stopped(Exception):
-    """What stands for a kill: the training ends after an epoch, with no word to anyone."""
-
-
-@pytest.fixture
-def stop_after_an_epoch(monkeypatch):
-    def stop(self, epoch, logs=None):
-        written(self, epoch, logs)
-        raise Stopped
-
-    written = checkpoint.Checkpoint.on_epoch_end
-    monkeypatch.setattr(checkpoint.Checkpoint, "on_epoch_end", stop)
-    return monkeypatch.undo
-
-
 @pytest.mark.parametrize("name", shortened(NAMES, short=["am_softmax"]))
-def test_every_method_resumes_to_the_same_weights_and_leaves_a_plain_model(name, tmp_path, stop_after_an_epoch):
+def test_every_method_resumes_to_the_same_weights_and_leaves_a_plain_model(name, tmp_path, monkeypatch):
     small = [] if name == "tinytl" else SMALLEST  # which has no inverted blocks
-    with pytest.raises(Stopped):
-        fit(name, tmp_path, "stopped", *small, small=small)
-    stop_after_an_epoch()
+    with monkeypatch.context() as patch:
+        copy_after_an_epoch(patch, tmp_path / "stopped")
+        whole = fit(name, tmp_path, "whole", *small, small=small)
     assert not Run(tmp_path / "stopped").finished
-    whole = fit(name, tmp_path, "whole", *small, small=small)
     stopped = fit(name, tmp_path, "stopped", *small, small=small, resume=True)
     assert_same_weights(stopped, whole)
     model = keras.saving.load_model(whole.model_path)  # plain Keras: no custom objects
@@ -105,7 +89,7 @@ def test_a_run_that_stopped_after_its_last_epoch_saves_the_network_that_it_had_t
 def test_every_method_learns_a_batch_by_heart(name, tmp_path):
     # TinyTL leaves the weights that it begins from and BatchNorm's statistics alone: PyTorch's random ones let
     # so little through that nothing can be learnt from.
-    more = ["model.init=he"] if name == "tinytl" else [] if name in INNERMOST else SMALLEST
+    more = ["model.init=he"] if name == "tinytl" else SMALLEST
     config = configs.load(None, [*words(name, tmp_path, more), *more, "optim.schedule=constant", "optim.lr=0.1"])
     source = load_dataset(config)
     config = resolve(config, source)
@@ -129,7 +113,7 @@ def off_switch(name):
 @pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in NAMES if off_switch(name)])
 def test_every_method_that_is_switched_off_is_plain_training(name, tmp_path):
-    small = [] if name in INNERMOST else SMALLEST
+    small = [] if name == "tinytl" else SMALLEST
     ours = fit(name, tmp_path, "off", *small, *off_switch(name), small=small)
     plain = fit("", tmp_path, "plain", *small)
     models = [keras.saving.load_model(run.model_path) for run in (ours, plain)]

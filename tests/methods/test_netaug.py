@@ -215,7 +215,7 @@ def test_r_and_s_are_evenly_spaced_widths_on_both_axes():
 
 @pytest.mark.long
 def test_a_step_is_traced_once_and_depends_on_its_number_alone():
-    method = compiled(netaug(tiny()))
+    method, x = compiled(netaug(shallow(), x=images(resolution=16))), images(resolution=16)
     traces = []
 
     @tf.function
@@ -224,7 +224,7 @@ def test_a_step_is_traced_once_and_depends_on_its_number_alone():
         return method.train_step((x, y))
 
     for _ in range(4):
-        step(images(), labels())
+        step(x, labels())
     assert len(traces) == 1
     draws = [[int(width) for width in method.draw_widths(tf.constant(n))] for n in (3, 3, 4)]
     assert draws[0] == draws[1] != draws[2]
@@ -445,10 +445,9 @@ def test_the_statistics_are_the_mean_over_batches_of_mean_and_biased_variance():
 
 @pytest.mark.long
 def test_what_is_evaluated_and_finished_is_the_plain_model():
-    model = tiny()
+    model, x = shallow(), images(64, resolution=16)
     names, sizes = [layer.name for layer in model.layers], [weight.shape for weight in model.get_weights()]
-    method = compiled(netaug(model, keep_weights=False))
-    x = images(64)
+    method = compiled(netaug(model, keep_weights=False, x=x))
     data = tf.data.Dataset.from_tensors((x, labels(64)))
     before = model(x, training=False)
     method.fit(data.repeat(3), epochs=2, verbose=0, validation_data=data, callbacks=method.callbacks())
@@ -459,17 +458,18 @@ def test_what_is_evaluated_and_finished_is_the_plain_model():
     assert not np.allclose(finished(x, training=False), before)
     np.testing.assert_allclose(finished(x, training=False), method.network(x, training=False), atol=1e-3)
     kernel = method.super_network.model.get_layer("block1_expand_conv").kernel.numpy()
-    np.testing.assert_array_equal(finished.get_layer("block1_expand_conv").kernel, kernel[:, :, :8, :48])
+    np.testing.assert_array_equal(finished.get_layer("block1_expand_conv").kernel, kernel[:, :, :8, :24])
 
 
 @pytest.mark.long
 def test_sorting_and_statistics_have_their_moments(monkeypatch):
     """Sorted before every epoch that begins with widths drawn, sliced before every evaluation and never else."""
-    method, seen = compiled(netaug(tiny(), outer_steps=4, keep_weights=False)), []
+    x, seen = images(resolution=16), []
+    method = compiled(netaug(shallow(), outer_steps=4, keep_weights=False, x=x))
     monkeypatch.setattr(method, "sort_channels", lambda kept_for: seen.append("sort"))
     sliced = method.slice_tiny
     monkeypatch.setattr(method, "slice_tiny", lambda: seen.append("slice") or sliced())
-    data = tf.data.Dataset.from_tensors((images(), labels()))
+    data = tf.data.Dataset.from_tensors((x, labels()))
     method.fit(
         data.repeat(), steps_per_epoch=2, epochs=3, verbose=0, validation_data=data, callbacks=method.callbacks()
     )

@@ -45,7 +45,7 @@ def transfer(model, classes=CLASSES, steps=3, **options):
     """Returns TinyTL around `model` after `steps` steps on noise."""
     method = TinyTL(model, **options)
     loss = keras.losses.CategoricalCrossentropy(from_logits=True)
-    method.compile(keras.optimizers.Adam(0.01), loss, jit_compile=False)
+    method.compile(keras.optimizers.Adam(0.01), loss, run_eagerly=True)  # to trace 3 steps takes far longer
     random = np.random.default_rng(0)
     x = random.uniform(-1, 1, (4, *model.input_shape[1:])).astype("float32")
     y = np.eye(classes, dtype="float32")[random.integers(0, classes, 4)]

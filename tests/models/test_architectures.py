@@ -28,7 +28,8 @@ SHORT += ["model.width=0.25", "model.resolution=32"]
 @pytest.mark.parametrize("name", plugins.names("models"))
 def test_a_network_trained_for_a_few_steps_is_exported(name, tmp_path):
     run = fit.fit(configs.load(None, [*SHORT, f"model.name={name}"]), tmp_path / "run")
-    report, folder = export(run.folder, "stm32f746", overrides=["qat.epochs=0.5", "export.parity_images=64"])
+    # tests/quantize/test_qat.py fine-tunes every operator.
+    report, folder = export(run.folder, "stm32f746", overrides=["qat.epochs=0", "export.parity_images=64"])
     assert report["parity"] == {"images": 64, "different": 0, "of": "compiled network"}
     assert report["accuracy"]["images"] == 64
     assert (folder / "firmware" / "model" / "model_data.cc").exists()
@@ -44,16 +45,19 @@ def test_what_is_too_large_is_exported_and_only_the_fit_says_no(tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", ["mobilenet_v2", "mobilenet_v3_small"])
-def test_the_tflite_and_its_graph_agree_on_a_thousand_test_images(name, tmp_path):
-    """Top-1 the same on at least 99 %, outputs within one step on average; on images that were not trained on."""
+def test_the_tflite_and_its_graph_agree_on_a_thousand_test_images(tmp_path):
+    """Top-1 the same on at least 99 %, outputs within one step on average; on images that were not trained on.
+
+    MobileNetV3-Small has the operators of all other MobileNets.
+    """
     words = [
         "data.test_fraction=0.5",
         "data.val_fraction=0.15",
-        "optim.epochs=8",
+        "optim.epochs=6",
         "optim.batch=32",
-        "model.width=0.35",
-        f"model.name={name}",
+        "qat.epochs=0.5",
+        "model.width=0.25",
+        "model.name=mobilenet_v3_small",
     ]
     run = fit.fit(configs.load(None, words), tmp_path / "run")
     config = run.config()

@@ -6,6 +6,7 @@ from statistics import NormalDist
 import keras
 import numpy as np
 import pytest
+from small_training import SMALLEST
 
 from tinytrain.commands import fit
 from tinytrain.config import load as configs
@@ -130,7 +131,7 @@ def test_the_kept_weights_are_those_of_the_best_or_of_the_last_epoch(tmp_path, i
         "optim.lr=0.02",
         "data.check=false",
     ]
-    config = configs.load(None, [*words, "model.width=0.25", "model.resolution=16", f"optim.checkpoint={keep}"])
+    config = configs.load(None, [*words, *SMALLEST, f"optim.checkpoint={keep}"])
     run = fit.fit(config, tmp_path / keep)
     rows = list(csv.DictReader(run.history_path.open()))
     top1 = [round(float(row["val_top1"]), 4) for row in rows]

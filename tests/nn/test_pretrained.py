@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from keras.src.legacy.saving import legacy_h5_format  # the format of the published files; Keras writes it nowhere else
 from keras.src.utils import file_utils
+from kills import copy_after_an_epoch
 from small_networks import trained
 
 from tinytrain.commands import export, fit
@@ -21,7 +22,6 @@ from tinytrain.nn import imagenet, macs, pretrained
 from tinytrain.nn.build import build_model
 from tinytrain.quantize import convert, tf_keras_clone
 from tinytrain.tflite.model import Model as TFLiteModel
-from tinytrain.train import checkpoint
 from tinytrain.train.method import Method
 
 PREPROCESS = {
@@ -272,28 +272,16 @@ def test_a_path_that_is_no_model_is_said(tmp_path):
             build(weights=word)
 
 
-class Stop(Exception):
-    pass
-
-
 @pytest.mark.long
 def test_a_run_resumes_when_the_file_it_began_from_is_gone(tmp_path, monkeypatch, image_folder):
-    rescaled().save(tmp_path / "first.keras")
+    rescaled(name="resnet8").save(tmp_path / "first.keras")
     monkeypatch.chdir(tmp_path)
-    words = ["optim.epochs=2", "optim.batch=16", "model.resolution=32", "model.weights=first.keras"]
-    config = configs.load(None, [f"data.spec=folder:{image_folder()}", *words])
-    whole = fit.fit(config, "whole")
-    assert whole.config().model.weights == str(tmp_path / "first.keras")
-    after_epoch = checkpoint.Checkpoint.on_epoch_end
-
-    def stop(self, epoch, logs=None):
-        after_epoch(self, epoch, logs)
-        raise Stop
-
+    words = ["optim.epochs=2", "optim.batch=16", "model.name=resnet8", "model.width=0.25", "model.weights=first.keras"]
+    config = configs.load(None, [f"data.spec=folder:{image_folder()}", "model.resolution=32", *words])
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint.Checkpoint, "on_epoch_end", stop)
-        with pytest.raises(Stop):
-            fit.fit(config, "killed")
+        copy_after_an_epoch(patch, "killed")
+        whole = fit.fit(config, "whole")
+    assert whole.config().model.weights == str(tmp_path / "first.keras")
     (tmp_path / "first.keras").unlink()
     resumed = fit.fit(configs.load(tmp_path / "killed/config.toml"), "killed", resume=True)
     models = [keras.saving.load_model(run.model_path) for run in (whole, resumed)]
@@ -354,11 +342,17 @@ def test_a_rescaling_that_cannot_be_folded_stays():
 
 @pytest.mark.long
 def test_an_exported_run_with_preprocessing_has_no_operator_more(tmp_path, image_folder):
-    options = {"name": "mobilenet_v2", "width": 0.35}
-    rescaled(**options).save(tmp_path / "model.keras")
-    plain = convert.convert_untrained(trained(build(3, **options)))
-    words = [f"data.spec=folder:{image_folder()}", "model.name=mobilenet_v2", f"model.weights={tmp_path}"]
-    short = ["model.resolution=32", "optim.epochs=1", "optim.lr=1e-3", "qat.epochs=1", "optim.batch=16"]
+    rescaled(name="resnet8").save(tmp_path / "model.keras")
+    plain = convert.convert_untrained(trained(build(3, name="resnet8")))
+    words = [f"data.spec=folder:{image_folder()}", "model.name=resnet8", "model.width=0.25"]
+    short = [
+        f"model.weights={tmp_path}",
+        "model.resolution=32",
+        "optim.epochs=1",
+        "optim.lr=1e-3",
+        "qat.epochs=1",
+        "optim.batch=16",
+    ]
     run = fit.fit(configs.load(None, words + short), tmp_path / "run", mcu="stm32f746")
     assert keras.saving.load_model(run.model_path).get_layer("preprocessing").scale == [0.9, 1.2, 1.1]
     report, folder = export.export(run.folder, "stm32f746")

@@ -279,6 +279,24 @@ def test_the_decay_of_adamw_is_as_strong_in_the_velocity_of_the_fine_tune():
     assert decays == pytest.approx({"adam": 0.02, "adamw": 0.002})
 
 
+@pytest.mark.parametrize(
+    "body", ["gate, map kept", "hard swish", "swish as an argument", "relu after a sum", "padding of ResNet", "pools"]
+)
+def test_a_fine_tune_moves_every_weight_of_any_operator_and_the_tflite_computes_its_outcome(body):
+    """The operators that the architectures are made of."""
+    image = keras.Input((12, 12, 3))
+    built = tf_keras_clone.rebuild(trained(keras.Model(image, head(BODIES[body](image)))))
+    int8, floats = noise_images(40, (12, 12, 3))
+    before = qat.quantize(built, floats)
+    tuned, _ = fine_tune(built, floats, np.eye(4, dtype="float32")[np.arange(40) % 4], 2, 0.01, batch=20)
+    for old, new in zip(before.trainable_variables, tuned.trainable_variables, strict=True):
+        assert np.isfinite(new.numpy()).all(), new.name
+        assert np.abs(new.numpy() - old.numpy()).max() > 0, new.name
+    tflite = convert.convert(tuned)
+    difference = np.abs(int8_of(tuned, floats, tflite) - ReferenceInterpreter(tflite.content).run(int8)[0])
+    assert difference.mean() <= 0.005  # of 160 outputs not one may differ
+
+
 def test_the_ranges_start_from_the_calibration_images():
     built = tf_keras_clone.rebuild(stripe_net())
     x, _ = stripes(100)

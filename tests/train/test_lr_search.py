@@ -13,6 +13,7 @@ import numpy as np
 import optuna
 import pytest
 from kills import assert_same_weights, command, epochs, history, kill, weights
+from small_training import SMALLEST
 
 from tinytrain.commands import fit
 from tinytrain.config import load as configs
@@ -32,7 +33,7 @@ from tinytrain.train.lr_search.study import Trials, beating, open_storage
 from tinytrain.train.resolve import resolve
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
-SMALL = ["model.name=resnet8", "model.width=0.25", "augment.crop=0", "optim.batch=64", "optim.epochs=1"]
+SMALL = [*SMALLEST, "augment.crop=0", "optim.batch=64", "optim.epochs=1"]
 # What a trial must not use is set, too.
 FULL = [*SMALL, "method=dropblock", "optim.schedule=plateau", "optim.bias_lr=2", "optim.weight_decay=5e-4"]
 SEARCH = ["search.algorithm=tpe", "search.trials=2", "search.epochs=3", "search.low=0.005", "search.high=0.1"]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from small_training import SMALLEST
 
 from tinytrain.commands import fit
 from tinytrain.config import load as configs
@@ -76,7 +77,7 @@ def test_the_keys_say_how():
 
 @pytest.mark.long
 def test_a_training_follows_it_and_a_resumed_one_goes_on_with_it(tmp_path, monkeypatch):
-    words = ["model.width=0.1", "optim.schedule=plateau", "optim.warmup_epochs=1", "optim.warmup_from=0.1"]
+    words = [*SMALLEST, "optim.schedule=plateau", "optim.warmup_epochs=1", "optim.warmup_from=0.1"]
     words += ["optim.epochs=40", "optim.lr=0.2", "optim.bias_lr=2", "plateau.patience=0", "plateau.stop_patience=2"]
     words += ["plateau.threshold=0.2", "data.train_images=200"]
     whole = fit.fit(configs.load(None, words), tmp_path / "whole")

@@ -9,12 +9,13 @@ import time
 
 import pytest
 import tensorflow as tf
+from small_training import SMALLEST
 
 from tinytrain.errors import UserError
 from tinytrain.tasks import classify
 from tinytrain.train.tensorboard import TensorBoardLog
 
-SMALL = ["optim.epochs=3", "model.width=0.25", "optim.batch=32", "augment.crop=0", "log.tensorboard=true"]
+SMALL = [*SMALLEST, "optim.epochs=3", "optim.batch=32", "augment.crop=0", "log.tensorboard=true"]
 FOLDERS = {"train": "", "val": "val_"}
 
 
@@ -78,7 +79,7 @@ def test_a_killed_run_has_each_epoch_once(tmp_path):
 
 @pytest.mark.long
 def test_a_run_writes_none_unless_asked(command_line, tmp_path):
-    words = ["optim.epochs=1", "model.width=0.25", "model.resolution=16", "data.train_images=128"]
+    words = [*SMALLEST, "optim.epochs=1", "data.train_images=128"]
     assert command_line("fit", "--out", "run", *words)[0] == 0
     assert not (tmp_path / "run/tensorboard").exists()
     assert command_line("fit", "--out", "logged", "log.tensorboard=true", *words)[0] == 0

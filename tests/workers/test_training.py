@@ -13,12 +13,13 @@ import pytest
 import two_workers
 from colored_squares import squares
 from kills import assert_same_weights, command, epochs, history
+from small_training import SMALLEST
 
 from tinytrain.run import Run
 
 HELPERS = Path(two_workers.__file__).parent
-SMALL = ["model.name=resnet8", "model.width=0.25", "model.resolution=16", "model.stem=cifar", "data.train_images=128"]
-SHORT = [*SMALL, "optim.batch=32", "optim.epochs=4", "model.dropout=0.2", "data.check=false", "optim.ema=0.9"]
+SHORT = [*SMALLEST, "data.train_images=128", "data.check=false"]
+SHORT += ["optim.batch=32", "optim.epochs=4", "model.dropout=0.2", "optim.ema=0.9"]
 COLUMNS = ("loss", "top1", "balanced_top1", "val_loss", "val_top1", "val_balanced_top1")
 
 
@@ -34,7 +35,7 @@ def steps(out, methods, workers):
 
 
 @pytest.mark.parametrize(
-    "methods", [["", "sam"], pytest.param(["netaug", "dml", "am_softmax", "dml+sam"], marks=pytest.mark.long)]
+    "methods", [["", "sam"], pytest.param(["netaug", "am_softmax", "dml+sam"], marks=pytest.mark.long)]
 )
 def test_two_workers_compute_what_one_process_does(tmp_path, methods):
     """The same batch, with statistics over both shares: relative 1e-7 is asked for, float64 gives 1e-13."""
@@ -68,11 +69,10 @@ def test_the_chief_alone_writes_and_prints(undisturbed):
 
 
 @pytest.mark.long
-def test_the_first_epoch_is_that_of_one_worker_but_for_batch_norm(undisturbed, tmp_path):
+def test_the_first_epoch_is_that_of_one_worker_but_for_batch_norm(undisturbed, tmp_path, command_line):
     """Synchronised and without dropout it is the same; here the figures need to be near only: a sum would be double."""
     run, _ = undisturbed
-    done = subprocess.run(command("fit", "--out", "run", *SHORT, "optim.epochs=1"), cwd=tmp_path, capture_output=True)
-    assert done.returncode == 0
+    assert command_line("fit", "--out", "run", *SHORT, "optim.epochs=1")[0] == 0
     [alone], together = history(Run(tmp_path / "run")), history(run)[0]
     assert set(alone) == set(together)
     for column in COLUMNS:
@@ -96,7 +96,7 @@ def child_of(process):
 
 
 @pytest.mark.long
-def test_a_killed_worker_ends_the_others_and_they_go_on_to_the_same_weights(undisturbed, tmp_path):
+def test_a_killed_worker_ends_the_others_and_they_go_on_to_the_same_weights(undisturbed, tmp_path, command_line):
     expected, _ = undisturbed
     folder = tmp_path / "run"
     chief, other = two_workers.start(["-m", "tinytrain", "fit", "--out", str(folder), *SHORT])
@@ -123,9 +123,9 @@ def test_a_killed_worker_ends_the_others_and_they_go_on_to_the_same_weights(undi
         {c: row[c] for c in COLUMNS} for row in history(expected)
     ]
 
-    done = subprocess.run(command("fit", "--out", tmp_path / "alone", "--resume"), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "this run was trained by 2 workers before, now by 1: its weights will be different from those" in done.stderr
+    status, _, said = command_line("fit", "--out", tmp_path / "alone", "--resume")
+    assert status == 0, said
+    assert "this run was trained by 2 workers before, now by 1: its weights will be different from those" in said
     assert json.loads((tmp_path / "alone" / "origin.json").read_text())["workers"] == [2, 1]
 
 

@@ -85,7 +85,7 @@ def _silent() -> Iterator[None]:
 
 def _converter(model: keras.Model | tf_keras.Model) -> tf.lite.TFLiteConverter:
     shape = (1, *model.inputs[0].shape[1:])
-    function = tf.function(lambda image: model(image, training=False))
+    function = tf.function(lambda image: model(image, training=False), autograph=False)  # as in qat.quantize
     concrete = function.get_concrete_function(tf.TensorSpec(shape, tf.float32, name="image"))
     # Without a trackable object the function is frozen at once. With the model as one, all of it is saved first: +10 s.
     return tf.lite.TFLiteConverter.from_concrete_functions([concrete])

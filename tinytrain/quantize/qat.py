@@ -122,10 +122,12 @@ def _wrap(clone: tf_keras.Model, quantizers: dict[str, tuple[Any, list[Any]]]) -
         else:
             inner = type(layer).from_config(layer.get_config())
         operator = Operator(layer, *quantizers[layer.name])
+        operator.converting = True  # each layer is traced here for the shape of its output alone
         return tfmot.quantization.keras.QuantizeWrapperV2(inner, operator)
 
     model = tf_keras.models.clone_model(clone, clone_function=wrap)
     for wrapper in operators(model):
+        wrapper.quantize_config.converting = False
         weights = clone.get_layer(wrapper.layer.name).get_weights()
         if weights:
             wrapper.quantize_config.variable.assign(weights[0])

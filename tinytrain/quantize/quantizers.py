@@ -211,8 +211,15 @@ class Bias(Quantizer):
 
     def __call__(self, inputs: Tensor, training: bool, weights: dict, **kwargs: Any) -> Tensor:
         """Returns the bias (C_out,) rounded; the gradient is that of the identity."""
+        if self.operator.converting:  # a constant: a graph of it takes half of the time of a conversion
+            with tf.init_scope():
+                rounded = self._rounded(self.operator.bias)
+            return tf.constant(rounded.numpy())
+        return self._rounded(inputs)
+
+    def _rounded(self, bias: Tensor) -> Tensor:
         step = self.operator.accumulator_step()
-        return inputs + tf.stop_gradient(tf.round(inputs / step) * step - inputs)
+        return bias + tf.stop_gradient(tf.round(bias / step) * step - bias)
 
     def get_config(self) -> dict:
         """Returns an empty config: quantizers are not saved."""

@@ -25,11 +25,11 @@ columns = ["gmacs", "mparams", "fps", "latency_ms"]
 model = { resolution = 32, channels = 3, stem = "cifar" }
 
 [arms.narrow]
-set.model = { name = "mobilenet_v1", width = 0.125 }
+set.model = { name = "resnet8", width = 0.25 }
 paper = { mparams = 2.0, fps = 100 }
 
 [arms.wide]
-set.model = { name = "mobilenet_v1", width = 0.25 }
+set.model = { name = "resnet8", width = 0.5 }
 paper = { mparams = 5.0 }
 """
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from box_trees import voc_xml
 from colored_squares import COLORS, squares
-from kills import assert_same_weights
+from kills import assert_same_weights, copy_after_an_epoch
 from PIL import Image
 
 from tinytrain.config import load as configs
@@ -19,11 +19,12 @@ from tinytrain.data.load import read_dataset
 from tinytrain.errors import UserError
 from tinytrain.run import Run
 from tinytrain.tasks import detect
-from tinytrain.train import checkpoint, fit, resolve
+from tinytrain.train import fit, resolve
 from tinytrain.train import task as tasks
 
 SMALL = ["model.name=mobilenet_v1", "model.width=0.25", "model.resolution=64", "optim.batch=8", "data.check=false"]
 SHORT = [*SMALL, "optim.epochs=2", "optim.lr=0.001", "detect.head=yolo3_lite"]
+SMALLER = ["model.name=resnet8", "model.stem=imagenet", "detect.strides=[8,4]"]  # traced sooner
 FIGURES = ["ap50", "ap50_voc07", "ap50_voc10", "ap", "ap_small", "ap_small_input", "per_class", "threshold", "f1"]
 
 
@@ -38,8 +39,11 @@ def train(tree, folder, *words, resume=False):
 
 @pytest.fixture(scope="module")
 def finished(tree, tmp_path_factory):
-    """A run of two epochs and what it printed."""
-    return train(tree, tmp_path_factory.mktemp("finished") / "run")
+    """A run of two epochs, and "stopped" beside it: what there was of it after the first."""
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        copy_after_an_epoch(patch, folder / "stopped")
+        return train(tree, folder / "run")
 
 
 @pytest.mark.long
@@ -84,25 +88,12 @@ def test_few_images_get_epochs_for_4000_steps_of_the_batch_that_was_typed(images
     assert detect.usual(config, images, ["optim.batch"] if batch else [])["optim.epochs"] == epochs
 
 
-class Stopped(Exception):
-    """What stands for a kill: the training ends after an epoch, with no word to anyone."""
-
-
 @pytest.mark.long
-def test_a_run_that_stopped_after_an_epoch_resumes_to_the_same_weights(tree, finished, tmp_path, monkeypatch):
-    written = checkpoint.Checkpoint.on_epoch_end
-
-    def stop(self, epoch, logs=None):
-        written(self, epoch, logs)
-        raise Stopped
-
-    with monkeypatch.context() as patch:
-        patch.setattr(checkpoint.Checkpoint, "on_epoch_end", stop)
-        with pytest.raises(Stopped):
-            train(tree, tmp_path / "run")
-    assert not Run(tmp_path / "run").finished
-    assert len(Run(tmp_path / "run").history()) == 1
-    again = fit.fit(Config(), tmp_path / "run", resume=True)
+def test_a_run_that_stopped_after_an_epoch_resumes_to_the_same_weights(finished):
+    stopped = Run(finished.folder.parent / "stopped")
+    assert not stopped.finished
+    assert len(stopped.history()) == 1
+    again = fit.fit(Config(), stopped.folder, resume=True)
     assert_same_weights(again, finished)
     for split in ("val", "test"):
         assert again.metrics()[split] == finished.metrics()[split]
@@ -127,7 +118,7 @@ def test_eight_pictures_are_learnt_by_heart(tmp_path):
             names.append(f"{split}_{name}\n")
         (lists / f"{split}.txt").write_text("".join(names))
     off = [f"augment.{key}=false" for key in ("flip", "distort", "iou_crop")] + ["augment.expand=0"]
-    run = train(root, tmp_path / "run", *off, "optim.epochs=150", "optim.lr=0.005", "optim.name=adam")
+    run = train(root, tmp_path / "run", *off, *SMALLER, "optim.epochs=150", "optim.lr=0.005", "optim.name=adam")
     assert run.metrics()["test"]["ap50"] >= 0.95
     assert run.metrics()["test"]["f1"] >= 0.95
 
@@ -184,22 +175,20 @@ def test_the_weights_of_a_detector_of_other_classes_fill_all_but_its_outputs(fin
 
 @pytest.mark.long
 def test_sam_trains_a_detector(tree, tmp_path):
-    run = train(tree, tmp_path / "run", "method=sam", "optim.epochs=1")
+    run = train(tree, tmp_path / "run", "method=sam", "optim.epochs=1", *SMALLER)
     assert math.isfinite(float(run.history()[0]["loss"]))
-    assert keras.saving.load_model(run.model_path).output_shape == [(None, 2, 2, 24), (None, 4, 4, 24)]
+    assert keras.saving.load_model(run.model_path).output_shape == [(None, 8, 8, 24), (None, 16, 16, 24)]
 
 
 @pytest.mark.long
 def test_a_detector_teaches_another_one_with_the_same_anchors(tree, finished, tmp_path):
     config = finished.config()
-    same_boxes = [f"detect.anchors={config.detect.anchors}", "optim.epochs=1"]
-    words = ["method=distill", f"distill.teacher={finished.folder}", *same_boxes]
-    run = train(tree, tmp_path / "run", *words)
-    alone = train(tree, tmp_path / "alone", *same_boxes)
-    taught, plain = float(run.history()[0]["loss"]), float(alone.history()[0]["loss"])
+    words = ["method=distill", f"distill.teacher={finished.folder}", f"detect.anchors={config.detect.anchors}"]
+    run = train(tree, tmp_path / "run", *words)  # in all else as its teacher, which was trained alone
+    taught, plain = float(run.history()[0]["loss"]), float(finished.history()[0]["loss"])
     assert math.isfinite(taught)
     assert taught > plain  # the term of the teacher is part of it
-    assert float(run.history()[0]["val_loss"]) != float(alone.history()[0]["val_loss"])
+    assert float(run.history()[0]["val_loss"]) != float(finished.history()[0]["val_loss"])
 
 
 @pytest.mark.parametrize(
@@ -314,7 +303,7 @@ def test_val_images_without_a_box_are_refused_and_test_images_without_one_are_to
     root = squares(tmp_path / "voc", {"train": 6, "val": 2, "test": 2})
     for path in (root / "Annotations").glob("test_*.xml"):
         path.write_text(voc_xml([], (64, 64), f"{path.stem}.png"))
-    run = train(root, tmp_path / "run", "optim.epochs=1")
+    run = train(root, tmp_path / "run", "optim.epochs=1", *SMALLER)
     assert run.metrics()["test"]["ap50"] is None
     useless = run.metrics()["val"]["f1"]  # after one epoch
     assert useless < 0.5
