@@ -286,7 +286,7 @@ def test_what_a_file_says_is_not_taken_for_a_default(command_line, two_configs, 
 
     monkeypatch.setattr(fit, "fit", note)
     command_line("compare", "high.toml", "optim.momentum=0.9")
-    keys = {"model.width", "augment.crop", "optim.epochs", "optim.batch", "optim.lr", "optim.momentum"}
+    keys = {"model.name", "model.width", "augment.crop", "optim.epochs", "optim.batch", "optim.lr", "optim.momentum"}
     assert chosen == [keys]
     config = configs.load(None, ["optim.batch=64"])
     assert "optim.batch" in decided(config, "detect", ["optim.batch"])
