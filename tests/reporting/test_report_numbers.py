@@ -395,6 +395,41 @@ def test_numbers_in_the_texts_of_a_chart_keep_their_digits():
     assert ">0.00125</text>" in str(drawn(text="0.00125"))
 
 
+def subject_of(losses, val_losses):
+    history = [
+        {"epoch": epoch, "loss": loss, "val_loss": val_loss}
+        for epoch, (loss, val_loss) in enumerate(zip(losses, val_losses, strict=True), 1)
+    ]
+    return runs.Subject("one", None, Config(), {}, history, {}, {}, {}, [])
+
+
+@pytest.mark.parametrize(
+    ("val_losses", "highest", "above"),
+    [
+        # quartiles 1.2 and 1.4 (by hand, of 9 values): 1.95 is the highest up to 1.4 + 3 · 0.2
+        ([13.6, 1.95, 1.4, 1.4, 1.3, 1.2, 1.2, 1.1, 1.0], 1.95, "not shown: val 13.6 in epoch 1"),
+        ([13.6, 9.0, 1.4, 1.4, 1.3, 1.2, 1.2, 1.1, 1.0], 1.9, "not shown: val 13.6 in epoch 1 and 1 more"),
+        ([3.0, 2.0, 1.4, 1.4, 1.3, 1.2, 1.2, 1.1, 1.0], np.inf, ""),  # the others would not even get twice the room
+        ([1.0, 0.9, 0.8, 0.8, 1.0, 1.4, 2.0, 2.8, 3.6], np.inf, ""),  # overfitting
+        ([13.6, 1.3, 1.2], None, None),
+    ],
+)
+def test_the_axis_of_the_loss_ends_below_what_is_far_out(val_losses, highest, above):
+    losses = np.linspace(1.9, 0.7, len(val_losses)).tolist()
+    if highest is None:  # too few epochs to tell
+        highest, above = np.inf, ""
+    subject = subject_of(losses, val_losses)
+    assert curves.values_above([subject]) == (highest, above)
+    loss = curves.charts([subject])[0]
+    assert ("not shown" in str(loss.svg)) == ("Not shown" in loss.alt) == bool(above)
+
+
+def test_a_run_whose_losses_are_all_higher_is_not_cut_off():
+    subjects = [subject_of([scale] * 9, [scale] * 9) for scale in (1.0, 50.0)]
+    assert curves.values_above(subjects) == (np.inf, "")
+    assert curves.values_above([subject_of([np.nan] * 9, [np.nan] * 9)]) == (np.inf, "")
+
+
 def test_the_legend_names_the_lines_that_there_are():
     history = [{"epoch": epoch, "loss": 2.0, "val_loss": 3.0, "val_ap50": 0.5} for epoch in (1, 2)]
     subject = runs.Subject("one", None, Config(task="detect"), {}, history, {}, {}, {}, [])
