@@ -21,6 +21,8 @@ from tinytrain.deploy.kernels.derive import derive
 from tinytrain.deploy.tflm import memory_planner
 from tinytrain.deploy.tflm.memory_planner import Buffer
 from tinytrain.errors import UserError
+from tinytrain.exporting import text
+from tinytrain.exporting.parity import COMPILED
 from tinytrain.reporting import (
     board_section,
     cards,
@@ -174,23 +176,45 @@ def test_the_card_tells_what_quantization_alone_changed():
     assert columns["top-1 float, fine-tuned"].replace("\N{NO-BREAK SPACE}", " ") == "90.0 %"
 
 
+def lite(parts=False):
+    return export_reports.report()["tensorflow_lite"] | {"parts": parts}
+
+
+def emulated(golden, **more):
+    return {"board": "mps2_an500", "golden": golden, "instructions": 80_000, "failed": "no room"} | more
+
+
 @pytest.mark.parametrize(
     ("changes", "value", "state"),
     [
         ({}, "yes", "good"),
-        ({"unproven": ["never run"]}, "not proven", ""),
-        ({"tensorflow_lite": {"parts": True}, "unproven": ["they part"]}, "NO", "bad"),
-        ({"emulated": {"golden": "different"}, "unproven": ["another"]}, "NO", "bad"),
-        ({"emulated": {"golden": "not reached"}, "unproven": ["no room"]}, "not proven", ""),
-        ({"emulated": {"golden": "equal"}}, "yes", "good"),
-        ({"emulated": {"golden": "equal", "boxes": "equal"}}, "yes", "good"),
-        ({"emulated": {"golden": "equal", "boxes": "different"}, "unproven": ["boxes"]}, "NO", "bad"),
+        ({"unproven": ["never run"]}, "NO", ""),
+        ({"tensorflow_lite": lite(parts=True), "unproven": ["they part"]}, "NO", "bad"),
+        ({"emulated": emulated("different"), "unproven": ["another"]}, "NO", "bad"),
+        ({"emulated": emulated("not reached"), "unproven": ["no room"]}, "NO", ""),
+        ({"emulated": emulated("equal")}, "yes", "good"),
+        ({"emulated": emulated("equal", boxes="equal")}, "yes", "good"),
+        ({"emulated": emulated("equal", boxes="different"), "unproven": ["boxes"]}, "NO", "bad"),
     ],
 )
 def test_parity_is_what_was_proven(changes, value, state):
     for whole in (export_reports.report(), {"parity": {"images": 9, "different": 0}}):  # the second an old one
-        card = cards._parity(Export(Path("e"), whole | changes, {}))
-        assert (card.value, card.state) == (value, state)
+        card = cards._proven(Export(Path("e"), whole | changes, {}))
+        assert (card.title, card.value, card.state) == ("Proven", value, state)
+        assert card.lines[: len(changes.get("unproven", []))] == changes.get("unproven", [])
+
+
+def test_the_card_says_in_the_words_of_export_what_was_compared():
+    report = export_reports.report(emulated=emulated("equal"), parity={"images": 9, "different": 0, "of": COMPILED})
+    card = cards._proven(Export(Path("e"), report, BENCH))
+    printed = " ".join(text.summary(report, Path("e")).split())
+    assert card.lines[-1] == "bench: 0 of 9 outputs differ on mps2_an500 (emulated)"
+    assert card.lines[0] == "the emulated core gives the golden output"
+    assert f"proven yes: {card.lines[0]}" in printed
+    assert [line.partition(": ")[0] for line in card.lines[1:-1]] == ["parity", "TF Lite", "emulated"]
+    for line in card.lines[1:-1]:
+        assert line.replace(": ", " ", 1) in printed
+    assert "the network compiled for this computer" in card.lines[1]
 
 
 BENCH = {"board": "mps2_an500", "emulated": True, "images": 9, "different": 0, "latency": {"median": 80_000}}
@@ -199,14 +223,14 @@ BENCH = {"board": "mps2_an500", "emulated": True, "images": 9, "different": 0, "
 @pytest.mark.parametrize(("different", "state"), [(0, "good"), (2, "bad")])
 def test_lists_of_boxes_that_differ_are_no_parity(different, state):
     bench = BENCH | {"boxes": {"different": different}}
-    card = cards._parity(Export(Path("e"), export_reports.report(task="detect"), bench))
+    card = cards._proven(Export(Path("e"), export_reports.report(task="detect"), bench))
     assert card.state == state
-    assert f"0 of 9 differ on mps2_an500 (emulated), {different} of the lists of boxes" in card.lines
+    assert f"bench: 0 of 9 outputs differ on mps2_an500 (emulated), {different} of the lists of boxes" in card.lines
 
 
 def test_a_self_test_without_boxes_is_told_beside_the_parity():
     for count, told in ((0, True), (7, False)):
-        card = cards._parity(Export(Path("e"), export_reports.report(task="detect", golden_boxes=count), {}))
+        card = cards._proven(Export(Path("e"), export_reports.report(task="detect", golden_boxes=count), {}))
         assert any("only proves an empty list" in line for line in card.lines) == told
 
 
@@ -397,7 +421,7 @@ def test_numbers_in_the_texts_of_a_chart_keep_their_digits():
 
 def subject_of(losses, val_losses):
     history = [
-        {"epoch": epoch, "loss": loss, "val_loss": val_loss}
+        {"epoch": float(epoch), "loss": loss, "val_loss": val_loss}  # as history.csv is read
         for epoch, (loss, val_loss) in enumerate(zip(losses, val_losses, strict=True), 1)
     ]
     return runs.Subject("one", None, Config(), {}, history, {}, {}, {}, [])

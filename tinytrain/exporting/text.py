@@ -23,26 +23,23 @@ def summary(report: dict[str, Any], folder: Path) -> str:
     """Returns the report as a table to read."""
     used = report["memory"]
     measures = figures.of(report.get("task", "classify"))
-    label = measures.main.label
+    label, compared = measures.main.label, comparisons(report)
     rows = [
         ("model", _model(report)),
         *[("input", note) for note in report["input"]["notes"]],
         ("accuracy", _accuracy(report["accuracy"], label)),
         *_val(report["accuracy"].get("val"), label),
         *([("accuracy", f"WARNING: {lost}")] if (lost := fall(report["accuracy"])) else []),
-        ("parity", _parity(report["parity"], len(report["outputs"]))),
-        ("TF Lite", _tensorflow_lite(report["tensorflow_lite"])),
+        *compared[:2],
         ("RAM", _ram(report)),
         ("flash", f"{used['flash_bytes']:,} of {used['flash_limit_bytes']:,} bytes ({report['sizes']})"),
         ("engine", engine(report)),
         *([] if report["engine"]["name"] == COMPILED else [("kernels", kernels(report["kernels"]))]),
         ("latency", _latency(report)),
     ]
-    if emulated := report.get("emulated"):
-        rows.append(("emulated", _emulated(emulated)))
-    if report.get("golden_boxes") == 0:
-        rows.append(("boxes", f"WARNING: {proof.NO_GOLDEN_BOXES}"))
-    rows.append(("proven", _proven(report)))
+    rows += compared[2:]
+    verdict = f"yes: {why_proven(report)}" if report["proven"] else f"NO: {'; '.join(report['unproven'])}"
+    rows.append(("proven", verdict))
     rows.append(("fits", f"{report['board']}: {FITS[report['fits']]}"))
     needs_tflm = report["engine"]["name"] != COMPILED
     target = report.get("target", targets.PROVEN)
@@ -110,6 +107,18 @@ def _ram(report: dict[str, Any]) -> str:
     return f"{used['ram_bytes']:,} of {used['ram_limit_bytes']:,} bytes, {used['arena_bytes']:,} of them the arena{how}"
 
 
+def comparisons(report: dict[str, Any]) -> list[tuple[str, str]]:
+    """Returns what was compared, by name, and what was found; an old report lacks all but the parity."""
+    rows = [("parity", _parity(report["parity"], len(report.get("outputs", [None]))))]
+    if "tensorflow_lite" in report:
+        rows.append(("TF Lite", _tensorflow_lite(report["tensorflow_lite"])))
+    if emulated := report.get("emulated"):
+        rows.append(("emulated", _emulated(emulated)))
+    if report.get("golden_boxes") == 0:
+        rows.append(("boxes", f"WARNING: {proof.NO_GOLDEN_BOXES}"))
+    return rows
+
+
 def _parity(section: dict[str, Any], outputs: int) -> str:
     """Returns how many images have another output than the golden one; `outputs` is how many the model has for each."""
     if outputs == 1:
@@ -149,12 +158,11 @@ def _emulated(emulation: dict[str, Any]) -> str:
     return f"golden output {emulation['golden']}{boxes}, {instructions}"
 
 
-def _proven(report: dict[str, Any]) -> str:
-    if not report["proven"]:
-        return f"NO: {'; '.join(report['unproven'])}"
+def why_proven(report: dict[str, Any]) -> str:
+    """Returns what proves an export that is proven."""
     if "emulated" in report:
-        return "yes: the emulated core gives the golden output"
-    return "yes: the emulated core has run every operator in the form that it has here, though not this model"
+        return "the emulated core gives the golden output"
+    return "the emulated core has run every operator in the form that it has here, though not this model"
 
 
 def _latency(report: dict[str, Any]) -> str:

@@ -84,7 +84,7 @@ def values_above(subjects: list[Subject]) -> tuple[float, str]:
     highest = max((_highest([value for _, value in points]) for _, points in lines if points), default=np.inf)
     if not every or max(every) - min(every) <= GAIN * (highest - min(every)):
         return np.inf, ""
-    above = [(value, f"{label} {value:.3g} in epoch {epoch}") for label, line in lines for epoch, value in line]
+    above = [(value, f"{label} {value:.3g} in epoch {epoch:g}") for label, line in lines for epoch, value in line]
     above = sorted((pair for pair in above if pair[0] > highest), reverse=True)
     more = f" and {len(above) - 1} more" if len(above) > 1 else ""
     return highest, f"not shown: {above[0][1]}{more}"
