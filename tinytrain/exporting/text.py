@@ -202,6 +202,7 @@ def _diagnosis(diagnosis: dict[str, Any], measures: Figures) -> list[str]:
         "adds; total: all noise up to there; weights: the noise of its weights; then the range of its output, and the",
         "share of that range that 99 % of the values take",
         *tables.aligned([headings, *map(_layer_cells, layers[:LAYERS_SHOWN])], columns, between=" "),
+        "a layer whose own is below about 20 dB may cost accuracy: look at it only if the line accuracy shows a loss",
         *_classes(classes, measures),
     ]
 
