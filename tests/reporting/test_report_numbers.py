@@ -493,3 +493,7 @@ def test_the_share_of_fused_operators_is_split_by_their_multiply_accumulates():
     shares = operators.measured_shares({"profile": {"operators": measured}}, graph)
     assert shares == pytest.approx([0.3, 0.3, 0.4])
     assert operators.measured_shares({"profile": {"operators": measured[:1]}}, graph) is None
+    assert "fused operators (1 to 2) were measured only together" in operators.how_divided(
+        {"profile": {"operators": measured}}
+    )
+    assert operators.how_divided({"profile": {"operators": measured[1:]}}) == ""
