@@ -480,6 +480,9 @@ def test_the_map_of_a_compiled_network_is_drawn_by_operators():
     assert found.live_bytes.tolist() == [64, 96, 96, 96]
     assert [(buffer.first, buffer.last) for _, buffer in found.blocks] == [(0, 1), (1, 3), (2, 3), (2, 3)]
     assert (found.head_bytes, found.rows, found.compiled) == (112, {2}, True)
+    assert found.peak_step == "operator 1"  # the first of those with 96 bytes
+    section["buffers"][2]["bytes"] = 20
+    assert memory_map.compiled(section, 3).peak_step == "operators 2 to 3"  # as export calls them
 
 
 def test_the_share_of_fused_operators_is_split_by_their_multiply_accumulates():
