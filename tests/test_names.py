@@ -17,7 +17,7 @@ CLASSES = ("$\\frac$ 50 %", "Gänseblümchen", "a  b", "日本 Ω")
 
 
 def test_a_model_file_may_look_like_mathematics():
-    rows = [{"index": 0, "name": "CONV_2D", "output": [1, 2, 2, 3], "counts": 5, "share": 1.0}]
+    rows = [{"index": 0, "name": "CONV_2D", "operators": [0], "output": [1, 2, 2, 3], "counts": 5, "share": 1.0}]
     profile = {"operators": rows, "kinds": {"CONV_2D": 1.0}, "unit": "cycles"}
     result = {"profile": profile, "model": "$a^$.tflite", "board": "mps2_an500", "emulated": True}
     file = io.BytesIO()

@@ -35,7 +35,7 @@ def fill(folder):
     digest = "0123456789abcdef" * 2
     names = [f"images-{digest}/00000-of-00001.npy", f"scan-{digest}.npy", f"facts-{digest}.npy", f"labels-{digest}.npy"]
     names += [f"records-{digest}/train/0000000-a.png", f"firmware/{digest}.elf", f"networks/{digest[:24]}.json"]
-    names += [f"worker-{digest}", ".tinytrain-01234567-abc.npy"]
+    names += [f"worker-{digest}", ".tinytrain-01234567-abc.npy", f"regimes-{digest}.png"]
     for number, name in enumerate(names):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(bytes(1 << number))
@@ -70,9 +70,10 @@ def test_every_kind_is_counted_by_itself(cache):
         "firmware": (1, 32),
         "networks": (1, 64),
         "leftovers": (2, 128 + 256),
+        "regimes": (1, 512),
     }
-    assert (result["files"], result["bytes"]) == (9, 511)
-    assert "511" in text
+    assert (result["files"], result["bytes"]) == (10, 1023)
+    assert "1,023" in text
 
 
 def test_what_is_not_of_tinytrain_stays(cache, tmp_path):

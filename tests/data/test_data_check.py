@@ -9,6 +9,7 @@ import pytest
 import tensorflow_datasets
 from PIL import Image
 
+from tinytrain import progress
 from tinytrain.config.schema import Config, Data
 from tinytrain.data import boxes, check, image_files, reading, splits
 from tinytrain.data.file_table import FileTable
@@ -247,11 +248,28 @@ def test_the_command_prints_counts_findings_and_a_picture(official, command_line
     assert [finding["kind"] for finding in result["findings"]] == ["unreadable", "left out", "leak"]
     assert result["mean"] == pytest.approx([0.5] * 3, abs=0.02)
     assert "error: 1 of 150 files cannot be read as images" in stdout
+    assert "augmented: look-augmented.png; shown at 16 px, as the network sees them" in stdout
+    assert result["resolution"] == 16
     assert (tmp_path / "look-augmented.png").stat().st_size > 10_000
     with Image.open(tmp_path / "look.png") as picture:
-        assert picture.height == 3 * 64
-        cell = picture.crop((160, 0, 224, 64)).resize((16, 16), Image.Resampling.NEAREST)
+        assert picture.height == 24 + 3 * 64
+        cell = picture.crop((160, 24, 224, 88)).resize((16, 16), Image.Resampling.NEAREST)
     np.testing.assert_array_equal(np.asarray(cell), np.asarray(Image.open(official / "train/blue/000.png")))
+
+
+def test_every_part_of_the_command_shows_that_it_goes_on(official, command_line, monkeypatch):
+    shown, stage = [], progress.stage
+    monkeypatch.setattr(
+        progress, "stage", lambda text, *rest, **named: shown.append(text) or stage(text, *rest, **named)
+    )
+    assert command_line("data", f"folder:{official}", "--out", "look.png")[0] == 0
+    parts = [
+        "splitting the images",
+        "computing the mean and the deviation",
+        "checking the images",
+        "drawing the images",
+    ]
+    assert [text for text in shown if text in parts] == parts
 
 
 def test_data_that_fit_refuses_is_shown_all_the_same(image_folder, command_line):

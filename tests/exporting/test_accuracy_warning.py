@@ -34,3 +34,12 @@ def test_a_loss_of_more_than_two_points_is_told(tmp_path, figures, sentence):
     text = summary(export_reports.report(accuracy=figures), tmp_path)
     assert ("WARNING" in text) == bool(sentence)
     assert sentence in text
+
+
+def test_a_noisy_layer_is_only_to_be_looked_at_where_accuracy_was_lost(tmp_path):
+    layer = {"layer": "head", "operator": "Conv2D", "own_db": 18.9, "total_db": 16.5, "weights_db": 47.4}
+    layer |= {"low": 0.0, "high": 4.42, "bulk_share": 0.15}
+    diagnosis = {"layers": [layer], "classes": []}
+    lines = summary(export_reports.report(diagnosis=diagnosis), tmp_path).splitlines()
+    below = lines[next(number for number, line in enumerate(lines) if "18.9" in line) + 1]
+    assert below.endswith("may cost accuracy: look at it only if the line accuracy shows a loss")

@@ -225,7 +225,7 @@ def test_a_bench_on_the_board_is_shown(copy, tmp_path):
     text = written(copy, tmp_path)
     assert "7.2 ms" in text
     assert "measured on the board" in text
-    assert "1 of 38 differ on stm32f746g_disco" in text
+    assert "bench: 1 of 38 outputs differ on stm32f746g_disco" in text
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,8 @@ from tinytrain.deploy.kernels.derive import derive
 from tinytrain.deploy.tflm import memory_planner
 from tinytrain.deploy.tflm.memory_planner import Buffer
 from tinytrain.errors import UserError
+from tinytrain.exporting import text
+from tinytrain.exporting.parity import COMPILED
 from tinytrain.reporting import (
     board_section,
     cards,
@@ -174,23 +176,45 @@ def test_the_card_tells_what_quantization_alone_changed():
     assert columns["top-1 float, fine-tuned"].replace("\N{NO-BREAK SPACE}", " ") == "90.0 %"
 
 
+def lite(parts=False):
+    return export_reports.report()["tensorflow_lite"] | {"parts": parts}
+
+
+def emulated(golden, **more):
+    return {"board": "mps2_an500", "golden": golden, "instructions": 80_000, "failed": "no room"} | more
+
+
 @pytest.mark.parametrize(
     ("changes", "value", "state"),
     [
         ({}, "yes", "good"),
-        ({"unproven": ["never run"]}, "not proven", ""),
-        ({"tensorflow_lite": {"parts": True}, "unproven": ["they part"]}, "NO", "bad"),
-        ({"emulated": {"golden": "different"}, "unproven": ["another"]}, "NO", "bad"),
-        ({"emulated": {"golden": "not reached"}, "unproven": ["no room"]}, "not proven", ""),
-        ({"emulated": {"golden": "equal"}}, "yes", "good"),
-        ({"emulated": {"golden": "equal", "boxes": "equal"}}, "yes", "good"),
-        ({"emulated": {"golden": "equal", "boxes": "different"}, "unproven": ["boxes"]}, "NO", "bad"),
+        ({"unproven": ["never run"]}, "NO", ""),
+        ({"tensorflow_lite": lite(parts=True), "unproven": ["they part"]}, "NO", "bad"),
+        ({"emulated": emulated("different"), "unproven": ["another"]}, "NO", "bad"),
+        ({"emulated": emulated("not reached"), "unproven": ["no room"]}, "NO", ""),
+        ({"emulated": emulated("equal")}, "yes", "good"),
+        ({"emulated": emulated("equal", boxes="equal")}, "yes", "good"),
+        ({"emulated": emulated("equal", boxes="different"), "unproven": ["boxes"]}, "NO", "bad"),
     ],
 )
 def test_parity_is_what_was_proven(changes, value, state):
     for whole in (export_reports.report(), {"parity": {"images": 9, "different": 0}}):  # the second an old one
-        card = cards._parity(Export(Path("e"), whole | changes, {}))
-        assert (card.value, card.state) == (value, state)
+        card = cards._proven(Export(Path("e"), whole | changes, {}))
+        assert (card.title, card.value, card.state) == ("Proven", value, state)
+        assert card.lines[: len(changes.get("unproven", []))] == changes.get("unproven", [])
+
+
+def test_the_card_says_in_the_words_of_export_what_was_compared():
+    report = export_reports.report(emulated=emulated("equal"), parity={"images": 9, "different": 0, "of": COMPILED})
+    card = cards._proven(Export(Path("e"), report, BENCH))
+    printed = " ".join(text.summary(report, Path("e")).split())
+    assert card.lines[-1] == "bench: 0 of 9 outputs differ on mps2_an500 (emulated)"
+    assert card.lines[0] == "the emulated core gives the golden output"
+    assert f"proven yes: {card.lines[0]}" in printed
+    assert [line.partition(": ")[0] for line in card.lines[1:-1]] == ["parity", "TF Lite", "emulated"]
+    for line in card.lines[1:-1]:
+        assert line.replace(": ", " ", 1) in printed
+    assert "the network compiled for this computer" in card.lines[1]
 
 
 BENCH = {"board": "mps2_an500", "emulated": True, "images": 9, "different": 0, "latency": {"median": 80_000}}
@@ -199,14 +223,14 @@ BENCH = {"board": "mps2_an500", "emulated": True, "images": 9, "different": 0, "
 @pytest.mark.parametrize(("different", "state"), [(0, "good"), (2, "bad")])
 def test_lists_of_boxes_that_differ_are_no_parity(different, state):
     bench = BENCH | {"boxes": {"different": different}}
-    card = cards._parity(Export(Path("e"), export_reports.report(task="detect"), bench))
+    card = cards._proven(Export(Path("e"), export_reports.report(task="detect"), bench))
     assert card.state == state
-    assert f"0 of 9 differ on mps2_an500 (emulated), {different} of the lists of boxes" in card.lines
+    assert f"bench: 0 of 9 outputs differ on mps2_an500 (emulated), {different} of the lists of boxes" in card.lines
 
 
 def test_a_self_test_without_boxes_is_told_beside_the_parity():
     for count, told in ((0, True), (7, False)):
-        card = cards._parity(Export(Path("e"), export_reports.report(task="detect", golden_boxes=count), {}))
+        card = cards._proven(Export(Path("e"), export_reports.report(task="detect", golden_boxes=count), {}))
         assert any("only proves an empty list" in line for line in card.lines) == told
 
 
@@ -395,6 +419,41 @@ def test_numbers_in_the_texts_of_a_chart_keep_their_digits():
     assert ">0.00125</text>" in str(drawn(text="0.00125"))
 
 
+def subject_of(losses, val_losses):
+    history = [
+        {"epoch": float(epoch), "loss": loss, "val_loss": val_loss}  # as history.csv is read
+        for epoch, (loss, val_loss) in enumerate(zip(losses, val_losses, strict=True), 1)
+    ]
+    return runs.Subject("one", None, Config(), {}, history, {}, {}, {}, [])
+
+
+@pytest.mark.parametrize(
+    ("val_losses", "highest", "above"),
+    [
+        # quartiles 1.2 and 1.4 (by hand, of 9 values): 1.95 is the highest up to 1.4 + 3 · 0.2
+        ([13.6, 1.95, 1.4, 1.4, 1.3, 1.2, 1.2, 1.1, 1.0], 1.95, "not shown: val 13.6 in epoch 1"),
+        ([13.6, 9.0, 1.4, 1.4, 1.3, 1.2, 1.2, 1.1, 1.0], 1.9, "not shown: val 13.6 in epoch 1 and 1 more"),
+        ([3.0, 2.0, 1.4, 1.4, 1.3, 1.2, 1.2, 1.1, 1.0], np.inf, ""),  # the others would not even get twice the room
+        ([1.0, 0.9, 0.8, 0.8, 1.0, 1.4, 2.0, 2.8, 3.6], np.inf, ""),  # overfitting
+        ([13.6, 1.3, 1.2], None, None),
+    ],
+)
+def test_the_axis_of_the_loss_ends_below_what_is_far_out(val_losses, highest, above):
+    losses = np.linspace(1.9, 0.7, len(val_losses)).tolist()
+    if highest is None:  # too few epochs to tell
+        highest, above = np.inf, ""
+    subject = subject_of(losses, val_losses)
+    assert curves.values_above([subject]) == (highest, above)
+    loss = curves.charts([subject])[0]
+    assert ("not shown" in str(loss.svg)) == ("Not shown" in loss.alt) == bool(above)
+
+
+def test_a_run_whose_losses_are_all_higher_is_not_cut_off():
+    subjects = [subject_of([scale] * 9, [scale] * 9) for scale in (1.0, 50.0)]
+    assert curves.values_above(subjects) == (np.inf, "")
+    assert curves.values_above([subject_of([np.nan] * 9, [np.nan] * 9)]) == (np.inf, "")
+
+
 def test_the_legend_names_the_lines_that_there_are():
     history = [{"epoch": epoch, "loss": 2.0, "val_loss": 3.0, "val_ap50": 0.5} for epoch in (1, 2)]
     subject = runs.Subject("one", None, Config(task="detect"), {}, history, {}, {}, {}, [])
@@ -421,6 +480,9 @@ def test_the_map_of_a_compiled_network_is_drawn_by_operators():
     assert found.live_bytes.tolist() == [64, 96, 96, 96]
     assert [(buffer.first, buffer.last) for _, buffer in found.blocks] == [(0, 1), (1, 3), (2, 3), (2, 3)]
     assert (found.head_bytes, found.rows, found.compiled) == (112, {2}, True)
+    assert found.peak_step == "operator 1"  # the first of those with 96 bytes
+    section["buffers"][2]["bytes"] = 20
+    assert memory_map.compiled(section, 3).peak_step == "operators 2 to 3"  # as export calls them
 
 
 def test_the_share_of_fused_operators_is_split_by_their_multiply_accumulates():
@@ -434,3 +496,7 @@ def test_the_share_of_fused_operators_is_split_by_their_multiply_accumulates():
     shares = operators.measured_shares({"profile": {"operators": measured}}, graph)
     assert shares == pytest.approx([0.3, 0.3, 0.4])
     assert operators.measured_shares({"profile": {"operators": measured[:1]}}, graph) is None
+    assert "fused operators (1 to 2) were measured only together" in operators.how_divided(
+        {"profile": {"operators": measured}}
+    )
+    assert operators.how_divided({"profile": {"operators": measured[1:]}}) == ""

@@ -2,6 +2,8 @@
 
 from typing import IO, Any
 
+from tinytrain.benching.text import operator_number
+
 ROW_INCHES = 0.17
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")  # Okabe and Ito
 _LABELLED_SHARE = 0.005  # a shorter bar's number would say 0
@@ -41,7 +43,7 @@ def draw(result: dict[str, Any], file: IO[bytes]) -> None:
 
 
 def _name(row: dict[str, Any]) -> str:
-    return f"{row['name']} {'x'.join(map(str, row['output']))}  {row['index']:2}"
+    return f"{row['name']} {'x'.join(map(str, row['output']))}  {operator_number(row):>2}"
 
 
 def _whole(result: dict[str, Any]) -> str:

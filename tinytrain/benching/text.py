@@ -132,16 +132,23 @@ def _operators(result: dict[str, Any]) -> list[str]:
     kinds = ", ".join(f"{name} {100 * share:.1f} %" for name, share in profile["kinds"].items())
     longest = sorted(profile["operators"], key=lambda row: -row["counts"])[:OPERATORS_SHOWN]
     all_or_some = f"the longest {len(longest)} of " if len(longest) < len(profile["operators"]) else ""
+    are_fused = any(len(row["operators"]) > 1 for row in profile["operators"])
+    number = counted(len(profile["operators"]), "step" if are_fused else "operator")
     headings = ("", "", "operator", "output", "MACs", profile["unit"], "a MAC", "share")
     columns = ("<1", ">3", "<20", ">12", ">12", ">14", ">6", ">7")
     table = tables.aligned([headings, *map(_operator_cells, longest)], columns, between=" ")
-    return ["", f"{kinds}; {all_or_some}{counted(len(profile['operators']), 'operator')}:", *table]
+    return ["", f"{kinds}; {all_or_some}{number}:", *table]
+
+
+def operator_number(row: dict[str, Any]) -> str:
+    """Returns the number of the operator of a row of the profile, from 1; "" for fused ones, whose name has them."""
+    return str(row["operators"][0] + 1) if len(row["operators"]) == 1 else ""
 
 
 def _operator_cells(row: dict[str, Any]) -> tuple[str, ...]:
     return (
         "",
-        str(row["index"]),
+        operator_number(row),
         row["name"],
         "x".join(map(str, row["output"])),
         f"{row['macs']:,}",

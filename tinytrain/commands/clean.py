@@ -91,6 +91,7 @@ def _contents(folder: Path) -> tuple[list[Kind], list[str]]:
         Kind(
             "facts", "facts about image files, and labels read from files", rf"(scan|facts|labels)-{digest}\.(npy|json)"
         ),
+        Kind("regimes", "the rows of the pictures of augmentations", rf"regimes-{digest}\.png"),
         Kind("records", "pictures unpacked from TFRecord files", f"records-{digest}"),
         Kind("firmware", "programs built for the emulator", rf"{digest}\.elf", "firmware"),
         Kind("networks", "the cost of networks in searches", r"[0-9a-f]{24}\.json", "networks"),

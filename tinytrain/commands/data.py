@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tinytrain import files, tables
+from tinytrain import files, progress, tables
 from tinytrain.config.schema import Config
 from tinytrain.data import check, decoding, splits
 from tinytrain.data.augment import picture
@@ -20,8 +20,8 @@ from tinytrain.tasks.detect import dataset_report
 from tinytrain.train.resolve import resolve
 
 LISTED = 20  # files of a finding: where every image has a size of its own, all of them would be
-PICTURE_BYTES = 3_000_000  # about: three PNGs
-CELL, PER_CLASS, MOST_CLASSES, LABEL_WIDTH = 64, 8, 50, 160  # pixels, images, rows, pixels
+PICTURE_BYTES = 12_000_000  # about: three PNGs
+PER_CLASS, MOST_CLASSES, LABEL_WIDTH = 8, 50, 160  # images, rows, pixels
 
 
 def report(config: Config, out: Path) -> dict[str, Any]:
@@ -29,8 +29,9 @@ def report(config: Config, out: Path) -> dict[str, Any]:
 
     `out` has a row for each class; OUT-augmented.png beside it shows what each augmentation makes of eight images.
     Returns {"data", "images", "classes", "splits": {split: {class: images}}, "mean", "deviation", "findings": [{"kind",
-    "what", "hint", "files", "severe"}], "picture", "augmented"}; mean and deviation are those of the training pixels,
-    in 0..1 per channel. Of images with boxes it returns and writes what `dataset_report.report` says, too.
+    "what", "hint", "files", "severe"}], "resolution", "picture", "augmented"}; mean and deviation are those of the
+    training pixels, in 0..1 per channel, the resolution that of the network. Of images with boxes it returns and
+    writes what `dataset_report.report` says, too.
 
     Raises UserError for data that cannot be read at all; what `fit` would refuse is among the findings otherwise.
     """
@@ -39,9 +40,15 @@ def report(config: Config, out: Path) -> dict[str, Any]:
     files.require_space(out.parent, PICTURE_BYTES, "the picture", "name another file with --out")
     written, source = config, read_dataset(config)
     config = resolve(config, source)
-    subsets, refused = _subsets(source, config)
-    mean, deviation = check.statistics(source, subsets.get("train") or subsets["all"])
+    with progress.stage("splitting the images"):
+        subsets, refused = _subsets(source, config)
+    with progress.stage("computing the mean and the deviation"):
+        mean, deviation = check.statistics(source, subsets.get("train") or subsets["all"])
+    with progress.stage("checking the images"):
+        findings = [*refused, *check.findings(source, subsets, written, config)]
     draw = dataset_report.report if source.task == "detect" else _draw_classes
+    with progress.stage("drawing the images"):
+        drawn = draw(source, subsets, config, out)
     return {
         "data": config.data.spec,
         "images": sum(len(part.indices) for part in subsets.values()),
@@ -49,10 +56,9 @@ def report(config: Config, out: Path) -> dict[str, Any]:
         "splits": check.class_counts(source, subsets),
         "mean": [round(value, 4) for value in mean],
         "deviation": [round(value, 4) for value in deviation],
-        "findings": [
-            dataclasses.asdict(finding) for finding in [*refused, *check.findings(source, subsets, written, config)]
-        ],
-        **draw(source, subsets, config, out),
+        "findings": [dataclasses.asdict(finding) for finding in findings],
+        "resolution": int(config.model.resolution),
+        **drawn,
     }
 
 
@@ -98,7 +104,8 @@ def as_text(result: dict[str, Any]) -> str:
     findings = check.as_lines([check.Finding(**finding) for finding in result["findings"]], LISTED)
     if any(len(finding["files"]) > LISTED for finding in result["findings"]):
         findings.append("--json names all files")
-    pictures = f"samples of each class: {result['picture']}, augmented: {result['augmented']}"
+    shown = picture.caption(result["resolution"])
+    pictures = f"samples of each class: {result['picture']}, augmented: {result['augmented']}; {shown}"
     if with_boxes:
         pictures = f"samples: {result['picture']}, augmented: {result['augmented']}, charts: {result['charts']}"
     return "\n".join([*lines, *(findings or ["no problems were found"]), "", pictures])
@@ -123,13 +130,14 @@ def write_picture(out: Path, images: np.ndarray, labels: np.ndarray, classes: li
         labels: (N,) their class indices; -1 for those that are not shown.
         classes: the names of the classes.
     """
-    rows = classes[:MOST_CLASSES]
-    sheet = Image.new("RGB", (LABEL_WIDTH + CELL * PER_CLASS, CELL * len(rows)), "white")
+    rows, side, top = classes[:MOST_CLASSES], picture.cell_side(images.shape[1]), picture.LINE_HEIGHT
+    sheet = Image.new("RGB", (LABEL_WIDTH + side * PER_CLASS, top + side * len(rows)), "white")
     draw = ImageDraw.Draw(sheet)
     draw.font = font()
+    draw.text((LABEL_WIDTH, 6), picture.caption(images.shape[1]), fill="black")
     for row, name in enumerate(rows):
-        draw.text((4, row * CELL + CELL // 2 - 6), name, fill="black")
+        draw.text((4, top + row * side + side // 2 - 6), name, fill="black")
         for column, index in enumerate(np.flatnonzero(labels == row)[:PER_CLASS]):
-            image = Image.fromarray(np.squeeze(images[index])).convert("RGB").resize((CELL, CELL), Image.Resampling.BOX)
-            sheet.paste(image, (LABEL_WIDTH + column * CELL, row * CELL))
+            image = Image.fromarray(np.squeeze(images[index])).convert("RGB").resize((side, side), Image.Resampling.BOX)
+            sheet.paste(image, (LABEL_WIDTH + column * side, top + row * side))
     write_atomically(out, lambda file: sheet.save(file, "PNG"))

@@ -23,26 +23,23 @@ def summary(report: dict[str, Any], folder: Path) -> str:
     """Returns the report as a table to read."""
     used = report["memory"]
     measures = figures.of(report.get("task", "classify"))
-    label = measures.main.label
+    label, compared = measures.main.label, comparisons(report)
     rows = [
         ("model", _model(report)),
         *[("input", note) for note in report["input"]["notes"]],
         ("accuracy", _accuracy(report["accuracy"], label)),
         *_val(report["accuracy"].get("val"), label),
         *([("accuracy", f"WARNING: {lost}")] if (lost := fall(report["accuracy"])) else []),
-        ("parity", _parity(report["parity"], len(report["outputs"]))),
-        ("TF Lite", _tensorflow_lite(report["tensorflow_lite"])),
+        *compared[:2],
         ("RAM", _ram(report)),
         ("flash", f"{used['flash_bytes']:,} of {used['flash_limit_bytes']:,} bytes ({report['sizes']})"),
         ("engine", engine(report)),
         *([] if report["engine"]["name"] == COMPILED else [("kernels", kernels(report["kernels"]))]),
         ("latency", _latency(report)),
     ]
-    if emulated := report.get("emulated"):
-        rows.append(("emulated", _emulated(emulated)))
-    if report.get("golden_boxes") == 0:
-        rows.append(("boxes", f"WARNING: {proof.NO_GOLDEN_BOXES}"))
-    rows.append(("proven", _proven(report)))
+    rows += compared[2:]
+    verdict = f"yes: {why_proven(report)}" if report["proven"] else f"NO: {'; '.join(report['unproven'])}"
+    rows.append(("proven", verdict))
     board = boards.load(report["board"])
     rows.append(("fits", f"{board.name}: {FITS[report['fits']]}"))
     if others := boards.confused_with(board):
@@ -114,6 +111,18 @@ def _ram(report: dict[str, Any]) -> str:
     return f"{used['ram_bytes']:,} of {used['ram_limit_bytes']:,} bytes, {used['arena_bytes']:,} of them the arena{how}"
 
 
+def comparisons(report: dict[str, Any]) -> list[tuple[str, str]]:
+    """Returns what was compared, by name, and what was found; an old report lacks all but the parity."""
+    rows = [("parity", _parity(report["parity"], len(report.get("outputs", [None]))))]
+    if "tensorflow_lite" in report:
+        rows.append(("TF Lite", _tensorflow_lite(report["tensorflow_lite"])))
+    if emulated := report.get("emulated"):
+        rows.append(("emulated", _emulated(emulated)))
+    if report.get("golden_boxes") == 0:
+        rows.append(("boxes", f"WARNING: {proof.NO_GOLDEN_BOXES}"))
+    return rows
+
+
 def _parity(section: dict[str, Any], outputs: int) -> str:
     """Returns how many images have another output than the golden one; `outputs` is how many the model has for each."""
     if outputs == 1:
@@ -153,12 +162,11 @@ def _emulated(emulation: dict[str, Any]) -> str:
     return f"golden output {emulation['golden']}{boxes}, {instructions}"
 
 
-def _proven(report: dict[str, Any]) -> str:
-    if not report["proven"]:
-        return f"NO: {'; '.join(report['unproven'])}"
+def why_proven(report: dict[str, Any]) -> str:
+    """Returns what proves an export that is proven."""
     if "emulated" in report:
-        return "yes: the emulated core gives the golden output"
-    return "yes: the emulated core has run every operator in the form that it has here, though not this model"
+        return "the emulated core gives the golden output"
+    return "the emulated core has run every operator in the form that it has here, though not this model"
 
 
 def _latency(report: dict[str, Any]) -> str:
@@ -198,6 +206,7 @@ def _diagnosis(diagnosis: dict[str, Any], measures: Figures) -> list[str]:
         "adds; total: all noise up to there; weights: the noise of its weights; then the range of its output, and the",
         "share of that range that 99 % of the values take",
         *tables.aligned([headings, *map(_layer_cells, layers[:LAYERS_SHOWN])], columns, between=" "),
+        "a layer whose own is below about 20 dB may cost accuracy: look at it only if the line accuracy shows a loss",
         *_classes(classes, measures),
     ]
 

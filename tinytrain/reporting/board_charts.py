@@ -28,10 +28,10 @@ def arena(name: str, memory: MemoryMap, rows: list[Row]) -> Chart:
         memory: the buffers.
         rows: the operators in the order they run.
     """
-    peak = rows[memory.peak - 1]
+    layers = ", ".join(rows[number - 1].layer for number in memory.peak_operators)
     alt = (
         f"Activations in the arena over {len(rows)} operators: at most {memory.live_bytes.max():,} bytes at once, "
-        f"while operator {peak.number} ({peak.kind} of {peak.layer}) runs"
+        f"at {memory.peak_step} ({layers})"
     )
     sizes = [(svg.WIDE, 330), (svg.PHONE, 330)]
     return svg.chart(f"arena-{name}", alt, sizes, lambda figure, _: _draw_arena(figure, memory))
@@ -55,7 +55,7 @@ def _draw_arena(figure: Figure, memory: MemoryMap) -> None:
     axes.axvline(memory.peak, color=svg.INK, linewidth=1, linestyle="--")
     in_right_half = memory.peak > len(memory.live_bytes) / 2
     axes.annotate(
-        f"peak at operator {memory.peak}: {memory.live_bytes.max():,} bytes",
+        f"peak at {memory.peak_step}: {memory.live_bytes.max():,} bytes",
         (memory.peak, 1.07 * memory.head_bytes / KIB),
         xytext=(-5 if in_right_half else 5, 0),
         textcoords="offset points",

@@ -91,7 +91,8 @@ def _timed(export: Export, graph: Model) -> tuple[list[Row] | None, str]:
     if not latency:
         return None, ""
     if shares := operators.measured_shares(export.bench, graph):
-        return operators.rows(graph, latency.ms, shares), f"shares measured {facts.measured_where(export)}"
+        how = f"shares measured {facts.measured_where(export)}"
+        return operators.rows(graph, latency.ms, shares), how + operators.how_divided(export.bench)
     shares = operators.estimated_shares(graph, _has_own_kernels(export.report), _is_compiled(export.report))
     if shares is None:
         return None, ""

@@ -1,9 +1,9 @@
-"""The answer at the top of a run: how accurate, does it fit, how fast, is the chip's answer the same."""
+"""The answer at the top of a run: how accurate, does it fit, how fast, is the chip's answer proven."""
 
 from dataclasses import dataclass, field
 
 from tinytrain.data.source import counted
-from tinytrain.exporting import proof
+from tinytrain.exporting import text
 from tinytrain.reporting import facts
 from tinytrain.reporting.facts import margin, percent
 from tinytrain.reporting.runs import Export, Subject
@@ -43,7 +43,7 @@ def cards(subject: Subject) -> list[Card]:
     """Returns the answers about a run and each of its exports, as far as they are known."""
     answers = [_accuracy(subject)]
     for export in subject.exports:
-        answers += [card(export) for card in (_fits, _latency, _parity)]
+        answers += [card(export) for card in (_fits, _latency, _proven)]
     return [card for card in answers if card]
 
 
@@ -104,26 +104,30 @@ def _latency(export: Export) -> Card | None:
     return Card(f"Latency on {export.report.get('board', 'the board')}", latency.text, [x for x in lines if x])
 
 
-def _parity(export: Export) -> Card | None:
-    bench, parity = export.bench, export.report.get("parity")
-    if not parity:
+def _proven(export: Export) -> Card | None:
+    report, bench = export.report, export.bench
+    if not report.get("parity"):
         return None
-    different = parity["different"] + bench.get("different", 0)
-    different += export.report.get("tensorflow_lite", {}).get("parts", False)  # not there in an old report
-    compared = counted(parity["images"], *_unit(export))
-    lines = [f"{parity['different']:,} of {compared} of the C array differ from the int8 model's"]
-    if emulated := export.report.get("emulated"):
-        boxes = f", its boxes: {emulated['boxes']}" if "boxes" in emulated else ""
-        lines.append(f"golden output in the emulator: {emulated['golden']}{boxes}")
+    emulated = report.get("emulated", {})
+    different = report["parity"]["different"] + bench.get("different", 0)
+    different += report.get("tensorflow_lite", {}).get("parts", False)  # not there in an old report
+    if emulated:
         different += emulated["golden"] == "different" or emulated.get("boxes") == "different"
-    if "different" in bench:
-        where = f"{bench.get('board', 'the board')}{' (emulated)' if bench.get('emulated') else ''}"
-        lists = f", {bench['boxes']['different']:,} of the lists of boxes" if bench.get("boxes") else ""
-        lines.append(f"{bench['different']:,} of {bench.get('images', 0):,} differ on {where}{lists}")
-        different += bench["boxes"]["different"] if bench.get("boxes") else 0
-    if export.report.get("golden_boxes") == 0:
-        lines.append(proof.NO_GOLDEN_BOXES)
-    unproven = export.report.get("unproven", [])
-    lines += [f"not proven: {reason}" for reason in unproven]
-    value, state = ("NO", "bad") if different else ("not proven", "") if unproven else ("yes", "good")
-    return Card("Parity: same answers in C?", value, lines, state)
+    different += (bench.get("boxes") or {}).get("different", 0)
+    unproven = report.get("unproven", [])
+    is_proven = not different and not unproven
+    why = [text.why_proven(report)] if is_proven else unproven
+    compared = [f"{name}: {found}" for name, found in text.comparisons(report)]
+    state = "bad" if different else "good" if is_proven else ""
+    return Card("Proven", "yes" if is_proven else "NO", [*why, *compared, *_on_the_board(export)], state)
+
+
+def _on_the_board(export: Export) -> list[str]:
+    """Returns a line about how many outputs and lists of boxes `tinytrain bench` found different, if it ran."""
+    bench = export.bench
+    if "different" not in bench:
+        return []
+    where = f"{bench.get('board', 'the board')}{' (emulated)' if bench.get('emulated') else ''}"
+    lists = f", {bench['boxes']['different']:,} of the lists of boxes" if bench.get("boxes") else ""
+    compared = counted(bench.get("images", 0), *_unit(export))
+    return [f"bench: {bench['different']:,} of {compared} differ on {where}{lists}"]

@@ -1,8 +1,10 @@
 """Learning curves of one run or several: loss, the figure of the task and learning rate over the epochs."""
 
 from collections.abc import Callable
+from math import isfinite
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -14,6 +16,9 @@ from tinytrain.reporting.svg import Chart
 
 HEIGHT = 270  # pixels
 TRAINING_SHOWN = 3  # runs at most: with more, the charts show val without training
+LEAST_VALUES = 8  # of a line, from which on outliers can be told
+OUTLYING = 3.0  # so many interquartile ranges above the upper quartile a value is far out (Tukey)
+GAIN = 2.0  # the axis is limited only if that spreads the other values so much
 
 
 def charts(subjects: list[Subject]) -> list[Chart]:
@@ -26,7 +31,8 @@ def charts(subjects: list[Subject]) -> list[Chart]:
 
 def _chart(name: str, title: str, subjects: list[Subject]) -> Chart:
     last_values = "; ".join(_last_values(subject, name, len(subjects) > 1) for subject in subjects[:8])
-    alt = f"{title} over the epochs. At the end: {last_values}"
+    above = values_above(subjects)[1] if name == "loss" else ""
+    alt = f"{title} over the epochs. At the end: {last_values}" + (f". {above.capitalize()}" if above else "")
     return svg.chart(f"curve-{name}", alt, [(svg.SMALL, HEIGHT)], _draw(name, title, subjects))
 
 
@@ -52,10 +58,59 @@ def _draw(name: str, title: str, subjects: list[Subject]) -> Callable[[Figure, i
             axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
         for number, subject in enumerate(subjects):
             _lines(axes, name, subject, number, len(subjects))
+        if name == "loss":
+            _limit(axes, subjects)
         if len(subjects) == 1 and name != "lr":
             _legend(figure, name, subjects[0])
 
     return draw
+
+
+def values_above(subjects: list[Subject]) -> tuple[float, str]:
+    """Returns where the axis of the loss ends, and which values are above it, in words.
+
+    A loss of 14 after the first epoch would make flat lines of all later ones, which differ by tenths.
+
+    Returns:
+        (the highest value that is shown, "not shown: val 13.6 in epoch 1"); (inf, "") if all values are shown.
+    """
+    lines = [
+        (label, [(row["epoch"], row[column]) for row in subject.history if _is_value(row, column)])
+        for subject in subjects
+        for column, label in (("val_loss", "val"), ("loss", "train"))
+        if column == "val_loss" or len(subjects) <= TRAINING_SHOWN
+    ]
+    every = [value for _, points in lines for _, value in points]
+    highest = max((_highest([value for _, value in points]) for _, points in lines if points), default=np.inf)
+    if not every or max(every) - min(every) <= GAIN * (highest - min(every)):
+        return np.inf, ""
+    above = [(value, f"{label} {value:.3g} in epoch {epoch:g}") for label, line in lines for epoch, value in line]
+    above = sorted((pair for pair in above if pair[0] > highest), reverse=True)
+    more = f" and {len(above) - 1} more" if len(above) > 1 else ""
+    return highest, f"not shown: {above[0][1]}{more}"
+
+
+def _is_value(row: dict[str, Any], column: str) -> bool:
+    return "epoch" in row and column in row and isfinite(row[column])
+
+
+def _highest(values: list[float]) -> float:
+    """Returns the highest of the values of a line that is not far above the others."""
+    if len(values) < LEAST_VALUES:
+        return max(values)
+    lower, upper = np.quantile(values, (0.25, 0.75))
+    return max(value for value in values if value <= upper + OUTLYING * (upper - lower))
+
+
+def _limit(axes: Axes, subjects: list[Subject]) -> None:
+    """Ends the axis of the loss below values that are far above the others, and says so."""
+    highest, above = values_above(subjects)
+    if not above:
+        return
+    shown = [y for line in axes.get_lines() for y in np.asarray(line.get_ydata(), float) if y <= highest]
+    margin = 0.06 * (highest - min(shown))
+    axes.set_ylim(min(shown) - margin, highest + 3 * margin)
+    axes.annotate(above, (0.99, 0.99), xycoords="axes fraction", ha="right", va="top", color=svg.MUTED, fontsize=10)
 
 
 def _lines(axes: Axes, name: str, subject: Subject, number: int, count: int) -> None:

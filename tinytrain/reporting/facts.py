@@ -134,7 +134,7 @@ def hints(subject: Subject) -> list[Hint]:
         text = "The run is not finished: there are no test figures yet."
         return [Hint(text, f"tinytrain fit --out {folder} --resume")]
     if not subject.exports:
-        text = "The run is not exported: int8 accuracy, memory, latency and parity are unknown."
+        text = "The run is not exported: int8 accuracy, memory, latency and whether it is proven are unknown."
         return [Hint(text, f"tinytrain export {folder} --mcu {DEFAULT_BOARD} --diagnose")]
     return []
 

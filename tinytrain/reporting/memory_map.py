@@ -20,6 +20,7 @@ class MemoryMap:
         head_bytes: the size of the head, which is at least the maximum of `live_bytes`.
         rows: the places in `blocks` of rows of maps that fused operators hand on, in place of whole maps.
         compiled: whether the compiled engine runs the model.
+        steps: the operators, counted from 1, that the compiled engine runs together; empty for TFLM.
     """
 
     blocks: list[tuple[int, memory_planner.Buffer]]
@@ -27,11 +28,23 @@ class MemoryMap:
     head_bytes: int
     rows: frozenset[int] = frozenset()
     compiled: bool = False
+    steps: tuple[tuple[int, ...], ...] = ()
 
     @property
     def peak(self) -> int:
         """The operator, counted from 1, during which most bytes are in use."""
         return int(self.live_bytes[1:].argmax()) + 1
+
+    @property
+    def peak_operators(self) -> tuple[int, ...]:
+        """The operator of the peak, counted from 1, and those that run together with it."""
+        return next((step for step in self.steps if self.peak in step), (self.peak,))
+
+    @property
+    def peak_step(self) -> str:
+        """The operators of the peak in words."""
+        first, last = min(self.peak_operators), max(self.peak_operators)
+        return f"operator {first}" if first == last else f"operators {first} to {last}"
 
     def scratch_bytes(self, number: int) -> int:
         """Returns the bytes of the scratch buffers of operator `number`, counted from 1."""
@@ -56,7 +69,7 @@ def compiled(section: dict[str, Any], operators: int) -> MemoryMap:
         section: "engine" of report.json.
         operators: how many the model has.
     """
-    steps = [[number + 1 for number in step["operators"]] for step in section["steps"]]
+    steps = tuple(tuple(number + 1 for number in step["operators"]) for step in section["steps"])
     begins = [0, *(min(step) for step in steps)]  # by the number of the step, from 1
     ends = [0, *(max(step) for step in steps)]
     rows = section["buffers"]
@@ -70,7 +83,7 @@ def compiled(section: dict[str, Any], operators: int) -> MemoryMap:
         for row in rows
     ]
     inner = frozenset(place for place, row in enumerate(rows) if row["kind"] == "rows")
-    return MemoryMap(blocks, _live(blocks, operators), section["arena_bytes"], inner, compiled=True)
+    return MemoryMap(blocks, _live(blocks, operators), section["arena_bytes"], inner, compiled=True, steps=steps)
 
 
 def _live(blocks: list[tuple[int, memory_planner.Buffer]], operators: int) -> np.ndarray:

@@ -87,3 +87,15 @@ def measured_shares(bench: dict[str, Any], graph: Model) -> list[float] | None:
     covered = [number for place, row in enumerate(profile) for number in row.get("operators", [place])]
     ran = {number for number, operator in enumerate(graph.operators) if operator.name not in RESHAPING}
     return shares if profile and ran <= set(covered) else None
+
+
+def how_divided(bench: dict[str, Any]) -> str:
+    """Returns the end of a sentence about measured shares: which of them are estimated, "" if none is."""
+    steps = [row.get("operators", []) for row in bench.get("profile", {}).get("operators", [])]
+    fused = [f"{min(step) + 1} to {max(step) + 1}" for step in steps if len(step) > 1]
+    if not fused:
+        return ""
+    return (
+        f"; fused operators ({', '.join(fused)}) were measured only together, and each has a share estimated by its "
+        "multiply-accumulates"
+    )
