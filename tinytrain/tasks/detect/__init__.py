@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from tinytrain.tasks.detect.task import Detection
 
 STEPS, BATCH, LEAST_EPOCHS, MOST_EPOCHS = 4000, 16, 30, 400  # of `usual`
+BEGUN_WITH = {  # `usual` in words, for `tinytrain list keys`
+    "optim.epochs": f"enough for {STEPS:,} steps, from {LEAST_EPOCHS} to {MOST_EPOCHS}",
+}
 RESOLUTION = 160  # pixels, where neither user nor board says another
 SIDES = range(256, 95, -32)  # pixels, of which a board takes the largest that fits
 
