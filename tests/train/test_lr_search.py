@@ -321,17 +321,19 @@ def test_workers_that_start_at_once_share_the_trials(tmp_path, way):
 
 def test_the_trial_of_a_dead_worker_is_given_up_and_that_of_a_living_one_is_waited_for(tmp_path, monkeypatch):
     monkeypatch.setattr(lr_study, "BEAT_SECONDS", 0.05)
-    monkeypatch.setattr(lr_study, "GRACE_SECONDS", 0.5)
+    monkeypatch.setattr(lr_study, "GRACE_SECONDS", 3)
     monkeypatch.setattr(lr_study, "POLL_SECONDS", 0.02)
     storage = open_storage(f"sqlite:///{tmp_path / 'shared.db'}")
     dead, slow, us = (trials_of(storage, owner, trials=3) for owner in ("dead", "slow", "us"))
     dead.lr(dead.next())
     theirs = slow.next()
     slow.lr(theirs)
+    others_are_over = threading.Event()
 
     def train_slowly():
         with beating(theirs):
-            time.sleep(2)
+            others_are_over.wait()
+            time.sleep(0.5)  # meanwhile we wait
         slow.end(theirs, 0.7)
 
     thread = threading.Thread(target=train_slowly)
@@ -341,6 +343,8 @@ def test_the_trial_of_a_dead_worker_is_given_up_and_that_of_a_living_one_is_wait
         us.lr(trial)
         numbers.append(trial.number)
         us.end(trial, next(values))
+        if len(numbers) == 2:
+            others_are_over.set()
     thread.join()
     assert numbers == [2, 3]  # the third place, and then that of the dead one
     assert us.best().number == theirs.number  # we waited for it
