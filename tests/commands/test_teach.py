@@ -21,6 +21,13 @@ def contents(run):
     return {path.name: path.stat().st_mtime_ns for path in run.iterdir() if path.is_file()}
 
 
+def took_a_second(history):
+    """Sets the time of the only epoch in a history: on a busy machine it may take longer than all that is compared."""
+    heading, row = csv.reader(history.read_text().splitlines())
+    row[heading.index("seconds")] = "1.0"
+    history.write_text(f"{','.join(heading)}\n{','.join(row)}\n")
+
+
 @pytest.fixture(scope="module")
 def taught(made_once):
     """A lesson that was killed when its teacher began, and gone on with: (its folder, result, what was said)."""
@@ -29,6 +36,7 @@ def taught(made_once):
     def make(folder):
         folder.mkdir()
         kill(words, folder, lambda lines: lines[-1] == "out/teacher:\n")
+        took_a_second(folder / "out/plain/history.csv")
         before = contents(folder / "out/plain")
         again = subprocess.run(command(*words, "--json"), cwd=folder, capture_output=True, text=True)
         assert again.returncode == 0, again.stderr
