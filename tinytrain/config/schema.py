@@ -86,7 +86,8 @@ class Model:
     channels: Literal[1, 3, "auto"] = key("auto", "1 gray or 3 color; auto: the data's, 3 if some images are color")
     dropout: float = key(0.0, "dropout before the classifier", 0, 0.95)
     stem: Literal["auto", "imagenet", "cifar"] = key(
-        "auto", "stride of the first convolution: 2 (imagenet) or 1 (cifar); auto: the architecture's usual one"
+        "auto",
+        "stride of the first convolution: 2 (imagenet) or 1 (cifar); auto: 1 for ResNet-8 and up to 32 pixels, else 2",
     )
     weights: str = key("", "weights that training starts from: empty (random), imagenet, a .keras file or a run folder")
     init: Literal["auto", "torch", "he", "netaug", "netaug_baseline"] = key(

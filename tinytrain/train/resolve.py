@@ -18,6 +18,7 @@ from tinytrain.train.lr_search import defaults
 from tinytrain.workers import collectives
 
 LARGEST_AUTO_RESOLUTION = 96
+SMALL_IMAGES = 32  # pixels: a first stride of 2 and four more leave maps of 1x1, where kernels of 3x3 see one pixel
 
 
 def with_usual(config: Config, dataset: Dataset, typed: Collection[str] | None) -> tuple[Config, dict[str, Any]]:
@@ -100,15 +101,18 @@ def resolve(config: Config, source: Dataset) -> Config:
     methods = {name: plugins.load("methods", name) for name in plugins.names("methods")}
     config.task = task_of(config, source)
     module, of_boxes = module_of(config.task), source.task in boxes.TASKS
+    usual_resolution = getattr(module, "RESOLUTION", None) or min(
+        source.side or LARGEST_AUTO_RESOLUTION, LARGEST_AUTO_RESOLUTION
+    )
+    resolution = usual_resolution if config.model.resolution == "auto" else config.model.resolution
     resolved = {
         "data.resize": "eval_crop" if config.data.decode_resolution else source.resize,
         "data.split": source.split,
         "data.seed": config.seed,
         "model.width": model_defaults["width"],
-        "model.resolution": getattr(module, "RESOLUTION", None)
-        or min(source.side or LARGEST_AUTO_RESOLUTION, LARGEST_AUTO_RESOLUTION),
+        "model.resolution": usual_resolution,
         "model.channels": source.channels,
-        "model.stem": model_defaults.get("stem", "imagenet"),
+        "model.stem": model_defaults.get("stem", "cifar" if int(resolution) <= SMALL_IMAGES else "imagenet"),
         "model.init": initializers.init_of(config),
         "augment.flip": source.flip,
         "augment.distort": of_boxes,
