@@ -52,7 +52,7 @@ LEVELS = [
     ["machine", "run", "provenance"],
     ["config"],
     ["workers"],
-    ["errors", "distribution", "progress", "leases", "locks", "files", "heap", "quiet", "tables"],
+    ["errors", "distribution", "progress", "leases", "locks", "files", "heap", "onednn", "quiet", "tables"],
 ]
 ROWS = {package: (number, place) for number, row in enumerate(LEVELS) for place, package in enumerate(row)}
 

@@ -76,6 +76,10 @@ def import_tensorflow(at_once: bool = False) -> None:
         tf.config.list_physical_devices()
         import keras_cv  # noqa: F401
 
+        from tinytrain import onednn  # which imports TensorFlow
+
+        onednn.mend()
+
 
 @contextmanager
 def _missing(*packages: str) -> Iterator[None]:
