@@ -61,7 +61,7 @@ def test_boxes_are_counted_checked_and_drawn(voc, command_line, tmp_path):
     assert [20, 18.67] in sizes
     assert result["coverage"]["all"] == 1.0
     assert [finding["kind"] for finding in result["findings"]] == ["small val"]
-    assert text[0].startswith("voc:cells: 60 images in 2 classes, ")
+    assert text[0].startswith("voc:cells: 60 images of 64x48 pixels in 2 classes, ")
     assert "90 boxes, 1.5 an image and at most 2; images without a box: none; boxes that are 30 difficult" in text
     header = next(line.split() for line in text if line.startswith("class"))
     assert header == ["class", "train", "boxes", "%", "val", "boxes", "%", "test", "boxes", "%"]
@@ -82,7 +82,7 @@ def test_everything_is_said_of_data_that_can_neither_be_read_nor_split(voc, comm
     image.write_bytes(image.read_bytes()[:500])
     status, out, error = command_line("data", "voc:cells", "data.test_images=100", *KEYS)
     assert status == 1, error
-    assert "fit refuses 'voc:cells': see" in error
+    assert "fit cannot train on 'voc:cells' until" in error
     by_kind = {finding["kind"]: finding for finding in json.loads(out.splitlines()[-1])["findings"]}
     assert {"no split", "unreadable", "two classes", "small boxes", "tiny class"} <= set(by_kind)
     assert by_kind["two classes"]["files"][0].count("Annotations/01.xml, line ") == 2

@@ -380,9 +380,12 @@ def test_the_tables_name_what_quantization_alone_changed():
         {"class": "b", "images": 10, "float": 0.5, "float_finetuned": 0.6, "int8": 0.6},
     ]
     lines = export_summary._classes(rows, figures.of("classify"))
-    assert lines[1] == "val images that each gets right"
+    assert lines[1] == (
+        "share of val images that are right, by class; by int8: what quantization alone changed, int8 less the column "
+        "before it"
+    )
     assert [line.split() for line in lines[2:]] == [
-        ["class", "images", "float", "fine-tuned", "int8", "change"],
+        ["class", "images", "float", "fine-tuned", "int8", "by", "int8"],
         ["a", "10", "50.0", "%", "90.0", "%", "80.0", "%", "-10.0", "%"],
         ["b", "10", "50.0", "%", "60.0", "%", "60.0", "%", "+0.0", "%"],
     ]
@@ -406,7 +409,7 @@ def test_the_table_of_a_detector_counts_boxes(task, heading):
     lines = [line.split() for line in export_summary._classes(rows, figures.of(task))[1:]]
     assert lines == [
         heading.split(),
-        ["class", "boxes", "float", "int8", "change"],
+        ["class", "boxes", "float", "int8", "by", "int8"],
         ["cell", "12", "50.0", "%", "25.0", "%", "-25.0", "%"],
     ]
 

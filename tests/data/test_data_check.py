@@ -40,6 +40,17 @@ def test_nothing_is_found_where_nothing_is_wrong(official):
     assert findings(official) == {}
 
 
+def test_the_size_that_all_images_share_is_told(official):
+    def size():
+        config = Config(data=Data(spec=f"folder:{official}"))
+        source = read_dataset(config)
+        return check.common_size(source, splits.draw(source, config.data, 0))
+
+    assert size() == (16, 16)
+    Image.new("RGB", (17, 16)).save(official / "val/red/wider.png")
+    assert size() is None
+
+
 def test_names_that_differ_only_in_capital_letters_are_told(official):
     for split in ("train", "val", "test"):
         shutil.copytree(official / split / "red", official / split / "Red")
@@ -277,7 +288,7 @@ def test_data_that_fit_refuses_is_shown_all_the_same(image_folder, command_line)
     (image_folder(classes=("lonely",), count=1) / "empty").mkdir()
     status, stdout, error = command_line("data", "folder:images", "--json")
     assert status == 1
-    assert "tinytrain: fit refuses 'folder:images': see 2 findings marked error above" in error
+    assert "tinytrain: fit cannot train on 'folder:images' until 2 findings marked error above are solved" in error
     result = json.loads(stdout.splitlines()[-1])
     assert result["splits"] == {"all": {"blue": 12, "empty": 0, "lonely": 1, "red": 12}}
     by_kind = {finding["kind"]: finding for finding in result["findings"]}
@@ -298,6 +309,14 @@ def test_a_mistake_is_one_sentence(command_line, words, sentence):
     status, _, stderr = command_line(*words)
     assert status == 2
     assert sentence in stderr
+
+
+@pytest.mark.parametrize("words", [["data", "folder:{}"], ["fit", "--data", "folder:{}"]], ids=["data", "fit"])
+def test_a_path_whose_blank_was_not_quoted_is_recognized(command_line, tmp_path, words):
+    (tmp_path / "my own images").mkdir()
+    status, _, stderr = command_line(*[word.format(tmp_path / "my") for word in words], "own", "images")
+    assert status == 2
+    assert f"write folder:'{tmp_path}/my own images'" in stderr
 
 
 def test_fit_tells_findings_once_and_trains(official, command_line, tmp_path):

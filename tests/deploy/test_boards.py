@@ -38,6 +38,19 @@ def test_every_board_has_sane_limits(name):
     assert (boards.folder().parent / "ports" / f"{board.values['PORT']}.c").is_file()
 
 
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("NUCLEO-F401RE", "nucleo_f401re"),
+        ("STM32F746G-DISCO", "stm32f746g_disco"),
+        ("STM32F746", "stm32f746g_disco"),
+        ("nucleo_f746zg", "nucleo_f746zg"),
+    ],
+)
+def test_boards_are_found_by_the_names_of_their_makers(written, name):
+    assert boards.load(written).name == name
+
+
 def test_the_stm32f746_has_the_datasheets_numbers():
     board = boards.load("stm32f746g_disco")
     assert board.ram_bytes == (64 + 240 + 16) * 1024 == 327_680

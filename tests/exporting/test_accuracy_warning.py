@@ -3,6 +3,7 @@
 import export_reports
 import pytest
 
+from tinytrain.exporting.accuracy import fall
 from tinytrain.exporting.text import summary
 
 
@@ -15,7 +16,7 @@ def accuracy(floating, finetuned, int8, **more):
     [
         (
             accuracy(0.8, 0.8, 0.8, val=accuracy(0.8405, 0.5755, 0.5756)),
-            "int8 is 26.5 points below the float model on the val images, mostly because of the fine-tune (26.5)",
+            "int8 is 26.5 points below the float model on the val images, because of the fine-tune (26.5)",
         ),
         (
             accuracy(0.8, None, 0.7, val=None),
@@ -28,12 +29,20 @@ def accuracy(floating, finetuned, int8, **more):
         ),
         (accuracy(0.9, 0.5, 0.5, val=accuracy(0.8, 0.79, 0.785)), ""),  # val speaks, and half a point is nothing
         (accuracy(None, None, None, val=None), ""),
+        (accuracy(0.8, 0.72, 0.7, val=None), "on the test images, mostly because of the fine-tune (8.0)"),
+        (accuracy(0.8, None, 0.8 - 4 / 72, val=None), ""),  # 4 images: chance
+        (accuracy(0.8, None, 0.8 - 5 / 72, val=None), "int8 is 6.9 points below the float model"),
     ],
 )
 def test_a_loss_of_more_than_two_points_is_told(tmp_path, figures, sentence):
     text = summary(export_reports.report(accuracy=figures), tmp_path)
     assert ("WARNING" in text) == bool(sentence)
     assert sentence in text
+
+
+def test_few_images_can_hold_boxes_enough_for_a_warning(tmp_path):
+    figures = accuracy(0.8, None, 0.75, val=None)  # 3.6 of 72 images
+    assert [bool(fall(figures, task)) for task in ("classify", "detect")] == [False, True]
 
 
 def test_a_noisy_layer_is_only_to_be_looked_at_where_accuracy_was_lost(tmp_path):

@@ -4,6 +4,7 @@ To add a flag is one line in COMMANDS: its usage, help, parsing and checks follo
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
@@ -31,12 +32,21 @@ DRY_RUN = switch("dry-run", "show what would be trained, for how long and where,
 AUTO = "auto"  # --model: the project's choice for the board
 
 
+def _refuse_unquoted(spec: str, others: Sequence[str]) -> None:
+    """Raises UserError if `others` are the rest of the path in `spec`, which has blanks and was not quoted."""
+    kind, _, start = spec.partition(":")
+    whole = " ".join([start, *others])
+    if others and start and not Path(start).exists() and Path(whole).exists():
+        raise UserError(f"the path '{whole}' has a blank, where the shell ends a word: write {kind}:'{whole}'")
+
+
 def _fit(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, str]:
     chooses, typed_words = values.model == AUTO, [*operands, *overrides]
     if chooses and not values.mcu:
         raise UserError("--model auto chooses the network for a board: say which with --mcu BOARD")
     flag_keys = [("data.spec", values.data), ("model.name", None if chooses else values.model)]
     overrides = [f"{dotted}={value}" for dotted, value in flag_keys if value is not None] + overrides
+    _refuse_unquoted(values.data or "", operands)
     if len(operands) > 1:
         raise UserError(f"fit takes one config file, received {', '.join(operands)}")
     if operands and values.recipe:
@@ -404,6 +414,7 @@ def _report(values: Any, operands: list[str], _: list[str]) -> tuple[Any, str]:
 
 
 def _data(values: Any, operands: list[str], overrides: list[str]) -> tuple[Any, str]:
+    _refuse_unquoted(operands[0] if operands else "", operands[1:])
     if len(operands) != 1:
         raise UserError(f"data needs one SPEC, such as digits or folder:PATH, received {' '.join(operands) or 'none'}")
     config = configs.load(None, [*overrides, f"data.spec={operands[0]}"])
@@ -421,7 +432,10 @@ def _refuse_severe(result: dict[str, Any]) -> None:
     from tinytrain.data.source import counted
 
     if severe := sum(finding["severe"] for finding in result["findings"]):
-        raise TinytrainError(f"fit refuses '{result['data']}': see {counted(severe, 'finding')} marked error above")
+        raise TinytrainError(
+            f"fit cannot train on '{result['data']}' until {counted(severe, 'finding')} marked error above "
+            f"{'is' if severe == 1 else 'are'} solved"
+        )
 
 
 def _clean(values: Any, operands: list[str], _: list[str]) -> tuple[Any, str]:

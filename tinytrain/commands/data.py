@@ -28,10 +28,11 @@ def report(config: Config, out: Path) -> dict[str, Any]:
     """Looks at the data of `config` and writes two pictures of training images as PNG.
 
     `out` has a row for each class; OUT-augmented.png beside it shows what each augmentation makes of eight images.
-    Returns {"data", "images", "classes", "splits": {split: {class: images}}, "mean", "deviation", "findings": [{"kind",
-    "what", "hint", "files", "severe"}], "resolution", "picture", "augmented"}; mean and deviation are those of the
-    training pixels, in 0..1 per channel, the resolution that of the network. Of images with boxes it returns and
-    writes what `dataset_report.report` says, too.
+    Returns {"data", "images", "size", "classes", "splits": {split: {class: images}}, "mean", "deviation", "findings":
+    [{"kind", "what", "hint", "files", "severe"}], "resolution", "picture", "augmented"}; the size is the width and
+    height of all images, None if they differ, mean and deviation are those of the training pixels, in 0..1 per channel,
+    the resolution that of the network. Of images with boxes it returns and writes what `dataset_report.report` says,
+    too.
 
     Raises UserError for data that cannot be read at all; what `fit` would refuse is among the findings otherwise.
     """
@@ -52,6 +53,7 @@ def report(config: Config, out: Path) -> dict[str, Any]:
     return {
         "data": config.data.spec,
         "images": sum(len(part.indices) for part in subsets.values()),
+        "size": check.common_size(source, subsets),
         "classes": len(source.classes),
         "splits": check.class_counts(source, subsets),
         "mean": [round(value, 4) for value in mean],
@@ -94,8 +96,10 @@ def as_text(result: dict[str, Any]) -> str:
     """Returns what the command prints."""
     parts, with_boxes = result["splits"], "boxes" in result
     total = result["split_images"] if with_boxes else {split: sum(row.values()) for split, row in parts.items()}
+    size = f" of {result['size'][0]}x{result['size'][1]} pixels" if result["size"] else ""
     lines = [
-        f"{result['data']}: {counted(result['images'], 'image')} in {counted(result['classes'], 'class', 'classes')}, "
+        f"{result['data']}: {counted(result['images'], 'image')}{size} in "
+        + f"{counted(result['classes'], 'class', 'classes')}, "
         + ", ".join(f"{count:,} {split}" for split, count in total.items()),
         f"training pixels per channel, in 0..1: mean {result['mean']}, standard deviation {result['deviation']}",
         *(dataset_report.lines(result) if with_boxes else ["", *_counts(parts, total)]),

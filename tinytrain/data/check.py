@@ -62,6 +62,13 @@ def findings(
     return sorted(unsorted, key=lambda finding: not finding.severe)
 
 
+def common_size(dataset: Dataset, subsets: "dict[str, Subset]") -> tuple[int, int] | None:
+    """Returns the (width, height) in pixels of all images of the splits, None if they differ."""
+    sets = {part.image_set for part in subsets.values()}
+    sizes = np.unique(np.concatenate([infos(dataset.image_sets[name]).rows["size"] for name in sets]), axis=0)
+    return (int(sizes[0][0]), int(sizes[0][1])) if len(sizes) == 1 else None
+
+
 def _similar_names(classes: Sequence[str]) -> list[Finding]:
     """Returns the finding of classes whose names differ in nothing but small and capital letters."""
     by_name: dict[str, list[str]] = defaultdict(list)
@@ -74,11 +81,11 @@ def _similar_names(classes: Sequence[str]) -> list[Finding]:
 
 
 def _small_val(dataset: Dataset, subsets: "dict[str, Subset]") -> list[Finding]:
-    """Returns the finding that the val split is too small to choose an epoch or a threshold by.
+    """Returns the finding that the val split is too small to choose a training, an epoch or a threshold by.
 
     A share of N objects has a standard error of at most 0.5 / √N: with LEAST_VAL of them 5 points, so that 19 of 20
-    times the true figure lies within 10 points of the measured one. Below that, epochs that differ by less are chosen
-    by chance. What is counted are images of a classifier, and boxes of a detector.
+    times the true figure lies within 10 points of the measured one. Below that, what differs by less is chosen by
+    chance. What is counted are images of a classifier, and boxes of a detector.
     """
     if "val" not in subsets:
         return []
@@ -88,9 +95,9 @@ def _small_val(dataset: Dataset, subsets: "dict[str, Subset]") -> list[Finding]:
     if number >= LEAST_VAL:
         return []
     held = f"{images} with {counted(number, 'box', 'boxes')}" if with_boxes else images
-    chosen = "epoch and threshold" if with_boxes else "the epoch to keep"
+    unable = "to choose an epoch and a threshold by" if with_boxes else "to tell one training from another by"
     points = 100 / max(number, 1) ** 0.5  # two standard errors
-    what = f"the val split has {held}: its figures, which decide {chosen}, are uncertain by {points:.0f} points"
+    what = f"the val split has {held}: its figures are uncertain by {points:.0f} points, too much {unable}"
     hint = "a larger data.val_fraction holds out more"
     if "val" in dataset.image_sets:
         hint = "add images to it, or draw a larger one with data.split=random and data.val_fraction"

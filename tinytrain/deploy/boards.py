@@ -75,13 +75,14 @@ def names() -> list[str]:
 
 
 def load(name: str) -> Board:
-    """Returns the board called `name`, or the usual board of the microcontroller called so; case does not matter.
+    """Returns the board called `name`, or the usual board of the microcontroller called so.
+
+    Capital letters do not matter, nor whether words are joined by "_" or, as their makers write them, by "-".
 
     Raises:
         UserError: no board and no MCU has that name, or its header cannot be read.
-
     """
-    wanted = name.lower()
+    wanted = name.lower().replace("-", "_")
     if wanted in names():
         return read(folder() / f"{wanted}.h")
     boards = [read(folder() / f"{known}.h") for known in names()]

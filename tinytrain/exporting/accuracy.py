@@ -10,6 +10,7 @@ from tinytrain.tflite.model import Model
 from tinytrain.train.task import Task
 
 LARGEST_FALL = 0.02  # of the main figure by int8 before a warning: chance moves that of a few hundred images as far
+FEWEST_LOST = 5  # images of a classifier before a warning: that all of 5 changes are for the worse is 1 chance in 32
 
 
 def section(
@@ -62,19 +63,23 @@ def diagnosis(model: Int8Model, validated: list[np.ndarray] | None, graph: Model
     return {"diagnosis": {"layers": model.layers, "classes": sorted(rows, key=quantization_change)}}
 
 
-def fall(accuracy: dict[str, Any]) -> str:
+def fall(accuracy: dict[str, Any], task: str = "classify") -> str:
     """Returns in a sentence that int8 is much worse than the float model, and what to do; "" if it is not.
 
     Args:
         accuracy: the section of report.json; the val images speak where there are some, as qat.* is tuned by them.
+        task: what the network does.
     """
     row = accuracy.get("val") or accuracy
     if row["float"] is None or row["int8"] is None or (lost := row["float"] - row["int8"]) <= LARGEST_FALL:
         return ""
+    if task == "classify" and round(lost * row["images"]) < FEWEST_LOST:
+        return ""
     by_fine_tune = row["float"] - (row["float"] if row["float_finetuned"] is None else row["float_finetuned"])
     if 2 * by_fine_tune >= lost:
         remedy = (
-            f"mostly because of the fine-tune ({100 * by_fine_tune:.1f}): lower qat.lr, or skip it with qat.epochs=0"
+            f"{'mostly ' * (by_fine_tune < lost)}because of the fine-tune ({100 * by_fine_tune:.1f}): lower qat.lr, "
+            "or skip it with qat.epochs=0"
         )
     else:
         remedy = "because of quantization: --diagnose shows where, and qat.epochs sets how long it is fine-tuned"

@@ -22,14 +22,15 @@ MEASURED_WITH = "export measures it if TFLM_DIR, the compiler and the emulator a
 def summary(report: dict[str, Any], folder: Path) -> str:
     """Returns the report as a table to read."""
     used = report["memory"]
-    measures = figures.of(report.get("task", "classify"))
+    task = report.get("task", "classify")
+    measures = figures.of(task)
     label, compared = measures.main.label, comparisons(report)
     rows = [
         ("model", _model(report)),
         *[("input", note) for note in report["input"]["notes"]],
         ("accuracy", _accuracy(report["accuracy"], label)),
         *_val(report["accuracy"].get("val"), label),
-        *([("accuracy", f"WARNING: {lost}")] if (lost := fall(report["accuracy"])) else []),
+        *([("accuracy", f"WARNING: {lost}")] if (lost := fall(report["accuracy"], task)) else []),
         *compared[:2],
         ("RAM", _ram(report)),
         ("flash", f"{used['flash_bytes']:,} of {used['flash_limit_bytes']:,} bytes ({report['sizes']})"),
@@ -226,15 +227,18 @@ def _layer_cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _classes(rows: list[dict[str, Any]], measures: Figures) -> list[str]:
-    """Returns the classes as lines; `change` is that of quantization alone."""
+    """Returns the classes as lines."""
     tuned = any(row.get("float_finetuned") is not None for row in rows)
     kinds = {"float": "float", **({"float_finetuned": "fine-tuned"} if tuned else {}), "int8": "int8"}
-    cells = [("", "class", measures.counted, *kinds.values(), "change")]
+    cells = [("", "class", measures.counted, *kinds.values(), "by int8")]
     for row in rows:
         shares = [f"{100 * row[kind]:.1f} %" for kind in kinds]
         cells.append(
             ("", row["class"], str(row[measures.counted]), *shares, f"{100 * quantization_change(row):+.1f} %")
         )
-    columns = ["<1", "<", ">6", *[">10"] * (len(kinds) + 1)]
-    heading = "val images that each gets right" if measures.main.of_images else f"{measures.main.label} on val images"
+    columns = ["<1", "<", ">6", *[">11"] * (len(kinds) + 1)]
+    of_class = (
+        "share of val images that are right" if measures.main.of_images else f"{measures.main.label} on val images"
+    )
+    heading = f"{of_class}, by class; by int8: what quantization alone changed, int8 less the column before it"
     return ["", heading, *tables.aligned(cells, columns, between=" ")]
