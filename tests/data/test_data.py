@@ -283,3 +283,13 @@ def test_a_tfds_dataset_that_cannot_be_downloaded_says_where_it_belongs(tmp_path
     )
     with pytest.raises(UserError, match=r"'tfds:cifar10' is not in .* and could not be downloaded \(OSError\)"):
         tfds.load("cifar10", Data())
+
+
+def test_no_thread_tunes_a_pipeline_whose_parallelism_is_fixed():
+    """Who is done with an iterator waits for that thread, which sleeps up to a minute (benchmarks/train_end.py)."""
+    samples = Samples.of(np.zeros((8, 4, 4, 1), np.uint8), np.arange(8) % 2)
+    pipelines = (
+        pipeline.training_batches(samples, one_hot(2), 4, 0, range(2)),
+        pipeline.evaluation_batches(samples, one_hot(2)),
+    )
+    assert [data.take(1).options().autotune.enabled for data in pipelines] == [False, False]

@@ -69,7 +69,7 @@ def training_batches(
         return normalize(pixels), y
 
     numbers = tf.data.Dataset.range(steps.start, steps.stop)
-    return numbers.map(load, num_parallel_calls=2, deterministic=True).prefetch(4)
+    return untuned(numbers.map(load, num_parallel_calls=2, deterministic=True).prefetch(4))
 
 
 def evaluation_batches(samples: Samples, encode: Encode, batch: int = 256) -> tf.data.Dataset:
@@ -89,7 +89,18 @@ def evaluation_batches(samples: Samples, encode: Encode, batch: int = 256) -> tf
     spec = tuple(tf.TensorSpec((None, *array.shape[1:]), tf.as_dtype(array.dtype)) for array in arrays)
     data = tf.data.Dataset.from_generator(chunks, output_signature=spec)
     data = data.map(lambda pixels, annotation, transform: (normalize(pixels), encode(annotation, transform)))
-    return data.apply(tf.data.experimental.assert_cardinality(-(-len(samples.images) // batch))).prefetch(2)
+    return untuned(data.apply(tf.data.experimental.assert_cardinality(-(-len(samples.images) // batch))).prefetch(2))
+
+
+def untuned(data: tf.data.Dataset) -> tf.data.Dataset:
+    """Returns `data` without the thread that tunes parallelism and buffers, which are fixed here.
+
+    Whoever is done with an iterator waits until that thread wakes up. It sleeps longer and longer, up to a minute, so
+    that a training of a minute or more stood still for up to a minute at its end (benchmarks/train_end.py).
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return data.with_options(options)
 
 
 class _Order:
