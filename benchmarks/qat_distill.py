@@ -32,8 +32,10 @@ def measure(run, overrides, images):
         model = int8_model.from_run(run, configs.apply(run.config(), [*overrides, *keys]))
         output = model.tflite.outputs[0]
         scores = dequantize(ReferenceInterpreter(model.tflite.content).run(model.images[:images])[0], output)
-        row["float_percent"] = round(100 * metrics.top_k(model.float_scores[:images], model.labels[:images], 1), 2)
-        row[f"{variant}_percent"] = round(100 * metrics.top_k(scores, model.labels[:images], 1), 2)
+        row["float_percent"] = round(
+            100 * metrics.top_k(model.float_scores[:images], model.samples.annotations[:images], 1), 2
+        )
+        row[f"{variant}_percent"] = round(100 * metrics.top_k(scores, model.samples.annotations[:images], 1), 2)
     return row
 
 

@@ -51,7 +51,7 @@ def measure(resolution: int, steps: int, rounds: int) -> list[dict[str, Any]]:
     model = plugins.load("models", "mobilenet_v2").build(classes=CLASSES, resolution=resolution, channels=3, width=0.35)
     method = Method(model)
     method.compile(
-        optimizers.build(schema.Optim(), steps),
+        optimizers.build(schema.Optim(name="sgd"), steps),
         keras.losses.CategoricalCrossentropy(from_logits=True),
         jit_compile=False,
     )
