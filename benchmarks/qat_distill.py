@@ -44,7 +44,7 @@ def main():
     parser.add_argument("runs", nargs="+", help="finished runs, and KEY=VALUE words for [qat]")
     parser.add_argument("--quick", action="store_true", help="1,000 test images")
     parser.add_argument("--json", action="store_true", help="one JSON line last")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     overrides = [argument for argument in options.runs if "=" in argument]
     rows = []
     columns = ("<40", ">7", ">7", ">7", ">21")
