@@ -10,6 +10,7 @@ from tinytrain.searching import budget
 from tinytrain.searching.budget import Plan, Speed
 
 EASY = Speed(slowness=2.0, start=10.0, final=20.0)
+STEPS = 50  # of an epoch: 2,000 in 40, more than the usual 30
 
 
 @pytest.mark.parametrize(("epochs", "expected"), [(30, [4, 12]), (9, [1, 3]), (10, [2, 6]), (3, [1]), (1, [])])
@@ -49,13 +50,13 @@ def test_an_epoch_takes_what_is_estimated_on_a_machine_of_this_speed():
 
 
 def test_enough_time_gives_the_usual_epochs_and_three_finalists():
-    plan = budget.plan(100_000, 30, False, [1.0, 2.0, 3.0], EASY, qat=2)
-    # 1.15 · (20 s + 2.5 · 2 epochs of 2 s) for each finalist
-    assert plan == Plan(30, pytest.approx(3 * 1.15 * (20 + 2.5 * 2 * 2)), 3)
+    plan = budget.plan(100_000, 30, False, [1.0, 2.0, 3.0], EASY, qat=2, steps=500)
+    # 1.15 · (20 s + 2.5 · 2 epochs of the longest, 3 s) for each finalist
+    assert plan == Plan(30, pytest.approx(3 * 1.15 * (20 + 2.5 * 2 * 3)), 3)
 
 
 def test_less_time_gives_fewer_epochs_for_enough_trials():
-    plan = budget.plan(240, 30, False, [1.4, 1.5, 1.6], EASY, qat=0)
+    plan = budget.plan(240, 30, False, [1.4, 1.5, 1.6], EASY, qat=0, steps=STEPS)
     needed = [1.15 * (8 * 10 + budget.expected_epochs(8, epochs) * 1.5) for epochs in (plan.epochs, plan.epochs + 1)]
     left = 240 - plan.reserve_seconds
     assert 10 <= plan.epochs < 30
@@ -64,15 +65,28 @@ def test_less_time_gives_fewer_epochs_for_enough_trials():
 
 def test_large_networks_are_left_out_before_trials_get_too_short():
     # Eight trials of ten epochs have 36 epochs in all, of 20 s in the mean of all three: more than twice the time.
-    plan = budget.plan(300, 30, False, [1.0, 1.5, 57.5], EASY, qat=0)
-    short = budget.plan(300, 30, False, [1.0, 1.5], EASY, qat=0)
+    plan = budget.plan(300, 30, False, [1.0, 1.5, 57.5], EASY, qat=0, steps=STEPS)
+    short = budget.plan(300, 30, False, [1.0, 1.5], EASY, qat=0, steps=STEPS)
     assert plan == short
     assert plan.epochs >= 10
 
 
+def test_three_trials_have_to_do_before_large_networks_are_left_out():
+    # Three trials of 10 epochs: 1.15 · (3 · 10 s + 19.3 epochs of 20 s) + 1.15 · 20 s = 501 s; eight take 945 s.
+    plan = budget.plan(520, 30, False, [20.0, 20.0, 20.0], EASY, qat=0, steps=STEPS)
+    assert (plan.epochs, plan.finalists, plan.share) == (10, 1, 0.5)
+
+
+def test_a_trial_of_2000_steps_may_have_few_epochs():
+    # 5 epochs of 400 steps, in the time that has no room for three trials of 10
+    plan = budget.plan(300, 30, False, [20.0, 20.0, 20.0], EASY, qat=0, steps=400)
+    assert (plan.epochs, plan.share) == (5, 0.5)
+    assert budget.plan(300, 30, False, [20.0, 20.0, 20.0], EASY, qat=0, steps=399).share == budget.LARGEST_SHARE
+
+
 def test_half_of_the_networks_are_not_left_out():
     # Only the first could be trained for a third of the usual 30 epochs in a quarter of the time.
-    plan = budget.plan(300, 30, False, [1.0, 20.0, 57.5], EASY, qat=0)
+    plan = budget.plan(300, 30, False, [1.0, 20.0, 57.5], EASY, qat=0, steps=STEPS)
     three = 1.15 * (3 * 10 + budget.expected_epochs(3, plan.epochs) * 1.0)
     assert plan.finalists == 1
     assert plan.epochs == 10  # no more than a third, though there is time
@@ -80,7 +94,7 @@ def test_half_of_the_networks_are_not_left_out():
 
 
 def test_typed_epochs_stay():
-    assert budget.plan(300, 30, True, [1.0], EASY, qat=0).epochs == 30
+    assert budget.plan(300, 30, True, [1.0], EASY, qat=0, steps=STEPS).epochs == 30
 
 
 def test_no_time_for_one_trial_is_one_sentence_that_says_how_long_one_takes():
@@ -89,18 +103,18 @@ def test_no_time_for_one_trial_is_one_sentence_that_says_how_long_one_takes():
         UserError,
         match=r"^--hours 0.01 is shorter than one trial: 3 epochs .* take about 2 min; give at least --hours 0.029$",
     ) as stop:
-        budget.plan(36, 30, False, [20.0, 50.0], EASY, qat=0)
+        budget.plan(36, 30, False, [20.0, 50.0], EASY, qat=0, steps=STEPS)
     assert "\n" not in str(stop.value)
 
 
 def test_there_is_time_for_one_trial_where_the_sentence_says_so():
-    assert budget.plan(110, 30, False, [20.0, 50.0], EASY, qat=0).epochs == 3
+    assert budget.plan(110, 30, False, [20.0, 50.0], EASY, qat=0, steps=STEPS).epochs == 3
 
 
-def test_no_network_is_so_large_that_one_trial_takes_a_third_of_the_time():
-    plan = Plan(10, 0.0, 3)
-    most = budget.most_step_seconds(1000, plan, EASY, images=1000)
-    assert plan.epochs * EASY.epoch(most, 1000) + EASY.start == pytest.approx(budget.LARGEST_SHARE * 1000)
+def test_no_network_is_so_large_that_one_trial_takes_more_than_its_share():
+    for plan in (Plan(10, 0.0, 3), Plan(10, 0.0, 1, budget.LARGEST_OF_FEW)):
+        most = budget.most_step_seconds(1000, plan, EASY, images=1000)
+        assert plan.epochs * EASY.epoch(most, 1000) + EASY.start == pytest.approx(plan.share * 1000)
 
 
 @pytest.mark.parametrize(("left", "begins"), [(22, False), (24, True)])

@@ -47,6 +47,13 @@ def test_what_was_typed_stays(table):
     )
 
 
+def test_a_network_with_another_stem_is_not_that_of_the_table(table):
+    # ResNet-8 of width 1 has room at 32 pixels with the stem imagenet, of width 0.5 with the stem cifar, too.
+    assert chosen(space(side=32, room=Room(40.0))) == Network("resnet8", 0.5, 32, "cifar")
+    assert chosen(space(side=32, room=Room(31.0))) == Network("resnet8", 0.5, 24, "cifar")
+    assert chosen(space(side=24, room=Room(20.0))) == Network("resnet8", 0.4, 24, "cifar")  # the widest that fits
+
+
 def test_several_are_of_different_architectures(table):
     of = space(side=32, room=Room(64.0))
     assert priors.choose(of, of.architectures, 3) == [

@@ -126,14 +126,11 @@ def comparisons(report: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _parity(section: dict[str, Any], outputs: int) -> str:
     """Returns how many images have another output than the golden one; `outputs` is how many the model has for each."""
+    different, here = f"{section['different']:,}", _run_here(section)
     if outputs == 1:
-        return (
-            f"{section['different']:,} of {counted(section['images'], 'output')} differ from TFLM's{_run_here(section)}"
-        )
+        return f"{different} of {counted(section['images'], 'output')} differ from TFLM's{here}"
     images = counted(section["images"], "image")
-    return f"{outputs} outputs for each of {images}; those of {section['different']:,} differ from TFLM's" + _run_here(
-        section
-    )
+    return f"{different} of {images} have outputs that differ from TFLM's, {outputs} each{here}"
 
 
 def _run_here(section: dict[str, Any]) -> str:

@@ -13,11 +13,13 @@ from tinytrain.errors import UserError
 from tinytrain.tables import duration
 
 REDUCTION = 3  # of the trials, from rung to rung
-LEAST_SHARE = 1 / 3  # of the usual epochs of a trial; before it gets fewer, large networks are left out
+LEAST_SHARE = 1 / 3  # of the usual epochs of a trial; before it gets fewer, there are fewer trials
+LEAST_STEPS = 2000  # of a trial, if they are fewer; before it gets fewer, large networks are left out
 LEAST_EPOCHS = 3  # of a trial, where there is very little time: fewer tell nothing
 ENOUGH_TRIALS = 8  # that have room, else trials get fewer epochs: long ones are worth more than many
-FEWEST_TRIALS = 3  # for which a trial gets less than LEAST_SHARE
-LARGEST_SHARE = 0.25  # of the time that one trial may take
+FEWEST_TRIALS = 3  # that have room where there is little time
+LARGEST_SHARE = 0.25  # of the time that one of ENOUGH_TRIALS may take
+LARGEST_OF_FEW = 0.5  # of the time that one of FEWEST_TRIALS may take
 FINALISTS = 3
 FINAL_SHARE = 0.15  # of the time, for the finalists; a single one may take more
 # Of a finalist, in epochs of its training for each epoch of the fine-tune: benchmarks of docs/search.md.
@@ -44,11 +46,16 @@ class Speed:
 
 @dataclass(frozen=True)
 class Plan:
-    """How a search spends its time: epochs of a whole trial, seconds kept for the finalists, how many these are."""
+    """How a search spends its time.
+
+    epochs: of a whole trial; reserve_seconds: kept for the finalists; finalists: how many; share: of the time, the most
+    that one trial may take.
+    """
 
     epochs: int
     reserve_seconds: float
     finalists: int
+    share: float = LARGEST_SHARE
 
 
 def first_rung(epochs: int) -> int:
@@ -79,12 +86,13 @@ def plan(
     epochs_of: Sequence[float],
     speed: Speed,
     qat: float,
+    steps: int,
     spent: float = 0.0,
 ) -> Plan:
     """Returns how the time of a search is spent.
 
     A trial gets the most epochs with which half of the candidates are short enough, and ENOUGH_TRIALS of these have
-    room.
+    room. Where that would be less than LEAST_SHARE of the usual epochs, FEWEST_TRIALS have to do.
 
     Args:
         seconds: of the whole search.
@@ -93,6 +101,7 @@ def plan(
         epochs_of: the seconds of an epoch of some candidates, drawn from the space.
         speed: of this machine.
         qat: epochs of the fine-tune of a finalist.
+        steps: of an epoch.
         spent: seconds that have gone.
 
     Raises:
@@ -100,21 +109,23 @@ def plan(
     """
     left = seconds - spent
     few, least = min(LEAST_EPOCHS, most_epochs), max(LEAST_EPOCHS, math.ceil(LEAST_SHARE * most_epochs))
+    enough = min(least, max(few, math.ceil(LEAST_STEPS / steps)))
     if fixed:
-        few = least = most_epochs
-    for finalists in range(FINALISTS, 0, -1):
-        for epochs in range(most_epochs, least - 1, -1):
-            short = [one for one in epochs_of if speed.start + epochs * one <= LARGEST_SHARE * left]
-            if 2 * len(short) < len(epochs_of):
-                continue
-            mean = sum(short) / len(short)
-            final = finalists * MARGIN * (speed.final + TUNED_EPOCH * qat * mean)
-            trials = MARGIN * (ENOUGH_TRIALS * speed.start + expected_epochs(ENOUGH_TRIALS, epochs) * mean)
-            if trials + final <= left and (finalists == 1 or final <= FINAL_SHARE * seconds):
-                return Plan(epochs, final, finalists)
+        few = least = enough = most_epochs
+    for count, share, lowest in ((ENOUGH_TRIALS, LARGEST_SHARE, least), (FEWEST_TRIALS, LARGEST_OF_FEW, enough)):
+        for finalists in range(FINALISTS, 0, -1):
+            for epochs in range(most_epochs, lowest - 1, -1):
+                short = [one for one in epochs_of if speed.start + epochs * one <= share * left]
+                if 2 * len(short) < len(epochs_of):
+                    continue
+                mean = sum(short) / len(short)
+                final = finalists * MARGIN * (speed.final + TUNED_EPOCH * qat * max(short))
+                trials = MARGIN * (count * speed.start + expected_epochs(count, epochs) * mean)
+                if trials + final <= left and (finalists == 1 or final <= FINAL_SHARE * seconds):
+                    return Plan(epochs, final, finalists, share)
     quickest = min(epochs_of)
     final = MARGIN * (speed.final + TUNED_EPOCH * qat * quickest)
-    for epochs in range(least, few - 1, -1):
+    for epochs in range(enough, few - 1, -1):
         trials = MARGIN * (FEWEST_TRIALS * speed.start + expected_epochs(FEWEST_TRIALS, epochs) * quickest)
         if trials + final <= left:
             return Plan(epochs, final, 1)
@@ -129,7 +140,7 @@ def plan(
 
 
 def most_step_seconds(seconds: float, plan: Plan, speed: Speed, images: int) -> float:
-    """Returns the longest step for one image with which a trial takes at most LARGEST_SHARE of `seconds`, as estimated.
+    """Returns the longest step for one image with which a trial takes at most its share of `seconds`, as estimated.
 
     Args:
         seconds: of the whole search.
@@ -137,7 +148,7 @@ def most_step_seconds(seconds: float, plan: Plan, speed: Speed, images: int) -> 
         speed: of this machine.
         images: that are trained on.
     """
-    return max(LARGEST_SHARE * seconds - speed.start, 0.0) / plan.epochs / images / speed.slowness
+    return max(plan.share * seconds - speed.start, 0.0) / plan.epochs / images / speed.slowness
 
 
 def begins(left: float, start: float, first_rung_seconds: float) -> bool:

@@ -107,19 +107,22 @@ def planned(
         }
     with progress.stage("drawing some networks, to plan with"):
         networks = [*priors.choose(space, architectures, FIRST), *_drawn(space, architectures, asked.config.seed)]
-    steps = {network: limits.sketch(network).step_seconds for network in networks}
-    ordered = sorted(steps, key=lambda network: steps[network])
+    seconds = {network: limits.sketch(network).step_seconds for network in networks}
+    ordered = sorted(seconds, key=lambda network: seconds[network])
     both = [ordered[0], ordered[len(ordered) // 2]]
-    measured = speed.measure([_config(asked, one) for one in both], [steps[one] for one in both], asked.dataset.classes)
-    epoch_seconds = [measured.epoch(steps[network], images) for network in ordered]
+    measured = speed.measure(
+        [_config(asked, one) for one in both], [seconds[one] for one in both], asked.dataset.classes
+    )
+    epoch_seconds = [measured.epoch(seconds[network], images) for network in ordered]
     fixed = "optim.epochs" in asked.typed
     spent = used_seconds()
-    plan = budget.plan(asked.seconds, epochs, fixed, epoch_seconds, measured, asked.config.qat.epochs, spent)
+    steps = max(images // asked.config.optim.batch, 1)
+    plan = budget.plan(asked.seconds, epochs, fixed, epoch_seconds, measured, asked.config.qat.epochs, steps, spent)
     most = budget.most_step_seconds(asked.seconds - spent, plan, measured, images)
     return {
         "plan": asdict(plan),
         "speed": asdict(measured),
-        "most_step_seconds": max(most, steps[ordered[0]]),
+        "most_step_seconds": max(most, seconds[ordered[0]]),
         "epoch_seconds": statistics.mean(epoch_seconds),
     }
 

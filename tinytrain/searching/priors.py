@@ -27,7 +27,8 @@ def ranked(resolution: int) -> list[dict[str, Any]]:
 def choose(space: Space, architectures: Sequence[str], count: int = 1) -> list[Network]:
     """Returns the first networks of the table that fit, at the usual resolution of the data or the next that fits.
 
-    What the user typed stays. Where none of the table fits, it is the widest of its first architecture that does.
+    What the user typed stays. Another stem than in the table is another network, of which the table says nothing.
+    Where none of the table fits, it is the widest of its first architecture that does.
 
     Args:
         space: what the user left open, and what fits.
@@ -42,9 +43,11 @@ def choose(space: Space, architectures: Sequence[str], count: int = 1) -> list[N
             if row["name"] in found or len(found) == count:
                 continue
             network = space.nearest(Network(row["name"], row["width"], side, row["stem"]))
-            if network.resolution == side and (network.width == row["width"] or len(space.all_widths) == 1):
+            same_width = network.width == row["width"] or len(space.all_widths) == 1
+            same_stem = network.stem == row["stem"] or len(space.stems(side)) == 1
+            if network.resolution == side and same_width and same_stem:
                 found[row["name"]] = network
         if found:
             return list(found.values())
-    name = rows[0]["name"] if rows else architectures[0]
-    return [space.nearest(Network(name, space.all_widths[-1], sides[-1], space.stems(sides[-1])[0]))]
+    first = rows[0] if rows else {"name": architectures[0], "stem": space.stems(sides[-1])[0]}
+    return [space.nearest(Network(first["name"], space.all_widths[-1], sides[-1], first["stem"]))]
