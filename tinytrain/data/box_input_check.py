@@ -126,7 +126,9 @@ def _same_cell(
         f"{extra:,} of {counted(len(rows.label), 'box', 'boxes')} share{'s' * (extra == 1)} {shared} with another box "
         f"at model.resolution={config.model.resolution}, so only one box of each group is learnt"
     )
-    hint = "a larger model.resolution has more cells" + (", detect.anchors_per_scale more anchors" if by_stride else "")
+    same = "[" + ",".join(map(str, config.detect.strides)) + "]"  # auto might take larger ones, with fewer cells
+    hint = f"a larger model.resolution with detect.strides={same} has more cells"
+    hint += ", a larger detect.anchors_per_scale more anchors" if by_stride else ""
     return [Finding("same cell", what, hint, lines)]
 
 

@@ -23,6 +23,7 @@ from tinytrain.tasks.detect.grid import Grid
 from tinytrain.train.task import Task
 
 LEAST_F1 = 0.5  # of a threshold that is of use (`Detection.doubts`)
+WORST = 4  # classes that the line of a finished run names
 KEYS = {"flip", "distort", "expand", "expand_ratio", "iou_crop", "mixup", "mix_off_epochs"}
 
 
@@ -222,12 +223,24 @@ class Detection(Task):
         if test["ap50"] is None:
             return f"{folder}: no boxes in {counted(test['images'], 'test image')}, threshold {test['threshold']:.2f}"
         measured = f"{counted(test['images'], 'image')} with {counted(test['boxes'], 'box', 'boxes')}"
+        val = result["val"]["ap50"]
+        of_val = "" if val is None else f"val AP50 {100 * val:.1f} %, "
         return (
-            f"{folder}: test AP50 {100 * test['ap50']:.1f} % (VOC 2007 {100 * test['ap50_voc07']:.1f} %) on "
-            f"{measured}, threshold {test['threshold']:.2f} (F1 "
-            f"{test['f1']:.2f}), {result['params']:,} parameters, {result['macs']:,} MACs, "
+            f"{folder}: test AP50 {100 * test['ap50']:.1f} %{_worst(test['per_class'])} on {measured}, {of_val}"
+            f"threshold {test['threshold']:.2f} (F1 {test['f1']:.2f}), {result['params']:,} parameters, "
+            f"{result['macs']:,} MACs, "
             f"{result['images_per_second']:,.0f} images/s"
         )
+
+
+def _worst(per_class: dict[str, dict[str, Any]]) -> str:
+    """Returns in brackets the AP50 of the classes with the lowest, "" of a single class."""
+    known = {name: row["ap50"] for name, row in per_class.items() if row["ap50"] is not None}
+    if len(known) < 2:
+        return ""
+    shown = sorted(known, key=lambda name: known[name])[:WORST]
+    lowest = "lowest: " * (len(known) > WORST)
+    return f" ({lowest}{', '.join(f'{name} {100 * known[name]:.1f}' for name in shown)})"
 
 
 class _Part(keras.metrics.Mean):
