@@ -145,7 +145,8 @@ def quantized(
     augmentation = task.augmentation(steps_per_epoch=0)  # the fine-tune is the end of the training
     batches = training_batches(samples, task.encode, batch, config.seed + FINE_TUNE_SEED, range(count), augmentation)
     task.weigh(samples.annotations)
-    with progress.stage("fine-tuning under fake quantization", count * batch, "image") as stage:
+    tuning: tuple = ("fine-tuning under fake quantization", count * batch, "image")
+    with progress.stage(*(tuning if count else ("finding the ranges of int8",))) as stage:
         return fine_tune(float_clone, task, config, batches, count, calibration, lambda *_: stage.advance(batch))
 
 
