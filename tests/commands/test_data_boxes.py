@@ -68,7 +68,8 @@ def test_boxes_are_counted_checked_and_drawn(voc, command_line, tmp_path):
     train = result["boxes"]["train"]
     row = next(line.split() for line in text if line.startswith("wbc"))
     assert row[1:4] == [str(train["wbc"])] * 2 + [f"{100 * train['wbc'] / sum(train.values()):.2f}"]
-    assert text[-1] == "samples: look.png, augmented: look-augmented.png, charts: look-boxes.png"
+    assert text[-2] == "samples: look.png, augmented: look-augmented.png, charts: look-boxes.png"
+    assert text[-1].startswith("at 64 px; unless model.resolution is set, fit --mcu takes the largest one that fits")
     rows, columns = drawn(tmp_path / "look.png", RED)
     left, top = min(columns), min(rows)
     assert (left, top) == (8 * 240 // 64, 6 * 240 // 48)  # of the first image

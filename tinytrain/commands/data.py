@@ -111,7 +111,10 @@ def as_text(result: dict[str, Any]) -> str:
     shown = picture.caption(result["resolution"])
     pictures = f"samples of each class: {result['picture']}, augmented: {result['augmented']}; {shown}"
     if with_boxes:
-        pictures = f"samples: {result['picture']}, augmented: {result['augmented']}, charts: {result['charts']}"
+        pictures = (
+            f"samples: {result['picture']}, augmented: {result['augmented']}, charts: {result['charts']}\n"
+            f"at {result['resolution']} px; unless model.resolution is set, fit --mcu takes the largest one that fits"
+        )
     return "\n".join([*lines, *(findings or ["no problems were found"]), "", pictures])
 
 
