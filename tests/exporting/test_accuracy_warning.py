@@ -40,6 +40,12 @@ def test_a_loss_of_more_than_two_points_is_told(tmp_path, figures, sentence):
     assert sentence in text
 
 
+@pytest.mark.parametrize(("balanced", "shown"), [(0.5, True), (0.796, False), (None, False)])
+def test_uneven_classes_do_not_hide_behind_the_largest(tmp_path, balanced, shown):
+    text = summary(export_reports.report(accuracy=accuracy(0.8, None, 0.8, int8_balanced=balanced, val=None)), tmp_path)
+    assert ("int8 80.00 % top-1 (int8 50.00 % with all classes counted equally) on 72 images" in text) == shown
+
+
 def test_few_images_can_hold_boxes_enough_for_a_warning(tmp_path):
     figures = accuracy(0.8, None, 0.75, val=None)  # 3.6 of 72 images
     assert [bool(fall(figures, task)) for task in ("classify", "detect")] == [False, True]

@@ -31,16 +31,16 @@ def section(
 def _measured(task: Task, known: Int8Model | Validation, outputs: list[np.ndarray], graph: Model) -> dict[str, Any]:
     """Returns the figure of the trained model, of the fine-tuned weights in float and of the int8 outputs.
 
-    "images" is how many they were measured on. The second figure is None without a fine-tune.
+    "images" is how many they were measured on. The second figure is None without a fine-tune. "int8_balanced" is that
+    of int8 with every class counted the same, None for a task whose figure is a mean over classes anyway.
     """
     samples = known.samples
     if samples is None:
-        return {"float": None, "float_finetuned": None, "int8": None, "images": 0}
-    figures = {
-        kind: None if each is None else task.measure(each, samples)
-        for kind, each in _kinds(task, known, outputs, graph).items()
-    }
-    return figures | {"images": len(outputs[0])}
+        return {"float": None, "float_finetuned": None, "int8": None, "int8_balanced": None, "images": 0}
+    kept, balanced = _kinds(task, known, outputs, graph), task.figures.measure_balanced
+    figures = {kind: None if each is None else task.measure(each, samples) for kind, each in kept.items()}
+    int8 = balanced(kept["int8"], samples.annotations) if balanced else None
+    return figures | {"int8_balanced": int8, "images": len(outputs[0])}
 
 
 def _kinds(

@@ -15,6 +15,7 @@ from tinytrain.train import figures
 from tinytrain.train.figures import Figures
 
 LAYERS_SHOWN = 15
+LEAST_DIFFERENCE = 0.01  # of the figure in which all classes count equally, to be shown beside the other
 FITS = {True: "yes", False: "NO", None: "unknown"}
 MEASURED_WITH = "export measures it if TFLM_DIR, the compiler and the emulator are there"
 
@@ -185,7 +186,10 @@ def _accuracy(accuracy: dict[str, Any], label: str) -> str:
         return "unknown: proven on noise; --data SPEC measures it on images"
     names = {"float": "float", "float_finetuned": "fine-tuned in float", "int8": "int8"}
     shares = [f"{name} {100 * accuracy[kind]:.2f} %" for kind, name in names.items() if accuracy.get(kind) is not None]
-    return f"{', '.join(shares)} {label} on {counted(accuracy['images'], 'image')}"
+    of_classes, balanced = "", accuracy.get("int8_balanced")  # which an old report lacks
+    if balanced is not None and abs(balanced - accuracy["int8"]) >= LEAST_DIFFERENCE:
+        of_classes = f" (int8 {100 * balanced:.2f} % with all classes counted equally)"
+    return f"{', '.join(shares)} {label}{of_classes} on {counted(accuracy['images'], 'image')}"
 
 
 def _val(accuracy: dict[str, Any] | None, label: str) -> list[tuple[str, str]]:

@@ -24,6 +24,7 @@ FIGURES = Figures(
         Figure("map_mrr", "mAP by reciprocal rank"),
     ),
     measure=metrics.top1,
+    measure_balanced=metrics.balanced_top1,
     golden_case=metrics.first_right,
 )
 
