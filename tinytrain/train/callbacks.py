@@ -8,6 +8,10 @@ import keras
 
 from tinytrain import progress
 from tinytrain.errors import UserError
+from tinytrain.tables import duration
+
+TOLD_AT = (0.25, 0.5, 0.75)  # of the epochs: where it is told how long the others take, and after the first two
+LEAST_TOLD = 60.0  # seconds
 
 
 class Diverged(UserError):
@@ -43,9 +47,17 @@ class Progress(keras.callbacks.Callback):
         self.line = line  # the figures of an epoch, as the task shows them
         self.stage = stage  # begins as that of the first step, which takes long to compile
         self.seconds, self.cpu_seconds, self.compiled = 0.0, 0.0, False
+        self.begun: list[tuple[int, float]] = []  # epochs, and when they began; in the first one, much is compiled
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Begins the stage of the epoch."""
+        """Begins the stage of the epoch; now and then tells how long the rest of the training takes."""
+        self.begun.append((epoch, time.perf_counter()))
+        if len(self.begun) == 3 or (len(self.begun) > 3 and epoch in [round(part * self.epochs) for part in TOLD_AT]):
+            (first, began), (_, now) = self.begun[1], self.begun[-1]
+            left = self.epochs - epoch
+            seconds = (now - began) / (epoch - first) * left
+            if seconds >= LEAST_TOLD:
+                progress.write(f"about {duration(seconds)} for the {left} epochs that are left")
         self.name = f"epoch {epoch + 1}/{self.epochs}"
         if self.compiled:
             self.stage.begin(self.name, self.images, "image")
