@@ -111,7 +111,7 @@ def trained_run(made_once):
     from tinytrain.config import load as configs
     from tinytrain.run import Run
 
-    words = ["optim.epochs=8", "model.width=0.25", "optim.batch=32"]
+    words = ["optim.epochs=8", "model.width=0.25", "model.stem=imagenet", "optim.batch=32"]
     return Run(made_once("trained-run", lambda folder: fit.fit(configs.load(None, words), folder)))
 
 

@@ -407,9 +407,9 @@ def test_the_tables_name_what_quantization_alone_changed():
 )
 def test_the_table_of_a_detector_counts_boxes(task, heading):
     rows = [{"class": "cell", "boxes": 12, "float": 0.5, "float_finetuned": None, "int8": 0.25}]
-    lines = [line.split() for line in export_summary._classes(rows, figures.of(task))[1:]]
-    assert lines == [
-        heading.split(),
+    title, *lines = export_summary._classes(rows, figures.of(task))[1:]
+    assert title.startswith(f"{heading}, by class; by int8:")
+    assert [line.split() for line in lines] == [
         ["class", "boxes", "float", "int8", "by", "int8"],
         ["cell", "12", "50.0", "%", "25.0", "%", "-25.0", "%"],
     ]
