@@ -74,6 +74,14 @@ BENCHMARKS = (
     Benchmark("regime_speed", "timed", "docs/augmentation.md", ("regime-speed",)),
     Benchmark("shards", "timed", "docs/large-data.md", ("shards",)),
     Benchmark("netaug", "timed", "docs/training-methods.md", ("netaug",), "--torch-python $TORCH_PYTHON"),
+    Benchmark("train_speed", "timed", "docs/training-speed.md", ("train-speed",), "--quick"),
+    Benchmark(
+        "defaults",
+        "trained",
+        "docs/training-methods.md",
+        ("defaults",),
+        "--cifar10 $CIFAR10_FOLDER --bccd $BCCD_FOLDER",
+    ),
     Benchmark(
         "initial_weights",
         "trained",
