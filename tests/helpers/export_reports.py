@@ -45,7 +45,7 @@ def report(**changes):
             "notes": [],
         },
         "outputs": [{"name": "logits", "shape": [1, 10], "scale": 0.1, "zero_point": 0}],
-        "accuracy": {"float": None, "float_finetuned": None, "int8": None, "images": 0, "val": None},
+        "accuracy": dict.fromkeys(("float", "float_finetuned", "int8", "int8_balanced", "val")) | {"images": 0},
         "parity": {"images": 1, "different": 0, "of": "compiled network"},
         "tensorflow_lite": lite | {"reason": "", "failed": ""},
         "memory": dict.fromkeys(LIMITS, 1),
