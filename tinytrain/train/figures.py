@@ -35,11 +35,11 @@ class Figures:
     in which every class counts the same, which the learning rate is chosen by; second: what stands beside `main` in the
     table of a comparison; tested: all that metrics.json holds of a split, in order, beside "loss" and "images".
     measure: `main` from one output (N, …) of a network, real or int8, and the annotations (N, …) of the images;
-    measure_balanced: `balanced` likewise, None where that is `main`.
     golden_case: from the same, or None for unknown annotations, the number of the image that the firmware proves itself
     on: one with a right output if there is one. It and `measure` are None where a task needs more for them.
     outputs: how many the network of a config has.
     counted: what a figure of one class is about, as the rows of a diagnosis count it.
+    measure_balanced: `balanced` as `measure` gives `main`, None where they are the same.
     """
 
     main: Figure
@@ -47,10 +47,10 @@ class Figures:
     second: Figure
     tested: tuple[Figure, ...]
     measure: Callable[[Any, np.ndarray], float] | None = None
-    measure_balanced: Callable[[Any, np.ndarray], float] | None = None
     golden_case: Callable[[Any, np.ndarray | None], int] | None = None
     outputs: Callable[[Config], int] = lambda config: 1
     counted: str = "images"
+    measure_balanced: Callable[[Any, np.ndarray], float] | None = None
 
 
 def module_of(task: str) -> ModuleType:
