@@ -87,7 +87,8 @@ class Model:
     dropout: float = key(0.0, "dropout before the classifier", 0, 0.95)
     stem: Literal["auto", "imagenet", "cifar"] = key(
         "auto",
-        "stride of the first convolution: 2 (imagenet) or 1 (cifar); auto: 1 for ResNet-8 and up to 32 pixels, else 2",
+        "stride of the first convolution: 2 (imagenet) or 1 (cifar); auto: 1 for ResNet-8, and for other "
+        "classifiers up to 32 pixels, else 2",
     )
     weights: str = key("", "weights that training starts from: empty (random), imagenet, a .keras file or a run folder")
     init: Literal["auto", "torch", "he", "netaug", "netaug_baseline"] = key(

@@ -105,6 +105,7 @@ def resolve(config: Config, source: Dataset) -> Config:
         source.side or LARGEST_AUTO_RESOLUTION, LARGEST_AUTO_RESOLUTION
     )
     resolution = usual_resolution if config.model.resolution == "auto" else config.model.resolution
+    whole = int(resolution) <= SMALL_IMAGES and not of_boxes  # detect.strides are what a stem of stride 2 gives
     resolved = {
         "data.resize": "eval_crop" if config.data.decode_resolution else source.resize,
         "data.split": source.split,
@@ -112,7 +113,7 @@ def resolve(config: Config, source: Dataset) -> Config:
         "model.width": model_defaults["width"],
         "model.resolution": usual_resolution,
         "model.channels": source.channels,
-        "model.stem": model_defaults.get("stem", "cifar" if int(resolution) <= SMALL_IMAGES else "imagenet"),
+        "model.stem": model_defaults.get("stem", "cifar" if whole else "imagenet"),
         "model.init": initializers.init_of(config),
         "augment.flip": source.flip,
         "augment.distort": of_boxes,
